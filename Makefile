@@ -1,0 +1,64 @@
+# One command surface. Every target is safe to repeat and to interrupt.
+SHELL := /bin/bash
+.ONESHELL:
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
+REQUIREMENTS := requirements.txt requirements-dev.txt
+VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
+PYTHON := $(VENV)/bin/python
+LAB := $(PYTHON) -m lab
+STACK ?= local
+
+.PHONY: help setup tools up test e2e verify bench preview destroy down status generate lint
+
+help: ## Show this list
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/complete: $(REQUIREMENTS)
+	@echo "python environment in $(VENV) ..."
+	rm -rf "$(VENV).part"
+	mkdir -p "$(CACHE)"
+	if [ ! -e "$(VENV)/complete" ]; then
+		rm -rf "$(VENV)"
+		python3.11 -m venv "$(VENV)"
+		"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r requirements-dev.txt
+		touch "$(VENV)/complete"
+	fi
+
+setup: $(VENV)/complete ## Python environment
+
+tools: setup ## Debian packages and every tool, built once per version
+	@$(LAB) tools
+
+up: setup ## Cluster, platform, live telemetry: everything, from nothing
+	@$(LAB) up
+
+test: setup tools ## Everything that needs no cluster
+	@$(PYTHON) -m ruff check .
+	$(PYTHON) -m ruff format --check .
+	$(PYTHON) -m mypy
+	$(PYTHON) -m pytest tests -m "not e2e" -n 2 --dist loadfile
+
+e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
+	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m e2e -s
+
+verify: setup ## A row per requirement, seen on the live platform
+	@$(LAB) exec -- $(PYTHON) -m ops verify
+
+preview: setup ## pulumi preview of STACK (local, prod, dr)
+	@$(LAB) preview --stack $(STACK)
+
+destroy: setup ## pulumi destroy of the local stack; the cluster stays
+	@$(LAB) destroy
+
+status: setup ## Parts of the embedded cluster
+	@$(LAB) status
+
+down: setup ## End the cluster and remove what it wrote
+	@$(LAB) down
+
+lint: setup ## Format and fix what can be fixed
+	@$(PYTHON) -m ruff format .
+	$(PYTHON) -m ruff check --fix .

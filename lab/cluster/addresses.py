@@ -1,0 +1,18 @@
+"""Addresses inside the lab's network namespace. They are the same in every checkout: each has its own namespace."""
+
+from __future__ import annotations
+
+NODE = "198.18.0.1"
+NODE_NAME = "lab"
+NODE_PREFIX = 24
+API_PORT = 6443
+API_URL = f"https://{NODE}:{API_PORT}"
+ETCD_PORT = 2379
+SERVICE_CIDR = "10.96.0.0/16"
+KUBERNETES_SERVICE = "10.96.0.1"
+DNS_SERVICE = "10.96.0.10"
+POD_CIDR = "10.88.0.0/16"
+LOAD_BALANCER_CIDR = "198.18.0.0/24"
+LOAD_BALANCER_FIRST = 100
+"""First host number that is handed out to Services that ask for no address of their own."""
+LOAD_BALANCER_LAST = 199

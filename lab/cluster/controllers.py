@@ -1,0 +1,168 @@
+"""What a cloud provider would do for the cluster: addresses for load balancers, volumes for claims.
+
+Runs as one small process inside the lab's network namespace: ``python -m lab.cluster.controllers STATE``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import os
+import shutil
+import signal
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from lab.cluster.addresses import API_URL, LOAD_BALANCER_CIDR, LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST, NODE_NAME
+
+STORAGE_CLASS = "lab-local"
+_PERIOD_S = 0.5
+_CALL_LIMIT_S = 10.0
+_log = logging.getLogger("lab.controllers")
+
+Object = dict[str, Any]
+
+
+class Cluster:
+    """The few calls that the loops need, on one connection."""
+
+    def __init__(self, pki: Path) -> None:
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.cert = (str(pki / "admin.crt"), str(pki / "admin.key"))
+        self._session.verify = str(pki / "ca.crt")
+
+    def items(self, path: str) -> list[Object]:
+        """List the objects at an API path."""
+        answer = self._session.get(API_URL + path, timeout=_CALL_LIMIT_S)
+        answer.raise_for_status()
+        return list(answer.json()["items"])
+
+    def create(self, path: str, body: Object) -> None:
+        """Create an object; one that exists already is fine."""
+        answer = self._session.post(API_URL + path, json=body, timeout=_CALL_LIMIT_S)
+        if answer.status_code != requests.codes.conflict:
+            answer.raise_for_status()
+
+    def patch(self, path: str, body: Object) -> None:
+        """Merge-patch an object."""
+        headers = {"Content-Type": "application/merge-patch+json"}
+        self._session.patch(API_URL + path, json=body, headers=headers, timeout=_CALL_LIMIT_S).raise_for_status()
+
+    def delete(self, path: str) -> None:
+        """Delete an object; one that is gone already is fine."""
+        answer = self._session.delete(API_URL + path, timeout=_CALL_LIMIT_S)
+        if answer.status_code != requests.codes.not_found:
+            answer.raise_for_status()
+
+
+def assign_addresses(services: list[Object]) -> dict[str, str]:
+    """Addresses for the LoadBalancer Services that have none yet: "namespace/name" -> address.
+
+    A requested ``spec.loadBalancerIP`` is honoured when it lies in the pool and is free; two Services that ask for
+    the same address do not both get it.
+    """
+    network = ipaddress.ip_network(LOAD_BALANCER_CIDR)
+    wanting, taken = [], set()
+    for service in services:
+        if service["spec"].get("type") != "LoadBalancer":
+            continue
+        ingress = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
+        if ingress:
+            taken.add(ingress[0]["ip"])
+        else:
+            wanting.append(service)
+    assigned: dict[str, str] = {}
+    for service in sorted(wanting, key=lambda item: not item["spec"].get("loadBalancerIP")):
+        name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
+        asked = service["spec"].get("loadBalancerIP")
+        if asked:
+            address = asked if ipaddress.ip_address(asked) in network and asked not in taken else None
+        else:
+            pool = (str(network[number]) for number in range(LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST + 1))
+            address = next((candidate for candidate in pool if candidate not in taken), None)
+        if address is None:
+            _log.warning("no address for %s (asked for %s)", name, asked or "any")
+            continue
+        taken.add(address)
+        assigned[name] = address
+    return assigned
+
+
+def volume_for(claim: Object, root: Path) -> Object:
+    """A ``local`` PersistentVolume bound to the claim. The kubelet applies fsGroup to it, so non-root pods write."""
+    metadata = claim["metadata"]
+    name = f"pv-{metadata['uid']}"
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": {
+            "accessModes": claim["spec"]["accessModes"],
+            "capacity": claim["spec"]["resources"]["requests"],
+            "storageClassName": STORAGE_CLASS,
+            "persistentVolumeReclaimPolicy": "Retain",
+            "claimRef": {"namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]},
+            "local": {"path": str(root / name)},
+            "nodeAffinity": {
+                "required": {
+                    "nodeSelectorTerms": [
+                        {
+                            "matchExpressions": [
+                                {"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE_NAME]}
+                            ]
+                        }
+                    ]
+                }
+            },
+        },
+    }
+
+
+def provide_addresses(cluster: Cluster) -> None:
+    """Set the address of every LoadBalancer Service that waits for one."""
+    for name, address in assign_addresses(cluster.items("/api/v1/services")).items():
+        namespace, _, service = name.partition("/")
+        status = {"status": {"loadBalancer": {"ingress": [{"ip": address}]}}}
+        cluster.patch(f"/api/v1/namespaces/{namespace}/services/{service}/status", status)
+        _log.info("%s has address %s", name, address)
+
+
+def provide_volumes(cluster: Cluster, root: Path) -> None:
+    """Make a volume for each pending claim and remove those whose claim is gone."""
+    for claim in cluster.items("/api/v1/persistentvolumeclaims"):
+        if claim["status"].get("phase") == "Pending" and claim["spec"].get("storageClassName") == STORAGE_CLASS:
+            volume = volume_for(claim, root)
+            folder = Path(volume["spec"]["local"]["path"])
+            folder.mkdir(parents=True, exist_ok=True)
+            folder.chmod(0o770)
+            cluster.create("/api/v1/persistentvolumes", volume)
+    for volume in cluster.items("/api/v1/persistentvolumes"):
+        if volume["status"].get("phase") == "Released":
+            cluster.delete(f"/api/v1/persistentvolumes/{volume['metadata']['name']}")
+            shutil.rmtree(volume["spec"]["local"]["path"], ignore_errors=True)
+
+
+def main() -> None:
+    """Run both loops until SIGTERM; an API server that is away is waited for."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    state = Path(sys.argv[1])
+    os.umask(0)
+    cluster = Cluster(state / "pki")
+    while True:
+        try:
+            provide_addresses(cluster)
+            provide_volumes(cluster, state / "volumes")
+        except requests.RequestException as error:
+            _log.warning("the API server did not answer: %s", error)
+            time.sleep(2)
+        time.sleep(_PERIOD_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,201 @@
+"""Brings the embedded node up and down. Both are safe to repeat and to interrupt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import requests
+
+from lab.cluster import addons, network, node, pki
+from lab.cluster.addresses import API_URL, NODE_NAME
+from lab.cluster.processes import Daemon, start_time, wait_until
+from lab.errors import LabError
+from lab.paths import CHECKOUT, LabPaths
+from lab.timing import Steps
+from lab.toolchain import images, tools
+from lab.toolchain.build import run_logged
+
+_FREE_DISK_BYTES = 6 * 1024**3
+_AFTER_ADDONS = ("kube-router", "cert-manager")
+"""Parts that end at once where the node is not registered, or their resource definitions are not there yet."""
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+def check_machine(paths: LabPaths) -> None:
+    """Refuse early, with one line, what cannot work.
+
+    Raises:
+        LabError: No root, or too little disk.
+    """
+    if os.geteuid() != 0:
+        raise LabError(
+            "the embedded cluster needs root (network namespace, mounts, control groups): run with sudo, "
+            "or set KUBECONFIG to a cluster of yours"
+        )
+    paths.state.mkdir(parents=True, exist_ok=True, mode=0o755)
+    free = shutil.disk_usage(paths.state).free
+    if free < _FREE_DISK_BYTES:
+        raise LabError(
+            f"{paths.state} has {free / 1024**3:.1f} GiB free, {_FREE_DISK_BYTES / 1024**3:.0f} are needed: "
+            "free some, or set OBS_STATE to a folder on another disk"
+        )
+
+
+def up(paths: LabPaths, steps: Steps) -> None:
+    """Start what is not running and wait until pods can run.
+
+    Raises:
+        LabError: A part did not come up in time; the message carries the end of its log.
+    """
+    check_machine(paths)
+    _discard_dead_run(paths)
+    with steps.step("node: processes"):
+        (paths.state / "boot").write_text(_BOOT_ID.read_text())
+        pki.create(paths.state / "pki")
+        network.create_namespace(paths.netns)
+        parts = {part.name: part for part in _daemons(paths)}
+        apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
+        parts["etcd"].start()
+        apiserver.start()
+        _wait(apiserver, "the API server to be ready", lambda: _api_ready(paths), 60)
+        for name, part in parts.items():
+            if name not in _AFTER_ADDONS:
+                part.start()
+    with steps.step("node: images"):
+        _import_images(paths)
+    with steps.step("node: add-ons"):
+        addons.apply(paths.kubeconfig, network.enter(paths.netns))
+        _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
+        for name in _AFTER_ADDONS:
+            parts[name].start()
+        dns = "deployment/coredns"
+        _wait(kubelet, "cluster DNS to answer", lambda: _condition(paths, dns, "", "Available", "kube-system"), 90)
+
+
+def status(paths: LabPaths) -> list[tuple[str, int | None]]:
+    """Name and pid of every part; no pid means that it is not running."""
+    if not (paths.state / "pki" / "complete").exists():
+        return []
+    return [(part.name, part.pid()) for part in _daemons(paths)]
+
+
+def down(paths: LabPaths) -> None:
+    """End every process of the lab, then remove its namespace, mounts, control group and state."""
+    if not paths.state.exists() and not network.namespace_exists(paths.netns):
+        return
+    for part in reversed(_daemons(paths) if (paths.state / "pki" / "complete").exists() else ()):
+        part.stop()
+    network.remove_cgroup(paths.instance)
+    for pid in _shims(paths):
+        os.kill(pid, signal.SIGKILL)
+    network.delete_namespace(paths.netns)
+    network.delete_orphaned_pod_namespaces()
+    for result in Path("/var/lib/cni/results").glob(f"{node.network_name(paths)}-*"):
+        result.unlink()
+    for link in Path("/var/log/containers").glob("*.log"):
+        if str(link.readlink()).startswith(str(paths.state)):
+            link.unlink()
+    network.remove_tree(paths.state)
+
+
+def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
+    cgroup = network.create_cgroup(paths.instance)
+    controllers = Daemon(
+        "lab-controllers",
+        [*network.enter(paths.netns), sys.executable, "-m", "lab.cluster.controllers", str(paths.state)],
+        paths.state,
+        {"PYTHONPATH": str(CHECKOUT)},
+    )
+    return (*node.daemons(paths, cgroup), controllers)
+
+
+def _discard_dead_run(paths: LabPaths) -> None:
+    """After a reboot nothing of the old run is alive: its state would only mislead the new one."""
+    marker = paths.state / "boot"
+    if marker.exists() and marker.read_text() != _BOOT_ID.read_text():
+        print("  the machine was rebooted since the last run: starting from nothing", file=sys.stderr)
+        down(paths)
+        paths.state.mkdir(parents=True)
+
+
+def _shims(paths: LabPaths) -> Iterator[int]:
+    """Runtime shims of the lab's own containerd, told apart by its socket on their command line."""
+    address = os.fsencode(node.containerd_address(paths))
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"containerd-shim" in command[0] and address in command and start_time(int(folder.name)):
+            yield int(folder.name)
+
+
+def _wait(part: Daemon, what: str, check: Callable[[], bool], timeout_s: float) -> None:
+    def alive_and_true() -> bool:
+        if part.pid() is None:
+            raise LabError(f"{part.name} ended while waiting for {what}; log {part.log}:\n{part.tail()}")
+        return check()
+
+    try:
+        wait_until(what, alive_and_true, timeout_s=timeout_s)
+    except LabError as error:
+        raise LabError(f"{error} (log {part.log})") from None
+
+
+def _api_ready(paths: LabPaths) -> bool:
+    command = [
+        *network.enter(paths.netns),
+        "curl",
+        "-sk",
+        "-m",
+        "2",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        f"{API_URL}/readyz",
+    ]
+    pki_folder = paths.state / "pki"
+    command += ["--cert", str(pki_folder / "admin.crt"), "--key", str(pki_folder / "admin.key")]
+    return subprocess.run(command, capture_output=True, text=True, timeout=10).stdout == str(requests.codes.ok)
+
+
+def kubectl(paths: LabPaths, *arguments: str, timeout_s: float = 30) -> subprocess.CompletedProcess[str]:
+    """Run kubectl against the embedded cluster."""
+    command = [*network.enter(paths.netns), str(tools.path("kubectl")), f"--kubeconfig={paths.kubeconfig}", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
+
+
+def _condition(paths: LabPaths, kind: str, name: str, condition: str, namespace: str = "default") -> bool:
+    path = f'jsonpath={{.status.conditions[?(@.type=="{condition}")].status}}'
+    return kubectl(paths, "-n", namespace, "get", kind, *([name] if name else []), "-o", path).stdout == "True"
+
+
+def _import_images(paths: LabPaths) -> None:
+    """Import the images whose content is new. The label keeps the kubelet from collecting them."""
+    marks = paths.state / "images"
+    marks.mkdir(exist_ok=True)
+    ctr = ["ctr", "-a", str(node.containerd_address(paths)), "-n", "k8s.io"]
+    log = paths.logs / "images.log"
+    wait_until("containerd to answer", lambda: _ctr_answers(ctr), timeout_s=30)
+    for image in images.images():
+        mark = marks / image.key
+        if mark.exists():
+            continue
+        archive = paths.state / "image.tar"
+        with archive.open("wb") as file:
+            image.archive(file)
+        run_logged([*ctr, "images", "import", "--no-unpack", str(archive)], cwd=paths.state, log=log)
+        run_logged([*ctr, "images", "label", image.name, "io.cri-containerd.pinned=pinned"], cwd=paths.state, log=log)
+        archive.unlink()
+        mark.touch()
+
+
+def _ctr_answers(ctr: list[str]) -> bool:
+    return subprocess.run([*ctr, "version"], capture_output=True, timeout=10).returncode == 0

@@ -1,0 +1,154 @@
+"""The lab's network namespace and its control group: made, entered and removed here."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.cluster.addresses import NODE, NODE_PREFIX
+from lab.errors import LabError
+
+_CGROUPS = Path("/sys/fs/cgroup")
+_CLONE_NEWNET = 0x40000000
+
+
+def _ip(*arguments: str) -> None:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True, timeout=20)
+    if done.returncode:
+        raise LabError(f"ip {' '.join(arguments)} failed: {done.stderr.strip()} (root and CAP_NET_ADMIN are needed)")
+
+
+def namespace_exists(name: str) -> bool:
+    """Whether the network namespace is there (it is gone after a reboot)."""
+    return Path(f"/run/netns/{name}").exists()
+
+
+def create_namespace(name: str) -> None:
+    """Create the namespace with loopback and a bridge that carries the node's address; complete or not at all."""
+    if namespace_exists(name):
+        return
+    _ip("netns", "add", name)
+    try:
+        _ip("-n", name, "link", "set", "lo", "up")
+        _ip("-n", name, "link", "add", "node0", "type", "bridge")
+        _ip("-n", name, "addr", "add", f"{NODE}/{NODE_PREFIX}", "dev", "node0")
+        _ip("-n", name, "link", "set", "node0", "up")
+        subprocess.run([*enter(name), "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=20)
+    except BaseException:
+        delete_namespace(name)
+        raise
+
+
+def delete_namespace(name: str) -> None:
+    """Remove the namespace, and with it every address, route and firewall rule of the lab."""
+    if namespace_exists(name):
+        _ip("netns", "del", name)
+
+
+def delete_orphaned_pod_namespaces() -> None:
+    """Remove the runtime's pod namespaces in which no process lives any more, whoever left them behind."""
+    inhabited = set()
+    for link in Path("/proc").glob("[0-9]*/ns/net"):
+        try:
+            inhabited.add(link.stat().st_ino)
+        except OSError:
+            continue
+    for mount in Path("/run/netns").glob("cni-*"):
+        if mount.stat().st_ino not in inhabited:
+            _ip("netns", "del", mount.name)
+
+
+def enter(name: str) -> list[str]:
+    """Command prefix that runs a program inside the namespace.
+
+    ``nsenter`` and not ``ip netns exec``: the latter makes a mount namespace of its own, in which the kubelet's
+    mounts would be invisible to the container runtime.
+    """
+    return ["nsenter", f"--net=/run/netns/{name}"]
+
+
+def cgroup_version() -> int:
+    """2 where the machine has the unified hierarchy only, else 1."""
+    return 2 if (_CGROUPS / "cgroup.controllers").exists() else 1
+
+
+def _groups(instance: str) -> Iterator[Path]:
+    roots = [_CGROUPS] if cgroup_version() == 2 else [path for path in _CGROUPS.iterdir() if path.is_dir()]
+    for root in roots:
+        yield root / f"obs-{instance}"
+
+
+def create_cgroup(instance: str) -> str:
+    """Create the lab's control group in every hierarchy and return its name for the kubelet."""
+    for group in _groups(instance):
+        group.mkdir(exist_ok=True)
+        if group.parent.name == "cpuset":
+            for file in ("cpuset.cpus", "cpuset.mems"):
+                (group / file).write_text((group.parent / file).read_text())
+    return f"/obs-{instance}"
+
+
+def remove_cgroup(instance: str, *, timeout_s: float = 20.0) -> None:
+    """Kill what still runs in the lab's control group (pods, by construction) and remove the group."""
+    deadline = time.monotonic() + timeout_s
+    for group in _groups(instance):
+        while group.exists():
+            for procs in group.rglob("cgroup.procs"):
+                for pid in _pids(procs):
+                    _kill(pid)
+            for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+                _remove(folder)
+            _remove(group)
+            if time.monotonic() > deadline:
+                raise LabError(f"control group {group} still has processes after {timeout_s:.0f} s")
+            time.sleep(0.05)
+
+
+def _pids(procs: Path) -> list[int]:
+    try:
+        return [int(line) for line in procs.read_text().split()]
+    except OSError:
+        return []
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+
+
+def _remove(group: Path) -> None:
+    try:
+        group.rmdir()
+    except OSError:
+        return
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount everything below ``folder``, innermost first."""
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    for point in sorted((mount for mount in mounts if mount.startswith(f"{folder}/")), reverse=True):
+        subprocess.run(["umount", "-l", point], check=False, timeout=20, capture_output=True)
+
+
+def remove_tree(folder: Path) -> None:
+    """Remove a state folder, refusing while anything is still mounted in it."""
+    unmount_below(folder)
+    if any(line.split()[4].startswith(f"{folder}/") for line in Path("/proc/self/mountinfo").read_text().splitlines()):
+        raise LabError(f"{folder} still has mounts: see /proc/self/mountinfo")
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def join(name: str) -> None:
+    """Move the calling thread, and all threads and processes that it starts from now on, into the namespace."""
+    with open(f"/run/netns/{name}") as handle:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.setns(handle.fileno(), _CLONE_NEWNET):
+            raise LabError(f"cannot enter network namespace {name}: {os.strerror(ctypes.get_errno())}")

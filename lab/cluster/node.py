@@ -1,0 +1,240 @@
+"""The processes of the embedded node: their configuration as data, and their commands in the order of starting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import yaml
+
+from lab.cluster.addresses import (
+    API_PORT,
+    DNS_SERVICE,
+    ETCD_PORT,
+    LOAD_BALANCER_CIDR,
+    NODE,
+    NODE_NAME,
+    POD_CIDR,
+    SERVICE_CIDR,
+)
+from lab.cluster.network import enter
+from lab.cluster.processes import Daemon
+from lab.errors import LabError
+from lab.paths import LabPaths
+from lab.toolchain import tools
+
+PAUSE_IMAGE = "registry.lab.internal/lab/pause:1"
+_ETCD = f"http://127.0.0.1:{ETCD_PORT}"
+
+
+def _dump(path: Path, content: object) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+    return path
+
+
+def containerd_address(paths: LabPaths) -> Path:
+    """Socket of the lab's own containerd."""
+    return paths.state / "containerd.sock"
+
+
+def network_name(paths: LabPaths) -> str:
+    """Name of the pods' network: the container runtime keeps records under it outside the state folder."""
+    return f"lab-{paths.instance}"
+
+
+def _containerd_config(paths: LabPaths) -> Path:
+    state = paths.state
+    network = state / "cni" / "10-lab.conflist"
+    network.parent.mkdir(parents=True, exist_ok=True)
+    bridge = {
+        "type": "bridge",
+        "bridge": "lab0",
+        "isGateway": True,
+        "ipMasq": True,
+        "hairpinMode": True,
+        "ipam": {
+            "type": "host-local",
+            "dataDir": str(state / "ipam"),
+            "ranges": [[{"subnet": POD_CIDR.replace("/16", "/24")}]],
+            "routes": [{"dst": "0.0.0.0/0"}],
+        },
+    }
+    portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+    network.write_text(json.dumps({"cniVersion": "0.4.0", "name": network_name(paths), "plugins": [bridge, portmap]}))
+    config = state / "containerd.toml"
+    config.write_text(
+        "\n".join(
+            (
+                "version = 2",
+                f'root = "{state}/containerd"',
+                f'state = "{state}/containerd-run"',
+                "[grpc]",
+                f'  address = "{containerd_address(paths)}"',
+                '[plugins."io.containerd.grpc.v1.cri"]',
+                f'  sandbox_image = "{PAUSE_IMAGE}"',
+                "  restrict_oom_score_adj = true",
+                "  disable_apparmor = true",
+                '  stream_server_address = "127.0.0.1"',
+                '[plugins."io.containerd.grpc.v1.cri".cni]',
+                '  bin_dir = "/usr/lib/cni"',
+                f'  conf_dir = "{state}/cni"',
+                '[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]',
+                '  runtime_type = "io.containerd.runc.v2"',
+                "",
+            )
+        )
+    )
+    return config
+
+
+def _kubelet_config(paths: LabPaths, cgroup: str) -> Path:
+    pki = paths.state / "pki"
+    (paths.state / "resolv.conf").write_text("")
+    return _dump(
+        paths.state / "kubelet.yaml",
+        {
+            "apiVersion": "kubelet.config.k8s.io/v1beta1",
+            "kind": "KubeletConfiguration",
+            "address": NODE,
+            "authentication": {
+                "anonymous": {"enabled": False},
+                "webhook": {"enabled": True},
+                "x509": {"clientCAFile": str(pki / "ca.crt")},
+            },
+            "authorization": {"mode": "Webhook"},
+            "cgroupDriver": "cgroupfs",
+            "cgroupRoot": cgroup,
+            "clusterDNS": [DNS_SERVICE],
+            "clusterDomain": "cluster.local",
+            "containerRuntimeEndpoint": f"unix://{containerd_address(paths)}",
+            "enforceNodeAllocatable": ["pods"],
+            "evictionHard": {"memory.available": "200Mi", "nodefs.available": "1%", "imagefs.available": "1%"},
+            "failSwapOn": False,
+            "imageGCHighThresholdPercent": 100,
+            "imageGCLowThresholdPercent": 99,
+            "maxPods": 110,
+            "podLogsDir": str(paths.state / "pod-logs"),
+            "podPidsLimit": 2048,
+            "resolvConf": str(paths.state / "resolv.conf"),
+            "registryPullQPS": 0,
+            "serializeImagePulls": False,
+            "shutdownGracePeriod": "0s",
+            "staticPodPath": "",
+            "tlsCertFile": str(pki / "kubelet.crt"),
+            "tlsPrivateKeyFile": str(pki / "kubelet.key"),
+        },
+    )
+
+
+def _on_path(program: str, package: str) -> str:
+    found = shutil.which(program, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    if found is None:
+        raise LabError(f"{program} is not installed: apt-get install {package} (or run `make up`, which does)")
+    return found
+
+
+def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
+    """All processes of the node in the order in which they start; their configuration files are written here."""
+    state, pki = paths.state, paths.state / "pki"
+    inside = enter(paths.netns)
+
+    def daemon(name: str, *command: str | Path, path_first: str = "") -> Daemon:
+        environment = {"PATH": f"{path_first}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"}
+        return Daemon(name, [*inside, *map(str, command)], state, environment)
+
+    return (
+        daemon(
+            "etcd",
+            _on_path("etcd", "etcd-server"),
+            f"--data-dir={state}/etcd",
+            f"--listen-client-urls={_ETCD}",
+            f"--advertise-client-urls={_ETCD}",
+            "--listen-peer-urls=http://127.0.0.1:2380",
+            "--unsafe-no-fsync",
+            "--log-level=warn",
+        ),
+        daemon(
+            "kube-apiserver",
+            tools.path("kube-apiserver"),
+            f"--etcd-servers={_ETCD}",
+            f"--secure-port={API_PORT}",
+            f"--bind-address={NODE}",
+            f"--advertise-address={NODE}",
+            f"--tls-cert-file={pki}/apiserver.crt",
+            f"--tls-private-key-file={pki}/apiserver.key",
+            f"--client-ca-file={pki}/ca.crt",
+            f"--service-account-key-file={pki}/sa.pub",
+            f"--service-account-signing-key-file={pki}/sa.key",
+            "--service-account-issuer=https://kubernetes.default.svc",
+            f"--service-cluster-ip-range={SERVICE_CIDR}",
+            "--authorization-mode=Node,RBAC",
+            f"--kubelet-client-certificate={pki}/admin.crt",
+            f"--kubelet-client-key={pki}/admin.key",
+            f"--kubelet-certificate-authority={pki}/ca.crt",
+            "--kubelet-preferred-address-types=InternalIP",
+            "--allow-privileged=true",
+            "--profiling=false",
+        ),
+        daemon(
+            "kube-controller-manager",
+            tools.path("kube-controller-manager"),
+            f"--kubeconfig={pki}/controller-manager.kubeconfig",
+            f"--service-account-private-key-file={pki}/sa.key",
+            f"--root-ca-file={pki}/ca.crt",
+            "--use-service-account-credentials",
+            f"--cluster-signing-cert-file={pki}/ca.crt",
+            f"--cluster-signing-key-file={pki}/ca.key",
+            "--allocate-node-cidrs=true",
+            f"--cluster-cidr={POD_CIDR}",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--profiling=false",
+        ),
+        daemon(
+            "kube-scheduler",
+            tools.path("kube-scheduler"),
+            f"--kubeconfig={pki}/scheduler.kubeconfig",
+            "--leader-elect=false",
+            "--bind-address=127.0.0.1",
+            "--profiling=false",
+        ),
+        daemon("containerd", _on_path("containerd", "containerd"), "--config", _containerd_config(paths)),
+        daemon(
+            "kubelet",
+            tools.path("kubelet"),
+            f"--config={_kubelet_config(paths, cgroup)}",
+            f"--kubeconfig={pki}/kubelet.kubeconfig",
+            f"--root-dir={state}/kubelet",
+            f"--hostname-override={NODE_NAME}",
+            f"--node-ip={NODE}",
+            "--node-labels=topology.kubernetes.io/zone=lab-a,topology.kubernetes.io/region=lab",
+        ),
+        daemon(
+            "kube-proxy",
+            tools.path("kube-proxy"),
+            f"--kubeconfig={pki}/proxy.kubeconfig",
+            f"--cluster-cidr={POD_CIDR}",
+            f"--hostname-override={NODE_NAME}",
+            "--proxy-mode=iptables",
+            "--conntrack-max-per-core=0",
+            "--conntrack-tcp-timeout-established=0s",
+            "--conntrack-tcp-timeout-close-wait=0s",
+            "--iptables-min-sync-period=200ms",
+        ),
+        daemon(
+            "kube-router",
+            tools.path("kube-router"),
+            f"--kubeconfig={pki}/admin.kubeconfig",
+            "--run-firewall=true",
+            "--run-router=false",
+            "--run-service-proxy=false",
+            f"--service-cluster-ip-range={SERVICE_CIDR}",
+            f"--service-external-ip-range={LOAD_BALANCER_CIDR}",
+            f"--hostname-override={NODE_NAME}",
+            "--metrics-port=0",
+            "--health-port=20244",
+        ),
+        daemon("cert-manager", tools.path("cert-manager"), f"--kubeconfig={pki}/admin.kubeconfig"),
+    )

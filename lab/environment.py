@@ -1,0 +1,75 @@
+"""The environment in which product commands run against the embedded cluster."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from lab.cluster import network
+from lab.paths import CHECKOUT, LabPaths
+from lab.toolchain import tools
+
+STACK = "local"
+
+
+def variables(paths: LabPaths) -> dict[str, str]:
+    """Variables for Pulumi, kubectl and ``ops``; the passphrase stays in a file that only root reads."""
+    backend = paths.state / "backend"
+    backend.mkdir(parents=True, exist_ok=True)
+    passphrase = paths.state / "pki" / "passphrase"
+    if not passphrase.exists():
+        passphrase.touch(mode=0o600)
+        passphrase.write_text(secrets.token_urlsafe(32))
+    programs = [
+        paths.pulumi_home / "bin",
+        tools.path("pulumi").parent,
+        tools.path("kubectl").parent,
+        Path(sys.executable).parent,
+    ]
+    return {
+        **os.environ,
+        "KUBECONFIG": str(paths.kubeconfig),
+        "PATH": os.pathsep.join([*map(str, programs), os.environ.get("PATH", "/usr/bin:/bin")]),
+        "PULUMI_HOME": str(paths.pulumi_home),
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_CONFIG_PASSPHRASE_FILE": str(passphrase),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        "PULUMI_STACK": os.environ.get("PULUMI_STACK", STACK),
+        "PULUMI_K8S_DELETE_UNREACHABLE": "false",
+        "PULUMI_OPTION_CWD": str(project(paths)),
+        "PYTHONPATH": str(CHECKOUT),
+    }
+
+
+def project(paths: LabPaths) -> Path:
+    """A view of the checkout for Pulumi: links to everything, and copies of the stack files.
+
+    Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
+    salt belongs into a copy and not into the committed file.
+    """
+    view = paths.state / "project"
+    view.mkdir(parents=True, exist_ok=True)
+    for entry in CHECKOUT.iterdir():
+        target = view / entry.name
+        if entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml":
+            salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
+            text = "\n".join([*_lines(entry), *salt]) + "\n"
+            if not target.exists() or target.read_text() != text:
+                target.write_text(text)
+        elif not target.is_symlink():
+            target.symlink_to(entry)
+    for link in view.iterdir():
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+    return view
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
+
+
+def inside(paths: LabPaths, command: list[str]) -> list[str]:
+    """The command, run inside the lab's network namespace."""
+    return [*network.enter(paths.netns), *command]

@@ -1,0 +1,63 @@
+"""Prepares a machine: Debian packages, then every tool of the recipes. Safe to repeat and to interrupt."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Collection
+
+from lab.errors import LabError
+from lab.timing import Steps
+from lab.toolchain import build
+from lab.toolchain.recipes import RECIPES
+
+_PACKAGES = {
+    "etcd": "etcd-server",
+    "containerd": "containerd",
+    "runc": "runc",
+    "iptables": "iptables",
+    "conntrack": "conntrack",
+    "ipset": "ipset",
+    "debootstrap": "debootstrap",
+    "curl": "curl",
+    "ip": "iproute2",
+    "gcc": "gcc",
+}
+_CNI = "/usr/lib/cni/bridge"
+_APT_LIMIT_S = 600
+
+
+def missing_packages() -> list[str]:
+    """Debian packages that the embedded cluster needs and this machine lacks."""
+    path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
+    missing = [package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None]
+    return missing if os.path.exists(_CNI) else [*missing, "containernetworking-plugins"]
+
+
+def packages() -> None:
+    """Install what is missing. Services that the packages would start are kept from starting."""
+    missing = missing_packages()
+    if not missing:
+        return
+    if os.geteuid() != 0:
+        raise LabError(f"these Debian packages are missing: {' '.join(missing)}: install them, or run as root")
+    environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive", "RUNLEVEL": "1"}
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing]
+    for command in (["apt-get", "update", "-qq"], install):
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=_APT_LIMIT_S)
+        if done.returncode:
+            raise LabError(f"{' '.join(command[:2])} failed: {done.stderr.strip()[-300:]}")
+
+
+def toolchain(steps: Steps, only: Collection[str] = ()) -> None:
+    """Build the recipes that are not cached yet, one after the other: a Go build uses every core by itself."""
+    known = {recipe.name for recipe in RECIPES}
+    for name in only:
+        if name not in known:
+            raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
+    for recipe in RECIPES:
+        if not only or recipe.name in only:
+            _, seconds = build.ensure(recipe)
+            if seconds:
+                steps.record(f"tool: {recipe.name} {recipe.version}", seconds)

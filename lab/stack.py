@@ -1,0 +1,90 @@
+"""Drives the real Pulumi engine for the embedded cluster: update, preview, outputs, destroy."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from typing import Any
+
+from lab import environment
+from lab.errors import LabError
+from lab.paths import LabPaths
+
+_UPDATE_LIMIT_S = 900
+_QUICK_LIMIT_S = 180
+
+
+class Stack:
+    """One stack on the lab's own state backend."""
+
+    def __init__(self, paths: LabPaths, name: str = environment.STACK) -> None:
+        self._paths = paths
+        self._name = name
+        self._environment = {**environment.variables(paths), "PULUMI_STACK": name}
+
+    def _pulumi(self, *arguments: str, timeout_s: float, capture: bool) -> subprocess.CompletedProcess[str]:
+        command = environment.inside(self._paths, ["pulumi", "--non-interactive", "--color=never", *arguments])
+        try:
+            return subprocess.run(
+                command,
+                env=self._environment,
+                capture_output=capture,
+                text=True,
+                timeout=timeout_s,
+                stdin=subprocess.DEVNULL,
+            )
+        except subprocess.TimeoutExpired:
+            raise LabError(f"pulumi {arguments[0]} of {self._name} took over {timeout_s:.0f} s and was ended") from None
+
+    def ensure(self) -> None:
+        """Create the stack unless it is there, and clear what an interrupted update left behind."""
+        done = self._pulumi("stack", "select", "--create", self._name, timeout_s=_QUICK_LIMIT_S, capture=True)
+        if done.returncode:
+            raise LabError(f"pulumi stack select {self._name} failed: {_last_line(done)}")
+        locks = self._paths.state / "backend" / ".pulumi" / "locks"
+        if any(locks.rglob(f"{self._name}/*.json")):
+            self._pulumi("cancel", "--yes", timeout_s=_QUICK_LIMIT_S, capture=True)
+        if self._pending():
+            self._pulumi(
+                "refresh", "--yes", "--clear-pending-creates", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=True
+            )
+
+    def _pending(self) -> bool:
+        done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
+        if done.returncode:
+            return False
+        return bool(json.loads(done.stdout).get("deployment", {}).get("pending_operations"))
+
+    def up(self) -> None:
+        """Bring the stack to what the program says; output goes to the terminal."""
+        arguments = ["up", "--yes", "--skip-preview", "--suppress-outputs", *self._policies()]
+        if self._pulumi(*arguments, timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+            raise LabError(f"pulumi up of {self._name} failed: see above; repeat `make up` once it is mended")
+
+    def preview(self) -> None:
+        """Show what an update would change."""
+        if self._pulumi("preview", *self._policies(), timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+            raise LabError(f"pulumi preview of {self._name} failed: see above")
+
+    def destroy(self) -> None:
+        """Remove every resource of the stack."""
+        if self._pulumi("destroy", "--yes", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+            raise LabError(f"pulumi destroy of {self._name} failed: see above")
+
+    def outputs(self) -> dict[str, Any]:
+        """Outputs with secrets in clear: for use in memory only, never printed."""
+        done = self._pulumi("stack", "output", "--json", "--show-secrets", timeout_s=_QUICK_LIMIT_S, capture=True)
+        if done.returncode:
+            raise LabError(f"pulumi stack output of {self._name} failed: {_last_line(done)}")
+        outputs: dict[str, Any] = json.loads(done.stdout)
+        return outputs
+
+    def _policies(self) -> list[str]:
+        pack = environment.project(self._paths) / "policy"
+        return ["--policy-pack", str(pack)] if os.path.exists(pack / "PulumiPolicy.yaml") else []
+
+
+def _last_line(done: subprocess.CompletedProcess[str]) -> str:
+    lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+    return lines[-1].strip() if lines else f"exit code {done.returncode}"

@@ -1,0 +1,84 @@
+"""The end of ``make up``: waits for live telemetry of all five layers and prints addresses and numbers."""
+
+from __future__ import annotations
+
+import tempfile
+from typing import Any
+
+import requests
+from rich.console import Console
+from rich.table import Table
+
+from components.telemetry.layers import LAYERS
+from lab.cluster.processes import wait_until
+from lab.paths import LabPaths
+
+_LIVE_LIMIT_S = 120
+_CALL_LIMIT_S = 10
+
+
+class Query:
+    """Instant queries against the platform's single read address."""
+
+    def __init__(self, outputs: dict[str, Any]) -> None:
+        self._url = f"{outputs['query_url']}/api/v1/query"
+        reader = outputs["query_reader"]
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = (reader["username"], reader["password"])
+        with tempfile.NamedTemporaryFile("w", suffix=".crt", delete=False) as file:
+            file.write(outputs["ca_certificate"])
+        self._session.verify = file.name
+
+    def number(self, expression: str) -> float | None:
+        """Value of a query with one result, or None where there is no result or no answer."""
+        try:
+            answer = self._session.get(self._url, params={"query": expression}, timeout=_CALL_LIMIT_S)
+            answer.raise_for_status()
+        except requests.RequestException:
+            return None
+        result = answer.json()["data"]["result"]
+        return float(result[0]["value"][1]) if result else None
+
+
+def wait_for_layers(outputs: dict[str, Any]) -> dict[str, int]:
+    """Wait until every layer has live series; returns the number of series per layer."""
+    query = Query(outputs)
+    series: dict[str, int] = {}
+
+    def all_live() -> bool:
+        for layer in LAYERS:
+            series[layer.name] = int(query.number(f'count({{layer="{layer.name}"}})') or 0)
+        return all(series.values())
+
+    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=_LIVE_LIMIT_S, every_s=1)
+    return series
+
+
+def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int]) -> None:
+    """Print where everything is, and what is live."""
+    console = Console()
+    table = Table(title="live telemetry")
+    table.add_column("layer")
+    table.add_column("series", justify="right")
+    for layer, count in series.items():
+        table.add_row(layer, str(count))
+    console.print(table)
+    query = Query(outputs)
+    down = query.number("count(up == 0) or vector(0)")
+    up = query.number("count(up == 1) or vector(0)")
+    console.print(f"scrape targets up {up or 0:.0f}, down {down or 0:.0f}", highlight=False)
+    places = Table(title=f"addresses (inside the network namespace {paths.netns})")
+    places.add_column("what")
+    places.add_column("where")
+    for what, key in (
+        ("OTLP gRPC", "otlp_grpc"),
+        ("OTLP HTTP", "otlp_http"),
+        ("Kafka, external listener", "kafka_bootstrap"),
+        ("metrics, single read address (Thanos Query)", "query_url"),
+    ):
+        places.add_row(what, str(outputs[key]))
+    console.print(places)
+    console.print(
+        "next: `python -m lab exec -- kubectl get pods -A`, `make verify`, `make e2e`, `make down`", highlight=False
+    )

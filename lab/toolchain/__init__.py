@@ -1,0 +1,1 @@
+"""Tools and images, built from the package registries and cached by version outside the checkout."""

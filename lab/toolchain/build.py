@@ -1,0 +1,214 @@
+"""Builds recipes into the cache: one folder per tool and recipe, complete or absent, never half."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from lab.errors import LabError
+from lab.paths import cache_root
+from lab.toolchain.recipes import Collector, GoTool, MavenLibraries, Recipe
+
+SOURCES = Path(__file__).parent / "src"
+_BUILD_LIMIT_S = 40 * 60
+_REPLACED = re.compile(r"^\s*(?:replace\s+)?(\S+) => ([^.\s]\S+ v\S+)", re.MULTILINE)
+_STAGING = re.compile(r"^\s*(?:require\s+)?(k8s\.io/[\w-]+) v0\.0\.0(?![\w.-])", re.MULTILINE)
+
+
+def fingerprint(recipe: Recipe) -> str:
+    """Key of what a recipe builds: its data and, for our own sources, their content."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    if isinstance(recipe, GoTool) and recipe.source:
+        for file in sorted((SOURCES / recipe.source).iterdir()):
+            digest.update(file.read_bytes())
+    return digest.hexdigest()[:10]
+
+
+def folder(recipe: Recipe) -> Path:
+    """Where the recipe's result lies, or would lie."""
+    return cache_root() / "tools" / f"{recipe.name}-{recipe.version}-{fingerprint(recipe)}"
+
+
+@contextmanager
+def locked(name: str) -> Iterator[None]:
+    """Hold the cache's lock ``name``: two checkouts never build the same thing at once."""
+    locks = cache_root() / "locks"
+    locks.mkdir(parents=True, exist_ok=True)
+    with (locks / name).open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+def atomically(target: Path, fill: Callable[[Path], None]) -> None:
+    """Fill a temporary folder beside ``target`` and rename it into place; on any failure nothing remains."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in target.parent.glob(f".{target.name}-*"):
+        shutil.rmtree(leftover)
+    work = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
+    try:
+        fill(work)
+        work.rename(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def run_logged(command: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None) -> None:
+    """Run one build step with its output in ``log``; a failure names the log and shows its end."""
+    with log.open("a") as out:
+        out.write(f"$ {' '.join(command)}\n")
+        out.flush()
+        try:
+            done = subprocess.run(
+                command,
+                cwd=cwd,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=_BUILD_LIMIT_S,
+                env={**os.environ, **(env or {})},
+            )
+        except FileNotFoundError:
+            raise LabError(f"{command[0]} is not on PATH: install it, then repeat") from None
+        except subprocess.TimeoutExpired:
+            raise LabError(f"{' '.join(command[:3])} took over {_BUILD_LIMIT_S // 60} min: see {log}") from None
+    if done.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
+        raise LabError(f"{' '.join(command[:3])} failed with exit code {done.returncode}, log {log}:\n{tail}")
+
+
+def ensure(recipe: Recipe) -> tuple[Path, float]:
+    """Return the recipe's folder and the seconds spent; builds only what is absent."""
+    target = folder(recipe)
+    if target.is_dir():
+        return target, 0.0
+    with locked(recipe.name):
+        if target.is_dir():
+            return target, 0.0
+        started = time.monotonic()
+        print(f"  building {recipe.name} {recipe.version} ...", file=sys.stderr, flush=True)
+        logs = cache_root() / "logs"
+        logs.mkdir(parents=True, exist_ok=True)
+        log = logs / f"{target.name}.log"
+        log.unlink(missing_ok=True)
+        match recipe:
+            case GoTool():
+                atomically(target, lambda work: _go(recipe, work, log))
+            case Collector():
+                atomically(target, lambda work: _collector(recipe, work, log))
+            case MavenLibraries():
+                atomically(target, lambda work: _maven(recipe, work, log))
+        return target, time.monotonic() - started
+
+
+_GO_ENV = {
+    "GOFLAGS": "-mod=mod -buildvcs=false",
+    "CGO_ENABLED": "0",
+    "GOGC": "off",
+    "GOTOOLCHAIN": "local",
+    "GOMEMLIMIT": "6GiB",
+}
+
+
+def module_folder(module: str, version: str) -> Path:
+    """Folder of a Go module in the module cache, downloaded if need be."""
+    return _module_file(module, version, "Dir", cache_root())
+
+
+def _module_file(module: str, version: str, what: str, cwd: Path) -> Path:
+    done = subprocess.run(
+        ["go", "mod", "download", "-json", f"{module}@{version}"],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=_BUILD_LIMIT_S,
+    )
+    if done.returncode:
+        raise LabError(
+            f"module {module}@{version} is not to be had from the Go module registry: {done.stdout.strip()[-300:]}"
+        )
+    return Path(json.loads(done.stdout)[what])
+
+
+def _go(recipe: GoTool, work: Path, log: Path) -> None:
+    source = work / "src"
+    source.mkdir()
+    (source / "go.mod").write_text(f"module lab/{recipe.name}\n\ngo 1.24\n")
+    if recipe.source:
+        shutil.copytree(SOURCES / recipe.source, source, dirs_exist_ok=True)
+        module = _module_file(recipe.module, recipe.module_version, "Dir", source)
+        for origin, name in recipe.copied.items():
+            (source / name).write_bytes((module / origin).read_bytes())
+        _stamp_schema(source / "schema.json", recipe.version)
+    edits = ["-require", f"{recipe.module}@{recipe.module_version}"]
+    go_mod = _module_file(recipe.module, recipe.module_version, "GoMod", source).read_text()
+    for old, new in _REPLACED.findall(go_mod):
+        edits += ["-replace", f"{old}={new.replace(' ', '@')}"]
+    for staged in sorted(set(_STAGING.findall(go_mod))):
+        edits += ["-replace", f"{staged}={staged}@v0{recipe.module_version.removeprefix('v1')}"]
+    for extra in recipe.requires:
+        edits += ["-require", extra]
+    run_logged(
+        ["go", "mod", "edit", *(f"{flag}={value}" for flag, value in zip(edits[::2], edits[1::2], strict=True))],
+        cwd=source,
+        log=log,
+    )
+    tags = ["-tags", ",".join(recipe.tags)] if recipe.tags else []
+    for binary, package in recipe.programs.items():
+        command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", str(work / binary), package]
+        run_logged(command, cwd=source, log=log, env=_GO_ENV)
+    shutil.rmtree(source)
+
+
+def _stamp_schema(schema: Path, version: str) -> None:
+    if schema.exists():
+        document = json.loads(schema.read_text())
+        document["version"] = version
+        schema.write_text(json.dumps(document))
+
+
+def _collector(recipe: Collector, work: Path, log: Path) -> None:
+    source = work / "src"
+    source.mkdir()
+    manifest: dict[str, object] = {"dist": {"name": "otelcol", "module": "lab/otelcol", "output_path": "./out"}}
+    for kind, modules in recipe.components.items():
+        manifest[kind] = [{"gomod": f"{module} v{recipe.version}"} for module in modules]
+    (source / "builder.yaml").write_text(json.dumps(manifest))
+    (source / "go.mod").write_text("module lab/builder\n\ngo 1.24\n")
+    builder = "go.opentelemetry.io/collector/cmd/builder"
+    run_logged(["go", "mod", "edit", f"-require={builder}@v{recipe.version}"], cwd=source, log=log)
+    run_logged(["go", "build", "-o", "ocb", builder], cwd=source, log=log, env=_GO_ENV)
+    run_logged(["./ocb", "--config", "builder.yaml", "--skip-compilation"], cwd=source, log=log, env=_GO_ENV)
+    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    run_logged(command, cwd=source / "out", log=log, env=_GO_ENV)
+    shutil.rmtree(source)
+
+
+def _maven(recipe: MavenLibraries, work: Path, log: Path) -> None:
+    rows = []
+    for artifact in recipe.artifacts:
+        group, name, version = (escape(part) for part in artifact.split(":"))
+        rows.append(
+            f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
+        )
+    pom = work / "pom.xml"
+    pom.write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
+        f"<groupId>lab</groupId><artifactId>{recipe.name}</artifactId><version>1</version><packaging>pom</packaging>"
+        f"<dependencies>{''.join(rows)}</dependencies></project>"
+    )
+    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
+    run_logged(
+        ["mvn", "-B", "-ntp", "-q", goal, f"-DoutputDirectory={work}/libs", "-DincludeScope=runtime"], cwd=work, log=log
+    )
+    pom.unlink()

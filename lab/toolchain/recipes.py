@@ -1,0 +1,206 @@
+"""What is built, from which module and at which version. Pure data; `build` does the work."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+KUBERNETES = "1.34.4"
+COLLECTOR = "0.149.0"
+KAFKA = "4.3.1"
+PULUMI = "3.259.0"
+PULUMI_KUBERNETES = "4.25.0"
+
+_PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
+_CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
+_OTEL = "go.opentelemetry.io/collector"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GoTool:
+    """Static Go programs of one module.
+
+    Attributes:
+        name: Cache key and log name.
+        version: What users know it by.
+        module: Module path at ``module_version``.
+        programs: Binary name -> package path.
+        source: Folder under ``lab/toolchain/src`` with our own ``main.go``, for modules whose command is not served.
+        copied: File of the module -> file beside our ``main.go`` (for ``go:embed``).
+        requires: Further modules, ``path@version``.
+    """
+
+    name: str
+    version: str
+    module: str
+    module_version: str
+    programs: dict[str, str]
+    tags: tuple[str, ...] = ()
+    ldflags: str = "-s -w"
+    source: str = ""
+    copied: dict[str, str] = field(default_factory=dict)
+    requires: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Collector:
+    """An OpenTelemetry Collector with the components that the platform uses, and no others."""
+
+    name: str
+    version: str
+    components: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MavenLibraries:
+    """Jars of a Java server: runtime dependencies of the listed artifacts."""
+
+    name: str
+    version: str
+    artifacts: tuple[str, ...]
+
+
+Recipe = GoTool | Collector | MavenLibraries
+
+
+def _kubernetes() -> GoTool:
+    stamp = "k8s.io/component-base/version"
+    flags = {
+        "gitVersion": f"v{KUBERNETES}",
+        "gitMajor": "1",
+        "gitMinor": KUBERNETES.split(".")[1],
+        "gitTreeState": "clean",
+        "gitCommit": "lab",
+    }
+    names = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
+    return GoTool(
+        name="kubernetes",
+        version=KUBERNETES,
+        module="k8s.io/kubernetes",
+        module_version=f"v{KUBERNETES}",
+        programs={name: f"k8s.io/kubernetes/cmd/{name}" for name in names},
+        ldflags="-s -w " + " ".join(f"-X {stamp}.{key}={value}" for key, value in flags.items()),
+    )
+
+
+def _contrib(*parts: str) -> tuple[str, ...]:
+    return tuple(f"{_CONTRIB}/{part}" for part in parts)
+
+
+def _core(*parts: str) -> tuple[str, ...]:
+    return tuple(f"{_OTEL}/{part}" for part in parts)
+
+
+RECIPES: tuple[Recipe, ...] = (
+    MavenLibraries(
+        name="kafka",
+        version=KAFKA,
+        artifacts=(
+            f"org.apache.kafka:kafka_2.13:{KAFKA}",
+            f"org.apache.kafka:kafka-tools:{KAFKA}",
+            f"org.apache.kafka:kafka-shell:{KAFKA}",
+            f"org.apache.kafka:connect-runtime:{KAFKA}",
+            f"org.apache.kafka:connect-mirror:{KAFKA}",
+            "org.apache.logging.log4j:log4j-slf4j-impl:2.25.4",
+            "org.apache.logging.log4j:log4j-1.2-api:2.25.4",
+            "org.xerial.snappy:snappy-java:1.1.10.7",
+            "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1",
+        ),
+    ),
+    _kubernetes(),
+    GoTool(
+        name="pulumi",
+        version=PULUMI,
+        module="github.com/pulumi/pulumi/pkg/v3",
+        module_version=f"v{PULUMI}",
+        programs={"pulumi": "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"},
+        ldflags=f"-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=v{PULUMI}",
+    ),
+    GoTool(
+        name="pulumi-resource-kubernetes",
+        version=PULUMI_KUBERNETES,
+        module="github.com/pulumi/pulumi-kubernetes/provider/v4",
+        module_version=_PULUMI_KUBERNETES_MODULE,
+        programs={"pulumi-resource-kubernetes": "."},
+        source="pulumi-resource-kubernetes",
+        copied={
+            "cmd/pulumi-resource-kubernetes/schema.json": "schema.json",
+            "cmd/pulumi-resource-kubernetes/terraform-mapping.json": "mapping.json",
+        },
+    ),
+    GoTool(
+        name="cert-manager",
+        version="1.21.2",
+        module="github.com/cert-manager/cert-manager",
+        module_version="v1.21.2",
+        programs={"cert-manager": "."},
+        source="cert-manager",
+    ),
+    GoTool(
+        name="coredns",
+        version="1.14.7",
+        module="github.com/coredns/coredns",
+        module_version="v1.14.7",
+        programs={"coredns": "github.com/coredns/coredns"},
+    ),
+    GoTool(
+        name="kube-router",
+        version="2.1.0",
+        module="github.com/cloudnativelabs/kube-router/v2",
+        module_version="v2.1.0",
+        programs={"kube-router": "github.com/cloudnativelabs/kube-router/v2/cmd/kube-router"},
+    ),
+    Collector(
+        name="otelcol",
+        version=COLLECTOR,
+        components={
+            "receivers": _core("receiver/otlpreceiver")
+            + _contrib("receiver/kafkareceiver", "receiver/hostmetricsreceiver"),
+            "processors": _core("processor/memorylimiterprocessor", "processor/batchprocessor")
+            + _contrib(
+                "processor/attributesprocessor",
+                "processor/filterprocessor",
+                "processor/groupbyattrsprocessor",
+                "processor/redactionprocessor",
+                "processor/resourceprocessor",
+                "processor/tailsamplingprocessor",
+                "processor/transformprocessor",
+            ),
+            "exporters": _core(
+                "exporter/otlphttpexporter", "exporter/otlpexporter", "exporter/debugexporter", "exporter/nopexporter"
+            )
+            + _contrib("exporter/kafkaexporter", "exporter/prometheusexporter"),
+            "connectors": _core("connector/forwardconnector")
+            + _contrib("connector/routingconnector", "connector/spanmetricsconnector"),
+            "extensions": _contrib(
+                "extension/basicauthextension", "extension/healthcheckextension", "extension/storage/filestorage"
+            ),
+        },
+    ),
+    GoTool(
+        name="prometheus",
+        version="3.16.0",
+        module="github.com/prometheus/prometheus",
+        module_version="v0.316.0",
+        programs={
+            "prometheus": "github.com/prometheus/prometheus/cmd/prometheus",
+            "promtool": "github.com/prometheus/prometheus/cmd/promtool",
+        },
+        tags=("remove_all_sd", "enable_dns_sd"),
+        ldflags="-s -w -X github.com/prometheus/common/version.Version=3.16.0",
+    ),
+    GoTool(
+        name="thanos",
+        version="0.42.0",
+        module="github.com/thanos-io/thanos",
+        module_version="v0.42.0",
+        programs={"thanos": "github.com/thanos-io/thanos/cmd/thanos"},
+        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.42.0",
+    ),
+    GoTool(
+        name="kubeconform",
+        version="0.7.0",
+        module="github.com/yannh/kubeconform",
+        module_version="v0.7.0",
+        programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
+    ),
+)

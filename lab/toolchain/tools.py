@@ -1,0 +1,42 @@
+"""Finds built tools: what the machine already has on PATH is not asked, since versions are part of what is tested."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.toolchain.build import folder
+from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries
+
+
+def path(program: str) -> Path:
+    """Absolute path of a built program, for example ``promtool``.
+
+    Raises:
+        LabError: The program is unknown, or not built yet.
+    """
+    for recipe in RECIPES:
+        if isinstance(recipe, MavenLibraries):
+            continue
+        programs = recipe.programs if isinstance(recipe, GoTool) else {recipe.name: ""}
+        if program in programs:
+            found = folder(recipe) / program
+            if not found.is_file():
+                raise LabError(f"{program} {recipe.version} is not built: run `python -m lab tools {recipe.name}`")
+            return found
+    raise LabError(f"{program} is not a tool of this project: see lab/toolchain/recipes.py")
+
+
+def libraries(name: str) -> Path:
+    """Folder of a Java server's jars, for example ``kafka``.
+
+    Raises:
+        LabError: The server is unknown, or its jars are not there yet.
+    """
+    for recipe in RECIPES:
+        if isinstance(recipe, MavenLibraries) and recipe.name == name:
+            found = folder(recipe) / "libs"
+            if not found.is_dir():
+                raise LabError(f"{name} {recipe.version} is not there: run `python -m lab tools {name}`")
+            return found
+    raise LabError(f"{name} is not a server of this project: see lab/toolchain/recipes.py")

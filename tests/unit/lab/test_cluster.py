@@ -1,0 +1,143 @@
+"""The embedded node's pure parts: addresses, volumes, processes, images, the toolchain's cache."""
+
+from __future__ import annotations
+
+import io
+import json
+import subprocess
+import sys
+import tarfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.cluster import pki
+from lab.cluster.controllers import assign_addresses, volume_for
+from lab.cluster.processes import Daemon, wait_until
+from lab.errors import LabError
+from lab.paths import LabPaths
+from lab.toolchain import build
+from lab.toolchain.images import Image, Layer
+from lab.toolchain.recipes import RECIPES, GoTool
+
+
+def _service(name: str, asked: str = "", given: str = "") -> dict[str, Any]:
+    spec = {"type": "LoadBalancer"} | ({"loadBalancerIP": asked} if asked else {})
+    status = {"loadBalancer": {"ingress": [{"ip": given}]}} if given else {}
+    return {"metadata": {"namespace": "ns", "name": name}, "spec": spec, "status": status}
+
+
+def test_a_requested_address_is_honoured_before_free_ones_are_handed_out() -> None:
+    assigned = assign_addresses([_service("any"), _service("asks", asked="198.18.0.100")])
+    assert assigned == {"ns/asks": "198.18.0.100", "ns/any": "198.18.0.101"}
+
+
+def test_two_services_never_get_the_same_address() -> None:
+    assigned = assign_addresses([_service("has", given="198.18.0.20"), _service("wants", asked="198.18.0.20")])
+    assert assigned == {}, "an address in use must not be given twice"
+
+
+def test_an_address_outside_the_pool_is_not_given() -> None:
+    assert assign_addresses([_service("asks", asked="10.0.0.1")]) == {}
+
+
+def test_services_of_other_types_get_no_address() -> None:
+    service = _service("cluster")
+    service["spec"]["type"] = "ClusterIP"
+    assert assign_addresses([service]) == {}
+
+
+def test_a_volume_is_bound_to_its_claim_and_to_the_node() -> None:
+    claim = {
+        "metadata": {"name": "data-0", "namespace": "ns", "uid": "u1"},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    }
+    volume = volume_for(claim, Path("/state/volumes"))
+    assert volume["spec"]["claimRef"] == {"namespace": "ns", "name": "data-0", "uid": "u1"}
+    assert volume["spec"]["local"]["path"] == "/state/volumes/pv-u1"
+    terms = volume["spec"]["nodeAffinity"]["required"]["nodeSelectorTerms"]
+    assert terms[0]["matchExpressions"][0]["values"] == ["lab"]
+
+
+def test_a_daemon_is_started_once_and_stopped_by_its_own_id(tmp_path: Path) -> None:
+    daemon = Daemon("sleeper", ["sleep", "60"], tmp_path)
+    daemon.start()
+    pid = daemon.pid()
+    assert pid is not None
+    daemon.start()
+    assert daemon.pid() == pid, "a running daemon must not be started twice"
+    daemon.stop()
+    assert daemon.pid() is None
+
+
+def test_a_pid_that_belongs_to_another_process_is_not_taken_for_ours(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        (tmp_path / "run").mkdir()
+        (tmp_path / "run" / "x.pid").write_text(f"{stranger.pid} 1")
+        daemon = Daemon("x", ["true"], tmp_path)
+        assert daemon.pid() is None
+        daemon.stop()
+        assert stranger.poll() is None, "a stranger's process must survive"
+        stranger.kill()
+
+
+def test_waiting_says_what_was_waited_for() -> None:
+    started = time.monotonic()
+    with pytest.raises(LabError, match=r"waited 0 s for the moon: it did not happen"):
+        wait_until("the moon", lambda: False, timeout_s=0.1, every_s=0.01)
+    assert time.monotonic() - started < 2
+
+
+def test_two_checkouts_share_no_state_and_no_namespace() -> None:
+    one, two = LabPaths.of_checkout(Path("/a")), LabPaths.of_checkout(Path("/b"))
+    assert one.state != two.state
+    assert one.netns != two.netns
+
+
+def test_a_failed_build_leaves_nothing_behind(tmp_path: Path) -> None:
+    def fail(work: Path) -> None:
+        (work / "half").touch()
+        raise LabError("no")
+
+    with pytest.raises(LabError):
+        build.atomically(tmp_path / "tool", fail)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_step_shows_the_end_of_its_log(tmp_path: Path) -> None:
+    script = "import sys; print('the reason'); sys.exit(3)"
+    with pytest.raises(LabError, match=r"(?s)failed with exit code 3.*the reason"):
+        build.run_logged([sys.executable, "-c", script], cwd=tmp_path, log=tmp_path / "log")
+
+
+def test_a_recipes_key_changes_with_its_data() -> None:
+    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, GoTool))
+    changed = GoTool(**{**recipe.__dict__, "tags": ("other",)})
+    assert build.fingerprint(recipe) != build.fingerprint(changed)
+
+
+def test_certificates_are_private_and_made_once(tmp_path: Path) -> None:
+    pki.create(tmp_path / "pki")
+    key = tmp_path / "pki" / "admin.key"
+    content = key.read_bytes()
+    assert key.stat().st_mode & 0o077 == 0
+    pki.create(tmp_path / "pki")
+    assert key.read_bytes() == content
+
+
+def test_an_image_archive_names_its_layers_and_its_tag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path))
+    layer = Layer("one", lambda root: (root / "file").write_text("x") and None)
+    image = Image("obs/x", "1", (layer,))
+    target = tmp_path / "image.tar"
+    with target.open("wb") as file:
+        image.archive(file)
+    with tarfile.open(target) as archive:
+        manifest = json.load(archive.extractfile("manifest.json") or io.BytesIO())[0]
+        assert manifest["RepoTags"] == ["registry.lab.internal/obs/x:1"]
+        inner = archive.extractfile(manifest["Layers"][0])
+        assert inner is not None
+        with tarfile.open(fileobj=inner) as content:
+            assert "./file" in content.getnames()
