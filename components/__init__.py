@@ -1,0 +1,1 @@
+"""The platform's building blocks: one package per stage of the data flow."""

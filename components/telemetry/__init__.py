@@ -1,0 +1,1 @@
+"""Catalogue of what is observed: layers, signals, topics, attributes, metrics, thresholds. Pure data, checked."""

@@ -1,0 +1,118 @@
+"""Writes the catalogue as Markdown: ``docs/telemetry.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from components.telemetry.attributes import KEY_ATTRIBUTES, RESOURCE_ATTRIBUTES
+from components.telemetry.catalogue import METRICS
+from components.telemetry.layers import LAYERS, Layer
+from components.telemetry.thresholds import THRESHOLDS, thresholds_on
+from components.telemetry.topics import TOPICS
+
+
+def markdown() -> str:
+    """The whole document, ending in a line break."""
+    return "\n".join(_lines()) + "\n"
+
+
+def _lines() -> Iterator[str]:
+    yield "# Telemetry of the five layers"
+    yield ""
+    yield "Generated: do not edit. To refresh it: `python -m components.telemetry > docs/telemetry.md`."
+    yield ""
+    yield "## Layers"
+    yield ""
+    yield (
+        "A signal that is not listed for its layer is dropped at the gateway and counted. "
+        "The layer's name is also its user at the gateway."
+    )
+    yield ""
+    yield from _table(
+        ("source", "`layer`", "what", "signals", "topics"),
+        (
+            (each.source, f"`{each.name}`", each.description, _signals(each), ", ".join(f"`{t}`" for t in each.topics))
+            for each in LAYERS
+        ),
+    )
+    yield "## Topics"
+    yield ""
+    yield from _table(
+        ("topic", "partitions", "kept for", "records"),
+        ((f"`{t.name}`", str(t.partitions), f"{t.retention_days} d", t.description) for t in TOPICS),
+    )
+    yield "## Resource attributes"
+    yield ""
+    yield (
+        "The gateway keeps these and drops all others. Metrics and logs are keyed by the first of "
+        f"{', '.join(f'`{key}`' for key in KEY_ATTRIBUTES)} that is there; traces by trace id. "
+        "`service.name` becomes the label `job`, `service.instance.id` the label `instance`."
+    )
+    yield ""
+    yield from _table(
+        ("attribute", "layers", "required", "label of every series", "what"),
+        (
+            (
+                f"`{each.key}`",
+                "all" if len(each.layers) == len(LAYERS) else ", ".join(each.layers),
+                "yes" if each.required else "",
+                "yes" if each.promoted else "",
+                each.description,
+            )
+            for each in RESOURCE_ATTRIBUTES
+        ),
+    )
+    yield "## Thresholds"
+    yield ""
+    yield "A limit marked * is our default: the requirement asks for a watch and states no number."
+    yield ""
+    yield from _table(
+        ("source", "threshold", "what", "limit", "for", "PromQL"),
+        (
+            (
+                each.layer.source,
+                f"`{each.name}`",
+                each.description,
+                f"{each.comparison.value} {each.limit:g}{'' if each.stated else ' *'}",
+                f"{each.hold_s} s" if each.hold_s else "",
+                f"`{each.expression}`",
+            )
+            for each in THRESHOLDS
+        ),
+    )
+    yield "## Metrics"
+    for layer in LAYERS:
+        yield ""
+        yield f"### {layer.source}: {layer.name} ({layer.description})"
+        yield ""
+        yield from _table(
+            ("service", "metric", "unit", "instrument", "attributes", "in Prometheus", "threshold", "what"),
+            (
+                (
+                    metric.service,
+                    f"`{metric.name}`",
+                    f"`{metric.unit}`",
+                    metric.kind.value,
+                    ", ".join(f"`{key}`" for key in metric.attributes),
+                    f"`{metric.prometheus}`",
+                    ", ".join(f"`{each.name}`" for each in thresholds_on(metric.name)),
+                    metric.description,
+                )
+                for metric in METRICS
+                if metric.layer is layer
+            ),
+            last=layer is LAYERS[-1],
+        )
+
+
+def _signals(layer: Layer) -> str:
+    return ", ".join(sorted(signal.value for signal in layer.signals))
+
+
+def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, last: bool = False) -> Iterator[str]:
+    yield f"| {' | '.join(header)} |"
+    yield f"|{'---|' * len(header)}"
+    for row in rows:
+        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
+    if not last:
+        yield ""

@@ -1,0 +1,87 @@
+"""Kafka topics of the platform as data: the defaults of the settings (requirements K2, K4)."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+
+_DAY_MS = 24 * 60 * 60 * 1000
+_LEGAL_NAME = re.compile(r"[A-Za-z0-9._-]{1,249}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicSpec:
+    """One topic.
+
+    Attributes:
+        name: Name in Kafka.
+        partitions: Number of partitions; may only grow.
+        retention_days: How long records are kept.
+        description: What a record is, and what its key is.
+
+    Raises:
+        ValueError: A value that Kafka would refuse.
+    """
+
+    name: str
+    partitions: int
+    retention_days: int
+    description: str
+
+    def __post_init__(self) -> None:
+        if not _LEGAL_NAME.fullmatch(self.name):
+            raise ValueError(f"topic name {self.name!r} is not legal: use letters, digits, '.', '_' or '-'")
+        if self.partitions < 1:
+            raise ValueError(f"topic {self.name}: partitions is {self.partitions}, must be at least 1")
+        if self.retention_days < 1:
+            raise ValueError(f"topic {self.name}: retention_days is {self.retention_days}, must be at least 1")
+
+    @property
+    def retention_ms(self) -> int:
+        """Retention as Kafka's ``retention.ms`` wants it."""
+        return self.retention_days * _DAY_MS
+
+
+METRICS_TOPIC = TopicSpec(
+    name=TOPIC_OF_SIGNAL[Signal.METRICS],
+    partitions=12,
+    retention_days=30,
+    description="OTLP metrics (protobuf), keyed by device, else by service",
+)
+TRACES_TOPIC = TopicSpec(
+    name=TOPIC_OF_SIGNAL[Signal.TRACES],
+    partitions=8,
+    retention_days=7,
+    description="OTLP spans (protobuf), keyed by trace id",
+)
+LOGS_TOPIC = TopicSpec(
+    name=TOPIC_OF_SIGNAL[Signal.LOGS],
+    partitions=6,
+    retention_days=14,
+    description="OTLP log records (protobuf), keyed by device, else by service",
+)
+ALERTS_RAW_TOPIC = TopicSpec(
+    name="alerts-raw", partitions=4, retention_days=30, description="alert events as Prometheus raised them"
+)
+ALERTS_PROCESSED_TOPIC = TopicSpec(
+    name="alerts-processed", partitions=2, retention_days=30, description="notifications as Alertmanager sent them"
+)
+
+TOPICS: tuple[TopicSpec, ...] = (METRICS_TOPIC, TRACES_TOPIC, LOGS_TOPIC, ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
+"""All topics, in the order of requirement K2."""
+
+TOPIC_NAMES: tuple[str, ...] = tuple(topic.name for topic in TOPICS)
+
+
+def topic(name: str) -> TopicSpec:
+    """Find a topic by name.
+
+    Raises:
+        KeyError: There is no such topic; the message lists those there are.
+    """
+    for candidate in TOPICS:
+        if candidate.name == name:
+            return candidate
+    raise KeyError(f"topic {name!r} does not exist: use one of {', '.join(TOPIC_NAMES)}")

@@ -1,0 +1,95 @@
+"""Checks that the catalogue agrees with itself and with OpenTelemetry's naming rules."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from components.telemetry.attributes import ALLOWED_ATTRIBUTES, KEY_ATTRIBUTES, PROMOTED_ATTRIBUTES
+from components.telemetry.catalogue import METRICS, Metric
+from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal
+from components.telemetry.naming import Kind
+from components.telemetry.thresholds import THRESHOLDS, Threshold
+from components.telemetry.topics import TOPICS
+
+_METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_ATTRIBUTE_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
+_SERIES = re.compile(r"\b([a-z]+(?:_[a-z0-9]+)+)\b(?=[\[{ )]|$)")
+_GROUPING = re.compile(r"\b(?:by|without)\s*\([^)]*\)")
+_FUNCTIONS = {"histogram_quantile"}
+
+
+def problems(
+    *,
+    metrics: Iterable[Metric] = METRICS,
+    thresholds: Iterable[Threshold] = THRESHOLDS,
+    layers: Iterable[Layer] = LAYERS,
+) -> list[str]:
+    """All contradictions in the catalogue, one line each; empty when it is sound."""
+    metrics, thresholds, layers = tuple(metrics), tuple(thresholds), tuple(layers)
+    found = [*_metric_problems(metrics), *_threshold_problems(metrics, thresholds), *_layer_problems(layers)]
+    for key in (*PROMOTED_ATTRIBUTES, *KEY_ATTRIBUTES):
+        if key not in ALLOWED_ATTRIBUTES:
+            found.append(f"attribute {key}: used as a label or key, but the gateway would drop it")
+    return found
+
+
+def _repeated(values: Iterable[str]) -> list[str]:
+    return [value for value, times in Counter(values).items() if times > 1]
+
+
+def _metric_problems(metrics: tuple[Metric, ...]) -> Iterator[str]:
+    for name in _repeated(metric.name for metric in metrics):
+        yield f"metric {name}: listed twice"
+    for name in _repeated(series for metric in metrics for series in metric.series):
+        yield f"series {name}: two metrics share this name in Prometheus"
+    for metric in metrics:
+        if not _METRIC_NAME.fullmatch(metric.name):
+            yield f"metric {metric.name}: must be lower-case words joined by dots"
+        for key in metric.attributes:
+            if not _ATTRIBUTE_NAME.fullmatch(key):
+                yield f"metric {metric.name}: attribute {key} must be lower-case words joined by dots"
+            if key in ALLOWED_ATTRIBUTES:
+                yield f"metric {metric.name}: attribute {key} is a resource attribute"
+        if not metric.layer.may_send(Signal.METRICS):
+            yield f"metric {metric.name}: layer {metric.layer.name} may not send metrics"
+        if (metric.kind is Kind.HISTOGRAM) != bool(metric.buckets):
+            yield f"metric {metric.name}: a histogram, and only a histogram, has buckets"
+        if list(metric.buckets) != sorted(set(metric.buckets)):
+            yield f"metric {metric.name}: buckets must rise"
+
+
+def _threshold_problems(metrics: tuple[Metric, ...], thresholds: tuple[Threshold, ...]) -> Iterator[str]:
+    known = {metric.name: metric for metric in metrics}
+    for name in _repeated(threshold.name for threshold in thresholds):
+        yield f"threshold {name}: listed twice"
+    for threshold in thresholds:
+        read: set[str] = set()
+        for name in threshold.metrics:
+            if name not in known:
+                yield f"threshold {threshold.name}: metric {name} is not in the catalogue"
+                continue
+            metric = known[name]
+            read |= set(metric.series)
+            if metric.layer is not threshold.layer:
+                yield f"threshold {threshold.name}: metric {name} belongs to layer {metric.layer.name}"
+            if metric.kind is Kind.HISTOGRAM and threshold.limit not in metric.buckets:
+                yield f"threshold {threshold.name}: limit {threshold.limit:g} is no bucket boundary of {name}"
+        for series in sorted(series_in(threshold.value) - read):
+            yield f"threshold {threshold.name}: its PromQL reads {series}, which its metrics do not have"
+
+
+def _layer_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
+    topics = {topic.name for topic in TOPICS}
+    for signal, topic in TOPIC_OF_SIGNAL.items():
+        if topic not in topics:
+            yield f"signal {signal.value}: topic {topic} is not in components/telemetry/topics.py"
+    for name in _repeated(layer.name for layer in layers):
+        yield f"layer {name}: listed twice"
+
+
+def series_in(promql: str) -> set[str]:
+    """Names of the series that a threshold's PromQL reads (label matchers and groupings left out)."""
+    without_labels = re.sub(r"\{[^}]*\}", " ", _GROUPING.sub(" ", promql))
+    return set(_SERIES.findall(without_labels)) - _FUNCTIONS

@@ -1,0 +1,239 @@
+"""Puts the simulator on the embedded cluster: ``python -m lab.simulator.deploy {apply|remove|faults FILE}``.
+
+The API server listens inside the lab's network namespace only, so `deploy` and `remove` run this module there; the
+stack's outputs, which hold passwords, go through its standard input.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from lab.cluster.network import enter
+from lab.errors import LabError
+from lab.paths import CHECKOUT
+from lab.simulator import manifests
+from lab.simulator.errors import SimulatorError
+from lab.simulator.faults import FAULT_KINDS, parse_document
+
+READY_LIMIT_S = 90.0
+_CALL_LIMIT_S = 15
+_FIELD_MANAGER = "obs-lab-simulator"
+_DEVICES = 36
+
+
+def deploy(outputs: Mapping[str, Any], kubeconfig: str, netns: str, *, devices: int = _DEVICES) -> None:
+    """Apply the simulator from outside the lab's network namespace and wait until it is Ready.
+
+    Args:
+        outputs: Stack outputs with secrets in clear.
+        kubeconfig: Path of the administrator's kubeconfig.
+        netns: Name of the lab's network namespace.
+        devices: Number of simulated devices.
+
+    Raises:
+        LabError: An output is missing, the API server refused, or the pod did not become Ready.
+    """
+    _inside(netns, ["apply", "--devices", str(devices)], kubeconfig, json.dumps(dict(outputs)))
+
+
+def remove(kubeconfig: str, netns: str) -> None:
+    """Remove the simulator's namespace and wait until it is gone.
+
+    Raises:
+        LabError: The API server refused, or the namespace is still there after the limit.
+    """
+    _inside(netns, ["remove"], kubeconfig, "")
+
+
+def _inside(netns: str, arguments: list[str], kubeconfig: str, text: str) -> None:
+    command = [*enter(netns), sys.executable, "-m", "lab.simulator.deploy", "--kubeconfig", kubeconfig, *arguments]
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    try:
+        done = subprocess.run(
+            command,
+            check=False,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=2 * READY_LIMIT_S,
+            env=environment,
+            cwd=CHECKOUT,
+        )
+    except subprocess.TimeoutExpired:
+        raise LabError(f"simulator: {arguments[0]} took over {2 * READY_LIMIT_S:.0f} s and was ended") from None
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or ["no message"]
+        raise LabError(f"simulator: {lines[-1].removeprefix('error: ')}")
+
+
+class Cluster:
+    """The few calls to the API server that are needed, each with a time limit."""
+
+    def __init__(self, kubeconfig: str) -> None:
+        from kubernetes import client, config, dynamic
+
+        untyped_config: Any = config
+        untyped_dynamic: Any = dynamic
+        api = untyped_config.new_client_from_config(config_file=kubeconfig)
+        self._core: Any = client.CoreV1Api(api)
+        self._apps: Any = client.AppsV1Api(api)
+        self._dynamic: Any = untyped_dynamic.DynamicClient(api)
+
+    def apply(self, body: dict[str, Any]) -> None:
+        """Server-side apply one object."""
+        resource = self._dynamic.resources.get(api_version=body["apiVersion"], kind=body["kind"])
+        self._dynamic.server_side_apply(
+            resource,
+            body=body,
+            name=body["metadata"]["name"],
+            namespace=body["metadata"].get("namespace"),
+            field_manager=_FIELD_MANAGER,
+            force_conflicts=True,
+            _request_timeout=_CALL_LIMIT_S,
+        )
+
+    def wait_ready(self, limit_s: float = READY_LIMIT_S) -> None:
+        """Wait until the Deployment's pod runs the newest template and the gateway takes its telemetry.
+
+        Raises:
+            LabError: Not within the limit; the message says what the pod waits for.
+        """
+        deadline = time.monotonic() + limit_s
+        while True:
+            found = self._apps.read_namespaced_deployment(
+                manifests.NAME, manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S
+            )
+            status = found.status
+            if (
+                status.observed_generation == found.metadata.generation
+                and status.updated_replicas == status.available_replicas == status.replicas == 1
+            ):
+                return
+            if time.monotonic() > deadline:
+                raise LabError(f"pod of {manifests.NAME} is not Ready after {limit_s:.0f} s: {self._why()}")
+            time.sleep(1)
+
+    def remove(self, limit_s: float = READY_LIMIT_S) -> None:
+        """Delete the namespace and wait until it is gone.
+
+        Raises:
+            LabError: It is still there after the limit.
+        """
+        from kubernetes.client.exceptions import ApiException
+
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                self._core.delete_namespace(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S)
+            except ApiException as error:
+                if error.status == 404:
+                    return
+                if error.status != 409:
+                    raise
+            if time.monotonic() > deadline:
+                raise LabError(f"namespace {manifests.NAMESPACE} is still there after {limit_s:.0f} s")
+            time.sleep(1)
+
+    def _why(self) -> str:
+        pods = self._core.list_namespaced_pod(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S).items
+        if not pods:
+            return "no pod was created; see `kubectl -n obs-devices describe replicaset`"
+        pod = pods[-1]
+        for status in pod.status.container_statuses or ():
+            if status.state.waiting is not None:
+                return f"{status.state.waiting.reason}: {status.state.waiting.message or ''}".strip(": ")
+            if status.state.running is not None:
+                log = self._core.read_namespaced_pod_log(
+                    pod.metadata.name, manifests.NAMESPACE, tail_lines=1, _request_timeout=_CALL_LIMIT_S
+                )
+                return f"it runs, but the gateway does not take its telemetry; last line: {log.strip()}"
+        return f"phase {pod.status.phase}"
+
+
+def apply(outputs: Mapping[str, Any], cluster: Cluster, *, devices: int = _DEVICES) -> None:
+    """Apply every object and wait until the pod is Ready.
+
+    Raises:
+        LabError: An output is missing, or the pod did not become Ready.
+    """
+    try:
+        bodies = manifests.objects(outputs, devices=devices)
+    except (KeyError, TypeError) as error:
+        raise LabError(f"stack outputs lack {error}: run `pulumi up` of the local stack first") from error
+    for body in bodies:
+        cluster.apply(body)
+    cluster.wait_ready()
+
+
+def set_faults(cluster: Cluster, file: Path) -> None:
+    """Replace the fault plan of the running simulator.
+
+    Raises:
+        LabError: The file cannot be read, or a fault in it is wrong.
+    """
+    try:
+        faults = parse_document(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise LabError(f"cannot read {file}: {error.strerror}") from error
+    except SimulatorError as error:
+        raise LabError(str(error)) from error
+    cluster.apply(manifests.fault_plan([_as_entry(fault.__dict__) for fault in faults]))
+
+
+def _as_entry(fault: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fault.items() if key != "targets" or FAULT_KINDS[fault["kind"]].devices}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command inside the lab's network namespace; 1 and one line when it failed."""
+    import urllib3.exceptions
+    from kubernetes.client.exceptions import ApiException
+    from kubernetes.config.config_exception import ConfigException
+
+    parser = argparse.ArgumentParser(prog="lab.simulator.deploy")
+    parser.add_argument("--kubeconfig", default=os.environ.get("KUBECONFIG", ""))
+    commands = parser.add_subparsers(dest="command", required=True)
+    applying = commands.add_parser("apply", help="stack outputs (JSON, secrets shown) on standard input")
+    applying.add_argument("--devices", type=int, default=_DEVICES)
+    commands.add_parser("remove", help="remove the simulator")
+    commands.add_parser("faults", help="replace the fault plan").add_argument("file", type=Path)
+    given = parser.parse_args(arguments)
+    try:
+        cluster = Cluster(given.kubeconfig)
+        if given.command == "apply":
+            apply(json.load(sys.stdin), cluster, devices=given.devices)
+        elif given.command == "faults":
+            set_faults(cluster, given.file)
+        else:
+            cluster.remove()
+    except LabError as error:
+        return _fail(str(error))
+    except ApiException as error:
+        return _fail(f"API server answered {error.status} {error.reason}: {_message(error.body)}")
+    except (urllib3.exceptions.HTTPError, ConfigException) as error:
+        return _fail(f"cannot reach the cluster of {given.kubeconfig!r}: {error}")
+    return 0
+
+
+def _message(body: Any) -> str:
+    try:
+        return str(json.loads(body)["message"])
+    except (ValueError, KeyError, TypeError):
+        return str(body)
+
+
+def _fail(text: str) -> int:
+    print(f"error: {' '.join(text.split())}", file=sys.stderr)
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,113 @@
+"""Layer L1: wearable devices whose battery, network, stream and speech recognition depend on each other."""
+
+from __future__ import annotations
+
+from random import Random
+
+from lab.simulator.faults import FaultPlan
+from lab.simulator.source import Event, Source
+
+STATES = ("idle", "recording", "charging", "offline")
+_MODELS = (("WD-200", "3.4.1"), ("WD-200", "3.5.0"), ("WD-310", "1.2.0"))
+_LOW, _FULL = 0.30, 0.97
+_DRAIN_RECORDING, _DRAIN_IDLE = 1 / (6 * 3600), 1 / (24 * 3600)
+_CHARGE = 1 / 2400
+_FAULT_DRAIN = 0.02
+_FRAMES_PER_S = 25
+BYTES_PER_S = 320_000
+"""Media rate of one live stream."""
+
+
+def clamp(value: float, lowest: float, highest: float) -> float:
+    """``value``, brought into the range."""
+    return max(lowest, min(highest, value))
+
+
+class Device:
+    """One wearable. It takes the same number of random draws in every step, so a fault changes nothing else."""
+
+    def __init__(self, index: int, seed: int) -> None:
+        self.index = index
+        self._random = Random(f"{seed}/device/{index}")
+        model, firmware = _MODELS[index % len(_MODELS)]
+        self.id = f"dev-{index + 1:04d}"
+        self.source = Source(
+            "device-agent",
+            self.id,
+            device_id=self.id,
+            extra={"device.model.identifier": model, "os.version": firmware},
+        )
+        self._battery = self._random.uniform(0.45, 0.95)
+        self._base_latency = self._random.uniform(0.03, 0.09)
+        self._latency = self._base_latency
+        self._mode = "recording" if self._random.random() < 0.7 else "idle"
+        self._connected = True
+        self.source.add("device.delivery.frames", 0)
+
+    @property
+    def streaming(self) -> bool:
+        """Whether the device sends a live stream."""
+        return self._connected and self._mode == "recording"
+
+    @property
+    def delay_s(self) -> float:
+        """Delivery delay of the device's stream."""
+        return self.source.value("device.delivery.delay")
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> None:
+        """Live through ``dt`` seconds, up to the time ``now``."""
+        wander, mood, noise_delay, noise_quality, noise_speech = (self._random.random() for _ in range(5))
+        self.source.silent = faults.hits("silent", self.index, now) is not None
+        self._connect(faults.hits("disconnected", self.index, now) is None)
+        self._live(dt, mood, faults.hits("battery", self.index, now))
+        self._latency += 0.3 * (self._base_latency - self._latency) + (wander - 0.5) * 0.02
+        self._latency = clamp(self._latency, 0.01, 0.2)
+        fault_delay = faults.hits("delivery-delay", self.index, now)
+        delay = fault_delay if fault_delay is not None else 0.12 + 1.5 * self._latency + 0.08 * noise_delay
+        fault_quality = faults.hits("stream-quality", self.index, now)
+        quality = fault_quality if fault_quality is not None else 4.4 - 3 * self._latency - 0.2 * noise_quality
+        fault_speech = faults.hits("speech-accuracy", self.index, now)
+        healthy_quality = 4.4 - 3 * self._latency - 0.2 * noise_quality
+        speech = fault_speech if fault_speech is not None else 0.86 + 0.025 * healthy_quality - 0.03 * noise_speech
+        self._publish(delay, quality, speech)
+        if self.streaming:
+            self.source.add("device.delivery.frames", round(_FRAMES_PER_S * dt))
+
+    def _connect(self, connected: bool) -> None:
+        if connected != self._connected:
+            self._connected = connected
+            if connected:
+                self.source.events.append(Event(name="device.connected", message="connection is back"))
+            else:
+                self.source.events.append(Event(name="device.disconnected", message="connection lost", severity="WARN"))
+
+    def _live(self, dt: float, mood: float, drain_to: float | None) -> None:
+        if drain_to is not None:
+            self._battery = max(min(self._battery, drain_to), self._battery - _FAULT_DRAIN * dt)
+            self._mode = "recording" if self._mode == "charging" else self._mode
+            return
+        if self._mode == "charging":
+            self._battery += _CHARGE * dt
+            if self._battery >= _FULL:
+                self._mode = "recording"
+        else:
+            self._battery -= (_DRAIN_RECORDING if self._mode == "recording" else _DRAIN_IDLE) * dt
+            if self._battery < _LOW:
+                self._mode = "charging"
+                self.source.events.append(Event(name="device.charging", message="battery low: put on the charger"))
+            elif mood < dt / 900:
+                self._mode = "idle" if self._mode == "recording" else "recording"
+                self.source.events.append(Event(name="device.state.changed", message=f"now {self._mode}"))
+        self._battery = clamp(self._battery, 0.0, 1.0)
+
+    def _publish(self, delay: float, quality: float, speech: float) -> None:
+        source = self.source
+        source.set("hw.battery.charge", self._battery)
+        source.set("device.connected", 1 if self._connected else 0)
+        state = self._mode if self._connected else "offline"
+        for each in STATES:
+            source.set("device.state", 1 if each == state else 0, {"device.state": each})
+        source.set("device.network.latency", self._latency)
+        source.set("device.delivery.delay", delay)
+        source.set("device.stream.quality", clamp(quality, 1, 5))
+        source.set("device.speech_recognition.accuracy", clamp(speech, 0, 1))

@@ -1,0 +1,177 @@
+"""OpenTelemetry SDK per source: turns its values, operations and events into SDK data, without a thread of its own.
+
+Every source is a resource and so needs its own providers. Their usual readers and batch processors would be a thread
+each; here one thread collects them all, and what one layer produced leaves in one request per signal.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+
+from opentelemetry._logs import SeverityNumber
+from opentelemetry.context import Context
+from opentelemetry.metrics import CallbackOptions, Histogram, Observation
+from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor, ReadableLogRecord, ReadWriteLogRecord
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import InMemoryMetricReader, ResourceMetrics
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
+from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+
+from components.telemetry import attributes as keys
+from components.telemetry.catalogue import Metric
+from components.telemetry.layers import Signal
+from components.telemetry.naming import Kind
+from lab.simulator.source import Operation, Source
+
+VERSION = "1.0.0"
+_SCOPE = "obs.simulator"
+_SEVERITIES = {"INFO": SeverityNumber.INFO, "WARN": SeverityNumber.WARN, "ERROR": SeverityNumber.ERROR}
+_CLASSIFICATION = {"streaming": "confidential", "device": "confidential"}
+_NS = 1_000_000_000
+
+
+class _Spans(SpanProcessor):
+    def __init__(self) -> None:
+        self.ended: list[ReadableSpan] = []
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.ended.append(span)
+
+
+class _Logs(LogRecordProcessor):
+    def __init__(self) -> None:
+        self.emitted: list[ReadableLogRecord] = []
+
+    def on_emit(self, log_record: ReadWriteLogRecord) -> None:
+        self.emitted.append(
+            ReadableLogRecord(
+                log_record=log_record.log_record,
+                resource=log_record.resource or Resource.get_empty(),
+                instrumentation_scope=log_record.instrumentation_scope,
+            )
+        )
+
+    def shutdown(self) -> None:
+        """Nothing to end."""
+
+    def force_flush(self, timeout_millis: int = 30000) -> bool:
+        """Nothing is held back."""
+        return True
+
+
+class Pipeline:
+    """The SDK's providers of one source; signals that its layer may not send have none."""
+
+    def __init__(self, source: Source, environment: str) -> None:
+        self.source = source
+        resource = Resource.create(resource_attributes(source, environment))
+        self._reader = InMemoryMetricReader()
+        meters = MeterProvider(metric_readers=[self._reader], resource=resource, shutdown_on_exit=False)
+        self._meter = meters.get_meter(_SCOPE, VERSION)
+        self._histograms: dict[str, Histogram] = {}
+        for metric in source.metrics.values():
+            self._create(metric)
+        self._logs = _Logs()
+        loggers = LoggerProvider(resource=resource, shutdown_on_exit=False)
+        loggers.add_log_record_processor(self._logs)
+        self._logger = loggers.get_logger(_SCOPE, VERSION)
+        self._spans = _Spans()
+        self._tracer = None
+        if source.layer.may_send(Signal.TRACES):
+            tracers = TracerProvider(resource=resource, shutdown_on_exit=False)
+            tracers.add_span_processor(self._spans)
+            self._tracer = tracers.get_tracer(_SCOPE, VERSION)
+
+    def metrics(self) -> list[ResourceMetrics]:
+        """Current values of all metrics."""
+        for name, attributes, value in self.source.drain_measurements():
+            self._histograms[name].record(value, dict(attributes))
+        data = self._reader.get_metrics_data()
+        return list(data.resource_metrics) if data is not None else []
+
+    def spans(self) -> list[ReadableSpan]:
+        """Spans of the operations since the last call."""
+        end = time.time_ns()
+        while self.source.operations:
+            operation = self.source.operations.popleft()
+            if self._tracer is not None:
+                self._span(operation, end - round(operation.duration_s * _NS), None)
+        ended, self._spans.ended = self._spans.ended, []
+        return ended
+
+    def logs(self) -> list[ReadableLogRecord]:
+        """Log records of the events since the last call."""
+        now = time.time_ns()
+        while self.source.events:
+            event = self.source.events.popleft()
+            self._logger.emit(
+                timestamp=now,
+                observed_timestamp=now,
+                severity_number=_SEVERITIES[event.severity],
+                severity_text=event.severity,
+                body=event.message,
+                attributes=event.attributes,
+                event_name=event.name,
+            )
+        emitted, self._logs.emitted = self._logs.emitted, []
+        return emitted
+
+    def discard(self) -> None:
+        """Forget what a silent source would have sent."""
+        self.source.operations.clear()
+        self.source.events.clear()
+        for _ in self.source.drain_measurements():
+            pass
+
+    def _create(self, metric: Metric) -> None:
+        common = {"name": metric.name, "unit": metric.unit, "description": metric.description}
+        if metric.kind is Kind.HISTOGRAM:
+            self._histograms[metric.name] = self._meter.create_histogram(
+                **common, explicit_bucket_boundaries_advisory=metric.buckets
+            )
+            return
+        create = {
+            Kind.COUNTER: self._meter.create_observable_counter,
+            Kind.UP_DOWN_COUNTER: self._meter.create_observable_up_down_counter,
+            Kind.GAUGE: self._meter.create_observable_gauge,
+        }[metric.kind]
+        create(**common, callbacks=[_observer(self.source, metric.name)])
+
+    def _span(self, operation: Operation, start: int, parent: Context | None) -> None:
+        assert self._tracer is not None
+        span = self._tracer.start_span(
+            operation.name,
+            context=parent,
+            kind=SpanKind.SERVER if operation.server else SpanKind.CLIENT if parent else SpanKind.INTERNAL,
+            attributes={**operation.attributes, **({"error.type": operation.error} if operation.error else {})},
+            start_time=start,
+        )
+        if operation.error:
+            span.set_status(Status(StatusCode.ERROR, operation.error))
+        inside, begin = set_span_in_context(span), start
+        for child in operation.children:
+            self._span(child, begin, inside)
+            begin += round(child.duration_s * _NS)
+        span.end(end_time=start + round(operation.duration_s * _NS))
+
+
+def resource_attributes(source: Source, environment: str) -> dict[str, str]:
+    """Resource attributes of a source, as the catalogue names them."""
+    return {
+        keys.LAYER: source.layer.name,
+        keys.SERVICE_NAME: source.service,
+        keys.SERVICE_INSTANCE_ID: source.instance,
+        keys.SERVICE_VERSION: VERSION,
+        "deployment.environment.name": environment,
+        keys.DATA_CLASSIFICATION: _CLASSIFICATION.get(source.layer.name, "internal"),
+        **source.attributes,
+    }
+
+
+def _observer(source: Source, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:
+    def observe(_: CallbackOptions) -> Iterable[Observation]:
+        return [Observation(value, dict(attributes)) for attributes, value in source.values.get(name, {}).items()]
+
+    return observe

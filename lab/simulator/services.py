@@ -1,0 +1,234 @@
+"""Layers L2 to L5: the services, each with the metrics, spans and logs of its work."""
+
+from __future__ import annotations
+
+from random import Random
+
+from lab.simulator.devices import BYTES_PER_S, Device, clamp
+from lab.simulator.faults import FaultPlan
+from lab.simulator.source import Event, Operation, Source
+
+_TIB = 1024**4
+
+
+class Service:
+    """One service with its own random numbers, so that services do not disturb each other's."""
+
+    name = ""
+
+    def __init__(self, seed: int) -> None:
+        self.random = Random(f"{seed}/{self.name}")
+        self.source = Source(self.name, f"{self.name}-1", extra={"host.name": f"{self.name}-1"})
+        self._waited: dict[str, float] = {}
+
+    def due(self, what: str, every_s: float, dt: float) -> bool:
+        """Whether something that happens every ``every_s`` seconds happens in this step; the first time at once."""
+        waited = self._waited.get(what, every_s) + dt
+        happens = waited >= every_s
+        self._waited[what] = waited - every_s * (waited // every_s) if happens else waited
+        return happens
+
+    def say(self, name: str, message: str, severity: str = "INFO") -> None:
+        """Write a structured log record."""
+        self.source.events.append(Event(name=name, message=message, severity=severity))
+
+
+class StreamServer(Service):
+    """Receives the devices' streams."""
+
+    name = "stream-server"
+
+    def step(self, dt: float, now: float, faults: FaultPlan, devices: list[Device]) -> int:
+        """Live through ``dt`` seconds; returns the number of live streams."""
+        jitter, loss = self.random.random(), self.random.random()
+        live = sum(device.streaming for device in devices)
+        fault = faults.magnitude("stream-delay", now)
+        delay = fault if fault is not None else 0.25 + 0.15 * jitter + 0.002 * live
+        self.source.set("stream.active", live)
+        self.source.set("stream.delay", delay)
+        self.source.set("stream.throughput", live * BYTES_PER_S * (0.95 + 0.1 * jitter))
+        self.source.set("stream.packet.loss", 0.002 + 0.008 * loss)
+        decode = Operation(name="decode", duration_s=0.004 + 0.004 * jitter)
+        self.source.operations.append(
+            Operation(
+                name="stream.receive",
+                server=True,
+                duration_s=0.02 + 0.02 * loss,
+                attributes={"stream.active": live},
+                children=(decode, Operation(name="relay", duration_s=0.003)),
+            )
+        )
+        if fault is not None and self.due("delay-log", 60, dt):
+            self.say("stream.delayed", f"play-out is {delay:.1f} s behind", "WARN")
+        return live
+
+
+class Recorder(Service):
+    """Cuts live streams into segments and stores them."""
+
+    name = "recorder"
+    _ERRORS = ("timeout", "storage")
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._owed = 0.0
+        self.source.add("recording.attempts", 0)
+        for error in self._ERRORS:
+            self.source.add("recording.failures", 0, {"error.type": error})
+
+    def step(self, dt: float, now: float, faults: FaultPlan, live: int) -> float:
+        """Live through ``dt`` seconds; returns the bytes that were stored."""
+        fault = faults.magnitude("recording-failures", now)
+        self._owed += live * dt / 10
+        attempts, self._owed = int(self._owed), self._owed % 1
+        draws = [(self.random.random(), self.random.random()) for _ in range(attempts)]
+        failed = 0
+        for chance, which in draws:
+            if chance < (fault if fault is not None else 0.004):
+                error = self._ERRORS[which > 0.5]
+                failed += 1
+                self.source.add("recording.failures", 1, {"error.type": error})
+                self.say("recording.failed", f"segment was not stored: {error}", "ERROR")
+        stored = (attempts - failed) * 10 * BYTES_PER_S
+        self.source.add("recording.attempts", attempts)
+        self.source.add("recording.stored", stored)
+        self.source.set("recording.active", live)
+        if attempts:
+            put = Operation(name="PUT segment", duration_s=0.05 + 0.05 * draws[0][1], error="timeout" if failed else "")
+            self.source.operations.append(
+                Operation(
+                    name="recording.segment",
+                    duration_s=put.duration_s + 0.02,
+                    error=put.error,
+                    children=(Operation(name="encode", duration_s=0.015), put),
+                )
+            )
+        return stored
+
+
+class Storage(Service):
+    """Object storage (MinIO) that holds recordings until they are in ADLS."""
+
+    name = "storage"
+    _SIZE = 4 * _TIB
+    _BASE = 0.42
+
+    def step(self, dt: float, now: float, faults: FaultPlan, backlog: float) -> None:
+        """Live through ``dt`` seconds with ``backlog`` bytes that wait for their transfer."""
+        fault = faults.magnitude("storage", now)
+        used = fault if fault is not None else min(self._BASE + backlog / self._SIZE, 0.79)
+        self.source.set("system.filesystem.limit", self._SIZE)
+        self.source.set("system.filesystem.utilization", used)
+        for state, part in (("used", used), ("free", 1 - used)):
+            self.source.set("system.filesystem.usage", round(part * self._SIZE), {"system.filesystem.state": state})
+        if used > 0.9 and self.due("full-log", 60, dt):
+            self.say("storage.filling", f"storage is {used:.0%} full", "ERROR")
+
+
+class AdlsTransfer(Service):
+    """Moves recordings to ADLS."""
+
+    name = "adls-transfer"
+    _RATE = 25_000_000
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.backlog = 200e6
+        self._age = 0.0
+        self.source.add("adls.transfer.failures", 0, {"error.type": "timeout"})
+
+    def step(self, dt: float, now: float, faults: FaultPlan, stored: float) -> None:
+        """Live through ``dt`` seconds in which ``stored`` bytes came in."""
+        jitter = self.random.random()
+        self.backlog += stored
+        if faults.magnitude("adls-stalled", now) is not None:
+            self._age += dt
+            self.source.add("adls.transfer.io", 0)
+            self.source.add("adls.transfer.failures", 1, {"error.type": "timeout"})
+            self.say("adls.transfer.failed", "no answer from ADLS", "ERROR")
+        else:
+            moved = min(self.backlog, self._RATE * dt * (0.8 + 0.4 * jitter))
+            self.backlog -= moved
+            self._age = 0.0
+            self.source.add("adls.transfer.io", round(moved))
+        failed = self._age > 0
+        self.source.set("adls.transfer.backlog", round(self.backlog))
+        self.source.set("adls.transfer.age", self._age if self.backlog else 0)
+        self.source.operations.append(
+            Operation(name="adls.upload", duration_s=0.3 + 0.3 * jitter, error="timeout" if failed else "")
+        )
+
+
+class WorkApi(Service):
+    """Answers the business API from its database."""
+
+    name = "work-api"
+    _ROUTES = (("GET", "/api/works"), ("GET", "/api/works/{id}"), ("POST", "/api/works"), ("POST", "/api/events"))
+    _POOL = 40
+
+    def step(self, dt: float, now: float, faults: FaultPlan, sessions: int) -> None:
+        """Live through ``dt`` seconds with this many signed-in sessions."""
+        fault = faults.magnitude("api-latency", now)
+        requests = max(1, min(round(dt * 2), 200))
+        for _ in range(requests):
+            self._answer(fault)
+        full = faults.magnitude("db-pool", now)
+        jitter = self.random.random()
+        used = round(full * self._POOL) if full is not None else round(6 + 0.08 * min(sessions, 200) + 6 * jitter)
+        pool = {"db.client.connection.pool.name": "works"}
+        self.source.set("db.client.connection.max", self._POOL, pool)
+        for state, count in (("used", used), ("idle", self._POOL - used)):
+            self.source.set("db.client.connection.count", count, pool | {"db.client.connection.state": state})
+        self.source.set("http.server.active_requests", round(2 + 6 * jitter))
+
+    def _answer(self, fault: float | None) -> None:
+        method, route = self._ROUTES[int(self.random.random() * len(self._ROUTES))]
+        normal = clamp(self.random.lognormvariate(-2.4, 0.5), 0.01, 1.8)
+        fails = self.random.random() < 0.003
+        traced = self.random.random() < 0.1
+        duration = fault * (0.9 + normal) if fault is not None else normal
+        status = 500 if fails else 201 if method == "POST" else 200
+        attributes = {"http.request.method": method, "http.route": route, "http.response.status_code": str(status)}
+        self.source.measure("http.server.request.duration", duration, attributes)
+        if traced or fails:
+            query = Operation(
+                name="SELECT works", duration_s=duration * 0.6, attributes={"db.system.name": "postgresql"}
+            )
+            self.source.operations.append(
+                Operation(
+                    name=f"{method} {route}",
+                    server=True,
+                    duration_s=duration,
+                    attributes={**attributes, "http.response.status_code": status},
+                    error="500" if fails else "",
+                    children=(query,),
+                )
+            )
+        if fails:
+            self.say("http.server.error", f"{method} {route} answered 500", "ERROR")
+
+
+class EventProcessor(Service):
+    """Turns the devices' work events into records."""
+
+    name = "event-processor"
+    _TYPES = ("started", "paused", "finished")
+
+    def step(self, dt: float, now: float, faults: FaultPlan, live: int) -> None:
+        """Live through ``dt`` seconds with this many live streams."""
+        jitter = self.random.random()
+        late = faults.magnitude("event-delay", now)
+        delay = late if late is not None else 0.5 + 3 * jitter
+        arrivals = max(live, 1) * dt / 60
+        self.source.set("work_event.processing.delay", delay)
+        self.source.set("work_event.queue.length", round(max(live, 1) / 60 * delay))
+        for kind in self._TYPES:
+            count = round(arrivals * self.random.uniform(0.2, 0.5)) if late is None else 0
+            self.source.add("work_event.processed", count, {"work_event.type": kind})
+        self.source.operations.append(
+            Operation(
+                name="work_event.process",
+                duration_s=0.02 + 0.03 * jitter,
+                children=(Operation(name="INSERT work_events", duration_s=0.008),),
+            )
+        )

@@ -1,0 +1,213 @@
+"""The catalogue agrees with itself, with the requirements and with the document made from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from components.telemetry.attributes import (
+    KEY_ATTRIBUTES,
+    PROMOTED_ATTRIBUTES,
+    allowed_attributes,
+    required_attributes,
+)
+from components.telemetry.catalogue import METRICS, metric, metrics_of
+from components.telemetry.document import markdown
+from components.telemetry.layers import (
+    DATA,
+    DEVICE,
+    LAYERS,
+    TOPIC_OF_SIGNAL,
+    Layer,
+    Signal,
+    layer,
+    layers_sending,
+)
+from components.telemetry.naming import Kind, prometheus_label, prometheus_name
+from components.telemetry.thresholds import THRESHOLDS, Comparison, threshold, thresholds_on
+from components.telemetry.topics import TOPICS, TopicSpec, topic
+from components.telemetry.validation import problems, series_in
+
+DOCUMENT = Path(__file__).parents[3] / "docs" / "telemetry.md"
+
+
+def test_the_catalogue_has_no_contradiction() -> None:
+    assert problems() == []
+
+
+def test_the_committed_document_is_current() -> None:
+    assert DOCUMENT.read_text(encoding="utf-8") == markdown(), "run: python -m components.telemetry > docs/telemetry.md"
+
+
+def test_devices_and_data_management_may_send_no_traces_and_every_layer_may_send_metrics_and_logs() -> None:
+    assert {each.name for each in LAYERS if not each.may_send(Signal.TRACES)} == {"device", "data"}
+    for signal in (Signal.METRICS, Signal.LOGS):
+        assert layers_sending(signal) == LAYERS
+    assert DEVICE.topics == ("telemetry-metrics", "telemetry-logs")
+
+
+def test_a_layer_signs_in_under_its_own_name() -> None:
+    assert [each.user for each in LAYERS] == ["device", "streaming", "business", "data", "analytics"]
+    assert [each.source for each in LAYERS] == ["L1", "L2", "L3", "L4", "L5"]
+
+
+def test_an_unknown_layer_is_named_together_with_those_there_are() -> None:
+    with pytest.raises(KeyError, match="layer 'robot' does not exist: use one of device, streaming"):
+        layer("robot")
+
+
+@pytest.mark.parametrize(
+    ("name", "partitions", "days"),
+    [
+        ("telemetry-metrics", 12, 30),
+        ("telemetry-traces", 8, 7),
+        ("telemetry-logs", 6, 14),
+        ("alerts-raw", 4, 30),
+        ("alerts-processed", 2, 30),
+    ],
+)
+def test_topics_have_the_required_partitions_and_retention(name: str, partitions: int, days: int) -> None:
+    assert topic(name).partitions == partitions
+    assert topic(name).retention_ms == days * 86_400_000
+
+
+def test_every_signal_has_a_topic_and_no_topic_is_listed_twice() -> None:
+    names = [each.name for each in TOPICS]
+    assert set(TOPIC_OF_SIGNAL.values()) <= set(names)
+    assert len(names) == len(set(names)) == 5
+
+
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        ({"name": "a b"}, "topic name 'a b' is not legal"),
+        ({"partitions": 0}, "partitions is 0, must be at least 1"),
+        ({"retention_days": 0}, "retention_days is 0, must be at least 1"),
+    ],
+)
+def test_a_topic_that_kafka_would_refuse_is_refused_at_once(broken: dict[str, object], message: str) -> None:
+    good: dict[str, object] = {"name": "a", "partitions": 1, "retention_days": 1, "description": ""}
+    TopicSpec(**good)  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=message):
+        TopicSpec(**{**good, **broken})  # type: ignore[arg-type]
+
+
+def test_only_devices_may_send_a_device_id_and_they_must() -> None:
+    assert "device_id" in required_attributes(DEVICE)
+    assert "device_id" not in allowed_attributes(DATA)
+
+
+def test_keys_and_labels_survive_the_gateways_allow_list() -> None:
+    assert KEY_ATTRIBUTES == ("device_id", "service.name")
+    for each in LAYERS:
+        allowed = allowed_attributes(each)
+        assert {"layer", "service.name", "service.instance.id"} <= set(allowed)
+        assert any(key in allowed for key in KEY_ATTRIBUTES)
+    assert PROMOTED_ATTRIBUTES == ("layer", "device_id")
+
+
+def test_no_allowed_attribute_names_a_person_or_changes_the_job_label() -> None:
+    for each in LAYERS:
+        for key in allowed_attributes(each):
+            assert not key.startswith(("enduser.", "user.", "client.", "geo."))
+            assert key != "service.namespace"
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "kind", "expected"),
+    [
+        ("hw.battery.charge", "1", Kind.GAUGE, "hw_battery_charge_ratio"),
+        ("recording.attempts", "{recording}", Kind.COUNTER, "recording_attempts_total"),
+        ("recording.stored", "By", Kind.COUNTER, "recording_stored_bytes_total"),
+        ("http.server.request.duration", "s", Kind.HISTOGRAM, "http_server_request_duration_seconds"),
+        ("stream.throughput", "By/s", Kind.GAUGE, "stream_throughput_bytes_per_second"),
+        ("db.client.connection.count", "{connection}", Kind.UP_DOWN_COUNTER, "db_client_connection_count"),
+        ("x.total.seen", "1", Kind.COUNTER, "x_seen_total"),
+        ("x.ratio", "1", Kind.GAUGE, "x_ratio"),
+        ("wait.seconds", "s", Kind.GAUGE, "wait_seconds"),
+        ("device.speech_recognition.accuracy", "1", Kind.GAUGE, "device_speech_recognition_accuracy_ratio"),
+    ],
+)
+def test_names_are_spelled_as_prometheus_spells_them(name: str, unit: str, kind: Kind, expected: str) -> None:
+    assert prometheus_name(name, unit, kind) == expected
+
+
+def test_labels_are_spelled_as_prometheus_spells_them() -> None:
+    assert prometheus_label("http.response.status_code") == "http_response_status_code"
+
+
+def test_every_layer_has_metrics_and_thresholds() -> None:
+    for each in LAYERS:
+        assert [m for m in METRICS if m.layer is each]
+        assert [t for t in THRESHOLDS if t.layer is each]
+
+
+@pytest.mark.parametrize(
+    ("name", "comparison", "limit", "hold_s"),
+    [
+        ("battery", "<=", 0.20, 0),
+        ("delivery-delay", ">", 1, 0),
+        ("disconnected", "==", 0, 180),
+        ("stream-delay", ">", 1, 60),
+        ("recording-failures", ">", 0.05, 0),
+        ("storage", ">", 0.80, 0),
+        ("api-latency", ">", 3, 0),
+        ("db-pool", ">", 0.90, 0),
+        ("event-delay", ">", 300, 0),
+        ("inconsistency", ">", 0, 0),
+        ("report-late", ">", 86400, 0),
+        ("screen-display", ">", 10, 0),
+        ("sessions", ">", 100, 0),
+        ("cpu", ">", 0.90, 0),
+    ],
+)
+def test_thresholds_have_the_required_limits(name: str, comparison: str, limit: float, hold_s: int) -> None:
+    found = threshold(name)
+    assert found.stated
+    assert (found.comparison, found.limit, found.hold_s) == (Comparison(comparison), limit, hold_s)
+
+
+def test_a_threshold_is_crossed_beyond_its_limit_only() -> None:
+    assert not threshold("sessions").crossed(100)
+    assert threshold("sessions").crossed(101)
+    assert threshold("battery").crossed(0.20)
+    assert not threshold("battery").crossed(0.201)
+
+
+def test_the_series_of_a_promql_expression_are_found_without_its_labels_and_groupings() -> None:
+    assert series_in('sum by (job, a_b) (rate(x_y_total{k_v="z_w"}[5m])) / on (job) m_n') == {"x_y_total", "m_n"}
+
+
+def test_lookups_know_which_threshold_reads_which_metric() -> None:
+    assert [t.name for t in thresholds_on("recording.failures")] == ["recording-failures"]
+    assert {m.name for m in metrics_of("dashboard-ui")} == {"user.session.active", "screen.display.duration"}
+    with pytest.raises(KeyError, match="add it there"):
+        metric("nothing.like.this")
+
+
+def test_the_validator_reports_each_kind_of_contradiction() -> None:
+    battery, duration = metric("hw.battery.charge"), metric("http.server.request.duration")
+
+    def found(*metrics_changed: object, **changes: object) -> str:
+        kept = [m for m in METRICS if m not in (battery, duration)]
+        return "\n".join(problems(metrics=[*kept, *metrics_changed], **changes))  # type: ignore[arg-type, list-item]
+
+    assert "hw.battery.charge: listed twice" in found(battery, battery, duration)
+    assert "must be lower-case words" in found(replace(battery, name="Battery"), duration)
+    assert "attribute layer is a resource attribute" in found(replace(battery, attributes=("layer",)), duration)
+    assert "only a histogram, has buckets" in found(battery, replace(duration, buckets=()))
+    assert "buckets must rise" in found(battery, replace(duration, buckets=(3, 1)))
+    assert "limit 3 is no bucket boundary" in found(battery, replace(duration, buckets=(1, 2)))
+    assert "metric hw.battery.charge is not in the catalogue" in found(duration)
+    assert "two metrics share this name" in found(battery, duration, replace(battery, name="hw.battery.charge.ratio"))
+    assert "its PromQL reads other_series" in found(
+        battery, duration, thresholds=[replace(threshold("battery"), value="other_series")]
+    )
+    assert "belongs to layer device" in found(
+        battery, duration, thresholds=[replace(threshold("battery"), layer=layer("data"))]
+    )
+    silent = Layer(name="x", source="L9", description="", signals=frozenset())
+    assert "layer x may not send metrics" in found(replace(battery, layer=silent), duration)
+    assert "layer device: listed twice" in found(battery, duration, layers=[DEVICE, DEVICE])

@@ -1,0 +1,119 @@
+"""The real Prometheus spells the catalogue's metrics as the catalogue says, and can read every threshold."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metrics
+from opentelemetry.sdk.metrics.export import MetricsData
+
+from components.telemetry.attributes import PROMOTED_ATTRIBUTES
+from components.telemetry.catalogue import METRICS, metric
+from components.telemetry.thresholds import THRESHOLDS
+from lab.simulator.faults import FaultPlan
+from lab.simulator.pipeline import Pipeline
+from lab.simulator.world import World
+from lab.toolchain import tools
+
+START_LIMIT_S = 30.0
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[requests.Session]:
+    """HTTP client that ignores the machine's proxies."""
+    with requests.Session() as client:
+        client.trust_env = False
+        yield client
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Session) -> Iterator[str]:
+    """A Prometheus that has received one export of every source; its address."""
+    folder = tmp_path_factory.mktemp("prometheus")
+    (folder / "prometheus.yml").write_text(
+        yaml.safe_dump({"otlp": {"promote_resource_attributes": list(PROMOTED_ATTRIBUTES)}})
+    )
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [
+        str(tools.path("prometheus")),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+        "--web.enable-otlp-receiver",
+    ]
+    with (folder / "log").open("w") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        try:
+            _await_ready(session, address, process, folder / "log")
+            world = World(seed=1, devices=3)
+            world.step(10, FaultPlan())
+            parts = [part for source in world.sources for part in Pipeline(source, "test").metrics()]
+            body = encode_metrics(MetricsData(resource_metrics=parts)).SerializeToString()
+            answer = session.post(
+                f"http://{address}/api/v1/otlp/v1/metrics",
+                data=body,
+                headers={"Content-Type": "application/x-protobuf"},
+                timeout=10,
+            )
+            assert answer.status_code == 200, answer.text
+            yield f"http://{address}"
+        finally:
+            process.terminate()
+            process.wait(20)
+
+
+def _await_ready(session: requests.Session, address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_LIMIT_S
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            if session.get(f"http://{address}/-/ready", timeout=2).status_code == 200:
+                return
+        except requests.ConnectionError:
+            pass
+        time.sleep(0.05)
+    pytest.fail(f"prometheus is not ready on {address}: {log.read_text()[-2000:]}")
+
+
+def _get(session: requests.Session, url: str, **parameters: str) -> Any:
+    answer = session.get(url, params=parameters, timeout=10)
+    assert answer.status_code == 200, answer.text
+    return json.loads(answer.text)["data"]
+
+
+def test_prometheus_stores_exactly_the_names_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
+    stored = set(_get(session, f"{prometheus}/api/v1/label/__name__/values"))
+    assert stored - {"target_info"} == {series for each in METRICS for series in each.series}
+
+
+def test_series_carry_the_labels_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
+    for each in METRICS:
+        series = _get(session, f"{prometheus}/api/v1/series", **{"match[]": each.series[0]})
+        promoted = {"layer", *(["device_id"] if each.layer.name == "device" else [])}
+        expected = {"__name__", "job", "instance", *promoted, *each.labels, *(["le"] if each.buckets else [])}
+        for labels in series:
+            assert set(labels) == expected, each.name
+            assert labels["job"] == each.service
+
+
+def test_devices_are_told_apart_by_their_id(prometheus: str, session: requests.Session) -> None:
+    series = _get(session, f"{prometheus}/api/v1/series", **{"match[]": metric("hw.battery.charge").prometheus})
+    assert sorted(labels["device_id"] for labels in series) == ["dev-0001", "dev-0002", "dev-0003"]
+
+
+@pytest.mark.parametrize("name", [each.name for each in THRESHOLDS])
+def test_every_threshold_is_promql_that_prometheus_can_answer(
+    name: str, prometheus: str, session: requests.Session
+) -> None:
+    expression = next(each.expression for each in THRESHOLDS if each.name == name)
+    assert _get(session, f"{prometheus}/api/v1/query", query=expression)["resultType"] == "vector"
