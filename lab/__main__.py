@@ -52,7 +52,7 @@ def up() -> None:
         stack.up()
     outputs = stack.outputs()
     with steps.step("simulator"):
-        simulator.deploy(outputs, _PATHS.kubeconfig)
+        simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
     with steps.step("five layers live"):
         series = wait_for_layers(outputs)
     show_summary(_PATHS, outputs, series)

@@ -14,7 +14,7 @@ from lab.toolchain import tools
 from lab.toolchain.build import module_folder
 
 DNS_IMAGE = "registry.lab.internal/coredns/coredns:1.14.7"
-_COREFILE = """.:5353 {
+_COREFILE = """.:53 {
     errors
     health :8080
     ready :8181
@@ -59,13 +59,14 @@ def _dns() -> list[Object]:
         "metadata": {"labels": _LABELS},
         "spec": {
             "serviceAccountName": "coredns",
+            "securityContext": {"sysctls": [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]},
             "containers": [container],
             "volumes": [{"name": "config", "configMap": {"name": "coredns"}}],
         },
     }
     ports = [
-        {"name": "dns", "port": 53, "targetPort": 5353, "protocol": "UDP"},
-        {"name": "dns-tcp", "port": 53, "targetPort": 5353, "protocol": "TCP"},
+        {"name": "dns", "port": 53, "targetPort": 53, "protocol": "UDP"},
+        {"name": "dns-tcp", "port": 53, "targetPort": 53, "protocol": "TCP"},
     ]
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": metadata},

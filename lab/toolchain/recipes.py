@@ -194,6 +194,7 @@ RECIPES: tuple[Recipe, ...] = (
         module="github.com/thanos-io/thanos",
         module_version="v0.42.0",
         programs={"thanos": "github.com/thanos-io/thanos/cmd/thanos"},
+        tags=("netgo", "slicelabels"),
         ldflags="-s -w -X github.com/prometheus/common/version.Version=0.42.0",
     ),
     GoTool(

@@ -1,0 +1,1 @@
+"""Parts that every OpenTelemetry Collector of the platform shares: TLS, Kafka client, own metrics. Pure data."""

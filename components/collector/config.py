@@ -1,0 +1,193 @@
+"""Pieces of an OpenTelemetry Collector configuration (v0.149), as data.
+
+A collector's own counters are what shows refused and lost telemetry, so they are served like any other component's
+metrics: over TLS, with a password. The collector's built-in endpoint can do neither. Therefore the collector sends its
+own metrics by OTLP to itself, over the loopback address only, and its Prometheus exporter serves them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.telemetry.layers import Signal
+
+Data = dict[str, Any]
+
+METRICS_PORT = 8888
+HEALTH_PORT = 13133
+SELF_PORT = 4319
+
+SELF_RECEIVER = "otlp/self"
+SELF_EXPORTER = "prometheus/self"
+SELF_PIPELINE = "metrics/self"
+SCRAPE_AUTH = "basicauth/scrape"
+HEALTH = "health_check"
+
+TLS_DIRECTORY = "/etc/tls"
+SCRAPE_HTPASSWD = "/etc/otelcol-auth/scrape.htpasswd"
+KAFKA_PASSWORD = "/etc/otelcol-auth/kafka-password"  # noqa: S105  (a path)
+
+RESOURCE_COPY = "obs.resource"
+"""Scope attribute that carries a resource's attributes through Kafka, see `components.gateway.config`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaClient:
+    """How a collector reaches Kafka.
+
+    Attributes:
+        brokers: Bootstrap addresses, ``host:port``.
+        user: SCRAM user; also the client id.
+        password_file: Where the collector finds the password.
+        ca_file: Certificate of the authority that signed the brokers' certificates.
+    """
+
+    brokers: tuple[str, ...]
+    user: str
+    password_file: str = KAFKA_PASSWORD
+    ca_file: str = f"{TLS_DIRECTORY}/ca.crt"
+
+
+def kafka_client(client: KafkaClient) -> Data:
+    """Client section that Kafka exporters and receivers share: SASL_SSL with SCRAM-SHA-512 (requirement K5)."""
+    return {
+        "brokers": list(client.brokers),
+        "client_id": client.user,
+        "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
+        "auth": {
+            "sasl": {
+                "mechanism": "SCRAM-SHA-512",
+                "username": client.user,
+                "password": f"${{file:{client.password_file}}}",
+            }
+        },
+        "metadata": {"refresh_interval": "1m"},
+    }
+
+
+def server_tls(directory: str = TLS_DIRECTORY) -> Data:
+    """Server side of TLS; a renewed certificate is read without a restart."""
+    return {
+        "cert_file": f"{directory}/tls.crt",
+        "key_file": f"{directory}/tls.key",
+        "min_version": "1.2",
+        "reload_interval": "5m",
+    }
+
+
+def memory_limiter() -> Data:
+    """Refuses data (with a code that makes the sender try again) before the container's limit is reached."""
+    return {"check_interval": "500ms", "limit_percentage": 75, "spike_limit_percentage": 20}
+
+
+def own_metrics(*, tls_directory: str = TLS_DIRECTORY, htpasswd: str = SCRAPE_HTPASSWD) -> Data:
+    """Components and service section for the collector's own metrics and its health endpoint."""
+    return {
+        "extensions": {
+            SCRAPE_AUTH: {"htpasswd": {"file": htpasswd}},
+            HEALTH: {"endpoint": f"0.0.0.0:{HEALTH_PORT}", "tls": server_tls(tls_directory)},
+        },
+        "receivers": {SELF_RECEIVER: {"protocols": {"http": {"endpoint": f"127.0.0.1:{SELF_PORT}"}}}},
+        "exporters": {
+            SELF_EXPORTER: {
+                "endpoint": f"0.0.0.0:{METRICS_PORT}",
+                "tls": server_tls(tls_directory),
+                "auth": {"authenticator": SCRAPE_AUTH},
+                "without_scope_info": True,
+                "translation_strategy": "UnderscoreEscapingWithSuffixes",
+                "metric_expiration": "5m",
+            }
+        },
+        "service": {
+            "extensions": [SCRAPE_AUTH, HEALTH],
+            "telemetry": {
+                "logs": {"encoding": "json", "level": "info"},
+                "metrics": {"level": "detailed", "readers": [_own_reader()], "views": _views()},
+            },
+            "pipelines": {SELF_PIPELINE: {"receivers": [SELF_RECEIVER], "exporters": [SELF_EXPORTER]}},
+        },
+    }
+
+
+def _own_reader() -> Data:
+    exporter = {"protocol": "http/protobuf", "endpoint": f"http://127.0.0.1:{SELF_PORT}"}
+    return {"periodic": {"interval": 5000, "timeout": 4000, "exporter": {"otlp": exporter}}}
+
+
+def _views() -> list[Data]:
+    """Metrics of the level `detailed` that count refused requests, without what clients could make them grow by.
+
+    The HTTP instrumentation labels by the Host header, which anybody who reaches the port chooses.
+    """
+    seconds = {"explicit_bucket_histogram": {"boundaries": [0.005, 0.025, 0.1, 0.5, 2.5, 10]}}
+    kept: dict[str, list[str]] = {
+        "http.server.request.duration": ["http.response.status_code"],
+        "rpc.server.call.duration": ["rpc.response.status_code"],
+    }
+    views: list[Data] = [
+        {
+            "selector": {"instrument_name": name},
+            "stream": {"attribute_keys": {"included": keys}, "aggregation": seconds},
+        }
+        for name, keys in kept.items()
+    ]
+    dropped = (
+        "http.server.request.body.size",
+        "http.server.response.body.size",
+        "http.client.*",
+        "rpc.server.request*",
+        "rpc.server.response*",
+        "rpc.client.*",
+        "otelcol.*.size",
+        "otelcol_processor_internal_duration",
+    )
+    views += [{"selector": {"instrument_name": name}, "stream": {"aggregation": {"drop": {}}}} for name in dropped]
+    return views
+
+
+def scoped(path: str, statements: Sequence[str]) -> Data:
+    """One group of a transform processor's statements, for resources or scopes."""
+    return {"context": path, "statements": list(statements)}
+
+
+def statement_key(signal: Signal) -> str:
+    """Key of a transform processor's statements for ``signal``."""
+    return f"{_SINGULAR[signal]}_statements"
+
+
+def condition_key(signal: Signal) -> str:
+    """Key of a filter processor's conditions for ``signal``."""
+    return f"{_SINGULAR[signal]}_conditions"
+
+
+_SINGULAR = {Signal.METRICS: "metric", Signal.TRACES: "trace", Signal.LOGS: "log"}
+
+
+def merged(*parts: Mapping[str, Any]) -> Data:
+    """Join configurations: mappings key by key, lists one after the other.
+
+    Raises:
+        ValueError: Two parts set the same key to different values.
+    """
+    result: Data = {}
+    for part in parts:
+        for key, value in part.items():
+            current = result.get(key)
+            if current is None:
+                result[key] = value
+            elif isinstance(current, Mapping) and isinstance(value, Mapping):
+                result[key] = merged(current, value)
+            elif isinstance(current, list) and isinstance(value, list):
+                result[key] = [*current, *value]
+            elif current != value:
+                raise ValueError(f"{key} is set twice: to {current!r} and to {value!r}")
+    return result
+
+
+def rendered(config: Mapping[str, Any]) -> str:
+    """The configuration as the YAML text that the collector reads."""
+    return yaml.safe_dump(dict(config), sort_keys=True, width=120)

@@ -1,0 +1,59 @@
+"""The container that runs a collector."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+
+from components import naming
+from components.collector.config import HEALTH_PORT, METRICS_PORT
+from components.k8s import Container, Mount, Probe, Resources
+
+_SIZE = re.compile(r"(\d+)(Mi|Gi|Ti)")
+_UNITS = {"Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+
+
+def size_bytes(size: str) -> int:
+    """Bytes of a Kubernetes quantity.
+
+    Raises:
+        ValueError: It is not a whole number of Mi, Gi or Ti.
+    """
+    match = _SIZE.fullmatch(size)
+    if not match:
+        raise ValueError(f"size is {size!r}, must be a whole number with Mi, Gi or Ti, for example 4Gi")
+    return int(match.group(1)) * _UNITS[match.group(2)]
+
+
+def collector_container(
+    resources: Resources,
+    *,
+    ports: Mapping[str, int] | None = None,
+    mounts: Sequence[Mount] = (),
+    pre_stop_sleep_s: int | None = None,
+) -> Container:
+    """A collector with its configuration in volume ``config`` and its passwords in volume ``auth``.
+
+    Args:
+        resources: Requests and limits; the garbage collector works harder as the memory limit comes near.
+        ports: Further ports.
+        mounts: Further volumes.
+        pre_stop_sleep_s: Seconds for load balancers to stop sending before the collector is told to end.
+    """
+    return Container(
+        name="otelcol",
+        image="otelcol",
+        command=["/otelcol", "--config=/etc/otelcol/config.yaml"],
+        resources=resources,
+        ports={**(ports or {}), naming.METRICS_PORT: METRICS_PORT, "health": HEALTH_PORT},
+        env={"GOMEMLIMIT": f"{size_bytes(resources.memory_limit) * 8 // 10 // 2**20}MiB"},
+        mounts=[
+            Mount(volume="config", path="/etc/otelcol"),
+            Mount(volume="auth", path="/etc/otelcol-auth"),
+            *mounts,
+        ],
+        startup=Probe(http="/", port=HEALTH_PORT, https=True, period_s=2, failures=60),
+        liveness=Probe(http="/", port=HEALTH_PORT, https=True, period_s=10, failures=6),
+        readiness=Probe(http="/", port=HEALTH_PORT, https=True, period_s=5, failures=2),
+        pre_stop_sleep_s=pre_stop_sleep_s,
+    )

@@ -1,0 +1,1 @@
+"""Consumers: move telemetry from Kafka to the store that keeps it, one consumer group per destination."""

@@ -1,0 +1,149 @@
+"""What one stage of the platform hands to the next.
+
+A stage never imports another stage: it gets these values, so its signature says what it talks to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import pulumi
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credential:
+    """A user and its password.
+
+    Attributes:
+        username: Login name.
+        password: The password, for the client (always a secret Output).
+        bcrypt: The password's bcrypt hash, for servers that store hashes (always a secret Output).
+    """
+
+    username: str
+    password: pulumi.Output[str]
+    bcrypt: pulumi.Output[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TlsIdentity:
+    """Certificate of one workload, in a Secret that cert-manager writes.
+
+    Mounted at ``/etc/tls``: ``tls.crt`` (chain), ``tls.key`` (PKCS#8), ``ca.crt`` and ``tls-combined.pem`` (key, then
+    chain).
+
+    Attributes:
+        workload: The workload it belongs to.
+        secret_name: Secret of the certificate.
+        server_name: Name that clients verify: the workload's Service.
+    """
+
+    workload: str
+    secret_name: pulumi.Input[str]
+    server_name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaEndpoint:
+    """How clients reach Kafka.
+
+    Attributes:
+        bootstrap: ``host:port`` inside the cluster (SASL_SSL, SCRAM-SHA-512).
+        port: Port of the client listener.
+        external: ``host:port`` of every broker outside the cluster.
+        access_label: Label that a client pod needs (value ``"true"``).
+        users: User name -> credential; the user of a client is its workload name.
+        ready: Resolves when topics, users and ACLs exist; put it into ``depends_on``-like inputs when order matters.
+    """
+
+    bootstrap: str
+    port: int
+    external: tuple[str, ...]
+    access_label: str
+    users: Mapping[str, Credential]
+    ready: pulumi.Output[bool]
+
+
+@dataclass(frozen=True, kw_only=True)
+class OtlpEndpoint:
+    """Where the layers send their telemetry.
+
+    Attributes:
+        grpc: ``host:port`` of OTLP over gRPC (TLS).
+        http: Base URL of OTLP over HTTP.
+        credentials: Layer -> credential.
+    """
+
+    grpc: str
+    http: str
+    credentials: Mapping[str, Credential]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusEndpoint:
+    """One Prometheus replica, as its writer and its readers see it.
+
+    Attributes:
+        replica: Replica name, for example ``primary``.
+        workload: Workload (and Service) name, for example ``prometheus-primary``.
+        url: ``https://host:port`` inside the cluster.
+        server_name: Name to verify in the certificate.
+        port: Port of the web API.
+        grpc: ``host:port`` of the Thanos StoreAPI (mutual TLS).
+        access_label: Label that a client pod needs.
+        writer: May send samples.
+        reader: May query.
+    """
+
+    replica: str
+    workload: str
+    url: str
+    server_name: str
+    port: int
+    grpc: str
+    access_label: str
+    writer: Credential
+    reader: Credential
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueryEndpoint:
+    """The one read address over all Prometheus replicas.
+
+    Attributes:
+        url: URL outside the cluster.
+        internal_url: URL inside the cluster.
+        access_label: Label that a client pod needs.
+        reader: May query.
+    """
+
+    url: str
+    internal_url: str
+    access_label: str
+    reader: Credential
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScrapeTarget:
+    """A workload whose metrics Prometheus collects; its pods are found by DNS SRV.
+
+    Attributes:
+        job: Prometheus job: the workload name.
+        service: Headless Service.
+        namespace: Namespace of the Service.
+        srv: Full SRV name, ``_metrics._tcp.<service>.<namespace>.svc.<domain>``.
+        port: Port number (for egress NetworkPolicies).
+        path: Path of the metrics.
+        server_name: Name to verify in the certificate.
+        credential: Scrape user of this workload only.
+    """
+
+    job: str
+    service: str
+    namespace: str
+    srv: str
+    port: int
+    server_name: str
+    credential: Credential
+    path: str = "/metrics"

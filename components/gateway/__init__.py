@@ -1,0 +1,1 @@
+"""Gateway: the one door through which telemetry enters the platform."""

@@ -1,0 +1,184 @@
+"""The gateway's pods, addresses and passwords (requirement O1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.collector.config import METRICS_PORT, KafkaClient, rendered
+from components.collector.passwords import htpasswd
+from components.collector.pods import collector_container, size_bytes
+from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
+from components.gateway.config import GRPC_PORT, HTTP_PORT, QUEUE_DIRECTORY, GatewayConfig, gateway_config
+from components.k8s import (
+    Allow,
+    Autoscale,
+    Mount,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    headless_service,
+    load_balancer,
+    namespaces_with,
+    network,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+    workload_pods,
+)
+from components.telemetry.layers import LAYERS
+
+TOKEN = "obs:gateway:Gateway"  # noqa: S105  (a type token)
+WORKLOAD = "gateway"
+
+_PORTS = {"otlp-grpc": GRPC_PORT, "otlp-http": HTTP_PORT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatewayArgs:
+    """What a gateway needs.
+
+    Attributes:
+        site: Surroundings.
+        kafka: Where telemetry goes.
+        replicas: Pods (at creation, where ``autoscale`` is set).
+        resources: Of each pod.
+        storage: Size of each pod's queue volume, e.g. ``4Gi``; `queue_bytes` says how much of it the queues take.
+        max_message_bytes: Largest record that the topics take.
+        fsync: Whether a request is forced to disk before it is acknowledged.
+        address: Load balancer address to ask for, or None.
+        client_cidrs: Networks that may send.
+        hosts: Host names of the load balancer, for the certificate.
+        autoscale: Bounds of the autoscaler, or None.
+    """
+
+    site: Site
+    kafka: KafkaEndpoint
+    replicas: int
+    resources: Resources
+    storage: str
+    max_message_bytes: int
+    fsync: bool
+    address: str | None
+    client_cidrs: Sequence[str]
+    hosts: Sequence[str] = ()
+    autoscale: Autoscale | None = None
+
+
+class Gateway(pulumi.ComponentResource):
+    """Collectors that authenticate, check, route and queue all telemetry on its way to Kafka.
+
+    Attributes:
+        endpoint: Where and with which passwords the layers send.
+        scrape: The gateway's own metrics.
+    """
+
+    endpoint: OtlpEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        layers = {
+            layer.name: credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user) for layer in LAYERS
+        }
+        user = naming.scrape_user(WORKLOAD)
+        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        tls = certificate(
+            self,
+            site,
+            workload=WORKLOAD,
+            hosts=[host for host in args.hosts if host != args.address],
+            addresses=[args.address] if args.address else [],
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        self._network(args)
+        pods = stateful_set(
+            self,
+            site,
+            self._workload(args, tls, layers),
+            claims=[StorageClaim(name="queue", size=args.storage)],
+        )
+        service = load_balancer(
+            self,
+            site,
+            workload=WORKLOAD,
+            name=WORKLOAD,
+            ports=_PORTS,
+            address=args.address,
+            source_ranges=args.client_cidrs,
+        )
+        host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
+        self.endpoint = OtlpEndpoint(grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=layers)
+        self.register_outputs({"pods": pods.id, "service": service.id})
+
+    def _network(self, args: GatewayArgs) -> None:
+        network_policy(
+            self,
+            args.site,
+            workload=WORKLOAD,
+            ingress=[
+                Allow(
+                    peers=[namespaces_with(naming.OTLP_ACCESS), *(network(cidr) for cidr in args.client_cidrs)],
+                    ports=list(_PORTS.values()),
+                ),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
+            ],
+            egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
+        )
+
+    def _workload(self, args: GatewayArgs, tls: TlsIdentity, layers: Mapping[str, Credential]) -> Workload:
+        site = args.site
+        config = gateway_config(
+            GatewayConfig(
+                kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
+                volume_bytes=size_bytes(args.storage),
+                max_message_bytes=args.max_message_bytes,
+                fsync=args.fsync,
+            )
+        )
+        public = config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
+        secret = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                "clients.htpasswd": pulumi.Output.all(
+                    **{each.username: each.password for each in layers.values()}
+                ).apply(htpasswd),
+                "scrape.htpasswd": pulumi.Output.all(
+                    **{self.scrape.credential.username: self.scrape.credential.password}
+                ).apply(htpasswd),
+                # Known only when topics, users and ACLs exist: until then a record would be refused for good.
+                "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
+                    lambda both: str(both[0])
+                ),
+            },
+        )
+        return Workload(
+            name=WORKLOAD,
+            replicas=args.replicas,
+            containers=[
+                collector_container(
+                    args.resources,
+                    ports=_PORTS,
+                    mounts=[Mount(volume="queue", path=QUEUE_DIRECTORY, writable=True)],
+                    pre_stop_sleep_s=5,
+                )
+            ],
+            volumes=[Volume(name="config", files=public), Volume(name="auth", files=secret)],
+            tls=tls,
+            access=[args.kafka.access_label],
+            grace_s=60,
+            autoscale=args.autoscale,
+        )

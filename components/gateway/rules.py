@@ -1,0 +1,88 @@
+"""Rules about the gateway: is telemetry let in, and does what was let in reach Kafka?"""
+
+from __future__ import annotations
+
+from components.rules import Alert, Recording, RuleGroup, Severity, any_of
+
+_FILTERED = 'otelcol_processor_filter_{}_filtered_total{{job="gateway"}}'
+_SIGNAL_ITEMS = ("metric_points", "spans", "log_records")
+
+
+def _rising(metric: str, selector: str, window: str) -> str:
+    """Whether ``metric`` of any signal rises."""
+    return any_of(
+        f"sum by (job, instance) (rate(otelcol_{metric}_{item}_total{{{selector}}}[{window}])) > 0"
+        for item in _SIGNAL_ITEMS
+    )
+
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="gateway",
+        rules=(
+            Recording(
+                record="obs:gateway_accepted:rate1m",
+                expr="sum by (processor, otel_signal) (rate(otelcol_processor_incoming_items_total"
+                '{job="gateway",processor=~"transform/.+"}[1m]))',
+            ),
+            Recording(
+                record="obs:gateway_queue:ratio",
+                expr='max by (instance, exporter) (otelcol_exporter_queue_size{job="gateway"}'
+                ' / otelcol_exporter_queue_capacity{job="gateway"})',
+            ),
+            Alert(
+                name="GatewayRefusesTelemetry",
+                expr=_rising("receiver_refused", 'job="gateway",receiver="otlp"', "2m"),
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Gateway {{ $labels.instance }} refuses telemetry",
+                description="Its queue is full or its memory short. Clients are told to try again and keep the data "
+                "for as long as they can.",
+            ),
+            Alert(
+                name="GatewayQueueFilling",
+                expr="obs:gateway_queue:ratio > 0.5",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is more than half full",
+                description="Kafka takes less than comes in. When the queue is full, clients are refused.",
+            ),
+            Alert(
+                name="GatewayLostTelemetry",
+                expr=_rising("exporter_send_failed", 'job="gateway",exporter=~"kafka/.+"', "5m"),
+                hold="0s",
+                severity=Severity.CRITICAL,
+                summary="Gateway {{ $labels.instance }} lost telemetry that it had acknowledged",
+                description="Kafka refused records for good (no such topic, no permission, too large), and they "
+                "were dropped.",
+            ),
+            Alert(
+                name="GatewayDropsForeignTelemetry",
+                expr=any_of(
+                    f"sum by (job, filter) (rate({_FILTERED.format(items)}[5m])) > 0"
+                    for items in ("datapoints", "spans", "logs")
+                ),
+                hold="5m",
+                severity=Severity.MEDIUM,
+                summary="The gateway drops telemetry by {{ $labels.filter }}",
+                description="A client sends an unknown layer, another layer's data, or a signal that its layer may "
+                "not send: a wrong configuration, or somebody who should not be there.",
+            ),
+            Alert(
+                name="GatewayLoginsFail",
+                expr=any_of(
+                    f"sum by (job) (rate({series}[5m])) > 0.2"
+                    for series in (
+                        'http_server_request_duration_seconds_count{job="gateway",http_response_status_code="401"}',
+                        'rpc_server_call_duration_seconds_count{job="gateway",rpc_response_status_code="UNAUTHENTICATED"}',
+                    )
+                ),
+                hold="5m",
+                severity=Severity.MEDIUM,
+                summary="Clients fail to sign in at the gateway",
+                description="More than one wrong password in five seconds: a client with an old password, or an "
+                "attack.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,52 @@
+"""Hardened Kubernetes building blocks without business meaning."""
+
+from components.k8s.certificates import SecretKey, certificate
+from components.k8s.files import FileSet, checksum, config_files, secret_files
+from components.k8s.network import (
+    Allow,
+    default_deny,
+    namespaces_with,
+    network,
+    network_policy,
+    with_access,
+    workload_pods,
+)
+from components.k8s.passwords import credential
+from components.k8s.pods import TLS_MOUNT, UID, Container, Mount, Probe, Resources, Volume
+from components.k8s.services import cluster_service, headless_service, load_balancer
+from components.k8s.site import CertificatePolicy, Site
+from components.k8s.workload import Autoscale, StorageClaim, Workload, deployment, stateful_set
+
+__all__ = [
+    "TLS_MOUNT",
+    "UID",
+    "Allow",
+    "Autoscale",
+    "CertificatePolicy",
+    "Container",
+    "FileSet",
+    "Mount",
+    "Probe",
+    "Resources",
+    "SecretKey",
+    "Site",
+    "StorageClaim",
+    "Volume",
+    "Workload",
+    "certificate",
+    "checksum",
+    "cluster_service",
+    "config_files",
+    "credential",
+    "default_deny",
+    "deployment",
+    "headless_service",
+    "load_balancer",
+    "namespaces_with",
+    "network",
+    "network_policy",
+    "secret_files",
+    "stateful_set",
+    "with_access",
+    "workload_pods",
+]

@@ -1,0 +1,95 @@
+"""Certificates of workloads, issued and renewed by cert-manager."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components import naming
+from components.contracts import TlsIdentity
+from components.k8s.files import metadata
+from components.k8s.site import Site
+
+API = "cert-manager.io/v1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SecretKey:
+    """One entry of a Secret."""
+
+    name: pulumi.Input[str]
+    key: str
+
+
+def certificate(
+    parent: pulumi.Resource,
+    site: Site,
+    *,
+    workload: str,
+    services: Sequence[str] = (),
+    hosts: Sequence[str] = (),
+    addresses: Sequence[str] = (),
+    keystore_password: SecretKey | None = None,
+) -> TlsIdentity:
+    """The one certificate of a workload, for serving and for calling, in Secret ``<workload>-tls``.
+
+    It is valid for the workload's Service and for each pod of its headless Service, in every short form.
+
+    Args:
+        parent: Component that owns it.
+        site: Surroundings.
+        workload: Workload it belongs to; also its common name.
+        services: Further Services of the workload.
+        hosts: Further host names, for example those of load balancers.
+        addresses: Further IP addresses.
+        keystore_password: Also write ``keystore.p12``, for Java programs that read nothing else, with this password.
+    """
+    secret = f"{workload}-tls"
+    made = CustomResource(
+        f"{workload}-certificate",
+        api_version=API,
+        kind="Certificate",
+        metadata=metadata(site, workload, workload),
+        spec={
+            "secretName": secret,
+            "commonName": workload,
+            "dnsNames": dns_names(site, workload, services, hosts),
+            "ipAddresses": list(dict.fromkeys(["127.0.0.1", *addresses])),
+            "duration": site.certificates.duration,
+            "renewBefore": site.certificates.renew_before,
+            "usages": ["digital signature", "key encipherment", "server auth", "client auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
+            "additionalOutputFormats": [{"type": "CombinedPEM"}],
+            **_keystores(keystore_password),
+            "issuerRef": {"name": site.issuer, "kind": "Issuer", "group": "cert-manager.io"},
+        },
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return TlsIdentity(
+        workload=workload,
+        secret_name=made.id.apply(lambda _: secret),
+        server_name=site.host(workload),
+    )
+
+
+def _keystores(password: SecretKey | None) -> dict[str, object]:
+    """The optional PKCS#12 file."""
+    if password is None:
+        return {}
+    reference = {"name": password.name, "key": password.key}
+    return {"keystores": {"pkcs12": {"create": True, "profile": "Modern2023", "passwordSecretRef": reference}}}
+
+
+def dns_names(site: Site, workload: str, services: Sequence[str] = (), hosts: Sequence[str] = ()) -> list[str]:
+    """Host names of a workload's certificate, without duplicates, in a stable order."""
+    headless = naming.headless(workload)
+    names: list[str] = []
+    for service in (workload, *services):
+        full = site.host(service)
+        names += [full, full.removesuffix(f".{site.cluster_domain}"), f"{service}.{site.namespace}", service]
+    full = site.host(headless)
+    names += [f"*.{full}", full, f"*.{headless}.{site.namespace}.svc", f"*.{headless}", "localhost", *hosts]
+    return list(dict.fromkeys(names))

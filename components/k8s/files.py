@@ -1,0 +1,78 @@
+"""ConfigMaps and Secrets that hold files, each with a checksum so that a changed file rolls its pods."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.k8s.site import Site
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileSet:
+    """Files in one ConfigMap or Secret.
+
+    Attributes:
+        kind: Which of the two.
+        name: Name of the object, known once it exists.
+        checksum: SHA-256 over names and contents (not a secret: the contents have 32 random characters or are public).
+    """
+
+    kind: Literal["ConfigMap", "Secret"]
+    name: pulumi.Output[str]
+    checksum: pulumi.Output[str]
+
+
+def checksum(files: Mapping[str, str]) -> str:
+    """SHA-256 over file names and contents."""
+    return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
+
+
+def metadata(site: Site, name: str, workload: str) -> k8s.meta.v1.ObjectMetaArgs:
+    """Metadata of an object: explicit name, the platform's namespace, the workload's labels."""
+    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=site.namespace_ref, labels=naming.labels(workload))
+
+
+def config_files(
+    parent: pulumi.Resource, site: Site, *, name: str, workload: str, files: Mapping[str, pulumi.Input[str]]
+) -> FileSet:
+    """Put public files into a ConfigMap."""
+    made = k8s.core.v1.ConfigMap(
+        name,
+        metadata=metadata(site, name, workload),
+        data=files,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    contents: pulumi.Output[dict[str, str]] = pulumi.Output.all(**files)
+    return FileSet(kind="ConfigMap", name=_name(made.metadata, name), checksum=contents.apply(checksum))
+
+
+def secret_files(
+    parent: pulumi.Resource, site: Site, *, name: str, workload: str, files: Mapping[str, pulumi.Input[str]]
+) -> FileSet:
+    """Put files that hold a secret into a Secret."""
+    contents: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**files))
+    made = k8s.core.v1.Secret(
+        name,
+        metadata=metadata(site, name, workload),
+        type="Opaque",
+        string_data=contents,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return FileSet(
+        kind="Secret",
+        name=_name(made.metadata, name),
+        checksum=pulumi.Output.unsecret(contents.apply(checksum)),
+    )
+
+
+def _name(made: pulumi.Output[k8s.meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
+    """The plain name, which a pod gets only after the object exists."""
+    return pulumi.Output.unsecret(made.apply(lambda _: name))

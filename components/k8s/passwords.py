@@ -1,0 +1,24 @@
+"""Passwords: made by the program, kept in state (encrypted) and in Secrets, never anywhere else."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_random
+
+from components.contracts import Credential
+
+
+def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credential:
+    """A random password of 32 letters and digits for a user.
+
+    Args:
+        parent: Component that owns the user.
+        name: Resource name; unique in the platform, since it decides whether the password is kept.
+        username: Login name.
+    """
+    made = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
+    return Credential(
+        username=username,
+        password=pulumi.Output.secret(made.result),
+        bcrypt=pulumi.Output.secret(made.bcrypt_hash),
+    )

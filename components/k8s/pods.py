@@ -1,0 +1,270 @@
+"""Containers, probes and volumes as data, and the hardened pod spec that they become."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.contracts import TlsIdentity
+from components.k8s.files import FileSet
+
+UID = 65532
+"""User, group and file system group of every container."""
+TLS_MOUNT = "/etc/tls"
+_TLS_VOLUME = "tls"
+_TMP_VOLUME = "tmp"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What a container asks for and may use; without ``cpu_limit`` it may use idle CPU."""
+
+    cpu: str
+    memory: str
+    memory_limit: str
+    cpu_limit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """One probe: exactly one of ``command``, ``tcp`` (port) and ``http`` (path on ``port``)."""
+
+    command: tuple[str, ...] | None = None
+    tcp: int | None = None
+    http: str | None = None
+    port: int | None = None
+    https: bool = False
+    initial_delay_s: int = 0
+    period_s: int = 10
+    timeout_s: int = 5
+    failures: int = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mount:
+    """Where a container sees a volume."""
+
+    volume: str
+    path: str
+    sub_path: str | None = None
+    writable: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Volume:
+    """A volume that is not a claim: files of a ConfigMap or Secret, or scratch space that dies with the pod.
+
+    Attributes:
+        name: Name that mounts refer to.
+        files: The files, or None for scratch space.
+        size: Limit of the scratch space.
+    """
+
+    name: str
+    files: FileSet | None = None
+    size: str = "64Mi"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Container:
+    """One container.
+
+    Attributes:
+        name: Container name.
+        image: Short image name of ``components.versions``.
+        command: Program with arguments; never the image's own entrypoint.
+        resources: Requests and limits.
+        ports: Port name -> number.
+        env: Plain variables (no secrets).
+        env_labels: Variable -> pod label that it is read from.
+        env_fields: Variable -> pod field, for example ``status.podIP``.
+        mounts: Volumes and claims.
+        startup, liveness, readiness: Probes (init containers have none).
+        pre_stop: Command before SIGTERM.
+        pre_stop_sleep_s: Or only a pause before SIGTERM, for load balancers to notice (images without a shell).
+        working_dir: Working directory.
+    """
+
+    name: str
+    image: str
+    command: Sequence[str]
+    resources: Resources
+    ports: Mapping[str, int] = field(default_factory=dict)
+    env: Mapping[str, pulumi.Input[str]] = field(default_factory=dict)
+    env_labels: Mapping[str, str] = field(default_factory=dict)
+    env_fields: Mapping[str, str] = field(default_factory=dict)
+    mounts: Sequence[Mount] = ()
+    startup: Probe | None = None
+    liveness: Probe | None = None
+    readiness: Probe | None = None
+    pre_stop: tuple[str, ...] | None = None
+    pre_stop_sleep_s: int | None = None
+    working_dir: str | None = None
+
+
+def pod_spec(
+    *,
+    workload: str,
+    image: Callable[[str], str],
+    containers: Sequence[Container],
+    init_containers: Sequence[Container],
+    volumes: Sequence[Volume],
+    tls: TlsIdentity | None,
+    grace_s: int,
+    host_aliases: Mapping[str, str],
+) -> k8s.core.v1.PodSpecArgs:
+    """The pod: Pod Security "restricted", no API token, spread over hosts and zones.
+
+    Raises:
+        ValueError: A container lacks its liveness or readiness probe.
+    """
+    for container in containers:
+        if container.liveness is None or container.readiness is None:
+            raise ValueError(f"{workload}/{container.name}: a container needs a liveness and a readiness probe")
+    all_volumes = [_volume(volume) for volume in (*volumes, Volume(name=_TMP_VOLUME))]
+    if tls is not None:
+        all_volumes.append(
+            k8s.core.v1.VolumeArgs(
+                name=_TLS_VOLUME,
+                secret=k8s.core.v1.SecretVolumeSourceArgs(secret_name=tls.secret_name, default_mode=0o440),
+            )
+        )
+    common = [Mount(volume=_TMP_VOLUME, path="/tmp", writable=True)]
+    if tls is not None:
+        common.append(Mount(volume=_TLS_VOLUME, path=TLS_MOUNT))
+    return k8s.core.v1.PodSpecArgs(
+        service_account_name=workload,
+        automount_service_account_token=False,
+        enable_service_links=False,
+        termination_grace_period_seconds=grace_s,
+        security_context=k8s.core.v1.PodSecurityContextArgs(
+            run_as_non_root=True,
+            run_as_user=UID,
+            run_as_group=UID,
+            fs_group=UID,
+            fs_group_change_policy="OnRootMismatch",
+            seccomp_profile=k8s.core.v1.SeccompProfileArgs(type="RuntimeDefault"),
+        ),
+        topology_spread_constraints=[
+            k8s.core.v1.TopologySpreadConstraintArgs(
+                max_skew=1,
+                topology_key=key,
+                when_unsatisfiable="ScheduleAnyway",
+                label_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=naming.selector(workload)),
+            )
+            for key in ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+        ],
+        host_aliases=[k8s.core.v1.HostAliasArgs(ip=address, hostnames=[host]) for host, address in host_aliases.items()]
+        or None,
+        init_containers=[_container(item, image, common) for item in init_containers] or None,
+        containers=[_container(item, image, common) for item in containers],
+        volumes=all_volumes,
+    )
+
+
+def _container(item: Container, image: Callable[[str], str], common: Sequence[Mount]) -> k8s.core.v1.ContainerArgs:
+    """One hardened container."""
+    env = [k8s.core.v1.EnvVarArgs(name=name, value=value) for name, value in item.env.items()]
+    fields = {name: f"metadata.labels['{label}']" for name, label in item.env_labels.items()} | dict(item.env_fields)
+    env += [
+        k8s.core.v1.EnvVarArgs(
+            name=name,
+            value_from=k8s.core.v1.EnvVarSourceArgs(
+                field_ref=k8s.core.v1.ObjectFieldSelectorArgs(api_version="v1", field_path=path)
+            ),
+        )
+        for name, path in fields.items()
+    ]
+    limits = {"memory": item.resources.memory_limit}
+    if item.resources.cpu_limit:
+        limits["cpu"] = item.resources.cpu_limit
+    return k8s.core.v1.ContainerArgs(
+        name=item.name,
+        image=image(item.image),
+        image_pull_policy="IfNotPresent",
+        command=list(item.command),
+        working_dir=item.working_dir,
+        env=env or None,
+        ports=[
+            k8s.core.v1.ContainerPortArgs(name=name, container_port=port, protocol="TCP")
+            for name, port in item.ports.items()
+        ]
+        or None,
+        resources=k8s.core.v1.ResourceRequirementsArgs(
+            requests={"cpu": item.resources.cpu, "memory": item.resources.memory}, limits=limits
+        ),
+        security_context=k8s.core.v1.SecurityContextArgs(
+            run_as_non_root=True,
+            read_only_root_filesystem=True,
+            allow_privilege_escalation=False,
+            capabilities=k8s.core.v1.CapabilitiesArgs(drop=["ALL"]),
+        ),
+        volume_mounts=[
+            k8s.core.v1.VolumeMountArgs(
+                name=mount.volume, mount_path=mount.path, sub_path=mount.sub_path, read_only=not mount.writable
+            )
+            for mount in (*item.mounts, *common)
+        ],
+        startup_probe=_probe(item.startup),
+        liveness_probe=_probe(item.liveness),
+        readiness_probe=_probe(item.readiness),
+        lifecycle=_lifecycle(item),
+    )
+
+
+def _lifecycle(item: Container) -> k8s.core.v1.LifecycleArgs | None:
+    """What runs before SIGTERM."""
+    if item.pre_stop is not None:
+        return k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(exec_=k8s.core.v1.ExecActionArgs(command=list(item.pre_stop)))
+        )
+    if item.pre_stop_sleep_s is not None:
+        return k8s.core.v1.LifecycleArgs(
+            pre_stop=k8s.core.v1.LifecycleHandlerArgs(sleep=k8s.core.v1.SleepActionArgs(seconds=item.pre_stop_sleep_s))
+        )
+    return None
+
+
+def _probe(probe: Probe | None) -> k8s.core.v1.ProbeArgs | None:
+    """A probe of the one kind that is set."""
+    if probe is None:
+        return None
+    if sum(kind is not None for kind in (probe.command, probe.tcp, probe.http)) != 1:
+        raise ValueError("a probe needs exactly one of command, tcp and http")
+    http = None
+    if probe.http is not None:
+        if probe.port is None:
+            raise ValueError(f"probe of {probe.http}: an HTTP probe needs a port")
+        http = k8s.core.v1.HTTPGetActionArgs(
+            path=probe.http, port=probe.port, scheme="HTTPS" if probe.https else "HTTP"
+        )
+    return k8s.core.v1.ProbeArgs(
+        exec_=k8s.core.v1.ExecActionArgs(command=list(probe.command)) if probe.command else None,
+        tcp_socket=k8s.core.v1.TCPSocketActionArgs(port=probe.tcp) if probe.tcp else None,
+        http_get=http,
+        initial_delay_seconds=probe.initial_delay_s or None,
+        period_seconds=probe.period_s,
+        timeout_seconds=probe.timeout_s,
+        failure_threshold=probe.failures,
+    )
+
+
+def _volume(volume: Volume) -> k8s.core.v1.VolumeArgs:
+    """A volume of files, or scratch space."""
+    if volume.files is None:
+        return k8s.core.v1.VolumeArgs(
+            name=volume.name, empty_dir=k8s.core.v1.EmptyDirVolumeSourceArgs(size_limit=volume.size)
+        )
+    if volume.files.kind == "Secret":
+        return k8s.core.v1.VolumeArgs(
+            name=volume.name,
+            secret=k8s.core.v1.SecretVolumeSourceArgs(secret_name=volume.files.name, default_mode=0o440),
+        )
+    return k8s.core.v1.VolumeArgs(
+        name=volume.name,
+        config_map=k8s.core.v1.ConfigMapVolumeSourceArgs(name=volume.files.name, default_mode=0o444),
+    )

@@ -1,0 +1,1 @@
+"""The telemetry hub: brokers, topics, users and access rules."""

@@ -1,0 +1,173 @@
+"""Topics, users and access rules, made on the running brokers (requirements K2, K4, K5)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kafka as kafka
+
+from components.contracts import Credential
+
+_ANY = "*"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        name: Name in Kafka.
+        partitions: Number of partitions; may only grow.
+        retention_ms: How long records are kept.
+    """
+
+    name: str
+    partitions: int
+    retention_ms: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class User:
+    """A client and the least that it needs.
+
+    Attributes:
+        name: User name: the client's workload name.
+        writes: Topics that it writes.
+        reads: Topics that it reads, in the consumer group of its own name.
+        describes_all: May see (not read) every topic and group, to measure lag.
+    """
+
+    name: str
+    writes: tuple[str, ...] = ()
+    reads: tuple[str, ...] = ()
+    describes_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One permission."""
+
+    operation: str
+    resource_type: str
+    resource: str
+
+
+def acl_rules(user: User) -> list[AclRule]:
+    """The permissions of a user; what is not listed is denied."""
+    rules = [AclRule(operation="Write", resource_type="Topic", resource=topic) for topic in user.writes]
+    rules += [AclRule(operation="Read", resource_type="Topic", resource=topic) for topic in user.reads]
+    if user.reads:
+        rules.append(AclRule(operation="Read", resource_type="Group", resource=user.name))
+    if user.describes_all:
+        rules += [AclRule(operation="Describe", resource_type=kind, resource=_ANY) for kind in ("Topic", "Group")]
+    return rules
+
+
+def topic_config(topic: Topic, *, min_insync_replicas: int, max_message_bytes: int) -> dict[str, str]:
+    """Configuration of a topic, with nothing left to the brokers' defaults that could lose a record."""
+    return {
+        "min.insync.replicas": str(min_insync_replicas),
+        "retention.ms": str(topic.retention_ms),
+        "max.message.bytes": str(max_message_bytes),
+        "compression.type": "snappy",
+        "cleanup.policy": "delete",
+        "unclean.leader.election.enable": "false",
+    }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What the running cluster is to hold.
+
+    Attributes:
+        topics: Topics.
+        users: Users.
+        credentials: User name -> credential.
+        replication_factor: Copies of every record.
+        min_insync_replicas: Copies that must have a record before it counts as written.
+        max_message_bytes: Largest record batch.
+        protect: Refuse to delete topics.
+    """
+
+    topics: Sequence[Topic]
+    users: Sequence[User]
+    credentials: Mapping[str, Credential]
+    replication_factor: int
+    min_insync_replicas: int
+    max_message_bytes: int
+    protect: bool
+
+
+def provider(
+    parent: pulumi.Resource, name: str, *, bootstrap: Sequence[str], admin: Credential, authority: pulumi.Input[str]
+) -> kafka.Provider:
+    """The administrator's connection, through the external listeners.
+
+    Args:
+        parent: Component that owns it.
+        name: Resource name.
+        bootstrap: ``host:port`` of the brokers; known before the brokers exist.
+        admin: The administrator.
+        authority: Certificate of the authority that signed the brokers' certificates; known once they run.
+    """
+    return kafka.Provider(
+        name,
+        bootstrap_servers=list(bootstrap),
+        tls_enabled=True,
+        skip_tls_verify=False,
+        ca_cert=authority,
+        sasl_mechanism="scram-sha512",
+        sasl_username=admin.username,
+        sasl_password=admin.password,
+        timeout=60,
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def make_access(parent: pulumi.Resource, connection: kafka.Provider, access: Access) -> pulumi.Output[bool]:
+    """Make topics, users and permissions; the result is True once they exist."""
+
+    def options(protect: bool = False) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(parent=parent, provider=connection, protect=protect)
+
+    made: list[pulumi.CustomResource] = [
+        kafka.Topic(
+            topic.name,
+            name=topic.name,
+            partitions=topic.partitions,
+            replication_factor=access.replication_factor,
+            config=topic_config(
+                topic, min_insync_replicas=access.min_insync_replicas, max_message_bytes=access.max_message_bytes
+            ),
+            opts=options(access.protect),
+        )
+        for topic in access.topics
+    ]
+    for user in access.users:
+        made.append(
+            kafka.UserScramCredential(
+                user.name,
+                username=user.name,
+                scram_mechanism="SCRAM-SHA-512",
+                scram_iterations=4096,
+                password=access.credentials[user.name].password,
+                opts=options(),
+            )
+        )
+        made += [
+            kafka.Acl(
+                f"{user.name}-{rule.operation}-{rule.resource_type}-{rule.resource}".lower().replace(_ANY, "any"),
+                acl_principal=f"User:{user.name}",
+                acl_host=_ANY,
+                acl_operation=rule.operation,
+                acl_permission_type="Allow",
+                acl_resource_type=rule.resource_type,
+                acl_resource_name=rule.resource,
+                resource_pattern_type_filter="Literal",
+                opts=options(),
+            )
+            for rule in acl_rules(user)
+        ]
+    return pulumi.Output.all(*[resource.id for resource in made]).apply(lambda _: True)

@@ -1,0 +1,239 @@
+"""The Kafka cluster: nodes, addresses, topics, users (requirements K1-K6)."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.contracts import Credential, KafkaEndpoint, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Site,
+    cluster_service,
+    credential,
+    load_balancer,
+    network,
+    network_policy,
+    with_access,
+    workload_pods,
+)
+from components.kafka import config
+from components.kafka.access import Access, Topic, User, make_access, provider
+from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
+from components.kafka.nodes import NodeSet, NodeSize, node_set
+
+TOKEN = "obs:kafka:Kafka"  # noqa: S105  (a type token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExternalAddress:
+    """How one broker is reached from outside.
+
+    Attributes:
+        host: Host name or address that clients are told.
+        address: Address to ask the load balancer for, or None to take any.
+    """
+
+    host: str
+    address: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaArgs:
+    """What a Kafka cluster needs.
+
+    Attributes:
+        site: Surroundings.
+        brokers: One external address per broker; their number is the number of brokers.
+        controllers: Dedicated controllers; 0 makes the brokers vote.
+        client_cidrs: Networks that may use the external listeners.
+        load_balancer_annotations: For the cloud's load balancer.
+        broker_size: Size of a broker.
+        controller_size: Size of a dedicated controller.
+        replication_factor: Copies of every record.
+        min_insync_replicas: Copies that must have a record before it counts as written.
+        max_message_bytes: Largest record batch.
+        internal_partitions: Partitions of each internal topic.
+        network_threads: Threads per listener.
+        io_threads: Threads that do requests.
+        topics: Topics.
+        users: Clients.
+        protect: Refuse to delete topics.
+    """
+
+    site: Site
+    brokers: Sequence[ExternalAddress]
+    controllers: int
+    client_cidrs: Sequence[str]
+    load_balancer_annotations: dict[str, str]
+    broker_size: NodeSize
+    controller_size: NodeSize
+    replication_factor: int
+    min_insync_replicas: int
+    max_message_bytes: int
+    internal_partitions: int
+    network_threads: int
+    io_threads: int
+    topics: Sequence[Topic]
+    users: Sequence[User]
+    protect: bool
+
+
+class Kafka(pulumi.ComponentResource):
+    """A Kafka cluster in KRaft mode.
+
+    Attributes:
+        endpoint: How clients reach it.
+        admin: The administrator.
+        scrapes: Metrics of brokers and controllers.
+        authority: Certificate of the authority behind every certificate of the platform, known once the brokers run.
+    """
+
+    endpoint: KafkaEndpoint
+    admin: Credential
+    scrapes: tuple[ScrapeTarget, ...]
+    authority: pulumi.Output[str]
+
+    def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site, cluster = args.site, kafka_cluster(args)
+        self.admin = credential(self, name=f"{BROKERS}-{config.ADMIN}", username=config.ADMIN)
+        sets = {BROKERS: cluster.brokers} | ({CONTROLLERS: cluster.controllers} if cluster.controllers else {})
+        scrapes: list[ScrapeTarget] = []
+        pods: dict[str, k8s.apps.v1.StatefulSet] = {}
+        for workload, nodes in sets.items():
+            user = naming.scrape_user(workload)
+            scrapes.append(
+                site.scrape_target(workload, config.METRICS_PORT, credential(self, name=user, username=user))
+            )
+            hosts, addresses = _outside(args.brokers) if workload == BROKERS else ([], [])
+            pods[workload] = node_set(
+                self,
+                NodeSet(
+                    site=site,
+                    workload=workload,
+                    cluster=cluster,
+                    nodes=nodes,
+                    size=args.broker_size if workload == BROKERS else args.controller_size,
+                    admin=self.admin,
+                    scrape=scrapes[-1].credential,
+                    hosts=hosts,
+                    addresses=addresses,
+                ),
+            )
+        self.scrapes = tuple(scrapes)
+        self._addresses(args)
+        self._network(args)
+        self.authority = self._authority(site, pods[BROKERS])
+        credentials = {
+            user.name: credential(self, name=f"{BROKERS}-user-{user.name}", username=user.name) for user in args.users
+        }
+        external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
+        connection = provider(self, f"{name}-admin", bootstrap=external, admin=self.admin, authority=self.authority)
+        access = Access(
+            topics=args.topics,
+            users=args.users,
+            credentials=credentials,
+            replication_factor=args.replication_factor,
+            min_insync_replicas=args.min_insync_replicas,
+            max_message_bytes=args.max_message_bytes,
+            protect=args.protect,
+        )
+        self.endpoint = KafkaEndpoint(
+            bootstrap=f"{site.host(BROKERS)}:{CLIENT_PORT}",
+            port=CLIENT_PORT,
+            external=external,
+            access_label=naming.access_label(BROKERS),
+            users=credentials,
+            ready=make_access(self, connection, access),
+        )
+        self.register_outputs({"bootstrap": self.endpoint.bootstrap, "external": list(external)})
+
+    def _addresses(self, args: KafkaArgs) -> None:
+        """The Service inside the cluster, and one load-balanced Service per broker."""
+        cluster_service(self, args.site, workload=BROKERS, ports={"client": CLIENT_PORT})
+        for index, broker in enumerate(args.brokers):
+            load_balancer(
+                self,
+                args.site,
+                workload=BROKERS,
+                name=f"{BROKERS}-external-{index}",
+                ports={"external": EXTERNAL_PORT},
+                address=broker.address,
+                source_ranges=args.client_cidrs,
+                extra_selector={"apps.kubernetes.io/pod-index": str(index)},
+                annotations=args.load_balancer_annotations,
+                publish_not_ready=True,
+            )
+
+    def _network(self, args: KafkaArgs) -> None:
+        """Who may talk to whom."""
+        nodes = [workload_pods(BROKERS)] + ([workload_pods(CONTROLLERS)] if args.controllers else [])
+        scrape = Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[config.METRICS_PORT])
+        quorum = Allow(peers=nodes, ports=[CONTROLLER_PORT])
+        internal = Allow(peers=[workload_pods(BROKERS)], ports=[INTERNAL_PORT])
+        network_policy(
+            self,
+            args.site,
+            workload=BROKERS,
+            ingress=[
+                Allow(peers=[with_access(naming.access_label(BROKERS))], ports=[CLIENT_PORT]),
+                Allow(peers=[network(cidr) for cidr in args.client_cidrs], ports=[EXTERNAL_PORT]),
+                internal,
+                *([] if args.controllers else [quorum]),
+                scrape,
+            ],
+            egress=[internal, quorum],
+        )
+        if args.controllers:
+            network_policy(self, args.site, workload=CONTROLLERS, ingress=[quorum, scrape], egress=[quorum])
+
+    def _authority(self, site: Site, brokers: k8s.apps.v1.StatefulSet) -> pulumi.Output[str]:
+        """The authority's certificate, from the brokers' Secret, which exists once the brokers run."""
+        secret = k8s.core.v1.Secret.get(
+            f"{BROKERS}-authority",
+            brokers.id.apply(lambda _: f"{site.namespace}/{BROKERS}-tls"),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        return pulumi.Output.unsecret(secret.data.apply(lambda data: base64.b64decode(data["ca.crt"]).decode()))
+
+
+def kafka_cluster(args: KafkaArgs) -> config.KafkaCluster:
+    """The cluster as its configuration sees it."""
+    hosts = tuple(args.site.pod_host(BROKERS, index) for index in range(len(args.brokers)))
+    external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
+    voters = tuple(args.site.pod_host(CONTROLLERS, index) for index in range(args.controllers))
+    return config.KafkaCluster(
+        platform=args.site.platform,
+        brokers=config.broker_nodes(hosts, external, combined=args.controllers == 0),
+        controllers=config.controller_nodes(voters),
+        replication_factor=args.replication_factor,
+        min_insync_replicas=args.min_insync_replicas,
+        max_message_bytes=args.max_message_bytes,
+        internal_partitions=args.internal_partitions,
+        network_threads=args.network_threads,
+        io_threads=args.io_threads,
+    )
+
+
+def _outside(brokers: Sequence[ExternalAddress]) -> tuple[list[str], list[str]]:
+    """Host names and IP addresses among the brokers' outside addresses."""
+    hosts: list[str] = []
+    addresses: list[str] = []
+    for broker in brokers:
+        for text in (broker.host, broker.address):
+            if text is None:
+                continue
+            try:
+                ipaddress.ip_address(text)
+            except ValueError:
+                hosts.append(text)
+            else:
+                addresses.append(text)
+    return list(dict.fromkeys(hosts)), list(dict.fromkeys(addresses))

@@ -1,0 +1,153 @@
+"""The lag exporter: how far each consumer group is behind, and whether replicas are in sync (requirement O5)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import yaml
+
+from components import naming
+from components.contracts import KafkaEndpoint, ScrapeTarget
+from components.k8s import (
+    TLS_MOUNT,
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+
+TOKEN = "obs:kafka:KafkaLag"  # noqa: S105  (a type token)
+WORKLOAD = "kafka-lag"
+PORT = 8080
+_CONFIG = "/etc/kafka-lag"
+_AUTH = "/etc/kafka-lag-auth"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KafkaLagArgs:
+    """What the exporter needs.
+
+    Attributes:
+        site: Surroundings.
+        kafka: The cluster that it watches; ``kafka-lag`` is one of its users.
+        groups: Consumer groups to report.
+        topics: Topics to report.
+        interval_s: Seconds between looks.
+        resources: Of the pod.
+    """
+
+    site: Site
+    kafka: KafkaEndpoint
+    groups: Sequence[str]
+    topics: Sequence[str]
+    interval_s: int
+    resources: Resources
+
+
+def lag_config(
+    *, bootstrap: str, user: str, scrape_user: str, groups: Sequence[str], topics: Sequence[str], interval_s: int
+) -> dict[str, Any]:
+    """The settings file of ``services.kafka_lag``."""
+    return {
+        "bootstrap": bootstrap,
+        "ca_file": f"{TLS_MOUNT}/ca.crt",
+        "username": user,
+        "password_file": f"{_AUTH}/kafka-password",
+        "groups": list(groups),
+        "topics": list(topics),
+        "listen": f"0.0.0.0:{PORT}",
+        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
+        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
+        "interval_s": interval_s,
+    }
+
+
+class KafkaLag(pulumi.ComponentResource):
+    """One exporter pod.
+
+    Attributes:
+        scrape: Its metrics.
+    """
+
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: KafkaLagArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site, user = args.site, args.kafka.users[WORKLOAD]
+        scraper = naming.scrape_user(WORKLOAD)
+        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=scraper, username=scraper))
+        content = lag_config(
+            bootstrap=args.kafka.bootstrap,
+            user=user.username,
+            scrape_user=scraper,
+            groups=args.groups,
+            topics=args.topics,
+            interval_s=args.interval_s,
+        )
+        public = config_files(
+            self, site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": yaml.safe_dump(content, sort_keys=True)}
+        )
+        secret = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                # Known only when topics, users and permissions exist.
+                "kafka-password": pulumi.Output.all(user.password, args.kafka.ready).apply(lambda both: str(both[0])),
+                "scrape-password": self.scrape.credential.password,
+            },
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
+        )
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=1,
+                containers=[_container(args.resources)],
+                volumes=[Volume(name="config", files=public), Volume(name="auth", files=secret)],
+                tls=certificate(self, site, workload=WORKLOAD),
+                access=[args.kafka.access_label],
+            ),
+        )
+        self.register_outputs({"pods": pods.id})
+
+
+def _container(resources: Resources) -> Container:
+    """The exporter's process."""
+    return Container(
+        name="exporter",
+        image="services",
+        command=["/usr/bin/python3", "-m", "services.kafka_lag", "--config", f"{_CONFIG}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)],
+        readiness=Probe(tcp=PORT, period_s=5),
+        liveness=Probe(tcp=PORT, period_s=20, failures=6),
+        startup=Probe(tcp=PORT, period_s=3, failures=40),
+    )

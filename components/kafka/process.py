@@ -1,0 +1,249 @@
+"""How a Kafka process is started, formatted, logged, measured and probed: commands and files as data."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import yaml
+
+from components.kafka.config import (
+    ADMIN,
+    CLIENT_PORT,
+    CONFIG_DIRECTORY,
+    INTERNAL_PORT,
+    LIBRARIES,
+    METRICS_PORT,
+    TLS_DIRECTORY,
+    KafkaCluster,
+)
+
+FORMAT_DIRECTORY = "/etc/kafka-format"
+METRICS_DIRECTORY = "/etc/kafka-metrics"
+KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
+KEYSTORE_ALIAS = "1"
+"""Java's name for the only, unnamed entry of a PKCS#12 file."""
+_AGENT = f"{LIBRARIES}/jmx_prometheus_javaagent-1.0.1.jar"
+_QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
+
+REQUESTS = ("Produce", "FetchConsumer", "FetchFollower", "OffsetCommit")
+METRIC_OBJECTS: tuple[str, ...] = (
+    "kafka.server:type=ReplicaManager,*",
+    "kafka.server:type=BrokerTopicMetrics,*",
+    "kafka.server:type=KafkaServer,name=BrokerState",
+    "kafka.server:type=ReplicaFetcherManager,*",
+    "kafka.server:type=KafkaRequestHandlerPool,*",
+    "kafka.server:type=raft-metrics",
+    "kafka.controller:type=KafkaController,*",
+    *(f"kafka.network:type=RequestMetrics,name=TotalTimeMs,request={request}" for request in REQUESTS),
+    "kafka.network:type=SocketServer,*",
+    "kafka.log:type=LogManager,*",
+    "kafka.log:type=Log,name=Size,*",
+)
+"""JMX objects that become metrics."""
+
+
+def server_command(file: str, heap: str, jvm_flags: tuple[str, ...]) -> list[str]:
+    """Start one node with its metrics agent.
+
+    Args:
+        file: Its ``server.properties``.
+        heap: Java heap, for example ``320m``.
+        jvm_flags: Garbage collector and compiler flags.
+    """
+    return [
+        "java",
+        f"-Xms{heap}",
+        f"-Xmx{heap}",
+        *jvm_flags,
+        "-XX:+ExitOnOutOfMemoryError",
+        "-Djava.awt.headless=true",
+        "-Dsun.net.inetaddr.ttl=5",
+        "-Dsun.net.inetaddr.negative.ttl=1",
+        f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml",
+        "-Dkafka.logs.dir=/tmp",
+        f"-javaagent:{_AGENT}={METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
+        "-cp",
+        f"{LIBRARIES}/*",
+        "kafka.Kafka",
+        file,
+    ]
+
+
+def format_command(file: str) -> list[str]:
+    """Format the data folder unless it is formatted.
+
+    The arguments come from a file, since they hold the administrator's password; what the tool prints is not shown,
+    since it prints the salted password.
+    """
+    return ["bash", "-c", f"exec java @{FORMAT_DIRECTORY}/format.args --config {file} >/dev/null"]
+
+
+def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None) -> str:
+    """Java argument file of the storage tool.
+
+    Args:
+        cluster: The cluster.
+        votes: Whether the nodes are voters; only those know the quorum and the first user from the start.
+        password: The administrator's password (voters only).
+
+    Raises:
+        ValueError: A voter has no password, or the password has characters that the formats cannot carry.
+    """
+    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml", "-cp", f"{LIBRARIES}/*"]
+    words += ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster.cluster_id]
+    if votes:
+        if password is None or not password.isalnum():
+            raise ValueError("the administrator's password must be letters and digits")
+        words += ["--initial-controllers", cluster.initial_controllers]
+        words += ["--add-scram", f"SCRAM-SHA-512=[name={ADMIN},password={password}]"]
+    return "".join(f'"{word}"\n' for word in words)
+
+
+def log_configuration() -> str:
+    """Log4j2 to standard output, one line per event."""
+    noisy = {"org.apache.kafka.common.network.Selector": "error", "kafka.authorizer.logger": "info"}
+    configuration: dict[str, Any] = {
+        "Configuration": {
+            "status": "warn",
+            "Appenders": {
+                "Console": {
+                    "name": "stdout",
+                    "target": "SYSTEM_OUT",
+                    "PatternLayout": {"pattern": "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c %m%n"},
+                }
+            },
+            "Loggers": {
+                "Root": {"level": "info", "AppenderRef": {"ref": "stdout"}},
+                "Logger": [{"name": name, "level": level} for name, level in noisy.items()],
+            },
+        }
+    }
+    return yaml.safe_dump(configuration, sort_keys=True)
+
+
+def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
+    """Configuration of the metrics agent: HTTPS with a password of its own (requirement P2).
+
+    Args:
+        user: Scrape user.
+        password: Its password; only a salted hash of it is kept in the file.
+        keystore_password: Opens the node's key.
+    """
+    salt = hashlib.sha256(user.encode()).hexdigest()[:16]
+    configuration: dict[str, Any] = {
+        "httpServer": {
+            "authentication": {
+                "basic": {
+                    "username": user,
+                    "algorithm": "SHA-256",
+                    "salt": salt,
+                    "passwordHash": hashlib.sha256(f"{salt}:{password}".encode()).hexdigest(),
+                }
+            },
+            "ssl": {
+                "keyStore": {"filename": KEYSTORE, "password": keystore_password},
+                "certificate": {"alias": KEYSTORE_ALIAS},
+            },
+        },
+        "lowercaseOutputName": True,
+        "includeObjectNames": list(METRIC_OBJECTS),
+        "rules": _jmx_rules(),
+    }
+    return yaml.safe_dump(configuration, sort_keys=True)
+
+
+def _jmx_rules() -> list[dict[str, Any]]:
+    """Names and labels of metrics; the first pattern that fits an attribute wins."""
+    return [
+        {
+            "pattern": r"kafka.(\w+)<type=(.+), name=(.+)PerSec, topic=(.+)><>Count",
+            "name": "kafka_$1_$2_$3_total",
+            "type": "COUNTER",
+            "labels": {"topic": "$4"},
+        },
+        {
+            "pattern": r"kafka.(\w+)<type=(.+), name=(.+)PerSec><>Count",
+            "name": "kafka_$1_$2_$3_total",
+            "type": "COUNTER",
+        },
+        {
+            "pattern": r"kafka.log<type=Log, name=Size, topic=(.+), partition=(.+)><>Value",
+            "name": "kafka_log_size_bytes",
+            "type": "GAUGE",
+            "labels": {"topic": "$1", "partition": "$2"},
+        },
+        {
+            "pattern": r"kafka.network<type=RequestMetrics, name=TotalTimeMs, request=(.+)><>(99thPercentile|Mean)",
+            "name": "kafka_network_request_time_milliseconds",
+            "type": "GAUGE",
+            "labels": {"request": "$1", "statistic": "$2"},
+        },
+        {
+            "pattern": r"kafka.network<type=RequestMetrics, name=TotalTimeMs, request=(.+)><>Count",
+            "name": "kafka_network_requests_total",
+            "type": "COUNTER",
+            "labels": {"request": "$1"},
+        },
+        {
+            "pattern": r"kafka.server<type=raft-metrics><>([a-z-]+):",
+            "name": "kafka_server_raft_$1",
+            "type": "GAUGE",
+        },
+        {
+            "pattern": r"kafka.server<type=KafkaRequestHandlerPool, name=(.+)><>OneMinuteRate",
+            "name": "kafka_server_requesthandlerpool_$1",
+            "type": "GAUGE",
+        },
+        {
+            "pattern": r"kafka.(\w+)<type=(\w+), name=(\w+)><>Value",
+            "name": "kafka_$1_$2_$3",
+            "type": "GAUGE",
+        },
+    ]
+
+
+def startup_probe_script() -> str:
+    """Bash: succeeds once the broker in ``$POD_INDEX`` is in sync for every partition that it has a copy of.
+
+    This is what a rolling update waits for before it stops the next broker. It asks the cluster only after the client
+    port is open, since a question costs a Java start.
+    """
+    java = " ".join((*_QUICK_JVM, "-Xmx96m"))
+    return f"""#!/bin/bash
+set -euo pipefail
+exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT}
+exec 3>&-
+described=$(java {java} -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{LIBRARIES}/*' \\
+  org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
+  --command-config {CONFIG_DIRECTORY}/probe-client.properties --describe)
+behind=0
+while IFS=$'\\t' read -r -a fields; do
+  replicas="" isr=""
+  for field in "${{fields[@]}}"; do
+    case "$field" in
+      "Replicas: "*) replicas=",${{field#Replicas: }}," ;;
+      "Isr: "*) isr=",${{field#Isr: }}," ;;
+    esac
+  done
+  if [[ "$replicas" == *",$POD_INDEX,"* && "$isr" != *",$POD_INDEX,"* ]]; then
+    behind=$((behind + 1))
+  fi
+done <<<"$described"
+if ((behind > 0)); then
+  echo "broker $POD_INDEX is behind in $behind partitions"
+  exit 1
+fi
+"""
+
+
+def probe_log_configuration() -> str:
+    """Log4j2 for the probe: errors only, on standard error, so that its output stays readable for the script."""
+    configuration: dict[str, Any] = {
+        "Configuration": {
+            "status": "error",
+            "Appenders": {"Console": {"name": "stderr", "target": "SYSTEM_ERR"}},
+            "Loggers": {"Root": {"level": "error", "AppenderRef": {"ref": "stderr"}}},
+        }
+    }
+    return yaml.safe_dump(configuration, sort_keys=True)

@@ -1,0 +1,1 @@
+"""Prometheus: keeps the metrics, twice; Thanos Query answers from both as one."""

@@ -1,0 +1,291 @@
+"""The Prometheus replicas: pods, volumes, passwords and addresses (requirements P1, P2)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.contracts import Credential, PrometheusEndpoint, ScrapeTarget, TlsIdentity
+from components.k8s import (
+    Allow,
+    FileSet,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    cluster_service,
+    config_files,
+    credential,
+    headless_service,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+    workload_pods,
+)
+from components.prometheus.config import (
+    RULES_FILE,
+    WEB_PORT,
+    PrometheusConfig,
+    ScrapeJob,
+    client_config,
+    job_names,
+    prometheus_config,
+    rendered,
+    web_config,
+)
+from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
+from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT
+from components.rules import RuleGroup, rule_file
+
+TOKEN = "obs:prometheus:Prometheus"  # noqa: S105  (a type token)
+SCRAPE_SECRET = "prometheus-scrape"  # noqa: S105  (a name)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusArgs:
+    """What the Prometheus replicas need.
+
+    Attributes:
+        site: Surroundings.
+        replicas: Replica names, e.g. ``("primary", "secondary")``; each holds all data.
+        scrapes: What is scraped, besides the replicas themselves.
+        rule_groups: Rules of all components.
+        runbook_base: Address under which runbooks are found.
+        resources: Of Prometheus.
+        sidecar_resources: Of the Thanos sidecar.
+        storage: Size of each volume.
+        retention_time: Age at which samples go.
+        retention_size: Size of blocks at which the oldest go; leave a quarter of the volume free.
+        out_of_order_window: Longest outage of a replica after which Kafka still fills the gap.
+        scrape_interval: How often targets are scraped and rules evaluated.
+    """
+
+    site: Site
+    replicas: Sequence[str]
+    scrapes: Sequence[ScrapeTarget]
+    rule_groups: Sequence[RuleGroup]
+    runbook_base: str
+    resources: Resources
+    sidecar_resources: Resources
+    storage: str
+    retention_time: str
+    retention_size: str
+    out_of_order_window: str
+    scrape_interval: str
+
+    def __post_init__(self) -> None:
+        if not self.replicas:
+            raise ValueError("prometheus.replicas is empty: name at least one replica, for example primary")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Users:
+    """Who may use the web API of one replica. Prometheus knows users, not rights: each of them may read and write."""
+
+    reader: Credential
+    writer: Credential
+    sidecar: Credential
+    scrape: Credential
+
+    def all(self) -> tuple[Credential, ...]:
+        return (self.reader, self.writer, self.sidecar, self.scrape)
+
+
+class Prometheus(pulumi.ComponentResource):
+    """Prometheus replicas with equal content, each fed from Kafka by a consumer of its own.
+
+    Attributes:
+        endpoints: Replica -> how to write to it and read from it.
+        scrapes: The replicas' and their sidecars' own metrics, which every replica scrapes.
+    """
+
+    endpoints: Mapping[str, PrometheusEndpoint]
+    scrapes: tuple[ScrapeTarget, ...]
+
+    def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        users = {replica: self._users(replica) for replica in args.replicas}
+        self.scrapes = tuple(
+            target for replica in args.replicas for target in _own_targets(site, replica, users[replica].scrape)
+        )
+        targets = [*args.scrapes, *self.scrapes]
+        scrape_passwords = secret_files(
+            self,
+            site,
+            name=SCRAPE_SECRET,
+            workload="prometheus",
+            files={target.job: target.credential.password for target in targets},
+        )
+        self.endpoints = {
+            replica: self._replica(args, replica, users[replica], targets, scrape_passwords)
+            for replica in args.replicas
+        }
+        self.register_outputs({"replicas": list(args.replicas)})
+
+    def _users(self, replica: str) -> _Users:
+        def made(username: str) -> Credential:
+            return credential(self, name=f"prometheus-{replica}-{username}", username=username)
+
+        return _Users(
+            reader=made("reader"),
+            writer=made("writer"),
+            sidecar=made("sidecar"),
+            scrape=made(naming.scrape_user(workload_name(replica))),
+        )
+
+    def _replica(
+        self,
+        args: PrometheusArgs,
+        replica: str,
+        users: _Users,
+        targets: Sequence[ScrapeTarget],
+        scrape_passwords: FileSet,
+    ) -> PrometheusEndpoint:
+        site = args.site
+        workload = workload_name(replica)
+        access = naming.access_label(workload)
+        tls = certificate(self, site, workload=workload)
+        cluster_service(self, site, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
+        headless_service(
+            self,
+            site,
+            workload=workload,
+            ports={naming.METRICS_PORT: WEB_PORT, SIDECAR_PORT_NAME: SIDECAR_HTTP_PORT, "grpc": GRPC_PORT},
+        )
+        network_policy(
+            self,
+            site,
+            workload=workload,
+            ingress=[
+                Allow(peers=[with_access(access)], ports=[WEB_PORT, GRPC_PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[WEB_PORT, SIDECAR_HTTP_PORT]),
+            ],
+            egress=[
+                Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
+                for target in targets
+            ],
+        )
+        stateful_set(
+            self,
+            site,
+            self._workload(args, replica, users, targets, scrape_passwords, tls),
+            claims=[StorageClaim(name="data", size=args.storage)],
+        )
+        return PrometheusEndpoint(
+            replica=replica,
+            workload=workload,
+            url=f"https://{site.host(workload)}:{WEB_PORT}",
+            server_name=site.host(workload),
+            port=WEB_PORT,
+            grpc=f"{site.host(naming.headless(workload))}:{GRPC_PORT}",
+            access_label=access,
+            writer=users.writer,
+            reader=users.reader,
+        )
+
+    def _workload(
+        self,
+        args: PrometheusArgs,
+        replica: str,
+        users: _Users,
+        targets: Sequence[ScrapeTarget],
+        scrape_passwords: FileSet,
+        tls: TlsIdentity,
+    ) -> Workload:
+        workload = workload_name(replica)
+        public = config_files(
+            self, args.site, name=workload, workload=workload, files=_public_files(args, replica, targets)
+        )
+        secret = secret_files(
+            self,
+            args.site,
+            name=f"{workload}-web",
+            workload=workload,
+            files={
+                "web.yml": web_file(users.all()),
+                "sidecar-web.yml": web_file([users.scrape]),
+                "client.yml": rendered(client_config(username=users.sidecar.username)),
+                "client-password": users.sidecar.password,
+            },
+        )
+        return Workload(
+            name=workload,
+            replicas=1,
+            containers=[
+                prometheus_container(
+                    args.resources, retention_time=args.retention_time, retention_size=args.retention_size
+                ),
+                sidecar_container(args.sidecar_resources),
+            ],
+            volumes=[
+                Volume(name="config", files=public),
+                Volume(name="web", files=secret),
+                Volume(name="scrape", files=scrape_passwords),
+            ],
+            tls=tls,
+            access=[naming.METRICS_ACCESS],
+            grace_s=120,
+        )
+
+
+def workload_name(replica: str) -> str:
+    """Workload (and Service) of a replica."""
+    return f"prometheus-{replica}"
+
+
+def web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
+    """The web configuration file that lets these users in."""
+    hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
+    return hashes.apply(lambda known: rendered(web_config(known)))
+
+
+def _own_targets(site: Site, replica: str, scrape: Credential) -> tuple[ScrapeTarget, ScrapeTarget]:
+    workload = workload_name(replica)
+    service = naming.headless(workload)
+    return (
+        site.scrape_target(workload, WEB_PORT, scrape),
+        ScrapeTarget(
+            job=f"thanos-sidecar-{replica}",
+            service=service,
+            namespace=site.namespace,
+            srv=f"_{SIDECAR_PORT_NAME}._tcp.{site.host(service)}",
+            port=SIDECAR_HTTP_PORT,
+            server_name=site.host(workload),
+            credential=scrape,
+        ),
+    )
+
+
+def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTarget]) -> dict[str, str]:
+    jobs = [
+        ScrapeJob(
+            job=target.job,
+            srv=target.srv,
+            server_name=target.server_name,
+            username=target.credential.username,
+            path=target.path,
+        )
+        for target in targets
+    ]
+    job_names(jobs)
+    config = prometheus_config(
+        PrometheusConfig(
+            platform=args.site.platform,
+            region=args.site.region,
+            replica=replica,
+            jobs=jobs,
+            scrape_interval=args.scrape_interval,
+            out_of_order_window=args.out_of_order_window,
+        )
+    )
+    return {
+        "prometheus.yml": rendered(config),
+        RULES_FILE: rendered(rule_file(args.rule_groups, args.runbook_base)),
+    }

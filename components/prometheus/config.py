@@ -1,0 +1,192 @@
+"""Configuration of Prometheus (requirements P1, P2), as data.
+
+**Catching up.** A Prometheus that was down reads what it missed from Kafka. By then its own scrapes have moved its head
+to the present, so all of that is out of order, and Prometheus refuses what is older than ``out_of_order_time_window``.
+The window is therefore the longest outage after which no gap remains. It costs memory only while it is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import yaml
+
+from components.k8s import TLS_MOUNT
+from components.telemetry.attributes import PROMOTED_ATTRIBUTES
+
+Data = dict[str, Any]
+
+WEB_PORT = 9090
+REPLICA_LABEL = "prometheus_replica"
+CONFIG_DIRECTORY = "/etc/prometheus"
+WEB_DIRECTORY = "/etc/prometheus-web"
+SCRAPE_DIRECTORY = "/etc/prometheus-scrape"
+DATA_DIRECTORY = "/prometheus"
+RULES_FILE = "rules.yml"
+CLIENT_CONFIG = f"{WEB_DIRECTORY}/client.yml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScrapeJob:
+    """One workload to scrape.
+
+    Attributes:
+        job: Value of the label ``job``; also the file name of the password.
+        srv: DNS name of the SRV records that list its pods.
+        server_name: Name to verify in the certificate.
+        username: Login name of this job's scrape user.
+        path: Path of the metrics.
+    """
+
+    job: str
+    srv: str
+    server_name: str
+    username: str
+    path: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class PrometheusConfig:
+    """What one replica's configuration depends on.
+
+    Attributes:
+        platform: Name of the platform.
+        region: Region it runs in.
+        replica: Name of this replica.
+        jobs: What is scraped.
+        scrape_interval: How often, and how often rules are evaluated.
+        out_of_order_window: How old a sample may be.
+        tls_directory: Folder with ``ca.crt``.
+        scrape_directory: Folder with one password file per job.
+        rule_files: Paths or patterns of rule files.
+    """
+
+    platform: str
+    region: str
+    replica: str
+    jobs: Sequence[ScrapeJob]
+    scrape_interval: str
+    out_of_order_window: str
+    tls_directory: str = TLS_MOUNT
+    scrape_directory: str = SCRAPE_DIRECTORY
+    rule_files: Sequence[str] = (f"{CONFIG_DIRECTORY}/{RULES_FILE}",)
+
+
+def prometheus_config(settings: PrometheusConfig) -> Data:
+    """Content of ``prometheus.yml``."""
+    return {
+        "global": {
+            "scrape_interval": settings.scrape_interval,
+            "scrape_timeout": "10s",
+            "evaluation_interval": settings.scrape_interval,
+            "external_labels": {
+                "platform": settings.platform,
+                "region": settings.region,
+                REPLICA_LABEL: settings.replica,
+            },
+        },
+        "otlp": {
+            "translation_strategy": "UnderscoreEscapingWithSuffixes",
+            "promote_resource_attributes": list(PROMOTED_ATTRIBUTES),
+        },
+        "storage": {"tsdb": {"out_of_order_time_window": settings.out_of_order_window}},
+        "rule_files": list(settings.rule_files),
+        "scrape_configs": [_scrape(settings, job) for job in settings.jobs],
+    }
+
+
+def _scrape(settings: PrometheusConfig, job: ScrapeJob) -> Data:
+    return {
+        "job_name": job.job,
+        "scheme": "https",
+        "metrics_path": job.path,
+        "basic_auth": {"username": job.username, "password_file": f"{settings.scrape_directory}/{job.job}"},
+        "tls_config": {"ca_file": f"{settings.tls_directory}/ca.crt", "server_name": job.server_name},
+        "dns_sd_configs": [{"names": [job.srv], "type": "SRV", "refresh_interval": "15s"}],
+        "sample_limit": 50000,
+        "relabel_configs": [
+            {
+                "source_labels": ["__meta_dns_srv_record_target"],
+                "regex": r"([^.]+)\..*",
+                "target_label": "instance",
+            }
+        ],
+        # The collectors' exporters add a job and an instance of their own.
+        "metric_relabel_configs": [{"action": "labeldrop", "regex": "exported_(job|instance)"}],
+    }
+
+
+def prometheus_command(*, retention_time: str, retention_size: str, directory: str = DATA_DIRECTORY) -> list[str]:
+    """Program and arguments.
+
+    Blocks are 2 h and never merged here: the Thanos sidecar ships them, and only unmerged blocks can be shipped.
+    """
+    return [
+        "/bin/prometheus",
+        f"--config.file={CONFIG_DIRECTORY}/prometheus.yml",
+        f"--web.config.file={WEB_DIRECTORY}/web.yml",
+        f"--web.listen-address=0.0.0.0:{WEB_PORT}",
+        "--web.enable-otlp-receiver",
+        f"--storage.tsdb.path={directory}",
+        f"--storage.tsdb.retention.time={retention_time}",
+        f"--storage.tsdb.retention.size={retention_size}",
+        "--storage.tsdb.min-block-duration=2h",
+        "--storage.tsdb.max-block-duration=2h",
+        "--storage.tsdb.wal-compression",
+        "--query.timeout=60s",
+        "--query.max-samples=20000000",
+        "--log.format=json",
+    ]
+
+
+def ready_probe_command() -> tuple[str, ...]:
+    """Asks Prometheus whether it is ready; the password comes from a file, which an HTTP probe could not do."""
+    return (
+        "/bin/promtool",
+        "check",
+        "ready",
+        f"--http.config.file={CLIENT_CONFIG}",
+        f"--url=https://localhost:{WEB_PORT}",
+    )
+
+
+def web_config(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> Data:
+    """Web configuration of Prometheus and Thanos: TLS, and a bcrypt hash per user."""
+    return {
+        "tls_server_config": {
+            "cert_file": f"{tls_directory}/tls.crt",
+            "key_file": f"{tls_directory}/tls.key",
+            "min_version": "TLS12",
+        },
+        "basic_auth_users": dict(sorted(users.items())),
+    }
+
+
+def client_config(
+    *, username: str, password_file: str = f"{WEB_DIRECTORY}/client-password", tls_directory: str = TLS_MOUNT
+) -> Data:
+    """HTTP client configuration by which the pod's own helpers (sidecar, probe) ask Prometheus on ``localhost``."""
+    return {
+        "basic_auth": {"username": username, "password_file": password_file},
+        "tls_config": {"ca_file": f"{tls_directory}/ca.crt", "server_name": "localhost"},
+    }
+
+
+def rendered(config: Mapping[str, Any]) -> str:
+    """YAML text."""
+    return yaml.safe_dump(dict(config), sort_keys=False, width=120)
+
+
+def job_names(jobs: Iterable[ScrapeJob]) -> list[str]:
+    """Names of the jobs, sorted.
+
+    Raises:
+        ValueError: A name occurs twice.
+    """
+    names = sorted(job.job for job in jobs)
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"scrape job {', '.join(twice)} occurs twice: job names must be unique")
+    return names

@@ -1,0 +1,176 @@
+"""Thanos Query: the one read address over all Prometheus replicas (requirement P1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.contracts import PrometheusEndpoint, QueryEndpoint, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    load_balancer,
+    network,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.prometheus.component import web_file
+from components.prometheus.config import rendered
+from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
+
+TOKEN = "obs:prometheus:ThanosQuery"  # noqa: S105  (a type token)
+WORKLOAD = "thanos-query"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThanosQueryArgs:
+    """What the query layer needs.
+
+    Attributes:
+        site: Surroundings.
+        stores: The Prometheus replicas.
+        scrape: Its own metrics, from `query_scrape`.
+        replicas: Pods.
+        resources: Of each pod.
+        address: Load balancer address to ask for, or None.
+        client_cidrs: Networks that may ask.
+        hosts: Host names of the load balancer, for the certificate.
+    """
+
+    site: Site
+    stores: Sequence[PrometheusEndpoint]
+    scrape: ScrapeTarget
+    replicas: int
+    resources: Resources
+    address: str | None
+    client_cidrs: Sequence[str]
+    hosts: Sequence[str] = ()
+
+
+def query_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+    """The query layer's metrics endpoint: made before it, since Prometheus has to know its password."""
+    user = naming.scrape_user(WORKLOAD)
+    return site.scrape_target(WORKLOAD, QUERY_PORT, credential(parent, name=user, username=user))
+
+
+class ThanosQuery(pulumi.ComponentResource):
+    """Answers from whichever replicas are there, without duplicates.
+
+    Attributes:
+        endpoint: Where and with which password to read.
+        scrape: Its own metrics.
+    """
+
+    endpoint: QueryEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: ThanosQueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        self.scrape = args.scrape
+        reader = credential(self, name=f"{WORKLOAD}-reader", username="reader")
+        access = naming.access_label(WORKLOAD)
+        tls = certificate(
+            self,
+            site,
+            workload=WORKLOAD,
+            hosts=[host for host in args.hosts if host != args.address],
+            addresses=[args.address] if args.address else [],
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: QUERY_PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[
+                Allow(
+                    peers=[
+                        with_access(access),
+                        with_access(naming.METRICS_ACCESS),
+                        *(network(cidr) for cidr in args.client_cidrs),
+                    ],
+                    ports=[QUERY_PORT],
+                )
+            ],
+            egress=[Allow(peers=[workload_pods(store.workload) for store in args.stores], ports=[GRPC_PORT])],
+        )
+        public = config_files(
+            self,
+            site,
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            files={
+                "endpoints.yml": rendered(endpoints_config([(store.grpc, store.server_name) for store in args.stores]))
+            },
+        )
+        secret = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-web",
+            workload=WORKLOAD,
+            files={"web.yml": web_file([reader, args.scrape.credential])},
+        )
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=args.replicas,
+                containers=[_container(args.resources)],
+                volumes=[Volume(name="config", files=public), Volume(name="web", files=secret)],
+                tls=tls,
+                access=[store.access_label for store in args.stores],
+                grace_s=60,
+            ),
+        )
+        service = load_balancer(
+            self,
+            site,
+            workload=WORKLOAD,
+            name=WORKLOAD,
+            ports={"https": QUERY_PORT},
+            address=args.address,
+            source_ranges=args.client_cidrs,
+        )
+        host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
+        self.endpoint = QueryEndpoint(
+            url=f"https://{host}:{QUERY_PORT}",
+            internal_url=f"https://{site.host(WORKLOAD)}:{QUERY_PORT}",
+            access_label=access,
+            reader=reader,
+        )
+        self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
+
+
+def _container(resources: Resources) -> Container:
+    return Container(
+        name="thanos-query",
+        image="thanos",
+        command=query_command(),
+        resources=resources,
+        ports={naming.METRICS_PORT: QUERY_PORT},
+        mounts=[
+            Mount(volume="config", path=f"{QUERY_DIRECTORY}/endpoints"),
+            Mount(volume="web", path=f"{QUERY_DIRECTORY}/web"),
+        ],
+        startup=Probe(tcp=QUERY_PORT, period_s=2, failures=60),
+        liveness=Probe(tcp=QUERY_PORT, period_s=15, failures=4),
+        readiness=Probe(tcp=QUERY_PORT, period_s=5, failures=2),
+        pre_stop_sleep_s=5,
+    )

@@ -1,0 +1,44 @@
+"""Container images of every workload, in one place.
+
+The registry and the digests come from the settings; what is fixed here is which release the configuration is written
+and tested for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+IMAGES: Mapping[str, str] = MappingProxyType(
+    {
+        "kafka": "obs/kafka:4.3.1",
+        "otelcol": "obs/otelcol:0.149.0",
+        "prometheus": "prom/prometheus:v3.16.0",
+        "thanos": "thanosio/thanos:v0.42.0",
+        "services": "obs/services:1",
+    }
+)
+"""Short name -> ``repository:tag``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageCatalogue:
+    """Turns a short image name into the full reference that a pod uses.
+
+    Attributes:
+        registry: Host (and path) that serves the images.
+        digests: Short name -> ``sha256:...``; an image without an entry is pinned by its tag only.
+    """
+
+    registry: str
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    def full_name(self, image: str) -> str:
+        """Full reference of an image, for example ``registry.example/obs/kafka:4.3.1@sha256:...``.
+
+        Raises:
+            KeyError: The image is not in ``IMAGES``.
+        """
+        digest = self.digests.get(image)
+        return f"{self.registry}/{IMAGES[image]}" + (f"@{digest}" if digest else "")

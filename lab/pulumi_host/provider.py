@@ -1,0 +1,257 @@
+"""The base of a provider plugin: Pulumi's protocol on one side, small resource handlers on the other.
+
+A handler works with plain Python values. Secrets, unknowns, previews, replacement and errors are dealt with here once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import traceback
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NoReturn
+
+import grpc
+from google.protobuf import empty_pb2
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
+
+from lab.pulumi_host import server
+from lab.pulumi_host.values import UNKNOWN, Properties, has_unknown, plain, secret_keys, struct
+
+
+class ProviderError(Exception):
+    """One clear line for the user; shown by the engine without a traceback."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """One input that cannot be accepted, and why."""
+
+    property: str
+    reason: str
+
+
+class Handler(ABC):
+    """One resource type: what its inputs are, and how it comes to be and goes."""
+
+    resource_type: ClassVar[str]
+    inputs: ClassVar[frozenset[str]]
+    required: ClassVar[frozenset[str]] = frozenset()
+    replace_on: ClassVar[frozenset[str]] = frozenset()
+    secret_outputs: ClassVar[frozenset[str]] = frozenset()
+    computed: ClassVar[frozenset[str]] = frozenset()
+
+    def defaults(self, inputs: Properties, name: str) -> Properties:
+        """Return the inputs with what the user left out filled in; ``name`` is the resource's Pulumi name."""
+        return inputs
+
+    def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
+        """Say what is wrong with the inputs; unknown values must be passed over."""
+        return []
+
+    @abstractmethod
+    def create(self, inputs: Properties) -> tuple[str, Properties]:
+        """Make the resource; returns its id and its outputs."""
+
+    @abstractmethod
+    def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
+        """Return outputs and inputs of what is really there, or nothing if it is gone."""
+
+    @abstractmethod
+    def update(self, identity: str, old: Properties, new: Properties) -> Properties:
+        """Change the resource in place; returns its outputs."""
+
+    @abstractmethod
+    def delete(self, identity: str, state: Properties) -> None:
+        """Remove the resource; what is already gone is no error."""
+
+
+def refuse_all(handler: Handler, inputs: Properties, old: Properties | None) -> list[Refusal]:
+    """Return every reason to refuse the inputs, the ones of the handler last."""
+    found = [
+        Refusal(key, f"is not a property of {handler.resource_type}; allowed: {', '.join(sorted(handler.inputs))}")
+        for key in sorted(inputs.keys() - handler.inputs)
+    ]
+    found += [Refusal(key, "is required") for key in sorted(handler.required - inputs.keys())]
+    return found or handler.refusals(inputs, old)
+
+
+def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
+    """Return the names of properties that differ, unknown ones included."""
+    return sorted(key for key in {*old, *new} if has_unknown(new.get(key)) or old.get(key) != new.get(key))
+
+
+class Provider(provider_pb2_grpc.ResourceProviderServicer):
+    """Pulumi's resource provider protocol over a set of handlers."""
+
+    def __init__(self, version: str, handlers: Sequence[Handler], stopping: threading.Event) -> None:
+        """Serve ``handlers`` as plugin ``version``; ``stopping`` is set when the engine cancels."""
+        self._version = version
+        self._handlers = {handler.resource_type: handler for handler in handlers}
+        self._stopping = stopping
+
+    def configure(self, configuration: Properties) -> None:
+        """Take the provider's configuration; must not connect to anything."""
+
+    # Protocol: the method names are Pulumi's.
+
+    def Handshake(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
+
+    def GetPluginInfo(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return plugin_pb2.PluginInfo(version=self._version)
+
+    def GetSchema(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return provider_pb2.GetSchemaResponse(schema="{}")
+
+    def CheckConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return provider_pb2.CheckResponse(inputs=request.news)
+
+    def DiffConfig(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        keys = changed_keys(
+            plain(request.old_inputs if request.HasField("old_inputs") else request.olds), plain(request.news)
+        )
+        kind = provider_pb2.DiffResponse.DIFF_SOME if keys else provider_pb2.DiffResponse.DIFF_NONE
+        return provider_pb2.DiffResponse(changes=kind, diffs=keys)
+
+    def Configure(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._answer(context, lambda: self.configure(plain(request.args)))
+        return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
+
+    def Check(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def check() -> Any:
+            handler = self._handler(request.urn)
+            old = plain(request.olds) if request.HasField("olds") and request.olds.fields else None
+            news = plain(request.news)
+            found = refuse_all(handler, news, old)
+            if found:
+                failures = [provider_pb2.CheckFailure(property=item.property, reason=item.reason) for item in found]
+                return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
+            inputs = handler.defaults(news, request.urn.rsplit("::", 1)[-1])
+            return provider_pb2.CheckResponse(inputs=struct(inputs, secret_keys(request.news)))
+
+        return self._answer(context, check)
+
+    def Diff(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def diff() -> Any:
+            handler = self._handler(request.urn)
+            old = plain(request.old_inputs if request.HasField("old_inputs") else request.olds)
+            new = plain(request.news)
+            old = {key: value for key, value in old.items() if key in handler.inputs}
+            ignored = set(request.ignoreChanges)
+            keys = [key for key in changed_keys(old, new) if key not in ignored]
+            replaces = [key for key in keys if key in handler.replace_on]
+            kind = provider_pb2.DiffResponse.DIFF_SOME if keys else provider_pb2.DiffResponse.DIFF_NONE
+            return provider_pb2.DiffResponse(
+                changes=kind,
+                diffs=keys,
+                replaces=replaces,
+                hasDetailedDiff=True,
+                detailedDiff={key: _detail(key, old, new, key in handler.replace_on) for key in keys},
+            )
+
+        return self._answer(context, diff)
+
+    def Create(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def create() -> Any:
+            handler = self._handler(request.urn)
+            inputs = plain(request.properties)
+            sealed = secret_keys(request.properties) | handler.secret_outputs
+            if request.preview:
+                outputs = {**inputs, **dict.fromkeys(handler.computed, UNKNOWN)}
+                return provider_pb2.CreateResponse(id="", properties=struct(outputs, sealed))
+            identity, outputs = handler.create(inputs)
+            return provider_pb2.CreateResponse(id=identity, properties=struct(outputs, sealed))
+
+        return self._answer(context, create)
+
+    def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def read() -> Any:
+            handler = self._handler(request.urn)
+            found = handler.read(request.id, plain(request.properties))
+            if found is None:
+                return provider_pb2.ReadResponse()
+            outputs, live = found
+            # What the program left out must not turn up as its input, or the next update would take it away.
+            given = plain(request.inputs)
+            inputs = {key: value for key, value in live.items() if key in given} if given else live
+            sealed = secret_keys(request.properties, request.inputs) | handler.secret_outputs
+            return provider_pb2.ReadResponse(
+                id=request.id, properties=struct(outputs, sealed), inputs=struct(inputs, sealed)
+            )
+
+        return self._answer(context, read)
+
+    def Update(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def update() -> Any:
+            handler = self._handler(request.urn)
+            old, new = plain(request.olds), plain(request.news)
+            sealed = secret_keys(request.news) | handler.secret_outputs
+            outputs = {**old, **new} if request.preview else handler.update(request.id, old, new)
+            return provider_pb2.UpdateResponse(properties=struct(outputs, sealed))
+
+        return self._answer(context, update)
+
+    def Delete(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        def delete() -> Any:
+            self._handler(request.urn).delete(request.id, plain(request.properties))
+            return empty_pb2.Empty()
+
+        return self._answer(context, delete)
+
+    def Cancel(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._stopping.set()
+        return empty_pb2.Empty()
+
+    def _handler(self, urn: str) -> Handler:
+        token = urn.split("::")[2].rsplit("$", 1)[-1]
+        try:
+            return self._handlers[token]
+        except KeyError:
+            raise ProviderError(
+                f"{token} is not offered by the lab's provider plugin; it has {', '.join(sorted(self._handlers))}. "
+                "Use one of these, or put the vendor's plugin on PATH."
+            ) from None
+
+    def _answer(self, context: grpc.ServicerContext, work: Callable[[], Any]) -> Any:
+        try:
+            return work()
+        except ProviderError as error:
+            _abort(context, grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except Exception as error:
+            # Values may be secret: the type and place are told, the message is not.
+            place = traceback.extract_tb(error.__traceback__)[-1]
+            where = f"{place.filename}:{place.lineno}"
+            _abort(context, grpc.StatusCode.INTERNAL, f"defect in the lab's plugin: {type(error).__name__} at {where}")
+
+
+def _abort(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -> NoReturn:
+    context.abort(code, message)
+    raise AssertionError("abort() always raises")
+
+
+def _detail(key: str, old: Mapping[str, Any], new: Mapping[str, Any], replace: bool) -> Any:
+    kinds = provider_pb2.PropertyDiff
+    if key not in old:
+        kind = kinds.ADD_REPLACE if replace else kinds.ADD
+    elif key not in new:
+        kind = kinds.DELETE_REPLACE if replace else kinds.DELETE
+    else:
+        kind = kinds.UPDATE_REPLACE if replace else kinds.UPDATE
+    return kinds(kind=kind, inputDiff=True)
+
+
+def run(provider: Provider, stopping: threading.Event) -> None:
+    """Serve the provider until the engine is done with it."""
+    server.serve(
+        lambda grpc_server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, grpc_server),
+        stopping.set,
+    )
+
+
+def say(message: str) -> None:
+    """Tell the user something through the engine, which shows a plugin's standard error."""
+    sys.stderr.write(message + "\n")
+    sys.stderr.flush()

@@ -1,0 +1,1 @@
+"""Day-2 commands of the platform: ``python -m ops --help``."""

@@ -1,0 +1,116 @@
+"""The command line: ``python -m ops verify`` and ``python -m ops health``.
+
+Exit codes: 0 everything passes (or is not built yet), 1 something fails, 2 it cannot run at all. Progress and errors go
+to standard error, results to standard output.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ops import health as health_module
+from ops import platform as platform_module
+from ops.context import Context
+from ops.errors import OpsError, one_line
+from ops.kube import Kube
+from ops.requirements import TITLES
+from ops.verify import registry, runner
+from ops.verify.rows import Row, Status
+
+app = typer.Typer(
+    help="Day-2 commands of the monitoring platform.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+_STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
+_CANNOT_RUN = 2
+
+
+def main() -> None:
+    """Run the command line; a user's mistake is one line and exit code 2."""
+    try:
+        app()
+    except OpsError as error:
+        typer.echo(f"error: {one_line(error, 400)}", err=True)
+        raise SystemExit(_CANNOT_RUN) from None
+
+
+@app.command()
+def verify(
+    as_json: Annotated[bool, typer.Option("--json", help="Print rows for machines.")] = False,
+    only: Annotated[str | None, typer.Option("--only", metavar="K1,K2", help="Only these requirements.")] = None,
+) -> None:
+    """Check every requirement on the live platform; one row each."""
+    ids = runner.choose(only)
+    with _context() as context, _progress() as progress:
+        task = progress.add_task("verify", total=sum(identifier in registry.CHECKS for identifier in ids))
+
+        def done(identifier: str) -> None:
+            progress.update(task, advance=1, description=f"verified {identifier}")
+
+        rows = runner.run(ids, registry.CHECKS, context, done)
+    print_rows(rows, as_json=as_json)
+    raise typer.Exit(exit_code(rows))
+
+
+@app.command()
+def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False) -> None:
+    """Show every workload's pods and whether Kafka and Thanos Query answer."""
+    with _context() as context:
+        lines = health_module.look(context)
+    if as_json:
+        rows = [{"name": line.name, "healthy": line.healthy, "detail": line.detail} for line in lines]
+        typer.echo(json.dumps({"lines": rows}, indent=2))
+    else:
+        table = Table("", "workload", "state")
+        for line in lines:
+            state = Text("ok", style="green") if line.healthy else Text("bad", style="bold red")
+            table.add_row(state, line.name, Text(line.detail))
+        Console().print(table)
+    raise typer.Exit(0 if all(line.healthy for line in lines) else 1)
+
+
+def exit_code(rows: Iterable[Row]) -> int:
+    """0 when no row fails, else 1."""
+    return int(any(row.status is Status.FAIL for row in rows))
+
+
+def print_rows(rows: list[Row], *, as_json: bool) -> None:
+    """Print to standard output: JSON, or a table with totals."""
+    if as_json:
+        typer.echo(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2))
+        return
+    table = Table("id", "status", "requirement", "figure", "evidence", title="Requirements on the live platform")
+    for row in rows:
+        status = Text(str(row.status), style=_STYLES[row.status])
+        # `Text` because figures and evidence may hold brackets, which Rich would take for markup.
+        table.add_row(row.id, status, TITLES[row.id], Text(row.figure), Text(row.evidence))
+    console = Console()
+    console.print(table)
+    counts = {status: sum(row.status is status for row in rows) for status in Status}
+    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
+
+
+def _context() -> Context:
+    platform = platform_module.load()
+    return Context(platform, Kube.connect(platform.namespace))
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )

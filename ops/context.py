@@ -1,0 +1,57 @@
+"""Everything that a check may use, made once per run and closed at its end."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from types import TracebackType
+
+from ops.kafka import KafkaAdmin
+from ops.kube import Kube
+from ops.otlp import OtlpClient
+from ops.platform import Platform
+from ops.tunnel import Tunnels
+from ops.web import Query, Web
+
+PROMETHEUS_PORT = 9090
+
+
+class Context:
+    """Clients of one platform; all of them may be used from several threads."""
+
+    def __init__(self, platform: Platform, kube: Kube) -> None:
+        self.platform = platform
+        self.kube = kube
+        self.tunnels = Tunnels(platform.namespace)
+        self._folder = tempfile.TemporaryDirectory(prefix="obs-ops-")
+        path = Path(self._folder.name) / "ca.pem"
+        path.write_text(platform.ca_certificate)
+        self.ca_file = str(path)
+        self.web = Web(self.ca_file)
+        self.otlp = OtlpClient(platform, self.web)
+        self.kafka = KafkaAdmin(platform)
+        self.thanos = Query(self.web, lambda: platform.query_url, platform.query_reader.pair, "Thanos Query")
+
+    def prometheus_url(self, replica: str) -> str:
+        """Base URL of one Prometheus, through a tunnel to its pod."""
+        return self.tunnels.url(self.kube.ready_pod(f"prometheus-{replica}").name, PROMETHEUS_PORT)
+
+    def prometheus(self, replica: str) -> Query:
+        """Query API of one Prometheus."""
+        reader = self.platform.prometheus_credentials[replica]
+        return Query(self.web, lambda: self.prometheus_url(replica), reader.pair, f"prometheus-{replica}", 3)
+
+    def close(self) -> None:
+        """Close connections, end tunnels, remove the CA file."""
+        self.tunnels.close()
+        self.web.close()
+        self.kube.close()
+        self._folder.cleanup()
+
+    def __enter__(self) -> Context:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()

@@ -1,0 +1,183 @@
+"""Kubernetes as ``ops`` needs it: pods of a workload, small changes, bounded waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from ops.errors import OpsError, one_line
+
+_TIMEOUT_SECONDS = 15
+_NAME_LABEL = "app.kubernetes.io/name"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """One pod, reduced to what the checks read."""
+
+    name: str
+    workload: str
+    uid: str
+    phase: str
+    ready: bool
+    restarts: int
+    container_ids: tuple[str, ...]
+    containers: tuple[str, ...]
+    images: tuple[str, ...]
+
+
+def pod_of(item: Any) -> Pod:
+    """Reduce a pod of the Kubernetes client."""
+    statuses = item.status.container_statuses or []
+    conditions = {each.type: each.status for each in item.status.conditions or []}
+    return Pod(
+        name=item.metadata.name,
+        workload=(item.metadata.labels or {}).get(_NAME_LABEL, ""),
+        uid=item.metadata.uid,
+        phase=item.status.phase,
+        ready=conditions.get("Ready") == "True" and item.metadata.deletion_timestamp is None,
+        restarts=sum(each.restart_count for each in statuses),
+        container_ids=tuple((each.container_id or "").rpartition("//")[2] for each in statuses if each.container_id),
+        containers=tuple(each.name for each in item.spec.containers),
+        images=tuple(each.image for each in item.spec.containers),
+    )
+
+
+class Kube:
+    """Calls on one namespace; every call has a time limit, and errors are one line."""
+
+    def __init__(self, api: Any, namespace: str) -> None:
+        self.namespace = namespace
+        self.core: Any = client.CoreV1Api(api)
+        self.apps: Any = client.AppsV1Api(api)
+        self._api = api
+
+    @classmethod
+    def connect(cls, namespace: str) -> Kube:
+        """Connect with ``KUBECONFIG`` and ask for the server's version.
+
+        Raises:
+            OpsError: No configuration, or the cluster does not answer.
+        """
+        settings = client.Configuration()
+        try:
+            config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError) as error:
+            raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
+        settings.retries = False
+        kube = cls(client.ApiClient(settings), namespace)
+        with _errors("the cluster does not answer"):
+            client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
+        return kube
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
+        self._api.rest_client.pool_manager.clear()
+
+    def pods(self, workload: str | None = None) -> list[Pod]:
+        """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name."""
+        selector = f"{_NAME_LABEL}={workload}" if workload else ""
+        with _errors(f"cannot list the pods of {workload or self.namespace}"):
+            found = self.core.list_namespaced_pod(
+                self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
+            )
+        return sorted((pod_of(item) for item in found.items), key=lambda pod: pod.name)
+
+    def pod(self, name: str) -> Pod | None:
+        """One pod, or nothing when there is none of that name."""
+        return next((pod for pod in self.pods() if pod.name == name), None)
+
+    def ready_pod(self, workload: str) -> Pod:
+        """A pod of the workload that is ready.
+
+        Raises:
+            OpsError: There is none.
+        """
+        for pod in self.pods(workload):
+            if pod.ready:
+                return pod
+        raise OpsError(f"no pod of {workload} is ready in namespace {self.namespace}")
+
+    def scale(self, stateful_set: str, replicas: int) -> None:
+        """Set the number of replicas of a StatefulSet."""
+        with _errors(f"cannot scale {stateful_set}"):
+            self.apps.patch_namespaced_stateful_set_scale(
+                stateful_set,
+                self.namespace,
+                {"spec": {"replicas": replicas}},
+                field_manager="obs-ops",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+
+    def restart(self, stateful_set: str, stamp: str) -> None:
+        """Start a rolling restart, as ``kubectl rollout restart`` does."""
+        template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}
+        with _errors(f"cannot restart {stateful_set}"):
+            self.apps.patch_namespaced_stateful_set(
+                stateful_set,
+                self.namespace,
+                {"spec": {"template": template}},
+                field_manager="obs-ops",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+
+    def rolled(self, stateful_set: str) -> bool:
+        """Whether every pod of the StatefulSet is ready and of its newest revision."""
+        with _errors(f"cannot read {stateful_set}"):
+            found = self.apps.read_namespaced_stateful_set(
+                stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
+            )
+        status, wanted = found.status, found.spec.replicas
+        return bool(
+            status.observed_generation == found.metadata.generation
+            and status.update_revision == status.current_revision
+            and (status.ready_replicas or 0) == wanted
+            and (status.updated_replicas or wanted) == wanted
+        )
+
+    def wait_ready(self, workload: str, count: int, seconds: float) -> float:
+        """Wait until exactly ``count`` pods of the workload exist and are ready; seconds it took."""
+        return wait_until(
+            lambda: [pod.ready for pod in self.pods(workload)] == [True] * count,
+            seconds,
+            f"{count} ready pods of {workload}",
+        )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 1.0) -> float:
+    """Poll ``condition`` until it holds; a failing poll counts as not yet. Returns the seconds that it took.
+
+    Raises:
+        OpsError: ``what`` did not come true in time.
+    """
+    start = time.monotonic()
+    problem = ""
+    while time.monotonic() - start < seconds:
+        try:
+            if condition():
+                return time.monotonic() - start
+            problem = ""
+        except OpsError as error:
+            problem = f" ({error})"
+        time.sleep(pause)
+    raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """Turn the client's errors into one line."""
+    try:
+        yield
+    except ApiException as error:
+        raise OpsError(f"{what}: HTTP {error.status} {one_line(error.reason)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise OpsError(f"{what}: {one_line(error)}") from None

@@ -1,0 +1,123 @@
+"""What the platform tells about itself: the outputs of its Pulumi stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from ops.errors import OpsError, one_line
+
+PROJECT = Path(__file__).resolve().parent.parent
+"""Folder of ``Pulumi.yaml``."""
+
+_TIMEOUT_SECONDS = 60
+
+
+class Login(BaseModel):
+    """A user name with its password; the password never shows in a representation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    password: SecretStr
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Name and password in the clear, for a client's ``auth`` argument."""
+        return self.username, self.password.get_secret_value()
+
+
+class Platform(BaseModel):
+    """Typed outputs of the stack; names as in ``stacks/outputs.py``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    namespace: str
+    platform: str
+    region: str
+    ca_certificate: str
+    otlp_grpc: str
+    otlp_http: str
+    otlp_credentials: Mapping[str, Login]
+    kafka_bootstrap: str
+    kafka_admin: Login
+    kafka_users: Mapping[str, SecretStr]
+    query_url: str
+    query_reader: Login
+    prometheus_replicas: tuple[str, ...] = Field(min_length=1)
+    prometheus_credentials: Mapping[str, Login]
+    scrape_credentials: Mapping[str, Login]
+    consumer_groups: tuple[str, ...]
+    topics: tuple[str, ...] | Mapping[str, Any]
+
+    def kafka_login(self, user: str) -> Login:
+        """Login of one of the platform's Kafka users."""
+        return Login(username=user, password=self.kafka_users[user])
+
+
+def parse(outputs: Mapping[str, Any]) -> Platform:
+    """Check the outputs of a stack.
+
+    Raises:
+        OpsError: An output is missing or has another shape; the message names it.
+    """
+    if not outputs:
+        raise OpsError("the stack has no outputs: run `pulumi up` first")
+    try:
+        return Platform.model_validate(dict(outputs))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise OpsError(
+            f"stack output `{where}`: {one_line(first['msg'])}: run `pulumi up` with this version of the program"
+        ) from None
+
+
+def load(cwd: Path = PROJECT) -> Platform:
+    """Read the outputs of the selected stack with the ``pulumi`` command.
+
+    Raises:
+        OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
+    """
+    return parse(_read(cwd))
+
+
+def _read(cwd: Path) -> Mapping[str, Any]:
+    program = shutil.which("pulumi")
+    if program is None:
+        raise OpsError("`pulumi` is not on PATH: install it, or run through `python -m lab exec --`")
+    command = [program, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise OpsError(f"`pulumi stack output` gave no answer in {_TIMEOUT_SECONDS} s") from None
+    if done.returncode != 0:
+        raise OpsError(f"cannot read the stack's outputs: {_reason(done.stderr)}: select a stack, run `pulumi up`")
+    try:
+        outputs = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise OpsError("`pulumi stack output --json` did not print JSON") from None
+    if not isinstance(outputs, dict):
+        raise OpsError("`pulumi stack output --json` did not print an object")
+    return outputs
+
+
+def _reason(stderr: str) -> str:
+    """The line of Pulumi's messages that says what is wrong."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    return one_line((errors or lines or ["no reason given"])[0].removeprefix("error:"))

@@ -1,0 +1,1 @@
+"""``ops verify``: one row per requirement, seen on the live platform."""

@@ -1,0 +1,1 @@
+"""Small programs of ours that run in the cluster as workloads; each depends on nothing but its own libraries."""

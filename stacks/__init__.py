@@ -1,0 +1,1 @@
+"""How the pieces are composed: the only code that knows more than one component."""

@@ -1,0 +1,49 @@
+"""Stack outputs: what operators, tests and the other region read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+
+from components.contracts import Credential
+from stacks.platform import Platform
+
+
+def outputs(platform: Platform) -> dict[str, Any]:
+    """Name -> value of every output; everything with a password is secret."""
+    kafka, settings = platform.kafka, platform.settings
+    return {
+        "platform": settings.platform,
+        "region": settings.region,
+        "namespace": settings.namespace,
+        "ca_certificate": kafka.authority,
+        "otlp_grpc": platform.gateway.endpoint.grpc,
+        "otlp_http": platform.gateway.endpoint.http,
+        "otlp_credentials": _logins(platform.gateway.endpoint.credentials),
+        "kafka_bootstrap": ",".join(kafka.endpoint.external),
+        "kafka_admin": _login(kafka.admin),
+        "kafka_users": pulumi.Output.secret(
+            pulumi.Output.all(**{name: user.password for name, user in kafka.endpoint.users.items()})
+        ),
+        "topics": list(settings.topics),
+        "consumer_groups": [consumer.group for consumer in platform.consumers],
+        "prometheus_replicas": list(settings.prometheus.replicas),
+        "prometheus_credentials": _logins(
+            {replica: endpoint.reader for replica, endpoint in platform.prometheus.endpoints.items()}
+        ),
+        "query_url": platform.query.endpoint.url,
+        "query_reader": _login(platform.query.endpoint.reader),
+        "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
+    }
+
+
+def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:
+    return pulumi.Output.secret(
+        credential.password.apply(lambda password: {"username": credential.username, "password": password})
+    )
+
+
+def _logins(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
+    return pulumi.Output.secret(pulumi.Output.all(**{name: _login(each) for name, each in credentials.items()}))

@@ -1,0 +1,266 @@
+"""The platform: its components in the order of the data flow, each handed its neighbours' endpoints."""
+
+from __future__ import annotations
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name, consumer_scrape
+from components.consumers.rules import RULES as CONSUMER_RULES
+from components.contracts import ScrapeTarget
+from components.gateway.component import WORKLOAD as GATEWAY
+from components.gateway.component import Gateway, GatewayArgs
+from components.gateway.rules import RULES as GATEWAY_RULES
+from components.k8s import CertificatePolicy, Site, default_deny
+from components.kafka.access import Topic, User
+from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
+from components.kafka.lag import WORKLOAD as KAFKA_LAG
+from components.kafka.lag import KafkaLag, KafkaLagArgs
+from components.kafka.nodes import NodeSize
+from components.kafka.rules import RULES as KAFKA_RULES
+from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
+from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
+from components.prometheus.rules import prometheus_rules
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from components.telemetry.topics import TOPICS
+from components.tls.component import Authority, trust_bundle
+from components.versions import ImageCatalogue
+from stacks.profile import PROFILES, Java, Profile
+from stacks.settings import Settings
+
+TOKEN = "obs:platform:Platform"  # noqa: S105  (a type token)
+_ISSUER = "platform"
+_DAY_MS = 24 * 60 * 60 * 1000
+_RULES = (*KAFKA_RULES, *GATEWAY_RULES, *CONSUMER_RULES)
+
+
+class Platform(pulumi.ComponentResource):
+    """One region's monitoring platform.
+
+    Attributes:
+        settings: What the stack file says.
+        kafka: Telemetry hub.
+        gateway: Where telemetry comes in.
+        consumers: One per Prometheus.
+        prometheus: The Prometheus replicas.
+        query: Where metrics are read.
+        scrapes: Metrics endpoint of every workload.
+    """
+
+    def __init__(self, name: str, settings: Settings) -> None:
+        super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=_providers(settings)))
+        self.settings = settings
+        sizes = PROFILES[settings.profile]
+        site = self._site()
+        life = settings.certificates.authority
+        Authority(
+            "authority",
+            site,
+            duration=life.duration,
+            renew_before=life.renew_before,
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+        self.kafka = self._kafka(site, sizes)
+        trust_bundle(self, site, self.kafka.authority)
+        lag = self._lag(site, sizes)
+        self.gateway = self._gateway(site, sizes)
+        replicas = settings.prometheus.replicas
+        consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
+        of_query = query_scrape(self, site)
+        scrapes = (
+            *self.kafka.scrapes,
+            lag.scrape,
+            self.gateway.scrape,
+            *consumer_scrapes.values(),
+            of_query,
+        )
+        self.prometheus = self._prometheus(site, sizes, scrapes)
+        self.consumers = tuple(
+            MetricsConsumer(
+                consumer_name(replica),
+                MetricsConsumerArgs(
+                    site=site,
+                    kafka=self.kafka.endpoint,
+                    prometheus=self.prometheus.endpoints[replica],
+                    scrape=consumer_scrapes[replica],
+                    resources=sizes.consumer,
+                    max_message_bytes=sizes.max_message_bytes,
+                ),
+                pulumi.ResourceOptions(parent=self),
+            )
+            for replica in replicas
+        )
+        self.query = self._query(site, sizes, of_query)
+        self.scrapes = (*scrapes, *self.prometheus.scrapes)
+        self.register_outputs({"namespace": site.namespace})
+
+    def _site(self) -> Site:
+        """The namespace (Pod Security "restricted", everything denied) and what is known of the surroundings."""
+        settings = self.settings
+        namespace = k8s.core.v1.Namespace(
+            settings.namespace,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=settings.namespace,
+                labels={
+                    "app.kubernetes.io/part-of": naming.PART_OF,
+                    "app.kubernetes.io/managed-by": "pulumi",
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
+                },
+            ),
+            opts=pulumi.ResourceOptions(parent=self, protect=settings.protect),
+        )
+        site = Site(
+            platform=settings.platform,
+            region=settings.region,
+            namespace=settings.namespace,
+            # Unknown until the namespace exists, so that a preview does not look for objects in it.
+            namespace_ref=namespace.id.apply(lambda _: settings.namespace),
+            cluster_domain=settings.cluster.domain,
+            issuer=_ISSUER,
+            images=ImageCatalogue(registry=settings.images.registry, digests=settings.images.digests),
+            certificates=CertificatePolicy(
+                duration=settings.certificates.workloads.duration,
+                renew_before=settings.certificates.workloads.renew_before,
+            ),
+            storage_class=settings.storage.storage_class,
+        )
+        default_deny(self, site)
+        return site
+
+    def _kafka(self, site: Site, sizes: Profile) -> Kafka:
+        """Brokers, topics, one user per client."""
+        settings = self.settings
+        return Kafka(
+            "kafka",
+            KafkaArgs(
+                site=site,
+                brokers=[
+                    ExternalAddress(host=broker.host, address=broker.address) for broker in settings.kafka.brokers
+                ],
+                controllers=sizes.controllers,
+                client_cidrs=settings.kafka.client_cidrs,
+                load_balancer_annotations=settings.kafka.load_balancer_annotations,
+                broker_size=_node_size(sizes.broker, settings.storage.kafka),
+                controller_size=_node_size(sizes.controller, settings.storage.kafka_controller),
+                replication_factor=sizes.replication_factor,
+                min_insync_replicas=sizes.min_insync_replicas,
+                max_message_bytes=sizes.max_message_bytes,
+                internal_partitions=sizes.internal_partitions,
+                network_threads=sizes.network_threads,
+                io_threads=sizes.io_threads,
+                topics=[
+                    Topic(
+                        name=topic.name,
+                        partitions=settings.topics[topic.name].partitions,
+                        retention_ms=settings.topics[topic.name].retention_days * _DAY_MS,
+                    )
+                    for topic in TOPICS
+                ],
+                users=_users(settings),
+                protect=settings.protect,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _lag(self, site: Site, sizes: Profile) -> KafkaLag:
+        """Lag of every consumer group."""
+        return KafkaLag(
+            KAFKA_LAG,
+            KafkaLagArgs(
+                site=site,
+                kafka=self.kafka.endpoint,
+                groups=[consumer_name(replica) for replica in self.settings.prometheus.replicas],
+                topics=[topic.name for topic in TOPICS],
+                interval_s=sizes.lag_interval_s,
+                resources=sizes.lag,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _gateway(self, site: Site, sizes: Profile) -> Gateway:
+        """Where the layers send to."""
+        entrance = self.settings.gateway
+        return Gateway(
+            GATEWAY,
+            GatewayArgs(
+                site=site,
+                kafka=self.kafka.endpoint,
+                replicas=sizes.gateway_replicas,
+                resources=sizes.gateway,
+                storage=self.settings.storage.gateway,
+                max_message_bytes=sizes.max_message_bytes,
+                fsync=sizes.gateway_fsync,
+                address=entrance.address,
+                client_cidrs=entrance.client_cidrs,
+                hosts=[entrance.host],
+                autoscale=sizes.gateway_autoscale,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _prometheus(self, site: Site, sizes: Profile, scrapes: tuple[ScrapeTarget, ...]) -> Prometheus:
+        """The replicas, each with all data."""
+        settings = self.settings
+        own = [workload_name(replica) for replica in settings.prometheus.replicas]
+        return Prometheus(
+            "prometheus",
+            PrometheusArgs(
+                site=site,
+                replicas=settings.prometheus.replicas,
+                scrapes=scrapes,
+                rule_groups=(*_RULES, *prometheus_rules([*(scrape.job for scrape in scrapes), *own])),
+                runbook_base=settings.runbook_base,
+                resources=sizes.prometheus,
+                sidecar_resources=sizes.sidecar,
+                storage=settings.storage.prometheus,
+                retention_time=settings.prometheus.retention_time,
+                retention_size=settings.prometheus.retention_size,
+                out_of_order_window=sizes.out_of_order_window,
+                scrape_interval=sizes.scrape_interval,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _query(self, site: Site, sizes: Profile, scrape: ScrapeTarget) -> ThanosQuery:
+        """The one read address."""
+        entrance = self.settings.query
+        return ThanosQuery(
+            "thanos-query",
+            ThanosQueryArgs(
+                site=site,
+                stores=list(self.prometheus.endpoints.values()),
+                scrape=scrape,
+                replicas=sizes.query_replicas,
+                resources=sizes.query,
+                address=entrance.address,
+                client_cidrs=entrance.client_cidrs,
+                hosts=[entrance.host],
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+
+def _providers(settings: Settings) -> list[pulumi.ProviderResource]:
+    """The provider for the context that the stack file names; without one, the default provider."""
+    if settings.cluster.context is None:
+        return []
+    return [k8s.Provider("cluster", context=settings.cluster.context)]
+
+
+def _node_size(java: Java, storage: str) -> NodeSize:
+    return NodeSize(
+        resources=java.resources, heap=java.heap, jvm_flags=java.flags, storage=storage, grace_s=java.grace_s
+    )
+
+
+def _users(settings: Settings) -> list[User]:
+    """Every client of Kafka, with the least that it needs."""
+    return [
+        User(name=GATEWAY, writes=tuple(TOPIC_OF_SIGNAL[signal] for signal in Signal)),
+        *(
+            User(name=consumer_name(replica), reads=(TOPIC_OF_SIGNAL[Signal.METRICS],))
+            for replica in settings.prometheus.replicas
+        ),
+        User(name=KAFKA_LAG, describes_all=True),
+    ]

@@ -1,0 +1,216 @@
+"""A stack file as typed values: the only reader of the Pulumi configuration.
+
+Every mistake becomes one line that names the key, the value, what is allowed and what to do.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import pulumi
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from components.telemetry.topics import TOPIC_NAMES
+from components.versions import IMAGES
+from stacks import fields
+from stacks.complaints import complaints
+
+CONFIG_NAMESPACE = "observability"
+CONFIG_KEY = "settings"
+MIN_BROKERS = 3
+
+
+class SettingsError(pulumi.RunError):
+    """The stack file cannot be used; the message has one line per mistake, and no traceback follows it."""
+
+
+class _Section(BaseModel):
+    """A group of keys: read once, closed to unknown keys, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Cluster(_Section):
+    """The Kubernetes cluster.
+
+    Attributes:
+        context: Context of the kubeconfig, or null for the current one.
+        domain: DNS domain of Services.
+    """
+
+    context: str | None
+    domain: fields.Host
+
+
+class Images(_Section):
+    """Where images come from; a digest pins an image beyond its tag."""
+
+    registry: fields.Registry
+    digests: dict[str, fields.Digest]
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        unknown = sorted(set(self.digests) - set(IMAGES))
+        if unknown:
+            raise fields.not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
+        return self
+
+
+class Life(_Section):
+    """Life of certificates."""
+
+    duration: fields.Hours
+    renew_before: fields.Hours
+
+    @model_validator(mode="after")
+    def _renewed_in_time(self) -> Self:
+        if int(self.renew_before[:-1]) * 2 > int(self.duration[:-1]):
+            raise fields.not_allowed("a renew_before of at most half of duration")
+        return self
+
+
+class Certificates(_Section):
+    """Life of the authority's and of the workloads' certificates."""
+
+    authority: Life
+    workloads: Life
+
+
+class Storage(_Section):
+    """StorageClass, and the size of each pod's volume."""
+
+    storage_class: fields.Host
+    kafka: fields.Size
+    kafka_controller: fields.Size
+    gateway: fields.Size
+    prometheus: fields.Size
+
+
+class Outside(_Section):
+    """One address outside the cluster: what clients are told, and what the load balancer is asked for."""
+
+    host: fields.Host
+    address: fields.Address | None
+
+
+class Entrance(Outside):
+    """A load-balanced entrance and who may use it."""
+
+    client_cidrs: tuple[fields.Cidr, ...] = Field(min_length=1)
+
+
+class Kafka(_Section):
+    """Brokers: one external address each."""
+
+    brokers: tuple[Outside, ...]
+    client_cidrs: tuple[fields.Cidr, ...] = Field(min_length=1)
+    load_balancer_annotations: dict[str, str]
+
+    @model_validator(mode="after")
+    def _enough(self) -> Self:
+        if len(self.brokers) < MIN_BROKERS:
+            raise fields.not_allowed(f"at least {MIN_BROKERS} brokers, since every record has {MIN_BROKERS} copies")
+        hosts = [broker.host for broker in self.brokers]
+        if len(set(hosts)) != len(hosts):
+            raise fields.not_allowed("a host of its own for every broker")
+        return self
+
+
+class Topic(_Section):
+    """Partitions (they may only grow) and retention of a topic."""
+
+    partitions: fields.Count
+    retention_days: fields.Count
+
+
+class Prometheus(_Section):
+    """Replicas by name, and how long they keep samples."""
+
+    replicas: tuple[fields.Name, ...] = Field(min_length=2)
+    retention_time: fields.Days
+    retention_size: fields.ByteSize
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if len(set(self.replicas)) != len(self.replicas):
+            raise fields.not_allowed("replica names that differ")
+        return self
+
+
+class Settings(_Section):
+    """Everything that a stack file says.
+
+    Attributes:
+        platform: Name of the platform; identifiers follow from it, so it never changes.
+        region: Region that it runs in.
+        profile: Sizes of everything, see ``stacks.profile``.
+        namespace: Kubernetes namespace, made by the program.
+        protect: Refuse to delete the namespace and the topics.
+        runbook_base: Where the runbooks are read.
+        cluster, images, certificates, storage, kafka, topics, prometheus: See there.
+        gateway: Where the layers send their telemetry.
+        query: Where metrics are read.
+    """
+
+    platform: fields.Name
+    region: fields.Name
+    profile: Literal["small", "production", "standby"]
+    namespace: fields.Name
+    protect: bool
+    runbook_base: fields.Url
+    cluster: Cluster
+    images: Images
+    certificates: Certificates
+    storage: Storage
+    kafka: Kafka
+    topics: dict[str, Topic]
+    gateway: Entrance
+    prometheus: Prometheus
+    query: Entrance
+
+    @model_validator(mode="after")
+    def _all_topics(self) -> Self:
+        if set(self.topics) != set(TOPIC_NAMES):
+            raise fields.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
+        return self
+
+
+def parse(content: object, file: str) -> Settings:
+    """Check the content of ``observability:settings``.
+
+    Args:
+        content: The value as Pulumi gives it.
+        file: Name of the stack file, for messages.
+
+    Raises:
+        SettingsError: Something is missing, unknown or not allowed.
+    """
+    if not isinstance(content, Mapping):
+        raise SettingsError(
+            f"{file}: {CONFIG_NAMESPACE}:{CONFIG_KEY} is {_shown(content)}: allowed is a group of keys; "
+            "compare Pulumi.prod.yaml"
+        )
+    try:
+        return Settings.model_validate_json(json.dumps(content))
+    except ValidationError as error:
+        raise SettingsError("\n".join(f"{file}: {line}" for line in complaints(error, Settings, content))) from None
+
+
+def load() -> Settings:
+    """Read the settings of the current stack.
+
+    Raises:
+        SettingsError: They are missing or wrong.
+    """
+    file = f"Pulumi.{pulumi.get_stack()}.yaml"
+    try:
+        content: Any = pulumi.Config(CONFIG_NAMESPACE).get_object(CONFIG_KEY)
+    except pulumi.ConfigTypeError:
+        content = pulumi.Config(CONFIG_NAMESPACE).get(CONFIG_KEY)
+    return parse(content, file)
+
+
+def _shown(content: object) -> str:
+    return "missing" if content is None else repr(content)

@@ -1,0 +1,144 @@
+"""The Kafka plugin against a real broker with TLS, SCRAM and ACLs: what it says it did, the broker did."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from confluent_kafka import KafkaException, Producer
+
+from lab.pulumi_host.kafka_client import Brokers
+from lab.pulumi_host.kafka_provider import KafkaProvider
+from tests.support import kafka_broker
+from tests.support.kafka_broker import Broker
+from tests.support.provider import Engine, engine_of
+
+TOPIC = "kafka:index/topic:Topic"
+ACL = "kafka:index/acl:Acl"
+USER = "kafka:index/userScramCredential:UserScramCredential"
+METRICS = {
+    "name": "telemetry-metrics",
+    "partitions": 2,
+    "replicationFactor": 1,
+    "config": {"retention.ms": "1000000", "compression.type": "snappy"},
+}
+WRITE = {
+    "aclHost": "*",
+    "aclOperation": "Write",
+    "aclPermissionType": "Allow",
+    "aclPrincipal": "User:gateway",
+    "aclResourceName": "telemetry-",
+    "aclResourceType": "Topic",
+    "resourcePatternTypeFilter": "Prefixed",
+}
+GATEWAY = {
+    "username": "gateway",
+    "scramMechanism": "SCRAM-SHA-512",
+    "scramIterations": 4096,
+    "password": "first-password",
+}
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with kafka_broker.running(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def engine(broker: Broker) -> Iterator[Engine]:
+    stopping = threading.Event()
+    with engine_of(KafkaProvider("0.0.0", Brokers(stopping), stopping)) as made:
+        made.configure(settings(broker))
+        yield made
+
+
+def settings(broker: Broker, **other: Any) -> dict[str, Any]:
+    return {
+        "bootstrapServers": f'["{broker.bootstrap}"]',
+        "caCert": broker.ca,
+        "saslUsername": broker.username,
+        "saslPassword": broker.password,
+        "saslMechanism": "scram-sha512",
+        "tlsEnabled": "true",
+        "timeout": "30",
+        **other,
+    }
+
+
+def send(broker: Broker, password: str) -> None:
+    """Write one record as the gateway user; raises what the broker answers."""
+    problems: list[Any] = []
+    producer = Producer(
+        {
+            "bootstrap.servers": broker.bootstrap,
+            "security.protocol": "sasl_ssl",
+            "ssl.ca.pem": broker.ca,
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": "gateway",
+            "sasl.password": password,
+            "message.timeout.ms": 3000,
+            "log_level": 0,
+        }
+    )
+    producer.produce("telemetry-metrics", b"x", on_delivery=lambda error, _: problems.append(error))
+    producer.flush(10)
+    assert problems, "the client neither sent the record nor gave it up"
+    if problems[0] is not None:
+        raise KafkaException(problems[0])
+
+
+def test_a_topic_is_made_grown_configured_seen_and_removed(engine: Engine) -> None:
+    identity, _, _ = engine.create(TOPIC, METRICS)
+    assert engine.read(TOPIC, identity, METRICS, METRICS)[2] == METRICS
+    new = {**METRICS, "partitions": 5, "config": {"retention.ms": "2000000"}}
+    engine.update(TOPIC, identity, METRICS, new)
+    assert engine.read(TOPIC, identity, METRICS, METRICS)[2] == new
+    engine.delete(TOPIC, identity, new)
+    assert engine.read(TOPIC, identity, new, new)[0] == ""
+    engine.delete(TOPIC, identity, new)
+
+
+def test_a_configuration_the_broker_does_not_know_is_refused_in_its_words(engine: Engine) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, {**METRICS, "name": "wrong", "config": {"retention.sm": "1"}})
+    assert "retention.sm" in str(caught.value.details())
+
+
+def test_a_user_writes_with_an_acl_only_and_only_with_the_current_password(engine: Engine, broker: Broker) -> None:
+    engine.create(TOPIC, METRICS)
+    user, _, _ = engine.create(USER, GATEWAY)
+    with pytest.raises(KafkaException, match="authoriz"):
+        send(broker, "first-password")
+    acl, _, _ = engine.create(ACL, WRITE)
+    send(broker, "first-password")
+    engine.update(USER, user, GATEWAY, {**GATEWAY, "password": "second-password"})
+    send(broker, "second-password")
+    with pytest.raises(KafkaException):
+        send(broker, "first-password")
+    engine.delete(ACL, acl, WRITE)
+    assert engine.read(ACL, acl, WRITE, WRITE)[0] == ""
+    engine.delete(USER, user, GATEWAY)
+    assert engine.read(USER, user, GATEWAY, GATEWAY)[0] == ""
+    engine.delete(TOPIC, "telemetry-metrics", METRICS)
+
+
+def test_a_wrong_password_of_the_provider_is_named_as_the_cause(engine: Engine, broker: Broker) -> None:
+    engine.configure(settings(broker, saslPassword="wrong", timeout="2"))
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, {**METRICS, "name": "never"})
+    assert "saslPassword" in str(caught.value.details())
+
+
+def test_another_ca_than_the_brokers_is_named_as_the_cause(
+    engine: Engine, broker: Broker, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("other")
+    kafka_broker.write_certificates(folder)
+    engine.configure(settings(broker, caCert=(folder / "ca.pem").read_text(), timeout="2"))
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, {**METRICS, "name": "never"})
+    assert "caCert" in str(caught.value.details())

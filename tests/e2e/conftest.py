@@ -1,0 +1,73 @@
+"""Fixtures of the end-to-end tests: the live platform. Without one they fail; they are never skipped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ops import platform as platform_module
+from ops.context import Context
+from ops.kafka import KafkaAdmin
+from ops.kube import Kube, wait_until
+from ops.otlp import OtlpClient
+from ops.platform import Platform
+
+_ORDER = ("test_pulumi", "test_five_layers", "test_bad_input", "test_security", "test_verify", "test_faults")
+"""Cheap ones first; the faults restart pods, so they come last."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put this folder's files into the order above and leave the rest alone."""
+    here = Path(__file__).parent
+    mine = [item for item in items if item.path.parent == here]
+    for item in mine:
+        item.add_marker(pytest.mark.e2e)
+    mine.sort(key=lambda item: _ORDER.index(item.path.stem))
+    items[:] = [item for item in items if item.path.parent != here] + mine
+
+
+@pytest.fixture(scope="session")
+def platform() -> Platform:
+    """Outputs of the selected stack."""
+    return platform_module.load()
+
+
+@pytest.fixture(scope="session")
+def context(platform: Platform) -> Iterator[Context]:
+    """All clients."""
+    with Context(platform, Kube.connect(platform.namespace)) as clients:
+        yield clients
+
+
+@pytest.fixture(scope="session")
+def kube(context: Context) -> Kube:
+    """The platform's namespace."""
+    return context.kube
+
+
+@pytest.fixture(scope="session")
+def kafka_admin(context: Context) -> KafkaAdmin:
+    """Kafka as its administrator."""
+    return context.kafka
+
+
+@pytest.fixture(scope="session")
+def otlp(context: Context) -> OtlpClient:
+    """The gateway as its clients see it."""
+    return context.otlp
+
+
+@pytest.fixture
+def settled(context: Context) -> Context:
+    """The platform with every pod ready and every replica in sync, so that a drill starts from a good state."""
+    wait_until(lambda: is_settled(context), 300, "all pods ready and all replicas in sync", 3.0)
+    return context
+
+
+def is_settled(context: Context) -> bool:
+    """Whether every pod is ready and every partition has all its replicas in sync."""
+    pods = [pod for pod in context.kube.pods() if pod.workload]
+    topics = context.kafka.topics().values()
+    return all(pod.ready for pod in pods) and all(topic.in_sync == topic.replicas for topic in topics)

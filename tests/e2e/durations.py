@@ -1,0 +1,24 @@
+"""How long the drills last, in seconds; ``OBS_E2E_<NAME>`` in the environment makes one longer."""
+
+from __future__ import annotations
+
+import os
+
+
+def seconds(name: str, default: float) -> float:
+    """A duration, from the environment when it is set there."""
+    return float(os.environ.get(f"OBS_E2E_{name}", default))
+
+
+WARM_UP = seconds("WARM_UP", 5)
+AFTER_FAULT = seconds("AFTER_FAULT", 20)
+TWO_BROKERS_DOWN = seconds("TWO_BROKERS_DOWN", 35)
+PRIMARY_DOWN = seconds("PRIMARY_DOWN", 120)
+KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
+"""The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""
+
+NOTICE = 12.0
+"""A dead broker is noticed after 9 s; what a survivor acknowledges before that is still replicated."""
+
+READY = 300.0
+ARRIVAL = 180.0

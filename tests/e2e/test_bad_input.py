@@ -1,0 +1,103 @@
+"""Bad input at the gateway: the right code, a counter that moves, and a gateway that stays up."""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from components.gateway.config import FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER
+from components.telemetry.layers import LAYERS
+from ops import otlp as messages
+from ops.context import Context
+from ops.kube import wait_until
+from ops.otlp import OtlpClient
+from ops.platform import Login
+from ops.verify.gateway import COUNTED_SECONDS, dropped, probe
+
+_DEVICE, _STREAMING = LAYERS[0].name, LAYERS[1].name
+_HUGE = 64 * 1024 * 1024
+
+
+@pytest.fixture(autouse=True)
+def gateways_stay_up(context: Context) -> Iterator[None]:
+    """No test of this file may restart a gateway."""
+    before = {pod.name: (pod.uid, pod.restarts) for pod in context.kube.pods("gateway")}
+    yield
+    after = context.kube.pods("gateway")
+    assert {pod.name: (pod.uid, pod.restarts) for pod in after} == before
+    assert all(pod.ready for pod in after)
+
+
+def refused_requests(context: Context, codes: str) -> float:
+    """HTTP requests that the gateways answered with one of ``codes`` (a regular expression)."""
+    return (
+        context.thanos.number(
+            f'http_server_request_duration_seconds_count{{job="gateway",http_response_status_code=~"{codes}"}}'
+        )
+        or 0.0
+    )
+
+
+def test_a_body_that_is_no_otlp_is_a_bad_request_and_counted(context: Context, otlp: OtlpClient) -> None:
+    before = refused_requests(context, "400")
+    assert otlp.post("metrics", b"\xff\xfe not protobuf \x00", otlp.login(_DEVICE))[0] == 400
+    wait_until(lambda: refused_requests(context, "400") > before, COUNTED_SECONDS, "the bad request to be counted", 2.0)
+
+
+def test_a_foreign_content_type_is_refused(context: Context, otlp: OtlpClient) -> None:
+    url = f"{context.platform.otlp_http}/v1/metrics"
+    with context.web.call(
+        "POST", url, auth=otlp.login(_DEVICE), data=b"a,b", headers={"Content-Type": "text/csv"}
+    ) as response:
+        assert response.status_code == 415
+
+
+def test_a_wrong_password_is_unauthorised_and_counted(context: Context, otlp: OtlpClient) -> None:
+    before = refused_requests(context, "401")
+    body = probe(_DEVICE).SerializeToString()
+    assert otlp.post("metrics", body, (_DEVICE, secrets.token_urlsafe(12)))[0] == 401
+    assert otlp.post("metrics", body, None)[0] == 401
+    wait_until(lambda: refused_requests(context, "401") > before, COUNTED_SECONDS, "the refusal to be counted", 2.0)
+
+
+def test_a_wrong_password_over_grpc_is_unauthenticated(otlp: OtlpClient) -> None:
+    login = Login.model_validate({"username": _DEVICE, "password": secrets.token_urlsafe(12)})
+    assert otlp.grpc_code(probe(_DEVICE), login) == "UNAUTHENTICATED"
+
+
+def test_an_unknown_layer_is_dropped_and_counted(context: Context, otlp: OtlpClient) -> None:
+    before = dropped(context, UNKNOWN_LAYER)
+    assert otlp.metrics(probe("no-such-layer"), _DEVICE)[0] == 200
+    wait_until(lambda: dropped(context, UNKNOWN_LAYER) > before, COUNTED_SECONDS, "the drop to be counted", 2.0)
+
+
+def test_a_layer_cannot_speak_for_another(context: Context, otlp: OtlpClient) -> None:
+    before = dropped(context, FOREIGN_LAYER)
+    assert otlp.metrics(probe(_STREAMING), _DEVICE)[0] == 200
+    wait_until(lambda: dropped(context, FOREIGN_LAYER) > before, COUNTED_SECONDS, "the drop to be counted", 2.0)
+
+
+def test_a_trace_of_a_layer_that_may_send_none_is_dropped_and_counted(context: Context, otlp: OtlpClient) -> None:
+    before = dropped(context, REFUSED_SIGNAL)
+    span = messages.span(messages.resource_of(_DEVICE, "e2e", "e2e"), "forbidden")
+    assert otlp.traces(span, _DEVICE)[0] == 200
+    wait_until(lambda: dropped(context, REFUSED_SIGNAL) > before, COUNTED_SECONDS, "the drop to be counted", 2.0)
+
+
+def test_a_body_that_unpacks_to_more_than_the_limit_is_refused(context: Context, otlp: OtlpClient) -> None:
+    url = f"{context.platform.otlp_http}/v1/metrics"
+    headers = {"Content-Type": "application/x-protobuf", "Content-Encoding": "gzip"}
+    with context.web.call(
+        "POST", url, auth=otlp.login(_DEVICE), data=gzip.compress(bytes(_HUGE)), headers=headers
+    ) as response:
+        assert response.status_code in (400, 413)
+
+
+def test_an_oversized_batch_over_grpc_is_refused(context: Context, otlp: OtlpClient) -> None:
+    points = [(time.time_ns(), 1.0, {"padding": "x" * 1024})] * (_HUGE // 1024 // 4)
+    request = messages.gauge(messages.resource_of(_DEVICE, "e2e", "e2e"), "obs_e2e_oversized", points)
+    assert otlp.grpc_code(request, context.platform.otlp_credentials[_DEVICE]) == "RESOURCE_EXHAUSTED"

@@ -1,0 +1,211 @@
+"""A recording engine: runs the whole program for a stack file without Pulumi, a cluster or a broker.
+
+What the program registers is kept, and Kubernetes objects are given back as the manifests that the API server gets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import functools
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import pulumi
+import yaml
+from pulumi.runtime import mocks, rpc
+from pulumi.runtime.stack import run_pulumi_func
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+STACKS = ("local", "prod", "dr")
+PROJECT = "observability"
+
+AUTHORITY = "-----BEGIN CERTIFICATE-----\nrecorded\n-----END CERTIFICATE-----\n"
+PASSWORD = "random:index/randomPassword:RandomPassword"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """One resource as the program asked for it."""
+
+    token: str
+    name: str
+    inputs: dict[str, Any]
+    provider: str
+    read: bool
+
+
+@dataclass
+class Recording(mocks.Mocks):
+    """Everything that a run of the program registered.
+
+    Attributes:
+        resources: Resources in order of registration.
+        outputs: Stack outputs, resolved.
+    """
+
+    resources: list[Recorded] = field(default_factory=list)
+    outputs: dict[str, Any] = field(default_factory=dict)
+
+    def call(self, args: mocks.MockCallArgs) -> tuple[dict[str, Any], list[tuple[str, str]]]:
+        """Functions of providers: the program calls none.
+
+        Raises:
+            AssertionError: Always.
+        """
+        raise AssertionError(f"the program calls {args.token}, which this engine does not know")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> tuple[str, dict[str, Any]]:
+        """Record a resource and answer as its provider would."""
+        read = bool(args.resource_id)
+        self.resources.append(Recorded(args.typ, args.name, _plain(args.inputs), args.provider or "", read))
+        state = dict(args.inputs)
+        if args.typ == PASSWORD:
+            password = password_of(args.name)
+            state |= {"result": password, "bcryptHash": _bcrypt(password)}
+        if read and args.typ == "kubernetes:core/v1:Secret":
+            state |= {"data": {"ca.crt": base64.b64encode(AUTHORITY.encode()).decode()}}
+        return args.resource_id or f"{args.name}-id", state
+
+    def of(self, token: str) -> list[Recorded]:
+        """Resources of a type."""
+        return [each for each in self.resources if each.token == token and not each.read]
+
+    @property
+    def passwords(self) -> dict[str, str]:
+        """Resource name -> every password that the program made."""
+        return {each.name: password_of(each.name) for each in self.of(PASSWORD)}
+
+    def manifests(self) -> list[dict[str, Any]]:
+        """Kubernetes objects as the API server would get them."""
+        return [
+            _clean(each.inputs) for each in self.resources if each.token.startswith("kubernetes:") and not each.read
+        ]
+
+    def kinds(self, *kinds: str) -> list[dict[str, Any]]:
+        """Manifests of some kinds."""
+        return [each for each in self.manifests() if each["kind"] in kinds]
+
+    def one(self, kind: str, name: str) -> dict[str, Any]:
+        """The manifest of that kind and name.
+
+        Raises:
+            AssertionError: There is none, or more than one.
+        """
+        found = [each for each in self.kinds(kind) if each["metadata"]["name"] == name]
+        assert len(found) == 1, f"expected one {kind} {name}, found {len(found)}"
+        return found[0]
+
+
+def password_of(name: str) -> str:
+    """The recorded password of a resource: 32 letters and digits that depend on its name alone."""
+    return hashlib.sha256(name.encode()).hexdigest()[:32]
+
+
+def stack_settings(stack: str) -> dict[str, Any]:
+    """The settings in a stack file."""
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
+    settings: dict[str, Any] = content["config"]["observability:settings"]
+    return settings
+
+
+def record(stack: str, settings: object) -> Recording:
+    """Run the program with some settings.
+
+    Raises:
+        pulumi.RunError: The settings are refused.
+    """
+    from stacks import settings as stack_model
+    from stacks.outputs import outputs
+    from stacks.platform import Platform
+
+    chosen = stack_model.parse(settings, f"Pulumi.{stack}.yaml")
+    recording = Recording()
+
+    def program() -> None:
+        for name, value in outputs(Platform(chosen.platform, chosen)).items():
+            pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
+
+    run(recording, stack, program)
+    return recording
+
+
+class _Loops(asyncio.DefaultEventLoopPolicy):
+    """Remembers event loops: Pulumi makes one per worker thread and closes none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.made: list[asyncio.AbstractEventLoop] = []
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        loop = super().new_event_loop()
+        self.made.append(loop)
+        return loop
+
+
+def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
+    """Run any program on the recording engine, to its end."""
+    before, loops = asyncio.get_event_loop_policy(), _Loops()
+    asyncio.set_event_loop_policy(loops)
+    try:
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        mocks.set_mocks(recording, project=PROJECT, stack=stack, preview=False)
+
+        async def body() -> None:
+            program()
+
+        loop.run_until_complete(run_pulumi_func(body))
+    finally:
+        asyncio.set_event_loop(None)
+        for each in loops.made:
+            each.close()
+        asyncio.set_event_loop_policy(before)
+
+
+@functools.cache
+def recorded(stack: str) -> Recording:
+    """The recording of a stack file as it is in the checkout; the same object for every test: do not change it."""
+    return record(stack, stack_settings(stack))
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in nested data."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for key, inner in value.items():
+            yield from texts(key)
+            yield from texts(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from texts(inner)
+
+
+def _plain(value: Any) -> Any:
+    """Unwrap secrets."""
+    if isinstance(value, dict):
+        if rpc._special_sig_key in value and "value" in value:
+            return _plain(value["value"])
+        return {key: _plain(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_plain(inner) for inner in value]
+    return value
+
+
+def _clean(value: Any) -> Any:
+    """Drop what is null, as Pulumi does."""
+    if isinstance(value, dict):
+        return {key: _clean(inner) for key, inner in value.items() if inner is not None}
+    if isinstance(value, list):
+        return [_clean(inner) for inner in value]
+    return value
+
+
+@functools.cache
+def _bcrypt(password: str) -> str:
+    return bcrypt.hashpw(password.encode(), bcrypt.gensalt(rounds=4)).decode()

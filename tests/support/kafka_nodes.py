@@ -1,0 +1,227 @@
+"""Real Kafka nodes on loopback addresses, run from the very files that the component renders.
+
+Only what is bound to a pod is rewritten: folders, and the address that a node listens on.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import pkcs12
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from components.kafka import config, process
+from lab.toolchain import tools
+
+KEYSTORE_PASSWORD = "keystorepassword1"
+ADMIN_PASSWORD = "adminpassword1"
+SCRAPE_PASSWORD = "scrapepassword1"
+START_S = 60.0
+PROGRAM_S = 40.0
+
+
+def loopback(count: int) -> tuple[str, ...]:
+    """Loopback addresses that no other test process uses."""
+    high, low = divmod(os.getpid() % 60000, 250)
+    return tuple(f"127.{high + 1}.{low + 1}.{host + 1}" for host in range(count))
+
+
+@dataclass
+class Authority:
+    """A certificate authority that writes the files that cert-manager would write."""
+
+    key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
+
+    def __post_init__(self) -> None:
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "platform-ca")])
+        builder = self._builder(self.name, self.key.public_key())
+        self.certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True).sign(
+            self.key, hashes.SHA256()
+        )
+
+    def issue(self, folder: Path, common_name: str, addresses: tuple[str, ...]) -> None:
+        """Write ``tls.crt``, ``tls.key``, ``tls-combined.pem``, ``ca.crt`` and ``keystore.p12``."""
+        folder.mkdir(parents=True, exist_ok=True)
+        key = ec.generate_private_key(ec.SECP256R1())
+        names: list[x509.GeneralName] = [x509.DNSName("localhost")]
+        names += [x509.IPAddress(ipaddress.ip_address(address)) for address in ("127.0.0.1", *addresses)]
+        certificate = (
+            self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name)]), key.public_key())
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(
+                x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]),
+                critical=False,
+            )
+            .sign(self.key, hashes.SHA256())
+        )
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        chain = certificate.public_bytes(serialization.Encoding.PEM)
+        authority = self.certificate.public_bytes(serialization.Encoding.PEM)
+        (folder / "tls.key").write_bytes(private)
+        (folder / "tls.crt").write_bytes(chain)
+        (folder / "ca.crt").write_bytes(authority)
+        (folder / "tls-combined.pem").write_bytes(private + chain)
+        (folder / "keystore.p12").write_bytes(
+            pkcs12.serialize_key_and_certificates(
+                None,
+                key,
+                certificate,
+                [self.certificate],
+                serialization.BestAvailableEncryption(KEYSTORE_PASSWORD.encode()),
+            )
+        )
+
+    def _builder(self, subject: x509.Name, public: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
+        now = dt.datetime.now(dt.UTC)
+        return (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(public)
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - dt.timedelta(minutes=5))
+            .not_valid_after(now + dt.timedelta(days=1))
+        )
+
+
+@dataclass
+class RealNode:
+    """One node's folder and process."""
+
+    node: config.Node
+    folder: Path
+    process: subprocess.Popen[bytes] | None = None
+
+    def rewrite(self, text: str) -> str:
+        """Point absolute paths of the pod into this node's folder, and ports to its own address."""
+        moved = {
+            config.DATA_DIRECTORY: self.folder / "data",
+            config.CONFIG_DIRECTORY + "/": f"{self.folder / 'config'}/",
+            process.FORMAT_DIRECTORY + "/": f"{self.folder / 'format'}/",
+            process.METRICS_DIRECTORY + "/": f"{self.folder / 'metrics'}/",
+            config.TLS_DIRECTORY + "/": f"{self.folder / 'tls'}/",
+            config.LIBRARIES: tools.libraries("kafka"),
+            "://:": f"://{self.node.host}:",
+            "=9404:": f"={self.node.host}:9404:",
+            "/dev/tcp/127.0.0.1/": f"/dev/tcp/{self.node.host}/",
+            "localhost:": f"{self.node.host}:",
+        }
+        for old, new in moved.items():
+            text = text.replace(old, str(new))
+        return text
+
+    def write(self, files: Mapping[str, str]) -> None:
+        """Write rewritten files below the node's folder."""
+        for name, text in files.items():
+            path = self.folder / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(self.rewrite(text))
+
+    def run(self, command: list[str], env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        """Run a rewritten command to its end."""
+        return subprocess.run(
+            [self.rewrite(word) for word in command],
+            capture_output=True,
+            text=True,
+            timeout=PROGRAM_S,
+            check=False,
+            env={**os.environ, **(env or {})},
+        )
+
+    def start(self, command: list[str]) -> None:
+        """Start a rewritten server command."""
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [self.rewrite(word) for word in command], stdout=log, stderr=subprocess.STDOUT
+            )
+
+    def stop(self) -> None:
+        """End the process in good order, or else at once."""
+        if self.process is not None:
+            self.process.terminate()
+            try:
+                self.process.wait(timeout=15)
+            except subprocess.TimeoutExpired:
+                self.kill()
+            self.process = None
+
+    def kill(self) -> None:
+        """End the process at once."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(timeout=20)
+            self.process = None
+
+    def wait_for_port(self, port: int) -> None:
+        """Wait until the node accepts connections.
+
+        Raises:
+            AssertionError: It did not, within the bound.
+        """
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self.process is None or self.process.poll() is not None:
+                break
+            with socket.socket() as connection:
+                connection.settimeout(1)
+                if connection.connect_ex((self.node.host, port)) == 0:
+                    return
+            time.sleep(0.3)
+        log = (self.folder / "server.log").read_text()[-3000:]
+        raise AssertionError(f"node {self.node.identity} does not listen on {port}:\n{log}")
+
+
+def small_cluster(brokers: tuple[str, ...], controllers: tuple[str, ...] = ()) -> config.KafkaCluster:
+    """A cluster of the given addresses."""
+    return config.KafkaCluster(
+        platform="test",
+        brokers=config.broker_nodes(
+            brokers, tuple(f"{host}:{config.EXTERNAL_PORT}" for host in brokers), combined=not controllers
+        ),
+        controllers=config.controller_nodes(controllers),
+        replication_factor=min(3, len(brokers)),
+        min_insync_replicas=min(2, len(brokers)),
+        max_message_bytes=4 * 1024 * 1024,
+        internal_partitions=3,
+        network_threads=2,
+        io_threads=2,
+    )
+
+
+def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
+    """Write every node's files and certificates, and format its data folder with the real tool."""
+    authority = Authority()
+    made = []
+    for node in (*cluster.brokers, *cluster.controllers):
+        real = RealNode(node=node, folder=root / f"node-{node.identity}")
+        workload = config.BROKERS if node.broker else config.CONTROLLERS
+        authority.issue(real.folder / "tls", workload, (node.host,))
+        password = ADMIN_PASSWORD if node.controller else None
+        real.write(
+            {
+                "config/server.properties": config.render(config.server_properties(cluster, node)),
+                "config/log4j2.yaml": process.log_configuration(),
+                "config/log4j2-probe.yaml": process.probe_log_configuration(),
+                "config/probe-client.properties": config.render(config.probe_client_properties()),
+                "config/startup-probe.sh": process.startup_probe_script(),
+                "format/format.args": process.format_arguments(cluster, votes=node.controller, password=password),
+                "metrics/jmx-exporter.yaml": process.jmx_exporter(
+                    user="scrape-kafka", password=SCRAPE_PASSWORD, keystore_password=KEYSTORE_PASSWORD
+                ),
+            }
+        )
+        made.append(real)
+    return made

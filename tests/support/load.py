@@ -1,0 +1,217 @@
+"""Loads with sequence numbers: OTLP through the gateway as a real client sends it, and a direct Kafka producer."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+from confluent_kafka import Producer
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from ops import otlp
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kafka import client_settings
+from ops.otlp import OtlpClient
+from ops.web import Query, Web
+from tests.support.sequences import Ledger, Number
+
+METRIC = "obs_e2e_sequence"
+TOPIC = "telemetry-metrics"
+LAYER = "device"
+
+
+class _Load:
+    """Threads that run until the load is stopped."""
+
+    def __init__(self, workers: int) -> None:
+        self.run_id = secrets.token_hex(4)
+        self.ledger = Ledger()
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._work, args=(worker,), name=f"load-{worker}") for worker in range(workers)
+        ]
+
+    def _work(self, worker: int) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Any:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Send nothing new, wait for what is under way."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join(180)
+            assert not thread.is_alive(), f"{thread.name} did not end within 180 s"
+
+    def run_for(self, seconds: float) -> None:
+        """Let it run; ends early when all workers died."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            assert any(thread.is_alive() for thread in self._threads), "every worker of the load has ended"
+            time.sleep(0.2)
+
+
+class OtlpLoad(_Load):
+    """Gauges whose values are sequence numbers; a batch that fails is sent again, unchanged, up to a limit."""
+
+    def __init__(
+        self, context: Context, *, workers: int = 4, batch: int = 25, pause: float = 0.25, give_up_after: float = 90.0
+    ) -> None:
+        super().__init__(workers)
+        self._context, self._batch, self._pause, self._give_up_after = context, batch, pause, give_up_after
+
+    def _work(self, worker: int) -> None:
+        web = Web(self._context.ca_file)
+        next_number = 0
+        try:
+            while not self._stopping.is_set():
+                numbers = [(worker, next_number + offset) for offset in range(self._batch)]
+                next_number += self._batch
+                request = sequence_request(self.run_id, worker, numbers)
+                if self._send(OtlpClient(self._context.platform, web), request):
+                    self.ledger.acknowledge(numbers, time.time())
+                else:
+                    self.ledger.give_up(numbers)
+                self._stopping.wait(self._pause)
+        finally:
+            web.close()
+
+    def _send(self, client: OtlpClient, request: ExportMetricsServiceRequest) -> bool:
+        deadline, wait = time.monotonic() + self._give_up_after, 0.2
+        while time.monotonic() < deadline:
+            try:
+                status, rejected = client.metrics(request, LAYER)
+            except OpsError:
+                self.ledger.retry("no answer")
+            else:
+                if status == 200 and not rejected:
+                    return True
+                self.ledger.retry(f"HTTP {status}")
+            time.sleep(wait)
+            wait = min(wait * 2, 2.0)
+        return False
+
+    def in_kafka(self, start: dict[int, int], seconds: float) -> set[Number]:
+        """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
+        found: set[Number] = set()
+        positions = dict(start)
+        deadline = time.monotonic() + seconds
+        while True:
+            for record in self._context.kafka.read(TOPIC, positions, 10.0):
+                positions[record.partition()] = record.offset() + 1
+                found |= numbers_of(record.value(), self.run_id)
+            if not self.ledger.missing(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(1.0)
+
+    def in_prometheus(self, query: Query, window: int, seconds: float) -> set[Number]:
+        """Numbers found as samples; asks again until none is missing or the time is up."""
+        deadline = time.monotonic() + seconds
+        found: set[Number] = set()
+        while True:
+            try:
+                for labels, samples in query.raw(f'{METRIC}{{run="{self.run_id}"}}', window).items():
+                    worker = int(dict(labels)["worker"])
+                    found |= {(worker, int(value)) for _, value in samples}
+            except OpsError:
+                if time.monotonic() > deadline:
+                    raise
+            if not self.ledger.missing(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(2.0)
+
+
+def sequence_request(run_id: str, worker: int, numbers: list[Number]) -> ExportMetricsServiceRequest:
+    """One batch: a point per number, one millisecond apart so that Prometheus keeps each as its own sample."""
+    device = f"e2e-{worker:02d}"
+    labels = {"run": run_id, "worker": str(worker)}
+    newest = time.time_ns()
+    count = len(numbers)
+    points = [
+        (newest - (count - 1 - position) * 1_000_000, float(number), labels)
+        for position, (_, number) in enumerate(numbers)
+    ]
+    return otlp.gauge(otlp.resource_of(LAYER, "e2e-load", device, device=device), METRIC, points)
+
+
+def numbers_of(record: bytes, run_id: str) -> set[Number]:
+    """Sequence numbers of a load in one Kafka record."""
+    if METRIC.encode() not in record or run_id.encode() not in record:
+        return set()
+    found: set[Number] = set()
+    for resource in ExportMetricsServiceRequest.FromString(record).resource_metrics:
+        for scope in resource.scope_metrics:
+            for metric in scope.metrics:
+                if metric.name != METRIC:
+                    continue
+                for point in metric.gauge.data_points:
+                    labels = {each.key: each.value.string_value for each in point.attributes}
+                    if labels.get("run") == run_id:
+                        found.add((int(labels["worker"]), int(point.as_double)))
+    return found
+
+
+class ProducerLoad(_Load):
+    """A producer with ``acks=all`` straight to a topic of its own; one worker, one number per record."""
+
+    def __init__(self, context: Context, topic: str, *, pause: float = 0.02, timeout: float = 15.0) -> None:
+        super().__init__(1)
+        self._context, self.topic, self._pause = context, topic, pause
+        self._settings = {
+            **client_settings(context.platform, context.platform.kafka_admin),
+            "acks": "all",
+            "linger.ms": 5,
+            "delivery.timeout.ms": int(timeout * 1000),
+            "request.timeout.ms": 5000,
+            "retry.backoff.max.ms": 1000,
+        }
+
+    def _work(self, worker: int) -> None:
+        producer = Producer(self._settings)
+        number = 0
+        while not self._stopping.is_set():
+            try:
+                producer.produce(
+                    self.topic,
+                    f"{number}".encode(),
+                    key=f"{number % 64}".encode(),
+                    on_delivery=self._noted((0, number)),
+                )
+                number += 1
+            except BufferError:
+                self.ledger.retry("local queue full")
+            producer.poll(0)
+            self._stopping.wait(self._pause)
+        producer.flush(60)
+
+    def _noted(self, number: Number) -> Callable[[Any, Any], None]:
+        def note(error: Any, _: Any) -> None:
+            if error is None:
+                self.ledger.acknowledge([number], time.time())
+            else:
+                self.ledger.retry(error.name().strip("_"))
+                self.ledger.give_up([number])
+
+        return note
+
+    def in_kafka(self, seconds: float) -> set[Number]:
+        """Numbers in the topic; reads again until none is missing or the time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = {(0, int(record.value())) for record in self._context.kafka.read(self.topic, {}, 10.0)}
+            if not self.ledger.missing(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(1.0)

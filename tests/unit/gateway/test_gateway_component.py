@@ -1,0 +1,73 @@
+"""The gateway's objects in the recorded local stack."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+import pytest
+import yaml
+
+from components.telemetry.layers import LAYER_NAMES
+from tests.support import engine
+
+
+def pod(name: str = "gateway", stack: str = "local") -> dict[str, Any]:
+    spec: dict[str, Any] = engine.recorded(stack).one("StatefulSet", name)["spec"]["template"]["spec"]
+    return spec
+
+
+def secret(name: str) -> dict[str, str]:
+    found = engine.recorded("local").one("Secret", name)
+    texts: dict[str, str] = dict(found.get("stringData", {}))
+    return texts | {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
+
+
+def test_two_gateways_run_behind_a_load_balancer() -> None:
+    recording = engine.recorded("local")
+    assert recording.one("StatefulSet", "gateway")["spec"]["replicas"] == 2
+    service = recording.one("Service", "gateway")["spec"]
+    assert service["type"] == "LoadBalancer"
+    assert sorted(port["port"] for port in service["ports"]) == [4317, 4318]
+
+
+def test_production_gateways_scale_by_themselves() -> None:
+    scaler = engine.recorded("prod").one("HorizontalPodAutoscaler", "gateway")["spec"]
+    assert scaler["minReplicas"] >= 2
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "gateway"}
+
+
+def test_every_layer_has_a_password_of_its_own() -> None:
+    users = [line.partition(":")[0] for line in secret("gateway-auth")["clients.htpasswd"].splitlines()]
+    assert users == sorted(LAYER_NAMES)
+
+
+def test_the_configuration_holds_no_password() -> None:
+    recording = engine.recorded("local")
+    text = recording.one("ConfigMap", "gateway")["data"]["config.yaml"]
+    assert not [name for name, value in recording.passwords.items() if value in text]
+    assert yaml.safe_load(text)["exporters"]["kafka/metrics"]["auth"]["sasl"]["password"].startswith("${file:")
+
+
+def test_the_queue_is_on_a_volume_that_outlives_the_pod() -> None:
+    claims = engine.recorded("local").one("StatefulSet", "gateway")["spec"]["volumeClaimTemplates"]
+    assert [claim["metadata"]["name"] for claim in claims] == ["queue"]
+    mounts = {mount["name"]: mount["mountPath"] for mount in pod()["containers"][0]["volumeMounts"]}
+    assert mounts["queue"] == "/var/lib/otelcol"
+
+
+def test_a_stopping_gateway_lets_the_load_balancer_notice_first() -> None:
+    assert pod()["containers"][0]["lifecycle"]["preStop"] == {"sleep": {"seconds": 5}}
+    assert pod()["terminationGracePeriodSeconds"] == 60
+
+
+def test_gateways_reach_kafka_and_dns_and_nothing_else() -> None:
+    policy = engine.recorded("local").one("NetworkPolicy", "gateway")["spec"]
+    ports = sorted(port["port"] for rule in policy["egress"] for port in rule["ports"])
+    assert ports == [53, 53, 9092]
+
+
+@pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
+def test_probes_ask_the_health_endpoint_over_tls(probe: str) -> None:
+    asked = pod()["containers"][0][probe]["httpGet"]
+    assert (asked["scheme"], asked["port"]) == ("HTTPS", 13133)

@@ -1,0 +1,94 @@
+"""The hardened building blocks: what they refuse and what they always add."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components import naming
+from components.k8s import Container, Probe, Resources, Site
+from components.k8s.certificates import dns_names
+from components.k8s.pods import pod_spec
+from components.k8s.site import CertificatePolicy
+from components.versions import IMAGES, ImageCatalogue
+from tests.support import engine
+
+SITE = Site(
+    platform="p",
+    region="r",
+    namespace="ns",
+    namespace_ref="ns",
+    cluster_domain="cluster.local",
+    issuer="platform",
+    images=ImageCatalogue(registry="registry.example", digests={"kafka": "sha256:" + "a" * 64}),
+    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
+    storage_class="fast",
+)
+SIZE = Resources(cpu="10m", memory="16Mi", memory_limit="32Mi")
+
+
+def _pod(**changes: Any) -> Any:
+    container: dict[str, Any] = {"name": "c", "image": "kafka", "command": ["run"], "resources": SIZE, **changes}
+    return pod_spec(
+        workload="w",
+        image=SITE.image,
+        containers=[Container(**container)],
+        init_containers=[],
+        volumes=[],
+        tls=None,
+        grace_s=30,
+        host_aliases={},
+    )
+
+
+def test_a_container_without_probes_is_refused() -> None:
+    with pytest.raises(ValueError, match="w/c: a container needs a liveness and a readiness probe"):
+        _pod(liveness=Probe(tcp=1))
+
+
+@pytest.mark.parametrize("probe", [Probe(), Probe(tcp=1, http="/")])
+def test_a_probe_that_is_not_of_one_kind_is_refused(probe: Probe) -> None:
+    with pytest.raises(ValueError, match="exactly one of command, tcp and http"):
+        _pod(liveness=probe, readiness=probe)
+
+
+def test_an_http_probe_without_a_port_is_refused() -> None:
+    with pytest.raises(ValueError, match="needs a port"):
+        _pod(liveness=Probe(http="/healthy"), readiness=Probe(tcp=1))
+
+
+def test_an_image_is_pinned_by_version_and_by_digest_when_there_is_one() -> None:
+    assert SITE.image("kafka") == f"registry.example/{IMAGES['kafka']}@sha256:{'a' * 64}"
+    assert SITE.image("thanos") == f"registry.example/{IMAGES['thanos']}"
+
+
+def test_certificates_name_the_service_and_every_pod() -> None:
+    names = dns_names(SITE, "kafka", services=["kafka-bootstrap"], hosts=["kafka.example.com"])
+    assert len(names) == len(set(names))
+    assert {
+        "kafka.ns.svc.cluster.local",
+        "kafka-bootstrap.ns.svc.cluster.local",
+        "*.kafka-headless.ns.svc.cluster.local",
+        "kafka",
+        "localhost",
+        "kafka.example.com",
+    } <= set(names)
+
+
+def test_names_and_labels() -> None:
+    assert SITE.pod_host("kafka", 2) == "kafka-2.kafka-headless.ns.svc.cluster.local"
+    assert naming.selector("kafka").items() < naming.labels("kafka").items()
+    assert naming.access_label("kafka") == "obs.access/kafka"
+
+
+def test_scrape_targets_are_found_by_the_srv_name_of_the_metrics_port() -> None:
+    target = SITE.scrape_target("kafka", 9404, None)  # type: ignore[arg-type]
+    assert target.srv == "_metrics._tcp.kafka-headless.ns.svc.cluster.local"
+    assert target.server_name == "kafka.ns.svc.cluster.local"
+
+
+def test_dns_is_allowed_at_the_ports_that_dns_pods_use() -> None:
+    rule = engine.recorded("local").one("NetworkPolicy", "gateway")["spec"]["egress"][-1]
+    assert {port["port"] for port in rule["ports"]} == {53, 5353}
+    assert {port["protocol"] for port in rule["ports"]} == {"UDP", "TCP"}

@@ -1,0 +1,92 @@
+"""Topics, users and permissions (requirements K2, K4, K5)."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.kafka.access import AclRule, Topic, User, acl_rules, topic_config
+from tests.support import engine
+from tests.support.engine import Recording
+
+TOPICS = {
+    "telemetry-metrics": (12, 30),
+    "telemetry-traces": (8, 7),
+    "telemetry-logs": (6, 14),
+    "alerts-raw": (4, 30),
+    "alerts-processed": (2, 30),
+}
+TELEMETRY = ("telemetry-metrics", "telemetry-traces", "telemetry-logs")
+
+
+@pytest.fixture(params=engine.STACKS)
+def recording(request: pytest.FixtureRequest) -> Recording:
+    return engine.recorded(request.param)
+
+
+def test_the_five_topics_have_their_partitions_copies_and_retention(recording: Recording) -> None:
+    topics = {each.inputs["name"]: each.inputs for each in recording.of("kafka:index/topic:Topic")}
+    assert topics.keys() == TOPICS.keys()
+    for name, (partitions, days) in TOPICS.items():
+        assert topics[name]["partitions"] == partitions
+        assert topics[name]["replicationFactor"] == 3
+        assert topics[name]["config"]["retention.ms"] == str(days * 86_400_000)
+        assert topics[name]["config"]["min.insync.replicas"] == "2"
+        assert topics[name]["config"]["compression.type"] == "snappy"
+        assert topics[name]["config"]["unclean.leader.election.enable"] == "false"
+
+
+def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Recording) -> None:
+    users = [each.inputs for each in recording.of("kafka:index/userScramCredential:UserScramCredential")]
+    assert {each["username"] for each in users} == {
+        "gateway",
+        "metrics-consumer-primary",
+        "metrics-consumer-secondary",
+        "kafka-lag",
+    }
+    assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
+    assert len({each["password"] for each in users}) == len(users)
+
+
+def test_permissions_are_exactly_what_each_client_needs(recording: Recording) -> None:
+    found = {
+        (
+            each.inputs["aclPrincipal"].removeprefix("User:"),
+            each.inputs["aclOperation"],
+            each.inputs["aclResourceType"],
+            each.inputs["aclResourceName"],
+        )
+        for each in recording.of("kafka:index/acl:Acl")
+    }
+    consumers = ("metrics-consumer-primary", "metrics-consumer-secondary")
+    assert found == {
+        *(("gateway", "Write", "Topic", topic) for topic in TELEMETRY),
+        *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
+        *((consumer, "Read", "Group", consumer) for consumer in consumers),
+        ("kafka-lag", "Describe", "Topic", "*"),
+        ("kafka-lag", "Describe", "Group", "*"),
+    }
+    for each in recording.of("kafka:index/acl:Acl"):
+        assert each.inputs["aclPermissionType"] == "Allow"
+        assert each.inputs["resourcePatternTypeFilter"] == "Literal"
+
+
+def test_the_administrators_connection_verifies_the_brokers(recording: Recording) -> None:
+    (provider,) = recording.of("pulumi:providers:kafka")
+    assert str(provider.inputs["skipTlsVerify"]).lower() == "false"
+    assert str(provider.inputs["tlsEnabled"]).lower() == "true"
+    assert provider.inputs["caCert"] == engine.AUTHORITY
+    assert provider.inputs["saslMechanism"] == "scram-sha512"
+
+
+def test_a_client_that_only_reads_may_not_write() -> None:
+    rules = acl_rules(User(name="reader", reads=("a",)))
+    assert rules == [
+        AclRule(operation="Read", resource_type="Topic", resource="a"),
+        AclRule(operation="Read", resource_type="Group", resource="reader"),
+    ]
+
+
+def test_a_topic_leaves_nothing_that_could_lose_a_record_to_the_brokers() -> None:
+    made = topic_config(Topic(name="t", partitions=1, retention_ms=5), min_insync_replicas=2, max_message_bytes=9)
+    assert made["max.message.bytes"] == "9"
+    assert {"min.insync.replicas", "retention.ms", "cleanup.policy", "unclean.leader.election.enable"} <= made.keys()

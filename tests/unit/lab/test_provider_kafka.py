@@ -1,0 +1,313 @@
+"""The Kafka plugin's decisions, against a double of the brokers."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from confluent_kafka import KafkaError
+from confluent_kafka.admin import ScramMechanism
+
+from lab.pulumi_host import kafka_client
+from lab.pulumi_host.kafka_client import Brokers, client_configuration
+from lab.pulumi_host.kafka_provider import KafkaProvider
+from lab.pulumi_host.provider import ProviderError
+from lab.pulumi_host.values import UNKNOWN
+from tests.support.kafka_admin_double import AdminDouble
+from tests.support.provider import Engine, engine_of
+
+TOPIC = "kafka:index/topic:Topic"
+ACL = "kafka:index/acl:Acl"
+USER = "kafka:index/userScramCredential:UserScramCredential"
+QUOTA = "kafka:index/quota:Quota"
+METRICS = {
+    "name": "telemetry-metrics",
+    "partitions": 3,
+    "replicationFactor": 3,
+    "config": {"retention.ms": "1", "a": "b"},
+}
+WRITE = {
+    "aclHost": "*",
+    "aclOperation": "Write",
+    "aclPermissionType": "Allow",
+    "aclPrincipal": "User:gateway",
+    "aclResourceName": "telemetry-",
+    "aclResourceType": "Topic",
+    "resourcePatternTypeFilter": "Prefixed",
+}
+GATEWAY = {"username": "gateway", "scramMechanism": "SCRAM-SHA-512", "scramIterations": 4096, "password": "hunter2"}
+SETTINGS = {
+    "bootstrapServers": json.dumps(["a:9094", "b:9094"]),
+    "caCert": "PEM",
+    "saslUsername": "admin",
+    "saslPassword": "adminpw",
+    "saslMechanism": "scram-sha512",
+    "tlsEnabled": "true",
+    "timeout": "2",
+}
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka_client, "_RETRY_S", 0.01)
+
+
+@pytest.fixture
+def brokers() -> AdminDouble:
+    return AdminDouble()
+
+
+@pytest.fixture
+def stopping() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def engine(brokers: AdminDouble, stopping: threading.Event) -> Iterator[Engine]:
+    with engine_of(KafkaProvider("0.0.0", Brokers(stopping, brokers.connect), stopping)) as made:
+        made.configure(SETTINGS, ("saslPassword",))
+        yield made
+
+
+def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
+    return str(error.value.details())
+
+
+def test_settings_become_a_tls_and_scram_client() -> None:
+    made, timeout = client_configuration(SETTINGS)
+    assert timeout == 2
+    assert made["bootstrap.servers"] == "a:9094,b:9094"
+    assert made["security.protocol"] == "sasl_ssl"
+    assert made["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert made["ssl.ca.pem"] == "PEM"
+    assert "enable.ssl.certificate.verification" not in made
+
+
+def test_certificates_are_checked_unless_switched_off_explicitly() -> None:
+    made, _ = client_configuration({**SETTINGS, "skipTlsVerify": "true"})
+    assert made["enable.ssl.certificate.verification"] is False
+
+
+def test_a_client_certificate_is_handed_on() -> None:
+    made, _ = client_configuration({"bootstrapServers": '["a:1"]', "clientCert": "C", "clientKey": "K"})
+    assert (made["ssl.certificate.pem"], made["ssl.key.pem"], made["security.protocol"]) == ("C", "K", "ssl")
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"bootstrapServers": "[]"}, "bootstrapServers must be a list"),
+        ({**SETTINGS, "saslMechanism": "aws-iam"}, "saslMechanism is aws-iam; allowed here: plain"),
+        ({**SETTINGS, "saslTokenUrl": "x"}, "saslTokenUrl is not supported"),
+        ({**SETTINGS, "caCert": UNKNOWN}, "caCert not known yet"),
+    ],
+)
+def test_settings_that_make_no_client_are_one_clear_line(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ProviderError, match=message):
+        client_configuration(settings)
+
+
+def test_configuring_connects_to_nothing(engine: Engine, brokers: AdminDouble) -> None:
+    engine.configure({**SETTINGS, "caCert": UNKNOWN})
+    identity, _, _ = engine.create(TOPIC, METRICS, preview=True)
+    assert (identity, brokers.configurations) == ("", [])
+
+
+def test_a_topic_without_a_name_takes_the_resource_s(engine: Engine) -> None:
+    answer = engine.check(TOPIC, {"partitions": 1, "replicationFactor": 1}, name="t")
+    assert answer.inputs["name"] == "t"
+
+
+def test_a_topic_is_made_as_asked_and_named_by_its_id(engine: Engine, brokers: AdminDouble) -> None:
+    identity, _, _ = engine.create(TOPIC, METRICS)
+    assert identity == "telemetry-metrics"
+    assert brokers.topics[identity] == {"partitions": 3, "factor": 3, "config": METRICS["config"]}
+
+
+def test_a_topic_that_exists_already_is_not_taken_over(engine: Engine) -> None:
+    engine.create(TOPIC, METRICS)
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert "pulumi import kafka:index/topic:Topic NAME telemetry-metrics" in failure(caught)
+
+
+def test_a_topic_that_our_own_timed_out_request_made_is_accepted(engine: Engine, brokers: AdminDouble) -> None:
+    brokers.fail_after_next = [KafkaError.REQUEST_TIMED_OUT]
+    assert engine.create(TOPIC, METRICS)[0] == "telemetry-metrics"
+
+
+def test_partitions_grow_and_configuration_changes_in_place(engine: Engine, brokers: AdminDouble) -> None:
+    engine.create(TOPIC, METRICS)
+    brokers.topics["telemetry-metrics"]["config"]["by.hand"] = "kept"
+    new = {**METRICS, "partitions": 6, "config": {"retention.ms": "2"}}
+    assert list(engine.diff(TOPIC, METRICS, new).replaces) == []
+    engine.update(TOPIC, "telemetry-metrics", METRICS, new)
+    assert brokers.topics["telemetry-metrics"] == {
+        "partitions": 6,
+        "factor": 3,
+        "config": {"retention.ms": "2", "by.hand": "kept"},
+    }
+
+
+@pytest.mark.parametrize(("key", "value"), [("partitions", 2), ("replicationFactor", 2)])
+def test_a_topic_is_neither_shrunk_nor_moved_since_that_costs_data(engine: Engine, key: str, value: int) -> None:
+    assert list(engine.refusals(TOPIC, {**METRICS, key: value}, METRICS)) == [key]
+
+
+def test_another_name_may_have_fewer_partitions(engine: Engine) -> None:
+    new = {**METRICS, "name": "other", "partitions": 1}
+    assert engine.refusals(TOPIC, new, METRICS) == {}
+    assert list(engine.diff(TOPIC, METRICS, new).replaces) == ["name"]
+
+
+def test_a_topic_needs_a_partition(engine: Engine) -> None:
+    assert list(engine.refusals(TOPIC, {**METRICS, "partitions": 0})) == ["partitions"]
+
+
+def test_drift_of_a_topic_is_seen(engine: Engine, brokers: AdminDouble) -> None:
+    engine.create(TOPIC, METRICS)
+    brokers.topics["telemetry-metrics"]["config"] = {"retention.ms": "777"}
+    _, _, inputs = engine.read(TOPIC, "telemetry-metrics", METRICS, METRICS)
+    assert inputs == {**METRICS, "config": {"retention.ms": "777"}}
+
+
+def test_a_topic_that_is_gone_reads_as_gone_and_deletes_without_error(engine: Engine) -> None:
+    assert engine.read(TOPIC, "telemetry-metrics", METRICS, METRICS)[0] == ""
+    engine.delete(TOPIC, "telemetry-metrics", METRICS)
+
+
+def test_a_moving_controller_is_waited_for(
+    engine: Engine, brokers: AdminDouble, capfd: pytest.CaptureFixture[str]
+) -> None:
+    brokers.fail_next = [KafkaError.NOT_CONTROLLER, KafkaError._TRANSPORT]
+    engine.create(TOPIC, METRICS)
+    assert "telemetry-metrics" in brokers.topics
+    assert "create topic telemetry-metrics: waiting for the brokers, up to 2 s" in capfd.readouterr().err
+
+
+def test_waiting_ends_at_the_timeout_and_says_what_to_check(engine: Engine, brokers: AdminDouble) -> None:
+    engine.configure({**SETTINGS, "timeout": "1"})
+    brokers.fail_next = [KafkaError._TRANSPORT] * 1000
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert "waited 1 s. Check bootstrapServers" in failure(caught)
+
+
+def test_a_refused_login_points_at_the_credentials_and_not_at_the_network(engine: Engine, brokers: AdminDouble) -> None:
+    engine.configure({**SETTINGS, "timeout": "1"})
+    brokers.fail_next = [KafkaError._AUTHENTICATION] * 1000
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert "Check caCert, saslUsername, saslPassword" in failure(caught)
+    assert "adminpw" not in failure(caught)
+
+
+def test_a_refusal_by_the_brokers_is_not_repeated(engine: Engine, brokers: AdminDouble) -> None:
+    brokers.fail_next = [KafkaError.INVALID_CONFIG, KafkaError.INVALID_CONFIG]
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert failure(caught) == "kafka: create topic telemetry-metrics: refused"
+    assert len(brokers.fail_next) == 1
+
+
+def test_a_cancelled_wait_ends_at_once(engine: Engine, brokers: AdminDouble, stopping: threading.Event) -> None:
+    brokers.fail_next = [KafkaError._TRANSPORT] * 1000
+    stopping.set()
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert failure(caught).endswith("cancelled")
+
+
+def test_an_acl_has_upstream_s_id_and_can_be_read_and_deleted_by_it(engine: Engine, brokers: AdminDouble) -> None:
+    identity, _, _ = engine.create(ACL, WRITE)
+    assert identity == "User:gateway|*|Write|Allow|Topic|telemetry-|Prefixed"
+    assert engine.read(ACL, identity, {}, {}) == (identity, WRITE, WRITE)
+    engine.delete(ACL, identity, WRITE)
+    assert brokers.acls == []
+    assert engine.read(ACL, identity, WRITE, WRITE)[0] == ""
+
+
+def test_deleting_one_acl_leaves_the_others(engine: Engine, brokers: AdminDouble) -> None:
+    identity, _, _ = engine.create(ACL, WRITE)
+    engine.create(ACL, {**WRITE, "aclOperation": "Describe"})
+    engine.delete(ACL, identity, WRITE)
+    assert len(brokers.acls) == 1
+
+
+def test_an_acl_is_literal_unless_told_otherwise_and_never_changes_in_place(engine: Engine) -> None:
+    inputs = {key: value for key, value in WRITE.items() if key != "resourcePatternTypeFilter"}
+    assert engine.check(ACL, inputs).inputs["resourcePatternTypeFilter"] == "Literal"
+    assert list(engine.diff(ACL, WRITE, {**WRITE, "aclOperation": "Read"}).replaces) == ["aclOperation"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("aclOperation", "Wirte", "is Wirte; allowed: All, Read, Write"),
+        ("aclResourceType", "Queue", "is Queue; allowed: Topic"),
+        ("aclPermissionType", "Maybe", "is Maybe; allowed: Allow, Deny"),
+        ("resourcePatternTypeFilter", "Match", "is Match; allowed: Literal, Prefixed"),
+        ("aclPrincipal", "gateway", 'it must be like "User:name"'),
+    ],
+)
+def test_a_mistaken_acl_is_refused_with_what_is_allowed(engine: Engine, key: str, value: str, reason: str) -> None:
+    assert reason in engine.refusals(ACL, {**WRITE, key: value})[key]
+
+
+def test_an_acl_on_the_cluster_must_name_it(engine: Engine) -> None:
+    found = engine.refusals(ACL, {**WRITE, "aclResourceType": "Cluster"})
+    assert found == {"aclResourceName": "is telemetry-; for the cluster it must be kafka-cluster"}
+
+
+def test_a_user_is_made_changed_and_removed_and_the_password_stays_secret(engine: Engine, brokers: AdminDouble) -> None:
+    identity, _, secrets = engine.create(USER, GATEWAY)
+    assert identity == "gateway|SCRAM-SHA-512"
+    assert "password" in secrets
+    engine.update(USER, identity, GATEWAY, {**GATEWAY, "password": "other"})
+    assert brokers.users == {("gateway", ScramMechanism.SCRAM_SHA_512): (4096, b"other")}
+    assert engine.read(USER, identity, GATEWAY, GATEWAY) == (identity, GATEWAY, GATEWAY)
+    engine.delete(USER, identity, GATEWAY)
+    assert engine.read(USER, identity, GATEWAY, GATEWAY)[0] == ""
+    engine.delete(USER, identity, GATEWAY)
+
+
+def test_a_user_s_changed_iterations_are_seen_as_drift(engine: Engine, brokers: AdminDouble) -> None:
+    identity, _, _ = engine.create(USER, GATEWAY)
+    brokers.users["gateway", ScramMechanism.SCRAM_SHA_512] = (8192, b"x")
+    assert engine.read(USER, identity, GATEWAY, GATEWAY)[2]["scramIterations"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("inputs", "key"),
+    [
+        ({**GATEWAY, "passwordWo": "x"}, "password"),
+        ({**GATEWAY, "password": ""}, "password"),
+        ({**GATEWAY, "scramIterations": 100}, "scramIterations"),
+        ({**GATEWAY, "scramMechanism": "SCRAM-SHA-1"}, "scramMechanism"),
+    ],
+)
+def test_a_mistaken_user_is_refused_without_showing_the_password(
+    engine: Engine, inputs: dict[str, object], key: str
+) -> None:
+    found = engine.refusals(USER, inputs)
+    assert list(found) == [key]
+    assert "hunter2" not in str(found)
+
+
+def test_no_password_reaches_standard_error(
+    engine: Engine, brokers: AdminDouble, capfd: pytest.CaptureFixture[str]
+) -> None:
+    brokers.fail_next = [KafkaError.NOT_CONTROLLER]
+    engine.create(USER, GATEWAY, secrets=("password",))
+    shown = capfd.readouterr()
+    assert "hunter2" not in shown.out + shown.err
+    assert "adminpw" not in shown.out + shown.err
+
+
+def test_what_the_plugin_does_not_have_is_a_clear_error(engine: Engine) -> None:
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(QUOTA, {})
+    assert f"{QUOTA} is not offered" in failure(caught)

@@ -1,0 +1,40 @@
+"""Outputs of a made-up stack."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import Any
+
+import pytest
+
+
+@pytest.fixture
+def outputs(made_up: dict[str, Any]) -> dict[str, Any]:
+    """Complete outputs, free to be changed."""
+    return deepcopy(made_up)
+
+
+@pytest.fixture(scope="session")
+def made_up() -> dict[str, Any]:
+    """Complete outputs, as ``pulumi stack output --json --show-secrets`` prints them."""
+    login = {"username": "someone", "password": "a-long-password"}
+    return {
+        "namespace": "obs-local",
+        "platform": "obs",
+        "region": "here",
+        "ca_certificate": "-----BEGIN CERTIFICATE-----",
+        "otlp_grpc": "198.18.0.20:4317",
+        "otlp_http": "https://198.18.0.20:4318",
+        "otlp_credentials": {"device": login},
+        "kafka_bootstrap": "198.18.0.10:9094",
+        "kafka_admin": login,
+        "kafka_users": {"gateway": "another-password"},
+        "query_url": "https://198.18.0.21:9090",
+        "query_reader": login,
+        "prometheus_replicas": ["primary", "secondary"],
+        "prometheus_credentials": {"primary": login, "secondary": login},
+        "scrape_credentials": {"kafka": login},
+        "consumer_groups": ["metrics-consumer-primary", "metrics-consumer-secondary"],
+        "topics": ["telemetry-metrics"],
+        "something_new": 1,
+    }

@@ -1,0 +1,170 @@
+"""The Kafka clients of ``ops`` and the probes of K5, against a real broker."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+
+from ops import probes
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.platform import Platform, parse
+from ops.verify.gateway import o5
+from ops.verify.kafka import k1, k2
+from ops.verify.security import k5
+from tests.support import kafka_broker
+
+TOPIC = "telemetry-metrics"
+READER = "metrics-consumer-primary"
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> Iterator[Platform]:
+    """A platform that is one broker with its topics, users and ACLs."""
+    with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
+        users = {"gateway": secrets.token_urlsafe(16), READER: secrets.token_urlsafe(16)}
+        found = parse(
+            {
+                **made_up,
+                "kafka_bootstrap": broker.bootstrap,
+                "ca_certificate": broker.ca,
+                "kafka_admin": {"username": broker.username, "password": broker.password},
+                "kafka_users": users,
+            }
+        )
+        _prepare(found, users)
+        yield found
+
+
+def _prepare(platform: Platform, users: dict[str, str]) -> None:
+    admin = KafkaAdmin(platform).client
+    topics = [ADMIN.NewTopic(name, 3, 1) for name in (TOPIC, "telemetry-traces", "alerts-raw")]
+    changes = [
+        ADMIN.UserScramCredentialUpsertion(
+            user, ADMIN.ScramCredentialInfo(ADMIN.ScramMechanism.SCRAM_SHA_512, 4096), password.encode()
+        )
+        for user, password in users.items()
+    ]
+    acls = [
+        _allowed("gateway", ADMIN.ResourceType.TOPIC, TOPIC, ADMIN.AclOperation.WRITE),
+        _allowed(READER, ADMIN.ResourceType.TOPIC, TOPIC, ADMIN.AclOperation.READ),
+        _allowed(READER, ADMIN.ResourceType.GROUP, READER, ADMIN.AclOperation.READ),
+    ]
+    for futures in (
+        admin.create_topics(topics),
+        admin.alter_user_scram_credentials(changes),
+        admin.create_acls(acls),
+    ):
+        for future in futures.values():
+            future.result(timeout=20)
+
+
+def _allowed(user: str, kind: Any, name: str, operation: Any) -> Any:
+    allow, literal = ADMIN.AclPermissionType.ALLOW, ADMIN.ResourcePatternType.LITERAL
+    return ADMIN.AclBinding(kind, name, literal, f"User:{user}", "*", operation, allow)
+
+
+def test_brokers_topics_and_settings_are_described(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    assert kafka.brokers() == (0,)
+    topic = kafka.topics()[TOPIC]
+    assert (topic.partitions, topic.replicas, topic.in_sync) == (3, (1, 1, 1), (1, 1, 1))
+    assert kafka.topic_settings([TOPIC, "alerts-raw"])[TOPIC]["unclean.leader.election.enable"] == "false"
+    assert kafka.broker_settings((0,))["0"]["process.roles"] == "broker,controller"
+
+
+def test_records_are_read_from_given_offsets_and_from_the_end(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    producer = Producer(client_settings(platform, platform.kafka_login("gateway")))
+    for number in range(30):
+        producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
+    assert producer.flush(20) == 0
+    start = kafka.end_offsets(TOPIC)
+    assert sum(start.values()) == 30
+    for number in range(30, 36):
+        producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
+    assert producer.flush(20) == 0
+    assert {int(each.value()) for each in kafka.read(TOPIC, start, 5.0)} == set(range(30, 36))
+    assert {int(each.value()) for each in kafka.read_last(TOPIC, 3)} == set(range(27, 36))
+    assert list(kafka.read(TOPIC, kafka.end_offsets(TOPIC), 5.0)) == []
+
+
+def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    ends = kafka.end_offsets("telemetry-traces")
+    producer = Producer(client_settings(platform, platform.kafka_admin))
+    for _ in range(5):
+        producer.produce("telemetry-traces", b"x", partition=0)
+    assert producer.flush(20) == 0
+    request = ConsumerGroupTopicPartitions("a-group", [TopicPartition("telemetry-traces", 0, ends[0] + 2)])
+    kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=20)
+    assert kafka.lag("a-group") == {"telemetry-traces": 3}
+
+
+@pytest.fixture(scope="module")
+def reasons(platform: Platform) -> dict[str, str]:
+    """Why each of the forbidden clients was refused."""
+    probes.control(platform)
+    return probes.refusals(platform)
+
+
+def test_every_forbidden_client_is_refused_with_a_reason(reasons: dict[str, str]) -> None:
+    assert len(reasons) == 8
+    assert all(reasons.values()), reasons
+    assert reasons["wrong password"].strip("_") == "AUTHENTICATION"
+    assert reasons[f"{READER} writing telemetry-metrics"] == "TOPIC_AUTHORIZATION_FAILED"
+    assert reasons[f"{READER} in another group"] == "GROUP_AUTHORIZATION_FAILED"
+
+
+def context(platform: Platform) -> Context:
+    """As much of a context as the checks of Kafka use."""
+    return cast(Context, SimpleNamespace(platform=platform, kafka=KafkaAdmin(platform)))
+
+
+def test_the_check_of_k5_passes_on_a_closed_broker(
+    platform: Platform, reasons: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probes, "refusals", lambda _: reasons)
+    finding = k5(context(platform))
+    assert finding.wrong == []
+    assert "8 of 8 forbidden clients refused" in finding.figures
+    assert "3 SCRAM-SHA-512 users, 3 ACLs" in finding.figures
+
+
+def test_the_checks_of_k1_and_k2_find_what_a_single_broker_lacks(platform: Platform) -> None:
+    assert "number of live brokers is 1, must be 3" in k1(context(platform)).wrong
+    wrong = k2(context(platform)).wrong
+    assert "telemetry-metrics has 3 partitions, must have 12" in wrong
+    assert "replicas of telemetry-metrics is {1}, must be {3}" in wrong
+    assert "topic telemetry-logs is not there" in wrong
+
+
+def test_the_check_of_o5_finds_groups_that_nobody_is_in(platform: Platform) -> None:
+    assert f"group {READER} has no member" in o5(context(platform)).wrong
+
+
+def test_a_probe_that_is_let_in_has_no_reason(platform: Platform) -> None:
+    assert probes.writing(platform, "gateway", TOPIC) == ""
+    assert probes.reading(platform, READER, TOPIC) == ""
+    assert probes.joining(platform, READER, TOPIC, READER) == ""
+
+
+def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> None:
+    wrong = platform.model_copy(
+        update={"kafka_admin": platform.kafka_login("gateway").model_copy(update={"username": "x"})}
+    )
+    with pytest.raises(OpsError, match="the right client is refused, too"):
+        probes.control(wrong)
+
+
+def test_an_absent_broker_is_one_line(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.kafka.TIMEOUT_SECONDS", 1.0)
+    gone = platform.model_copy(update={"kafka_bootstrap": f"127.0.0.1:{kafka_broker.free_port()}"})
+    with pytest.raises(OpsError, match="no answer from Kafka: "):
+        KafkaAdmin(gone).brokers()

@@ -1,0 +1,75 @@
+"""Prometheus and Thanos in the recorded local stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import engine
+
+REPLICAS = ("primary", "secondary")
+
+
+def stateful_set(replica: str) -> dict[str, Any]:
+    spec: dict[str, Any] = engine.recorded("local").one("StatefulSet", f"prometheus-{replica}")["spec"]
+    return spec
+
+
+@pytest.mark.parametrize("replica", REPLICAS)
+def test_each_replica_is_one_pod_with_a_sidecar_and_a_volume(replica: str) -> None:
+    spec = stateful_set(replica)
+    assert spec["replicas"] == 1
+    assert [each["name"] for each in spec["template"]["spec"]["containers"]] == ["prometheus", "thanos-sidecar"]
+    assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == ["data"]
+
+
+@pytest.mark.parametrize("replica", REPLICAS)
+def test_every_replica_scrapes_every_workload(replica: str) -> None:
+    recording = engine.recorded("local")
+    config = yaml.safe_load(recording.one("ConfigMap", f"prometheus-{replica}")["data"]["prometheus.yml"])
+    jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
+    workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment")}
+    assert jobs == workloads | {f"thanos-sidecar-{name}" for name in REPLICAS}
+
+
+def test_the_scrape_secret_has_one_password_per_job_and_workload() -> None:
+    files = engine.recorded("local").one("Secret", "prometheus-scrape")["stringData"]
+    own = {job: password for job, password in files.items() if not job.startswith("thanos-sidecar-")}
+    assert len(set(own.values())) == len(own)
+
+
+@pytest.mark.parametrize("replica", REPLICAS)
+def test_users_of_one_replica_are_unknown_to_the_other(replica: str) -> None:
+    passwords = engine.recorded("local").passwords
+    assert passwords["prometheus-primary-reader"] != passwords["prometheus-secondary-reader"]
+    web = yaml.safe_load(engine.recorded("local").one("Secret", f"prometheus-{replica}-web")["stringData"]["web.yml"])
+    assert sorted(web["basic_auth_users"]) == ["reader", f"scrape-prometheus-{replica}", "sidecar", "writer"]
+
+
+@pytest.mark.parametrize("replica", REPLICAS)
+def test_no_config_map_holds_a_password_or_its_hash(replica: str) -> None:
+    recording = engine.recorded("local")
+    text = "".join(recording.one("ConfigMap", f"prometheus-{replica}")["data"].values())
+    assert not [name for name, value in recording.passwords.items() if value in text]
+    assert "$2b$" not in text
+
+
+def test_the_rules_of_all_components_are_loaded() -> None:
+    text = engine.recorded("local").one("ConfigMap", "prometheus-primary")["data"]["rules.yml"]
+    names = {group["name"] for group in yaml.safe_load(text)["groups"]}
+    assert {"kafka", "gateway", "consumers", "prometheus", "freshness"} <= names
+
+
+def test_two_query_pods_ask_both_replicas() -> None:
+    recording = engine.recorded("local")
+    assert recording.one("Deployment", "thanos-query")["spec"]["replicas"] == 2
+    endpoints = yaml.safe_load(recording.one("ConfigMap", "thanos-query")["data"]["endpoints.yml"])["endpoints"]
+    assert all(f"prometheus-{name}-headless" in each["address"] for name, each in zip(REPLICAS, endpoints, strict=True))
+    assert len(endpoints) == 2
+
+
+def test_the_query_layer_lets_in_its_reader_and_its_scraper() -> None:
+    web = yaml.safe_load(engine.recorded("local").one("Secret", "thanos-query-web")["stringData"]["web.yml"])
+    assert sorted(web["basic_auth_users"]) == ["reader", "scrape-thanos-query"]

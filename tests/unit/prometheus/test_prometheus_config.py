@@ -1,0 +1,97 @@
+"""What the configurations of Prometheus and Thanos promise."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.prometheus.config import (
+    PrometheusConfig,
+    ScrapeJob,
+    client_config,
+    job_names,
+    prometheus_command,
+    prometheus_config,
+    web_config,
+)
+from components.prometheus.rules import prometheus_rules
+from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
+
+JOB = ScrapeJob(
+    job="kafka", srv="_metrics._tcp.kafka-headless", server_name="kafka.svc", username="scrape-kafka", path="/metrics"
+)
+CONFIG = prometheus_config(
+    PrometheusConfig(
+        platform="obs",
+        region="a",
+        replica="primary",
+        jobs=[JOB],
+        scrape_interval="15s",
+        out_of_order_window="12h",
+    )
+)
+
+
+def test_targets_are_scraped_over_tls_with_their_own_password() -> None:
+    [scrape] = CONFIG["scrape_configs"]
+    assert scrape["scheme"] == "https"
+    assert scrape["tls_config"] == {"ca_file": "/etc/tls/ca.crt", "server_name": "kafka.svc"}
+    assert scrape["basic_auth"] == {"username": "scrape-kafka", "password_file": "/etc/prometheus-scrape/kafka"}
+
+
+def test_replicas_differ_in_the_replica_label_only() -> None:
+    assert CONFIG["global"]["external_labels"] == {"platform": "obs", "region": "a", "prometheus_replica": "primary"}
+    assert "--query.replica-label=prometheus_replica" in query_command()
+
+
+def test_late_samples_are_taken_within_the_window() -> None:
+    assert CONFIG["storage"]["tsdb"]["out_of_order_time_window"] == "12h"
+
+
+def test_blocks_are_never_merged_beside_a_sidecar() -> None:
+    command = prometheus_command(retention_time="30d", retention_size="8GB")
+    assert "--storage.tsdb.min-block-duration=2h" in command
+    assert "--storage.tsdb.max-block-duration=2h" in command
+
+
+def test_nobody_can_stop_or_change_prometheus_through_the_web() -> None:
+    command = prometheus_command(retention_time="30d", retention_size="8GB")
+    assert not [option for option in command if "lifecycle" in option or "admin-api" in option]
+
+
+def test_the_web_api_has_tls_and_hashed_passwords() -> None:
+    config = web_config({"reader": "$2b$10$hash"})
+    assert config["tls_server_config"]["cert_file"] == "/etc/tls/tls.crt"
+    assert config["basic_auth_users"] == {"reader": "$2b$10$hash"}
+
+
+def test_helpers_in_the_pod_read_their_password_from_a_file() -> None:
+    assert client_config(username="sidecar")["basic_auth"] == {
+        "username": "sidecar",
+        "password_file": "/etc/prometheus-web/client-password",
+    }
+
+
+@pytest.mark.parametrize("command", [sidecar_command(), query_command()])
+def test_thanos_serves_grpc_only_to_clients_with_a_certificate(command: list[str]) -> None:
+    assert "--grpc-server-tls-client-ca=/etc/tls/ca.crt" in command
+    assert any(option.startswith("--http.config=") for option in command)
+
+
+def test_stores_are_asked_over_mutual_tls_and_looked_up_again_and_again() -> None:
+    [endpoint] = endpoints_config([("prometheus-primary-headless.obs.svc:10901", "prometheus-primary.obs.svc")])[
+        "endpoints"
+    ]
+    assert endpoint["address"] == "dns+prometheus-primary-headless.obs.svc:10901"
+    assert endpoint["client_config"]["tls_config"]["enabled"] is True
+    assert endpoint["client_config"]["server_name"] == "prometheus-primary.obs.svc"
+
+
+def test_a_job_that_occurs_twice_is_an_error() -> None:
+    with pytest.raises(ValueError, match="scrape job kafka occurs twice"):
+        job_names([JOB, JOB])
+
+
+def test_every_scraped_job_is_missed_when_it_is_gone() -> None:
+    store, _ = prometheus_rules(["gateway", "kafka"])
+    [missing] = [alert for alert in store.alerts if alert.name == "TargetMissing"]
+    assert missing.expr == 'absent(up{job="gateway"}) or absent(up{job="kafka"})'

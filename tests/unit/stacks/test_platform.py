@@ -1,0 +1,232 @@
+"""What every stack's manifests have in common: hardening, network rules, secrets."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.support import engine
+from tests.support.engine import Recording
+
+WORKLOADS = ("StatefulSet", "Deployment")
+
+
+@pytest.fixture(params=engine.STACKS)
+def recording(request: pytest.FixtureRequest) -> Recording:
+    return engine.recorded(request.param)
+
+
+def _pods(recording: Recording) -> list[tuple[str, dict[str, Any]]]:
+    return [(each["metadata"]["name"], each["spec"]["template"]) for each in recording.kinds(*WORKLOADS)]
+
+
+def _containers(template: dict[str, Any]) -> list[dict[str, Any]]:
+    return [*template["spec"]["containers"], *template["spec"].get("initContainers", [])]
+
+
+def _selected(labels: dict[str, str], selector: dict[str, Any]) -> bool:
+    return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
+
+
+def test_every_workload_of_the_flow_is_there(recording: Recording) -> None:
+    expected = {
+        "kafka",
+        "kafka-lag",
+        "gateway",
+        "metrics-consumer-primary",
+        "metrics-consumer-secondary",
+        "prometheus-primary",
+        "prometheus-secondary",
+        "thanos-query",
+    }
+    assert expected <= {name for name, _ in _pods(recording)}
+
+
+def test_every_pod_meets_pod_security_restricted(recording: Recording) -> None:
+    for name, template in _pods(recording):
+        spec = template["spec"]
+        security = spec["securityContext"]
+        assert security["runAsNonRoot"] is True, name
+        assert security["runAsUser"] == security["runAsGroup"] == security["fsGroup"] == 65532, name
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}, name
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & spec.keys(), name
+        assert not any("hostPath" in volume for volume in spec["volumes"]), name
+        for container in _containers(template):
+            own = container["securityContext"]
+            assert own["allowPrivilegeEscalation"] is False, name
+            assert own["capabilities"] == {"drop": ["ALL"]}, name
+            assert own["readOnlyRootFilesystem"] is True, name
+
+
+def test_no_pod_has_an_api_token_and_each_has_its_own_account(recording: Recording) -> None:
+    accounts = {each["metadata"]["name"]: each for each in recording.kinds("ServiceAccount")}
+    for name, template in _pods(recording):
+        assert template["spec"]["serviceAccountName"] == name
+        assert template["spec"]["automountServiceAccountToken"] is False, name
+        assert accounts[name]["automountServiceAccountToken"] is False, name
+
+
+def test_every_container_has_command_requests_limits_and_a_pinned_image(recording: Recording) -> None:
+    for name, template in _pods(recording):
+        for container in _containers(template):
+            assert container["command"], name
+            assert {"cpu", "memory"} <= container["resources"]["requests"].keys(), name
+            assert "memory" in container["resources"]["limits"], name
+            tag = container["image"].rsplit("/", 1)[1].partition(":")[2]
+            assert tag, f"{name}: {container['image']} has no tag"
+            assert tag != "latest", f"{name}: {container['image']} moves"
+
+
+def test_every_container_that_stays_has_probes(recording: Recording) -> None:
+    for name, template in _pods(recording):
+        for container in template["spec"]["containers"]:
+            for probe in ("readinessProbe", "livenessProbe"):
+                handlers = {"exec", "tcpSocket", "httpGet"} & container[probe].keys()
+                assert len(handlers) == 1, f"{name}/{container['name']}: {probe} has {handlers}"
+
+
+def test_every_workload_has_a_disruption_budget_and_spreads_over_hosts_and_zones(recording: Recording) -> None:
+    budgets = recording.kinds("PodDisruptionBudget")
+    for name, template in _pods(recording):
+        labels = template["metadata"]["labels"]
+        matching = [each for each in budgets if _selected(labels, each["spec"]["selector"])]
+        assert len(matching) == 1, f"{name} has {len(matching)} disruption budgets"
+        assert matching[0]["spec"]["maxUnavailable"] == 1, name
+        keys = {each["topologyKey"] for each in template["spec"]["topologySpreadConstraints"]}
+        assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, name
+
+
+def test_everything_is_denied_by_default_and_each_workload_has_one_policy(recording: Recording) -> None:
+    policies = recording.kinds("NetworkPolicy")
+    deny = recording.one("NetworkPolicy", "default-deny")
+    assert deny["spec"].keys() == {"podSelector", "policyTypes"}
+    assert deny["spec"]["podSelector"] == {}
+    assert deny["spec"]["policyTypes"] == ["Ingress", "Egress"]
+    for name, template in _pods(recording):
+        labels = template["metadata"]["labels"]
+        own = [each for each in policies if each is not deny and each["spec"]["podSelector"].get("matchLabels")]
+        own = [each for each in own if _selected(labels, each["spec"]["podSelector"])]
+        assert [each["metadata"]["name"] for each in own] == [name]
+        assert own[0]["spec"]["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_no_rule_of_a_policy_is_open_to_everybody(recording: Recording) -> None:
+    for policy in recording.kinds("NetworkPolicy"):
+        name = policy["metadata"]["name"]
+        for rule in policy["spec"].get("ingress", []):
+            assert rule.get("from"), f"{name} lets everybody in"
+            assert rule.get("ports"), f"{name} opens every port"
+        for rule in policy["spec"].get("egress", []):
+            assert rule.get("to"), f"{name} lets out to everybody"
+            assert rule.get("ports"), f"{name} lets out to every port"
+
+
+def test_every_load_balancer_names_who_may_connect(recording: Recording) -> None:
+    balancers = [each for each in recording.kinds("Service") if each["spec"]["type"] == "LoadBalancer"]
+    assert {"gateway", "thanos-query", "kafka-external-0"} <= {each["metadata"]["name"] for each in balancers}
+    for balancer in balancers:
+        name = balancer["metadata"]["name"]
+        assert balancer["spec"]["loadBalancerSourceRanges"], name
+        assert "0.0.0.0/0" not in balancer["spec"]["loadBalancerSourceRanges"], name
+
+
+def test_headless_services_are_not_awaited_and_publish_pods_that_are_not_ready(recording: Recording) -> None:
+    headless = [each for each in recording.kinds("Service") if each["spec"].get("clusterIP") == "None"]
+    names = {each["metadata"]["name"] for each in headless}
+    assert names == {f"{name}-headless" for name, _ in _pods(recording)}
+    for service in headless:
+        assert service["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
+        assert service["spec"]["publishNotReadyAddresses"] is True
+
+
+def test_every_workload_offers_its_metrics_under_a_password_of_its_own(recording: Recording) -> None:
+    logins = recording.outputs["scrape_credentials"]
+    assert {name for name, _ in _pods(recording)} <= logins.keys()
+    for name, _ in _pods(recording):
+        ports = recording.one("Service", f"{name}-headless")["spec"]["ports"]
+        assert "metrics" in {port["name"] for port in ports}, name
+
+
+def test_passwords_are_only_in_secrets(recording: Recording) -> None:
+    assert len(set(recording.passwords.values())) == len(recording.passwords) > 10
+    for manifest in recording.manifests():
+        if manifest["kind"] == "Secret":
+            continue
+        text = json.dumps(manifest)
+        for name, password in recording.passwords.items():
+            assert password not in text, f"{manifest['kind']} {manifest['metadata']['name']} shows {name}"
+
+
+def test_every_password_is_used(recording: Recording) -> None:
+    texts = list(engine.texts([each.inputs for each in recording.resources if each.token != engine.PASSWORD]))
+    hashed = {"keystore", "scrape", "gateway", "reader", "writer", "sidecar"}
+    for name, password in recording.passwords.items():
+        if any(part in name for part in hashed):
+            continue
+        assert any(password in text for text in texts), f"{name} is made but nothing uses it"
+
+
+def test_a_changed_file_rolls_the_pods_that_mount_it() -> None:
+    settings = engine.stack_settings("local")
+    settings["topics"]["telemetry-metrics"]["partitions"] = 18
+    settings["kafka"]["brokers"][0]["host"] = "198.18.0.13"
+    changed = engine.record("local", settings)
+    before, after = (
+        run.one("StatefulSet", "kafka")["spec"]["template"]["metadata"]["annotations"]["obs.config/checksum"]
+        for run in (engine.recorded("local"), changed)
+    )
+    assert before != after
+
+
+def test_the_program_says_the_same_twice() -> None:
+    again = engine.record("local", engine.stack_settings("local"))
+
+    def order(run: Recording) -> list[str]:
+        return sorted(
+            json.dumps(each, sort_keys=True)
+            for each in run.manifests()
+            if each["kind"] not in ("Secret", *WORKLOADS)  # bcrypt salts differ
+        )
+
+    assert order(again) == order(engine.recorded("local"))
+
+
+def test_a_horizontal_autoscaler_owns_the_number_of_gateways_in_production_only() -> None:
+    assert not engine.recorded("local").kinds("HorizontalPodAutoscaler")
+    for stack in ("prod", "dr"):
+        scalers = engine.recorded(stack).kinds("HorizontalPodAutoscaler")
+        assert [each["spec"]["scaleTargetRef"]["name"] for each in scalers] == ["gateway"]
+
+
+def test_the_local_platform_asks_for_little_enough_cpu_for_two_cores() -> None:
+    total = 0
+    for each in engine.recorded("local").kinds(*WORKLOADS):
+        for container in each["spec"]["template"]["spec"]["containers"]:
+            total += each["spec"]["replicas"] * int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+    assert total <= 1200, f"{total}m"
+
+
+def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
+    assert set(recording.outputs) == {
+        "ca_certificate",
+        "consumer_groups",
+        "kafka_admin",
+        "kafka_bootstrap",
+        "kafka_users",
+        "namespace",
+        "otlp_credentials",
+        "otlp_grpc",
+        "otlp_http",
+        "platform",
+        "prometheus_credentials",
+        "prometheus_replicas",
+        "query_reader",
+        "query_url",
+        "region",
+        "scrape_credentials",
+        "topics",
+    }
+    assert recording.outputs["ca_certificate"] == engine.AUTHORITY
+    assert set(recording.outputs["otlp_credentials"]) == {"device", "streaming", "business", "data", "analytics"}

@@ -1,0 +1,175 @@
+"""A stack file's mistakes: one clear line each; and the stack files themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pulumi
+import pytest
+
+from stacks.settings import SettingsError, parse
+from tests.support import engine
+
+FILE = "Pulumi.test.yaml"
+
+
+def _keys(value: Any, path: str = "") -> set[str]:
+    """Every path in nested data, without list positions."""
+    found = {path}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            found |= _keys(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for inner in value:
+            found |= _keys(inner, f"{path}[]")
+    return found
+
+
+def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
+    expected = _keys(engine.stack_settings("prod")) - {".kafka.load_balancer_annotations"}
+    for stack in engine.STACKS:
+        settings = engine.stack_settings(stack)
+        parse(settings, f"Pulumi.{stack}.yaml")
+        found = {key for key in _keys(settings) if ".load_balancer_annotations" not in key}
+        wanted = {key for key in expected if ".load_balancer_annotations" not in key}
+        assert found == wanted, f"Pulumi.{stack}.yaml differs in {sorted(found ^ wanted)}"
+
+
+def test_settings_are_frozen() -> None:
+    settings = parse(engine.stack_settings("local"), FILE)
+    with pytest.raises(ValueError, match="frozen"):
+        settings.platform = "other"  # type: ignore[misc]
+
+
+def _set(*path: str | int, to: object) -> Callable[[dict[str, Any]], None]:
+    def change(settings: dict[str, Any]) -> None:
+        target: Any = settings
+        for part in path[:-1]:
+            target = target[part]
+        target[path[-1]] = to
+
+    return change
+
+
+def _drop(*path: str | int) -> Callable[[dict[str, Any]], None]:
+    def change(settings: dict[str, Any]) -> None:
+        target: Any = settings
+        for part in path[:-1]:
+            target = target[part]
+        del target[path[-1]]
+
+    return change
+
+
+MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
+    "a key that is missing": (
+        _drop("kafka", "client_cidrs"),
+        "settings.kafka.client_cidrs is missing: add it (see the same key in Pulumi.prod.yaml)",
+    ),
+    "a key that is misspelt": (
+        _set("cluster", "contxt", to="kind"),
+        "settings.cluster.contxt is not a known key: did you mean context? Known here: context, domain",
+    ),
+    "a key that is unknown": (
+        _set("topics", "telemetry-metrics", "colour", to="red"),
+        "settings.topics.telemetry-metrics.colour is not a known key: remove it; "
+        "known here: partitions, retention_days",
+    ),
+    "a wrong choice": (
+        _set("profile", to="tiny"),
+        "settings.profile is 'tiny': allowed is one of 'small', 'production' or 'standby'; correct it",
+    ),
+    "a text instead of a number": (
+        _set("topics", "telemetry-metrics", "partitions", to="12"),
+        "settings.topics.telemetry-metrics.partitions is '12': allowed is a whole number; correct it",
+    ),
+    "a number that is too small": (
+        _set("topics", "telemetry-logs", "retention_days", to=0),
+        "settings.topics.telemetry-logs.retention_days is 0: allowed is a number of at least 1; correct it",
+    ),
+    "a text instead of true or false": (
+        _set("protect", to="no"),
+        "settings.protect is 'no': allowed is true or false; correct it",
+    ),
+    "a value instead of a section": (
+        _set("storage", to="2Gi"),
+        "settings.storage is '2Gi': allowed is a group of keys; correct it",
+    ),
+    "a size without unit": (
+        _set("storage", "kafka", to="20"),
+        "settings.storage.kafka is '20': allowed is a size such as 500Mi, 20Gi or 2Ti; correct it",
+    ),
+    "a network with host bits": (
+        _set("gateway", "client_cidrs", 0, to="10.0.0.1/8"),
+        "settings.gateway.client_cidrs[0] is '10.0.0.1/8': "
+        "allowed is a network such as 10.0.0.0/8, without host bits; correct it",
+    ),
+    "an address that is none": (
+        _set("kafka", "brokers", 1, "address", to="198.18.0.300"),
+        "settings.kafka.brokers[1].address is '198.18.0.300': "
+        "allowed is an IP address, or null to take the one the load balancer gives; correct it",
+    ),
+    "a namespace that Kubernetes refuses": (
+        _set("namespace", to="Obs_Local"),
+        "settings.namespace is 'Obs_Local': allowed is 1 to 40 lower-case letters, digits and dashes "
+        "that start with a letter; correct it",
+    ),
+    "too few brokers": (
+        _drop("kafka", "brokers", 2),
+        "settings.kafka: allowed is at least 3 brokers, since every record has 3 copies; correct it",
+    ),
+    "two brokers at one address": (
+        _set("kafka", "brokers", 1, "host", to="198.18.0.10"),
+        "settings.kafka: allowed is a host of its own for every broker; correct it",
+    ),
+    "a single Prometheus": (
+        _set("prometheus", "replicas", to=["primary"]),
+        "settings.prometheus.replicas: allowed is a list of at least 2; correct it",
+    ),
+    "certificates that are renewed too early": (
+        _set("certificates", "workloads", "renew_before", to="2000h"),
+        "settings.certificates.workloads: allowed is a renew_before of at most half of duration; correct it",
+    ),
+    "an image that does not exist": (
+        _set("images", "digests", to={"nginx": "sha256:" + "0" * 64}),
+        "settings.images: allowed is only the images kafka, otelcol, prometheus, services, thanos; "
+        "remove nginx; correct it",
+    ),
+    "a topic too few": (
+        _drop("topics", "alerts-raw"),
+        "settings: allowed is exactly the topics telemetry-metrics, telemetry-traces, telemetry-logs, alerts-raw, "
+        "alerts-processed under topics; correct it",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_becomes_one_line_that_says_what_to_do(mistake: str) -> None:
+    change, message = MISTAKES[mistake]
+    settings = engine.stack_settings("local")
+    change(settings)
+    with pytest.raises(SettingsError) as caught:
+        parse(settings, FILE)
+    assert str(caught.value) == f"{FILE}: {message}"
+
+
+def test_every_mistake_of_a_file_is_told_at_once() -> None:
+    settings = engine.stack_settings("local")
+    settings["profile"] = "tiny"
+    settings["storage"]["gateway"] = "1 GB"
+    with pytest.raises(SettingsError) as caught:
+        parse(settings, FILE)
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_a_stack_without_settings_is_told_what_is_missing() -> None:
+    with pytest.raises(SettingsError) as caught:
+        parse(None, FILE)
+    assert str(caught.value) == (
+        f"{FILE}: observability:settings is missing: allowed is a group of keys; compare Pulumi.prod.yaml"
+    )
+
+
+def test_a_settings_error_shows_no_traceback() -> None:
+    assert issubclass(SettingsError, pulumi.RunError)
