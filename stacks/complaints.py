@@ -32,8 +32,17 @@ def complaints(error: ValidationError, model: type[BaseModel], content: object) 
         model: The model that was read.
         content: What was read; named values come from it.
     """
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_inside(other, detail) for other in details):
+            continue  # Only because an element of it is refused.
         yield _line(detail, model, content)
+
+
+def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
+    """Whether one mistake is inside the value that another is about."""
+    length = len(outer["loc"])
+    return len(detail["loc"]) > length and detail["loc"][:length] == outer["loc"]
 
 
 def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
@@ -75,12 +84,8 @@ def _at(location: tuple[int | str, ...], content: Any) -> Any:
 
 def _short(value: object) -> str:
     """A value in a line: not too long."""
-    text = (
-        {None: "null", True: "true", False: "false"}.get(value)
-        if value is None or value is True or value is False
-        else repr(value)
-    )
-    text = text or repr(value)
+    names = {"None": "null", "True": "true", "False": "false"}
+    text = names.get(repr(value), repr(value))
     return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
 
 

@@ -92,6 +92,7 @@ class _Users:
     writer: Credential
     sidecar: Credential
     scrape: Credential
+    sidecar_scrape: Credential
 
     def all(self) -> tuple[Credential, ...]:
         return (self.reader, self.writer, self.sidecar, self.scrape)
@@ -113,7 +114,7 @@ class Prometheus(pulumi.ComponentResource):
         site = args.site
         users = {replica: self._users(replica) for replica in args.replicas}
         self.scrapes = tuple(
-            target for replica in args.replicas for target in _own_targets(site, replica, users[replica].scrape)
+            target for replica in args.replicas for target in _own_targets(site, replica, users[replica])
         )
         targets = [*args.scrapes, *self.scrapes]
         scrape_passwords = secret_files(
@@ -138,6 +139,7 @@ class Prometheus(pulumi.ComponentResource):
             writer=made("writer"),
             sidecar=made("sidecar"),
             scrape=made(naming.scrape_user(workload_name(replica))),
+            sidecar_scrape=made(naming.scrape_user(sidecar_name(replica))),
         )
 
     def _replica(
@@ -210,7 +212,7 @@ class Prometheus(pulumi.ComponentResource):
             workload=workload,
             files={
                 "web.yml": web_file(users.all()),
-                "sidecar-web.yml": web_file([users.scrape]),
+                "sidecar-web.yml": web_file([users.sidecar_scrape]),
                 "client.yml": rendered(client_config(username=users.sidecar.username)),
                 "client-password": users.sidecar.password,
             },
@@ -246,19 +248,24 @@ def web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
     return hashes.apply(lambda known: rendered(web_config(known)))
 
 
-def _own_targets(site: Site, replica: str, scrape: Credential) -> tuple[ScrapeTarget, ScrapeTarget]:
+def sidecar_name(replica: str) -> str:
+    """Scrape job of a replica's Thanos sidecar."""
+    return f"thanos-sidecar-{replica}"
+
+
+def _own_targets(site: Site, replica: str, users: _Users) -> tuple[ScrapeTarget, ScrapeTarget]:
     workload = workload_name(replica)
     service = naming.headless(workload)
     return (
-        site.scrape_target(workload, WEB_PORT, scrape),
+        site.scrape_target(workload, WEB_PORT, users.scrape),
         ScrapeTarget(
-            job=f"thanos-sidecar-{replica}",
+            job=sidecar_name(replica),
             service=service,
             namespace=site.namespace,
             srv=f"_{SIDECAR_PORT_NAME}._tcp.{site.host(service)}",
             port=SIDECAR_HTTP_PORT,
             server_name=site.host(workload),
-            credential=scrape,
+            credential=users.sidecar_scrape,
         ),
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -188,13 +189,26 @@ def _import_images(paths: LabPaths) -> None:
         mark = marks / image.key
         if mark.exists():
             continue
+        known = marks / image.repository.replace("/", "_")
         archive = paths.state / "image.tar"
         with archive.open("wb") as file:
             image.archive(file)
         run_logged([*ctr, "images", "import", "--no-unpack", str(archive)], cwd=paths.state, log=log)
         run_logged([*ctr, "images", "label", image.name, "io.cri-containerd.pinned=pinned"], cwd=paths.state, log=log)
         archive.unlink()
+        if known.exists():
+            _restart_users(paths, image.name)
+        known.touch()
         mark.touch()
+
+
+def _restart_users(paths: LabPaths, image: str) -> None:
+    """Roll the workloads of an image that has changed under the same tag, as a registry's new tag would."""
+    found = kubectl(paths, "get", "deployments,statefulsets", "-A", "-o", "json")
+    for item in json.loads(found.stdout)["items"]:
+        if any(container["image"] == image for container in item["spec"]["template"]["spec"]["containers"]):
+            target = f"{item['kind'].lower()}/{item['metadata']['name']}"
+            kubectl(paths, "-n", item["metadata"]["namespace"], "rollout", "restart", target)
 
 
 def _ctr_answers(ctr: list[str]) -> bool:
