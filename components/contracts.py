@@ -91,6 +91,7 @@ class PrometheusEndpoint:
         server_name: Name to verify in the certificate.
         port: Port of the web API.
         grpc: ``host:port`` of the Thanos StoreAPI (mutual TLS).
+        store_name: Name to verify in the certificate of the StoreAPI; the same for every replica.
         access_label: Label that a client pod needs.
         writer: May send samples.
         reader: May query.
@@ -102,6 +103,7 @@ class PrometheusEndpoint:
     server_name: str
     port: int
     grpc: str
+    store_name: str
     access_label: str
     writer: Credential
     reader: Credential

@@ -242,10 +242,19 @@ class Platform(pulumi.ComponentResource):
 
 
 def _providers(settings: Settings) -> list[pulumi.ProviderResource]:
-    """The provider for the context that the stack file names; without one, the default provider."""
-    if settings.cluster.context is None:
-        return []
-    return [k8s.Provider("cluster", context=settings.cluster.context)]
+    """The provider for the context that the stack file names, else for the current one.
+
+    ConfigMaps and Secrets are changed in place. Pulumi's default replaces them, and with them (their name being fixed)
+    the StatefulSets that mount them: one changed file would stop all brokers at once instead of rolling them.
+    """
+    return [
+        k8s.Provider(
+            "cluster",
+            context=settings.cluster.context,
+            enable_config_map_mutable=True,
+            enable_secret_mutable=True,
+        )
+    ]
 
 
 def _node_size(java: Java, storage: str) -> NodeSize:

@@ -45,6 +45,8 @@ from components.rules import RuleGroup, rule_file
 
 TOKEN = "obs:prometheus:Prometheus"  # noqa: S105  (a type token)
 SCRAPE_SECRET = "prometheus-scrape"  # noqa: S105  (a name)
+_STORE = "prometheus"
+"""Name that the certificates of all replicas share: Thanos Query verifies every store by one name."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,7 +155,7 @@ class Prometheus(pulumi.ComponentResource):
         site = args.site
         workload = workload_name(replica)
         access = naming.access_label(workload)
-        tls = certificate(self, site, workload=workload)
+        tls = certificate(self, site, workload=workload, services=[_STORE])
         cluster_service(self, site, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
         headless_service(
             self,
@@ -187,6 +189,7 @@ class Prometheus(pulumi.ComponentResource):
             server_name=site.host(workload),
             port=WEB_PORT,
             grpc=f"{site.host(naming.headless(workload))}:{GRPC_PORT}",
+            store_name=site.host(_STORE),
             access_label=access,
             writer=users.writer,
             reader=users.reader,

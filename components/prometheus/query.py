@@ -116,7 +116,9 @@ class ThanosQuery(pulumi.ComponentResource):
             name=WORKLOAD,
             workload=WORKLOAD,
             files={
-                "endpoints.yml": rendered(endpoints_config([(store.grpc, store.server_name) for store in args.stores]))
+                "endpoints.yml": rendered(
+                    endpoints_config([store.grpc for store in args.stores], args.stores[0].store_name)
+                )
             },
         )
         secret = secret_files(

@@ -59,28 +59,28 @@ def query_command(*, directory: str = QUERY_DIRECTORY, tls_directory: str = TLS_
     ]
 
 
-def endpoints_config(stores: Sequence[tuple[str, str]], tls_directory: str = TLS_MOUNT) -> Data:
+def endpoints_config(stores: Sequence[str], server_name: str, tls_directory: str = TLS_MOUNT) -> Data:
     """Content of the endpoint file.
 
+    Thanos dials addresses that it looks up by DNS with the default client settings alone, and in clear text where
+    there are none (seen with 0.42.0: an endpoint's own ``client_config`` is not used for ``dns+`` addresses). So all
+    stores share one certificate name.
+
     Args:
-        stores: Address (``host:port``) and certificate name of each StoreAPI.
+        stores: Address of each StoreAPI, ``host:port``.
+        server_name: Name that every store's certificate carries.
         tls_directory: Folder of the client certificate.
     """
     return {
-        "endpoints": [
-            {
-                "address": f"dns+{address}",
-                "client_config": {
-                    "tls_config": {
-                        "enabled": True,
-                        "cert_file": f"{tls_directory}/tls.crt",
-                        "key_file": f"{tls_directory}/tls.key",
-                        "ca_file": f"{tls_directory}/ca.crt",
-                        "min_version": "1.2",
-                    },
-                    "server_name": server_name,
-                },
-            }
-            for address, server_name in stores
-        ]
+        "default_client_config": {
+            "tls_config": {
+                "enabled": True,
+                "cert_file": f"{tls_directory}/tls.crt",
+                "key_file": f"{tls_directory}/tls.key",
+                "ca_file": f"{tls_directory}/ca.crt",
+                "min_version": "1.2",
+            },
+            "server_name": server_name,
+        },
+        "endpoints": [{"address": f"dns+{address}"} for address in stores],
     }

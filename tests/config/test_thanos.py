@@ -83,14 +83,14 @@ def query(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Query]:
             )
             stack.enter_context(running(command, folder / "sidecar.log", grpc, kill=True))
             replicas.append(replica)
-            stores.append((f"localhost:{grpc}", "localhost"))
+            stores.append(f"localhost:{grpc}")
         port = free_port()
         (top / "web").mkdir()
         (top / "endpoints").mkdir()
         hashed = bcrypt.hashpw(b"query-password", bcrypt.gensalt(4)).decode()
         (top / "web/web.yml").write_text(rendered(web_config({"reader": hashed}, str(first))))
         # There is no DNS server here that knows localhost, so the address is given without a lookup.
-        endpoints = rendered(endpoints_config(stores, str(first))).replace("dns+", "")
+        endpoints = rendered(endpoints_config(stores, "localhost", str(first))).replace("dns+", "")
         (top / "endpoints/endpoints.yml").write_text(endpoints)
         command = local(
             query_command(directory=str(top), tls_directory=str(first)),

@@ -78,12 +78,12 @@ def test_thanos_serves_grpc_only_to_clients_with_a_certificate(command: list[str
 
 
 def test_stores_are_asked_over_mutual_tls_and_looked_up_again_and_again() -> None:
-    [endpoint] = endpoints_config([("prometheus-primary-headless.obs.svc:10901", "prometheus-primary.obs.svc")])[
-        "endpoints"
-    ]
-    assert endpoint["address"] == "dns+prometheus-primary-headless.obs.svc:10901"
-    assert endpoint["client_config"]["tls_config"]["enabled"] is True
-    assert endpoint["client_config"]["server_name"] == "prometheus-primary.obs.svc"
+    config = endpoints_config(["prometheus-primary-headless.obs.svc:10901"], "prometheus.obs.svc")
+    assert config["endpoints"] == [{"address": "dns+prometheus-primary-headless.obs.svc:10901"}], (
+        "client settings of a single endpoint are not used for addresses that are looked up"
+    )
+    assert config["default_client_config"]["tls_config"]["enabled"] is True
+    assert config["default_client_config"]["server_name"] == "prometheus.obs.svc"
 
 
 def test_a_job_that_occurs_twice_is_an_error() -> None:
