@@ -12,8 +12,7 @@ from components import naming
 from components.k8s.files import metadata
 from components.k8s.site import Site
 
-_DNS_PORTS = (53, 5353)
-"""A policy sees the port of the DNS pod, which is 5353 where that pod may not bind low ports."""
+_DNS_PORT = 53
 
 PolicyPeer = k8s.networking.v1.NetworkPolicyPeerArgs
 
@@ -115,8 +114,6 @@ def _dns() -> k8s.networking.v1.NetworkPolicyEgressRuleArgs:
             )
         ],
         ports=[
-            k8s.networking.v1.NetworkPolicyPortArgs(port=port, protocol=protocol)
-            for port in _DNS_PORTS
-            for protocol in ("UDP", "TCP")
+            k8s.networking.v1.NetworkPolicyPortArgs(port=_DNS_PORT, protocol=protocol) for protocol in ("UDP", "TCP")
         ],
     )

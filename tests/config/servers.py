@@ -49,3 +49,14 @@ def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def steady(read: Callable[[], float], interval_s: float = 6.0, limit_s: float = 60.0) -> float:
+    """A positive value that was the same in two readings further apart than a collector's own reporting interval."""
+    deadline = time.monotonic() + limit_s
+    last = -1.0
+    while (value := read()) <= 0 or value != last:
+        assert time.monotonic() < deadline, f"not steady within {limit_s} s: last value {value}"
+        last = value
+        time.sleep(interval_s)
+    return value

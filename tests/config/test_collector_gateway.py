@@ -20,7 +20,7 @@ from tests.config.gateway_process import (
     metrics_request,
     trace_request,
 )
-from tests.config.servers import eventually
+from tests.config.servers import eventually, steady
 
 INCOMING = "otelcol_processor_incoming_items_total"
 DROPPED = "otelcol_processor_filter_datapoints_filtered_total"
@@ -125,11 +125,10 @@ def test_what_was_acknowledged_survives_a_killed_gateway(tmp_path: Path) -> None
     with gateway_process(tmp_path, config) as first:
         for _ in range(20):
             first.accept("metrics", metrics_request("device", points=5).SerializeToString(), "device")
-        eventually(lambda: first.value("otelcol_exporter_queue_size", **queue) > 0, 10, "the queue holds data")
-        held = first.value("otelcol_exporter_queue_size", **queue)
+        held = steady(lambda: first.value("otelcol_exporter_queue_size", **queue))
     with gateway_process(tmp_path, config) as second:
         eventually(
-            lambda: second.value("otelcol_exporter_queue_size", **queue) == held, 15, f"the queue holds {held} bytes"
+            lambda: second.value("otelcol_exporter_queue_size", **queue) == held, 40, f"the queue holds {held} bytes"
         )
 
 

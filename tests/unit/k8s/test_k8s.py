@@ -88,7 +88,7 @@ def test_scrape_targets_are_found_by_the_srv_name_of_the_metrics_port() -> None:
     assert target.server_name == "kafka.ns.svc.cluster.local"
 
 
-def test_dns_is_allowed_at_the_ports_that_dns_pods_use() -> None:
+def test_dns_is_allowed_at_its_port_only() -> None:
     rule = engine.recorded("local").one("NetworkPolicy", "gateway")["spec"]["egress"][-1]
-    assert {port["port"] for port in rule["ports"]} == {53, 5353}
+    assert {port["port"] for port in rule["ports"]} == {53}
     assert {port["protocol"] for port in rule["ports"]} == {"UDP", "TCP"}
