@@ -70,10 +70,18 @@ def preview(stack: str = environment.STACK) -> None:
 
 @app.command()
 def destroy() -> None:
-    """`pulumi destroy` of the local stack; the cluster stays."""
+    """`pulumi destroy` of the local stack, and a look that nothing is left; the cluster stays."""
+    steps = Steps("destroy")
     stack = Stack(_PATHS)
     stack.ensure()
-    stack.destroy()
+    namespace = str(stack.outputs().get("namespace", ""))
+    with steps.step("simulator"):
+        simulator.remove(str(_PATHS.kubeconfig), _PATHS.netns)
+    with steps.step("pulumi destroy"):
+        stack.destroy()
+    with steps.step("nothing left"):
+        lifecycle.wait_for_nothing_left(_PATHS, namespace)
+    steps.show()
 
 
 @app.command()

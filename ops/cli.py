@@ -33,6 +33,8 @@ app = typer.Typer(
 )
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
+_SHOWN = 160
+"""Characters of a passing row's evidence in the table; ``--json`` has all of it."""
 
 
 def main() -> None:
@@ -93,7 +95,8 @@ def print_rows(rows: list[Row], *, as_json: bool) -> None:
     for row in rows:
         status = Text(str(row.status), style=_STYLES[row.status])
         # `Text` because figures and evidence may hold brackets, which Rich would take for markup.
-        table.add_row(row.id, status, TITLES[row.id], Text(row.figure), Text(row.evidence))
+        shown = row.evidence if row.status is Status.FAIL else one_line(row.evidence, _SHOWN) if row.evidence else ""
+        table.add_row(row.id, status, TITLES[row.id], Text(row.figure), Text(shown))
     console = Console()
     console.print(table)
     counts = {status: sum(row.status is status for row in rows) for status in Status}

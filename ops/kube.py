@@ -107,6 +107,12 @@ class Kube:
                 return pod
         raise OpsError(f"no pod of {workload} is ready in namespace {self.namespace}")
 
+    def config_map(self, name: str) -> dict[str, str]:
+        """Files of a ConfigMap."""
+        with _errors(f"cannot read ConfigMap {name}"):
+            found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        return dict(found.data or {})
+
     def scale(self, stateful_set: str, replicas: int) -> None:
         """Set the number of replicas of a StatefulSet."""
         with _errors(f"cannot scale {stateful_set}"):

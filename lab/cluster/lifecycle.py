@@ -173,6 +173,20 @@ def kubectl(paths: LabPaths, *arguments: str, timeout_s: float = 30) -> subproce
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
 
+def wait_for_nothing_left(paths: LabPaths, namespace: str) -> None:
+    """Wait until a platform's namespace and every volume are gone.
+
+    Raises:
+        LabError: Something is still there after two minutes.
+    """
+
+    def nothing() -> bool:
+        names = kubectl(paths, "get", "namespaces", "-o", "name").stdout.split()
+        return f"namespace/{namespace}" not in names and not kubectl(paths, "get", "pv", "-o", "name").stdout.strip()
+
+    wait_until(f"namespace {namespace} and all volumes to be gone", nothing, timeout_s=120)
+
+
 def _condition(paths: LabPaths, kind: str, name: str, condition: str, namespace: str = "default") -> bool:
     path = f'jsonpath={{.status.conditions[?(@.type=="{condition}")].status}}'
     return kubectl(paths, "-n", namespace, "get", kind, *([name] if name else []), "-o", path).stdout == "True"

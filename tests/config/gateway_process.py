@@ -23,7 +23,7 @@ from components.gateway.config import GatewayConfig, gateway_config
 from components.telemetry.layers import LAYER_NAMES
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import free_port, running
+from tests.config.servers import eventually, free_port, port_is_open, running
 from tests.support.kafka_broker import Broker
 
 MIB = 2**20
@@ -146,6 +146,7 @@ def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayPro
     path = folder / "config.yaml"
     path.write_text(rendered(config))
     with running([str(tools.path("otelcol")), f"--config={path}"], folder / "otelcol.log", http_port, kill=True):
+        eventually(lambda: port_is_open(metrics), 15, "the collector's own metrics are served")
         yield GatewayProcess(folder, grpc_port, http_port, metrics)
 
 

@@ -46,6 +46,11 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None
 
 def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
     assert process.poll() is None, f"it ended with code {process.returncode}:\n{log.read_text()[-3000:]}"
+    return port_is_open(port)
+
+
+def port_is_open(port: int) -> bool:
+    """Whether something listens on a port of the loopback address."""
     with socket.socket() as probe:
         probe.settimeout(1)
         return probe.connect_ex(("127.0.0.1", port)) == 0
