@@ -101,7 +101,13 @@ class Access:
 
 
 def provider(
-    parent: pulumi.Resource, name: str, *, bootstrap: Sequence[str], admin: Credential, authority: pulumi.Input[str]
+    parent: pulumi.Resource,
+    name: str,
+    *,
+    bootstrap: Sequence[str],
+    admin: Credential,
+    authority: pulumi.Input[str],
+    after: Sequence[pulumi.Resource],
 ) -> kafka.Provider:
     """The administrator's connection, through the external listeners.
 
@@ -111,6 +117,8 @@ def provider(
         bootstrap: ``host:port`` of the brokers; known before the brokers exist.
         admin: The administrator.
         authority: Certificate of the authority that signed the brokers' certificates; known once they run.
+        after: Brokers, addresses and policies on the way to them. A destroy takes the topics away first, while the
+            brokers still answer; the certificate alone does not order it, since it is only read.
     """
     return kafka.Provider(
         name,
@@ -122,7 +130,7 @@ def provider(
         sasl_username=admin.username,
         sasl_password=admin.password,
         timeout=60,
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
     )
 
 

@@ -128,14 +128,15 @@ class Kafka(pulumi.ComponentResource):
                 ),
             )
         self.scrapes = tuple(scrapes)
-        self._addresses(args)
-        self._network(args)
+        way_in = [pods[BROKERS], *self._addresses(args), *self._network(args)]
         self.authority = self._authority(site, pods[BROKERS])
         credentials = {
             user.name: credential(self, name=f"{BROKERS}-user-{user.name}", username=user.name) for user in args.users
         }
         external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
-        connection = provider(self, f"{name}-admin", bootstrap=external, admin=self.admin, authority=self.authority)
+        connection = provider(
+            self, f"{name}-admin", bootstrap=external, admin=self.admin, authority=self.authority, after=way_in
+        )
         access = Access(
             topics=args.topics,
             users=args.users,
@@ -155,10 +156,10 @@ class Kafka(pulumi.ComponentResource):
         )
         self.register_outputs({"bootstrap": self.endpoint.bootstrap, "external": list(external)})
 
-    def _addresses(self, args: KafkaArgs) -> None:
-        """The Service inside the cluster, and one load-balanced Service per broker."""
+    def _addresses(self, args: KafkaArgs) -> list[pulumi.Resource]:
+        """The Service inside the cluster, and one load-balanced Service per broker; the latter are returned."""
         cluster_service(self, args.site, workload=BROKERS, ports={"client": CLIENT_PORT})
-        for index, broker in enumerate(args.brokers):
+        return [
             load_balancer(
                 self,
                 args.site,
@@ -171,14 +172,16 @@ class Kafka(pulumi.ComponentResource):
                 annotations=args.load_balancer_annotations,
                 publish_not_ready=True,
             )
+            for index, broker in enumerate(args.brokers)
+        ]
 
-    def _network(self, args: KafkaArgs) -> None:
+    def _network(self, args: KafkaArgs) -> list[pulumi.Resource]:
         """Who may talk to whom."""
         nodes = [workload_pods(BROKERS)] + ([workload_pods(CONTROLLERS)] if args.controllers else [])
         scrape = Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[config.METRICS_PORT])
         quorum = Allow(peers=nodes, ports=[CONTROLLER_PORT])
         internal = Allow(peers=[workload_pods(BROKERS)], ports=[INTERNAL_PORT])
-        network_policy(
+        of_brokers = network_policy(
             self,
             args.site,
             workload=BROKERS,
@@ -191,8 +194,12 @@ class Kafka(pulumi.ComponentResource):
             ],
             egress=[internal, quorum],
         )
-        if args.controllers:
-            network_policy(self, args.site, workload=CONTROLLERS, ingress=[quorum, scrape], egress=[quorum])
+        if not args.controllers:
+            return [of_brokers]
+        return [
+            of_brokers,
+            network_policy(self, args.site, workload=CONTROLLERS, ingress=[quorum, scrape], egress=[quorum]),
+        ]
 
     def _authority(self, site: Site, brokers: k8s.apps.v1.StatefulSet) -> pulumi.Output[str]:
         """The authority's certificate, from the brokers' Secret, which exists once the brokers run."""
