@@ -47,6 +47,9 @@ e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
 verify: setup ## A row per requirement, seen on the live platform
 	@$(LAB) exec -- $(PYTHON) -m ops verify
 
+bench: setup ## Throughput of the metrics path on the running cluster
+	@$(LAB) exec -- $(PYTHON) -m ops bench
+
 preview: setup ## pulumi preview of STACK (local, prod, dr)
 	@$(LAB) preview --stack $(STACK)
 

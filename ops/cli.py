@@ -16,6 +16,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
+from ops import bench as bench_module
+from ops import evidence
 from ops import health as health_module
 from ops import platform as platform_module
 from ops.context import Context
@@ -79,6 +81,24 @@ def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for
             table.add_row(state, line.name, Text(line.detail))
         Console().print(table)
     raise typer.Exit(0 if all(line.healthy for line in lines) else 1)
+
+
+@app.command()
+def bench(
+    seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of the load.")] = 30,
+    senders: Annotated[int, typer.Option(min=1, max=16, help="Parallel clients.")] = 4,
+) -> None:
+    """Measure the throughput of the metrics path and write it as evidence."""
+    with _context() as context, _progress() as progress:
+        task = progress.add_task("bench", total=None)
+        figures = bench_module.measure(context, seconds, senders, lambda text: progress.update(task, description=text))
+        images = {image for pod in context.kube.pods() for image in pod.images}
+        versions = {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
+        evidence.write("throughput-metrics", passed=True, figures=figures, versions=versions)
+    table = Table("figure", "value", title="Throughput of the metrics path")
+    for name, value in figures.items():
+        table.add_row(name, str(value))
+    Console().print(table)
 
 
 def exit_code(rows: Iterable[Row]) -> int:
