@@ -37,7 +37,7 @@ def check_machine(paths: LabPaths) -> None:
     if os.geteuid() != 0:
         raise LabError(
             "the embedded cluster needs root (network namespace, mounts, control groups): run with sudo, "
-            "or set KUBECONFIG to a cluster of yours"
+            "or use a cluster of your own (README, Options)"
         )
     paths.state.mkdir(parents=True, exist_ok=True, mode=0o755)
     free = shutil.disk_usage(paths.state).free

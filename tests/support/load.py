@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -25,7 +26,7 @@ TOPIC = "telemetry-metrics"
 LAYER = "device"
 
 
-class _Load:
+class _Load(ABC):
     """Threads that run until the load is stopped."""
 
     def __init__(self, workers: int) -> None:
@@ -36,8 +37,9 @@ class _Load:
             threading.Thread(target=self._work, args=(worker,), name=f"load-{worker}") for worker in range(workers)
         ]
 
+    @abstractmethod
     def _work(self, worker: int) -> None:
-        raise NotImplementedError
+        """Send until the load is stopped."""
 
     def __enter__(self) -> Any:
         for thread in self._threads:

@@ -9,15 +9,18 @@ import sys
 import tarfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lab.cluster import pki
+from lab import environment, setup
+from lab.cluster import lifecycle, pki
 from lab.cluster.controllers import assign_addresses, volume_for
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
-from lab.paths import LabPaths
+from lab.paths import CHECKOUT, LabPaths
+from lab.timing import Steps
 from lab.toolchain import build
 from lab.toolchain.images import Image, Layer
 from lab.toolchain.recipes import RECIPES, GoTool
@@ -141,3 +144,40 @@ def test_an_image_archive_names_its_layers_and_its_tag(tmp_path: Path, monkeypat
         assert inner is not None
         with tarfile.open(fileobj=inner) as content:
             assert "./file" in content.getnames()
+
+
+def test_without_root_it_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    with pytest.raises(LabError, match=r"needs root .*: run with sudo, or use a cluster of your own") as raised:
+        lifecycle.check_machine(LabPaths("x"))
+    assert "\n" not in str(raised.value)
+    assert list(tmp_path.iterdir()) == [], "nothing may be half applied"
+
+
+def test_a_full_disk_is_refused_before_anything_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=2 * 1024**3))
+    with pytest.raises(LabError, match=r"has 2\.0 GiB free, 6 are needed: free some, or set OBS_STATE"):
+        lifecycle.check_machine(LabPaths("x"))
+
+
+def test_an_unknown_tool_is_refused_with_the_list_of_those_there_are() -> None:
+    with pytest.raises(LabError, match=r"tool nosuch: unknown; allowed: cert-manager, coredns"):
+        setup.toolchain(Steps("x"), ["nosuch"])
+
+
+def test_a_stack_view_keeps_the_salt_and_leaves_the_checkout_clean(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    paths = LabPaths("x")
+    view = environment.project(paths)
+    committed = (CHECKOUT / "Pulumi.local.yaml").read_text()
+    file = view / "Pulumi.local.yaml"
+    file.write_text(file.read_text() + "encryptionsalt: v1:abc\n")
+    environment.project(paths)
+    assert file.read_text().endswith("encryptionsalt: v1:abc\n")
+    assert (CHECKOUT / "Pulumi.local.yaml").read_text() == committed
+    assert (view / "stacks").resolve() == CHECKOUT / "stacks"
