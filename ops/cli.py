@@ -92,9 +92,7 @@ def bench(
     with _context() as context, _progress() as progress:
         task = progress.add_task("bench", total=None)
         figures = bench_module.measure(context, seconds, senders, lambda text: progress.update(task, description=text))
-        images = {image for pod in context.kube.pods() for image in pod.images}
-        versions = {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
-        evidence.write("throughput-metrics", passed=True, figures=figures, versions=versions)
+        evidence.write("throughput-metrics", passed=True, figures=figures, versions=evidence.versions(context.kube))
     table = Table("figure", "value", title="Throughput of the metrics path")
     for name, value in figures.items():
         table.add_row(name, str(value))

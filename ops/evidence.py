@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from ops.errors import OpsError
+from ops.kube import Kube
 from ops.platform import PROJECT
 
 FOLDER = PROJECT / "docs" / "evidence"
@@ -71,6 +72,12 @@ def machine() -> dict[str, int | float]:
     """Cores and memory of this machine."""
     pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {"cores": len(os.sched_getaffinity(0)), "memory_gib": round(pages / 2**30, 1)}
+
+
+def versions(kube: Kube) -> dict[str, str]:
+    """Images that run, by repository."""
+    images = {image for pod in kube.pods() for image in pod.images}
+    return {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
 
 
 def write(

@@ -10,17 +10,11 @@ from ops import evidence
 from ops.kube import Kube
 
 
-def versions(kube: Kube) -> dict[str, str]:
-    """Images that run, by repository."""
-    images = {image for pod in kube.pods() for image in pod.images}
-    return {name: tag for name, _, tag in (image.rpartition(":") for image in sorted(images))}
-
-
 @contextmanager
 def recorded(name: str, kube: Kube) -> Iterator[dict[str, Any]]:
     """Figures to fill in; the drill passed when the block ends without an error."""
     figures: dict[str, Any] = {}
-    images = versions(kube)
+    images = evidence.versions(kube)
     passed = False
     try:
         yield figures
