@@ -10,8 +10,9 @@ VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
 PYTHON := $(VENV)/bin/python
 LAB := $(PYTHON) -m lab
 STACK ?= local
+BASE ?= main
 
-.PHONY: help setup tools up test e2e verify bench preview destroy down status generate lint
+.PHONY: help setup tools up test e2e verify bench policies preview review destroy down status generate lint
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -50,8 +51,15 @@ verify: setup ## A row per requirement, seen on the live platform
 bench: setup ## Throughput of the metrics path on the running cluster
 	@$(LAB) exec -- $(PYTHON) -m ops bench
 
+policies: setup ## docs/policies.md and the mutation report, from the rules
+	@$(PYTHON) -m policy.document
+	$(PYTHON) -m tests.policy.mutation_run
+
 preview: setup ## pulumi preview of STACK (local, prod, dr)
 	@$(LAB) preview --stack $(STACK)
+
+review: setup ## What the change since BASE (main) does to every stack: meaning, cost, policies, owners
+	@$(PYTHON) -m ops review "$(BASE)"
 
 destroy: setup ## pulumi destroy of the local stack; the cluster stays
 	@$(LAB) destroy

@@ -70,7 +70,7 @@ def certificate(
     )
     return TlsIdentity(
         workload=workload,
-        secret_name=made.id.apply(lambda _: secret),
+        secret_name=made.urn.apply(lambda _: secret),
         server_name=site.host(workload),
     )
 

@@ -51,7 +51,7 @@ def config_files(
         opts=pulumi.ResourceOptions(parent=parent),
     )
     contents: pulumi.Output[dict[str, str]] = pulumi.Output.all(**files)
-    return FileSet(kind="ConfigMap", name=_name(made.metadata, name), checksum=contents.apply(checksum))
+    return FileSet(kind="ConfigMap", name=_name(made, name), checksum=contents.apply(checksum))
 
 
 def secret_files(
@@ -68,11 +68,11 @@ def secret_files(
     )
     return FileSet(
         kind="Secret",
-        name=_name(made.metadata, name),
+        name=_name(made, name),
         checksum=pulumi.Output.unsecret(contents.apply(checksum)),
     )
 
 
-def _name(made: pulumi.Output[k8s.meta.v1.outputs.ObjectMeta], name: str) -> pulumi.Output[str]:
-    """The plain name, which a pod gets only after the object exists."""
-    return pulumi.Output.unsecret(made.apply(lambda _: name))
+def _name(made: pulumi.Resource, name: str) -> pulumi.Output[str]:
+    """The plain name, known already in a preview, which a pod gets only after the object exists."""
+    return made.urn.apply(lambda _: name)

@@ -184,7 +184,6 @@ def _listeners(node: Node) -> Properties:
         properties |= {
             "inter.broker.listener.name": "INTERNAL",
             "listener.name.internal.ssl.client.auth": "required",
-            "sasl.enabled.mechanisms": _SCRAM,
         }
         for listener in ("client", "external"):
             properties |= {

@@ -1,0 +1,1 @@
+"""The policy pack: what a change must never take away from the platform."""

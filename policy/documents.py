@@ -1,0 +1,183 @@
+"""Configuration files inside ConfigMaps and Secrets, parsed into what the servers will read."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import configparser
+import functools
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any
+
+import yaml
+
+from policy.model import UNKNOWN, Node, Resource, UnknownValueError
+
+_YAML_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class Format(StrEnum):
+    """What a file configures, recognised by its content (its name may be anything)."""
+
+    KAFKA_SERVER = "Kafka server properties"
+    KAFKA_CLIENT = "Kafka client properties"
+    COLLECTOR = "OpenTelemetry Collector"
+    JAEGER = "Jaeger"
+    PROMETHEUS = "Prometheus"
+    WEB = "web TLS and users (exporter-toolkit)"
+    ALERTMANAGER = "Alertmanager"
+    GOSSIP = "Alertmanager gossip TLS"
+    JMX_EXPORTER = "JMX exporter"
+    THANOS_CLIENT = "Thanos endpoints"
+    OBJECT_STORE = "object storage"
+    GRAFANA = "Grafana ini"
+    DATASOURCES = "Grafana data sources"
+    SEARCH = "search cluster"
+    RULES = "Prometheus rules"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, eq=False)
+class Document:
+    """A parsed file.
+
+    Attributes:
+        resource: ConfigMap or Secret that holds it.
+        name: Key in the ConfigMap or Secret.
+        format: What it configures.
+        node: Its content; paths start with the file's name.
+    """
+
+    resource: Resource
+    name: str
+    format: Format
+    node: Node
+
+
+def files(resource: Resource) -> Iterator[tuple[str, str]]:
+    """Name and text of every file in a ConfigMap or Secret.
+
+    Raises:
+        UnknownValueError: A file is not known yet; known ones come first.
+    """
+    if resource.kind not in ("ConfigMap", "Secret"):
+        return
+    unknown = ""
+    for field in ("data", "stringData"):
+        content = resource.props.get(field)
+        if content is UNKNOWN:
+            unknown = field
+            continue
+        for name, value in (content or {}).items():
+            if value is UNKNOWN:
+                unknown = f"{field}.{name}"
+            elif isinstance(value, str):
+                yield name, _decoded(value) if resource.kind == "Secret" and field == "data" else value
+    if unknown:
+        raise UnknownValueError(unknown)
+
+
+def documents(resource: Resource, *formats: Format) -> Iterator[Document]:
+    """Parsed files of some formats (of every format when none is named).
+
+    Raises:
+        UnknownValueError: A file is not known yet; known ones come first.
+    """
+    for name, text in files(resource):
+        kind, content = parse(name, text)
+        if not formats or kind in formats:
+            yield Document(resource, name, kind, Node(content, f"{name}:"))
+
+
+@functools.lru_cache(maxsize=512)
+def parse(name: str, text: str) -> tuple[Format, Any]:
+    """Parse a file and recognise what it configures; what cannot be parsed is ``OTHER`` with its text."""
+    if name.endswith((".properties", ".config", ".conf")):
+        content = properties(text)
+        return _properties_format(content), content
+    if name.endswith(".ini"):
+        return Format.GRAFANA, _ini(text)
+    if name.endswith((".yml", ".yaml", ".json")):
+        try:
+            loaded = json.loads(text) if name.endswith(".json") else yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506
+        except (ValueError, yaml.YAMLError):
+            return Format.OTHER, text
+        return _format(loaded), loaded
+    return Format.OTHER, text
+
+
+def properties(text: str) -> dict[str, str]:
+    """Java properties: comments, both separators and continued lines."""
+    result: dict[str, str] = {}
+    for line in text.replace("\\\n", "").splitlines():
+        stripped = line.strip()
+        if not stripped or stripped[0] in "#!":
+            continue
+        positions = [stripped.find(separator) for separator in "=:" if separator in stripped]
+        cut = min(positions, default=len(stripped))
+        result[stripped[:cut].strip()] = stripped[cut + 1 :].strip()
+    return result
+
+
+def _properties_format(content: Mapping[str, str]) -> Format:
+    if "process.roles" in content or "listeners" in content or "listener.security.protocol.map" in content:
+        return Format.KAFKA_SERVER
+    if any(key.endswith(("bootstrap.servers", "security.protocol")) for key in content):
+        return Format.KAFKA_CLIENT
+    return Format.OTHER
+
+
+_MARKS: tuple[tuple[Format, frozenset[str]], ...] = (
+    (Format.JAEGER, frozenset({"service", "extensions", "receivers"})),
+    (Format.COLLECTOR, frozenset({"service", "receivers"})),
+    (Format.COLLECTOR, frozenset({"service", "exporters"})),
+    (Format.PROMETHEUS, frozenset({"scrape_configs"})),
+    (Format.ALERTMANAGER, frozenset({"route", "receivers"})),
+    (Format.GOSSIP, frozenset({"tls_server_config", "tls_client_config"})),
+    (Format.WEB, frozenset({"tls_server_config"})),
+    (Format.WEB, frozenset({"basic_auth_users"})),
+    (Format.RULES, frozenset({"groups"})),
+    (Format.DATASOURCES, frozenset({"datasources"})),
+    (Format.SEARCH, frozenset({"cluster.name"})),
+    (Format.OBJECT_STORE, frozenset({"type", "config"})),
+    (Format.JMX_EXPORTER, frozenset({"httpServer"})),
+    (Format.JMX_EXPORTER, frozenset({"lowercaseOutputName"})),
+)
+
+
+def _format(content: Any) -> Format:
+    if isinstance(content, list):
+        return _list_format(content)
+    if not isinstance(content, Mapping):
+        return Format.OTHER
+    keys = set(content)
+    for kind, marks in _MARKS:
+        if marks <= keys and (kind is not Format.JAEGER or "jaeger_storage" in (content.get("extensions") or {})):
+            return kind
+    if "endpoints" in keys:
+        return Format.THANOS_CLIENT
+    return Format.OTHER
+
+
+def _list_format(content: list[Any]) -> Format:
+    first = content[0] if content and isinstance(content[0], Mapping) else {}
+    return Format.THANOS_CLIENT if "grpc_config" in first else Format.OTHER
+
+
+def _ini(text: str) -> dict[str, dict[str, str]]:
+    parser = configparser.ConfigParser(interpolation=None, default_section="\0none", strict=False)
+    try:
+        parser.read_string(text)
+    except configparser.Error:
+        return {}
+    return {section: dict(parser[section]) for section in parser.sections()}
+
+
+def _decoded(value: str) -> str:
+    try:
+        return base64.b64decode(value, validate=True).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        return value

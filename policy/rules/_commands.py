@@ -1,0 +1,157 @@
+"""What containers run: programs, their flags, and the files that the flags name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from policy.documents import files
+from policy.model import Node, Resource
+
+_TEMPLATES = {
+    "Pod": "spec",
+    "Deployment": "spec.template.spec",
+    "StatefulSet": "spec.template.spec",
+    "DaemonSet": "spec.template.spec",
+    "ReplicaSet": "spec.template.spec",
+    "Job": "spec.template.spec",
+    "CronJob": "spec.jobTemplate.spec.template.spec",
+}
+WORKLOADS = frozenset(_TEMPLATES)
+
+
+@dataclass(frozen=True)
+class Process:
+    """One container and what it runs.
+
+    Attributes:
+        resource: The workload.
+        pod: Its pod's ``spec``.
+        container: The container.
+        words: Command and arguments.
+    """
+
+    resource: Resource
+    pod: Node
+    container: Node
+    words: tuple[str, ...]
+
+    @property
+    def where(self) -> Node:
+        """The list that holds its flags."""
+        return self.container["args" if self.container["args"].exists else "command"]
+
+    def runs(self, program: str) -> bool:
+        """Whether it is a program: by the command, or by the image's own when there is none."""
+        if self.container["command"].exists:
+            return bool(self.words) and self.words[0].rsplit("/", 1)[-1] == program
+        return self.repository == program
+
+    @property
+    def repository(self) -> str:
+        """Last part of the image's repository."""
+        return re.split(r"[:@]", self.container["image"].text().rsplit("/", 1)[-1], maxsplit=1)[0]
+
+    def has(self, flag: str) -> bool:
+        """Whether a flag is given at all."""
+        return any(word == flag or word.startswith(f"{flag}=") for word in self.words)
+
+    def flags(self, flag: str) -> list[str]:
+        """Every value of a flag, written ``--flag=value`` or ``--flag value``."""
+        values = [word[len(flag) + 1 :] for word in self.words if word.startswith(f"{flag}=")]
+        follows = zip(self.words, self.words[1:], strict=False)
+        return values + [value for word, value in follows if word == flag and not value.startswith("-")]
+
+    def flag(self, flag: str) -> str:
+        """Value of a flag; empty when it is not given."""
+        return next(iter(self.flags(flag)), "")
+
+
+def pod_spec(resource: Resource) -> Node | None:
+    """The pod that a workload makes."""
+    path = _TEMPLATES.get(resource.kind) if resource.kubernetes else None
+    return resource.node.at(path) if path else None
+
+
+def processes(resource: Resource) -> Iterator[Process]:
+    """What every container of a workload runs."""
+    pod = pod_spec(resource)
+    if pod is None:
+        return
+    for section in ("initContainers", "containers"):
+        for container in pod[section].each():
+            words = (*container["command"].texts(), *container["args"].texts())
+            yield Process(resource, pod, container, words)
+
+
+@dataclass(frozen=True)
+class Located:
+    """A file that a container reads.
+
+    Attributes:
+        resource: ConfigMap or Secret that holds it.
+        name: Key in it.
+        text: Content.
+    """
+
+    resource: Resource
+    name: str
+    text: str
+
+
+class Files:
+    """ConfigMaps and Secrets of a stack, to look files of containers up in."""
+
+    def __init__(self, resources: Sequence[Resource]) -> None:
+        self._held = {
+            (each.kind, each.namespace, each.object_name): each
+            for each in resources
+            if each.kind in ("ConfigMap", "Secret")
+        }
+
+    def volume(self, process: Process, path: str) -> tuple[Node, str] | None:
+        """The volume that a path is on, and the rest of the path."""
+        best: tuple[int, Node, str] | None = None
+        for mount in process.container["volumeMounts"].each():
+            point = mount["mountPath"].text().rstrip("/")
+            if path != point and not path.startswith(f"{point}/"):
+                continue
+            if best is None or len(point) > best[0]:
+                rest = path[len(point) + 1 :] or mount["subPath"].text()
+                best = (len(point), mount["name"], rest)
+        if best is None:
+            return None
+        volume = next((each for each in process.pod["volumes"].each() if each["name"].text() == best[1].text()), None)
+        if volume is None:
+            claims = process.resource.node.at("spec.volumeClaimTemplates").each()
+            volume = next((each for each in claims if each.at("metadata.name").text() == best[1].text()), None)
+        return None if volume is None else (volume, best[2])
+
+    def at(self, process: Process, path: str) -> list[Located]:
+        """Files that a path may mean: several when it holds a variable like ``$(POD_INDEX)``; none when it is nowhere.
+
+        Raises:
+            UnknownValueError: The content is not known yet.
+        """
+        placed = self.volume(process, path)
+        if placed is None:
+            return []
+        volume, rest = placed
+        names = re.compile(re.sub(r"\\\$\\\([A-Z_]+\\\)", ".+", re.escape(rest)))
+        found: list[Located] = []
+        for holder in self._holders(process, volume):
+            found += [Located(holder, name, text) for name, text in files(holder) if names.fullmatch(name)]
+        return found
+
+    def _holders(self, process: Process, volume: Node) -> Iterator[Resource]:
+        sources = [volume, *volume.at("projected.sources").each()]
+        for source in sources:
+            for kind, name in (
+                ("ConfigMap", source.at("configMap.name")),
+                ("Secret", source.at("secret.secretName")),
+                ("Secret", source.at("secret.name")),
+            ):
+                held = self._held.get((kind, process.resource.namespace, name.text())) if name.exists else None
+                if held is not None:
+                    yield held

@@ -1,0 +1,203 @@
+"""Containers as the rules see them: which server runs, with which flags, environment and mounted files."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from policy.documents import files
+from policy.model import UNKNOWN, Node, Resource, UnknownValueError
+from policy.rules._mounts import File, Mounted, Variable, Variables, Word, entry, lookup, path_of, volume_files
+
+WORKLOADS = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "CronJob", "Pod"})
+"""Kinds whose pods are looked into."""
+
+_WRAPPERS = frozenset({"sh", "bash", "dash", "ash", "env", "tini", "dumb-init", "setpriv", "gosu", "su-exec", "exec"})
+_BEFORE_PROGRAM = frozenset({"exec", "--", "&&", "||", ";", "|", "then", "do"})
+_SCRIPT = frozenset({"-c", "-ec", "-euc", "-lc"})
+
+
+@dataclass(frozen=True, eq=False)
+class Container:
+    """A container of a workload."""
+
+    resource: Resource
+    pod: Node
+    node: Node
+
+    @property
+    def image(self) -> str:
+        """Last part of the image's repository, without registry, tag and digest."""
+        return self.node["image"].text().split("@")[0].rsplit("/", 1)[-1].split(":")[0]
+
+    @functools.cached_property
+    def words(self) -> tuple[Word, ...]:
+        """The command line: ``command`` and ``args``, a script behind ``-c`` of a shell taken apart."""
+        return tuple(_words(self.node))
+
+    def runs(self, *names: str) -> bool:
+        """Whether one of these programs runs: by the command, or by the image where the command does not tell."""
+        if any(program in names for program in self.programs):
+            return True
+        return (self.scripted or not self.node["command"].exists) and self.image in names
+
+    @property
+    def scripted(self) -> bool:
+        """Whether a script runs, so that the command line does not tell what it starts."""
+        return self.node["command"].exists and all(
+            program in _WRAPPERS or program.endswith(".sh") for program in self.programs
+        )
+
+    @functools.cached_property
+    def programs(self) -> tuple[str, ...]:
+        """Names of the programs that the command line starts, shells included."""
+        texts = [word.text for word in self.words]
+        found = []
+        for index, text in enumerate(texts):
+            before = texts[max(index - 2, 0) : index]
+            script = len(before) == 2 and posixpath.basename(before[0]) in _WRAPPERS and before[1] in _SCRIPT
+            first = not index and not text.startswith("-") and "=" not in text
+            if first or script or (before and before[-1] in _BEFORE_PROGRAM):
+                found.append(posixpath.basename(text))
+        return tuple(found)
+
+    def flags(self, name: str) -> list[Word]:
+        """Values of ``--name=value``, ``--name value`` and ``-name=value``; ``true`` for a flag without value."""
+        found: list[Word] = []
+        for index, word in enumerate(self.words):
+            bare, separator, value = word.text.partition("=")
+            if not bare.startswith("-") or bare.lstrip("-") != name:
+                continue
+            following = self.words[index + 1].text if index + 1 < len(self.words) else "-"
+            if not separator:
+                value = "true" if following.startswith("-") else following
+            found.append(Word(value, word.where))
+        return found
+
+    def flag(self, name: str) -> Word | None:
+        """The flag's last value, which is the one that counts."""
+        return next(reversed(self.flags(name)), None)
+
+    def variables(self, stack: Sequence[Resource]) -> Variables:
+        """Environment; later entries win, as in Kubernetes."""
+        found = Variables()
+        for each in _variables(self, stack):
+            if isinstance(each, str):
+                found.unknown = each
+            else:
+                found[each.name] = each
+        return found
+
+    def mounted(self, stack: Sequence[Resource]) -> Mounted:
+        """Files from ConfigMaps and Secrets of the stack, with their paths in the container."""
+        return _mounted(self, tuple(stack))
+
+
+def containers(resource: Resource) -> Iterator[Container]:
+    """Containers of a workload that keep running: also init containers that restart for ever (sidecars)."""
+    for container in all_containers(resource):
+        initial = container.node.path.rsplit("[", 1)[0].endswith("initContainers")
+        if not initial or container.node["restartPolicy"].text() == "Always":
+            yield container
+
+
+@functools.lru_cache(maxsize=1024)
+def all_containers(resource: Resource) -> tuple[Container, ...]:
+    """Every container of a workload, init containers included."""
+    pod = pod_of(resource)
+    nodes = [] if pod is None else [*pod["initContainers"].each(), *pod["containers"].each()]
+    return tuple(Container(resource, pod, node) for node in nodes) if pod else ()
+
+
+def pod_of(resource: Resource) -> Node | None:
+    """The pod specification of a workload, else None."""
+    if not resource.kubernetes or resource.kind not in WORKLOADS:
+        return None
+    if resource.kind == "Pod":
+        return resource.node["spec"]
+    inner = "spec.jobTemplate.spec.template.spec" if resource.kind == "CronJob" else "spec.template.spec"
+    return resource.node.at(inner)
+
+
+def replicas(resource: Resource) -> int:
+    """How many pods a workload has."""
+    wanted = resource.node.at("spec.replicas")
+    return int(wanted.value) if wanted.exists else 1
+
+
+@functools.lru_cache(maxsize=256)
+def _mounted(container: Container, stack: tuple[Resource, ...]) -> Mounted:
+    found: list[File] = []
+    unknown = ""
+    volumes = {volume["name"].text(): volume for volume in container.pod["volumes"].each()}
+    for mount in container.node["volumeMounts"].each():
+        volume = volumes.get(mount["name"].text())
+        for file in volume_files(container.resource, volume, stack) if volume else ():
+            if isinstance(file, str):
+                unknown = unknown or file
+                continue
+            path = path_of(mount, file.path)
+            if path:
+                found.append(File(path, file.resource, file.name, file.text))
+    return Mounted(tuple(found), unknown)
+
+
+def _words(node: Node) -> Iterator[Word]:
+    for part in ("command", "args"):
+        previous = ""
+        for each in node[part].each():
+            text = each.text()
+            if previous in _SCRIPT and any(space in text for space in " \n"):
+                for word in _split(text):
+                    yield Word(word, each.path)
+            else:
+                yield Word(text, each.path)
+            previous = text
+
+
+def _split(script: str) -> list[str]:
+    try:
+        return shlex.split(script.replace("\\\n", " ").replace("\n", " ; "), comments=False)
+    except ValueError:
+        return script.split()
+
+
+def _variables(container: Container, stack: Sequence[Resource]) -> Iterator[Variable | str]:
+    namespace = container.resource.namespace
+    for source in container.node["envFrom"].each():
+        for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
+            name = source[field]["name"]
+            held = lookup(stack, kind, name.text(), namespace) if name.exists else None
+            try:
+                for key, text in files(held) if held else ():
+                    yield Variable(source["prefix"].text() + key, text, source.path, kind == "Secret")
+            except UnknownValueError as error:
+                yield f"{source.path}, {error.path}"
+    for each in container.node["env"].each():
+        own = each["name"].text()
+        if not each["valueFrom"].exists:
+            known = each["value"].raw is not UNKNOWN
+            yield Variable(own, each["value"].text() if known else None, each.path, False)
+            continue
+        for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
+            reference = each["valueFrom"][field]
+            if reference.exists:
+                held = lookup(stack, kind, reference["name"].text(), namespace)
+                value = entry(held, reference["key"].text()) if held else None
+                yield Variable(own, value, each.path, kind == "Secret")
+
+
+def persistent(container: Container, path: str) -> bool:
+    """Whether a directory of the container outlives its pod: it lies on a claim of the workload."""
+    claims = {
+        each["metadata"]["name"].text() for each in container.resource.node.at("spec.volumeClaimTemplates").each()
+    }
+    claims |= {each["name"].text() for each in container.pod["volumes"].each() if each["persistentVolumeClaim"].exists}
+    mounts = [
+        (m["mountPath"].text().rstrip("/") or "/", m["name"].text()) for m in container.node["volumeMounts"].each()
+    ]
+    inside = [mount for mount in mounts if path == mount[0] or path.startswith(f"{mount[0].rstrip('/')}/")]
+    return bool(inside) and max(inside, key=lambda mount: len(mount[0]))[1] in claims

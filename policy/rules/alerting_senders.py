@@ -1,0 +1,172 @@
+"""Prometheus as the sender of alerts: to every Alertmanager, over verified TLS, with one identity per alert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+
+from policy.documents import Document, Format, documents
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._mounts import known_documents
+from policy.rules._reading import client_tls, each_known, finding, shown
+from policy.rules.alerting import alertmanagers
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+
+
+def _alertmanagers(document: Document) -> list[Node]:
+    return list(document.node["alerting"]["alertmanagers"].each())
+
+
+def _delivery(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.PROMETHEUS):
+        for node in _alertmanagers(document):
+            yield from _secured(resource, node)
+
+
+def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
+    if node["scheme"].text() != "https":
+        yield finding(
+            resource,
+            node["scheme"],
+            f"alerts leave Prometheus in clear text: scheme {shown(node['scheme'])}",
+            "set scheme to https",
+        )
+    yield from client_tls(resource, node["tls_config"], what="Alertmanager")
+    logins = (
+        ("basic_auth", "password_file"),
+        ("authorization", "credentials_file"),
+        ("oauth2", "client_secret_file"),
+        ("tls_config", "key_file"),
+    )
+    if not any(node[section][key].text() for section, key in logins):
+        yield finding(
+            resource,
+            node,
+            "Prometheus shows Alertmanager no login that comes from a file",
+            "set basic_auth with username and password_file",
+        )
+    elif node["basic_auth"].exists and not any(node["basic_auth"][key].text() for key in ("username", "username_file")):
+        yield finding(
+            resource, node["basic_auth"]["username"], "the login at Alertmanager has no user name", "set username"
+        )
+
+
+def _targets(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.PROMETHEUS):
+        nodes = _alertmanagers(document)
+        groups = [group for node in nodes for group in node["static_configs"].each()]
+        static = {target for group in groups for target in group["targets"].texts() if target}
+        found = any(key.endswith("_sd_configs") for node in nodes for key, _ in node.items())
+        if nodes and not found and len(static) < options["minimum"]:
+            yield finding(
+                resource,
+                document.node["alerting"]["alertmanagers"],
+                f"Prometheus sends alerts to {len(static)} Alertmanager, not {options['minimum']}",
+                "list every Alertmanager: they agree among themselves who notifies",
+            )
+
+
+def _wired(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    if any(any(alertmanagers(each)) for each in resources):
+        yield from each_known(_wired_at(each) for each in resources if each.kind in _FILES)
+
+
+def _wired_at(resource: Resource) -> Iterator[Finding]:
+    for document in documents(resource, Format.PROMETHEUS):
+        if not _alertmanagers(document):
+            yield finding(
+                resource,
+                document.node["alerting"]["alertmanagers"],
+                "this Prometheus sends its alerts nowhere although the stack has an Alertmanager",
+                "list every Alertmanager under alerting.alertmanagers",
+            )
+
+
+def _identity(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found, unknown = known_documents(resources, Format.PROMETHEUS)
+    senders = [each for each in found if _alertmanagers(each)]
+    for label in _own_labels(senders):
+        for document in senders:
+            external = document.node["global"]["external_labels"][label]
+            if external.exists and not _dropped(document, label):
+                yield finding(
+                    document.resource,
+                    document.node["alerting"]["alert_relabel_configs"],
+                    f"alerts leave with the label {label} ({external.text()}), which differs from replica to replica",
+                    f"drop it: {{action: labeldrop, regex: {label}}}",
+                )
+    if unknown:
+        raise unknown
+
+
+def _own_labels(senders: Sequence[Document]) -> list[str]:
+    """External labels that tell replicas apart: their values differ between files, or come from the environment."""
+    values: dict[str, set[str]] = {}
+    for document in senders:
+        for name, node in document.node["global"]["external_labels"].items():
+            values.setdefault(name, set()).add(node.text())
+    return sorted(name for name, found in values.items() if len(found) > 1 or any("$" in value for value in found))
+
+
+def _dropped(document: Document, label: str) -> bool:
+    alerting = document.node["alerting"]
+    if any(_drops(node, label) for node in alerting["alert_relabel_configs"].each()):
+        return True
+    own = [list(node["alert_relabel_configs"].each()) for node in _alertmanagers(document)]
+    return bool(own) and all(any(_drops(node, label) for node in steps) for steps in own)
+
+
+def _drops(step: Node, label: str) -> bool:
+    action, pattern = step["action"].text() or "replace", step["regex"].text() or "(.*)"
+    try:
+        matches = re.fullmatch(pattern, label) is not None
+    except re.error:
+        return False
+    if action == "labeldrop":
+        return matches
+    if action == "labelkeep":
+        return not matches
+    emptied = step["replacement"].exists and not step["replacement"].text()
+    return action == "replace" and step["target_label"].text() == label and emptied and pattern == "(.*)"
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="alert-delivery-tls",
+        promise="Prometheus sends alerts over verified TLS and with a login.",
+        why="Alerts could be read, forged or dropped on the way.",
+        sources=("A1", "P2"),
+        kinds=_FILES,
+        resource=_delivery,
+    ),
+    Rule(
+        id="alert-delivery-pair",
+        promise="Every Prometheus sends to every Alertmanager.",
+        why="With the only one that it knows down, its alerts are lost.",
+        sources=("A1",),
+        options={
+            "minimum": Option(
+                default=2,
+                schema={"type": "integer", "minimum": 2},
+                meaning="Alertmanagers that a Prometheus knows, at least.",
+            )
+        },
+        kinds=_FILES,
+        resource=_targets,
+    ),
+    Rule(
+        id="alert-delivery-wired",
+        promise="A Prometheus beside an Alertmanager sends it alerts.",
+        why="Its rules would fire and nobody would hear.",
+        sources=("A1", "P3"),
+        stack=_wired,
+    ),
+    Rule(
+        id="alert-identity",
+        promise="The same alert of two Prometheus replicas looks the same to Alertmanager.",
+        why="With the replica's label in it, every alert is notified twice and silences fit only half of them.",
+        sources=("A1", "P1"),
+        stack=_identity,
+    ),
+)

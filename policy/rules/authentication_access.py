@@ -1,0 +1,267 @@
+"""Kafka's users and access rules: one user per client, and no more than it needs (requirement K5)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._collector import Collector, collectors
+from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
+from policy.rules._reading import Unknowns, each_known, finding, number, shown
+
+_OPERATIONS = frozenset({"Read", "Write", "Describe", "DescribeConfigs", "IdempotentWrite"})
+_CHANGING = frozenset({"Read", "Write", "IdempotentWrite"})
+_IMPLYING_DESCRIBE = frozenset({"Read", "Write", "Describe"})
+_SIGNALS = ("metrics", "traces", "logs")
+
+
+def _acl(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type != ACL:
+        return
+    node = resource.node
+    principal, operation = node["aclPrincipal"], node["aclOperation"]
+    name, kind = node["aclResourceName"], node["aclResourceType"]
+    if not principal.text().startswith("User:") or principal.text() in ("User:*", "User:", "User:ANONYMOUS"):
+        problem = f"aclPrincipal {shown(principal)}, which is not one user"
+        yield finding(resource, principal, problem, "name one user as User:<name>")
+    if node["aclPermissionType"].text() not in ("Allow", "Deny"):
+        where = node["aclPermissionType"]
+        yield finding(resource, where, f"aclPermissionType {shown(where)}", "set it to Allow")
+    if operation.text() not in _OPERATIONS and node["aclPermissionType"].text() != "Deny":
+        problem = f"aclOperation {shown(operation)}, which only administrators may do"
+        yield finding(resource, operation, problem, f"use one of {', '.join(sorted(_OPERATIONS))}")
+    if kind.text() not in ("Topic", "Group", "TransactionalID") and node["aclPermissionType"].text() != "Deny":
+        problem = f"aclResourceType {shown(kind)}, which only administrators need"
+        yield finding(resource, kind, problem, "name a Topic, a Group or a TransactionalID")
+    if node["aclPermissionType"].text() == "Deny" or operation.text() not in _CHANGING:
+        return
+    if name.text() in ("*", ""):
+        doing = f"{operation.text().lower()} every {kind.text().lower()}"
+        problem = f"{principal.text()} may {doing}: aclResourceName {shown(name)}"
+        yield finding(resource, name, problem, "name one")
+    pattern = node["resourcePatternTypeFilter"]
+    if pattern.text() not in ("", "Literal"):
+        problem = f"resourcePatternTypeFilter {shown(pattern)}, so {principal.text()} gets more than {name.text()}"
+        yield finding(resource, pattern, problem, "set it to Literal")
+
+
+def _scram_user(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type != USER:
+        return
+    mechanism, rounds = resource.node["scramMechanism"], resource.node["scramIterations"]
+    if mechanism.text() != SCRAM:
+        yield finding(resource, mechanism, f"scramMechanism {shown(mechanism)}", f"set it to {SCRAM}")
+    least = options["min_iterations"]
+    if rounds.exists and (number(rounds) or 0) < least:
+        problem = f"scramIterations {shown(rounds)}, less than {least}"
+        yield finding(resource, rounds, problem, f"set it to at least {least}")
+
+
+@dataclass(frozen=True)
+class _Need:
+    """What a client must be allowed.
+
+    Attributes:
+        resource: ConfigMap or Secret of the client.
+        where: Where it names the user.
+        user: The user.
+        operations: Any of these will do.
+        kind: ``Topic`` or ``Group``.
+        name: Which.
+    """
+
+    resource: Resource
+    where: Node
+    user: str
+    operations: frozenset[str]
+    kind: str
+    name: str
+
+
+@dataclass
+class _Rights:
+    users: dict[str, Resource] = field(default_factory=dict)
+    acls: list[Resource] = field(default_factory=list)
+    supers: set[str] = field(default_factory=set)
+    names: set[str] = field(default_factory=set)
+    """Names of certificates, of nodes, and of administrators that providers log in as."""
+
+    def allow(self, need: _Need) -> bool:
+        """Whether a rule (or being a super user) allows it."""
+        return f"User:{need.user}" in self.supers or any(
+            each.props.get("aclPrincipal") == f"User:{need.user}"
+            and each.props.get("aclPermissionType") == "Allow"
+            and each.props.get("aclResourceType") == need.kind
+            and each.props.get("aclOperation") in need.operations
+            and each.props.get("aclResourceName") in (need.name, "*")
+            for each in self.acls
+        )
+
+
+def _rights(resources: Sequence[Resource], unknown: Unknowns) -> _Rights:
+    rights = _Rights()
+    for each in resources:
+        if each.type == USER:
+            rights.users[each.node["username"].text()] = each
+        elif each.type == ACL:
+            rights.acls.append(each)
+        elif each.type == PROVIDER:
+            rights.names.add(each.node["saslUsername"].text())
+        elif each.kind == "Certificate":
+            rights.names.add(each.node.at("spec.commonName").text())
+        else:
+            for server in unknown.known(servers(each)):
+                rights.supers |= set(super_users(server))
+                rights.names |= set(mapped_names(server))
+    return rights
+
+
+def _brokers(resources: Sequence[Resource], unknown: Unknowns) -> Resource | None:
+    return next((each for each in resources for server in unknown.known(servers(each)) if server.broker), None)
+
+
+def _access_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    brokers = _brokers(resources, unknown)
+    for token, what in ((ACL, "access rules"), (USER, "SCRAM users")):
+        if brokers is not None and not any(each.type == token for each in resources):
+            yield finding(brokers, "resources", f"there are brokers, and no {what}", f"make {what} for every client")
+    unknown.tell()
+
+
+def _users_agree(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    rights = _rights(resources, unknown)
+    allowed = {
+        each.node["aclPrincipal"].text() for each in rights.acls if each.props.get("aclPermissionType") == "Allow"
+    }
+    for name, user in rights.users.items():
+        if f"User:{name}" in rights.supers:
+            problem = f"the client {name} is a super user"
+            yield finding(user, "username", problem, "take it off super.users and give it access rules")
+        elif f"User:{name}" not in allowed:
+            yield finding(
+                user, "username", f"the user {name} has no access rule", "add the rules that it needs, or remove it"
+            )
+    for each in rights.acls:
+        owner = each.node["aclPrincipal"]
+        if owner.text().removeprefix("User:") not in {*rights.users, *rights.names, "*"}:
+            problem = f"there is no user {owner.text().removeprefix('User:')}"
+            yield finding(each, owner, problem, "make the user, or remove the rule")
+    for resource in resources:
+        for server in unknown.known(servers(resource)):
+            for principal in super_users(server):
+                if principal.removeprefix("User:") not in {*rights.users, *rights.names}:
+                    problem = (
+                        f"{principal} may do everything, and is neither a certificate's name nor the administrator"
+                    )
+                    yield finding(resource, server["super.users"], problem, "remove it")
+    unknown.tell()
+
+
+def _clients_have_users(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    rights = _rights(resources, unknown)
+    if _brokers(resources, unknown) is not None:
+        yield from each_known(_client_rights(rights, each) for each in resources)
+    unknown.tell()
+
+
+def _client_rights(rights: _Rights, resource: Resource) -> Iterator[Finding]:
+    told: set[str] = set()
+    for need in _needs(resource):
+        if need.user not in rights.users and f"User:{need.user}" not in rights.supers:
+            if need.user not in told:
+                problem = f"the client logs in as {need.user}, and there is no such user"
+                yield finding(resource, need.where, problem, f"make the SCRAM user {need.user} with its access rules")
+            told.add(need.user)
+        elif not rights.allow(need):
+            doing = " or ".join(sorted(need.operations))
+            problem = f"{need.user} needs {doing} on {need.kind.lower()} {need.name}, and no rule allows it"
+            yield finding(resource, need.where, problem, "add the access rule")
+
+
+def _needs(resource: Resource) -> Iterator[_Need]:
+    for collector in collectors(resource):
+        yield from _collector_needs(collector)
+    for service in services(resource):
+        user = next(
+            (service.node[key] for key in ("username", "user", "sasl.username") if service.node[key].text()), None
+        )
+        if user is None:
+            continue
+        wanted = [("Topic", name) for _, name in service.topics]
+        wanted += [("Group", name) for name in service.node["groups"].texts()]
+        for kind, name in wanted:
+            yield _Need(resource, user, user.text(), _IMPLYING_DESCRIBE, kind, name)
+
+
+def _collector_needs(collector: Collector) -> Iterator[_Need]:
+    for section, operation in (("receivers", "Read"), ("exporters", "Write")):
+        for component in collector.components(section, "kafka"):
+            user = component.node.at("auth.sasl.username")
+            wanted = [("Topic", topic) for topic in topics(collector, section, component.name)]
+            if section == "receivers" and component.node["group_id"].text():
+                wanted.append(("Group", component.node["group_id"].text()))
+            for kind, name in wanted:
+                yield _Need(collector.resource, user, user.text(), frozenset({operation}), kind, name)
+
+
+def topics(collector: Collector, section: str, name: str) -> list[str]:
+    """Topics that a collector's Kafka component really uses, by the pipelines that it is in."""
+    component = collector.component(section, name)
+    found: list[str] = []
+    for signal in _SIGNALS:
+        node = component.node[signal]
+        if signal in collector.signals(name):
+            found += [*node["topics"].texts(), *([node["topic"].text()] if node["topic"].text() else [])]
+    return found
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="kafka-acl-narrow",
+        promise="An access rule gives one user one operation on one topic or group; only looking may be on all.",
+        why="A client that is taken over can do what its rules allow, and nothing else.",
+        sources=("K5",),
+        kinds=frozenset({"Acl"}),
+        resource=_acl,
+    ),
+    Rule(
+        id="kafka-user-scram",
+        promise=f"Every user of Kafka has a {SCRAM} credential.",
+        why="A stolen copy of weaker credentials is sooner turned back into passwords.",
+        sources=("K5",),
+        options={
+            "min_iterations": Option(
+                default=4096,
+                schema={"type": "integer", "minimum": 4096},
+                meaning="Least number of hash iterations; passwords of the platform are 32 random characters.",
+            )
+        },
+        kinds=frozenset({"UserScramCredential"}),
+        resource=_scram_user,
+    ),
+    Rule(
+        id="kafka-access-exists",
+        promise="Where there are brokers, there are users and access rules.",
+        why="Without them either nobody or everybody is let in.",
+        sources=("K5",),
+        stack=_access_exists,
+    ),
+    Rule(
+        id="kafka-users-agree",
+        promise="Users, access rules and super users belong together, and no client is a super user.",
+        why="A user without rules cannot work, a rule without a user waits for whoever takes the name.",
+        sources=("K5",),
+        stack=_users_agree,
+    ),
+    Rule(
+        id="kafka-clients-allowed",
+        promise="Every client of Kafka has its user, and that user may do what the client is configured for.",
+        why="A client that Kafka refuses moves no telemetry, and its queue fills.",
+        sources=("K5", "O5"),
+        stack=_clients_have_users,
+    ),
+)

@@ -1,0 +1,155 @@
+"""Who may send telemetry to a collector and read its metrics, and how it logs in elsewhere (K5, O1, P2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from policy.model import Finding, Options, Resource, Rule
+from policy.rules._collector import URLS, Collector, Component, Pipeline, Serving, collectors
+from policy.rules._kafka import SCRAM
+from policy.rules._reading import finding, loopback, shown
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+
+
+def _server_authentication(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for server in (*collector.receiving(), *collector.exposing()):
+            if not server.loopback:
+                yield from _asks(collector, server)
+
+
+def _asks(collector: Collector, server: Serving) -> Iterator[Finding]:
+    where = server.node.at("auth.authenticator")
+    if not where.text():
+        if not server.node.at("tls.client_ca_file").text():
+            problem = f"{server.what} lets anybody in: it asks for neither password nor certificate"
+            yield finding(
+                collector.resource, where, problem, "set auth.authenticator to an extension that checks users"
+            )
+        return
+    extension = collector.component("extensions", where.text())
+    if not extension.node.exists or extension.name not in collector.extensions:
+        problem = f"{server.what} is checked by {where.text()}, which does not run"
+        yield finding(collector.resource, where, problem, "define the extension and list it in service.extensions")
+    elif extension.type == "basicauth" and not _users(extension):
+        problem = f"{server.what} is checked by {where.text()}, which has no list of users"
+        yield finding(collector.resource, extension.node["htpasswd"], problem, "set htpasswd.file")
+
+
+def _users(extension: Component) -> bool:
+    return any(extension.node["htpasswd"][key].text() for key in ("file", "inline"))
+
+
+def _exporter_login(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for exporter in collector.sending():
+            addresses = [exporter.node[key].text() for key in URLS] + exporter.node["endpoints"].texts()
+            if all(loopback(each) for each in addresses if each):
+                continue
+            yield from _logs_in(collector, exporter)
+
+
+def _logs_in(collector: Collector, exporter: Component) -> Iterator[Finding]:
+    where = exporter.node.at("auth.authenticator")
+    if not where.text():
+        certificate = exporter.node["tls"]
+        if (
+            not (certificate["cert_file"].text() and certificate["key_file"].text())
+            and not exporter.node["user"].text()
+        ):
+            problem = f"{exporter} does not log in: it has neither password nor certificate"
+            yield finding(
+                collector.resource, where, problem, "set auth.authenticator to an extension with the password"
+            )
+        return
+    extension = collector.component("extensions", where.text())
+    if not extension.node.exists or extension.name not in collector.extensions:
+        problem = f"{exporter} logs in by {where.text()}, which does not run"
+        yield finding(collector.resource, where, problem, "define the extension and list it in service.extensions")
+    elif extension.type == "basicauth":
+        login = extension.node["client_auth"]
+        for names in (("username", "username_file"), ("password_file", "password")):
+            if not any(login[name].text() for name in names):
+                problem = f"{exporter} logs in by {extension.name}, which has no {names[0]}"
+                yield finding(collector.resource, login[names[0]], problem, f"set client_auth.{names[0]}")
+
+
+def _kafka_login(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for component in collector.kafka():
+            sasl = component.node.at("auth.sasl")
+            if sasl["mechanism"].text() != SCRAM:
+                problem = f"{component} does not log in by {SCRAM}: mechanism {shown(sasl['mechanism'])}"
+                yield finding(resource, sasl["mechanism"], problem, f"set auth.sasl.mechanism to {SCRAM}")
+            for key in ("username", "password"):
+                if not sasl[key].text():
+                    problem = f"{component} has no {key}: it {shown(sasl[key])}"
+                    yield finding(resource, sasl[key], problem, f"set auth.sasl.{key}")
+
+
+def _sender(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for pipeline in collector.entries:
+            if any(_passwords(collector, name) for name in pipeline.node["receivers"].texts()):
+                yield from _checks_sender(collector, pipeline)
+
+
+def _passwords(collector: Collector, receiver: str) -> bool:
+    """Whether a receiver knows its senders by user names."""
+    protocols = [node for _, node in collector.node["receivers"][receiver]["protocols"].items()]
+    return any(node.at("auth.authenticator").text().startswith("basicauth") for node in protocols)
+
+
+def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding]:
+    """The user who logged in must be written down, and then be compared by a filter."""
+    where, names = pipeline.node["processors"], pipeline.node["processors"].texts()
+    written = ""
+    for name in names:
+        processor = collector.component("processors", name)
+        for action in processor.node["attributes"].each():
+            if action["from_context"].text() == "auth.username" and action["action"].text() == "upsert":
+                written = action["key"].text()
+        conditions = processor.node[f"{pipeline.signal.removesuffix('s')}_conditions"]
+        if written and processor.type == "filter" and any(written in node.text() for node in conditions.walk()):
+            return
+    problem = f"pipeline {pipeline.name} takes telemetry in the name of others: "
+    problem += f"no filter compares {written}" if written else "no processor writes down who logged in"
+    fix = "upsert an attribute from_context auth.username, then drop by a filter what names somebody else"
+    yield finding(collector.resource, where, problem, fix)
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="collector-server-login",
+        promise="Every receiver and metrics endpoint that the network reaches asks for a password or a certificate.",
+        why="Anybody who reaches the port could write telemetry in the name of others, or read it.",
+        sources=("O1", "P2"),
+        kinds=_FILES,
+        resource=_server_authentication,
+    ),
+    Rule(
+        id="collector-exporter-login",
+        promise="Every exporter logs in to its destination, unless it is in the same pod.",
+        why="Without it the destination refuses, or takes telemetry from anybody.",
+        sources=("O5", "P2"),
+        kinds=_FILES,
+        resource=_exporter_login,
+    ),
+    Rule(
+        id="collector-kafka-login",
+        promise=f"Every collector logs in to Kafka by {SCRAM}.",
+        why="Weaker mechanisms show the password to whoever answers, and without one Kafka refuses.",
+        sources=("K5",),
+        kinds=_FILES,
+        resource=_kafka_login,
+    ),
+    Rule(
+        id="collector-sender-known",
+        promise="A collector that senders log in to drops what a sender sends in the name of another.",
+        why="One stolen password would be enough to write telemetry of every layer.",
+        sources=("O1", "O2"),
+        kinds=_FILES,
+        resource=_sender,
+    ),
+)

@@ -1,0 +1,265 @@
+"""What keeps running when a pod, a node or a zone goes: replicas, spread, budgets, autoscalers."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from policy.documents import Format, documents
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._kubernetes import (
+    RUNNING,
+    at,
+    number,
+    of_kind,
+    selects,
+    shown,
+    state,
+    template,
+    workloads,
+)
+from policy.rules._reading import each_known
+from policy.rules.workload_life import sources
+
+_COUNTED = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
+_TOPOLOGIES = ("kubernetes.io/hostname", "topology.kubernetes.io/zone")
+
+SINGLETONS = (
+    {
+        "image": "prom/prometheus",
+        "together": 2,
+        "reason": "each store is a workload of its own with its own consumer; two of them hold the same data",
+    },
+    {
+        "image": "obs/otelcol",
+        "receiver": "kafka",
+        "together": 1,
+        "reason": "one consumer per store keeps the order of a partition; its records wait in Kafka while it restarts",
+    },
+    {
+        "image": "obs/services",
+        "argument": "services.kafka_lag",
+        "together": 1,
+        "reason": "it only measures, and its absence is an alert",
+    },
+    {
+        "image": "obs/services",
+        "argument": "services.identity_double",
+        "together": 1,
+        "reason": "it stands for the company's identity provider where there is none",
+    },
+)
+"""Workloads that may be one pod."""
+
+
+def replicas(workload: Resource) -> float:
+    """Pods that a workload asks for; 1 where it does not say."""
+    node = workload.node.at("spec.replicas")
+    return 1 if not node.exists else number(node.value) or 0
+
+
+def _image_is(workload: Resource, repository: str) -> bool:
+    containers = list(template(workload)["spec"]["containers"].each())
+    if not containers:
+        return False
+    name = re.split(r"@|:(?=[^/]*$)", containers[0]["image"].text(), maxsplit=1)[0]
+    return name == repository or name.endswith(f"/{repository}")
+
+
+def _receives(workload: Resource, receiver: str, resources: Sequence[Resource]) -> bool:
+    """Whether a collector of the workload has a receiver of that type in a pipeline."""
+    mounted = {(kind, node.text()) for kind, node in sources(template(workload)["spec"])}
+    for resource in of_kind(resources, "ConfigMap", "Secret"):
+        if (resource.kind, resource.object_name) not in mounted or resource.namespace != workload.namespace:
+            continue
+        for document in documents(resource, Format.COLLECTOR):
+            pipelines = document.node["service"]["pipelines"].items()
+            if any(used.split("/")[0] == receiver for _, each in pipelines for used in each["receivers"].texts()):
+                return True
+    return False
+
+
+def _alike(workload: Resource, entry: Node, resources: Sequence[Resource]) -> bool:
+    """Whether a workload is what an entry of the option ``singletons`` describes."""
+    if not _image_is(workload, entry["image"].text()):
+        return False
+    argument, receiver = entry["argument"].text(), entry["receiver"].text()
+    if argument:
+        first = template(workload)["spec"]["containers"][0]
+        if argument not in (*first["command"].texts(), *first["args"].texts()):
+            return False
+    return not receiver or _receives(workload, receiver, resources)
+
+
+def _replicas(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    least = options["least"]
+    allowed = list(Node(options["singletons"]).each())
+    scaled = list(workloads(resources, _COUNTED))
+    few = [each for each in scaled if replicas(each) < least]
+    yield from each_known(_few(each, scaled, allowed, resources, least) for each in few)
+
+
+def _few(
+    workload: Resource, scaled: Sequence[Resource], allowed: Sequence[Node], resources: Sequence[Resource], least: int
+) -> Iterator[Finding]:
+    """A workload with few pods: whether it may be so."""
+    node = workload.node.at("spec.replicas")
+    known = (each for each in allowed if _alike(workload, each, resources))
+    entry = next(known, None) if replicas(workload) else None
+    if entry is None:
+        yield at(workload, node, f"replicas {state(node.raw)}", f"run at least {least} pods")
+    else:
+        together = sum(replicas(each) for each in scaled if _alike(each, entry, resources))
+        if together < entry["together"].value:
+            yield at(
+                workload,
+                node,
+                f"there are {together:g} pods of {entry['image'].text()} in all",
+                f"run at least {entry['together'].value}, in one workload or several",
+            )
+
+
+def _kafka_servers(resource: Resource, options: Options) -> Iterator[Finding]:
+    pod = template(resource)["spec"]
+    servers = [
+        each
+        for each in pod["containers"].each()
+        if {"kafka.Kafka", "kafka-server-start.sh"}
+        & {word.rsplit("/", 1)[-1] for word in (*each["command"].texts(), *each["args"].texts())}
+    ]
+    node = resource.node.at("spec.replicas")
+    if servers and replicas(resource) < options["least"]:
+        yield at(resource, node, f"replicas {state(node.raw)} for a Kafka server", f"run at least {options['least']}")
+
+
+def _budget(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    budgets = of_kind(resources, "PodDisruptionBudget")
+    for workload in workloads(resources, _COUNTED):
+        mine = [
+            each
+            for each in budgets
+            if each.namespace == workload.namespace and selects(each.node.at("spec.selector"), workload)
+        ]
+        if not mine:
+            yield Finding(
+                resource=workload,
+                where="spec.template.metadata.labels",
+                problem="no PodDisruptionBudget selects these pods",
+                fix="make one with maxUnavailable 1 and the workload's selector",
+            )
+        elif all(_gone(each, replicas(workload)) > options["most_gone"] for each in mine):
+            node = mine[0].node["spec"]
+            found = next((node[key] for key in ("maxUnavailable", "minAvailable") if node[key].exists), None)
+            limit = f"{found.path.split('.')[-1]} {shown(found.raw)}" if found else "no limit"
+            yield at(
+                mine[0],
+                found or node["maxUnavailable"],
+                f"{limit} lets more than {options['most_gone']} of the pods of {workload.label} go at once",
+                f"set maxUnavailable to {options['most_gone']}",
+            )
+
+
+def _gone(budget: Resource, count: float) -> float:
+    """How many pods a budget lets go at once; a limit is taken as it is written where there are fewer pods."""
+    spec = budget.node["spec"]
+    if spec["maxUnavailable"].exists:
+        value = spec["maxUnavailable"].value
+        return max(_share(value, count), 2 if isinstance(value, str) and value.startswith("100") else 0)
+    if spec["minAvailable"].exists:
+        return count - _share(spec["minAvailable"].value, count)
+    return max(count, 2)
+
+
+def _share(value: object, count: float) -> float:
+    """A number of pods, or a percentage of them (rounded up, as Kubernetes does)."""
+    if isinstance(value, str) and value.endswith("%"):
+        return math.ceil(count * float(value[:-1]) / 100)
+    return float(str(value))
+
+
+def _spread(resource: Resource, options: Options) -> Iterator[Finding]:
+    spec = template(resource)
+    if not spec.exists or resource.kind == "DaemonSet":
+        return
+    constraints = spec["spec"]["topologySpreadConstraints"]
+    for topology in _TOPOLOGIES:
+        mine = [
+            each
+            for each in constraints.each()
+            if each["topologyKey"].text() == topology and selects(each["labelSelector"], resource)
+        ]
+        if not mine:
+            yield at(
+                resource, constraints, f"no constraint spreads these pods over {topology}", f"add one for {topology}"
+            )
+        elif (number(mine[0]["maxSkew"].value) or 0) > options["most_skew"]:
+            skew = mine[0]["maxSkew"]
+            yield at(resource, skew, f"maxSkew {state(skew.raw)}", f"set it to {options['most_skew']}")
+
+
+def _autoscaler(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not resource.kubernetes:
+        return
+    node = resource.node.at("spec.minReplicas")
+    if (number(node.value) or 0) < options["least"]:
+        yield at(resource, node, f"minReplicas {state(node.raw)}", f"set it to at least {options['least']}")
+
+
+def _least(default: int, meaning: str) -> Option:
+    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
+
+
+RULES = (
+    Rule(
+        id="replicas-least",
+        promise="Every workload has at least two pods, or is on the list of those that need only one.",
+        why="With one pod every restart of it or of its node is an outage.",
+        sources=("O1", "P1", "G1", "A1"),
+        options={
+            "least": _least(2, "least pods of a workload"),
+            "singletons": Option(
+                default=[dict(each) for each in SINGLETONS],
+                schema={"type": "array", "items": {"type": "object", "required": ["image", "together"]}},
+                meaning="what may be one pod, by image, argument and receiver, and how many there must be together",
+            ),
+        },
+        stack=_replicas,
+    ),
+    Rule(
+        id="kafka-servers-least",
+        promise="There are at least three brokers, and three controllers.",
+        why="With fewer, one lost server stops acknowledged writes or the quorum.",
+        sources=("K1",),
+        options={"least": _least(3, "least servers of a workload")},
+        kinds=RUNNING,
+        resource=_kafka_servers,
+    ),
+    Rule(
+        id="disruption-budget",
+        promise="Every workload has a PodDisruptionBudget that lets one pod go at a time.",
+        why="A drained node, or an upgrade of the cluster, could take all pods of a server at once.",
+        sources=("K1", "O1", "P1"),
+        options={"most_gone": _least(1, "pods that may go at once")},
+        stack=_budget,
+    ),
+    Rule(
+        id="pod-spread",
+        promise="The pods of a workload are spread over hosts and zones.",
+        why="Pods on one host or in one zone fail together.",
+        sources=("K1", "O1"),
+        options={"most_skew": _least(1, "highest maxSkew")},
+        kinds=RUNNING,
+        resource=_spread,
+    ),
+    Rule(
+        id="autoscaler-least",
+        promise="No autoscaler goes below two pods.",
+        why="In a quiet hour one pod would be left, and its restart would be an outage.",
+        sources=("S1", "O1"),
+        options={"least": _least(2, "least pods that an autoscaler may leave")},
+        kinds=frozenset({"HorizontalPodAutoscaler"}),
+        resource=_autoscaler,
+    ),
+)
+"""Rules of this concern."""

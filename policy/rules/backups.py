@@ -1,0 +1,271 @@
+"""Backups: object stores over verified TLS and encrypted at rest, Prometheus' blocks in them, and jobs that run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from policy.documents import Document, Format, documents, parse
+from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
+from policy.rules._mounts import Word, known_documents
+from policy.rules._reading import each_known, finding, flag, number, shown
+from policy.rules._servers import WORKLOADS, Container, containers
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_SSE: Final = ("SSE-S3", "SSE-KMS", "SSE-C")
+
+
+def _stores(resource: Resource) -> Iterator[Node]:
+    """Object stores in files, and those written into the command line of Thanos."""
+    if resource.kind in _FILES:
+        yield from (document.node for document in documents(resource, Format.OBJECT_STORE))
+        return
+    for container in containers(resource):
+        for word in container.flags("objstore.config"):
+            kind, content = parse("objstore.yml", word.text)
+            if kind is Format.OBJECT_STORE:
+                yield Node(content, f"{word.where}:")
+
+
+def _transport(resource: Resource, options: Options) -> Iterator[Finding]:
+    for store in _stores(resource):
+        kind, config = store["type"], store["config"]
+        if kind.text().upper() in ("FILESYSTEM", "INMEM"):
+            yield finding(
+                resource,
+                kind,
+                f"backups lie beside what they back up: type is {kind.text()}",
+                "use an object store, for example type S3",
+            )
+        if config["insecure"].exists and flag(config["insecure"]) is not False:
+            yield finding(
+                resource,
+                config["insecure"],
+                f"backups travel in clear text: insecure {shown(config['insecure'])}",
+                "remove insecure",
+            )
+        if "://" in config["endpoint"].text():
+            yield finding(
+                resource,
+                config["endpoint"],
+                f"the endpoint is {config['endpoint'].text()}, not a host: Thanos takes the scheme from insecure alone",
+                "write host:port",
+            )
+        http = config["http_config"]
+        for node in (http["insecure_skip_verify"], http["tls_config"]["insecure_skip_verify"]):
+            if node.exists and flag(node) is not False:
+                yield finding(
+                    resource,
+                    node,
+                    f"the object store's certificate is not verified: insecure_skip_verify {shown(node)}",
+                    "remove it, and set http_config.tls_config.ca_file where the store has a CA of its own",
+                )
+
+
+def _store_secrets(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.kind == "Secret":
+        return
+    for store in _stores(resource):
+        config = store["config"]
+        for node in (
+            config["secret_key"],
+            config["session_token"],
+            config["storage_account_key"],
+            config["service_account"],
+            config["sse_config"]["encryption_key"],
+        ):
+            if node.text() and not node.text().startswith(("$", "/")):
+                yield finding(
+                    resource,
+                    node,
+                    "the object store's key is written where everybody may read it",
+                    "put the file into a Secret and name it with --objstore.config-file",
+                )
+
+
+def _encrypted(resource: Resource, options: Options) -> Iterator[Finding]:
+    for store in _stores(resource):
+        sse = store["config"]["sse_config"]["type"]
+        if options["required"] and store["type"].text().upper() == "S3" and sse.text() not in options["types"]:
+            yield finding(
+                resource,
+                sse,
+                f"backups are not encrypted at rest: sse_config.type {shown(sse)}",
+                f"set sse_config.type to {' or '.join(options['types'])}",
+            )
+
+
+def _shippers(resources: Sequence[Resource]) -> Iterator[Container]:
+    for resource in resources:
+        for container in containers(resource):
+            words = [word.text for word in container.words]
+            if container.runs("thanos") and "sidecar" in words:
+                yield container
+
+
+def _store_flag(container: Container) -> Word | None:
+    return container.flag("objstore.config-file") or container.flag("objstore.config")
+
+
+def _shipped(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    thanos = [container for each in resources for container in containers(each) if container.runs("thanos")]
+    stores, unknown = known_documents(resources, Format.OBJECT_STORE)
+    if stores or any(_store_flag(container) for container in thanos):
+        for container in _shippers(resources):
+            if _store_flag(container) is None:
+                yield finding(
+                    container.resource,
+                    container.node.path,
+                    "the Thanos sidecar ships nothing: it has no --objstore.config-file although the stack has a store",
+                    "add --objstore.config-file with the object store's file",
+                )
+    yield from each_known(_mounted(container, resources) for container in thanos)
+    if unknown:
+        raise unknown
+
+
+def _mounted(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
+    word = container.flag("objstore.config-file")
+    if word is None:
+        return
+    mounted = container.mounted(stack)
+    file = mounted.at(word.text)
+    if file is None or parse("objstore.yml", file.text)[0] is not Format.OBJECT_STORE:
+        mounted.missing()
+        yield finding(
+            container.resource,
+            word.where,
+            f"the object store's file {word.text} is in no ConfigMap or Secret that is mounted there",
+            "mount a Secret with type and config at that path",
+        )
+
+
+def _jobs(resource: Resource, options: Options) -> Iterator[Finding]:
+    spec = resource.node["spec"]
+    policy = spec["concurrencyPolicy"]
+    if policy.text() != "Forbid":
+        yield finding(
+            resource,
+            policy,
+            f"a run may start while the last one still works: concurrencyPolicy {shown(policy)}",
+            "set concurrencyPolicy to Forbid",
+        )
+    if spec["suspend"].exists and flag(spec["suspend"]) is not False:
+        yield finding(resource, spec["suspend"], "the job never runs: suspend is true", "set suspend to false")
+    for node in (spec["startingDeadlineSeconds"], spec.at("jobTemplate.spec")["activeDeadlineSeconds"]):
+        if not number(node):
+            yield finding(
+                resource,
+                node,
+                f"{node.path.rsplit('.', 1)[-1]} {shown(node)}",
+                "set it: after 100 missed starts Kubernetes gives up, and a run that hangs blocks all later ones",
+            )
+    for key in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        if spec[key].exists and not number(spec[key]):
+            yield finding(
+                resource, spec[key], f"no finished run is kept: {key} {shown(spec[key])}", f"set {key} to 1 or more"
+            )
+
+
+def _complete(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found = [container for each in resources for container in containers(each)]
+    needs: Mapping[str, bool] = {
+        "metrics": any(container.runs("prometheus") for container in found),
+        "topics": any(each.type.startswith("kafka:") and each.kind == "Topic" for each in resources),
+        "PostgreSQL": any(container.runs("postgres") for container in found),
+        "search cluster": any(container.runs("opensearch", "elasticsearch") for container in found),
+    }
+    has: Mapping[str, bool] = {
+        "metrics": any(_store_flag(container) for container in _shippers(resources)),
+        "topics": any(_archives(document) for document in known_documents(resources, Format.COLLECTOR)[0]),
+        "PostgreSQL": any(
+            set(c.programs) & {"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"} for c in found
+        ),
+        "search cluster": any(
+            "snapshot" in word.text for c in found if c.resource.kind == "CronJob" for word in c.words
+        ),
+    }
+    how: Mapping[str, str] = {
+        "metrics": "give every Thanos sidecar an object store",
+        "topics": "run a collector that reads every topic and writes it with the awss3 exporter",
+        "PostgreSQL": "add a CronJob with pg_dump or pg_basebackup",
+        "search cluster": "add a CronJob that takes snapshots",
+    }
+    for name, needed in needs.items():
+        if needed and not has[name] and name not in options["elsewhere"]:
+            yield finding_of_stack(name, how[name])
+
+
+def finding_of_stack(name: str, fix: str) -> Finding:
+    """That a backup is missing altogether."""
+    return Finding(resource=None, where="backups", problem=f"nothing in the stack backs up the {name}", fix=fix)
+
+
+def _archives(document: Document) -> bool:
+    for _, pipeline in document.node["service"]["pipelines"].items():
+        reads = any(name.startswith("kafka") for name in pipeline["receivers"].texts())
+        if reads and any(name.startswith("awss3") for name in pipeline["exporters"].texts()):
+            return True
+    return False
+
+
+_TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="backup-store-tls",
+        promise="Backups go to an object store over verified TLS.",
+        why="A backup holds everything; on the way it could be read, or end at a false store.",
+        sources=("D1",),
+        kinds=_FILES | WORKLOADS,
+        resource=_transport,
+    ),
+    Rule(
+        id="backup-store-secrets",
+        promise="Keys of the object store lie in Secrets.",
+        why="Whoever has them reads every backup, or deletes it.",
+        sources=("D1", "P2"),
+        kinds=_FILES | WORKLOADS,
+        resource=_store_secrets,
+    ),
+    Rule(
+        id="backup-store-encrypted",
+        promise="Backups are encrypted at rest.",
+        why="A lost disk or a copied bucket would give everything away.",
+        sources=("D1",),
+        options={
+            "required": Option(
+                default=True,
+                schema={"type": "boolean"},
+                meaning="Whether sse_config must be set (a store may not know it).",
+            ),
+            "types": Option(default=list(_SSE), schema=_TEXTS, meaning="Kinds of encryption that count."),
+        },
+        kinds=_FILES | WORKLOADS,
+        resource=_encrypted,
+    ),
+    Rule(
+        id="backup-metrics-shipped",
+        promise="Where there is an object store, every Prometheus ships its blocks to it.",
+        why="What one Prometheus does not ship is lost with its disk.",
+        sources=("D1",),
+        stack=_shipped,
+    ),
+    Rule(
+        id="scheduled-jobs",
+        promise="Scheduled jobs run, end, do not overlap, and leave a trace.",
+        why="A backup that hangs or is suspended is found missing on the day it is needed.",
+        sources=("D1", "M2"),
+        kinds=frozenset({"CronJob"}),
+        resource=_jobs,
+    ),
+    Rule(
+        id="backup-exists",
+        promise="Everything that keeps data is backed up.",
+        why="What has no backup is gone with its region.",
+        sources=("D1",),
+        level=Level.ADVISORY,
+        options={"elsewhere": Option(default=[], schema=_TEXTS, meaning="What is backed up outside the stack.")},
+        stack=_complete,
+    ),
+)

@@ -1,0 +1,220 @@
+"""Certificates: strong keys, short lives, and an authority that only signs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
+
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._kubernetes import at, number, of_kind, served, shown, state, template, workloads
+from policy.rules._reading import each_known, seconds
+from policy.rules.workload_life import sources
+
+_DAY_S = 86400
+_SIZES = {"ECDSA": (256, 384, 521), "RSA": (3072, 4096, 8192)}
+_WORKLOAD_USES = frozenset({"digital signature", "key encipherment", "server auth", "client auth"})
+_AUTHORITY_USES = frozenset({"cert sign", "crl sign", "digital signature"})
+
+
+def _cert_manager(resource: Resource) -> bool:
+    return resource.type.startswith("kubernetes:cert-manager.io/")
+
+
+def _authority(resource: Resource) -> bool:
+    return resource.node.at("spec.isCA").value is True
+
+
+def _key(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not _cert_manager(resource):
+        return
+    key = resource.node.at("spec.privateKey")
+    algorithm = key["algorithm"]
+    size = key["size"]
+    if algorithm.value not in (*_SIZES, "Ed25519"):
+        yield at(resource, algorithm, f"algorithm {state(algorithm.raw)}", "set it to ECDSA")
+    elif algorithm.value == "RSA" or size.exists:
+        sizes = _SIZES.get(algorithm.text(), ())
+        if sizes and number(size.value) not in sizes:
+            wanted = ", ".join(map(str, sizes))
+            yield at(resource, size, f"size {state(size.raw)} for a key of {algorithm.text()}", f"use one of {wanted}")
+    policy = key["rotationPolicy"]
+    if _authority(resource):
+        if policy.value != "Never":
+            yield at(
+                resource,
+                policy,
+                f"rotationPolicy of an authority {state(policy.raw)}",
+                'set it to "Never" and change the key on purpose',
+            )
+    elif policy.value != "Always":
+        yield at(resource, policy, f"rotationPolicy {state(policy.raw)}", 'set it to "Always"')
+
+
+def _life(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not _cert_manager(resource):
+        return
+    most = options["most_days_authority" if _authority(resource) else "most_days"]
+    spec = resource.node["spec"]
+    duration, renew = spec["duration"], spec["renewBefore"]
+    life = seconds(duration.text())
+    if life is None or not 0 < life <= most * _DAY_S:
+        yield at(resource, duration, f"duration {state(duration.raw)}", f"set it to {most * 24}h or less")
+    if spec["renewBeforePercentage"].exists:
+        return
+    early = seconds(renew.text())
+    if early is None or early < options["least_days_left"] * _DAY_S or (life is not None and early >= life):
+        yield at(
+            resource,
+            renew,
+            f"renewBefore {state(renew.raw)}",
+            f"renew at least {options['least_days_left']} days before the end, and not at once",
+        )
+
+
+def _uses(resource: Resource, options: Options) -> Iterator[Finding]:
+    if not _cert_manager(resource):
+        return
+    usages = resource.node.at("spec.usages")
+    allowed = _AUTHORITY_USES if _authority(resource) else _WORKLOAD_USES
+    found = set(usages.texts())
+    if not found or not found <= allowed:
+        yield at(resource, usages, f"usages {state(usages.raw)}", f"use only {', '.join(sorted(allowed))}")
+
+
+def _authorities(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    issuers = {(each.namespace, each.object_name): each for each in of_kind(resources, "Issuer") if _cert_manager(each)}
+    certificates = of_kind(resources, "Certificate")
+    keys = {(each.namespace, each.node.at("spec.secretName").text()) for each in certificates if _authority(each)}
+    yield from each_known(_issued(each, issuers) for each in certificates)
+    made = {(each.namespace, each.object_name) for each in of_kind(resources, "Secret")}
+    yield from each_known(_signs(each, keys | made) for each in issuers.values())
+    used = ((each, kind, node) for each in workloads(resources) for kind, node in sources(template(each)["spec"]))
+    yield from each_known(_mounts_key(each, node, keys) for each, kind, node in used if kind == "Secret")
+
+
+def _signs(issuer: Resource, keys: Set[tuple[str, str]]) -> Iterator[Finding]:
+    secret = issuer.node.at("spec.ca.secretName")
+    if secret.exists and (issuer.namespace, secret.text()) not in keys:
+        yield at(
+            issuer,
+            secret,
+            f"it signs with Secret {secret.text()}, which is not part of the stack",
+            "make the authority",
+        )
+
+
+def _issued(certificate: Resource, issuers: Mapping[tuple[str, str], Resource]) -> Iterator[Finding]:
+    spec = certificate.node["spec"]
+    name = spec["issuerRef"]["name"]
+    issuer = issuers.get((certificate.namespace, name.text()))
+    if issuer is None and spec["issuerRef"]["kind"].text() != "ClusterIssuer":
+        yield at(
+            certificate, name, f"Issuer {name.text()} is not part of the stack", "name the Issuer of the authority"
+        )
+    if _authority(certificate):
+        signing = {(each.namespace, each.node.at("spec.ca.secretName").text()) for each in issuers.values()}
+        if (certificate.namespace, spec["secretName"].text()) not in signing:
+            yield at(certificate, spec["isCA"], "it may sign certificates and no Issuer uses it", "remove isCA")
+    elif issuer is not None and issuer.node.at("spec.selfSigned").exists:
+        yield at(
+            certificate,
+            name,
+            f"Issuer {name.text()} lets it sign itself, so that nobody can verify it",
+            "name the Issuer of the authority",
+        )
+
+
+def _mounts_key(workload: Resource, node: Node, keys: Set[tuple[str, str]]) -> Iterator[Finding]:
+    if (workload.namespace, node.text()) in keys:
+        yield at(
+            workload,
+            node,
+            f"the pods get the key of the authority (Secret {node.text()})",
+            "mount a certificate of their own; its ca.crt is the authority's certificate",
+        )
+
+
+def _names(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    headless = [each for each in of_kind(resources, "Service") if each.node.at("spec.clusterIP").value == "None"]
+    yield from each_known(_wildcards(each, headless, resources) for each in of_kind(resources, "Certificate"))
+
+
+def _wildcards(certificate: Resource, headless: Sequence[Resource], resources: Sequence[Resource]) -> Iterator[Finding]:
+    spec = certificate.node["spec"]
+    for name in (*spec["dnsNames"].each(), spec["commonName"]):
+        if "*" not in name.text():
+            continue
+        service = next((each for each in headless if _of_service(name.text(), each, certificate)), None)
+        if service is None or not _mounts(certificate, service, resources):
+            yield at(
+                certificate,
+                name,
+                f"the name {shown(name.raw)} is not that of a headless Service of its own pods",
+                "name the hosts one by one",
+            )
+
+
+def _of_service(name: str, service: Resource, certificate: Resource) -> bool:
+    base = f"{service.object_name}.{service.namespace}.svc"
+    inside = service.namespace == certificate.namespace
+    short = name in (f"*.{service.object_name}", f"*.{service.object_name}.{service.namespace}", f"*.{base}")
+    return inside and (short or name.startswith(f"*.{base}."))
+
+
+def _mounts(certificate: Resource, service: Resource, resources: Sequence[Resource]) -> bool:
+    secret = certificate.node.at("spec.secretName").text()
+    used = (source for each in served(service, resources) for source in sources(template(each)["spec"]))
+    return any(kind == "Secret" and node.text() == secret for kind, node in used)
+
+
+def _days(default: int, meaning: str) -> Option:
+    return Option(default=default, schema={"type": "integer"}, meaning=meaning)
+
+
+_KINDS = frozenset({"Certificate"})
+
+RULES = (
+    Rule(
+        id="certificate-key",
+        promise="Keys of certificates are strong and new at each renewal; an authority keeps its key.",
+        why="A weak or old key may be in other hands; an authority whose key changes breaks every connection.",
+        sources=("K5", "P2"),
+        kinds=_KINDS,
+        resource=_key,
+    ),
+    Rule(
+        id="certificate-life",
+        promise="Certificates are short-lived and renewed well before their end.",
+        why="A stolen certificate is good until it ends, and one that ends unnoticed stops every connection.",
+        sources=("K5", "P2"),
+        options={
+            "most_days": _days(90, "longest life of a workload's certificate"),
+            "most_days_authority": _days(1827, "longest life of an authority"),
+            "least_days_left": _days(7, "days before the end by which it is renewed"),
+        },
+        kinds=_KINDS,
+        resource=_life,
+    ),
+    Rule(
+        id="certificate-uses",
+        promise="A certificate serves and calls, or signs; never both.",
+        why="A workload that may sign can pass for every other one.",
+        sources=("K5",),
+        kinds=_KINDS,
+        resource=_uses,
+    ),
+    Rule(
+        id="certificate-authority",
+        promise="Only the authority signs certificates, and no pod has its key.",
+        why="Whoever can sign can pass for every server and client of the platform.",
+        sources=("K5",),
+        stack=_authorities,
+    ),
+    Rule(
+        id="certificate-names",
+        promise="Wildcard names stand for the pods of the certificate's own workload alone.",
+        why="A wider name lets one workload pass for others.",
+        sources=("K5",),
+        stack=_names,
+    ),
+)
+"""Rules of this concern."""

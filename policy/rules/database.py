@@ -1,0 +1,184 @@
+"""PostgreSQL: servers that take encrypted logins with SCRAM only and lose nothing that they confirmed."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from policy.model import Finding, Options, Resource, Rule
+from policy.rules import _formats
+from policy.rules._formats import true
+from policy.rules._mounts import File, Mounted
+from policy.rules._reading import each_known, finding
+from policy.rules._servers import Container, containers
+
+_NAMES = ("postgres", "postgresql")
+_STRONG = ("scram-sha-256", "cert")
+_LOCAL = (*_STRONG, "peer")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    value: str
+    resource: Resource
+    where: str
+
+
+def _servers(resources: Sequence[Resource]) -> Iterator[Container]:
+    for resource in resources:
+        for container in containers(resource):
+            program = container.programs[0] if container.programs else ""
+            if container.runs(*_NAMES) and not program.startswith(("pg_", "psql")):
+                yield container
+
+
+def _arguments(container: Container) -> dict[str, _Setting]:
+    found: dict[str, _Setting] = {}
+    previous = ""
+    for word in container.words:
+        text = word.text if previous == "-c" else word.text[2:] if word.text.startswith(("--", "-c")) else ""
+        name, separator, value = text.partition("=")
+        if separator and name:
+            found[name.strip().replace("-", "_")] = _Setting(value.strip("'\""), container.resource, word.where)
+        previous = word.text
+    return found
+
+
+def _files(container: Container, mounted: Mounted, stack: Sequence[Resource], key: str, name: str) -> list[File]:
+    """The files that the server reads: the named one, else the one in its data; any one behind a script of ours."""
+    if container.scripted:
+        return [file for file in mounted.files if file.name.endswith(".conf")]
+    named = _settings(container, mounted, stack).get(key) if key == "hba_file" else _arguments(container).get(key)
+    data = container.variables(stack).get("PGDATA")
+    folder = (data.value if data else None) or "/var/lib/postgresql/data"
+    file = mounted.at(named.value if named else posixpath.join(folder, name))
+    return [file] if file else []
+
+
+def _settings(container: Container, mounted: Mounted, stack: Sequence[Resource]) -> dict[str, _Setting]:
+    found: dict[str, _Setting] = {}
+    for file in _files(container, mounted, stack, "config_file", "postgresql.conf"):
+        for name, value in _formats.postgres(file.text).items() if _formats.is_postgres(file.text) else ():
+            found[name] = _Setting(value, file.resource, f"{file.name}: {name}")
+    return found | _arguments(container)
+
+
+def _server(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_server_of(container, resources) for container in _servers(resources))
+
+
+_OFF: Final[Mapping[str, tuple[str, str]]] = {
+    "fsync": ("confirmed data may be lost", "after a crash the database may be beyond repair"),
+    "full_page_writes": ("pages may be torn", "a crash in the middle of a page destroys it"),
+    "synchronous_commit": ("commits are confirmed before they are on disk", "the last ones are lost with the machine"),
+}
+
+
+def _server_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
+    mounted = container.mounted(stack)
+    settings = _settings(container, mounted, stack)
+    for name, (problem, result) in _OFF.items():
+        setting = settings.get(name)
+        if setting and setting.value.lower() in ("off", "false", "no", "0"):
+            yield finding(
+                setting.resource,
+                setting.where,
+                f"{problem}: {name} is {setting.value}, so {result}",
+                f"set {name} to on",
+            )
+    encryption = settings.get("password_encryption")
+    if encryption and encryption.value != "scram-sha-256":
+        yield finding(
+            encryption.resource,
+            encryption.where,
+            f"new passwords are stored as {encryption.value}",
+            "set password_encryption to scram-sha-256",
+        )
+    oldest = settings.get("ssl_min_protocol_version")
+    if oldest and oldest.value not in ("TLSv1.2", "TLSv1.3"):
+        yield finding(
+            oldest.resource,
+            oldest.where,
+            f"broken TLS is taken: ssl_min_protocol_version is {oldest.value or 'empty'}",
+            "set ssl_min_protocol_version to TLSv1.2",
+        )
+    ssl = settings.get("ssl")
+    if ssl and not true(ssl.value):
+        yield finding(ssl.resource, ssl.where, f"PostgreSQL speaks clear text: ssl is {ssl.value}", "set ssl to on")
+    if ssl is None:
+        mounted.missing()
+        yield finding(
+            container.resource,
+            container.node.path,
+            "PostgreSQL speaks clear text: ssl is set in no mounted file and by no argument, and off by default",
+            "set ssl to on, with ssl_cert_file and ssl_key_file",
+        )
+        return
+    for name in ("ssl_cert_file", "ssl_key_file"):
+        if name not in settings or not settings[name].value:
+            mounted.missing()
+            yield finding(
+                ssl.resource, ssl.where, f"ssl has no certificate of the platform: {name} is not set", f"set {name}"
+            )
+
+
+def _access(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_access_of(container, resources) for container in _servers(resources))
+
+
+def _access_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
+    mounted = container.mounted(stack)
+    files = _files(container, mounted, stack, "hba_file", "pg_hba.conf")
+    hba = [file for file in files if _formats.is_hba(file.text)]
+    if not hba:
+        mounted.missing()
+        yield finding(
+            container.resource,
+            container.node.path,
+            "PostgreSQL runs without a pg_hba.conf of ours; its own one takes logins without TLS",
+            "mount a pg_hba.conf with hostssl lines and scram-sha-256 only, and point hba_file to it",
+        )
+    for file in hba:
+        yield from _lines(file)
+
+
+def _lines(file: File) -> Iterator[Finding]:
+    for line in _formats.hba(file.text):
+        where = f"{file.name}: line {line.number}"
+        if line.type in ("include", "include_dir", "include_if_exists"):
+            yield finding(
+                file.resource, where, f"other lines come from elsewhere: {line.text}", "write the lines into this file"
+            )
+        elif line.method == "reject":
+            continue
+        elif line.type not in ("local", "hostssl"):
+            yield finding(
+                file.resource,
+                where,
+                f"a login without TLS is possible: {line.text}",
+                "write hostssl instead of " + line.type,
+            )
+        if line.method not in (*(_LOCAL if line.type == "local" else _STRONG), "reject") and line.method:
+            yield finding(
+                file.resource, where, f"{line.method} proves nobody's identity safely: {line.text}", "use scram-sha-256"
+            )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="postgres-server",
+        promise="PostgreSQL speaks TLS, stores SCRAM passwords and writes before it confirms.",
+        why="Sessions, users and dashboards of everybody are in there.",
+        sources=("G1",),
+        stack=_server,
+    ),
+    Rule(
+        id="postgres-access",
+        promise="PostgreSQL takes logins over TLS only, proven by SCRAM or a certificate.",
+        why="With trust, md5 or clear text, whoever is in the network is in the database.",
+        sources=("G1",),
+        stack=_access,
+    ),
+)

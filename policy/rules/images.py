@@ -1,0 +1,133 @@
+"""Images: fixed releases, from our registries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
+from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, shown, template
+
+_MOVING = frozenset({"latest", "main", "master", "edge", "nightly", "stable", "dev", "canary", "current"})
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Image:
+    """The parts of an image reference."""
+
+    name: str
+    tag: str
+    digest: str
+
+
+def image(reference: str) -> Image:
+    """Take a reference apart: ``registry:5000/path/name:tag@sha256:...``."""
+    rest, _, digest = reference.partition("@")
+    head, slash, last = rest.rpartition("/")
+    name, _, tag = last.partition(":")
+    return Image(f"{head}{slash}{name}", tag, digest)
+
+
+def _images(resource: Resource) -> Iterator[tuple[Node, Node, Image]]:
+    """Container, its image's node, and the image."""
+    for container in containers(template(resource)["spec"]):
+        node = container["image"]
+        yield container, node, image(node.text())
+
+
+def _release(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container, node, found in _images(resource):
+        if _DIGEST.fullmatch(found.digest):
+            continue
+        if not found.name:
+            yield at(resource, node, f"{name_of(container)} has no image", "name one of components.versions")
+        elif found.digest:
+            yield at(resource, node, f"the digest of image {node.text()} is no SHA-256", "write the whole digest")
+        elif not found.tag:
+            yield at(resource, node, f"image {shown(node.raw)} of {name_of(container)} names no release", "add its tag")
+        elif found.tag in _MOVING or not any(character.isdigit() for character in found.tag):
+            yield at(resource, node, f'tag "{found.tag}" of {name_of(container)} moves', "name one release")
+
+
+def _registry(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container, node, found in _images(resource):
+        if found.name and not any(
+            found.name.startswith(f"{registry.rstrip('/')}/") for registry in options["registries"]
+        ):
+            yield at(
+                resource,
+                node,
+                f"image {shown(node.raw)} of {name_of(container)} comes from elsewhere",
+                f"take it from {' or '.join(options['registries'])}",
+            )
+
+
+def _digest(resource: Resource, options: Options) -> Iterator[Finding]:
+    for _, node, found in _images(resource):
+        if not found.digest and any(found.name.startswith(f"{each.rstrip('/')}/") for each in options["registries"]):
+            yield at(
+                resource, node, f"image {shown(node.raw)} has no digest", "add it to images.digests in the settings"
+            )
+
+
+def _pull(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container, _, found in _images(resource):
+        node = container["imagePullPolicy"]
+        if node.value == "Always" and not found.digest:
+            yield at(
+                resource,
+                node,
+                f'imagePullPolicy is "Always" for a tag that somebody can move ({name_of(container)})',
+                "use IfNotPresent, or name the digest",
+            )
+
+
+def _registries(default: list[str], meaning: str) -> Option:
+    return Option(default=default, schema={"type": "array", "items": {"type": "string"}}, meaning=meaning)
+
+
+RULES = (
+    Rule(
+        id="image-release",
+        promise="Every image names one release.",
+        why="A tag that moves runs another program after the next restart, untested and on some of the pods only.",
+        sources=("M4",),
+        kinds=WORKLOADS,
+        resource=_release,
+    ),
+    Rule(
+        id="image-registry",
+        promise="Every image comes from a registry of ours.",
+        why="Somebody else's registry can change what runs here, or be away when a pod must start.",
+        sources=("M4",),
+        options={
+            "registries": _registries(
+                ["registry.lab.internal", "registry.example.com/observability"],
+                "registries (with path) that may be used",
+            )
+        },
+        kinds=WORKLOADS,
+        resource=_registry,
+    ),
+    Rule(
+        id="image-digest",
+        promise="Images of the named registries are pinned by digest.",
+        why="Whoever may push can put another image under the same tag.",
+        sources=("M4",),
+        level=Level.ADVISORY,
+        options={"registries": _registries([], "registries whose images must have a digest")},
+        kinds=WORKLOADS,
+        resource=_digest,
+    ),
+    Rule(
+        id="image-pull",
+        promise="No pod fetches a tag again at each start.",
+        why="A restarted pod would run another image than its neighbours, and could not start without the registry.",
+        sources=("M4",),
+        kinds=WORKLOADS,
+        resource=_pull,
+    ),
+)
+"""Rules of this concern."""

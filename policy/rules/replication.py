@@ -1,0 +1,229 @@
+"""Copies of every record: brokers, internal topics and topics (requirements K1, K2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._collector import collectors
+from policy.rules._kafka import TOPIC, Server, clients, servers, services
+from policy.rules._reading import Unknowns, finding, flag, number, shown, stated
+from policy.rules.authentication_access import topics
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_COPIES = {
+    "min_replication_factor": Option(
+        default=3, schema={"type": "integer", "minimum": 1}, meaning="Least number of copies of every record."
+    ),
+    "min_insync_replicas": Option(
+        default=2,
+        schema={"type": "integer", "minimum": 1},
+        meaning="Least number of copies that must have a record before it counts as written.",
+    ),
+}
+_INTERNAL = ("transaction.state.log", "share.coordinator.state.topic")
+_TOPICS = {"telemetry-metrics": 12, "telemetry-traces": 8, "telemetry-logs": 6, "alerts-raw": 4, "alerts-processed": 2}
+
+
+@dataclass(frozen=True)
+class _Count:
+    """A number of copies: where it is set, under which name, and what holds where it is not."""
+
+    node: Node
+    name: str
+    default: int
+
+    @property
+    def value(self) -> float:
+        """What holds."""
+        found = number(self.node)
+        return self.default if found is None else found
+
+    def below(self, resource: Resource, least: int) -> Iterator[Finding]:
+        """Whether it is too small."""
+        if self.value < least:
+            problem = f"{self.name} {stated(self.node, self.default)}, less than {least}"
+            yield finding(resource, self.node, problem, f"set it to at least {least}")
+
+
+def _broker_copies(resource: Resource, options: Options) -> Iterator[Finding]:
+    for server in servers(resource):
+
+        def count(name: str, default: int, server: Server = server) -> _Count:
+            return _Count(server[name], name, default)
+
+        yield from _copies(resource, count("default.replication.factor", 1), count("min.insync.replicas", 1), options)
+        yield from count("offsets.topic.replication.factor", 3).below(resource, options["min_replication_factor"])
+        for topic in _INTERNAL:
+            factor, in_sync = count(f"{topic}.replication.factor", 3), count(f"{topic}.min.isr", 2)
+            yield from _copies(resource, factor, in_sync, options)
+
+
+def _topic_copies(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.type == TOPIC:
+        factor = _Count(resource.node["replicationFactor"], "replicationFactor", 1)
+        in_sync = _Count(resource.node["config"]["min.insync.replicas"], "min.insync.replicas", 1)
+        yield from _copies(resource, factor, in_sync, options)
+
+
+def _copies(resource: Resource, factor: _Count, in_sync: _Count, options: Options) -> Iterator[Finding]:
+    yield from factor.below(resource, options["min_replication_factor"])
+    yield from in_sync.below(resource, options["min_insync_replicas"])
+    if in_sync.value >= factor.value:
+        problem = (
+            f"{in_sync.value:g} of {factor.value:g} copies must be there to write, so one lost broker stops all writing"
+        )
+        yield finding(resource, in_sync.node, problem, "require fewer copies than there are")
+
+
+def _unclean(resource: Resource, options: Options) -> Iterator[Finding]:
+    nodes = [server["unclean.leader.election.enable"] for server in servers(resource)]
+    if resource.type == TOPIC:
+        own = resource.node["config"]["unclean.leader.election.enable"]
+        if not own.exists:
+            problem = (
+                "unclean.leader.election.enable is not set, so an operator can switch it on for every topic at once"
+            )
+            yield finding(resource, own, problem, "set it to false")
+        nodes.append(own)
+    for node in nodes:
+        if node.exists and flag(node) is not False:
+            yield finding(resource, node, f"unclean.leader.election.enable {shown(node)}", "set it to false")
+
+
+def _auto_creation(resource: Resource, options: Options) -> Iterator[Finding]:
+    for server in servers(resource):
+        node = server["auto.create.topics.enable"]
+        if flag(node) is not False:
+            problem = f"auto.create.topics.enable {stated(node, 'true')}"
+            yield finding(resource, node, problem, "set it to false")
+
+
+def _steady_brokers(resource: Resource, options: Options) -> Iterator[Finding]:
+    for server in servers(resource):
+        stop = server["controlled.shutdown.enable"]
+        if stop.exists and flag(stop) is not True:
+            problem = (
+                f"controlled.shutdown.enable {shown(stop)}, so every restart drops the partitions that a broker leads"
+            )
+            yield finding(resource, stop, problem, "set it to true")
+        folder = server["log.dirs" if server["log.dirs"].exists else "log.dir"]
+        if not folder.text() or folder.text().startswith("/tmp"):
+            where = folder if folder.exists else server["log.dirs"]
+            problem = f"records are kept in a folder that a restart empties: log.dirs {shown(folder)}"
+            yield finding(resource, where, problem, "set it to a folder on the broker's volume")
+
+
+def _acks(resource: Resource, options: Options) -> Iterator[Finding]:
+    for client in clients(resource):
+        node = client["acks"]
+        if node.exists and node.text() not in ("all", "-1"):
+            problem = f"acks {shown(node)}, so a record counts as written before it has its copies"
+            yield finding(resource, node, problem, "set it to all")
+        idempotence = client["enable.idempotence"]
+        if idempotence.exists and flag(idempotence) is False:
+            problem = f"enable.idempotence {shown(idempotence)}, so a repeated send is written twice and out of order"
+            yield finding(resource, idempotence, problem, "remove it")
+
+
+def _topics_exist(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    made = {each.object_name: each for each in resources if each.type == TOPIC}
+    unknown = Unknowns()
+    brokers = next((each for each in resources for server in unknown.known(servers(each)) if server.broker), None)
+    if brokers is None and not made:
+        return
+    for name, partitions in options["topics"].items():
+        if name not in made:
+            problem = f"there is no topic {name}"
+            yield Finding(
+                resource=brokers, where="topics", problem=problem, fix=f"make it with {partitions} partitions"
+            )
+        elif (number(made[name].node["partitions"]) or 0) < partitions:
+            where = made[name].node["partitions"]
+            problem = f"partitions {shown(where)}, less than {partitions}"
+            yield finding(made[name], where, problem, f"set it to at least {partitions}; keys move when it grows")
+    for resource in resources:
+        for where, name in unknown.known(_named_topics(resource)):
+            if name not in made and brokers is not None:
+                yield finding(resource, where, f"there is no topic {name}", "make the topic, or name one that there is")
+    unknown.tell()
+
+
+def _named_topics(resource: Resource) -> Iterator[tuple[Node, str]]:
+    """Topics that collectors and services are configured for."""
+    for collector in collectors(resource):
+        for section in ("receivers", "exporters"):
+            for component in collector.components(section, "kafka"):
+                for name in topics(collector, section, component.name):
+                    yield component.node, name
+    for service in services(resource):
+        yield from service.topics
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="kafka-broker-replication",
+        promise="Brokers keep three copies by default and of Kafka's own topics, and two must have a record.",
+        why="One lost broker would take acknowledged records, offsets or transactions with it, or stop all writing.",
+        sources=("K1",),
+        options=_COPIES,
+        kinds=_FILES,
+        resource=_broker_copies,
+    ),
+    Rule(
+        id="kafka-topic-replication",
+        promise="Every topic has three copies, and two must have a record before it counts as written.",
+        why="One lost broker would take acknowledged records with it, or stop all writing.",
+        sources=("K1", "K2"),
+        options=_COPIES,
+        kinds=frozenset({"Topic"}),
+        resource=_topic_copies,
+    ),
+    Rule(
+        id="kafka-unclean-election",
+        promise="Only a copy that has every acknowledged record becomes leader.",
+        why="A copy that is behind would cut the others down to what it has: acknowledged records are gone.",
+        sources=("K1",),
+        kinds=frozenset({*_FILES, "Topic"}),
+        resource=_unclean,
+    ),
+    Rule(
+        id="kafka-auto-creation",
+        promise="No node makes topics by itself.",
+        why="A misspelt name would make a topic with the wrong copies, retention and rights, and swallow telemetry.",
+        sources=("K1",),
+        kinds=_FILES,
+        resource=_auto_creation,
+    ),
+    Rule(
+        id="kafka-steady-brokers",
+        promise="Brokers hand over before they stop, and keep records on their volume.",
+        why="Each restart would be an outage, or lose a copy of everything.",
+        sources=("K1",),
+        kinds=_FILES,
+        resource=_steady_brokers,
+    ),
+    Rule(
+        id="kafka-client-acks",
+        promise="Java producers wait for every copy in sync.",
+        why="A leader that dies takes with it what only it had.",
+        sources=("K3",),
+        kinds=_FILES,
+        resource=_acks,
+    ),
+    Rule(
+        id="kafka-topics-exist",
+        promise="Every topic of the platform, and every one that a client is configured for, is made.",
+        why="Topics are never made by themselves, so telemetry for a missing one is refused.",
+        sources=("K2",),
+        options={
+            "topics": Option(
+                default=_TOPICS,
+                schema={"type": "object", "additionalProperties": {"type": "integer", "minimum": 1}},
+                meaning="Topics that must exist, and their least number of partitions.",
+            )
+        },
+        stack=_topics_exist,
+    ),
+)

@@ -1,0 +1,241 @@
+"""The search cluster (OpenSearch or Elasticsearch): TLS on both sides, users, own certificates, and copies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from policy.documents import files, parse
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._formats import flatten
+from policy.rules._reading import each_known, finding, flag
+from policy.rules._search import OPENSEARCH_SECURITY, Search, Setting, servers
+from policy.rules._servers import replicas
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_OS: Final = OPENSEARCH_SECURITY
+_DEMO: Final = ("esnode", "kirk")
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """What a setting must be: ``true``, ``false``, ``set`` or one of the values; and whether absence is right."""
+
+    keys: tuple[str, ...]
+    wanted: str
+    absent: bool
+    problem: str
+
+    def holds(self, setting: Setting | None) -> bool:
+        if setting is None or setting.value is None:
+            return self.absent
+        if self.wanted in ("true", "false"):
+            return setting.text.lower() == self.wanted
+        if self.wanted == "set":
+            return bool(setting.text)
+        return setting.text in self.wanted.split(" or ")
+
+
+_STORE: Final = "keystore_filepath"
+_OS_TLS: Final = (
+    _Wish((f"{_OS}disabled",), "false", True, "the security plugin is off"),
+    _Wish(("DISABLE_SECURITY_PLUGIN",), "false", True, "the security plugin is off"),
+    _Wish((f"{_OS}ssl_only",), "false", True, "the cluster asks nobody for a login"),
+    _Wish((f"{_OS}ssl.http.enabled",), "true", False, "clients talk to the cluster in clear text"),
+    _Wish((f"{_OS}ssl.http.pemcert_filepath", f"{_OS}ssl.http.{_STORE}"), "set", False, "HTTP has no certificate"),
+    _Wish((f"{_OS}ssl.http.pemkey_filepath", f"{_OS}ssl.http.{_STORE}"), "set", False, "HTTP has no key"),
+    _Wish((f"{_OS}ssl.transport.enabled",), "true", True, "nodes talk to each other in clear text"),
+    _Wish(
+        (f"{_OS}ssl.transport.pemcert_filepath", f"{_OS}ssl.transport.{_STORE}"),
+        "set",
+        False,
+        "nodes have no certificate",
+    ),
+    _Wish((f"{_OS}ssl.transport.pemkey_filepath", f"{_OS}ssl.transport.{_STORE}"), "set", False, "nodes have no key"),
+    _Wish(
+        (f"{_OS}ssl.transport.pemtrustedcas_filepath", f"{_OS}ssl.transport.truststore_filepath"),
+        "set",
+        False,
+        "nodes have no authority to check each other's certificate with",
+    ),
+    _Wish(
+        (f"{_OS}ssl.transport.enforce_hostname_verification",),
+        "true",
+        True,
+        "nodes do not check each other's host name",
+    ),
+    _Wish((f"{_OS}allow_unsafe_democertificates",), "false", True, "published demonstration certificates are taken"),
+    _Wish((f"{_OS}authcz.admin_dn",), "set", False, "no certificate is named that administers security"),
+    _Wish((f"{_OS}nodes_dn",), "set", False, "no certificates are named that nodes must have"),
+)
+_ES: Final = "xpack.security."
+_ES_TLS: Final = (
+    _Wish((f"{_ES}enabled",), "true", True, "security is off"),
+    _Wish((f"{_ES}http.ssl.enabled",), "true", False, "clients talk to the cluster in clear text"),
+    _Wish((f"{_ES}http.ssl.certificate", f"{_ES}http.ssl.keystore.path"), "set", False, "HTTP has no certificate"),
+    _Wish((f"{_ES}http.ssl.key", f"{_ES}http.ssl.keystore.path"), "set", False, "HTTP has no key"),
+    _Wish((f"{_ES}transport.ssl.enabled",), "true", False, "nodes talk to each other in clear text"),
+    _Wish(
+        (f"{_ES}transport.ssl.certificate", f"{_ES}transport.ssl.keystore.path"),
+        "set",
+        False,
+        "nodes have no certificate",
+    ),
+    _Wish((f"{_ES}transport.ssl.key", f"{_ES}transport.ssl.keystore.path"), "set", False, "nodes have no key"),
+    _Wish(
+        (f"{_ES}transport.ssl.certificate_authorities", f"{_ES}transport.ssl.truststore.path"),
+        "set",
+        False,
+        "nodes have no authority to check each other's certificate with",
+    ),
+    _Wish((f"{_ES}transport.ssl.verification_mode",), "full", True, "nodes do not check each other's host name"),
+    _Wish((f"{_ES}transport.ssl.client_authentication",), "required", True, "nodes without a certificate are taken"),
+)
+
+
+def _security(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_security_of(server) for server in servers(resources))
+
+
+def _security_of(server: Search) -> Iterator[Finding]:
+    for wish in _OS_TLS if server.opensearch else _ES_TLS:
+        setting = next((server.given[key] for key in wish.keys if key in server.given), None)
+        if setting is None and not wish.absent:
+            setting = server.of(wish.keys[0])
+        if not wish.holds(setting):
+            yield finding(
+                setting.resource if setting else server.container.resource,
+                setting.where if setting else server.container.node.path,
+                f"{wish.problem}: {wish.keys[0]} is {(setting.text or 'empty') if setting else 'not set'}",
+                f"set {wish.keys[0]}" if wish.wanted == "set" else f"set {wish.keys[0]} to {wish.wanted}",
+            )
+
+
+def _own(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_own_of(server) for server in servers(resources))
+
+
+def _own_of(server: Search) -> Iterator[Finding]:
+    for key, setting in server.given.items():
+        values = [str(each) for each in setting.value] if isinstance(setting.value, list) else [setting.text]
+        for value in values:
+            if key.startswith(_OS) and any(demo in value.lower() for demo in _DEMO):
+                yield finding(
+                    setting.resource,
+                    setting.where,
+                    f"{value} is of the published demonstration certificates",
+                    "use certificates of the platform's CA",
+                )
+            elif key == f"{_OS}nodes_dn" and value.strip() in ("*", "CN=*"):
+                yield finding(
+                    setting.resource,
+                    setting.where,
+                    f"every certificate of the CA may join as a node: nodes_dn is {value}",
+                    "name the nodes' own certificates",
+                )
+        if key.startswith(f"{_ES}authc.anonymous.") and setting.text:
+            yield finding(
+                setting.resource,
+                setting.where,
+                f"requests without a login are taken: {key} is {setting.text}",
+                f"remove {key}",
+            )
+
+
+def _anonymous(resource: Resource, options: Options) -> Iterator[Finding]:
+    for name, text in files(resource):
+        if not name.endswith((".yml", ".yaml")):
+            continue
+        node = Node(parse("config.yml", text)[1], f"{name}:")
+        setting = node["config"]["dynamic"]["http"]["anonymous_auth_enabled"]
+        if setting.exists and flag(setting) is not False:
+            yield finding(
+                resource,
+                setting,
+                f"requests without a login are taken: anonymous_auth_enabled is {setting.text().lower()}",
+                "set anonymous_auth_enabled to false",
+            )
+
+
+def _nodes(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found_servers = list(servers(resources))
+    found = {id(server.container.resource): server for server in found_servers}
+    count = sum(replicas(server.container.resource) for server in found.values())
+    if found_servers and count < options["minimum"]:
+        yield finding(
+            found_servers[0].container.resource,
+            "spec.replicas",
+            f"the search cluster has {count} nodes, not {options['minimum']}",
+            f"run {options['minimum']} nodes, so that it elects and answers while one is down",
+        )
+    for server in found_servers:
+        single = server.given.get("discovery.type")
+        if single and single.text == "single-node":
+            yield finding(
+                single.resource, single.where, "the node joins no cluster: discovery.type is single-node", "remove it"
+            )
+
+
+def _templates(resource: Resource, options: Options) -> Iterator[Finding]:
+    for name, text in files(resource):
+        content = parse(name, text)[1] if name.endswith((".json", ".yml", ".yaml")) else None
+        if not isinstance(content, Mapping) or "index_patterns" not in content:
+            continue
+        node = Node(content, f"{name}:")
+        for settings in (node["settings"], node["template"]["settings"]):
+            for key, value in flatten(settings.value or {}):
+                if key.removeprefix("index.") == "number_of_replicas" and int(value) < options["replicas"]:
+                    yield finding(
+                        resource,
+                        f"{settings.path}.{key}",
+                        f"an index has {value} copies beside the first one, less than {options['replicas']}",
+                        f"set number_of_replicas to {options['replicas']} or more",
+                    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="search-security",
+        promise="The search cluster speaks verified TLS to clients and among its nodes, and security is on.",
+        why="All traces and logs are in there, and a false node would get them.",
+        sources=("J1", "J3"),
+        stack=_security,
+    ),
+    Rule(
+        id="search-own-certificates",
+        promise="The search cluster trusts certificates of its own only, and takes nobody without a login.",
+        why="The keys of the demonstration certificates are public: with them anybody administers the cluster.",
+        sources=("J1", "J3"),
+        stack=_own,
+    ),
+    Rule(
+        id="search-anonymous",
+        promise="The search cluster's security configuration takes nobody without a login.",
+        why="All traces and logs would be open.",
+        sources=("J3",),
+        kinds=_FILES,
+        resource=_anonymous,
+    ),
+    Rule(
+        id="search-nodes",
+        promise="The search cluster has enough nodes to lose one.",
+        why="With fewer, the loss of one stops reading and writing.",
+        sources=("J1", "N-004"),
+        options={
+            "minimum": Option(
+                default=3, schema={"type": "integer", "minimum": 1}, meaning="Nodes in a stack, at least."
+            )
+        },
+        stack=_nodes,
+    ),
+    Rule(
+        id="search-copies",
+        promise="Every index has copies.",
+        why="With a node its documents would be gone.",
+        sources=("J1", "N-004"),
+        options={"replicas": Option(default=1, schema={"type": "integer", "minimum": 1}, meaning="Copies, at least.")},
+        kinds=_FILES,
+        resource=_templates,
+    ),
+)

@@ -1,0 +1,216 @@
+"""Jaeger v2: spans go to a replicated store over verified TLS, and are shown over mutual TLS.
+
+Its receivers and exporters are those of a collector, so the collectors' rules guard them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from policy.documents import Document, Format, documents, parse
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._reading import client_tls, each_known, finding, loopback, number, server_tls, shown
+from policy.rules._servers import Container, containers
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_SEARCH: Final = ("elasticsearch", "opensearch")
+_VOLATILE: Final = ("memory", "badger")
+
+
+def _backends(document: Document) -> Iterator[tuple[str, str, Node]]:
+    """Name, kind and settings of every store."""
+    storage = document.node["extensions"]["jaeger_storage"]
+    for section in ("backends", "metric_backends"):
+        for name, backend in storage[section].items():
+            for kind, settings in backend.items():
+                yield name, kind, settings
+
+
+def _store(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.JAEGER):
+        for name, kind, settings in _backends(document):
+            if kind in _SEARCH:
+                addresses = list(settings["server_urls"].each())
+            elif kind == "prometheus":
+                addresses = [settings["endpoint"]]
+            else:
+                addresses = []
+                if kind == "grpc":
+                    yield from client_tls(resource, settings["tls"], what=f"the store {name}")
+            for address in addresses:
+                if not address.text().startswith("https://"):
+                    yield finding(
+                        resource,
+                        address,
+                        f"spans travel in clear text: the address of the store {name} {shown(address)}",
+                        "give it an https address",
+                    )
+            if kind in _SEARCH and not addresses:
+                yield finding(
+                    resource, settings["server_urls"], f"the store {name} has no address", "list the nodes with https"
+                )
+            if addresses or kind in _SEARCH:
+                yield from client_tls(resource, settings["tls"], what=f"the store {name}")
+
+
+def _store_login(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.JAEGER):
+        for name, kind, settings in _backends(document):
+            if kind not in (*_SEARCH, "prometheus"):
+                continue
+            login = settings["auth"]
+            basic = login["basic"]
+            by_file = (basic["username"].text() and basic["password_file"].text()) or any(
+                login[section]["file_path"].text() for section in ("bearer_token", "api_key")
+            )
+            by_reference = basic["username"].text() and basic["password"].text().startswith("${")
+            if basic["password"].text() and not by_reference and resource.kind == "ConfigMap":
+                yield finding(
+                    resource,
+                    basic["password"],
+                    f"the password of the store {name} is written into a ConfigMap",
+                    "name its file with password_file",
+                )
+            elif not (by_file or by_reference or basic["password"].text() or login["authenticator"].text()):
+                yield finding(
+                    resource,
+                    login,
+                    f"Jaeger shows the store {name} no login",
+                    "set auth.basic with username and password_file",
+                )
+
+
+def _durable(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.JAEGER):
+        kinds = {name: kind for name, kind, _ in _backends(document)}
+        query = document.node["extensions"]["jaeger_query"]["storage"]
+        users = [query["traces"], query["traces_archive"]]
+        users += [node["trace_storage"] for key, node in document.node["exporters"].items() if "jaeger_storage" in key]
+        for user in users:
+            kind = kinds.get(user.text(), "")
+            if kind in _VOLATILE and user.text() not in options["allowed"]:
+                yield finding(
+                    resource,
+                    user,
+                    f"traces are kept in {user.text()}, which is of kind {kind}",
+                    "keep them in the search cluster",
+                )
+
+
+def _copies(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.JAEGER):
+        for _, kind, settings in _backends(document):
+            for index, entry in settings["indices"].items() if kind in _SEARCH else ():
+                node = entry["replicas"]
+                if node.exists and (number(node) or 0) < options["replicas"]:
+                    yield finding(
+                        resource,
+                        node,
+                        f"{index} have {node.text()} copies beside the first one, less than {options['replicas']}",
+                        f"set replicas to {options['replicas']} or remove the line",
+                    )
+
+
+def _mutual(resource: Resource, settings: Node, what: str) -> Iterator[Finding]:
+    yield from server_tls(resource, settings["tls"], what=what)
+    if not settings["tls"]["client_ca_file"].text() and not settings["auth"]["authenticator"].text():
+        yield finding(
+            resource,
+            settings["tls"]["client_ca_file"],
+            f"{what} takes everybody: it demands neither a certificate nor a login",
+            "set tls.client_ca_file to the platform's CA",
+        )
+
+
+def _showing(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.JAEGER):
+        started = set(document.node["service"]["extensions"].texts())
+        for name in ("jaeger_query", "remote_sampling"):
+            extension = document.node["extensions"][name]
+            for protocol in ("http", "grpc") if name in started else ():
+                if not loopback(extension[protocol]["endpoint"].text()):
+                    yield from _mutual(resource, extension[protocol], f"{name} ({protocol})")
+
+
+def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found = (container for each in resources for container in containers(each) if container.runs("jaeger"))
+    yield from each_known(_configured_of(container, resources) for container in found)
+
+
+def _configured_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
+    word = container.flag("config")
+    mounted = container.mounted(stack)
+    path = (word.text if word else "").removeprefix("file:")
+    file = mounted.at(path) if path else None
+    if file and parse("jaeger.yaml", file.text)[0] is Format.JAEGER:
+        return
+    if path:
+        mounted.missing()
+    yield finding(
+        container.resource,
+        word.where if word else container.node.path,
+        f"Jaeger's configuration {path} is in no ConfigMap or Secret that is mounted there"
+        if path
+        else "Jaeger starts without --config, as an all-in-one that keeps traces in memory and asks nobody for a login",
+        "mount a Jaeger configuration and name it with --config",
+    )
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="jaeger-configured",
+        promise="Every Jaeger runs a configuration of the stack.",
+        why="What is not in the stack is reviewed by nobody, and Jaeger's own defaults are open and forgetful.",
+        sources=("J1",),
+        stack=_configured,
+    ),
+    Rule(
+        id="jaeger-store-tls",
+        promise="Jaeger reaches its stores over verified TLS.",
+        why="Traces carry business data, and the store's password would travel with them.",
+        sources=("J1",),
+        kinds=_FILES,
+        resource=_store,
+    ),
+    Rule(
+        id="jaeger-store-login",
+        promise="Jaeger logs in at its stores with a secret from a file.",
+        why="A store that takes writes without a login takes them from everybody.",
+        sources=("J1", "J3"),
+        kinds=_FILES,
+        resource=_store_login,
+    ),
+    Rule(
+        id="jaeger-store-durable",
+        promise="Traces are kept in a store that outlives Jaeger.",
+        why="With a restart every trace would be gone, and replicas would each show others.",
+        sources=("J1",),
+        options={
+            "allowed": Option(
+                default=[],
+                schema={"type": "array", "items": {"type": "string"}},
+                meaning="Names of stores that may be of kind memory or badger.",
+            )
+        },
+        kinds=_FILES,
+        resource=_durable,
+    ),
+    Rule(
+        id="jaeger-store-copies",
+        promise="Every index of traces has copies.",
+        why="With a node of the search cluster its traces would be gone.",
+        sources=("J1",),
+        options={"replicas": Option(default=1, schema={"type": "integer", "minimum": 1}, meaning="Copies, at least.")},
+        kinds=_FILES,
+        resource=_copies,
+    ),
+    Rule(
+        id="jaeger-query",
+        promise="Jaeger's query and sampling interfaces speak TLS to known callers only.",
+        why="Its API has no login of its own: past the proxy everybody would read confidential traces.",
+        sources=("J3",),
+        kinds=_FILES,
+        resource=_showing,
+    ),
+)

@@ -1,0 +1,243 @@
+"""oauth2-proxy: the login before Jaeger has no way around it and trusts nobody unverified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from policy.model import Finding, Options, Resource, Rule
+from policy.rules import _formats
+from policy.rules._formats import true
+from policy.rules._mounts import File, Mounted, Variables
+from policy.rules._reading import each_known, finding, loopback
+from policy.rules._servers import Container, containers
+
+_NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
+_GROUPS: Final = ("allowed_group", "allowed_role", "keycloak_group", "google_group", "gitlab_group", "github_team")
+_SKIPS: Final = {
+    "ssl_upstream_insecure_skip_verify": "the certificate behind the proxy is not verified",
+    "ssl_insecure_skip_verify": "the identity provider's certificate is not verified",
+    "insecure_oidc_allow_unverified_email": "mail addresses that nobody verified are taken",
+    "insecure_oidc_skip_issuer_verification": "tokens of any issuer are taken",
+    "redis_insecure_skip_tls_verify": "the session store's certificate is not verified",
+}
+_PLURAL: Final = frozenset(
+    {"upstreams", "email_domains", "allowed_groups", "allowed_roles", "keycloak_groups", "google_groups"}
+    | {"skip_auth_routes", "trusted_ips", "gitlab_groups"}
+)
+_AROUND: Final = ("skip_auth_regex", "skip_auth_route", "trusted_ip")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    values: tuple[str, ...]
+    resource: Resource
+    where: str
+    hidden: bool = False
+
+    @property
+    def value(self) -> str:
+        return self.values[-1] if self.values else ""
+
+
+@dataclass(frozen=True, eq=False)
+class _Proxy:
+    container: Container
+    mounted: Mounted
+    variables: Variables
+    given: Mapping[str, _Setting]
+
+    def of(self, key: str) -> _Setting:
+        """A setting, or an empty one at the container."""
+        found = self.given.get(key)
+        if found is None:
+            self.mounted.missing()
+            self.variables.missing()
+        return found or _Setting((), self.container.resource, self.container.node.path)
+
+
+def _key(name: str) -> str:
+    """One name for a flag, a variable and a key of the file: singular, with underscores."""
+    name = name.lower().replace("-", "_")
+    return name[:-1] if name in _PLURAL else name
+
+
+def _file(file: File) -> Iterator[tuple[str, _Setting]]:
+    for key, value in (_formats.toml(file.text) or {}).items():
+        values = tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
+        yield _key(key), _Setting(values, file.resource, f"{file.name}: {key}", file.resource.kind == "Secret")
+
+
+def _proxies(resources: Sequence[Resource]) -> Iterator[_Proxy]:
+    for resource in resources:
+        for container in containers(resource):
+            if not container.runs(*_NAMES):
+                continue
+            mounted = container.mounted(resources)
+            given: dict[str, _Setting] = {}
+            path = container.flag("config")
+            file = mounted.at(path.text) if path else None
+            if file:
+                given |= dict(_file(file))
+            variables = container.variables(resources)
+            for name, variable in variables.items():
+                if name.startswith("OAUTH2_PROXY_"):
+                    values = tuple(filter(None, (variable.value or "").split(",")))
+                    key = _key(name.removeprefix("OAUTH2_PROXY_"))
+                    given[key] = _Setting(values, resource, variable.where, variable.secret)
+            for name in {word.text.lstrip("-").split("=")[0] for word in container.words if word.text.startswith("-")}:
+                words = container.flags(name)
+                values = tuple(value for word in words for value in word.text.split(","))
+                given[_key(name)] = _Setting(values, resource, words[-1].where)
+            yield _Proxy(container, mounted, variables, given)
+
+
+def _upstream(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_upstream_of(proxy) for proxy in _proxies(resources))
+
+
+def _upstream_of(proxy: _Proxy) -> Iterator[Finding]:
+    upstream = proxy.of("upstream")
+    if not upstream.values and "alpha_config" not in proxy.given:
+        yield finding(
+            upstream.resource,
+            upstream.where,
+            "oauth2-proxy has nothing behind it: upstream is not set",
+            "name it with https",
+        )
+    for address in upstream.values:
+        if not address.startswith(("https://", "static://")) and not loopback(address):
+            yield finding(
+                upstream.resource,
+                upstream.where,
+                f"the proxy passes requests on in clear text: upstream is {address}",
+                "give the upstream an https address",
+            )
+    for key, problem in _SKIPS.items():
+        setting = proxy.given.get(key)
+        if setting and true(setting.value):
+            yield finding(setting.resource, setting.where, f"{problem}: {key} is {setting.value}", f"remove {key}")
+    nonce = proxy.of("insecure_oidc_skip_nonce")
+    if nonce.value.lower() != "false":
+        yield finding(
+            nonce.resource,
+            nonce.where,
+            f"a stolen token may be used again: insecure_oidc_skip_nonce is {nonce.value or 'true by default'}",
+            "set insecure_oidc_skip_nonce to false",
+        )
+
+
+def _served(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_served_of(proxy) for proxy in _proxies(resources))
+
+
+def _served_of(proxy: _Proxy) -> Iterator[Finding]:
+    for key in ("tls_cert_file", "tls_key_file"):
+        setting = proxy.of(key)
+        if not setting.value:
+            yield finding(
+                setting.resource,
+                setting.where,
+                f"the proxy has no certificate: {key} is not set",
+                f"set {key} to the workload's certificate",
+            )
+    redirect = proxy.of("redirect_url")
+    if not redirect.value.startswith("https://"):
+        yield finding(
+            redirect.resource,
+            redirect.where,
+            f"logins do not come back over TLS: redirect_url is {redirect.value or 'not set'}",
+            "set redirect_url to the https address that browsers use",
+        )
+    plain = proxy.given.get("http_address")
+    if plain and plain.value and not loopback(plain.value) and not true(proxy.of("force_https").value):
+        yield finding(
+            plain.resource,
+            plain.where,
+            f"the proxy also listens without TLS: http_address is {plain.value}",
+            "remove http_address, or set force_https",
+        )
+    for key in ("cookie_secure", "cookie_httponly"):
+        cookie = proxy.given.get(key)
+        if cookie and not true(cookie.value):
+            yield finding(
+                cookie.resource,
+                cookie.where,
+                f"the session cookie can be stolen: {key} is {cookie.value}",
+                f"remove {key}",
+            )
+    site = proxy.given.get("cookie_samesite")
+    if site and site.value not in ("lax", "strict"):
+        yield finding(
+            site.resource,
+            site.where,
+            f"other sites may use the session cookie: cookie_samesite is {site.value or 'empty'}",
+            "set cookie_samesite to lax",
+        )
+
+
+def _who(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_who_of(proxy) for proxy in _proxies(resources))
+
+
+def _who_of(proxy: _Proxy) -> Iterator[Finding]:
+    if not any(proxy.given[key].values for key in _GROUPS if key in proxy.given):
+        group = proxy.of("allowed_group")
+        yield finding(
+            group.resource,
+            group.where,
+            "everybody with an account of the company gets in: allowed_group is not set",
+            "list the groups that may see traces",
+        )
+    for key, setting in proxy.given.items():
+        for value in setting.values if key in _AROUND else ():
+            yield finding(setting.resource, setting.where, f"{value} gets past the login: {key}", f"remove {key}")
+
+
+def _secrets(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    yield from each_known(_secrets_of(proxy) for proxy in _proxies(resources))
+
+
+def _secrets_of(proxy: _Proxy) -> Iterator[Finding]:
+    for key in ("cookie_secret", "client_secret"):
+        setting, file = proxy.given.get(key), proxy.given.get(f"{key}_file")
+        if setting and not setting.hidden:
+            yield finding(
+                setting.resource, setting.where, f"{key} is written in clear text", f"name its file with {key}_file"
+            )
+        elif not setting and (file is None or not file.value):
+            place = proxy.of(f"{key}_file")
+            yield finding(place.resource, place.where, f"the proxy has no {key}", f"name its file with {key}_file")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="oauth-proxy-upstream",
+        promise="The login proxy verifies whom it talks to: what is behind it, and the identity provider.",
+        why="With a false provider everybody is whoever they like, and behind the proxy traces would be readable.",
+        sources=("J3",),
+        stack=_upstream,
+    ),
+    Rule(
+        id="oauth-proxy-tls",
+        promise="Browsers reach the login proxy over TLS and keep their cookie to themselves.",
+        why="A session that is read on the way is a login.",
+        sources=("J3",),
+        stack=_served,
+    ),
+    Rule(
+        id="oauth-proxy-groups",
+        promise="Only members of named groups pass the login proxy, on every path.",
+        why="Traces have confidentiality classes; a path without login shows them to everybody.",
+        sources=("J3",),
+        stack=_who,
+    ),
+    Rule(
+        id="oauth-proxy-secrets",
+        promise="The login proxy's secrets come from files or Secrets.",
+        why="With the cookie secret anybody makes sessions for anybody.",
+        sources=("J3", "P2"),
+        stack=_secrets,
+    ),
+)

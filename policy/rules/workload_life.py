@@ -1,0 +1,236 @@
+"""How pods live: resources, probes, shutdown, restarts after a change, their identity in the cluster."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._kubernetes import (
+    RUNNING,
+    WORKLOADS,
+    Want,
+    at,
+    containers,
+    name_of,
+    number,
+    of_kind,
+    state,
+    template,
+    wanted,
+    workloads,
+)
+from policy.rules._reading import each_known
+
+_QUANTITIES = (
+    ("requests", "cpu", "ask for the CPU that it needs"),
+    ("requests", "memory", "ask for the memory that it needs"),
+    ("limits", "memory", "limit it to the memory that it may use"),
+)
+
+
+def _resources(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container in containers(template(resource)["spec"], ("initContainers", "containers")):
+        for group, what, fix in _QUANTITIES:
+            node = container["resources"][group][what]
+            if not node.exists:
+                yield at(resource, node, f"{name_of(container)} has no {what} {group.rstrip('s')}", fix)
+
+
+def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
+    for container in template(resource)["spec"]["containers"].each():
+        for probe, use in (("readinessProbe", "can do its work"), ("livenessProbe", "still runs at all")):
+            if not any(container[probe][how].exists for how in ("exec", "httpGet", "tcpSocket", "grpc")):
+                yield at(resource, container[probe], f"{name_of(container)} has no {probe}", f"probe whether it {use}")
+
+
+def _grace(resource: Resource, options: Options) -> Iterator[Finding]:
+    pod = template(resource)["spec"]
+    grace = pod["terminationGracePeriodSeconds"]
+    seconds = 30 if not grace.exists else number(grace.value) or 0
+    if seconds < options["least_s"]:
+        yield at(
+            resource,
+            grace,
+            f"terminationGracePeriodSeconds {state(grace.raw)}",
+            f"give at least {options['least_s']} s",
+        )
+    for container in pod["containers"].each():
+        pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        if pause.exists and (number(pause.value) or 0) >= seconds:
+            yield at(
+                resource,
+                pause,
+                f"{name_of(container)} sleeps {pause.value:g} s of {seconds:g} s before it may end",
+                "sleep shorter, or give more terminationGracePeriodSeconds",
+            )
+
+
+def _identity(resource: Resource, options: Options) -> Iterator[Finding]:
+    pod = template(resource)["spec"]
+    if not pod.exists:
+        return
+    yield from wanted(
+        resource,
+        pod,
+        (
+            Want("serviceAccountName", lambda found: found not in (None, "", "default"), "name the workload's own one"),
+            Want("automountServiceAccountToken", lambda found: found is False, "set it to false"),
+        ),
+    )
+
+
+def _account(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.kubernetes:
+        want = Want("automountServiceAccountToken", lambda found: found is False, "set it to false")
+        yield from wanted(resource, resource.node, (want,))
+
+
+def _own_account(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    made = {(each.namespace, each.object_name) for each in of_kind(resources, "ServiceAccount")}
+    users: dict[tuple[str, str], str] = {}
+    for workload in workloads(resources):
+        node = template(workload)["spec"]["serviceAccountName"]
+        account = (workload.namespace, node.text())
+        if not node.exists or node.text() == "default":
+            continue
+        if account not in made:
+            yield at(
+                workload, node, f"ServiceAccount {node.text()} is not part of the stack", "make it with the workload"
+            )
+        elif account in users:
+            yield at(
+                workload,
+                node,
+                f"ServiceAccount {node.text()} is that of {users[account]} as well",
+                "give the workload its own ServiceAccount",
+            )
+        users.setdefault(account, workload.label)
+
+
+def sources(pod: Node) -> Iterator[tuple[str, Node]]:
+    """Kind and name of every ConfigMap and Secret that a pod mounts or takes variables from; optional ones not."""
+    for volume in pod["volumes"].each():
+        holders = [(volume, "secretName"), *((each, "name") for each in volume["projected"]["sources"].each())]
+        for holder, secret_name in holders:
+            for kind, key, field in (("ConfigMap", "configMap", "name"), ("Secret", "secret", secret_name)):
+                node = holder[key]
+                if node.exists and node["optional"].value is not True:
+                    yield kind, node[field]
+    for container in containers(pod):
+        for entry in (*container["envFrom"].each(), *(each["valueFrom"] for each in container["env"].each())):
+            for kind in ("ConfigMap", "Secret"):
+                lower = kind[0].lower() + kind[1:]
+                for node in (entry[f"{lower}Ref"], entry[f"{lower}KeyRef"]):
+                    if node.exists and node["optional"].value is not True:
+                        yield kind, node["name"]
+
+
+def _files_exist(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    made = _made(resources)
+    for certificate in of_kind(resources, "Certificate"):
+        made.add(("Secret", certificate.namespace, certificate.node.at("spec.secretName").text()))
+    used = ((each, kind, node) for each in workloads(resources) for kind, node in sources(template(each)["spec"]))
+    yield from each_known(_exists(workload, kind, node, made) for workload, kind, node in used)
+
+
+def _made(resources: Sequence[Resource]) -> set[tuple[str, str, str]]:
+    return {(each.kind, each.namespace, each.object_name) for each in of_kind(resources, "ConfigMap", "Secret")}
+
+
+def _exists(workload: Resource, kind: str, node: Node, made: set[tuple[str, str, str]]) -> Iterator[Finding]:
+    name = node.text()
+    if (kind, workload.namespace, name) not in made:
+        yield at(workload, node, f"{kind} {name} is not part of the stack", f"make the {kind}, or name the right one")
+
+
+def _restart(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    made = _made(resources)
+    yield from each_known(_restarts(each, made, options["annotation"]) for each in workloads(resources, RUNNING))
+
+
+def _restarts(workload: Resource, made: set[tuple[str, str, str]], annotation: str) -> Iterator[Finding]:
+    spec = template(workload)
+    node = spec["metadata"]["annotations"][annotation]
+    if node.text():
+        return
+    used = {(kind, workload.namespace, source.text()) for kind, source in sources(spec["spec"])} & made
+    if used:
+        names = ", ".join(f"{kind} {name}" for kind, _, name in sorted(used))
+        yield at(
+            workload,
+            node,
+            f"the pods do not notice a change of {names}: annotation {annotation} is missing",
+            "set it to a checksum of the mounted files",
+        )
+
+
+RULES = (
+    Rule(
+        id="pod-resources",
+        promise="Every container asks for CPU and memory and has a memory limit.",
+        why="A pod without them is the first to be evicted, or takes the memory of its neighbours.",
+        sources=("S1", "M4"),
+        kinds=frozenset(WORKLOADS),
+        resource=_resources,
+    ),
+    Rule(
+        id="pod-probes",
+        promise="Every container that serves is probed for readiness and liveness.",
+        why="Without probes requests go to a server that cannot answer, and a hung one is never restarted.",
+        sources=("O1", "P1"),
+        kinds=RUNNING,
+        resource=_probes,
+    ),
+    Rule(
+        id="pod-grace",
+        promise="Every pod has the time to finish what it holds before it is killed.",
+        why="A pod that is killed in its work loses what it has not sent or written yet.",
+        sources=("O1", "O5"),
+        options={"least_s": Option(default=20, schema={"type": "integer"}, meaning="least seconds until the kill")},
+        kinds=RUNNING,
+        resource=_grace,
+    ),
+    Rule(
+        id="pod-service-account",
+        promise="Every pod names a ServiceAccount of its own and gets no token of it.",
+        why="A token lets a taken-over process ask the API server, with the rights of all who share the account.",
+        sources=("M4",),
+        kinds=frozenset(WORKLOADS),
+        resource=_identity,
+    ),
+    Rule(
+        id="service-account-token",
+        promise="No ServiceAccount hands out its token by itself.",
+        why="Every pod that forgets to refuse the token would get it.",
+        sources=("M4",),
+        kinds=frozenset({"ServiceAccount"}),
+        resource=_account,
+    ),
+    Rule(
+        id="service-account-own",
+        promise="Every workload has a ServiceAccount in the stack that no other workload uses.",
+        why="Rights that one workload needs would be rights of all that share its account.",
+        sources=("M4",),
+        stack=_own_account,
+    ),
+    Rule(
+        id="pod-files-exist",
+        promise="Every ConfigMap and Secret that a pod needs is made by the stack, as the kind that it is mounted as.",
+        why="The pod would not start, or would run with a file that nobody reviews.",
+        sources=("M4",),
+        stack=_files_exist,
+    ),
+    Rule(
+        id="pod-restart-on-change",
+        promise="Pods are restarted one by one when a file that they mount changes.",
+        why="They would go on with the old file: a changed password or limit would not hold until some later restart.",
+        sources=("M4",),
+        options={
+            "annotation": Option(
+                default="obs.config/checksum", schema={"type": "string"}, meaning="pod annotation with the checksum"
+            )
+        },
+        stack=_restart,
+    ),
+)
+"""Rules of this concern."""

@@ -1,0 +1,69 @@
+"""The real Pulumi engine with the real policy pack, without a cluster: previews only."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from lab.pulumi_host import home
+from lab.toolchain import tools
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+_LIMIT_S = 90
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A project folder with its own home and state."""
+
+    folder: Path
+
+    @classmethod
+    def at(cls, folder: Path, stack: str) -> Engine:
+        """Lay out a project whose program may be spoiled."""
+        home.install(folder / "home", sys.executable)
+        project = folder / "project"
+        project.mkdir()
+        (folder / "backend").mkdir()
+        shutil.copy(CHECKOUT / f"Pulumi.{stack}.yaml", project)
+        settings = yaml.safe_load((CHECKOUT / "Pulumi.yaml").read_text())
+        program = CHECKOUT / "tests" / "policy" / "bad_changes.py"
+        (project / "Pulumi.yaml").write_text(yaml.safe_dump({**settings, "main": str(program)}))
+        engine = cls(folder)
+        made = engine.run("stack", "select", "--create", stack)
+        assert made.returncode == 0, made.stderr
+        return engine
+
+    def run(self, *arguments: str, change: str = "") -> subprocess.CompletedProcess[str]:
+        """Run ``pulumi``."""
+        programs = [self.folder / "home" / "bin", tools.path("pulumi").parent]
+        environment = {
+            **os.environ,
+            "PULUMI_HOME": str(self.folder / "home"),
+            "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "preview only",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "KUBECONFIG": str(self.folder / "no-cluster"),
+            "PYTHONPATH": str(CHECKOUT),
+            "BAD_CHANGE": change,
+        }
+        return subprocess.run(
+            ["pulumi", *arguments, "--non-interactive", "--color=never"],
+            cwd=self.folder / "project",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT_S,
+            stdin=subprocess.DEVNULL,
+        )
+
+    def preview(self, change: str = "", *more: str) -> subprocess.CompletedProcess[str]:
+        """Preview with the pack."""
+        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, change=change)

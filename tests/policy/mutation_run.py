@@ -1,0 +1,105 @@
+"""Runs the pack over every mutation of the rendered platform; as a program it writes the evidence."""
+
+from __future__ import annotations
+
+import collections
+import json
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from policy.model import Level, Resource
+from policy.rules import RULES
+from policy.runner import Runner
+from tests.support.engine import recorded
+from tests.support.mutations import Mutation, mutations
+
+EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "policy-mutations.json"
+STACKS = ("local", "prod")
+_MANDATORY = tuple(rule for rule in RULES if rule.level is Level.MANDATORY)
+
+
+@dataclass
+class Run:
+    """What came of one stack's mutations.
+
+    Attributes:
+        mutations: How many there were.
+        survivors: Names of those that no mandatory rule noticed.
+        by_rule: Rule id -> mutations that it noticed.
+        by_kind: Kind of resource -> mutations.
+    """
+
+    mutations: int = 0
+    survivors: list[str] = field(default_factory=list)
+    by_rule: collections.Counter[str] = field(default_factory=collections.Counter)
+    by_kind: collections.Counter[str] = field(default_factory=collections.Counter)
+
+    def add(self, other: Run) -> None:
+        """Sum up."""
+        self.mutations += other.mutations
+        self.survivors += other.survivors
+        self.by_rule += other.by_rule
+        self.by_kind += other.by_kind
+
+
+def platform(stack: str) -> list[Resource]:
+    """The rendered platform of a stack file."""
+    return [Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources if not each.read]
+
+
+def run(stack: str) -> Run:
+    """Run every mutation of a stack."""
+    resources = platform(stack)
+    runner = Runner(agreed=[])
+    result = Run()
+    for mutation in mutations(resources):
+        noticed = _noticed(runner, mutation, resources)
+        result.mutations += 1
+        result.by_kind[resources[mutation.index].kind] += 1
+        result.by_rule.update(noticed)
+        if not noticed:
+            result.survivors.append(f"{stack}: {mutation.name}")
+    return result
+
+
+def _noticed(runner: Runner, mutation: Mutation, resources: list[Resource]) -> set[str]:
+    """Ids of the mandatory rules that notice a mutation: those at the changed resource, else the first at the
+    stack."""
+    found: set[str] = set()
+    for rule in _MANDATORY:
+        if rule.resource is not None and mutation.changed is not None:
+            found |= {each.rule.id for each in runner.at_resource(rule, mutation.changed) if each.stops}
+    if not found:
+        changed = mutation.applied(resources)
+        for rule in _MANDATORY:
+            if rule.stack is not None and any(each.stops for each in runner.at_stack(rule, changed)):
+                return {rule.id}
+    return found
+
+
+def main() -> None:
+    """Run all stacks and write the evidence."""
+    started = time.monotonic()
+    total = Run()
+    for stack in STACKS:
+        total.add(run(stack))
+    report: dict[str, Any] = {
+        "stacks": list(STACKS),
+        "rules": len(RULES),
+        "mutations": total.mutations,
+        "noticed": total.mutations - len(total.survivors),
+        "survivors": total.survivors,
+        "noticed_by_rule": dict(sorted(total.by_rule.items())),
+        "mutations_by_kind": dict(sorted(total.by_kind.items())),
+        "seconds": round(time.monotonic() - started, 1),
+    }
+    EVIDENCE.write_text(json.dumps(report, indent=2) + "\n")
+    print(f"{report['mutations']} mutations, {report['noticed']} noticed, survivors: {len(total.survivors)}")
+    for name in total.survivors:
+        print(f"  {name}")
+
+
+if __name__ == "__main__":
+    main()

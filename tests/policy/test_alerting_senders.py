@@ -1,0 +1,111 @@
+"""Prometheus servers that send alerts."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.policy.fixtures_alerting import GOOD, build
+from tests.policy.fixtures_servers import GONE, Data, broken, rule, rules_of, said
+
+FIRST = "ConfigMap mon/first, prometheus.yml:.alerting.alertmanagers"
+SECOND = "ConfigMap mon/second, prometheus.yml:.alerting.alertmanagers"
+SENDERS: list[tuple[str, str, Any, str]] = [
+    (
+        "alert-delivery-tls",
+        "scheme",
+        GONE,
+        "[0].scheme: alerts leave Prometheus in clear text: scheme is not set. Fix: set scheme to https.",
+    ),
+    (
+        "alert-delivery-tls",
+        "tls_config/ca_file",
+        GONE,
+        "[0].tls_config.ca_file: no authority is named that Alertmanager is verified by. "
+        "Fix: set ca_file to the platform's CA.",
+    ),
+    (
+        "alert-delivery-tls",
+        "tls_config/insecure_skip_verify",
+        True,
+        "[0].tls_config.insecure_skip_verify: Alertmanager is not verified: insecure_skip_verify is true. "
+        "Fix: remove insecure_skip_verify.",
+    ),
+    (
+        "alert-delivery-tls",
+        "basic_auth",
+        GONE,
+        "[0]: Prometheus shows Alertmanager no login that comes from a file. "
+        "Fix: set basic_auth with username and password_file.",
+    ),
+    (
+        "alert-delivery-tls",
+        "basic_auth/username",
+        GONE,
+        "[0].basic_auth.username: the login at Alertmanager has no user name. Fix: set username.",
+    ),
+    (
+        "alert-delivery-pair",
+        "static_configs/0/targets/1",
+        GONE,
+        ": Prometheus sends alerts to 1 Alertmanager, not 2. "
+        "Fix: list every Alertmanager: they agree among themselves who notifies.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("rule_id", "path", "value", "message"), SENDERS)
+def test_a_broken_sender_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
+    found = said(rule(rule_id), build(broken(GOOD, f"first/alerting/alertmanagers/0/{path}", value)))
+    assert found == [FIRST + message, SECOND + message]
+
+
+def test_alerts_of_a_prometheus_beside_an_alertmanager_go_somewhere() -> None:
+    data = broken(GOOD, "first/alerting", {})
+    message = (
+        ": this Prometheus sends its alerts nowhere although the stack has an Alertmanager. "
+        "Fix: list every Alertmanager under alerting.alertmanagers."
+    )
+    assert said(rule("alert-delivery-wired"), build(data)) == [FIRST + message, SECOND + message]
+
+
+def test_a_prometheus_without_any_alertmanager_in_the_stack_needs_no_address() -> None:
+    resources = [each for each in build(broken(GOOD, "first/alerting", {})) if each.kind != "StatefulSet"]
+    assert said(rule("alert-delivery-wired"), resources) == []
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        GONE,
+        [{"action": "labeldrop", "regex": "cop"}],
+        [{"action": "labelkeep", "regex": "copy|alertname"}],
+        [{"target_label": "copy", "replacement": "x"}],
+    ],
+)
+def test_labels_that_differ_between_replicas_do_not_leave(steps: Any) -> None:
+    where = "prometheus.yml:.alerting.alert_relabel_configs"
+    assert said(rule("alert-identity"), build(broken(GOOD, "first/alerting/alert_relabel_configs", steps))) == [
+        f"ConfigMap mon/{name}, {where}: alerts leave with the label copy ({value}), which differs from replica to "
+        "replica. Fix: drop it: {action: labeldrop, regex: copy}."
+        for name, value in (("first", "one"), ("second", "two"))
+    ]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"action": "labeldrop", "regex": "copy"}],
+        [{"action": "labelkeep", "regex": "alertname|severity"}],
+        [{"target_label": "copy", "replacement": ""}],
+    ],
+)
+def test_every_way_to_drop_the_label_is_understood(steps: list[Data]) -> None:
+    assert said(rule("alert-identity"), build(broken(GOOD, "first/alerting/alert_relabel_configs", steps))) == []
+
+
+def test_every_rule_about_senders_is_broken_here() -> None:
+    assert {case[0] for case in SENDERS} | {"alert-delivery-wired", "alert-identity"} == {
+        each.id for each in rules_of("alerting_senders")
+    }

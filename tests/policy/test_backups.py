@@ -1,0 +1,263 @@
+"""Object stores, the shipping of metrics, and scheduled jobs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.model import UNKNOWN, Resource, UnknownValueError
+from tests.policy.fixtures_servers import (
+    GONE,
+    Data,
+    all_said,
+    broken,
+    config_map,
+    rule,
+    rules_of,
+    said,
+    secret,
+    workload,
+)
+from tests.support.engine import recorded
+
+GOOD: Data = {
+    "store": {
+        "type": "S3",
+        "config": {
+            "bucket": "metrics",
+            "endpoint": "s3.region-a.example.com:443",
+            "access_key": "AKIA",
+            "secret_key": "word",
+            "http_config": {"tls_config": {"ca_file": "/tls/ca.crt"}},
+            "sse_config": {"type": "SSE-S3"},
+        },
+    },
+    "sidecar": {"tsdb.path": "/prometheus", "objstore.config-file": "/etc/store/bucket.yml"},
+    "job": {
+        "schedule": "0 2 * * *",
+        "concurrencyPolicy": "Forbid",
+        "startingDeadlineSeconds": 600,
+        "successfulJobsHistoryLimit": 3,
+        "failedJobsHistoryLimit": 3,
+        "jobSpec": {"activeDeadlineSeconds": 3600},
+    },
+}
+
+
+def build(data: Data) -> list[Resource]:
+    """The stack."""
+    files = secret("bucket", **{"bucket.yml": data["store"]})
+    args = ["sidecar", *(f"--{key}={value}" for key, value in data["sidecar"].items())]
+    job = workload("CronJob", "dump", "example/dump:1", command=["pg_dump"], extra=data["job"])
+    return [
+        files,
+        workload("StatefulSet", "metrics", "thanosio/thanos:v0.42.0", args=args, files={"/etc/store": files}),
+        job,
+    ]
+
+
+STORE = "Secret mon/bucket, bucket.yml:"
+POD = "StatefulSet mon/metrics, spec.template.spec.containers[0]"
+JOB = "CronJob mon/dump, spec"
+GIVES_UP = "Fix: set it: after 100 missed starts Kubernetes gives up, and a run that hangs blocks all later ones."
+
+CASES: list[tuple[str, str, Any, str]] = [
+    (
+        "backup-store-tls",
+        "store/config/insecure",
+        True,
+        f"{STORE}.config.insecure: backups travel in clear text: insecure is true. Fix: remove insecure.",
+    ),
+    (
+        "backup-store-tls",
+        "store/config/endpoint",
+        "http://s3.example.com",
+        f"{STORE}.config.endpoint: the endpoint is http://s3.example.com, not a host: Thanos takes the scheme from "
+        "insecure alone. Fix: write host:port.",
+    ),
+    (
+        "backup-store-tls",
+        "store/config/http_config/insecure_skip_verify",
+        True,
+        f"{STORE}.config.http_config.insecure_skip_verify: the object store's certificate is not verified: "
+        "insecure_skip_verify is true. "
+        "Fix: remove it, and set http_config.tls_config.ca_file where the store has a CA of its own.",
+    ),
+    (
+        "backup-store-tls",
+        "store/config/http_config/tls_config/insecure_skip_verify",
+        True,
+        f"{STORE}.config.http_config.tls_config.insecure_skip_verify: the object store's certificate is not verified: "
+        "insecure_skip_verify is true. "
+        "Fix: remove it, and set http_config.tls_config.ca_file where the store has a CA of its own.",
+    ),
+    (
+        "backup-store-tls",
+        "store/type",
+        "FILESYSTEM",
+        f"{STORE}.type: backups lie beside what they back up: type is FILESYSTEM. "
+        "Fix: use an object store, for example type S3.",
+    ),
+    (
+        "backup-store-encrypted",
+        "store/config/sse_config",
+        GONE,
+        f"{STORE}.config.sse_config.type: backups are not encrypted at rest: sse_config.type is not set. "
+        "Fix: set sse_config.type to SSE-S3 or SSE-KMS or SSE-C.",
+    ),
+    (
+        "backup-metrics-shipped",
+        "sidecar/objstore.config-file",
+        GONE,
+        f"{POD}: the Thanos sidecar ships nothing: it has no --objstore.config-file although the stack has a store. "
+        "Fix: add --objstore.config-file with the object store's file.",
+    ),
+    (
+        "backup-metrics-shipped",
+        "sidecar/objstore.config-file",
+        "/etc/other.yml",
+        f"{POD}.args[2]: the object store's file /etc/other.yml is in no ConfigMap or Secret that is mounted there. "
+        "Fix: mount a Secret with type and config at that path.",
+    ),
+    (
+        "scheduled-jobs",
+        "job/concurrencyPolicy",
+        GONE,
+        f"{JOB}.concurrencyPolicy: a run may start while the last one still works: concurrencyPolicy is not set. "
+        "Fix: set concurrencyPolicy to Forbid.",
+    ),
+    (
+        "scheduled-jobs",
+        "job/concurrencyPolicy",
+        "Allow",
+        f"{JOB}.concurrencyPolicy: a run may start while the last one still works: concurrencyPolicy is Allow. "
+        "Fix: set concurrencyPolicy to Forbid.",
+    ),
+    (
+        "scheduled-jobs",
+        "job/suspend",
+        True,
+        f"{JOB}.suspend: the job never runs: suspend is true. Fix: set suspend to false.",
+    ),
+    (
+        "scheduled-jobs",
+        "job/startingDeadlineSeconds",
+        GONE,
+        f"{JOB}.startingDeadlineSeconds: startingDeadlineSeconds is not set. {GIVES_UP}",
+    ),
+    (
+        "scheduled-jobs",
+        "job/jobSpec/activeDeadlineSeconds",
+        GONE,
+        f"{JOB}.jobTemplate.spec.activeDeadlineSeconds: activeDeadlineSeconds is not set. {GIVES_UP}",
+    ),
+    (
+        "scheduled-jobs",
+        "job/failedJobsHistoryLimit",
+        0,
+        f"{JOB}.failedJobsHistoryLimit: no finished run is kept: failedJobsHistoryLimit is 0. "
+        "Fix: set failedJobsHistoryLimit to 1 or more.",
+    ),
+]
+
+
+def test_the_good_backups_pass_every_rule() -> None:
+    assert all_said(build(GOOD)) == []
+
+
+@pytest.mark.parametrize(("rule_id", "path", "value", "message"), CASES)
+def test_a_broken_backup_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
+    assert said(rule(rule_id), build(broken(GOOD, path, value))) == [message]
+
+
+def test_keys_of_the_store_in_a_config_map_are_noticed() -> None:
+    resources = [config_map("bucket", **{"bucket.yml": GOOD["store"]})]
+    assert said(rule("backup-store-secrets"), resources) == [
+        "ConfigMap mon/bucket, bucket.yml:.config.secret_key: the object store's key is written where everybody may "
+        "read "
+        "it. Fix: put the file into a Secret and name it with --objstore.config-file."
+    ]
+
+
+def test_a_store_written_into_the_command_line_is_read_too() -> None:
+    inline = "type: S3\nconfig: {insecure: true, secret_key: word}"
+    resources = [
+        workload("Deployment", "store", "thanosio/thanos:v0.42.0", args=["store", f"--objstore.config={inline}"])
+    ]
+    where = "Deployment mon/store, spec.template.spec.containers[0].args[1]:.config"
+    assert said(rule("backup-store-tls"), resources) == [
+        f"{where}.insecure: backups travel in clear text: insecure is true. Fix: remove insecure."
+    ]
+    assert said(rule("backup-store-secrets"), resources) == [
+        f"{where}.secret_key: the object store's key is written where everybody may read it. "
+        "Fix: put the file into a Secret and name it with --objstore.config-file."
+    ]
+
+
+def test_a_store_that_cannot_encrypt_can_be_agreed_on() -> None:
+    resources = build(broken(GOOD, "store/config/sse_config", GONE))
+    assert said(rule("backup-store-encrypted"), resources, required=False) == []
+
+
+def test_a_store_that_is_not_known_yet_is_not_called_missing() -> None:
+    held, *others = build(GOOD)
+    unknown = Resource(held.type, held.name, {**held.props, "stringData": {"bucket.yml": UNKNOWN}})
+    with pytest.raises(UnknownValueError, match="Secret mon/bucket, stringData"):
+        said(rule("backup-metrics-shipped"), [unknown, *others])
+
+
+def test_without_an_object_store_a_sidecar_need_not_ship() -> None:
+    sidecar = workload("StatefulSet", "metrics", "thanosio/thanos:v0.42.0", args=["sidecar"])
+    assert said(rule("backup-metrics-shipped"), [sidecar]) == []
+
+
+ARCHIVE = {
+    "receivers": {"kafka": {}},
+    "exporters": {"awss3": {}},
+    "service": {"pipelines": {"metrics": {"receivers": ["kafka"], "exporters": ["awss3"]}}},
+}
+KEEPERS: list[tuple[str, list[Resource], list[Resource], str]] = [
+    (
+        "metrics",
+        [workload("StatefulSet", "p", "prom/prometheus:v3.16.0")],
+        build(GOOD),
+        "give every Thanos sidecar an object store",
+    ),
+    (
+        "topics",
+        [Resource("kafka:index/topic:Topic", "t", {"name": "t"})],
+        [config_map("archive", **{"archive.yaml": ARCHIVE})],
+        "run a collector that reads every topic and writes it with the awss3 exporter",
+    ),
+    (
+        "PostgreSQL",
+        [workload("StatefulSet", "pg", "postgres:16.4")],
+        [workload("CronJob", "dump", "postgres:16.4", command=["/bin/sh", "-c", "pg_dump --dbname=x | gzip > /x"])],
+        "add a CronJob with pg_dump or pg_basebackup",
+    ),
+    (
+        "search cluster",
+        [workload("StatefulSet", "s", "opensearchproject/opensearch:2.19.4")],
+        [workload("CronJob", "snap", "example/tools:1", command=["python", "-m", "snapshot"])],
+        "add a CronJob that takes snapshots",
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "keepers", "backups", "fix"), KEEPERS)
+def test_what_keeps_data_needs_a_backup(name: str, keepers: list[Resource], backups: list[Resource], fix: str) -> None:
+    message = f"stack, backups: nothing in the stack backs up the {name}. Fix: {fix}."
+    assert said(rule("backup-exists"), keepers) == [message]
+    assert said(rule("backup-exists"), [*keepers, *backups]) == []
+    assert said(rule("backup-exists"), keepers, elsewhere=[name]) == []
+
+
+@pytest.mark.parametrize("stack", ["local", "prod", "dr"])
+def test_the_platform_keeps_every_promise_about_servers(stack: str) -> None:
+    assert all_said([Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources]) == []
+
+
+def test_every_rule_about_backups_is_broken_here() -> None:
+    cases = {case[0] for case in CASES} | {"backup-store-secrets", "backup-exists"}
+    assert cases == {each.id for each in rules_of("backups")}

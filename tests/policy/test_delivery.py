@@ -1,0 +1,133 @@
+"""At-least-once through collectors, and sizes that agree: each setting broken once."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.model import Resource
+from policy.rules import delivery, delivery_sizes
+from tests.policy.data_dataplane import CONSUMER, GATEWAY, NODE
+from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
+
+MODULES = (delivery, delivery_sizes)
+TESTED_BELOW = set()
+
+CASES = cases("delivery")
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_what_is_broken_is_told_with_place_and_fix(case: Case) -> None:
+    assert said(case.rule, case.subject) == case.lines
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
+    assert said(case.rule, case.twin) == []
+
+
+def test_every_rule_of_a_single_resource_has_a_case() -> None:
+    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    assert rules - {case.rule for case in CASES} == TESTED_BELOW
+
+
+_COMMAND = ["/otelcol", "--config=/etc/otelcol/config.yaml"]
+_CONFIG = {"/etc/otelcol": {"configMap": {"name": "files"}}}
+
+
+def _swapped(name: str, config: dict[str, Any]) -> list[Resource]:
+    others = [each for each in platform() if (each.name, each.kind) != (name, "ConfigMap")]
+    return [*others, config_map({"config.yaml": config}, name=name)]
+
+
+def test_groups_of_different_destinations_differ() -> None:
+    one, two = (config_map({"config.yaml": CONSUMER}, name=name) for name in ("one", "two"))
+    own = broken(CONSUMER, ("receivers", "kafka", "group_id"), "second")
+    assert said("collector-own-group", [one, config_map({"config.yaml": own}, name="two")]) == []
+    assert said("collector-own-group", [one, two]) == [
+        "ConfigMap ns/two, config.yaml: receivers.kafka.group_id: receiver kafka shares group reader with "
+        "ConfigMap ns/one | set group_id to the name of the workload"
+    ]
+
+
+def test_sizes_that_agree_are_passed() -> None:
+    assert said("kafka-records-fit", platform()) == []
+
+
+def test_a_topic_says_how_large_a_record_may_be() -> None:
+    loose = topic(config={"max.message.bytes": GONE})
+    assert said("kafka-records-fit", [loose]) == [
+        'Topic numbers, config."max.message.bytes": max.message.bytes is not set'
+        " | say how large a record of numbers may be"
+    ]
+
+
+def test_brokers_copy_what_topics_take() -> None:
+    node = broken(NODE, ("replica.fetch.max.bytes",), GONE)
+    stack = [config_map({"server.properties": node}, name="kafka"), topic()]
+    assert said("kafka-records-fit", stack) == [
+        'ConfigMap ns/kafka, server.properties: "replica.fetch.max.bytes": copies are fetched in pieces smaller than a '
+        "record of 4194304 bytes: replica.fetch.max.bytes is not set, which is 1048576 | set it to at least 4194304"
+    ]
+
+
+def test_exporters_write_what_topics_take() -> None:
+    large = broken(GATEWAY, ("exporters", "kafka/metrics", "producer", "max_message_bytes"), 8388608)
+    assert said("kafka-records-fit", _swapped("door", large)) == [
+        'ConfigMap ns/door, config.yaml: exporters."kafka/metrics".producer.max_message_bytes: exporter kafka/metrics '
+        "writes records that numbers refuses: max_message_bytes is 8388608 | set it to at most 4194304"
+    ]
+
+
+@pytest.mark.parametrize("key", ["max_fetch_size", "max_partition_fetch_size"])
+def test_receivers_read_what_topics_take(key: str) -> None:
+    small = broken(CONSUMER, ("receivers", "kafka", key), GONE)
+    assert said("kafka-records-fit", _swapped("reader", small)) == [
+        f"ConfigMap ns/reader, config.yaml: receivers.kafka.{key}: receiver kafka reads pieces smaller than a record "
+        f"of numbers: {key} is not set, which is 1048576 | set it to at least 4194304"
+    ]
+
+
+def test_a_queue_on_a_claim_is_passed() -> None:
+    server = workload(_COMMAND, mounts=_CONFIG, claims={"/queue": ("queue", "1Gi")})
+    assert said("collector-queue-on-volume", [server, config_map({"config.yaml": GATEWAY})]) == []
+
+
+@pytest.mark.parametrize("mounts", [_CONFIG, {**_CONFIG, "/queue": {"emptyDir": {}}}])
+def test_a_queue_that_goes_with_the_pod_is_noticed(mounts: dict[str, Any]) -> None:
+    server = workload(_COMMAND, mounts=mounts)
+    assert said("collector-queue-on-volume", [server, config_map({"config.yaml": GATEWAY})]) == [
+        "StatefulSet ns/server, spec.template.spec.containers[0].volumeMounts: the queue file_storage/queue is in "
+        "/queue/records, which is gone with the pod | mount a volume from a claim there"
+    ]
+
+
+def test_a_sampler_of_traces_may_hold_them_back() -> None:
+    processors = ["memory_limiter", "tail_sampling"]
+    spans = {**CONSUMER["service"]["pipelines"]["metrics/store"], "processors": processors}
+    sampler = broken(CONSUMER, ("service", "pipelines"), {"traces/store": spans})
+    assert said("collector-no-early-answer", config_map({"config.yaml": sampler})) == []
+
+
+def test_pipelines_behind_a_connector_that_makes_new_telemetry_carry_nothing() -> None:
+    counted = broken(
+        GATEWAY,
+        ("service", "pipelines", "metrics/counted"),
+        {"receivers": ["spanmetrics"], "processors": ["batch"], "exporters": ["prometheus/own"]},
+    )
+    assert said("collector-no-early-answer", config_map({"config.yaml": counted})) == []
+
+
+def test_an_exporter_whose_sender_hears_of_failures_may_give_up() -> None:
+    queue = {"enabled": True, "wait_for_result": True}
+    exporter = {"endpoint": "far:4317", "sending_queue": queue, "retry_on_failure": {"max_elapsed_time": "60s"}}
+    relay = broken(GATEWAY, ("exporters",), {"otlp/far": exporter})
+    out = {"receivers": ["routing/metrics"], "exporters": ["otlp/far"]}
+    relay = broken(relay, ("service", "pipelines", "metrics/out"), out)
+    assert said("collector-endless-retries", config_map({"config.yaml": relay})) == []
+    late = broken(relay, ("exporters", "otlp/far", "sending_queue", "wait_for_result"), False)
+    assert said("collector-endless-retries", config_map({"config.yaml": late})) == [
+        'ConfigMap ns/files, config.yaml: exporters."otlp/far".retry_on_failure.max_elapsed_time: exporter otlp/far: '
+        "retry_on_failure gives up, and what it holds is lost: max_elapsed_time is 60s | set max_elapsed_time to 0"
+    ]

@@ -1,0 +1,66 @@
+"""`pulumi preview --policy-pack policy` on the real engine: the platform passes, bad changes do not."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from tests.policy.bad_changes import BAD_CHANGES
+from tests.policy.engine import Engine
+
+MESSAGES = {
+    "listener_without_tls": ("kafka-listener-tls", "SASL_PLAINTEXT"),
+    "scram_dropped": ("kafka-listener-authentication", "PLAIN"),
+    "two_copies": ("kafka-topic-replication", "replicationFactor"),
+    "one_copy_acknowledges": ("kafka-broker-replication", "min.insync.replicas"),
+    "no_acls": ("kafka-access-exists", "no access rules"),
+    "gossip_without_tls": ("alertmanager-cluster", "--cluster.tls-config"),
+    "grafana_in_clear": ("grafana-tls", "protocol"),
+}
+"""Bad change -> the rule that stops it, and what its message names."""
+
+
+def mandatory(output: str) -> set[str]:
+    """Rules that stopped a preview."""
+    return set(re.findall(r"- \[mandatory\] +(\S+)", output))
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    """A project of the production stack."""
+    return Engine.at(tmp_path_factory.mktemp("engine"), "prod")
+
+
+def test_every_bad_change_has_its_messages() -> None:
+    assert set(MESSAGES) == set(BAD_CHANGES)
+
+
+def test_the_platform_passes_and_says_what_it_could_not_look_at(engine: Engine) -> None:
+    done = engine.preview()
+    assert done.returncode == 0, done.stdout[-4000:]
+    assert mandatory(done.stdout) == set()
+    assert "unknown-until-update" in done.stdout
+
+
+@pytest.mark.parametrize("change", sorted(BAD_CHANGES))
+def test_a_bad_change_stops_the_preview_with_its_message(engine: Engine, change: str) -> None:
+    done = engine.preview(change)
+    assert done.returncode != 0, done.stdout[-4000:]
+    rule, named = MESSAGES[change]
+    assert rule in mandatory(done.stdout), done.stdout[-4000:]
+    report = done.stdout.partition("Policies:")[2]
+    assert named in report.partition(f" {rule} ")[2], report
+
+
+def test_a_rule_can_be_made_advisory_by_configuration(engine: Engine, tmp_path: Path) -> None:
+    stopped = engine.preview("scram_dropped")
+    rules = mandatory(stopped.stdout)
+    assert rules, stopped.stdout[-3000:]
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps(dict.fromkeys(rules, "advisory")))
+    done = engine.preview("scram_dropped", "--policy-pack-config", str(file))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "[advisory]" in done.stdout

@@ -1,0 +1,32 @@
+"""The pack notices every protective setting of the platform that is removed or weakened."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from policy.runner import Runner
+from tests.policy.mutation_run import EVIDENCE, platform, run
+
+LEAST = 120
+
+
+@pytest.mark.parametrize("stack", ["local", "prod", "dr"])
+def test_the_platform_passes_its_own_pack(stack: str) -> None:
+    stopping = [verdict.message for verdict in Runner(agreed=[]).all(platform(stack)) if verdict.stops]
+    assert stopping == []
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("stack", ["local", "prod"])
+def test_every_mutation_is_noticed(stack: str) -> None:
+    result = run(stack)
+    assert result.survivors == []
+    assert result.mutations >= LEAST
+
+
+def test_the_committed_report_has_no_survivors() -> None:
+    report = json.loads(EVIDENCE.read_text())
+    assert report["survivors"] == []
+    assert report["noticed"] == report["mutations"] >= LEAST

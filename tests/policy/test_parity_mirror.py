@@ -1,0 +1,189 @@
+"""MirrorMaker 2 between the regions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.model import Resource
+from policy.runner import check
+from tests.policy.fixtures_servers import (
+    GONE,
+    Data,
+    all_said,
+    broken,
+    config_map,
+    properties_text,
+    rule,
+    rules_of,
+    said,
+)
+
+LOGIN = 'org.apache.kafka.common.security.scram.ScramLoginModule required username="m" password="${file:/s:word}";'
+MIRROR: Data = {
+    "clusters": "a, b",
+    **{f"{alias}.bootstrap.servers": f"kafka-0.{alias}:9093" for alias in "ab"},
+    **{f"{alias}.security.protocol": "SASL_SSL" for alias in "ab"},
+    "sasl.mechanism": "SCRAM-SHA-512",
+    **{f"{alias}.sasl.jaas.config": LOGIN for alias in "ab"},
+    **{f"{alias}.ssl.truststore.location": "/tls/ca.crt" for alias in "ab"},
+    "ssl.truststore.type": "PEM",
+    "a->b.enabled": "true",
+    "a->b.topics": ".*",
+    "replication.factor": "3",
+    "b.offset.storage.replication.factor": "3",
+    "replication.policy.class": "org.apache.kafka.connect.mirror.IdentityReplicationPolicy",
+    "sync.group.offsets.enabled": "true",
+    "a->b.sync.group.offsets.interval.seconds": "5",
+    "emit.checkpoints.interval.seconds": "5",
+    "b.producer.acks": "all",
+}
+
+
+def mirror(data: Data) -> list[Resource]:
+    """MirrorMaker's file."""
+    return [config_map("mirror", **{"mm2.properties": properties_text(data)})]
+
+
+FILE = "ConfigMap mon/mirror, mm2.properties:"
+IDENTITY = "Fix: set replication.policy.class to org.apache.kafka.connect.mirror.IdentityReplicationPolicy."
+MIRRORS: list[tuple[str, str, Any, str]] = [
+    (
+        "mirror-secured",
+        "a.security.protocol",
+        "SASL_PLAINTEXT",
+        f"{FILE} a.security.protocol: MirrorMaker talks to a with SASL_PLAINTEXT. Fix: set a.security.protocol to "
+        "SASL_SSL.",
+    ),
+    (
+        "mirror-secured",
+        "b.security.protocol",
+        GONE,
+        f"{FILE} b.security.protocol: MirrorMaker talks to b with PLAINTEXT. Fix: set b.security.protocol to SASL_SSL.",
+    ),
+    (
+        "mirror-secured",
+        "b.sasl.mechanism",
+        "PLAIN",
+        f"{FILE} b.sasl.mechanism: MirrorMaker logs in at b with PLAIN. Fix: set b.sasl.mechanism to SCRAM-SHA-512.",
+    ),
+    (
+        "mirror-secured",
+        "a.sasl.jaas.config",
+        GONE,
+        f"{FILE} a.sasl.jaas.config: MirrorMaker has no login for a. Fix: set a.sasl.jaas.config.",
+    ),
+    (
+        "mirror-faithful",
+        "a->b.enabled",
+        GONE,
+        f"{FILE} clusters: MirrorMaker copies nothing: no flow is enabled. Fix: enable one.",
+    ),
+    (
+        "mirror-faithful",
+        "replication.factor",
+        GONE,
+        f"{FILE} a->b.replication.factor: a->b keeps 2 copies, less than 3. Fix: set replication.factor to 3.",
+    ),
+    (
+        "mirror-faithful",
+        "b.offset.storage.replication.factor",
+        "1",
+        f"{FILE} b.offset.storage.replication.factor: a->b keeps 1 copies, less than 3. "
+        "Fix: set offset.storage.replication.factor to 3.",
+    ),
+    (
+        "mirror-faithful",
+        "replication.policy.class",
+        GONE,
+        f"{FILE} a->b.replication.policy.class: topics get other names in b: replication.policy.class is "
+        f"DefaultReplicationPolicy. {IDENTITY}",
+    ),
+    (
+        "mirror-faithful",
+        "b.producer.acks",
+        "1",
+        f"{FILE} b.producer.acks: records count as copied before they are replicated in b: acks is 1. "
+        "Fix: set b.producer.acks to all.",
+    ),
+    (
+        "mirror-faithful",
+        "a->b.producer.override.acks",
+        "0",
+        f"{FILE} a->b.producer.override.acks: records count as copied before they are replicated in b: acks is 0. "
+        "Fix: set a->b.producer.override.acks to all.",
+    ),
+    (
+        "mirror-offsets",
+        "sync.group.offsets.enabled",
+        GONE,
+        f"{FILE} a->b.sync.group.offsets.enabled: b does not know how far groups have read: sync.group.offsets.enabled "
+        "is false. Fix: set sync.group.offsets.enabled to true.",
+    ),
+    (
+        "mirror-offsets",
+        "emit.checkpoints.enabled",
+        "false",
+        f"{FILE} emit.checkpoints.enabled: b does not know how far groups have read: emit.checkpoints.enabled is "
+        "false. "
+        "Fix: set emit.checkpoints.enabled to true.",
+    ),
+    (
+        "mirror-offsets",
+        "a->b.sync.group.offsets.interval.seconds",
+        GONE,
+        f"{FILE} a->b.sync.group.offsets.interval.seconds: group offsets in b are up to 60 s old, more than 5 s. "
+        "Fix: set sync.group.offsets.interval.seconds to 5 or less.",
+    ),
+    (
+        "mirror-offsets",
+        "emit.checkpoints.interval.seconds",
+        "30",
+        f"{FILE} emit.checkpoints.interval.seconds: group offsets in b are up to 30 s old, more than 5 s. "
+        "Fix: set emit.checkpoints.interval.seconds to 5 or less.",
+    ),
+]
+
+
+def test_the_good_mirror_passes_every_rule() -> None:
+    assert all_said(mirror(MIRROR)) == []
+
+
+@pytest.mark.parametrize(("rule_id", "key", "value", "message"), MIRRORS)
+def test_a_broken_mirror_is_noticed(rule_id: str, key: str, value: Any, message: str) -> None:
+    assert said(rule(rule_id), mirror(broken(MIRROR, key, value))) == [message]
+
+
+def test_exactly_once_can_be_demanded() -> None:
+    assert said(rule("mirror-faithful"), mirror(MIRROR), exactly_once=True) == [
+        f"{FILE} b.exactly.once.source.support: a restart copies records twice: exactly.once.source.support is "
+        "disabled. "
+        "Fix: set b.exactly.once.source.support to enabled, and dedicated.mode.enable.internal.rest to true."
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("a.ssl.endpoint.identification.algorithm", ""),
+        ("b.ssl.truststore.location", GONE),
+        ("a.sasl.jaas.config", 'x.ScramLoginModule required username="m" password="word";'),
+    ],
+)
+def test_rules_for_every_kafka_client_guard_the_mirror_too(key: str, value: Any) -> None:
+    before, after = (
+        {verdict.rule.id for verdict in check(mirror(data)) if verdict.stops}
+        for data in (MIRROR, broken(MIRROR, key, value))
+    )
+    assert after > before
+
+
+def test_properties_of_brokers_and_clients_are_not_a_mirror() -> None:
+    client = properties_text({"bootstrap.servers": "kafka:9093", "security.protocol": "PLAINTEXT"})
+    resources = [config_map("client", **{"client.properties": client})]
+    assert [text for each in rules_of("parity_mirror") for text in said(each, resources)] == []
+
+
+def test_every_rule_about_mirrors_is_broken_here() -> None:
+    assert {case[0] for case in MIRRORS} == {each.id for each in rules_of("parity_mirror")}
