@@ -1,0 +1,218 @@
+"""What a change costs: data at risk, what is replaced, which pods restart in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from ops.review.cost_topics import TOPIC, topic_costs
+from ops.review.difference import Change, Kind
+from ops.review.meaning_surface import shorter_retention
+from ops.review.model import Planned, StackPlan
+from ops.review.pods import WORKLOADS, at, elements, mounted, replicas, short
+from ops.review.prices import Cost, Price
+from ops.review.replacement import replaced_by
+from ops.review.restarts import restarts
+from ops.review.statements import listed
+
+_PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105  (a type token)
+
+
+def cost(changes: Sequence[Change], before: StackPlan, after: StackPlan) -> list[Cost]:
+    """Every consequence for a stack, the dearest first."""
+    if not before.planned:
+        return [
+            Cost(Price.NOTE, f"a new stack: {len(after.resources)} resources are made, nothing that runs is touched")
+        ]
+    if not after.planned:
+        return [
+            Cost(
+                Price.NOTE,
+                f"the stack file is gone: its {len(before.resources)} resources keep running, and nobody looks after "
+                "them; destroy the stack first",
+            )
+        ]
+    replaced = {change.planned.urn: found for change in changes if (found := replaced_by(change, after.planned))}
+    costs: list[Cost] = [
+        *_removed(changes, after),
+        *_replacements(changes, replaced),
+        *(Cost(Price.RESTARTS, text) for text in restarts(changes, after.planned, frozenset(replaced))),
+        *_amounts(changes),
+        *topic_costs(changes),
+        *_unread_files(changes, after),
+        *_sample_retention(changes),
+    ]
+    order = list(Price)
+    return sorted(dict.fromkeys(costs), key=lambda each: order.index(each.price))
+
+
+def _removed(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]:
+    """What is deleted, and what goes with it."""
+    labels = {(each.resource.type, each.resource.label) for each in after.planned.values()}
+    for change in changes:
+        if change.kind is not Kind.REMOVED or change.before is None or not change.before.custom:
+            continue
+        resource = change.before.resource
+        if change.before.protect:
+            yield Cost(
+                Price.REFUSED, f"{short(resource)} is protected: Pulumi refuses to delete it until it is unprotected"
+            )
+        if (resource.type, resource.label) in labels and resource.kubernetes:
+            yield Cost(
+                Price.REPLACED,
+                f"{short(resource)} has another place or name in the program: Pulumi would make it a second time "
+                "before it deletes the first, which fails; give it an alias",
+            )
+        elif resource.type == TOPIC:
+            yield Cost(Price.LOSS, f"topic {resource.object_name} is deleted with all its records")
+        elif resource.kind == "Namespace":
+            yield Cost(Price.LOSS, f"{short(resource)} is deleted with everything in it, volumes included")
+        elif resource.kind == "PersistentVolumeClaim":
+            yield Cost(
+                Price.LOSS, f"{short(resource)} is deleted with its data (unless its StorageClass retains volumes)"
+            )
+        elif resource.kind in WORKLOADS:
+            count = replicas(resource)
+            yield Cost(
+                Price.AMOUNT, f"{short(resource)} is deleted: {_pods(count)} fewer{_volumes_after(change.before)}"
+            )
+
+
+def _replacements(changes: Sequence[Change], replaced: Mapping[str, list[str]]) -> Iterator[Cost]:
+    passwords: list[str] = []
+    for change in changes:
+        properties = replaced.get(change.planned.urn)
+        if not properties or change.before is None:
+            continue
+        resource = change.before.resource
+        why = f"{listed(properties)} cannot change in place"
+        if resource.type == _PASSWORD:
+            passwords.append(resource.name)
+        elif resource.type == TOPIC:
+            yield Cost(Price.LOSS, f"topic {resource.object_name} is deleted and made anew, empty: {why}")
+        elif resource.type.startswith("pulumi:providers:"):
+            yield Cost(
+                Price.LOSS, f"everything in this stack is made anew elsewhere: {listed(properties)} of the provider"
+            )
+        elif resource.kind == "Namespace":
+            yield Cost(Price.LOSS, f"{short(resource)} is deleted with everything in it: {why}")
+        elif resource.kind == "PersistentVolumeClaim":
+            yield Cost(Price.LOSS, f"volume {resource.object_name} is replaced by an empty one: {why}")
+        elif resource.kind in WORKLOADS:
+            count = replicas(resource)
+            yield Cost(Price.REPLACED, f"{short(resource)}: all {_pods(count)} stop at once and start again: {why}")
+            yield from _claims(change)
+        elif resource.kubernetes:
+            also = (
+                ", and with it every workload that mounts it, all pods at once (ADR 0005)"
+                if resource.kind in ("ConfigMap", "Secret") and properties != ["type"]
+                else ""
+            )
+            yield Cost(Price.REPLACED, f"{short(resource)}{also}: {why}")
+        # A permission is always replaced, by Kafka's nature; in between its user is refused for a moment.
+    if passwords:
+        yield Cost(Price.REPLACED, f"{_passwords(passwords)} made anew: whoever keeps the old one outside is refused")
+
+
+def _claims(change: Change) -> Iterator[Cost]:
+    """What a replaced StatefulSet means for its volumes."""
+    assert change.before is not None
+    assert change.after is not None
+    old, new = (
+        {str(at(claim, "metadata", "name")): at(claim, "spec") for claim in _claim_templates(planned)}
+        for planned in (change.before, change.after)
+    )
+    resource = change.after.resource
+    count = replicas(change.before.resource) or 1
+    if at(change.before.resource.props, "spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted") == "Delete":
+        yield Cost(Price.LOSS, f"{short(resource)}: its volumes are deleted with it (whenDeleted: Delete)")
+    for name in old:
+        volumes = _volume_names(name, resource.object_name, count)
+        if name not in new or change.before.resource.label != resource.label:
+            yield Cost(
+                Price.LOSS,
+                f"{short(resource)}: pods start on new, empty volumes; {volumes} stay behind unused"
+                + (" - all replicas at once, so nobody is left to copy from" if count > 1 else ""),
+            )
+        elif old[name] != new[name]:
+            yield Cost(
+                Price.NOTE,
+                f"{short(resource)}: volumes that exist ({volumes}) keep their size and class; only new ones follow "
+                "the changed claim. Grow them by hand (kubectl patch pvc), where the StorageClass allows it",
+            )
+
+
+def _claim_templates(planned: Planned) -> list[object]:
+    return elements(at(planned.resource.props, "spec", "volumeClaimTemplates"))
+
+
+def _volume_names(claim: str, workload: str, count: int) -> str:
+    return listed(f"{claim}-{workload}-{index}" for index in range(count))
+
+
+def _volumes_after(planned: Planned) -> str:
+    claims = _claim_templates(planned)
+    if not claims:
+        return ""
+    deleted = at(planned.resource.props, "spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted") == "Delete"
+    return "; its volumes are deleted with it" if deleted else "; its volumes stay, unused"
+
+
+def _amounts(changes: Sequence[Change]) -> Iterator[Cost]:
+    """More or fewer pods."""
+    for change in changes:
+        resource = change.planned.resource
+        if resource.kind not in WORKLOADS:
+            continue
+        if change.kind is Kind.ADDED:
+            yield Cost(Price.AMOUNT, f"new {short(resource)}: {_pods(replicas(resource))}")
+        elif change.kind is Kind.CHANGED and change.touches("spec", "replicas"):
+            assert change.before is not None
+            if "spec.replicas" in change.planned.ignore_changes:
+                yield Cost(
+                    Price.NOTE, f"{short(resource)}: its autoscaler owns the number of pods; the change is ignored"
+                )
+                continue
+            was, now = replicas(change.before.resource), replicas(resource)
+            tail = (
+                "; volumes of pods that go stay" if (now or 0) < (was or 0) and _claim_templates(change.planned) else ""
+            )
+            yield Cost(Price.AMOUNT, f"{short(resource)}: {_pods(now)} instead of {was}{tail}")
+
+
+def _unread_files(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]:
+    """Changed files whose pods do not restart: they are seen when the program reads them again, if it does."""
+    rolled = {
+        change.planned.urn
+        for change in changes
+        if change.planned.resource.kind in WORKLOADS
+        and (change.kind is not Kind.CHANGED or change.touches("spec", "template"))
+    }
+    for change in changes:
+        resource = change.planned.resource
+        if change.kind is not Kind.CHANGED or resource.kind not in ("ConfigMap", "Secret"):
+            continue
+        if not (change.touches("data") or change.touches("stringData")):
+            continue
+        for each in after.planned.values():
+            still = each.resource.kind in WORKLOADS and each.urn not in rolled
+            if still and (resource.kind, resource.object_name) in mounted(each.resource):
+                yield Cost(
+                    Price.NOTE,
+                    f"{short(each.resource)} does not restart for the changed {short(resource)}: it goes on with the "
+                    "old files unless its program reads them again by itself",
+                )
+
+
+def _sample_retention(changes: Sequence[Change]) -> Iterator[Cost]:
+    for change in changes:
+        if change.kind is Kind.CHANGED and change.before is not None and change.planned.resource.kind in WORKLOADS:
+            for text in shorter_retention(change.before.resource, change.planned.resource):
+                yield Cost(Price.LOSS, f"{short(change.planned.resource)}: samples beyond {text} are deleted, for good")
+
+
+def _pods(count: int | None) -> str:
+    return "an unknown number of pods" if count is None else "1 pod" if count == 1 else f"{count} pods"
+
+
+def _passwords(names: Sequence[str]) -> str:
+    return f"password {names[0]} is" if len(names) == 1 else f"{len(names)} passwords ({listed(names)}) are"

@@ -1,0 +1,286 @@
+"""The review for real: git, worktrees, programs in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import cli
+from ops.errors import OpsError
+from ops.review import command, evaluate, program
+from ops.review.comment import render
+from ops.review.model import Planned, StackPlan
+from ops.review.review import Review, run
+from ops.review.revisions import Repository
+from policy.model import UNKNOWN, Level, Resource
+from policy.runner import Verdict
+from tests.support.engine import CHECKOUT, PASSWORD, recorded
+from tests.unit.ops.test_ops_review_comment import RULE
+
+PROGRAM = """
+import pulumi
+import pulumi_kubernetes as k8s
+import pulumi_random as random
+from kept import settings
+
+config = pulumi.Config("demo")
+password = random.RandomPassword("login", length=settings.LENGTH, special=False)
+other = pulumi.StackReference("organization/demo/other")
+print("a program may print")
+k8s.core.v1.ConfigMap(
+    "files",
+    metadata={"name": "files", "namespace": "demo"},
+    data={"a.yaml": config.require("text"), "stack": pulumi.get_stack(), "later": other.get_output("x")},
+)
+k8s.core.v1.Secret(
+    "login",
+    metadata={"name": "login", "namespace": "demo"},
+    string_data={"password": password.result, "token": config.require_secret("token"), "hash": password.bcrypt_hash},
+)
+k8s.core.v1.Secret.get("read", "demo/read")
+k8s.core.v1.Namespace("demo", metadata={"name": "demo"}, opts=pulumi.ResourceOptions(protect=True))
+"""
+
+
+_PEOPLE = ("AUTHOR_NAME", "AUTHOR_EMAIL", "COMMITTER_NAME", "COMMITTER_EMAIL")
+
+
+class Checkout:
+    """A small project in a git repository."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.git("init", "-q", "-b", "main")
+        self.write("Pulumi.yaml", "name: demo\nruntime: python\n")
+        self.write("Pulumi.test.yaml", "config:\n  demo:text: 'a: 1'\n  demo:token: {secure: v1:abc}\n")
+        self.write("__main__.py", PROGRAM)
+        self.write("kept/__init__.py", "")
+        self.write("kept/settings.py", "LENGTH = 32\n")
+        self.write("CODEOWNERS", "* @demo/all\n")
+        self.commit("first")
+
+    def git(self, *arguments: str) -> str:
+        names = {
+            f"GIT_{who}_{what}": "demo@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")
+        }
+        done = subprocess.run(
+            ["git", *arguments], cwd=self.root, env={**os.environ, **names}, capture_output=True, text=True
+        )
+        return done.stdout.strip()
+
+    def write(self, file: str, text: str) -> None:
+        (self.root / file).parent.mkdir(parents=True, exist_ok=True)
+        (self.root / file).write_text(text)
+
+    def commit(self, message: str) -> None:
+        self.git("add", "-A")
+        self.git("commit", "-q", "-m", message)
+
+    def review(self, base: str = "HEAD") -> Review:
+        return run(self.root, base, checker=lambda resources, config: [])
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Checkout:
+    """A project of one commit."""
+    return Checkout(tmp_path)
+
+
+def _of(plan: StackPlan, kind: str, name: str) -> Planned:
+    return next(each for each in plan.planned.values() if (each.resource.kind, each.resource.name) == (kind, name))
+
+
+def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) -> None:
+    plan = program.plan(checkout.root, "test", "here")
+    files, login = _of(plan, "ConfigMap", "files"), _of(plan, "Secret", "login")
+    assert files.resource.props["data"] == {"a.yaml": "a: 1", "stack": "test", "later": UNKNOWN}
+    assert files.urn == "urn:pulumi:test::demo::kubernetes:core/v1:ConfigMap::files"
+    assert _of(plan, "Namespace", "demo").protect
+    assert _of(plan, "Secret", "read").read
+    assert "read" not in [each.name for each in plan.resources]
+    secrets = login.resource.props["stringData"]
+    assert all(value.startswith("placeholder") for key, value in secrets.items() if key != "hash")
+    assert secrets["hash"].startswith("$2a$10$placeholder")
+    assert len(secrets["password"]) == 32
+    assert login.secret(("stringData", "token"))
+
+
+def test_a_password_is_the_same_in_every_evaluation_until_its_inputs_change(checkout: Checkout) -> None:
+    first, again = (program.plan(checkout.root, "test", "here") for _ in range(2))
+    checkout.write("kept/settings.py", "LENGTH = 40\n")
+    other = program.plan(checkout.root, "test", "here")
+    passwords = [
+        _of(plan, "Secret", "login").resource.props["stringData"]["password"] for plan in (first, again, other)
+    ]
+    assert passwords[0] == passwords[1] != passwords[2]
+
+
+def test_a_change_is_reviewed_against_its_base_with_the_code_of_each(checkout: Checkout) -> None:
+    checkout.write("Pulumi.test.yaml", "config:\n  demo:text: 'a: 2'\n  demo:token: {secure: v1:def}\n")
+    checkout.write("kept/settings.py", "LENGTH = 40\n")
+    checkout.write("new.py", "")
+    review = checkout.review()
+    text = render(review)
+    assert "  - `a.yaml: a`: `1` → `2`" in text
+    assert "`stringData.password`: changes (secret, not shown)" in text
+    assert "placeholder" not in text
+    assert "password login is made anew" in text
+    assert review.files == ["Pulumi.test.yaml", "kept/settings.py", "new.py"]
+    assert review.owners == {("@demo/all",): review.files}
+    assert review.head.endswith("with 3 uncommitted files")
+
+
+def test_nothing_is_left_of_the_worktree(checkout: Checkout) -> None:
+    checkout.review()
+    assert checkout.git("worktree", "list").count("\n") == 0
+    assert checkout.git("status", "--porcelain") == ""
+
+
+def test_only_what_happened_since_the_branch_began_counts(checkout: Checkout) -> None:
+    checkout.git("switch", "-q", "-c", "feature")
+    checkout.write("feature.md", "")
+    checkout.commit("on the branch")
+    checkout.git("switch", "-q", "main")
+    checkout.write("main.md", "")
+    checkout.commit("on main meanwhile")
+    checkout.git("switch", "-q", "feature")
+    assert checkout.review("main").files == ["feature.md"]
+
+
+def test_owners_are_those_before_the_change(checkout: Checkout) -> None:
+    checkout.write("CODEOWNERS", "* @demo/only-me\n")
+    assert checkout.review().owners == {("@demo/all",): ["CODEOWNERS"]}
+
+
+def test_a_new_stack_is_all_added_and_a_removed_one_all_removed(checkout: Checkout) -> None:
+    (checkout.root / "Pulumi.test.yaml").rename(checkout.root / "Pulumi.more.yaml")
+    review = checkout.review()
+    assert [(stack.name, {str(change.kind) for change in stack.changes}) for stack in review.stacks] == [
+        ("more", {"added"}),
+        ("test", {"removed"}),
+    ]
+
+
+def test_a_revision_older_than_this_command_is_evaluated_by_this_command(checkout: Checkout) -> None:
+    assert not (checkout.root / "ops").exists()
+    assert program.plan(checkout.root, "test", "here").resources
+
+
+@pytest.mark.parametrize("base", ["nowhere", "--help", ""])
+def test_an_unknown_base_is_one_line(checkout: Checkout, base: str) -> None:
+    with pytest.raises(OpsError, match=f"^BASE is '{base}': git knows no such revision; name a commit, branch or tag"):
+        checkout.review(base)
+
+
+def test_a_base_without_a_common_commit_is_one_line(checkout: Checkout) -> None:
+    checkout.git("switch", "-q", "--orphan", "elsewhere")
+    checkout.write("a.md", "")
+    checkout.commit("a beginning of its own")
+    with pytest.raises(OpsError, match=r"^BASE is 'main': it has no commit in common with HEAD"):
+        checkout.review("main")
+
+
+def test_an_unfinished_merge_is_one_line(checkout: Checkout) -> None:
+    checkout.git("switch", "-q", "-c", "other")
+    checkout.write("kept/settings.py", "LENGTH = 20\n")
+    checkout.commit("theirs")
+    checkout.git("switch", "-q", "main")
+    checkout.write("kept/settings.py", "LENGTH = 10\n")
+    checkout.commit("ours")
+    checkout.git("merge", "-q", "other")
+    with pytest.raises(OpsError, match=r"^a merge is not finished: conflicts in kept/settings.py; resolve them"):
+        checkout.review()
+
+
+def test_a_folder_that_is_no_checkout_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match=r"is not a git checkout: run the review inside one$"):
+        Repository(tmp_path).base("main")
+
+
+def test_a_program_that_is_broken_at_the_base_is_one_line(checkout: Checkout) -> None:
+    checkout.write("kept/settings.py", "LENGTH = 1 / 0\n")
+    checkout.commit("broken")
+    checkout.write("kept/settings.py", "LENGTH = 32\n")
+    with pytest.raises(OpsError) as refusal:
+        checkout.review("HEAD")
+    text = str(refusal.value)
+    assert text.startswith("the program of BASE HEAD (")
+    assert text.endswith("fails for stack test: ZeroDivisionError: division by zero (settings.py:1)")
+    assert "\n" not in text
+
+
+def test_a_program_that_is_broken_now_is_one_line(checkout: Checkout) -> None:
+    checkout.write("kept/settings.py", "import pulumi\nraise pulumi.RunError('settings.a is 1: allowed is 2')\n")
+    with pytest.raises(OpsError) as refusal:
+        checkout.review()
+    assert str(refusal.value) == "the program of the working tree fails for stack test: settings.a is 1: allowed is 2"
+
+
+def test_a_policy_that_fails_is_one_line(checkout: Checkout) -> None:
+    def broken(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
+        raise KeyError("x")
+
+    with pytest.raises(OpsError, match=r"^a policy cannot judge stack test: KeyError: 'x' \(test_ops_review_run.py:"):
+        run(checkout.root, "HEAD", checker=broken)
+
+
+def test_the_command_prints_the_comment_and_tells_by_its_exit_code(
+    checkout: Checkout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def open_to_all(resources: list[Resource], config: Mapping[str, Any]) -> list[Verdict]:
+        return [Verdict(rule=RULE, resource=None, finding=None, level=Level.MANDATORY, message="stack: open")]
+
+    monkeypatch.setattr(command, "PROJECT", checkout.root)
+    monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": open_to_all})
+    shown = CliRunner().invoke(cli.app, ["review", "HEAD"])
+    assert shown.exit_code == 1
+    assert shown.stdout.startswith("<!-- obs-platform review -->\n## Review: ")
+    monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": lambda resources, config: []})
+    file = tmp_path.parent / f"{tmp_path.name}.md"
+    quiet = CliRunner().invoke(cli.app, ["review", "HEAD", "--output", str(file)])
+    assert (quiet.exit_code, quiet.stdout) == (0, "")
+    assert file.read_text().startswith("<!-- obs-platform review -->")
+
+
+def test_mistakes_of_the_command_are_one_line_and_exit_code_2() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", "review", "no-such-revision"], cwd=CHECKOUT, capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr.strip().splitlines()[-1].startswith("error: BASE is 'no-such-revision': git knows no such")
+
+
+def test_an_output_that_cannot_be_written_is_one_line(checkout: Checkout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command, "PROJECT", checkout.root)
+    monkeypatch.setattr(run, "__kwdefaults__", {**run.__kwdefaults__, "checker": lambda resources, config: []})
+    with pytest.raises(OpsError, match=r"^--output is .*: it cannot be written"):
+        command.review("HEAD", output=checkout.root / "no" / "folder.md", config=None)
+
+
+@pytest.mark.parametrize("stack", ["local", "prod", "dr"])
+def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(stack: str) -> None:
+    plan = program.plan(CHECKOUT, stack, "here")
+    expected = {(each.token, each.name): each.inputs for each in recorded(stack).resources}
+    found = {(each.resource.type, each.resource.name): each.resource.props for each in plan.planned.values()}
+    assert set(found) == set(expected)
+    passwords = json.dumps([found[key] for key in found if key[0] == PASSWORD])
+    assert "placeholder" not in passwords
+    # The bundle holds the authority's certificate, for which each engine has its own text.
+    files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] != "trust-bundle"]
+    assert files
+    assert {key: found[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}
+    assert plan.thresholds
+    assert plan.rules
+
+
+def test_the_file_that_is_evaluated_elsewhere_imports_nothing_of_the_project() -> None:
+    text = Path(evaluate.__file__).read_text()
+    assert not [line for line in text.splitlines() if line.startswith(("from ops", "import ops", "from policy"))]
