@@ -15,8 +15,13 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "kafka": "obs/kafka:4.3.1",
         "otelcol": "obs/otelcol:0.149.0",
         "prometheus": "prom/prometheus:v3.16.0",
+        "alertmanager": "prom/alertmanager:v0.31.1",
         "thanos": "thanosio/thanos:v0.42.0",
         "services": "obs/services:1",
+        "opensearch": "obs/opensearch:2.19.4",
+        "elasticsearch": "elasticsearch/elasticsearch:8.19.21",
+        "jaeger": "jaegertracing/jaeger:2.13.0",
+        "oauth2-proxy": "oauth2-proxy/oauth2-proxy:v7.15.6",
     }
 )
 """Short name -> ``repository:tag``."""

@@ -23,7 +23,10 @@ from ops import platform as platform_module
 from ops.context import Context
 from ops.errors import OpsError, one_line
 from ops.kube import Kube
+from ops.logs import logs
 from ops.requirements import TITLES
+from ops.review.command import review
+from ops.traces import trace
 from ops.verify import registry, runner
 from ops.verify.rows import Row, Status
 
@@ -33,6 +36,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(review)
+app.command()(trace)
+app.command()(logs)
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

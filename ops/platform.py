@@ -33,6 +33,16 @@ class Login(BaseModel):
         return self.username, self.password.get_secret_value()
 
 
+class TraceLogin(BaseModel):
+    """How a tool signs in to read traces: a client of the OpenID Connect provider."""
+
+    model_config = ConfigDict(frozen=True)
+
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
+
+
 class Platform(BaseModel):
     """Typed outputs of the stack; names as in ``stacks/outputs.py``."""
 
@@ -55,6 +65,9 @@ class Platform(BaseModel):
     scrape_credentials: Mapping[str, Login]
     consumer_groups: tuple[str, ...]
     topics: tuple[str, ...] | Mapping[str, Any]
+    trace_query_urls: Mapping[str, str] = {}
+    trace_login: TraceLogin | None = None
+    log_reader: Login | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

@@ -9,6 +9,7 @@ import pulumi
 
 from components.contracts import Credential
 from stacks.platform import Platform
+from stacks.traces import GROUPS as TRACE_GROUPS
 
 
 def outputs(platform: Platform) -> dict[str, Any]:
@@ -28,15 +29,26 @@ def outputs(platform: Platform) -> dict[str, Any]:
             pulumi.Output.all(**{name: user.password for name, user in kafka.endpoint.users.items()})
         ),
         "topics": list(settings.topics),
-        "consumer_groups": [consumer.group for consumer in platform.consumers],
+        "consumer_groups": [*(consumer.group for consumer in platform.consumers), *TRACE_GROUPS],
         "prometheus_replicas": list(settings.prometheus.replicas),
         "prometheus_credentials": _logins(
             {replica: endpoint.reader for replica, endpoint in platform.prometheus.endpoints.items()}
         ),
         "query_url": platform.query.endpoint.url,
         "query_reader": _login(platform.query.endpoint.reader),
+        "trace_query_urls": {name: query.endpoint.url for name, query in platform.traces.queries.items()},
+        "trace_login": _secret(platform.traces.login),
+        "trace_people": _logins(platform.traces.identity.users) if platform.traces.identity else {},
+        "sampling_url": platform.traces.collector.endpoint.sampling_url,
+        "sampling_login": _login(platform.traces.collector.endpoint.sampling_user),
+        "search_url": platform.traces.search.endpoint.url,
+        "log_reader": _login(platform.traces.log_reader),
         "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
+
+
+def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:
+    return None if value is None else pulumi.Output.secret(pulumi.Output.all(**value))
 
 
 def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:

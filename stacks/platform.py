@@ -6,12 +6,17 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
+from components.agent.component import WORKLOAD as AGENT
+from components.agent.component import Agent, AgentArgs
+from components.agent.rules import RULES as AGENT_RULES
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name, consumer_scrape
 from components.consumers.rules import RULES as CONSUMER_RULES
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
+from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.rules import RULES as GATEWAY_RULES
+from components.jaeger.rules import RULES as JAEGER_RULES
 from components.k8s import CertificatePolicy, Site, default_deny
 from components.kafka.access import Topic, User
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
@@ -19,20 +24,36 @@ from components.kafka.lag import WORKLOAD as KAFKA_LAG
 from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.kafka.rules import RULES as KAFKA_RULES
+from components.logs.rules import RULES as LOG_RULES
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
 from components.prometheus.rules import prometheus_rules
+from components.sampler.rules import RULES as SAMPLER_RULES
+from components.search.rules import RULES as SEARCH_RULES
+from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from stacks.profile import PROFILES, Java, Profile
 from stacks.settings import Settings
+from stacks.traces import GROUPS as TRACE_GROUPS
+from stacks.traces import Traces
 
 TOKEN = "obs:platform:Platform"  # noqa: S105  (a type token)
 _ISSUER = "platform"
 _DAY_MS = 24 * 60 * 60 * 1000
-_RULES = (*KAFKA_RULES, *GATEWAY_RULES, *CONSUMER_RULES)
+_RULES = (
+    *KAFKA_RULES,
+    *GATEWAY_RULES,
+    *AGENT_RULES,
+    *CONSUMER_RULES,
+    *SEARCH_RULES,
+    *JAEGER_RULES,
+    *SAMPLER_RULES,
+    *GRAPH_RULES,
+    *LOG_RULES,
+)
 
 
 class Platform(pulumi.ComponentResource):
@@ -42,8 +63,10 @@ class Platform(pulumi.ComponentResource):
         settings: What the stack file says.
         kafka: Telemetry hub.
         gateway: Where telemetry comes in.
+        agent: Where programs inside the cluster send to.
         consumers: One per Prometheus.
         prometheus: The Prometheus replicas.
+        traces: Samplers, Jaeger, dependency map, search cluster.
         query: Where metrics are read.
         scrapes: Metrics endpoint of every workload.
     """
@@ -65,6 +88,8 @@ class Platform(pulumi.ComponentResource):
         trust_bundle(self, site, self.kafka.authority)
         lag = self._lag(site, sizes)
         self.gateway = self._gateway(site, sizes)
+        self.agent = self._agent(site, sizes)
+        self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
         replicas = settings.prometheus.replicas
         consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
         of_query = query_scrape(self, site)
@@ -72,6 +97,8 @@ class Platform(pulumi.ComponentResource):
             *self.kafka.scrapes,
             lag.scrape,
             self.gateway.scrape,
+            self.agent.scrape,
+            *self.traces.scrapes,
             *consumer_scrapes.values(),
             of_query,
         )
@@ -170,7 +197,7 @@ class Platform(pulumi.ComponentResource):
             KafkaLagArgs(
                 site=site,
                 kafka=self.kafka.endpoint,
-                groups=[consumer_name(replica) for replica in self.settings.prometheus.replicas],
+                groups=[*(consumer_name(replica) for replica in self.settings.prometheus.replicas), *TRACE_GROUPS],
                 topics=[topic.name for topic in TOPICS],
                 interval_s=sizes.lag_interval_s,
                 resources=sizes.lag,
@@ -195,6 +222,23 @@ class Platform(pulumi.ComponentResource):
                 client_cidrs=entrance.client_cidrs,
                 hosts=[entrance.host],
                 autoscale=sizes.gateway_autoscale,
+            ),
+            pulumi.ResourceOptions(parent=self),
+        )
+
+    def _agent(self, site: Site, sizes: Profile) -> Agent:
+        """One collector on every node, for programs inside the cluster."""
+        return Agent(
+            AGENT,
+            AgentArgs(
+                site=site,
+                gateway=GATEWAY,
+                gateway_port=GATEWAY_GRPC_PORT,
+                login=self.gateway.agent,
+                layers=self.gateway.endpoint.credentials,
+                request_limit=self.gateway.request_limit,
+                queue_bytes=2 * self.gateway.request_limit,
+                resources=sizes.traces.agent,
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -271,5 +315,6 @@ def _users(settings: Settings) -> list[User]:
             User(name=consumer_name(replica), reads=(TOPIC_OF_SIGNAL[Signal.METRICS],))
             for replica in settings.prometheus.replicas
         ),
+        *(User(name=group, reads=(TOPIC_OF_SIGNAL[signal],)) for group, signal in TRACE_GROUPS.items()),
         User(name=KAFKA_LAG, describes_all=True),
     ]

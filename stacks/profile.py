@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from components.k8s import Autoscale, Resources
+from stacks import trace_sizes
+from stacks.trace_sizes import TraceSizes
 
 _MIB = 1024 * 1024
 _SERIAL = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
@@ -50,6 +52,7 @@ class Profile:
         scrape_interval: How often metrics are scraped and rules evaluated.
         query: A Thanos Query.
         query_replicas: Thanos Queries.
+        traces: What keeps traces and logs.
     """
 
     broker: Java
@@ -74,6 +77,7 @@ class Profile:
     scrape_interval: str
     query: Resources
     query_replicas: int = 2
+    traces: TraceSizes
 
 
 SMALL = Profile(
@@ -101,6 +105,7 @@ SMALL = Profile(
     out_of_order_window="6h",
     scrape_interval="10s",
     query=Resources(cpu="30m", memory="64Mi", memory_limit="384Mi"),
+    traces=trace_sizes.SMALL,
 )
 """One machine of two cores."""
 
@@ -124,6 +129,7 @@ PRODUCTION = Profile(
     out_of_order_window="48h",
     scrape_interval="15s",
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),
+    traces=trace_sizes.PRODUCTION,
 )
 """Primary region."""
 
@@ -133,6 +139,7 @@ STANDBY = replace(
     gateway_autoscale=Autoscale(minimum=2, maximum=12, cpu_percent=50),
     consumer=Resources(cpu="500m", memory="1Gi", memory_limit="3Gi"),
     prometheus=Resources(cpu="1", memory="4Gi", memory_limit="24Gi"),
+    traces=trace_sizes.STANDBY,
 )
 """Second region: smaller until it takes over; the gateways grow by themselves."""
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, Self
 import pulumi
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
 from stacks import fields
@@ -86,6 +87,7 @@ class Storage(_Section):
     kafka_controller: fields.Size
     gateway: fields.Size
     prometheus: fields.Size
+    search: fields.Size
 
 
 class Outside(_Section):
@@ -139,6 +141,67 @@ class Prometheus(_Section):
         return self
 
 
+class Search(_Section):
+    """Kind of search cluster, and how long it keeps what."""
+
+    engine: Literal["opensearch", "elasticsearch"]
+    trace_days: fields.Count
+    log_days: fields.Count
+
+
+class IdentityDouble(Entrance):
+    """A stand-in for an identity provider: users with their groups; passwords are made."""
+
+    users: dict[fields.Name, tuple[fields.Name, ...]] = Field(min_length=1)
+
+
+class IdentityProvider(_Section):
+    """An OpenID Connect provider outside: issuer, client, and the networks where it is (port 443).
+
+    The client's password is the secret ``observability:oidcClientSecret``.
+    """
+
+    issuer: fields.Url
+    client_id: fields.Name
+    networks: tuple[fields.Cidr, ...] = Field(min_length=1)
+
+
+class Identity(_Section):
+    """Where people sign in: exactly one of both."""
+
+    double: IdentityDouble | None
+    provider: IdentityProvider | None
+
+    @model_validator(mode="after")
+    def _one(self) -> Self:
+        if (self.double is None) == (self.provider is None):
+            raise fields.not_allowed("either double or provider, and null for the other")
+        return self
+
+
+class Traces(_Section):
+    """Who may read which class of traces, and where.
+
+    Attributes:
+        groups: Class -> groups cleared for it, and so for the classes before it.
+        queries: Class -> entrance.
+        identity: Where people sign in.
+    """
+
+    groups: dict[str, tuple[fields.Name, ...]]
+    queries: dict[str, Entrance]
+    identity: Identity
+
+    @model_validator(mode="after")
+    def _all_classes(self) -> Self:
+        for name, given in (("groups", self.groups), ("queries", self.queries)):
+            if set(given) != set(CLASSES):
+                raise fields.not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
+        if not all(self.groups.values()):
+            raise fields.not_allowed("at least one group for every class")
+        return self
+
+
 class Settings(_Section):
     """Everything that a stack file says.
 
@@ -152,6 +215,8 @@ class Settings(_Section):
         cluster, images, certificates, storage, kafka, topics, prometheus: See there.
         gateway: Where the layers send their telemetry.
         query: Where metrics are read.
+        search: Where traces and logs are kept.
+        traces: Where traces are read.
     """
 
     platform: fields.Name
@@ -169,6 +234,8 @@ class Settings(_Section):
     gateway: Entrance
     prometheus: Prometheus
     query: Entrance
+    search: Search
+    traces: Traces
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:
@@ -210,6 +277,26 @@ def load() -> Settings:
     except pulumi.ConfigTypeError:
         content = pulumi.Config(CONFIG_NAMESPACE).get(CONFIG_KEY)
     return parse(content, file)
+
+
+def oidc_client_secret() -> pulumi.Output[str]:
+    """Password of the client at the identity provider; a preview may do without.
+
+    Raises:
+        SettingsError: It is missing in an update.
+    """
+    name = "oidcClientSecret"
+    found = pulumi.Config(CONFIG_NAMESPACE).get_secret(name)
+    if found is not None:
+        return found
+    missing = (
+        f"Pulumi.{pulumi.get_stack()}.yaml: {CONFIG_NAMESPACE}:{name} is missing: allowed is the client's password; "
+        f"run `pulumi config set --secret {CONFIG_NAMESPACE}:{name}`"
+    )
+    if not pulumi.runtime.is_dry_run():
+        raise SettingsError(missing)
+    pulumi.log.warn(missing)
+    return pulumi.Output.secret("not set yet, for previews only")
 
 
 def _shown(content: object) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -12,7 +12,7 @@ from components.collector.config import METRICS_PORT, KafkaClient, rendered
 from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container, size_bytes
 from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
-from components.gateway.config import GRPC_PORT, HTTP_PORT, QUEUE_DIRECTORY, GatewayConfig, gateway_config
+from components.gateway.config import AGENT, GRPC_PORT, HTTP_PORT, QUEUE_DIRECTORY, GatewayConfig, gateway_config
 from components.k8s import (
     Allow,
     Autoscale,
@@ -80,10 +80,16 @@ class Gateway(pulumi.ComponentResource):
     Attributes:
         endpoint: Where and with which passwords the layers send.
         scrape: The gateway's own metrics.
+        hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
+        agent: The node agents' user: it may send for every layer, since agents check the layers themselves.
+        request_limit: Largest request, in bytes.
     """
 
     endpoint: OtlpEndpoint
     scrape: ScrapeTarget
+    hash_key: pulumi.Output[str]
+    agent: Credential
+    request_limit: int
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -91,8 +97,10 @@ class Gateway(pulumi.ComponentResource):
         layers = {
             layer.name: credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user) for layer in LAYERS
         }
+        self.agent = credential(self, name=f"{WORKLOAD}-{AGENT}", username=AGENT)
         user = naming.scrape_user(WORKLOAD)
         self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.hash_key = credential(self, name=f"{WORKLOAD}-hash-key", username="ids").password
         tls = certificate(
             self,
             site,
@@ -105,7 +113,7 @@ class Gateway(pulumi.ComponentResource):
         pods = stateful_set(
             self,
             site,
-            self._workload(args, tls, layers),
+            self._workload(args, tls, (*layers.values(), self.agent)),
             claims=[StorageClaim(name="queue", size=args.storage)],
         )
         service = load_balancer(
@@ -131,21 +139,22 @@ class Gateway(pulumi.ComponentResource):
                     peers=[namespaces_with(naming.OTLP_ACCESS), *(network(cidr) for cidr in args.client_cidrs)],
                     ports=list(_PORTS.values()),
                 ),
+                Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[GRPC_PORT]),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
             ],
             egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
         )
 
-    def _workload(self, args: GatewayArgs, tls: TlsIdentity, layers: Mapping[str, Credential]) -> Workload:
+    def _workload(self, args: GatewayArgs, tls: TlsIdentity, clients: Sequence[Credential]) -> Workload:
         site = args.site
-        config = gateway_config(
-            GatewayConfig(
-                kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
-                volume_bytes=size_bytes(args.storage),
-                max_message_bytes=args.max_message_bytes,
-                fsync=args.fsync,
-            )
+        settings = GatewayConfig(
+            kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
+            volume_bytes=size_bytes(args.storage),
+            max_message_bytes=args.max_message_bytes,
+            fsync=args.fsync,
         )
+        self.request_limit = settings.request_limit
+        config = gateway_config(settings)
         public = config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
         secret = secret_files(
             self,
@@ -153,12 +162,13 @@ class Gateway(pulumi.ComponentResource):
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": pulumi.Output.all(
-                    **{each.username: each.password for each in layers.values()}
-                ).apply(htpasswd),
+                "clients.htpasswd": pulumi.Output.all(**{each.username: each.password for each in clients}).apply(
+                    htpasswd
+                ),
                 "scrape.htpasswd": pulumi.Output.all(
                     **{self.scrape.credential.username: self.scrape.credential.password}
                 ).apply(htpasswd),
+                "hash-key": self.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
                     lambda both: str(both[0])

@@ -5,9 +5,10 @@ A request passes these gates, each of which is a processor with its own name and
 
 1. ``memory_limiter``: refuses with a retryable code when memory is short.
 2. ``filter/unknown-layer``: the resource attribute ``layer`` is missing or is no layer.
-3. ``filter/foreign-layer``: ``layer`` is not the user who signed in.
-4. ``routing``: to ``transform/<layer>``, or to ``filter/refused-signal`` when the layer may not send that signal.
-5. ``transform/<layer>``: only the catalogue's attributes of that layer stay.
+3. ``filter/foreign-layer``: ``layer`` is not the user who signed in (agents have checked that before).
+4. `components.masking`: ids are hashed, personal data and secrets are masked (requirement O3).
+5. ``routing``: to ``transform/<layer>``, or to ``filter/refused-signal`` when the layer may not send that signal.
+6. ``transform/<layer>``: only the catalogue's attributes of that layer stay.
 
 Then the exporter's queue on disk takes the request, and only then is the client told so. A full queue refuses.
 
@@ -37,6 +38,7 @@ from components.collector.config import (
     server_tls,
     statement_key,
 )
+from components.masking.render import HASH_KEY_FILE, MASKING_ORDER, masking_processors
 from components.telemetry.attributes import KEY_ATTRIBUTES, LAYER, allowed_attributes
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal, layers_sending
 
@@ -52,6 +54,8 @@ FOREIGN_LAYER = "filter/foreign-layer"
 REFUSED_SIGNAL = "filter/refused-signal"
 
 _CLIENT = "obs.client"
+AGENT = "agent"
+"""User of the node agents, which check the layers of what they pass on themselves."""
 _MIB = 1024 * 1024
 _KEYED_BY_RESOURCE = frozenset({Signal.METRICS, Signal.LOGS})
 _QUEUE_SHARE = {Signal.METRICS: 0.55, Signal.TRACES: 0.30, Signal.LOGS: 0.15}
@@ -71,6 +75,7 @@ class GatewayConfig:
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         client_htpasswd: Password file of the layers.
         scrape_htpasswd: Password file of the metrics endpoint.
+        hash_key_file: The key with which ids are hashed.
         queue_directory: Folder of the queues.
     """
 
@@ -81,6 +86,7 @@ class GatewayConfig:
     tls_directory: str = TLS_DIRECTORY
     client_htpasswd: str = CLIENT_HTPASSWD
     scrape_htpasswd: str = SCRAPE_HTPASSWD
+    hash_key_file: str = HASH_KEY_FILE
     queue_directory: str = QUEUE_DIRECTORY
 
     def __post_init__(self) -> None:
@@ -127,7 +133,7 @@ def gateway_config(settings: GatewayConfig) -> Data:
                 QUEUE_STORAGE: _queue_storage(settings),
             },
             "receivers": {"otlp": _receiver(settings)},
-            "processors": _processors(),
+            "processors": _processors(settings),
             "connectors": {_router(signal): _routes(signal) for signal in Signal},
             "exporters": {"nop": {}, **{exporter_name(signal): _exporter(settings, signal) for signal in Signal}},
             "service": {"extensions": [CLIENT_AUTH, QUEUE_STORAGE], "pipelines": _pipelines()},
@@ -188,7 +194,7 @@ def _queue_storage(settings: GatewayConfig) -> Data:
     }
 
 
-def _processors() -> Data:
+def _processors(settings: GatewayConfig) -> Data:
     known = " or ".join(f'{_attribute(LAYER)} == "{layer.name}"' for layer in LAYERS)
     return {
         "memory_limiter": memory_limiter(),
@@ -199,8 +205,11 @@ def _processors() -> Data:
             ]
         },
         UNKNOWN_LAYER: _dropping(f"not ({known})"),
-        FOREIGN_LAYER: _dropping(f"{_attribute(LAYER)} != {_attribute(_CLIENT)}"),
+        FOREIGN_LAYER: _dropping(
+            f'{_attribute(LAYER)} != {_attribute(_CLIENT)} and {_attribute(_CLIENT)} != "{AGENT}"'
+        ),
         REFUSED_SIGNAL: _dropping("true"),
+        **masking_processors(settings.hash_key_file),
         **{transform_name(layer): _transform(layer) for layer in LAYERS},
     }
 
@@ -290,7 +299,7 @@ def _pipelines() -> Data:
     for signal in Signal:
         pipelines[f"{signal.value}/in"] = {
             "receivers": ["otlp"],
-            "processors": ["memory_limiter", "resource/client", UNKNOWN_LAYER, FOREIGN_LAYER],
+            "processors": ["memory_limiter", "resource/client", UNKNOWN_LAYER, FOREIGN_LAYER, *MASKING_ORDER],
             "exporters": [_router(signal)],
         }
         for layer in layers_sending(signal):

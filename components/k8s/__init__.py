@@ -1,6 +1,7 @@
 """Hardened Kubernetes building blocks without business meaning."""
 
 from components.k8s.certificates import SecretKey, certificate
+from components.k8s.daemon import daemon_set, node_service
 from components.k8s.files import FileSet, checksum, config_files, secret_files
 from components.k8s.network import (
     Allow,
@@ -38,6 +39,7 @@ __all__ = [
     "cluster_service",
     "config_files",
     "credential",
+    "daemon_set",
     "default_deny",
     "deployment",
     "headless_service",
@@ -45,6 +47,7 @@ __all__ = [
     "namespaces_with",
     "network",
     "network_policy",
+    "node_service",
     "secret_files",
     "stateful_set",
     "with_access",

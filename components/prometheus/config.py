@@ -129,6 +129,7 @@ def prometheus_command(*, retention_time: str, retention_size: str, directory: s
         f"--web.config.file={WEB_DIRECTORY}/web.yml",
         f"--web.listen-address=0.0.0.0:{WEB_PORT}",
         "--web.enable-otlp-receiver",
+        "--enable-feature=exemplar-storage",
         f"--storage.tsdb.path={directory}",
         f"--storage.tsdb.retention.time={retention_time}",
         f"--storage.tsdb.retention.size={retention_size}",

@@ -53,9 +53,12 @@ FAULT_KINDS: dict[str, FaultKind] = {
         FaultKind(name="screen-display", magnitude=15, unit="seconds", highest=600),
         FaultKind(name="sessions", magnitude=160, unit="sessions", highest=1e6),
         FaultKind(name="cpu", magnitude=0.97, unit="busy fraction", highest=1),
+        FaultKind(name="trace-errors", magnitude=0.3, unit="fraction of traces in which a service fails", highest=1),
+        FaultKind(name="trace-slow", magnitude=0.3, unit="fraction of traces in which a service is slow", highest=1),
     )
 }
-"""Every kind. ``silent`` stops a device's telemetry altogether; all others move one metric."""
+"""Every kind. ``silent`` stops a device's telemetry altogether, ``trace-*`` move the end-to-end traces; all others move
+one metric."""
 
 DEFAULT_TARGETS = 3
 

@@ -7,7 +7,7 @@ each; here one thread collects them all, and what one layer produced leaves in o
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from opentelemetry._logs import SeverityNumber
 from opentelemetry.context import Context
@@ -17,13 +17,13 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader, ResourceMetrics
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
-from opentelemetry.trace import SpanKind, Status, StatusCode, set_span_in_context
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, set_span_in_context
 
 from components.telemetry import attributes as keys
 from components.telemetry.catalogue import Metric
 from components.telemetry.layers import Signal
 from components.telemetry.naming import Kind
-from lab.simulator.source import Operation, Source
+from lab.simulator.source import Event, Operation, Source
 
 VERSION = "1.0.0"
 _SCOPE = "obs.simulator"
@@ -97,7 +97,7 @@ class Pipeline:
         while self.source.operations:
             operation = self.source.operations.popleft()
             if self._tracer is not None:
-                self._span(operation, end - round(operation.duration_s * _NS), None)
+                self._span(operation, end - round(operation.duration_s * _NS), Context())
         ended, self._spans.ended = self._spans.ended, []
         return ended
 
@@ -105,18 +105,54 @@ class Pipeline:
         """Log records of the events since the last call."""
         now = time.time_ns()
         while self.source.events:
-            event = self.source.events.popleft()
-            self._logger.emit(
-                timestamp=now,
-                observed_timestamp=now,
-                severity_number=_SEVERITIES[event.severity],
-                severity_text=event.severity,
-                body=event.message,
-                attributes=event.attributes,
-                event_name=event.name,
-            )
+            self.write(self.source.events.popleft(), Context(), now)
         emitted, self._logs.emitted = self._logs.emitted, []
         return emitted
+
+    def write(self, event: Event, context: Context, moment: int) -> None:
+        """Write a log record; it carries the ids of the span in ``context``."""
+        if self.source.silent:
+            return
+        self._logger.emit(
+            timestamp=moment,
+            observed_timestamp=moment,
+            context=context,
+            severity_number=_SEVERITIES[event.severity],
+            severity_text=event.severity,
+            body=event.message,
+            attributes=event.attributes,
+            event_name=event.name,
+        )
+
+    def open(
+        self,
+        name: str,
+        start: int,
+        context: Context,
+        *,
+        kind: SpanKind,
+        attributes: Mapping[str, str | int | float],
+        error: str = "",
+        links: Sequence[Link] = (),
+    ) -> tuple[Span, Context]:
+        """Begin a span; returns it and the context inside it.
+
+        Raises:
+            TypeError: The source's layer may not send traces.
+        """
+        if self._tracer is None:
+            raise TypeError(f"{self.source.service} sends no traces: layer {self.source.layer.name} may not")
+        span = self._tracer.start_span(
+            name,
+            context=context,
+            kind=kind,
+            attributes={**attributes, **({"error.type": error} if error else {})},
+            links=links,
+            start_time=start,
+        )
+        if error:
+            span.set_status(Status(StatusCode.ERROR, error))
+        return span, set_span_in_context(span, context)
 
     def discard(self) -> None:
         """Forget what a silent source would have sent."""
@@ -139,22 +175,23 @@ class Pipeline:
         }[metric.kind]
         create(**common, callbacks=[_observer(self.source, metric.name)])
 
-    def _span(self, operation: Operation, start: int, parent: Context | None) -> None:
-        assert self._tracer is not None
-        span = self._tracer.start_span(
+    def _span(self, operation: Operation, start: int, parent: Context) -> None:
+        span, inside = self.open(
             operation.name,
-            context=parent,
+            start,
+            parent,
             kind=SpanKind.SERVER if operation.server else SpanKind.CLIENT if parent else SpanKind.INTERNAL,
-            attributes={**operation.attributes, **({"error.type": operation.error} if operation.error else {})},
-            start_time=start,
+            attributes={**operation.attributes, keys.DATA_CLASSIFICATION: _classification(self.source)},
+            error=operation.error,
         )
-        if operation.error:
-            span.set_status(Status(StatusCode.ERROR, operation.error))
-        inside, begin = set_span_in_context(span), start
+        begin = start
         for child in operation.children:
             self._span(child, begin, inside)
             begin += round(child.duration_s * _NS)
-        span.end(end_time=start + round(operation.duration_s * _NS))
+        end = start + round(operation.duration_s * _NS)
+        for event in operation.events:
+            self.write(event, inside, end)
+        span.end(end_time=end)
 
 
 def resource_attributes(source: Source, environment: str) -> dict[str, str]:
@@ -165,9 +202,13 @@ def resource_attributes(source: Source, environment: str) -> dict[str, str]:
         keys.SERVICE_INSTANCE_ID: source.instance,
         keys.SERVICE_VERSION: VERSION,
         "deployment.environment.name": environment,
-        keys.DATA_CLASSIFICATION: _CLASSIFICATION.get(source.layer.name, "internal"),
+        keys.DATA_CLASSIFICATION: _classification(source),
         **source.attributes,
     }
+
+
+def _classification(source: Source) -> str:
+    return _CLASSIFICATION.get(source.layer.name, "internal")
 
 
 def _observer(source: Source, name: str) -> Callable[[CallbackOptions], Iterable[Observation]]:

@@ -16,6 +16,7 @@ from lab.simulator.config import Config
 from lab.simulator.faults import FaultFile
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.sender import Counts, Sender
+from lab.simulator.tracing import Tracing
 from lab.simulator.world import World
 
 _REPORT_EVERY_S = 60.0
@@ -49,6 +50,7 @@ class Runner:
         self._say = say
         self._world = World(seed=config.seed, devices=config.devices)
         self._pipelines = [Pipeline(source, config.environment) for source in self._world.sources]
+        self._tracing = Tracing(self._pipelines)
         self._faults = FaultFile(config.faults_file, config.faults, lambda text: say("faults", message=text))
         self._active: tuple[str, ...] = ()
         self._errors = _LastError()
@@ -78,6 +80,7 @@ class Runner:
         if active != self._active:
             self._active = active
             self._say("active faults", faults=list(active))
+        self._tracing.emit(self._world.journeys.waiting, batch=self._world.journeys.batch_due)
         for layer in LAYERS:
             self._collect(layer)
 

@@ -202,10 +202,14 @@ class WorkApi(Service):
                     attributes={**attributes, "http.response.status_code": status},
                     error="500" if fails else "",
                     children=(query,),
+                    events=(_failure(method, route),) if fails else (),
                 )
             )
-        if fails:
-            self.say("http.server.error", f"{method} {route} answered 500", "ERROR")
+
+
+def _failure(method: str, route: str) -> Event:
+    """The log of a failed request: it carries the ids of the request's span."""
+    return Event(name="http.server.error", message=f"{method} {route} answered 500", severity="ERROR")
 
 
 class EventProcessor(Service):

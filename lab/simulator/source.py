@@ -25,6 +25,7 @@ class Operation:
     error: str = ""
     server: bool = False
     children: tuple[Operation, ...] = ()
+    events: tuple[Event, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,17 @@ class Source:
     """One resource. Values may only be set for metrics that the catalogue lists for the service."""
 
     def __init__(
-        self, service: str, instance: str, *, device_id: str = "", extra: dict[str, str] | None = None
+        self,
+        service: str,
+        instance: str,
+        *,
+        layer: Layer | None = None,
+        device_id: str = "",
+        extra: dict[str, str] | None = None,
     ) -> None:
+        """``layer`` is for services without metrics; the catalogue knows that of the others."""
         self.service = service
-        self.layer: Layer = SERVICES[service]
+        self.layer: Layer = layer or SERVICES[service]
         self.instance = instance
         self.attributes = {DEVICE_ID: device_id} if device_id else {}
         self.attributes |= extra or {}

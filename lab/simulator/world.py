@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.simulator.batch import AnalysisWorker, ConsistencyCheck, DashboardUi, Etl, ReportGenerator
 from lab.simulator.devices import Device
 from lab.simulator.faults import FaultPlan
+from lab.simulator.journeys import Journeys
 from lab.simulator.services import AdlsTransfer, EventProcessor, Recorder, Storage, StreamServer, WorkApi
 from lab.simulator.source import Source
 
@@ -23,6 +24,7 @@ class World:
         self._api, self._events = WorkApi(seed), EventProcessor(seed)
         self._etl, self._check, self._reports = Etl(seed), ConsistencyCheck(seed), ReportGenerator(seed)
         self._ui, self._worker = DashboardUi(seed), AnalysisWorker(seed)
+        self.journeys = Journeys(seed)
         self.now = 0.0
 
     @property
@@ -41,7 +43,11 @@ class World:
             self._ui,
             self._worker,
         )
-        return [device.source for device in self.devices] + [service.source for service in services]
+        return [
+            *(device.source for device in self.devices),
+            *(service.source for service in services),
+            *self.journeys.sources,
+        ]
 
     def step(self, dt: float, faults: FaultPlan) -> None:
         """Advance by ``dt`` seconds."""
@@ -60,3 +66,4 @@ class World:
         self._etl.step(dt, now, faults)
         self._check.step(dt, now, faults)
         self._reports.step(dt, now, faults)
+        self.journeys.step(dt, now, faults, self.devices)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
-import os
 import re
 import shutil
 import subprocess
@@ -15,14 +14,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from lab.errors import LabError
 from lab.paths import cache_root
-from lab.toolchain.recipes import Collector, GoTool, MavenLibraries, Recipe
+from lab.toolchain.maven import maven_libraries
+from lab.toolchain.recipes import Collector, GoTool, MavenLibraries, Recipe, SearchServer
+from lab.toolchain.search import assemble
+from lab.toolchain.steps import BUILD_LIMIT_S
+from lab.toolchain.steps import run_logged as run_logged
 
 SOURCES = Path(__file__).parent / "src"
-_BUILD_LIMIT_S = 40 * 60
 _REPLACED = re.compile(r"^\s*(?:replace\s+)?(\S+) => ([^.\s]\S+ v\S+)", re.MULTILINE)
 _STAGING = re.compile(r"^\s*(?:require\s+)?(k8s\.io/[\w-]+) v0\.0\.0(?![\w.-])", re.MULTILINE)
 
@@ -64,29 +65,6 @@ def atomically(target: Path, fill: Callable[[Path], None]) -> None:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def run_logged(command: list[str], *, cwd: Path, log: Path, env: dict[str, str] | None = None) -> None:
-    """Run one build step with its output in ``log``; a failure names the log and shows its end."""
-    with log.open("a") as out:
-        out.write(f"$ {' '.join(command)}\n")
-        out.flush()
-        try:
-            done = subprocess.run(
-                command,
-                cwd=cwd,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                timeout=_BUILD_LIMIT_S,
-                env={**os.environ, **(env or {})},
-            )
-        except FileNotFoundError:
-            raise LabError(f"{command[0]} is not on PATH: install it, then repeat") from None
-        except subprocess.TimeoutExpired:
-            raise LabError(f"{' '.join(command[:3])} took over {_BUILD_LIMIT_S // 60} min: see {log}") from None
-    if done.returncode:
-        tail = "\n".join(log.read_text(errors="replace").splitlines()[-12:])
-        raise LabError(f"{' '.join(command[:3])} failed with exit code {done.returncode}, log {log}:\n{tail}")
-
-
 def ensure(recipe: Recipe) -> tuple[Path, float]:
     """Return the recipe's folder and the seconds spent; builds only what is absent."""
     target = folder(recipe)
@@ -107,7 +85,9 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
             case Collector():
                 atomically(target, lambda work: _collector(recipe, work, log))
             case MavenLibraries():
-                atomically(target, lambda work: _maven(recipe, work, log))
+                atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
+            case SearchServer():
+                atomically(target, lambda work: assemble(recipe, work, log))
         return target, time.monotonic() - started
 
 
@@ -131,7 +111,7 @@ def _module_file(module: str, version: str, what: str, cwd: Path) -> Path:
         cwd=cwd,
         capture_output=True,
         text=True,
-        timeout=_BUILD_LIMIT_S,
+        timeout=BUILD_LIMIT_S,
     )
     if done.returncode:
         raise LabError(
@@ -192,23 +172,3 @@ def _collector(recipe: Collector, work: Path, log: Path) -> None:
     command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
     run_logged(command, cwd=source / "out", log=log, env=_GO_ENV)
     shutil.rmtree(source)
-
-
-def _maven(recipe: MavenLibraries, work: Path, log: Path) -> None:
-    rows = []
-    for artifact in recipe.artifacts:
-        group, name, version = (escape(part) for part in artifact.split(":"))
-        rows.append(
-            f"<dependency><groupId>{group}</groupId><artifactId>{name}</artifactId><version>{version}</version></dependency>"
-        )
-    pom = work / "pom.xml"
-    pom.write_text(
-        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>'
-        f"<groupId>lab</groupId><artifactId>{recipe.name}</artifactId><version>1</version><packaging>pom</packaging>"
-        f"<dependencies>{''.join(rows)}</dependencies></project>"
-    )
-    goal = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies"
-    run_logged(
-        ["mvn", "-B", "-ntp", "-q", goal, f"-DoutputDirectory={work}/libs", "-DincludeScope=runtime"], cwd=work, log=log
-    )
-    pom.unlink()

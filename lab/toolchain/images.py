@@ -17,15 +17,19 @@ from pathlib import Path
 from lab.paths import CHECKOUT, cache_root
 from lab.toolchain import tools
 from lab.toolchain.build import SOURCES, atomically, fingerprint, locked, run_logged
-from lab.toolchain.recipes import COLLECTOR, KAFKA, RECIPES
+from lab.toolchain.recipes import COLLECTOR, KAFKA, OPENSEARCH, RECIPES
 
 REGISTRY = "registry.lab.internal"
+_OPEN_FILES = SOURCES / "open-files" / "open-files.c"
+_OPEN_FILES_PLACE = "/opt/lab/open-files.so"
 _BASE_PACKAGES = ("openjdk-17-jre-headless", "python3-minimal", "libpython3-stdlib")
 _BASE_SUITE = "bookworm"
 _PYTHON_REQUIREMENTS = (
     "confluent-kafka",
     "prometheus-client",
     "PyYAML",
+    "bcrypt",
+    "joserfc",
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry-exporter-otlp-proto-grpc",
@@ -71,6 +75,7 @@ class Image:
     tag: str
     layers: tuple[Layer, ...]
     entrypoint: tuple[str, ...] = ()
+    environment: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -81,7 +86,7 @@ class Image:
     def key(self) -> str:
         """Identity of the content, for "is it imported already"."""
         return hashlib.sha256(
-            "/".join((self.name, *self.entrypoint, *(layer.key for layer in self.layers))).encode()
+            "/".join((self.name, *self.entrypoint, *self.environment, *(layer.key for layer in self.layers))).encode()
         ).hexdigest()[:16]
 
     def archive(self, target: io.BufferedIOBase) -> None:
@@ -93,7 +98,11 @@ class Image:
                 "os": "linux",
                 "config": {
                     "Entrypoint": list(self.entrypoint),
-                    "Env": ["PATH=/usr/local/bin:/usr/bin:/bin", "PYTHONPATH=/opt/app:/opt/app/site"],
+                    "Env": [
+                        "PATH=/usr/local/bin:/usr/bin:/bin",
+                        "PYTHONPATH=/opt/app:/opt/app/site",
+                        *self.environment,
+                    ],
                 },
                 "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}" for digest in digests]},
                 "history": [{"created_by": f"lab layer {layer.key}"} for layer in self.layers],
@@ -189,6 +198,26 @@ def _kafka() -> Layer:
     return Layer(f"kafka-{recipe.version}-{fingerprint(recipe)}", fill)
 
 
+def open_files_library(target: Path) -> None:
+    """Build the library that lets a search server start where root may not raise the number of open files."""
+    command = ["gcc", "-O2", "-shared", "-fPIC", "-s", "-o", str(target), str(_OPEN_FILES)]
+    run_logged(command, cwd=target.parent, log=target.parent / "gcc.log")
+
+
+def _search() -> Layer:
+    recipe = next(recipe for recipe in RECIPES if recipe.name == "opensearch")
+
+    def fill(root: Path) -> None:
+        home = root / "opt" / "opensearch"
+        shutil.copytree(tools.search_home(), home)
+        library = root / _OPEN_FILES_PLACE.lstrip("/")
+        library.parent.mkdir(parents=True)
+        open_files_library(library)
+        (library.parent / "gcc.log").unlink()
+
+    return Layer(f"opensearch-{recipe.version}-{fingerprint(recipe)}-{_sha256(_OPEN_FILES)[:6]}", fill)
+
+
 def _pinned(names: Iterable[str]) -> list[str]:
     lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
     pins = {line.partition("==")[0].lower(): line for line in lines if "==" in line}
@@ -240,7 +269,19 @@ def images() -> tuple[Image, ...]:
             "v3.16.0",
             (_programs("prometheus", {"prometheus": "/bin/prometheus", "promtool": "/bin/promtool"}),),
         ),
+        Image(
+            "prom/alertmanager",
+            "v0.31.1",
+            (_programs("alertmanager", {"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"}),),
+        ),
         Image("thanosio/thanos", "v0.42.0", (_programs("thanos", {"thanos": "/bin/thanos"}),)),
+        Image("jaegertracing/jaeger", "2.13.0", (_programs("jaeger", {"jaeger": "/cmd/jaeger/jaeger-linux"}),)),
+        Image(
+            "oauth2-proxy/oauth2-proxy",
+            "v7.15.6",
+            (_programs("oauth2-proxy", {"oauth2-proxy": "/bin/oauth2-proxy"}),),
+        ),
         Image("obs/kafka", KAFKA, (base, _kafka())),
+        Image("obs/opensearch", OPENSEARCH, (base, _search()), environment=(f"LD_PRELOAD={_OPEN_FILES_PLACE}",)),
         Image("obs/services", "1", (base, _python_packages(), _service_sources())),
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 KUBERNETES = "1.34.4"
 COLLECTOR = "0.149.0"
 KAFKA = "4.3.1"
+OPENSEARCH = "2.19.4"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 
@@ -59,7 +60,43 @@ class MavenLibraries:
     artifacts: tuple[str, ...]
 
 
-Recipe = GoTool | Collector | MavenLibraries
+@dataclass(frozen=True, kw_only=True)
+class SearchModule:
+    """A module of the search server that its small distribution lacks; its jars come from Maven.
+
+    Attributes:
+        artifact: ``group:artifact``, of the distribution's version.
+        name: Folder under ``modules``.
+        main_class: Class that the server loads.
+        extends: Modules whose classes it needs.
+        policy: Java permissions that it is granted.
+    """
+
+    artifact: str
+    name: str
+    main_class: str
+    extends: tuple[str, ...] = ()
+    policy: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchServer:
+    """A search server: a small distribution, the modules that it lacks, and plugins; all of it from Maven.
+
+    Attributes:
+        distribution: ``group:artifact:version`` of a zip.
+        modules: Modules to add.
+        plugins: ``group:artifact:version`` of plugin zips.
+    """
+
+    name: str
+    version: str
+    distribution: str
+    modules: tuple[SearchModule, ...]
+    plugins: tuple[str, ...]
+
+
+Recipe = GoTool | Collector | MavenLibraries | SearchServer
 
 
 def _kubernetes() -> GoTool:
@@ -105,6 +142,44 @@ RECIPES: tuple[Recipe, ...] = (
             "org.xerial.snappy:snappy-java:1.1.10.7",
             "io.prometheus.jmx:jmx_prometheus_javaagent:1.0.1",
         ),
+    ),
+    SearchServer(
+        name="opensearch",
+        version=OPENSEARCH,
+        distribution=f"org.opensearch.distribution.integ-test-zip:opensearch:{OPENSEARCH}",
+        modules=(
+            SearchModule(
+                artifact="org.opensearch.plugin:lang-painless",
+                name="lang-painless",
+                main_class="org.opensearch.painless.PainlessPlugin",
+                policy=(
+                    'java.lang.RuntimePermission "createClassLoader"',
+                    'java.lang.RuntimePermission "getClassLoader"',
+                ),
+            ),
+            SearchModule(
+                artifact="org.opensearch.plugin:analysis-common",
+                name="analysis-common",
+                main_class="org.opensearch.analysis.common.CommonAnalysisPlugin",
+                extends=("lang-painless",),
+            ),
+            SearchModule(
+                artifact="org.opensearch.plugin:reindex-client",
+                name="reindex",
+                main_class="org.opensearch.index.reindex.ReindexPlugin",
+                policy=(
+                    'java.net.SocketPermission "*", "connect"',
+                    'java.net.NetPermission "getProxySelector"',
+                ),
+            ),
+            SearchModule(
+                artifact="org.opensearch.plugin:lang-mustache-client",
+                name="lang-mustache",
+                main_class="org.opensearch.script.mustache.MustachePlugin",
+                policy=('java.lang.RuntimePermission "accessDeclaredMembers"',),
+            ),
+        ),
+        plugins=(f"org.opensearch.plugin:opensearch-security:{OPENSEARCH}.0",),
     ),
     _kubernetes(),
     GoTool(
@@ -189,6 +264,17 @@ RECIPES: tuple[Recipe, ...] = (
         ldflags="-s -w -X github.com/prometheus/common/version.Version=3.16.0",
     ),
     GoTool(
+        name="alertmanager",
+        version="0.31.1",
+        module="github.com/prometheus/alertmanager",
+        module_version="v0.31.1",
+        programs={
+            "alertmanager": "github.com/prometheus/alertmanager/cmd/alertmanager",
+            "amtool": "github.com/prometheus/alertmanager/cmd/amtool",
+        },
+        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.31.1",
+    ),
+    GoTool(
         name="thanos",
         version="0.42.0",
         module="github.com/thanos-io/thanos",
@@ -196,6 +282,24 @@ RECIPES: tuple[Recipe, ...] = (
         programs={"thanos": "github.com/thanos-io/thanos/cmd/thanos"},
         tags=("netgo", "slicelabels"),
         ldflags="-s -w -X github.com/prometheus/common/version.Version=0.42.0",
+    ),
+    GoTool(
+        name="jaeger",
+        version="2.13.0",
+        module="github.com/jaegertracing/jaeger",
+        module_version="v1.76.0",
+        programs={
+            "jaeger": "github.com/jaegertracing/jaeger/cmd/jaeger",
+            "es-rollover": "github.com/jaegertracing/jaeger/cmd/es-rollover",
+            "es-index-cleaner": "github.com/jaegertracing/jaeger/cmd/es-index-cleaner",
+        },
+    ),
+    GoTool(
+        name="oauth2-proxy",
+        version="7.15.6",
+        module="github.com/oauth2-proxy/oauth2-proxy/v7",
+        module_version="v7.15.6",
+        programs={"oauth2-proxy": "github.com/oauth2-proxy/oauth2-proxy/v7"},
     ),
     GoTool(
         name="kubeconform",

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.toolchain.build import folder
-from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries
+from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries, SearchServer
+from lab.toolchain.search import HOME
 
 
 def path(program: str) -> Path:
@@ -16,7 +17,7 @@ def path(program: str) -> Path:
         LabError: The program is unknown, or not built yet.
     """
     for recipe in RECIPES:
-        if isinstance(recipe, MavenLibraries):
+        if isinstance(recipe, MavenLibraries | SearchServer):
             continue
         programs = recipe.programs if isinstance(recipe, GoTool) else {recipe.name: ""}
         if program in programs:
@@ -40,3 +41,16 @@ def libraries(name: str) -> Path:
                 raise LabError(f"{name} {recipe.version} is not there: run `python -m lab tools {name}`")
             return found
     raise LabError(f"{name} is not a server of this project: see lab/toolchain/recipes.py")
+
+
+def search_home() -> Path:
+    """Home folder of the assembled search server.
+
+    Raises:
+        LabError: It is not there yet.
+    """
+    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, SearchServer))
+    found = folder(recipe) / HOME
+    if not found.is_dir():
+        raise LabError(f"{recipe.name} {recipe.version} is not there: run `python -m lab tools {recipe.name}`")
+    return found

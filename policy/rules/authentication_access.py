@@ -13,7 +13,8 @@ from policy.rules._reading import Unknowns, each_known, finding, number, shown
 _OPERATIONS = frozenset({"Read", "Write", "Describe", "DescribeConfigs", "IdempotentWrite"})
 _CHANGING = frozenset({"Read", "Write", "IdempotentWrite"})
 _IMPLYING_DESCRIBE = frozenset({"Read", "Write", "Describe"})
-_SIGNALS = ("metrics", "traces", "logs")
+_DEFAULT_TOPICS = {"metrics": "otlp_metrics", "traces": "otlp_spans", "logs": "otlp_logs"}
+"""Topics of a collector that is not told any."""
 
 
 def _acl(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -212,10 +213,10 @@ def topics(collector: Collector, section: str, name: str) -> list[str]:
     """Topics that a collector's Kafka component really uses, by the pipelines that it is in."""
     component = collector.component(section, name)
     found: list[str] = []
-    for signal in _SIGNALS:
+    for signal, default in _DEFAULT_TOPICS.items():
         node = component.node[signal]
         if signal in collector.signals(name):
-            found += [*node["topics"].texts(), *([node["topic"].text()] if node["topic"].text() else [])]
+            found += node["topics"].texts() or [node["topic"].text() or default]
     return found
 
 

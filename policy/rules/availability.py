@@ -45,6 +45,18 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
+        "argument": "services.search_keeper",
+        "together": 1,
+        "reason": "one keeper changes indices at a time; the cluster serves without it, and its absence is an alert",
+    },
+    {
+        "image": "obs/services",
+        "argument": "services.service_graph",
+        "together": 1,
+        "reason": "both ends of an edge must meet in one process; its records wait in Kafka while it restarts",
+    },
+    {
+        "image": "obs/services",
         "argument": "services.identity_double",
         "together": 1,
         "reason": "it stands for the company's identity provider where there is none",

@@ -54,6 +54,7 @@ def _marking(resource: Resource, options: Options) -> Iterator[Finding]:
         for receiver in collector.components("receivers", "kafka"):
             yield from _marks(resource, receiver)
             yield from _reads(resource, receiver)
+            yield from _session(resource, receiver, options["min_session"])
 
 
 def _marks(resource: Resource, receiver: Component) -> Iterator[Finding]:
@@ -88,6 +89,18 @@ def _reads(resource: Resource, receiver: Component) -> Iterator[Finding]:
         problem = f"{receiver} does not try again: error_backoff.enabled {stated(backoff['enabled'], 'false')}"
         yield finding(resource, backoff["enabled"], problem, "set error_backoff.enabled to true")
     yield from _endless(resource, backoff, f"{receiver}: error_backoff")
+
+
+def _session(resource: Resource, receiver: Component, least: str) -> Iterator[Finding]:
+    """The receiver never resumes a partition whose processing a lost session cut short."""
+    session, member = receiver.node["session_timeout"], receiver.node["group_instance_id"]
+    if (seconds(session.text() or "10s") or 0) < (seconds(least) or 0):
+        state = f"session_timeout {stated(session, '10s')}"
+        problem = f"{receiver} reads no more after an outage of Kafka that is longer than its session: {state}"
+        yield finding(resource, session, problem, f"set session_timeout to at least {least}")
+    elif not member.text():
+        problem = f"the next {receiver} waits until the session of the last one ends: group_instance_id {shown(member)}"
+        yield finding(resource, member, problem, "set group_instance_id to a name that a restart keeps")
 
 
 def _retries(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -226,6 +239,13 @@ RULES: tuple[Rule, ...] = (
         promise="Collectors count a record as read once it is delivered, and try until it is.",
         why="A restart or an outage of the destination would lose what was read and not delivered.",
         sources=("O5",),
+        options={
+            "min_session": Option(
+                default="20m",
+                schema={"type": "string"},
+                meaning="Longest outage of Kafka that a consumer must survive.",
+            )
+        },
         kinds=_FILES,
         resource=_marking,
     ),

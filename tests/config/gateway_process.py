@@ -30,6 +30,7 @@ MIB = 2**20
 NOWHERE = "127.0.0.1:1"
 PASSWORDS = {name: f"{name}-password" for name in LAYER_NAMES}
 SCRAPE = ("scrape-gateway", "scrape-password")
+HASH_KEY = "a key for tests, of at least thirty-two bytes"
 
 
 def kafka_user(folder: Path, broker: Broker | None) -> KafkaClient:
@@ -52,6 +53,7 @@ def gateway_data(folder: Path, *, broker: Broker | None = None, volume: int = 51
         write_certificates(folder)
     (folder / "clients").write_text(htpasswd(PASSWORDS))
     (folder / "scrape").write_text(htpasswd(dict([SCRAPE])))
+    (folder / "hash-key").write_text(HASH_KEY)
     return gateway_config(
         GatewayConfig(
             kafka=kafka_user(folder, broker),
@@ -60,6 +62,7 @@ def gateway_data(folder: Path, *, broker: Broker | None = None, volume: int = 51
             tls_directory=str(folder),
             client_htpasswd=str(folder / "clients"),
             scrape_htpasswd=str(folder / "scrape"),
+            hash_key_file=str(folder / "hash-key"),
             queue_directory=str(folder / "data"),
         )
     )

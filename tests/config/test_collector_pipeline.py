@@ -15,9 +15,11 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
 
 from components.collector.config import rendered
 from components.consumers.config import MetricsConsumerConfig, metrics_consumer_config
+from components.masking.pseudonyms import pseudonym
 from components.telemetry.topics import METRICS_TOPIC
 from lab.toolchain import tools
 from tests.config.gateway_process import (
+    HASH_KEY,
     MIB,
     GatewayProcess,
     gateway_data,
@@ -127,8 +129,9 @@ def test_the_key_depends_on_the_device_and_on_nothing_that_changes(path: Front) 
         attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
         assert sorted(attributes) == ["device_id", "layer", "service.name"]
         by_device.setdefault(attributes["device_id"], set()).add((key, partition))
-    assert {device: len(places) for device, places in by_device.items()} == {"d-1": 1, "d-2": 1}
-    assert by_device["d-1"] != by_device["d-2"]
+    first, second = (pseudonym(device, HASH_KEY) for device in ("d-1", "d-2"))
+    assert {device: len(places) for device, places in by_device.items()} == {first: 1, second: 1}
+    assert by_device[first] != by_device[second]
 
 
 def test_only_attributes_of_the_catalogue_travel(path: Front) -> None:
@@ -153,7 +156,7 @@ def test_what_was_accepted_reaches_prometheus_with_all_its_labels(path: Front, t
             "job": "recorder",
             "instance": "recorder-1",
             "layer": "device",
-            "device_id": "d-1",
+            "device_id": pseudonym("d-1", HASH_KEY),
         }
         assert prometheus.series('target_info{job="recorder",service_version="7"}')
 

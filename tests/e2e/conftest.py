@@ -14,7 +14,18 @@ from ops.kube import Kube, wait_until
 from ops.otlp import OtlpClient
 from ops.platform import Platform
 
-_ORDER = ("test_pulumi", "test_five_layers", "test_bad_input", "test_security", "test_verify", "test_faults")
+_ORDER = (
+    "test_pulumi",
+    "test_five_layers",
+    "test_bad_input",
+    "test_security",
+    "test_traces",
+    "test_logs",
+    "test_masking",
+    "test_verify",
+    "test_trace_faults",
+    "test_faults",
+)
 """Cheap ones first; the faults restart pods, so they come last."""
 
 

@@ -17,6 +17,12 @@ PRIMARY_DOWN = seconds("PRIMARY_DOWN", 120)
 KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
 """The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""
 
+KEPT_TRACES = int(seconds("KEPT_TRACES", 20_000))
+KEPT_RATE = seconds("KEPT_RATE", 300)
+"""Traces per second, of which 20,000 are sent; fewer where the samplers' budget does not last for as many."""
+SAMPLING_PHASE = seconds("SAMPLING_PHASE", 12)
+"""Length of each phase in which the base rate is measured, with a quiet load and with five times as much."""
+
 NOTICE = 12.0
 """A dead broker is noticed after 9 s; what a survivor acknowledges before that is still replicated."""
 

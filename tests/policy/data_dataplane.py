@@ -138,6 +138,8 @@ CONSUMER: Data = {
             **_KAFKA,
             "auth": {"sasl": {**_KAFKA["auth"]["sasl"], "username": "reader"}},
             "group_id": "reader",
+            "group_instance_id": "reader",
+            "session_timeout": "25m",
             "initial_offset": "earliest",
             "metrics": {"topics": ["numbers"], "encoding": "otlp_proto"},
             "max_fetch_size": 8388608,

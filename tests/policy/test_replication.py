@@ -6,8 +6,8 @@ import pytest
 
 from policy.model import Resource
 from policy.rules import replication, replication_metrics
-from tests.policy.data_dataplane import NODE, PROMETHEUS, SERVICE
-from tests.policy.fixtures_dataplane import Case, broken, cases, config_map, platform, said, topic, workload
+from tests.policy.data_dataplane import CONSUMER, NODE, PROMETHEUS, SERVICE
+from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
 
 MODULES = (replication, replication_metrics)
 TESTED_BELOW = set()
@@ -97,4 +97,14 @@ def test_a_replica_without_the_label_is_noticed() -> None:
     assert said("thanos-merges-replicas", stack) == [
         "ConfigMap ns/p1, prometheus.yml: global.external_labels: it has none of the labels that StatefulSet ns/server "
         "merges replicas by: copy | set copy to the name of the replica"
+    ]
+
+
+def test_a_collector_that_is_not_told_its_topic_reads_the_default_one() -> None:
+    loose = broken(CONSUMER, ("receivers", "kafka", "metrics", "topics"), GONE)
+    stack = [each for each in platform() if (each.name, each.kind) != ("reader", "ConfigMap")]
+    stack.append(config_map({"config.yaml": loose}, name="reader"))
+    assert said("kafka-topics-exist", stack, topics={}) == [
+        "ConfigMap ns/reader, config.yaml: receivers.kafka: there is no topic otlp_metrics"
+        " | make the topic, or name one that there is"
     ]

@@ -10,8 +10,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from components.consumers.rules import RULES as CONSUMER_RULES
-from components.gateway.rules import RULES as GATEWAY_RULES
 from components.prometheus.rules import prometheus_rules
 from components.rules import Alert, RuleGroup, any_of, rule_file
 from lab.toolchain import tools
@@ -21,11 +19,16 @@ from tests.rules.scenarios_prometheus import JOBS
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 KAFKA_RULES: tuple[RuleGroup, ...] = importlib.import_module("components.kafka.rules").RULES
-GROUPS: tuple[RuleGroup, ...] = (*KAFKA_RULES, *GATEWAY_RULES, *CONSUMER_RULES, *prometheus_rules(JOBS))
+RULE_MODULES = ("gateway", "agent", "consumers", "search", "jaeger", "sampler", "servicegraph", "logs")
+GROUPS: tuple[RuleGroup, ...] = (
+    *KAFKA_RULES,
+    *(group for part in RULE_MODULES for group in importlib.import_module(f"components.{part}.rules").RULES),
+    *prometheus_rules(JOBS),
+)
 ALERTS: dict[str, Alert] = {alert.name: alert for group in GROUPS for alert in group.alerts}
 SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
-    for part in ("kafka", "gateway", "consumers", "prometheus")
+    for part in ("kafka", "gateway", "consumers", "prometheus", "search", "jaeger", "sampler")
     for scenario in importlib.import_module(f"tests.rules.scenarios_{part}").SCENARIOS
 )
 

@@ -25,6 +25,7 @@ STACKS = ("local", "prod", "dr")
 PROJECT = "observability"
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nrecorded\n-----END CERTIFICATE-----\n"
+OIDC_SECRET = "observability:oidcClientSecret"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
 
@@ -127,6 +128,7 @@ def record(stack: str, settings: object) -> Recording:
     recording = Recording()
 
     def program() -> None:
+        pulumi.runtime.set_config(OIDC_SECRET, password_of(OIDC_SECRET))
         for name, value in outputs(Platform(chosen.platform, chosen)).items():
             pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
 

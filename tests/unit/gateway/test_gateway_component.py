@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.masking.pseudonyms import KEY_BYTES
 from components.telemetry.layers import LAYER_NAMES
 from tests.support import engine
 
@@ -37,9 +38,9 @@ def test_production_gateways_scale_by_themselves() -> None:
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "gateway"}
 
 
-def test_every_layer_has_a_password_of_its_own() -> None:
+def test_every_layer_and_the_agents_have_a_password_of_their_own() -> None:
     users = [line.partition(":")[0] for line in secret("gateway-auth")["clients.htpasswd"].splitlines()]
-    assert users == sorted(LAYER_NAMES)
+    assert users == sorted([*LAYER_NAMES, "agent"])
 
 
 def test_the_configuration_holds_no_password() -> None:
@@ -47,6 +48,14 @@ def test_the_configuration_holds_no_password() -> None:
     text = recording.one("ConfigMap", "gateway")["data"]["config.yaml"]
     assert not [name for name, value in recording.passwords.items() if value in text]
     assert yaml.safe_load(text)["exporters"]["kafka/metrics"]["auth"]["sasl"]["password"].startswith("${file:")
+
+
+def test_the_key_for_ids_is_long_enough_and_in_the_secret_only() -> None:
+    key = secret("gateway-auth")["hash-key"]
+    assert len(key) >= KEY_BYTES
+    config = engine.recorded("local").one("ConfigMap", "gateway")["data"]["config.yaml"]
+    assert key not in config
+    assert "${file:/etc/otelcol-auth/hash-key}" in config
 
 
 def test_the_queue_is_on_a_volume_that_outlives_the_pod() -> None:

@@ -41,6 +41,9 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "gateway",
         "metrics-consumer-primary",
         "metrics-consumer-secondary",
+        "sampler",
+        "service-graph",
+        "log-indexer",
         "kafka-lag",
     }
     assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
@@ -61,7 +64,9 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
     assert found == {
         *(("gateway", "Write", "Topic", topic) for topic in TELEMETRY),
         *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
-        *((consumer, "Read", "Group", consumer) for consumer in consumers),
+        *((consumer, "Read", "Topic", "telemetry-traces") for consumer in ("sampler", "service-graph")),
+        ("log-indexer", "Read", "Topic", "telemetry-logs"),
+        *((each, "Read", "Group", each) for each in (*consumers, "sampler", "service-graph", "log-indexer")),
         ("kafka-lag", "Describe", "Topic", "*"),
         ("kafka-lag", "Describe", "Group", "*"),
     }

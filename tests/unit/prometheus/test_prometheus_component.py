@@ -30,7 +30,8 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     recording = engine.recorded("local")
     config = yaml.safe_load(recording.one("ConfigMap", f"prometheus-{replica}")["data"]["prometheus.yml"])
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
-    workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment")}
+    workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
+    workloads -= {"search"}  # its keeper measures it
     assert jobs == workloads | {f"thanos-sidecar-{name}" for name in REPLICAS}
 
 

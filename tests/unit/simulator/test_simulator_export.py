@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from components.telemetry.attributes import DATA_CLASSES, allowed_attributes, required_attributes
 from components.telemetry.catalogue import METRICS
@@ -88,7 +89,9 @@ def test_one_layers_metrics_are_one_request_per_tick(receiver: Any, config: Conf
             assert [len(request.resource_metrics) for request in requests] == [4, 4, 4]
 
 
-def test_child_spans_lie_inside_their_parents(receiver: Any, config: Config) -> None:
+def test_child_spans_lie_inside_their_parents_and_consumers_follow_their_producers(
+    receiver: Any, config: Config
+) -> None:
     run(config)
     spans = [
         span
@@ -102,8 +105,12 @@ def test_child_spans_lie_inside_their_parents(receiver: Any, config: Config) -> 
     for child in children:
         parent = by_id[child.parent_span_id]
         assert child.trace_id == parent.trace_id
-        assert parent.start_time_unix_nano <= child.start_time_unix_nano
-        assert child.end_time_unix_nano <= parent.end_time_unix_nano
+        if child.kind == Span.SPAN_KIND_CONSUMER:
+            assert parent.kind == Span.SPAN_KIND_PRODUCER
+            assert parent.end_time_unix_nano < child.start_time_unix_nano
+        else:
+            assert parent.start_time_unix_nano <= child.start_time_unix_nano
+            assert child.end_time_unix_nano <= parent.end_time_unix_nano
 
 
 def test_logs_are_structured(receiver: Any, config: Config) -> None:

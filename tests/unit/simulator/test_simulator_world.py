@@ -149,7 +149,11 @@ def test_each_fault_crosses_exactly_its_own_threshold(name: str) -> None:
 
 
 def test_every_threshold_has_a_fault_and_every_other_fault_is_known() -> None:
-    assert set(FAULT_KINDS) - {each.name for each in THRESHOLDS} == {"silent"}
+    assert set(FAULT_KINDS) - {each.name for each in THRESHOLDS} == {
+        "silent",
+        "trace-errors",
+        "trace-slow",
+    }
     assert {each.name for each in THRESHOLDS} <= set(FAULT_KINDS)
 
 

@@ -1,0 +1,1 @@
+"""Node agents: the nearest place to send telemetry to."""

@@ -1,0 +1,167 @@
+"""Configuration of the node agents, as data: from the programs of a node to the gateway.
+
+An agent is the gateway's outpost: it takes the same protocols and the same passwords, and drops what claims another
+layer than the one that signed in. What is left goes to the gateway as the user ``agent``, which may send for any layer.
+
+Nothing is acknowledged before the gateway has acknowledged it: the queue gathers small requests into larger ones
+(``wait_for_result``) and lives in memory, since a crash loses nothing that a client was told is safe. When it is full,
+clients are refused and try again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from components.collector.config import (
+    SCRAPE_HTPASSWD,
+    TLS_DIRECTORY,
+    Data,
+    condition_key,
+    memory_limiter,
+    merged,
+    own_metrics,
+    server_tls,
+)
+from components.telemetry.attributes import LAYER
+from components.telemetry.layers import Signal
+
+GRPC_PORT = 4317
+HTTP_PORT = 4318
+CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
+GATEWAY_PASSWORD = "/etc/otelcol-auth/gateway-password"  # noqa: S105  (a path)
+
+CLIENT_AUTH = "basicauth/clients"
+GATEWAY_AUTH = "basicauth/gateway"
+FOREIGN_LAYER = "filter/foreign-layer"
+EXPORTER = "otlp/gateway"
+
+_CLIENT = "obs.client"
+_MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentConfig:
+    """What an agent's configuration depends on.
+
+    Attributes:
+        gateway: ``host:port`` of the gateway's OTLP over gRPC.
+        user: User there.
+        queue_bytes: Most that waits for the gateway, of each signal.
+        request_limit: Largest request that the gateway takes, in bytes.
+        tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
+        client_htpasswd: Password file of the layers.
+        gateway_password: File with the password for the gateway.
+        scrape_htpasswd: Password file of the metrics endpoint.
+    """
+
+    gateway: str
+    user: str
+    queue_bytes: int
+    request_limit: int
+    tls_directory: str = TLS_DIRECTORY
+    client_htpasswd: str = CLIENT_HTPASSWD
+    gateway_password: str = GATEWAY_PASSWORD
+    scrape_htpasswd: str = SCRAPE_HTPASSWD
+
+    def __post_init__(self) -> None:
+        if self.request_limit < _MIB:
+            raise ValueError(f"request_limit is {self.request_limit}, must be at least {_MIB}")
+        if self.queue_bytes < 2 * self.request_limit:
+            raise ValueError(f"queue_bytes is {self.queue_bytes}, must hold two requests of {self.request_limit} bytes")
+
+
+def agent_config(settings: AgentConfig) -> Data:
+    """The complete configuration of an agent."""
+    conditions = [
+        {"context": "resource", "conditions": [f'resource.attributes["{LAYER}"] != resource.attributes["{_CLIENT}"]']}
+    ]
+    return merged(
+        own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
+        {
+            "extensions": {
+                CLIENT_AUTH: {"htpasswd": {"file": settings.client_htpasswd}},
+                GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
+            },
+            "receivers": {"otlp": _receiver(settings)},
+            "processors": {
+                "memory_limiter": memory_limiter(),
+                "resource/client": {
+                    "attributes": [
+                        {"key": _CLIENT, "action": "delete"},
+                        {"key": _CLIENT, "action": "upsert", "from_context": "auth.username"},
+                    ]
+                },
+                FOREIGN_LAYER: {
+                    "error_mode": "propagate",
+                    **{condition_key(signal): conditions for signal in Signal},
+                },
+                "resource/anonymous": {"attributes": [{"key": _CLIENT, "action": "delete"}]},
+            },
+            "exporters": {EXPORTER: _exporter(settings)},
+            "service": {
+                "extensions": [CLIENT_AUTH, GATEWAY_AUTH],
+                "pipelines": {
+                    signal.value: {
+                        "receivers": ["otlp"],
+                        "processors": ["memory_limiter", "resource/client", FOREIGN_LAYER, "resource/anonymous"],
+                        "exporters": [EXPORTER],
+                    }
+                    for signal in Signal
+                },
+            },
+        },
+    )
+
+
+def _receiver(settings: AgentConfig) -> Data:
+    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_AUTH}}
+    return {
+        "protocols": {
+            "grpc": {
+                **common,
+                "endpoint": f"0.0.0.0:{GRPC_PORT}",
+                "max_recv_msg_size_mib": settings.request_limit // _MIB,
+                "max_concurrent_streams": 128,
+                "keepalive": {"enforcement_policy": {"min_time": "10s", "permit_without_stream": True}},
+            },
+            "http": {
+                **common,
+                "endpoint": f"0.0.0.0:{HTTP_PORT}",
+                "max_request_body_size": settings.request_limit,
+                "compression_algorithms": ["", "gzip", "zstd"],
+                "read_header_timeout": "10s",
+                "read_timeout": "30s",
+                "idle_timeout": "60s",
+            },
+        }
+    }
+
+
+def _exporter(settings: AgentConfig) -> Data:
+    return {
+        "endpoint": settings.gateway,
+        "tls": {"ca_file": f"{settings.tls_directory}/ca.crt", "min_version": "1.2", "reload_interval": "5m"},
+        "auth": {"authenticator": GATEWAY_AUTH},
+        "compression": "gzip",
+        "timeout": "10s",
+        "retry_on_failure": {
+            "enabled": True,
+            "initial_interval": "500ms",
+            "max_interval": "5s",
+            "max_elapsed_time": "60s",
+        },
+        "sending_queue": {
+            "enabled": True,
+            "wait_for_result": True,
+            "sizer": "bytes",
+            "queue_size": settings.queue_bytes,
+            "block_on_overflow": False,
+            "num_consumers": 4,
+            "batch": {
+                "sizer": "bytes",
+                "flush_timeout": "200ms",
+                "min_size": settings.request_limit // 4,
+                "max_size": settings.request_limit // 2,
+            },
+        },
+    }

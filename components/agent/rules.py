@@ -1,0 +1,35 @@
+"""Rules about the node agents: does what a node sends get on to the gateway?"""
+
+from __future__ import annotations
+
+from components.rules import Alert, RuleGroup, Severity, any_of
+
+_JOB = 'job="otel-agent"'
+_QUEUE = f'{_JOB},exporter="otlp/gateway"'
+_BY = "job, instance"
+_REFUSED = "otelcol_receiver_refused_{}_total"
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="agent",
+        rules=(
+            Alert(
+                name="AgentQueueFull",
+                expr=any_of(
+                    (
+                        f"max by ({_BY}) (otelcol_exporter_queue_size{{{_QUEUE}}}"
+                        f" / otelcol_exporter_queue_capacity{{{_QUEUE}}}) > 0.8",
+                        *(
+                            f'sum by ({_BY}) (rate({_REFUSED.format(items)}{{{_JOB},receiver="otlp"}}[2m])) > 0'
+                            for items in ("metric_points", "spans", "log_records")
+                        ),
+                    )
+                ),
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Agent {{ $labels.instance }} refuses telemetry, or is about to",
+                description="The gateway takes less than the node sends. The node's programs are told to try again.",
+            ),
+        ),
+    ),
+)

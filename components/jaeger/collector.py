@@ -1,0 +1,170 @@
+"""Jaeger's collectors: they take the traces that are kept, and write each class to its own store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pulumi
+
+from components import naming
+from components.collector.config import METRICS_PORT, rendered
+from components.collector.passwords import htpasswd
+from components.contracts import Credential, ScrapeTarget, SearchEndpoint, TracesEndpoint
+from components.jaeger.config import (
+    OTLP_PORT,
+    SAMPLING_GRPC_PORT,
+    SAMPLING_PORT,
+    STRATEGIES_DIRECTORY,
+    STRATEGIES_FILE,
+    CollectorConfig,
+    Strategies,
+    collector_config,
+)
+from components.jaeger.process import SearchClient, jaeger_container
+from components.k8s import (
+    Allow,
+    Autoscale,
+    Mount,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    cluster_service,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    namespaces_with,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+
+TOKEN = "obs:jaeger:JaegerCollector"  # noqa: S105  (a type token)
+WORKLOAD = "jaeger-collector"
+SAMPLING_SERVICE = "jaeger-sampling"
+ACCESS = naming.access_label("jaeger")
+
+_OTLP = {"otlp-grpc": OTLP_PORT}
+_SAMPLING = {"sampling": SAMPLING_PORT, "sampling-grpc": SAMPLING_GRPC_PORT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaegerCollectorArgs:
+    """What Jaeger's collectors need.
+
+    Attributes:
+        site: Surroundings.
+        search: Where spans are written to; its users include the collectors'.
+        replicas: Pods (at creation, where ``autoscale`` is set).
+        resources: Of each pod.
+        strategies: Head sampling offered to SDKs.
+        autoscale: Bounds of the autoscaler, or None.
+    """
+
+    site: Site
+    search: SearchEndpoint
+    replicas: int
+    resources: Resources
+    strategies: Strategies = field(default_factory=Strategies)
+    autoscale: Autoscale | None = None
+
+
+class JaegerCollector(pulumi.ComponentResource):
+    """Collectors for the samplers, and the remote sampling endpoint for SDKs.
+
+    Attributes:
+        endpoint: Where samplers write, and SDKs ask for their sampling.
+        scrape: Its own metrics.
+    """
+
+    endpoint: TracesEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: JaegerCollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        user = naming.scrape_user(WORKLOAD)
+        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        sampling = credential(self, name=SAMPLING_SERVICE, username="sampling")
+        tls = certificate(self, site, workload=WORKLOAD, services=[SAMPLING_SERVICE])
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT, **_OTLP})
+        cluster_service(self, site, workload=WORKLOAD, ports=_OTLP)
+        cluster_service(self, site, workload=WORKLOAD, ports=_SAMPLING, name=SAMPLING_SERVICE)
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[
+                Allow(peers=[with_access(ACCESS)], ports=[OTLP_PORT]),
+                Allow(peers=[namespaces_with(naming.OTLP_ACCESS)], ports=list(_SAMPLING.values())),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
+            ],
+            egress=[Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port])],
+        )
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=args.replicas,
+                containers=[
+                    jaeger_container(
+                        "jaeger",
+                        args.resources,
+                        {**_OTLP, **_SAMPLING},
+                        (Mount(volume="strategies", path=STRATEGIES_DIRECTORY),),
+                    )
+                ],
+                volumes=self._volumes(args, sampling),
+                tls=tls,
+                access=[args.search.access_label],
+                grace_s=45,
+                autoscale=args.autoscale,
+            ),
+            after=args.search.after,
+        )
+        self.endpoint = TracesEndpoint(
+            grpc=f"{site.host(WORKLOAD)}:{OTLP_PORT}",
+            server_name=site.host(WORKLOAD),
+            port=OTLP_PORT,
+            workload=WORKLOAD,
+            access_label=ACCESS,
+            sampling_url=f"https://{site.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
+            sampling_grpc=f"{site.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
+            sampling_user=sampling,
+        )
+        self.register_outputs({"pods": pods.id})
+
+    def _volumes(self, args: JaegerCollectorArgs, sampling: Credential) -> Sequence[Volume]:
+        search = SearchClient(url=args.search.url, user=args.search.users[WORKLOAD].username)
+        config = rendered(collector_config(CollectorConfig(search=search)))
+        public = config_files(self, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
+        strategies = config_files(
+            self,
+            args.site,
+            name=SAMPLING_SERVICE,
+            workload=WORKLOAD,
+            files={STRATEGIES_FILE: json.dumps(args.strategies.data(), indent=2)},
+        )
+        scrape = self.scrape.credential
+        secret = secret_files(
+            self,
+            args.site,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                "scrape.htpasswd": pulumi.Output.all(**{scrape.username: scrape.password}).apply(htpasswd),
+                "sampling.htpasswd": pulumi.Output.all(**{sampling.username: sampling.password}).apply(htpasswd),
+                "search-password": args.search.users[WORKLOAD].password,
+            },
+        )
+        return [
+            Volume(name="config", files=public),
+            Volume(name="strategies", files=strategies),
+            Volume(name="auth", files=secret),
+        ]

@@ -1,0 +1,245 @@
+"""Jaeger's queries, one per clearance, each behind a login of its own (requirements J2, J3).
+
+The query listens on the loopback address of its pod; the only way in is the oauth2-proxy beside it. The proxy's own
+metrics are off: it can serve them with TLS, but not with a password.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_random
+
+from components import naming
+from components.collector.config import METRICS_PORT, rendered
+from components.collector.passwords import htpasswd
+from components.contracts import OidcEndpoint, ScrapeTarget, SearchEndpoint, TraceQueryEndpoint
+from components.jaeger.config import QUERY_PORT, QueryConfig, query_config
+from components.jaeger.oauth import (
+    CALLBACK_PATH,
+    OAUTH_PORT,
+    PING_PATH,
+    READY_PATH,
+    SECRETS_DIRECTORY,
+    OauthConfig,
+    oauth_command,
+)
+from components.jaeger.process import SearchClient, jaeger_container
+from components.k8s import (
+    Allow,
+    Autoscale,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    load_balancer,
+    network,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.telemetry.classification import clearances
+
+TOKEN = "obs:jaeger:JaegerQuery"  # noqa: S105  (a type token)
+
+_PORTS = {"https": OAUTH_PORT}
+
+
+@dataclass(frozen=True, kw_only=True)
+class JaegerQueryArgs:
+    """What the query of one clearance needs.
+
+    Attributes:
+        site: Surroundings.
+        clearance: Most restricted class that it shows.
+        search: Where spans are read from; its users include this query's.
+        oidc: Where people sign in.
+        groups: Class -> groups that are cleared for it (and so for the classes before it).
+        replicas: Pods (at creation, where ``autoscale`` is set).
+        resources: Of each query.
+        proxy_resources: Of each oauth2-proxy.
+        address: Load balancer address to ask for, or None.
+        client_cidrs: Networks that may ask.
+        hosts: Host names of the load balancer, for the certificate.
+        autoscale: Bounds of the autoscaler, or None.
+    """
+
+    site: Site
+    clearance: str
+    search: SearchEndpoint
+    oidc: OidcEndpoint
+    groups: Mapping[str, Sequence[str]]
+    replicas: int
+    resources: Resources
+    proxy_resources: Resources
+    address: str | None
+    client_cidrs: Sequence[str]
+    hosts: Sequence[str] = ()
+    autoscale: Autoscale | None = None
+
+
+def query_workload(clearance: str) -> str:
+    """Workload (and Service, and search user) of the query of a clearance."""
+    return f"jaeger-query-{clearance}"
+
+
+def query_url(site: Site, clearance: str, address: str | None, hosts: Sequence[str] = ()) -> str:
+    """Where browsers reach the query of a clearance; also known before it exists, for the provider's settings."""
+    host = hosts[0] if hosts else address or site.host(query_workload(clearance))
+    return f"https://{host}:{OAUTH_PORT}"
+
+
+def callback_url(url: str) -> str:
+    """Where the provider sends browsers back to; it has to be registered with the client."""
+    return f"{url}{CALLBACK_PATH}"
+
+
+def allowed_groups(clearance: str, groups: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """Groups that may use the query of a clearance: those cleared for its class or for a more restricted one."""
+    return tuple(dict.fromkeys(group for name in clearances(clearance) for group in groups.get(name, ())))
+
+
+class JaegerQuery(pulumi.ComponentResource):
+    """UI and API of the traces of one clearance.
+
+    Attributes:
+        endpoint: Where to read, and who may.
+        scrape: Its own metrics.
+    """
+
+    endpoint: TraceQueryEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: JaegerQueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site, workload = args.site, query_workload(args.clearance)
+        groups = allowed_groups(args.clearance, args.groups)
+        url = query_url(site, args.clearance, args.address, args.hosts)
+        user = naming.scrape_user(workload)
+        self.scrape = site.scrape_target(workload, METRICS_PORT, credential(self, name=user, username=user))
+        self.endpoint = TraceQueryEndpoint(clearance=args.clearance, workload=workload, url=url, groups=groups)
+        tls = certificate(
+            self,
+            site,
+            workload=workload,
+            hosts=[host for host in args.hosts if host != args.address],
+            addresses=[args.address] if args.address else [],
+        )
+        headless_service(self, site, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
+        provider = (
+            [workload_pods(args.oidc.workload)]
+            if args.oidc.workload
+            else [network(cidr) for cidr in args.oidc.networks]
+        )
+        network_policy(
+            self,
+            site,
+            workload=workload,
+            ingress=[
+                Allow(peers=[network(cidr) for cidr in args.client_cidrs], ports=[OAUTH_PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
+            ],
+            egress=[
+                Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port]),
+                Allow(peers=provider, ports=[args.oidc.port]),
+            ],
+        )
+        proxy = OauthConfig(
+            issuer=args.oidc.issuer,
+            internal_url=args.oidc.internal_url,
+            client_id=args.oidc.client_id,
+            url=url,
+            upstream=f"http://127.0.0.1:{QUERY_PORT}/",
+            groups=groups,
+            cookie_name=workload,
+            private_authority=args.oidc.private_authority,
+        )
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=workload,
+                replicas=args.replicas,
+                containers=[
+                    jaeger_container("jaeger", args.resources, {}),
+                    _proxy(oauth_command(proxy), args.proxy_resources),
+                ],
+                volumes=self._volumes(args, workload),
+                tls=tls,
+                access=[label for label in (args.search.access_label, args.oidc.access_label) if label],
+                grace_s=45,
+                autoscale=args.autoscale,
+            ),
+            after=args.search.after,
+        )
+        service = load_balancer(
+            self,
+            site,
+            workload=workload,
+            name=workload,
+            ports=_PORTS,
+            address=args.address,
+            source_ranges=args.client_cidrs,
+        )
+        self.register_outputs({"pods": pods.id, "service": service.id, "url": url})
+
+    def _volumes(self, args: JaegerQueryArgs, workload: str) -> Sequence[Volume]:
+        search = SearchClient(url=args.search.url, user=args.search.users[workload].username)
+        config = rendered(query_config(QueryConfig(search=search, clearance=args.clearance)))
+        public = config_files(self, args.site, name=workload, workload=workload, files={"config.yaml": config})
+        scrape = self.scrape.credential
+        secret = secret_files(
+            self,
+            args.site,
+            name=f"{workload}-auth",
+            workload=workload,
+            files={
+                "scrape.htpasswd": pulumi.Output.all(**{scrape.username: scrape.password}).apply(htpasswd),
+                "search-password": args.search.users[workload].password,
+            },
+        )
+        # 32 characters: oauth2-proxy takes them as the key of AES-256 as they are.
+        cookies = pulumi_random.RandomPassword(
+            f"{workload}-cookies", length=32, special=False, opts=pulumi.ResourceOptions(parent=self)
+        )
+        login = secret_files(
+            self,
+            args.site,
+            name=f"{workload}-login",
+            workload=workload,
+            files={
+                "client-secret": pulumi.Output.secret(args.oidc.client_secret),
+                "cookie-secret": pulumi.Output.secret(cookies.result),
+            },
+        )
+        return [
+            Volume(name="config", files=public),
+            Volume(name="auth", files=secret),
+            Volume(name="login", files=login),
+        ]
+
+
+def _proxy(command: Sequence[str], resources: Resources) -> Container:
+    return Container(
+        name="oauth2-proxy",
+        image="oauth2-proxy",
+        command=command,
+        resources=resources,
+        ports=_PORTS,
+        mounts=[Mount(volume="login", path=SECRETS_DIRECTORY)],
+        startup=Probe(http=PING_PATH, port=OAUTH_PORT, https=True, period_s=2, failures=90),
+        liveness=Probe(http=PING_PATH, port=OAUTH_PORT, https=True, period_s=10, failures=6),
+        readiness=Probe(http=READY_PATH, port=OAUTH_PORT, https=True, period_s=5, failures=2),
+        pre_stop_sleep_s=5,
+    )

@@ -1,0 +1,80 @@
+"""Rules about Jaeger: are the kept traces written, and can they be read?"""
+
+from __future__ import annotations
+
+from components.rules import Alert, RuleGroup, Severity, any_of
+
+_COLLECTOR = 'job="jaeger-collector"'
+_QUERY = 'job=~"jaeger-query-.+"'
+_OTLP = f'{_COLLECTOR},receiver="otlp"'
+_STORE = "job, instance, name"
+_REFUSED_ITEMS = f"jaeger_storage_bulk_index_errors_total{{{_COLLECTOR}}}"
+_FAILED_BULKS = f"jaeger_storage_bulk_index_latency_err_seconds_count{{{_COLLECTOR}}}"
+_READS = "jaeger_storage_requests_total"
+
+
+def _grown(counter: str, minutes: int) -> str:
+    """Whether a counter grew; also one that did not exist before, as a counter of failures does before the first."""
+    now, before = f"sum by ({_STORE}) ({counter})", f"sum by ({_STORE}) ({counter} offset {minutes}m)"
+    return f"{now} - ({before} or 0 * {now}) > 0"
+
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="jaeger",
+        rules=(
+            Alert(
+                name="JaegerCollectorDown",
+                expr=f"(sum(up{{{_COLLECTOR}}}) or vector(0)) == 0",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="No Jaeger collector answers",
+                description="No trace is written. The samplers wait, and Kafka keeps the spans.",
+                labels={"job": "jaeger-collector"},
+            ),
+            Alert(
+                name="JaegerCollectorRefusesSpans",
+                expr=any_of(
+                    f"sum by (job, instance) (rate(otelcol_receiver_{kind}_spans_total{{{_OTLP}}}[2m])) > 0"
+                    for kind in ("refused", "failed")
+                ),
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Jaeger collector {{ $labels.instance }} refuses spans",
+                description="Its memory is short, mostly because the search cluster takes bulks too slowly. The "
+                "samplers try again.",
+            ),
+            Alert(
+                name="JaegerWritesFail",
+                expr=any_of(
+                    (
+                        f"sum by ({_STORE}) (increase({_REFUSED_ITEMS}[5m])) > 0",
+                        _grown(_FAILED_BULKS, 5),
+                    )
+                ),
+                hold="0s",
+                severity=Severity.HIGH,
+                summary="Jaeger collector {{ $labels.instance }} cannot write {{ $labels.name }} spans",
+                description="The search cluster refuses documents (these spans are lost), or does not answer (they are "
+                "kept and tried again).",
+            ),
+            Alert(
+                name="JaegerQueryDown",
+                expr=f"sum by (job) (up{{{_QUERY}}}) == 0",
+                hold="1m",
+                severity=Severity.MEDIUM,
+                summary="No pod of {{ $labels.job }} answers",
+                description="Traces of this clearance cannot be read. They are still written.",
+            ),
+            Alert(
+                name="JaegerQueryErrors",
+                expr=f'sum by (job) (rate({_READS}{{{_QUERY},result="err"}}[5m]))'
+                f" / sum by (job) (rate({_READS}{{{_QUERY}}}[5m])) > 0.1",
+                hold="2m",
+                severity=Severity.MEDIUM,
+                summary="{{ $value | humanizePercentage }} of the searches of {{ $labels.job }} fail",
+                description="The search cluster does not answer, or its aliases or the query's permissions are wrong.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Sampler: keeps the traces that matter, and measures every span before it decides."""

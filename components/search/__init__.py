@@ -1,0 +1,1 @@
+"""The search cluster: traces and logs, kept apart by confidentiality, with TLS, users, templates and retention."""

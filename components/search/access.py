@@ -1,0 +1,219 @@
+"""Users of the search cluster and the least that each may do, in the form that each engine reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from components.search.indices import DEPENDENCIES, LOGS, SERVICES, SPANS, trace_alias, trace_family
+from components.telemetry import classification
+
+KEEPER = "search-keeper"
+PROBE = "search-probe"
+
+_HELLO = "cluster:monitor/main"
+_READ_CLUSTER = (
+    _HELLO,
+    "indices:data/read/mget",
+    "indices:data/read/msearch",
+    "indices:data/read/scroll",
+    "indices:data/read/scroll/clear",
+)
+_READ = (
+    "indices:data/read/*",
+    "indices:admin/get",
+    "indices:admin/mappings/get",
+    "indices:admin/mappings/fields/get*",
+    "indices:admin/resolve/index",
+)
+_WRITE_CLUSTER = (_HELLO, "indices:data/write/bulk")
+_WRITE = ("indices:data/write/index", "indices:data/write/bulk*")
+_ADD_FIELDS = ("indices:admin/mapping/auto_put", "indices:admin/mapping/put")
+_MANAGE_CLUSTER = (
+    "cluster:monitor/*",
+    "indices:admin/index_template/*",
+    "cluster:admin/repository/*",
+    "cluster:admin/snapshot/create",
+    "cluster:admin/snapshot/delete",
+    "cluster:admin/snapshot/get",
+    "cluster:admin/snapshot/status",
+)
+_MANAGE = ("indices:admin/*", "indices:monitor/*")
+_WATCH_CLUSTER = ("cluster:monitor/health", "cluster:monitor/state")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchUser:
+    """A client and the least that it needs; what is not listed is refused.
+
+    Attributes:
+        name: User name: the client's workload name.
+        reads: Families of indices that it reads.
+        writes: Families that it adds documents to; it can neither delete nor update.
+        adds_fields: Whether its documents may have fields that the mapping does not name yet.
+        aliases: Aliases that it uses.
+        manages: Families whose indices, aliases and templates it keeps; it cannot read or write their documents.
+        watches: May see the health of the cluster and where its copies are.
+    """
+
+    name: str
+    reads: tuple[str, ...] = ()
+    writes: tuple[str, ...] = ()
+    adds_fields: bool = False
+    aliases: tuple[str, ...] = ()
+    manages: tuple[str, ...] = ()
+    watches: bool = False
+
+
+def trace_writer(name: str) -> SearchUser:
+    """Writes spans and services of every class; tags become fields."""
+    families = [(each, kind) for each in classification.CLASSES for kind in (SPANS, SERVICES)]
+    return SearchUser(
+        name=name,
+        adds_fields=True,
+        writes=tuple(trace_family(*each) for each in families),
+        aliases=tuple(trace_alias(*each, "write") for each in families),
+    )
+
+
+def dependency_writer(name: str) -> SearchUser:
+    """Writes the dependency map of every class."""
+    return SearchUser(
+        name=name,
+        writes=tuple(trace_family(each, DEPENDENCIES) for each in classification.CLASSES),
+        aliases=tuple(trace_alias(each, DEPENDENCIES, "write") for each in classification.CLASSES),
+    )
+
+
+def trace_reader(name: str, clearance: str) -> SearchUser:
+    """Reads traces of a class and of those below it.
+
+    Raises:
+        ValueError: There is no such class.
+    """
+    kinds = (SPANS, SERVICES, DEPENDENCIES)
+    return SearchUser(
+        name=name,
+        reads=tuple(trace_family(each, kind) for each in classification.readable(clearance) for kind in kinds),
+        aliases=tuple(trace_alias(clearance, kind, "read") for kind in kinds),
+    )
+
+
+def log_writer(name: str) -> SearchUser:
+    """Adds logs."""
+    return SearchUser(name=name, writes=(LOGS,), aliases=(f"{LOGS}-write",))
+
+
+def log_reader(name: str) -> SearchUser:
+    """Reads logs."""
+    return SearchUser(name=name, reads=(LOGS,), aliases=(f"{LOGS}-read",))
+
+
+def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
+    """Users of the cluster's own parts: the keeper, and the nodes' startup probe."""
+    return (SearchUser(name=KEEPER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
+
+
+def members(family: str) -> str:
+    """Pattern of the indices of a family. It fits no alias: an alias says nothing about what it leads to."""
+    return f"{family}-0*"
+
+
+def security_documents(users: Sequence[SearchUser], hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """Users, roles and their mapping as OpenSearch's security plugin stores them: one role for each user.
+
+    Args:
+        users: The users.
+        hashes: User name -> bcrypt hash of the password.
+    """
+    return {
+        "internalusers": {user.name: {"hash": hashes[user.name], "reserved": True} for user in users},
+        "roles": {user.name: {"reserved": True, **_role(user)} for user in users},
+        "rolesmapping": {user.name: {"reserved": True, "users": [user.name]} for user in users},
+    }
+
+
+def security_files(users: Sequence[SearchUser], hashes: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+    """File name -> content of everything that a new OpenSearch cluster is initialised with."""
+    documents = security_documents(users, hashes)
+
+    def file(kind: str, content: Mapping[str, Any]) -> dict[str, Any]:
+        return {"_meta": {"type": kind, "config_version": 2}, **content}
+
+    closed = {"config": {"enabled": False, "requests": {}}}
+    return {
+        "config.yml": file("config", {"config": {"dynamic": _authentication()}}),
+        "internal_users.yml": file("internalusers", documents["internalusers"]),
+        "roles.yml": file("roles", documents["roles"]),
+        "roles_mapping.yml": file("rolesmapping", documents["rolesmapping"]),
+        "action_groups.yml": file("actiongroups", {}),
+        "tenants.yml": file("tenants", {}),
+        "nodes_dn.yml": file("nodesdn", {}),
+        "whitelist.yml": file("whitelist", closed),
+        "allowlist.yml": file("allowlist", closed),
+    }
+
+
+def _authentication() -> dict[str, Any]:
+    """Name and password from the internal users, and nothing else; nobody is anonymous."""
+    return {
+        "do_not_fail_on_forbidden": False,
+        "http": {"anonymous_auth_enabled": False},
+        "authc": {
+            "internal": {
+                "order": 0,
+                "http_enabled": True,
+                "http_authenticator": {"type": "basic", "challenge": True},
+                "authentication_backend": {"type": "intern"},
+            }
+        },
+    }
+
+
+def _role(user: SearchUser) -> dict[str, Any]:
+    """Permissions of a user."""
+    grants = (
+        (user.reads, _READ_CLUSTER, _READ, members),
+        (user.writes, _WRITE_CLUSTER, _WRITE + (_ADD_FIELDS if user.adds_fields else ()), members),
+        (user.manages, _MANAGE_CLUSTER, _MANAGE, "{}-*".format),
+    )
+    cluster: list[str] = list(_WATCH_CLUSTER) if user.watches else []
+    indices: list[dict[str, Any]] = []
+    for families, of_cluster, of_indices, pattern in grants:
+        if families:
+            cluster += of_cluster
+            patterns = [pattern(family) for family in families]
+            indices.append({"index_patterns": patterns, "allowed_actions": list(of_indices)})
+    return {"cluster_permissions": list(dict.fromkeys(cluster)), "index_permissions": indices}
+
+
+def elasticsearch_files(users: Sequence[SearchUser], hashes: Mapping[str, str]) -> dict[str, Any]:
+    """Users and roles as Elasticsearch's file realm reads them: two text files and the roles."""
+    return {
+        "users": "".join(f"{user.name}:{_es_hash(hashes[user.name])}\n" for user in users),
+        "users_roles": "".join(f"{user.name}:{user.name}\n" for user in users),
+        "roles.yml": {user.name: _es_role(user) for user in users},
+    }
+
+
+def _es_hash(hashed: str) -> str:
+    """Elasticsearch knows bcrypt's older prefix only; the algorithm is the same."""
+    return "$2a$" + hashed.removeprefix("$2b$") if hashed.startswith("$2b$") else hashed
+
+
+def _es_role(user: SearchUser) -> dict[str, Any]:
+    """Permissions of a user; Elasticsearch checks an alias by its own name."""
+    grants = (
+        (user.reads, ["read", "view_index_metadata"]),
+        (user.writes, ["create_doc", "index", *(["auto_configure"] if user.adds_fields else [])]),
+        (user.manages, ["manage", "monitor"]),
+    )
+    indices = []
+    for families, privileges in grants:
+        if families:
+            pattern = "{}-*".format if user.manages else members
+            names = [pattern(family) for family in families] + list(user.aliases)
+            indices.append({"names": names, "privileges": privileges})
+    cluster = ["monitor", "manage_index_templates", "manage_slm", "create_snapshot"] if user.manages else ["monitor"]
+    return {"cluster": cluster, "indices": indices}

@@ -1,0 +1,137 @@
+"""Families of indices: names, aliases, templates, how long an index is written and how long it is kept.
+
+A family is written through one alias, which leads to its newest index. Traces are kept apart by class; who has a
+clearance reads through aliases of that clearance, which lead to the indices of that class and of all below it. So a
+span is stored once, and whole traces are seen up to the clearance.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from components.search import mappings
+from components.search.config import Engine
+from components.telemetry import classification
+
+SPANS = "span"
+SERVICES = "service"
+DEPENDENCIES = "dependencies"
+TRACE_KINDS: tuple[str, ...] = (SPANS, SERVICES, DEPENDENCIES)
+LOGS = "logs"
+_DAY_S = 86400
+_NODE_AWAY = "5m"
+"""How long copies of a node that is away are waited for before they are made anew: longer than a restart."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexPolicy:
+    """Sizes and ages of one kind of data.
+
+    Attributes:
+        shards: Primary shards of an index.
+        replicas: Further copies of every shard.
+        retention_days: How long documents are kept.
+        rollover_age_s: Age at which a new index is begun.
+        rollover_bytes: Size of the primaries at which a new index is begun.
+        rollover_documents: Number of documents at which a new index is begun.
+    """
+
+    shards: int
+    replicas: int
+    retention_days: int
+    rollover_age_s: int = _DAY_S
+    rollover_bytes: int = 20 * 1024**3
+    rollover_documents: int = 100_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """One family of indices, ``<name>-000001`` and so on.
+
+    Attributes:
+        name: Common part of the names.
+        write_alias: Alias that leads to the newest index.
+        read_aliases: Aliases that lead to every index.
+        policy: Sizes and ages.
+        mapping: Fields.
+        settings: Further settings of an index.
+    """
+
+    name: str
+    write_alias: str
+    read_aliases: tuple[str, ...]
+    policy: IndexPolicy
+    mapping: Mapping[str, Any]
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+    def template(self) -> dict[str, Any]:
+        """The index template: a new index has its read aliases from the moment on at which it exists."""
+        return {
+            "index_patterns": [f"{self.name}-0*"],
+            "priority": 500,
+            "template": {
+                "settings": {
+                    "index.number_of_shards": self.policy.shards,
+                    "index.number_of_replicas": self.policy.replicas,
+                    "index.unassigned.node_left.delayed_timeout": _NODE_AWAY,
+                    **self.settings,
+                },
+                "mappings": dict(self.mapping),
+                "aliases": {alias: {} for alias in self.read_aliases},
+            },
+        }
+
+
+def trace_family(name: str, kind: str) -> str:
+    """Family of one kind of trace data of one class."""
+    return f"{name}-jaeger-{kind}"
+
+
+def trace_alias(name: str, kind: str, use: str) -> str:
+    """Alias to write (of a class) or read (of a clearance) one kind of trace data, as Jaeger forms it."""
+    return f"{trace_family(name, kind)}-{use}"
+
+
+def families(engine: Engine, *, traces: IndexPolicy, logs: IndexPolicy) -> tuple[Family, ...]:
+    """Every family, classes from open to restricted."""
+    return (
+        *(_trace(name, kind, traces) for name in classification.CLASSES for kind in TRACE_KINDS),
+        _logs(engine, logs),
+    )
+
+
+def _trace(name: str, kind: str, policy: IndexPolicy) -> Family:
+    """Spans have the shards that are asked for; the few services and dependencies need one."""
+    mapping = {
+        SPANS: mappings.span_mapping,
+        SERVICES: mappings.service_mapping,
+        DEPENDENCIES: mappings.dependency_mapping,
+    }[kind]()
+    few = IndexPolicy(
+        shards=1,
+        replicas=policy.replicas,
+        retention_days=policy.retention_days,
+        rollover_age_s=policy.rollover_age_s,
+    )
+    return Family(
+        name=trace_family(name, kind),
+        write_alias=trace_alias(name, kind, "write"),
+        read_aliases=tuple(trace_alias(each, kind, "read") for each in classification.clearances(name)),
+        policy=policy if kind == SPANS else few,
+        mapping=mapping,
+        settings={"index.mapping.nested_fields.limit": 50, "index.requests.cache.enable": True},
+    )
+
+
+def _logs(engine: Engine, policy: IndexPolicy) -> Family:
+    """Logs of every layer."""
+    return Family(
+        name=LOGS,
+        write_alias=f"{LOGS}-write",
+        read_aliases=(f"{LOGS}-read",),
+        policy=policy,
+        mapping=mappings.log_mapping(engine),
+        settings={"index.analysis": mappings.log_analysis(), "index.refresh_interval": "1s"},
+    )

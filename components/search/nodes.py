@@ -1,0 +1,258 @@
+"""The nodes of the search cluster as pods."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+
+from components import naming
+from components.contracts import Credential
+from components.k8s import (
+    TLS_MOUNT,
+    Allow,
+    Container,
+    FileSet,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    cluster_service,
+    config_files,
+    headless_service,
+    network,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+    workload_pods,
+)
+from components.search import access, config, process
+from components.search.access import SearchUser
+from components.search.config import DATA_DIRECTORY, HTTP_PORT, TRANSPORT_PORT, WORKLOAD, Engine, SearchCluster
+
+_FILES = "/etc/search"
+_SECRETS = "/etc/search-probe"
+_SECURITY = "opensearch-security"
+_STARTUP_PERIOD_S = 10
+_STARTUP_TRIES = 90
+_PATIENCE_S = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSize:
+    """Size of every node.
+
+    Attributes:
+        resources: Of the container.
+        heap: Java heap, for example ``384m``; at most half of the memory.
+        jvm_flags: Garbage collector (not the serial one) and compiler flags.
+        storage: Size of each volume.
+        grace_s: Seconds that a node may take to close its files.
+        allow_mmap: Map index files into memory; needs ``vm.max_map_count`` of at least 262144 on the machine.
+        disk_watermarks: Used share of the disk at which a node gets no further shards, hands shards over, stops writes.
+    """
+
+    resources: Resources
+    heap: str
+    jvm_flags: tuple[str, ...]
+    storage: str
+    grace_s: int
+    allow_mmap: bool
+    disk_watermarks: tuple[str, str, str] = ("85%", "90%", "95%")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NodeSet:
+    """What the nodes need.
+
+    Attributes:
+        site: Surroundings.
+        engine: Server.
+        count: Number of nodes.
+        size: Their size.
+        users: Users of the cluster.
+        credentials: User name -> credential.
+        repository_paths: Folders that snapshots may be written to.
+        snapshot_networks: Networks with the store of the snapshots.
+    """
+
+    site: Site
+    engine: Engine
+    count: int
+    size: NodeSize
+    users: Sequence[SearchUser]
+    credentials: Mapping[str, Credential]
+    repository_paths: tuple[str, ...]
+    snapshot_networks: tuple[str, ...]
+
+
+def search_cluster(args: NodeSet) -> SearchCluster:
+    """The cluster as its configuration sees it."""
+    hosts = [args.site.pod_host(WORKLOAD, index) for index in range(args.count)]
+    return SearchCluster(
+        name=args.site.platform,
+        engine=args.engine,
+        nodes=tuple(f"{WORKLOAD}-{index}" for index in range(args.count)),
+        seeds=tuple(f"{host}:{TRANSPORT_PORT}" for host in hosts),
+        publish_host=f"{config.NODE_NAME}.{args.site.host(naming.headless(WORKLOAD))}",
+        allow_mmap=args.size.allow_mmap,
+        disk_watermarks=args.size.disk_watermarks,
+        repository_paths=args.repository_paths,
+        config_directory=config.CONFIG_DIRECTORIES[args.engine],
+    )
+
+
+def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
+    """Make the pods with their files, certificate, Services and policy."""
+    site = args.site
+    tls = certificate(parent, site, workload=WORKLOAD)
+    headless_service(parent, site, workload=WORKLOAD, ports={"http": HTTP_PORT, "transport": TRANSPORT_PORT})
+    cluster_service(parent, site, workload=WORKLOAD, ports={"http": HTTP_PORT})
+    _network(parent, args)
+    public = config_files(parent, site, name=WORKLOAD, workload=WORKLOAD, files=files(args))
+    volumes = [
+        Volume(name="directory"),
+        Volume(name="config", files=public),
+        Volume(name="security", files=_security(parent, args)),
+        Volume(name="probe", files=_probe_secret(parent, args)),
+        Volume(name="certificate", files=certificate_files(tls.secret_name)),
+    ]
+    return stateful_set(
+        parent,
+        site,
+        Workload(
+            name=WORKLOAD,
+            replicas=args.count,
+            containers=[_container(args)],
+            volumes=volumes,
+            tls=tls,
+            grace_s=args.size.grace_s,
+        ),
+        claims=[StorageClaim(name="data", size=args.size.storage)],
+        timeout="20m",
+    )
+
+
+def certificate_files(secret: pulumi.Input[str]) -> FileSet:
+    """A certificate as a volume, for a program that reads it in a folder of its own choice."""
+    name = pulumi.Output.from_input(secret)
+    return FileSet(kind="Secret", name=name, checksum=name.apply(lambda _: "renewed-in-place"))
+
+
+def files(args: NodeSet) -> dict[str, str]:
+    """The public files: settings, logging, the startup probe."""
+    found = {
+        config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
+        "log4j2.properties": process.log_configuration(),
+    }
+    if args.engine is Engine.ELASTICSEARCH:
+        return found | {"jvm.options": process.jvm_options(args.size.heap, args.size.jvm_flags)}
+    return found | {
+        "started.py": process.started_script(),
+        "probe.json": process.probe_settings(
+            user=access.PROBE,
+            password_file=f"{_SECRETS}/password",
+            ca_file=f"{TLS_MOUNT}/ca.crt",
+            patience_s=_PATIENCE_S,
+        ),
+    }
+
+
+def hashes(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, str]]:
+    """User name -> bcrypt hash."""
+    found: pulumi.Output[dict[str, str]] = pulumi.Output.all(
+        **{name: credential.bcrypt for name, credential in credentials.items()}
+    )
+    return found
+
+
+def _security(parent: pulumi.Resource, args: NodeSet) -> FileSet:
+    """Users and roles; a Secret, since they hold the hashes of passwords."""
+    opensearch = args.engine is Engine.OPENSEARCH
+    content = access.security_files if opensearch else access.elasticsearch_files
+    known = hashes(args.credentials)
+
+    def text(name: str) -> pulumi.Output[str]:
+        return known.apply(lambda found: _text(content(args.users, found)[name]))
+
+    names = content(args.users, dict.fromkeys(args.credentials, ""))
+    name = f"{WORKLOAD}-security"
+    return secret_files(parent, args.site, name=name, workload=WORKLOAD, files={each: text(each) for each in names})
+
+
+def _text(content: Any) -> str:
+    return content if isinstance(content, str) else config.rendered(content)
+
+
+def _probe_secret(parent: pulumi.Resource, args: NodeSet) -> FileSet:
+    """Password of the startup probe."""
+    password = args.credentials[access.PROBE].password
+    curl = password.apply(lambda text: f'user = "{access.PROBE}:{text}"\n')
+    content = {"password": password} if args.engine is Engine.OPENSEARCH else {"curl": curl}
+    return secret_files(parent, args.site, name=f"{WORKLOAD}-probe", workload=WORKLOAD, files=content)
+
+
+def _network(parent: pulumi.Resource, args: NodeSet) -> None:
+    """Clients reach the API, nodes reach each other."""
+    transport = Allow(peers=[workload_pods(WORKLOAD)], ports=[TRANSPORT_PORT])
+    stores = Allow(peers=[network(cidr) for cidr in args.snapshot_networks], ports=[443])
+    network_policy(
+        parent,
+        args.site,
+        workload=WORKLOAD,
+        ingress=[Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[HTTP_PORT]), transport],
+        egress=[transport, *([stores] if args.snapshot_networks else [])],
+    )
+
+
+def _container(args: NodeSet) -> Container:
+    """The server. It counts as started once its copies are back, so that a roll takes one node after the other."""
+    engine, directory = args.engine, config.CONFIG_DIRECTORIES[args.engine]
+    ca_file = f"{TLS_MOUNT}/ca.crt"
+    return Container(
+        name="server",
+        image=engine.value,
+        command=process.server_command(engine, args.size.heap, args.size.jvm_flags),
+        resources=args.size.resources,
+        ports={"http": HTTP_PORT, "transport": TRANSPORT_PORT},
+        env=process.environment(engine),
+        env_fields={"NODE_NAME": "metadata.name"},
+        mounts=_mounts(engine, directory),
+        startup=Probe(
+            command=process.probe_command(engine, files=_FILES, secrets=_SECRETS, ca_file=ca_file),
+            initial_delay_s=10,
+            period_s=_STARTUP_PERIOD_S,
+            timeout_s=25,
+            failures=_STARTUP_TRIES,
+        ),
+        readiness=Probe(tcp=HTTP_PORT, period_s=5),
+        liveness=Probe(tcp=HTTP_PORT, period_s=20, failures=6),
+        pre_stop_sleep_s=3,
+    )
+
+
+def _mounts(engine: Engine, directory: str) -> list[Mount]:
+    """A folder that the server may write its key store to, and in it the files that it only reads."""
+    single = [config.settings_file(engine), "log4j2.properties"]
+    mounts = [
+        Mount(volume="directory", path=directory, writable=True),
+        Mount(volume="certificate", path=f"{directory}/tls"),
+        Mount(volume="config", path=_FILES),
+        Mount(volume="probe", path=_SECRETS),
+        Mount(volume="data", path=DATA_DIRECTORY, writable=True),
+    ]
+    if engine is Engine.OPENSEARCH:
+        mounts.append(Mount(volume="security", path=f"{directory}/{_SECURITY}"))
+    else:
+        single.append("jvm.options")
+        roles = access.elasticsearch_files([], {})
+        mounts += [Mount(volume="security", path=f"{directory}/{name}", sub_path=name) for name in roles]
+    return mounts + [Mount(volume="config", path=f"{directory}/{name}", sub_path=name) for name in single]

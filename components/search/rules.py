@@ -1,0 +1,85 @@
+"""Rules about the search cluster: is it whole, does it take writes, and is what is old deleted?"""
+
+from __future__ import annotations
+
+from components.rules import Alert, RuleGroup, Severity
+
+_JOB = 'job="search-keeper"'
+_STALLED_S = 300
+_DISK = 0.85
+_HEAP = 0.85
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="search",
+        rules=(
+            Alert(
+                name="SearchClusterRed",
+                expr=f"search_cluster_status{{{_JOB}}} == 2",
+                hold="1m",
+                severity=Severity.CRITICAL,
+                summary="Some traces or logs have no copy on any node of the search cluster",
+                description="Searches miss them and writes to them are refused; what comes in waits in Kafka.",
+            ),
+            Alert(
+                name="SearchClusterYellow",
+                expr=f"search_cluster_status{{{_JOB}}} == 1",
+                hold="15m",
+                severity=Severity.MEDIUM,
+                summary="Some traces or logs have one copy less than they should",
+                description="Everything is found and written. One more lost node or disk may lose data.",
+            ),
+            Alert(
+                name="SearchNodeMissing",
+                expr=f"search_nodes{{{_JOB}}} < search_nodes_expected{{{_JOB}}}",
+                hold="3m",
+                severity=Severity.HIGH,
+                summary="The search cluster has {{ $value }} nodes, fewer than it should",
+                description="The others do its work. With half of the nodes gone, nothing is written any more.",
+            ),
+            Alert(
+                name="SearchDiskFull",
+                expr=f"search_node_disk_used_ratio{{{_JOB}}} > {_DISK}",
+                hold="5m",
+                severity=Severity.HIGH,
+                summary="The disk of {{ $labels.node }} is {{ $value | humanizePercentage }} full",
+                description="It gets no further copies; at the last watermark its indices take no more writes.",
+            ),
+            Alert(
+                name="SearchHeapHigh",
+                expr=f"min_over_time(search_node_heap_used_ratio{{{_JOB}}}[10m]) > {_HEAP}",
+                hold="2m",
+                severity=Severity.MEDIUM,
+                summary="The Java heap of {{ $labels.node }} stays {{ $value | humanizePercentage }} full",
+                description="The node collects garbage all the time; soon it refuses requests, then it restarts.",
+            ),
+            Alert(
+                name="SearchWritesRejected",
+                expr=f'increase(search_node_rejected_total{{{_JOB},pool="write"}}[5m]) > 0',
+                hold="2m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.node }} refuses writes: {{ $value }} in five minutes",
+                description="More comes in than it can index. Writers try again, and Kafka holds the rest meanwhile.",
+            ),
+            Alert(
+                name="SearchKeeperStalled",
+                expr=f"time() - search_keeper_last_success_timestamp_seconds{{{_JOB}}} > {_STALLED_S} "
+                f"or absent(search_keeper_last_success_timestamp_seconds{{{_JOB}}})",
+                hold="2m",
+                severity=Severity.HIGH,
+                summary="The keeper of the search cluster has not finished a round for five minutes",
+                description="No index is begun or deleted, changed passwords are not applied, and the metrics of "
+                "the cluster may be missing: the other alerts on it may be blind.",
+            ),
+            Alert(
+                name="SearchIndexTooOld",
+                expr=f"search_family_oldest_age_seconds{{{_JOB}}} > search_family_keep_seconds{{{_JOB}}} "
+                f"+ 2 * search_family_rollover_seconds{{{_JOB}}}",
+                hold="30m",
+                severity=Severity.MEDIUM,
+                summary="The oldest index of {{ $labels.family }} should have been deleted",
+                description="Data is kept for longer than was promised, and the disks fill up.",
+            ),
+        ),
+    ),
+)

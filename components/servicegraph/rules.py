@@ -1,0 +1,31 @@
+"""Rules about the service graph: does the dependency map go on growing?"""
+
+from __future__ import annotations
+
+from components.rules import Alert, RuleGroup, Severity, any_of
+
+_JOB = 'job="service-graph"'
+_INTO_KAFKA = 'otelcol_exporter_sent_spans_total{job="gateway",exporter="kafka/traces"}'
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="service-graph",
+        rules=(
+            Alert(
+                name="ServiceGraphStalled",
+                expr=any_of(
+                    (
+                        f"(time() - max by (job) (service_graph_last_document_timestamp_seconds{{{_JOB}}})) > 300",
+                        f"sum by (job) (rate(service_graph_spans_total{{{_JOB}}}[5m])) == 0"
+                        f" and on () sum(rate({_INTO_KAFKA}[5m])) > 0",
+                    )
+                ),
+                hold="1m",
+                severity=Severity.MEDIUM,
+                summary="The dependency map stands still",
+                description="The service graph cannot read spans, or cannot write to the search cluster. Jaeger shows "
+                "an old map; what is missing is added once it goes on.",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,31 @@
+"""The search cluster as its keeper reports it: part of the rows about traces and logs."""
+
+from __future__ import annotations
+
+from components.search.access import KEEPER
+from ops.context import Context
+from ops.verify.rows import Finding
+
+_GREEN = 0.0
+_JOB = f'{{job="{KEEPER}"}}'
+
+
+def healthy(context: Context, finding: Finding) -> None:
+    """Every node is there, every copy of every shard is assigned, and the keeper goes on."""
+    thanos = context.thanos
+    status = thanos.number(f"max(search_cluster_status{_JOB})")
+    finding.expect(status == _GREEN, f"status of the search cluster is {_word(status)}, must be green")
+    nodes, expected = thanos.number(f"max(search_nodes{_JOB})"), thanos.number(f"max(search_nodes_expected{_JOB})")
+    finding.expect(
+        nodes is not None and nodes == expected, f"{nodes or 0:.0f} search nodes, must be {expected or 0:.0f}"
+    )
+    finding.figures.append(f"search {_word(status)}, {nodes or 0:.0f} nodes")
+
+
+def documents(context: Context, family: str) -> float:
+    """Documents in a family of indices, as the keeper counts them."""
+    return context.thanos.number(f'max(search_family_documents{{job="{KEEPER}",family="{family}"}})') or 0.0
+
+
+def _word(status: float | None) -> str:
+    return {0.0: "green", 1.0: "yellow", 2.0: "red"}.get(status if status is not None else -1.0, "not reported")

@@ -1,0 +1,258 @@
+"""The program: read, write until everything is acknowledged, commit, and again, until asked to stop."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+
+from services.common.web import HttpsServer, application
+from services.log_indexer.bulk import BulkWriter, SearchError
+from services.log_indexer.documents import DecodeError, Document, documents
+from services.log_indexer.settings import Settings, SettingsError, load
+
+_MISTAKE = 2
+_READ_S = 0.5
+_PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+_STUCK_S = 180.0
+
+
+def log(message: str) -> None:
+    """Write one line for the operator; never a part of a log record."""
+    print(f"log-indexer: {message}", file=sys.stderr, flush=True)
+
+
+class _Server(HttpsServer):
+    program = "log-indexer"
+
+
+class Indexer:
+    """Reading, writing and committing in one loop; only serving has threads of its own."""
+
+    def __init__(
+        self, settings: Settings, *, connect: Callable[..., Any] = Consumer, writer: BulkWriter | None = None
+    ) -> None:
+        """Run as ``settings`` say; ``connect`` and ``writer`` stand in for Kafka and the search cluster."""
+        self._settings = settings
+        self._stop = threading.Event()
+        self._writer = writer or BulkWriter(settings.search)
+        self._last_turn = time.monotonic()
+        self._told = ""
+        # Until they are committed: a failure anywhere in between must not lose sight of them.
+        self._messages: list[Any] = []
+        self._left: list[Document] = []
+        self.registry = CollectorRegistry()
+        self._measures()
+        self._client = connect(self._client_settings())
+        self._client.subscribe([settings.kafka.topic])
+
+    def _measures(self) -> None:
+        registry = self.registry
+        self.records = Counter("log_indexer_records", "Kafka records that were read", registry=registry)
+        self.written = Counter("log_indexer_documents", "Documents that the index has", registry=registry)
+        self.rejected = Counter(
+            "log_indexer_rejected_documents", "Documents passed over for good", ["reason"], registry=registry
+        )
+        self.undecodable = Counter("log_indexer_undecodable_records", "Records that are no logs", registry=registry)
+        self.failures = Counter("log_indexer_failures", "Attempts that failed, by stage", ["stage"], registry=registry)
+        for stage in ("kafka", "search"):
+            self.failures.labels(stage)
+        self.waiting = Gauge(
+            "log_indexer_documents_waiting", "Documents that the index has not yet taken", registry=registry
+        )
+        self.last_write = Gauge(
+            "log_indexer_last_write_timestamp_seconds", "When the index last took a document", registry=registry
+        )
+        ProcessCollector(registry=registry)
+
+    def _client_settings(self) -> dict[str, Any]:
+        kafka = self._settings.kafka
+        return {
+            "bootstrap.servers": kafka.bootstrap,
+            "client.id": kafka.username,
+            "group.id": kafka.username,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "partition.assignment.strategy": "cooperative-sticky",
+            "session.timeout.ms": 30_000,
+            "max.poll.interval.ms": 300_000,
+            "security.protocol": "sasl_ssl",
+            "ssl.ca.location": str(kafka.ca_file),
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": kafka.username,
+            "sasl.password": kafka.password_file.read_text().strip(),
+            "queued.max.messages.kbytes": 16_384,
+            "fetch.max.bytes": 16_777_216,
+            "log_level": 3,
+        }
+
+    def alive(self) -> bool:
+        """Tell whether the loop still turns; a search cluster that is away is no reason to restart."""
+        return time.monotonic() - self._last_turn < _STUCK_S
+
+    def stop(self) -> None:
+        """End the loop soon; what is not acknowledged is read again by whoever comes next."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Turn until stopped."""
+        while not self._stop.is_set():
+            try:
+                self.turn()
+            except KafkaException as error:
+                self.failures.labels("kafka").inc()
+                self._tell(f"kafka: {error.args[0]}")
+                self._stop.wait(_PAUSES_S[-1])
+        self._client.close()
+        self._writer.close()
+
+    def turn(self) -> int:
+        """Read a batch, write it, commit it; returns the number of records.
+
+        Raises:
+            KafkaException: The brokers refuse; the batch is tried again in the next turn.
+        """
+        self._last_turn = time.monotonic()
+        if not self._messages:
+            self._take(self._client.consume(self._settings.batch_records, _READ_S))
+        while self._left:
+            batch = first(self._left, self._settings.batch_bytes)
+            if not self._write(batch):
+                return 0
+            del self._left[: len(batch)]
+        done = len(self._messages)
+        if done:
+            self._commit(self._messages)
+            self._messages = []
+            self.records.inc(done)
+        return done
+
+    def _take(self, messages: Sequence[Any]) -> None:
+        """Keep records and their documents.
+
+        Raises:
+            KafkaException: There is nothing but an error.
+        """
+        errors = [each.error() for each in messages if each.error() is not None]
+        for message in messages:
+            if message.error() is None:
+                self._messages.append(message)
+                self._left += self._documents(message)
+        grave = [error for error in errors if error.fatal() or not error.retriable()]
+        if grave and not self._messages:
+            raise KafkaException(grave[0])
+
+    def _documents(self, message: Any) -> list[Document]:
+        try:
+            value, written_ms = message.value() or b"", message.timestamp()[1]
+            return documents(message.topic(), message.partition(), message.offset(), value, max(0, written_ms))
+        except (DecodeError, ValueError, OverflowError, RecursionError):
+            self.undecodable.inc()
+            log(f"passed over {message.topic()}[{message.partition()}] at {message.offset()}: it holds no logs")
+            return []
+
+    def _write(self, batch: Sequence[Document]) -> bool:
+        """Send until the index has everything that it can take; False when asked to stop before."""
+        left, attempt = list(batch), 0
+        while left:
+            self.waiting.set(len(left))
+            try:
+                outcome = self._writer.write(left)
+            except (SearchError, OSError) as error:
+                reason = str(error)
+            else:
+                self._count(outcome.written, outcome.rejected)
+                left, reason = outcome.waiting, outcome.reason
+            if not left:
+                break
+            self.failures.labels("search").inc()
+            self._tell(f"search: {reason}")
+            if self._pause(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
+                return False
+            attempt += 1
+        self.waiting.set(0)
+        self._tell("")
+        return True
+
+    def _count(self, written: int, rejected: Sequence[tuple[Document, str]]) -> None:
+        if written:
+            self.written.inc(written)
+            self.last_write.set_to_current_time()
+        for document, reason in rejected:
+            self.rejected.labels(reason).inc()
+            log(f"the index refuses {document.id} for good: {reason}")
+
+    def _pause(self, seconds: float) -> bool:
+        """Wait without leaving the group: partitions are paused, and Kafka hears of us."""
+        self._last_turn = time.monotonic()
+        held = self._client.assignment()
+        if held:
+            self._client.pause(held)
+        try:
+            ended = self._stop.wait(seconds)
+            message = self._client.poll(0)
+            if message is not None and message.error() is None:
+                # Of a partition that was assigned this moment, and so was not paused.
+                self._take([message])
+        finally:
+            held = [each for each in held if each in self._client.assignment()]
+            if held:
+                self._client.resume(held)
+        return ended
+
+    def _commit(self, messages: Sequence[Any]) -> None:
+        ends: dict[tuple[str, int], int] = {}
+        for message in messages:
+            ends[message.topic(), message.partition()] = message.offset() + 1
+        offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
+        self._client.commit(offsets=offsets, asynchronous=False)
+
+    def _tell(self, news: str) -> None:
+        if news != self._told:
+            self._told = news
+            log(news or "the index takes documents again")
+
+
+def first(found: Sequence[Document], most_bytes: int) -> list[Document]:
+    """The first documents that fit into a request of ``most_bytes``; one at least."""
+    size = 0
+    for number, document in enumerate(found):
+        size += len(document.body.encode()) + len(document.id) + 40
+        if number and size > most_bytes:
+            return list(found[:number])
+    return list(found)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    parser = argparse.ArgumentParser(prog="log-indexer", description="Logs from Kafka into the search cluster.")
+    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
+    options = parser.parse_args(arguments)
+    try:
+        settings = load(options.config)
+        indexer = Indexer(settings)
+        app = application(indexer.registry, settings.metrics_user, settings.metrics_password_file, indexer.alive)
+        server = _Server(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+    except SettingsError as error:
+        log(str(error))
+        return _MISTAKE
+    except (OSError, KafkaException) as error:
+        log(f"cannot start with {options.config}: {error}")
+        return _MISTAKE
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: indexer.stop())
+    server.start()
+    log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
+    indexer.run()
+    server.shutdown()
+    log("stopped")
+    return 0

@@ -1,0 +1,236 @@
+"""Reads spans from Kafka and remembers how far each document reaches, so that nothing is counted twice or not at all.
+
+Each commit carries two more offsets in its metadata: where the unfinished document begins (``from``), and where a
+restart has to begin so that it knows the parents of what follows (``warm``). After a restart, records
+
+* before ``from`` are only remembered;
+* from there to the committed offset are counted for the document, which they fill again under the same name;
+* after it are counted for Prometheus as well, which has seen the others.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from confluent_kafka import Consumer, KafkaException, TopicPartition
+from google.protobuf.message import DecodeError
+
+from services.service_graph.edges import EdgeMetrics, Tally
+from services.service_graph.graph import Matcher
+from services.service_graph.settings import Kafka
+from services.service_graph.spans import decode
+
+REQUEST_S = 10.0
+_BATCH = 1000
+_MARK_EVERY_MS = 1000
+
+
+@dataclass
+class Place:
+    """Offsets of one partition, see the module's text; ``next`` is the first that was not read."""
+
+    warm: int
+    begin: int
+    counted: int
+    next: int
+    marks: deque[tuple[int, int]] = field(default_factory=deque)
+
+    def metadata(self) -> str:
+        """What a commit carries."""
+        return json.dumps({"from": self.begin, "warm": self.warm})
+
+    def mark(self, now_ms: int, offset: int, window_ms: int) -> None:
+        """Remember which offset was written when, for the length of the window."""
+        if not self.marks or now_ms - self.marks[-1][0] >= _MARK_EVERY_MS:
+            self.marks.append((now_ms, offset))
+        while len(self.marks) > 1 and self.marks[1][0] < now_ms - window_ms:
+            self.marks.popleft()
+
+
+def place(committed: int, metadata: str | None, low: int) -> Place:
+    """Where to go on, from what was committed; ``low`` is the partition's first offset that is still there."""
+    if committed < 0:
+        return Place(warm=low, begin=low, counted=low, next=low)
+    begin = warm = committed
+    try:
+        stored = json.loads(metadata or "{}")
+        begin, warm = int(stored.get("from", committed)), int(stored.get("warm", committed))
+    except (ValueError, TypeError, AttributeError):
+        pass
+    begin = max(low, min(begin, committed))
+    warm = max(low, min(warm, begin))
+    return Place(warm=warm, begin=begin, counted=max(low, committed), next=warm)
+
+
+class AssignmentError(Exception):
+    """The place of the group could not be found out: only a new process may begin again."""
+
+
+class Reader:
+    """A group of one member."""
+
+    def __init__(
+        self,
+        settings: Kafka,
+        matcher: Matcher,
+        edges: EdgeMetrics,
+        tally: Tally,
+        *,
+        window_ms: int,
+        report: Callable[[str], None],
+        connect: Callable[..., Any] = Consumer,
+    ) -> None:
+        """Read as ``settings`` say; ``connect`` makes the client from librdkafka settings."""
+        self._settings = settings
+        self._matcher, self._edges, self._tally = matcher, edges, tally
+        self._window_ms = window_ms
+        self._report = report
+        self.places: dict[int, Place] = {}
+        self._seen: dict[int, int] = {}
+        self.spans = 0
+        self.records = 0
+        self.undecodable = 0
+        self._lost = ""
+        self._client = connect(self._client_settings())
+        self._client.subscribe([settings.topic], on_assign=self._assigned, on_revoke=self._revoked)
+
+    def _client_settings(self) -> dict[str, Any]:
+        settings = self._settings
+        return {
+            "bootstrap.servers": settings.bootstrap,
+            "client.id": settings.username,
+            "group.id": settings.username,
+            "group.instance.id": settings.username,
+            "session.timeout.ms": 60_000,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "security.protocol": "sasl_ssl",
+            "ssl.ca.location": str(settings.ca_file),
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": settings.username,
+            "sasl.password": settings.password_file.read_text().strip(),
+            "queued.max.messages.kbytes": 16384,
+            "fetch.max.bytes": 16_777_216,
+            "log_level": 3,
+        }
+
+    def read(self, wait_s: float) -> int:
+        """Take what is there, for ``wait_s`` at most; returns the number of records.
+
+        Raises:
+            KafkaException: Kafka refuses to be read from; it may answer later.
+            AssignmentError: This process cannot go on.
+        """
+        messages = self._client.consume(num_messages=_BATCH, timeout=wait_s)
+        if self._lost:
+            raise AssignmentError(f"partitions were assigned, but their offsets are unknown: {self._lost}")
+        for message in messages:
+            error = message.error()
+            if error is None:
+                self._take(message)
+            elif error.fatal() or not error.retriable():
+                raise KafkaException(error)
+            else:
+                self._report(f"Kafka: {error.str()}")
+        return len(messages)
+
+    def _take(self, message: Any) -> None:
+        found = self.places.get(message.partition())
+        if found is None:
+            return
+        offset, now_ms = message.offset(), message.timestamp()[1]
+        new, fresh = offset >= found.begin, offset >= max(found.counted, self._seen.get(message.partition(), 0))
+        tally, edges = self._tally, self._edges
+
+        def call(client: str, server: str, served_ns: int, waited_ns: int, failed: bool) -> None:
+            if new:
+                tally.add(client, server)
+            if fresh:
+                edges.add(client, server, served_ns, waited_ns, failed)
+
+        try:
+            spans = self._matcher.add(decode(message.value() or b""), now_ms, call)
+        except DecodeError:
+            self.undecodable += 1
+            spans = 0
+        self.records += 1
+        if fresh:
+            self.spans += spans
+        if new:
+            tally.newest_ms = max(tally.newest_ms, now_ms)
+        found.next = offset + 1
+        found.mark(now_ms, offset, self._window_ms)
+
+    def commit(self) -> None:
+        """Commit how far was read, and where the unfinished document begins.
+
+        Raises:
+            KafkaException: The brokers did not take it.
+        """
+        done = [
+            TopicPartition(self._settings.topic, number, max(found.next, found.counted), found.metadata())
+            for number, found in self.places.items()
+            if found.next >= found.counted
+        ]
+        if done:
+            self._client.commit(offsets=done, asynchronous=False)
+
+    @property
+    def caught_up(self) -> bool:
+        """Whether everything that the last process had read was read again."""
+        return all(found.next >= found.counted for found in self.places.values())
+
+    def begins(self) -> dict[int, int]:
+        """First offset of the unfinished document, by partition."""
+        return {number: found.begin for number, found in self.places.items()}
+
+    def finish(self) -> None:
+        """The document was written: the next one begins here.
+
+        Raises:
+            KafkaException: The brokers did not take the commit; the document will be written again, under its name.
+        """
+        for found in self.places.values():
+            found.begin = max(found.next, found.begin)
+            found.warm = min(found.marks[0][1], found.begin) if found.marks else found.begin
+        self._tally.clear()
+        self.commit()
+
+    def close(self) -> None:
+        """Leave the brokers alone; the group's place is kept for the next process."""
+        self._client.close()
+
+    def _assigned(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
+        listed = list(partitions)
+        self._tally.clear()
+        self._matcher.clear()
+        try:
+            self.places = {each.partition: self._place(consumer, each) for each in listed}
+        except KafkaException as error:
+            # Unless it is told otherwise, the client would now read from somewhere and nobody would count it.
+            self._lost = str(error)
+            consumer.assign([])
+            return
+        for each in listed:
+            each.offset = self.places[each.partition].next
+        consumer.assign(listed)
+        self._report(f"reading {len(listed)} partitions of {self._settings.topic}")
+
+    def _place(self, consumer: Any, partition: TopicPartition) -> Place:
+        [known] = consumer.committed([partition], timeout=REQUEST_S)
+        if known.error is not None:
+            raise KafkaException(known.error)
+        low, _ = consumer.get_watermark_offsets(partition, timeout=REQUEST_S)
+        return place(known.offset, known.metadata, low)
+
+    def _revoked(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
+        """What was read since the last document is read again, for the document; Prometheus has seen it."""
+        for each in partitions:
+            found = self.places.pop(each.partition, None)
+            if found is not None:
+                self._seen[each.partition] = max(self._seen.get(each.partition, 0), found.next)
+        self._tally.clear()

@@ -1,0 +1,233 @@
+"""Traces and logs: the search cluster, Jaeger, the samplers and the dependency map, in the order of the flow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.contracts import Credential, KafkaEndpoint, OidcEndpoint, ScrapeTarget
+from components.identity.component import IdentityDouble, IdentityDoubleArgs
+from components.identity.config import DoubleUser
+from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
+from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
+from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.k8s import Site
+from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.logs.component import LogIndexer, LogIndexerArgs
+from components.sampler.component import WORKLOAD as SAMPLER
+from components.sampler.component import Sampler, SamplerArgs
+from components.search.access import (
+    SearchUser,
+    dependency_writer,
+    log_reader,
+    log_writer,
+    trace_reader,
+    trace_writer,
+)
+from components.search.component import Search, SearchArgs
+from components.search.config import Engine
+from components.search.indices import DEPENDENCIES, LOGS, IndexPolicy, trace_alias
+from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
+from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
+from components.telemetry.classification import CLASSES
+from components.telemetry.layers import Signal
+from stacks.profile import Profile
+from stacks.settings import Settings, oidc_client_secret
+
+LOG_READER = "log-reader"
+TOOL_CLEARANCE = CLASSES[-1]
+_MAP_CLASS = "internal"
+"""Class of the dependency map: how services hang together is not for the public."""
+GROUPS = {SAMPLER: Signal.TRACES, SERVICE_GRAPH: Signal.TRACES, LOG_INDEXER: Signal.LOGS}
+"""Consumer group -> the signal that it reads."""
+
+
+class Traces:
+    """Everything between the topics of traces and logs and the people who read them.
+
+    Attributes:
+        search: Search cluster, also of the logs.
+        collector: Writes the kept traces.
+        queries: Clearance -> where its traces are read.
+        identity: The double that people sign in at, or None where there is a real provider.
+        scrapes: Metrics of all of these.
+    """
+
+    def __init__(
+        self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site, kafka: KafkaEndpoint
+    ) -> None:
+        self._options = pulumi.ResourceOptions(parent=parent)
+        self._settings, self._sizes, self._site = settings, sizes, site
+        self.search = self._search()
+        self.collector = JaegerCollector(
+            JAEGER_COLLECTOR,
+            JaegerCollectorArgs(
+                site=site,
+                search=self.search.endpoint,
+                replicas=sizes.traces.collectors,
+                resources=sizes.traces.collector,
+                autoscale=sizes.traces.collector_autoscale,
+            ),
+            self._options,
+        )
+        sampler = Sampler(
+            SAMPLER,
+            SamplerArgs(
+                site=site,
+                kafka=kafka,
+                traces=self.collector.endpoint,
+                replicas=sizes.traces.samplers,
+                resources=sizes.traces.sampler,
+                max_message_bytes=sizes.max_message_bytes,
+                policy=sizes.traces.sampling,
+            ),
+            self._options,
+        )
+        graph = ServiceGraph(
+            SERVICE_GRAPH,
+            ServiceGraphArgs(
+                site=site,
+                kafka=kafka,
+                search=self.search.endpoint,
+                index=trace_alias(_MAP_CLASS, DEPENDENCIES, "write"),
+                resources=sizes.traces.graph,
+            ),
+            self._options,
+        )
+        indexer = LogIndexer(
+            LOG_INDEXER,
+            LogIndexerArgs(
+                site=site,
+                kafka=kafka,
+                search=self.search.endpoint,
+                index=f"{LOGS}-write",
+                replicas=sizes.traces.indexers,
+                resources=sizes.traces.indexer,
+            ),
+            self._options,
+        )
+        self.identity = self._identity()
+        self.queries = self._queries(self._provider())
+        self.scrapes: tuple[ScrapeTarget, ...] = (
+            self.search.scrape,
+            self.collector.scrape,
+            sampler.scrape,
+            graph.scrape,
+            indexer.scrape,
+            *(query.scrape for query in self.queries.values()),
+            *([self.identity.scrape] if self.identity else []),
+        )
+
+    @property
+    def log_reader(self) -> Credential:
+        """May read the logs."""
+        return self.search.endpoint.users[LOG_READER]
+
+    @property
+    def login(self) -> Mapping[str, pulumi.Input[str]] | None:
+        """How the command line tools sign in: only the double has a client for them by itself."""
+        if self.identity is None:
+            return None
+        return {
+            "issuer": self.identity.endpoint.issuer,
+            "client_id": self.identity.tool.username,
+            "client_secret": self.identity.tool.password,
+        }
+
+    def _search(self) -> Search:
+        sizes, kept = self._sizes.traces, self._settings.search
+        return Search(
+            "search",
+            SearchArgs(
+                site=self._site,
+                engine=Engine(kept.engine),
+                nodes=sizes.search_nodes,
+                size=sizes.search_node(self._settings.storage.search),
+                users=_search_users(),
+                traces=IndexPolicy(
+                    shards=sizes.span_shards, replicas=sizes.index_replicas, retention_days=kept.trace_days
+                ),
+                logs=IndexPolicy(shards=sizes.log_shards, replicas=sizes.index_replicas, retention_days=kept.log_days),
+                snapshots=None,
+                keeper=sizes.keeper,
+                keeper_interval_s=sizes.keeper_interval_s,
+            ),
+            self._options,
+        )
+
+    def _identity(self) -> IdentityDouble | None:
+        double = self._settings.traces.identity.double
+        if double is None:
+            return None
+        groups = self._settings.traces.groups
+        return IdentityDouble(
+            "identity-double",
+            IdentityDoubleArgs(
+                site=self._site,
+                users=[
+                    DoubleUser(name=name, email=f"{name}@example.com", groups=tuple(user_groups))
+                    for name, user_groups in double.users.items()
+                ],
+                redirects=[callback_url(self._url(clearance)) for clearance in CLASSES],
+                tool_groups=[groups[TOOL_CLEARANCE][0]],
+                resources=self._sizes.traces.identity,
+                address=double.address,
+                client_cidrs=double.client_cidrs,
+                hosts=[double.host],
+            ),
+            self._options,
+        )
+
+    def _provider(self) -> OidcEndpoint:
+        if self.identity is not None:
+            return self.identity.endpoint
+        provider = self._settings.traces.identity.provider
+        assert provider is not None
+        return OidcEndpoint(
+            issuer=provider.issuer,
+            port=443,
+            client_id=provider.client_id,
+            client_secret=oidc_client_secret(),
+            private_authority=False,
+            networks=provider.networks,
+        )
+
+    def _url(self, clearance: str) -> str:
+        entrance = self._settings.traces.queries[clearance]
+        return query_url(self._site, clearance, entrance.address, [entrance.host])
+
+    def _queries(self, oidc: OidcEndpoint) -> dict[str, JaegerQuery]:
+        sizes = self._sizes.traces
+        return {
+            clearance: JaegerQuery(
+                query_workload(clearance),
+                JaegerQueryArgs(
+                    site=self._site,
+                    clearance=clearance,
+                    search=self.search.endpoint,
+                    oidc=oidc,
+                    groups=self._settings.traces.groups,
+                    replicas=sizes.queries,
+                    resources=sizes.query,
+                    proxy_resources=sizes.proxy,
+                    address=entrance.address,
+                    client_cidrs=entrance.client_cidrs,
+                    hosts=[entrance.host],
+                    autoscale=sizes.query_autoscale,
+                ),
+                self._options,
+            )
+            for clearance, entrance in self._settings.traces.queries.items()
+        }
+
+
+def _search_users() -> tuple[SearchUser, ...]:
+    """Every client of the search cluster, with the least that it needs."""
+    return (
+        trace_writer(JAEGER_COLLECTOR),
+        *(trace_reader(query_workload(clearance), clearance) for clearance in CLASSES),
+        dependency_writer(SERVICE_GRAPH),
+        log_writer(LOG_INDEXER),
+        log_reader(LOG_READER),
+    )

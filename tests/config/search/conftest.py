@@ -1,0 +1,48 @@
+"""One real search cluster of three nodes for all of these tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from components.telemetry.classification import CLASSES
+from tests.config.search.documents import bulk, span
+from tests.config.search_keeper_process import (
+    USERS,
+    KeeperFiles,
+    ask_keeper,
+    keeper_files,
+    keeper_process,
+)
+from tests.config.search_process import SearchProcesses, search_processes
+from tests.config.servers import eventually
+
+
+@pytest.fixture(scope="package")
+def cluster() -> Iterator[SearchProcesses]:
+    with search_processes(3, USERS) as started:
+        yield started
+
+
+@pytest.fixture(scope="package")
+def files(cluster: SearchProcesses, tmp_path_factory: pytest.TempPathFactory) -> KeeperFiles:
+    """A keeper's files; the program has run once, so that everything is in place."""
+    made = keeper_files(cluster, tmp_path_factory.mktemp("keeper"))
+    with keeper_process(made):
+        eventually(lambda: ask_keeper(made, "/readyz").status_code == 200, 60, "the keeper is ready")
+        eventually(lambda: "search_family_indices{" in ask_keeper(made, "/metrics", login=True).text, 10, "it measures")
+        (made.folder / "metrics.txt").write_text(ask_keeper(made, "/metrics", login=True).text)
+        assert ask_keeper(made, "/metrics").status_code == 401
+    return made
+
+
+@pytest.fixture(scope="package")
+def spans(cluster: SearchProcesses, files: KeeperFiles) -> SearchProcesses:
+    """One span of one trace in every class, written as Jaeger's collector writes."""
+    for number, name in enumerate(CLASSES):
+        answer = bulk(
+            cluster, "jaeger-collector", {"index": {"_index": f"{name}-jaeger-span-write"}}, span(name, number)
+        )
+        assert not answer["errors"], answer
+    return cluster

@@ -1,0 +1,87 @@
+"""Renewal of a certificate and loss of a node in a real search cluster; the last of its tests."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from components.k8s import UID
+from components.search import access, config, process
+from tests.config.search.documents import TRACE, found, span
+from tests.config.search_keeper_process import (
+    KeeperFiles,
+)
+from tests.config.search_process import SearchProcesses
+from tests.config.servers import eventually
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProcesses, tmp_path: Path) -> None:
+    node = cluster.nodes[1]
+    address = ("localhost", node.http_port)
+    before = ssl.get_server_certificate(address)
+    cluster.authority.issue(tmp_path, config.WORKLOAD, ())
+    for name in ("tls.key", "tls.crt"):
+        os.chown(tmp_path / name, UID, UID)
+        shutil.move(tmp_path / name, node.folder / "config" / "tls" / name)
+    eventually(lambda: ssl.get_server_certificate(address) != before, 30, "the new certificate is served")
+    assert cluster.health(1)["number_of_nodes"] == 3
+
+
+def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_cluster_is_whole(
+    spans: SearchProcesses, files: KeeperFiles, tmp_path: Path
+) -> None:
+    victim = spans.nodes[2]
+    victim.stop(kill=True)
+
+    def one_found() -> bool:
+        lines = ({"index": {"_index": "public-jaeger-span-write"}}, span("public", 77))
+        answer = spans.ask(
+            "POST", "/_bulk?timeout=20s", "jaeger-collector", "".join(json.dumps(x) + "\n" for x in lines)
+        )
+        return answer.status_code == 200 and not answer.json()["errors"]
+
+    eventually(one_found, 30, "writes go on")
+    assert found(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
+    assert spans.health()["status"] == "yellow"
+    (tmp_path / "started.py").write_text(process.started_script())
+    (tmp_path / "password").write_text("search-probe-password")
+
+    def probe(node: int, patience_s: int) -> subprocess.CompletedProcess[str]:
+        settings = json.loads(
+            process.probe_settings(
+                user=access.PROBE,
+                password_file=str(tmp_path / "password"),
+                ca_file=str(spans.ca),
+                patience_s=patience_s,
+            )
+        )
+        (tmp_path / "probe.json").write_text(json.dumps({**settings, "url": spans.nodes[node].url}))
+        return subprocess.run(
+            [sys.executable, str(tmp_path / "started.py"), str(tmp_path / "probe.json")],
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+            env={**os.environ, "NODE_NAME": spans.nodes[node].name},
+        )
+
+    waiting = probe(0, 10**9)
+    assert waiting.returncode == 1
+    assert re.fullmatch(r"the cluster is yellow: \d+ copies have no node\n", waiting.stdout), waiting
+    assert probe(0, 0).returncode == 0
+    gone = probe(2, 0)
+    assert gone.returncode == 1
+    assert gone.stdout.startswith("no answer yet: ")
+    spans.start(2)
+    spans.wait(nodes=3)
+    assert probe(2, 10**9).returncode == 0

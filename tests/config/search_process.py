@@ -1,0 +1,254 @@
+"""Real search nodes on the loopback address, run from the very files and command line that the component renders.
+
+They run as the pods' user, with the bootstrap checks enforced that a pod's address would enforce.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import bcrypt
+import requests
+import yaml
+
+from components.k8s import UID
+from components.search import access, config, process
+from components.search.access import SearchUser
+from components.search.config import Engine, SearchCluster
+from lab.toolchain import tools
+from lab.toolchain.images import open_files_library
+from tests.config.servers import eventually, free_port
+from tests.support.kafka_nodes import Authority
+
+START_S = 90.0
+HEAP = "384m"
+JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
+
+
+def password_of(user: str) -> str:
+    """Password of a test user."""
+    return f"{user}-password"
+
+
+@dataclass
+class SearchNode:
+    """One node: its folder, ports and process."""
+
+    name: str
+    folder: Path
+    http_port: int
+    transport_port: int
+    process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """Base address of the API."""
+        return f"https://localhost:{self.http_port}"
+
+    @property
+    def log(self) -> str:
+        """End of the log."""
+        return (self.folder / "server.log").read_text()[-4000:]
+
+    def start(self, home: Path, library: Path) -> None:
+        """Start the process."""
+        command = process.opensearch_command(str(home), str(self.folder / "config"), HEAP, JVM_FLAGS)
+        command[1:1] = ["-Dopensearch.enforce.bootstrap.checks=true"]
+        command[command.index("-Djava.io.tmpdir=/tmp")] = f"-Djava.io.tmpdir={self.folder / 'tmp'}"
+        (self.folder / "tmp").mkdir(exist_ok=True)
+        os.chown(self.folder / "tmp", UID, UID)
+        with (self.folder / "server.log").open("ab") as log:
+            self.process = subprocess.Popen(
+                command,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd=self.folder,
+                user=UID,
+                group=UID,
+                extra_groups=[],
+                env={"PATH": os.environ["PATH"], "NODE_NAME": self.name, "LD_PRELOAD": str(library)},
+            )
+
+    def stop(self, *, kill: bool = False) -> None:
+        """End the process, gently or by a kill."""
+        if self.process is None:
+            return
+        (self.process.kill if kill else self.process.terminate)()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait(timeout=10)
+        self.process = None
+
+
+@dataclass
+class SearchProcesses:
+    """A running cluster.
+
+    Attributes:
+        root: Folder of everything; readable by the nodes' user.
+        nodes: The nodes.
+        users: Its users.
+    """
+
+    root: Path
+    nodes: list[SearchNode]
+    users: Sequence[SearchUser]
+    authority: Authority = field(default_factory=Authority)
+
+    @property
+    def ca(self) -> Path:
+        """Certificate of the authority."""
+        return self.root / "admin" / "ca.crt"
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        user: str | None,
+        body: object = None,
+        *,
+        node: int = 0,
+        password: str | None = None,
+    ) -> requests.Response:
+        """A request as a user or as nobody; a string body is sent as it is (bulk)."""
+        text = body if isinstance(body, str) else None if body is None else json.dumps(body)
+        return requests.request(
+            method,
+            self.nodes[node].url + path,
+            data=text.encode() if text is not None else None,
+            headers={"content-type": "application/json"},
+            auth=(user, password or password_of(user)) if user else None,
+            verify=str(self.ca),
+            timeout=30,
+        )
+
+    def as_admin(self, method: str, path: str, body: object = None) -> requests.Response:
+        """A request with the administrator's certificate."""
+        return requests.request(
+            method,
+            self.nodes[0].url + path,
+            json=body,
+            cert=(str(self.root / "admin" / "tls.crt"), str(self.root / "admin" / "tls.key")),
+            verify=str(self.ca),
+            timeout=30,
+        )
+
+    def health(self, node: int = 0) -> dict[str, Any]:
+        """Health of the cluster as a node sees it; empty while it does not answer."""
+        try:
+            answer = self.ask("GET", "/_cluster/health", access.PROBE, node=node)
+        except requests.ConnectionError:
+            return {}
+        found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+        return found
+
+    def wait(self, *, nodes: int, node: int = 0, seconds: float = START_S) -> float:
+        """Wait until the cluster is green with so many nodes; returns the seconds waited."""
+        started = time.monotonic()
+
+        def good() -> bool:
+            for each in self.nodes:
+                assert each.process is None or each.process.poll() is None, f"{each.name} has ended:\n{each.log}"
+            health = self.health(node)
+            return health.get("status") == "green" and health.get("number_of_nodes") == nodes
+
+        eventually(good, seconds, f"green with {nodes} nodes")
+        return time.monotonic() - started
+
+    def start(self, index: int) -> None:
+        """Start a node."""
+        self.nodes[index].start(self.root / "home", self.root / "open-files.so")
+
+
+def hashes(users: Sequence[SearchUser]) -> dict[str, str]:
+    """User -> bcrypt hash of the test password."""
+    return {user.name: bcrypt.hashpw(password_of(user.name).encode(), bcrypt.gensalt(5)).decode() for user in users}
+
+
+def write_files(cluster: SearchProcesses, repository: Path | None = None) -> None:
+    """Everything that a node's pod mounts."""
+    seeds = tuple(f"localhost:{node.transport_port}" for node in cluster.nodes)
+    files = access.security_files(cluster.users, hashes(cluster.users))
+    for node in cluster.nodes:
+        directory = node.folder / "config"
+        settings = config.node_settings(
+            SearchCluster(
+                name="test",
+                engine=Engine.OPENSEARCH,
+                nodes=tuple(each.name for each in cluster.nodes),
+                seeds=seeds,
+                publish_host="localhost",
+                allow_mmap=False,
+                disk_watermarks=("97%", "98%", "99%"),
+                repository_paths=(str(repository),) if repository else (),
+                bind_host="127.0.0.1",
+                http_port=node.http_port,
+                transport_port=node.transport_port,
+                config_directory=str(directory),
+                data_directory=str(node.folder / "data"),
+                log_directory=str(node.folder / "logs"),
+            )
+        )
+        settings["resource.reload.interval.medium"] = "2s"
+        cluster.authority.issue(directory / "tls", config.WORKLOAD, ())
+        (directory / config.settings_file(Engine.OPENSEARCH)).write_text(config.rendered(settings))
+        (directory / "log4j2.properties").write_text(process.log_configuration())
+        write_tree(directory / "opensearch-security", files)
+        for name in ("data", "logs"):
+            (node.folder / name).mkdir()
+
+
+def write_tree(folder: Path, files: Mapping[str, Any]) -> None:
+    """YAML files in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def _own(root: Path) -> None:
+    """Give everything that may change to the nodes' user."""
+    for path in (root, *root.rglob("*")):
+        if "home" not in path.relative_to(root).parts:
+            os.chown(path, UID, UID)
+
+
+@contextmanager
+def search_processes(count: int, users: Sequence[SearchUser]) -> Iterator[SearchProcesses]:
+    """Run a cluster until the block ends; it is green when the block starts.
+
+    The nodes' user cannot look into root's folders, so the server and its files are put into a folder of their own.
+    """
+    root = Path(tempfile.mkdtemp(prefix="search-"))
+    root.chmod(0o755)
+    nodes = [SearchNode(f"search-{index}", root / f"node-{index}", free_port(), free_port()) for index in range(count)]
+    cluster = SearchProcesses(root, nodes, users)
+    try:
+        shutil.copytree(tools.search_home(), root / "home")
+        open_files_library(root / "open-files.so")
+        cluster.authority.issue(root / "admin", config.ADMIN, ())
+        (root / "snapshots").mkdir()
+        write_files(cluster, root / "snapshots")
+        _own(root)
+        for index in range(count):
+            cluster.start(index)
+        cluster.wait(nodes=count)
+        yield cluster
+    finally:
+        for node in nodes:
+            if node.process is not None:
+                node.process.terminate()
+        for node in nodes:
+            node.stop()
+        shutil.rmtree(root, ignore_errors=True)

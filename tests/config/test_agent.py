@@ -1,0 +1,167 @@
+"""A node agent and a gateway as they are configured, in the real collector."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+
+from components.agent.config import AgentConfig, agent_config
+from components.collector.config import rendered
+from components.collector.passwords import htpasswd
+from lab.toolchain import tools
+from tests.config.gateway_process import (
+    MIB,
+    PASSWORDS,
+    SCRAPE,
+    GatewayProcess,
+    gateway_data,
+    gateway_process,
+    metrics_request,
+    trace_request,
+)
+from tests.config.pki import write_certificates
+from tests.config.servers import eventually, free_port
+
+AGENT_PASSWORD = "agent-password-of-the-test"
+REQUEST_LIMIT = 2 * MIB
+
+
+def agent_data(
+    folder: Path, gateway_port: int, *, password: str = AGENT_PASSWORD, queue: int = 8 * MIB
+) -> dict[str, Any]:
+    """Files and configuration of an agent whose folder also has the gateway's authority."""
+    (folder / "agent-clients").write_text(htpasswd(PASSWORDS))
+    (folder / "agent-scrape").write_text(htpasswd(dict([SCRAPE])))
+    (folder / "gateway-password").write_text(password)
+    return agent_config(
+        AgentConfig(
+            gateway=f"localhost:{gateway_port}",
+            user="agent",
+            queue_bytes=queue,
+            request_limit=REQUEST_LIMIT,
+            tls_directory=str(folder),
+            client_htpasswd=str(folder / "agent-clients"),
+            gateway_password=str(folder / "gateway-password"),
+            scrape_htpasswd=str(folder / "agent-scrape"),
+        )
+    )
+
+
+@contextmanager
+def gateway(folder: Path) -> Iterator[GatewayProcess]:
+    """A gateway that knows the agents' user, and lets it send for every layer as the platform's does."""
+    config = gateway_data(folder)
+    (folder / "clients").write_text(htpasswd({**PASSWORDS, "agent": AGENT_PASSWORD}))
+    for signal in ("metric", "trace", "log"):
+        (group,) = config["processors"]["filter/foreign-layer"][f"{signal}_conditions"]
+        (condition,) = group["conditions"]
+        if "agent" not in condition:
+            conditions = [f'{condition} and resource.attributes["obs.client"] != "agent"']
+            config["processors"]["filter/foreign-layer"][f"{signal}_conditions"] = [{**group, "conditions": conditions}]
+    with gateway_process(folder, config) as process:
+        yield process
+
+
+@contextmanager
+def agent(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
+    """A running agent; it has the gateway's ports and passwords, so the gateway's client fits it."""
+    own = folder / "agent"
+    own.mkdir(exist_ok=True)
+    with gateway_process(own, config) as process:
+        yield replace(process, folder=folder)
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayProcess, GatewayProcess]]:
+    folder = tmp_path_factory.mktemp("agent")
+    with gateway(folder) as server, agent(folder, agent_data(folder, server.grpc_port)) as made:
+        yield server, made
+
+
+def test_the_collector_accepts_the_configuration(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    path = tmp_path / "config.yaml"
+    path.write_text(rendered(agent_data(tmp_path, 4317)))
+    done = subprocess.run(
+        [str(tools.path("otelcol")), "validate", f"--config={path}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("layer", ["device", "business"])
+def test_what_a_program_sends_reaches_the_gateway_as_its_layer(
+    both: tuple[GatewayProcess, GatewayProcess], layer: str
+) -> None:
+    server, made = both
+    labels = {"processor": f"transform/{layer}", "otel_signal": "metrics"}
+    made.accept("metrics", metrics_request(layer, points=3).SerializeToString(), layer)
+    eventually(
+        lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 3, 15, "the gateway has counted it"
+    )
+
+
+def test_traces_pass_as_well(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, made = both
+    made.accept("traces", trace_request("streaming").SerializeToString(), "streaming")
+    labels = {"processor": "transform/streaming", "otel_signal": "traces"}
+    eventually(lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 1, 15, "it is counted")
+
+
+def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, made = both
+    labels = {"processor": "transform/analytics"}
+    made.accept("metrics", metrics_request("analytics").SerializeToString(), "business")
+    eventually(
+        lambda: made.value("otelcol_processor_filter_datapoints_filtered_total", filter="filter/foreign-layer") == 1,
+        15,
+        "the agent has dropped it",
+    )
+    assert server.value("otelcol_processor_incoming_items_total", **labels) == 0
+
+
+@pytest.mark.parametrize(("user", "password"), [(None, ""), ("business", "wrong"), ("agent", AGENT_PASSWORD)])
+def test_a_program_without_a_layers_password_is_refused(
+    both: tuple[GatewayProcess, GatewayProcess], user: str | None, password: str
+) -> None:
+    _, made = both
+    assert made.post("metrics", metrics_request("business").SerializeToString(), user, password).status_code == 401
+    assert made.call(metrics_request("business"), user, password) is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_metrics_ask_for_the_password(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    _, made = both
+    assert made.scrape(None).status_code == 401
+    assert made.scrape().status_code == 200
+
+
+def test_nothing_is_acknowledged_while_the_gateway_is_away(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    config = agent_data(tmp_path, free_port())
+    config["exporters"]["otlp/gateway"]["retry_on_failure"] |= {"max_interval": "1s", "max_elapsed_time": "2s"}
+    with agent(tmp_path, config) as made:
+        answer = made.post(
+            "metrics", metrics_request("business").SerializeToString(), "business", PASSWORDS["business"]
+        )
+    assert answer.status_code in (500, 503)
+
+
+def test_a_wrong_password_at_the_gateway_is_told_to_the_program(tmp_path: Path) -> None:
+    with gateway(tmp_path) as server:
+        config = agent_data(tmp_path, server.grpc_port, password="wrong")
+        config["exporters"]["otlp/gateway"]["retry_on_failure"] |= {"max_interval": "1s", "max_elapsed_time": "2s"}
+        with agent(tmp_path, config) as made:
+            answer = made.post(
+                "metrics", metrics_request("business").SerializeToString(), "business", PASSWORDS["business"]
+            )
+    assert answer.status_code >= 400

@@ -1,0 +1,244 @@
+"""The collector's configuration in the real Jaeger, with a double for the search cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+import pytest
+import requests
+
+from components.collector.config import rendered
+from components.jaeger.config import Strategies
+from components.jaeger.process import BULK_ACTIONS
+from lab.toolchain import tools
+from tests.config.jaeger_process import (
+    SAMPLING,
+    JaegerProcess,
+    Sent,
+    collector_data,
+    files,
+    jaeger_process,
+    query_data,
+    total,
+    trace,
+)
+from tests.config.search_double import SearchDouble, search_double
+from tests.config.servers import eventually
+
+
+@dataclass(frozen=True)
+class Site:
+    """A collector and its store."""
+
+    jaeger: JaegerProcess
+    search: SearchDouble
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    folder = tmp_path_factory.mktemp("collector")
+    client = files(folder, "https://localhost:0", "jaeger-collector")
+    with search_double(folder) as search:
+        client = files(folder, search.url, "jaeger-collector")
+        config = collector_data(folder, client, Strategies(default=0.5, services={"recorder": 0.25}))
+        with jaeger_process(folder, config) as jaeger:
+            yield Site(jaeger, search)
+
+
+@pytest.mark.parametrize("clearance", ["public", "internal", "confidential"])
+def test_jaeger_accepts_the_configurations(tmp_path: Path, clearance: str) -> None:
+    client = files(tmp_path, "https://search:9200", "x")
+    for name, config in (
+        ("collector", collector_data(tmp_path, client)),
+        ("query", query_data(tmp_path, client, clearance)),
+    ):
+        path = tmp_path / f"{name}.yaml"
+        path.write_text(rendered(config))
+        command = [str(tools.path("jaeger")), "validate", f"--config={path}"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+        assert done.returncode == 0, done.stderr
+
+
+CASES = {
+    "nothing-said": (None, None, "confidential"),
+    "span-public": ("public", None, "public"),
+    "resource-public": (None, "public", "public"),
+    "both-public": ("public", "public", "public"),
+    "span-internal": ("internal", None, "internal"),
+    "resource-internal": (None, "internal", "internal"),
+    "span-raises": ("internal", "public", "internal"),
+    "span-cannot-lower": ("public", "internal", "internal"),
+    "span-cannot-lower-secrets": ("public", "confidential", "confidential"),
+    "resource-raises": ("internal", "confidential", "confidential"),
+    "span-confidential": ("confidential", "public", "confidential"),
+    "unknown-on-span": ("secret", "public", "confidential"),
+    "unknown-on-resource": ("public", "secret", "confidential"),
+    "other-case": ("Public", None, "confidential"),
+    "empty": ("", None, "confidential"),
+    "number": (1, "public", "confidential"),
+    "blank-behind": ("public ", None, "confidential"),
+}
+
+
+@pytest.mark.parametrize("name", sorted(CASES))
+def test_a_span_is_stored_once_under_the_most_restricted_class(site: Site, name: str) -> None:
+    span_class, resource_class, expected = CASES[name]
+    sent = trace([Sent(name=name, span_class=span_class, resource_class=resource_class)])
+    assert site.jaeger.send(sent) is grpc.StatusCode.OK
+    eventually(lambda: any(found == name for _, found in site.search.spans()), 10, f"{name} is stored")
+    time.sleep(0.3)
+    assert [index for index, found in site.search.spans() if found == name] == [f"{expected}-jaeger-span-write"]
+
+
+def test_spans_of_one_trace_are_split_by_class(site: Site) -> None:
+    spans = [Sent(name=f"split-{name}", span_class=name) for name in ("public", "internal", "confidential")]
+    assert site.jaeger.send(trace(spans)) is grpc.StatusCode.OK
+    eventually(lambda: sum(found.startswith("split-") for _, found in site.search.spans()) == 3, 10, "all are stored")
+    stored = {found: index for index, found in site.search.spans() if found.startswith("split-")}
+    assert stored == {f"split-{name}": f"{name}-jaeger-span-write" for name in ("public", "internal", "confidential")}
+
+
+def test_service_names_are_stored_apart_as_well(site: Site) -> None:
+    site.jaeger.send(trace([Sent(name="a", service="only-internal", resource_class="internal")]))
+
+    def services() -> set[str]:
+        return {
+            index
+            for index, document in list(site.search.documents)
+            if "spanID" not in document and document.get("serviceName") == "only-internal"
+        }
+
+    eventually(lambda: bool(services()), 10, "the service is stored")
+    assert services() == {"internal-jaeger-service-write"}
+
+
+def test_a_sender_without_a_certificate_of_the_platform_is_refused(site: Site) -> None:
+    sent = trace([Sent(name="anonymous")])
+    assert site.jaeger.send(sent, certificate=False) is grpc.StatusCode.UNAVAILABLE
+    assert not [found for _, found in site.search.spans() if found == "anonymous"]
+
+
+def test_metrics_ask_for_the_password(site: Site) -> None:
+    assert site.jaeger.scrape(None).status_code == 401
+    assert site.jaeger.scrape(("scrape-jaeger", "wrong")).status_code == 401
+    assert site.jaeger.scrape().status_code == 200
+
+
+def test_callers_cannot_make_the_metrics_grow_by_the_names_they_use(site: Site) -> None:
+    site.jaeger.send(trace([Sent(name="counted")]))
+
+    def calls() -> list[str]:
+        return [line for line in site.jaeger.scrape().text.splitlines() if line.startswith("rpc_server_duration")]
+
+    eventually(lambda: bool(calls()), 10, "calls are counted")
+    assert all("rpc_grpc_status_code" in line for line in calls())
+    assert not [line for line in calls() if "rpc_method" in line or "Export" in line]
+
+
+def test_the_health_endpoint_answers_probes_and_shows_no_configuration(site: Site) -> None:
+    assert site.jaeger.get(site.jaeger.health_port, "/status").status_code == 200
+    assert site.jaeger.get(site.jaeger.health_port, "/config").status_code == 404
+
+
+def test_sdks_get_their_sampling_over_tls_with_a_password(site: Site) -> None:
+    path = "/sampling?service="
+    assert site.jaeger.get(site.jaeger.sampling_port, f"{path}recorder").status_code == 401
+    own = site.jaeger.get(site.jaeger.sampling_port, f"{path}recorder", SAMPLING)
+    assert own.status_code == 200
+    assert own.json()["probabilisticSampling"] == {"samplingRate": 0.25}
+    other = site.jaeger.get(site.jaeger.sampling_port, f"{path}other", SAMPLING)
+    assert other.json()["probabilisticSampling"] == {"samplingRate": 0.5}
+
+
+def test_changed_strategies_are_taken_up_without_a_restart(tmp_path: Path) -> None:
+    files(tmp_path, "", "")
+    with search_double(tmp_path) as search:
+        config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
+        config["extensions"]["remote_sampling"]["file"]["reload_interval"] = "500ms"
+        with jaeger_process(tmp_path, config) as jaeger:
+            collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"), Strategies(default=0.125))
+
+            def rate() -> float:
+                answer = jaeger.get(jaeger.sampling_port, "/sampling?service=x", SAMPLING)
+                return float(answer.json()["probabilisticSampling"]["samplingRate"])
+
+            eventually(lambda: rate() == 0.125, 10, "the new strategies are served")
+
+
+def test_while_the_search_cluster_is_away_nothing_is_lost_and_the_sender_has_to_wait(tmp_path: Path) -> None:
+    files(tmp_path, "", "")
+    with search_double(tmp_path) as search:
+        config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
+        with jaeger_process(tmp_path, config) as jaeger:
+            assert jaeger.send(trace([Sent(name="before")])) is grpc.StatusCode.OK
+            eventually(lambda: len(search.spans()) == 1, 10, "the first span is stored")
+            search.stop()
+            acknowledged: list[str] = []
+            refused = 0
+            for number in range(2 * BULK_ACTIONS // 100):
+                names = [f"{number}-{index}" for index in range(100)]
+                if jaeger.send(trace([Sent(name=name) for name in names]), timeout=2) is grpc.StatusCode.OK:
+                    acknowledged += names
+                else:
+                    refused += 1
+                if refused == 2:
+                    break
+            assert refused, "a collector that cannot write goes on acknowledging"
+            search.start()
+            eventually(
+                lambda: set(acknowledged) <= {name for _, name in search.spans()}, 60, "what was acknowledged is stored"
+            )
+            text = jaeger.scrape().text
+            print(f"spans acknowledged while the search cluster was away, all stored later: {len(acknowledged)}")
+    assert total(text, "otelcol_receiver_accepted_spans_total", {"receiver": "otlp"}) > 0
+
+
+def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> None:
+    files(tmp_path, "", "")
+    acknowledged: list[str] = []
+    with search_double(tmp_path) as search:
+        config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
+        with jaeger_process(tmp_path, config) as jaeger:
+            stop = threading.Event()
+
+            def load() -> None:
+                number = 0
+                while not stop.is_set():
+                    names = [f"{number}-{index}" for index in range(50)]
+                    if jaeger.send(trace([Sent(name=name) for name in names]), timeout=5) is grpc.StatusCode.OK:
+                        acknowledged.extend(names)
+                    number += 1
+
+            sender = threading.Thread(target=load)
+            sender.start()
+            time.sleep(3)
+        stop.set()
+        sender.join(timeout=20)
+        time.sleep(0.5)
+        stored = {name for _, name in search.spans()}
+    lost = len(set(acknowledged) - stored)
+    print(f"spans acknowledged, then lost by a kill: {lost} of {len(acknowledged)}")
+    assert len(acknowledged) > 500
+    assert lost <= BULK_ACTIONS
+
+
+def test_items_that_the_search_cluster_refuses_are_counted(tmp_path: Path) -> None:
+    files(tmp_path, "", "")
+    with search_double(tmp_path) as search:
+        search.refuse_items = True
+        config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
+        with jaeger_process(tmp_path, config) as jaeger:
+            jaeger.send(trace([Sent(name="refused")]))
+            eventually(
+                lambda: total(jaeger.scrape().text, "jaeger_storage_bulk_index_errors_total") > 0,
+                20,
+                "refused items are counted: "
+                + "\n".join(line for line in jaeger.scrape().text.splitlines() if "bulk" in line),
+            )
+            assert requests.get(search.url, verify=str(tmp_path / "ca.crt"), timeout=5).status_code == 200

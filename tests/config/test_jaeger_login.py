@@ -1,0 +1,299 @@
+"""The way to a trace, with the real oauth2-proxy and Jaeger and the identity double: who gets in, and who does not."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+from urllib.parse import parse_qs, urlencode, urlparse
+
+import bcrypt
+import pytest
+import requests
+from joserfc import jwt
+from joserfc.jwk import ECKey
+
+from components.identity import config as identity
+from components.jaeger.oauth import OauthConfig, oauth_command
+from lab.toolchain import tools
+from ops import platform
+from ops.errors import OpsError
+from ops.traces import TraceReader, fetch_token
+from ops.web import Web
+from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, total, trace
+from tests.config.servers import eventually, free_port, running
+
+TRACE_ID = bytes(range(16))
+PASSWORD = "correct-horse-1"
+CLIENT_SECRET = "client-secret-of-the-test"
+TOOL_SECRET = "tool-secret-of-the-test"
+SCRAPE_PASSWORD = "scrape-password-of-the-test"
+ALLOWED, OTHER = "traces-confidential", "traces-public"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Addresses of the running parts."""
+
+    folder: Path
+    issuer: str
+    proxy: str
+    identity_metrics: str
+
+    @property
+    def trace_url(self) -> str:
+        return f"{self.proxy}/api/traces/{TRACE_ID.hex()}"
+
+    def get(self, url: str, token: str | None = None) -> requests.Response:
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        return requests.get(url, headers=headers, verify=self.ca, timeout=10, allow_redirects=False)
+
+    @property
+    def ca(self) -> str:
+        return str(self.folder / "ca.crt")
+
+    def tool_token(self, client: str) -> str:
+        answer = requests.post(
+            f"{self.issuer}/token",
+            data={"grant_type": "client_credentials"},
+            auth=(client, TOOL_SECRET),
+            verify=self.ca,
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["access_token"])
+
+    def sign_in(self, name: str, password: str = PASSWORD) -> tuple[requests.Session, requests.Response]:
+        """What a browser does: follow to the form, fill it in, follow back."""
+        browser = requests.Session()
+        browser.trust_env = False
+        browser.verify = self.ca
+        form = browser.get(f"{self.proxy}/search", timeout=10)
+        assert form.status_code == 200, form.text
+        fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', form.text))
+        assert fields["code_challenge_method"] == "S256"
+        return browser, browser.post(
+            f"{self.issuer}/authorize", data={**fields, "username": name, "password": password}, timeout=10
+        )
+
+
+def _accounts(proxy: str) -> dict[str, object]:
+    users = [
+        identity.DoubleUser(name="carol", email="carol@example.org", groups=(ALLOWED,)),
+        identity.DoubleUser(name="peter", email="peter@example.org", groups=(OTHER,)),
+        identity.DoubleUser(name="nobody", email="nobody@example.org", groups=()),
+    ]
+    hashes = {user.name: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode() for user in users}
+    clients = {
+        "jaeger": identity.login_client(CLIENT_SECRET, [f"{proxy}/oauth2/callback"]),
+        "ops": identity.tool_client(TOOL_SECRET, [ALLOWED], ["jaeger"]),
+        "junior": identity.tool_client(TOOL_SECRET, [OTHER], ["jaeger"]),
+        "stranger": identity.tool_client(TOOL_SECRET, [ALLOWED], ["something-else"]),
+    }
+    return identity.accounts(users, hashes, clients)
+
+
+@contextmanager
+def _provider(folder: Path, proxy: str) -> Iterator[tuple[str, str]]:
+    port, metrics = free_port(), free_port()
+    issuer = f"https://localhost:{port}"
+    (folder / "scrape-password").write_text(SCRAPE_PASSWORD)
+    (folder / "accounts.json").write_text(json.dumps(_accounts(proxy)))
+    settings = {
+        **identity.settings(issuer, "scrape-identity-double"),
+        "listen": f"127.0.0.1:{port}",
+        "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
+        "metrics": {
+            "listen": f"127.0.0.1:{metrics}",
+            "user": "scrape-identity-double",
+            "password_file": str(folder / "scrape-password"),
+        },
+        "accounts_file": str(folder / "accounts.json"),
+    }
+    (folder / "identity.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "services.identity_double", f"--config={folder / 'identity.json'}"]
+    root = str(Path(__file__).parents[2])
+    with running(["env", f"PYTHONPATH={root}", *command], folder / "identity.log", port):
+        yield issuer, f"https://localhost:{metrics}/metrics"
+
+
+@contextmanager
+def _site(folder: Path, *, discovered: bool) -> Iterator[Site]:
+    search = files(folder, "https://localhost:1", "jaeger-query-confidential")
+    config = in_memory(query_data(folder, search, "confidential"), folder)
+    port = free_port()
+    proxy = f"https://localhost:{port}"
+    with ExitStack() as stack:
+        jaeger = stack.enter_context(jaeger_process(folder, config))
+        issuer, metrics = stack.enter_context(_provider(folder, proxy))
+        (folder / "client-secret").write_text(CLIENT_SECRET)
+        (folder / "cookie-secret").write_text("0123456789abcdef0123456789abcdef")
+        command = oauth_command(
+            OauthConfig(
+                issuer=issuer,
+                internal_url=None if discovered else issuer,
+                client_id="jaeger",
+                url=proxy,
+                upstream=f"http://127.0.0.1:{jaeger.query_port}/",
+                groups=[ALLOWED],
+                cookie_name="jaeger-query-confidential",
+                private_authority=True,
+                listen=f"127.0.0.1:{port}",
+                tls_directory=str(folder),
+                client_secret=str(folder / "client-secret"),
+                cookie_secret=str(folder / "cookie-secret"),
+            ),
+            str(tools.path("oauth2-proxy")),
+        )
+        stack.enter_context(running(command, folder / "proxy.log", port))
+        jaeger.send(trace([Sent(name="secret-work")], TRACE_ID))
+        site = Site(folder, issuer, proxy, metrics)
+        token = site.tool_token("ops")
+        eventually(lambda: site.get(site.trace_url, token).status_code == 200, 10, "the trace is found")
+        yield site
+
+
+@pytest.fixture(scope="module", params=["discovered", "given"])
+def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Once with the provider's endpoints discovered, once with those that an inner and an outer name need."""
+    with _site(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as made:
+        yield made
+
+
+def test_a_user_with_the_group_signs_in_and_sees_the_trace(site: Site) -> None:
+    browser, page = site.sign_in("carol")
+    assert page.status_code == 200, page.text
+    assert page.url.startswith(site.proxy)
+    answer = browser.get(site.trace_url, timeout=10)
+    assert answer.status_code == 200
+    assert answer.json()["data"][0]["spans"][0]["operationName"] == "secret-work"
+
+
+def test_the_session_cookie_is_for_this_host_only_and_out_of_the_reach_of_scripts(site: Site) -> None:
+    browser, _ = site.sign_in("carol")
+    cookie = next(each for each in browser.cookies if each.name == "__Host-jaeger-query-confidential")
+    assert cookie.secure
+    assert cookie.path == "/"
+    assert not cookie.domain_specified
+    assert cookie.has_nonstandard_attr("HttpOnly")
+    assert cookie.get_nonstandard_attr("SameSite") == "Lax"
+    assert 0 < (cookie.expires or 0) - time.time() <= 3600
+
+
+@pytest.mark.parametrize("name", ["peter", "nobody"])
+def test_a_user_without_the_group_gets_403_and_no_session(site: Site, name: str) -> None:
+    browser, page = site.sign_in(name)
+    assert page.status_code == 403
+    assert "secret-work" not in page.text
+    assert browser.get(site.trace_url, timeout=10).status_code == 401
+    later = browser.get(f"{site.proxy}/search", timeout=10)
+    assert later.url.startswith(site.issuer), "it shows the login form again"
+
+
+def test_a_wrong_password_shows_the_form_again(site: Site) -> None:
+    _, page = site.sign_in("carol", "wrong")
+    assert page.status_code == 401
+    assert "Name or password is wrong" in page.text
+
+
+def test_without_a_login_pages_lead_to_the_provider_and_the_api_answers_401(site: Site) -> None:
+    page = site.get(f"{site.proxy}/search")
+    assert page.status_code == 302
+    assert page.headers["Location"].startswith(f"{site.issuer}/authorize?")
+    assert parse_qs(urlparse(page.headers["Location"]).query)["code_challenge_method"] == ["S256"]
+    assert site.get(site.trace_url).status_code == 401
+    assert site.get(f"{site.proxy}/api/v3/services").status_code == 401
+
+
+def test_ops_trace_signs_in_and_reads(site: Site) -> None:
+    login = platform.TraceLogin.model_validate(
+        {"issuer": site.issuer, "client_id": "ops", "client_secret": TOOL_SECRET}
+    )
+    with closing(Web(site.ca)) as web:
+        token = fetch_token(web, cast(platform.Platform, SimpleNamespace(trace_login=login)))
+        found = TraceReader(web, site.proxy, token, "confidential").one(TRACE_ID.hex())
+        refused = TraceReader(web, site.proxy, site.tool_token("junior"), "confidential")
+        with pytest.raises(OpsError, match="its groups lack confidential"):
+            refused.one(TRACE_ID.hex())
+    assert [span.name for span in found.spans] == ["secret-work"]
+
+
+def test_a_tool_with_the_group_reads_with_its_token(site: Site) -> None:
+    answer = site.get(site.trace_url, site.tool_token("ops"))
+    assert answer.status_code == 200
+    assert "secret-work" in answer.text
+
+
+@pytest.mark.parametrize("path", ["/api/services", "/search", "/api/v3/services"])
+def test_a_token_without_the_group_gets_403_on_every_path(site: Site, path: str) -> None:
+    assert site.get(site.proxy + path, site.tool_token("junior")).status_code == 403
+
+
+def test_a_token_for_another_audience_is_refused(site: Site) -> None:
+    assert site.get(site.trace_url, site.tool_token("stranger")).status_code == 403
+
+
+def test_a_forged_token_is_refused(site: Site) -> None:
+    real = site.tool_token("ops")
+    claims = {
+        "iss": site.issuer,
+        "sub": "ops",
+        "aud": "jaeger",
+        "iat": int(time.time()),
+        "exp": int(time.time()) + 600,
+        "groups": [ALLOWED],
+    }
+    own_key = ECKey.generate_key("P-256", private=True)
+    forged = jwt.encode({"alg": "ES256", "kid": own_key.thumbprint()}, claims, own_key)
+    head, _, signature = real.split(".")
+    body = forged.split(".")[1]
+    assert site.get(site.trace_url, forged).status_code == 403
+    assert site.get(site.trace_url, f"{head}.{body}.{signature}").status_code == 403, "a real signature, other claims"
+    assert site.get(site.trace_url, "eyJhbGciOiJub25lIn0." + body + ".").status_code == 403, "no signature"
+
+
+def test_a_forged_cookie_is_refused(site: Site) -> None:
+    browser, _ = site.sign_in("carol")
+    name = "__Host-jaeger-query-confidential"
+    value = browser.cookies[name]
+    cookie = f"{name}={value[:-6]}AAAAAA"
+    answer = requests.get(site.trace_url, headers={"Cookie": cookie}, verify=site.ca, timeout=10)
+    assert answer.status_code == 401
+
+
+def test_headers_that_claim_an_identity_change_nothing(site: Site) -> None:
+    claims = {"X-Forwarded-User": "carol", "X-Forwarded-Groups": ALLOWED, "X-Forwarded-Email": "carol@example.org"}
+    answer = requests.get(site.trace_url, headers=claims, verify=site.ca, timeout=10)
+    assert answer.status_code == 401
+
+
+def test_the_provider_sends_nobody_to_an_address_that_is_not_registered(site: Site) -> None:
+    page = site.get(f"{site.proxy}/search")
+    query = {key: values[0] for key, values in parse_qs(urlparse(page.headers["Location"]).query).items()}
+    other = site.get(f"{site.issuer}/authorize?" + urlencode({**query, "redirect_uri": "https://evil.example/"}))
+    assert other.status_code == 400
+    assert "Location" not in other.headers
+
+
+def test_the_provider_counts_its_answers_for_who_knows_the_password(site: Site) -> None:
+    site.sign_in("carol", "wrong")
+    assert requests.get(site.identity_metrics, verify=site.ca, timeout=10).status_code == 401
+    login = ("scrape-identity-double", SCRAPE_PASSWORD)
+    text = requests.get(site.identity_metrics, auth=login, verify=site.ca, timeout=10).text
+    assert total(text, "identity_double_answers_total", {"path": "/authorize", "status": "401"}) >= 1
+    assert site.get(f"{site.issuer}/metrics").status_code == 404
+
+
+def test_nothing_secret_is_in_the_logs(site: Site) -> None:
+    token = site.tool_token("ops")
+    site.get(f"{site.trace_url}?name=person", token)
+    text = "".join((site.folder / name).read_text() for name in ("proxy.log", "identity.log", "jaeger.log"))
+    for secret in (PASSWORD, CLIENT_SECRET, TOOL_SECRET, token, "search-secret", "name=person"):
+        assert secret not in text

@@ -1,0 +1,128 @@
+"""The corpus through the real gateway: nothing that must not be readable is, and what is clean stays as it was."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from google.protobuf.text_format import MessageToString
+
+from components.masking.pseudonyms import pseudonym
+from components.masking.catalogue import EVERY
+from components.telemetry.layers import Signal
+from tests.config.gateway_process import HASH_KEY, PASSWORDS, GatewayProcess, gateway_data, gateway_process
+from tests.support.dirty.reading import Arrived, by_case, readable
+from tests.support.dirty.records import DIRTY_FILES, LAYER, Record, load, requests
+from tests.support.dirty.sink import Sink, into_sink, sink
+
+DIRTY = (
+    *(record for name in DIRTY_FILES for record in load(name)),
+    *(
+        Record(f"rule-{rule.id}-{number}", "log.body", text, secrets=(secret,))
+        for rule in EVERY
+        for number, (text, secret) in enumerate(rule.dirty)
+    ),
+)
+CLEAN = (
+    *load("clean"),
+    *(Record(f"kept-{rule.id}-{number}", "log.body", text) for rule in EVERY for number, text in enumerate(rule.clean)),
+)
+
+
+@dataclass(frozen=True)
+class Passed:
+    """A gateway, what it was sent and what came out of it."""
+
+    gateway: GatewayProcess
+    sink: Sink
+    sent: dict[str, Arrived]
+    arrived: dict[str, Arrived]
+
+
+@pytest.fixture(scope="module")
+def passed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Passed]:
+    folder = tmp_path_factory.mktemp("masking")
+    config = gateway_data(folder)
+    sent: dict[str, Arrived] = {}
+    arrived: dict[str, Arrived] = {}
+    with sink() as kept:
+        into_sink(config, kept.port)
+        with gateway_process(folder, config) as gateway:
+            for signal, bodies in requests((*DIRTY, *CLEAN)).items():
+                raw = [body.SerializeToString() for body in bodies]
+                sent |= by_case(signal, raw)
+                for body in raw:
+                    gateway.accept(signal.value, body, LAYER)
+                arrived |= by_case(signal, kept.bodies[signal])
+            yield Passed(gateway, kept, sent, arrived)
+
+
+def text_of(message: object) -> str:
+    return str(MessageToString(message, as_utf8=True, as_one_line=True))
+
+
+def test_the_corpus_is_large_enough() -> None:
+    files = {name: len(load(name)) for name in (*DIRTY_FILES, "clean")}
+    print(f"corpus: {files}, {len(DIRTY)} dirty and {len(CLEAN)} clean records with the rules' own examples")
+    assert sum(files[name] for name in DIRTY_FILES) >= 300
+    assert files["nasty"] >= 100
+    assert files["clean"] >= 100
+    names = [record.id for record in (*DIRTY, *CLEAN)]
+    assert len(names) == len(set(names))
+    assert all(record.secrets for record in DIRTY)
+
+
+def test_every_secret_can_be_read_before() -> None:
+    raw = {
+        name: each
+        for signal, bodies in requests(load("japanese") + load("english")).items()
+        for name, each in by_case(signal, [body.SerializeToString() for body in bodies]).items()
+    }
+    hidden = [record.id for record in load("japanese") + load("english") if not readable(record, raw)]
+    assert hidden == []
+
+
+def test_no_secret_can_be_read_afterwards(passed: Passed) -> None:
+    assert [record.id for record in DIRTY if record.id not in passed.arrived] == []
+    leaks = {record.id: found for record in DIRTY if (found := readable(record, passed.arrived))}
+    print(f"masking: {len(leaks)} of {len(DIRTY)} dirty records readable")
+    assert leaks == {}
+
+
+def test_clean_records_are_as_they_were(passed: Passed) -> None:
+    changed = {
+        record.id: (text_of(passed.sent[record.id].record), text_of(passed.arrived[record.id].record))
+        for record in CLEAN
+        if record.id not in passed.arrived
+        or passed.sent[record.id].record.SerializeToString(deterministic=True)
+        != passed.arrived[record.id].record.SerializeToString(deterministic=True)
+    }
+    print(f"masking: {len(changed)} of {len(CLEAN)} clean records changed")
+    assert changed == {}
+
+
+def test_resources_keep_versions_and_pods(passed: Passed) -> None:
+    for record in CLEAN:
+        if record.at == "resource.attribute":
+            copies = [each for each in passed.arrived[record.id].scope.attributes if each.key == "obs.resource"]
+            [value] = [each.value for each in copies[0].value.kvlist_value.values if each.key == record.key]
+            assert value.string_value == record.value
+
+
+@pytest.mark.parametrize("case", ["nasty-key-worker-id", "nasty-key-user-id", "nasty-key-shain"])
+def test_ids_become_pseudonyms_that_the_key_explains(passed: Passed, case: str) -> None:
+    [record] = [each for each in DIRTY if each.id == case]
+    assert pseudonym(record.value, HASH_KEY) in passed.arrived[case].text
+
+
+def test_the_gateways_own_log_tells_nothing(passed: Passed) -> None:
+    log = Path(passed.gateway.folder / "otelcol.log").read_text()
+    assert [secret for record in DIRTY for secret in record.secrets if len(secret) > 7 and secret in log] == []
+    assert HASH_KEY not in log
+    assert PASSWORDS[LAYER] not in log
+
+
+def test_every_signal_was_part_of_it(passed: Passed) -> None:
+    assert all(passed.sink.bodies[signal] for signal in Signal)

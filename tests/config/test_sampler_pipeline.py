@@ -1,0 +1,251 @@
+"""The sampler with real servers: a Kafka broker and the collector; a gRPC server with mutual TLS stands for Jaeger."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import requests
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from components.collector.config import rendered
+from components.collector.passwords import htpasswd
+from components.sampler.config import MEMBER_VARIABLE, SamplerConfig, SamplingPolicy, sampler_config
+from lab.toolchain import tools
+from tests.config.gateway_process import MIB, SCRAPE, kafka_user, move_own_metrics
+from tests.config.pki import write_certificates
+from tests.config.servers import eventually, running
+from tests.support import kafka_broker
+from tests.support.kafka_broker import Broker
+from tests.support.traces import SPANS_PER_TRACE, TOPIC, KeptTraces, Sent, Sort, Traffic, jaeger, produce
+
+WITHIN_S = 15
+PARTITIONS = 8
+
+
+@dataclass(frozen=True)
+class SamplerProcess:
+    """A running sampler."""
+
+    folder: Path
+    metrics_port: int
+
+    def scrape(self, accept: str = "text/plain") -> str:
+        """Its metrics."""
+        answer = requests.get(
+            f"https://localhost:{self.metrics_port}/metrics",
+            auth=SCRAPE,
+            verify=str(self.folder / "ca.crt"),
+            headers={"Accept": accept},
+            timeout=10,
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def value(self, metric: str, **labels: str) -> float:
+        """Sum of a metric's series that carry these labels."""
+        total = 0.0
+        for line in self.scrape().splitlines():
+            match = re.match(r"(\w+)\{(.*?)\} (\S+)", line)
+            if match and match[1] == metric and all(f'{key}="{value}"' in match[2] for key, value in labels.items()):
+                total += float(match[3])
+        return total
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """What is around the sampler."""
+
+    folder: Path
+    broker: Broker
+    client: dict[str, str]
+    kept: KeptTraces
+    jaeger_port: int
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+    folder = tmp_path_factory.mktemp("sampler")
+    (folder / "kafka").mkdir()
+    write_certificates(folder)
+    (folder / "scrape").write_text(htpasswd(dict([SCRAPE])))
+    with kafka_broker.running(folder / "kafka") as broker, jaeger(folder) as (kept, port):
+        client = {
+            "bootstrap.servers": broker.bootstrap,
+            "security.protocol": "SASL_SSL",
+            "sasl.mechanism": "SCRAM-SHA-512",
+            "sasl.username": broker.username,
+            "sasl.password": broker.password,
+            "ssl.ca.pem": broker.ca,
+        }
+        admin = AdminClient(client)
+        for made in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
+            made.result(30)
+        yield Surroundings(folder, broker, client, kept, port)
+
+
+@contextmanager
+def sampler(path: Surroundings, policy: SamplingPolicy, *, kill: bool = False) -> Iterator[SamplerProcess]:
+    folder = path.folder
+    config = sampler_config(
+        SamplerConfig(
+            kafka=kafka_user(folder, path.broker),
+            traces=f"127.0.0.1:{path.jaeger_port}",
+            traces_name="localhost",
+            max_message_bytes=4 * MIB,
+            policy=policy,
+            tls_directory=str(folder),
+            scrape_htpasswd=str(folder / "scrape"),
+        )
+    )
+    port = move_own_metrics(config)
+    file = folder / "config.yaml"
+    file.write_text(rendered(config))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MEMBER_VARIABLE, "sampler-0")
+        command = [str(tools.path("otelcol")), f"--config={file}"]
+        with running(command, folder / "otelcol.log", port, kill=kill):
+            yield SamplerProcess(folder, port)
+
+
+def decided(process: SamplerProcess) -> float:
+    """Traces that were decided about."""
+    return process.value("otelcol_processor_tail_sampling_global_count_traces_sampled_total")
+
+
+def share(kept: KeptTraces, sent: Sent) -> float:
+    """Share of the plain traces that were kept."""
+    plain = sent.of(Sort.PLAIN)
+    return len(kept.whole(plain)) / len(plain)
+
+
+def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_after_their_end(path: Surroundings) -> None:
+    count = 20_000
+    roomy = SamplingPolicy(base_spans_per_s=100_000, max_traces=40_000)
+    with sampler(path, roomy) as process:
+        sent = produce(path.client, Traffic(1), count=count, per_second=2500)
+        eventually(lambda: decided(process) >= count, 40, "all traces are decided about")
+        time.sleep(1)
+        for sort in (Sort.FAILED, Sort.SLOW):
+            wanted = sent.of(sort)
+            assert len(wanted) > 100
+            assert path.kept.whole(wanted) == wanted, f"{sort} traces are missing"
+        base = share(path.kept, sent)
+        assert 0.09 <= base <= 0.11
+        plain = sent.of(Sort.PLAIN)
+        assert path.kept.any(plain) == path.kept.whole(plain), "a kept trace is not whole, or came twice"
+        latest = max(path.kept.times[each] - sent.times[each] for each in path.kept.whole(set(sent.sorts)))
+        assert latest < WITHIN_S
+        spans = count * SPANS_PER_TRACE
+        eventually(
+            lambda: process.value("traces_span_metrics_calls_total") >= spans, 20, "span metrics count all spans"
+        )
+        assert process.value("traces_span_metrics_calls_total") == spans
+        failed = process.value("traces_span_metrics_calls_total", status_code="STATUS_CODE_ERROR")
+        assert failed == len(sent.of(Sort.FAILED))
+        print(
+            f"kept: failed {len(sent.of(Sort.FAILED))} of as many, slow {len(sent.of(Sort.SLOW))} of as many, "
+            f"rest {base:.2%} of {len(plain)}; latest {latest:.1f} s after its last span"
+        )
+
+
+def test_five_times_the_load_lowers_the_base_rate_errors_stay_whole_and_the_rate_returns(path: Surroundings) -> None:
+    policy = SamplingPolicy(base_spans_per_s=120, decision_wait_s=2)
+    shares: list[float] = []
+    failed: set[bytes] = set()
+    with sampler(path, policy) as process:
+        for seed, per_second in ((2, 300), (3, 1500), (4, 300)):
+            before = decided(process)
+            sent = produce(path.client, Traffic(seed, failed=0.02, slow=0), count=8 * per_second, per_second=per_second)
+            wanted = before + len(sent.sorts)
+            eventually(lambda wanted=wanted: decided(process) >= wanted, 15, "the phase is decided about")
+            time.sleep(0.5)
+            shares.append(share(path.kept, sent))
+            failed |= sent.of(Sort.FAILED)
+        assert path.kept.whole(failed) == failed, "load must not touch failed traces"
+    quiet, loaded, after = shares
+    print(f"base rate {quiet:.1%} -> {loaded:.1%} at five times the load -> {after:.1%}")
+    assert 0.08 < quiet < 0.12
+    assert loaded < 0.4 * quiet
+    assert abs(after - quiet) < 0.02
+
+
+def test_while_jaeger_is_away_nothing_is_lost(path: Surroundings) -> None:
+    policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=1)
+    with sampler(path, policy) as process:
+        path.kept.refuse = True
+        sent = produce(path.client, Traffic(5), count=2000, per_second=1000)
+        eventually(lambda: decided(process) >= len(sent.sorts), 15, "all are decided about")
+        assert not path.kept.any(set(sent.sorts))
+        path.kept.refuse = False
+        eventually(lambda: path.kept.whole(set(sent.sorts)) == set(sent.sorts), 30, "all traces are in Jaeger")
+
+
+def test_a_sampler_that_ends_decides_what_it_holds_first(path: Surroundings) -> None:
+    policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=30)
+    with sampler(path, policy) as process:
+        sent = produce(path.client, Traffic(6), count=500, per_second=1000)
+        name = "otelcol_processor_tail_sampling_new_trace_id_received_total"
+        eventually(lambda: process.value(name) >= 500, 20, "all traces wait for their decision")
+        assert decided(process) == 0
+    assert path.kept.whole(set(sent.sorts)) == set(sent.sorts)
+
+
+def test_what_a_killed_sampler_held_is_lost_and_its_last_metrics_say_how_much(path: Surroundings) -> None:
+    policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=4)
+    with sampler(path, policy, kill=True) as process:
+        first = produce(path.client, Traffic(7), count=500, per_second=1000)
+        # Half a second of reporting, a second until the offsets are committed.
+        time.sleep(2)
+        held = process.value("otelcol_processor_tail_sampling_sampling_traces_on_memory")
+    with sampler(path, policy) as process:
+        second = produce(path.client, Traffic(8), count=500, per_second=1000)
+        eventually(lambda: path.kept.whole(set(second.sorts)) == set(second.sorts), 30, "the next traces arrive")
+        lost = len(first.sorts) - len(path.kept.whole(set(first.sorts)))
+    print(f"lost {lost} traces; {held:.0f} were reported as waiting")
+    assert 0 < lost <= held
+
+
+def test_slow_buckets_lead_to_traces(path: Surroundings) -> None:
+    with sampler(path, SamplingPolicy()) as process:
+        sent = produce(path.client, Traffic(9), count=200, per_second=1000)
+
+        def exemplars() -> list[str]:
+            text = process.scrape("application/openmetrics-text; version=1.0.0")
+            return re.findall(
+                r'^traces_span_metrics_duration_seconds_bucket.*# \{.*trace_id="(\w+)"', text, re.MULTILINE
+            )
+
+        eventually(lambda: bool(exemplars()), 40, "an exemplar is offered")
+        assert {bytes.fromhex(each) for each in exemplars()} <= set(sent.sorts)
+
+
+RULE_METRICS = (
+    'otelcol_receiver_accepted_spans_total{.*receiver="kafka"',
+    'otelcol_exporter_sent_spans_total{.*exporter="otlp/jaeger"',
+    'otelcol_exporter_queue_size{.*exporter="otlp/jaeger"',
+    'otelcol_exporter_queue_capacity{.*exporter="otlp/jaeger"',
+    'otelcol_processor_tail_sampling_global_count_traces_sampled_total{.*sampled="true"',
+    'otelcol_processor_tail_sampling_count_traces_sampled_total{.*policy="base".*sampled="true"',
+    "otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{",
+    "otelcol_processor_tail_sampling_sampling_traces_on_memory{",
+    'traces_span_metrics_calls_total{.*layer="streaming".*service_name="streaming".*span_kind="SPAN_KIND_SERVER"',
+    'traces_span_metrics_calls_total{.*status_code="STATUS_CODE_ERROR"',
+    'traces_span_metrics_duration_seconds_bucket{.*le="0.5"',
+)
+
+
+def test_what_the_rules_ask_for_exists_under_these_names(path: Surroundings) -> None:
+    with sampler(path, SamplingPolicy(decision_wait_s=1)) as process:
+        produce(path.client, Traffic(10, failed=0.1), count=500, per_second=1000)
+
+        def missing() -> list[str]:
+            text = process.scrape()
+            return [name for name in RULE_METRICS if not re.search(f"^{name}", text, re.MULTILINE)]
+
+        eventually(lambda: not missing(), 40, f"all are there; missing at first: {missing()}")

@@ -1,0 +1,81 @@
+"""Logs from the gateway to the search cluster: all of them, once, and found by the trace that they belong to."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from components.logs.component import WORKLOAD as INDEXER
+from components.telemetry.layers import LAYERS, Signal
+from ops.context import Context
+from ops.kube import wait_until
+from ops.platform import PROJECT
+from ops.verify.logs import FOUND_SECONDS, layers_with_logs
+from tests.e2e import durations
+from tests.e2e.test_trace_faults import account_logs
+from tests.support.faults import kill
+from tests.support.results import recorded
+from tests.support.search_client import SearchClient, stored_logs
+from tests.support.trace_faults import LogLoad, gateway
+from tests.support.traces_journey import send_journey
+
+
+@pytest.fixture(scope="module")
+def logs(context: Context) -> SearchClient:
+    """Every log record that is stored."""
+    return stored_logs(context)
+
+
+@pytest.mark.timeout(180)
+def test_the_logs_of_a_trace_are_found_by_its_id(context: Context, logs: SearchClient, tmp_path: Path) -> None:
+    with recorded("logs-of-a-trace", context.kube) as figures:
+        sent = send_journey(context.platform, tmp_path, fails="")
+        query = {"term": {"trace_id": sent.trace_id}}
+        wait_until(lambda: logs.count(query) >= len(sent.logs), 60, "the journey's logs", 0.3)
+        figures["found after s"] = round(time.time() - sent.ended, 1)
+        found = list(logs.hits(query, ["service", "layer", "span_id"]))
+        figures["records"], figures["services"] = len(found), len({hit["service"] for hit in found})
+        assert sorted(hit["service"] for hit in found) == sorted(sent.logs)
+        assert {hit["layer"] for hit in found} >= {"device", "streaming", "business"}
+        assert all(hit["span_id"] for hit in found)
+        assert figures["found after s"] <= FOUND_SECONDS
+        shown = ops_logs("--trace", sent.trace_id)
+        assert shown.returncode == 0, shown.stderr[-500:]
+        assert "recording.registered" in shown.stdout
+        assert all(service in shown.stdout for service in set(sent.logs))
+
+
+def test_every_layer_has_logs_of_the_last_minutes(context: Context, logs: SearchClient) -> None:
+    sending = {layer.name for layer in LAYERS if layer.may_send(Signal.LOGS)}
+    # The slowest layers write every few minutes.
+    assert set(layers_with_logs(context, "15m")) == sending
+
+
+@pytest.mark.timeout(420)
+def test_an_indexer_killed_under_load_loses_and_doubles_nothing(settled: Context) -> None:
+    indexers = len(settled.kube.pods(INDEXER))
+    with recorded("log-indexer-killed", settled.kube) as figures:
+        with LogLoad(settled, gateway(settled), workers=4, pause=0.1) as load:
+            load.run_for(durations.WARM_UP)
+            figures["how"] = kill(settled.kube, settled.kube.ready_pod(INDEXER))
+            load.run_for(durations.AFTER_FAULT / 2)
+        stopped = time.time()
+        figures["indexers back after s"] = round(settled.kube.wait_ready(INDEXER, indexers, durations.READY), 1)
+        account_logs(figures, settled, load)
+        figures["caught up after s"] = round(time.time() - stopped, 1)
+
+
+def ops_logs(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run ``ops logs`` as its users do."""
+    return subprocess.run(
+        [sys.executable, "-m", "ops", "logs", *arguments],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )

@@ -1,0 +1,118 @@
+"""The search cluster as one of its users reads it, through a tunnel to a node; when a node fails, to another one."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from components.jaeger.query import query_workload
+from components.search.config import HTTP_PORT, WORKLOAD
+from components.search.indices import LOGS, SPANS, trace_alias
+from components.telemetry.classification import CLASSES
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kube import Kube
+
+_PAGE = 2000
+_TRIES = 6
+
+
+class SearchClient:
+    """Reads documents behind one alias.
+
+    Args:
+        context: The platform.
+        login: User of the search cluster.
+        alias: What is read.
+    """
+
+    def __init__(self, context: Context, login: tuple[str, str], alias: str) -> None:
+        self._context, self._login, self._alias = context, login, alias
+        self._turn = 0
+
+    def hits(self, query: Mapping[str, Any], fields: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+        """Sources of all documents that a query finds, each with its ``_id`` and ``_index``."""
+        body = {"size": _PAGE, "query": query, "sort": ["_doc"], "_source": list(fields) or True}
+        found = self.call("POST", f"/{self._alias}/_search?scroll=1m", body)
+        while page := found["hits"]["hits"]:
+            for hit in page:
+                yield {**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]}
+            found = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": found["_scroll_id"]})
+        self.call("DELETE", "/_search/scroll", {"scroll_id": [found["_scroll_id"]]})
+
+    def count(self, query: Mapping[str, Any]) -> int:
+        """Number of documents that a query finds."""
+        return int(self.call("POST", f"/{self._alias}/_count", {"query": query})["count"])
+
+    def ask(self, query: Mapping[str, Any]) -> int:
+        """Number of documents, asked once and without patience; every shard has to answer.
+
+        Raises:
+            OpsError: No answer, or only some of the shards gave one.
+        """
+        shards = (found := self._once("POST", f"/{self._alias}/_count", {"query": query}))["_shards"]
+        if shards["failed"] or shards["successful"] != shards["total"]:
+            raise OpsError(f"{shards['successful']} of {shards['total']} shards answered")
+        return int(found["count"])
+
+    def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """One request; a few more when a node does not answer.
+
+        Raises:
+            OpsError: The last of the tries failed.
+        """
+        for left in reversed(range(_TRIES)):
+            try:
+                return self._once(method, path, body)
+            except OpsError:
+                if not left:
+                    raise
+                time.sleep(1.0)
+        raise OpsError("the search cluster was never asked")
+
+    def _once(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        pods = [pod for pod in self._context.kube.pods(WORKLOAD) if pod.ready]
+        if not pods:
+            raise OpsError("no search node is ready")
+        pod = pods[self._turn % len(pods)].name
+        try:
+            response = self._context.web.call(
+                method,
+                self._context.tunnels.url(pod, HTTP_PORT) + path,
+                auth=self._login,
+                data=json.dumps(body).encode(),
+                headers={"Content-Type": "application/json"},
+            )
+        except OpsError:
+            self._turn += 1
+            self._context.tunnels.drop(pod, HTTP_PORT)
+            raise
+        with response:
+            if response.status_code != 200:
+                self._turn += 1
+                raise OpsError(f"search answered {response.status_code} to {path}: {response.text[:300]}")
+            answer: dict[str, Any] = response.json()
+        return answer
+
+
+def secret(kube: Kube, name: str, key: str) -> str:
+    """A value of a Secret."""
+    found = kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=15)
+    return base64.b64decode(found.data[key]).decode()
+
+
+def stored_spans(context: Context) -> SearchClient:
+    """Every span that is stored, as the query with the highest clearance reads them."""
+    user = query_workload(CLASSES[-1])
+    password = secret(context.kube, f"{user}-auth", "search-password")
+    return SearchClient(context, (user, password), trace_alias(CLASSES[-1], SPANS, "read"))
+
+
+def stored_logs(context: Context) -> SearchClient:
+    """Every log record that is stored."""
+    reader = context.platform.log_reader
+    assert reader is not None, "the stack has no reader of logs"
+    return SearchClient(context, reader.pair, f"{LOGS}-read")

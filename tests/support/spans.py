@@ -1,0 +1,187 @@
+"""Traces of known fate through the gateway, at a steady rate, and what of them is stored afterwards."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+
+from components.sampler.component import WORKLOAD as SAMPLER
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kube import wait_until
+from ops.otlp import OtlpClient
+from ops.web import Web
+from tests.support.load import _Load
+from tests.support.search_client import SearchClient
+from tests.support.traces import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
+
+GIVE_UP_S = 60.0
+_NAMES = [f"operation-{number}" for number in range(SPANS_PER_TRACE)]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Some traces: their sorts, and what each layer sends of them."""
+
+    sorts: dict[bytes, Sort]
+    bodies: dict[str, bytes]
+
+
+def batches(traffic: Traffic, size: int) -> Iterator[Batch]:
+    """Batches without end."""
+    while True:
+        traces = [traffic.trace() for _ in range(size)]
+        yield Batch({trace.trace_id: trace.sort for trace in traces}, _by_layer(traces))
+
+
+def prepared(traffic: Traffic, size: int, count: int) -> list[Batch]:
+    """Batches of ``count`` traces, made in advance: making them while they are sent would slow the sending down."""
+    return list(islice(batches(traffic, size), -(-count // size)))
+
+
+def _by_layer(traces: list[Trace]) -> dict[str, bytes]:
+    """A request per layer. Messages that are written one after the other are one message with all their lists."""
+    parts: dict[str, list[bytes]] = {}
+    for trace in traces:
+        for resource in TracesData.FromString(trace.record).resource_spans:
+            layer = next(each.value.string_value for each in resource.resource.attributes if each.key == "layer")
+            parts.setdefault(layer, []).append(TracesData(resource_spans=[resource]).SerializeToString())
+    return {layer: b"".join(each) for layer, each in parts.items()}
+
+
+class SpanLoad(_Load):
+    """Sends batches at a rate; a request that fails is sent again, unchanged, up to a limit."""
+
+    def __init__(self, context: Context, source: Iterator[Batch], *, per_second: float, workers: int = 4) -> None:
+        super().__init__(workers)
+        self.sent = Sent()
+        self.begun = time.time()
+        self._context, self._source, self._per_second = context, source, per_second
+        self._lock = threading.Lock()
+        self._first = self._due = self._ended = time.monotonic()
+
+    @property
+    def rate(self) -> float:
+        """Traces per second that were taken."""
+        return len(self.sent.sorts) / max(self._ended - self._first, 0.001) if self.sent.sorts else 0.0
+
+    def finish(self, seconds: float) -> None:
+        """Wait until all batches are sent; the source has to have an end."""
+        deadline = time.monotonic() + seconds
+        for thread in self._threads:
+            thread.join(max(deadline - time.monotonic(), 0.1))
+            assert not thread.is_alive(), f"the traces were not sent within {seconds:.0f} s"
+
+    def __enter__(self) -> SpanLoad:
+        self._first = self._due = time.monotonic()
+        super().__enter__()
+        return self
+
+    def _next(self) -> tuple[Batch | None, float]:
+        with self._lock:
+            batch = next(self._source, None)
+            due = self._due
+            # Who is late does not hurry afterwards: the rate would be another one.
+            self._due = max(due, time.monotonic() - 1.0) + len(batch.sorts) / self._per_second if batch else due
+        return batch, due
+
+    def _work(self, worker: int) -> None:
+        web = Web(self._context.ca_file)
+        client = OtlpClient(self._context.platform, web)
+        try:
+            while not self._stopping.is_set():
+                batch, due = self._next()
+                if batch is None:
+                    return
+                self._stopping.wait(max(due - time.monotonic(), 0.0))
+                taken = [self._send(client, layer, body) for layer, body in batch.bodies.items()]
+                with self._lock:
+                    if all(taken):
+                        self.sent.sorts.update(batch.sorts)
+                        self.sent.times.update(dict.fromkeys(batch.sorts, time.time()))
+                    else:
+                        self.ledger.given_up |= {(worker, number) for number in range(len(batch.sorts))}
+                    self._ended = time.monotonic()
+        finally:
+            web.close()
+
+    def _send(self, client: OtlpClient, layer: str, body: bytes) -> bool:
+        deadline, wait = time.monotonic() + GIVE_UP_S, 0.2
+        while time.monotonic() < deadline:
+            try:
+                status, _ = client.post("traces", body, client.login(layer))
+            except OpsError:
+                self.ledger.retry("no answer")
+            else:
+                if status == 200:
+                    return True
+                self.ledger.retry(f"HTTP {status}")
+            time.sleep(wait)
+            wait = min(wait * 2, 2.0)
+        return False
+
+
+@dataclass
+class Stored:
+    """Spans that are stored: trace id -> ids of its spans; and documents, of which there may be more."""
+
+    spans: dict[bytes, set[str]] = field(default_factory=dict)
+    documents: int = 0
+
+    @property
+    def doubled(self) -> int:
+        """Documents of spans that another document holds already."""
+        return self.documents - sum(map(len, self.spans.values()))
+
+    def whole(self, wanted: set[bytes]) -> set[bytes]:
+        """Those of ``wanted`` of which every span is there."""
+        return {each for each in wanted if len(self.spans.get(each, ())) == SPANS_PER_TRACE}
+
+    def torn(self, wanted: set[bytes]) -> set[bytes]:
+        """Those of ``wanted`` of which some spans are there and some are not."""
+        return {each for each in wanted if each in self.spans} - self.whole(wanted)
+
+    def lost(self, wanted: set[bytes]) -> int:
+        """Spans of ``wanted`` that are not there."""
+        return sum(SPANS_PER_TRACE - len(self.spans.get(each, ())) for each in wanted)
+
+
+def stored(search: SearchClient, sent: Sent, begun: float) -> Stored:
+    """What is stored of the traces that were sent since ``begun``."""
+    query = {
+        "bool": {
+            "filter": [
+                {"terms": {"operationName": _NAMES}},
+                {"range": {"startTimeMillis": {"gte": int((begun - 60) * 1000)}}},
+            ]
+        }
+    }
+    found = Stored()
+    for hit in search.hits(query, ["traceID", "spanID"]):
+        trace_id = bytes.fromhex(hit["traceID"].zfill(32))
+        if trace_id in sent.sorts:
+            found.spans.setdefault(trace_id, set()).add(hit["spanID"])
+            found.documents += 1
+    return found
+
+
+def await_stored(search: SearchClient, sent: Sent, begun: float, wanted: set[bytes], seconds: float) -> Stored:
+    """What is stored, as soon as all of ``wanted`` is there whole, or after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = stored(search, sent, begun)
+        if found.whole(wanted) == wanted or time.monotonic() > deadline:
+            return found
+        time.sleep(2.0)
+
+
+def await_decisions(context: Context, seconds: float, wait_s: float) -> None:
+    """Wait until the samplers have read everything, decided about it and sent it."""
+    wait_until(lambda: sum(context.kafka.lag(SAMPLER).values()) < 100, seconds, "the samplers to catch up", 2.0)
+    # One second until the next decision, one for Jaeger's bulk and the index' refresh each.
+    time.sleep(wait_s + 3.0)

@@ -1,0 +1,170 @@
+"""What the drills of traces and logs need: numbered log records, somebody who keeps asking, the agent's front door."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+
+from components.agent.component import WORKLOAD as AGENT
+from components.agent.config import HTTP_PORT as AGENT_PORT
+from components.telemetry.layers import STREAMING
+from ops import otlp
+from ops.context import Context
+from ops.errors import OpsError
+from ops.web import Web
+from tests.support.load import _Load
+from tests.support.search_client import SearchClient
+from tests.support.sequences import Number
+
+LAYER = STREAMING.name
+SENDER, SEQUENCE = "e2e.sender", "e2e.sequence"
+GIVE_UP_S = 120.0
+Door = Callable[[Web, bytes], int]
+"""Takes a session and a request of logs; the status code of the answer."""
+
+
+def gateway(context: Context) -> Door:
+    """Sends logs to the gateway's load balancer."""
+    return lambda web, body: otlp.OtlpClient(context.platform, web).post("logs", body, context.otlp.login(LAYER))[0]
+
+
+def agent(context: Context) -> Door:
+    """Sends logs to the node agent."""
+
+    def send(web: Web, body: bytes) -> int:
+        pod = context.kube.ready_pod(AGENT).name
+        url = f"{context.tunnels.url(pod, AGENT_PORT)}/v1/logs"
+        headers = {"Content-Type": "application/x-protobuf"}
+        try:
+            with web.call("POST", url, auth=context.otlp.login(LAYER), data=body, headers=headers) as response:
+                return response.status_code
+        except OpsError:
+            context.tunnels.drop(pod, AGENT_PORT)
+            raise
+
+    return send
+
+
+class LogLoad(_Load):
+    """Numbered log records; a request that fails is sent again, unchanged, up to a limit."""
+
+    def __init__(self, context: Context, door: Door, *, workers: int = 2, batch: int = 25, pause: float = 0.25) -> None:
+        super().__init__(workers)
+        self.service = f"e2e-{self.run_id}"
+        self.again: set[Number] = set()
+        """Numbers that were sent more than once: each attempt may have arrived."""
+        self._context, self._door, self._batch, self._pause = context, door, batch, pause
+
+    def _work(self, worker: int) -> None:
+        web = Web(self._context.ca_file)
+        next_number = 0
+        try:
+            while not self._stopping.is_set():
+                numbers = [(worker, next_number + offset) for offset in range(self._batch)]
+                next_number += self._batch
+                if self._send(web, numbers):
+                    self.ledger.acknowledge(numbers, time.time())
+                else:
+                    self.ledger.give_up(numbers)
+                self._stopping.wait(self._pause)
+        finally:
+            web.close()
+
+    def _send(self, web: Web, numbers: list[Number]) -> bool:
+        body = log_request(self.service, numbers).SerializeToString()
+        deadline, wait = time.monotonic() + GIVE_UP_S, 0.2
+        while time.monotonic() < deadline:
+            try:
+                status = self._door(web, body)
+            except OpsError:
+                self.ledger.retry("no answer")
+            else:
+                if status == 200:
+                    return True
+                self.ledger.retry(f"HTTP {status}")
+            self.again |= set(numbers)
+            time.sleep(wait)
+            wait = min(wait * 2, 2.0)
+        return False
+
+    def stored(self, search: SearchClient, seconds: float) -> Counter[Number]:
+        """Number -> documents; asks again until none is missing or the time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found: Counter[Number] = Counter()
+            for hit in search.hits({"term": {"service": self.service}}, ["attributes"]):
+                found[number_of(hit["attributes"])] += 1
+            if not self.ledger.missing(found) or time.monotonic() > deadline:
+                return found
+            time.sleep(2.0)
+
+    def doubled(self, found: Counter[Number]) -> int:
+        """Documents too many of records that were sent once."""
+        return sum(count - 1 for number, count in found.items() if number not in self.again)
+
+
+def log_request(service: str, numbers: list[Number]) -> ExportLogsServiceRequest:
+    """One request with a record for each number."""
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    group.resource.attributes.extend(otlp.attributes(otlp.resource_of(LAYER, service, service)))
+    records = group.scope_logs.add().log_records
+    now = time.time_ns()
+    for worker, number in numbers:
+        record = records.add(time_unix_nano=now, observed_time_unix_nano=now, severity_number=9, severity_text="INFO")
+        record.body.string_value = "segment was stored"
+        for key, value in ((SENDER, worker), (SEQUENCE, number)):
+            record.attributes.add(key=key).value.CopyFrom(AnyValue(int_value=value))
+    return request
+
+
+def number_of(attributes: Mapping[str, object]) -> Number:
+    """The number in a stored record's attributes."""
+    return int(str(attributes[SENDER])), int(str(attributes[SEQUENCE]))
+
+
+class Asker:
+    """Asks something about once a second, as a person or a dashboard would, who tries again when there is no answer.
+
+    Args:
+        question: Raises `OpsError` when there is no good answer.
+        tries: How often one question is tried before it counts as not answered.
+    """
+
+    def __init__(self, question: Callable[[], object], tries: int = 3) -> None:
+        self._question, self._tries = question, tries
+        self.asked = self.repeated = 0
+        self.failed: list[str] = []
+        self.slowest = 0.0
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Asker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stopping.set()
+        self._thread.join(120)
+        assert not self._thread.is_alive(), "a question got no answer within 120 s"
+
+    def _ask(self) -> None:
+        while not self._stopping.is_set():
+            began = time.monotonic()
+            for left in reversed(range(self._tries)):
+                try:
+                    self._question()
+                    break
+                except OpsError as error:
+                    self.repeated += 1
+                    if not left:
+                        self.failed.append(str(error))
+                    time.sleep(1.0)
+            self.asked += 1
+            self.slowest = max(self.slowest, time.monotonic() - began)
+            self._stopping.wait(1.0)

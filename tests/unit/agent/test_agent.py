@@ -1,0 +1,91 @@
+"""The agents' objects and configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from components.agent.config import AgentConfig, agent_config
+from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
+from components.telemetry.layers import LAYER_NAMES
+from tests.unit.jaeger.made import SITE, SIZE, made
+
+MIB = 2**20
+
+
+def daemon() -> dict[str, Any]:
+    spec: dict[str, Any] = made().recording.one("DaemonSet", "otel-agent")["spec"]
+    return spec
+
+
+def config() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load(made().recording.one("ConfigMap", "otel-agent")["data"]["config.yaml"])
+    return found
+
+
+def test_the_agent_takes_nothing_from_its_node() -> None:
+    spec = daemon()["template"]["spec"]
+    assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
+    assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
+    assert not [port for each in spec["containers"] for port in each["ports"] if "hostPort" in port]
+    assert spec["automountServiceAccountToken"] is False
+
+
+def test_a_node_is_never_without_an_agent_while_it_is_rolled() -> None:
+    assert daemon()["updateStrategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_programs_reach_the_agent_of_their_own_node() -> None:
+    service = made().recording.one("Service", "otel-agent")["spec"]
+    assert service["internalTrafficPolicy"] == "Local"
+    assert sorted(port["port"] for port in service["ports"]) == [4317, 4318]
+    assert made().agent.endpoint.grpc == "otel-agent.ns.svc.cluster.local:4317"
+
+
+def test_agents_reach_the_gateway_and_dns_and_nothing_else() -> None:
+    policy = made().recording.one("NetworkPolicy", "otel-agent")["spec"]
+    ports = sorted(port["port"] for rule in policy["egress"] for port in rule["ports"])
+    assert ports == [53, 53, 4317]
+    labels = daemon()["template"]["metadata"]["labels"]
+    assert labels["obs.access/gateway"] == "true"
+
+
+def test_layers_sign_in_at_the_agent_as_they_do_at_the_gateway() -> None:
+    secret = made().recording.one("Secret", "otel-agent-auth")["stringData"]
+    users = [line.partition(":")[0] for line in secret["clients.htpasswd"].splitlines()]
+    assert users == sorted(LAYER_NAMES)
+
+
+def test_nothing_is_acknowledged_before_the_gateway_has_it() -> None:
+    queue = config()["exporters"]["otlp/gateway"]["sending_queue"]
+    assert queue["wait_for_result"] is True
+    assert "storage" not in queue
+    assert queue["block_on_overflow"] is False
+    processors = {name.partition("/")[0] for name in config()["processors"]}
+    assert "batch" not in processors
+
+
+def test_a_queue_that_holds_less_than_two_requests_is_refused() -> None:
+    with pytest.raises(ValueError, match="must hold two requests"):
+        AgentConfig(gateway="g:1", user="agent", queue_bytes=3 * MIB, request_limit=2 * MIB)
+
+
+def test_every_signal_passes_the_check_of_its_layer() -> None:
+    made_config = agent_config(AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB))
+    for signal in ("metrics", "traces", "logs"):
+        assert "filter/foreign-layer" in made_config["service"]["pipelines"][signal]["processors"]
+
+
+def test_a_daemon_set_with_an_autoscaler_is_refused() -> None:
+    probe = Probe(tcp=1)
+    container = Container(name="c", image="otelcol", command=["x"], resources=SIZE, liveness=probe, readiness=probe)
+    workload = Workload(
+        name="w",
+        replicas=1,
+        containers=[container],
+        autoscale=Autoscale(minimum=1, maximum=2, cpu_percent=50),
+    )
+    with pytest.raises(ValueError, match="no autoscaler"):
+        daemon_set(None, SITE, workload)  # type: ignore[arg-type]

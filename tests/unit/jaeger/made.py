@@ -1,0 +1,129 @@
+"""Jaeger, the identity double and the agents on the recording engine, without the rest of the platform."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import pulumi
+
+from components.agent.component import Agent, AgentArgs
+from components.contracts import SearchEndpoint
+from components.identity.component import IdentityDouble, IdentityDoubleArgs
+from components.identity.config import DoubleUser
+from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
+from components.jaeger.config import Strategies
+from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.k8s import Autoscale, Resources, Site, credential
+from components.k8s.site import CertificatePolicy
+from components.telemetry.classification import CLASSES
+from components.telemetry.layers import LAYERS
+from components.versions import ImageCatalogue
+from tests.support import engine
+
+SITE = Site(
+    platform="p",
+    region="r",
+    namespace="ns",
+    namespace_ref="ns",
+    cluster_domain="cluster.local",
+    issuer="platform",
+    images=ImageCatalogue(registry="registry.example"),
+    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
+    storage_class="fast",
+)
+SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="256Mi")
+GROUPS = {name: (f"traces-{name}",) for name in CLASSES}
+ADDRESSES = {name: f"198.18.0.{30 + index}" for index, name in enumerate(CLASSES)}
+CLIENTS = ["198.18.0.0/24"]
+
+
+@dataclass
+class Made:
+    """The components, and what they registered."""
+
+    recording: engine.Recording
+    collector: JaegerCollector
+    queries: dict[str, JaegerQuery]
+    identity: IdentityDouble
+    agent: Agent
+
+
+@functools.cache
+def made() -> Made:
+    """Everything once; do not change it."""
+    recording = engine.Recording()
+    found: list[Made] = []
+
+    def program() -> None:
+        users = ["jaeger-collector", *(query_workload(name) for name in CLASSES)]
+        stack = pulumi.ComponentResource("obs:test:Stack", "test")
+        search = SearchEndpoint(
+            url="https://search.ns.svc.cluster.local:9200",
+            port=9200,
+            workload="search",
+            server_name="search.ns.svc.cluster.local",
+            access_label="obs.access/search",
+            users={name: credential(stack, name=f"search-{name}", username=name) for name in users},
+            ready=pulumi.Output.from_input(True),
+            after=(),
+        )
+        collector = JaegerCollector(
+            "jaeger-collector",
+            JaegerCollectorArgs(
+                site=SITE,
+                search=search,
+                replicas=2,
+                resources=SIZE,
+                strategies=Strategies(services={"recorder": 0.5}),
+                autoscale=Autoscale(minimum=2, maximum=6, cpu_percent=70),
+            ),
+        )
+        urls = {name: query_url(SITE, name, ADDRESSES[name]) for name in CLASSES}
+        identity = IdentityDouble(
+            "identity",
+            IdentityDoubleArgs(
+                site=SITE,
+                users=[DoubleUser(name="carol", email="carol@example.org", groups=("traces-confidential",))],
+                redirects=[callback_url(url) for url in urls.values()],
+                tool_groups=["traces-confidential"],
+                resources=SIZE,
+                address="198.18.0.40",
+                client_cidrs=CLIENTS,
+            ),
+        )
+        queries = {
+            name: JaegerQuery(
+                f"jaeger-query-{name}",
+                JaegerQueryArgs(
+                    site=SITE,
+                    clearance=name,
+                    search=search,
+                    oidc=identity.endpoint,
+                    groups=GROUPS,
+                    replicas=2,
+                    resources=SIZE,
+                    proxy_resources=SIZE,
+                    address=ADDRESSES[name],
+                    client_cidrs=CLIENTS,
+                ),
+            )
+            for name in CLASSES
+        }
+        agent = Agent(
+            "otel-agent",
+            AgentArgs(
+                site=SITE,
+                gateway="gateway",
+                gateway_port=4317,
+                login=credential(stack, name="gateway-agent", username="agent"),
+                layers={layer.name: credential(stack, name=layer.name, username=layer.user) for layer in LAYERS},
+                request_limit=2 * 2**20,
+                queue_bytes=16 * 2**20,
+                resources=SIZE,
+            ),
+        )
+        found.append(Made(recording, collector, queries, identity, agent))
+
+    engine.run(recording, "local", program)
+    return found[0]

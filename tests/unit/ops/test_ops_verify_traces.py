@@ -1,0 +1,128 @@
+"""The checks of Jaeger against doubles of the platform: each promise broken once."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import requests
+
+from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
+from ops import evidence
+from ops.context import Context
+from ops.errors import OpsError
+from ops.verify import traces
+
+URLS = {name: f"https://{name}:4180" for name in CLASSES}
+CLAIMS = {"sub": "ops", "groups": ["traces-confidential"]}
+TOKEN = ".".join(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in ({}, CLAIMS))
+TOKEN += ".signature"
+
+
+@dataclass
+class Platform:
+    """A platform that keeps its promises, unless told otherwise."""
+
+    ready: dict[str, int] = field(default_factory=dict)
+    shows: dict[str, tuple[str, ...]] = field(default_factory=lambda: {name: readable(name) for name in CLASSES})
+    open_to: set[str] = field(default_factory=set)
+    status: int = 200
+    sent: list[Any] = field(default_factory=list)
+
+    @property
+    def context(self) -> Context:
+        made = SimpleNamespace(
+            platform=SimpleNamespace(trace_query_urls=URLS),
+            kube=SimpleNamespace(
+                pods=lambda name: (
+                    [SimpleNamespace(ready=True)] * self.ready.get(name, 1 if name == "otel-agent" else 2)
+                ),
+                core=SimpleNamespace(list_node=lambda **_: SimpleNamespace(items=[1])),
+            ),
+            otlp=SimpleNamespace(traces=self.take),
+            web=SimpleNamespace(call=self.call),
+        )
+        return cast(Context, made)
+
+    def take(self, request: Any, layer: str) -> tuple[int, int]:
+        self.sent.append((request, layer))
+        return self.status, 0
+
+    def call(self, method: str, url: str, **options: Any) -> requests.Response:
+        del method
+        token = options.get("headers", {}).get("Authorization", "").removeprefix("Bearer ")
+        kind = "real" if token == TOKEN else "unsigned" if token.endswith(".") else "changed" if token else "none"
+        response = requests.Response()
+        response._content_consumed = True  # type: ignore[attr-defined]
+        response.status_code = 200 if kind == "real" or kind in self.open_to else 403
+        clearance = next(name for name, base in URLS.items() if url.startswith(base))
+        spans = [
+            {"spanID": str(index), "operationName": name, "startTime": 1, "duration": 1}
+            for index, name in enumerate(self.shows[clearance])
+        ]
+        response._content = json.dumps({"data": [{"traceID": "t", "spans": spans}]}).encode()
+        if not spans and response.status_code == 200:
+            response.status_code = 404
+        return response
+
+
+@pytest.fixture(autouse=True)
+def _token(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(traces, "fetch_token", lambda *_: TOKEN)
+    monkeypatch.setattr(traces, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(
+        evidence, "read", lambda _: SimpleNamespace(passed=True, summary=lambda: "jaeger-collector-killed: fine")
+    )
+
+
+def test_a_platform_that_keeps_its_promises_passes() -> None:
+    platform = Platform()
+    assert traces.j1(platform.context).wrong == []
+    assert traces.j3(platform.context).wrong == []
+
+
+def test_the_probe_fails_so_that_it_is_kept_and_names_its_classes() -> None:
+    request = traces.probe(b"t" * 16, CLASSES)
+    spans = request.resource_spans[0].scope_spans[0].spans
+    assert [span.name for span in spans] == list(CLASSES)
+    assert all(span.status.code == 2 for span in spans)
+    assert [span.attributes[0].value.string_value for span in spans] == list(CLASSES)
+    assert {span.attributes[0].key for span in spans} == {ATTRIBUTE}
+    assert spans[1].parent_span_id == spans[0].span_id
+
+
+@pytest.mark.parametrize("workload", ["jaeger-collector", "jaeger-query-public", "otel-agent"])
+def test_a_missing_pod_is_found(workload: str) -> None:
+    wrong = traces.j1(Platform(ready={workload: 1 if workload != "otel-agent" else 0}).context).wrong
+    assert len(wrong) == 1
+
+
+def test_a_trace_that_never_comes_is_found() -> None:
+    with pytest.raises(OpsError, match="in vain for the probe's trace"):
+        traces.j1(Platform(shows=dict.fromkeys(CLASSES, ())).context)
+
+
+def test_a_gateway_that_refuses_is_found() -> None:
+    with pytest.raises(OpsError, match="answered 503"):
+        traces.j3(Platform(status=503).context)
+
+
+@pytest.mark.parametrize("kind", ["none", "changed", "unsigned"])
+def test_a_query_that_lets_somebody_in_is_found(kind: str) -> None:
+    wrong = traces.j3(Platform(open_to={kind}).context).wrong
+    assert len(wrong) == len(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("clearance", "shows"),
+    [("public", CLASSES), ("internal", CLASSES), ("internal", ("public",)), ("public", ())],
+)
+def test_a_clearance_that_shows_more_or_less_is_found(clearance: str, shows: tuple[str, ...]) -> None:
+    promised = {name: readable(name) for name in CLASSES}
+    wrong = traces.j3(Platform(shows={**promised, clearance: shows}).context).wrong
+    assert len(wrong) == 1
+    assert clearance in wrong[0]

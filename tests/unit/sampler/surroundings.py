@@ -1,0 +1,81 @@
+"""Surroundings of a single component: the endpoints of its neighbours as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pulumi
+
+from components.contracts import Credential, KafkaEndpoint, SearchEndpoint, TracesEndpoint
+from components.k8s import Site
+from components.k8s.site import CertificatePolicy
+from components.versions import ImageCatalogue
+from tests.support.engine import Recording, run
+
+
+def site() -> Site:
+    """A platform's surroundings."""
+    return Site(
+        platform="obs",
+        region="one",
+        namespace="obs",
+        namespace_ref="obs",
+        cluster_domain="cluster.local",
+        issuer="platform",
+        images=ImageCatalogue(registry="registry.example"),
+        certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
+        storage_class="standard",
+    )
+
+
+def user(name: str) -> Credential:
+    """A user with a password that names it."""
+    secret = pulumi.Output.secret(f"password-of-{name}")
+    return Credential(username=name, password=secret, bcrypt=secret)
+
+
+def kafka(name: str) -> KafkaEndpoint:
+    """Kafka with one user."""
+    return KafkaEndpoint(
+        bootstrap="kafka.obs.svc.cluster.local:9092",
+        port=9092,
+        external=(),
+        access_label="obs.access/kafka",
+        users={name: user(name)},
+        ready=pulumi.Output.from_input(True),
+    )
+
+
+def traces() -> TracesEndpoint:
+    """Jaeger's collectors."""
+    return TracesEndpoint(
+        grpc="jaeger-collector.obs.svc.cluster.local:4317",
+        server_name="jaeger-collector.obs.svc.cluster.local",
+        port=4317,
+        workload="jaeger-collector",
+        access_label="obs.access/traces",
+        sampling_url="https://jaeger-collector.obs.svc.cluster.local:5778",
+        sampling_grpc="jaeger-collector.obs.svc.cluster.local:5779",
+        sampling_user=user("sampling"),
+    )
+
+
+def search(name: str, username: str) -> SearchEndpoint:
+    """The search cluster with one user."""
+    return SearchEndpoint(
+        url="https://search.obs.svc.cluster.local:9200",
+        port=9200,
+        workload="search",
+        server_name="search.obs.svc.cluster.local",
+        access_label="obs.access/search",
+        users={name: user(username)},
+        ready=pulumi.Output.from_input(True),
+        after=(),
+    )
+
+
+def record(program: Callable[[], None]) -> Recording:
+    """Run a program on the recording engine."""
+    recording = Recording()
+    run(recording, "unit", program)
+    return recording

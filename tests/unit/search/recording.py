@@ -1,0 +1,72 @@
+"""A search cluster alone on the recording engine."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+from components.k8s import Resources, Site
+from components.k8s.site import CertificatePolicy
+from components.search import access
+from components.search.component import Search, SearchArgs
+from components.search.config import Engine
+from components.search.indices import IndexPolicy
+from components.search.keeper import Snapshots
+from components.search.nodes import NodeSize
+from components.telemetry.classification import CLASSES
+from components.versions import ImageCatalogue
+from tests.support import engine
+
+SITE = Site(
+    platform="obs-test",
+    region="here",
+    namespace="obs",
+    namespace_ref="obs",
+    cluster_domain="cluster.local",
+    issuer="platform",
+    images=ImageCatalogue(registry="registry.example"),
+    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
+    storage_class="fast",
+)
+USERS = (
+    access.trace_writer("jaeger-collector"),
+    *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
+    access.log_writer("log-indexer"),
+    access.log_reader("grafana"),
+)
+
+
+def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = None, nodes: int = 3) -> SearchArgs:
+    """Arguments of a small cluster."""
+    return SearchArgs(
+        site=SITE,
+        engine=kind,
+        nodes=nodes,
+        size=NodeSize(
+            resources=Resources(cpu="100m", memory="640Mi", memory_limit="1Gi"),
+            heap="384m",
+            jvm_flags=("-XX:+UseParallelGC",),
+            storage="2Gi",
+            grace_s=60,
+            allow_mmap=False,
+        ),
+        users=USERS,
+        traces=IndexPolicy(shards=1, replicas=1, retention_days=7),
+        logs=IndexPolicy(shards=2, replicas=1, retention_days=14),
+        snapshots=snapshots,
+        keeper=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
+        keeper_interval_s=15,
+    )
+
+
+def run(args: SearchArgs, look: Callable[[Search], None] = lambda _: None) -> engine.Recording:
+    """Record the cluster; ``look`` gets the component."""
+    recording = engine.Recording()
+    engine.run(recording, "test", lambda: look(Search("search", args)))
+    return recording
+
+
+@functools.cache
+def recorded(kind: Engine = Engine.OPENSEARCH) -> engine.Recording:
+    """The recording of a small cluster; the same object for every test: do not change it."""
+    return run(search_args(kind))

@@ -1,0 +1,225 @@
+"""Settings, users and indices as data, for both engines."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from components.search import access, config, indices, mappings, process, started
+from components.search.access import SearchUser
+from components.search.component import check
+from components.search.config import Engine
+from components.search.nodes import NodeSet, search_cluster
+from components.telemetry import classification
+from lab.toolchain.build import module_folder
+from lab.toolchain.recipes import RECIPES, GoTool
+from tests.unit.search import recording as cluster
+
+HASH = "$2b$10$" + "x" * 53
+
+
+def node_settings(kind: Engine) -> dict[str, Any]:
+    args = cluster.search_args(kind)
+    return config.node_settings(
+        search_cluster(
+            NodeSet(
+                site=args.site,
+                engine=kind,
+                count=args.nodes,
+                size=args.size,
+                users=args.users,
+                credentials={},
+                repository_paths=(),
+                snapshot_networks=(),
+            )
+        )
+    )
+
+
+@pytest.mark.parametrize("kind", list(Engine))
+def test_both_engines_share_what_does_not_depend_on_the_engine(kind: Engine) -> None:
+    settings = node_settings(kind)
+    assert settings["action.auto_create_index"] == "false"
+    assert settings["action.destructive_requires_name"] is True
+    assert settings["node.store.allow_mmap"] is False
+    assert settings["network.publish_host"] == "${NODE_NAME}.search-headless.obs.svc.cluster.local"
+    assert settings["discovery.seed_hosts"][2] == "search-2.search-headless.obs.svc.cluster.local:9300"
+
+
+def test_opensearch_encrypts_both_layers_and_checks_the_hosts_of_nodes() -> None:
+    settings = node_settings(Engine.OPENSEARCH)
+    security = {
+        key.removeprefix("plugins.security."): value for key, value in settings.items() if key.startswith("plugins.")
+    }
+    assert security["disabled"] is False
+    assert security["ssl.http.enabled"] is True
+    assert security["ssl.transport.enabled"] is True
+    assert security["ssl.transport.enforce_hostname_verification"] is True
+    assert security["ssl.transport.resolve_hostname"] is False
+    assert security["ssl.http.pemkey_filepath"] == "/etc/opensearch/tls/tls.key"
+    assert security["restapi.roles_enabled"] == []
+    assert not [key for key in settings if key.startswith("xpack.")]
+    assert settings["cluster.initial_cluster_manager_nodes"] == ["search-0", "search-1", "search-2"]
+
+
+def test_elasticsearch_encrypts_both_layers_and_checks_the_hosts_of_nodes() -> None:
+    settings = node_settings(Engine.ELASTICSEARCH)
+    assert settings["xpack.security.enabled"] is True
+    assert settings["xpack.security.http.ssl.enabled"] is True
+    assert settings["xpack.security.transport.ssl.verification_mode"] == "full"
+    assert settings["xpack.security.transport.ssl.client_authentication"] == "required"
+    assert settings["xpack.security.authc.reserved_realm.enabled"] is False
+    assert settings["xpack.security.authc.realms.file.users.order"] == 0
+    assert not [key for key in settings if key.startswith("plugins.")]
+    assert settings["cluster.initial_master_nodes"] == ["search-0", "search-1", "search-2"]
+
+
+@pytest.mark.parametrize(("heap", "direct"), [("384m", "192m"), ("4g", "2048m")])
+def test_memory_outside_the_heap_is_bounded_by_half_of_it(heap: str, direct: str) -> None:
+    command = process.server_command(Engine.OPENSEARCH, heap, ("-XX:+UseG1GC",))
+    assert f"-Xmx{heap}" in command
+    assert f"-XX:MaxDirectMemorySize={direct}" in command
+    assert "-XX:+UseG1GC" in command
+
+
+def test_elasticsearch_gets_heap_and_flags_by_its_own_file() -> None:
+    assert process.environment(Engine.ELASTICSEARCH)["ES_PATH_CONF"] == "/etc/elasticsearch"
+    assert "-Xmx4g\n" in process.jvm_options("4g", ("-XX:+UseG1GC",))
+
+
+def test_one_role_for_one_user_and_no_pattern_that_fits_an_alias() -> None:
+    documents = access.security_documents(cluster.USERS, {user.name: HASH for user in cluster.USERS})
+    assert set(documents["roles"]) == set(documents["internalusers"]) == {user.name for user in cluster.USERS}
+    assert documents["rolesmapping"]["grafana"]["users"] == ["grafana"]
+    patterns = [
+        pattern
+        for role in documents["roles"].values()
+        for grant in role["index_permissions"]
+        for pattern in grant["index_patterns"]
+    ]
+    assert patterns
+    assert all(pattern.endswith("-0*") for pattern in patterns)
+
+
+def test_readers_and_writers_have_nothing_in_common() -> None:
+    def actions(user: SearchUser) -> set[str]:
+        role = access.security_documents([user], {user.name: HASH})["roles"][user.name]
+        return {action for grant in role["index_permissions"] for action in grant["allowed_actions"]}
+
+    assert not actions(access.log_reader("r")) & actions(access.log_writer("w"))
+    assert not [each for each in actions(access.log_writer("w")) if "delete" in each or "mapping" in each]
+    assert access.log_reader("r").aliases == ("logs-read",)
+    assert access.log_writer("w").aliases == ("logs-write",)
+
+
+@pytest.mark.parametrize("clearance", classification.CLASSES)
+def test_a_clearance_is_let_into_its_class_and_those_below(clearance: str) -> None:
+    user = access.trace_reader("query", clearance)
+    classes = {family.partition("-")[0] for family in user.reads}
+    assert classes == set(classification.readable(clearance))
+    assert all(alias.startswith(f"{clearance}-jaeger-") and alias.endswith("-read") for alias in user.aliases)
+
+
+def test_elasticsearch_knows_the_same_users_in_its_own_words() -> None:
+    users = (*cluster.USERS, access.dependency_writer("service-graph"), *access.own_users(["logs"]))
+    files = access.elasticsearch_files(users, {user.name: HASH for user in users})
+    assert "grafana:$2a$10$" in files["users"]
+    assert "grafana:grafana\n" in files["users_roles"]
+    assert files["roles.yml"]["grafana"] == {
+        "cluster": ["monitor"],
+        "indices": [{"names": ["logs-0*", "logs-read"], "privileges": ["read", "view_index_metadata"]}],
+    }
+    assert files["roles.yml"]["search-keeper"]["indices"][0]["names"] == ["logs-*"]
+
+
+def test_a_class_is_read_by_its_clearance_and_those_above() -> None:
+    families = {family.name: family for family in cluster_families()}
+    assert families["public-jaeger-span"].read_aliases == tuple(
+        f"{name}-jaeger-span-read" for name in ("public", "internal", "confidential")
+    )
+    assert families["confidential-jaeger-dependencies"].read_aliases == ("confidential-jaeger-dependencies-read",)
+    assert families["logs"].write_alias == "logs-write"
+
+
+def cluster_families(kind: Engine = Engine.OPENSEARCH) -> tuple[indices.Family, ...]:
+    args = cluster.search_args(kind)
+    return indices.families(kind, traces=args.traces, logs=args.logs)
+
+
+def test_templates_carry_the_read_aliases_and_the_shards() -> None:
+    template = cluster_families()[-1].template()
+    assert template["index_patterns"] == ["logs-0*"]
+    assert template["template"]["aliases"] == {"logs-read": {}}
+    assert template["template"]["settings"]["index.number_of_shards"] == 2
+    assert template["template"]["settings"]["index.number_of_replicas"] == 1
+
+
+def test_attributes_of_logs_are_one_field_each_in_both_engines() -> None:
+    for kind, flat in ((Engine.OPENSEARCH, "flat_object"), (Engine.ELASTICSEARCH, "flattened")):
+        fields = cluster_families(kind)[-1].mapping["properties"]
+        assert fields["resource"] == fields["attributes"] == {"type": flat}
+
+
+@pytest.mark.parametrize("kind", ["span", "service"])
+def test_fields_of_traces_are_those_of_jaeger(kind: str) -> None:
+    recipe = next(each for each in RECIPES if isinstance(each, GoTool) and each.name == "jaeger")
+    folder = module_folder(recipe.module, recipe.module_version)
+    text = (folder / f"internal/storage/v1/elasticsearch/mappings/jaeger-{kind}-7.json").read_text()
+    text = re.sub(r"\{\{-? if \.UseILM \}\}.*?\{\{-? end \}\}", "", text, flags=re.DOTALL)
+    text = re.sub(r"\{\{ \.(Shards|Replicas) \}\}", "1", text).replace("{{ .IndexPrefix }}", "")
+    theirs = json.loads(text)
+    ours = {"span": mappings.span_mapping, "service": mappings.service_mapping}[kind]()
+    assert ours == theirs["mappings"]
+    template = next(each for each in cluster_families() if each.name == f"public-jaeger-{kind}").template()
+    settings = template["template"]["settings"]
+    assert theirs["settings"].items() <= settings.items()
+
+
+def test_unclassified_counts_as_the_most_restricted_class() -> None:
+    assert classification.DEFAULT == classification.CLASSES[-1] == "confidential"
+    assert classification.readable("internal") == ("public", "internal")
+    assert classification.clearances("internal") == ("internal", "confidential")
+    with pytest.raises(ValueError, match="secret"):
+        classification.readable("secret")
+
+
+def state(*copies: tuple[str | None, str]) -> dict[str, Any]:
+    shards = {str(number): [{"node": node, "state": what}] for number, (node, what) in enumerate(copies)}
+    return {"nodes": {"a": {"name": "search-0"}}, "routing_table": {"indices": {"i": {"shards": shards}}}}
+
+
+YELLOW = {"status": "yellow", "unassigned_shards": 1}
+
+
+@pytest.mark.parametrize(
+    ("health", "of_cluster", "running_s", "reason"),
+    [
+        ({"status": "green"}, {}, 0.0, ""),
+        (YELLOW, {"nodes": {}, "routing_table": {"indices": {}}}, 999.0, "search-0 is not part of the cluster yet"),
+        (YELLOW, state(("a", "INITIALIZING")), 999.0, "1 copies of search-0 are being recovered"),
+        (YELLOW, state(("a", "STARTED"), (None, "UNASSIGNED")), 10.0, "the cluster is yellow: 1 copies have no node"),
+        (YELLOW, state(("a", "STARTED"), (None, "UNASSIGNED")), 301.0, ""),
+        (YELLOW, state(("b", "INITIALIZING")), 301.0, ""),
+        (YELLOW, state(("a", "RELOCATING")), 301.0, ""),
+    ],
+)
+def test_a_node_has_started_when_its_copies_are_back(
+    health: dict[str, Any], of_cluster: dict[str, Any], running_s: float, reason: str
+) -> None:
+    assert started.judge(health, of_cluster, "search-0", running_s, 300) == reason
+
+
+def test_the_startup_probe_of_elasticsearch_waits_for_green() -> None:
+    command = process.probe_command(Engine.ELASTICSEARCH, files="/f", secrets="/s", ca_file="/ca")
+    assert command[0] == "curl"
+    assert "wait_for_status=green" in command[-1]
+
+
+def test_two_users_of_one_name_are_refused() -> None:
+    args = cluster.search_args()
+    with pytest.raises(ValueError, match="the user grafana occurs twice"):
+        check(replace(args, users=[*args.users, access.log_reader("grafana")]))

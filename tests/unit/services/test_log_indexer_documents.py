@@ -1,0 +1,124 @@
+"""A Kafka record of logs as documents: what is in them, and what they are called."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
+
+from components.collector.config import RESOURCE_COPY as GATEWAYS_COPY
+from services.log_indexer.documents import (
+    LONGEST_BODY,
+    LONGEST_VALUE,
+    RESOURCE_COPY,
+    DecodeError,
+    documents,
+)
+from tests.support.dirty.records import any_value
+
+TIME_NS = 1_700_000_000_123_456_789
+
+
+def data(body: object = "text", *, copied: bool = True, **record: Any) -> LogsData:
+    found = LogsData()
+    logs = found.resource_logs.add()
+    for key, value in {"layer": "streaming", "service.name": "recorder"}.items():
+        logs.resource.attributes.add(key=key).value.string_value = value
+    scope = logs.scope_logs.add()
+    scope.scope.name = "lib"
+    if copied:
+        full = {"layer": "streaming", "service.name": "recorder", "host.name": "recorder-1"}
+        scope.scope.attributes.add(key=RESOURCE_COPY).value.CopyFrom(any_value(full))
+    made = scope.log_records.add(time_unix_nano=TIME_NS, severity_text="ERROR", severity_number=17)
+    made.trace_id, made.span_id = bytes(range(16)), bytes(range(8))
+    made.body.CopyFrom(any_value(body))
+    for key, value in record.items():
+        made.attributes.add(key=key.replace("__", ".")).value.CopyFrom(any_value(value))
+    return found
+
+
+def made(content: LogsData, written_ms: int = 5) -> list[dict[str, Any]]:
+    return [json.loads(each.body) for each in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
+
+
+def test_the_gateway_and_the_indexer_agree_on_where_the_resource_is() -> None:
+    assert RESOURCE_COPY == GATEWAYS_COPY
+
+
+def test_a_document_has_what_the_mapping_names() -> None:
+    [document] = made(data(error__type="timeout"))
+    assert document == {
+        "@timestamp": "2023-11-14T22:13:20.123456789Z",
+        "trace_id": bytes(range(16)).hex(),
+        "span_id": bytes(range(8)).hex(),
+        "severity": "ERROR",
+        "severity_number": 17,
+        "layer": "streaming",
+        "service": "recorder",
+        "body": "text",
+        "scope": "lib",
+        "resource": {"layer": "streaming", "service.name": "recorder", "host.name": "recorder-1"},
+        "attributes": {"error.type": "timeout"},
+    }
+
+
+def test_a_resource_without_a_copy_is_taken_as_it_is() -> None:
+    assert made(data(copied=False))[0]["resource"] == {"layer": "streaming", "service.name": "recorder"}
+
+
+def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> None:
+    content = data()
+    content.resource_logs[0].scope_logs[0].log_records.add().body.string_value = "second"
+    raw = content.SerializeToString()
+    assert [each.id for each in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
+    assert documents("logs", 2, 7, raw, 5) == documents("logs", 2, 7, raw, 5)
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"a": [1, {"b": "ｃ"}]}, '{"a": [1, {"b": "ｃ"}]}'),
+        (["x", 2], '["x", 2]'),
+        (3, "3"),
+        (True, "true"),
+        ("日本", "日本"),
+    ],
+)
+def test_a_body_of_any_shape_becomes_text(body: object, text: str) -> None:
+    assert made(data(body))[0]["body"] == text
+
+
+def test_a_log_without_a_time_has_that_of_its_record() -> None:
+    content = data()
+    content.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 0
+    assert made(content, written_ms=1_700_000_000_500)[0]["@timestamp"] == "2023-11-14T22:13:20.500000000Z"
+
+
+def test_a_time_beyond_the_index_is_brought_into_it() -> None:
+    content = data()
+    content.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 2**64 - 1
+    assert made(content)[0]["@timestamp"].startswith("2262-04-11T")
+
+
+def test_what_no_term_of_an_index_can_hold_is_cut() -> None:
+    [document] = made(data("x" * 100_000, long="y" * 100_000, nested={"a": ["z" * 100_000]}))
+    assert len(document["body"]) == LONGEST_BODY
+    assert len(document["attributes"]["long"]) == LONGEST_VALUE
+    assert len(document["attributes"]["nested"]["a"][0]) == LONGEST_VALUE
+
+
+def test_numbers_that_json_does_not_have_become_text() -> None:
+    assert made(data(ratio=float("nan"), top=float("inf")))[0]["attributes"] == {"ratio": "nan", "top": "inf"}
+
+
+def test_bytes_are_written_as_base64() -> None:
+    content = data()
+    content.resource_logs[0].scope_logs[0].log_records[0].body.bytes_value = b"\x00\x01"
+    assert made(content)[0]["body"] == "AAE="
+
+
+def test_a_record_that_is_no_otlp_says_so() -> None:
+    with pytest.raises(DecodeError):
+        documents("logs", 0, 0, b"\xff\xffgarbage", 5)
