@@ -78,6 +78,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         ("metrics, single read address (Thanos Query)", "query_url"),
     ):
         places.add_row(what, str(outputs[key]))
+    for clearance, url in outputs["trace_query_urls"].items():
+        places.add_row(f"traces, clearance {clearance} (login: trace_people of `pulumi stack output`)", str(url))
     console.print(places)
     console.print(
         "next: `python -m lab exec -- kubectl get pods -A`, `make verify`, `make e2e`, `make down`", highlight=False

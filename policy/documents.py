@@ -102,11 +102,23 @@ def parse(name: str, text: str) -> tuple[Format, Any]:
         return Format.GRAFANA, _ini(text)
     if name.endswith((".yml", ".yaml", ".json")):
         try:
-            loaded = json.loads(text) if name.endswith(".json") else yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506
+            loaded = _loaded(name, text)
         except (ValueError, yaml.YAMLError):
             return Format.OTHER, text
         return _format(loaded), loaded
     return Format.OTHER, text
+
+
+def _loaded(name: str, text: str) -> Any:
+    """JSON or YAML; most JSON is YAML too, and its own reader is far quicker."""
+    if name.endswith(".json"):
+        return json.loads(text)
+    if text.startswith("{"):
+        try:
+            return json.loads(text)
+        except ValueError:
+            pass
+    return yaml.load(text, Loader=_YAML_LOADER)  # noqa: S506  (a safe loader)
 
 
 def properties(text: str) -> dict[str, str]:

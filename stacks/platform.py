@@ -25,6 +25,7 @@ from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.kafka.rules import RULES as KAFKA_RULES
 from components.logs.rules import RULES as LOG_RULES
+from components.masking.rules import RULES as MASKING_RULES
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
 from components.prometheus.rules import prometheus_rules
@@ -53,6 +54,7 @@ _RULES = (
     *SAMPLER_RULES,
     *GRAPH_RULES,
     *LOG_RULES,
+    *MASKING_RULES,
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.verify import gateway, kafka, prometheus, security, traces
+from ops.verify import gateway, kafka, logs, masking, prometheus, sampling, security, traces
 from ops.verify.rows import Check
 
 CHECKS: dict[str, Check] = {
@@ -10,5 +10,8 @@ CHECKS: dict[str, Check] = {
     **security.CHECKS,
     **gateway.CHECKS,
     **prometheus.CHECKS,
+    **logs.CHECKS,
+    **masking.CHECKS,
+    **sampling.CHECKS,
     **traces.CHECKS,
 }

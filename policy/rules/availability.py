@@ -34,6 +34,7 @@ SINGLETONS = (
     {
         "image": "obs/otelcol",
         "receiver": "kafka",
+        "exporter": "otlphttp",
         "together": 1,
         "reason": "one consumer per store keeps the order of a partition; its records wait in Kafka while it restarts",
     },
@@ -79,15 +80,15 @@ def _image_is(workload: Resource, repository: str) -> bool:
     return name == repository or name.endswith(f"/{repository}")
 
 
-def _receives(workload: Resource, receiver: str, resources: Sequence[Resource]) -> bool:
-    """Whether a collector of the workload has a receiver of that type in a pipeline."""
+def _pipes(workload: Resource, end: str, kind: str, resources: Sequence[Resource]) -> bool:
+    """Whether a collector of the workload has a part of that type at that end (``receivers``) of a pipeline."""
     mounted = {(kind, node.text()) for kind, node in sources(template(workload)["spec"])}
     for resource in of_kind(resources, "ConfigMap", "Secret"):
         if (resource.kind, resource.object_name) not in mounted or resource.namespace != workload.namespace:
             continue
         for document in documents(resource, Format.COLLECTOR):
             pipelines = document.node["service"]["pipelines"].items()
-            if any(used.split("/")[0] == receiver for _, each in pipelines for used in each["receivers"].texts()):
+            if any(used.split("/")[0] == kind for _, each in pipelines for used in each[end].texts()):
                 return True
     return False
 
@@ -96,12 +97,13 @@ def _alike(workload: Resource, entry: Node, resources: Sequence[Resource]) -> bo
     """Whether a workload is what an entry of the option ``singletons`` describes."""
     if not _image_is(workload, entry["image"].text()):
         return False
-    argument, receiver = entry["argument"].text(), entry["receiver"].text()
+    argument = entry["argument"].text()
     if argument:
         first = template(workload)["spec"]["containers"][0]
         if argument not in (*first["command"].texts(), *first["args"].texts()):
             return False
-    return not receiver or _receives(workload, receiver, resources)
+    ends = (("receivers", entry["receiver"].text()), ("exporters", entry["exporter"].text()))
+    return all(_pipes(workload, end, kind, resources) for end, kind in ends if kind)
 
 
 def _replicas(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -233,7 +235,7 @@ RULES = (
             "singletons": Option(
                 default=[dict(each) for each in SINGLETONS],
                 schema={"type": "array", "items": {"type": "object", "required": ["image", "together"]}},
-                meaning="what may be one pod, by image, argument and receiver, and how many there must be together",
+                meaning="what may be one pod, by image, argument, receiver and exporter, and how many together",
             ),
         },
         stack=_replicas,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from google.protobuf.text_format import MessageToString
 
-from components.masking.pseudonyms import pseudonym
 from components.masking.catalogue import EVERY
+from components.masking.pseudonyms import pseudonym
 from components.telemetry.layers import Signal
 from tests.config.gateway_process import HASH_KEY, PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.support.dirty.reading import Arrived, by_case, readable

@@ -31,11 +31,16 @@ LONG = 8
 """Shorter secrets are looked for in their own records only: in a log of a pod they stand by chance."""
 
 
-@dataclass(frozen=True)
-class Text:
-    """A document of a store as text."""
+class Text(Arrived):
+    """A document of a store."""
 
-    text: str
+    def __init__(self, document: Any) -> None:
+        super().__init__(None, None, document)
+
+    @property
+    def text(self) -> str:
+        """Everything that can be read in it."""
+        return json.dumps(self.record, ensure_ascii=False)
 
 
 @dataclass
@@ -197,12 +202,9 @@ def _documents(search: SearchClient, sent: Sent, query: Mapping[str, Any]) -> di
 
 
 def _by_case(documents: Iterable[Any], sent: Sent) -> dict[str, Text]:
-    """Documents as text by the record whose id they hold."""
+    """Documents by the record whose id they hold."""
     return {
-        name: Text(json.dumps(_stripped(document), ensure_ascii=False))
-        for document in documents
-        for name in _cases(document)
-        if name in sent.before
+        name: Text(_stripped(document)) for document in documents for name in _cases(document) if name in sent.before
     }
 
 
@@ -244,8 +246,4 @@ def _in_prometheus(context: Context, sent: Sent) -> dict[str, Text]:
     """Labels of the corpus' series, names and values."""
     wait_until(lambda: bool(context.thanos.instant(f'{{{CASE}=~"clean-.+"}}')), ARRIVAL_SECONDS, "the corpus' series")
     series = context.thanos.instant(f'{{{CASE}!=""}}')
-    return {
-        sample.labels[CASE]: Text(json.dumps(dict(sample.labels), ensure_ascii=False))
-        for sample in series
-        if sample.labels[CASE] in sent.before
-    }
+    return {sample.labels[CASE]: Text(dict(sample.labels)) for sample in series if sample.labels[CASE] in sent.before}

@@ -75,6 +75,17 @@ def account_logs(figures: dict[str, Any], context: Context, load: LogLoad) -> No
     assert figures["log records doubled"] == 0
 
 
+def back_after(context: Context, workload: str, count: int, load: SpanLoad | LogLoad) -> float:
+    """Seconds until a workload that lost a pod has all of them back; the load goes on, and a while longer."""
+    started = time.monotonic()
+    # Nobody has noticed yet that it is gone.
+    load.run_for(3)
+    context.kube.wait_ready(workload, count, durations.READY)
+    took = round(time.monotonic() - started, 1)
+    load.run_for(durations.AFTER_FAULT / 2)
+    return took
+
+
 def is_green(context: Context) -> bool:
     """Whether the search cluster has all nodes and copies, as its metrics say."""
     finding = Finding()
@@ -102,10 +113,7 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
         ):
             load.run_for(durations.WARM_UP)
             figures["how"] = kill(settled.kube, settled.kube.ready_pod(SEARCH))
-            load.run_for(durations.AFTER_FAULT)
-            figures["node back after s"] = round(
-                durations.AFTER_FAULT + settled.kube.wait_ready(SEARCH, nodes, durations.READY), 1
-            )
+            figures["node back after s"] = back_after(settled, SEARCH, nodes, load)
         for name, asker in (("traces", jaeger), ("logs", direct)):
             figures[f"questions about {name}"] = asker.asked
             figures[f"{name}: tries without an answer"] = asker.repeated
@@ -125,8 +133,7 @@ def test_a_jaeger_collector_killed_under_load_loses_no_more_than_one_bulk(settle
         with failing(settled) as load:
             load.run_for(durations.WARM_UP + budget(settled).wait_s)
             figures["how"] = kill(settled.kube, settled.kube.ready_pod(COLLECTOR))
-            load.run_for(durations.AFTER_FAULT / 2)
-        figures["collectors back after s"] = round(settled.kube.wait_ready(COLLECTOR, 2, durations.READY), 1)
+            figures["collectors back after s"] = back_after(settled, COLLECTOR, 2, load)
         lost = account(figures, load, fate(settled, load))
         figures["bound"] = BULK_ACTIONS
         assert lost <= BULK_ACTIONS
@@ -145,8 +152,7 @@ def test_a_sampler_killed_under_load_loses_only_what_waited_for_its_decision(set
             figures["traces that it said were waiting"] = waiting(settled, victim)
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
-            load.run_for(durations.AFTER_FAULT)
-        figures["samplers back after s"] = round(settled.kube.wait_ready(SAMPLER, limits.samplers, durations.READY), 1)
+            figures["samplers back after s"] = back_after(settled, SAMPLER, limits.samplers, load)
         found = fate(settled, load)
         lost = account(figures, load, found)
         gone = set(load.sent.sorts) - found.whole(set(load.sent.sorts))
@@ -174,8 +180,7 @@ def test_an_agent_killed_under_load_loses_nothing_that_it_acknowledged(settled: 
             load.run_for(durations.WARM_UP)
             figures["how"] = kill(settled.kube, settled.kube.ready_pod(AGENT))
             killed = time.time()
-            load.run_for(durations.AFTER_FAULT)
+            figures["agents back after s"] = back_after(settled, AGENT, agents, load)
         figures["longest pause of a sender s"] = round(load.ledger.longest_gap(killed, time.time()), 1)
-        figures["agents back after s"] = round(settled.kube.wait_ready(AGENT, agents, durations.READY), 1)
         account_logs(figures, settled, load)
         assert load.ledger.count_between(killed + 5, time.time()), "nothing was taken after the agent died"

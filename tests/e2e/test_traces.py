@@ -35,7 +35,6 @@ from tests.support.traces_login import browser, sign_in, token_of
 DOCUMENT_SECONDS = 150
 PEOPLE = {"public": "visitor", "internal": "developer", "confidential": "investigator"}
 """Class -> somebody who is cleared for it and no more, as the local stack file names them."""
-BATCH = 20
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +146,9 @@ def test_failed_and_slow_traces_are_kept_and_a_tenth_of_the_rest(settled: Contex
 def kept(context: Context, count: int, per_second: float, limits: Budget) -> tuple[Stored, SpanLoad]:
     """Send traces at a rate, wait for their fate."""
     search, traffic = stored_spans(context), Traffic(SystemRandom().getrandbits(48))
-    with SpanLoad(context, iter(prepared(traffic, BATCH, count)), per_second=per_second) as load:
+    # About ten batches a second: each is a request per layer, and each request waits for the gateway's disk.
+    made = prepared(traffic, max(1, round(per_second / 10)), count)
+    with SpanLoad(context, iter(made), per_second=per_second, workers=6) as load:
         load.finish(count / per_second * 2 + 60)
     assert not load.ledger.given_up, load.ledger.problems
     await_decisions(context, durations.ARRIVAL, limits.wait_s)

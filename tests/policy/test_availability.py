@@ -27,8 +27,8 @@ POD = "spec/template/spec"
 SPREAD = f"{POD}/topologySpreadConstraints"
 RETENTION = "spec/persistentVolumeClaimRetentionPolicy"
 CONSUMER = """receivers: {kafka: {}}
-exporters: {otlp: {}}
-service: {pipelines: {metrics: {receivers: [%s], exporters: [otlp]}}}
+exporters: {%s: {}}
+service: {pipelines: {metrics: {receivers: [%s], exporters: [%s]}}}
 """
 
 
@@ -128,14 +128,17 @@ def test_a_store_may_be_one_pod_when_there_are_two_stores() -> None:
     ]
 
 
-def test_a_collector_may_be_one_pod_only_when_it_reads_from_kafka() -> None:
+@pytest.mark.parametrize(
+    ("receiver", "exporter", "alone"),
+    [("kafka", "otlphttp", True), ("otlp", "otlphttp", False), ("kafka", "otlp", False)],
+)
+def test_a_collector_may_be_one_pod_only_when_it_writes_one_store_from_kafka(
+    receiver: str, exporter: str, alone: bool
+) -> None:
     collector = single("c", "obs/otelcol", "/otelcol")
-    reading = config_map(**{"config.yaml": CONSUMER % "kafka"})
-    serving = config_map(**{"config.yaml": CONSUMER % "otlp"})
-    assert said("replicas-least", [collector, reading]) == []
-    assert said("replicas-least", [collector, serving]) == [
-        "StatefulSet obs/c, spec.replicas: replicas is 1 -> run at least 2 pods"
-    ]
+    config = config_map(**{"config.yaml": CONSUMER % (exporter, receiver, exporter)})
+    expected = [] if alone else ["StatefulSet obs/c, spec.replicas: replicas is 1 -> run at least 2 pods"]
+    assert said("replicas-least", [collector, config]) == expected
 
 
 def test_a_service_may_be_one_pod_by_its_argument() -> None:

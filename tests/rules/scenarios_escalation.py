@@ -1,4 +1,4 @@
-"""Scenarios of alerts that are raised again: one of each priority, before and after its delay, and recovered between."""
+"""Scenarios of alerts that are raised again: one of each priority, and one that recovered before its delay."""
 
 from __future__ import annotations
 

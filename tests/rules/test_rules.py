@@ -19,7 +19,7 @@ from tests.rules.scenarios_prometheus import JOBS
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 KAFKA_RULES: tuple[RuleGroup, ...] = importlib.import_module("components.kafka.rules").RULES
-RULE_MODULES = ("gateway", "agent", "consumers", "search", "jaeger", "sampler", "servicegraph", "logs")
+RULE_MODULES = ("gateway", "agent", "consumers", "search", "jaeger", "sampler", "servicegraph", "logs", "masking")
 GROUPS: tuple[RuleGroup, ...] = (
     *KAFKA_RULES,
     *(group for part in RULE_MODULES for group in importlib.import_module(f"components.{part}.rules").RULES),
@@ -28,7 +28,7 @@ GROUPS: tuple[RuleGroup, ...] = (
 ALERTS: dict[str, Alert] = {alert.name: alert for group in GROUPS for alert in group.alerts}
 SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
-    for part in ("kafka", "gateway", "consumers", "prometheus", "search", "jaeger", "sampler")
+    for part in ("kafka", "gateway", "consumers", "prometheus", "search", "jaeger", "sampler", "logs", "masking")
     for scenario in importlib.import_module(f"tests.rules.scenarios_{part}").SCENARIOS
 )
 

@@ -7,13 +7,10 @@ without a line here.
 from __future__ import annotations
 
 import base64
-import copy
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-import yaml
 
 from policy.documents import Format, parse
 from policy.model import Resource
@@ -68,6 +65,8 @@ def _with(resource: Resource, props: dict[str, Any]) -> Resource:
 
 def _fields(resource: Resource) -> Iterator[tuple[str, Resource]]:
     for path, values in tables.FIELDS.get(resource.kind, {}).items():
+        if "ClaimRetention" in path and not _get(resource.props, ["spec", "volumeClaimTemplates"]):
+            continue
         for found in _paths(resource.props, _keys(path)):
             for value in values:
                 if callable(value) or value != _get(resource.props, found):
@@ -77,6 +76,8 @@ def _fields(resource: Resource) -> Iterator[tuple[str, Resource]]:
 def _pods(resource: Resource) -> Iterator[tuple[str, Resource]]:
     base = ["spec", "template"] if resource.kind != "CronJob" else ["spec", "jobTemplate", "spec", "template"]
     for path, values in tables.POD.items():
+        if resource.kind == "DaemonSet" and "topologySpread" in path:
+            continue
         for found in _paths(resource.props, [*base, *_keys(path)]):
             for value in values:
                 yield _label(found, value), _with(resource, _set(resource.props, found, value))
@@ -126,10 +127,10 @@ def _contents(kind: Format, name: str, parsed: Any) -> Iterator[tuple[str, str]]
         return
     if kind in (Format.OTHER, Format.RULES, Format.GRAFANA) or not isinstance(parsed, dict | list):
         return
-    write: Callable[[Any], str] = json.dumps if name.endswith(".json") else yaml.safe_dump
     for path in _all_paths(parsed):
         for bad in tables.document(kind, path, _get(parsed, path)):
-            yield _label(path, bad), write(_set(parsed, path, bad))
+            # JSON is YAML too, and much quicker to write and read.
+            yield _label(path, bad), json.dumps(_set(parsed, path, bad))
 
 
 def _published(resource: Resource) -> Iterator[tuple[str, Resource]]:
@@ -183,17 +184,16 @@ def _get(value: Any, path: Sequence[Any]) -> Any:
 
 
 def _set(value: Any, path: Sequence[Any], new: Any) -> Any:
-    """A copy of the value in which one place is new or gone."""
-    made = copy.deepcopy(value)
-    place = made
-    for key in path[:-1]:
-        if isinstance(place, dict) and place.get(key) is None:
-            place[key] = {}
-        place = place[key]
-    if new is _GONE:
-        del place[path[-1]]
+    """A value in which one place is new or gone; what is beside the path is shared with the original."""
+    head, rest = path[0], path[1:]
+    made = list(value) if isinstance(value, list) else dict(value or {})
+    if rest:
+        made[head] = _set(made[head] if isinstance(made, list) else made.get(head), rest, new)
+    elif new is _GONE:
+        del made[head]
     else:
-        place[path[-1]] = new(place[path[-1]]) if callable(new) else new
+        old = made[head] if isinstance(made, list) else made.get(head)
+        made[head] = new(old) if callable(new) else new
     return made
 
 

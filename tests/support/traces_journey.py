@@ -12,12 +12,11 @@ from components.telemetry.layers import LAYERS, Signal
 from components.telemetry.services import ANALYSIS_UI
 from lab.simulator import exporters
 from lab.simulator.config import Config
-from lab.simulator.devices import Device
-from lab.simulator.journeys import Journeys
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.scene import Scene
 from lab.simulator.steps import Fate, Journey
 from lab.simulator.tracing import Tracing
+from lab.simulator.world import World
 from ops.platform import Platform
 
 
@@ -48,8 +47,9 @@ def send_journey(platform: Platform, folder: Path, *, fails: str = ANALYSIS_UI.n
     """
     seed = time.time_ns() % 2**31
     config = _config(platform, folder)
-    device, journeys = Device(0, seed), Journeys(seed)
-    pipelines = [Pipeline(source, platform.platform) for source in (device.source, *journeys.sources)]
+    world = World(seed=seed, devices=1)
+    device, journeys = world.devices[0], world.journeys
+    pipelines = [Pipeline(source, platform.platform) for source in world.sources]
     scene = Scene(Random(seed), Fate(fails=fails), device, journeys.pseudonym("device", device.id), told=True)
     baggage = {"device.id": journeys.pseudonym("device", device.id)}
     Tracing(pipelines).emit(deque([Journey(root=scene.upload(), baggage=baggage)]), batch=False)

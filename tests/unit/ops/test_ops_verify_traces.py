@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
+from components.telemetry.services import EDGES, TRACED_SERVICES
 from ops import evidence
 from ops.context import Context
 from ops.errors import OpsError
@@ -32,6 +33,10 @@ class Platform:
     open_to: set[str] = field(default_factory=set)
     status: int = 200
     sent: list[Any] = field(default_factory=list)
+    edges: tuple[tuple[str, str], ...] = EDGES
+    in_prometheus: tuple[tuple[str, str], ...] = EDGES
+    timed: tuple[str, ...] = tuple(service.name for service in TRACED_SERVICES)
+    search_nodes: float = 3.0
 
     @property
     def context(self) -> Context:
@@ -45,8 +50,19 @@ class Platform:
             ),
             otlp=SimpleNamespace(traces=self.take),
             web=SimpleNamespace(call=self.call),
+            thanos=SimpleNamespace(instant=self.instant, number=self.number),
         )
         return cast(Context, made)
+
+    def number(self, expression: str) -> float:
+        if "search_cluster_status" in expression:
+            return 0.0
+        return 3.0 if "expected" in expression else self.search_nodes
+
+    def instant(self, expression: str) -> list[Any]:
+        if "service_graph" in expression:
+            return [SimpleNamespace(labels={"client": a, "server": b}, value=2.0) for a, b in self.in_prometheus]
+        return [SimpleNamespace(labels={"service_name": name}, value=0.2) for name in self.timed]
 
     def take(self, request: Any, layer: str) -> tuple[int, int]:
         self.sent.append((request, layer))
@@ -60,6 +76,10 @@ class Platform:
         response._content_consumed = True  # type: ignore[attr-defined]
         response.status_code = 200 if kind == "real" or kind in self.open_to else 403
         clearance = next(name for name, base in URLS.items() if url.startswith(base))
+        if url.endswith("/api/dependencies"):
+            calls = [{"parent": a, "child": b, "callCount": 4} for a, b in self.edges]
+            response._content = json.dumps({"data": calls}).encode()
+            return response
         spans = [
             {"spanID": str(index), "operationName": name, "startTime": 1, "duration": 1}
             for index, name in enumerate(self.shows[clearance])
@@ -82,6 +102,7 @@ def _token(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_platform_that_keeps_its_promises_passes() -> None:
     platform = Platform()
     assert traces.j1(platform.context).wrong == []
+    assert traces.j2(platform.context).wrong == []
     assert traces.j3(platform.context).wrong == []
 
 
@@ -126,3 +147,30 @@ def test_a_clearance_that_shows_more_or_less_is_found(clearance: str, shows: tup
     wrong = traces.j3(Platform(shows={**promised, clearance: shows}).context).wrong
     assert len(wrong) == 1
     assert clearance in wrong[0]
+
+
+def test_a_missing_search_node_is_found() -> None:
+    assert traces.j1(Platform(search_nodes=2).context).wrong == ["2 search nodes, must be 3"]
+
+
+@pytest.mark.parametrize("where", ["edges", "in_prometheus"])
+def test_a_map_that_is_not_the_services_graph_is_found(where: str) -> None:
+    name = {"edges": "Jaeger", "in_prometheus": "Prometheus"}[where]
+    lacking: Any = {where: EDGES[1:]}
+    assert traces.j2(Platform(**lacking).context).wrong == [f"{name} lacks {' -> '.join(EDGES[0])}"]
+    more: Any = {where: (*EDGES, ("metadata", "nobody"))}
+    assert traces.j2(Platform(**more).context).wrong == [f"{name} shows calls that nobody makes: metadata -> nobody"]
+
+
+def test_a_service_without_percentiles_is_found() -> None:
+    timed = tuple(service.name for service in TRACED_SERVICES[1:])
+    wrong = traces.j2(Platform(timed=timed).context).wrong
+    assert wrong == [f"no {each} of {TRACED_SERVICES[0].name}" for each in ("p50", "p95", "p99")]
+
+
+def test_a_query_that_does_not_answer_as_jaeger_does_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    platform = Platform()
+    monkeypatch.setattr(platform, "edges", ())
+    monkeypatch.setattr(traces, "fetch_token", lambda *_: "")
+    with pytest.raises(OpsError, match="answered 403"):
+        traces.j2(platform.context)

@@ -165,7 +165,17 @@ def test_passwords_are_only_in_secrets(recording: Recording) -> None:
 
 def test_every_password_is_used(recording: Recording) -> None:
     texts = list(engine.texts([each.inputs for each in recording.resources if each.token != engine.PASSWORD]))
-    hashed = {"keystore", "scrape", "gateway", "reader", "writer", "sidecar", "identity-double-user", "sampling", "log-reader"}
+    hashed = {
+        "keystore",
+        "scrape",
+        "gateway",
+        "reader",
+        "writer",
+        "sidecar",
+        "identity-double-user",
+        "sampling",
+        "log-reader",
+    }
     for name, password in recording.passwords.items():
         if any(part in name for part in hashed):
             continue
