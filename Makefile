@@ -11,6 +11,7 @@ PYTHON := $(VENV)/bin/python
 LAB := $(PYTHON) -m lab
 STACK ?= local
 BASE ?= main
+SIGNAL ?= metrics
 
 .PHONY: help setup tools up test e2e verify bench policies preview review destroy down status generate lint
 
@@ -48,8 +49,8 @@ e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
 verify: setup ## A row per requirement, seen on the live platform
 	@$(LAB) exec -- $(PYTHON) -m ops verify
 
-bench: setup ## Throughput of the metrics path on the running cluster
-	@$(LAB) exec -- $(PYTHON) -m ops bench
+bench: setup ## Throughput of the path of SIGNAL (metrics, traces) on the running cluster
+	@$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL)
 
 policies: setup ## docs/policies.md and the mutation report, from the rules
 	@$(PYTHON) -m policy.document

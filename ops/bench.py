@@ -14,6 +14,7 @@ from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
+from ops.bench_cpu import of_processes
 from ops.context import Context
 from ops.errors import OpsError
 from ops.kube import wait_until
@@ -24,7 +25,6 @@ DEVICES_PER_REQUEST = 50
 POINTS_PER_DEVICE = 20
 _CATCH_UP_SECONDS = 180.0
 _SCRAPE_SECONDS = 20.0
-_CPU = '{__name__=~"process_cpu_seconds_total|otelcol_process_cpu_seconds_total"}'
 
 
 class Sender:
@@ -89,7 +89,7 @@ def measure(context: Context, seconds: float, senders: int, progress: Callable[[
     """
     run = f"{int(time.time())}"
     clients = [Sender(context, number, run) for number in range(senders)]
-    before = _cpu(context)
+    before = of_processes(context)
     progress(f"{senders} clients send for {seconds:.0f} s")
     started = time.monotonic()
     with ThreadPoolExecutor(senders) as pool:
@@ -111,7 +111,7 @@ def measure(context: Context, seconds: float, senders: int, progress: Callable[[
         figures[f"prometheus-{replica} complete after s"] = round(time.monotonic() - ended, 1)
     progress("waiting for the next scrape of CPU times")
     threading.Event().wait(_SCRAPE_SECONDS)
-    after = _cpu(context)
+    after = of_processes(context)
     for job, used in sorted(after.items()):
         figures[f"CPU s per million points, {job}"] = round((used - before.get(job, 0.0)) / points * 1e6, 2)
     return figures
@@ -128,9 +128,3 @@ class _Wait:
         found = self._query.instant(f'min by (sender) ({{__name__=~"bench_load_.*",run="{self._run}"}})')
         lowest = {sample.labels["sender"]: sample.value for sample in found}
         return all(lowest.get(str(number), 0) >= client.last for number, client in enumerate(self._clients))
-
-
-def _cpu(context: Context) -> dict[str, float]:
-    """CPU seconds used so far, per scrape job."""
-    found = context.thanos.instant(f"sum by (job) ({_CPU})")
-    return {sample.labels.get("job", ""): sample.value for sample in found}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ops import bench as bench_module
-from ops import evidence
+from ops import bench_traces, evidence
 from ops import health as health_module
 from ops import platform as platform_module
 from ops.context import Context
@@ -43,6 +44,13 @@ _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160
 """Characters of a passing row's evidence in the table; ``--json`` has all of it."""
+
+
+class BenchSignal(StrEnum):
+    """Paths that the bench can measure."""
+
+    METRICS = "metrics"
+    TRACES = "traces"
 
 
 def main() -> None:
@@ -93,13 +101,15 @@ def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for
 def bench(
     seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of the load.")] = 30,
     senders: Annotated[int, typer.Option(min=1, max=16, help="Parallel clients.")] = 4,
+    signal: Annotated[BenchSignal, typer.Option(help="Whose path is measured.")] = BenchSignal.METRICS,
 ) -> None:
-    """Measure the throughput of the metrics path and write it as evidence."""
+    """Measure the throughput of the path of metrics or traces and write it as evidence."""
+    measure = {BenchSignal.METRICS: bench_module.measure, BenchSignal.TRACES: bench_traces.measure}[signal]
     with _context() as context, _progress() as progress:
         task = progress.add_task("bench", total=None)
-        figures = bench_module.measure(context, seconds, senders, lambda text: progress.update(task, description=text))
-        evidence.write("throughput-metrics", passed=True, figures=figures, versions=evidence.versions(context.kube))
-    table = Table("figure", "value", title="Throughput of the metrics path")
+        figures = measure(context, seconds, senders, lambda text: progress.update(task, description=text))
+        evidence.write(f"throughput-{signal}", passed=True, figures=figures, versions=evidence.versions(context.kube))
+    table = Table("figure", "value", title=f"Throughput of the path of {signal}")
     for name, value in figures.items():
         table.add_row(name, str(value))
     Console().print(table)

@@ -44,7 +44,7 @@ def failing(context: Context) -> SpanLoad:
 def fate(context: Context, load: SpanLoad) -> Stored:
     """What is stored of a load that has ended."""
     await_decisions(context, durations.ARRIVAL, budget(context).wait_s)
-    return await_stored(stored_spans(context), load.sent, load.begun, set(load.sent.sorts), 30)
+    return await_stored(stored_spans(context), load.sent, load.begun, set(load.sent.sorts), durations.ARRIVAL)
 
 
 def account(figures: dict[str, Any], load: SpanLoad, found: Stored) -> int:
@@ -105,15 +105,14 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             raise OpsError("no trace found")
 
     with recorded("search-node-killed", settled.kube) as figures:
-        with (
-            failing(settled) as load,
-            LogLoad(settled, gateway(settled)) as numbered,
-            Asker(traces) as jaeger,
-            Asker(lambda: logs.ask({"match_all": {}})) as direct,
-        ):
-            load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod(SEARCH))
-            figures["node back after s"] = back_after(settled, SEARCH, nodes, load)
+        with Asker(traces) as jaeger, Asker(lambda: logs.ask({"match_all": {}})) as direct:
+            with failing(settled) as load, LogLoad(settled, gateway(settled)) as numbered:
+                load.run_for(durations.WARM_UP)
+                figures["how"] = kill(settled.kube, settled.kube.ready_pod(SEARCH))
+                killed = time.monotonic()
+                load.run_for(durations.AFTER_FAULT)
+            settled.kube.wait_ready(SEARCH, nodes, durations.READY)
+            figures["node back after s"] = round(time.monotonic() - killed, 1)
         for name, asker in (("traces", jaeger), ("logs", direct)):
             figures[f"questions about {name}"] = asker.asked
             figures[f"{name}: tries without an answer"] = asker.repeated

@@ -153,7 +153,7 @@ def kept(context: Context, count: int, per_second: float, limits: Budget) -> tup
     assert not load.ledger.given_up, load.ledger.problems
     await_decisions(context, durations.ARRIVAL, limits.wait_s)
     wanted = load.sent.of(Sort.FAILED) | load.sent.of(Sort.SLOW)
-    return await_stored(search, load.sent, load.begun, wanted, 60), load
+    return await_stored(search, load.sent, load.begun, wanted, durations.ARRIVAL), load
 
 
 def share(stored: Stored, load: SpanLoad) -> float:
@@ -176,6 +176,8 @@ def test_the_base_rate_falls_under_five_times_the_load_and_comes_back(settled: C
             figures[f"{name}: of the rest kept"] = f"{shares[-1]:.2%} of {len(load.sent.of(Sort.PLAIN))}"
             figures[f"{name}: failed and slow kept"] = f"{len(stored.whole(important))} of {len(important)}"
             assert stored.whole(important) == important, "failed or slow traces are missing"
+            # Otherwise nothing would be shown: the load has to be one under which the rate should fall.
+            assert load.rate > 0.5 * rate, f"{name}: only {load.rate:.0f} of {rate:.0f} traces/s got through"
         normal, loaded, after = shares
         assert loaded < 0.7 * normal
         assert after > 0.8 * normal

@@ -67,7 +67,10 @@ def test_every_load_balancer_of_the_platform_leads_to_a_server_that_was_recognis
     balancers = [
         each for each in resources if each.kind == "Service" and each.node.at("spec.type").value == "LoadBalancer"
     ]
-    assert {each.label for each in balancers} == {each.resource.label for each in found if each.resource}
+    by_files = {each.label for each in balancers if not each.object_name.startswith("jaeger-query-")}
+    # The login proxy of the trace queries says all on its command line.
+    assert len(by_files) == len(balancers) - 3
+    assert by_files == {each.resource.label for each in found if each.resource}
 
 
 def test_a_gateway_of_one_pod_is_noticed_although_its_image_may_be_single() -> None:

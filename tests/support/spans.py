@@ -21,6 +21,8 @@ from tests.support.search_client import SearchClient
 from tests.support.traces import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic
 
 GIVE_UP_S = 60.0
+NOTHING_MORE_S = 30.0
+"""Longer than an export may take (20 s) and the pause before the next try (5 s at most)."""
 _NAMES = [f"operation-{number}" for number in range(SPANS_PER_TRACE)]
 
 
@@ -171,11 +173,18 @@ def stored(search: SearchClient, sent: Sent, begun: float) -> Stored:
 
 
 def await_stored(search: SearchClient, sent: Sent, begun: float, wanted: set[bytes], seconds: float) -> Stored:
-    """What is stored, as soon as all of ``wanted`` is there whole, or after ``seconds``."""
-    deadline = time.monotonic() + seconds
+    """What is stored, as soon as all of ``wanted`` is there whole, or nothing more comes, or after ``seconds``.
+
+    What is late is not lost: a sampler whose export got no answer in time sends again.
+    """
+    deadline, most, grown = time.monotonic() + seconds, -1, time.monotonic()
     while True:
         found = stored(search, sent, begun)
-        if found.whole(wanted) == wanted or time.monotonic() > deadline:
+        count = sum(map(len, found.spans.values()))
+        if count > most:
+            most, grown = count, time.monotonic()
+        over = time.monotonic() > min(deadline, grown + NOTHING_MORE_S)
+        if found.whole(wanted) == wanted or over:
             return found
         time.sleep(2.0)
 
