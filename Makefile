@@ -13,7 +13,7 @@ STACK ?= local
 BASE ?= main
 SIGNAL ?= metrics
 
-.PHONY: help setup tools up test e2e verify bench policies preview review destroy down status generate lint
+.PHONY: help setup tools up test e2e drills verify bench policies preview review destroy down status generate lint
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -44,7 +44,10 @@ test: setup tools ## Everything that needs no cluster
 	$(PYTHON) -m pytest tests -m "not e2e" -n 2 --dist loadfile
 
 e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
-	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m e2e -s
+	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m "e2e and not drill" -s
+
+drills: setup ## Drills that need the whole machine, on the running cluster
+	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m drill -s
 
 verify: setup ## A row per requirement, seen on the live platform
 	@$(LAB) exec -- $(PYTHON) -m ops verify

@@ -87,7 +87,7 @@ SMALL = TraceSizes(
     query_autoscale=None,
     proxy=Resources(cpu="10m", memory="32Mi", memory_limit="96Mi"),
     sampler=Resources(cpu="40m", memory="128Mi", memory_limit="768Mi"),
-    sampling=SamplingPolicy(decision_wait_s=5, base_spans_per_s=30),
+    sampling=SamplingPolicy(decision_wait_s=5, base_spans_per_s=60),
     graph=Resources(cpu="30m", memory="96Mi", memory_limit="384Mi"),
     indexer=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
     agent=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
