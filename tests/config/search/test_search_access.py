@@ -17,7 +17,7 @@ from tests.config.search_keeper_process import (
 )
 from tests.config.search_process import SearchProcesses
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 @pytest.mark.parametrize("clearance", CLASSES)

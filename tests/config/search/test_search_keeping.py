@@ -22,7 +22,7 @@ from tests.config.search_keeper_process import (
 from tests.config.search_process import SearchProcesses, hashes
 from tests.config.servers import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_the_keeper_makes_every_family_with_its_aliases(cluster: SearchProcesses, files: KeeperFiles) -> None:

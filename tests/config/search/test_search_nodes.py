@@ -22,7 +22,7 @@ from tests.config.search_keeper_process import (
 from tests.config.search_process import SearchProcesses
 from tests.config.servers import eventually
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(400)
 
 
 def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProcesses, tmp_path: Path) -> None:
