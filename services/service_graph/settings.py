@@ -2,44 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
-import yaml
+from services.common.settings import Ends, Kafka, Search, SettingsError, ends, read
 
-
-class SettingsError(Exception):
-    """What is wrong with the settings file, in one line that says what to do."""
+__all__ = ["Kafka", "Search", "Settings", "SettingsError", "load", "parse"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Kafka:
-    """Where spans come from; the user is also the consumer group."""
-
-    bootstrap: str
-    topic: str
-    ca_file: Path
-    username: str
-    password_file: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """Where Jaeger's documents go: ``index`` is an alias with a write index."""
-
-    url: str
-    server_name: str
-    index: str
-    ca_file: Path
-    username: str
-    password_file: Path
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Ends):
     """How to read spans, where the map goes, and how to serve it.
 
     Attributes:
@@ -49,34 +23,10 @@ class Settings:
         most_edges: Edges that are told apart.
     """
 
-    kafka: Kafka
-    search: Search
-    listen_host: str
-    listen_port: int
-    cert_file: Path
-    key_file: Path
-    metrics_user: str
-    metrics_password_file: Path
     interval_s: float
     window_s: float
     most_spans: int
     most_edges: int
-
-
-_SECTIONS: dict[str, tuple[str, ...]] = {
-    "kafka": ("bootstrap", "topic", "ca_file", "username", "password_file"),
-    "search": ("url", "server_name", "index", "ca_file", "username", "password_file"),
-    "tls": ("cert_file", "key_file"),
-    "metrics": ("user", "password_file"),
-}
-_NUMBERS: dict[str, tuple[float, float]] = {
-    "interval_s": (1, 3600),
-    "window_s": (1, 600),
-    "most_spans": (1000, 10_000_000),
-    "most_edges": (1, 100_000),
-}
-_TOP = (*_SECTIONS, "listen", *_NUMBERS)
-_TOP_PORT = 65535
 
 
 def load(path: Path) -> Settings:
@@ -85,16 +35,7 @@ def load(path: Path) -> Settings:
     Raises:
         SettingsError: The file cannot be read, or a value in it is not acceptable.
     """
-    try:
-        content = yaml.safe_load(path.read_text())
-    except OSError as error:
-        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.YAMLError as error:
-        raise SettingsError(f"{path}: is neither YAML nor JSON: {' '.join(str(error).split())}") from None
-    try:
-        return parse(content)
-    except SettingsError as error:
-        raise SettingsError(f"{path}: {error}") from None
+    return read(path, parse)
 
 
 def parse(content: object) -> Settings:
@@ -103,80 +44,22 @@ def parse(content: object) -> Settings:
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    top = _mapping("", content, _TOP)
-    text = {name: _texts(name, top[name], keys) for name, keys in _SECTIONS.items()}
-    numbers = {name: _number(name, top[name], *bounds) for name, bounds in _NUMBERS.items()}
-    host, port = _address(top["listen"])
-    kafka, search = text["kafka"], text["search"]
-    return Settings(
-        kafka=Kafka(
-            bootstrap=kafka["bootstrap"],
-            topic=kafka["topic"],
-            ca_file=Path(kafka["ca_file"]),
-            username=kafka["username"],
-            password_file=Path(kafka["password_file"]),
-        ),
-        search=Search(
-            url=_url(search["url"]),
-            server_name=search["server_name"],
-            index=search["index"],
-            ca_file=Path(search["ca_file"]),
-            username=search["username"],
-            password_file=Path(search["password_file"]),
-        ),
-        listen_host=host,
-        listen_port=port,
-        cert_file=Path(text["tls"]["cert_file"]),
-        key_file=Path(text["tls"]["key_file"]),
-        metrics_user=text["metrics"]["user"],
-        metrics_password_file=Path(text["metrics"]["password_file"]),
-        interval_s=numbers["interval_s"],
-        window_s=numbers["window_s"],
-        most_spans=int(numbers["most_spans"]),
-        most_edges=int(numbers["most_edges"]),
-    )
+    return Settings(**ends(content, _NUMBERS))
 
 
-def _mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise SettingsError(f"{where or 'the file'} must be a mapping with the keys {', '.join(keys)}")
-    prefix = f"{where}." if where else ""
-    for key in value:
-        if key not in keys:
-            raise SettingsError(f"{prefix}{key} is not a setting; allowed: {', '.join(keys)}")
-    for key in keys:
-        if key not in value:
-            raise SettingsError(f"{prefix}{key} is missing; needed: {', '.join(keys)}")
-    return value
-
-
-def _texts(where: str, value: object, keys: tuple[str, ...]) -> dict[str, str]:
-    section = _mapping(where, value, keys)
-    for key in keys:
-        if not isinstance(section[key], str) or not section[key]:
-            raise SettingsError(f"{where}.{key} is {section[key]!r}; it must be a text that is not empty")
-    return dict(section)
-
-
-def _number(key: str, value: object, lowest: float, highest: float) -> float:
+def _number(key: str, value: object, *, lowest: float, highest: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not lowest <= value <= highest:
         raise SettingsError(f"{key} is {value!r}; it must be a number from {lowest:.0f} to {highest:.0f}")
     return float(value)
 
 
-def _url(value: str) -> str:
-    try:
-        parts = urlsplit(value)
-        whole = parts.scheme == "https" and parts.hostname and parts.port and not parts.path.strip("/")
-    except ValueError:
-        whole = False
-    if not whole:
-        raise SettingsError(f"search.url is {value!r}; it must be https://host:port")
-    return value.rstrip("/")
+def _count(key: str, value: object, *, lowest: float, highest: float) -> int:
+    return int(_number(key, value, lowest=lowest, highest=highest))
 
 
-def _address(value: object) -> tuple[str, int]:
-    host, _, port = str(value).rpartition(":")
-    if not isinstance(value, str) or not host or not port.isdigit() or not 0 <= int(port) <= _TOP_PORT:
-        raise SettingsError(f'listen is {value!r}; it must be "address:port", for example "0.0.0.0:8080"')
-    return host, int(port)
+_NUMBERS: dict[str, Callable[[str, object], float]] = {
+    "interval_s": partial(_number, lowest=1, highest=3600),
+    "window_s": partial(_number, lowest=1, highest=600),
+    "most_spans": partial(_count, lowest=1000, highest=10_000_000),
+    "most_edges": partial(_count, lowest=1, highest=100_000),
+}
