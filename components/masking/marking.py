@@ -8,6 +8,9 @@ from components.masking.place import FLAG, Place
 from components.masking.plain import LABELLED, LABELS, SPELLED, plain
 from components.masking.triggers import ENCODED, GATES, KEY_WORDS, NESTED, ODD, WORDS
 
+HASHED = '"[0-9a-f]{64}"'
+"""A value that is a keyed hash; most of them hold a run of digits that resembles a phone number."""
+
 
 def as_text(place: Place) -> str:
     parts = (place.attributes, *place.texts, *((place.body,) if place.body else ()))
@@ -34,6 +37,7 @@ def marking(place: Place) -> list[str]:
         found.append(f"(IsMatch({whole_text}, {pattern(gate)}) and IsMatch({lower}, {words}))")
     return [
         f"set({whole_text}, {as_text(place)})",
+        f'replace_pattern({whole_text}, {pattern(HASHED)}, "")',
         f'set({lower}, ConvertCase({whole_text}, "lower"))',
         f'set({keys}, ConvertCase(String(Keys({place.attributes})), "lower"))',
         f'set({place.attributes}["{FLAG}"], true) where {" or ".join(found)}',
