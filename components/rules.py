@@ -1,6 +1,7 @@
 """Alerting and recording rules as data, for every component that brings its own.
 
-Every alert names a severity of requirement 6.2 and has a runbook, ``docs/runbooks/<Alert>.md``.
+Every alert names a severity of requirement 6.2, has a runbook, ``docs/runbooks/<Alert>.md``, and carries the label
+``alert_id`` (``components.alerting.identity``), which stays the same when the alert is raised again.
 """
 
 from __future__ import annotations
@@ -9,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from components.alerting.identity import ID_LABEL, id_template
 
 
 class Severity(StrEnum):
@@ -32,6 +35,9 @@ class Alert:
         summary: One line; may use the rule's template variables.
         description: What it means and what is at stake.
         labels: Further labels.
+        annotations: Further annotations, for example ``summary_ja`` and ``description_ja``.
+        original: Name of the alert that this one raises again; empty for an alert of its own. It has the original's
+            ``alert_id`` and runbook.
     """
 
     name: str
@@ -41,6 +47,13 @@ class Alert:
     summary: str
     description: str
     labels: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = field(default_factory=dict)
+    original: str = ""
+
+    @property
+    def origin(self) -> str:
+        """Name of the alert that people know: the original's, else its own."""
+        return self.original or self.name
 
     def data(self, runbook_base: str) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
@@ -48,26 +61,46 @@ class Alert:
             "alert": self.name,
             "expr": self.expr,
             "for": self.hold,
-            "labels": {"severity": self.severity.value, **self.labels},
+            "labels": {"severity": self.severity.value, **self.labels, ID_LABEL: id_template(self.origin)},
             "annotations": {
                 "summary": self.summary,
                 "description": self.description,
-                "runbook_url": f"{runbook_base.rstrip('/')}/{self.name}.md",
+                **self.annotations,
+                "runbook_url": f"{runbook_base.rstrip('/')}/{self.origin}.md",
             },
         }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """One recording rule: ``record`` holds the result of ``expr``."""
+    """One recording rule: ``record`` holds the result of ``expr``, with further ``labels``."""
 
     record: str
     expr: str
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def data(self, runbook_base: str) -> dict[str, Any]:
         """The rule as Prometheus reads it."""
         del runbook_base
-        return {"record": self.record, "expr": self.expr}
+        return {"record": self.record, "expr": self.expr, **({"labels": dict(self.labels)} if self.labels else {})}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inhibition:
+    """While a source alert fires, nobody is told of the targets: their cause is known.
+
+    Attributes:
+        source: Names of alerts; any of them is enough.
+        targets: Names of alerts that are kept quiet. Their escalated twins are added later
+            (``components.alerting.inhibitions``).
+        equal: Labels whose values have to be the same on both sides; empty: all alerts of that name.
+        reason: Why the targets tell nothing new.
+    """
+
+    source: tuple[str, ...]
+    targets: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+    reason: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +109,7 @@ class RuleGroup:
 
     name: str
     rules: tuple[Alert | Recording, ...]
-    interval: str = "30s"
+    interval: str = "10s"
 
     @property
     def alerts(self) -> tuple[Alert, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +12,11 @@ import bcrypt
 import requests
 
 from components.prometheus.config import (
+    AlertTarget,
     PrometheusConfig,
     ScrapeJob,
     client_config,
+    password_file_of,
     prometheus_command,
     prometheus_config,
     rendered,
@@ -32,13 +34,37 @@ def job(name: str, srv: str = "_metrics._tcp.gateway-headless.obs-local.svc.clus
     return ScrapeJob(job=name, srv=srv, server_name="localhost", username=f"scrape-{name}", path="/metrics")
 
 
-def write_files(folder: Path, *jobs: ScrapeJob, replica: str = "primary") -> None:
-    """Everything that the pod of a Prometheus mounts."""
+def alert_target(name: str, username: str = "prometheus", path_prefix: str = "/") -> AlertTarget:
+    """Something on ``localhost`` that takes alerts."""
+    srv = f"_web._tcp.{name}-headless.obs-local.svc.cluster.local"
+    return AlertTarget(name=name, srv=srv, server_name="localhost", username=username, path_prefix=path_prefix)
+
+
+def write_files(
+    folder: Path,
+    *jobs: ScrapeJob,
+    replica: str = "primary",
+    alerts: Sequence[AlertTarget] = (),
+    passwords: Mapping[str, str] | None = None,
+    members: Mapping[str, Sequence[int]] | None = None,
+) -> None:
+    """Everything that the pod of a Prometheus mounts.
+
+    Args:
+        folder: Where it is written.
+        jobs: What is scraped.
+        replica: Name of the replica.
+        alerts: Where alerts go.
+        passwords: Name of an alert target -> password of the login there.
+        members: Name of an alert target -> ports on this machine, in place of what DNS would say.
+    """
     (folder / "scrape").mkdir(parents=True, exist_ok=True)
     if not (folder / "tls.crt").exists():
         write_certificates(folder)
     for each in jobs:
         (folder / "scrape" / each.job).write_text("password")
+    for target in alerts:
+        (folder / "scrape" / password_file_of(target.name)).write_text((passwords or {}).get(target.name, "password"))
     rules = folder / "rules.yml"
     if not rules.exists():
         rules.write_text("groups: []")
@@ -48,6 +74,7 @@ def write_files(folder: Path, *jobs: ScrapeJob, replica: str = "primary") -> Non
             region="here",
             replica=replica,
             jobs=jobs,
+            alerts=alerts,
             scrape_interval="15s",
             out_of_order_window="12h",
             tls_directory=str(folder),
@@ -55,6 +82,10 @@ def write_files(folder: Path, *jobs: ScrapeJob, replica: str = "primary") -> Non
             rule_files=[str(rules)],
         )
     )
+    for target, data in zip(alerts, config["alerting"]["alertmanagers"], strict=True):
+        if members and target.name in members:
+            del data["dns_sd_configs"]
+            data["static_configs"] = [{"targets": [f"127.0.0.1:{port}" for port in members[target.name]]}]
     hashes = {user: bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode() for user, password in USERS.items()}
     client = client_config(username="sidecar", password_file=str(folder / "client-password"), tls_directory=str(folder))
     (folder / "prometheus.yml").write_text(rendered(config))

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+from components.alerting.durations import milliseconds
+from components.alerting.identity import ID_LABEL, alert_id
+from components.rules import Recording, RuleGroup, rule_file
+
+_SHORTEST_DELAY_MS = 300_000
 
 Series = Mapping[str, str]
 """Series -> promtool values, for example ``up{job="kafka"}: "1x10 0x20"``."""
@@ -20,8 +26,9 @@ class Scenario:
         good: Series, as close to ``bad`` as possible, under which it never fires.
         silent_at: Last moment at which it is silent, a Prometheus duration.
         firing_at: A moment soon after, at which it fires.
-        labels: Labels of the firing alert, without ``alertname`` and ``severity``.
+        labels: Labels of the firing alert, without ``alertname``, ``severity`` and ``alert_id``.
         interval: Distance of the values.
+        original: The alert that ``alert`` raises again; empty for an alert of its own.
     """
 
     alert: str
@@ -31,11 +38,57 @@ class Scenario:
     firing_at: str
     labels: Mapping[str, str] = field(default_factory=dict)
     interval: str = "30s"
+    original: str = ""
+
+    def identity(self, added: Mapping[str, str]) -> str:
+        """The ``alert_id`` of the firing alert; ``added`` are the labels that the rule itself adds."""
+        series = {name: value for name, value in self.labels.items() if name not in added}
+        return alert_id(self.original or self.alert, series)
 
 
-def promtool_tests(scenario: Scenario, rule_file: str, expected: Mapping[str, Any]) -> dict[str, Any]:
-    """The scenario as promtool reads it; ``expected`` has the rule's severity under ``labels``."""
-    firing = {"exp_labels": {**expected["labels"], **scenario.labels}}
+def needed(groups: Iterable[RuleGroup], *alerts: str) -> dict[str, Any]:
+    """A rule file with some alerts and the recording rules that these read, directly or not.
+
+    promtool evaluates all that it is given, for hours of a scenario; and it compares annotations word for word, so they
+    are left out.
+    """
+    listed = list(groups)
+    expressions = [alert.expr for group in listed for alert in group.alerts if alert.name in alerts]
+    waiting = {rule.record: rule for group in listed for rule in group.rules if isinstance(rule, Recording)}
+    records = set[str]()
+    while found := [name for name in waiting if any(name in expr for expr in expressions)]:
+        records.update(found)
+        expressions = [waiting.pop(name).expr for name in found]
+    kept = []
+    for group in listed:
+        rules = tuple(
+            rule
+            for rule in group.rules
+            if (rule.record in records if isinstance(rule, Recording) else rule.name in alerts)
+        )
+        kept += [replace(group, rules=rules)] if rules else []
+    content = rule_file(kept, "")
+    for group_data in content["groups"]:
+        for rule_data in group_data["rules"]:
+            rule_data.pop("annotations", None)
+    return content
+
+
+def promtool_tests(
+    scenario: Scenario, rule_file: str, expected: Mapping[str, Any], waiting: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The scenario as promtool reads it.
+
+    Args:
+        scenario: The scenario.
+        rule_file: Path of the rules.
+        expected: The rule, with the labels that it adds under ``labels``.
+        waiting: Names of alerts that fire five minutes later at the earliest.
+    """
+    added = expected["labels"]
+    firing = {"exp_labels": {**added, **scenario.labels, ID_LABEL: scenario.identity(added)}}
+    soon = milliseconds(scenario.firing_at) - milliseconds(scenario.silent_at) < _SHORTEST_DELAY_MS
+    silent = (scenario.silent_at, scenario.firing_at) if soon else (scenario.silent_at,)
 
     def case(series: Series, moments: Mapping[str, list[dict[str, Any]]]) -> dict[str, Any]:
         return {
@@ -44,7 +97,8 @@ def promtool_tests(scenario: Scenario, rule_file: str, expected: Mapping[str, An
             "alert_rule_test": [
                 {"eval_time": moment, "alertname": scenario.alert, "exp_alerts": alerts}
                 for moment, alerts in moments.items()
-            ],
+            ]
+            + [{"eval_time": moment, "alertname": name, "exp_alerts": []} for moment in silent for name in waiting],
         }
 
     return {

@@ -6,26 +6,48 @@ from tests.rules.scenario import Scenario
 
 CONSUMER = 'job="metrics-consumer-primary",instance="10-88-0-7"'
 _REFUSED = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
+_STOPPED = _REFUSED.replace("}", ',error_type="Shutdown"}')
 _OWN = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
 _WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
 _OWN_WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
 _PRODUCED = 'otelcol_exporter_sent_metric_points_total{job="gateway",instance="gateway-0",exporter="kafka/metrics"}'
+_UP = f"up{{{CONSUMER}}}"
+_LABELS = {"job": "metrics-consumer-primary"}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="ConsumerDropsRefusedMetrics",
         bad={_REFUSED: "0x9 4x40"},
         good={_REFUSED: "4x50", _OWN: "0+1x50"},
-        silent_at="4m30s",
-        firing_at="5m30s",
-        labels={"job": "metrics-consumer-primary"},
+        silent_at="4m45s",
+        firing_at="5m",
+        labels=_LABELS,
+    ),
+    # The counter does not exist before the first refusal.
+    Scenario(
+        alert="ConsumerDropsRefusedMetrics",
+        bad={_REFUSED: "_x10 4x40", _UP: "1x50"},
+        good={_STOPPED: "_x10 4x40", _UP: "1x50"},
+        silent_at="4m45s",
+        firing_at="5m",
+        labels=_LABELS,
     ),
     Scenario(
         alert="ConsumerStalled",
         bad={_WRITTEN: "0+10x9 90x60", _OWN_WRITTEN: "0+10x70", _PRODUCED: "0+10x70"},
         good={_WRITTEN: "0+10x9 90x60", _PRODUCED: "0+10x9 90x60"},
-        silent_at="8m",
-        firing_at="10m30s",
-        labels={"job": "metrics-consumer-primary"},
+        silent_at="5m45s",
+        firing_at="7m",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="ConsumerFallsShort",
+        # Two of three partitions.
+        bad={_WRITTEN: "0+30x29 900+20x90", _PRODUCED: "0+30x120"},
+        # Nothing for three minutes, then all that was missed.
+        good={_WRITTEN: "0+30x29 870x5 1050+30x90", _PRODUCED: "0+30x120"},
+        silent_at="24m",
+        firing_at="28m",
+        labels=_LABELS,
     ),
 )

@@ -17,6 +17,9 @@ _READ = 'jaeger_storage_requests_total{job="jaeger-query-public",instance="a",op
 AGENT = 'job="otel-agent",instance="10-88-0-9"'
 _QUEUE = f'{{{AGENT},exporter="otlp/gateway",data_type="traces"}}'
 _AGENT_REFUSED = f'otelcol_receiver_refused_log_records_total{{{AGENT},receiver="otlp",transport="grpc"}}'
+_AGENT_FAILED = f'otelcol_exporter_send_failed_spans_total{{{AGENT},exporter="otlp/gateway"%s}}'
+_AGENT_UP = f"up{{{AGENT}}}"
+_LOGINS = 'identity_double_answers_total{job="identity-double",instance="10-88-0-8",path="%s",status="%d"}'
 _STORE = {"job": "jaeger-collector", "instance": "10-88-0-7", "name": "internal"}
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -40,8 +43,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         alert="JaegerWritesFail",
         bad={_ITEMS: "0x9 4x40"},
         good={_ITEMS: "4x50", _FINE: "0+1x50"},
-        silent_at="4m30s",
-        firing_at="5m30s",
+        silent_at="4m45s",
+        firing_at="5m",
         labels=_STORE,
     ),
     Scenario(
@@ -59,6 +62,22 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6m",
         firing_at="12m",
         labels={"job": "jaeger-query-public"},
+    ),
+    Scenario(
+        alert="TraceLoginsFail",
+        bad={_LOGINS % ("/token", 401): "0x9 0+8x60", _LOGINS % ("/authorize", 400): "0x9 0+2x60"},
+        good={_LOGINS % ("/token", 401): "0x9 0+5x60", _LOGINS % ("/token", 200): "0+30x70"},
+        silent_at="12m",
+        firing_at="14m",
+        labels={"job": "identity-double"},
+    ),
+    Scenario(
+        alert="AgentCannotSend",
+        bad={_AGENT_FAILED % "": "_x10 4x40", _AGENT_UP: "1x50"},
+        good={_AGENT_FAILED % ',error_type="Shutdown"': "_x10 4x40", _AGENT_UP: "1x50"},
+        silent_at="4m45s",
+        firing_at="5m",
+        labels={"job": "otel-agent", "instance": "10-88-0-9"},
     ),
     Scenario(
         alert="AgentQueueFull",
@@ -84,10 +103,10 @@ FURTHER: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="JaegerWritesFail",
-        bad={_BULKS: "_x10 1x40"},
-        good={_ITEMS: "0x50", _FINE: "_x10 1x40"},
+        bad={_BULKS: "_x10 1x40", _UP: "1x50"},
+        good={_ITEMS: "0x50", _FINE: "_x10 1x40", _UP: "1x50"},
         silent_at="4m45s",
-        firing_at="5m30s",
+        firing_at="5m",
         labels=_STORE,
     ),
     Scenario(

@@ -4,10 +4,22 @@ from __future__ import annotations
 
 from tests.rules.scenario import Scenario
 
+MIN_INSYNC_REPLICAS = 2
+VOLUME_BYTES = 1000
+
 _OFFLINE = 'kafka_controller_kafkacontroller_offlinepartitionscount{job="kafka",instance="kafka-0"}'
 _UNDER_MIN = 'kafka_server_replicamanager_underminisrpartitioncount{job="kafka",instance="kafka-0"}'
 _UNDER = 'kafka_server_replicamanager_underreplicatedpartitions{job="kafka",instance="kafka-0"}'
 _ACTIVE = 'kafka_controller_kafkacontroller_activecontrollercount{job="kafka",instance="kafka-%d"}'
+_LEADER = 'kafka_server_raft_current_leader{job="kafka",instance="kafka-%d"}'
+_UP = 'up{job="kafka",instance="kafka-%d"}'
+_LOGINS = (
+    'kafka_server_authentications_total{job="kafka",instance="kafka-0",listener="CLIENT",processor="%d",result="%s"}'
+)
+_IMBALANCE = 'kafka_controller_kafkacontroller_preferredreplicaimbalancecount{job="kafka",instance="kafka-0"}'
+_PARTITIONS = 'kafka_controller_kafkacontroller_globalpartitioncount{job="kafka",instance="kafka-0"}'
+_SIZE = 'kafka_log_size_bytes{job="kafka",instance="kafka-0",topic="telemetry-metrics",partition="%d"}'
+_BROKER = {"job": "kafka", "instance": "kafka-0"}
 _GROUP = 'job="kafka-lag",consumergroup="metrics-consumer-primary"'
 _LAG = f'kafka_consumergroup_lag{{{_GROUP},topic="telemetry-metrics",partition="0"}}'
 _MEMBERS = f"kafka_consumergroup_members{{{_GROUP}}}"
@@ -18,15 +30,56 @@ SCENARIOS: tuple[Scenario, ...] = (
         alert="KafkaOfflinePartitions",
         bad={_OFFLINE: "0x9 1x40"},
         good={_OFFLINE: "0x50"},
-        silent_at="5m15s",
-        firing_at="5m45s",
+        silent_at="4m45s",
+        firing_at="5m",
     ),
     Scenario(
         alert="KafkaUnderMinIsr",
         bad={_UNDER_MIN: "0x9 1x40"},
-        good={_UNDER_MIN: "0x50"},
+        good={_UNDER_MIN: "0x50", _UNDER: "0x9 1x40"},
+        silent_at="4m45s",
+        firing_at="5m",
+    ),
+    Scenario(
+        alert="KafkaTooFewBrokers",
+        bad={_UP % 0: "1x50", _UP % 1: "1x9 0x40", _UP % 2: "1x9 0x40"},
+        good={_UP % 0: "1x50", _UP % 1: "1x50", _UP % 2: "1x9 0x40"},
+        silent_at="5m",
+        firing_at="5m15s",
+        labels={"job": "kafka"},
+    ),
+    # Pods whose names are gone.
+    Scenario(
+        alert="KafkaTooFewBrokers",
+        bad={_UP % 0: "1x9 stale", _UP % 1: "1x9 stale", 'up{job="gateway",instance="gateway-0"}': "1x50"},
+        good={_UP % 0: "1x50", _UP % 1: "1x50"},
+        silent_at="5m",
+        firing_at="5m15s",
+        labels={"job": "kafka"},
+    ),
+    # A Prometheus that has just started waits until it knows its targets.
+    Scenario(
+        alert="KafkaTooFewBrokers",
+        bad={_UP % 0: "1x50"},
+        good={_UP % 0: "1x50", _UP % 1: "_ 1x50"},
+        silent_at="1m",
+        firing_at="1m15s",
+        labels={"job": "kafka"},
+    ),
+    Scenario(
+        alert="KafkaControllerCount",
+        bad={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x50", _LEADER % 0: "0x9 -1x40", _LEADER % 1: "0x9 -1x40"},
+        # The active one is not scraped, but the others follow it.
+        good={_ACTIVE % 0: "1x9 stale", _ACTIVE % 1: "0x50", _LEADER % 0: "0x9 stale", _LEADER % 1: "0x50"},
         silent_at="5m15s",
-        firing_at="5m45s",
+        firing_at="5m30s",
+    ),
+    Scenario(
+        alert="KafkaControllerCount",
+        bad={_ACTIVE % 0: "1x50", _ACTIVE % 1: "0x9 1x40"},
+        good={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x9 1x40", _LEADER % 1: "0x9 1x40"},
+        silent_at="5m15s",
+        firing_at="5m30s",
     ),
     Scenario(
         alert="KafkaUnderReplicated",
@@ -36,19 +89,44 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="10m30s",
     ),
     Scenario(
-        alert="KafkaControllerCount",
-        bad={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x50"},
-        good={_ACTIVE % 0: "1x9 0x40", _ACTIVE % 1: "0x9 1x40"},
-        silent_at="5m45s",
-        firing_at="6m30s",
-    ),
-    Scenario(
         alert="KafkaBrokerDown",
-        bad={'up{job="kafka",instance="kafka-1"}': "1x9 0x40"},
-        good={'up{job="kafka",instance="kafka-1"}': "1x9 0 1x40", 'up{job="other",instance="o"}': "0x50"},
+        bad={_UP % 1: "1x9 0x40"},
+        good={_UP % 1: "1x9 0 1x40", 'up{job="other",instance="o"}': "0x50"},
         silent_at="5m45s",
         firing_at="6m30s",
         labels={"job": "kafka", "instance": "kafka-1"},
+    ),
+    Scenario(
+        alert="KafkaLoginsFail",
+        bad={_LOGINS % (0, "failed"): "0x9 0+4x60", _LOGINS % (1, "failed"): "0x9 0+5x60"},
+        good={_LOGINS % (0, "failed"): "0x9 0+5x60", _LOGINS % (0, "successful"): "0+300x70"},
+        silent_at="12m",
+        firing_at="14m",
+        labels={"job": "kafka", "listener": "CLIENT"},
+    ),
+    Scenario(
+        alert="KafkaLeadersUneven",
+        bad={_IMBALANCE: "0x9 21x60", _PARTITIONS: "100x70"},
+        good={_IMBALANCE: "0x9 20x60", _PARTITIONS: "100x70"},
+        silent_at="39m30s",
+        firing_at="40m15s",
+        interval="1m",
+    ),
+    Scenario(
+        alert="KafkaDiskFilling",
+        bad={_SIZE % 0: "700x9 740x40", _SIZE % 1: "20x50"},
+        good={_SIZE % 0: "700x9 720x40", _SIZE % 1: "20x50"},
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels=_BROKER,
+    ),
+    Scenario(
+        alert="KafkaDiskFull",
+        bad={_SIZE % 0: "700x9 890x40", _SIZE % 1: "20x50"},
+        good={_SIZE % 0: "700x9 870x40", _SIZE % 1: "20x50"},
+        silent_at="5m",
+        firing_at="5m30s",
+        labels=_BROKER,
     ),
     Scenario(
         alert="KafkaConsumerLag",
@@ -61,9 +139,9 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="KafkaConsumerGone",
         bad={_MEMBERS: "1x9 0x40"},
-        good={_MEMBERS: "1x9 0x4 1x40"},
-        silent_at="7m30s",
-        firing_at="8m30s",
+        good={_MEMBERS: "1x9 0x2 1x40"},
+        silent_at="6m15s",
+        firing_at="6m30s",
         labels={"job": "kafka-lag", "consumergroup": "metrics-consumer-primary"},
     ),
     Scenario(

@@ -8,6 +8,8 @@ SAMPLER = 'job="sampler",instance="sampler-0"'
 _READ = f'otelcol_receiver_accepted_spans_total{{{SAMPLER},receiver="kafka"}}'
 _PRODUCED = 'otelcol_exporter_sent_spans_total{job="gateway",instance="gateway-0",exporter="kafka/traces"}'
 _REFUSED = f'otelcol_exporter_send_failed_spans_total{{{SAMPLER},exporter="otlp/jaeger"}}'
+_QUEUE = f'otelcol_exporter_queue_%s{{{SAMPLER},exporter="otlp/jaeger",data_type="traces"}}'
+_UP = f"up{{{SAMPLER}}}"
 _EVICTED = f"otelcol_processor_tail_sampling_sampling_trace_dropped_too_early_total{{{SAMPLER}}}"
 _TOO_LARGE = f"otelcol_processor_tail_sampling_traces_dropped_too_large_total{{{SAMPLER}}}"
 _LAG = 'kafka_consumergroup_lag{job="kafka-lag",consumergroup="sampler",topic="telemetry-traces",partition="0"}'
@@ -43,8 +45,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         alert="SamplerDown",
         bad={_READ: "0+10x9 90x60", _PRODUCED: "0+10x70"},
         good={_READ: "0+10x9 90x60", _PRODUCED: "0+10x9 90x60"},
-        silent_at="7m30s",
-        firing_at="9m30s",
+        silent_at="5m45s",
+        firing_at="7m",
         labels={"job": "sampler"},
     ),
     Scenario(
@@ -59,16 +61,33 @@ SCENARIOS: tuple[Scenario, ...] = (
         alert="SamplerDropsTraces",
         bad={_EVICTED: "0x9 4x40", _TOO_LARGE: "0x50"},
         good={_EVICTED: "4x50", _TOO_LARGE: "0x50"},
-        silent_at="4m30s",
-        firing_at="5m30s",
+        silent_at="4m45s",
+        firing_at="5m",
         labels={"job": "sampler", "instance": "sampler-0"},
     ),
     Scenario(
         alert="SamplerExportFails",
         bad={_REFUSED: "0x9 4x40"},
         good={_REFUSED: "4x50"},
-        silent_at="5m",
-        firing_at="6m30s",
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels={"job": "sampler", "instance": "sampler-0"},
+    ),
+    # The counter does not exist before the first refusal.
+    Scenario(
+        alert="SamplerExportFails",
+        bad={_REFUSED: "_x10 4x40", _UP: "1x50"},
+        good={_REFUSED.replace("}", ',error_type="Shutdown"}'): "_x10 4x40", _UP: "1x50"},
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels={"job": "sampler", "instance": "sampler-0"},
+    ),
+    Scenario(
+        alert="SamplerExportFails",
+        bad={_QUEUE % "size": "79x9 81x40", _QUEUE % "capacity": "100x50"},
+        good={_QUEUE % "size": "79x50", _QUEUE % "capacity": "100x50"},
+        silent_at="5m45s",
+        firing_at="6m15s",
         labels={"job": "sampler", "instance": "sampler-0"},
     ),
     Scenario(

@@ -23,10 +23,18 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="SearchClusterRed",
         bad={f"search_cluster_status{{{_OF}}}": "0x9 2x20"},
-        good={f"search_cluster_status{{{_OF}}}": "0x9 2x1 1x20"},
-        silent_at="5m45s",
-        firing_at="6m30s",
+        good={f"search_cluster_status{{{_OF}}}": "0x9 2 1x20"},
+        silent_at="5m30s",
+        firing_at="5m45s",
         labels=_LABELS,
+    ),
+    Scenario(
+        alert="SearchClusterUnknown",
+        bad={f"search_cluster_status{{{_OF}}}": "0x9 stale"},
+        good={f"search_cluster_status{{{_OF}}}": "0x9 2x20"},
+        silent_at="5m15s",
+        firing_at="5m30s",
+        labels={"job": "search-keeper"},
     ),
     Scenario(
         alert="SearchClusterYellow",

@@ -3,52 +3,63 @@
 from __future__ import annotations
 
 import importlib
+import itertools
 import json
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
 
+from components.alerting.escalation import escalated
+from components.alerting.identity import ID_LABEL
+from components.alerting.inhibitions import PLATFORM, collected
+from components.kafka.rules import kafka_rules
+from components.probes.rules import probe_rules
 from components.prometheus.rules import prometheus_rules
-from components.rules import Alert, RuleGroup, any_of, rule_file
+from components.rules import Alert, Inhibition, RuleGroup, any_of, rule_file
 from lab.toolchain import tools
-from tests.rules.scenario import Scenario, promtool_tests
-from tests.rules.scenarios_prometheus import JOBS
+from tests.rules import scenarios_escalation, scenarios_kafka, scenarios_probes, scenarios_prometheus
+from tests.rules.scenario import Scenario, needed, promtool_tests
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
-KAFKA_RULES: tuple[RuleGroup, ...] = importlib.import_module("components.kafka.rules").RULES
-RULE_MODULES = ("gateway", "agent", "consumers", "search", "jaeger", "sampler", "servicegraph", "logs", "masking")
-GROUPS: tuple[RuleGroup, ...] = (
-    *KAFKA_RULES,
-    *(group for part in RULE_MODULES for group in importlib.import_module(f"components.{part}.rules").RULES),
-    *prometheus_rules(JOBS),
+MADE: dict[str, tuple[RuleGroup, ...]] = {
+    "kafka": kafka_rules(
+        min_insync_replicas=scenarios_kafka.MIN_INSYNC_REPLICAS, volume_bytes=scenarios_kafka.VOLUME_BYTES
+    ),
+    "probes": probe_rules(scenarios_probes.RENEW_BEFORE),
+    "prometheus": prometheus_rules(scenarios_prometheus.JOBS, volume_bytes=scenarios_prometheus.VOLUME_BYTES),
+}
+"""Rules that are made for a platform; every other ``components/<part>/rules.py`` has them as ``RULES``."""
+MODULES = {
+    path.parent.name: importlib.import_module(f"components.{path.parent.name}.rules")
+    for path in sorted((ROOT / "components").glob("*/rules.py"))
+}
+"""Every part that has rules: none is listed, so none can be forgotten."""
+GROUPS_OF: dict[str, tuple[RuleGroup, ...]] = {part: MADE.get(part) or module.RULES for part, module in MODULES.items()}
+GROUPS: tuple[RuleGroup, ...] = tuple(group for groups in GROUPS_OF.values() for group in groups)
+INHIBITIONS: tuple[Inhibition, ...] = tuple(
+    each for module in MODULES.values() for each in getattr(module, "INHIBITIONS", ())
 )
-ALERTS: dict[str, Alert] = {alert.name: alert for group in GROUPS for alert in group.alerts}
+ALL: tuple[RuleGroup, ...] = escalated((*GROUPS, *scenarios_escalation.GROUPS))
+"""What Prometheus loads, and the samples."""
+ALERTS: dict[str, Alert] = {alert.name: alert for group in ALL for alert in group.alerts}
+OWN = sorted(alert.name for group in GROUPS for alert in group.alerts)
+SAMPLES = {alert.name for group in scenarios_escalation.GROUPS for alert in group.alerts}
+TWINS = sorted(name for name, alert in ALERTS.items() if alert.original)
 SCENARIOS: tuple[Scenario, ...] = tuple(
     scenario
-    for part in ("kafka", "gateway", "consumers", "prometheus", "search", "jaeger", "sampler", "logs", "masking")
-    for scenario in importlib.import_module(f"tests.rules.scenarios_{part}").SCENARIOS
+    for path in sorted(Path(__file__).parent.glob("scenarios_*.py"))
+    for scenario in importlib.import_module(f"tests.rules.{path.stem}").SCENARIOS
 )
 
 
 @pytest.fixture(scope="module")
 def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("rules") / "rules.yml"
-    path.write_text(yaml.safe_dump(rule_file(GROUPS, "https://runbooks.example.org/")))
-    return path
-
-
-@pytest.fixture(scope="module")
-def bare_rules(rules: Path) -> Path:
-    """The rules without annotations: promtool would compare those word for word."""
-    content = yaml.safe_load(rules.read_text())
-    for group in content["groups"]:
-        for rule in group["rules"]:
-            rule.pop("annotations", None)
-    path = rules.with_name("bare.yml")
-    path.write_text(yaml.safe_dump(content))
+    path.write_text(yaml.safe_dump(rule_file(ALL, "https://runbooks.example.org/")))
     return path
 
 
@@ -63,9 +74,13 @@ def test_promtool_accepts_all_rules(rules: Path) -> None:
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.alert)
 def test_the_alert_is_silent_just_before_fires_just_after_and_leaves_the_control_alone(
-    scenario: Scenario, bare_rules: Path, tmp_path: Path
+    scenario: Scenario, tmp_path: Path
 ) -> None:
-    data = promtool_tests(scenario, str(bare_rules), ALERTS[scenario.alert].data(""))
+    twin = f"{scenario.alert}Escalated"
+    waiting = [twin] if twin in ALERTS else []
+    path = tmp_path / "rules.yml"
+    path.write_text(yaml.safe_dump(needed(ALL, scenario.alert, *waiting)))
+    data = promtool_tests(scenario, str(path), ALERTS[scenario.alert].data(""), waiting)
     path = tmp_path / "test.yml"
     path.write_text(yaml.safe_dump(data))
     done = promtool("test", "rules", str(path))
@@ -73,10 +88,58 @@ def test_the_alert_is_silent_just_before_fires_just_after_and_leaves_the_control
 
 
 def test_every_alert_has_a_scenario() -> None:
-    assert sorted(scenario.alert for scenario in SCENARIOS) == sorted(ALERTS)
+    assert sorted({scenario.alert for scenario in SCENARIOS if not scenario.original} - SAMPLES) == OWN
 
 
-@pytest.mark.parametrize("name", sorted(ALERTS))
+@pytest.mark.parametrize("part", MODULES)
+def test_the_platform_has_the_rules_and_inhibitions_of_every_part(part: str) -> None:
+    text = (ROOT / "stacks" / "rules.py").read_text()
+    assert f"from components.{part}.rules import " in text
+    if hasattr(MODULES[part], "INHIBITIONS"):
+        assert f"from components.{part}.rules import INHIBITIONS" in text
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_an_escalated_alert_is_its_original_later_and_for_somebody_else(name: str) -> None:
+    twin = ALERTS[name]
+    original = ALERTS[twin.original]
+    seconds, contact = {
+        "critical": (300, "senior-manager"),
+        "high": (1800, "on-call-engineer"),
+        "medium": (14400, "team-leader"),
+    }[original.severity]
+    ours, theirs = original.data("https://runbooks.example.org"), twin.data("https://runbooks.example.org")
+    assert theirs["alert"] == f"{original.name}Escalated"
+    assert theirs["expr"] == ours["expr"]
+    assert _seconds(theirs["for"]) == _seconds(ours["for"]) + seconds
+    assert theirs["labels"] == {**ours["labels"], "escalation": contact}
+    assert theirs["labels"][ID_LABEL].startswith(f"{original.name}{{{{")
+    assert theirs["annotations"]["runbook_url"] == f"https://runbooks.example.org/{original.name}.md"
+
+
+@pytest.mark.parametrize("name", sorted(name for name, alert in ALERTS.items() if not alert.original))
+def test_every_alert_of_the_three_upper_priorities_escalates(name: str) -> None:
+    alert = ALERTS[name]
+    assert (f"{name}Escalated" in TWINS) == (alert.severity != "low" and name != "Watchdog")
+
+
+def test_every_inhibition_names_alerts_and_gives_its_reason() -> None:
+    for inhibition in collected(ALL, (*PLATFORM, *INHIBITIONS)):
+        assert inhibition.reason.endswith("."), f"inhibition of {inhibition.targets} has no reason"
+
+
+def test_no_inhibition_is_said_twice() -> None:
+    pairs = [pair for each in (*PLATFORM, *INHIBITIONS) for pair in itertools.product(each.source, each.targets)]
+    assert sorted({pair for pair in pairs if pairs.count(pair) > 1}) == []
+
+
+def _seconds(duration: str) -> float:
+    """The length of a duration, read here once more and not by the code under test."""
+    units = {"h": 3600, "m": 60, "s": 1, "ms": 0.001}
+    return sum(float(number) * units[unit] for number, unit in re.findall(r"(\d+)(ms|h|m|s)", duration))
+
+
+@pytest.mark.parametrize("name", OWN)
 def test_every_alert_has_a_runbook_that_says_what_to_do(name: str) -> None:
     text = (RUNBOOKS / f"{name}.md").read_text()
     assert text.startswith(f"# {name}\n")
@@ -94,4 +157,4 @@ def test_conditions_are_joined() -> None:
 
 
 def test_rules_are_plain_data() -> None:
-    json.dumps(rule_file(GROUPS, ""))
+    json.dumps(rule_file(ALL, ""))

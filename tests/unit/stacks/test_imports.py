@@ -12,7 +12,7 @@ from stacks.profile import PROFILES
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("components", "stacks", "policy", "ops", "services")
-SHARED = {"contracts", "naming", "versions", "rules", "k8s", "telemetry", "collector", "masking"}
+SHARED = {"alerting", "contracts", "naming", "versions", "rules", "k8s", "telemetry", "collector", "masking"}
 """Parts of components that any stage may use: contracts, helpers, the catalogue, and what both collectors share."""
 STAGES = sorted(
     path.name
@@ -66,7 +66,7 @@ def test_only_settings_read_the_configuration() -> None:
         for path in (ROOT / package).rglob("*.py")
         if "pulumi.Config(" in path.read_text()
     ]
-    assert readers == ["stacks/settings.py"]
+    assert readers == ["stacks/secrets.py", "stacks/settings.py"]
 
 
 def test_components_do_not_know_roles_or_profiles() -> None:

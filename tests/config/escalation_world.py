@@ -1,0 +1,251 @@
+"""A Prometheus and a pair of Alertmanagers in which a minute lasts a second, with the receivers' doubles behind them.
+
+Rules, routes and command lines are the platform's own. Divided by 60 are the alerts' ``for``, the delays of the
+escalation and the routes' times. Undivided are the times in which the two Alertmanagers agree who notifies: 5 s of
+waiting for each other and, so that these fit, at least 10 s between two looks at a group, as Critical has it.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+
+import requests
+import yaml
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from components.alerting.durations import divided, milliseconds
+from components.alerting.escalation import LEVELS, EscalationDelays, escalated
+from components.alerting.identity import alert_id
+from components.alertmanager.config import TIMINGS, Timing
+from components.rules import Alert, RuleGroup, Severity, rule_file
+from lab.receivers.record import HEARTBEAT, MAIL, PHONE, SLACK, SMS, SWITCH, Notice
+from ops.ack import acknowledge
+from ops.alertmanager import Alertmanager
+from ops.web import Web
+from tests.config import alertmanager_files
+from tests.config.alertmanager_process import Pair, pair
+from tests.config.prometheus_process import (
+    USERS,
+    PrometheusProcess,
+    alert_target,
+    prometheus_process,
+    write_files,
+)
+
+DIVISOR = 60
+LOOK = "10s"
+"""Least time between two looks at a group."""
+LOOK_S = milliseconds(LOOK) / 1000
+HOLDS = {Severity.CRITICAL: "30s", Severity.HIGH: "1m", Severity.MEDIUM: "1m", Severity.LOW: "1m"}
+LABELS = {"instance": "tester-1", "job": "tester"}
+_PUSH_EVERY_S = 0.25
+_JUST_LOOKED_S, _BEFORE_LOOK_S = 0.3, 4.0
+
+
+def delay_s(severity: Severity) -> float:
+    """Seconds from a problem to its escalation in this world."""
+    delay = EscalationDelays().divided_by(DIVISOR).of(severity)
+    assert delay is not None
+    return hold_s(severity) + milliseconds(delay) / 1000
+
+
+def hold_s(severity: Severity) -> float:
+    """Seconds from a problem to its alert in this world."""
+    return milliseconds(divided(HOLDS[severity], DIVISOR)) / 1000
+
+
+def wait_s(severity: Severity) -> float:
+    """Seconds from an alert to its first notice in this world."""
+    return milliseconds(timings()[severity].group_wait) / 1000
+
+
+def groups(alerts: Mapping[str, Severity]) -> tuple[RuleGroup, ...]:
+    """One rule for each alert, with its twin."""
+    rules = tuple(
+        Alert(
+            name=name,
+            expr=f'trouble{{kind="{name}"}} > 0',
+            hold=divided(HOLDS[severity], DIVISOR),
+            severity=severity,
+            summary=f"{name} at {{{{ $labels.instance }}}}",
+            description="Only for tests.",
+            annotations={"summary_ja": "試験"},
+        )
+        for name, severity in alerts.items()
+    )
+    group = RuleGroup(name="trouble", rules=rules, interval="500ms")
+    return escalated([group], EscalationDelays().divided_by(DIVISOR))
+
+
+def timings() -> dict[Severity, Timing]:
+    """The routes' times in this world."""
+    return {
+        severity: Timing(
+            group_wait=divided(timing.group_wait, DIVISOR),
+            group_interval=max(divided(timing.group_interval, DIVISOR), LOOK, key=milliseconds),
+            repeat_interval=divided(timing.repeat_interval, DIVISOR),
+        )
+        for severity, timing in TIMINGS.items()
+    }
+
+
+@dataclass(frozen=True)
+class Told:
+    """Somebody was told something by one channel."""
+
+    alert: str
+    state: str
+    contact: str
+    channel: str
+    at: float = field(compare=False)
+
+
+@dataclass
+class World:
+    """What a story needs: trouble, people who acknowledge, and what others were told."""
+
+    folder: Path
+    pair: Pair
+    names: Sequence[str]
+    prometheus: PrometheusProcess | None = None
+    ended: threading.Event = field(default_factory=threading.Event)
+    _trouble: dict[str, float] = field(default_factory=dict)
+
+    def trouble(self, alert: str, there: bool) -> float:
+        """Make or end the trouble that an alert is about; the moment before it."""
+        now = time.time()
+        self._trouble[alert] = 1.0 if there else 0.0
+        return now
+
+    def acknowledge(self, alert: str) -> float:
+        """What ``ops ack`` does; the moment when it counts."""
+        web = Web(str(self.folder / "ca.crt"))
+        login = ("operator", alertmanager_files.USERS["operator"])
+        try:
+            member = Alertmanager(web, f"https://localhost:{self.pair.members[0].web}", login)
+            acknowledge(member, identity(alert), timedelta(hours=1), "tester", "", None)
+        finally:
+            web.close()
+        return time.time()
+
+    def told(self, alert: str | None = None) -> list[Told]:
+        """Everything that anybody was told, in order."""
+        return [each for each in _read(self.pair.record.since(), self.names) if alert in (None, each.alert)]
+
+    def wait(self, alert: str, state: str, contact: str, channels: Sequence[str], limit_s: float) -> list[Told]:
+        """Wait until a contact was told by all channels."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            found = [each for each in self.told(alert) if (each.state, each.contact) == (state, contact)]
+            if {each.channel for each in found} >= set(channels):
+                return found
+            assert time.monotonic() < deadline, f"{contact} not told in {limit_s} s that {alert} is {state}: {found}"
+            time.sleep(0.1)
+
+    def between_looks(self, *notices: Sequence[Told]) -> None:
+        """Wait for a moment at which neither Alertmanager is about to look at a group, or has just looked.
+
+        Alertmanager 0.31 decides with what it saw before it waited for the other member. Where an alert changes between
+        the looks of the two, which are some milliseconds apart, people are told twice.
+        """
+        starts = [min(each.at for each in told) for told in notices]
+        while not all(_JUST_LOOKED_S <= (time.time() - start) % LOOK_S <= LOOK_S - _BEFORE_LOOK_S for start in starts):
+            time.sleep(0.05)
+
+    def start_prometheus(self) -> ExitStack:
+        """Start Prometheus, the second time on the data of the first; closing the stack ends it."""
+        with ExitStack() as stack:
+            self.prometheus = stack.enter_context(prometheus_process(self.folder))
+            return stack.pop_all()
+
+    def push(self) -> None:
+        """Tell Prometheus of all troubles, as a consumer does, again and again until the end."""
+        while not self.ended.wait(_PUSH_EVERY_S):
+            prometheus = self.prometheus
+            if not self._trouble or prometheus is None:
+                continue
+            try:
+                _push(prometheus, dict(self._trouble))
+            except requests.RequestException:
+                continue
+
+
+def identity(alert: str) -> str:
+    """The label ``alert_id`` of an alert and of its twin."""
+    return alert_id(alert, {**LABELS, "kind": alert})
+
+
+def _push(prometheus: PrometheusProcess, trouble: Mapping[str, float]) -> None:
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    for key, value in {"service.name": LABELS["job"], "service.instance.id": LABELS["instance"]}.items():
+        resource.resource.attributes.add(key=key).value.string_value = value
+    metric = resource.scope_metrics.add().metrics.add(name="trouble")
+    for kind, number in trouble.items():
+        point = metric.gauge.data_points.add(time_unix_nano=time.time_ns(), as_double=number)
+        point.attributes.add(key="kind").value.string_value = kind
+    requests.post(
+        f"{prometheus.url}/api/v1/otlp/v1/metrics",
+        data=request.SerializeToString(),
+        auth=("writer", USERS["writer"]),
+        headers={"content-type": "application/x-protobuf"},
+        verify=str(prometheus.folder / "ca.crt"),
+        timeout=5,
+    ).raise_for_status()
+
+
+def _read(notices: Sequence[Notice], names: Sequence[str]) -> Iterator[Told]:
+    contacts = {
+        address: name
+        for name, contact in alertmanager_files.CONTACTS.items()
+        for address in (name, contact.mail, contact.sms_topic, contact.slack_channel)
+        if address
+    }
+    contacts |= {key: name for name, key in alertmanager_files.ROUTING_KEYS.items()}
+    incidents: dict[str, str] = {}
+    for notice in notices:
+        if notice.channel in (HEARTBEAT, SWITCH):
+            continue
+        assert notice.channel in (PHONE, SMS, SLACK, MAIL)
+        if notice.channel == PHONE and notice.body["event_action"] == "resolve":
+            state, alert = "resolved", incidents[notice.body["dedup_key"]]
+        else:
+            found = re.match(r"\[(RESOLVED)?.*?\] (\w+)", notice.title)
+            assert found, f"a notice with another title: {notice.title!r}"
+            state, alert = "resolved" if found[1] else "firing", found[2]
+        if notice.channel == PHONE:
+            incidents[notice.body["dedup_key"]] = alert
+        assert alert in names, f"a notice about something else: {notice.title!r}"
+        yield Told(alert, state, contacts[notice.audience], notice.channel, notice.received_at)
+
+
+@contextmanager
+def world(folder: Path, alerts: Mapping[str, Severity]) -> Iterator[World]:
+    """Everything running, nothing in trouble."""
+    with ExitStack() as stack:
+        both = stack.enter_context(pair(folder, timings=timings(), escalation=LEVELS))
+        own = folder / "prometheus"
+        own.mkdir()
+        for name in ("tls.crt", "tls.key", "ca.crt"):
+            shutil.copy(folder / name, own / name)
+        (own / "rules.yml").write_text(yaml.safe_dump(rule_file(groups(alerts), "https://runbooks.example.org")))
+        write_files(
+            own,
+            alerts=[alert_target("alertmanager")],
+            passwords={"alertmanager": alertmanager_files.USERS["prometheus"]},
+            members={"alertmanager": [member.web for member in both.members]},
+        )
+        here = World(own, both, tuple(alerts))
+        pusher = threading.Thread(target=here.push, daemon=True)
+        stack.callback(pusher.join)
+        stack.callback(here.ended.set)
+        pusher.start()
+        yield here

@@ -1,0 +1,196 @@
+"""The whole tree of escalation, with a minute that lasts a second: who is told what, and who is not (requirement A2).
+
+Every story is one alert that nobody else shares. All of them happen at the same time, in front of a real Prometheus and
+a real pair of Alertmanagers; Prometheus is restarted while only Medium alerts wait for their escalation.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import pytest
+
+from components.alerting.escalation import LEVELS
+from components.rules import Severity
+from tests.config.escalation_world import LOOK_S, Told, World, delay_s, hold_s, wait_s, world
+
+pytestmark = pytest.mark.timeout(600)
+
+FIRST = {
+    Severity.CRITICAL: ("phone", "sms", "slack"),
+    Severity.HIGH: ("slack", "mail"),
+    Severity.MEDIUM: ("mail",),
+}
+NEXT = {
+    Severity.CRITICAL: ("phone", "sms", "mail"),
+    Severity.HIGH: ("phone",),
+    Severity.MEDIUM: ("mail",),
+}
+"""Every channel that the test's contact of the next level has."""
+LATE_S = 20.0
+"""How much later than it should a busy machine may do something."""
+RESTART_AT_S = 100.0
+EARLY_S = 1.5
+"""What the times that Prometheus keeps over a restart are rounded by, and what our clock is read before."""
+
+
+@dataclass
+class Story:
+    """What happens to one alert, and when it did, as seconds since 1970."""
+
+    severity: Severity
+    kind: str
+    moments: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def alert(self) -> str:
+        """Name of the alert."""
+        return f"{self.severity.capitalize()}{self.kind}"
+
+    def expected(self) -> Counter[tuple[str, str, str]]:
+        """State, contact and channel of every notice that there should be."""
+        if self.severity is Severity.LOW:
+            return Counter()
+        first = [("operators", channel) for channel in FIRST[self.severity]]
+        second = [(LEVELS[self.severity], channel) for channel in NEXT[self.severity]]
+        told = {
+            "Ignored": {"firing": first + second, "resolved": first + second},
+            "Acknowledged": {"firing": first},
+            "AcknowledgedLate": {"firing": first + second},
+            "Recovered": {"firing": first, "resolved": first},
+        }[self.kind]
+        return Counter((state, *each) for state, notices in told.items() for each in notices)
+
+
+STORIES = (
+    *(
+        Story(severity, kind)
+        for kind in ("Ignored", "Acknowledged", "AcknowledgedLate", "Recovered")
+        for severity in LEVELS
+    ),
+    Story(Severity.LOW, "Ignored"),
+)
+BY_NAME = {story.alert: story for story in STORIES}
+
+
+def _begin(here: World, story: Story) -> list[Told]:
+    story.moments["trouble"] = here.trouble(story.alert, True)
+    return here.wait(story.alert, "firing", "operators", FIRST[story.severity], hold_s(story.severity) + LATE_S)
+
+
+def _escalation(here: World, story: Story) -> list[Told]:
+    limit = delay_s(story.severity) + 2 * LATE_S
+    return here.wait(story.alert, "firing", LEVELS[story.severity], NEXT[story.severity], limit)
+
+
+def _ignored(here: World, story: Story) -> None:
+    first, second = _begin(here, story), _escalation(here, story)
+    here.between_looks(first, second)
+    story.moments["over"] = here.trouble(story.alert, False)
+    for contact, channels in (("operators", FIRST), (LEVELS[story.severity], NEXT)):
+        here.wait(story.alert, "resolved", contact, channels[story.severity], LOOK_S + LATE_S)
+
+
+def _acknowledged(here: World, story: Story) -> None:
+    _begin(here, story)
+    story.moments["acknowledged"] = here.acknowledge(story.alert)
+
+
+def _acknowledged_late(here: World, story: Story) -> None:
+    _begin(here, story)
+    _escalation(here, story)
+    story.moments["acknowledged"] = here.acknowledge(story.alert)
+
+
+def _recovered(here: World, story: Story) -> None:
+    here.between_looks(_begin(here, story))
+    story.moments["over"] = here.trouble(story.alert, False)
+    here.wait(story.alert, "resolved", "operators", FIRST[story.severity], LOOK_S + LATE_S)
+
+
+def _low(here: World, story: Story) -> None:
+    story.moments["trouble"] = here.trouble(story.alert, True)
+
+
+_TELL: dict[str, Callable[[World, Story], None]] = {
+    "Ignored": _ignored,
+    "Acknowledged": _acknowledged,
+    "AcknowledgedLate": _acknowledged_late,
+    "Recovered": _recovered,
+}
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """The world after all stories, when nothing more can come."""
+    with world(tmp_path_factory.mktemp("escalation"), {story.alert: story.severity for story in STORIES}) as here:
+        running = here.start_prometheus()
+        try:
+            with ThreadPoolExecutor(len(STORIES)) as pool:
+                begun = time.time()
+                told = [
+                    pool.submit(_low if story.severity is Severity.LOW else _TELL[story.kind], here, story)
+                    for story in STORIES
+                ]
+                time.sleep(RESTART_AT_S)
+                running.close()
+                running = here.start_prometheus()
+                for each in told:
+                    each.result()
+            time.sleep(max(0.0, begun + delay_s(Severity.MEDIUM) + LATE_S - time.time()))
+            # What was acknowledged would now be told as resolved.
+            for story in STORIES:
+                here.trouble(story.alert, False)
+            time.sleep(2 * LOOK_S)
+            yield here
+        finally:
+            running.close()
+
+
+@pytest.mark.parametrize("name", BY_NAME)
+def test_exactly_the_right_people_are_told_by_exactly_the_right_channels(lived: World, name: str) -> None:
+    told = Counter((each.state, each.contact, each.channel) for each in lived.told(name))
+    assert told == BY_NAME[name].expected()
+
+
+@pytest.mark.parametrize("severity", LEVELS)
+@pytest.mark.parametrize("kind", ["Ignored", "Acknowledged", "AcknowledgedLate", "Recovered"])
+def test_the_first_notice_comes_at_once(lived: World, severity: Severity, kind: str) -> None:
+    story = BY_NAME[Story(severity, kind).alert]
+    due = story.moments["trouble"] + hold_s(severity)
+    for each in lived.told(story.alert):
+        if (each.state, each.contact) == ("firing", "operators"):
+            assert due <= each.at <= due + wait_s(severity) + LATE_S
+
+
+@pytest.mark.parametrize("severity", LEVELS)
+@pytest.mark.parametrize("kind", ["Ignored", "AcknowledgedLate"])
+def test_the_next_level_is_told_when_the_delay_is_over(lived: World, severity: Severity, kind: str) -> None:
+    story = BY_NAME[Story(severity, kind).alert]
+    due = story.moments["trouble"] + delay_s(severity)
+    for each in lived.told(story.alert):
+        if (each.state, each.contact) == ("firing", LEVELS[severity]):
+            assert due - EARLY_S <= each.at <= due + wait_s(severity) + LATE_S
+
+
+def test_a_restart_of_prometheus_starts_no_delay_anew(lived: World) -> None:
+    story = BY_NAME[Story(Severity.MEDIUM, "Ignored").alert]
+    (told,) = (each for each in lived.told(story.alert) if (each.state, each.contact) == ("firing", "team-leader"))
+    waited = told.at - story.moments["trouble"]
+    assert delay_s(Severity.MEDIUM) - EARLY_S <= waited < RESTART_AT_S + delay_s(Severity.MEDIUM) - 2 * LATE_S
+
+
+@pytest.mark.parametrize("severity", LEVELS)
+def test_acknowledgements_came_before_the_delay_was_over(lived: World, severity: Severity) -> None:
+    moments = BY_NAME[Story(severity, "Acknowledged").alert].moments
+    assert moments["acknowledged"] < moments["trouble"] + delay_s(severity), "the machine was too slow for this test"
+
+
+def test_a_low_alert_is_told_to_kafka_alone_for_the_daily_report(lived: World) -> None:
+    story = BY_NAME[Story(Severity.LOW, "Ignored").alert]
+    (event, *_) = lived.pair.events(story.alert)
+    assert event["labels"]["severity"] == "low"

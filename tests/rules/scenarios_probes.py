@@ -1,0 +1,103 @@
+"""Scenarios of the alerts about certificates and entrances."""
+
+from __future__ import annotations
+
+from tests.rules.scenario import Scenario
+
+RENEW_BEFORE = "720h"
+_DAY = 86400
+_POD = 'job="probe-pods",endpoint="kafka/client",instance="kafka-0",module="tls"'
+_SERVICE = 'job="probe-services",endpoint="gateway-http",instance="gateway-http",module="closed"'
+_LABELS = {"endpoint": "kafka/client", "instance": "kafka-0"}
+_DOOR = {"endpoint": "gateway-http", "instance": "gateway-http"}
+_UP = 'up{job="%s",endpoint="kafka/client",instance="kafka-0",module="tls"}'
+
+
+def _ends(days: float, *, chain_days: float = 90) -> dict[str, str]:
+    return {
+        f"probe_ssl_earliest_cert_expiry{{{_POD}}}": f"{90 * _DAY}x9 {int(days * _DAY)}x60",
+        f"probe_ssl_last_chain_expiry_timestamp_seconds{{{_POD}}}": f"{90 * _DAY}x9 {int(chain_days * _DAY)}x60",
+    }
+
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        alert="CertificateExpiresSoon",
+        bad=_ends(15),
+        good=_ends(15.1),
+        silent_at="9m30s",
+        firing_at="10m15s",
+        labels=_LABELS,
+    ),
+    # The authority itself.
+    Scenario(
+        alert="CertificateExpiresSoon",
+        bad=_ends(80, chain_days=14),
+        good=_ends(80, chain_days=16),
+        silent_at="9m30s",
+        firing_at="10m15s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="CertificateEnds",
+        bad=_ends(3),
+        good=_ends(3.1),
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels=_LABELS,
+    ),
+    Scenario(
+        alert="EndpointUnreachable",
+        bad={f"probe_success{{{_SERVICE}}}": "1x9 0x40", f"probe_http_status_code{{{_SERVICE}}}": "401x9 0x40"},
+        good={f"probe_success{{{_SERVICE}}}": "1x9 0 1x40"},
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels=_DOOR,
+    ),
+    # A pod that restarts is not told of.
+    Scenario(
+        alert="EndpointUnreachable",
+        bad={f"probe_success{{{_POD}}}": "1x9 0x40"},
+        good={f"probe_success{{{_POD}}}": "1x9 0x7 1x40"},
+        silent_at="9m15s",
+        firing_at="10m15s",
+        labels=_LABELS,
+    ),
+    # One alert for a door that stands open, not two.
+    Scenario(
+        alert="EndpointUnreachable",
+        bad={f"probe_success{{{_SERVICE}}}": "1x9 0x40", f"probe_http_status_code{{{_SERVICE}}}": "401x9 500x40"},
+        good={f"probe_success{{{_SERVICE}}}": "1x9 0x40", f"probe_http_status_code{{{_SERVICE}}}": "401x9 200x40"},
+        silent_at="5m45s",
+        firing_at="6m15s",
+        labels=_DOOR,
+    ),
+    Scenario(
+        alert="EntranceOpen",
+        bad={f"probe_http_status_code{{{_SERVICE}}}": "401x9 200x40"},
+        good={
+            f"probe_http_status_code{{{_SERVICE}}}": "401x9 503x40",
+            f"probe_http_status_code{{{_SERVICE.replace('closed', 'open')}}}": "200x50",
+        },
+        silent_at="5m15s",
+        firing_at="5m45s",
+        labels=_DOOR,
+    ),
+    Scenario(
+        alert="ProbesMissing",
+        bad={_UP % "probe-pods": "1x9 0x40", _UP % "probe-services": "1x9 0x40"},
+        good={_UP % "probe-pods": "1x9 0x4 1x40", _UP % "probe-services": "1x9 0x4 1x40"},
+        silent_at="7m45s",
+        firing_at="8m15s",
+        labels={"job": "probes"},
+    ),
+    # The Service of the prober is gone, or nothing is left to be looked at.
+    Scenario(
+        alert="ProbesMissing",
+        bad={_UP % "probe-pods": "1x9 stale", _UP % "probe-services": "1x50"},
+        good={_UP % "probe-pods": "1x50", _UP % "probe-services": "1x50"},
+        silent_at="7m45s",
+        firing_at="8m15s",
+        labels={"job": "probes"},
+    ),
+)

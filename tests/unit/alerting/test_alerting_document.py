@@ -1,0 +1,32 @@
+"""``docs/escalation.md`` says what the code does: who is told, how, and when."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from components.alerting.escalation import LEVELS, EscalationDelays
+from components.alertmanager.config import TIMINGS
+from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel
+from components.rules import RuleGroup, Severity
+
+TEXT = (Path(__file__).parents[3] / "docs" / "escalation.md").read_text()
+WORDS = {Channel.PHONE: "phone", Channel.SMS: "SMS", Channel.SLACK: "Slack", Channel.MAIL: "mail"}
+
+
+def _row(severity: Severity) -> str:
+    channels = FIRST_NOTICE.get(severity)
+    if channels is None:
+        return f"| {severity} | daily report | | | | |"
+    told = ", ".join(WORDS[channel] for channel in channels)
+    delay = EscalationDelays().of(severity)
+    return f"| {severity} | {told} | `{FIRST}` | {TIMINGS[severity].group_wait} | {delay} | `{LEVELS[severity]}` |"
+
+
+def test_the_table_has_a_row_for_each_priority_and_no_other() -> None:
+    head = "| priority | first notice | to | within | not acknowledged for | then also |"
+    rows = TEXT.partition(head)[2].strip().partition("\n\n")[0].splitlines()
+    assert rows[1:] == [_row(severity) for severity in Severity]
+
+
+def test_the_text_names_the_time_between_two_evaluations() -> None:
+    assert f"even for one evaluation ({RuleGroup(name='any', rules=()).interval.removesuffix('s')} s)" in TEXT

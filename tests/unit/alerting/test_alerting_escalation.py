@@ -1,0 +1,107 @@
+"""Twins of alerts: which, when, for whom; and delays that a person may get wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from components.alerting.escalation import EscalationDelays, escalated
+from components.rules import Alert, Recording, RuleGroup, Severity, rule_file
+
+
+def alert(severity: Severity = Severity.HIGH, **changes: Any) -> Alert:
+    values: dict[str, Any] = {
+        "name": "DiskFull",
+        "expr": "disk > 0.9",
+        "hold": "90s",
+        "severity": severity,
+        "summary": "Disk {{ $labels.disk }} is full",
+        "description": "Nothing can be written.",
+        "labels": {"layer": "data", "owner": "platform"},
+    }
+    return Alert(**{**values, **changes})
+
+
+def twins(one: Alert, delays: EscalationDelays | None = None) -> list[Alert]:
+    (group,) = escalated([RuleGroup(name="disks", rules=(one,))], delays)
+    return [each for each in group.alerts if each.original]
+
+
+@pytest.mark.parametrize(
+    ("severity", "hold", "contact"),
+    [
+        (Severity.CRITICAL, "6m30s", "senior-manager"),
+        (Severity.HIGH, "31m30s", "on-call-engineer"),
+        (Severity.MEDIUM, "4h1m30s", "team-leader"),
+    ],
+)
+def test_each_priority_goes_to_its_level_after_its_delay(severity: Severity, hold: str, contact: str) -> None:
+    (twin,) = twins(alert(severity))
+    assert (twin.name, twin.hold, twin.severity) == ("DiskFullEscalated", hold, severity)
+    assert twin.labels == {"layer": "data", "owner": "platform", "escalation": contact}
+
+
+@pytest.mark.parametrize("one", [alert(Severity.LOW), alert(Severity.CRITICAL, name="Watchdog")])
+def test_low_alerts_and_the_watchdog_never_escalate(one: Alert) -> None:
+    assert twins(one) == []
+
+
+def test_a_twin_says_for_how_long_nobody_acknowledged_in_both_languages() -> None:
+    (twin,) = twins(alert(annotations={"summary_ja": "ディスク満杯", "description_ja": "書き込めません"}))
+    data = twin.data("https://example.org/runbooks")
+    assert data["annotations"] == {
+        "summary": "Not acknowledged for 30 minutes: Disk {{ $labels.disk }} is full",
+        "description": "Nothing can be written.",
+        "summary_ja": "30分確認されていません: ディスク満杯",
+        "description_ja": "書き込めません",
+        "runbook_url": "https://example.org/runbooks/DiskFull.md",
+    }
+
+
+@pytest.mark.parametrize(
+    ("delay", "words", "japanese"),
+    [("1m", "1 minute", "1分"), ("90s", "1 minute 30 seconds", "1分30秒"), ("4h", "4 hours", "4時間")],
+)
+def test_a_delay_is_told_in_words(delay: str, words: str, japanese: str) -> None:
+    (twin,) = twins(alert(annotations={"summary_ja": "満杯"}), EscalationDelays(high=delay))
+    assert twin.summary.startswith(f"Not acknowledged for {words}: ")
+    assert twin.annotations["summary_ja"] == f"{japanese}確認されていません: 満杯"
+
+
+def test_twins_stand_behind_the_rules_of_their_own_group() -> None:
+    recording = Recording(record="a:b", expr="1")
+    group = RuleGroup(name="disks", rules=(alert(), recording, alert(name="DiskSlow")), interval="7s")
+    (result,) = escalated([group])
+    assert (result.name, result.interval) == ("disks", "7s")
+    assert result.rules[:3] == group.rules
+    assert [each.name for each in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
+
+
+def test_twins_have_no_twins() -> None:
+    once = escalated([RuleGroup(name="disks", rules=(alert(),))])
+    with pytest.raises(ValueError, match="DiskFullEscalated is a twin already"):
+        escalated(once)
+
+
+def test_the_groups_cannot_be_loaded_beside_their_escalated_selves() -> None:
+    groups = (RuleGroup(name="disks", rules=(alert(),)),)
+    with pytest.raises(ValueError, match="DiskFull, disks occurs twice"):
+        rule_file([*groups, *escalated(groups)], "")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"high": "30"}, "escalation delay high: '30' is no duration: write for example 30s, 5m or 1h30m"),
+        ({"critical": "0s"}, "escalation delay critical is 0s: give people some time, for example 5m"),
+    ],
+)
+def test_a_wrong_delay_is_one_clear_line(changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        EscalationDelays(**changes)
+    assert str(caught.value) == message
+
+
+def test_delays_run_faster_when_divided() -> None:
+    assert EscalationDelays().divided_by(60) == EscalationDelays(critical="5s", high="30s", medium="4m")
