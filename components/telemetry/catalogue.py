@@ -1,15 +1,18 @@
 """Every metric that the five layers send: the one place where names, units and attributes are decided.
 
 Names follow OpenTelemetry's semantic conventions where these have one (``http.server.request.duration``,
-``db.client.connection.count``, ``hw.battery.charge``, ``system.*``); units are UCUM. To add a metric,
-add an entry.
+``db.client.connection.count``, ``hw.battery.charge``, ``system.*``); units are UCUM. Here are the metrics that the
+requirements name; all further ones are data: ``services`` in ``thresholds.yaml``.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-from components.telemetry.layers import ANALYTICS, BUSINESS, DATA, DEVICE, STREAMING, Layer
+from components.telemetry.file import NAME, content, explaining, text
+from components.telemetry.layers import ANALYTICS, BUSINESS, DATA, DEVICE, STREAMING, Layer, layer
 from components.telemetry.naming import Kind, prometheus_label, prometheus_name
 
 LATENCY_BUCKETS: tuple[float, ...] = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 10)
@@ -82,7 +85,7 @@ _BUCKETS = {
 }
 _G, _C, _U, _H = Kind.GAUGE, Kind.COUNTER, Kind.UP_DOWN_COUNTER, Kind.HISTOGRAM
 
-METRICS: tuple[Metric, ...] = (
+REQUIRED_METRICS: tuple[Metric, ...] = (
     *_metrics(
         DEVICE,
         "device-agent",
@@ -204,7 +207,36 @@ METRICS: tuple[Metric, ...] = (
         ("analysis.job.queue.length", "{job}", _U, (), "analysis jobs that wait"),
     ),
 )
-"""All metrics, in the order of the layers."""
+"""Metrics that the requirements name, in the order of the layers."""
+
+
+def further_metrics(services: Iterable[Mapping[str, Any]]) -> tuple[Metric, ...]:
+    """Metrics of ``services`` in ``thresholds.yaml``.
+
+    Raises:
+        KeyError: A key or a layer is missing.
+        TypeError: A value is of another kind.
+        ValueError: There is no such instrument.
+    """
+    return tuple(
+        Metric(
+            name=text(row["name"]),
+            unit=text(row["unit"]),
+            kind=Kind(row["kind"]),
+            layer=layer(service["layer"]),
+            service=text(service["name"]),
+            description=text(row["description"]),
+            attributes=tuple(text(key) for key in row.get("attributes", ())),
+            buckets=tuple(float(boundary) for boundary in row.get("buckets", ())),
+        )
+        for service in services
+        for row in service.get("metrics", ())
+    )
+
+
+with explaining():
+    METRICS: tuple[Metric, ...] = (*REQUIRED_METRICS, *further_metrics(content()["services"]))
+"""All metrics."""
 
 SERVICES: dict[str, Layer] = {metric.service: metric.layer for metric in METRICS}
 """Every service that sends metrics, with its layer."""
@@ -224,4 +256,4 @@ def metric(name: str) -> Metric:
     for candidate in METRICS:
         if candidate.name == name:
             return candidate
-    raise KeyError(f"metric {name!r} is not in components/telemetry/catalogue.py: add it there")
+    raise KeyError(f"metric {name!r} is not in the catalogue: add it under `services` in {NAME}")

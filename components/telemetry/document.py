@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 from components.telemetry.attributes import KEY_ATTRIBUTES, RESOURCE_ATTRIBUTES
 from components.telemetry.catalogue import METRICS
 from components.telemetry.layers import LAYERS, Layer
-from components.telemetry.thresholds import THRESHOLDS, thresholds_on
+from components.telemetry.markdown import table
+from components.telemetry.thresholds import thresholds_on
 from components.telemetry.topics import TOPICS
 
 
@@ -28,7 +29,7 @@ def _lines() -> Iterator[str]:
         "The layer's name is also its user at the gateway."
     )
     yield ""
-    yield from _table(
+    yield from table(
         ("source", "`layer`", "what", "signals", "topics"),
         (
             (each.source, f"`{each.name}`", each.description, _signals(each), ", ".join(f"`{t}`" for t in each.topics))
@@ -37,7 +38,7 @@ def _lines() -> Iterator[str]:
     )
     yield "## Topics"
     yield ""
-    yield from _table(
+    yield from table(
         ("topic", "partitions", "kept for", "records"),
         ((f"`{t.name}`", str(t.partitions), f"{t.retention_days} d", t.description) for t in TOPICS),
     )
@@ -49,7 +50,7 @@ def _lines() -> Iterator[str]:
         "`service.name` becomes the label `job`, `service.instance.id` the label `instance`."
     )
     yield ""
-    yield from _table(
+    yield from table(
         ("attribute", "layers", "required", "label of every series", "what"),
         (
             (
@@ -62,30 +63,14 @@ def _lines() -> Iterator[str]:
             for each in RESOURCE_ATTRIBUTES
         ),
     )
-    yield "## Thresholds"
-    yield ""
-    yield "A limit marked * is our default: the requirement asks for a watch and states no number."
-    yield ""
-    yield from _table(
-        ("source", "threshold", "what", "limit", "for", "PromQL"),
-        (
-            (
-                each.layer.source,
-                f"`{each.name}`",
-                each.description,
-                f"{each.comparison.value} {each.limit:g}{'' if each.stated else ' *'}",
-                f"{each.hold_s} s" if each.hold_s else "",
-                f"`{each.expression}`",
-            )
-            for each in THRESHOLDS
-        ),
-    )
     yield "## Metrics"
+    yield ""
+    yield "Their thresholds: [thresholds.md](thresholds.md)."
     for layer in LAYERS:
         yield ""
         yield f"### {layer.source}: {layer.name} ({layer.description})"
         yield ""
-        yield from _table(
+        yield from table(
             ("service", "metric", "unit", "instrument", "attributes", "in Prometheus", "threshold", "what"),
             (
                 (
@@ -107,12 +92,3 @@ def _lines() -> Iterator[str]:
 
 def _signals(layer: Layer) -> str:
     return ", ".join(sorted(signal.value for signal in layer.signals))
-
-
-def _table(header: tuple[str, ...], rows: Iterable[tuple[str, ...]], *, last: bool = False) -> Iterator[str]:
-    yield f"| {' | '.join(header)} |"
-    yield f"|{'---|' * len(header)}"
-    for row in rows:
-        yield f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-    if not last:
-        yield ""

@@ -1,7 +1,7 @@
 """The observed services that send traces: their layers, operations, latency limits and calls. Data only.
 
-The end-to-end trace goes through `TRACED_SERVICES`. A device may not send traces (requirement L1), so its edge begins
-the trace on its behalf; see ADR 0009.
+Further services come from ``services`` in ``thresholds.yaml``. The end-to-end trace goes through `TRACED_SERVICES`. A
+device may not send traces (requirement L1), so its edge begins the trace on its behalf; see ADR 0009.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from components.telemetry.classification import CLASSES
+from components.telemetry.file import content, explaining, text
 from components.telemetry.layers import ANALYTICS, BUSINESS, STREAMING, Layer
 
 
@@ -171,6 +172,13 @@ LATENCY_LIMITS_MS: dict[str, int] = {
     "analysis-worker": 10000,
 }
 """``service.name`` -> milliseconds above which one of its spans makes its trace worth keeping."""
+
+with explaining():
+    LATENCY_LIMITS_MS |= {
+        text(each["name"]): int(each["traces"]["latency_limit_ms"])
+        for each in content()["services"]
+        if each.get("traces")
+    }
 
 
 def latency_limit_ms(service: str) -> int:

@@ -10,7 +10,8 @@ from components.telemetry.attributes import ALLOWED_ATTRIBUTES, KEY_ATTRIBUTES, 
 from components.telemetry.catalogue import METRICS, Metric
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal
 from components.telemetry.naming import Kind
-from components.telemetry.thresholds import THRESHOLDS, Threshold
+from components.telemetry.rows import PLATFORM
+from components.telemetry.thresholds import SLOS, THRESHOLDS, Slo, Threshold
 from components.telemetry.topics import TOPICS
 
 _METRIC_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -25,10 +26,16 @@ def problems(
     metrics: Iterable[Metric] = METRICS,
     thresholds: Iterable[Threshold] = THRESHOLDS,
     layers: Iterable[Layer] = LAYERS,
+    slos: Iterable[Slo] = SLOS,
 ) -> list[str]:
     """All contradictions in the catalogue, one line each; empty when it is sound."""
     metrics, thresholds, layers = tuple(metrics), tuple(thresholds), tuple(layers)
-    found = [*_metric_problems(metrics), *_threshold_problems(metrics, thresholds), *_layer_problems(layers)]
+    found = [
+        *_metric_problems(metrics),
+        *_threshold_problems(metrics, thresholds),
+        *_slo_problems(metrics, slos),
+        *_layer_problems(layers),
+    ]
     for key in (*PROMOTED_ATTRIBUTES, *KEY_ATTRIBUTES):
         if key not in ALLOWED_ATTRIBUTES:
             found.append(f"attribute {key}: used as a label or key, but the gateway would drop it")
@@ -44,7 +51,11 @@ def _metric_problems(metrics: tuple[Metric, ...]) -> Iterator[str]:
         yield f"metric {name}: listed twice"
     for name in _repeated(series for metric in metrics for series in metric.series):
         yield f"series {name}: two metrics share this name in Prometheus"
+    layer_of: dict[str, Layer] = {}
     for metric in metrics:
+        first = layer_of.setdefault(metric.service, metric.layer)
+        if metric.layer is not first:
+            yield f"service {metric.service}: sends as layer {first.name} and as layer {metric.layer.name}"
         if not _METRIC_NAME.fullmatch(metric.name):
             yield f"metric {metric.name}: must be lower-case words joined by dots"
         for key in metric.attributes:
@@ -68,16 +79,46 @@ def _threshold_problems(metrics: tuple[Metric, ...], thresholds: tuple[Threshold
         read: set[str] = set()
         for name in threshold.metrics:
             if name not in known:
-                yield f"threshold {threshold.name}: metric {name} is not in the catalogue"
+                yield (
+                    f"threshold {threshold.name}: metric {name} is not in the catalogue: "
+                    "name one of docs/telemetry.md, or add it under `services`"
+                )
                 continue
             metric = known[name]
             read |= set(metric.series)
             if metric.layer is not threshold.layer:
-                yield f"threshold {threshold.name}: metric {name} belongs to layer {metric.layer.name}"
+                yield (
+                    f"threshold {threshold.name}: metric {name} belongs to layer {metric.layer.name}: "
+                    f"allowed are metrics of layer {threshold.layer.name}; correct one of them"
+                )
             if metric.kind is Kind.HISTOGRAM and threshold.limit not in metric.buckets:
-                yield f"threshold {threshold.name}: limit {threshold.limit:g} is no bucket boundary of {name}"
+                yield (
+                    f"threshold {threshold.name}: limit {threshold.limit:g} is no bucket boundary of {name}: "
+                    f"allowed is one of {', '.join(f'{each:g}' for each in metric.buckets)}"
+                )
         for series in sorted(series_in(threshold.value) - read):
-            yield f"threshold {threshold.name}: its PromQL reads {series}, which its metrics do not have"
+            yield (
+                f"threshold {threshold.name}: its PromQL reads {series}, which its metrics do not have: "
+                f"allowed are {', '.join(sorted(read)) or 'none'}; correct it, or add the metric to `metrics`"
+            )
+
+
+def _slo_problems(metrics: tuple[Metric, ...], slos: Iterable[Slo]) -> Iterator[str]:
+    layer_of = {series: metric.layer.name for metric in metrics for series in metric.series}
+    for slo in slos:
+        if slo.layer == PLATFORM:
+            continue  # Reads what the platform's parts say about themselves.
+        for series in sorted(series_in(" ".join(text for text in (slo.good, slo.bad, slo.total) if text))):
+            if series not in layer_of:
+                yield (
+                    f"objective {slo.name}: its PromQL reads {series}, which no metric of the catalogue has: "
+                    "use series of docs/telemetry.md, or add the metric under `services`"
+                )
+            elif layer_of[series] != slo.layer:
+                yield (
+                    f"objective {slo.name}: {series} belongs to layer {layer_of[series]}, not to {slo.layer}: "
+                    "correct one of them"
+                )
 
 
 def _layer_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
@@ -90,6 +131,6 @@ def _layer_problems(layers: tuple[Layer, ...]) -> Iterator[str]:
 
 
 def series_in(promql: str) -> set[str]:
-    """Names of the series that a threshold's PromQL reads (label matchers and groupings left out)."""
+    """Names of the series that PromQL reads (label matchers and groupings left out)."""
     without_labels = re.sub(r"\{[^}]*\}", " ", _GROUPING.sub(" ", promql))
     return set(_SERIES.findall(without_labels)) - _FUNCTIONS

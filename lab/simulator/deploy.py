@@ -142,6 +142,14 @@ class Cluster:
                 raise LabError(f"namespace {manifests.NAMESPACE} is still there after {limit_s:.0f} s")
             time.sleep(1)
 
+    def nudge(self) -> None:
+        """Make the kubelet look at the pod now; else a changed ConfigMap is in the pod up to a minute later."""
+        stamp = {"metadata": {"annotations": {"obs-lab/looked-at": f"{time.time():.3f}"}}}
+        for pod in self._core.list_namespaced_pod(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S).items:
+            self._core.patch_namespaced_pod(
+                pod.metadata.name, manifests.NAMESPACE, stamp, _request_timeout=_CALL_LIMIT_S
+            )
+
     def _why(self) -> str:
         pods = self._core.list_namespaced_pod(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S).items
         if not pods:
@@ -186,6 +194,7 @@ def set_faults(cluster: Cluster, file: Path) -> None:
     except SimulatorError as error:
         raise LabError(str(error)) from error
     cluster.apply(manifests.fault_plan([_as_entry(fault.__dict__) for fault in faults]))
+    cluster.nudge()
 
 
 def _as_entry(fault: Mapping[str, Any]) -> dict[str, Any]:

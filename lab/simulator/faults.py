@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 
+from components.telemetry.file import content, explaining, text
 from lab.simulator.errors import SimulatorError
 
 
@@ -59,6 +60,14 @@ FAULT_KINDS: dict[str, FaultKind] = {
 }
 """Every kind. ``silent`` stops a device's telemetry altogether, ``trace-*`` move the end-to-end traces; all others move
 one metric."""
+
+with explaining():
+    FAULT_KINDS |= {
+        name: FaultKind(name=name, magnitude=0, unit="", highest=0)
+        for name in (text(row["name"]) for row in content()["thresholds"])
+        if name not in FAULT_KINDS
+    }
+"""A threshold on a further service has a fault without magnitude (`lab.simulator.further`)."""
 
 DEFAULT_TARGETS = 3
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from lab.simulator.batch import AnalysisWorker, ConsistencyCheck, DashboardUi, Etl, ReportGenerator
 from lab.simulator.devices import Device
 from lab.simulator.faults import FaultPlan
+from lab.simulator.further import further_services
 from lab.simulator.journeys import Journeys
 from lab.simulator.services import AdlsTransfer, EventProcessor, Recorder, Storage, StreamServer, WorkApi
 from lab.simulator.source import Source
@@ -24,6 +25,7 @@ class World:
         self._api, self._events = WorkApi(seed), EventProcessor(seed)
         self._etl, self._check, self._reports = Etl(seed), ConsistencyCheck(seed), ReportGenerator(seed)
         self._ui, self._worker = DashboardUi(seed), AnalysisWorker(seed)
+        self._further = further_services()
         self.journeys = Journeys(seed)
         self.now = 0.0
 
@@ -46,6 +48,7 @@ class World:
         return [
             *(device.source for device in self.devices),
             *(service.source for service in services),
+            *(service.source for service in self._further),
             *self.journeys.sources,
         ]
 
@@ -66,4 +69,6 @@ class World:
         self._etl.step(dt, now, faults)
         self._check.step(dt, now, faults)
         self._reports.step(dt, now, faults)
+        for service in self._further:
+            service.step(dt, now, faults)
         self.journeys.step(dt, now, faults, self.devices)

@@ -28,7 +28,7 @@ class RecordingCluster:
 
     def __init__(self) -> None:
         self.applied: list[dict[str, Any]] = []
-        self.waited = 0
+        self.waited = self.nudged = 0
 
     def apply(self, body: dict[str, Any]) -> None:
         """Keep the object."""
@@ -37,6 +37,10 @@ class RecordingCluster:
     def wait_ready(self) -> None:
         """Count."""
         self.waited += 1
+
+    def nudge(self) -> None:
+        """Count."""
+        self.nudged += 1
 
 
 def find(kind: str, name: str) -> dict[str, Any]:
@@ -140,6 +144,7 @@ def test_faults_are_checked_before_they_reach_the_cluster(tmp_path: Path) -> Non
     file.write_text("faults: [{kind: cpu, duration: 60}, {kind: battery, targets: 2}]")
     deploy.set_faults(cluster, file)  # type: ignore[arg-type]
     (body,) = cluster.applied
+    assert cluster.nudged == 1
     faults = parse_document(body["data"]["faults.yaml"], "f")
     assert [(fault.kind, fault.targets) for fault in faults] == [("cpu", 3), ("battery", 2)]
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from components.telemetry.__main__ import main
 from components.telemetry.attributes import (
     KEY_ATTRIBUTES,
     PROMOTED_ATTRIBUTES,
@@ -26,19 +27,30 @@ from components.telemetry.layers import (
     layers_sending,
 )
 from components.telemetry.naming import Kind, prometheus_label, prometheus_name
-from components.telemetry.thresholds import THRESHOLDS, Comparison, threshold, thresholds_on
+from components.telemetry.threshold_document import threshold_markdown
+from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Comparison, slo, threshold, thresholds_on
 from components.telemetry.topics import TOPICS, TopicSpec, topic
 from components.telemetry.validation import problems, series_in
 
-DOCUMENT = Path(__file__).parents[3] / "docs" / "telemetry.md"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def test_the_catalogue_has_no_contradiction() -> None:
     assert problems() == []
 
 
-def test_the_committed_document_is_current() -> None:
-    assert DOCUMENT.read_text(encoding="utf-8") == markdown(), "run: python -m components.telemetry > docs/telemetry.md"
+def test_the_committed_documents_are_current() -> None:
+    told = "run: python -m components.telemetry {0} > docs/{0}.md"
+    assert (DOCS / "telemetry.md").read_text(encoding="utf-8") == markdown(), told.format("telemetry")
+    assert (DOCS / "thresholds.md").read_text(encoding="utf-8") == threshold_markdown(DOCUMENT), told.format(
+        "thresholds"
+    )
+
+
+@pytest.mark.parametrize(("arguments", "written"), [([], markdown()), (["thresholds"], threshold_markdown(DOCUMENT))])
+def test_the_command_prints_a_document(arguments: list[str], written: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(arguments) == 0
+    assert capsys.readouterr().out == written
 
 
 def test_devices_and_data_management_may_send_no_traces_and_every_layer_may_send_metrics_and_logs() -> None:
@@ -183,8 +195,12 @@ def test_the_series_of_a_promql_expression_are_found_without_its_labels_and_grou
 def test_lookups_know_which_threshold_reads_which_metric() -> None:
     assert [t.name for t in thresholds_on("recording.failures")] == ["recording-failures"]
     assert {m.name for m in metrics_of("dashboard-ui")} == {"user.session.active", "screen.display.duration"}
-    with pytest.raises(KeyError, match="add it there"):
+    with pytest.raises(KeyError, match=r"add it under `services` in components/telemetry/thresholds\.yaml"):
         metric("nothing.like.this")
+    assert slo("screen-display").owner == "analytics"
+    for lookup in (threshold, slo):
+        with pytest.raises(KeyError, match=r"'nothing' does not exist: see components/telemetry/thresholds\.yaml"):
+            lookup("nothing")
 
 
 def test_the_validator_reports_each_kind_of_contradiction() -> None:
@@ -203,11 +219,22 @@ def test_the_validator_reports_each_kind_of_contradiction() -> None:
     assert "metric hw.battery.charge is not in the catalogue" in found(duration)
     assert "two metrics share this name" in found(battery, duration, replace(battery, name="hw.battery.charge.ratio"))
     assert "its PromQL reads other_series" in found(
-        battery, duration, thresholds=[replace(threshold("battery"), value="other_series")]
+        battery, duration, thresholds=[threshold("battery").model_copy(update={"value": "other_series"})]
     )
     assert "belongs to layer device" in found(
-        battery, duration, thresholds=[replace(threshold("battery"), layer=layer("data"))]
+        battery, duration, thresholds=[threshold("battery").model_copy(update={"layer": layer("data")})]
     )
+    assert "service device-agent: sends as layer device and as layer data" in found(
+        replace(battery, layer=layer("data")), duration
+    )
+    delivery = slo("stream-delivery")
+    assert "objective stream-delivery: its PromQL reads other_series, which no metric of the catalogue has" in found(
+        battery, duration, slos=[delivery.model_copy(update={"bad": "sum(rate(other_series[{window}]))"})]
+    )
+    assert "device_delivery_delay_seconds belongs to layer device, not to data" in found(
+        battery, duration, slos=[delivery.model_copy(update={"layer": "data"})]
+    )
+    assert [each.name for each in SLOS if each.layer == "platform"] == ["telemetry-path"]
     silent = Layer(name="x", source="L9", description="", signals=frozenset())
     assert "layer x may not send metrics" in found(replace(battery, layer=silent), duration)
     assert "layer device: listed twice" in found(battery, duration, layers=[DEVICE, DEVICE])

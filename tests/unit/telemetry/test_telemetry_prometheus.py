@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import time
@@ -17,8 +18,8 @@ from opentelemetry.exporter.otlp.proto.common.metrics_encoder import encode_metr
 from opentelemetry.sdk.metrics.export import MetricsData
 
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
-from components.telemetry.catalogue import METRICS, metric
-from components.telemetry.thresholds import THRESHOLDS
+from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, metric
+from components.telemetry.thresholds import SLOS, THRESHOLDS, slo
 from lab.simulator.faults import FaultPlan
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.world import World
@@ -93,7 +94,9 @@ def _get(session: requests.Session, url: str, **parameters: str) -> Any:
 
 def test_prometheus_stores_exactly_the_names_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
     stored = set(_get(session, f"{prometheus}/api/v1/label/__name__/values"))
-    assert stored - {"target_info"} == {series for each in METRICS for series in each.series}
+    sent = stored - {"target_info"}
+    assert sent <= {series for each in METRICS for series in each.series}
+    assert sent >= {series for each in REQUIRED_METRICS for series in each.series}
 
 
 def test_series_carry_the_labels_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
@@ -117,3 +120,12 @@ def test_every_threshold_is_promql_that_prometheus_can_answer(
 ) -> None:
     expression = next(each.expression for each in THRESHOLDS if each.name == name)
     assert _get(session, f"{prometheus}/api/v1/query", query=expression)["resultType"] == "vector"
+
+
+@pytest.mark.parametrize("name", [each.name for each in SLOS if each.layer != "platform"])
+def test_every_objective_finds_its_events(name: str, prometheus: str, session: requests.Session) -> None:
+    found = slo(name)
+    for indicator in filter(None, (found.good, found.total)):
+        # Two exports would be needed for a rate: what it reads has to be there.
+        for selector in re.findall(r"[a-z_]+(?:\{[^}]*\})?(?=\[\{window\}\])", indicator):
+            assert _get(session, f"{prometheus}/api/v1/query", query=selector)["result"], selector

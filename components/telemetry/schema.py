@@ -1,0 +1,136 @@
+"""The schema of ``thresholds.yaml``: types of every key, and that its entries fit together."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+
+from pydantic import ValidationError
+
+from components.rules import Severity
+from components.telemetry.complaints import complaints
+from components.telemetry.rows import AlertName, Line, Name, Row
+from components.telemetry.service_row import Service
+from components.telemetry.slo_row import BurnRate, Slo
+from components.telemetry.threshold_row import Threshold
+
+_URGENCY = list(Severity)
+
+
+class Document(Row):
+    """The file.
+
+    Attributes:
+        owners: Team -> what it answers for.
+        alerts_elsewhere: Alert of the platform's own rules that is named here -> its priority there.
+        thresholds: Thresholds.
+        burn_rates: Speeds at which an error budget may be used.
+        slos: Objectives.
+        services: Further services.
+    """
+
+    owners: Mapping[Name, Line]
+    alerts_elsewhere: Mapping[AlertName, Severity]
+    thresholds: tuple[Threshold, ...]
+    burn_rates: tuple[BurnRate, ...]
+    slos: tuple[Slo, ...]
+    services: tuple[Service, ...]
+
+
+def judge(content: object) -> Document | list[str]:
+    """Read a parsed file.
+
+    Args:
+        content: What YAML made of it.
+
+    Returns:
+        The file with its texts filled in, or one line per mistake.
+    """
+    try:
+        document = Document.model_validate_json(json.dumps(content, default=str))
+    except ValidationError as error:
+        return list(complaints(error, Document, content))
+    return list(_incoherent(document)) or _worded(document)
+
+
+def _worded(document: Document) -> Document:
+    """The same with limits filled into texts and indicators."""
+    limiting = {each.slo: each for each in document.thresholds if each.slo}
+    return document.model_copy(
+        update={
+            "thresholds": tuple(each.worded() for each in document.thresholds),
+            "slos": tuple(
+                each.limited(limiting[each.name].limit, limiting[each.name].unit) if each.limits else each
+                for each in document.slos
+            ),
+        }
+    )
+
+
+def _incoherent(document: Document) -> Iterator[str]:
+    yield from _twice("thresholds", "name", (each.name for each in document.thresholds))
+    yield from _twice("thresholds", "alert", (each.alert for each in document.thresholds))
+    yield from _twice("burn_rates", "name", (each.name for each in document.burn_rates))
+    yield from _twice("slos", "name", (each.name for each in document.slos))
+    yield from _twice("services", "name", (each.name for each in document.services))
+    names = (metric.name for service in document.services for metric in service.metrics)
+    yield from _twice("services", "metrics.name", names)
+    for threshold in document.thresholds:
+        yield from _threshold(threshold, document)
+    for slo in document.slos:
+        yield from _slo(slo, document)
+
+
+def _twice(section: str, key: str, values: Iterable[str]) -> Iterator[str]:
+    for value, times in Counter(values).items():
+        if times > 1:
+            yield f"{section}: {key} {value} occurs {times} times: allowed is once; rename all but one"
+
+
+def _owner(place: str, owner: str, document: Document) -> Iterator[str]:
+    if owner not in document.owners:
+        yield (
+            f"{place}.owner is {owner!r}: allowed is one of {', '.join(document.owners)}; correct it, or add the team "
+            "to `owners`"
+        )
+
+
+def _threshold(threshold: Threshold, document: Document) -> Iterator[str]:
+    place = f"thresholds[{threshold.name}]"
+    yield from _owner(place, threshold.owner, document)
+    page = f"docs/runbooks/{threshold.alert}.md"
+    if threshold.runbook != page:
+        yield f"{place}.runbook is {threshold.runbook!r}: allowed is {page!r}; name the page after the alert"
+    slos = [each.name for each in document.slos]
+    if threshold.slo is not None and threshold.slo not in slos:
+        yield f"{place}.slo is {threshold.slo!r}: allowed is one of {', '.join(slos)}; correct it, or remove the key"
+    alerts = {each.alert: each.priority for each in document.thresholds} | dict(document.alerts_elsewhere)
+    for position, inhibitor in enumerate(threshold.inhibited_by):
+        where = f"{place}.inhibited_by[{position}].alert is {inhibitor.alert!r}"
+        if inhibitor.alert not in alerts:
+            yield f"{where}: allowed is an alert of this file or of `alerts_elsewhere`; correct it"
+        elif inhibitor.alert == threshold.alert:
+            yield f"{where}: allowed is another alert; an alert cannot make itself superfluous"
+        elif _URGENCY.index(alerts[inhibitor.alert]) > _URGENCY.index(threshold.priority):
+            yield (
+                f"{where}, priority {alerts[inhibitor.alert]}: allowed is one that is at least as urgent as "
+                f"{threshold.alert} ({threshold.priority}), else people would hear of it too late; remove it"
+            )
+
+
+def _slo(slo: Slo, document: Document) -> Iterator[str]:
+    place = f"slos[{slo.name}]"
+    yield from _owner(place, slo.owner, document)
+    speeds = [each.name for each in document.burn_rates]
+    if sorted(slo.priorities) != sorted(speeds):
+        yield (
+            f"{place}.priorities has the keys {', '.join(slo.priorities) or 'none'}: allowed is each of "
+            f"{', '.join(speeds)}; give every burn rate a priority"
+        )
+    limiting = [each.name for each in document.thresholds if each.slo == slo.name]
+    if slo.limits and len(limiting) != 1:
+        yield (
+            f"{place} uses {{limit}}, but {len(limiting)} thresholds name it ({', '.join(limiting) or 'none'}): "
+            f"allowed is one; write `slo: {slo.name}` at the threshold that is meant"
+        )

@@ -1,0 +1,155 @@
+"""What is made of the reviewed file: alerts per layer, objectives, and what keeps what quiet."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from components.alerting.inhibitions import collected
+from components.rules import Alert, Recording, RuleGroup, Severity
+from components.telemetry.file import CatalogueError
+from components.telemetry.rules import INHIBITIONS, RULES, SLO_ALERTS, inhibitions, layer_groups, sound
+from components.telemetry.slo_rules import slo_groups
+from components.telemetry.thresholds import DOCUMENT, SLOS, THRESHOLDS, Slo, Threshold, threshold
+
+ALERTS = {alert.name: alert for group in RULES for alert in group.alerts}
+GROUPS = {group.name: group for group in RULES}
+RECORDED = [rule for group in RULES for rule in group.rules if isinstance(rule, Recording)]
+
+PRIORITIES = {
+    "critical": {"recording-failures", "inconsistency"},
+    "high": {
+        "delivery-delay",
+        "disconnected",
+        "stream-delay",
+        "adls-stalled",
+        "api-latency",
+        "db-pool",
+        "event-delay",
+        "etl-failed",
+        "screen-display",
+    },
+    "medium": {"battery", "stream-quality", "storage", "report-late", "cpu"},
+    "low": {"speech-accuracy", "sessions"},
+}
+
+
+@pytest.mark.parametrize("priority", PRIORITIES)
+def test_thresholds_have_the_priorities_of_the_requirement(priority: str) -> None:
+    assert {each.name for each in THRESHOLDS if each.priority == priority} == PRIORITIES[priority]
+
+
+@pytest.mark.parametrize("row", THRESHOLDS, ids=lambda row: row.name)
+def test_an_alert_says_what_its_threshold_says(row: Threshold) -> None:
+    alert = ALERTS[row.alert]
+    assert (alert.expr, alert.hold, alert.severity) == (row.expression, row.hold, row.priority)
+    assert (alert.summary, alert.description) == (row.summary, row.description)
+    assert alert.labels["layer"] == row.layer.name
+    assert alert.labels["owner"] == row.owner
+    assert dict(alert.annotations) == {"summary_ja": row.summary_ja, "description_ja": row.description_ja}
+
+
+@pytest.mark.parametrize("name", sorted(ALERTS))
+def test_texts_in_japanese_are_japanese_and_those_in_english_are_not(name: str) -> None:
+    japanese = re.compile("[\u3040-\u30ff\u4e00-\u9fff]")
+    alert = ALERTS[name]
+    assert japanese.search(alert.annotations["summary_ja"])
+    assert japanese.search(alert.annotations["description_ja"])
+    assert not japanese.search(alert.summary + alert.description)
+
+
+def test_layers_with_an_urgent_alert_are_evaluated_every_five_seconds_and_others_as_any_group() -> None:
+    layers = [name for name in GROUPS if name.startswith("layer-")]
+    assert layers == ["layer-device", "layer-streaming", "layer-business", "layer-data", "layer-analytics"]
+    assert {GROUPS[name].interval for name in layers} == {"5s"}
+    calm = DOCUMENT.model_copy(update={"thresholds": (threshold("battery"),)})
+    assert [(group.name, group.interval) for group in layer_groups(calm)] == [
+        ("layer-device", RuleGroup(name="x", rules=()).interval)
+    ]
+
+
+def test_recorded_names_say_level_metric_and_operation() -> None:
+    for rule in RECORDED:
+        assert re.fullmatch(r"slo:[a-z_]+:(rate|ratio)(\d+[mhd])?", rule.record), rule.record
+        assert set(rule.labels) == {"slo", "layer", "owner"}
+
+
+@pytest.mark.parametrize("slo", SLOS, ids=lambda slo: slo.name)
+def test_every_objective_is_recorded_over_every_window(slo: Slo) -> None:
+    assert [rule.record for rule in RECORDED if rule.labels["slo"] == slo.name] == [
+        "slo:objective:ratio",
+        "slo:events:rate5m",
+        "slo:errors:rate5m",
+        *(f"slo:burn:rate{window}" for window in ("5m", "30m", "1h", "2h", "6h", "1d", "3d")),
+        "slo:error_budget_remaining:ratio",
+    ]
+
+
+def test_burn_rates_are_those_of_two_percent_of_a_month_in_an_hour_and_so_on() -> None:
+    assert [(each.factor, each.long, each.short) for each in DOCUMENT.burn_rates] == [
+        (14.4, "1h", "5m"),
+        (6, "6h", "30m"),
+        (3, "1d", "2h"),
+        (1, "3d", "6h"),
+    ]
+    assert SLO_ALERTS == ("SloBurnCritical", "SloBurnHigh", "SloBurnMedium", "SloBurnLow")
+
+
+def test_an_objectives_priorities_decide_which_alert_a_burn_rate_raises() -> None:
+    critical, high = ALERTS["SloBurnCritical"], ALERTS["SloBurnHigh"]
+    assert critical.expr == (
+        '(slo:burn:rate1h{slo=~"api-availability|recording-success"} > 14.4'
+        ' and slo:burn:rate5m{slo=~"api-availability|recording-success"} > 14.4)'
+    )
+    assert 'slo:burn:rate1h{slo=~"stream-delivery|screen-display|telemetry-path"} > 14.4' in high.expr
+    assert ' or (slo:burn:rate6h{slo=~"api-availability|' in high.expr
+    assert [ALERTS[name].severity for name in SLO_ALERTS] == list(Severity)
+
+
+def test_without_objectives_there_are_no_rules_about_them() -> None:
+    empty = DOCUMENT.model_copy(
+        update={"slos": (), "thresholds": tuple(each.model_copy(update={"slo": None}) for each in THRESHOLDS)}
+    )
+    assert slo_groups(empty) == ()
+    assert not [each for each in inhibitions(empty) if set(SLO_ALERTS) & {*each.source, *each.targets}]
+
+
+def test_what_keeps_quiet_is_accepted_together_with_the_alerts() -> None:
+    elsewhere = RuleGroup(
+        name="elsewhere",
+        rules=tuple(
+            Alert(name=name, expr="x", hold="0s", severity=severity, summary="", description="")
+            for name, severity in DOCUMENT.alerts_elsewhere.items()
+        ),
+    )
+    assert len(collected((*RULES, elsewhere), INHIBITIONS)) == len(INHIBITIONS)
+    assert all(each.reason.endswith(".") for each in INHIBITIONS)
+
+
+def test_a_disconnected_device_keeps_only_its_own_alerts_quiet() -> None:
+    quiet = [each for each in INHIBITIONS if each.source == ("DeviceDisconnected",)]
+    assert {target for each in quiet for target in each.targets} == {
+        "DeviceBatteryLow",
+        "DeviceDeliveryDelayed",
+        "DeviceStreamQualityPoor",
+        "DeviceSpeechAccuracyLow",
+    }
+    assert {each.equal for each in quiet} == {("device_id",)}
+
+
+def test_a_thresholds_alert_keeps_those_of_its_objective_quiet_that_are_not_more_urgent() -> None:
+    found = {each.source[0]: each.targets for each in INHIBITIONS if each.equal == ("slo",)}
+    assert found["RecordingFailures"] == SLO_ALERTS
+    assert found["ScreenDisplaySlow"] == SLO_ALERTS[1:]
+    assert found["SloBurnCritical"] == SLO_ALERTS[1:]
+    assert found["SloBurnMedium"] == SLO_ALERTS[3:]
+    assert "SloBurnLow" not in found
+
+
+def test_rules_are_not_made_of_a_file_that_contradicts_the_catalogue() -> None:
+    broken = threshold("battery").model_copy(update={"metrics": ("no.such.metric",)})
+    with pytest.raises(
+        CatalogueError, match=r"^threshold battery: metric no\.such\.metric is not in the catalogue: name one"
+    ):
+        sound(DOCUMENT.model_copy(update={"thresholds": (broken,)}))
