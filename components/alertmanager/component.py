@@ -1,0 +1,359 @@
+"""The Alertmanager cluster: pods, volumes, passwords, secrets of the channels, and addresses (requirements A1, A2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+
+from components import naming
+from components.alertmanager.config import (
+    CONFIG_DIRECTORY,
+    SECRETS_DIRECTORY,
+    TIMINGS,
+    AlertmanagerConfig,
+    Timing,
+    alertmanager_config,
+    rendered,
+    template_files,
+)
+from components.alertmanager.contacts import (
+    AUTHORITY_FILE,
+    AWS_FILE,
+    EVENTS_PASSWORD_FILE,
+    HEARTBEAT_FILE,
+    MAIL_PASSWORD_FILE,
+    SLACK_FILE,
+    Channels,
+    phone_file,
+)
+from components.alertmanager.process import (
+    DATA_DIRECTORY,
+    GOSSIP_PORT,
+    POD_ADDRESS,
+    START_DELAY_S,
+    WEB_DIRECTORY,
+    WEB_PORT,
+    alertmanager_command,
+    client_config,
+    gossip_config,
+    ready_probe_command,
+    web_config,
+)
+from components.alertmanager.receivers import EventsWebhook
+from components.contracts import AlertEventsEndpoint, AlertmanagerEndpoint, AlertReceiver, Credential, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    headless_service,
+    load_balancer,
+    network,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+    workload_pods,
+)
+from components.rules import Inhibition, Severity
+
+TOKEN = "obs:alertmanager:Alertmanager"  # noqa: S105  (a type token)
+WORKLOAD = "alertmanager"
+_LEAST = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertmanagerArgs:
+    """What the Alertmanager cluster needs.
+
+    Attributes:
+        site: Surroundings.
+        replicas: Members, 2 or more.
+        resources: Of each member.
+        storage: Size of each member's volume (silences, log of notifications).
+        channels: Who can be told, and where notices are handed over.
+        secrets: ``phone_keys`` (contact -> routing key), ``slack_url``, ``mail_password``, ``sms_access_key_id``,
+            ``sms_secret_access_key``, ``heartbeat_url``, and ``authority``: PEM of the authority that signs the
+            receivers' certificates, empty for public ones.
+        events: Where every notice is told, too (requirement A3).
+        escalation: Priority -> contact that is told of alerts that nobody acknowledged.
+        inhibitions: Which alerts keep which other ones quiet.
+        networks: Networks in which the receivers are.
+        ports: Their ports.
+        address: Load balancer address to ask for, or None.
+        client_cidrs: Networks of people and tools.
+        hosts: Host names of the load balancer, for the certificate.
+        timings: Timing of the notices of each priority.
+    """
+
+    site: Site
+    replicas: int
+    resources: Resources
+    storage: str
+    channels: Channels
+    secrets: pulumi.Input[Mapping[str, Any]]
+    events: AlertEventsEndpoint
+    escalation: Mapping[Severity, str]
+    inhibitions: Sequence[Inhibition]
+    networks: Sequence[str]
+    ports: Sequence[int]
+    address: str | None
+    client_cidrs: Sequence[str]
+    hosts: Sequence[str] = ()
+    timings: Mapping[Severity, Timing] = field(default_factory=lambda: TIMINGS)
+
+    def __post_init__(self) -> None:
+        if self.replicas < _LEAST:
+            raise ValueError(
+                f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is told while it restarts"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Users:
+    """Who may use the API. Alertmanager knows users, not rights: each of them may read, send and silence."""
+
+    prometheus: Credential
+    operator: Credential
+    probe: Credential
+    scrape: Credential
+
+    def all(self) -> tuple[Credential, ...]:
+        return (self.prometheus, self.operator, self.probe, self.scrape)
+
+
+class Alertmanager(pulumi.ComponentResource):
+    """Members that agree by gossip on who tells what.
+
+    Attributes:
+        endpoint: Where people and tools read alerts and silence them.
+        receiver: Where each Prometheus sends alerts.
+        scrape: Its own metrics.
+    """
+
+    endpoint: AlertmanagerEndpoint
+    receiver: AlertReceiver
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: AlertmanagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        users = self._users()
+        access = naming.access_label(WORKLOAD)
+        host = next(iter(args.hosts), None) or args.address or site.host(WORKLOAD)
+        self.scrape = site.scrape_target(WORKLOAD, WEB_PORT, users.scrape)
+        self.receiver = AlertReceiver(
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            srv=self.scrape.srv,
+            port=WEB_PORT,
+            server_name=site.host(WORKLOAD),
+            path_prefix="/",
+            credential=users.prometheus,
+            access_label=access,
+        )
+        self.endpoint = AlertmanagerEndpoint(
+            url=f"https://{host}:{WEB_PORT}",
+            internal_url=f"https://{site.host(WORKLOAD)}:{WEB_PORT}",
+            members=tuple(f"{WORKLOAD}-{index}" for index in range(args.replicas)),
+            port=WEB_PORT,
+            server_name=site.host(WORKLOAD),
+            access_label=access,
+            operator=users.operator,
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT})
+        self._network(args, access)
+        pods = stateful_set(
+            self,
+            site,
+            self._workload(args, users),
+            claims=[StorageClaim(name="data", size=args.storage)],
+        )
+        service = load_balancer(
+            self,
+            site,
+            workload=WORKLOAD,
+            name=WORKLOAD,
+            ports={"https": WEB_PORT},
+            address=args.address,
+            source_ranges=args.client_cidrs,
+        )
+        self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
+
+    def _users(self) -> _Users:
+        def made(username: str) -> Credential:
+            return credential(self, name=f"{WORKLOAD}-{username}", username=username)
+
+        return _Users(
+            prometheus=made("prometheus"),
+            operator=made("operator"),
+            probe=made("probe"),
+            scrape=made(naming.scrape_user(WORKLOAD)),
+        )
+
+    def _network(self, args: AlertmanagerArgs, access: str) -> None:
+        clients = [network(cidr) for cidr in args.client_cidrs]
+        network_policy(
+            self,
+            args.site,
+            workload=WORKLOAD,
+            ingress=[
+                Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
+                Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS), *clients], ports=[WEB_PORT]),
+            ],
+            egress=[
+                Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
+                Allow(peers=[workload_pods(args.events.workload)], ports=[args.events.port]),
+                Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
+            ],
+        )
+
+    def _workload(self, args: AlertmanagerArgs, users: _Users) -> Workload:
+        site = args.site
+        tls = certificate(
+            self,
+            site,
+            workload=WORKLOAD,
+            hosts=[host for host in args.hosts if host != args.address],
+            addresses=[args.address] if args.address else [],
+        )
+        public = config_files(
+            self,
+            site,
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            files={
+                "alertmanager.yml": _config_file(args),
+                "gossip.yml": rendered(gossip_config(tls.server_name)),
+                **template_files(),
+            },
+        )
+        web = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-web",
+            workload=WORKLOAD,
+            files={
+                "web.yml": _web_file(users.all()),
+                "client.yml": rendered(client_config(username=users.probe.username)),
+                "client-password": users.probe.password,
+            },
+        )
+        receivers = secret_files(
+            self, site, name=f"{WORKLOAD}-receivers", workload=WORKLOAD, files=receiver_files(args)
+        )
+        return Workload(
+            name=WORKLOAD,
+            replicas=args.replicas,
+            containers=[_container(args, self.endpoint.url)],
+            volumes=[
+                Volume(name="config", files=public),
+                Volume(name="web", files=web),
+                Volume(name="receivers", files=receivers),
+            ],
+            tls=tls,
+            access=[args.events.access_label],
+            grace_s=60,
+        )
+
+
+def receiver_files(args: AlertmanagerArgs) -> dict[str, pulumi.Input[str]]:
+    """File name -> secret of a channel; every contact that is paged has a file."""
+    secrets: pulumi.Output[Mapping[str, Any]] = pulumi.Output.secret(args.secrets)
+
+    def of(choose: Callable[[Mapping[str, Any]], object]) -> pulumi.Output[str]:
+        return secrets.apply(lambda known: str(choose(known) or ""))
+
+    def key_of(contact: str) -> pulumi.Output[str]:
+        return of(lambda known: known["phone_keys"][contact])
+
+    return {
+        **{phone_file(contact): key_of(contact) for contact in args.channels.phones},
+        SLACK_FILE: of(lambda known: known["slack_url"]),
+        MAIL_PASSWORD_FILE: of(lambda known: known["mail_password"]),
+        AWS_FILE: of(aws_file),
+        HEARTBEAT_FILE: of(lambda known: known["heartbeat_url"]),
+        AUTHORITY_FILE: of(lambda known: known["authority"]),
+        EVENTS_PASSWORD_FILE: args.events.credential.password,
+    }
+
+
+def aws_file(secrets: Mapping[str, Any]) -> str:
+    """The credentials file by which SNS is called."""
+    return (
+        "[default]\n"
+        f"aws_access_key_id = {secrets['sms_access_key_id']}\n"
+        f"aws_secret_access_key = {secrets['sms_secret_access_key']}\n"
+    )
+
+
+def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
+    """The configuration; of the secrets it depends on one thing only: whether there is a private authority."""
+
+    def written(private_authority: bool) -> str:
+        return rendered(
+            alertmanager_config(
+                AlertmanagerConfig(
+                    channels=args.channels,
+                    events=EventsWebhook(
+                        url=args.events.url,
+                        username=args.events.credential.username,
+                        server_name=args.events.server_name,
+                    ),
+                    escalation=args.escalation,
+                    inhibitions=args.inhibitions,
+                    private_authority=private_authority,
+                    timings=args.timings,
+                )
+            )
+        )
+
+    private = pulumi.Output.from_input(args.secrets).apply(lambda known: bool(known["authority"]))
+    return pulumi.Output.unsecret(private).apply(written)
+
+
+def _web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
+    hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
+    return hashes.apply(lambda known: rendered(web_config(known)))
+
+
+def _container(args: AlertmanagerArgs, url: str) -> Container:
+    site = args.site
+    peers = [f"{site.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)]
+    return Container(
+        name=WORKLOAD,
+        image="alertmanager",
+        command=alertmanager_command(peers=peers, cluster=f"{site.platform}-{site.region}", external_url=url),
+        resources=args.resources,
+        ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT},
+        env={
+            "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_DIRECTORY}/{AWS_FILE}",
+            "AWS_EC2_METADATA_DISABLED": "true",
+        },
+        env_fields={POD_ADDRESS: "status.podIP"},
+        mounts=[
+            Mount(volume="config", path=CONFIG_DIRECTORY),
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume="receivers", path=SECRETS_DIRECTORY),
+            Mount(volume="data", path=DATA_DIRECTORY, writable=True),
+        ],
+        startup=Probe(command=ready_probe_command(), period_s=3, timeout_s=10, failures=40),
+        liveness=Probe(tcp=WEB_PORT, period_s=15, failures=4),
+        # Not before it tells alerts: a roll must never find both members waiting.
+        readiness=Probe(
+            command=ready_probe_command(), initial_delay_s=START_DELAY_S + 5, period_s=15, timeout_s=10, failures=2
+        ),
+        pre_stop_sleep_s=5,
+        working_dir=DATA_DIRECTORY,
+    )

@@ -1,0 +1,146 @@
+"""Rules about the way from an alert to a person, and the alert that always fires."""
+
+from __future__ import annotations
+
+from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+
+_JOB = 'job="alertmanager"'
+_SENDERS = 'job=~"prometheus-.*"'
+
+
+def alertmanager_rules(members: int = 2) -> tuple[RuleGroup, ...]:
+    """Rules for a cluster.
+
+    Args:
+        members: How many members it has.
+    """
+    return (_cluster(members), _delivery(), _WATCHDOG)
+
+
+def _cluster(members: int) -> RuleGroup:
+    seen = f"alertmanager_cluster_members{{{_JOB}}}"
+    unsent = f'alertmanager_tls_transport_write_errors_total{{{_JOB},connection_type="packet"}}'
+    return RuleGroup(
+        name="alertmanager",
+        rules=(
+            Alert(
+                name="AlertmanagerDown",
+                expr=f"sum by (job) (up{{{_JOB}}}) < {members}",
+                hold="2m",
+                severity=Severity.HIGH,
+                summary=f"Only {{{{ $value }}}} of {members} Alertmanagers answer",
+                description="The others tell all alerts, up to 5 s later. If they fail too, nobody is told.",
+                annotations={
+                    "summary_ja": f"Alertmanager が {members} 台中 {{{{ $value }}}} 台しか応答しません",
+                    "description_ja": "残りの台が通知を続けます (最大 5 秒の遅れ)。"
+                    "それも止まると誰にも通知されません。",
+                },
+            ),
+            Alert(
+                name="AlertmanagerClusterSplit",
+                expr=any_of(
+                    (
+                        f"min by (job) ({seen}) < count by (job) ({seen})",
+                        # Alertmanager 0.31 may count a member that it cannot reach (docs/adr/0012).
+                        f"sum by (job) (rate({unsent}[2m])) > 0.2 and sum by (job) (up{{{_JOB}}}) >= {members}",
+                    )
+                ),
+                hold="3m",
+                severity=Severity.HIGH,
+                summary="The Alertmanagers do not see each other",
+                description="Each tells on its own: notices come twice, none is lost. A silence made in one does not "
+                "hold in the other, so an acknowledged alert may escalate all the same.",
+                annotations={
+                    "summary_ja": "Alertmanager 同士がつながっていません",
+                    "description_ja": "通知は二重に届きます (欠落なし)。片方での確認はもう片方に効かず、"
+                    "確認済みでもエスカレーションすることがあります。",
+                },
+            ),
+            Alert(
+                name="AlertmanagerConfigRejected",
+                expr=f"min by (job) (alertmanager_config_last_reload_successful{{{_JOB}}}) == 0",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="An Alertmanager refused its configuration",
+                description="It works with the one before, and would not start again.",
+                annotations={
+                    "summary_ja": "Alertmanager が設定を拒否しました",
+                    "description_ja": "以前の設定で動作中です。再起動すると起動できません。",
+                },
+            ),
+            Alert(
+                name="AlertmanagerConfigsDiffer",
+                expr=f'count by (job) (count_values by (job) ("hash", alertmanager_config_hash{{{_JOB}}})) > 1',
+                hold="10m",
+                severity=Severity.MEDIUM,
+                summary="The Alertmanagers have different configurations",
+                description="Who is told depends on which of them tells.",
+                annotations={
+                    "summary_ja": "Alertmanager の設定が一致していません",
+                    "description_ja": "どの台が通知するかによって、通知先が変わります。",
+                },
+            ),
+        ),
+    )
+
+
+def _delivery() -> RuleGroup:
+    return RuleGroup(
+        name="alert-delivery",
+        rules=(
+            Alert(
+                name="AlertmanagerNotificationsFail",
+                expr=f"sum by (job, integration) (rate(alertmanager_notifications_failed_total{{{_JOB}}}[5m])) > 0",
+                hold="2m",
+                severity=Severity.HIGH,
+                summary="Notices by {{ $labels.integration }} fail",
+                description="The channel does not take them. Alertmanager goes on trying, and the other channels work.",
+                annotations={
+                    "summary_ja": "{{ $labels.integration }} での通知に失敗しています",
+                    "description_ja": "再送を続けています。他の手段での通知は届いています。",
+                },
+            ),
+            Alert(
+                name="AlertsNotDelivered",
+                expr=any_of(
+                    f"sum by (job, alertmanager) (increase({counter}{{{_SENDERS}}}[1m])) > 0"
+                    for counter in ("prometheus_notifications_errors_total", "prometheus_notifications_dropped_total")
+                ),
+                hold="2m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.job }} cannot hand over alerts",
+                description="{{ $labels.alertmanager }} does not take them, or they wait for too long. People are told "
+                "as long as one Alertmanager takes them.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} がアラートを渡せません",
+                    "description_ja": "{{ $labels.alertmanager }} が受け取りません。Alertmanager が 1 台でも"
+                    "受け取っていれば通知は届きます。",
+                },
+            ),
+        ),
+    )
+
+
+_WATCHDOG = RuleGroup(
+    name="watchdog",
+    rules=(
+        Alert(
+            name="Watchdog",
+            # A Prometheus that gets nothing from anybody watches nothing: it must not say that all is well.
+            expr="sum(up) > 0",
+            hold="0s",
+            severity=Severity.LOW,
+            summary="Alerts travel from Prometheus to the outside",
+            description="It always fires. The dead man's switch outside the platform speaks up when it stays away.",
+        ),
+    ),
+)
+RULES: tuple[RuleGroup, ...] = alertmanager_rules()
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("AlertmanagerDown",),
+        targets=("TargetDown",),
+        equal=("job",),
+        reason="The member that is missing is known already.",
+    ),
+)

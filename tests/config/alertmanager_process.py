@@ -1,0 +1,279 @@
+"""A real pair of Alertmanagers with the platform's configuration, its receivers' doubles, and a line to cut."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+from prometheus_client import CollectorRegistry
+
+from components.alertmanager.contacts import AWS_FILE
+from components.alertmanager.process import alertmanager_command
+from lab.receivers.mail import MailDouble
+from lab.receivers.record import Notice, Record
+from lab.receivers.web import application as receivers_application
+from lab.toolchain import tools
+from services.alert_events.sender import Sender
+from services.alert_events.settings import parse as parse_events
+from services.alert_events.web import Entrances, HttpsServer
+from services.common.web import application as metrics_application
+from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, config, outside, write_files
+from tests.config.alertmanager_line import Line
+from tests.config.servers import eventually, free_port, port_is_open
+
+
+class Brokers:
+    """A producer double: the brokers take every record."""
+
+    def __init__(self) -> None:
+        self.records: list[tuple[str, bytes, dict[str, Any]]] = []
+
+    def __call__(self, settings: Mapping[str, Any]) -> Brokers:
+        """The producer of some settings."""
+        return self
+
+    def produce(self, topic: str, key: bytes, value: bytes, on_delivery: Any) -> None:
+        """Take a record."""
+        self.records.append((topic, key, json.loads(value)))
+        on_delivery(None, None)
+
+    def flush(self, seconds: float) -> int:
+        """Nothing is under way."""
+        return 0
+
+
+@dataclass
+class Member:
+    """One Alertmanager."""
+
+    folder: Path
+    index: int
+    web: int
+    gossip: int
+    line: Line
+    process: subprocess.Popen[bytes] | None = None
+
+    def call(self, method: str, path: str, user: str | None = "operator", **options: Any) -> requests.Response:
+        """Ask its API, as a user or as nobody."""
+        return requests.request(
+            method,
+            f"https://localhost:{self.web}{path}",
+            auth=(user, USERS.get(user, "wrong")) if user else None,
+            verify=str(self.folder / "ca.crt"),
+            timeout=10,
+            **options,
+        )
+
+    def members(self) -> int:
+        """How many members it sees."""
+        return len(self.call("GET", "/api/v2/status").json()["cluster"]["peers"])
+
+    def settled(self) -> bool:
+        """Whether it notifies."""
+        return bool(self.call("GET", "/api/v2/status").json()["cluster"]["status"] == "ready")
+
+    def silence(self, minutes: float = 10, **labels: str) -> str:
+        """Make a silence; its id."""
+        now = datetime.now(UTC)
+        content = {
+            "matchers": [{"name": name, "value": value, "isRegex": False} for name, value in labels.items()],
+            "startsAt": now.isoformat(),
+            "endsAt": (now + timedelta(minutes=minutes)).isoformat(),
+            "createdBy": "tester",
+            "comment": "seen",
+        }
+        answer = self.call("POST", "/api/v2/silences", json=content)
+        assert answer.status_code == 200, answer.text
+        return str(answer.json()["silenceID"])
+
+    def silences(self) -> set[str]:
+        """Ids of the silences that hold."""
+        found = self.call("GET", "/api/v2/silences").json()
+        return {each["id"] for each in found if each["status"]["state"] == "active"}
+
+    def metrics(self) -> str:
+        """Its own metrics."""
+        return self.call("GET", "/metrics", "scrape-alertmanager").text
+
+
+@dataclass
+class Pair:
+    """Two members, and what the doubles got."""
+
+    folder: Path
+    members: list[Member]
+    record: Record
+    brokers: Brokers
+    start_delay_s: int = 0
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    def start(self, member: Member) -> None:
+        """Start a member; nothing of the pod's command line is left out."""
+        peers = [f"127.0.0.1:{each.line.port}" for each in self.members]
+        changed = {
+            "config.file": str(self.folder / "alertmanager.yml"),
+            "web.config.file": str(self.folder / "web.yml"),
+            "cluster.tls-config": str(self.folder / "gossip.yml"),
+            "web.listen-address": f"127.0.0.1:{member.web}",
+            "cluster.listen-address": f"127.0.0.1:{member.gossip}",
+            "cluster.advertise-address": f"127.0.0.1:{member.line.port}",
+        }
+        command = [str(tools.path("alertmanager"))]
+        pod = alertmanager_command(
+            peers=peers,
+            cluster="test",
+            external_url=f"https://localhost:{member.web}",
+            directory=str(self.folder / f"data-{member.index}"),
+            start_delay_s=self.start_delay_s,
+        )
+        for option in pod[1:]:
+            name, _, value = option.removeprefix("--").partition("=")
+            command.append(f"--{name}={changed.get(name, value)}")
+        log = (self.folder / f"alertmanager-{member.index}.log").open("ab")
+        self.stack.callback(log.close)
+        # As in the pod: nothing of the machine's own settings for AWS.
+        own = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
+        environment = {
+            **own,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "secrets" / AWS_FILE),
+        }
+        member.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
+        eventually(lambda: port_is_open(member.web), 15, f"Alertmanager {member.index} listens")
+
+    def stop(self, member: Member, *, kill: bool = False) -> None:
+        """End a member, gently or by a kill."""
+        if member.process is not None:
+            (member.process.kill if kill else member.process.terminate)()
+            member.process.wait(15)
+            member.process = None
+
+    def together(self) -> None:
+        """Wait until both see each other and notify."""
+        eventually(lambda: all(each.members() == 2 and each.settled() for each in self.members), 60, "they are a pair")
+
+    def raise_alert(
+        self,
+        name: str,
+        severity: str = "critical",
+        *,
+        to: Sequence[Member] | None = None,
+        resolved: bool = False,
+        annotations: Mapping[str, str] | None = None,
+        **labels: str,
+    ) -> float:
+        """Send an alert as both Prometheus replicas would; the moment it was sent."""
+        now = datetime.now(UTC)
+        alert = {
+            "labels": {
+                "alertname": name,
+                "severity": severity,
+                "job": "kafka",
+                "instance": "kafka-1",
+                "alert_id": f"{name.removesuffix('Escalated')}/instance=kafka-1/job=kafka",
+                **labels,
+            },
+            "annotations": {
+                "summary": f"{name} in words",
+                "summary_ja": f"{name} の説明",
+                "description": "What is at stake: a < b & c.",
+                "description_ja": "影響があります。",
+                "runbook_url": f"https://runbooks.example.org/{name}.md",
+                **(annotations or {}),
+            },
+            "startsAt": (now - timedelta(seconds=5 if resolved else 0)).isoformat(),
+            "endsAt": (now if resolved else now + timedelta(minutes=4)).isoformat(),
+        }
+        sent = time.time()
+        for member in to or [each for each in self.members if each.process]:
+            answer = member.call("POST", "/api/v2/alerts", "prometheus", json=[alert])
+            assert answer.status_code == 200, answer.text
+        return sent
+
+    def notices(self, name: str, channel: str | None = None) -> list[Notice]:
+        """Notices about an alert, by one channel or all."""
+        return [
+            notice
+            for notice in self.record.since()
+            if name in json.dumps(notice.data()) and channel in (None, notice.channel)
+        ]
+
+    def told(self, name: str) -> list[tuple[str, str]]:
+        """Channel and audience of the notices about an alert, sorted."""
+        return sorted((notice.channel, notice.audience) for notice in self.notices(name))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """What Kafka was told about an alert."""
+        return [value for _, _, value in self.brokers.records if value["labels"].get("alertname") == name]
+
+
+@contextmanager
+def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pair]:
+    """Two Alertmanagers that see each other and are ready to notify."""
+    https_port, mail_port, events_port = free_port(), free_port(), free_port()
+    settings = config(folder, https_port=https_port, mail_port=mail_port, events_port=events_port, **changes)
+    write_files(folder, settings, https_port)
+    record, brokers = Record(), Brokers()
+    certificate = (outside(folder) / "tls.crt", outside(folder) / "tls.key")
+    with ExitStack() as stack:
+        receivers = HttpsServer("127.0.0.1", https_port, *certificate, receivers_application(record))
+        events = events_server(folder, events_port, brokers)
+        for server in (receivers, events):
+            server.start()
+            stack.callback(server.server_close)
+            stack.callback(server.shutdown)
+        mail = MailDouble(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
+        mail.start()
+        stack.callback(mail.stop)
+        members = []
+        for index in range(2):
+            gossip = free_port()
+            line = Line(gossip)
+            stack.callback(line.close)
+            members.append(Member(folder, index, free_port(), gossip, line))
+        both = Pair(folder, members, record, brokers, start_delay_s, stack)
+        for member in members:
+            stack.callback(both.stop, member)
+            both.start(member)
+        both.together()
+        yield both
+
+
+def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
+    """The alert event service with a double of the brokers."""
+    (folder / "events-auth").mkdir(exist_ok=True)
+    for name, password in (
+        ("kafka", "kafka-password"),
+        ("prometheus", "raw-password"),
+        ("alertmanager", EVENTS_PASSWORD),
+        ("metrics", "scrape-password"),
+    ):
+        (folder / "events-auth" / name).write_text(password)
+
+    def login(name: str) -> dict[str, str]:
+        return {"user": name, "password_file": str(folder / "events-auth" / name)}
+
+    settings = parse_events(
+        {
+            "listen": f"127.0.0.1:{port}",
+            "kafka": {"bootstrap": "localhost:1", "ca_file": str(folder / "ca.crt"), **login("kafka")},
+            "topics": {"raw": "alerts-raw", "processed": "alerts-processed"},
+            "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
+            "prometheus": login("prometheus"),
+            "alertmanager": login("alertmanager"),
+            "metrics": login("metrics"),
+        }
+    )
+    registry = CollectorRegistry()
+    rest = metrics_application(registry, "metrics", settings.metrics.password_file, lambda: True)
+    app = Entrances(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
+    return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app)

@@ -1,0 +1,169 @@
+"""``alertmanager.yml`` as data: receivers follow from contacts, no secret is in it, nothing is lost or unverified."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from components.alertmanager.config import (
+    DAILY_REPORT,
+    FALLBACK,
+    GROUP_BY,
+    HEARTBEAT,
+    TIMINGS,
+    AlertmanagerConfig,
+    Timing,
+    alertmanager_config,
+    first_receiver,
+    template_files,
+)
+from components.alertmanager.contacts import FIRST, Contact
+from components.alertmanager.receivers import EventsWebhook
+from components.rules import Severity
+from tests.unit.alertmanager.made import CONTACTS, ESCALATION, INHIBITION, channels
+
+EVENTS = EventsWebhook(url="https://alert-events:8443/processed", username="alertmanager", server_name="alert-events")
+OUTSIDE = ("pagerduty_configs", "sns_configs", "slack_configs", "email_configs")
+
+
+def made(**changes: Any) -> dict[str, Any]:
+    return alertmanager_config(
+        AlertmanagerConfig(**{"channels": channels(), "events": EVENTS, "escalation": ESCALATION, **changes})
+    )
+
+
+def integrations(config: dict[str, Any], name: str) -> list[str]:
+    """Kinds of integrations of a receiver."""
+    found = next(each for each in config["receivers"] if each["name"] == name)
+    return [key for key in found if key != "name"]
+
+
+def entries(config: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Receiver, kind and content of each integration."""
+    for receiver in config["receivers"]:
+        for kind, content in receiver.items():
+            if kind != "name":
+                for each in content:
+                    yield receiver["name"], kind, each
+
+
+@pytest.mark.parametrize(
+    ("receiver", "expected"),
+    [
+        ("operators-critical", ["pagerduty_configs", "sns_configs", "slack_configs", "webhook_configs"]),
+        ("operators-high", ["slack_configs", "email_configs", "webhook_configs"]),
+        ("operators-medium", ["email_configs", "webhook_configs"]),
+        (DAILY_REPORT, ["webhook_configs"]),
+        (FALLBACK, ["slack_configs", "email_configs", "webhook_configs"]),
+        (HEARTBEAT, ["webhook_configs"]),
+        ("senior-manager", ["pagerduty_configs", "email_configs", "webhook_configs"]),
+        ("on-call-engineer", ["pagerduty_configs", "webhook_configs"]),
+        ("team-leader", ["email_configs", "webhook_configs"]),
+    ],
+)
+def test_a_receiver_tells_by_the_channels_of_its_contact_and_tells_kafka(receiver: str, expected: list[str]) -> None:
+    assert integrations(made(), receiver) == expected
+
+
+def test_a_contact_without_a_phone_is_not_called() -> None:
+    silent = made(channels=channels(**{**CONTACTS, FIRST: Contact(mail="a@example.org", slack_channel="#a")}))
+    assert integrations(silent, "operators-critical") == ["slack_configs", "webhook_configs"]
+
+
+def test_the_fallback_of_a_contact_that_has_a_phone_and_mail_is_mail() -> None:
+    calm = made(channels=channels(**{**CONTACTS, FIRST: Contact(mail="a@example.org", phone=True)}))
+    assert integrations(calm, FALLBACK) == ["email_configs", "webhook_configs"]
+
+
+def test_every_route_has_a_receiver_and_every_receiver_a_route() -> None:
+    config = made()
+    used = {config["route"]["receiver"], *(route["receiver"] for route in config["route"]["routes"])}
+    assert used == {receiver["name"] for receiver in config["receivers"]}
+
+
+def test_a_storm_of_one_kind_is_one_notice_and_escalated_alerts_are_apart() -> None:
+    assert made()["route"]["group_by"] == list(GROUP_BY)
+    assert {"alertname", "severity", "escalation"} <= set(GROUP_BY)
+    assert not {"alert_id", "instance"} & set(GROUP_BY)
+
+
+def test_an_escalated_alert_has_the_timing_of_its_priority() -> None:
+    timings = {**TIMINGS, Severity.CRITICAL: Timing(group_wait="2s", group_interval="3s", repeat_interval="4s")}
+    routes = {route["matchers"][0]: route for route in made(timings=timings)["route"]["routes"]}
+    for matcher in ('escalation="senior-manager"', 'severity="critical"'):
+        assert routes[matcher]["group_wait"] == "2s"
+        assert routes[matcher]["group_interval"] == "3s"
+        assert routes[matcher]["repeat_interval"] == "4s"
+    assert routes['escalation="team-leader"']["group_wait"] == TIMINGS[Severity.MEDIUM].group_wait
+
+
+def test_people_hear_of_the_end_and_the_dead_mans_switch_does_not() -> None:
+    for name, _, content in entries(made()):
+        assert content["send_resolved"] is (name != HEARTBEAT)
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_receivers_outside_are_verified_by_the_private_authority_where_there_is_one(private: bool) -> None:
+    expected = "/etc/alertmanager-secrets/authority.crt" if private else None
+    for name, kind, content in entries(made(private_authority=private)):
+        if kind in OUTSIDE or name == HEARTBEAT:
+            tls = content["tls_config"] if kind == "email_configs" else content["http_config"]["tls_config"]
+            assert tls.get("ca_file") == expected
+        else:
+            assert content["http_config"]["tls_config"]["ca_file"] == "/etc/tls/ca.crt"
+            assert content["http_config"]["tls_config"]["server_name"] == "alert-events"
+
+
+def test_no_connection_is_unverified_and_none_is_redirected() -> None:
+    for _, kind, content in entries(made()):
+        tls = content["tls_config"] if kind == "email_configs" else content["http_config"]["tls_config"]
+        assert tls["min_version"] == "TLS12"
+        assert "insecure_skip_verify" not in tls
+        if kind == "email_configs":
+            assert content["require_tls"] is True
+        else:
+            assert content["http_config"]["follow_redirects"] is False
+
+
+def test_the_address_of_sns_is_that_of_aws_unless_another_one_is_named() -> None:
+    [sms] = [content for _, kind, content in entries(made()) if kind == "sns_configs"]
+    assert "api_url" not in sms
+    assert sms["sigv4"] == {"region": "ap-northeast-1"}
+    assert sms["topic_arn"] == CONTACTS[FIRST].sms_topic
+
+
+def test_an_inhibition_names_all_sources_and_targets() -> None:
+    assert made(inhibitions=(INHIBITION,))["inhibit_rules"] == [
+        {
+            "source_matchers": ['alertname=~"Down|Gone"'],
+            "target_matchers": ['alertname=~"Slow|SlowEscalated"'],
+            "equal": ["job"],
+        }
+    ]
+
+
+def test_an_escalation_to_somebody_unknown_is_a_mistake_in_one_line() -> None:
+    with pytest.raises(
+        ValueError,
+        match=r"^alerting\.contacts has no boss, whom critical alerts escalate to: add it; there are operators, ",
+    ):
+        made(escalation={Severity.CRITICAL: "boss"})
+
+
+def test_low_alerts_are_for_the_daily_report_only() -> None:
+    assert [first_receiver(severity) for severity in Severity] == [
+        "operators-critical",
+        "operators-high",
+        "operators-medium",
+        DAILY_REPORT,
+    ]
+
+
+def test_every_template_that_a_receiver_names_is_in_a_file() -> None:
+    files = "".join(template_files().values())
+    named = [word.split('"')[1] for _, _, content in entries(made()) for word in str(content).split("{{ template ")[1:]]
+    assert named
+    for name in named:
+        assert f'{{{{ define "{name}" -}}}}' in files
