@@ -62,6 +62,12 @@ SINGLETONS = (
         "together": 1,
         "reason": "it stands for the company's identity provider where there is none",
     },
+    {
+        "image": "obs/services",
+        "argument": "services.alert_events",
+        "together": 1,
+        "reason": "one producer keeps the order of an alert's events; senders come again while it restarts",
+    },
 )
 """Workloads that may be one pod."""
 

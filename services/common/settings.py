@@ -94,10 +94,10 @@ def ends(content: object, numbers: Mapping[str, Callable[[str, object], Any]]) -
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    top = _mapping("", content, (*_SECTIONS, "listen", *numbers))
-    text = {name: _texts(name, top[name], keys) for name, keys in _SECTIONS.items()}
+    top = mapping("", content, (*_SECTIONS, "listen", *numbers))
+    text = {name: texts(name, top[name], keys) for name, keys in _SECTIONS.items()}
     further = {name: check(name, top[name]) for name, check in numbers.items()}
-    host, port = _address(top["listen"])
+    host, port = address(top["listen"])
     kafka, search = text["kafka"], text["search"]
     return {
         "kafka": Kafka(
@@ -125,7 +125,12 @@ def ends(content: object, numbers: Mapping[str, Callable[[str, object], Any]]) -
     }
 
 
-def _mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+def mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    """Check that a value has exactly these keys; ``where`` is its own key, empty for the file.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or it is no mapping.
+    """
     if not isinstance(value, dict):
         raise SettingsError(f"{where or 'the file'} must be a mapping with the keys {', '.join(keys)}")
     prefix = f"{where}." if where else ""
@@ -138,8 +143,13 @@ def _mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, A
     return value
 
 
-def _texts(where: str, value: object, keys: tuple[str, ...]) -> dict[str, str]:
-    section = _mapping(where, value, keys)
+def texts(where: str, value: object, keys: tuple[str, ...]) -> dict[str, str]:
+    """Check that a value has exactly these keys, each with a text.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a text is none or empty.
+    """
+    section = mapping(where, value, keys)
     for key in keys:
         if not isinstance(section[key], str) or not section[key]:
             raise SettingsError(f"{where}.{key} is {section[key]!r}; it must be a text that is not empty")
@@ -157,7 +167,12 @@ def _url(value: str) -> str:
     return value.rstrip("/")
 
 
-def _address(value: object) -> tuple[str, int]:
+def address(value: object) -> tuple[str, int]:
+    """Host and port of the setting ``listen``.
+
+    Raises:
+        SettingsError: It is not ``address:port``.
+    """
     host, _, port = str(value).rpartition(":")
     if not isinstance(value, str) or not host or not port.isdigit() or not 0 <= int(port) <= _TOP_PORT:
         raise SettingsError(f'listen is {value!r}; it must be "address:port", for example "0.0.0.0:8080"')

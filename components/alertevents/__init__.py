@@ -1,0 +1,1 @@
+"""Alert events: what Prometheus raised and what Alertmanager notified, as records in Kafka."""

@@ -1,0 +1,206 @@
+"""The pod that takes posts of Prometheus and Alertmanager and writes them to Kafka (requirement A3).
+
+There is one, always: order within an alert comes from its one producer. While it is away senders come again:
+Alertmanager until it is told that the notification is written, Prometheus every resend delay while an alert fires and
+for 15 min after it ended.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import yaml
+
+from components import naming
+from components.contracts import AlertEventsEndpoint, AlertReceiver, Credential, KafkaEndpoint, ScrapeTarget
+from components.k8s import (
+    TLS_MOUNT,
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    cluster_service,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
+
+TOKEN = "obs:alertevents:AlertEvents"  # noqa: S105  (a type token)
+WORKLOAD = "alert-events"
+"""Workload and SCRAM user; it writes both topics."""
+PORT = 8443
+RAW_PREFIX = "/raw"
+PROCESSED_PATH = "/processed"
+_CONFIG = "/etc/alert-events"
+_AUTH = "/etc/alert-events-auth"
+_HTTPS = "https"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertEventsArgs:
+    """What the service needs.
+
+    Attributes:
+        site: Surroundings.
+        kafka: Where events go.
+        resources: Of the pod; a notification of 13,000 alerts takes 130 MiB, two at once 200 MiB.
+    """
+
+    site: Site
+    kafka: KafkaEndpoint
+    resources: Resources
+
+
+def events_config(kafka: KafkaEndpoint, *, prometheus: str, alertmanager: str, scraper: str) -> dict[str, Any]:
+    """The settings file of ``services.alert_events``.
+
+    Args:
+        kafka: Where events go.
+        prometheus: User that posts alerts.
+        alertmanager: User that posts notifications.
+        scraper: User that reads the metrics.
+    """
+
+    def login(user: str, file: str) -> dict[str, str]:
+        return {"user": user, "password_file": f"{_AUTH}/{file}"}
+
+    return {
+        "listen": f"0.0.0.0:{PORT}",
+        "kafka": {
+            "bootstrap": kafka.bootstrap,
+            "ca_file": f"{TLS_MOUNT}/ca.crt",
+            **login(kafka.users[WORKLOAD].username, "kafka-password"),
+        },
+        "topics": {"raw": ALERTS_RAW_TOPIC.name, "processed": ALERTS_PROCESSED_TOPIC.name},
+        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
+        "prometheus": login(prometheus, "prometheus-password"),
+        "alertmanager": login(alertmanager, "alertmanager-password"),
+        "metrics": login(scraper, "scrape-password"),
+    }
+
+
+class AlertEvents(pulumi.ComponentResource):
+    """One pod behind one Service.
+
+    Attributes:
+        receiver: Where every Prometheus sends its alerts to, beside Alertmanager. Its SRV name is that of the Service,
+            so that a Prometheus finds one address and sends each alert once.
+        endpoint: Webhook for every receiver of Alertmanager.
+        scrape: Its metrics.
+    """
+
+    receiver: AlertReceiver
+    endpoint: AlertEventsEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site, host, access = args.site, args.site.host(WORKLOAD), naming.access_label(WORKLOAD)
+        scraper = naming.scrape_user(WORKLOAD)
+        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=scraper, username=scraper))
+        self.receiver = AlertReceiver(
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            srv=f"_{_HTTPS}._tcp.{host}",
+            port=PORT,
+            server_name=host,
+            path_prefix=RAW_PREFIX,
+            credential=credential(self, name=f"{WORKLOAD}-prometheus", username="prometheus"),
+            access_label=access,
+        )
+        self.endpoint = AlertEventsEndpoint(
+            url=f"https://{host}:{PORT}{PROCESSED_PATH}",
+            server_name=host,
+            workload=WORKLOAD,
+            port=PORT,
+            credential=credential(self, name=f"{WORKLOAD}-alertmanager", username="alertmanager"),
+            access_label=access,
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        service = cluster_service(self, site, workload=WORKLOAD, ports={_HTTPS: PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
+        )
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=1,
+                containers=[_container(args.resources)],
+                volumes=self._volumes(args),
+                tls=certificate(self, site, workload=WORKLOAD),
+                access=[args.kafka.access_label],
+                # The pause before it stops, then the posts that are under way.
+                grace_s=30,
+            ),
+            # Two producers at a time would mix the order of an alert's events.
+            recreate=True,
+        )
+        self.register_outputs({"pods": pods.id, "service": service.id, "endpoint": self.endpoint.url})
+
+    def _volumes(self, args: AlertEventsArgs) -> list[Volume]:
+        logins = {
+            "prometheus": self.receiver.credential,
+            "alertmanager": self.endpoint.credential,
+            "scraper": self.scrape.credential,
+        }
+        content = events_config(args.kafka, **{name: login.username for name, login in logins.items()})
+        public = config_files(
+            self,
+            args.site,
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
+        )
+        secret = secret_files(
+            self,
+            args.site,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                "kafka-password": _once(args.kafka.users[WORKLOAD], args.kafka.ready),
+                "prometheus-password": logins["prometheus"].password,
+                "alertmanager-password": logins["alertmanager"].password,
+                "scrape-password": logins["scraper"].password,
+            },
+        )
+        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
+
+
+def _once(user: Credential, ready: pulumi.Output[bool]) -> pulumi.Output[str]:
+    """The password, known only when topics, users and permissions exist."""
+    return pulumi.Output.all(user.password, ready).apply(lambda both: str(both[0]))
+
+
+def _container(resources: Resources) -> Container:
+    return Container(
+        name="alert-events",
+        image="services",
+        command=["/usr/bin/python3", "-m", "services.alert_events", "--config", f"{_CONFIG}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)],
+        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
+        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=3, failures=2),
+        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
+        pre_stop_sleep_s=2,
+    )

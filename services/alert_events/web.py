@@ -1,0 +1,222 @@
+"""The two entrances, each with its own login; 200 means that Kafka has every record of the post."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+from services.alert_events import incoming as limits
+from services.alert_events import posts
+from services.alert_events.incoming import Incoming, RefusedError, Room, later
+from services.alert_events.posts import ContentError, Post
+from services.alert_events.sender import BrokersError, BusyError, Sender
+from services.alert_events.settings import Login, Settings
+from services.common import web
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+MOST_CONNECTIONS = 64
+
+_MOST_TOLD = 100
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_REASONS = ("login", "content", "size", "cut", "busy", "brokers")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Entrance:
+    name: str
+    path: str
+    login: Login
+    topic: str
+    read: Callable[[bytes, datetime, str], Post]
+
+
+class Entrances:
+    """``POST /raw/api/v2/alerts`` for Prometheus and ``POST /processed`` for Alertmanager."""
+
+    def __init__(
+        self, settings: Settings, sender: Sender, registry: CollectorRegistry, log: Callable[[str], None]
+    ) -> None:
+        """Let in whom ``settings`` name, write by ``sender``, count in ``registry``, tell news by ``log``."""
+        raw = _Entrance(
+            name="raw",
+            path="/raw/api/v2/alerts",
+            login=settings.prometheus,
+            topic=settings.raw_topic,
+            read=posts.raw,
+        )
+        processed = _Entrance(
+            name="processed",
+            path="/processed",
+            login=settings.alertmanager,
+            topic=settings.processed_topic,
+            read=posts.processed,
+        )
+        self._entrances = {entrance.path: entrance for entrance in (raw, processed)}
+        self._sender, self._log = sender, log
+        self._room = Room()
+        self._told: dict[tuple[str, str], str] = {}
+        self._measures(registry)
+
+    def _measures(self, registry: CollectorRegistry) -> None:
+        self._written = Counter(
+            "alert_events_written", "Records that the brokers acknowledged", ["entrance"], registry=registry
+        )
+        self._refused = Counter(
+            "alert_events_refused",
+            "Posts that were refused, or of which a part was, by reason",
+            ["entrance", "reason"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "alert_events_post_seconds",
+            "From a whole post to its acknowledgement",
+            ["entrance"],
+            buckets=_BUCKETS,
+            registry=registry,
+        )
+        self._last = Gauge(
+            "alert_events_last_write_timestamp_seconds",
+            "When a post was last acknowledged; 0 before the first",
+            ["entrance"],
+            registry=registry,
+        )
+        for name in (entrance.name for entrance in self._entrances.values()):
+            for measure in (self._written, self._seconds, self._last):
+                measure.labels(name)
+            for reason in _REASONS:
+                self._refused.labels(name, reason)
+
+    def application(self, rest: WSGIApplication) -> WSGIApplication:
+        """Both entrances as a WSGI application; ``rest`` answers for every other path."""
+
+        def serve(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+            entrance = self._entrances.get(environ.get("PATH_INFO", ""))
+            if entrance is None:
+                return rest(environ, start)
+            incoming = Incoming(environ)
+            try:
+                self._take(entrance, incoming)
+            except RefusedError as refusal:
+                incoming.discard()
+                if refusal.reason:
+                    self._refused.labels(entrance.name, refusal.reason).inc()
+                    self._tell(entrance, incoming.address, refusal.reason, str(refusal))
+                return _answer(start, refusal.status, str(refusal), *refusal.headers)
+            self._tell(entrance, incoming.address, "", "")
+            return _answer(start, HTTPStatus.OK, "written")
+
+        return serve
+
+    def _take(self, entrance: _Entrance, incoming: Incoming) -> None:
+        _admit(entrance, incoming)
+        with self._room.reserved(incoming.left):
+            body = incoming.body()
+            began = time.monotonic()
+            try:
+                post = entrance.read(body, datetime.now(UTC), incoming.address)
+                self._sender.send(entrance.topic, post.records)
+            except ContentError as error:
+                raise RefusedError(HTTPStatus.BAD_REQUEST, "content", str(error)) from None
+            except BusyError as error:
+                raise later("busy", str(error)) from None
+            except BrokersError as error:
+                raise later("brokers", str(error)) from None
+        self._seconds.labels(entrance.name).observe(time.monotonic() - began)
+        self._written.labels(entrance.name).inc(len(post.records))
+        self._last.labels(entrance.name).set_to_current_time()
+        if post.unusable:
+            text = f"{post.unusable} were left out, the others are written: {post.complaint}"
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "content", text)
+
+    def _tell(self, entrance: _Entrance, address: str, reason: str, text: str) -> None:
+        """Write news, once: the same refusal of many posts of a sender is one line, and so is its end."""
+        sender = (entrance.name, address)
+        before = self._told.pop(sender, "")
+        if reason:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            # That others wait for the brokers as well is no news.
+            self._told[sender] = before if (before, reason) == ("brokers", "busy") else reason
+        if self._told.get(sender, "") == before:
+            return
+        if reason:
+            self._log(f"{entrance.name}: a post of {address} was refused ({reason}): {text}")
+        else:
+            self._log(f"{entrance.name}: posts of {address} are written again")
+
+
+def _admit(entrance: _Entrance, incoming: Incoming) -> None:
+    """Refuse what may not come in; nothing of its body is read before."""
+    if incoming.method != "POST":
+        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "", "only POST", ("Allow", "POST"))
+    try:
+        password = entrance.login.password_file.read_text().strip()
+    except OSError:
+        raise later("login", "the password file cannot be read") from None
+    if not web.allowed(incoming.authorization, entrance.login.user, password):
+        challenge = ("WWW-Authenticate", f'Basic realm="{entrance.name}"')
+        raise RefusedError(HTTPStatus.UNAUTHORIZED, "login", "user and password, please", challenge)
+    incoming.known = True
+    if not incoming.sized:
+        raise RefusedError(HTTPStatus.LENGTH_REQUIRED, "content", "the post does not say how long it is")
+    if incoming.left > limits.MOST_BODY_BYTES:
+        text = f"the post is larger than {limits.MOST_BODY_BYTES} bytes"
+        raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "size", text)
+
+
+def _answer(start: StartResponse, status: HTTPStatus, text: str, *headers: tuple[str, str]) -> Iterable[bytes]:
+    body = f"{text}\n".encode()
+    kind = ("Content-Type", "text/plain; charset=utf-8")
+    start(f"{status.value} {status.phrase}", [kind, ("Content-Length", str(len(body))), *headers])
+    return [body]
+
+
+class HttpsServer(web.HttpsServer):
+    """The service's web server: so many connections at a time, and an end that waits for them."""
+
+    program = "alert-events"
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        """As the base class."""
+        self._open = 0
+        self._changed = threading.Condition()
+        super().__init__(*arguments, **options)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread of its own, or close it when there are too many."""
+        with self._changed:
+            if self._open >= MOST_CONNECTIONS:
+                self.shutdown_request(request)
+                return
+            self._open += 1
+        try:
+            super().process_request(request, client_address)
+        except BaseException:
+            self._closed()
+            raise
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection to its end."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._closed()
+
+    def drain(self, seconds: float) -> bool:
+        """Wait until every connection is closed; False when that takes longer."""
+        with self._changed:
+            return self._changed.wait_for(lambda: self._open == 0, seconds)
+
+    def _closed(self) -> None:
+        with self._changed:
+            self._open -= 1
+            self._changed.notify_all()

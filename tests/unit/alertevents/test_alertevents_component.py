@@ -1,0 +1,145 @@
+"""The alert event service's objects in the cluster, its settings as the service reads them, and every policy."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from dataclasses import replace
+
+import pulumi_kubernetes as k8s
+import pytest
+import yaml
+
+from components.alertevents.component import AlertEvents, AlertEventsArgs
+from components.k8s import Resources, Site, default_deny
+from components.tls.component import Authority
+from components.versions import ImageCatalogue
+from policy.model import Resource
+from policy.rules import RULES
+from policy.runner import Runner
+from services.alert_events.sender import ANSWER_S
+from services.alert_events.settings import parse
+from tests.support.engine import PASSWORD, Recording
+from tests.unit.sampler.surroundings import kafka, record, site
+
+HOST = "alert-events.obs.svc.cluster.local"
+
+
+def program(where: Site) -> AlertEvents:
+    return AlertEvents(
+        "alert-events",
+        AlertEventsArgs(
+            site=where,
+            kafka=kafka("alert-events"),
+            resources=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Recording, AlertEvents]:
+    kept: list[AlertEvents] = []
+    recording = record(lambda: kept.append(program(site())))
+    return recording, kept[0]
+
+
+@pytest.fixture(scope="module")
+def recording(made: tuple[Recording, AlertEvents]) -> Recording:
+    return made[0]
+
+
+def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
+    settings = parse(yaml.safe_load(recording.one("ConfigMap", "alert-events")["data"]["config.yaml"]))
+    assert settings.kafka.bootstrap == "kafka.obs.svc.cluster.local:9092"
+    assert settings.kafka.user == "alert-events"
+    assert (settings.raw_topic, settings.processed_topic) == ("alerts-raw", "alerts-processed")
+    assert settings.listen_port == 8443
+    secret = recording.one("Secret", "alert-events-auth")
+    files = {login.password_file.name for login in (settings.prometheus, settings.alertmanager, settings.metrics)}
+    assert files | {settings.kafka.password_file.name} == set(secret["stringData"])
+
+
+def test_prometheus_finds_one_address_whatever_pods_there_are(made: tuple[Recording, AlertEvents]) -> None:
+    recording, events = made
+    receiver = events.receiver
+    service = recording.one("Service", "alert-events")["spec"]
+    assert service["type"] == "ClusterIP"
+    assert "clusterIP" not in service, "a headless Service would list every pod, and each would write the alert"
+    [port] = service["ports"]
+    assert receiver.srv == f"_{port['name']}._tcp.{HOST}"
+    assert port["port"] == receiver.port == 8443
+    assert (receiver.server_name, receiver.path_prefix) == (HOST, "/raw")
+    assert receiver.credential.username == "prometheus"
+
+
+def test_alertmanager_is_told_the_other_entrance_with_another_login(made: tuple[Recording, AlertEvents]) -> None:
+    recording, events = made
+    assert events.endpoint.url == f"https://{HOST}:8443/processed"
+    assert events.endpoint.server_name == HOST
+    assert events.endpoint.credential.username == "alertmanager"
+    assert events.endpoint.access_label == events.receiver.access_label == "obs.access/alert-events"
+    assert {each.name for each in recording.of(PASSWORD)} == {
+        "alert-events-prometheus",
+        "alert-events-alertmanager",
+        "scrape-alert-events",
+    }
+
+
+def test_there_is_one_and_the_next_starts_when_it_is_gone(recording: Recording) -> None:
+    deployment = recording.one("Deployment", "alert-events")["spec"]
+    assert deployment["replicas"] == 1
+    assert deployment["strategy"]["type"] == "Recreate"
+    [container] = deployment["template"]["spec"]["containers"]
+    assert container["command"][:3] == ["/usr/bin/python3", "-m", "services.alert_events"]
+    assert {name: container[name]["httpGet"]["path"] for name in ("livenessProbe", "readinessProbe")} == {
+        "livenessProbe": "/healthz",
+        "readinessProbe": "/readyz",
+    }
+
+
+def test_posts_under_way_are_answered_before_the_pod_is_killed(recording: Recording) -> None:
+    pod = recording.one("Deployment", "alert-events")["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert pod["terminationGracePeriodSeconds"] > pause + 2 * (ANSWER_S + 1)
+
+
+def test_it_reaches_kafka_only_and_only_its_senders_and_scrapers_reach_it(recording: Recording) -> None:
+    policy = recording.one("NetworkPolicy", "alert-events")["spec"]
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 9092}
+    [ingress] = policy["ingress"]
+    assert [port["port"] for port in ingress["ports"]] == [8443]
+    labels = [peer["podSelector"]["matchLabels"] for peer in ingress["from"]]
+    assert labels == [{"obs.access/alert-events": "true"}, {"obs.access/metrics": "true"}]
+
+
+def test_passwords_are_in_the_secret_only(recording: Recording) -> None:
+    values = recording.one("Secret", "alert-events-auth")["stringData"]
+    assert values["kafka-password"] == "password-of-alert-events"
+    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    for value in values.values():
+        assert value not in everything_else
+        assert base64.b64encode(value.encode()).decode() not in everything_else
+        assert hashlib.sha256(value.encode()).hexdigest() not in everything_else
+
+
+def test_its_metrics_are_scraped_with_a_user_of_their_own(made: tuple[Recording, AlertEvents]) -> None:
+    _, events = made
+    assert events.scrape.job == "alert-events"
+    assert events.scrape.srv == "_metrics._tcp.alert-events-headless.obs.svc.cluster.local"
+    assert events.scrape.credential.username == "scrape-alert-events"
+
+
+def test_in_its_namespace_it_passes_every_policy() -> None:
+    def namespace() -> None:
+        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
+        default_deny(parent, lab)
+        Authority("authority", lab, duration="43800h", renew_before="8760h")
+        program(lab)
+
+    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    # Which workloads may be one pod is judged on the whole platform.
+    verdicts = Runner(rules=[rule for rule in RULES if rule.id != "replicas-least"], agreed=[]).all(resources)
+    assert [verdict.message for verdict in verdicts] == []
