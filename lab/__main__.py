@@ -16,6 +16,8 @@ from lab.cluster import lifecycle, network
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.pulumi_host import home
+from lab.receivers import setup as receivers
+from lab.receivers.report import show_notices
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
 from lab.summary import show_summary, wait_for_layers
@@ -44,10 +46,13 @@ def up() -> None:
     setup.toolchain(steps)
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
+    with steps.step("receivers outside the platform"):
+        receivers.wait_ready(_PATHS)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
     stack = Stack(_PATHS)
     stack.ensure()
+    stack.give_secrets(receivers.alerting_secrets(_PATHS))
     with steps.step("pulumi up"):
         stack.up()
     outputs = stack.outputs()
@@ -65,6 +70,8 @@ def preview(stack: str = environment.STACK) -> None:
     """`pulumi preview` of a stack against the embedded API server."""
     selected = Stack(_PATHS, stack)
     selected.ensure()
+    if stack == environment.STACK:
+        selected.give_secrets(receivers.alerting_secrets(_PATHS))
     selected.preview()
 
 
@@ -100,6 +107,19 @@ def status() -> None:
     Console().print(table if rows else "no cluster: run `make up`")
     if not rows or any(pid is None for _, pid in rows):
         raise typer.Exit(1)
+
+
+@app.command()
+def notices(
+    last: Annotated[int, typer.Option(min=1, help="how many of the newest")] = 30,
+    alert: Annotated[str | None, typer.Option(help="only those about this alert: its name or alert_id")] = None,
+    heartbeats: Annotated[bool, typer.Option(help="the watchdog's heartbeats too")] = False,
+) -> None:
+    """Show what the receivers outside the platform got: pager, SMS, Slack, mail, dead man's switch."""
+    if not network.namespace_exists(_PATHS.netns):
+        raise LabError("no cluster: run `make up`")
+    network.join(_PATHS.netns)
+    show_notices(_PATHS, last=last, alert=alert, heartbeats=heartbeats)
 
 
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

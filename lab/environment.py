@@ -7,11 +7,15 @@ import secrets
 import sys
 from pathlib import Path
 
+import yaml
+
 from lab.cluster import network
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 
 STACK = "local"
+ALERTING_SECRETS = "observability:alertingSecrets"
+"""Configuration key of what the stack needs to reach the receivers; its value is a secret."""
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -47,7 +51,8 @@ def project(paths: LabPaths) -> Path:
     """A view of the checkout for Pulumi: links to everything, and copies of the stack files.
 
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
-    salt belongs into a copy and not into the committed file.
+    salt belongs into a copy and not into the committed file. The same is true of the lab's own stack's secrets of its
+    receivers, which are encrypted with it.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -55,9 +60,12 @@ def project(paths: LabPaths) -> Path:
         target = view / entry.name
         if entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml":
             salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
-            text = "\n".join([*_lines(entry), *salt]) + "\n"
+            secret = _secret(target) if entry.name == f"Pulumi.{STACK}.yaml" else []
+            text = "\n".join([*_with(secret, _lines(entry)), *salt]) + "\n"
             if not target.exists() or target.read_text() != text:
-                target.write_text(text)
+                fresh = view / f".{entry.name}.{os.getpid()}"
+                fresh.write_text(text)
+                fresh.replace(target)
         elif not target.is_symlink():
             target.symlink_to(entry)
     for link in view.iterdir():
@@ -68,6 +76,21 @@ def project(paths: LabPaths) -> Path:
 
 def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
+
+
+def _secret(file: Path) -> list[str]:
+    """The lines of a stack file's configuration that hold the secret, encrypted as Pulumi wrote it."""
+    content = yaml.safe_load(file.read_text()) if file.exists() else None
+    config = content.get("config") if isinstance(content, dict) else None
+    value = config.get(ALERTING_SECRETS) if isinstance(config, dict) else None
+    if not isinstance(value, dict) or not isinstance(value.get("secure"), str):
+        return []
+    return [f"  {ALERTING_SECRETS}:", f"    secure: {value['secure']}"]
+
+
+def _with(secret: list[str], lines: list[str]) -> list[str]:
+    place = lines.index("config:") + 1 if secret else 0
+    return [*lines[:place], *secret, *lines[place:]]
 
 
 def inside(paths: LabPaths, command: list[str]) -> list[str]:

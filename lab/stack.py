@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 from lab import environment
@@ -23,7 +24,9 @@ class Stack:
         self._name = name
         self._environment = {**environment.variables(paths), "PULUMI_STACK": name}
 
-    def _pulumi(self, *arguments: str, timeout_s: float, capture: bool) -> subprocess.CompletedProcess[str]:
+    def _pulumi(
+        self, *arguments: str, timeout_s: float, capture: bool, given: str = ""
+    ) -> subprocess.CompletedProcess[str]:
         command = environment.inside(self._paths, ["pulumi", "--non-interactive", "--color=never", *arguments])
         try:
             return subprocess.run(
@@ -32,7 +35,7 @@ class Stack:
                 capture_output=capture,
                 text=True,
                 timeout=timeout_s,
-                stdin=subprocess.DEVNULL,
+                input=given,
             )
         except subprocess.TimeoutExpired:
             raise LabError(f"pulumi {arguments[0]} of {self._name} took over {timeout_s:.0f} s and was ended") from None
@@ -49,6 +52,25 @@ class Stack:
             self._pulumi(
                 "refresh", "--yes", "--clear-pending-creates", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=True
             )
+
+    def give_secrets(self, secrets: Mapping[str, Any]) -> None:
+        """Set what the stack needs to reach its receivers, encrypted in the lab's own copy of the stack file.
+
+        Only where it differs: each encryption gives another text. The value goes through standard input, since every
+        user of the machine can read command lines.
+        """
+        key = environment.ALERTING_SECRETS
+        place = ("--stack", self._name)
+        known = self._pulumi("config", "get", key, *place, timeout_s=_QUICK_LIMIT_S, capture=True)
+        if known.returncode == 0 and _parsed(known.stdout) == secrets:
+            return
+        value = json.dumps(secrets)
+        done = self._pulumi(
+            "config", "set", "--secret", key, *place, timeout_s=_QUICK_LIMIT_S, capture=True, given=value
+        )
+        if done.returncode:
+            raise LabError(f"pulumi config set {key} of {self._name} failed: {_last_line(done)}")
+        environment.project(self._paths)
 
     def _pending(self) -> bool:
         done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
@@ -83,6 +105,13 @@ class Stack:
     def _policies(self) -> list[str]:
         pack = environment.project(self._paths) / "policy"
         return ["--policy-pack", str(pack)] if os.path.exists(pack / "PulumiPolicy.yaml") else []
+
+
+def _parsed(text: str) -> object:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return None
 
 
 def _last_line(done: subprocess.CompletedProcess[str]) -> str:

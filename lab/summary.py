@@ -12,6 +12,7 @@ from rich.table import Table
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
 from lab.paths import LabPaths
+from lab.receivers import places as receivers
 
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
@@ -80,7 +81,11 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
         places.add_row(f"traces, clearance {clearance} (login: trace_people of `pulumi stack output`)", str(url))
+    places.add_row("doubles of pager, SMS, Slack, dead man's switch", receivers.URL)
+    places.add_row("double of the mail server", receivers.MAIL_SERVER)
     console.print(places)
     console.print(
-        "next: `python -m lab exec -- kubectl get pods -A`, `make verify`, `make e2e`, `make down`", highlight=False
+        "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notices` (what people were told), "
+        "`make verify`, `make e2e`, `make down`",
+        highlight=False,
     )

@@ -5,6 +5,10 @@ from __future__ import annotations
 NODE = "198.18.0.1"
 NODE_NAME = "lab"
 NODE_PREFIX = 24
+RECEIVERS = "198.18.0.2"
+"""Address of the doubles that notices go to: beside the node, outside the cluster."""
+RECEIVERS_HTTPS_PORT = 8443
+RECEIVERS_SMTP_PORT = 8587
 API_PORT = 6443
 API_URL = f"https://{NODE}:{API_PORT}"
 ETCD_PORT = 2379

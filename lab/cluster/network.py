@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from lab.cluster.addresses import NODE, NODE_PREFIX
+from lab.cluster.addresses import NODE, NODE_PREFIX, RECEIVERS
 from lab.errors import LabError
 
 _CGROUPS = Path("/sys/fs/cgroup")
@@ -30,19 +30,28 @@ def namespace_exists(name: str) -> bool:
 
 
 def create_namespace(name: str) -> None:
-    """Create the namespace with loopback and a bridge that carries the node's address; complete or not at all."""
+    """Create the namespace with loopback and a bridge that carries the lab's addresses; complete or not at all.
+
+    A namespace that is there already gets the addresses that it lacks.
+    """
     if namespace_exists(name):
+        _add_addresses(name)
         return
     _ip("netns", "add", name)
     try:
         _ip("-n", name, "link", "set", "lo", "up")
         _ip("-n", name, "link", "add", "node0", "type", "bridge")
-        _ip("-n", name, "addr", "add", f"{NODE}/{NODE_PREFIX}", "dev", "node0")
+        _add_addresses(name)
         _ip("-n", name, "link", "set", "node0", "up")
         subprocess.run([*enter(name), "sysctl", "-qw", "net.ipv4.ip_forward=1"], check=True, timeout=20)
     except BaseException:
         delete_namespace(name)
         raise
+
+
+def _add_addresses(name: str) -> None:
+    for address in (NODE, RECEIVERS):
+        _ip("-n", name, "addr", "replace", f"{address}/{NODE_PREFIX}", "dev", "node0")
 
 
 def delete_namespace(name: str) -> None:

@@ -33,6 +33,7 @@ _PYTHON_REQUIREMENTS = (
     "opentelemetry-sdk",
     "opentelemetry-exporter-otlp-proto-http",
     "opentelemetry-exporter-otlp-proto-grpc",
+    "pydantic",
 )
 _SERVICE_SOURCES = ("services", "lab/__init__.py", "lab/simulator", "components/__init__.py", "components/telemetry")
 
@@ -273,6 +274,11 @@ def images() -> tuple[Image, ...]:
             "prom/alertmanager",
             "v0.31.1",
             (_programs("alertmanager", {"alertmanager": "/bin/alertmanager", "amtool": "/bin/amtool"}),),
+        ),
+        Image(
+            "prom/blackbox-exporter",
+            "v0.28.0",
+            (_programs("blackbox-exporter", {"blackbox_exporter": "/bin/blackbox_exporter"}),),
         ),
         Image("thanosio/thanos", "v0.42.0", (_programs("thanos", {"thanos": "/bin/thanos"}),)),
         Image("jaegertracing/jaeger", "2.13.0", (_programs("jaeger", {"jaeger": "/cmd/jaeger/jaeger-linux"}),)),

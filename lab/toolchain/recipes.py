@@ -275,6 +275,14 @@ RECIPES: tuple[Recipe, ...] = (
         ldflags="-s -w -X github.com/prometheus/common/version.Version=0.31.1",
     ),
     GoTool(
+        name="blackbox-exporter",
+        version="0.28.0",
+        module="github.com/prometheus/blackbox_exporter",
+        module_version="v0.28.0",
+        programs={"blackbox_exporter": "github.com/prometheus/blackbox_exporter"},
+        ldflags="-s -w -X github.com/prometheus/common/version.Version=0.28.0",
+    ),
+    GoTool(
         name="thanos",
         version="0.42.0",
         module="github.com/thanos-io/thanos",

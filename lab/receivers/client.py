@@ -1,0 +1,150 @@
+"""What the doubles received, for tests and ``ops verify`` inside the lab."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from lab.errors import LabError
+from lab.paths import LabPaths
+from lab.receivers import carried, keys
+from lab.receivers.certificates import AUTHORITY
+from lab.receivers.contacts import addresses_of
+from lab.receivers.places import CERTIFICATES, SECRETS, STACK_FILE, URL, folder
+from lab.receivers.record import PHONE, Notice
+
+_CALL_LIMIT_S = 10.0
+_LOOK_EVERY_S = 0.2
+_SHOWN = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which notices count; what is None counts always.
+
+    Attributes:
+        alert_id: Identity of an alert in it.
+        alert: Name of an alert in it; an escalated alert goes by its original's name too.
+        channel: See `lab.receivers.record`.
+        contact: Who it was for, by name.
+        status: ``firing``, ``resolved``, ``acknowledged``.
+    """
+
+    alert_id: str | None = None
+    alert: str | None = None
+    channel: str | None = None
+    contact: str | None = None
+    status: str | None = None
+
+
+class Receivers:
+    """Reads the doubles' record over HTTPS."""
+
+    def __init__(
+        self,
+        url: str,
+        login: tuple[str, str],
+        ca_file: Path,
+        contacts: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        """Talk to the doubles.
+
+        Args:
+            url: ``https://host:port``.
+            login: User and password of who may read.
+            ca_file: Authority of the doubles' certificate.
+            contacts: Contact -> his audiences beside the pager (topic, Slack channel, mail address).
+        """
+        self._url, self._contacts = url, {name: set(each) for name, each in (contacts or {}).items()}
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.auth = login
+        self._session.verify = str(ca_file)
+
+    @classmethod
+    def of_lab(cls, paths: LabPaths | None = None) -> Receivers:
+        """The doubles of this checkout's lab; works inside its network namespace (``python -m lab exec``).
+
+        Raises:
+            LabError: There is no lab, or its secrets are not whole.
+        """
+        place = folder(paths or LabPaths.of_checkout())
+        login = (keys.READER, keys.load(place / SECRETS).reader_password)
+        contacts = {name: each.values() for name, each in addresses_of(STACK_FILE).items()}
+        return cls(URL, login, place / CERTIFICATES / AUTHORITY, contacts)
+
+    def since(self, start: int | float = 0) -> list[Notice]:
+        """Notices after a number (int), or from a moment on (float, seconds since 1970), in the order of arrival.
+
+        Raises:
+            LabError: The doubles do not answer.
+        """
+        return [Notice.of(each) for each in self._ask(start)["notices"]]
+
+    def newest(self) -> int:
+        """Number of the newest notice, 0 where there is none: what comes later is ``since`` it."""
+        notices = self.since()
+        return notices[-1].number if notices else 0
+
+    def switch(self) -> dict[str, Any]:
+        """State of the dead man's switch: ``armed``, ``silent``, ``quiet_s``, ``grace_s``."""
+        return dict(self._ask(time.time())["switch"])
+
+    def find(self, start: int | float = 0, **wanted: str) -> list[Notice]:
+        """Notices since ``start`` that are wanted: see `Wanted` for the names."""
+        filters = Wanted(**wanted)
+        return [notice for notice in self.since(start) if self._matches(notice, filters)]
+
+    def wait_for(self, start: int | float = 0, *, timeout_s: float, count: int = 1, **wanted: str) -> list[Notice]:
+        """Wait until so many wanted notices are there, and return all that are.
+
+        Raises:
+            LabError: There are fewer after ``timeout_s``; the message says what came instead.
+        """
+        deadline = time.monotonic() + timeout_s
+        while len(found := self.find(start, **wanted)) < count:
+            if time.monotonic() > deadline:
+                others = [f"{each.channel} {each.audience}: {each.title}" for each in self.since(start)[-_SHOWN:]]
+                filters = ", ".join(f"{name} {value}" for name, value in wanted.items())
+                raise LabError(
+                    f"receivers: {len(found)} of {count} notices with {filters or 'any content'} "
+                    f"within {timeout_s:.0f} s; the last ones: {'; '.join(others) or 'none'}"
+                )
+            time.sleep(_LOOK_EVERY_S)
+        return found
+
+    def contacts(self, notice: Notice) -> frozenset[str]:
+        """Names of the contacts that a notice reached."""
+        if notice.channel == PHONE:
+            return frozenset({notice.audience})
+        return frozenset(name for name, audiences in self._contacts.items() if notice.audience in audiences)
+
+    def answers(self) -> bool:
+        """Whether the doubles are up."""
+        try:
+            return self._session.get(f"{self._url}/healthz", timeout=_CALL_LIMIT_S).ok
+        except requests.RequestException:
+            return False
+
+    def _ask(self, start: int | float) -> dict[str, Any]:
+        try:
+            answer = self._session.get(f"{self._url}/notices", params={"since": repr(start)}, timeout=_CALL_LIMIT_S)
+            answer.raise_for_status()
+        except requests.RequestException as error:
+            kind = type(error).__name__
+            raise LabError(f"receivers at {self._url} do not answer ({kind}): see `make status`") from None
+        content: dict[str, Any] = answer.json()
+        return content
+
+    def _matches(self, notice: Notice, wanted: Wanted) -> bool:
+        return (
+            wanted.channel in (None, notice.channel)
+            and (wanted.contact is None or wanted.contact in self.contacts(notice))
+            and all(carried.mentions(notice, text) for text in (wanted.alert_id, wanted.alert) if text is not None)
+            and (wanted.status is None or carried.status(notice) == wanted.status)
+        )

@@ -1,0 +1,27 @@
+"""Whom alerts reach: names of contacts, their addresses in a stack file, and the SNS topics that exist for them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
+TOPICS = tuple(f"arn:aws:sns:ap-northeast-1:000000000000:{contact}" for contact in CONTACTS)
+"""Topics of a double that is told of no other."""
+_ADDRESSES = ("mail", "sms_topic", "slack_channel")
+
+
+def addresses_of(stack_file: Path) -> dict[str, dict[str, str]]:
+    """Contacts of a stack file (``alerting.contacts``) -> channel's key -> address; the pager's key is a secret."""
+    settings = yaml.safe_load(stack_file.read_text())["config"]["observability:settings"]
+    contacts = (settings.get("alerting") or {}).get("contacts") or {}
+    return {
+        name: {key: str(contact[key]) for key in _ADDRESSES if contact.get(key)} for name, contact in contacts.items()
+    }
+
+
+def topics_of(stack_file: Path) -> tuple[str, ...]:
+    """SNS topics that a stack file's contacts have."""
+    found = {addresses.get("sms_topic") for addresses in addresses_of(stack_file).values()}
+    return tuple(sorted(filter(None, found)))

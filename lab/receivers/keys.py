@@ -1,0 +1,89 @@
+"""The secrets of the doubles: made once for a lab, kept in one file that its owner alone can read."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import string
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.receivers.certificates import write_private
+from lab.receivers.contacts import CONTACTS
+from lab.receivers.phone import KEY_LENGTH
+
+MAIL_USER = "alerts"
+READER = "reader"
+_UPPER = string.ascii_uppercase + string.digits
+_AWS_KEY_TAIL, _AWS_SECRET = 16, 40
+
+
+def _slack_token() -> str:
+    team, hook = ("".join(secrets.choice(_UPPER) for _ in range(9)) for _ in range(2))
+    return f"T{team}/B{hook}/{secrets.token_hex(12)}"
+
+
+def _aws_key() -> str:
+    return "AKIA" + "".join(secrets.choice(_UPPER) for _ in range(_AWS_KEY_TAIL))
+
+
+def _aws_secret() -> str:
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_AWS_SECRET))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Secrets:
+    """Everything that opens a double.
+
+    Attributes:
+        phone_keys: Contact -> routing key of the pager.
+        slack_token: What stands behind ``/services/`` in the webhook's URL.
+        mail_password: Of `MAIL_USER`.
+        aws_key: Access key id that may publish on the SNS topics.
+        aws_secret: Its secret.
+        heartbeat_token: What stands behind ``/heartbeat/`` in the switch's URL.
+        reader_password: Of `READER`, who may read the record.
+    """
+
+    phone_keys: dict[str, str] = field(
+        default_factory=lambda: {name: secrets.token_hex(KEY_LENGTH // 2) for name in CONTACTS}
+    )
+    slack_token: str = field(default_factory=_slack_token)
+    mail_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    aws_key: str = field(default_factory=_aws_key)
+    aws_secret: str = field(default_factory=_aws_secret)
+    heartbeat_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+    reader_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
+
+    def all(self) -> list[str]:
+        """Every secret text, for those who must not show any."""
+        rest = [value for value in asdict(self).values() if isinstance(value, str)]
+        return [*self.phone_keys.values(), *rest, self.slack_token.rpartition("/")[2]]
+
+
+def load(file: Path) -> Secrets:
+    """Read the secrets.
+
+    Raises:
+        LabError: The file is not there or not whole.
+    """
+    try:
+        content = json.loads(file.read_text())
+        return Secrets(**{each.name: content[each.name] for each in fields(Secrets)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(
+            f"secrets of the receivers: {file} cannot be used ({type(error).__name__}): run `make up`, which makes them"
+        ) from None
+
+
+def load_or_make(file: Path) -> Secrets:
+    """Read the secrets, and make them where there are none.
+
+    Raises:
+        LabError: The file is there and not whole.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(file, json.dumps(asdict(Secrets()), indent=1).encode() + b"\n")
+    return load(file)

@@ -1,0 +1,19 @@
+"""Where the doubles are in the lab: their address and their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.cluster.addresses import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
+from lab.paths import CHECKOUT, LabPaths
+
+URL = f"https://{RECEIVERS}:{RECEIVERS_HTTPS_PORT}"
+MAIL_SERVER = f"{RECEIVERS}:{RECEIVERS_SMTP_PORT}"
+STACK_FILE = CHECKOUT / "Pulumi.local.yaml"
+CERTIFICATES, SECRETS, CONFIG, RECORD, CODE = "pki", "secrets.json", "config.json", "notices.jsonl", "code"
+"""Names below `folder`."""
+
+
+def folder(paths: LabPaths) -> Path:
+    """Folder of the doubles in a lab's state."""
+    return paths.state / "receivers"

@@ -1,0 +1,150 @@
+"""What the doubles received: kept in memory for readers, and in a file so that it survives a restart."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH = "phone", "sms", "slack", "mail", "heartbeat", "switch"
+CHANNELS = (PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH)
+HIDDEN = "(secret)"
+_KEEP = 20_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that a double received, or that the dead man's switch told.
+
+    Attributes:
+        number: Position in the record, counted from 1 and never used twice.
+        channel: One of `CHANNELS`.
+        audience: Who it was for: the pager key's contact (the key itself where a double knows no contacts), the ARN of
+            the SNS topic, the Slack channel, the mail address.
+        title: What a person sees first.
+        body: Everything that arrived, as JSON data, without the secret that opened the door.
+        received_at: Seconds since 1970 (UTC).
+    """
+
+    number: int
+    channel: str
+    audience: str
+    title: str
+    body: Any
+    received_at: float
+
+    def data(self) -> dict[str, Any]:
+        """All of it as JSON data, with the time in words beside the seconds."""
+        moment = datetime.fromtimestamp(self.received_at, UTC).isoformat(timespec="milliseconds")
+        return {**asdict(self), "received": moment}
+
+    @classmethod
+    def of(cls, data: Mapping[str, Any]) -> Notice:
+        """The notice whose `data` this is.
+
+        Raises:
+            KeyError: Something is missing.
+        """
+        return cls(**{name: data[name] for name in cls.__dataclass_fields__})
+
+
+class Record:
+    """Notices in the order of their arrival; any thread may add and read."""
+
+    def __init__(
+        self,
+        file: Path | None = None,
+        *,
+        hidden: Collection[str] = (),
+        clock: Callable[[], float] = time.time,
+        keep: int = _KEEP,
+    ) -> None:
+        """Go on with what the file holds.
+
+        Args:
+            file: Where notices are kept, one JSON object a line (mode 0600); None keeps them in memory only.
+            hidden: Texts that must never be in a notice, wherever a sender puts them: they are replaced by `HIDDEN`.
+            clock: Seconds since 1970.
+            keep: Newest notices that are kept at least; twice as many are at most.
+        """
+        self._file, self._clock, self._keep = file, clock, keep
+        self._hidden = sorted((each for each in hidden if each), key=len, reverse=True)
+        self._lock = threading.Lock()
+        self._notices = _read(file)[-keep:] if file else []
+        self._number = self._notices[-1].number if self._notices else 0
+        if file:
+            self._rewrite(file)
+
+    def add(self, channel: str, audience: str, title: str, body: Any) -> Notice:
+        """Keep a notice that has just arrived."""
+        with self._lock:
+            self._number += 1
+            notice = Notice(
+                number=self._number,
+                channel=channel,
+                audience=self._clean(audience),
+                title=self._clean(title),
+                body=self._clean(body),
+                received_at=self._clock(),
+            )
+            self._notices.append(notice)
+            if len(self._notices) >= 2 * self._keep:
+                del self._notices[: -self._keep]
+                if self._file:
+                    self._rewrite(self._file)
+            elif self._file:
+                with self._file.open("a") as out:
+                    out.write(_line(notice))
+            return notice
+
+    def since(self, start: int | float = 0) -> list[Notice]:
+        """Notices after a number (int), or from a moment on (float, seconds since 1970), in the order of arrival."""
+        with self._lock:
+            if isinstance(start, float):
+                return [notice for notice in self._notices if notice.received_at >= start]
+            return [notice for notice in self._notices if notice.number > start]
+
+    def last(self, channel: str) -> Notice | None:
+        """The newest notice of a channel."""
+        with self._lock:
+            return next((notice for notice in reversed(self._notices) if notice.channel == channel), None)
+
+    def _clean(self, value: Any) -> Any:
+        if isinstance(value, str):
+            for secret in self._hidden:
+                value = value.replace(secret, HIDDEN)
+            return value
+        if isinstance(value, Mapping):
+            return {self._clean(str(key)): self._clean(each) for key, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [self._clean(each) for each in value]
+        return value if value is None or isinstance(value, bool | int | float) else self._clean(str(value))
+
+    def _rewrite(self, file: Path) -> None:
+        """Replace the file in one step, which also drops a line that a killed process left torn."""
+        file.parent.mkdir(parents=True, exist_ok=True)
+        fresh = file.with_name(f"{file.name}.part")
+        fresh.unlink(missing_ok=True)
+        fresh.touch(mode=0o600)
+        fresh.write_text("".join(map(_line, self._notices)))
+        os.replace(fresh, file)
+
+
+def _line(notice: Notice) -> str:
+    return json.dumps(notice.data(), ensure_ascii=False) + "\n"
+
+
+def _read(file: Path) -> list[Notice]:
+    notices = []
+    for line in file.read_text(errors="replace").split("\n") if file.exists() else ():
+        try:
+            notices.append(Notice.of(json.loads(line)))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return notices

@@ -1,0 +1,89 @@
+"""All doubles as one process: ``python -m lab.receivers --config FILE``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from lab.errors import LabError
+from lab.receivers import keys
+from lab.receivers.mail import MailDouble
+from lab.receivers.record import Record
+from lab.receivers.settings import Settings, load
+from lab.receivers.switch import Switch
+from lab.receivers.web import application
+from services.common.settings import SettingsError
+from services.common.web import HttpsServer
+
+
+@contextmanager
+def running(settings: Settings) -> Iterator[Record]:
+    """All doubles, from the moment they listen until the block ends.
+
+    Raises:
+        LabError: The secrets cannot be read.
+        OSError: An address is taken, or a file is not there.
+    """
+    secrets = keys.load(settings.secrets_file)
+    record = Record(settings.record_file, hidden=secrets.all())
+    certificate = (settings.cert_file, settings.key_file)
+    switch = Switch(record, settings.grace_s)
+    web = application(
+        record,
+        contacts={key: contact for contact, key in secrets.phone_keys.items()},
+        slack_token=secrets.slack_token,
+        heartbeat_token=secrets.heartbeat_token,
+        aws=(secrets.aws_key, secrets.aws_secret),
+        topics=settings.topics,
+        reader=(keys.READER, secrets.reader_password),
+        switch=switch,
+    )
+    mail = MailDouble(
+        record,
+        host=settings.host,
+        port=settings.smtp_port,
+        certificate=certificate,
+        login=(keys.MAIL_USER, secrets.mail_password),
+    )
+    with ExitStack() as stack:
+        server = HttpsServer(settings.host, settings.https_port, *certificate, web)
+        stack.callback(server.server_close)
+        mail.start()
+        stack.callback(mail.stop)
+        server.start()
+        stack.callback(server.shutdown)
+        switch.start()
+        stack.callback(switch.stop)
+        yield record
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT; 2 when the settings are wrong or an address is taken."""
+    parser = argparse.ArgumentParser(prog="lab.receivers", description=__doc__)
+    parser.add_argument("--config", type=Path, required=True, help="JSON or YAML; see lab/receivers/settings.py")
+    given = parser.parse_args(arguments)
+    for name in [each for each in os.environ if each.startswith(("AWS_", "MOTO_"))]:
+        del os.environ[name]
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    HttpsServer.program = "receivers"
+    try:
+        settings = load(given.config)
+        with running(settings) as record:
+            print(
+                f"listening on {settings.host}: https {settings.https_port}, smtp {settings.smtp_port}; "
+                f"{len(record.since())} notices from before",
+                flush=True,
+            )
+            stop.wait()
+    except (SettingsError, LabError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,134 @@
+"""The doubles that speak HTTP, as one WSGI application, and the record for those who may read it."""
+
+from __future__ import annotations
+
+import hmac
+import json
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
+
+from lab.receivers.answers import Answer, TooLargeError, body_of
+from lab.receivers.contacts import TOPICS
+from lab.receivers.phone import Phone
+from lab.receivers.record import Record
+from lab.receivers.sigv4 import Signatures
+from lab.receivers.slack import Slack
+from lab.receivers.sms import Sms
+from lab.receivers.switch import Switch
+from services.common.web import allowed
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+
+class Receivers:
+    """Routes a request to the double that it is for."""
+
+    def __init__(
+        self,
+        record: Record,
+        phone: Phone,
+        slack: Slack,
+        sms: Sms,
+        switch: Switch,
+        token: str | None,
+        login: tuple[str, str] | None,
+    ) -> None:
+        self._record, self._phone, self._slack, self._sms, self._switch = record, phone, slack, sms, switch
+        self._token, self._login = token, login
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        """Answer; what is refused is told in one line, without the secret part of the path."""
+        try:
+            answer = self._answer(environ)
+        except TooLargeError:
+            answer = Answer.text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "too large")
+        if not answer.accepted:
+            first = environ.get("PATH_INFO", "").strip("/").partition("/")[0]
+            reason = " ".join(answer.content.decode(errors="replace").split())
+            print(f"refused: /{first}: {answer.status.value} {reason}", file=sys.stderr, flush=True)
+        return answer.send(start)
+
+    def _answer(self, environ: WSGIEnvironment) -> Answer:
+        path, method = environ.get("PATH_INFO", "") or "/", environ.get("REQUEST_METHOD", "")
+        first, _, rest = path.strip("/").partition("/")
+        if path == "/healthz":
+            return Answer.text(HTTPStatus.OK, "ok\n")
+        if path == "/notices":
+            return self._notices(environ)
+        if first == "heartbeat" and method in ("GET", "HEAD", "POST"):
+            return self._heartbeat(rest, body_of(environ))
+        if method != "POST":
+            return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, "only POST\n", ("Allow", "POST"))
+        if path == "/v2/enqueue":
+            return self._phone.enqueue(body_of(environ))
+        if first == "services":
+            return self._slack.post(rest, body_of(environ), environ.get("CONTENT_TYPE", ""))
+        if path == "/":
+            return self._sms.call(environ, body_of(environ))
+        return Answer.text(HTTPStatus.NOT_FOUND, "not a path of any double\n")
+
+    def _heartbeat(self, token: str, body: bytes) -> Answer:
+        if self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode()):
+            return Answer.text(HTTPStatus.NOT_FOUND, "(not found)\n")
+        try:
+            content: Any = json.loads(body) if body else None
+        except ValueError:
+            content = body.decode(errors="replace")
+        if not isinstance(content, dict) or content.get("status") != "resolved":
+            self._switch.beat(body=content)
+        return Answer.text(HTTPStatus.OK, "OK")
+
+    def _notices(self, environ: WSGIEnvironment) -> Answer:
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        if self._login is None or not allowed(header, *self._login):
+            challenge = ("WWW-Authenticate", 'Basic realm="notices"')
+            return Answer.text(HTTPStatus.UNAUTHORIZED, "user and password, please\n", challenge)
+        text = parse_qs(environ.get("QUERY_STRING", "")).get("since", ["0"])[0]
+        try:
+            start = float(text) if "." in text else int(text)
+        except ValueError:
+            return Answer.text(
+                HTTPStatus.BAD_REQUEST, "since must be a number of a notice, or seconds since 1970 with a point\n"
+            )
+        notices = [notice.data() for notice in self._record.since(start)]
+        return Answer.json(HTTPStatus.OK, {"notices": notices, "switch": self._switch.data()})
+
+
+def application(
+    record: Record,
+    *,
+    contacts: Mapping[str, str] | None = None,
+    slack_token: str | None = None,
+    heartbeat_token: str | None = None,
+    aws: tuple[str, str] | None = None,
+    topics: Sequence[str] = TOPICS,
+    reader: tuple[str, str] | None = None,
+    switch: Switch | None = None,
+) -> WSGIApplication:
+    """Return the doubles of the pager, SMS, Slack and the dead man's switch as one WSGI application.
+
+    With the record alone every secret is taken, as far as the real one could take it: that is for tests of senders.
+
+    Args:
+        record: Where everything goes that was accepted.
+        contacts: Routing key -> contact of the pager.
+        slack_token: What stands behind ``/services/`` in the webhook's URL.
+        heartbeat_token: What stands behind ``/heartbeat/`` in the switch's URL.
+        aws: Access key id and secret that may publish.
+        topics: ARNs of the SNS topics that exist.
+        reader: User and password for ``/notices``; None lets nobody read there.
+        switch: Takes the heartbeats; its owner starts it. None only records them.
+    """
+    return Receivers(
+        record,
+        Phone(record, contacts),
+        Slack(record, slack_token),
+        Sms(record, topics, Signatures(*aws, service="sns") if aws else None),
+        switch or Switch(record),
+        heartbeat_token,
+        reader,
+    )

@@ -1,0 +1,176 @@
+"""What readers make of notices: whom they reached, which alerts they carry, whether those fire or are over."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.errors import LabError
+from lab.receivers import carried
+from lab.receivers.client import Receivers
+from lab.receivers.contacts import addresses_of, topics_of
+from lab.receivers.keys import READER
+from lab.receivers.record import HEARTBEAT, MAIL, PHONE, SLACK, SMS, SWITCH, Notice
+from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
+
+DISK = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib"
+OTHER = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib2"
+CONTACTS = {"operators": ["operators@example.org", TOPIC, "#alerts"], "team-leader": ["leader@example.org"]}
+
+
+def notice(channel: str, title: str, body: Any, audience: str = "x") -> Notice:
+    return Notice(number=1, channel=channel, audience=audience, title=title, body=body, received_at=0.0)
+
+
+FIRING = (
+    notice(
+        PHONE,
+        "[CRITICAL 緊急] KafkaDiskFull: disk is full",
+        {"event_action": "trigger", "payload": {"custom_details": {"firing": f"- Disk\n  確認: ops ack {DISK}\n"}}},
+    ),
+    notice(
+        SLACK,
+        "[CRITICAL 緊急] KafkaDiskFull x2",
+        {"attachments": [{"text": f"*Disk*\nAcknowledge: `ops ack {DISK}`\n<https://x/runbooks/Other.md|Runbook>"}]},
+    ),
+    notice(SMS, "[CRITICAL 緊急] KafkaDiskFull", {"message": f"[CRITICAL 緊急] KafkaDiskFull\nDisk\nops ack {DISK}"}),
+    notice(
+        MAIL,
+        "[CRITICAL 緊急] KafkaDiskFull: disk",
+        {"text": "", "html": f"<code>ops ack {DISK}</code> <a href='https://x/a?b=c&amp;d=e'>x</a>"},
+    ),
+    notice(
+        HEARTBEAT,
+        "heartbeat",
+        {"status": "firing", "alerts": [{"labels": {"alertname": "KafkaDiskFull", "alert_id": DISK}}]},
+    ),
+)
+
+
+@pytest.mark.parametrize("told", FIRING, ids=lambda each: each.channel)
+def test_every_channels_form_gives_the_identity_and_the_state(told: Notice) -> None:
+    assert carried.alert_ids(told) == {DISK}
+    assert carried.alert_names(told) == {"KafkaDiskFull"}
+    assert carried.status(told) == "firing"
+    assert carried.mentions(told, DISK)
+    assert carried.mentions(told, "KafkaDiskFull")
+    for other in (OTHER, DISK[:-1], "KafkaDisk", "DiskFull", "KafkaDiskFull/instance=kafka-1"):
+        assert not carried.mentions(told, other), other
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        notice(PHONE, "[RESOLVED 復旧] KafkaDiskFull", {"event_action": "resolve"}),
+        notice(SLACK, "[RESOLVED 復旧] KafkaDiskFull", {"attachments": []}),
+        notice(SMS, "[RESOLVED 復旧] KafkaDiskFull", {"message": "x"}),
+        notice(MAIL, "[RESOLVED] KafkaDiskFull -> team-leader", {"text": "x"}),
+    ],
+    ids=lambda each: each.channel,
+)
+def test_what_is_over_has_its_name(told: Notice) -> None:
+    assert (carried.status(told), carried.alert_names(told)) == ("resolved", {"KafkaDiskFull"})
+    assert carried.mentions(told, "KafkaDiskFull")
+
+
+def test_an_escalated_alert_goes_by_its_originals_name() -> None:
+    told = notice(PHONE, "x", {"payload": {"class": "KafkaDiskFullEscalated"}, "labels": {"alertname": "LagEscalated"}})
+    assert carried.mentions(told, "KafkaDiskFull")
+    assert carried.alert_names(told) == {"Lag"}
+
+
+def test_other_states_are_told_apart() -> None:
+    assert carried.status(notice(PHONE, "x", {"event_action": "acknowledge"})) == "acknowledged"
+    assert carried.status(notice(SWITCH, "The monitoring itself is down", {"state": "silent"})) is None
+    assert carried.status(notice(HEARTBEAT, "heartbeat", None)) is None
+
+
+@pytest.fixture
+def all_doubles(tmp_path: Path) -> Iterator[Doubles]:
+    with doubles(tmp_path) as made:
+        yield made
+
+
+def client(made: Doubles, password: str | None = None, base: str | None = None) -> Receivers:
+    login = (READER, password or made.secrets.reader_password)
+    return Receivers(base or made.base, login, Path(made.ca), CONTACTS)
+
+
+def test_a_reader_finds_by_alert_channel_contact_and_state(all_doubles: Doubles) -> None:
+    record, receivers = all_doubles.record, client(all_doubles)
+    for each in FIRING:
+        record.add(each.channel, TOPIC if each.channel == SMS else "operators", each.title, each.body)
+    resolved = record.add(MAIL, "leader@example.org", "[RESOLVED 復旧] KafkaDiskFull", {"text": ""})
+    assert receivers.since() == record.since()
+    assert receivers.newest() == 6
+    assert receivers.since(5) == [resolved]
+    assert receivers.since(resolved.received_at) == [resolved]
+    assert len(receivers.find(alert_id=DISK)) == 5
+    assert receivers.find(alert_id=OTHER) == []
+    assert receivers.find(alert="KafkaDiskFull", status="resolved") == [resolved]
+    assert [each.channel for each in receivers.find(channel=SLACK)] == [SLACK]
+    assert [each.channel for each in receivers.find(contact="operators")] == [PHONE, SMS]
+    assert receivers.find(contact="team-leader") == [resolved]
+    assert receivers.find(2, contact="operators", alert_id=DISK, status="firing")[0].channel == SMS
+    with pytest.raises(TypeError, match="unexpected keyword argument 'chanel'"):
+        receivers.find(chanel=SLACK)
+
+
+def test_a_reader_waits_for_what_is_still_to_come(all_doubles: Doubles) -> None:
+    receivers = client(all_doubles)
+
+    def later() -> None:
+        time.sleep(0.5)
+        all_doubles.record.add(PHONE, "operators", FIRING[0].title, FIRING[0].body)
+        all_doubles.record.add(SMS, TOPIC, FIRING[2].title, FIRING[2].body)
+
+    thread = threading.Thread(target=later)
+    thread.start()
+    found = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
+    thread.join()
+    assert [each.channel for each in found] == [PHONE, SMS]
+
+
+def test_a_reader_does_not_wait_for_ever_and_says_what_came_instead(all_doubles: Doubles) -> None:
+    all_doubles.record.add(PHONE, "operators", "[HIGH 高] Lag", {})
+    with pytest.raises(LabError) as raised:
+        client(all_doubles).wait_for(timeout_s=0.3, alert_id=DISK, channel=PHONE)
+    assert str(raised.value) == (
+        f"receivers: 0 of 1 notices with alert_id {DISK}, channel phone within 0 s; "
+        "the last ones: phone operators: [HIGH 高] Lag"
+    )
+
+
+def test_a_reader_sees_the_switch(all_doubles: Doubles) -> None:
+    assert client(all_doubles).switch()["armed"] is False
+    assert client(all_doubles).answers()
+
+
+def test_a_reader_that_is_refused_or_not_answered_gets_one_line(all_doubles: Doubles, tmp_path: Path) -> None:
+    with pytest.raises(LabError, match=r"do not answer \(HTTPError\): see `make status`"):
+        client(all_doubles, password="wrong").since()
+    nobody = client(all_doubles, base="https://localhost:1")
+    with pytest.raises(LabError, match=r"do not answer \(ConnectionError\)"):
+        nobody.since()
+    assert not nobody.answers()
+
+
+def test_contacts_and_topics_come_from_the_stack_file(tmp_path: Path) -> None:
+    file = tmp_path / "Pulumi.x.yaml"
+    file.write_text(
+        "config:\n  observability:settings:\n    alerting:\n      contacts:\n"
+        f"        operators: {{mail: o@example.org, phone: true, sms_topic: '{TOPIC}', slack_channel: '#a'}}\n"
+        "        team-leader: {mail: l@example.org, phone: false, sms_topic: null, slack_channel: null}\n"
+    )
+    assert addresses_of(file) == {
+        "operators": {"mail": "o@example.org", "sms_topic": TOPIC, "slack_channel": "#a"},
+        "team-leader": {"mail": "l@example.org"},
+    }
+    assert topics_of(file) == (TOPIC,)
+    file.write_text("config:\n  observability:settings:\n    platform: x\n")
+    assert (addresses_of(file), topics_of(file)) == ({}, ())

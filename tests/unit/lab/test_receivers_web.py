@@ -1,0 +1,235 @@
+"""Doubles of the pager and Slack, heartbeats and the record: the real clients, over verified TLS."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pagerduty
+import pytest
+import requests
+from slack_sdk.webhook import WebhookClient
+
+from lab.receivers.keys import READER
+from lab.receivers.record import Record
+from lab.receivers.web import application
+from services.common.web import HttpsServer
+from tests.config.pki import write_certificates
+from tests.unit.lab.receivers_doubles import Doubles, doubles
+
+
+@pytest.fixture
+def all_doubles(tmp_path: Path) -> Iterator[Doubles]:
+    with doubles(tmp_path) as made:
+        yield made
+
+
+def post(made: Doubles, path: str, content: Any = None, **options: Any) -> requests.Response:
+    return requests.post(f"{made.base}{path}", json=content, verify=made.ca, timeout=10, **options)
+
+
+def trigger(**changes: Any) -> dict[str, Any]:
+    payload = {"summary": "s", "source": "x", "severity": "critical"}
+    event = {"routing_key": "k" * 32, "event_action": "trigger", "payload": payload, **changes}
+    return {key: value for key, value in event.items() if value is not None}
+
+
+def phone(made: Doubles, key: str) -> pagerduty.EventsApiV2Client:
+    context = ssl.create_default_context(cafile=made.ca)
+    return pagerduty.EventsApiV2Client(key, base_url=made.base, verify=context, trust_env=False)
+
+
+def test_the_pager_takes_the_real_clients_events(all_doubles: Doubles) -> None:
+    with phone(all_doubles, all_doubles.secrets.phone_keys["senior-manager"]) as client:
+        key = client.trigger("[CRITICAL] Brokers down", "kafka", custom_details={"firing": "x/a=b"})
+        client.acknowledge(key)
+        client.resolve(key)
+    first, second, third = all_doubles.record.since()
+    assert {each.audience for each in (first, second, third)} == {"senior-manager"}
+    assert first.title == "[CRITICAL] Brokers down"
+    assert first.body["payload"]["custom_details"] == {"firing": "x/a=b"}
+    assert "routing_key" not in first.body
+    assert [each.body["event_action"] for each in (first, second, third)] == ["trigger", "acknowledge", "resolve"]
+    assert {each.body["dedup_key"] for each in (first, second, third)} == {key}
+
+
+def test_the_pager_refuses_a_key_that_nobody_has(all_doubles: Doubles) -> None:
+    with phone(all_doubles, "0" * 32) as client, pytest.raises(pagerduty.HttpError, match="Invalid routing key"):
+        client.trigger("x", "y")
+    assert all_doubles.record.since() == []
+
+
+@pytest.mark.parametrize(
+    ("event", "errors"),
+    [
+        (trigger(routing_key=None), ["'routing_key' cannot be blank"]),
+        (trigger(routing_key="short"), ["Length of 'routing_key' is incorrect (should be 32 characters)"]),
+        (trigger(routing_key=7), ["Length of 'routing_key' is incorrect (should be 32 characters)"]),
+        (trigger(event_action=None), ["'event_action' is missing or blank"]),
+        (
+            trigger(event_action="ring"),
+            ["'event_action' is invalid (must be one of the following: 'trigger', 'acknowledge' or 'resolve')"],
+        ),
+        (trigger(event_action="resolve"), ["'dedup_key' is missing or blank"]),
+        (trigger(payload=None), ["'payload' is missing or blank"]),
+        (
+            trigger(payload={"severity": "bad"}),
+            [
+                "'payload.summary' is missing or blank",
+                "'payload.source' is missing or blank",
+                "'payload.severity' is invalid "
+                "(must be one of the following: 'critical', 'warning', 'error' or 'info')",
+            ],
+        ),
+        ([], ["Event object must be a JSON object"]),
+    ],
+)
+def test_the_pager_tells_what_is_wrong_with_an_event(all_doubles: Doubles, event: Any, errors: list[str]) -> None:
+    answer = post(all_doubles, "/v2/enqueue", event)
+    assert answer.status_code == 400
+    assert (answer.json()["status"], answer.json()["errors"]) == ("invalid event", errors)
+    assert all_doubles.record.since() == []
+
+
+def test_the_pager_refuses_what_is_no_json_and_what_is_too_large(all_doubles: Doubles) -> None:
+    assert post(all_doubles, "/v2/enqueue", data=b"{").json()["errors"] == ["JSON parse error"]
+    large = trigger(routing_key=all_doubles.secrets.phone_keys["operators"], client="x" * 600_000)
+    assert post(all_doubles, "/v2/enqueue", large).status_code == 413
+    assert post(all_doubles, "/v2/enqueue", data=b"x" * 1_100_000).status_code == 413
+    assert all_doubles.record.since() == []
+
+
+def slack(made: Doubles, token: str) -> WebhookClient:
+    return WebhookClient(f"{made.base}/services/{token}", ssl=ssl.create_default_context(cafile=made.ca))
+
+
+def test_slack_takes_the_real_clients_messages(all_doubles: Doubles) -> None:
+    client = slack(all_doubles, all_doubles.secrets.slack_token)
+    answers = [
+        client.send(text="[HIGH 高] Lag\nmore"),
+        client.send_dict({"channel": "#alerts", "attachments": [{"title": "[RESOLVED 復旧] Lag", "text": "t"}]}),
+    ]
+    assert [(each.status_code, each.body) for each in answers] == [(200, "ok")] * 2
+    assert [(each.audience, each.title) for each in all_doubles.record.since()] == [
+        ("(the webhook's own)", "[HIGH 高] Lag"),
+        ("#alerts", "[RESOLVED 復旧] Lag"),
+    ]
+
+
+def test_slack_takes_a_form_as_well(all_doubles: Doubles) -> None:
+    path = f"/services/{all_doubles.secrets.slack_token}"
+    assert post(all_doubles, path, data={"payload": '{"text": "hello"}'}).text == "ok"
+    assert all_doubles.record.since()[0].title == "hello"
+
+
+@pytest.mark.parametrize(
+    ("content", "word"),
+    [
+        (b"no json", "invalid_payload"),
+        (b"[]", "invalid_payload"),
+        (b'{"attachments": ["x"]}', "invalid_payload"),
+        (b'{"attachments": 1}', "invalid_payload"),
+        (b'{"channel": "#alerts"}', "no_text"),
+    ],
+)
+def test_slack_says_in_a_word_what_is_wrong(all_doubles: Doubles, content: bytes, word: str) -> None:
+    answer = post(all_doubles, f"/services/{all_doubles.secrets.slack_token}", data=content)
+    assert (answer.status_code, answer.text) == (400, word)
+    assert all_doubles.record.since() == []
+
+
+@pytest.mark.parametrize("token", ["T/B/other", "", "T"])
+def test_slack_knows_one_webhook_only(all_doubles: Doubles, token: str) -> None:
+    answer = slack(all_doubles, token).send(text="x")
+    assert (answer.status_code, answer.body) == (404, "no_service")
+    assert all_doubles.record.since() == []
+
+
+def test_heartbeats_need_the_right_address(all_doubles: Doubles) -> None:
+    alert = {"status": "firing", "alerts": [{"labels": {"alertname": "Watchdog"}}]}
+    assert post(all_doubles, "/heartbeat/other", alert).status_code == 404
+    assert post(all_doubles, "/heartbeat", alert).status_code == 404
+    assert all_doubles.record.since() == []
+    assert post(all_doubles, f"/heartbeat/{all_doubles.secrets.heartbeat_token}", alert).status_code == 200
+    assert requests.get(
+        f"{all_doubles.base}/heartbeat/{all_doubles.secrets.heartbeat_token}", verify=all_doubles.ca, timeout=10
+    ).ok
+    assert [each.channel for each in all_doubles.record.since()] == ["heartbeat"] * 2
+    assert all_doubles.record.since()[0].body == alert
+
+
+def test_a_watchdog_that_is_over_is_no_heartbeat(all_doubles: Doubles) -> None:
+    path = f"/heartbeat/{all_doubles.secrets.heartbeat_token}"
+    assert post(all_doubles, path, {"status": "resolved"}).status_code == 200
+    assert all_doubles.record.since() == []
+
+
+def test_the_record_is_for_its_reader_only(all_doubles: Doubles) -> None:
+    all_doubles.record.add("phone", "operators", "x", {})
+
+    def read(password: str | None, since: str = "0") -> requests.Response:
+        auth = (READER, password) if password is not None else None
+        query = {"since": since}
+        return requests.get(f"{all_doubles.base}/notices", query, auth=auth, verify=all_doubles.ca, timeout=10)
+
+    right = all_doubles.secrets.reader_password
+    assert [read(each).status_code for each in (None, "", "wrong", right)] == [401, 401, 401, 200]
+    assert [each["title"] for each in read(right).json()["notices"]] == ["x"]
+    assert read(right, "1").json()["notices"] == []
+    assert len(read(right, "1.5").json()["notices"]) == 1
+    assert read(right, "x").status_code == 400
+    assert read(right).json()["switch"]["armed"] is False
+
+
+def test_nobody_reads_a_record_without_a_reader(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    web = application(Record())
+    server = HttpsServer("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", web)
+    server.start()
+    answer = requests.get(
+        f"https://localhost:{server.server_port}/notices",
+        auth=("", ""),
+        verify=str(tmp_path / "ca.crt"),
+        timeout=10,
+    )
+    server.shutdown()
+    server.server_close()
+    assert answer.status_code == 401
+
+
+def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audience(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    record = Record()
+    server = HttpsServer("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", application(record))
+    server.start()
+    base = f"https://localhost:{server.server_port}"
+    for path, content in (
+        ("/v2/enqueue", trigger()),
+        ("/services/T/B/x", {"text": "hello"}),
+        ("/heartbeat", {}),
+        ("/heartbeat/x", {}),
+    ):
+        assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=10).ok
+    server.shutdown()
+    server.server_close()
+    assert [(each.channel, each.audience) for each in record.since()] == [
+        ("phone", "k" * 32),
+        ("slack", "(the webhook's own)"),
+        ("heartbeat", "operators"),
+        ("heartbeat", "operators"),
+    ]
+
+
+def test_other_paths_and_methods_are_refused_without_showing_a_secret(
+    all_doubles: Doubles, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert post(all_doubles, "/elsewhere", {}).status_code == 404
+    assert requests.get(f"{all_doubles.base}/v2/enqueue", verify=all_doubles.ca, timeout=10).status_code == 405
+    assert requests.get(f"{all_doubles.base}/healthz", verify=all_doubles.ca, timeout=10).text == "ok\n"
+    post(all_doubles, f"/services/{all_doubles.secrets.slack_token}x", {"text": "x"})
+    post(all_doubles, f"/heartbeat/{all_doubles.secrets.heartbeat_token}x", {})
+    told = capfd.readouterr().err
+    assert "refused: /services: 404 no_service" in told
+    assert not [secret for secret in all_doubles.secrets.all() if secret in told]
