@@ -21,12 +21,18 @@ from ops import bench as bench_module
 from ops import bench_traces, evidence
 from ops import health as health_module
 from ops import platform as platform_module
+from ops.ack import ack
+from ops.alert_events_command import alert_events
+from ops.alerts_command import alerts
 from ops.context import Context
 from ops.errors import OpsError, one_line
+from ops.incident.command import incident_app
 from ops.kube import Kube
 from ops.logs import logs
+from ops.notify import notify
 from ops.requirements import TITLES
 from ops.review.command import review
+from ops.silences import silence_app
 from ops.traces import trace
 from ops.verify import registry, runner
 from ops.verify.rows import Row, Status
@@ -40,6 +46,12 @@ app = typer.Typer(
 app.command()(review)
 app.command()(trace)
 app.command()(logs)
+app.command()(alerts)
+app.command()(ack)
+app.add_typer(silence_app, name="silence")
+app.add_typer(incident_app, name="incident")
+app.command()(notify)
+app.command()(alert_events)
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from ops.alertmanager import Alertmanager
+from ops.errors import OpsError
 from ops.kafka import KafkaAdmin
 from ops.kube import Kube
 from ops.otlp import OtlpClient
@@ -14,6 +16,7 @@ from ops.tunnel import Tunnels
 from ops.web import Query, Web
 
 PROMETHEUS_PORT = 9090
+ALERTMANAGER_PORT = 9093
 
 
 class Context:
@@ -40,6 +43,18 @@ class Context:
         """Query API of one Prometheus."""
         reader = self.platform.prometheus_credentials[replica]
         return Query(self.web, lambda: self.prometheus_url(replica), reader.pair, f"prometheus-{replica}", 3)
+
+    def alertmanager(self, member: str | None = None) -> Alertmanager:
+        """Alertmanager's API at its common address, or through a tunnel to one member.
+
+        Raises:
+            OpsError: The stack has none.
+        """
+        login = self.platform.alertmanager_operator
+        if login is None:
+            raise OpsError("the stack has no Alertmanager: bring up a version of the platform that has alerting")
+        url = self.tunnels.url(member, ALERTMANAGER_PORT) if member else self.platform.alertmanager_url
+        return Alertmanager(self.web, url, login.pair)
 
     def close(self) -> None:
         """Close connections, end tunnels, remove the CA file."""

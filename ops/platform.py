@@ -43,6 +43,29 @@ class TraceLogin(BaseModel):
     client_secret: SecretStr
 
 
+class ChannelSecrets(BaseModel):
+    """Secrets of the channels, as in ``alertingSecrets``; no ``authority``: that of the receivers is a public one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    phone_keys: Mapping[str, SecretStr]
+    slack_url: SecretStr
+    mail_password: SecretStr
+    sms_access_key_id: SecretStr
+    sms_secret_access_key: SecretStr
+    authority: SecretStr | None = None
+
+
+class NotifyChannels(BaseModel):
+    """Who can be told and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and the secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    channels: Mapping[str, Mapping[str, str | None]]
+    contacts: Mapping[str, Mapping[str, str | bool | None]]
+    secrets: ChannelSecrets
+
+
 class Platform(BaseModel):
     """Typed outputs of the stack; names as in ``stacks/outputs.py``."""
 
@@ -68,6 +91,10 @@ class Platform(BaseModel):
     trace_query_urls: Mapping[str, str] = {}
     trace_login: TraceLogin | None = None
     log_reader: Login | None = None
+    alertmanager_url: str = ""
+    alertmanager_operator: Login | None = None
+    alert_escalation: Mapping[str, str] = {}
+    notify_channels: NotifyChannels | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.verify import gateway, kafka, logs, masking, prometheus, sampling, security, traces
+from ops.verify import alerting, gateway, kafka, logs, masking, prometheus, sampling, security, traces
 from ops.verify.rows import Check
 
 CHECKS: dict[str, Check] = {
@@ -14,4 +14,5 @@ CHECKS: dict[str, Check] = {
     **masking.CHECKS,
     **sampling.CHECKS,
     **traces.CHECKS,
+    **alerting.CHECKS,
 }

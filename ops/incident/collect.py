@@ -1,0 +1,230 @@
+"""Asks every source about an incident. Each may be down: then the report says so, and what was seen before stays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from components.telemetry.classification import CLASSES
+from ops.errors import OpsError, one_line
+from ops.incident import events as kafka_events
+from ops.incident.changes import changes
+from ops.incident.cluster import cluster
+from ops.incident.evidence import Evidence, Source, cleaned
+from ops.incident.logs import logs
+from ops.incident.model import Incident
+from ops.incident.reach import Reach
+from ops.incident.series import firing, measured
+from ops.incident.silences import silences
+from ops.incident.traces import WindowReader, services_of, traces
+from ops.incident.when import Window
+from ops.traces import choose
+
+LIMIT_S = 90.0
+"""Longest time for all sources together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a source is asked about.
+
+    Attributes:
+        incident: The incident.
+        window: The time.
+        clearance: Most restricted class of traces that may be read.
+        deadline: When to come to an end (monotonic clock).
+    """
+
+    incident: Incident
+    window: Window
+    clearance: str
+    deadline: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a source found: fields of the evidence, and what is left out."""
+
+    fields: Mapping[str, Any]
+    remark: str = ""
+
+
+Collector = Callable[[Reach, Case], Answer]
+
+
+def _firing(reach: Reach, case: Case) -> Answer:
+    found = firing(reach.metrics, case.incident, case.window)
+    return Answer(fields={"firing": found.firing}, remark=found.remark)
+
+
+def _metrics(reach: Reach, case: Case) -> Answer:
+    found = measured(reach.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
+    return Answer(fields={"measured": found.measured}, remark=found.remark)
+
+
+def _events(reach: Reach, case: Case) -> Answer:
+    read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
+    found = kafka_events.raw_events(reach.platform, reach.kafka, alert_id, case.window, read)
+    return Answer(fields={"events": kafka_events.transitions(found, alert_id)}, remark=_partly(read))
+
+
+def _notices(reach: Reach, case: Case) -> Answer:
+    read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
+    found = kafka_events.processed_events(reach.platform, reach.kafka, alert_id, case.window, read)
+    return Answer(fields={"notices": kafka_events.notices(found, alert_id)}, remark=_partly(read))
+
+
+def _partly(read: kafka_events.Read) -> str:
+    return "" if read.whole else f"only the first {read.records - 1} records were read"
+
+
+def _silences(reach: Reach, case: Case) -> Answer:
+    return Answer(fields={"silences": silences(reach.alertmanager, case.incident, case.window)})
+
+
+def _traces(reach: Reach, case: Case) -> Answer:
+    services = services_of(case.incident)
+    if not services:
+        return Answer(fields={"traces": ()}, remark="no service of this alert or its layer sends traces")
+    clearance, url = choose(reach.platform, case.clearance or None)
+    found = traces(WindowReader(reach.web, url, reach.token, clearance), services, case.window)
+    return Answer(fields={"traces": found, "clearance": clearance}, remark=f"services: {', '.join(services)}")
+
+
+def _logs(reach: Reach, case: Case) -> Answer:
+    login = reach.platform.log_reader
+    if login is None:
+        raise OpsError("the stack has no reader of logs")
+    found, total = logs(reach.web, reach.logs_url, login.pair, case.incident, case.window)
+    remark = "" if total == len(found) else f"the first {len(found)} of {total} lines"
+    return Answer(fields={"logs": found}, remark=remark)
+
+
+def _cluster(reach: Reach, case: Case) -> Answer:
+    found, total = cluster(reach.kube, case.window)
+    remark = "" if total == len(found) else f"{len(found)} of {total}, the most telling ones"
+    return Answer(fields={"cluster": found}, remark=remark)
+
+
+def _changes(reach: Reach, case: Case) -> Answer:
+    del reach
+    return Answer(fields={"changes": changes(case.window)})
+
+
+SOURCES: Mapping[str, Collector] = {
+    "firing": _firing,
+    "metrics": _metrics,
+    "events": _events,
+    "notices": _notices,
+    "silences": _silences,
+    "traces": _traces,
+    "logs": _logs,
+    "cluster": _cluster,
+    "changes": _changes,
+}
+"""All sources, by the name that reports call them."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "metrics": ("measured",),
+    "traces": ("traces", "clearance"),
+    **{name: (name,) for name in SOURCES if name not in ("metrics", "traces")},
+}
+"""Which fields of the evidence a source fills."""
+
+
+@dataclass
+class _Results:
+    """Answers as they come, and problems."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def collect(
+    reach: Reach,
+    incident: Incident,
+    window: Window,
+    *,
+    clearance: str,
+    before: Evidence | None = None,
+    sources: Mapping[str, Collector] = SOURCES,
+    limit_s: float = LIMIT_S,
+    done: Callable[[str], None] = lambda name: None,
+) -> Evidence:
+    """Ask all sources at the same time, for a limited time.
+
+    Args:
+        reach: The servers.
+        incident: What it is about.
+        window: The time that is looked at.
+        clearance: Most restricted class of traces that may be read; empty for the tool's highest.
+        before: What was collected before; it stays where a source cannot be read now.
+        sources: The sources.
+        limit_s: Seconds for all of them.
+        done: Told the name of each source that has ended.
+    """
+    if clearance and clearance not in CLASSES:
+        raise OpsError(f"--clearance is {clearance!r}, must be one of {', '.join(CLASSES)}")
+    case = Case(incident=incident, window=window, clearance=clearance, deadline=time.monotonic() + limit_s)
+    results = _run(reach, case, sources, done)
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {}
+    states: dict[str, Source] = {}
+    for name in sources:
+        if answer := results.answers.get(name):
+            values |= answer.fields
+            states[name] = Source(collected=now, remark=answer.remark)
+            continue
+        problem = results.problems.get(name) or f"no answer within {limit_s:g} s"
+        known = before.sources.get(name) if before is not None else None
+        if before is not None and known is not None and known.collected is not None:
+            values |= {each: getattr(before, each) for each in FIELDS.get(name, ())}
+            states[name] = Source(collected=known.collected, problem=problem, remark=known.remark)
+        else:
+            states[name] = Source(collected=None, problem=problem)
+    found = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
+    return cleaned(found, reach.secrets())
+
+
+def _run(reach: Reach, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:
+    results = _Results()
+
+    def ask(name: str, collector: Collector) -> None:
+        try:
+            answer = collector(reach, case)
+        except OpsError as error:
+            _record(results, name, problem=one_line(error))
+        except Exception as error:  # A source may fail in any way; the report must come.
+            _record(results, name, problem=f"{type(error).__name__}: {one_line(error, 160)}")
+        else:
+            _record(results, name, answer=answer)
+
+    threads = {
+        name: threading.Thread(target=ask, args=(name, collector), name=f"collect-{name}", daemon=True)
+        for name, collector in sources.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, case.deadline - time.monotonic()))
+        done(name)
+    with results.lock:
+        return _Results(answers=dict(results.answers), problems=dict(results.problems))
+
+
+def _record(results: _Results, name: str, *, answer: Answer | None = None, problem: str = "") -> None:
+    with results.lock:
+        if answer is not None:
+            results.answers[name] = answer
+        else:
+            results.problems[name] = problem
+
+
+def missing(evidence: Evidence) -> Sequence[tuple[str, Source]]:
+    """Sources that could not be read the last time."""
+    return [(name, source) for name, source in evidence.sources.items() if source.problem]

@@ -1,0 +1,236 @@
+"""Sources "events" and "notices": what Kafka keeps of the alert, as Prometheus raised it and as people were told."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from urllib.parse import parse_qs, urlsplit
+
+from confluent_kafka import KafkaException, TopicPartition
+from pydantic import ValidationError
+
+from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
+from components.rules import Severity
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
+from ops.errors import OpsError, one_line
+from ops.incident.evidence import AlertEvent, Notice
+from ops.incident.model import AlertRecord
+from ops.incident.when import Window
+from ops.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
+from ops.platform import Platform
+from services.alert_events.events import AlertEvent as Kept
+from services.alert_events.events import ProcessedEvent, RawEvent
+
+MOST_RECORDS = 500_000
+MOST_SECONDS = 25.0
+MOST_EVENTS = 200
+FURTHEST = timedelta(hours=1)
+"""How far from the time that people name an alert may have fired."""
+
+_QUIET_SECONDS = 5.0
+_LATE_MS = 60_000
+K = TypeVar("K", bound=Kept)
+
+
+@dataclass
+class Read:
+    """How far a topic was read."""
+
+    records: int = 0
+    whole: bool = True
+
+
+def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read) -> list[RawEvent]:
+    """What the Prometheus said of one alert, in the order in which it came.
+
+    Raises:
+        OpsError: No answer from Kafka.
+    """
+    return list(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read, alert_id))
+
+
+def processed_events(
+    platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read
+) -> list[ProcessedEvent]:
+    """The notifications that named one alert.
+
+    Raises:
+        OpsError: No answer from Kafka.
+    """
+    return list(_kept(platform, admin, ALERTS_PROCESSED_TOPIC.name, ProcessedEvent, window, read, alert_id))
+
+
+def _kept(
+    platform: Platform, admin: KafkaAdmin, topic: str, model: type[K], window: Window, read: Read, alert_id: str = ""
+) -> Iterator[K]:
+    """Records of a topic that came in the window, of one alert or of all; records that are none are passed over.
+
+    The key tells whose record it is, so that the many others of a bad night need not be understood.
+    """
+    deadline = time.monotonic() + MOST_SECONDS
+    starts = _offsets(platform, admin, topic, window.start)
+    past: set[int] = set()
+    for message in admin.read(topic, starts, _QUIET_SECONDS):
+        read.records += 1
+        if read.records > MOST_RECORDS or time.monotonic() > deadline:
+            read.whole = False
+            return
+        if message.timestamp()[1] > window.end.timestamp() * 1000 + _LATE_MS:
+            past.add(message.partition())
+            if len(past) == len(starts):
+                return
+            continue
+        if alert_id and (message.key() or b"") != alert_id.encode():
+            continue
+        try:
+            event = model.model_validate_json(message.value() or b"")
+        except ValidationError:
+            continue
+        if window.holds(event.received_at):
+            yield event
+
+
+def _offsets(platform: Platform, admin: KafkaAdmin, topic: str, start: datetime) -> dict[int, int]:
+    """Partition -> first record that is not older than a moment."""
+    known = admin.topics().get(topic)
+    if known is None:
+        raise OpsError(f"Kafka has no topic {topic}")
+    at = int(start.timestamp() * 1000)
+    wanted = [TopicPartition(topic, number, at) for number in range(known.partitions)]
+    with consumer(client_settings(platform, platform.kafka_admin)) as reader:
+        try:
+            found = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise OpsError(f"cannot find the records of {topic} by time: {one_line(error)}") from None
+    ends = admin.end_offsets(topic)
+    # A negative offset: nothing is as new as that.
+    return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
+
+
+def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, ...]:
+    """Of events that are repeated every half minute those that say something new."""
+    last: dict[tuple[str, str], tuple[str, datetime]] = {}
+    found = []
+    for event in events:
+        who, state = (event.sender, event.fingerprint), (event.status, event.starts_at)
+        if last.get(who) == state:
+            continue
+        last[who] = state
+        found.append(
+            AlertEvent(
+                at=event.received_at,
+                replica=event.sender,
+                alert=event.labels.get("alertname", "?"),
+                alert_id=event.alert_id,
+                status=event.status,
+                own=event.alert_id == alert_id,
+            )
+        )
+    return tuple(found[:MOST_EVENTS])
+
+
+def notices(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notice, ...]:
+    """One notice per notification: its records, one per alert, come together."""
+    found: dict[tuple[str, str, str, datetime], list[ProcessedEvent]] = {}
+    for event in events:
+        found.setdefault((event.receiver, event.group_key, event.group_status, event.received_at), []).append(event)
+    made = [
+        Notice(
+            at=at,
+            receiver=receiver,
+            status=records[0].status,
+            alerts=tuple(dict.fromkeys(each.labels.get("alertname", "?") for each in records)),
+            own=any(each.alert_id == alert_id for each in records),
+        )
+        for (receiver, _, _, at), records in found.items()
+    ]
+    return tuple(sorted(made, key=lambda each: each.at)[:MOST_EVENTS])
+
+
+def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, now: datetime) -> AlertRecord:
+    """The alert that ``text`` means and that fired at a moment, or nearest to it within an hour.
+
+    Args:
+        platform: Where Kafka is.
+        admin: Reads it.
+        text: Identity of an alert or its beginning, or its name.
+        at: The moment.
+        now: The present.
+
+    Raises:
+        OpsError: None fired then, or several are meant; the message lists them.
+    """
+    read = Read()
+    window = Window(start=at - FURTHEST, end=min(at + FURTHEST, now))
+    return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at)
+
+
+def choose(events: Iterable[RawEvent], text: str, at: datetime) -> AlertRecord:
+    """The firing among some events that ``text`` means, nearest to a moment.
+
+    Raises:
+        OpsError: There is none, or several alerts are meant.
+    """
+    name = text.removesuffix(SUFFIX)
+    meant: dict[int, dict[tuple[str, datetime], list[RawEvent]]] = {0: {}, 1: {}, 2: {}}
+    for event in events:
+        own = event.labels.get("alertname", "").removesuffix(SUFFIX)
+        ways = (event.alert_id == text, own == name, event.alert_id.startswith(text))
+        if any(ways):
+            meant[ways.index(True)].setdefault((event.alert_id, event.starts_at), []).append(event)
+    found = next((firings for firings in meant.values() if firings), None)
+    if found is None:
+        when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+        raise OpsError(f"no alert that is, is called or begins with {text!r} fired within an hour of {when}")
+    identities = sorted({identity for identity, _ in found})
+    if len(identities) > 1:
+        raise OpsError(several(text, identities))
+    # The escalated twin begins later: the original says when people could first know.
+    return _record(min(found.items(), key=lambda item: (_distance(item[1], at), item[0][1]))[1])
+
+
+def several(text: str, identities: Sequence[str]) -> str:
+    """Says that a text may mean several alerts."""
+    more = ", ..." if len(identities) > 5 else ""
+    return f"{text!r} may mean {len(identities)} alerts: give one of {', '.join(identities[:5])}{more} as a whole"
+
+
+def _distance(events: list[RawEvent], at: datetime) -> timedelta:
+    starts = min(each.starts_at for each in events)
+    ends = max(each.ends_at or each.received_at for each in events)
+    return max(starts - at, at - ends, timedelta())
+
+
+def _record(events: list[RawEvent]) -> AlertRecord:
+    last = events[-1]
+    labels = {name: value for name, value in last.labels.items() if name != ESCALATION_LABEL}
+    name = last.labels.get("alertname", "?").removesuffix(SUFFIX)
+    return AlertRecord(
+        alert_id=last.alert_id,
+        name=name,
+        severity=severity(labels),
+        layer=labels.get("layer", ""),
+        labels={**labels, "alertname": name},
+        annotations=dict(last.annotations),
+        starts=min(each.starts_at for each in events),
+        ends=last.ends_at,
+        expression=expression(last.generator_url),
+        source="alerts-raw",
+    )
+
+
+def severity(labels: Mapping[str, str]) -> Severity:
+    """Priority that labels name; the second where they name none."""
+    value = labels.get("severity", "")
+    return Severity(value) if value in {each.value for each in Severity} else Severity.HIGH
+
+
+def expression(url: str) -> str:
+    """PromQL of the rule, from the address that Prometheus sends along; empty where it has none."""
+    try:
+        return parse_qs(urlsplit(url).query).get("g0.expr", [""])[0]
+    except ValueError:
+        return ""

@@ -1,0 +1,148 @@
+"""Incidents on disk: one JSON file each, in a folder that only its owner reads; written whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+from pydantic import BaseModel, ValidationError
+
+from ops.errors import OpsError, one_line
+from ops.incident.model import VERSION, Incident
+
+DEFAULT = Path("~/.local/share/obs/incidents")
+VARIABLE = "OBS_INCIDENTS"
+
+
+class Store:
+    """The incidents of one folder; several people and programs may use it at the same time."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.expanduser()
+
+    def create(self, build: Callable[[str], Incident], opened: datetime) -> Incident:
+        """Make a record with the next free id of the day.
+
+        Args:
+            build: Makes the incident, given its id.
+            opened: The day that is part of the id.
+
+        Raises:
+            OpsError: An incident about the same firing of the same alert is open already, or the folder is unusable.
+        """
+        with self._locked():
+            day = f"INC-{opened:%Y%m%d}-"
+            numbers = [int(name) for each in self._files() if (name := each.stem.removeprefix(day)).isdigit()]
+            made = build(f"{day}{max(numbers, default=0) + 1:02d}")
+            for each in self.all()[0]:
+                same = (each.alert.alert_id, each.alert.starts) == (made.alert.alert_id, made.alert.starts)
+                if same and each.closed is None:
+                    raise OpsError(
+                        f"{each.id} is open for this alert since {each.opened:%Y-%m-%d %H:%M} UTC "
+                        f"(by {each.opened_by}): add to it with `ops incident note {each.id} TEXT`"
+                    )
+            self._write(self._file(made.id), made)
+        return made
+
+    def read(self, identifier: str) -> Incident:
+        """One incident.
+
+        Raises:
+            OpsError: There is none such, or its file cannot be used.
+        """
+        return self._parse(self._known(identifier))
+
+    def change(self, identifier: str, change: Callable[[Incident], Incident]) -> Incident:
+        """Change one incident; nobody else can meanwhile.
+
+        Raises:
+            OpsError: There is none such, or ``change`` refuses.
+        """
+        with self._locked():
+            file = self._known(identifier)
+            changed = change(self._parse(file))
+            self._write(file, changed)
+        return changed
+
+    def all(self) -> tuple[list[Incident], list[str]]:
+        """All incidents, the newest first, and what is wrong with files that cannot be used."""
+        found, problems = [], []
+        for file in self._files():
+            try:
+                found.append(self._parse(file))
+            except OpsError as error:
+                problems.append(str(error))
+        return sorted(found, key=lambda each: (each.opened, each.id), reverse=True), problems
+
+    def keep(self, identifier: str, name: str, content: BaseModel) -> None:
+        """Keep something that belongs to an incident, for example what was collected, beside its record."""
+        with self._locked():
+            self._write(self._file(identifier, name), content)
+
+    def kept(self, identifier: str, name: str) -> str:
+        """What was kept, or nothing."""
+        try:
+            return self._file(identifier, name).read_text()
+        except FileNotFoundError:
+            return ""
+        except OSError as error:
+            raise OpsError(f"{self._file(identifier, name)}: cannot be read: {error.strerror}") from None
+
+    def _known(self, identifier: str) -> Path:
+        file = self._file(identifier.strip().upper())
+        if "/" in identifier or not file.is_file():
+            raise OpsError(f"no incident {identifier!r} in {self.folder}: `ops incident list` shows those there are")
+        return file
+
+    def _file(self, identifier: str, name: str = "") -> Path:
+        return self.folder / f"{identifier}{f'.{name}' if name else ''}.json"
+
+    def _files(self) -> list[Path]:
+        return [file for file in sorted(self.folder.glob("INC-*.json")) if file.name.count(".") == 1]
+
+    def _parse(self, file: Path) -> Incident:
+        try:
+            content = json.loads(file.read_text())
+        except (OSError, ValueError) as error:
+            raise OpsError(f"{file}: cannot be read as JSON: {one_line(error, 120)}") from None
+        version = content.get("version") if isinstance(content, dict) else None
+        if version != VERSION:
+            raise OpsError(f"{file}: version is {version!r}, this program reads version {VERSION}: use its own program")
+        try:
+            return Incident.model_validate_json(json.dumps(content))
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise OpsError(f"{file}: `{where}`: {one_line(first['msg'], 120)}: mend the file or move it away") from None
+
+    def _write(self, file: Path, content: BaseModel) -> None:
+        try:
+            with tempfile.NamedTemporaryFile(
+                "w", dir=self.folder, prefix=f".{file.stem}-", suffix=".new", delete=False
+            ) as draft:
+                draft.write(content.model_dump_json(indent=2) + "\n")
+                draft.flush()
+                os.fsync(draft.fileno())
+            Path(draft.name).replace(file)
+        except OSError as error:
+            raise OpsError(f"{file}: cannot be written: {error.strerror}") from None
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            lock = (self.folder / ".lock").open("w")
+        except OSError as error:
+            raise OpsError(
+                f"the folder of incidents {self.folder} cannot be used: {error.strerror}: name another with --folder "
+                f"or {VARIABLE}"
+            ) from None
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield

@@ -1,0 +1,128 @@
+"""What people read at night: every command in it exists, and the checks by hand run against real servers."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from components.alertmanager.process import CLIENT_CONFIG, WEB_PORT
+from components.kafka import config as kafka_config
+from components.kafka import process as kafka_process
+from lab.toolchain import tools
+from ops import cli
+from tests.support import kafka_nodes
+from tests.support.kafka_nodes import RealNode
+from tests.unit.ops import alert_platform
+
+ROOT = Path(__file__).parents[3]
+OPERATIONS = ROOT / "docs" / "operations"
+PAGES = [OPERATIONS / "emergency.md", OPERATIONS / "on-call.md", ROOT / "docs" / "escalation.md"]
+PAGES += sorted((ROOT / "docs" / "runbooks").glob("*.md"))
+_CODE = re.compile(r"```sh\n(.*?)```|`([^`\n]+)`", re.DOTALL)
+_WORD = re.compile(r"(?:^|python -m )ops ([a-z][a-z-]*)(.*)")
+
+
+def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
+    """Name and words of each ``ops`` command on a page."""
+    for block, inline in _CODE.findall(page.read_text()):
+        for line in (block or inline).splitlines():
+            if found := _WORD.search(line.partition(" # ")[0].strip()):
+                yield found[1], shlex.split(found[2].replace("...", ""))
+
+
+def command(name: str) -> Any:
+    return typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
+
+
+def options(name: str) -> set[str]:
+    """Every option of a command and of the commands below it."""
+    found = command(name)
+    below = getattr(found, "commands", {}).values()
+    return {option for each in (found, *below) for parameter in each.params for option in parameter.opts}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_command_on_the_page_exists_with_its_options(page: Path) -> None:
+    known = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    for name, words in commands(page):
+        assert name in known, f"{page.name}: there is no `ops {name}`"
+        wrong = {word.partition("=")[0] for word in words if word.startswith("--")} - options(name) - {"--help"}
+        assert not wrong, f"{page.name}: `ops {name}` has no {', '.join(wrong)}"
+
+
+def test_the_pages_show_the_commands_that_they_are_about() -> None:
+    shown = {page.stem: {name for name, _ in commands(page)} for page in PAGES[:2]}
+    assert {"notify", "alerts", "health", "verify"} <= shown["emergency"]
+    assert {"alerts", "ack", "silence", "notify", "alert-events"} <= shown["on-call"]
+
+
+@pytest.mark.parametrize("page", PAGES[:2], ids=lambda page: page.stem)
+def test_every_link_leads_somewhere(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text())
+    assert links
+    assert [link for link in links if not (page.parent / link).resolve().exists()] == []
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
+    """A broker from the files that the component renders."""
+    cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
+    [made] = kafka_nodes.prepare(cluster, tmp_path_factory.mktemp("kafka"))
+    formatted = made.run(kafka_process.format_command("/etc/kafka/server.properties"))
+    assert formatted.returncode == 0, formatted.stderr
+    made.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", ("-XX:+UseSerialGC",)))
+    try:
+        made.wait_for_port(kafka_config.CLIENT_PORT)
+        yield made
+    finally:
+        made.stop()
+
+
+def function(name: str) -> tuple[list[str], list[list[str]]]:
+    """A shell function of the emergency page: its words after ``--``, and the words of each of its calls."""
+    text = (OPERATIONS / "emergency.md").read_text().replace("\\\n", " ")
+    [body] = re.findall(rf"^{name}\(\) {{ kubectl .*? -- (.*?); }}$", text, re.MULTILINE)
+    calls = re.findall(rf"^{name} (.*?)(?: +#.*)?$", text, re.MULTILINE)
+    return shlex.split(body), [shlex.split(call) for call in calls]
+
+
+def filled(body: list[str], call: list[str]) -> list[str]:
+    return [word for each in body for word in (call if each == "$@" else [each])]
+
+
+def test_the_questions_to_kafka_on_the_page_are_answered_by_a_real_broker(node: RealNode) -> None:
+    body, calls = function("kafka")
+    assert len(calls) == 3
+    for call in calls:
+        done = node.run(filled(body, call))
+        assert done.returncode == 0, f"{call}: {done.stdout}{done.stderr}"
+        assert "Exception" not in done.stdout + done.stderr
+
+
+def test_the_questions_to_alertmanager_on_the_page_are_answered_by_a_real_one(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    body, calls = function("am")
+    assert len(calls) == 3
+    with alert_platform.running(tmp_path_factory.mktemp("pair")) as both:
+        both.raise_alert("SeenByHand")
+        here = {
+            "/bin/amtool": str(tools.path("amtool")),
+            f"--alertmanager.url=https://localhost:{WEB_PORT}": f"--alertmanager.url=https://localhost:{both.members[0].web}",
+            f"--http.config.file={CLIENT_CONFIG}": f"--http.config.file={both.folder / 'client.yml'}",
+        }
+        assert set(here) <= set(body)
+        said = []
+        for call in calls:
+            command_line = [here.get(word, word) for word in filled(body, call)]
+            done = subprocess.run(command_line, capture_output=True, text=True, timeout=30, check=False)
+            assert done.returncode == 0, f"{call}: {done.stdout}{done.stderr}"
+            said.append(done.stdout)
+    assert "SeenByHand" in "".join(said)

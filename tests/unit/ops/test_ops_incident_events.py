@@ -1,0 +1,242 @@
+"""What Kafka keeps of an alert: from a real broker, with records as the service of alert events writes them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from confluent_kafka import Producer
+
+from components.rules import Severity
+from ops.errors import OpsError
+from ops.incident import events
+from ops.incident.events import Read, choose, expression, notices, past_alert, transitions
+from ops.incident.when import Window
+from ops.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.platform import Platform, parse
+from services.alert_events import posts
+from services.alert_events.events import RawEvent
+from tests.support import kafka_broker
+
+NOW = datetime.now(UTC)
+OWN = "RecordingFailures/site=tokyo"
+OTHER = "RecordingFailures/site=osaka"
+RULE = "sample > 5"
+
+
+def ago(minutes: float) -> datetime:
+    return NOW - timedelta(minutes=minutes)
+
+
+def alert(
+    identity: str, starts: datetime, ends: datetime, sender: str = "prometheus-primary", **labels: str
+) -> dict[str, Any]:
+    """As a Prometheus posts it."""
+    named = {
+        "alertname": identity.partition("/")[0],
+        "alert_id": identity,
+        "severity": "critical",
+        "layer": "streaming",
+    }
+    return {
+        "labels": {**named, **labels},
+        "annotations": {"summary": f"{identity} in words"},
+        "startsAt": starts.isoformat(),
+        "endsAt": ends.isoformat(),
+        "generatorURL": f"https://{sender}:9090/graph?g0.expr=sample+%3E+5&g0.tab=1",
+    }
+
+
+def raw(received: datetime, *alerts: dict[str, Any]) -> list[tuple[datetime, posts.Record]]:
+    return [(received, each) for each in posts.raw(json.dumps(alerts).encode(), received, "10.0.0.1").records]
+
+
+def told(
+    received: datetime, receiver: str, *alerts: dict[str, Any], status: str = "firing"
+) -> list[tuple[datetime, posts.Record]]:
+    content = {
+        "version": "4",
+        "status": status,
+        "receiver": receiver,
+        "groupKey": "{}:{}",
+        "groupLabels": {},
+        "externalURL": "https://alertmanager.example.org",
+        "alerts": [{**each, "status": status, "fingerprint": "0123456789abcdef"} for each in alerts],
+    }
+    return [(received, each) for each in posts.processed(json.dumps(content).encode(), received, "10.0.0.2").records]
+
+
+@pytest.fixture(scope="module")
+def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> Iterator[Platform]:
+    """A platform that is one broker, with the events of two hours."""
+    with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
+        found = parse(
+            {
+                **made_up,
+                "kafka_bootstrap": broker.bootstrap,
+                "ca_certificate": broker.ca,
+                "kafka_admin": {"username": broker.username, "password": broker.password},
+            }
+        )
+        admin = KafkaAdmin(found)
+        with pytest.raises(OpsError, match="Kafka has no topic alerts-raw"):
+            events.raw_events(found, admin, OWN, Window(start=ago(60), end=NOW), Read())
+        topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
+        for future in admin.client.create_topics(topics).values():
+            future.result(timeout=20)
+        write(found)
+        yield found
+
+
+def write(platform: Platform) -> None:
+    records = []
+    for sender, late in (("prometheus-primary", 0.0), ("prometheus-secondary", 0.2)):
+        for minutes in range(30, 10, -1):
+            fires = alert(OWN, ago(30), ago(minutes - 4), sender)
+            other = alert(OTHER, ago(28), ago(minutes - 4), sender)
+            records += [("alerts-raw", *each) for each in raw(ago(minutes - late), fires, other)]
+        ended = alert(OWN, ago(30), ago(10), sender)
+        records += [("alerts-raw", *each) for minutes in (9, 8) for each in raw(ago(minutes - late), ended)]
+    twin = alert(OWN, ago(25), ago(10), alertname="RecordingFailuresEscalated", escalation="senior-manager")
+    records += [("alerts-raw", *each) for each in raw(ago(25), twin)]
+    earlier = alert(OWN, ago(115), ago(100))
+    records += [("alerts-raw", *each) for each in raw(ago(112), {**earlier, "endsAt": ago(100).isoformat()})]
+    records += [("alerts-raw", *each) for each in raw(ago(99), earlier)]
+    both = [alert(OWN, ago(30), ago(10)), alert(OTHER, ago(28), ago(10))]
+    records += [("alerts-processed", *each) for each in told(ago(29), "operators-critical", *both)]
+    records += [("alerts-processed", *each) for each in told(ago(25), "senior-manager", twin)]
+    records += [("alerts-processed", *each) for each in told(ago(24), "operators-critical", both[1])]
+    records += [("alerts-processed", *each) for each in told(ago(9), "operators-critical", *both, status="resolved")]
+    records += [
+        (topic, NOW, posts.Record(key=OWN.encode(), value=value))
+        for topic in ("alerts-raw", "alerts-processed")
+        for value in (b'{"schema_version": 2}', b"[", b"")
+    ]
+    producer = Producer(client_settings(platform, platform.kafka_admin))
+    for topic, at, record in sorted(records, key=lambda each: each[1]):
+        producer.produce(topic, record.value, record.key, timestamp=int(at.timestamp() * 1000))
+    assert producer.flush(20) == 0
+
+
+def window(begin: float = 60, end: float = 0) -> Window:
+    return Window(start=ago(begin), end=ago(end))
+
+
+def read_raw(platform: Platform, seen: Window, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
+    return events.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
+
+
+def test_of_repeated_events_those_that_say_something_new_are_told(platform: Platform) -> None:
+    found = transitions(read_raw(platform, window()), OWN)
+    assert [(each.alert, each.replica, each.status) for each in sorted(found, key=lambda each: each.at)] == [
+        ("RecordingFailures", "prometheus-primary", "firing"),
+        ("RecordingFailures", "prometheus-secondary", "firing"),
+        ("RecordingFailuresEscalated", "prometheus-primary", "firing"),
+        ("RecordingFailures", "prometheus-primary", "resolved"),
+        ("RecordingFailures", "prometheus-secondary", "resolved"),
+    ]
+    assert all(each.own for each in found)
+
+
+def test_events_before_and_after_the_window_are_left_out(platform: Platform) -> None:
+    assert {each.received_at for each in read_raw(platform, window(20, 15))} == {
+        each.received_at for each in read_raw(platform, window()) if ago(20) <= each.received_at <= ago(15)
+    }
+    assert len(read_raw(platform, window(20, 15))) > 5
+    assert [each.status for each in read_raw(platform, window(120, 60))] == ["firing", "resolved"]
+
+
+def test_events_of_another_alert_are_left_out(platform: Platform) -> None:
+    assert {each.alert_id for each in read_raw(platform, window(), identity=OTHER)} == {OTHER}
+    assert read_raw(platform, window(), identity="Nothing") == []
+
+
+def test_reading_ends_after_so_many_records_and_says_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "MOST_RECORDS", 10)
+    read = Read()
+    assert len(read_raw(platform, window(), read)) <= 10
+    assert not read.whole
+    whole = Read()
+    monkeypatch.setattr(events, "MOST_RECORDS", 1000)
+    read_raw(platform, window(), whole)
+    assert whole.whole
+    assert whole.records > 80
+
+
+def test_a_notification_is_one_notice_with_all_its_alerts(platform: Platform) -> None:
+    seen = events.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
+    found = notices(seen, OWN)
+    assert [(each.receiver, each.status) for each in found] == [
+        ("operators-critical", "firing"),
+        ("senior-manager", "firing"),
+        ("operators-critical", "resolved"),
+    ]
+    assert found[1].alerts == ("RecordingFailuresEscalated",)
+    assert all(each.own for each in found)
+
+
+def test_a_past_alert_is_found_by_the_time_at_which_it_fired(platform: Platform) -> None:
+    found = past_alert(platform, KafkaAdmin(platform), OWN, ago(20), NOW)
+    assert (found.alert_id, found.name, found.severity, found.layer) == (
+        OWN,
+        "RecordingFailures",
+        Severity.CRITICAL,
+        "streaming",
+    )
+    assert abs(found.starts - ago(30)) < timedelta(seconds=1)
+    assert found.ends is not None
+    assert abs(found.ends - ago(10)) < timedelta(seconds=1)
+    assert (found.expression, found.source) == (RULE, "alerts-raw")
+    assert "escalation" not in found.labels
+
+
+def test_of_several_firings_the_nearest_is_meant(platform: Platform) -> None:
+    admin = KafkaAdmin(platform)
+    earlier = past_alert(platform, admin, "RecordingFailures/site=tok", ago(105), NOW)
+    assert abs(earlier.starts - ago(115)) < timedelta(seconds=1)
+    near = past_alert(platform, admin, OWN, ago(95), NOW)
+    assert abs(near.starts - ago(115)) < timedelta(seconds=1)
+    later = past_alert(platform, admin, OWN, ago(35), NOW)
+    assert abs(later.starts - ago(30)) < timedelta(seconds=1)
+
+
+def test_an_alert_that_may_be_several_is_refused_with_their_names(platform: Platform) -> None:
+    with pytest.raises(OpsError, match=f"'RecordingFailures' may mean 2 alerts: give one of {OTHER}, {OWN} as a whole"):
+        past_alert(platform, KafkaAdmin(platform), "RecordingFailures", ago(20), NOW)
+
+
+def test_an_alert_that_did_not_fire_is_refused(platform: Platform) -> None:
+    with pytest.raises(OpsError, match="no alert that is, is called or begins with 'Kafka' fired within an hour of"):
+        past_alert(platform, KafkaAdmin(platform), "Kafka", ago(20), NOW)
+
+
+def made(identity: str, starts: datetime, name: str = "") -> RawEvent:
+    labels = {"alertname": name or identity.partition("/")[0]}
+    [record] = [each for _, each in raw(ago(1), alert(identity, starts, NOW + timedelta(minutes=3), **labels))]
+    return RawEvent.model_validate_json(record.value)
+
+
+def test_a_whole_identity_means_more_than_a_name_and_a_name_more_than_a_beginning() -> None:
+    seen = [made("A", ago(9)), made("A/x=1", ago(9)), made("AB/x=1", ago(9))]
+    assert choose(seen, "A/x=1", ago(5)).alert_id == "A/x=1"
+    assert choose(seen[1:], "A", ago(5)).alert_id == "A/x=1"
+    assert choose(seen[2:], "A", ago(5)).alert_id == "AB/x=1"
+    assert choose(seen, "A", ago(5)).alert_id == "A"
+
+
+def test_the_original_says_since_when_people_could_know() -> None:
+    seen = [made("A/x=1", ago(4), "AEscalated"), made("A/x=1", ago(9))]
+    found = choose(seen, "AEscalated", ago(3))
+    assert (found.name, found.labels["alertname"]) == ("A", "A")
+    assert abs(found.starts - ago(9)) < timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [("https://p/graph?g0.expr=a+%3E+1&g0.tab=1", "a > 1"), ("", ""), ("https://p/graph", ""), ("http://[x", "")],
+)
+def test_the_rule_is_in_the_address_that_prometheus_sends(url: str, expected: str) -> None:
+    assert expression(url) == expected

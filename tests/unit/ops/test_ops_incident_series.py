@@ -1,0 +1,252 @@
+"""Series and rules of an incident, from a real Prometheus with an hour of history."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+
+from components.alerting.identity import alert_id
+from ops import otlp
+from ops.errors import OpsError
+from ops.incident.evidence import Measured
+from ops.incident.metrics import Metrics, step
+from ops.incident.model import Incident
+from ops.incident.series import firing, measured
+from ops.incident.when import Window
+from ops.web import Web
+from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
+from tests.config.servers import eventually
+from tests.unit.ops import incident_samples as samples
+
+NOW = datetime.now(UTC).replace(microsecond=0)
+FIRED = NOW - timedelta(minutes=30)
+WINDOW = Window(start=NOW - timedelta(minutes=60), end=NOW)
+SITE = 'tokyo "1" \\ $1'
+"""A label that has to be quoted."""
+
+RULES = {
+    "FewSites": "sample_failures > 5",
+    "ManySites": 'sample_delay{kind="many"} > 1 and on (site) sample_delay{kind="many"} > 0.5',
+    "Quoted": "sample_quoted > 5",
+    "Sibling": "sample_delay < 0.1",
+    "Gone": 'absent(up{job="kafka"}) or absent(up{job="gateway"})',
+}
+
+
+@pytest.fixture(scope="module")
+def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusProcess]:
+    folder = tmp_path_factory.mktemp("prometheus")
+    rules = [
+        {"alert": name, "expr": expr, "for": "1h", "labels": {"severity": "high", "layer": "streaming"}}
+        for name, expr in RULES.items()
+    ]
+    recording = {"record": "sample:sum", "expr": "sum(sample_failures)"}
+    (folder / "rules.yml").write_text(yaml.safe_dump({"groups": [{"name": "a", "rules": [*rules, recording]}]}))
+    write_files(folder)
+    with prometheus_process(folder) as process:
+        write(process, "sample_failures", {"osaka": 1.0, SITE: 8.0})
+        write(process, "sample_delay", {f"site-{number}": number / 10 for number in range(40)}, kind="many")
+        write(process, "sample_quoted", {SITE: 8.0, **{f"site-{number}": 1.0 for number in range(19)}})
+        for replica, late in (("primary", 0), ("secondary", 60)):
+            for state, begin, end in (("pending", 32, 30), ("firing", 30, 10)):
+                alert = {
+                    "alertname": "FewSites",
+                    "alertstate": state,
+                    "alert_id": identity("FewSites"),
+                    "severity": "high",
+                }
+                write(process, "ALERTS", {SITE: 1}, begin, end, late_s=late, prometheus_replica=replica, **alert)
+        for number in range(3):
+            sibling = {"alertname": "Sibling", "alertstate": "firing", "severity": "critical"}
+            write(process, "ALERTS", {f"site-{number}": 1}, 25, 0, prometheus_replica="primary", **sibling)
+        write(process, "ALERTS", {"a": 1}, 25, 0, alertname="Removed", alertstate="firing", severity="low")
+        escalated = {"alertname": "SiblingEscalated", "alertstate": "firing", "escalation": "team-leader"}
+        write(process, "ALERTS", {"a": 1}, 20, 0, **escalated)
+        eventually(lambda: len(process.series("ALERTS")) >= 3, 10, "the history is there")
+        yield process
+
+
+def write(
+    process: PrometheusProcess,
+    name: str,
+    sites: Mapping[str, float],
+    begin: float = 60,
+    end: float = 0,
+    *,
+    late_s: float = 0,
+    **labels: str,
+) -> None:
+    """Samples every 15 s, from ``begin`` to ``end`` minutes ago."""
+    count = int((begin - end) * 4)
+    first = NOW.timestamp() - begin * 60 + late_s
+    points = [
+        (int((first + 15 * index) * 1e9), value, {"site": site, **labels})
+        for site, value in sites.items()
+        for index in range(count)
+    ]
+    request = otlp.gauge(otlp.resource_of("streaming", "recorder", "recorder-1"), name, points)
+    web = Web(str(process.folder / "ca.crt"))
+    with web.call(
+        "POST",
+        f"{process.url}/api/v1/otlp/v1/metrics",
+        auth=("writer", USERS["writer"]),
+        data=request.SerializeToString(),
+        headers={"Content-Type": "application/x-protobuf"},
+    ) as response:
+        assert response.status_code == 200, response.text
+    web.close()
+
+
+def identity(name: str, site: str = SITE) -> str:
+    return alert_id(name, {"site": site, "job": "recorder"})
+
+
+def incident(name: str, site: str = SITE, **changes: object) -> Incident:
+    alert = samples.alert(
+        alert_id=identity(name, site) if site else name, name=name, starts=FIRED, **{"expression": "", **changes}
+    )
+    return samples.incident(alert=alert, notes=(), closed=None)
+
+
+@pytest.fixture
+def metrics(prometheus: PrometheusProcess) -> Iterator[Metrics]:
+    web = Web(str(prometheus.folder / "ca.crt"))
+    yield Metrics(web, prometheus.url, ("reader", USERS["reader"]), "prometheus")
+    web.close()
+
+
+def value_at(found: Measured, line: int, minutes_ago: float) -> float | None:
+    at = (NOW - timedelta(minutes=minutes_ago)).timestamp()
+    return min(found.lines[line].points, key=lambda point: abs(point[0] - at))[1]
+
+
+def test_the_value_of_the_alert_is_read_not_only_where_it_is_beyond_the_limit(metrics: Metrics) -> None:
+    [found] = [each for each in measured(metrics, incident("FewSites"), WINDOW).measured if not each.sibling]
+    assert (found.value, found.comparison, found.limit, found.total) == ("sample_failures", ">", 5, None)
+    own = {line.labels["site"]: line.own for line in found.lines}
+    assert own == {"osaka": False, SITE: True}
+    assert value_at(found, [*own].index("osaka"), 40) == 1
+
+
+def test_of_many_series_the_one_of_the_alert_is_read(metrics: Metrics) -> None:
+    found = [each for each in measured(metrics, incident("ManySites", "site-17"), WINDOW).measured if not each.sibling]
+    assert [(each.limit, each.total, len(each.lines)) for each in found] == [(1, 40, 1), (0.5, 40, 1)]
+    assert found[0].lines[0].labels["site"] == "site-17"
+    assert found[0].lines[0].own
+    assert value_at(found[0], 0, 40) == pytest.approx(1.7)
+
+
+def test_a_label_may_hold_anything(metrics: Metrics) -> None:
+    [found] = [each for each in measured(metrics, incident("Quoted"), WINDOW).measured if not each.sibling]
+    assert found.total == 20
+    assert [(line.labels["site"], line.own) for line in found.lines] == [(SITE, True)]
+
+
+def test_where_the_alert_cannot_be_told_apart_the_worst_is_read(metrics: Metrics) -> None:
+    [found, _] = [each for each in measured(metrics, incident("ManySites", ""), WINDOW).measured if not each.sibling]
+    assert found.asked == 'max(sample_delay{kind="many"})'
+    assert value_at(found, 0, 40) == pytest.approx(3.9)
+    unknown = measured(metrics, incident("ManySites", "site-99"), WINDOW).measured[0]
+    assert unknown.asked == found.asked
+
+
+def test_of_values_that_must_not_be_small_the_smallest_is_read(metrics: Metrics) -> None:
+    [found] = [each for each in measured(metrics, incident("Sibling", ""), WINDOW).measured if not each.sibling]
+    assert found.asked == "min(sample_delay)"
+    assert value_at(found, 0, 40) == 0
+
+
+def test_of_many_alternatives_those_that_name_the_alert_are_read(metrics: Metrics) -> None:
+    alert = samples.alert(alert_id=alert_id("Gone", {"job": "gateway"}), name="Gone", starts=FIRED, expression="")
+    found = measured(metrics, samples.incident(alert=alert), WINDOW).measured
+    assert [each.value for each in found if not each.sibling] == ['up{job="gateway"}']
+    assert found[0].lines == ()
+
+
+def test_other_alerts_of_the_layer_that_fired_are_read_the_most_urgent_first(metrics: Metrics) -> None:
+    found = measured(metrics, incident("FewSites"), WINDOW)
+    siblings = [each for each in found.measured if each.sibling]
+    assert [(each.alert, each.asked, each.total) for each in siblings] == [("Sibling", "min(sample_delay)", 40)]
+    assert found.remark == "Removed is not drawn"
+
+
+def test_there_may_be_no_time_left_for_other_alerts(metrics: Metrics) -> None:
+    found = measured(metrics, incident("FewSites"), WINDOW, lambda: False)
+    assert not [each for each in found.measured if each.sibling]
+    assert "Sibling is not drawn" in found.remark
+
+
+def test_the_expression_that_fired_counts_more_than_the_rule_of_today(metrics: Metrics) -> None:
+    found = measured(metrics, incident("FewSites", expression="sample_failures > 7"), WINDOW).measured
+    assert found[0].limit == 7
+
+
+def test_a_rule_that_is_gone_is_said(metrics: Metrics) -> None:
+    with pytest.raises(OpsError, match="no rule of Prometheus is called Renamed"):
+        measured(metrics, incident("Renamed"), WINDOW)
+
+
+def test_the_rule_of_an_escalated_alert_is_that_of_its_original(metrics: Metrics) -> None:
+    assert measured(metrics, incident("FewSitesEscalated"), WINDOW).measured[0].value == "sample_failures"
+
+
+def test_both_prometheus_tell_when_the_alert_fired(metrics: Metrics) -> None:
+    own = [each for each in firing(metrics, incident("FewSites"), WINDOW).firing if each.own]
+    assert {(each.replica, each.state) for each in own} == {
+        (replica, state) for replica in ("primary", "secondary") for state in ("pending", "firing")
+    }
+    spells = {(each.replica, each.state): each for each in own}
+    fired = spells["primary", "firing"]
+    assert abs(fired.start - FIRED) <= timedelta(seconds=15)
+    assert fired.end is not None
+    # A series is answered for five more minutes after its last sample unless it is marked as ended.
+    assert timedelta(minutes=19) < fired.end - fired.start < timedelta(minutes=26)
+    late = spells["secondary", "firing"].start - fired.start
+    assert timedelta(seconds=45) <= late <= timedelta(seconds=75)
+
+
+def test_other_alerts_of_the_layer_are_told_with_how_many_there_were(metrics: Metrics) -> None:
+    found = {each.alert: each for each in firing(metrics, incident("FewSites"), WINDOW).firing if not each.own}
+    assert set(found) == {"Sibling", "Removed"}
+    assert (found["Sibling"].count, found["Sibling"].end, found["Sibling"].severity) == (3, None, "critical")
+
+
+def test_an_alert_without_a_layer_has_no_others(metrics: Metrics) -> None:
+    found = firing(metrics, incident("FewSites", layer=""), WINDOW)
+    assert all(each.own for each in found.firing)
+    assert "no layer" in found.remark
+
+
+def test_the_rules_that_run_are_known(metrics: Metrics) -> None:
+    found = metrics.alert_rules()
+    assert set(found) == set(RULES)
+    assert found["FewSites"].expression == RULES["FewSites"]
+    assert found["FewSites"].labels["layer"] == "streaming"
+
+
+@pytest.mark.parametrize(
+    ("length", "expected"), [(timedelta(minutes=45), 15), (timedelta(hours=1), 15), (timedelta(hours=24), 360)]
+)
+def test_there_are_no_more_samples_than_a_chart_can_show(length: timedelta, expected: float) -> None:
+    assert step(NOW - length, NOW) == expected
+
+
+def test_what_is_no_number_is_nothing(metrics: Metrics) -> None:
+    [found] = metrics.over("vector(0) / 0", WINDOW.start, WINDOW.end, 60)
+    assert {value for _, value in found.points} == {None}
+    assert not [value for _, value in found.points if value is not None and math.isnan(value)]
+
+
+def test_a_refused_query_and_a_wrong_password_are_one_line(metrics: Metrics, prometheus: PrometheusProcess) -> None:
+    with pytest.raises(OpsError, match="prometheus answered 400") as raised:
+        metrics.over("sum(", WINDOW.start, WINDOW.end, 60)
+    assert "\n" not in str(raised.value)
+    web = Web(str(prometheus.folder / "ca.crt"))
+    with pytest.raises(OpsError, match="answered 401") as raised:
+        Metrics(web, prometheus.url, ("reader", "not-the-password"), "prometheus").alert_rules()
+    assert "not-the-password" not in str(raised.value)
+    web.close()

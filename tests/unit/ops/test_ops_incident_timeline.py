@@ -1,0 +1,118 @@
+"""The timeline: everything in one order, nothing twice, causes before what follows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ops.incident.evidence import AlertEvent, Evidence, LogSeen
+from ops.incident.model import Incident
+from ops.incident.timeline import Entry, entries
+from tests.unit.ops import incident_samples as samples
+
+
+def told(incident: Incident | None = None, **changes: Any) -> list[Entry]:
+    return entries(incident or samples.incident(), samples.evidence(**changes))
+
+
+def kinds(found: list[Entry]) -> list[str]:
+    return [each.kind for each in found]
+
+
+def only(found: list[Entry], kind: str) -> list[Entry]:
+    return [each for each in found if each.kind == kind]
+
+
+def test_everything_is_there_in_the_order_of_time() -> None:
+    found = told()
+    assert [each.at for each in found] == sorted(each.at for each in found)
+    assert kinds(found) == [
+        "change",
+        "rollout",
+        "restart",
+        "trace",
+        "log",
+        "pending",
+        "alert",
+        "fired",
+        "notice",
+        "sibling",
+        "opened",
+        "slow",
+        "acknowledged",
+        "response",
+        "note",
+        "note",
+        "sibling_ended",
+        "ended",
+        "notice_resolved",
+        "note",
+        "closed",
+    ]
+
+
+def test_without_evidence_the_record_alone_is_told() -> None:
+    assert kinds(entries(samples.incident(), None)) == ["alert", "opened", "response", *["note"] * 3, "closed"]
+
+
+def test_of_the_same_moment_causes_come_first() -> None:
+    change = samples.evidence().changes[0].model_copy(update={"at": samples.START})
+    found = [each.kind for each in told(changes=(change,)) if each.at == samples.START]
+    assert found == ["change", "alert"]
+
+
+def test_events_tell_better_than_series_when_an_alert_fired() -> None:
+    assert {each.source for each in only(told(), "fired")} == {"events"}
+    from_series = told(events=())
+    assert {each.source for each in only(from_series, "fired")} == {"firing"}
+    assert [each.text for each in only(from_series, "fired")] == [
+        "RecordingFailures, primary",
+        "RecordingFailures, secondary",
+    ]
+    assert len(only(from_series, "ended")) == 2
+
+
+def test_an_escalated_alert_is_told_as_its_own() -> None:
+    original = samples.evidence().firing[1]
+    twin = original.model_copy(update={"alert": "RecordingFailuresEscalated", "start": samples.after(5)})
+    found = told(firing=(*samples.evidence().firing, twin))
+    assert "RecordingFailuresEscalated, primary" in [each.text for each in only(found, "fired")]
+
+
+def test_lines_of_one_service_that_follow_each_other_are_one_entry() -> None:
+    def line(minutes: float, service: str = "recorder") -> LogSeen:
+        return LogSeen(at=samples.after(minutes), severity="ERROR", service=service, trace="", text=f"at {minutes}")
+
+    found = only(told(logs=(line(1), line(2), line(2.5, "storage"), line(3), line(9))), "log")
+    assert [each.text for each in found] == ["recorder: at 1 (+2)", "storage: at 2.5", "recorder: at 9"]
+
+
+def test_control_characters_do_not_reach_the_terminal() -> None:
+    notice = samples.evidence().notices[0]
+    silence = samples.evidence().silences[0].model_copy(update={"comment": "\x1b[2Jgone"})
+    found = only(told(silences=(silence,), notices=(notice,)), "acknowledged")
+    assert "\x1b" not in found[0].text
+
+
+def event(minutes: float, status: str, replica: str, alert: str = "RecordingFailures") -> AlertEvent:
+    return AlertEvent(
+        at=samples.after(minutes), replica=replica, alert=alert, alert_id=samples.ALERT_ID, status=status, own=True
+    )
+
+
+def resolved(**changes: Any) -> Evidence:
+    return samples.evidence(**changes)
+
+
+def test_an_alert_has_ended_when_every_prometheus_says_so() -> None:
+    both = (event(0, "firing", "a"), event(0, "firing", "b"), event(9, "resolved", "a"))
+    assert resolved(events=both).resolved is None
+    assert resolved(events=(*both, event(11, "resolved", "b"))).resolved == samples.after(11)
+    again = (*both, event(11, "resolved", "b"), event(12, "firing", "a"))
+    assert resolved(events=again).resolved is None
+
+
+def test_series_tell_the_end_where_there_are_no_events() -> None:
+    assert resolved(events=()).resolved == samples.after(27.2)
+    still = [each.model_copy(update={"end": None}) for each in samples.evidence().firing]
+    assert resolved(events=(), firing=tuple(still)).resolved is None
+    assert resolved(events=(), firing=()).resolved is None
