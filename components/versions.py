@@ -16,6 +16,7 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "otelcol": "obs/otelcol:0.149.0",
         "prometheus": "prom/prometheus:v3.16.0",
         "alertmanager": "prom/alertmanager:v0.31.1",
+        "blackbox-exporter": "prom/blackbox-exporter:v0.28.0",
         "thanos": "thanosio/thanos:v0.42.0",
         "services": "obs/services:1",
         "opensearch": "obs/opensearch:2.19.4",

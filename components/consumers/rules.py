@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from components.alerting.promql import NOT_STOPPING, grew
 from components.rules import Alert, RuleGroup, Severity
 
 _JOB = 'job=~"metrics-consumer-.+"'
 _WRITES = f'{_JOB},exporter="otlphttp/prometheus"'
+_REFUSED = f"otelcol_exporter_send_failed_metric_points_total{{{_WRITES},{NOT_STOPPING}}}"
+_WRITTEN = f"otelcol_exporter_sent_metric_points_total{{{_WRITES}}}"
 _INTO_KAFKA = 'otelcol_exporter_sent_metric_points_total{job="gateway",exporter="kafka/metrics"}'
+
+ENOUGH = 0.8
+"""Share of the metrics of ten minutes that a consumer has to have written; an outage of two minutes is no gap yet."""
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
@@ -14,7 +20,7 @@ RULES: tuple[RuleGroup, ...] = (
         rules=(
             Alert(
                 name="ConsumerDropsRefusedMetrics",
-                expr=f"sum by (job) (increase(otelcol_exporter_send_failed_metric_points_total{{{_WRITES}}}[5m])) > 0",
+                expr=f"max by (job) ({grew(_REFUSED, by='job, instance')})",
                 hold="0s",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} passed over metrics that Prometheus refuses for good",
@@ -23,13 +29,22 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="ConsumerStalled",
-                expr=f"sum by (job) (rate(otelcol_exporter_sent_metric_points_total{{{_WRITES}}}[2m])) == 0 "
-                f"and on () sum(rate({_INTO_KAFKA}[2m])) > 0",
-                hold="3m",
+                expr=f"sum by (job) (rate({_WRITTEN}[1m])) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
+                hold="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} writes nothing although metrics reach Kafka",
                 description="Its Prometheus does not answer, it lost its permission in Kafka, or a partition is "
                 "paused. Kafka keeps the data; readers see the other replica's.",
+            ),
+            Alert(
+                name="ConsumerFallsShort",
+                expr=f"sum by (job) (increase({_WRITTEN}[10m])) < on () group_left () "
+                f"{ENOUGH} * sum(increase({_INTO_KAFKA}[10m]))",
+                hold="5m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.job }} writes much less than what reaches Kafka",
+                description="It reads only some partitions, or too slowly. Its Prometheus has gaps that the other one "
+                "may not have; the data is in Kafka.",
             ),
         ),
     ),

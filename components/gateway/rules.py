@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from components.rules import Alert, Recording, RuleGroup, Severity, any_of
+from components.alerting.promql import NOT_STOPPING, fewer_up, grew
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 
 _FILTERED = 'otelcol_processor_filter_{}_filtered_total{{job="gateway"}}'
 _SIGNAL_ITEMS = ("metric_points", "spans", "log_records")
@@ -16,7 +17,33 @@ def _rising(metric: str, selector: str, window: str) -> str:
     )
 
 
+def _lost() -> str:
+    """Whether an exporter to Kafka gave something up."""
+    return any_of(
+        grew(
+            f'otelcol_exporter_send_failed_{item}_total{{job="gateway",exporter=~"kafka/.+",{NOT_STOPPING}}}',
+            by="job, instance, exporter",
+        )
+        for item in _SIGNAL_ITEMS
+    )
+
+
 RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="gateway-entrance",
+        interval="5s",
+        rules=(
+            Alert(
+                name="TelemetryInflowDown",
+                expr=fewer_up('job="gateway"', 1),
+                hold="10s",
+                severity=Severity.CRITICAL,
+                summary="No gateway answers",
+                description="No telemetry is let in. Clients keep it for as long as they can, then it is lost.",
+                labels={"job": "gateway"},
+            ),
+        ),
+    ),
     RuleGroup(
         name="gateway",
         rules=(
@@ -48,11 +75,21 @@ RULES: tuple[RuleGroup, ...] = (
                 description="Kafka takes less than comes in. When the queue is full, clients are refused.",
             ),
             Alert(
+                name="GatewayQueueFull",
+                expr="obs:gateway_queue:ratio > 0.9",
+                hold="10s",
+                severity=Severity.CRITICAL,
+                summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is full, or about to be",
+                description="Clients are refused from then on. They keep telemetry for as long as they can, then it "
+                "is lost.",
+            ),
+            Alert(
                 name="GatewayLostTelemetry",
-                expr=_rising("exporter_send_failed", 'job="gateway",exporter=~"kafka/.+"', "5m"),
+                expr=_lost(),
                 hold="0s",
                 severity=Severity.CRITICAL,
-                summary="Gateway {{ $labels.instance }} lost telemetry that it had acknowledged",
+                summary="Gateway {{ $labels.instance }} lost telemetry for {{ $labels.exporter }} that it had "
+                "acknowledged",
                 description="Kafka refused records for good (no such topic, no permission, too large), and they "
                 "were dropped.",
             ),
@@ -84,5 +121,25 @@ RULES: tuple[RuleGroup, ...] = (
                 "attack.",
             ),
         ),
+    ),
+)
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("TelemetryInflowDown",),
+        targets=("TargetDown", "TargetMissing"),
+        equal=("job",),
+        reason="It says that all gateways are gone, which these say of each.",
+    ),
+    Inhibition(
+        source=("TelemetryInflowDown",),
+        targets=("AgentCannotSend", "AgentQueueFull", "TelemetryStale"),
+        reason="Nobody can send: of the layers themselves nothing is known.",
+    ),
+    Inhibition(
+        source=("GatewayQueueFull",),
+        targets=("GatewayQueueFilling",),
+        equal=("instance", "exporter"),
+        reason="Of one queue, the later threshold says it all.",
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.alerting.promql import grew
 from components.rules import Alert, RuleGroup, Severity, any_of
 
 _COLLECTOR = 'job="jaeger-collector"'
@@ -11,12 +12,6 @@ _STORE = "job, instance, name"
 _REFUSED_ITEMS = f"jaeger_storage_bulk_index_errors_total{{{_COLLECTOR}}}"
 _FAILED_BULKS = f"jaeger_storage_bulk_index_latency_err_seconds_count{{{_COLLECTOR}}}"
 _READS = "jaeger_storage_requests_total"
-
-
-def _grown(counter: str, minutes: int) -> str:
-    """Whether a counter grew; also one that did not exist before, as a counter of failures does before the first."""
-    now, before = f"sum by ({_STORE}) ({counter})", f"sum by ({_STORE}) ({counter} offset {minutes}m)"
-    return f"{now} - ({before} or 0 * {now}) > 0"
 
 
 RULES: tuple[RuleGroup, ...] = (
@@ -46,12 +41,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="JaegerWritesFail",
-                expr=any_of(
-                    (
-                        f"sum by ({_STORE}) (increase({_REFUSED_ITEMS}[5m])) > 0",
-                        _grown(_FAILED_BULKS, 5),
-                    )
-                ),
+                expr=any_of(grew(counter, by=_STORE) for counter in (_REFUSED_ITEMS, _FAILED_BULKS)),
                 hold="0s",
                 severity=Severity.HIGH,
                 summary="Jaeger collector {{ $labels.instance }} cannot write {{ $labels.name }} spans",
@@ -74,6 +64,16 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="{{ $value | humanizePercentage }} of the searches of {{ $labels.job }} fail",
                 description="The search cluster does not answer, or its aliases or the query's permissions are wrong.",
+            ),
+            Alert(
+                name="TraceLoginsFail",
+                expr="sum by (job) (rate(identity_double_answers_total{"
+                'path=~"/authorize|/token",status=~"4.."}[5m])) > 0.2',
+                hold="5m",
+                severity=Severity.MEDIUM,
+                summary="People or tools fail to sign in to the traces",
+                description="More than one refused login in five seconds: a tool with an old password, a client that "
+                "is not registered, or an attack.",
             ),
         ),
     ),

@@ -1,19 +1,34 @@
-"""Rules about Kafka: is every record safe, and does every consumer keep up?"""
+"""Rules about Kafka: is every record safe, is there room for more, and does every consumer keep up?
+
+What makes writes impossible is looked at every five seconds, and told at once: a rolling restart never gets there.
+"""
 
 from __future__ import annotations
 
-from components.rules import Alert, Recording, RuleGroup, Severity
+from components.alerting.promql import fewer_up
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity
 
 _LAG_STALE_S = 120
+_NODES = 'job=~"kafka(-controller)?"'
+_ACTIVE = f"sum(kafka_controller_kafkacontroller_activecontrollercount{{{_NODES}}})"
+_IMBALANCE = f"max(kafka_controller_kafkacontroller_preferredreplicaimbalancecount{{{_NODES}}})"
+_PARTITIONS = f"max(kafka_controller_kafkacontroller_globalpartitioncount{{{_NODES}}})"
+_FAILED_LOGINS = 'kafka_server_authentications_total{job="kafka",result="failed"}'
+_USED = "obs:kafka_disk_used:ratio"
+
+DISK_HIGH = 0.75
+DISK_CRITICAL = 0.9
+"""Used share of a broker's volume. A broker whose volume is full stops."""
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
-        name="kafka",
+        name="kafka-writes",
+        interval="5s",
         rules=(
             Alert(
                 name="KafkaOfflinePartitions",
-                expr='max(kafka_controller_kafkacontroller_offlinepartitionscount{job=~"kafka(-controller)?"}) > 0',
-                hold="30s",
+                expr=f"max(kafka_controller_kafkacontroller_offlinepartitionscount{{{_NODES}}}) > 0",
+                hold="0s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have no leader",
                 description="Nothing can be written to them or read from them. Telemetry waits in the gateways.",
@@ -21,26 +36,33 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaUnderMinIsr",
                 expr='sum(kafka_server_replicamanager_underminisrpartitioncount{job="kafka"}) > 0',
-                hold="30s",
+                hold="0s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have fewer in-sync copies than a write needs",
                 description="Producers are refused; one more lost disk loses records.",
             ),
             Alert(
+                name="KafkaControllerCount",
+                expr=f"{_ACTIVE} > 1 or {_ACTIVE} == 0 and on () max(kafka_server_raft_current_leader{{{_NODES}}}) < 0",
+                # An election takes a few seconds, and the nodes are not scraped at one instant.
+                hold="20s",
+                severity=Severity.CRITICAL,
+                summary="Kafka has {{ $value }} active controllers instead of 1",
+                description="Without one, no leader is elected and no topic or user changes; with two, they disagree.",
+            ),
+        ),
+    ),
+    RuleGroup(
+        name="kafka",
+        rules=(
+            Alert(
                 name="KafkaUnderReplicated",
                 expr='sum(kafka_server_replicamanager_underreplicatedpartitions{job="kafka"}) > 0',
+                # As long as a large broker may take to restart and to catch up.
                 hold="5m",
                 severity=Severity.HIGH,
                 summary="{{ $value }} partitions lack an in-sync copy",
                 description="A broker is down or slow. One more failure stops writes.",
-            ),
-            Alert(
-                name="KafkaControllerCount",
-                expr='sum(kafka_controller_kafkacontroller_activecontrollercount{job=~"kafka(-controller)?"}) != 1',
-                hold="1m",
-                severity=Severity.CRITICAL,
-                summary="Kafka has {{ $value }} active controllers instead of 1",
-                description="Without one, no leader is elected and no topic or user changes; with two, they disagree.",
             ),
             Alert(
                 name="KafkaBrokerDown",
@@ -49,6 +71,24 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Kafka broker {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint is gone: the broker has stopped, or Prometheus cannot reach it.",
+            ),
+            Alert(
+                name="KafkaLoginsFail",
+                expr=f"sum by (job, listener) (rate({_FAILED_LOGINS}[5m])) > 0.2",
+                hold="5m",
+                severity=Severity.MEDIUM,
+                summary="Clients fail to sign in at Kafka's listener {{ $labels.listener }}",
+                description="More than one refused connection in five seconds: a client with an old password or "
+                "certificate, one that speaks without TLS, or an attack.",
+            ),
+            Alert(
+                name="KafkaLeadersUneven",
+                expr=f"{_IMBALANCE} / {_PARTITIONS} > 0.2",
+                hold="30m",
+                severity=Severity.LOW,
+                summary="{{ $value | humanizePercentage }} of the partitions are not led by their preferred broker",
+                description="Some brokers do the work of others. Kafka evens it out by itself within minutes, unless "
+                "a broker is missing or falls behind again and again.",
             ),
         ),
     ),
@@ -71,7 +111,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaConsumerGone",
                 expr='kafka_consumergroup_members{job="kafka-lag"} == 0',
-                hold="3m",
+                hold="90s",
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} has no consumer",
                 description="Nothing reads on its behalf. What it feeds stands still.",
@@ -88,3 +128,78 @@ RULES: tuple[RuleGroup, ...] = (
         ),
     ),
 )
+"""Rules that hold for a cluster of any size."""
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("KafkaTooFewBrokers",),
+        targets=("KafkaControllerCount", "KafkaBrokerDown", "KafkaUnderReplicated"),
+        reason="With most brokers gone, each of these is true, and none says more.",
+    ),
+    Inhibition(
+        source=("KafkaDiskFull",),
+        targets=("KafkaDiskFilling",),
+        equal=("instance",),
+        reason="Of one volume, the later threshold says it all.",
+    ),
+)
+
+
+def kafka_rules(*, min_insync_replicas: int, volume_bytes: int) -> tuple[RuleGroup, ...]:
+    """All rules of a cluster.
+
+    Args:
+        min_insync_replicas: Copies that must have a record before it counts as written.
+        volume_bytes: Size of each broker's volume.
+    """
+    return (*RULES, _brokers(min_insync_replicas), _disk(volume_bytes))
+
+
+def _brokers(min_insync_replicas: int) -> RuleGroup:
+    """Kafka's own counts stand still when its quorum is lost, so the brokers that answer are counted as well."""
+    return RuleGroup(
+        name="kafka-brokers",
+        interval="5s",
+        rules=(
+            Alert(
+                name="KafkaTooFewBrokers",
+                expr=fewer_up('job="kafka"', min_insync_replicas),
+                hold="10s",
+                severity=Severity.CRITICAL,
+                summary="Only {{ $value }} Kafka brokers answer, fewer than a write needs copies",
+                description="Producers are refused, and telemetry waits in the gateways; one more lost disk loses "
+                "records.",
+                labels={"job": "kafka"},
+            ),
+        ),
+    )
+
+
+def _disk(volume_bytes: int) -> RuleGroup:
+    """The brokers say how large their logs are; of the volume itself nobody tells."""
+    return RuleGroup(
+        name="kafka-disk",
+        rules=(
+            Recording(
+                record=_USED,
+                expr=f'sum by (job, instance) (kafka_log_size_bytes{{job="kafka"}}) / {volume_bytes}',
+            ),
+            Alert(
+                name="KafkaDiskFilling",
+                expr=f"{_USED} > {DISK_HIGH}",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
+                description="If it goes on, it is full before retention frees room. A full broker stops, and the "
+                "others are about as full.",
+            ),
+            Alert(
+                name="KafkaDiskFull",
+                expr=f"{_USED} > {DISK_CRITICAL}",
+                hold="10s",
+                severity=Severity.CRITICAL,
+                summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
+                description="When it is full, the broker stops; the others follow, and then all writes.",
+            ),
+        ),
+    )

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from components.rules import Alert, RuleGroup, Severity
+from components.alerting.promql import grew
+from components.rules import Alert, RuleGroup, Severity, any_of
 
 _JOB = 'job="log-indexer"'
 _INTO_KAFKA = 'otelcol_exporter_sent_log_records_total{job="gateway",exporter="kafka/logs"}'
+_PASSED_OVER = any_of(
+    grew(f"log_indexer_{counter}_total{{{_JOB}}}", by="job, instance")
+    for counter in ("rejected_documents", "undecodable_records")
+)
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
@@ -15,7 +20,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="LogIndexerStalled",
                 expr=f"sum by (job) (rate(log_indexer_documents_total{{{_JOB}}}[2m])) == 0 "
                 f"and on () sum(rate({_INTO_KAFKA}[2m])) > 0",
-                hold="3m",
+                hold="1m",
                 severity=Severity.HIGH,
                 summary="No log becomes searchable although logs reach Kafka",
                 description="The search cluster does not answer or takes no documents, or the indexers lost their "
@@ -23,8 +28,7 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="LogIndexerRejects",
-                expr=f"sum by (job) (increase(log_indexer_rejected_documents_total{{{_JOB}}}[5m])) > 0 "
-                f"or sum by (job) (increase(log_indexer_undecodable_records_total{{{_JOB}}}[5m])) > 0",
+                expr=f"max by (job) ({_PASSED_OVER})",
                 hold="0s",
                 severity=Severity.MEDIUM,
                 summary="Logs were passed over for good",

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import Credential, PrometheusEndpoint, ScrapeTarget, TlsIdentity
+from components.contracts import AlertReceiver, Credential, PrometheusEndpoint, ScrapeTarget, TlsIdentity
 from components.k8s import (
     Allow,
     FileSet,
@@ -31,10 +31,12 @@ from components.k8s import (
 from components.prometheus.config import (
     RULES_FILE,
     WEB_PORT,
+    AlertTarget,
     PrometheusConfig,
     ScrapeJob,
     client_config,
     job_names,
+    password_file_of,
     prometheus_config,
     rendered,
     web_config,
@@ -57,6 +59,7 @@ class PrometheusArgs:
         site: Surroundings.
         replicas: Replica names, e.g. ``("primary", "secondary")``; each holds all data.
         scrapes: What is scraped, besides the replicas themselves.
+        alert_receivers: What takes the alerts, from every replica.
         rule_groups: Rules of all components.
         runbook_base: Address under which runbooks are found.
         resources: Of Prometheus.
@@ -71,6 +74,7 @@ class PrometheusArgs:
     site: Site
     replicas: Sequence[str]
     scrapes: Sequence[ScrapeTarget]
+    alert_receivers: Sequence[AlertReceiver]
     rule_groups: Sequence[RuleGroup]
     runbook_base: str
     resources: Resources
@@ -124,7 +128,10 @@ class Prometheus(pulumi.ComponentResource):
             site,
             name=SCRAPE_SECRET,
             workload="prometheus",
-            files={target.job: target.credential.password for target in targets},
+            files={
+                **{target.job: target.credential.password for target in targets},
+                **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
+            },
         )
         self.endpoints = {
             replica: self._replica(args, replica, users[replica], targets, scrape_passwords)
@@ -172,8 +179,11 @@ class Prometheus(pulumi.ComponentResource):
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[WEB_PORT, SIDECAR_HTTP_PORT]),
             ],
             egress=[
-                Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
-                for target in targets
+                *(
+                    Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
+                    for target in targets
+                ),
+                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
             ],
         )
         stateful_set(
@@ -235,7 +245,7 @@ class Prometheus(pulumi.ComponentResource):
                 Volume(name="scrape", files=scrape_passwords),
             ],
             tls=tls,
-            access=[naming.METRICS_ACCESS],
+            access=[naming.METRICS_ACCESS, *(each.access_label for each in args.alert_receivers)],
             grace_s=120,
         )
 
@@ -291,6 +301,16 @@ def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTa
             region=args.site.region,
             replica=replica,
             jobs=jobs,
+            alerts=[
+                AlertTarget(
+                    name=each.name,
+                    srv=each.srv,
+                    server_name=each.server_name,
+                    username=each.credential.username,
+                    path_prefix=each.path_prefix,
+                )
+                for each in args.alert_receivers
+            ],
             scrape_interval=args.scrape_interval,
             out_of_order_window=args.out_of_order_window,
         )

@@ -48,6 +48,25 @@ class ScrapeJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AlertTarget:
+    """Something that takes alerts by Alertmanager's API.
+
+    Attributes:
+        name: Name of it; `password_file_of` says where the password is.
+        srv: DNS name of the SRV records that list its pods: each of them gets every alert.
+        server_name: Name to verify in the certificates.
+        username: Login name.
+        path_prefix: In front of the API's path.
+    """
+
+    name: str
+    srv: str
+    server_name: str
+    username: str
+    path_prefix: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class PrometheusConfig:
     """What one replica's configuration depends on.
 
@@ -56,6 +75,7 @@ class PrometheusConfig:
         region: Region it runs in.
         replica: Name of this replica.
         jobs: What is scraped.
+        alerts: Where alerts go.
         scrape_interval: How often, and how often rules are evaluated.
         out_of_order_window: How old a sample may be.
         tls_directory: Folder with ``ca.crt``.
@@ -67,6 +87,7 @@ class PrometheusConfig:
     region: str
     replica: str
     jobs: Sequence[ScrapeJob]
+    alerts: Sequence[AlertTarget]
     scrape_interval: str
     out_of_order_window: str
     tls_directory: str = TLS_MOUNT
@@ -93,6 +114,11 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
         },
         "storage": {"tsdb": {"out_of_order_time_window": settings.out_of_order_window}},
         "rule_files": list(settings.rule_files),
+        "alerting": {
+            # Else the replicas' alerts would be different ones, and everybody would be told twice.
+            "alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA_LABEL}],
+            "alertmanagers": [_alert_target(settings, target) for target in settings.alerts],
+        },
         "scrape_configs": [_scrape(settings, job) for job in settings.jobs],
     }
 
@@ -116,6 +142,25 @@ def _scrape(settings: PrometheusConfig, job: ScrapeJob) -> Data:
         # The collectors' exporters add a job and an instance of their own.
         "metric_relabel_configs": [{"action": "labeldrop", "regex": "exported_(job|instance)"}],
     }
+
+
+def _alert_target(settings: PrometheusConfig, target: AlertTarget) -> Data:
+    return {
+        "scheme": "https",
+        "path_prefix": target.path_prefix,
+        "timeout": "10s",
+        "basic_auth": {
+            "username": target.username,
+            "password_file": f"{settings.scrape_directory}/{password_file_of(target.name)}",
+        },
+        "tls_config": {"ca_file": f"{settings.tls_directory}/ca.crt", "server_name": target.server_name},
+        "dns_sd_configs": [{"names": [target.srv], "type": "SRV", "refresh_interval": "15s"}],
+    }
+
+
+def password_file_of(alert_target: str) -> str:
+    """File, in the folder of the scrape passwords, with the password for something that takes alerts."""
+    return f"alerts-to-{alert_target}"
 
 
 def prometheus_command(*, retention_time: str, retention_size: str, directory: str = DATA_DIRECTORY) -> list[str]:

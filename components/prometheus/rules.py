@@ -1,30 +1,75 @@
-"""Rules about the metrics store itself, and about the freshness of what it is fed."""
+"""Rules about the metrics store: the replicas, what they are fed, what they tell, and who reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from components.rules import Alert, Recording, RuleGroup, Severity, any_of
+from components.prometheus.pair_rules import PAIR
+from components.prometheus.query_rules import QUERY
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 from components.telemetry.layers import LAYER_NAMES
 
+_SELF = 'job=~"prometheus-.+"'
+_OWN_ALERTS = "prometheus-.+|probe-.+"
+"""Jobs with alerts of their own for targets that do not answer."""
+_STORAGE_FAILURES = (
+    "compactions_failed",
+    "checkpoint_creations_failed",
+    "checkpoint_deletions_failed",
+    "head_truncations_failed",
+    "mmap_chunk_corruptions",
+    "reloads_failures",
+    "wal_corruptions",
+    "wal_truncations_failed",
+    "wal_writes_failed",
+    "out_of_order_wbl_writes_failed",
+)
+_STORED = ("storage_blocks_bytes", "wal_storage_size_bytes", "out_of_order_wbl_storage_size_bytes")
+_CHUNKS = "head_chunks_storage_size_bytes"
+_CLOCKS = (
+    "prometheus_rule_group_last_evaluation_timestamp_seconds",
+    "kafka_lag_last_success_timestamp_seconds",
+    "search_keeper_last_success_timestamp_seconds",
+    "log_indexer_last_write_timestamp_seconds",
+)
+"""Moments by the clocks of other machines, always in the past."""
 
-def prometheus_rules(jobs: Sequence[str]) -> tuple[RuleGroup, ...]:
-    """Rules for a Prometheus that scrapes ``jobs``.
+DISK_HIGH = 0.85
+"""Used share of a replica's volume above which somebody is told."""
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("PrometheusDown",),
+        targets=("ThanosSidecarCutOff", "ThanosStoreMissing", "PrometheusPairDisagrees"),
+        reason="A replica that is down is missing for its sidecar and for the readers too.",
+    ),
+    Inhibition(
+        source=("ThanosQueryDown",),
+        targets=("TargetDown", "TargetMissing"),
+        equal=("job",),
+        reason="It says that all pods of the query are gone, which these say of each.",
+    ),
+)
+
+
+def prometheus_rules(jobs: Sequence[str], *, volume_bytes: int) -> tuple[RuleGroup, ...]:
+    """Rules for Prometheus replicas that scrape ``jobs``.
 
     Args:
         jobs: Names of all scrape jobs; the alert about a missing job cannot be written without knowing them.
+        volume_bytes: Size of each replica's volume.
     """
-    return (_store(jobs), _freshness())
+    return (_targets(jobs), _store(volume_bytes), _rules(), *PAIR, QUERY, _surroundings(), _freshness())
 
 
-def _store(jobs: Sequence[str]) -> RuleGroup:
+def _targets(jobs: Sequence[str]) -> RuleGroup:
     return RuleGroup(
-        name="prometheus",
+        name="targets",
         rules=(
             Alert(
                 name="TargetDown",
-                expr="up == 0",
-                hold="2m",
+                expr=f'up{{job!~"{_OWN_ALERTS}"}} == 0',
+                hold="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint cannot be scraped: the pod is down, not reachable, or its password "
@@ -33,10 +78,75 @@ def _store(jobs: Sequence[str]) -> RuleGroup:
             Alert(
                 name="TargetMissing",
                 expr=any_of(f'absent(up{{job="{job}"}})' for job in sorted(jobs)),
-                hold="5m",
+                hold="2m",
                 severity=Severity.HIGH,
                 summary="No pod of {{ $labels.job }} is found",
                 description="The name of its Service gives no addresses: the workload is gone, or DNS fails.",
+            ),
+            Alert(
+                name="PodRestartsOften",
+                expr=any_of(
+                    (
+                        "changes(process_start_time_seconds[30m]) > 2",
+                        "resets(otelcol_process_uptime_seconds_total[30m]) > 2",
+                    )
+                ),
+                hold="0s",
+                severity=Severity.MEDIUM,
+                summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
+                description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
+                "Between two restarts everything may look well.",
+            ),
+        ),
+    )
+
+
+def _store(volume_bytes: int) -> RuleGroup:
+    stored = " + ".join(f"prometheus_tsdb_{size}{{{_SELF}}}" for size in _STORED)
+    return RuleGroup(
+        name="prometheus",
+        rules=(
+            Alert(
+                name="PrometheusDown",
+                expr=f"up{{{_SELF}}} == 0",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Prometheus {{ $labels.instance }} does not answer",
+                description="The other replica answers readers and raises alerts meanwhile. Kafka keeps what this one "
+                "misses; it catches up by itself.",
+            ),
+            Alert(
+                name="PrometheusNotReady",
+                expr=f"prometheus_ready{{{_SELF}}} == 0",
+                hold="15m",
+                severity=Severity.HIGH,
+                summary="Prometheus {{ $labels.instance }} has been starting for a quarter of an hour",
+                description="It reads its write-ahead log, which is very long or damaged. Until it is done, it takes "
+                "no samples and raises no alerts.",
+            ),
+            Recording(
+                record="obs:prometheus_disk_used:ratio",
+                expr=f"({stored} + on (job, instance) prometheus_tsdb_{_CHUNKS}{{{_SELF}}}) / {volume_bytes}",
+            ),
+            Alert(
+                name="PrometheusDiskFilling",
+                expr=f"obs:prometheus_disk_used:ratio > {DISK_HIGH}",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="Samples take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
+                description="When it is full, Prometheus takes nothing more. Its retention by size is too large for "
+                "the volume, or its write-ahead log does not shrink.",
+            ),
+            Alert(
+                name="PrometheusStorageFails",
+                expr=any_of(
+                    f"increase(prometheus_tsdb_{counter}_total{{{_SELF}}}[15m]) > 0" for counter in _STORAGE_FAILURES
+                ),
+                hold="0s",
+                severity=Severity.HIGH,
+                summary="Prometheus {{ $labels.instance }} cannot write, tidy up or read its data",
+                description="Its volume is full or broken, or its files are damaged. What it holds may have gaps; the "
+                "other replica has the data.",
             ),
             Alert(
                 name="PrometheusRefusesOldSamples",
@@ -46,13 +156,77 @@ def _store(jobs: Sequence[str]) -> RuleGroup:
                 summary="{{ $labels.instance }} refuses samples that are older than its out-of-order window",
                 description="It was down for longer than the window, or a sender's clock is wrong: a gap stays.",
             ),
+        ),
+    )
+
+
+def _rules() -> RuleGroup:
+    missed, all_rounds = (
+        f"sum by (job, instance) (rate(prometheus_rule_group_iterations_{kind}total{{{_SELF}}}[5m]))"
+        for kind in ("missed_", "")
+    )
+    notices = "prometheus_notifications"
+    return RuleGroup(
+        name="prometheus-alerts",
+        rules=(
             Alert(
                 name="PrometheusRuleFailures",
                 expr="sum by (job, instance) (increase(prometheus_rule_evaluation_failures_total[5m])) > 0",
-                hold="5m",
+                hold="1m",
                 severity=Severity.HIGH,
                 summary="Rules of {{ $labels.instance }} fail",
                 description="Alerts that depend on them may not fire.",
+            ),
+            Alert(
+                name="PrometheusRulesLate",
+                expr=f"{missed} / {all_rounds} > 0.1",
+                hold="5m",
+                severity=Severity.HIGH,
+                summary="{{ $labels.instance }} leaves out {{ $value | humanizePercentage }} of its rounds of rules",
+                description="A round takes longer than the time between two: alerts come late. Its processor is busy, "
+                "or a rule reads too much.",
+            ),
+            Alert(
+                name="PrometheusCannotNotify",
+                expr=f"sum by (job, instance) (rate({notices}_sent_total{{{_SELF}}}[1m])) == 0 and "
+                f"sum by (job, instance) (rate({notices}_errors_total{{{_SELF}}}[1m])) > 0 "
+                f"or {notices}_alertmanagers_discovered{{{_SELF}}} == 0",
+                hold="30s",
+                severity=Severity.HIGH,
+                summary="Nobody takes the alerts of {{ $labels.instance }}",
+                description="No Alertmanager is found, or none takes alerts from it. If that is so for every replica, "
+                "nobody is told of anything: then the dead man's switch outside the platform tells.",
+            ),
+        ),
+    )
+
+
+def _surroundings() -> RuleGroup:
+    failures, lookups = (
+        f"sum by (job, instance) (rate(prometheus_sd_dns_lookup{kind}_total{{{_SELF}}}[2m]))"
+        for kind in ("_failures", "s")
+    )
+    clocks = f'{{__name__=~"{"|".join(_CLOCKS)}"}}'
+    return RuleGroup(
+        name="surroundings",
+        rules=(
+            Alert(
+                name="DnsLookupsFail",
+                expr=f"{failures} / {lookups} > 0.2",
+                hold="1m",
+                severity=Severity.HIGH,
+                summary="{{ $value | humanizePercentage }} of the DNS lookups of {{ $labels.instance }} fail",
+                description="The cluster's DNS does not answer. Programs that connect anew find nobody; those that "
+                "are connected go on for a while.",
+            ),
+            Alert(
+                name="ClockSkew",
+                expr=f"max by (job, instance) ({clocks} - timestamp({clocks})) > 5",
+                hold="2m",
+                severity=Severity.MEDIUM,
+                summary="The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of Prometheus'",
+                description="One of both machines has the wrong time: samples, spans and logs are put at wrong "
+                "moments, and certificates may be refused.",
             ),
         ),
     )
@@ -69,7 +243,7 @@ def _freshness() -> RuleGroup:
             Alert(
                 name="TelemetryStale",
                 expr="obs:layer_age:seconds > 120",
-                hold="1m",
+                hold="30s",
                 severity=Severity.HIGH,
                 summary="Nothing from layer {{ $labels.layer }} for {{ $value | humanizeDuration }}",
                 description="Its senders are silent, or their telemetry is stuck in the gateway, Kafka or a consumer.",

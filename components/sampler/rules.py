@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from components.alerting.promql import NOT_STOPPING, grew
 from components.rules import Alert, Recording, RuleGroup, Severity, any_of
 from components.sampler.config import EXPORTER
 from components.telemetry.services import (
@@ -21,7 +22,7 @@ _CALLS = "traces_span_metrics_calls_total"
 _SECONDS = "traces_span_metrics_duration_seconds"
 _OVERFLOW = 'otel_metric_overflow=""'
 _READ = f'otelcol_receiver_accepted_spans_total{{{_JOB},receiver="kafka"}}'
-_REFUSED = f"otelcol_exporter_send_failed_spans_total{{{_WRITES}}}"
+_REFUSED = f"otelcol_exporter_send_failed_spans_total{{{_WRITES},{NOT_STOPPING}}}"
 _FAILED = ',status_code="STATUS_CODE_ERROR"'
 _BY_SERVICE = "service_name, layer"
 
@@ -66,8 +67,8 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="SamplerDown",
-                expr=f"(sum(rate({_READ}[2m])) or vector(0)) == 0 and on () sum(rate({_INTO_KAFKA}[2m])) > 0",
-                hold="2m",
+                expr=f"(sum(rate({_READ}[1m])) or vector(0)) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
+                hold="1m",
                 severity=Severity.HIGH,
                 summary="No sampler reads spans although they reach Kafka",
                 description="No new trace appears in Jaeger and the span metrics stand still. Kafka keeps the spans.",
@@ -84,7 +85,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SamplerDropsTraces",
                 expr=any_of(
-                    f"sum by (job, instance) (increase({_TAIL}_{metric}_total{{{_JOB}}}[5m])) > 0"
+                    grew(f"{_TAIL}_{metric}_total{{{_JOB}}}", by="job, instance")
                     for metric in ("sampling_trace_dropped_too_early", "traces_dropped_too_large")
                 ),
                 hold="0s",
@@ -96,7 +97,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="SamplerExportFails",
                 expr=any_of(
                     (
-                        f"sum by (job, instance) (increase({_REFUSED}[5m])) > 0",
+                        grew(_REFUSED, by="job, instance"),
                         f"max by (job, instance) (otelcol_exporter_queue_size{{{_WRITES}}}"
                         f" / otelcol_exporter_queue_capacity{{{_WRITES}}}) > 0.8",
                     )

@@ -16,7 +16,8 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchClusterRed",
                 expr=f"search_cluster_status{{{_JOB}}} == 2",
-                hold="1m",
+                # Longer than the time between two looks of the keeper: an index that was just made is red for a moment.
+                hold="40s",
                 severity=Severity.CRITICAL,
                 summary="Some traces or logs have no copy on any node of the search cluster",
                 description="Searches miss them and writes to them are refused; what comes in waits in Kafka.",
@@ -36,6 +37,15 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="The search cluster has {{ $value }} nodes, fewer than it should",
                 description="The others do its work. With half of the nodes gone, nothing is written any more.",
+            ),
+            Alert(
+                name="SearchClusterUnknown",
+                expr=f"absent(search_cluster_status{{{_JOB}}})",
+                hold="30s",
+                severity=Severity.HIGH,
+                summary="Nobody knows the state of the search cluster",
+                description="It has not answered its keeper for a minute and a half, as when half of its nodes are "
+                "gone, or the keeper is. Traces and logs wait in Kafka; the other alerts on the cluster are blind.",
             ),
             Alert(
                 name="SearchDiskFull",

@@ -1,0 +1,107 @@
+"""Rules about what the prober sees: certificates that end, listeners that do not answer, doors that stand open."""
+
+from __future__ import annotations
+
+from components.alerting.durations import duration, milliseconds
+from components.alerting.promql import SETTLED
+from components.probes.targets import POD_JOB, SERVICE_JOB, Module
+from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+
+_JOBS = f'job=~"{POD_JOB}|{SERVICE_JOB}"'
+_BY = "endpoint, instance"
+_ENDS = f'{{__name__=~"probe_ssl_earliest_cert_expiry|probe_ssl_last_chain_expiry_timestamp_seconds",{_JOBS}}}'
+_LEFT = f"min by ({_BY}) ({_ENDS}) - time()"
+_CODES = f'max by ({_BY}) (probe_http_status_code{{job="{SERVICE_JOB}",module="{Module.CLOSED}"}})'
+_OPEN = f"({_CODES} >= 200) < 300"
+_SOON, _AT_ONCE = 2, 10
+"""Fractions of the time before its end at which a certificate is renewed."""
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("CertificateEnds",),
+        targets=("CertificateExpiresSoon",),
+        equal=("endpoint", "instance"),
+        reason="Of one certificate, the later threshold says it all.",
+    ),
+    Inhibition(
+        source=("TargetDown", "KafkaBrokerDown", "PrometheusDown"),
+        targets=("EndpointUnreachable",),
+        equal=("instance",),
+        reason="A pod that does not answer Prometheus does not answer the prober.",
+    ),
+)
+
+
+def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
+    """Rules for certificates that are renewed ``renew_before`` their end, for example ``720h``.
+
+    Raises:
+        ValueError: ``renew_before`` is no duration.
+    """
+    renewed = milliseconds(renew_before)
+    return (
+        RuleGroup(
+            name="probes",
+            rules=(
+                Alert(
+                    name="CertificateExpiresSoon",
+                    expr=f"{_LEFT} < {_seconds(renewed // _SOON)}",
+                    hold="5m",
+                    severity=Severity.MEDIUM,
+                    summary="The certificate of {{ $labels.endpoint }} {{ $labels.instance }} ends in "
+                    "{{ $value | humanizeDuration }}",
+                    description=f"It should have been renewed {duration(renewed)} before its end. Either it was not, "
+                    "or the process still shows the one that it read when it started.",
+                ),
+                Alert(
+                    name="CertificateEnds",
+                    expr=f"{_LEFT} < {_seconds(renewed // _AT_ONCE)}",
+                    hold="1m",
+                    severity=Severity.CRITICAL,
+                    summary="The certificate of {{ $labels.endpoint }} {{ $labels.instance }} ends in "
+                    "{{ $value | humanizeDuration }}",
+                    description="From then on nobody connects to it any more. All pods of a workload read theirs at "
+                    "about the same time, so they end together.",
+                ),
+                Alert(
+                    name="EndpointUnreachable",
+                    expr=any_of(
+                        (
+                            f'max by ({_BY}) (max_over_time(probe_success{{job="{POD_JOB}"}}[4m])) == 0',
+                            f'max by ({_BY}) (probe_success{{job="{SERVICE_JOB}"}}) == 0 unless {_OPEN}',
+                        )
+                    ),
+                    hold="1m",
+                    severity=Severity.HIGH,
+                    summary="{{ $labels.endpoint }} {{ $labels.instance }} cannot be used",
+                    description="No connection, a certificate that has ended or is of another authority or name, or "
+                    "an answer that is not the right one.",
+                ),
+                Alert(
+                    name="EntranceOpen",
+                    expr=_OPEN,
+                    hold="30s",
+                    severity=Severity.CRITICAL,
+                    summary="{{ $labels.endpoint }} lets strangers in",
+                    description="It answered a request without a password with {{ $value }}. Whoever reaches it can "
+                    "read, write or delete.",
+                ),
+                Alert(
+                    name="ProbesMissing",
+                    expr=any_of(
+                        f'(max(up{{job="{job}"}}) or vector(0)) == 0 and on () {SETTLED}'
+                        for job in (POD_JOB, SERVICE_JOB)
+                    ),
+                    hold="3m",
+                    severity=Severity.MEDIUM,
+                    summary="Nobody looks at certificates and entrances",
+                    description="The prober does not answer Prometheus. The alerts about what it sees are blind.",
+                    labels={"job": "probes"},
+                ),
+            ),
+        ),
+    )
+
+
+def _seconds(length_ms: int) -> int:
+    return length_ms // 1000
