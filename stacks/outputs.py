@@ -43,6 +43,10 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "sampling_login": _login(platform.traces.collector.endpoint.sampling_user),
         "search_url": platform.traces.search.endpoint.url,
         "log_reader": _login(platform.traces.log_reader),
+        "alertmanager_url": platform.alerting.alertmanager.endpoint.url,
+        "alertmanager_operator": _login(platform.alerting.alertmanager.endpoint.operator),
+        "alert_escalation": settings.alerting.escalation.model_dump(),
+        "notify_channels": platform.alerting.notify_channels,
         "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
 

@@ -8,34 +8,26 @@ import pulumi_kubernetes as k8s
 from components import naming
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.component import Agent, AgentArgs
-from components.agent.rules import RULES as AGENT_RULES
+from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name, consumer_scrape
-from components.consumers.rules import RULES as CONSUMER_RULES
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
-from components.gateway.rules import RULES as GATEWAY_RULES
-from components.jaeger.rules import RULES as JAEGER_RULES
 from components.k8s import CertificatePolicy, Site, default_deny
 from components.kafka.access import Topic, User
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
 from components.kafka.lag import WORKLOAD as KAFKA_LAG
 from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
-from components.kafka.rules import RULES as KAFKA_RULES
-from components.logs.rules import RULES as LOG_RULES
-from components.masking.rules import RULES as MASKING_RULES
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
-from components.prometheus.rules import prometheus_rules
-from components.sampler.rules import RULES as SAMPLER_RULES
-from components.search.rules import RULES as SEARCH_RULES
-from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import TOPICS
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
+from stacks import rules
+from stacks.alerting import Alerting
 from stacks.profile import PROFILES, Java, Profile
 from stacks.settings import Settings
 from stacks.traces import GROUPS as TRACE_GROUPS
@@ -44,18 +36,6 @@ from stacks.traces import Traces
 TOKEN = "obs:platform:Platform"  # noqa: S105  (a type token)
 _ISSUER = "platform"
 _DAY_MS = 24 * 60 * 60 * 1000
-_RULES = (
-    *KAFKA_RULES,
-    *GATEWAY_RULES,
-    *AGENT_RULES,
-    *CONSUMER_RULES,
-    *SEARCH_RULES,
-    *JAEGER_RULES,
-    *SAMPLER_RULES,
-    *GRAPH_RULES,
-    *LOG_RULES,
-    *MASKING_RULES,
-)
 
 
 class Platform(pulumi.ComponentResource):
@@ -69,6 +49,7 @@ class Platform(pulumi.ComponentResource):
         consumers: One per Prometheus.
         prometheus: The Prometheus replicas.
         traces: Samplers, Jaeger, dependency map, search cluster.
+        alerting: Alertmanager, and alert events in Kafka.
         query: Where metrics are read.
         scrapes: Metrics endpoint of every workload.
     """
@@ -92,6 +73,7 @@ class Platform(pulumi.ComponentResource):
         self.gateway = self._gateway(site, sizes)
         self.agent = self._agent(site, sizes)
         self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
+        self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint)
         replicas = settings.prometheus.replicas
         consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
         of_query = query_scrape(self, site)
@@ -101,6 +83,7 @@ class Platform(pulumi.ComponentResource):
             self.gateway.scrape,
             self.agent.scrape,
             *self.traces.scrapes,
+            *self.alerting.scrapes,
             *consumer_scrapes.values(),
             of_query,
         )
@@ -255,7 +238,8 @@ class Platform(pulumi.ComponentResource):
                 site=site,
                 replicas=settings.prometheus.replicas,
                 scrapes=scrapes,
-                rule_groups=(*_RULES, *prometheus_rules([*(scrape.job for scrape in scrapes), *own])),
+                alert_receivers=self.alerting.receivers,
+                rule_groups=rules.groups([*(scrape.job for scrape in scrapes), *own], settings, sizes),
                 runbook_base=settings.runbook_base,
                 resources=sizes.prometheus,
                 sidecar_resources=sizes.sidecar,
@@ -318,5 +302,6 @@ def _users(settings: Settings) -> list[User]:
             for replica in settings.prometheus.replicas
         ),
         *(User(name=group, reads=(TOPIC_OF_SIGNAL[signal],)) for group, signal in TRACE_GROUPS.items()),
+        User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
         User(name=KAFKA_LAG, describes_all=True),
     ]

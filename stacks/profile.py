@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from components.k8s import Autoscale, Resources
-from stacks import trace_sizes
+from stacks import alert_sizes, trace_sizes
+from stacks.alert_sizes import AlertSizes
 from stacks.trace_sizes import TraceSizes
 
 _MIB = 1024 * 1024
@@ -53,6 +54,7 @@ class Profile:
         query: A Thanos Query.
         query_replicas: Thanos Queries.
         traces: What keeps traces and logs.
+        alerting: What raises and delivers alerts.
     """
 
     broker: Java
@@ -78,6 +80,7 @@ class Profile:
     query: Resources
     query_replicas: int = 2
     traces: TraceSizes
+    alerting: AlertSizes
 
 
 SMALL = Profile(
@@ -106,6 +109,7 @@ SMALL = Profile(
     scrape_interval="10s",
     query=Resources(cpu="30m", memory="64Mi", memory_limit="384Mi"),
     traces=trace_sizes.SMALL,
+    alerting=alert_sizes.SMALL,
 )
 """One machine of two cores."""
 
@@ -130,6 +134,7 @@ PRODUCTION = Profile(
     scrape_interval="15s",
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),
     traces=trace_sizes.PRODUCTION,
+    alerting=alert_sizes.PRODUCTION,
 )
 """Primary region."""
 

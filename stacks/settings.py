@@ -10,13 +10,15 @@ from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import pulumi
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
 from stacks import fields
+from stacks.alert_settings import Alerting
 from stacks.complaints import complaints
+from stacks.section import Entrance, Outside, Section
 
 CONFIG_NAMESPACE = "observability"
 CONFIG_KEY = "settings"
@@ -27,13 +29,7 @@ class SettingsError(pulumi.RunError):
     """The stack file cannot be used; the message has one line per mistake, and no traceback follows it."""
 
 
-class _Section(BaseModel):
-    """A group of keys: read once, closed to unknown keys, no silent conversions."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class Cluster(_Section):
+class Cluster(Section):
     """The Kubernetes cluster.
 
     Attributes:
@@ -45,7 +41,7 @@ class Cluster(_Section):
     domain: fields.Host
 
 
-class Images(_Section):
+class Images(Section):
     """Where images come from; a digest pins an image beyond its tag."""
 
     registry: fields.Registry
@@ -59,7 +55,7 @@ class Images(_Section):
         return self
 
 
-class Life(_Section):
+class Life(Section):
     """Life of certificates."""
 
     duration: fields.Hours
@@ -72,14 +68,14 @@ class Life(_Section):
         return self
 
 
-class Certificates(_Section):
+class Certificates(Section):
     """Life of the authority's and of the workloads' certificates."""
 
     authority: Life
     workloads: Life
 
 
-class Storage(_Section):
+class Storage(Section):
     """StorageClass, and the size of each pod's volume."""
 
     storage_class: fields.Host
@@ -88,22 +84,10 @@ class Storage(_Section):
     gateway: fields.Size
     prometheus: fields.Size
     search: fields.Size
+    alertmanager: fields.Size
 
 
-class Outside(_Section):
-    """One address outside the cluster: what clients are told, and what the load balancer is asked for."""
-
-    host: fields.Host
-    address: fields.Address | None
-
-
-class Entrance(Outside):
-    """A load-balanced entrance and who may use it."""
-
-    client_cidrs: tuple[fields.Cidr, ...] = Field(min_length=1)
-
-
-class Kafka(_Section):
+class Kafka(Section):
     """Brokers: one external address each."""
 
     brokers: tuple[Outside, ...]
@@ -120,14 +104,14 @@ class Kafka(_Section):
         return self
 
 
-class Topic(_Section):
+class Topic(Section):
     """Partitions (they may only grow) and retention of a topic."""
 
     partitions: fields.Count
     retention_days: fields.Count
 
 
-class Prometheus(_Section):
+class Prometheus(Section):
     """Replicas by name, and how long they keep samples."""
 
     replicas: tuple[fields.Name, ...] = Field(min_length=2)
@@ -141,7 +125,7 @@ class Prometheus(_Section):
         return self
 
 
-class Search(_Section):
+class Search(Section):
     """Kind of search cluster, and how long it keeps what."""
 
     engine: Literal["opensearch", "elasticsearch"]
@@ -155,7 +139,7 @@ class IdentityDouble(Entrance):
     users: dict[fields.Name, tuple[fields.Name, ...]] = Field(min_length=1)
 
 
-class IdentityProvider(_Section):
+class IdentityProvider(Section):
     """An OpenID Connect provider outside: issuer, client, and the networks where it is (port 443).
 
     The client's password is the secret ``observability:oidcClientSecret``.
@@ -166,7 +150,7 @@ class IdentityProvider(_Section):
     networks: tuple[fields.Cidr, ...] = Field(min_length=1)
 
 
-class Identity(_Section):
+class Identity(Section):
     """Where people sign in: exactly one of both."""
 
     double: IdentityDouble | None
@@ -179,7 +163,7 @@ class Identity(_Section):
         return self
 
 
-class Traces(_Section):
+class Traces(Section):
     """Who may read which class of traces, and where.
 
     Attributes:
@@ -202,7 +186,7 @@ class Traces(_Section):
         return self
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that a stack file says.
 
     Attributes:
@@ -217,6 +201,7 @@ class Settings(_Section):
         query: Where metrics are read.
         search: Where traces and logs are kept.
         traces: Where traces are read.
+        alerting: Who is told of alerts, and how.
     """
 
     platform: fields.Name
@@ -236,6 +221,7 @@ class Settings(_Section):
     query: Entrance
     search: Search
     traces: Traces
+    alerting: Alerting
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:
@@ -277,26 +263,6 @@ def load() -> Settings:
     except pulumi.ConfigTypeError:
         content = pulumi.Config(CONFIG_NAMESPACE).get(CONFIG_KEY)
     return parse(content, file)
-
-
-def oidc_client_secret() -> pulumi.Output[str]:
-    """Password of the client at the identity provider; a preview may do without.
-
-    Raises:
-        SettingsError: It is missing in an update.
-    """
-    name = "oidcClientSecret"
-    found = pulumi.Config(CONFIG_NAMESPACE).get_secret(name)
-    if found is not None:
-        return found
-    missing = (
-        f"Pulumi.{pulumi.get_stack()}.yaml: {CONFIG_NAMESPACE}:{name} is missing: allowed is the client's password; "
-        f"run `pulumi config set --secret {CONFIG_NAMESPACE}:{name}`"
-    )
-    if not pulumi.runtime.is_dry_run():
-        raise SettingsError(missing)
-    pulumi.log.warn(missing)
-    return pulumi.Output.secret("not set yet, for previews only")
 
 
 def _shown(content: object) -> str:

@@ -33,7 +33,8 @@ from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import Signal
 from stacks.profile import Profile
-from stacks.settings import Settings, oidc_client_secret
+from stacks.secrets import oidc_client_secret
+from stacks.settings import Settings
 
 LOG_READER = "log-reader"
 TOOL_CLEARANCE = CLASSES[-1]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -22,6 +24,8 @@ _ORDER = (
     "test_traces",
     "test_logs",
     "test_masking",
+    "test_alerts",
+    "test_alert_latency",
     "test_verify",
     "test_trace_faults",
     "test_faults",
@@ -37,6 +41,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.add_marker(pytest.mark.e2e)
     mine.sort(key=lambda item: _ORDER.index(item.path.stem))
     items[:] = [item for item in items if item.path.parent != here] + mine
+
+
+@pytest.fixture(scope="session", autouse=True)
+def tidy() -> Iterator[None]:
+    """End on SIGTERM as on SIGINT: a drill that is stopped puts back what it took away."""
+    before = signal.signal(signal.SIGTERM, _interrupt)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt(f"signal {number}")
 
 
 @pytest.fixture(scope="session")

@@ -28,3 +28,11 @@ NOTICE = 12.0
 
 READY = 300.0
 ARRIVAL = 180.0
+
+ALERT_RUNS = int(seconds("ALERT_RUNS", 20))
+ALERT_RUNS_DEGRADED = int(seconds("ALERT_RUNS_DEGRADED", 10))
+"""Faults raised with both Alertmanagers, and with one of them or with the two cut off from each other."""
+
+THRESHOLD_FIRES = seconds("THRESHOLD_FIRES", 330)
+THRESHOLD_ENDS = seconds("THRESHOLD_ENDS", 480)
+"""At most: three minutes of holding and two of grouping until everybody is told; windows and groups until all is over."""

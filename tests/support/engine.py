@@ -9,6 +9,7 @@ import asyncio
 import base64
 import functools
 import hashlib
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,8 @@ PROJECT = "observability"
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nrecorded\n-----END CERTIFICATE-----\n"
 OIDC_SECRET = "observability:oidcClientSecret"
+ALERTING_SECRETS = "observability:alertingSecrets"
+PHONES = ("operators", "senior-manager", "on-call-engineer")
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
 
@@ -78,8 +81,8 @@ class Recording(mocks.Mocks):
 
     @property
     def passwords(self) -> dict[str, str]:
-        """Resource name -> every password that the program made."""
-        return {each.name: password_of(each.name) for each in self.of(PASSWORD)}
+        """Name -> every password that the program made or was given."""
+        return {**{each.name: password_of(each.name) for each in self.of(PASSWORD)}, **_given_passwords()}
 
     def manifests(self) -> list[dict[str, Any]]:
         """Kubernetes objects as the API server would get them."""
@@ -107,6 +110,22 @@ def password_of(name: str) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[:32]
 
 
+def alerting_secrets() -> dict[str, Any]:
+    """Secrets of channels, each recognisable."""
+    return {
+        "phone_keys": {name: password_of(f"phone of {name}") for name in PHONES},
+        "slack_url": f"https://slack.example.com/services/{password_of('slack')}",
+        "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
+        **{name: password_of(name) for name in ("mail_password", "sms_access_key_id", "sms_secret_access_key")},
+        "authority": AUTHORITY,
+    }
+
+
+def _given_passwords() -> dict[str, str]:
+    plain = ("mail_password", "sms_access_key_id", "sms_secret_access_key", "slack", "heartbeat")
+    return {name: password_of(name) for name in (*plain, *(f"phone of {phone}" for phone in PHONES))}
+
+
 def stack_settings(stack: str) -> dict[str, Any]:
     """The settings in a stack file."""
     content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
@@ -129,6 +148,7 @@ def record(stack: str, settings: object) -> Recording:
 
     def program() -> None:
         pulumi.runtime.set_config(OIDC_SECRET, password_of(OIDC_SECRET))
+        pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets()))
         for name, value in outputs(Platform(chosen.platform, chosen)).items():
             pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
 

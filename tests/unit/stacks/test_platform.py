@@ -175,6 +175,7 @@ def test_every_password_is_used(recording: Recording) -> None:
         "identity-double-user",
         "sampling",
         "log-reader",
+        "alertmanager-operator",
     }
     for name, password in recording.passwords.items():
         if any(part in name for part in hashed):
@@ -230,6 +231,9 @@ def test_the_local_platform_asks_for_little_enough_cpu_for_two_cores() -> None:
 
 def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
     assert set(recording.outputs) == {
+        "alert_escalation",
+        "alertmanager_operator",
+        "alertmanager_url",
         "ca_certificate",
         "consumer_groups",
         "kafka_admin",
@@ -237,6 +241,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "kafka_users",
         "log_reader",
         "namespace",
+        "notify_channels",
         "otlp_credentials",
         "otlp_grpc",
         "otlp_http",

@@ -1,0 +1,88 @@
+"""The rules of all components, and who keeps whom quiet: collected here, evaluated by every Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.agent.rules import RULES as AGENT_RULES
+from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
+from components.alertevents.rules import RULES as EVENT_RULES
+from components.alerting import inhibitions
+from components.alerting.escalation import EscalationDelays, escalated
+from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
+from components.alertmanager.rules import alertmanager_rules
+from components.collector.pods import size_bytes
+from components.consumers.rules import RULES as CONSUMER_RULES
+from components.gateway.rules import INHIBITIONS as GATEWAY_INHIBITIONS
+from components.gateway.rules import RULES as GATEWAY_RULES
+from components.jaeger.rules import RULES as JAEGER_RULES
+from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
+from components.kafka.rules import kafka_rules
+from components.logs.rules import RULES as LOG_RULES
+from components.masking.rules import RULES as MASKING_RULES
+from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
+from components.probes.rules import probe_rules
+from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
+from components.prometheus.rules import prometheus_rules
+from components.rules import Inhibition, RuleGroup
+from components.sampler.rules import RULES as SAMPLER_RULES
+from components.search.rules import RULES as SEARCH_RULES
+from components.servicegraph.rules import RULES as GRAPH_RULES
+from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
+from components.telemetry.rules import RULES as LAYER_RULES
+from stacks.alert_settings import Escalation
+from stacks.profile import Profile
+from stacks.settings import Settings
+
+_RULES = (
+    *LAYER_RULES,
+    *GATEWAY_RULES,
+    *AGENT_RULES,
+    *CONSUMER_RULES,
+    *SEARCH_RULES,
+    *JAEGER_RULES,
+    *SAMPLER_RULES,
+    *GRAPH_RULES,
+    *LOG_RULES,
+    *MASKING_RULES,
+    *EVENT_RULES,
+)
+
+
+_INHIBITIONS = (
+    *inhibitions.PLATFORM,
+    *LAYER_INHIBITIONS,
+    *KAFKA_INHIBITIONS,
+    *GATEWAY_INHIBITIONS,
+    *PROMETHEUS_INHIBITIONS,
+    *ALERTMANAGER_INHIBITIONS,
+    *EVENT_INHIBITIONS,
+    *PROBE_INHIBITIONS,
+)
+
+
+def delays(settings: Escalation) -> EscalationDelays:
+    """How long people may take, as the stack file says."""
+    return EscalationDelays(critical=settings.critical, high=settings.high, medium=settings.medium)
+
+
+def groups(jobs: Sequence[str], settings: Settings, sizes: Profile) -> tuple[RuleGroup, ...]:
+    """All rules, with those that raise unacknowledged alerts again.
+
+    Args:
+        jobs: Names of all scrape jobs.
+        settings: Volumes, certificates, delays of the escalation.
+        sizes: Numbers of pods.
+    """
+    sized = (
+        *kafka_rules(min_insync_replicas=sizes.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
+        *alertmanager_rules(sizes.alerting.alertmanagers),
+        *probe_rules(settings.certificates.workloads.renew_before),
+        *prometheus_rules(jobs, volume_bytes=size_bytes(settings.storage.prometheus)),
+    )
+    return escalated((*_RULES, *sized), delays(settings.alerting.escalation))
+
+
+def quiet(all_groups: Sequence[RuleGroup]) -> tuple[Inhibition, ...]:
+    """Which alerts keep which other ones quiet."""
+    return inhibitions.collected(all_groups, _INHIBITIONS)

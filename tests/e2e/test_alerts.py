@@ -1,0 +1,189 @@
+"""Every threshold to its people, escalation and its end, the dead man's switch, alert events (P3, A1 to A3, D4, M3)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.receivers.client import Receivers
+from lab.receivers.record import Notice
+from ops import alert_events
+from ops.context import Context
+from ops.kube import wait_until
+from ops.platform import PROJECT
+from tests.e2e import durations
+from tests.support.alert_waves import Drive, Row, low, waves
+from tests.support.alerts import CRITICAL, Injector, Raised, collected
+from tests.support.faults import scaled
+from tests.support.results import recorded
+
+ESCALATES_S = 300.0
+_LATE_S = 60.0
+_QUICK = ("phone", "sms", "slack")
+
+
+@pytest.fixture(scope="module")
+def receivers() -> Receivers:
+    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    return Receivers.of_lab()
+
+
+def ops(*arguments: str) -> str:
+    """Run a day-2 command as an operator would; what it printed."""
+    command = [sys.executable, "-m", "ops", *arguments]
+    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode in (0, 1), done.stderr[-1000:]
+    return done.stdout
+
+
+@dataclass
+class Pair:
+    """Two Critical conditions that begin together: one is left alone, one is acknowledged at its first notice."""
+
+    injector: Injector
+    start: int
+    alone: Raised
+    taken: Raised
+    identities: dict[str, str] = field(default_factory=dict)
+
+
+@pytest.fixture(scope="module")
+def pair(context: Context, receivers: Receivers) -> Iterator[Pair]:
+    """Begun with the first test of this file that asks for it, so that the others run while five minutes pass."""
+    with Injector(context) as injector:
+        start = receivers.newest()
+        begun = Pair(injector, start, injector.raise_one(CRITICAL), injector.raise_one(CRITICAL))
+        found = collected(receivers, start, [begun.alone, begun.taken], _LATE_S)
+        assert all(each.latency(found) is not None for each in (begun.alone, begun.taken)), "no first notice"
+        for alert in context.alertmanager().alerts():
+            for each in (begun.alone, begun.taken):
+                if each.name in alert.identity:
+                    begun.identities[each.name] = alert.identity
+        ops("ack", begun.identities[begun.taken.name], "--for", "20m", "--comment", "drill", "--by", "e2e")
+        yield begun
+
+
+@pytest.mark.timeout(300)
+def test_a_critical_alert_is_told_by_phone_sms_and_slack(context: Context, pair: Pair, receivers: Receivers) -> None:
+    found = receivers.since(pair.start)
+    for raised in (pair.alone, pair.taken):
+        told = {notice.channel for notice in found for channel in _QUICK if notice in raised.notices(found, channel)}
+        assert told == set(_QUICK), (raised.name, told)
+        assert not raised.notices(found, "mail")
+    rows = {row["alert_id"]: row for row in json.loads(ops("alerts", "--json"))["alerts"]}
+    taken, alone = (rows[pair.identities[each.name]] for each in (pair.taken, pair.alone))
+    assert taken["acknowledged"]["author"] == "e2e"
+    assert alone["acknowledged"] is None
+
+
+@pytest.mark.timeout(1800)
+def test_every_threshold_fires_reaches_its_people_and_resolves(
+    context: Context, pair: Pair, receivers: Receivers
+) -> None:
+    del pair  # Begun here, while this takes its time.
+    began = datetime.now(UTC)
+    with recorded("alert-thresholds", context.kube) as figures:
+        rows: list[Row] = []
+        for wave in waves():
+            drive = Drive(context, receivers, wave)
+            rows += drive.rows
+            try:
+                drive.inject()
+                drive.watch(durations.THRESHOLD_FIRES)
+            finally:
+                drive.clear()
+            drive.watch_end(durations.THRESHOLD_ENDS)
+        figures["thresholds"] = len(rows)
+        figures["seconds after the fault"] = {row.threshold.alert: row.shown() for row in rows}
+        processed = alert_events.read(context.platform, alert_events.Stage.PROCESSED, began).events
+        raw = alert_events.read(context.platform, alert_events.Stage.RAW, began).events
+        told = {event.labels["alertname"] for event in processed}
+        figures["in alerts-raw"] = len({event.labels["alertname"] for event in raw} & {r.threshold.alert for r in rows})
+        figures["in alerts-processed"] = len(told & {row.threshold.alert for row in rows})
+        assert [row.threshold.alert for row in rows if not row.told] == []
+        assert [row.threshold.alert for row in low(rows) if row.notified] == []
+        assert [row.threshold.alert for row in rows if row.threshold.alert not in told] == []
+        assert [row.threshold.alert for row in rows if not row.ended] == []
+
+
+@pytest.mark.timeout(600)
+def test_only_what_nobody_takes_is_escalated(
+    context: Context, pair: Pair, receivers: Receivers, tmp_path: Path
+) -> None:
+    with recorded("alert-escalation", context.kube) as figures:
+        due = pair.alone.at + ESCALATES_S
+        wait_until(
+            lambda: bool(escalated(receivers, pair, pair.alone)),
+            max(0.0, due - time.time()) + _LATE_S,
+            "the escalation of the alert that nobody took",
+            1.0,
+        )
+        time.sleep(15)
+        notices = escalated(receivers, pair, pair.alone)
+        figures["escalated after s"] = round(min(each.received_at for each in notices) - pair.alone.at, 1)
+        figures["told"] = sorted({f"{each.channel} {name}" for each in notices for name in receivers.contacts(each)})
+        figures["escalations of the acknowledged one"] = len(escalated(receivers, pair, pair.taken))
+        assert figures["escalated after s"] >= ESCALATES_S
+        assert {each.channel for each in notices} == {"phone", "sms", "mail"}
+        assert figures["escalations of the acknowledged one"] == 0
+        assert [
+            each for each in pair.taken.notices(receivers.since(pair.start), "phone") if "Escalated" in each.title
+        ] == []
+    with recorded("incident-report", context.kube) as report:
+        report |= incident(pair.identities[pair.alone.name], tmp_path)
+
+
+def escalated(receivers: Receivers, pair: Pair, raised: Raised) -> list[Notice]:
+    """Notices to the senior manager about one condition."""
+    found = receivers.find(pair.start, contact="senior-manager", status="firing")
+    return [notice for notice in found if raised.name in json.dumps(notice.data())]
+
+
+def incident(identity: str, folder: Path) -> dict[str, Any]:
+    """Open an incident of a firing alert, and write its report: what the report has."""
+    opened = json.loads(ops("incident", "open", identity, "--folder", str(folder), "--json"))
+    ops("incident", "note", opened["id"], "seen", "--first-response", "--folder", str(folder))
+    ops("incident", "report", opened["id"], "--folder", str(folder), "--out", str(folder / "out"))
+    page = next((folder / "out").rglob("*.html")).read_text()
+    assert identity in page
+    assert "<svg" in page
+    return {"id": opened["id"], "page bytes": len(page)}
+
+
+@pytest.mark.timeout(300)
+def test_a_silence_is_on_both_members_and_survives_the_death_of_one(context: Context, pair: Pair) -> None:
+    members = [pod.name for pod in context.kube.pods("alertmanager")]
+    identity = pair.identities[pair.taken.name]
+
+    def known(member: str) -> bool:
+        return any(each.acknowledges == identity for each in context.alertmanager(member).silences())
+
+    assert [known(member) for member in members] == [True, True]
+    with scaled(context.kube, "alertmanager", 1, 2):
+        context.kube.wait_ready("alertmanager", 1, durations.READY)
+        assert known(members[0])
+    context.kube.wait_ready("alertmanager", 2, durations.READY)
+    wait_until(lambda: known(members[1]), 60, "the silence on the member that was away")
+
+
+@pytest.mark.timeout(600)
+def test_the_dead_mans_switch_tells_when_the_platform_cannot(settled: Context, receivers: Receivers) -> None:
+    with recorded("dead-mans-switch", settled.kube) as figures:
+        wait_until(lambda: bool(receivers.switch()["armed"]), 120, "a first heartbeat")
+        start, gone = receivers.newest(), time.time()
+        with scaled(settled.kube, "alertmanager", 0, 2):
+            (notice,) = receivers.wait_for(start, channel="switch", timeout_s=300)
+            figures["told after s"] = round(notice.received_at - gone, 1)
+            figures["said"] = notice.title
+        settled.kube.wait_ready("alertmanager", 2, durations.READY)
+        receivers.wait_for(start, channel="switch", count=2, timeout_s=180)
+        assert figures["told after s"] < 240

@@ -1,0 +1,144 @@
+"""Every threshold driven by the simulator's faults, in as few waves as inhibitions allow, with what came of it."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.alertmanager.contacts import FIRST_NOTICE
+from components.rules import Severity
+from components.telemetry.thresholds import THRESHOLDS, Threshold
+from lab.receivers.client import Receivers
+from lab.simulator import deploy
+from ops.context import Context
+from ops.errors import OpsError
+
+LOOK_EVERY_S = 2.0
+_LASTS_S = 900
+
+
+def waves(thresholds: Sequence[Threshold] = THRESHOLDS) -> list[list[Threshold]]:
+    """Thresholds in groups in which none keeps another one quiet; sources of an inhibition come before its targets."""
+    left, result = list(thresholds), []
+    while left:
+        names = {each.alert for each in left}
+        quiet = [each for each in left if names & {source.alert for source in each.inhibited_by} - {each.alert}]
+        loud = [each for each in left if each not in quiet]
+        if not loud:
+            raise ValueError(f"inhibitions go in a circle: {', '.join(sorted(names))}")
+        result.append(loud)
+        left = quiet
+    return result
+
+
+@dataclass
+class Row:
+    """What was seen of one threshold; moments in seconds since 1970, None for never."""
+
+    threshold: Threshold
+    injected: float
+    fired: float | None = None
+    notified: dict[str, float] = field(default_factory=dict)
+    over: float | None = None
+    resolved: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Channels by which the first notice has to come."""
+        return tuple(str(channel) for channel in FIRST_NOTICE.get(self.threshold.priority, ()))
+
+    @property
+    def told(self) -> bool:
+        """Whether it fired, and everybody who has to be was told."""
+        return self.fired is not None and set(self.channels) <= set(self.notified)
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is over, and everybody who was told knows."""
+        return self.over is not None and set(self.channels) <= set(self.resolved)
+
+    def shown(self) -> dict[str, Any]:
+        """The row of the table: seconds since the fault was injected, and since it ended."""
+
+        def after(moment: float | None) -> float | None:
+            return None if moment is None else round(moment - self.injected, 1)
+
+        return {
+            "priority": str(self.threshold.priority),
+            "hold s": self.threshold.hold_s,
+            "fired": after(self.fired),
+            "notified": {name: after(moment) for name, moment in sorted(self.notified.items())},
+            "over": after(self.over),
+            "resolved": {name: after(moment) for name, moment in sorted(self.resolved.items())},
+        }
+
+
+class Drive:
+    """One wave: its faults are set, watched, taken away, and watched again."""
+
+    def __init__(self, context: Context, receivers: Receivers, wave: Sequence[Threshold]) -> None:
+        self._context, self._receivers = context, receivers
+        self._cluster = deploy.Cluster(os.environ["KUBECONFIG"])
+        self._start = receivers.newest()
+        self.rows = [Row(each, 0.0) for each in wave]
+
+    def inject(self) -> None:
+        """Begin all faults now."""
+        self._set([{"kind": row.threshold.name, "start": 0, "duration": _LASTS_S} for row in self.rows])
+        for row in self.rows:
+            row.injected = time.time()
+
+    def clear(self) -> None:
+        """End all faults."""
+        self._set([])
+
+    def watch(self, seconds: float) -> None:
+        """Look until every alert fired and was told, at most ``seconds``."""
+        self._until(seconds, lambda row: row.told)
+
+    def watch_end(self, seconds: float) -> None:
+        """Look until every alert is over and that was told, at most ``seconds``."""
+        self._until(seconds, lambda row: row.ended)
+
+    def _until(self, seconds: float, done: Any) -> None:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and not all(map(done, self.rows)):
+            self._look()
+            time.sleep(LOOK_EVERY_S)
+
+    def _look(self) -> None:
+        now = time.time()
+        try:
+            samples = self._context.thanos.instant('ALERTS{alertstate="firing",escalation=""}')
+        except OpsError:
+            return
+        firing = {sample.labels["alertname"] for sample in samples}
+        for row in self.rows:
+            name = row.threshold.alert
+            if name in firing and row.fired is None:
+                row.fired = now
+            if row.fired is not None and row.over is None and name not in firing:
+                row.over = now
+            if name in firing:
+                row.over = None
+            for status, moments in (("firing", row.notified), ("resolved", row.resolved)):
+                for notice in self._receivers.find(self._start, alert=name, status=status):
+                    moments.setdefault(notice.channel, notice.received_at)
+
+    def _set(self, faults: list[dict[str, Any]]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "faults.yaml"
+            file.write_text(yaml.safe_dump({"faults": faults}))
+            deploy.set_faults(self._cluster, file)
+
+
+def low(rows: Sequence[Row]) -> list[Row]:
+    """Rows of alerts that only the daily report tells of."""
+    return [row for row in rows if row.threshold.priority is Severity.LOW]

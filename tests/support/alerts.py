@@ -1,0 +1,194 @@
+"""Alerts on the live platform: values beyond a threshold, sent as a layer sends them, and the notices that follow."""
+
+from __future__ import annotations
+
+import json
+import math
+import secrets
+import subprocess
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from lab.receivers.carried import status
+from lab.receivers.client import Receivers
+from lab.receivers.record import Notice
+from ops import otlp
+from ops.context import Context
+from ops.errors import OpsError
+
+EVERY_S = 2.0
+GOSSIP_PORT = 9094
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A condition that a client can make true for a name of its own, at once.
+
+    Attributes:
+        alert: The alert.
+        layer: Layer that sends the metric.
+        metric: OTLP name; it has no unit, so Prometheus keeps it.
+        attribute: Attribute that carries the name.
+        bad: Value beyond the threshold.
+        good: Value within it.
+        channel: Channel on which the notice is looked for.
+        limit_s: Seconds that the requirement gives the notice (S2).
+    """
+
+    alert: str
+    layer: str
+    metric: str
+    attribute: str
+    bad: float
+    good: float
+    channel: str
+    limit_s: float
+
+
+CRITICAL = Kind(
+    "DataInconsistent",
+    "data",
+    "consistency.check.inconsistencies",
+    "consistency.check.name",
+    bad=12,
+    good=0,
+    channel="phone",
+    limit_s=30,
+)
+HIGH = Kind(
+    "EtlJobFailed", "data", "etl.job.last_status", "etl.job.name", bad=0, good=1, channel="slack", limit_s=120
+)
+
+
+@dataclass
+class Raised:
+    """One injected condition."""
+
+    kind: Kind
+    name: str
+    at: float
+    end: threading.Event = field(default_factory=threading.Event)
+
+    def notices(self, found: Sequence[Notice], channel: str | None = None) -> list[Notice]:
+        """Notices about it, by its channel or another one."""
+        return [
+            notice
+            for notice in found
+            if notice.channel == (channel or self.kind.channel) and self.name in json.dumps(notice.data())
+        ]
+
+    def latency(self, found: Sequence[Notice]) -> float | None:
+        """Seconds from the first bad value to the first notice, or None."""
+        firing = [notice.received_at for notice in self.notices(found) if status(notice) == "firing"]
+        return min(firing) - self.at if firing else None
+
+
+class Injector:
+    """Keeps sending values until the conditions are ended, and then once the good one."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._threads: list[threading.Thread] = []
+        self.raised: list[Raised] = []
+
+    def raise_one(self, kind: Kind, name: str | None = None) -> Raised:
+        """Begin a condition; its clock starts before the first value leaves."""
+        raised = Raised(kind, name or f"drill-{secrets.token_hex(3)}x", time.time())
+        self.raised.append(raised)
+        thread = threading.Thread(target=self._keep, args=(raised,), name=raised.name)
+        thread.start()
+        self._threads.append(thread)
+        return raised
+
+    def end(self) -> None:
+        """End every condition and wait until the good values are sent."""
+        for raised in self.raised:
+            raised.end.set()
+        for thread in self._threads:
+            thread.join(60)
+
+    def __enter__(self) -> Injector:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.end()
+
+    def _keep(self, raised: Raised) -> None:
+        while not raised.end.is_set():
+            self._send(raised, raised.kind.bad)
+            raised.end.wait(EVERY_S)
+        for _ in range(3):
+            self._send(raised, raised.kind.good)
+            time.sleep(0.5)
+
+    def _send(self, raised: Raised, value: float) -> None:
+        kind = raised.kind
+        resource = otlp.resource_of(kind.layer, "alert-drill", "alert-drill")
+        request = otlp.gauge(resource, kind.metric, [(time.time_ns(), value, {kind.attribute: raised.name})])
+        with suppress(OpsError):
+            self._context.otlp.metrics(request, kind.layer)
+
+
+def percentile(values: Sequence[float], share: float) -> float:
+    """The smallest value that at least this share of the values does not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def duplicates(found: Sequence[Notice]) -> int:
+    """Notices that say what one before them has said already, to the same audience by the same channel."""
+    seen: set[str] = set()
+    doubled = 0
+    for notice in found:
+        if notice.channel not in ("phone", "sms", "slack", "mail"):
+            continue
+        said = json.dumps([notice.channel, notice.audience, notice.title, _said(notice.body)], sort_keys=True)
+        doubled += said in seen
+        seen.add(said)
+    return doubled
+
+
+_VARYING = frozenset({"message_id", "Message-Id", "message-id", "date", "Date", "received", "timestamp", "client_url"})
+
+
+def _said(value: Any) -> Any:
+    """A notice without what differs between two that mean the same."""
+    if isinstance(value, Mapping):
+        return {key: _said(each) for key, each in value.items() if key not in _VARYING}
+    return [_said(each) for each in value] if isinstance(value, list) else value
+
+
+@contextmanager
+def partitioned(port: int = GOSSIP_PORT) -> Iterator[str]:
+    """Cut the gossip between the Alertmanagers: packets are dropped on the node, as a broken network would.
+
+    Works on the embedded cluster, whose node's firewall is in the namespace that tests run in.
+    """
+    rules = [["FORWARD", "-p", "tcp", side, str(port), "-j", "DROP"] for side in ("--dport", "--sport")]
+    done: list[list[str]] = []
+    try:
+        for rule in rules:
+            _iptables("-I", rule[0], "1", *rule[1:])
+            done.append(rule)
+        yield f"packets to and from port {port} dropped on the node"
+    finally:
+        for rule in done:
+            _iptables("-D", *rule)
+
+
+def _iptables(*arguments: str) -> None:
+    subprocess.run(["iptables", "-w", "10", *arguments], check=True, timeout=30, capture_output=True)
+
+
+def collected(receivers: Receivers, start: int, raised: Sequence[Raised], seconds: float) -> list[Notice]:
+    """Notices since ``start``, once each condition has one, or after ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while True:
+        found = receivers.since(start)
+        if time.monotonic() > deadline or all(each.latency(found) is not None for each in raised):
+            return found
+        time.sleep(1)
