@@ -27,7 +27,7 @@ from ops.incident.common import (
     reached,
     row,
 )
-from ops.incident.model import LONGEST_TEXT, Incident, Note, Phase
+from ops.incident.model import LONGEST_TEXT, Incident, Note, Phase, valid
 from ops.incident.opening import firing_alert, manual_alert, new
 from ops.incident.store import DEFAULT, Store
 from ops.incident.when import moment
@@ -68,7 +68,8 @@ def open_(
             found = events.past_alert(reach.platform, reach.kafka, alert, begun, now)
         else:
             found = firing_alert(reach.alertmanager.alerts(), alert)
-    made = Store(folder).create(lambda identifier: new(identifier, found, now, who, title, severity), now)
+    with valid():
+        made = Store(folder).create(lambda identifier: new(identifier, found, now, who, title, severity), now)
     if as_json:
         typer.echo(made.model_dump_json(indent=2))
         return
@@ -87,6 +88,7 @@ def note(
     text: Annotated[str, typer.Argument(metavar="TEXT", help="What you saw or did; follow-up: what is to be done.")],
     phase: Annotated[Phase, typer.Option(help="Phase that it belongs to.")] = Phase.RESPOND,
     first_response: Annotated[bool, typer.Option("--first-response", help="It stops the clock.")] = False,
+    cause: Annotated[bool, typer.Option("--cause", help="TEXT is the root cause; it replaces an earlier one.")] = False,
     at: Annotated[str | None, typer.Option(help="When it was: a time, or 5m (ago); else now.")] = None,
     owner: Annotated[str, typer.Option(help="Who does it (follow-up).")] = "",
     due: Annotated[str | None, typer.Option(help="Until when (follow-up), e.g. 2026-12-01.")] = None,
@@ -101,26 +103,28 @@ def note(
         raise OpsError(f"TEXT has {len(text)} characters, may have {LONGEST_TEXT}: write several notes")
     if (owner or due) and phase is not Phase.FOLLOW_UP:
         raise OpsError(f"--owner and --due belong to --phase {Phase.FOLLOW_UP}, not to {phase}")
-    if first_response and phase is Phase.FOLLOW_UP:
-        raise OpsError(f"--first-response cannot be of --phase {Phase.FOLLOW_UP}: leave the phase out")
-    made = Note(
-        at=moment(at, "--at", now) if at else now,
-        written=now,
-        author=who,
-        phase=phase,
-        text=text.strip(),
-        first_response=first_response,
-        owner=owner,
-        due=_day(due) if due else None,
-    )
+    if (first_response or cause) and phase is Phase.FOLLOW_UP:
+        raise OpsError(f"--first-response and --cause cannot be of --phase {Phase.FOLLOW_UP}: leave the phase out")
+    with valid():
+        made = Note(
+            at=moment(at, "--at", now) if at else now,
+            written=now,
+            author=who,
+            phase=Phase.DIAGNOSE if cause else phase,
+            text=text.strip(),
+            first_response=first_response,
+            owner=owner,
+            due=_day(due) if due else None,
+        )
 
     def add(incident: Incident) -> Incident:
         if first_response and any(each.first_response for each in incident.notes):
             raise OpsError(f"{incident.id} has its first response already: leave --first-response out")
-        return incident.model_copy(update={"notes": (*incident.notes, made)})
+        found = made.text if cause else incident.cause
+        return incident.model_copy(update={"notes": (*incident.notes, made), "cause": found})
 
     changed = Store(folder).change(identifier, add)
-    Console().print(Text(f"{changed.id}: noted ({phase})"))
+    Console().print(Text(f"{changed.id}: noted ({made.phase})"))
     if first_response:
         Console().print(clock_line(changed, now))
 
@@ -175,7 +179,7 @@ def close(
     Console().print(Text(f"{changed.id}: closed after {span(now - changed.opened)}"))
     Console().print(clock_line(changed, now))
     if not changed.cause:
-        typer.echo("the root cause is not written: the report says so", err=True)
+        typer.echo("the root cause is not written: `ops incident note ID TEXT --cause` adds it later", err=True)
 
 
 def _day(text: str) -> date:

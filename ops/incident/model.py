@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Literal
 from urllib.parse import unquote_plus
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from components.rules import Severity
+from ops.errors import OpsError, one_line
 
 VERSION: Literal[1] = 1
 """Version of the file; a program reads its own version only and says so."""
@@ -116,7 +118,7 @@ class Incident(Frozen):
     alert: AlertRecord
     notes: tuple[Note, ...] = ()
     closed: AwareDatetime | None = None
-    closed_by: str = ""
+    closed_by: str = Field(default="", max_length=200)
     cause: str = Field(default="", max_length=LONGEST_TEXT)
 
     @property
@@ -133,6 +135,21 @@ class Incident(Frozen):
     def noted(self, phase: Phase) -> tuple[Note, ...]:
         """Notes of a phase, oldest first."""
         return tuple(sorted((note for note in self.notes if note.phase is phase), key=lambda note: note.at))
+
+
+@contextmanager
+def valid() -> Iterator[None]:
+    """Turn a value that a record may not have into one line for people."""
+    try:
+        yield
+    except ValidationError as error:
+        raise OpsError(problem(error)) from None
+
+
+def problem(error: ValidationError) -> str:
+    """The first thing that is wrong, with its key and without its value."""
+    first = error.errors(include_input=False, include_url=False)[0]
+    return f"`{'.'.join(str(part) for part in first['loc'])}`: {one_line(first['msg'], 120)}"
 
 
 def subject_of(alert_id: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 from pydantic import BaseModel, ValidationError
 
 from ops.errors import OpsError, one_line
-from ops.incident.model import VERSION, Incident
+from ops.incident.model import VERSION, Incident, problem, valid
 
 DEFAULT = Path("~/.local/share/obs/incidents")
 VARIABLE = "OBS_INCIDENTS"
@@ -66,7 +66,9 @@ class Store:
         """
         with self._locked():
             file = self._known(identifier)
-            changed = change(self._parse(file))
+            with valid():
+                # A changed copy has not been checked yet, and what cannot be read again must not be written.
+                changed = Incident.model_validate(change(self._parse(file)).model_dump())
             self._write(file, changed)
         return changed
 
@@ -117,9 +119,7 @@ class Store:
         try:
             return Incident.model_validate_json(json.dumps(content))
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise OpsError(f"{file}: `{where}`: {one_line(first['msg'], 120)}: mend the file or move it away") from None
+            raise OpsError(f"{file}: {problem(error)}: mend the file or move it away") from None
 
     def _write(self, file: Path, content: BaseModel) -> None:
         try:

@@ -149,6 +149,11 @@ def test_notes_have_phase_time_and_owner(both: Pair, run: Run, folder: Path) -> 
             "--due is 'soon', must be a day like",
         ),
         (["note", "{id}", "x", "--phase", "follow-up", "--first-response"], "cannot be of --phase follow-up"),
+        (["note", "{id}", "x", "--phase", "follow-up", "--cause"], "cannot be of --phase follow-up"),
+        (["note", "{id}", "x", "--by", "y" * 201], "`author`: String should have at most 200 characters"),
+        (["close", "{id}", "--cause", "x" * 4001], "`cause`: String should have at most 4000 characters"),
+        (["close", "{id}", "--by", "y" * 201], "`closed_by`: String should have at most 200 characters"),
+        (["open", "Mistaken", "--by", "y" * 201], "`opened_by`: String should have at most 200 characters"),
         (["note", "{id}", "x", "--at", "soon"], "--at is 'soon', must be a time like"),
         (["note", "INC-20200101-01", "x"], "no incident 'INC-20200101-01' in"),
         (["timeline", "INC-20200101-01"], "no incident 'INC-20200101-01' in"),
@@ -192,7 +197,10 @@ def test_a_closed_incident_cannot_be_closed_again_but_takes_notes(
     assert "the root cause is not written" in done.stderr
     assert f"{made} was closed at" in mistake("close", made)
     run("note", made, "write a test", "--phase", "follow-up")
-    assert len(Store(folder).read(made).notes) == 1
+    assert "noted (diagnose)" in run("note", made, "the disk was full", "--cause").stdout
+    found = Store(folder).read(made)
+    assert [note.phase for note in found.notes] == ["follow-up", "diagnose"]
+    assert found.cause == "the disk was full"
 
 
 def test_the_timeline_has_the_acknowledgement_and_what_could_not_be_read(

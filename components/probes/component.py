@@ -1,0 +1,195 @@
+"""The prober's pod (requirements P2, P3, K1, J1): it looks at every listener and entrance of the platform from inside.
+
+One pod: two would only look twice, and both Prometheus replicas alert when it does not answer. It may connect to
+everything that it looks at and holds no password, so all that it can do anywhere is to shake hands and be refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.contracts import Credential, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    cluster_service,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.probes.config import (
+    CONFIG_DIRECTORY,
+    CONFIG_FILE,
+    PORT,
+    WEB_DIRECTORY,
+    WEB_FILE,
+    probe_command,
+    probe_config,
+    rendered,
+    web_config,
+)
+from components.probes.targets import POD_JOB, SERVICE_JOB, Entrance, FixedTarget, Listener, Module, ProbeJob
+
+TOKEN = "obs:probes:Probes"  # noqa: S105  (a type token)
+WORKLOAD = "probes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbesArgs:
+    """What the prober needs.
+
+    Attributes:
+        site: Surroundings.
+        listeners: TLS ports of pods.
+        entrances: Addresses that people and programs use.
+        resources: Of its pod.
+        pod_interval: How often each pod is looked at.
+        service_interval: How often each entrance is looked at.
+    """
+
+    site: Site
+    listeners: Sequence[Listener]
+    entrances: Sequence[Entrance]
+    resources: Resources
+    pod_interval: str = "1m"
+    service_interval: str = "15s"
+
+    def __post_init__(self) -> None:
+        for what, names in (
+            ("listener", [each.srv for each in self.listeners]),
+            ("entrance", [each.name for each in self.entrances]),
+        ):
+            if not names:
+                raise ValueError(f"probes: there is no {what}: name at least one, or leave the prober out")
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"probes: {what} {twice[0]} occurs twice: name each once")
+
+
+class Probes(pulumi.ComponentResource):
+    """One prober.
+
+    Attributes:
+        jobs: What Prometheus asks it for.
+        scrape: Its own metrics.
+    """
+
+    jobs: tuple[ProbeJob, ...]
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: ProbesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+
+        def made(job: str) -> Credential:
+            user = naming.scrape_user(job)
+            return credential(self, name=user, username=user)
+
+        self.scrape = site.scrape_target(WORKLOAD, PORT, made(WORKLOAD))
+        self.jobs = (
+            _job(site, POD_JOB, made(POD_JOB), args.pod_interval, srvs=[each.srv for each in args.listeners]),
+            _job(
+                site,
+                SERVICE_JOB,
+                made(SERVICE_JOB),
+                args.service_interval,
+                targets=[
+                    FixedTarget(name=each.name, address=each.url, module=each.module.value, host=each.host)
+                    for each in args.entrances
+                ],
+            ),
+        )
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        cluster_service(self, site, workload=WORKLOAD, ports={"https": PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=_egress([*args.listeners, *args.entrances]),
+        )
+        labels = [each.access_label for each in (*args.listeners, *args.entrances)]
+        pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=1,
+                containers=[_container(args.resources)],
+                volumes=self._volumes(site),
+                tls=certificate(self, site, workload=WORKLOAD),
+                access=sorted(set(labels)),
+            ),
+        )
+        self.register_outputs({"pods": pods.id, "jobs": [job.job for job in self.jobs]})
+
+    def _volumes(self, site: Site) -> list[Volume]:
+        public = config_files(
+            self, site, name=WORKLOAD, workload=WORKLOAD, files={CONFIG_FILE: rendered(probe_config())}
+        )
+        users = [self.scrape.credential, *(job.credential for job in self.jobs)]
+        hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
+        web = hashes.apply(lambda known: rendered(web_config(known)))
+        secret = secret_files(self, site, name=f"{WORKLOAD}-web", workload=WORKLOAD, files={WEB_FILE: web})
+        return [Volume(name="config", files=public), Volume(name="web", files=secret)]
+
+
+def _job(
+    site: Site,
+    job: str,
+    user: Credential,
+    interval: str,
+    *,
+    srvs: Sequence[str] = (),
+    targets: Sequence[FixedTarget] = (),
+) -> ProbeJob:
+    return ProbeJob(
+        job=job,
+        address=f"{site.host(WORKLOAD)}:{PORT}",
+        server_name=site.host(WORKLOAD),
+        workload=WORKLOAD,
+        port=PORT,
+        credential=user,
+        interval=interval,
+        module=Module.TLS.value,
+        srvs=tuple(srvs),
+        targets=tuple(targets),
+    )
+
+
+def _egress(targets: Sequence[Listener | Entrance]) -> list[Allow]:
+    """One rule per workload: its ports that are looked at, and no others."""
+    ports: dict[str, set[int]] = {}
+    for each in targets:
+        ports.setdefault(each.workload, set()).add(each.port)
+    return [Allow(peers=[workload_pods(workload)], ports=sorted(ports[workload])) for workload in sorted(ports)]
+
+
+def _container(resources: Resources) -> Container:
+    return Container(
+        name="blackbox-exporter",
+        image="blackbox-exporter",
+        command=probe_command(),
+        resources=resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=CONFIG_DIRECTORY), Mount(volume="web", path=WEB_DIRECTORY)],
+        startup=Probe(tcp=PORT, period_s=2, failures=30),
+        liveness=Probe(tcp=PORT, period_s=15, failures=4),
+        readiness=Probe(tcp=PORT, period_s=5, failures=2),
+    )
