@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import pulumi
 
-from stacks import settings
-from stacks.outputs import outputs
-from stacks.platform import Platform
+from components.telemetry.file import CatalogueError
 
 
 def main() -> None:
-    """Build the platform of the current stack."""
+    """Build the platform of the current stack.
+
+    Raises:
+        pulumi.RunError: The stack file, its secrets or the file of thresholds cannot be used.
+    """
+    try:
+        from stacks import settings
+        from stacks.outputs import outputs
+        from stacks.platform import Platform
+    except CatalogueError as error:
+        raise pulumi.RunError(str(error)) from None
     chosen = settings.load()
     for name, value in outputs(Platform(chosen.platform, chosen)).items():
         pulumi.export(name, value)

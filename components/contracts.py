@@ -5,7 +5,7 @@ A stage never imports another stage: it gets these values, so its signature says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -107,6 +107,52 @@ class PrometheusEndpoint:
     access_label: str
     writer: Credential
     reader: Credential
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeTarget:
+    """One target of the prober that is not found by DNS.
+
+    Attributes:
+        name: Value of the labels ``endpoint`` and ``instance``.
+        address: What the prober is asked to look at.
+        module: How.
+        host: Name that the certificate has to carry; empty: the one in ``address``.
+    """
+
+    name: str
+    address: str
+    module: str
+    host: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProbeJob:
+    """One job of Prometheus that asks the prober, which looks at one target for each request.
+
+    Attributes:
+        job: Prometheus job; also the name of the password's file.
+        address: ``host:port`` of the prober inside the cluster.
+        server_name: Name to verify in its certificate.
+        workload: Its pods (for egress NetworkPolicies).
+        port: Its port.
+        credential: Login of this job only.
+        interval: How often each target is looked at.
+        module: How pods are looked at.
+        srvs: SRV names; every pod that they list is a target.
+        targets: Further targets.
+    """
+
+    job: str
+    address: str
+    server_name: str
+    workload: str
+    port: int
+    credential: Credential
+    interval: str
+    module: str
+    srvs: Sequence[str] = ()
+    targets: Sequence[ProbeTarget] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

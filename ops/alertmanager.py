@@ -99,6 +99,7 @@ class FiringAlert:
         state: ``active``, ``suppressed`` or ``unprocessed``.
         silenced_by: Ids of silences.
         inhibited_by: Fingerprints of alerts.
+        source: The rule's query in Prometheus.
     """
 
     fingerprint: str
@@ -109,6 +110,7 @@ class FiringAlert:
     state: str
     silenced_by: tuple[str, ...]
     inhibited_by: tuple[str, ...]
+    source: str = ""
 
     @property
     def name(self) -> str:
@@ -243,6 +245,7 @@ def _alert(found: Mapping[str, Any]) -> FiringAlert:
             state=str(status["state"]),
             silenced_by=tuple(status.get("silencedBy") or ()),
             inhibited_by=tuple(status.get("inhibitedBy") or ()),
+            source=str(found.get("generatorURL") or ""),
         )
 
 

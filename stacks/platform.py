@@ -28,6 +28,7 @@ from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
 from stacks import rules
 from stacks.alerting import Alerting
+from stacks.probes import probes
 from stacks.profile import PROFILES, Java, Profile
 from stacks.settings import Settings
 from stacks.traces import GROUPS as TRACE_GROUPS
@@ -50,6 +51,7 @@ class Platform(pulumi.ComponentResource):
         prometheus: The Prometheus replicas.
         traces: Samplers, Jaeger, dependency map, search cluster.
         alerting: Alertmanager, and alert events in Kafka.
+        probes: Looks at certificates and entrances.
         query: Where metrics are read.
         scrapes: Metrics endpoint of every workload.
     """
@@ -87,6 +89,17 @@ class Platform(pulumi.ComponentResource):
             *consumer_scrapes.values(),
             of_query,
         )
+        self.probes = probes(
+            self,
+            settings,
+            sizes,
+            site,
+            kafka=self.kafka.endpoint,
+            search=self.traces.search.endpoint,
+            scrapes=scrapes,
+            replicas=[workload_name(replica) for replica in replicas],
+        )
+        scrapes = (*scrapes, self.probes.scrape)
         self.prometheus = self._prometheus(site, sizes, scrapes)
         self.consumers = tuple(
             MetricsConsumer(
@@ -239,6 +252,7 @@ class Platform(pulumi.ComponentResource):
                 replicas=settings.prometheus.replicas,
                 scrapes=scrapes,
                 alert_receivers=self.alerting.receivers,
+                probes=self.probes.jobs,
                 rule_groups=rules.groups([*(scrape.job for scrape in scrapes), *own], settings, sizes),
                 runbook_base=settings.runbook_base,
                 resources=sizes.prometheus,

@@ -32,6 +32,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Agent {{ $labels.instance }} refuses telemetry, or is about to",
                 description="The gateway takes less than the node sends. The node's programs are told to try again.",
+                annotations={
+                    "summary_ja": "エージェント {{ $labels.instance }} がテレメトリーを拒否しているか、その直前です",
+                    "description_ja": "ゲートウェイの受信がノードの送信に追いつきません。"
+                    "プログラムは再送を求められます。",
+                },
             ),
             Alert(
                 name="AgentCannotSend",
@@ -41,6 +46,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="The gateway does not take what agent {{ $labels.instance }} sends",
                 description="It was not reached for a minute, or refuses the telemetry for good. The node's programs "
                 "are told so: what they do not send again is lost.",
+                annotations={
+                    "summary_ja": "ゲートウェイがエージェント {{ $labels.instance }} のデータを受け取りません",
+                    "description_ja": "1 分間到達できないか、恒久的に拒否されました。"
+                    "プログラムが再送しないものは失われます。",
+                },
             ),
         ),
     ),

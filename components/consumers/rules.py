@@ -26,6 +26,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="{{ $labels.job }} passed over metrics that Prometheus refuses for good",
                 description="Prometheus answered 400: samples older than its out-of-order window, or conflicting ones. "
                 "They are in Kafka, but not in this Prometheus.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} が Prometheus に拒否されたメトリクスを読み飛ばしました",
+                    "description_ja": "許容時間より古いか矛盾したサンプルです。Kafka には残っていますが、"
+                    "この Prometheus にはありません。",
+                },
             ),
             Alert(
                 name="ConsumerStalled",
@@ -35,6 +40,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="{{ $labels.job }} writes nothing although metrics reach Kafka",
                 description="Its Prometheus does not answer, it lost its permission in Kafka, or a partition is "
                 "paused. Kafka keeps the data; readers see the other replica's.",
+                annotations={
+                    "summary_ja": "Kafka に届くメトリクスを {{ $labels.job }} が書き込んでいません",
+                    "description_ja": "Prometheus の無応答、Kafka の権限喪失、またはパーティションの停止です。"
+                    "データは Kafka に残り、もう一方から読めます。",
+                },
             ),
             Alert(
                 name="ConsumerFallsShort",
@@ -45,6 +55,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="{{ $labels.job }} writes much less than what reaches Kafka",
                 description="It reads only some partitions, or too slowly. Its Prometheus has gaps that the other one "
                 "may not have; the data is in Kafka.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} の書き込みが Kafka への流入より大幅に少なくなっています",
+                    "description_ja": "一部のパーティションしか読めていないか、処理が遅れています。"
+                    "データは Kafka に残っています。",
+                },
             ),
         ),
     ),

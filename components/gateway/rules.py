@@ -41,6 +41,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="No gateway answers",
                 description="No telemetry is let in. Clients keep it for as long as they can, then it is lost.",
                 labels={"job": "gateway"},
+                annotations={
+                    "summary_ja": "応答するゲートウェイがありません",
+                    "description_ja": "テレメトリーを受信できません。送信側が保持できなくなると失われます。",
+                },
             ),
         ),
     ),
@@ -65,6 +69,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Gateway {{ $labels.instance }} refuses telemetry",
                 description="Its queue is full or its memory short. Clients are told to try again and keep the data "
                 "for as long as they can.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} がテレメトリーを拒否しています",
+                    "description_ja": "キューが満杯かメモリー不足です。送信側は再送を求められ、できる限り保持します。",
+                },
             ),
             Alert(
                 name="GatewayQueueFilling",
@@ -73,6 +81,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is more than half full",
                 description="Kafka takes less than comes in. When the queue is full, clients are refused.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} のキュー {{ $labels.exporter }} が半分を超え"
+                    "ました",
+                    "description_ja": "Kafka の処理が流入に追いつきません。満杯になると送信側を拒否します。",
+                },
             ),
             Alert(
                 name="GatewayQueueFull",
@@ -82,6 +95,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is full, or about to be",
                 description="Clients are refused from then on. They keep telemetry for as long as they can, then it "
                 "is lost.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} のキュー {{ $labels.exporter }} がほぼ満杯です",
+                    "description_ja": "以後は送信側を拒否します。送信側が保持できなくなると失われます。",
+                },
             ),
             Alert(
                 name="GatewayLostTelemetry",
@@ -92,6 +109,12 @@ RULES: tuple[RuleGroup, ...] = (
                 "acknowledged",
                 description="Kafka refused records for good (no such topic, no permission, too large), and they "
                 "were dropped.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} が受領済みの {{ $labels.exporter }} 宛データ"
+                    "を失いました",
+                    "description_ja": "Kafka が恒久的に拒否したため (トピックなし、権限なし、"
+                    "サイズ超過) 破棄されました。",
+                },
             ),
             Alert(
                 name="GatewayDropsForeignTelemetry",
@@ -104,6 +127,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="The gateway drops telemetry by {{ $labels.filter }}",
                 description="A client sends an unknown layer, another layer's data, or a signal that its layer may "
                 "not send: a wrong configuration, or somebody who should not be there.",
+                annotations={
+                    "summary_ja": "ゲートウェイが {{ $labels.filter }} によりテレメトリーを破棄しています",
+                    "description_ja": "未知のレイヤー、他レイヤーのデータ、または許可されない信号です。"
+                    "設定誤りか不正な送信者です。",
+                },
             ),
             Alert(
                 name="GatewayLoginsFail",
@@ -119,6 +147,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Clients fail to sign in at the gateway",
                 description="More than one wrong password in five seconds: a client with an old password, or an "
                 "attack.",
+                annotations={
+                    "summary_ja": "ゲートウェイへの認証が失敗し続けています",
+                    "description_ja": "5 秒に 1 回以上の誤ったパスワードです。古いパスワードか攻撃です。",
+                },
             ),
         ),
     ),

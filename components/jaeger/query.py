@@ -147,7 +147,10 @@ class JaegerQuery(pulumi.ComponentResource):
             site,
             workload=workload,
             ingress=[
-                Allow(peers=[network(cidr) for cidr in args.client_cidrs], ports=[OAUTH_PORT]),
+                Allow(
+                    peers=[with_access(naming.access_label(workload)), *(network(cidr) for cidr in args.client_cidrs)],
+                    ports=[OAUTH_PORT],
+                ),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
             ],
             egress=[

@@ -26,6 +26,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="No Jaeger collector answers",
                 description="No trace is written. The samplers wait, and Kafka keeps the spans.",
                 labels={"job": "jaeger-collector"},
+                annotations={
+                    "summary_ja": "応答する Jaeger コレクターがありません",
+                    "description_ja": "トレースが書き込まれません。サンプラーは待機し、スパンは Kafka に残ります。",
+                },
             ),
             Alert(
                 name="JaegerCollectorRefusesSpans",
@@ -38,6 +42,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Jaeger collector {{ $labels.instance }} refuses spans",
                 description="Its memory is short, mostly because the search cluster takes bulks too slowly. The "
                 "samplers try again.",
+                annotations={
+                    "summary_ja": "Jaeger コレクター {{ $labels.instance }} がスパンを拒否しています",
+                    "description_ja": "多くは検索クラスターの遅れによるメモリー不足です。サンプラーが再送します。",
+                },
             ),
             Alert(
                 name="JaegerWritesFail",
@@ -47,6 +55,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Jaeger collector {{ $labels.instance }} cannot write {{ $labels.name }} spans",
                 description="The search cluster refuses documents (these spans are lost), or does not answer (they are "
                 "kept and tried again).",
+                annotations={
+                    "summary_ja": "Jaeger コレクター {{ $labels.instance }} が {{ $labels.name }} のスパンを書き込め"
+                    "ません",
+                    "description_ja": "文書の拒否 (失われます) か、検索クラスターの無応答 (保持して再試行) です。",
+                },
             ),
             Alert(
                 name="JaegerQueryDown",
@@ -55,6 +68,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="No pod of {{ $labels.job }} answers",
                 description="Traces of this clearance cannot be read. They are still written.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} のポッドが応答しません",
+                    "description_ja": "この区分のトレースを閲覧できません。書き込みは続いています。",
+                },
             ),
             Alert(
                 name="JaegerQueryErrors",
@@ -64,6 +81,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="{{ $value | humanizePercentage }} of the searches of {{ $labels.job }} fail",
                 description="The search cluster does not answer, or its aliases or the query's permissions are wrong.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} の検索の {{ $value | humanizePercentage }} が失敗しています",
+                    "description_ja": "検索クラスターの無応答、または別名か権限の誤りです。",
+                },
             ),
             Alert(
                 name="TraceLoginsFail",
@@ -74,6 +95,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="People or tools fail to sign in to the traces",
                 description="More than one refused login in five seconds: a tool with an old password, a client that "
                 "is not registered, or an attack.",
+                annotations={
+                    "summary_ja": "トレースへのログインが失敗し続けています",
+                    "description_ja": "5 秒に 1 回以上の拒否です。古いパスワード、未登録のクライアント、"
+                    "または攻撃です。",
+                },
             ),
         ),
     ),

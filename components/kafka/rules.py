@@ -32,6 +32,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have no leader",
                 description="Nothing can be written to them or read from them. Telemetry waits in the gateways.",
+                annotations={
+                    "summary_ja": "リーダー不在のパーティションが {{ $value }} 個あります",
+                    "description_ja": "読み書きができません。テレメトリーはゲートウェイで待機しています。",
+                },
             ),
             Alert(
                 name="KafkaUnderMinIsr",
@@ -40,6 +44,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have fewer in-sync copies than a write needs",
                 description="Producers are refused; one more lost disk loses records.",
+                annotations={
+                    "summary_ja": "書き込みに必要な同期コピーが足りないパーティションが {{ $value }} 個あります",
+                    "description_ja": "書き込みが拒否されます。さらにディスクが失われるとデータが消えます。",
+                },
             ),
             Alert(
                 name="KafkaControllerCount",
@@ -49,6 +57,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.CRITICAL,
                 summary="Kafka has {{ $value }} active controllers instead of 1",
                 description="Without one, no leader is elected and no topic or user changes; with two, they disagree.",
+                annotations={
+                    "summary_ja": "Kafka の稼働中コントローラーが 1 台ではなく {{ $value }} 台です",
+                    "description_ja": "0 台ではリーダーの選出も設定変更もできません。2 台では判断が食い違います。",
+                },
             ),
         ),
     ),
@@ -63,6 +75,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="{{ $value }} partitions lack an in-sync copy",
                 description="A broker is down or slow. One more failure stops writes.",
+                annotations={
+                    "summary_ja": "同期コピーが欠けたパーティションが {{ $value }} 個あります",
+                    "description_ja": "ブローカーが停止しているか遅れています。もう 1 台失うと書き込みが止まります。",
+                },
             ),
             Alert(
                 name="KafkaBrokerDown",
@@ -71,6 +87,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Kafka broker {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint is gone: the broker has stopped, or Prometheus cannot reach it.",
+                annotations={
+                    "summary_ja": "Kafka ブローカー {{ $labels.instance }} が応答しません",
+                    "description_ja": "停止しているか、Prometheus から到達できません。",
+                },
             ),
             Alert(
                 name="KafkaLoginsFail",
@@ -80,6 +100,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Clients fail to sign in at Kafka's listener {{ $labels.listener }}",
                 description="More than one refused connection in five seconds: a client with an old password or "
                 "certificate, one that speaks without TLS, or an attack.",
+                annotations={
+                    "summary_ja": "Kafka のリスナー {{ $labels.listener }} への認証が失敗し続けています",
+                    "description_ja": "古いパスワードや証明書、TLS なしの接続、または攻撃です。",
+                },
             ),
             Alert(
                 name="KafkaLeadersUneven",
@@ -89,6 +113,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="{{ $value | humanizePercentage }} of the partitions are not led by their preferred broker",
                 description="Some brokers do the work of others. Kafka evens it out by itself within minutes, unless "
                 "a broker is missing or falls behind again and again.",
+                annotations={
+                    "summary_ja": "パーティションの {{ $value | humanizePercentage }} が本来のブローカー以外にリード"
+                    "されています",
+                    "description_ja": "負荷が偏っています。通常は数分で自動的に戻ります。",
+                },
             ),
         ),
     ),
@@ -107,6 +136,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Group {{ $labels.consumergroup }} is {{ $value }} records behind in {{ $labels.topic }}",
                 description="It is still falling behind. What it feeds shows old data; nothing is lost until the "
                 "topic's retention runs out.",
+                annotations={
+                    "summary_ja": "グループ {{ $labels.consumergroup }} が {{ $labels.topic }} で {{ $value }} 件遅"
+                    "れています",
+                    "description_ja": "遅れは拡大中です。供給先のデータは古くなりますが、保持期間内は失われません。",
+                },
             ),
             Alert(
                 name="KafkaConsumerGone",
@@ -115,6 +149,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} has no consumer",
                 description="Nothing reads on its behalf. What it feeds stands still.",
+                annotations={
+                    "summary_ja": "グループ {{ $labels.consumergroup }} にコンシューマーがいません",
+                    "description_ja": "誰も読んでいないため、供給先の更新が止まっています。",
+                },
             ),
             Alert(
                 name="KafkaLagUnknown",
@@ -124,6 +162,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="Consumer lag has not been measured for two minutes",
                 description="The alerts on lag are blind until the exporter sees the brokers again.",
+                annotations={
+                    "summary_ja": "コンシューマーの遅れが 2 分間測定されていません",
+                    "description_ja": "遅れに関するアラートは機能していません。",
+                },
             ),
         ),
     ),
@@ -170,6 +212,11 @@ def _brokers(min_insync_replicas: int) -> RuleGroup:
                 description="Producers are refused, and telemetry waits in the gateways; one more lost disk loses "
                 "records.",
                 labels={"job": "kafka"},
+                annotations={
+                    "summary_ja": "応答する Kafka ブローカーが {{ $value }} 台しかありません",
+                    "description_ja": "書き込みに必要な台数を下回り、書き込みが拒否されます。"
+                    "テレメトリーはゲートウェイで待機しています。",
+                },
             ),
         ),
     )
@@ -192,6 +239,12 @@ def _disk(volume_bytes: int) -> RuleGroup:
                 summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="If it goes on, it is full before retention frees room. A full broker stops, and the "
                 "others are about as full.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} のボリュームの {{ $value | humanizePercentage }} をログが"
+                    "占めています",
+                    "description_ja": "このまま増えると満杯になり、ブローカーが停止します。"
+                    "他のブローカーもほぼ同じ状態です。",
+                },
             ),
             Alert(
                 name="KafkaDiskFull",
@@ -200,6 +253,11 @@ def _disk(volume_bytes: int) -> RuleGroup:
                 severity=Severity.CRITICAL,
                 summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="When it is full, the broker stops; the others follow, and then all writes.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} のボリュームの {{ $value | humanizePercentage }} をログが"
+                    "占めています",
+                    "description_ja": "満杯になるとブローカーが次々に停止し、すべての書き込みが止まります。",
+                },
             ),
         ),
     )

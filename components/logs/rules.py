@@ -25,6 +25,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="No log becomes searchable although logs reach Kafka",
                 description="The search cluster does not answer or takes no documents, or the indexers lost their "
                 "permission. Kafka keeps the logs for its retention; nothing is passed over.",
+                annotations={
+                    "summary_ja": "Kafka に届くログが検索できるようになりません",
+                    "description_ja": "検索クラスターの無応答か、インデクサーの権限喪失です。ログは Kafka に残り、"
+                    "読み飛ばしはありません。",
+                },
             ),
             Alert(
                 name="LogIndexerRejects",
@@ -34,6 +39,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Logs were passed over for good",
                 description="The index can never take these documents (their shape does not fit its mapping), or a "
                 "record of the topic holds no logs. They are in Kafka, but cannot be searched.",
+                annotations={
+                    "summary_ja": "一部のログが恒久的に読み飛ばされました",
+                    "description_ja": "索引の形式に合わないか、ログではないレコードです。"
+                    "Kafka には残りますが検索できません。",
+                },
             ),
         ),
     ),

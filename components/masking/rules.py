@@ -21,6 +21,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="The gateway cannot mask telemetry and refuses it",
                 description="A statement of {{ $labels.processor }} fails on what clients send. Nothing unmasked "
                 "passes; the clients' telemetry is lost once they give up.",
+                annotations={
+                    "summary_ja": "ゲートウェイがマスキングできないテレメトリーを拒否しています",
+                    "description_ja": "{{ $labels.processor }} の処理が失敗しています。"
+                    "マスキングされないデータは通りませんが、送信側が諦めると失われます。",
+                },
             ),
         ),
     ),

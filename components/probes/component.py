@@ -1,7 +1,7 @@
-"""The prober's pod (requirements P2, P3, K1, J1): it looks at every listener and entrance of the platform from inside.
+"""The prober's pods (requirements P2, P3, K1, J1): they look at every listener and entrance from inside the cluster.
 
-One pod: two would only look twice, and both Prometheus replicas alert when it does not answer. It may connect to
-everything that it looks at and holds no password, so all that it can do anywhere is to shake hands and be refused.
+Either of the two answers: the loss of a node is just when one wants to know. They may connect to everything that they
+look at and hold no password, so all that they can do anywhere is to shake hands and be refused.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import Credential, ScrapeTarget
+from components.contracts import Credential, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
@@ -44,10 +44,11 @@ from components.probes.config import (
     rendered,
     web_config,
 )
-from components.probes.targets import POD_JOB, SERVICE_JOB, Entrance, FixedTarget, Listener, Module, ProbeJob
+from components.probes.targets import POD_JOB, SERVICE_JOB, Entrance, Listener, Module
 
 TOKEN = "obs:probes:Probes"  # noqa: S105  (a type token)
 WORKLOAD = "probes"
+_REPLICAS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +59,7 @@ class ProbesArgs:
         site: Surroundings.
         listeners: TLS ports of pods.
         entrances: Addresses that people and programs use.
-        resources: Of its pod.
+        resources: Of each pod.
         pod_interval: How often each pod is looked at.
         service_interval: How often each entrance is looked at.
     """
@@ -110,7 +111,7 @@ class Probes(pulumi.ComponentResource):
                 made(SERVICE_JOB),
                 args.service_interval,
                 targets=[
-                    FixedTarget(name=each.name, address=each.url, module=each.module.value, host=each.host)
+                    ProbeTarget(name=each.name, address=each.url, module=each.module.value, host=each.host)
                     for each in args.entrances
                 ],
             ),
@@ -124,13 +125,13 @@ class Probes(pulumi.ComponentResource):
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=_egress([*args.listeners, *args.entrances]),
         )
-        labels = [each.access_label for each in (*args.listeners, *args.entrances)]
+        labels = [*(each.access_label for each in args.listeners), *(each.access_label for each in args.entrances)]
         pods = deployment(
             self,
             site,
             Workload(
                 name=WORKLOAD,
-                replicas=1,
+                replicas=_REPLICAS,
                 containers=[_container(args.resources)],
                 volumes=self._volumes(site),
                 tls=certificate(self, site, workload=WORKLOAD),
@@ -157,7 +158,7 @@ def _job(
     interval: str,
     *,
     srvs: Sequence[str] = (),
-    targets: Sequence[FixedTarget] = (),
+    targets: Sequence[ProbeTarget] = (),
 ) -> ProbeJob:
     return ProbeJob(
         job=job,

@@ -52,6 +52,11 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     "{{ $value | humanizeDuration }}",
                     description=f"It should have been renewed {duration(renewed)} before its end. Either it was not, "
                     "or the process still shows the one that it read when it started.",
+                    annotations={
+                        "summary_ja": "{{ $labels.endpoint }} {{ $labels.instance }} の証明書の残りが "
+                        "{{ $value | humanizeDuration }} です",
+                        "description_ja": "更新されていないか、起動時に読んだ古い証明書を使い続けています。",
+                    },
                 ),
                 Alert(
                     name="CertificateEnds",
@@ -62,6 +67,12 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     "{{ $value | humanizeDuration }}",
                     description="From then on nobody connects to it any more. All pods of a workload read theirs at "
                     "about the same time, so they end together.",
+                    annotations={
+                        "summary_ja": "{{ $labels.endpoint }} {{ $labels.instance }} の証明書の残りが "
+                        "{{ $value | humanizeDuration }} です",
+                        "description_ja": "期限を過ぎると誰も接続できません。"
+                        "同じワークロードのポッドはほぼ同時に期限を迎えます。",
+                    },
                 ),
                 Alert(
                     name="EndpointUnreachable",
@@ -76,6 +87,11 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     summary="{{ $labels.endpoint }} {{ $labels.instance }} cannot be used",
                     description="No connection, a certificate that has ended or is of another authority or name, or "
                     "an answer that is not the right one.",
+                    annotations={
+                        "summary_ja": "{{ $labels.endpoint }} {{ $labels.instance }} を利用できません",
+                        "description_ja": "接続できないか、証明書が期限切れ・別の認証局・別名か、"
+                        "応答が正しくありません。",
+                    },
                 ),
                 Alert(
                     name="EntranceOpen",
@@ -85,6 +101,11 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     summary="{{ $labels.endpoint }} lets strangers in",
                     description="It answered a request without a password with {{ $value }}. Whoever reaches it can "
                     "read, write or delete.",
+                    annotations={
+                        "summary_ja": "{{ $labels.endpoint }} がパスワードなしで利用できます",
+                        "description_ja": "パスワードなしの要求に {{ $value }} で応答しました。"
+                        "到達できる者は誰でも読み書きや削除ができます。",
+                    },
                 ),
                 Alert(
                     name="ProbesMissing",
@@ -97,6 +118,11 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     summary="Nobody looks at certificates and entrances",
                     description="The prober does not answer Prometheus. The alerts about what it sees are blind.",
                     labels={"job": "probes"},
+                    annotations={
+                        "summary_ja": "証明書と入口の検査が行われていません",
+                        "description_ja": "検査プログラムが Prometheus に応答しません。"
+                        "これらのアラートは機能していません。",
+                    },
                 ),
             ),
         ),

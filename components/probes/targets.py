@@ -7,12 +7,11 @@ people use, since their question is another one: does it answer as it should to 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
 from components import naming
-from components.contracts import Credential, ScrapeTarget
+from components.contracts import ScrapeTarget
 from components.k8s import Site
 
 POD_JOB = "probe-pods"
@@ -73,52 +72,6 @@ class Entrance:
     port: int
     access_label: str
     host: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FixedTarget:
-    """One target of a job that is not found by DNS.
-
-    Attributes:
-        name: Value of the labels ``endpoint`` and ``instance``.
-        address: What the prober is asked to look at.
-        module: How.
-        host: Name that the certificate has to carry; empty: the one in ``address``.
-    """
-
-    name: str
-    address: str
-    module: str
-    host: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProbeJob:
-    """One job of Prometheus that asks the prober, which looks at one target for each request.
-
-    Attributes:
-        job: Prometheus job; also the name of the password's file.
-        address: ``host:port`` of the prober inside the cluster.
-        server_name: Name to verify in its certificate.
-        workload: Its pods (for egress NetworkPolicies).
-        port: Its port.
-        credential: Login of this job only.
-        interval: How often each target is looked at.
-        module: How pods are looked at.
-        srvs: SRV names; every pod that they list is a target.
-        targets: Further targets.
-    """
-
-    job: str
-    address: str
-    server_name: str
-    workload: str
-    port: int
-    credential: Credential
-    interval: str
-    module: str
-    srvs: Sequence[str] = ()
-    targets: Sequence[FixedTarget] = ()
 
 
 def metrics_listener(target: ScrapeTarget) -> Listener:

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import AlertReceiver, Credential, PrometheusEndpoint, ScrapeTarget, TlsIdentity
+from components.contracts import (
+    AlertReceiver,
+    Credential,
+    ProbeJob,
+    PrometheusEndpoint,
+    ScrapeTarget,
+    TlsIdentity,
+)
 from components.k8s import (
     Allow,
     FileSet,
@@ -31,16 +38,14 @@ from components.k8s import (
 from components.prometheus.config import (
     RULES_FILE,
     WEB_PORT,
-    AlertTarget,
     PrometheusConfig,
-    ScrapeJob,
     client_config,
-    job_names,
     password_file_of,
     prometheus_config,
     rendered,
     web_config,
 )
+from components.prometheus.neighbours import alert_targets, probe_scrapes, scrape_jobs
 from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
 from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT
 from components.rules import RuleGroup, rule_file
@@ -60,6 +65,7 @@ class PrometheusArgs:
         replicas: Replica names, e.g. ``("primary", "secondary")``; each holds all data.
         scrapes: What is scraped, besides the replicas themselves.
         alert_receivers: What takes the alerts, from every replica.
+        probes: What a prober is asked for.
         rule_groups: Rules of all components.
         runbook_base: Address under which runbooks are found.
         resources: Of Prometheus.
@@ -75,6 +81,7 @@ class PrometheusArgs:
     replicas: Sequence[str]
     scrapes: Sequence[ScrapeTarget]
     alert_receivers: Sequence[AlertReceiver]
+    probes: Sequence[ProbeJob]
     rule_groups: Sequence[RuleGroup]
     runbook_base: str
     resources: Resources
@@ -130,6 +137,7 @@ class Prometheus(pulumi.ComponentResource):
             workload="prometheus",
             files={
                 **{target.job: target.credential.password for target in targets},
+                **{job.job: job.credential.password for job in args.probes},
                 **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
             },
         )
@@ -184,6 +192,7 @@ class Prometheus(pulumi.ComponentResource):
                     for target in targets
                 ),
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
+                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
             ],
         )
         stateful_set(
@@ -284,33 +293,14 @@ def _own_targets(site: Site, replica: str, users: _Users) -> tuple[ScrapeTarget,
 
 
 def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTarget]) -> dict[str, str]:
-    jobs = [
-        ScrapeJob(
-            job=target.job,
-            srv=target.srv,
-            server_name=target.server_name,
-            username=target.credential.username,
-            path=target.path,
-        )
-        for target in targets
-    ]
-    job_names(jobs)
     config = prometheus_config(
         PrometheusConfig(
             platform=args.site.platform,
             region=args.site.region,
             replica=replica,
-            jobs=jobs,
-            alerts=[
-                AlertTarget(
-                    name=each.name,
-                    srv=each.srv,
-                    server_name=each.server_name,
-                    username=each.credential.username,
-                    path_prefix=each.path_prefix,
-                )
-                for each in args.alert_receivers
-            ],
+            jobs=scrape_jobs(targets),
+            alerts=alert_targets(args.alert_receivers),
+            probes=probe_scrapes(args.probes),
             scrape_interval=args.scrape_interval,
             out_of_order_window=args.out_of_order_window,
         )

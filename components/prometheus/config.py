@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 
 from components.k8s import TLS_MOUNT
+from components.prometheus.probe_jobs import ProbeScrape, probe_scrape
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 
 Data = dict[str, Any]
@@ -76,6 +77,7 @@ class PrometheusConfig:
         replica: Name of this replica.
         jobs: What is scraped.
         alerts: Where alerts go.
+        probes: What a prober is asked for.
         scrape_interval: How often, and how often rules are evaluated.
         out_of_order_window: How old a sample may be.
         tls_directory: Folder with ``ca.crt``.
@@ -88,6 +90,7 @@ class PrometheusConfig:
     replica: str
     jobs: Sequence[ScrapeJob]
     alerts: Sequence[AlertTarget]
+    probes: Sequence[ProbeScrape] = ()
     scrape_interval: str
     out_of_order_window: str
     tls_directory: str = TLS_MOUNT
@@ -119,7 +122,13 @@ def prometheus_config(settings: PrometheusConfig) -> Data:
             "alert_relabel_configs": [{"action": "labeldrop", "regex": REPLICA_LABEL}],
             "alertmanagers": [_alert_target(settings, target) for target in settings.alerts],
         },
-        "scrape_configs": [_scrape(settings, job) for job in settings.jobs],
+        "scrape_configs": [
+            *(_scrape(settings, job) for job in settings.jobs),
+            *(
+                probe_scrape(job, tls_directory=settings.tls_directory, password_directory=settings.scrape_directory)
+                for job in settings.probes
+            ),
+        ],
     }
 
 
@@ -181,6 +190,10 @@ def prometheus_command(*, retention_time: str, retention_size: str, directory: s
         "--storage.tsdb.min-block-duration=2h",
         "--storage.tsdb.max-block-duration=2h",
         "--storage.tsdb.wal-compression",
+        # A replica that starts again takes up escalations where they were; an alert is over for Alertmanager after four
+        # times the delay, so that it soon notices that both replicas are gone.
+        "--rules.alert.for-grace-period=30s",
+        "--rules.alert.resend-delay=30s",
         "--query.timeout=60s",
         "--query.max-samples=20000000",
         "--log.format=json",

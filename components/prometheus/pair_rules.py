@@ -19,15 +19,11 @@ _REPLICA = '"job", "prometheus-$1", "consumergroup", "metrics-consumer-(.+)"'
 PAIR: tuple[RuleGroup, ...] = (
     RuleGroup(
         name=f"{_GROUP}senders",
-        rules=(
-            Recording(record="obs:pair_senders:count", expr='count by (layer, job) (target_info{layer!=""})'),
-        ),
+        rules=(Recording(record="obs:pair_senders:count", expr='count by (layer, job) (target_info{layer!=""})'),),
     ),
     RuleGroup(
         name=f"{_GROUP}alerts",
-        rules=(
-            Recording(record="obs:pair_alerts:count", expr='count by (alertname) (ALERTS{alertstate="firing"})'),
-        ),
+        rules=(Recording(record="obs:pair_alerts:count", expr='count by (alertname) (ALERTS{alertstate="firing"})'),),
     ),
     RuleGroup(
         name="pairs",
@@ -41,6 +37,12 @@ PAIR: tuple[RuleGroup, ...] = (
                 "other replica",
                 description="The replicas should hold the same. One of them is not fed, does not reach its targets, "
                 "or lost data; what readers and alerts see depends on which one answers.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} の {{ $labels.what }} がもう一方より "
+                    "{{ $value | humanizePercentage }} 少なくなっています",
+                    "description_ja": "本来は同じ内容です。供給か収集の障害、またはデータの喪失で、"
+                    "どちらが答えるかで結果が変わります。",
+                },
             ),
         ),
     ),

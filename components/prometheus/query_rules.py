@@ -24,6 +24,10 @@ QUERY = RuleGroup(
             summary="No pod of the query layer answers",
             description="Metrics cannot be read: dashboards are empty. They are still stored, and alerts still raised.",
             labels={"job": "thanos-query"},
+            annotations={
+                "summary_ja": "照会層のポッドが応答しません",
+                "description_ja": "メトリクスを閲覧できません。保存とアラートは続いています。",
+            },
         ),
         Alert(
             name="ThanosStoreMissing",
@@ -34,6 +38,10 @@ QUERY = RuleGroup(
             severity=Severity.HIGH,
             summary="Thanos Query {{ $labels.instance }} reads only {{ $value }} replicas",
             description="Answers hold what those replicas have. If the next one goes, nothing can be read.",
+            annotations={
+                "summary_ja": "Thanos Query {{ $labels.instance }} が {{ $value }} 台のレプリカしか読めません",
+                "description_ja": "回答は残りのレプリカの内容だけです。さらに失うと閲覧できません。",
+            },
         ),
         Alert(
             name="ThanosSidecarCutOff",
@@ -42,6 +50,10 @@ QUERY = RuleGroup(
             severity=Severity.HIGH,
             summary="{{ $labels.job }} does not reach its Prometheus",
             description="Readers do not see this replica, although it may be running.",
+            annotations={
+                "summary_ja": "{{ $labels.job }} が自分の Prometheus に到達できません",
+                "description_ja": "Prometheus が動いていても、このレプリカは閲覧されません。",
+            },
         ),
         Alert(
             name="ThanosPartialAnswers",
@@ -50,6 +62,10 @@ QUERY = RuleGroup(
             severity=Severity.MEDIUM,
             summary="{{ $value | humanizePercentage }} of the questions to replicas fail",
             description="Answers leave out what the replica would have added, and carry a warning that few people see.",
+            annotations={
+                "summary_ja": "レプリカへの照会の {{ $value | humanizePercentage }} が失敗しています",
+                "description_ja": "回答からそのレプリカの分が欠けます。",
+            },
         ),
         Alert(
             name="ThanosQueryErrors",
@@ -59,6 +75,10 @@ QUERY = RuleGroup(
             severity=Severity.HIGH,
             summary="{{ $value | humanizePercentage }} of the queries for metrics fail",
             description="Dashboards show errors or gaps.",
+            annotations={
+                "summary_ja": "メトリクス照会の {{ $value | humanizePercentage }} が失敗しています",
+                "description_ja": "ダッシュボードにエラーや欠落が出ます。",
+            },
         ),
         Alert(
             name="ThanosQuerySlow",
@@ -68,6 +88,10 @@ QUERY = RuleGroup(
             severity=Severity.MEDIUM,
             summary="One in twenty queries for metrics takes longer than {{ $value | humanizeDuration }}",
             description="Dashboards are slow. A replica is slow or catching up, or somebody asks for very much.",
+            annotations={
+                "summary_ja": "メトリクス照会の 20 件に 1 件が {{ $value | humanizeDuration }} を超えています",
+                "description_ja": "ダッシュボードが遅くなっています。レプリカの遅れか、重い照会です。",
+            },
         ),
     ),
 )

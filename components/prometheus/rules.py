@@ -74,6 +74,10 @@ def _targets(jobs: Sequence[str]) -> RuleGroup:
                 summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint cannot be scraped: the pod is down, not reachable, or its password "
                 "or certificate is wrong.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が応答しません",
+                    "description_ja": "ポッドの停止、到達不能、またはパスワードか証明書の誤りです。",
+                },
             ),
             Alert(
                 name="TargetMissing",
@@ -82,6 +86,10 @@ def _targets(jobs: Sequence[str]) -> RuleGroup:
                 severity=Severity.HIGH,
                 summary="No pod of {{ $labels.job }} is found",
                 description="The name of its Service gives no addresses: the workload is gone, or DNS fails.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} のポッドが見つかりません",
+                    "description_ja": "サービス名に宛先がありません。ワークロードがないか、DNS の障害です。",
+                },
             ),
             Alert(
                 name="PodRestartsOften",
@@ -96,6 +104,11 @@ def _targets(jobs: Sequence[str]) -> RuleGroup:
                 summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
                 description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
                 "Between two restarts everything may look well.",
+                annotations={
+                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が 30 分間に {{ $value }} 回再起動しました",
+                    "description_ja": "多くはメモリー不足か、ヘルスチェックの失敗です。"
+                    "再起動の合間は正常に見えることがあります。",
+                },
             ),
         ),
     )
@@ -114,6 +127,10 @@ def _store(volume_bytes: int) -> RuleGroup:
                 summary="Prometheus {{ $labels.instance }} does not answer",
                 description="The other replica answers readers and raises alerts meanwhile. Kafka keeps what this one "
                 "misses; it catches up by itself.",
+                annotations={
+                    "summary_ja": "Prometheus {{ $labels.instance }} が応答しません",
+                    "description_ja": "もう一方が照会とアラートを続けます。不足分は Kafka から自動で補われます。",
+                },
             ),
             Alert(
                 name="PrometheusNotReady",
@@ -123,6 +140,10 @@ def _store(volume_bytes: int) -> RuleGroup:
                 summary="Prometheus {{ $labels.instance }} has been starting for a quarter of an hour",
                 description="It reads its write-ahead log, which is very long or damaged. Until it is done, it takes "
                 "no samples and raises no alerts.",
+                annotations={
+                    "summary_ja": "Prometheus {{ $labels.instance }} の起動が 15 分続いています",
+                    "description_ja": "書き込みログが非常に長いか壊れています。終わるまで収集もアラートも行いません。",
+                },
             ),
             Recording(
                 record="obs:prometheus_disk_used:ratio",
@@ -136,6 +157,12 @@ def _store(volume_bytes: int) -> RuleGroup:
                 summary="Samples take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="When it is full, Prometheus takes nothing more. Its retention by size is too large for "
                 "the volume, or its write-ahead log does not shrink.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} のボリュームの {{ $value | humanizePercentage }} をサンプ"
+                    "ルが占めています",
+                    "description_ja": "満杯になると何も保存できません。保持サイズが大きすぎるか、"
+                    "書き込みログが縮みません。",
+                },
             ),
             Alert(
                 name="PrometheusStorageFails",
@@ -147,6 +174,10 @@ def _store(volume_bytes: int) -> RuleGroup:
                 summary="Prometheus {{ $labels.instance }} cannot write, tidy up or read its data",
                 description="Its volume is full or broken, or its files are damaged. What it holds may have gaps; the "
                 "other replica has the data.",
+                annotations={
+                    "summary_ja": "Prometheus {{ $labels.instance }} がデータの書き込み・整理・読み込みに失敗しました",
+                    "description_ja": "ボリュームの満杯や故障、またはファイルの破損です。データはもう一方にあります。",
+                },
             ),
             Alert(
                 name="PrometheusRefusesOldSamples",
@@ -155,6 +186,10 @@ def _store(volume_bytes: int) -> RuleGroup:
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.instance }} refuses samples that are older than its out-of-order window",
                 description="It was down for longer than the window, or a sender's clock is wrong: a gap stays.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} が許容時間より古いサンプルを拒否しています",
+                    "description_ja": "停止が許容時間を超えたか、送信側の時計が誤っています。欠落が残ります。",
+                },
             ),
         ),
     )
@@ -176,6 +211,10 @@ def _rules() -> RuleGroup:
                 severity=Severity.HIGH,
                 summary="Rules of {{ $labels.instance }} fail",
                 description="Alerts that depend on them may not fire.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} のルールの評価に失敗しています",
+                    "description_ja": "依存するアラートが出ない恐れがあります。",
+                },
             ),
             Alert(
                 name="PrometheusRulesLate",
@@ -185,6 +224,11 @@ def _rules() -> RuleGroup:
                 summary="{{ $labels.instance }} leaves out {{ $value | humanizePercentage }} of its rounds of rules",
                 description="A round takes longer than the time between two: alerts come late. Its processor is busy, "
                 "or a rule reads too much.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} がルール評価の {{ $value | humanizePercentage }} を飛ばし"
+                    "ています",
+                    "description_ja": "評価が間隔内に終わらず、アラートが遅れます。CPU 不足か、重いルールです。",
+                },
             ),
             Alert(
                 name="PrometheusCannotNotify",
@@ -196,6 +240,11 @@ def _rules() -> RuleGroup:
                 summary="Nobody takes the alerts of {{ $labels.instance }}",
                 description="No Alertmanager is found, or none takes alerts from it. If that is so for every replica, "
                 "nobody is told of anything: then the dead man's switch outside the platform tells.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} のアラートを受け取る相手がいません",
+                    "description_ja": "Alertmanager が見つからないか、受け取りません。全台なら誰にも通知されず、"
+                    "外部の死活監視だけが知らせます。",
+                },
             ),
         ),
     )
@@ -218,6 +267,11 @@ def _surroundings() -> RuleGroup:
                 summary="{{ $value | humanizePercentage }} of the DNS lookups of {{ $labels.instance }} fail",
                 description="The cluster's DNS does not answer. Programs that connect anew find nobody; those that "
                 "are connected go on for a while.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} の DNS 検索の {{ $value | humanizePercentage }} が失敗して"
+                    "います",
+                    "description_ja": "クラスターの DNS が応答しません。新たな接続ができず、既存の接続だけが続きます。",
+                },
             ),
             Alert(
                 name="ClockSkew",
@@ -227,6 +281,12 @@ def _surroundings() -> RuleGroup:
                 summary="The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of Prometheus'",
                 description="One of both machines has the wrong time: samples, spans and logs are put at wrong "
                 "moments, and certificates may be refused.",
+                annotations={
+                    "summary_ja": "{{ $labels.instance }} の時計が Prometheus より {{ $value | humanizeDuration }} "
+                    "進んでいます",
+                    "description_ja": "どちらかの時刻が誤っています。データの時刻がずれ、"
+                    "証明書が拒否される恐れがあります。",
+                },
             ),
         ),
     )
@@ -247,6 +307,11 @@ def _freshness() -> RuleGroup:
                 severity=Severity.HIGH,
                 summary="Nothing from layer {{ $labels.layer }} for {{ $value | humanizeDuration }}",
                 description="Its senders are silent, or their telemetry is stuck in the gateway, Kafka or a consumer.",
+                annotations={
+                    "summary_ja": "レイヤー {{ $labels.layer }} から {{ $value | humanizeDuration }} 何も届いていま"
+                    "せん",
+                    "description_ja": "送信側の停止、またはゲートウェイ、Kafka、コンシューマーでの滞留です。",
+                },
             ),
             Alert(
                 name="TelemetryAbsent",
@@ -255,6 +320,10 @@ def _freshness() -> RuleGroup:
                 severity=Severity.MEDIUM,
                 summary="Layer {{ $labels.layer }} sent nothing in the last hours",
                 description="No sender of this layer is known: not connected yet, or silent for more than six hours.",
+                annotations={
+                    "summary_ja": "レイヤー {{ $labels.layer }} からここ数時間何も届いていません",
+                    "description_ja": "未接続か、6 時間以上送信がありません。",
+                },
             ),
         ),
     )

@@ -73,6 +73,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="No sampler reads spans although they reach Kafka",
                 description="No new trace appears in Jaeger and the span metrics stand still. Kafka keeps the spans.",
                 labels={"job": "sampler"},
+                annotations={
+                    "summary_ja": "スパンが Kafka に届いていますが、サンプラーが読んでいません",
+                    "description_ja": "新しいトレースが表示されず、スパンのメトリクスも止まります。"
+                    "スパンは Kafka に残ります。",
+                },
             ),
             Alert(
                 name="SamplerLag",
@@ -81,6 +86,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="Samplers are {{ $value | humanizeDuration }} behind",
                 description="Traces appear in Jaeger later than 15 s after their end. Nothing is lost.",
+                annotations={
+                    "summary_ja": "サンプラーが {{ $value | humanizeDuration }} 遅れています",
+                    "description_ja": "トレースの表示が遅れます。失われるものはありません。",
+                },
             ),
             Alert(
                 name="SamplerDropsTraces",
@@ -92,6 +101,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="Sampler {{ $labels.instance }} threw traces away undecided",
                 description="Failed and slow traces may be among them: the promise to keep all of these is broken.",
+                annotations={
+                    "summary_ja": "サンプラー {{ $labels.instance }} が判定前のトレースを破棄しました",
+                    "description_ja": "失敗や遅延のトレースが含まれる恐れがあり、全件保持の約束が守られていません。",
+                },
             ),
             Alert(
                 name="SamplerExportFails",
@@ -107,6 +120,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Sampler {{ $labels.instance }} cannot hand traces to Jaeger",
                 description="Jaeger refuses spans for good (they are lost), or takes them too slowly (they wait, and "
                 "the rest in Kafka).",
+                annotations={
+                    "summary_ja": "サンプラー {{ $labels.instance }} がトレースを Jaeger に渡せません",
+                    "description_ja": "恒久的な拒否 (失われます) か、受信の遅れ (待機し、残りは Kafka) です。",
+                },
             ),
         ),
     ),
@@ -137,6 +154,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the calls to {{ $labels.service_name }} fail",
                 description="Counted on all spans with which the service answers, before sampling.",
+                annotations={
+                    "summary_ja": "{{ $labels.service_name }} の呼び出しの {{ $value | humanizePercentage }} が失敗"
+                    "しています",
+                    "description_ja": "サンプリング前の全スパンで数えた値です。",
+                },
             ),
             Alert(
                 name="SpanLatencyHigh",
@@ -145,6 +167,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.service_name }} is slow: P95 is {{ $value | humanizeDuration }}",
                 description="More than one in twenty of its answers takes longer than the service's latency limit.",
+                annotations={
+                    "summary_ja": "{{ $labels.service_name }} が遅延しています (P95: {{ $value | humanizeDuration }})",
+                    "description_ja": "応答の 20 件に 1 件以上がこのサービスの上限を超えています。",
+                },
             ),
         ),
     ),

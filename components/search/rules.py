@@ -21,6 +21,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.CRITICAL,
                 summary="Some traces or logs have no copy on any node of the search cluster",
                 description="Searches miss them and writes to them are refused; what comes in waits in Kafka.",
+                annotations={
+                    "summary_ja": "検索クラスターのトレースまたはログの一部が、どのノードにもありません",
+                    "description_ja": "検索結果から欠け、書き込みは拒否されます。新しいデータは Kafka で待機します。",
+                },
             ),
             Alert(
                 name="SearchClusterYellow",
@@ -29,6 +33,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="Some traces or logs have one copy less than they should",
                 description="Everything is found and written. One more lost node or disk may lose data.",
+                annotations={
+                    "summary_ja": "トレースまたはログの一部でコピーが 1 つ不足しています",
+                    "description_ja": "検索も書き込みも可能です。さらにノードやディスクを失うとデータが消える恐れが"
+                    "あります。",
+                },
             ),
             Alert(
                 name="SearchNodeMissing",
@@ -37,6 +46,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="The search cluster has {{ $value }} nodes, fewer than it should",
                 description="The others do its work. With half of the nodes gone, nothing is written any more.",
+                annotations={
+                    "summary_ja": "検索クラスターのノードが {{ $value }} 台に減っています",
+                    "description_ja": "残りのノードで動作中です。半数を失うと書き込みが止まります。",
+                },
             ),
             Alert(
                 name="SearchClusterUnknown",
@@ -46,6 +59,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="Nobody knows the state of the search cluster",
                 description="It has not answered its keeper for a minute and a half, as when half of its nodes are "
                 "gone, or the keeper is. Traces and logs wait in Kafka; the other alerts on the cluster are blind.",
+                annotations={
+                    "summary_ja": "検索クラスターの状態が不明です",
+                    "description_ja": "クラスターまたはキーパーが 1 分半応答していません。"
+                    "トレースとログは Kafka で待機します。",
+                },
             ),
             Alert(
                 name="SearchDiskFull",
@@ -54,6 +72,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="The disk of {{ $labels.node }} is {{ $value | humanizePercentage }} full",
                 description="It gets no further copies; at the last watermark its indices take no more writes.",
+                annotations={
+                    "summary_ja": "{{ $labels.node }} のディスク使用率が {{ $value | humanizePercentage }} です",
+                    "description_ja": "新しいコピーを受け取りません。"
+                    "限界を超えるとインデックスに書き込めなくなります。",
+                },
             ),
             Alert(
                 name="SearchHeapHigh",
@@ -62,6 +85,11 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="The Java heap of {{ $labels.node }} stays {{ $value | humanizePercentage }} full",
                 description="The node collects garbage all the time; soon it refuses requests, then it restarts.",
+                annotations={
+                    "summary_ja": "{{ $labels.node }} の Java ヒープ使用率が {{ $value | humanizePercentage }} のま"
+                    "まです",
+                    "description_ja": "ガベージコレクションが続いています。やがて要求を拒否し、再起動します。",
+                },
             ),
             Alert(
                 name="SearchWritesRejected",
@@ -70,6 +98,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="{{ $labels.node }} refuses writes: {{ $value }} in five minutes",
                 description="More comes in than it can index. Writers try again, and Kafka holds the rest meanwhile.",
+                annotations={
+                    "summary_ja": "{{ $labels.node }} が 5 分間に {{ $value }} 件の書き込みを拒否しました",
+                    "description_ja": "流入が処理能力を超えています。書き込み側は再試行し、残りは Kafka で待機します。",
+                },
             ),
             Alert(
                 name="SearchKeeperStalled",
@@ -80,6 +112,11 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="The keeper of the search cluster has not finished a round for five minutes",
                 description="No index is begun or deleted, changed passwords are not applied, and the metrics of "
                 "the cluster may be missing: the other alerts on it may be blind.",
+                annotations={
+                    "summary_ja": "検索クラスターのキーパーが 5 分間処理を終えていません",
+                    "description_ja": "インデックスの作成と削除、パスワードの反映が止まり、"
+                    "他のアラートも機能しない恐れがあります。",
+                },
             ),
             Alert(
                 name="SearchIndexTooOld",
@@ -89,6 +126,10 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.MEDIUM,
                 summary="The oldest index of {{ $labels.family }} should have been deleted",
                 description="Data is kept for longer than was promised, and the disks fill up.",
+                annotations={
+                    "summary_ja": "{{ $labels.family }} の最古のインデックスが削除されていません",
+                    "description_ja": "約束より長くデータが残り、ディスクが埋まっていきます。",
+                },
             ),
         ),
     ),

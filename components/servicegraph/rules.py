@@ -25,6 +25,10 @@ RULES: tuple[RuleGroup, ...] = (
                 summary="The dependency map stands still",
                 description="The service graph cannot read spans, or cannot write to the search cluster. Jaeger shows "
                 "an old map; what is missing is added once it goes on.",
+                annotations={
+                    "summary_ja": "依存関係マップの更新が止まっています",
+                    "description_ja": "スパンを読めないか、検索クラスターに書けません。再開後に不足分が追加されます。",
+                },
             ),
         ),
     ),

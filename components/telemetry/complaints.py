@@ -48,7 +48,7 @@ def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
 def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
     place, kind, context = _place(detail["loc"], content), detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        return f"{place} is missing: add it (docs/operations/thresholds.md has an example of every key)"
+        return f"{place} is missing: add it (other entries and docs/operations/thresholds.md show every key)"
     if kind == "extra_forbidden":
         return f"{place} is not a known key: {_instead(detail['loc'], model)}"
     if detail["loc"][-1:] == ("[key]",):

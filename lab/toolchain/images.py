@@ -244,7 +244,9 @@ def _service_sources() -> Layer:
     files = []
     for source in _SERVICE_SOURCES:
         path = CHECKOUT / source
-        files += [path] if path.is_file() else sorted(path.rglob("*.py"))
+        files += (
+            [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in (".py", ".yaml"))
+        )
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())

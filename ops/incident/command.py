@@ -38,8 +38,6 @@ _SEVERITIES = {"critical": "bold red", "high": "red", "medium": "yellow", "low":
 incident_app = typer.Typer(
     help="Incidents: a record with a 15-minute clock, a timeline from all sources, a report.", no_args_is_help=True
 )
-incident_app.command("timeline")(timeline)
-incident_app.command("report")(report)
 
 
 @incident_app.command("open")
@@ -180,6 +178,10 @@ def close(
     Console().print(clock_line(changed, now))
     if not changed.cause:
         typer.echo("the root cause is not written: `ops incident note ID TEXT --cause` adds it later", err=True)
+
+
+incident_app.command("timeline")(timeline)
+incident_app.command("report")(report)
 
 
 def _day(text: str) -> date:

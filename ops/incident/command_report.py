@@ -65,7 +65,7 @@ def timeline(
     for each in found:
         style = "bold" if each.weight > 1 else ""
         what = Text(words(f"event.{each.kind}"), style=style)
-        text = Text(one_line(each.text, _SHOWN) if each.text else "")
+        text = Text(one_line(each.text, _SHOWN) if each.text else "", overflow="fold")
         table.add_row(moments.short(each.at, start), after(each.at, start), what, text, words(f"from.{each.source}"))
     console = Console()
     console.print(table)

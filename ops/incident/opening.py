@@ -11,7 +11,7 @@ from components.telemetry.layers import LAYER_NAMES
 from ops.ack import candidates
 from ops.alertmanager import FiringAlert
 from ops.errors import OpsError, one_line
-from ops.incident.events import several, severity
+from ops.incident.events import expression, several, severity
 from ops.incident.model import AlertRecord, Incident, subject_of
 from ops.trace_tree import printable
 
@@ -44,6 +44,7 @@ def firing_alert(alerts: Sequence[FiringAlert], text: str) -> AlertRecord:
         layer=labels.get("layer", ""),
         labels={**labels, "alertname": name},
         annotations=dict(alert.annotations),
+        expression=expression(alert.source),
         starts=min(each.starts for each in same),
         source="alertmanager",
     )

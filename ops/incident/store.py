@@ -1,10 +1,11 @@
-"""Incidents on disk: one JSON file each, in a folder that only its owner reads; written whole or not at all."""
+"""Incidents on disk: one JSON file each, for the owner or the group of the folder; written whole or not at all."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -126,6 +127,7 @@ class Store:
             with tempfile.NamedTemporaryFile(
                 "w", dir=self.folder, prefix=f".{file.stem}-", suffix=".new", delete=False
             ) as draft:
+                os.fchmod(draft.fileno(), self._mode())
                 draft.write(content.model_dump_json(indent=2) + "\n")
                 draft.flush()
                 os.fsync(draft.fileno())
@@ -133,11 +135,19 @@ class Store:
         except OSError as error:
             raise OpsError(f"{file}: cannot be written: {error.strerror}") from None
 
+    def _mode(self) -> int:
+        """For its owner, and for the group where the folder is the group's; never for everybody."""
+        return stat.S_IMODE(self.folder.stat().st_mode) & 0o660
+
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            lock = (self.folder / ".lock").open("w")
+            file = self.folder / ".lock"
+            if not file.exists():
+                file.touch()
+                file.chmod(self._mode())
+            lock = file.open("w")
         except OSError as error:
             raise OpsError(
                 f"the folder of incidents {self.folder} cannot be used: {error.strerror}: name another with --folder "

@@ -35,4 +35,4 @@ ALERT_RUNS_DEGRADED = int(seconds("ALERT_RUNS_DEGRADED", 10))
 
 THRESHOLD_FIRES = seconds("THRESHOLD_FIRES", 330)
 THRESHOLD_ENDS = seconds("THRESHOLD_ENDS", 480)
-"""At most: three minutes of holding and two of grouping until everybody is told; windows and groups until all is over."""
+"""At most: three minutes of holding and two of grouping until all are told; windows and groups until all is over."""

@@ -1,4 +1,4 @@
-"""From a fault to a notice, with both Alertmanagers, with one of them, and with the two cut off from each other (S2)."""
+"""From a fault to a notice: with both Alertmanagers, with one of them, with the two cut off from each other (S2)."""
 
 from __future__ import annotations
 

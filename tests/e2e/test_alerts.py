@@ -139,7 +139,7 @@ def test_only_what_nobody_takes_is_escalated(
             each for each in pair.taken.notices(receivers.since(pair.start), "phone") if "Escalated" in each.title
         ] == []
     with recorded("incident-report", context.kube) as report:
-        report |= incident(pair.identities[pair.alone.name], tmp_path)
+        report.update(incident(pair.identities[pair.alone.name], tmp_path))
 
 
 def escalated(receivers: Receivers, pair: Pair, raised: Raised) -> list[Notice]:

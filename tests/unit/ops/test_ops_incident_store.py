@@ -56,6 +56,18 @@ def test_folder_and_files_are_for_their_owner_only(store: Store) -> None:
     assert stat.S_IMODE((store.folder / f"{made.id}.json").stat().st_mode) == 0o600
 
 
+@pytest.mark.parametrize(("folder", "file"), [(0o700, 0o600), (0o2770, 0o660), (0o755, 0o640), (0o777, 0o660)])
+def test_in_a_folder_of_a_group_the_files_are_the_groups_and_never_everybodys(
+    tmp_path: Path, folder: int, file: int
+) -> None:
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    shared.chmod(folder)
+    add(Store(shared))
+    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in shared.iterdir()}
+    assert modes == {"INC-20261124-01.json": file, ".lock": file}
+
+
 def test_a_change_that_refuses_changes_nothing(store: Store) -> None:
     made = add(store)
 

@@ -58,7 +58,7 @@ def test_the_last_line_that_fits_decides() -> None:
 @pytest.mark.parametrize(
     ("file", "team"),
     [
-        ("components/telemetry/thresholds.py", "@example-org/operations"),
+        ("components/telemetry/thresholds.yaml", "@example-org/operations"),
         ("components/kafka/rules.py", "@example-org/operations"),
         ("components/grafana/dashboards/overview.py", "@example-org/operations"),
         ("components/kafka/access.py", "@example-org/security"),

@@ -131,7 +131,8 @@ def test_a_service_is_read() -> None:
         ),
         (
             _without("reason"),
-            "thresholds[battery].reason is missing: add it (docs/operations/thresholds.md has an example of every key)",
+            "thresholds[battery].reason is missing: "
+            "add it (other entries and docs/operations/thresholds.md show every key)",
         ),
         (
             _set(battery, inhibited_by=[{"alert": "NoSuchAlert", "equal": [], "reason": "x"}]),
@@ -240,7 +241,7 @@ def test_a_service_is_read() -> None:
         ),
         (
             lambda content: content.pop("owners"),
-            "owners is missing: add it (docs/operations/thresholds.md has an example of every key)",
+            "owners is missing: add it (other entries and docs/operations/thresholds.md show every key)",
         ),
         (
             lambda content: content["owners"].update({"The Team": "x"}),

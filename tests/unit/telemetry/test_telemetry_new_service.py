@@ -15,6 +15,9 @@ import pytest
 import yaml
 
 from components.telemetry.file import PATH, parse
+from components.telemetry.service_row import Service, ServiceMetric, Simulated
+from components.telemetry.slo_row import Slo
+from components.telemetry.threshold_row import Example, Inhibitor, Threshold
 
 ROOT = Path(__file__).parents[3]
 DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
@@ -73,6 +76,19 @@ def example() -> dict[str, Any]:
     (block,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
     found: dict[str, Any] = yaml.safe_load(block)
     return found
+
+
+def test_the_example_of_the_documentation_has_every_key() -> None:
+    found = example()
+    (threshold,), (slo,), (service,) = found["thresholds"], found["slos"], found["services"]
+    assert set(threshold) == set(Threshold.model_fields)
+    assert set(threshold["example"]) == set(Example.model_fields)
+    assert set(threshold["inhibited_by"][0]) == set(Inhibitor.model_fields)
+    assert set(slo) == set(Slo.model_fields) - {"good"}
+    assert set(service) == set(Service.model_fields)
+    assert {key for each in service["metrics"] for key in each} == set(ServiceMetric.model_fields)
+    assert {key for each in service["metrics"] for key in each["simulated"]} == set(Simulated.model_fields)
+    assert {each["kind"] for each in service["metrics"]} == {"gauge", "counter", "histogram"}
 
 
 def python(folder: Path, *arguments: str) -> str:

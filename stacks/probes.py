@@ -1,0 +1,90 @@
+"""What is probed: every listener for its certificate, and every entrance for its answer to a stranger."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pulumi
+
+from components import naming
+from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
+from components.gateway.component import WORKLOAD as GATEWAY
+from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
+from components.jaeger.oauth import OAUTH_PORT
+from components.jaeger.query import query_workload
+from components.k8s import Site
+from components.probes.component import WORKLOAD as PROBES
+from components.probes.component import Probes, ProbesArgs
+from components.probes.targets import Entrance, Listener, Module, metrics_listener, pod_listener
+from components.prometheus.config import WEB_PORT
+from components.prometheus.query import WORKLOAD as QUERY
+from components.prometheus.thanos import QUERY_PORT
+from stacks.profile import Profile
+from stacks.settings import Settings
+
+
+def probes(
+    parent: pulumi.Resource,
+    settings: Settings,
+    sizes: Profile,
+    site: Site,
+    *,
+    kafka: KafkaEndpoint,
+    search: SearchEndpoint,
+    scrapes: Sequence[ScrapeTarget],
+    replicas: Sequence[str],
+) -> Probes:
+    """The prober, told of everything that listens.
+
+    Args:
+        parent: Component that owns it.
+        settings: Names of the entrances.
+        sizes: Its size.
+        site: Surroundings.
+        kafka: Brokers.
+        search: Search cluster.
+        scrapes: Metrics of every workload but Prometheus.
+        replicas: Workloads of Prometheus.
+    """
+    return Probes(
+        PROBES,
+        ProbesArgs(
+            site=site,
+            listeners=[
+                *(metrics_listener(target) for target in scrapes),
+                *(_own(site, workload) for workload in replicas),
+                pod_listener(site, "kafka", "client", kafka.port, access_label=kafka.access_label),
+                pod_listener(site, search.workload, "http", search.port, access_label=search.access_label),
+            ],
+            entrances=_entrances(settings, site),
+            resources=sizes.alerting.probes,
+        ),
+        pulumi.ResourceOptions(parent=parent),
+    )
+
+
+def _own(site: Site, workload: str) -> Listener:
+    return pod_listener(site, workload, naming.METRICS_PORT, WEB_PORT, access_label=naming.METRICS_ACCESS)
+
+
+def _entrances(settings: Settings, site: Site) -> list[Entrance]:
+    def entrance(workload: str, port: int, path: str, module: Module, host: str) -> Entrance:
+        return Entrance(
+            name=workload,
+            url=f"https://{site.host(workload)}:{port}{path}",
+            module=module,
+            workload=workload,
+            port=port,
+            access_label=naming.access_label(workload),
+            host=host,
+        )
+
+    queries: Mapping[str, str] = {name: each.host for name, each in settings.traces.queries.items()}
+    return [
+        entrance(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
+        entrance(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
+        *(
+            entrance(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
+            for name, host in queries.items()
+        ),
+    ]
