@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,8 +10,6 @@ import pulumi
 
 from components import naming
 from components.alertmanager.config import (
-    CONFIG_DIRECTORY,
-    SECRETS_DIRECTORY,
     TIMINGS,
     AlertmanagerConfig,
     Timing,
@@ -19,36 +17,14 @@ from components.alertmanager.config import (
     rendered,
     template_files,
 )
-from components.alertmanager.contacts import (
-    AUTHORITY_FILE,
-    AWS_FILE,
-    EVENTS_PASSWORD_FILE,
-    HEARTBEAT_FILE,
-    MAIL_PASSWORD_FILE,
-    SLACK_FILE,
-    Channels,
-    phone_file,
-)
-from components.alertmanager.process import (
-    DATA_DIRECTORY,
-    GOSSIP_PORT,
-    POD_ADDRESS,
-    START_DELAY_S,
-    WEB_DIRECTORY,
-    WEB_PORT,
-    alertmanager_command,
-    client_config,
-    gossip_config,
-    ready_probe_command,
-    web_config,
-)
+from components.alertmanager.contacts import EVENTS_PASSWORD_FILE, Channels
+from components.alertmanager.pods import alertmanager_container
+from components.alertmanager.process import GOSSIP_PORT, WEB_PORT, client_config, gossip_config, web_config
 from components.alertmanager.receivers import EventsWebhook
+from components.alertmanager.secrets import has_authority, receiver_files
 from components.contracts import AlertEventsEndpoint, AlertmanagerEndpoint, AlertReceiver, Credential, ScrapeTarget
 from components.k8s import (
     Allow,
-    Container,
-    Mount,
-    Probe,
     Resources,
     Site,
     StorageClaim,
@@ -251,12 +227,26 @@ class Alertmanager(pulumi.ComponentResource):
             },
         )
         receivers = secret_files(
-            self, site, name=f"{WORKLOAD}-receivers", workload=WORKLOAD, files=receiver_files(args)
+            self,
+            site,
+            name=f"{WORKLOAD}-receivers",
+            workload=WORKLOAD,
+            files={
+                **receiver_files(args.channels, args.secrets),
+                EVENTS_PASSWORD_FILE: args.events.credential.password,
+            },
         )
         return Workload(
             name=WORKLOAD,
             replicas=args.replicas,
-            containers=[_container(args, self.endpoint.url)],
+            containers=[
+                alertmanager_container(
+                    args.resources,
+                    peers=[f"{site.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)],
+                    cluster=f"{site.platform}-{site.region}",
+                    external_url=self.endpoint.url,
+                )
+            ],
             volumes=[
                 Volume(name="config", files=public),
                 Volume(name="web", files=web),
@@ -266,36 +256,6 @@ class Alertmanager(pulumi.ComponentResource):
             access=[args.events.access_label],
             grace_s=60,
         )
-
-
-def receiver_files(args: AlertmanagerArgs) -> dict[str, pulumi.Input[str]]:
-    """File name -> secret of a channel; every contact that is paged has a file."""
-    secrets: pulumi.Output[Mapping[str, Any]] = pulumi.Output.secret(args.secrets)
-
-    def of(choose: Callable[[Mapping[str, Any]], object]) -> pulumi.Output[str]:
-        return secrets.apply(lambda known: str(choose(known) or ""))
-
-    def key_of(contact: str) -> pulumi.Output[str]:
-        return of(lambda known: known["phone_keys"][contact])
-
-    return {
-        **{phone_file(contact): key_of(contact) for contact in args.channels.phones},
-        SLACK_FILE: of(lambda known: known["slack_url"]),
-        MAIL_PASSWORD_FILE: of(lambda known: known["mail_password"]),
-        AWS_FILE: of(aws_file),
-        HEARTBEAT_FILE: of(lambda known: known["heartbeat_url"]),
-        AUTHORITY_FILE: of(lambda known: known["authority"]),
-        EVENTS_PASSWORD_FILE: args.events.credential.password,
-    }
-
-
-def aws_file(secrets: Mapping[str, Any]) -> str:
-    """The credentials file by which SNS is called."""
-    return (
-        "[default]\n"
-        f"aws_access_key_id = {secrets['sms_access_key_id']}\n"
-        f"aws_secret_access_key = {secrets['sms_secret_access_key']}\n"
-    )
 
 
 def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
@@ -319,41 +279,9 @@ def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
             )
         )
 
-    private = pulumi.Output.from_input(args.secrets).apply(lambda known: bool(known["authority"]))
-    return pulumi.Output.unsecret(private).apply(written)
+    return has_authority(args.secrets).apply(written)
 
 
 def _web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
     hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
     return hashes.apply(lambda known: rendered(web_config(known)))
-
-
-def _container(args: AlertmanagerArgs, url: str) -> Container:
-    site = args.site
-    peers = [f"{site.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)]
-    return Container(
-        name=WORKLOAD,
-        image="alertmanager",
-        command=alertmanager_command(peers=peers, cluster=f"{site.platform}-{site.region}", external_url=url),
-        resources=args.resources,
-        ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT},
-        env={
-            "AWS_SHARED_CREDENTIALS_FILE": f"{SECRETS_DIRECTORY}/{AWS_FILE}",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        },
-        env_fields={POD_ADDRESS: "status.podIP"},
-        mounts=[
-            Mount(volume="config", path=CONFIG_DIRECTORY),
-            Mount(volume="web", path=WEB_DIRECTORY),
-            Mount(volume="receivers", path=SECRETS_DIRECTORY),
-            Mount(volume="data", path=DATA_DIRECTORY, writable=True),
-        ],
-        startup=Probe(command=ready_probe_command(), period_s=3, timeout_s=10, failures=40),
-        liveness=Probe(tcp=WEB_PORT, period_s=15, failures=4),
-        # Not before it tells alerts: a roll must never find both members waiting.
-        readiness=Probe(
-            command=ready_probe_command(), initial_delay_s=START_DELAY_S + 5, period_s=15, timeout_s=10, failures=2
-        ),
-        pre_stop_sleep_s=5,
-        working_dir=DATA_DIRECTORY,
-    )

@@ -8,6 +8,7 @@ from components.rules import Alert, RuleGroup, Severity
 _JOB = 'job="thanos-query"'
 _QUESTIONS = f'{_JOB},handler=~"query|query_range"'
 _CALLS = f'grpc_client_handled_total{{{_JOB},grpc_service="thanos.Store",grpc_method="Series"'
+_CONNECTIONS = f'thanos_store_nodes_grpc_connections{{{_JOB},store_type="sidecar"}}'
 _REPLICAS = 'count(count by (job) (up{job=~"prometheus-.+"}))'
 
 SLOW_S = 5
@@ -32,7 +33,7 @@ QUERY = RuleGroup(
         Alert(
             name="ThanosStoreMissing",
             # A pod that reads no replica at all has no such series.
-            expr=f"(sum by (job, instance) (thanos_store_nodes_grpc_connections{{{_JOB}}})"
+            expr=f"(sum by (job, instance) ({_CONNECTIONS})"
             f" or 0 * sum by (job, instance) (up{{{_JOB}}} == 1)) < on () group_left () {_REPLICAS}",
             hold="1m",
             severity=Severity.HIGH,

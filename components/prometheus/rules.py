@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 from components.prometheus.pair_rules import PAIR
 from components.prometheus.query_rules import QUERY
+from components.prometheus.target_rules import surroundings, targets
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 from components.telemetry.layers import LAYER_NAMES
 
 _SELF = 'job=~"prometheus-.+"'
-_OWN_ALERTS = "prometheus-.+|probe-.+"
-"""Jobs with alerts of their own for targets that do not answer."""
 _STORAGE_FAILURES = (
     "compactions_failed",
     "checkpoint_creations_failed",
@@ -26,14 +25,6 @@ _STORAGE_FAILURES = (
 )
 _STORED = ("storage_blocks_bytes", "wal_storage_size_bytes", "out_of_order_wbl_storage_size_bytes")
 _CHUNKS = "head_chunks_storage_size_bytes"
-_CLOCKS = (
-    "prometheus_rule_group_last_evaluation_timestamp_seconds",
-    "kafka_lag_last_success_timestamp_seconds",
-    "search_keeper_last_success_timestamp_seconds",
-    "log_indexer_last_write_timestamp_seconds",
-)
-"""Moments by the clocks of other machines, always in the past."""
-
 DISK_HIGH = 0.85
 """Used share of a replica's volume above which somebody is told."""
 
@@ -49,6 +40,18 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         equal=("job",),
         reason="It says that all pods of the query are gone, which these say of each.",
     ),
+    Inhibition(
+        source=("PrometheusCannotNotify",),
+        targets=("AlertsNotDelivered",),
+        equal=("job",),
+        reason="Nobody takes its alerts: then there is no need to name each who does not.",
+    ),
+    Inhibition(
+        source=("ConsumerStalled",),
+        targets=("ConsumerFallsShort",),
+        equal=("job",),
+        reason="A consumer that writes nothing writes too little.",
+    ),
 )
 
 
@@ -59,59 +62,7 @@ def prometheus_rules(jobs: Sequence[str], *, volume_bytes: int) -> tuple[RuleGro
         jobs: Names of all scrape jobs; the alert about a missing job cannot be written without knowing them.
         volume_bytes: Size of each replica's volume.
     """
-    return (_targets(jobs), _store(volume_bytes), _rules(), *PAIR, QUERY, _surroundings(), _freshness())
-
-
-def _targets(jobs: Sequence[str]) -> RuleGroup:
-    return RuleGroup(
-        name="targets",
-        rules=(
-            Alert(
-                name="TargetDown",
-                expr=f'up{{job!~"{_OWN_ALERTS}"}} == 0',
-                hold="1m",
-                severity=Severity.HIGH,
-                summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
-                description="Its metrics endpoint cannot be scraped: the pod is down, not reachable, or its password "
-                "or certificate is wrong.",
-                annotations={
-                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が応答しません",
-                    "description_ja": "ポッドの停止、到達不能、またはパスワードか証明書の誤りです。",
-                },
-            ),
-            Alert(
-                name="TargetMissing",
-                expr=any_of(f'absent(up{{job="{job}"}})' for job in sorted(jobs)),
-                hold="2m",
-                severity=Severity.HIGH,
-                summary="No pod of {{ $labels.job }} is found",
-                description="The name of its Service gives no addresses: the workload is gone, or DNS fails.",
-                annotations={
-                    "summary_ja": "{{ $labels.job }} のポッドが見つかりません",
-                    "description_ja": "サービス名に宛先がありません。ワークロードがないか、DNS の障害です。",
-                },
-            ),
-            Alert(
-                name="PodRestartsOften",
-                expr=any_of(
-                    (
-                        "changes(process_start_time_seconds[30m]) > 2",
-                        "resets(otelcol_process_uptime_seconds_total[30m]) > 2",
-                    )
-                ),
-                hold="0s",
-                severity=Severity.MEDIUM,
-                summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
-                description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
-                "Between two restarts everything may look well.",
-                annotations={
-                    "summary_ja": "{{ $labels.job }} {{ $labels.instance }} が 30 分間に {{ $value }} 回再起動しました",
-                    "description_ja": "多くはメモリー不足か、ヘルスチェックの失敗です。"
-                    "再起動の合間は正常に見えることがあります。",
-                },
-            ),
-        ),
-    )
+    return (targets(jobs), _store(volume_bytes), _rules(), *PAIR, QUERY, surroundings(), _freshness())
 
 
 def _store(volume_bytes: int) -> RuleGroup:
@@ -244,48 +195,6 @@ def _rules() -> RuleGroup:
                     "summary_ja": "{{ $labels.instance }} のアラートを受け取る相手がいません",
                     "description_ja": "Alertmanager が見つからないか、受け取りません。全台なら誰にも通知されず、"
                     "外部の死活監視だけが知らせます。",
-                },
-            ),
-        ),
-    )
-
-
-def _surroundings() -> RuleGroup:
-    failures, lookups = (
-        f"sum by (job, instance) (rate(prometheus_sd_dns_lookup{kind}_total{{{_SELF}}}[2m]))"
-        for kind in ("_failures", "s")
-    )
-    clocks = f'{{__name__=~"{"|".join(_CLOCKS)}"}}'
-    return RuleGroup(
-        name="surroundings",
-        rules=(
-            Alert(
-                name="DnsLookupsFail",
-                expr=f"{failures} / {lookups} > 0.2",
-                hold="1m",
-                severity=Severity.HIGH,
-                summary="{{ $value | humanizePercentage }} of the DNS lookups of {{ $labels.instance }} fail",
-                description="The cluster's DNS does not answer. Programs that connect anew find nobody; those that "
-                "are connected go on for a while.",
-                annotations={
-                    "summary_ja": "{{ $labels.instance }} の DNS 検索の {{ $value | humanizePercentage }} が失敗して"
-                    "います",
-                    "description_ja": "クラスターの DNS が応答しません。新たな接続ができず、既存の接続だけが続きます。",
-                },
-            ),
-            Alert(
-                name="ClockSkew",
-                expr=f"max by (job, instance) ({clocks} - timestamp({clocks})) > 5",
-                hold="2m",
-                severity=Severity.MEDIUM,
-                summary="The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of Prometheus'",
-                description="One of both machines has the wrong time: samples, spans and logs are put at wrong "
-                "moments, and certificates may be refused.",
-                annotations={
-                    "summary_ja": "{{ $labels.instance }} の時計が Prometheus より {{ $value | humanizeDuration }} "
-                    "進んでいます",
-                    "description_ja": "どちらかの時刻が誤っています。データの時刻がずれ、"
-                    "証明書が拒否される恐れがあります。",
                 },
             ),
         ),

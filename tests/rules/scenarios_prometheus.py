@@ -23,11 +23,15 @@ _EVALUATED = f'prometheus_rule_group_last_evaluation_timestamp_seconds{{{_STORE}
 _STARTED = 'process_start_time_seconds{job="kafka-lag",instance="10-88-0-7"}'
 _UPTIME = 'otelcol_process_uptime_seconds_total{job="sampler",instance="sampler-0"}'
 _QUERY = 'job="thanos-query",instance="10-88-0-8"'
-_CONNECTIONS = f'thanos_store_nodes_grpc_connections{{{_QUERY},external_labels="{{replica=\\"%s\\"}}"}}'
+_CONNECTIONS = (
+    f'thanos_store_nodes_grpc_connections{{{_QUERY},external_labels="{{replica=\\"%s\\"}}",store_type="sidecar"}}'
+)
 _CALLS = f'grpc_client_handled_total{{{_QUERY},grpc_service="thanos.Store",grpc_method="Series",grpc_code="%s"}}'
 _REQUESTS = f'http_requests_total{{{_QUERY},handler="query_range",code="%d"}}'
 _SECONDS = f'http_request_duration_seconds_bucket{{{_QUERY},handler="query",code="200",le="%s"}}'
 _BOTH_UP = {f"up{{{_STORE}}}": "1x70", f"up{{{_OTHER}}}": "1x70"}
+
+_NO_STORE = {_CONNECTIONS % "primary": "1x9 stale", _CONNECTIONS % "secondary": "1x9 stale"}
 
 
 def _seen(primary: str, secondary: str, *, lag: str = "0x140") -> dict[str, str]:
@@ -220,10 +224,11 @@ READING: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="ThanosStoreMissing",
-        bad={**_BOTH_UP, f"up{{{_QUERY}}}": "1x50", _CONNECTIONS % "primary": "1x5 stale"},
-        good={**_BOTH_UP, f"up{{{_QUERY}}}": "1x5 0x45", _CONNECTIONS % "primary": "1x5 stale"},
-        silent_at="2m30s",
-        firing_at="4m15s",
+        bad={**_BOTH_UP, **_NO_STORE, f"up{{{_QUERY}}}": "1x50"},
+        # The query is down itself.
+        good={**_BOTH_UP, **_NO_STORE, f"up{{{_QUERY}}}": "1x9 0x40"},
+        silent_at="5m45s",
+        firing_at="6m15s",
         labels={"job": "thanos-query", "instance": "10-88-0-8"},
     ),
     Scenario(

@@ -1,0 +1,152 @@
+"""A panel for each metric of the catalogue, so that a service that is added there is seen without further work (G3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from components.dashboards import limits
+from components.dashboards.model import RATE, Limit, Panel, Query, Row, series, stat
+from components.telemetry import catalogue
+from components.telemetry.catalogue import Metric
+from components.telemetry.layers import DATA, DEVICE, Layer
+from components.telemetry.naming import Kind as Instrument
+from components.telemetry.threshold_row import Comparison
+from components.telemetry.thresholds import THRESHOLDS, Threshold, thresholds_on
+
+_SELDOM = "1h"
+"""Window for what happens a few times an hour."""
+_OFTEN = "5m"
+_SLOW_S = 3600
+"""A histogram that reaches this far is of batch work."""
+
+
+def threshold_stats(layer: Layer) -> Row:
+    """The worst value of each threshold of a layer, now."""
+    rows = [row for row in THRESHOLDS if row.layer is layer]
+    width = _share(len(rows))
+    return Row(title="Thresholds now", panels=tuple(_worst(row, width) for row in rows))
+
+
+def kpi_rows(layer: Layer) -> Iterator[Row]:
+    """A row per service of the layer, a panel per metric."""
+    for service in dict.fromkeys(each.service for each in catalogue.METRICS if each.layer is layer):
+        yield Row(title=f"KPIs of {service}", panels=tuple(_panels(catalogue.metrics_of(service))))
+
+
+def _panels(metrics: Iterable[Metric]) -> Iterator[Panel]:
+    found = list(metrics)
+    for metric in found:
+        yield _panel(metric)
+
+
+def _worst(row: Threshold, width: int) -> Panel:
+    smallest = row.comparison is not Comparison.ABOVE
+    values = f"{'min' if smallest else 'max'}({row.value})"
+    return stat(
+        _named(row.alert),
+        f"{'Smallest' if smallest else 'Largest'} value now. {row.description} ({row.alert}, {row.priority})",
+        row.unit if row.comparison is not Comparison.EQUAL else "",
+        Query(expr=values, legend="worst"),
+        width=width,
+        limits=limits.line(row),
+        states=limits.WORKS if row.comparison is Comparison.EQUAL else (),
+    )
+
+
+def _panel(metric: Metric) -> Panel:
+    title, about = f"{_words(metric.name)}", metric.description[0].upper() + metric.description[1:] + "."
+    lines = _limits(metric)
+    if metric.kind is Instrument.HISTOGRAM:
+        return _durations(metric, title, about, lines)
+    if metric.kind is Instrument.COUNTER:
+        return _growth(metric, title, about)
+    if metric.layer is DEVICE:
+        return _devices(metric, title, about, lines)
+    labels = ", ".join(("instance", *metric.labels))
+    legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or "{{instance}}"
+    query = Query(expr=f"max by ({labels}) ({_selector(metric)})", legend=legend)
+    return series(title, about, metric.unit, query, limits=lines, service="job")
+
+
+def _durations(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -> Panel:
+    window = _SELDOM if metric.buckets and metric.buckets[-1] >= _SLOW_S else _OFTEN
+    rate = f"sum by (le) (rate({_selector(metric, '_bucket')}[{window}]))"
+    return series(
+        title,
+        f"{about} P95: 19 of 20 are not slower. Over windows of {window}.",
+        metric.unit,
+        *(
+            Query(expr=f"histogram_quantile({percent / 100:g}, {rate})", legend=f"P{percent}")
+            for percent in (50, 95, 99)
+        ),
+        limits=lines,
+    )
+
+
+def _growth(metric: Metric, title: str, about: str) -> Panel:
+    labels = ", ".join(metric.labels)
+    by = f" by ({labels})" if labels else ""
+    legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or metric.service
+    if metric.layer is DATA:
+        expr = f"sum{by} (increase({_selector(metric)}[{_SELDOM}]))"
+        return series(f"{title}, per hour", f"{about} In the hour before.", metric.unit, Query(expr=expr, legend=legend))
+    expr = f"sum{by} (rate({_selector(metric)}[{RATE}]))"
+    return series(f"{title}, per second", about, f"{metric.unit}/s", Query(expr=expr, legend=legend), stacked=bool(labels))
+
+
+def _devices(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -> Panel:
+    """Of hundreds of devices a few lines: a state is counted, of a size the worst and the middle are seen."""
+    selector = _selector(metric)
+    if metric.labels:
+        labels = ", ".join(metric.labels)
+        legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels)
+        return series(title, about, "{device}", Query(expr=f"sum by ({labels}) ({selector})", legend=legend), stacked=True)
+    if metric.unit == "{connection}":
+        return series(
+            title,
+            f"{about} Here: how many devices are, and how many told anything.",
+            "{device}",
+            Query(expr=f"sum({selector})", legend="connected"),
+            Query(expr=f"count({selector})", legend="known"),
+        )
+    worst = "min" if lines and lines[0].bad == "below" else "max"
+    return series(
+        title,
+        f"{about} The worst device, and the middle one.",
+        metric.unit,
+        Query(expr=f"{worst}({selector})", legend="worst"),
+        Query(expr=f"quantile(0.5, {selector})", legend="median"),
+        limits=lines,
+    )
+
+
+def _limits(metric: Metric) -> tuple[Limit, ...]:
+    """Thresholds on the metric's own value."""
+    return tuple(
+        limit
+        for row in thresholds_on(metric.name)
+        if row.metrics == (metric.name,) and row.unit == metric.unit
+        for limit in limits.line(row)
+    )
+
+
+def _selector(metric: Metric, suffix: str = "") -> str:
+    device = ',device_id=~"$device"' if metric.layer is DEVICE else ""
+    return f'{metric.prometheus}{suffix}{{layer="{metric.layer.name}",job="{metric.service}"{device}}}'
+
+
+def _share(count: int) -> int:
+    """Width of each of some panels that share a line, or two lines."""
+    return next((width for width in (12, 8, 6, 4) if 24 // width >= count), 3)
+
+
+def _words(name: str) -> str:
+    text = name.replace(".", " ").replace("_", " ")
+    return text[0].upper() + text[1:]
+
+
+def _named(alert: str) -> str:
+    """Name of an alert in words."""
+    return "".join(f" {letter.lower()}" if letter.isupper() and index else letter for index, letter in enumerate(alert))
+
+

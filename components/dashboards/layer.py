@@ -1,0 +1,270 @@
+"""What every dashboard of a layer shows besides its KPIs: dependencies, performance and bottlenecks, alerts (G3)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from components.dashboards import kpis, limits
+from components.dashboards.model import RATE, Dashboard, Kind, Panel, Query, Row, Variable, bars, series, stat, table
+from components.telemetry.layers import Layer, Signal
+from components.telemetry.services import TRACED_SERVICES
+
+_CALLS = "traces_service_graph_request_total"
+_FAILED = "traces_service_graph_request_failed_total"
+_SERVED = "traces_service_graph_request_server_seconds_bucket"
+_ENTRY = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
+
+
+def dashboard(layer: Layer, title: str, description: str, *, variables: tuple[Variable, ...] = ()) -> Dashboard:
+    """The dashboard of one layer."""
+    return Dashboard(
+        name=f"layer-{layer.name}",
+        title=title,
+        description=description,
+        tags=("layer", layer.name),
+        variables=variables,
+        rows=tuple(_rows(layer)),
+    )
+
+
+def _rows(layer: Layer) -> Iterator[Row]:
+    yield _state(layer)
+    yield kpis.threshold_stats(layer)
+    yield from kpis.kpi_rows(layer)
+    yield _dependencies(layer)
+    if layer.may_send(Signal.TRACES):
+        yield _performance(layer)
+    yield _path(layer)
+
+
+def _state(layer: Layer) -> Row:
+    own = f'layer="{layer.name}"'
+    return Row(
+        title="State",
+        panels=(
+            stat(
+                "Most urgent alert",
+                "Priority of the most urgent alert of this layer that fires; OK when none does.",
+                "",
+                Query(expr=f"max({limits.urgency(own, 'layer')}) or vector(0)", legend="now"),
+                states=limits.URGENCY,
+                width=6,
+            ),
+            stat(
+                "Last heard from",
+                "Age of the newest sample of this layer. Above the limit, the dashboard shows the past.",
+                "s",
+                Query(expr=f"obs:layer_age:seconds{{{own}}}", legend="age"),
+                limits=limits.platform("TelemetryStale"),
+                width=6,
+            ),
+            stat(
+                "Senders",
+                "Processes and devices that sent metrics in the last minutes.",
+                "{sender}",
+                Query(expr=f"sum(obs:pair_senders:count{{{own}}})", legend="senders"),
+                width=6,
+            ),
+            stat(
+                "Error budget left",
+                "Of the layer's objectives the one with the least budget left; at 0 % the objective is missed. "
+                "A layer without an objective shows that of the telemetry path.",
+                "1",
+                Query(
+                    expr=f"min(slo:error_budget_remaining:ratio{{{own}}})"
+                    ' or min(slo:error_budget_remaining:ratio{slo="telemetry-path"})',
+                    legend="left",
+                ),
+                width=6,
+            ),
+        ),
+    )
+
+
+def dependency_graph(services: str = ".*", about: str = "") -> Panel:
+    """Who calls whom, as a graph.
+
+    Args:
+        services: Regular expression; calls are shown that begin or end at one of these.
+        about: Added to the description.
+    """
+    return Panel(
+        title="Who calls whom",
+        description="Calls per second between services over five minutes, counted from all spans, not only from the "
+        f"traces that are kept.{about}",
+        kind=Kind.GRAPH,
+        unit="{call}/s",
+        queries=(
+            Query(expr=_edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services), legend="calls"),
+            Query(
+                expr="sum by (service_name) (label_replace("
+                + _edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services)
+                + ', "service_name", "$1", "server", "(.*)") or label_replace('
+                + _edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services)
+                + ' * 0, "service_name", "$1", "client", "(.*)"))',
+                legend="served",
+            ),
+        ),
+        width=12,
+        height=10,
+        service="service_name",
+    )
+
+
+def dependency_table(services: str = ".*") -> Panel:
+    """The same as numbers."""
+    return table(
+        "Calls between services",
+        "Calls per second, share of failed ones and P95 as the called service measures it, over five minutes.",
+        {"client": "Caller", "server": "Called"},
+        Query(expr=_edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services), legend="Calls", unit="{call}/s"),
+        Query(
+            expr=_edges(
+                f"sum by (client, server) (rate({_FAILED}{{}}[5m])) / sum by (client, server) (rate({_CALLS}{{}}[5m]))",
+                services,
+            ),
+            legend="Failed",
+            unit="1",
+        ),
+        Query(
+            expr=_edges(f"histogram_quantile(0.95, sum by (client, server, le) (rate({_SERVED}{{}}[5m])))", services),
+            legend="P95",
+            unit="s",
+        ),
+        width=12,
+        height=10,
+        service="server",
+    )
+
+
+def _edges(expr: str, services: str) -> str:
+    """Both ends may be the one that is asked for."""
+    if services == ".*":
+        return f"({expr.replace('{}', '')})"
+    ends = (expr.replace("{}", f'{{{end}=~"{services}"}}') for end in ("client", "server"))
+    return f"({' or '.join(f'({each})' for each in ends)})"
+
+
+def _dependencies(layer: Layer) -> Row:
+    own = "|".join(each.name for each in TRACED_SERVICES if each.layer is layer)
+    about = "" if own else f" Layer {layer.name} may not send traces: this is what it hangs on, the whole system."
+    return Row(
+        title="Service dependencies", panels=(dependency_graph(own or ".*", about), dependency_table(own or ".*"))
+    )
+
+
+def _performance(layer: Layer) -> Row:
+    own = f'layer="{layer.name}"'
+    seconds, calls = "traces_span_metrics_duration_seconds", "traces_span_metrics_calls_total"
+    return Row(
+        title="Performance and bottlenecks",
+        panels=(
+            series(
+                "P95 by service",
+                "Time in which 19 of 20 requests were answered, from all spans with which services answer.",
+                "s",
+                Query(expr=f"obs:span_latency:p95{{{own}}}", legend="{{service_name}}"),
+                service="service_name",
+            ),
+            series(
+                "P50, P95 and P99 of the slowest service",
+                "A P99 far above P50 is a bottleneck that some requests meet; all three high is a slow service.",
+                "s",
+                *(
+                    Query(expr=f"max(obs:span_latency:p{percent}{{{own}}})", legend=f"P{percent}")
+                    for percent in (50, 95, 99)
+                ),
+            ),
+            series(
+                "Requests by service",
+                "Requests per second that the services answer.",
+                "{request}/s",
+                Query(expr=f"sum by (service_name) (obs:span_calls:rate5m{{{own},{_ENTRY}}})", legend="{{service_name}}"),
+                service="service_name",
+                stacked=True,
+            ),
+            series(
+                "Failed requests by service",
+                "Share of the answered requests that ended with an error.",
+                "1",
+                Query(
+                    expr=f"obs:span_errors:ratio5m{{{own}}} or 0 * obs:span_latency:p95{{{own}}}",
+                    legend="{{service_name}}",
+                ),
+                limits=limits.platform("SpanErrorRateHigh"),
+                service="service_name",
+            ),
+            bars(
+                "Where the time goes",
+                "Seconds spent per second in each operation: what to make faster first. Spans contain each other, so "
+                "the bars do not add up.",
+                "s",
+                Query(
+                    expr="topk(10, sum by (service_name, span_name) "
+                    f"(rate({seconds}_sum{{{own}}}[5m])))",
+                    legend="{{service_name}}: {{span_name}}",
+                ),
+                service="service_name",
+                top=10,
+            ),
+            table(
+                "Slowest operations",
+                "P95 of each operation over five minutes, slowest first, with its share of failures.",
+                {"service_name": "Service", "span_name": "Operation"},
+                Query(
+                    expr="histogram_quantile(0.95, sum by (service_name, span_name, le) "
+                    f"(rate({seconds}_bucket{{{own}}}[5m])))",
+                    legend="P95",
+                    unit="s",
+                ),
+                Query(
+                    expr=f"sum by (service_name, span_name) (rate({calls}{{{own}}}[5m]))",
+                    legend="Calls",
+                    unit="{call}/s",
+                ),
+                Query(
+                    expr=f"(sum by (service_name, span_name) (rate({calls}"
+                    f'{{{own},status_code="STATUS_CODE_ERROR"}}[5m]))'
+                    f" or 0 * sum by (service_name, span_name) (rate({calls}{{{own}}}[5m])))"
+                    f" / sum by (service_name, span_name) (rate({calls}{{{own}}}[5m]))",
+                    legend="Failed",
+                    unit="1",
+                ),
+                service="service_name",
+                top=12,
+            ),
+        ),
+    )
+
+
+def _path(layer: Layer) -> Row:
+    """What the layer sends, and its alerts."""
+    return Row(
+        title="Telemetry and alerts",
+        panels=(
+            series(
+                "Telemetry from this layer",
+                "Points, spans and log records per second that the gateway took from this layer.",
+                "{item}/s",
+                Query(
+                    expr='sum by (otel_signal) (rate(otelcol_processor_incoming_items_total{job="gateway",'
+                    f'processor="transform/{layer.name}"}}[{RATE}]))',
+                    legend="{{otel_signal}}",
+                ),
+                width=12,
+            ),
+            series(
+                "Alerts that fire",
+                "How many alerts of this layer fire, by priority. Escalations are not counted twice.",
+                "{alert}",
+                Query(
+                    expr=limits.every_severity(
+                        f'count by (severity) (ALERTS{{alertstate="firing",escalation="",layer="{layer.name}"}})'
+                    ),
+                    legend="{{severity}}",
+                ),
+                width=12,
+                stacked=True,
+            ),
+        ),
+    )

@@ -1,0 +1,96 @@
+"""Thresholds that panels show: those of the reviewed file, and those of the platform's own rules.
+
+A dashboard may not import the parts that it watches, so the platform's limits stand here once more; a test compares
+each with the rule that it belongs to.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.dashboards.model import Limit, Side, State, Tone
+from components.rules import Severity
+from components.telemetry.threshold_row import Comparison
+from components.telemetry.thresholds import Threshold, threshold
+
+_TONES: Final[dict[Severity, Tone]] = {
+    Severity.CRITICAL: "bad",
+    Severity.HIGH: "bad",
+    Severity.MEDIUM: "warning",
+    Severity.LOW: "note",
+}
+
+PLATFORM: Final[dict[str, float]] = {
+    "TelemetryStale": 120,
+    "KafkaConsumerLag": 5000,
+    "KafkaDiskFilling": 0.75,
+    "KafkaDiskFull": 0.9,
+    "PrometheusDiskFilling": 0.85,
+    "SearchDiskFull": 0.85,
+    "SearchHeapHigh": 0.85,
+    "GatewayQueueFilling": 0.5,
+    "GatewayQueueFull": 0.9,
+    "SamplerLag": 30,
+    "SpanErrorRateHigh": 0.05,
+}
+"""Alert of the platform's own rules -> its limit."""
+
+_URGENT: Final = frozenset({"KafkaDiskFull", "GatewayQueueFull", "SpanErrorRateHigh", "TelemetryStale"})
+
+SEVERITIES: Final = tuple(Severity)
+"""Most urgent first."""
+
+WORKS: Final = (State(value=1, text="OK", tone="good"), State(value=0, text="failed", tone="bad"))
+"""Words for a value that is 1 or 0."""
+
+URGENCY: Final = (
+    State(value=0, text="OK", tone="good"),
+    State(value=1, text="low", tone="note"),
+    State(value=2, text="medium", tone="warning"),
+    State(value=3, text="high", tone="bad"),
+    State(value=4, text="critical", tone="bad"),
+)
+"""Words for the most urgent alert that fires: 0 none, then from low to critical."""
+
+
+def of(name: str) -> tuple[Limit, ...]:
+    """Line of a threshold of the reviewed file; none where it is a state and not a size."""
+    return line(threshold(name))
+
+
+def line(row: Threshold) -> tuple[Limit, ...]:
+    """The same for a row of that file."""
+    if row.comparison is Comparison.EQUAL:
+        return ()
+    side: Side = "above" if row.comparison is Comparison.ABOVE else "below"
+    return (Limit(value=row.limit, label=row.alert, bad=side, tone=_TONES[row.priority]),)
+
+
+def platform(*alerts: str) -> tuple[Limit, ...]:
+    """Lines of the platform's own rules.
+
+    Raises:
+        KeyError: `PLATFORM` does not have the alert.
+    """
+    return tuple(
+        Limit(value=PLATFORM[alert], label=alert, tone="bad" if alert in _URGENT else "warning") for alert in alerts
+    )
+
+
+def urgency(selector: str, by: str) -> str:
+    """PromQL of the most urgent alert that fires, 1 (low) to 4 (critical); nothing where none does.
+
+    Args:
+        selector: Matchers of ``ALERTS``.
+        by: Labels to tell apart.
+    """
+    return " or ".join(
+        f'max by ({by}) (ALERTS{{alertstate="firing",severity="{severity}",{selector}}}) * {4 - index}'
+        for index, severity in enumerate(SEVERITIES)
+    )
+
+
+def every_severity(counted: str) -> str:
+    """A count by ``severity`` with a zero for each that has none, so that nothing firing is seen and not missing."""
+    zeros = (f'label_replace(vector(0), "severity", "{severity}", "", "")' for severity in SEVERITIES)
+    return f"({counted}) or on (severity) ({' or on (severity) '.join(zeros)})"
