@@ -25,6 +25,7 @@ from ops.ack import ack
 from ops.alert_events_command import alert_events
 from ops.alerts_command import alerts
 from ops.context import Context
+from ops.dashboard.command import dashboard
 from ops.errors import OpsError, one_line
 from ops.incident.command import incident_app
 from ops.kube import Kube
@@ -52,6 +53,7 @@ app.add_typer(silence_app, name="silence")
 app.add_typer(incident_app, name="incident")
 app.command()(notify)
 app.command()(alert_events)
+app.command()(dashboard)
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

@@ -131,7 +131,7 @@ PRODUCTION = Profile(
     prometheus=Resources(cpu="2", memory="8Gi", memory_limit="24Gi"),
     sidecar=Resources(cpu="100m", memory="256Mi", memory_limit="1Gi"),
     out_of_order_window="48h",
-    scrape_interval="15s",
+    scrape_interval="10s",
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),
     traces=trace_sizes.PRODUCTION,
     alerting=alert_sizes.PRODUCTION,

@@ -139,7 +139,7 @@ class Gateway(pulumi.ComponentResource):
                     peers=[namespaces_with(naming.OTLP_ACCESS), *(network(cidr) for cidr in args.client_cidrs)],
                     ports=list(_PORTS.values()),
                 ),
-                Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[GRPC_PORT]),
+                Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=list(_PORTS.values())),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
             ],
             egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],

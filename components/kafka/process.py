@@ -34,6 +34,7 @@ METRIC_OBJECTS: tuple[str, ...] = (
     "kafka.server:type=ReplicaFetcherManager,*",
     "kafka.server:type=KafkaRequestHandlerPool,*",
     "kafka.server:type=raft-metrics",
+    "kafka.server:type=socket-server-metrics,*",
     "kafka.controller:type=KafkaController,*",
     *(f"kafka.network:type=RequestMetrics,name=TotalTimeMs,request={request}" for request in REQUESTS),
     "kafka.network:type=SocketServer,*",
@@ -184,6 +185,13 @@ def _jmx_rules() -> list[dict[str, Any]]:
             "name": "kafka_network_requests_total",
             "type": "COUNTER",
             "labels": {"request": "$1"},
+        },
+        {
+            "pattern": r"kafka.server<type=socket-server-metrics, listener=(\w+), networkProcessor=(\d+)>"
+            r"<>(successful|failed)-authentication-total:",
+            "name": "kafka_server_authentications_total",
+            "type": "COUNTER",
+            "labels": {"listener": "$1", "processor": "$2", "result": "$3"},
         },
         {
             "pattern": r"kafka.server<type=raft-metrics><>([a-z-]+):",

@@ -9,6 +9,10 @@ from typing import Any
 from components.contracts import ProbeTarget
 
 PATH = "/probe"
+_KEPT = (
+    "probe_(success|duration_seconds|http_status_code|ssl_(earliest_cert_expiry|last_chain_expiry_timestamp_seconds))"
+)
+"""Metrics that a rule or a page reads; a probe has two dozen."""
 _POD = r"([^.]+)\..*"
 _PORT_OF_WORKLOAD = r"_([^.]+)\._tcp\.(.+)-headless\..*"
 
@@ -64,6 +68,7 @@ def probe_scrape(job: ProbeScrape, *, tls_directory: str, password_directory: st
             {"source_labels": ["__param_module"], "target_label": "module"},
             {"target_label": "__address__", "replacement": job.address},
         ],
+        "metric_relabel_configs": [{"source_labels": ["__name__"], "regex": _KEPT, "action": "keep"}],
     }
 
 

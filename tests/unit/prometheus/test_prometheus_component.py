@@ -32,7 +32,8 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
     workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
     workloads -= {"search"}  # its keeper measures it
-    assert jobs == workloads | {f"thanos-sidecar-{name}" for name in REPLICAS}
+    probes = {"probe-pods", "probe-services"}
+    assert jobs == workloads | probes | {f"thanos-sidecar-{name}" for name in REPLICAS}
 
 
 def test_the_scrape_secret_has_one_password_per_job_and_workload() -> None:

@@ -4,20 +4,42 @@ from __future__ import annotations
 
 import pytest
 
+from components.contracts import ProbeTarget
 from components.prometheus.config import (
+    REPLICA_LABEL,
+    AlertTarget,
     PrometheusConfig,
     ScrapeJob,
     client_config,
     job_names,
+    password_file_of,
     prometheus_command,
     prometheus_config,
     web_config,
 )
+from components.prometheus.probe_jobs import ProbeScrape
 from components.prometheus.rules import prometheus_rules
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
 
 JOB = ScrapeJob(
     job="kafka", srv="_metrics._tcp.kafka-headless", server_name="kafka.svc", username="scrape-kafka", path="/metrics"
+)
+ALERTS = AlertTarget(
+    name="alertmanager",
+    srv="_metrics._tcp.alertmanager-headless",
+    server_name="alertmanager.svc",
+    username="prometheus",
+    path_prefix="/",
+)
+PROBES = ProbeScrape(
+    job="probe-pods",
+    address="probes.svc:9115",
+    server_name="probes.svc",
+    username="scrape-probe-pods",
+    interval="1m",
+    module="tls",
+    srvs=["_client._tcp.kafka-headless.obs.svc.cluster.local"],
+    targets=[ProbeTarget(name="gateway", address="https://gateway.svc:4317/", module="http2", host="otlp.example.com")],
 )
 CONFIG = prometheus_config(
     PrometheusConfig(
@@ -25,6 +47,8 @@ CONFIG = prometheus_config(
         region="a",
         replica="primary",
         jobs=[JOB],
+        alerts=[ALERTS],
+        probes=[PROBES],
         scrape_interval="15s",
         out_of_order_window="12h",
     )
@@ -32,7 +56,7 @@ CONFIG = prometheus_config(
 
 
 def test_targets_are_scraped_over_tls_with_their_own_password() -> None:
-    [scrape] = CONFIG["scrape_configs"]
+    scrape, _ = CONFIG["scrape_configs"]
     assert scrape["scheme"] == "https"
     assert scrape["tls_config"] == {"ca_file": "/etc/tls/ca.crt", "server_name": "kafka.svc"}
     assert scrape["basic_auth"] == {"username": "scrape-kafka", "password_file": "/etc/prometheus-scrape/kafka"}
@@ -92,6 +116,29 @@ def test_a_job_that_occurs_twice_is_an_error() -> None:
 
 
 def test_every_scraped_job_is_missed_when_it_is_gone() -> None:
-    store, _ = prometheus_rules(["gateway", "kafka"])
-    [missing] = [alert for alert in store.alerts if alert.name == "TargetMissing"]
+    targets, *_ = prometheus_rules(["gateway", "kafka"], volume_bytes=1)
+    [missing] = [alert for alert in targets.alerts if alert.name == "TargetMissing"]
     assert missing.expr == 'absent(up{job="gateway"}) or absent(up{job="kafka"})'
+
+
+def test_alerts_go_to_every_member_by_verified_tls_and_without_the_replica() -> None:
+    alerting = CONFIG["alerting"]
+    [target] = alerting["alertmanagers"]
+    assert target["scheme"] == "https"
+    assert target["dns_sd_configs"][0]["names"] == [ALERTS.srv]
+    assert target["tls_config"]["server_name"] == "alertmanager.svc"
+    assert target["basic_auth"]["password_file"].endswith(f"/{password_file_of('alertmanager')}")
+    assert alerting["alert_relabel_configs"] == [{"action": "labeldrop", "regex": REPLICA_LABEL}]
+
+
+def test_a_prober_is_asked_for_each_target_and_not_the_target_itself() -> None:
+    job = CONFIG["scrape_configs"][-1]
+    assert job["metrics_path"] == "/probe"
+    assert {"target_label": "__address__", "replacement": "probes.svc:9115"} in job["relabel_configs"]
+    assert {"source_labels": ["__address__"], "target_label": "__param_target"} in job["relabel_configs"]
+    assert job["static_configs"][0]["labels"] == {
+        "endpoint": "gateway",
+        "instance": "gateway",
+        "__param_module": "http2",
+        "__param_hostname": "otlp.example.com",
+    }
