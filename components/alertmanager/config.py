@@ -53,7 +53,7 @@ class Timing:
 
 
 TIMINGS: Mapping[Severity, Timing] = {
-    Severity.CRITICAL: Timing(group_wait="1s", group_interval="10s", repeat_interval="1h"),
+    Severity.CRITICAL: Timing(group_wait="1s", group_interval="15s", repeat_interval="1h"),
     Severity.HIGH: Timing(group_wait="10s", group_interval="1m", repeat_interval="4h"),
     Severity.MEDIUM: Timing(group_wait="2m", group_interval="5m", repeat_interval="24h"),
     Severity.LOW: Timing(group_wait="1m", group_interval="5m", repeat_interval="24h"),

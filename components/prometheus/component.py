@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -119,7 +119,7 @@ class Prometheus(pulumi.ComponentResource):
         scrapes: The replicas' and their sidecars' own metrics, which every replica scrapes.
     """
 
-    endpoints: Mapping[str, PrometheusEndpoint]
+    endpoints: dict[str, PrometheusEndpoint]
     scrapes: tuple[ScrapeTarget, ...]
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -141,10 +141,13 @@ class Prometheus(pulumi.ComponentResource):
                 **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
             },
         )
-        self.endpoints = {
-            replica: self._replica(args, replica, users[replica], targets, scrape_passwords)
-            for replica in args.replicas
-        }
+        self.endpoints = {}
+        before: list[pulumi.Resource] = []
+        for replica in args.replicas:
+            # One after the other: an update never takes all replicas from readers and alerts.
+            endpoint, pods = self._replica(args, replica, users[replica], targets, scrape_passwords, before)
+            self.endpoints[replica] = endpoint
+            before = [pods]
         self.register_outputs({"replicas": list(args.replicas)})
 
     def _users(self, replica: str) -> _Users:
@@ -166,7 +169,8 @@ class Prometheus(pulumi.ComponentResource):
         users: _Users,
         targets: Sequence[ScrapeTarget],
         scrape_passwords: FileSet,
-    ) -> PrometheusEndpoint:
+        after: Sequence[pulumi.Resource],
+    ) -> tuple[PrometheusEndpoint, pulumi.Resource]:
         site = args.site
         workload = workload_name(replica)
         access = naming.access_label(workload)
@@ -195,13 +199,14 @@ class Prometheus(pulumi.ComponentResource):
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
             ],
         )
-        stateful_set(
+        pods = stateful_set(
             self,
             site,
             self._workload(args, replica, users, targets, scrape_passwords, tls),
             claims=[StorageClaim(name="data", size=args.storage)],
+            after=after,
         )
-        return PrometheusEndpoint(
+        endpoint = PrometheusEndpoint(
             replica=replica,
             workload=workload,
             url=f"https://{site.host(workload)}:{WEB_PORT}",
@@ -213,6 +218,7 @@ class Prometheus(pulumi.ComponentResource):
             writer=users.writer,
             reader=users.reader,
         )
+        return endpoint, pods
 
     def _workload(
         self,

@@ -26,6 +26,8 @@ WEB_DIRECTORY = "/etc/prometheus-web"
 SCRAPE_DIRECTORY = "/etc/prometheus-scrape"
 DATA_DIRECTORY = "/prometheus"
 RULES_FILE = "rules.yml"
+RESEND_DELAY = "9s"
+"""An alert is sent again in the first evaluation after it: every 10 s where rules are evaluated every 5 or 10 s."""
 CLIENT_CONFIG = f"{WEB_DIRECTORY}/client.yml"
 
 
@@ -190,10 +192,10 @@ def prometheus_command(*, retention_time: str, retention_size: str, directory: s
         "--storage.tsdb.min-block-duration=2h",
         "--storage.tsdb.max-block-duration=2h",
         "--storage.tsdb.wal-compression",
-        # A replica that starts again takes up escalations where they were; an alert is over for Alertmanager after four
-        # times the delay, so that it soon notices that both replicas are gone.
+        # A replica that starts again takes up escalations where they were.
         "--rules.alert.for-grace-period=30s",
-        "--rules.alert.resend-delay=30s",
+        # Less than the shortest group_interval of Alertmanager (docs/adr/0021).
+        f"--rules.alert.resend-delay={RESEND_DELAY}",
         "--query.timeout=60s",
         "--query.max-samples=20000000",
         "--log.format=json",

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.receivers.client import Receivers
 from lab.receivers.record import Notice
 from ops import alert_events
@@ -21,7 +22,7 @@ from ops.context import Context
 from ops.kube import wait_until
 from ops.platform import PROJECT
 from tests.e2e import durations
-from tests.support.alert_waves import Drive, Row, low, waves
+from tests.support.alert_waves import Row, Watch, low, waves
 from tests.support.alerts import CRITICAL, Injector, Raised, collected
 from tests.support.faults import scaled
 from tests.support.results import recorded
@@ -86,34 +87,50 @@ def test_a_critical_alert_is_told_by_phone_sms_and_slack(context: Context, pair:
     assert alone["acknowledged"] is None
 
 
-@pytest.mark.timeout(1800)
-def test_every_threshold_fires_reaches_its_people_and_resolves(
+@pytest.mark.timeout(900)
+def test_quick_thresholds_fire_reach_their_people_and_resolve(
     context: Context, pair: Pair, receivers: Receivers
 ) -> None:
     del pair  # Begun here, while this takes its time.
-    began = datetime.now(UTC)
-    with recorded("alert-thresholds", context.kube) as figures:
+    quick = [each for each in THRESHOLDS if each.name in durations.QUICK_THRESHOLDS]
+    drive("alert-thresholds-quick", context, receivers, waves(quick))
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(2700)
+def test_every_threshold_fires_reaches_its_people_and_resolves(context: Context, receivers: Receivers) -> None:
+    drive("alert-thresholds", context, receivers, waves())
+
+
+def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list[Threshold]]) -> None:
+    """Inject faults wave by wave, and note for each threshold what came of it."""
+    began, start = datetime.now(UTC), receivers.newest()
+    with recorded(name, context.kube) as figures:
         rows: list[Row] = []
-        for wave in waves():
-            drive = Drive(context, receivers, wave)
-            rows += drive.rows
+        watch = Watch(context, receivers, start, rows)
+        for wave in in_waves:
+            new = watch.inject(wave)
             try:
-                drive.inject()
-                drive.watch(durations.THRESHOLD_FIRES)
+                watch.until(durations.THRESHOLD_FIRES, new, lambda row: row.told)
             finally:
-                drive.clear()
-            drive.watch_end(durations.THRESHOLD_ENDS)
+                watch.clear()
+            watch.until(durations.THRESHOLD_ENDS, new, lambda row: row.over is not None)
+        watch.until(durations.THRESHOLD_ENDS, rows, lambda row: row.ended)
         figures["thresholds"] = len(rows)
         figures["seconds after the fault"] = {row.threshold.alert: row.shown() for row in rows}
-        processed = alert_events.read(context.platform, alert_events.Stage.PROCESSED, began).events
-        raw = alert_events.read(context.platform, alert_events.Stage.RAW, began).events
-        told = {event.labels["alertname"] for event in processed}
-        figures["in alerts-raw"] = len({event.labels["alertname"] for event in raw} & {r.threshold.alert for r in rows})
-        figures["in alerts-processed"] = len(told & {row.threshold.alert for row in rows})
+        names = {row.threshold.alert for row in rows}
+        events = {
+            stage: {each.labels["alertname"] for each in alert_events.read(context.platform, stage, began).events}
+            for stage in alert_events.Stage
+        }
+        figures["in alerts-raw"] = len(events[alert_events.Stage.RAW] & names)
+        figures["in alerts-processed"] = len(events[alert_events.Stage.PROCESSED] & names)
+        figures["most notices of one alert by one channel"] = watch.most_notices()
         assert [row.threshold.alert for row in rows if not row.told] == []
         assert [row.threshold.alert for row in low(rows) if row.notified] == []
-        assert [row.threshold.alert for row in rows if row.threshold.alert not in told] == []
+        assert names - events[alert_events.Stage.PROCESSED] == set()
         assert [row.threshold.alert for row in rows if not row.ended] == []
+        assert figures["most notices of one alert by one channel"][1] <= durations.NOTICES_OF_ONE_ALERT
 
 
 @pytest.mark.timeout(600)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -80,38 +81,42 @@ class Row:
         }
 
 
-class Drive:
-    """One wave: its faults are set, watched, taken away, and watched again."""
+class Watch:
+    """Sets faults and takes them away, and notes what comes of them."""
 
-    def __init__(self, context: Context, receivers: Receivers, wave: Sequence[Threshold]) -> None:
-        self._context, self._receivers = context, receivers
+    def __init__(self, context: Context, receivers: Receivers, start: int, rows: list[Row]) -> None:
+        """Watch ``rows``, to which every wave adds; notices count from the number ``start`` on."""
+        self._context, self._receivers, self._start, self._rows = context, receivers, start, rows
         self._cluster = deploy.Cluster(os.environ["KUBECONFIG"])
-        self._start = receivers.newest()
-        self.rows = [Row(each, 0.0) for each in wave]
 
-    def inject(self) -> None:
-        """Begin all faults now."""
-        self._set([{"kind": row.threshold.name, "start": 0, "duration": _LASTS_S} for row in self.rows])
-        for row in self.rows:
-            row.injected = time.time()
+    def inject(self, wave: Sequence[Threshold]) -> list[Row]:
+        """Begin the faults of a wave now."""
+        self._set([{"kind": each.name, "start": 0, "duration": _LASTS_S} for each in wave])
+        new = [Row(each, time.time()) for each in wave]
+        self._rows += new
+        return new
 
     def clear(self) -> None:
         """End all faults."""
         self._set([])
 
-    def watch(self, seconds: float) -> None:
-        """Look until every alert fired and was told, at most ``seconds``."""
-        self._until(seconds, lambda row: row.told)
-
-    def watch_end(self, seconds: float) -> None:
-        """Look until every alert is over and that was told, at most ``seconds``."""
-        self._until(seconds, lambda row: row.ended)
-
-    def _until(self, seconds: float, done: Any) -> None:
+    def until(self, seconds: float, rows: Sequence[Row], done: Callable[[Row], bool]) -> None:
+        """Look until all of ``rows`` are done, at most ``seconds``."""
         deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline and not all(map(done, self.rows)):
+        while time.monotonic() < deadline and not all(map(done, rows)):
             self._look()
             time.sleep(LOOK_EVERY_S)
+
+    def most_notices(self) -> tuple[str, int]:
+        """The alert with most notices by one channel, and how many: nobody should be told again and again."""
+        counts = Counter(
+            (row.threshold.alert, notice.channel)
+            for row in self._rows
+            for notice in self._receivers.find(self._start, alert=row.threshold.alert)
+            if notice.channel in row.channels
+        )
+        ((alert, channel), count), *_ = counts.most_common(1) or [(("none", "no channel"), 0)]
+        return f"{alert} by {channel}", count
 
     def _look(self) -> None:
         now = time.time()
@@ -120,17 +125,17 @@ class Drive:
         except OpsError:
             return
         firing = {sample.labels["alertname"] for sample in samples}
-        for row in self.rows:
-            name = row.threshold.alert
-            if name in firing and row.fired is None:
-                row.fired = now
-            if row.fired is not None and row.over is None and name not in firing:
-                row.over = now
-            if name in firing:
-                row.over = None
-            for status, moments in (("firing", row.notified), ("resolved", row.resolved)):
-                for notice in self._receivers.find(self._start, alert=name, status=status):
-                    moments.setdefault(notice.channel, notice.received_at)
+        for row in self._rows:
+            self._note(row, row.threshold.alert in firing, now)
+
+    def _note(self, row: Row, firing: bool, now: float) -> None:
+        if firing:
+            row.fired, row.over = row.fired or now, None
+        elif row.fired and row.over is None:
+            row.over = now
+        for status, moments in (("firing", row.notified), ("resolved", row.resolved)):
+            for notice in self._receivers.find(self._start, alert=row.threshold.alert, status=status):
+                moments.setdefault(notice.channel, notice.received_at)
 
     def _set(self, faults: list[dict[str, Any]]) -> None:
         with tempfile.TemporaryDirectory() as folder:

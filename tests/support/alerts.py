@@ -59,9 +59,7 @@ CRITICAL = Kind(
     channel="phone",
     limit_s=30,
 )
-HIGH = Kind(
-    "EtlJobFailed", "data", "etl.job.last_status", "etl.job.name", bad=0, good=1, channel="slack", limit_s=120
-)
+HIGH = Kind("EtlJobFailed", "data", "etl.job.last_status", "etl.job.name", bad=0, good=1, channel="slack", limit_s=120)
 
 
 @dataclass
