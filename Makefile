@@ -74,11 +74,12 @@ status: setup ## Parts of the embedded cluster
 down: setup ## End the cluster and remove what it wrote
 	@$(LAB) down
 
-generate: setup ## docs/telemetry.md and docs/thresholds.md, from the catalogue and the file of thresholds
+generate: setup ## Pages and dashboards that are made from the catalogue and the file of thresholds
 	@$(PYTHON) -m components.telemetry > docs/telemetry.md.part
 	mv docs/telemetry.md.part docs/telemetry.md
 	$(PYTHON) -m components.telemetry thresholds > docs/thresholds.md.part
 	mv docs/thresholds.md.part docs/thresholds.md
+	$(PYTHON) -m components.dashboards
 
 lint: setup ## Format and fix what can be fixed
 	@$(PYTHON) -m ruff format .

@@ -64,6 +64,8 @@ def alertmanager_command(
         "--cluster.pushpull-interval=15s",
         "--cluster.reconnect-interval=5s",
         "--cluster.tcp-timeout=5s",
+        # So that heartbeats, and failures for one contact, can be told apart.
+        "--enable-feature=receiver-name-in-metrics",
         "--log.format=json",
     ]
 

@@ -49,7 +49,9 @@ def _worst() -> Row:
 
 
 def _of_those(value: str) -> str:
-    return f'{value} and on (device_id) bottomk(10, min by (device_id) (hw_battery_charge_ratio{{device_id=~"$device"}}))'
+    return (
+        f'{value} and on (device_id) bottomk(10, min by (device_id) (hw_battery_charge_ratio{{device_id=~"$device"}}))'
+    )
 
 
 _BASE = layer.dashboard(

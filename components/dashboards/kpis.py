@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Limit, Panel, Query, Row, series, stat
@@ -16,6 +18,7 @@ from components.telemetry.thresholds import THRESHOLDS, Threshold, thresholds_on
 _SELDOM = "1h"
 """Window for what happens a few times an hour."""
 _OFTEN = "5m"
+_ACRONYMS = frozenset({"adls", "api", "cpu", "db", "etl", "http"})
 _SLOW_S = 3600
 """A histogram that reaches this far is of batch work."""
 
@@ -23,8 +26,8 @@ _SLOW_S = 3600
 def threshold_stats(layer: Layer) -> Row:
     """The worst value of each threshold of a layer, now."""
     rows = [row for row in THRESHOLDS if row.layer is layer]
-    width = _share(len(rows))
-    return Row(title="Thresholds now", panels=tuple(_worst(row, width) for row in rows))
+    panels = tuple(_worst(row, width) for row, width in zip(rows, _widths(len(rows)), strict=True))
+    return Row(title="Thresholds now", panels=panels)
 
 
 def kpi_rows(layer: Layer) -> Iterator[Row]:
@@ -35,8 +38,8 @@ def kpi_rows(layer: Layer) -> Iterator[Row]:
 
 def _panels(metrics: Iterable[Metric]) -> Iterator[Panel]:
     found = list(metrics)
-    for metric in found:
-        yield _panel(metric)
+    for metric, width in zip(found, _widths(len(found)), strict=True):
+        yield replace(_panel(metric), width=width)
 
 
 def _worst(row: Threshold, width: int) -> Panel:
@@ -46,7 +49,7 @@ def _worst(row: Threshold, width: int) -> Panel:
         _named(row.alert),
         f"{'Smallest' if smallest else 'Largest'} value now. {row.description} ({row.alert}, {row.priority})",
         row.unit if row.comparison is not Comparison.EQUAL else "",
-        Query(expr=values, legend="worst"),
+        Query(expr=values, legend=f"limit {row.spoken_limit()}" if limits.line(row) else "worst"),
         width=width,
         limits=limits.line(row),
         states=limits.WORKS if row.comparison is Comparison.EQUAL else (),
@@ -89,9 +92,13 @@ def _growth(metric: Metric, title: str, about: str) -> Panel:
     legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels) or metric.service
     if metric.layer is DATA:
         expr = f"sum{by} (increase({_selector(metric)}[{_SELDOM}]))"
-        return series(f"{title}, per hour", f"{about} In the hour before.", metric.unit, Query(expr=expr, legend=legend))
+        return series(
+            f"{title}, per hour", f"{about} In the hour before.", metric.unit, Query(expr=expr, legend=legend)
+        )
     expr = f"sum{by} (rate({_selector(metric)}[{RATE}]))"
-    return series(f"{title}, per second", about, f"{metric.unit}/s", Query(expr=expr, legend=legend), stacked=bool(labels))
+    return series(
+        f"{title}, per second", about, f"{metric.unit}/s", Query(expr=expr, legend=legend), stacked=bool(labels)
+    )
 
 
 def _devices(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -> Panel:
@@ -100,7 +107,9 @@ def _devices(metric: Metric, title: str, about: str, lines: tuple[Limit, ...]) -
     if metric.labels:
         labels = ", ".join(metric.labels)
         legend = " ".join(f"{{{{{label}}}}}" for label in metric.labels)
-        return series(title, about, "{device}", Query(expr=f"sum by ({labels}) ({selector})", legend=legend), stacked=True)
+        return series(
+            title, about, "{device}", Query(expr=f"sum by ({labels}) ({selector})", legend=legend), stacked=True
+        )
     if metric.unit == "{connection}":
         return series(
             title,
@@ -135,18 +144,22 @@ def _selector(metric: Metric, suffix: str = "") -> str:
     return f'{metric.prometheus}{suffix}{{layer="{metric.layer.name}",job="{metric.service}"{device}}}'
 
 
-def _share(count: int) -> int:
-    """Width of each of some panels that share a line, or two lines."""
-    return next((width for width in (12, 8, 6, 4) if 24 // width >= count), 3)
+def _widths(count: int) -> tuple[int, ...]:
+    """Widths of some panels, so that no line is left half empty."""
+    if count <= 4:
+        return (24 // count,) * count
+    if count == 5:
+        return (8, 8, 8, 12, 12)
+    lines_of_four = count % 3
+    return (6,) * (4 * lines_of_four) + (8,) * (count - 4 * lines_of_four)
 
 
 def _words(name: str) -> str:
-    text = name.replace(".", " ").replace("_", " ")
+    words = re.split(r"[._]", name)
+    text = " ".join(word.upper() if word in _ACRONYMS else word for word in words)
     return text[0].upper() + text[1:]
 
 
 def _named(alert: str) -> str:
     """Name of an alert in words."""
-    return "".join(f" {letter.lower()}" if letter.isupper() and index else letter for index, letter in enumerate(alert))
-
-
+    return _words("_".join(re.findall(r"[A-Z][a-z]*", alert)).lower())

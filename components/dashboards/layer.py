@@ -75,6 +75,7 @@ def _state(layer: Layer) -> Row:
                     ' or min(slo:error_budget_remaining:ratio{slo="telemetry-path"})',
                     legend="left",
                 ),
+                limits=limits.BUDGET,
                 width=6,
             ),
         ),
@@ -105,7 +106,7 @@ def dependency_graph(services: str = ".*", about: str = "") -> Panel:
                 legend="served",
             ),
         ),
-        width=12,
+        width=14,
         height=10,
         service="service_name",
     )
@@ -117,7 +118,9 @@ def dependency_table(services: str = ".*") -> Panel:
         "Calls between services",
         "Calls per second, share of failed ones and P95 as the called service measures it, over five minutes.",
         {"client": "Caller", "server": "Called"},
-        Query(expr=_edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services), legend="Calls", unit="{call}/s"),
+        Query(
+            expr=_edges(f"sum by (client, server) (rate({_CALLS}{{}}[5m]))", services), legend="Calls", unit="{call}/s"
+        ),
         Query(
             expr=_edges(
                 f"sum by (client, server) (rate({_FAILED}{{}}[5m])) / sum by (client, server) (rate({_CALLS}{{}}[5m]))",
@@ -131,7 +134,7 @@ def dependency_table(services: str = ".*") -> Panel:
             legend="P95",
             unit="s",
         ),
-        width=12,
+        width=10,
         height=10,
         service="server",
     )
@@ -147,7 +150,7 @@ def _edges(expr: str, services: str) -> str:
 
 def _dependencies(layer: Layer) -> Row:
     own = "|".join(each.name for each in TRACED_SERVICES if each.layer is layer)
-    about = "" if own else f" Layer {layer.name} may not send traces: this is what it hangs on, the whole system."
+    about = "" if own else f" Layer {layer.name} may not send traces itself: this is the map of the whole system."
     return Row(
         title="Service dependencies", panels=(dependency_graph(own or ".*", about), dependency_table(own or ".*"))
     )
@@ -179,7 +182,9 @@ def _performance(layer: Layer) -> Row:
                 "Requests by service",
                 "Requests per second that the services answer.",
                 "{request}/s",
-                Query(expr=f"sum by (service_name) (obs:span_calls:rate5m{{{own},{_ENTRY}}})", legend="{{service_name}}"),
+                Query(
+                    expr=f"sum by (service_name) (obs:span_calls:rate5m{{{own},{_ENTRY}}})", legend="{{service_name}}"
+                ),
                 service="service_name",
                 stacked=True,
             ),
@@ -200,8 +205,7 @@ def _performance(layer: Layer) -> Row:
                 "the bars do not add up.",
                 "s",
                 Query(
-                    expr="topk(10, sum by (service_name, span_name) "
-                    f"(rate({seconds}_sum{{{own}}}[5m])))",
+                    expr=f"topk(10, sum by (service_name, span_name) (rate({seconds}_sum{{{own}}}[5m])))",
                     legend="{{service_name}}: {{span_name}}",
                 ),
                 service="service_name",

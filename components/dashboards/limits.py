@@ -40,6 +40,9 @@ _URGENT: Final = frozenset({"KafkaDiskFull", "GatewayQueueFull", "SpanErrorRateH
 SEVERITIES: Final = tuple(Severity)
 """Most urgent first."""
 
+BUDGET: Final = (Limit(value=0.0, label="used up", bad="below"),)
+"""Error budgets: at nothing the objective is missed."""
+
 WORKS: Final = (State(value=1, text="OK", tone="good"), State(value=0, text="failed", tone="bad"))
 """Words for a value that is 1 or 0."""
 

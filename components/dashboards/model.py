@@ -96,6 +96,7 @@ class Panel:
         columns: Labels that a table shows, in order; the queries' columns follow.
         since: Its own time range, such as ``24h``; empty: the dashboard's.
         service: Label that names the service whose traces and logs are one click away.
+        detail: Label whose value names the dashboard with the details: ``layer`` leads to ``layer-<value>``.
         stacked: Whether series are stacked.
         top: Most rows of a table or bars, largest first; 0 shows all.
     """
@@ -112,6 +113,7 @@ class Panel:
     columns: tuple[Column, ...] = ()
     since: str = ""
     service: str = ""
+    detail: str = ""
     stacked: bool = False
     top: int = 0
 
@@ -188,6 +190,7 @@ class More(TypedDict, total=False):
     states: tuple[State, ...]
     since: str
     service: str
+    detail: str
     stacked: bool
     top: int
 

@@ -1,4 +1,4 @@
-"""Reads PromQL as far as dashboards need it: which series an expression asks for, and the same for some of them only."""
+"""Reads PromQL as far as dashboards need it: which series an expression asks for, and how to ask for fewer."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _TOKEN = re.compile(
 )
 _LABEL_LISTS = frozenset({"by", "without", "on", "ignoring", "group_left", "group_right"})
 _AGGREGATIONS = frozenset(
-    "sum min max avg count group stddev stdvar count_values topk bottomk quantile limitk limit_ratio".split()
+    ("sum", "min", "max", "avg", "count", "group", "stddev", "stdvar", "count_values", "topk", "bottomk", "quantile")
 )
-_OPERATORS = frozenset("and or unless bool offset atan2 inf nan".split())
+_OPERATORS = frozenset(("and", "or", "unless", "bool", "offset", "atan2", "inf", "nan"))
 _CLOSING = {"(": ")", "{": "}", "[": "]"}
 
 

@@ -9,6 +9,9 @@ from components.rules import Alert, RuleGroup, Severity, any_of
 _SELF = 'job=~"prometheus-.+"'
 _OWN_ALERTS = "prometheus-.+|probe-.+"
 """Jobs with alerts of their own for targets that do not answer."""
+_UP = f'up{{job!~"{_OWN_ALERTS}"}}'
+_FRESH_S = 45
+"""A replica that starts again does not know which targets it had: for five minutes it finds their last scrapes."""
 _CLOCKS = (
     "prometheus_rule_group_last_evaluation_timestamp_seconds",
     "kafka_lag_last_success_timestamp_seconds",
@@ -25,7 +28,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
         rules=(
             Alert(
                 name="TargetDown",
-                expr=f'up{{job!~"{_OWN_ALERTS}"}} == 0',
+                expr=f"{_UP} == 0 and time() - timestamp({_UP}) < {_FRESH_S}",
                 hold="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} {{ $labels.instance }} does not answer",

@@ -54,10 +54,10 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchClusterUnknown",
                 expr=f"absent(search_cluster_status{{{_JOB}}})",
-                hold="30s",
+                hold="90s",
                 severity=Severity.HIGH,
                 summary="Nobody knows the state of the search cluster",
-                description="It has not answered its keeper for a minute and a half, as when half of its nodes are "
+                description="It has not answered its keeper for two and a half minutes, as when half of its nodes are "
                 "gone, or the keeper is. Traces and logs wait in Kafka; the other alerts on the cluster are blind.",
                 annotations={
                     "summary_ja": "検索クラスターの状態が不明です",

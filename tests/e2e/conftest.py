@@ -24,6 +24,7 @@ _ORDER = (
     "test_traces",
     "test_logs",
     "test_masking",
+    "test_dashboards",
     "test_alerts",
     "test_alert_latency",
     "test_verify",

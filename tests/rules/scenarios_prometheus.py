@@ -51,6 +51,8 @@ TARGETS: tuple[Scenario, ...] = (
             'up{job="kafka",instance="kafka-1"}': "1x9 0 1x20",
             f"up{{{_STORE}}}": "1x9 0x20",
             'up{job="probe-pods",instance="kafka-1"}': "1x9 0x20",
+            # Scraped for the last time before the replica started again.
+            'up{job="log-indexer",instance="10-88-0-9"}': "1x9 0 _x20",
         },
         silent_at="5m45s",
         firing_at="6m15s",

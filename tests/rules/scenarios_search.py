@@ -32,8 +32,8 @@ SCENARIOS: tuple[Scenario, ...] = (
         alert="SearchClusterUnknown",
         bad={f"search_cluster_status{{{_OF}}}": "0x9 stale"},
         good={f"search_cluster_status{{{_OF}}}": "0x9 2x20"},
-        silent_at="5m15s",
-        firing_at="5m30s",
+        silent_at="6m15s",
+        firing_at="6m30s",
         labels={"job": "search-keeper"},
     ),
     Scenario(

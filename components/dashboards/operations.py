@@ -1,0 +1,269 @@
+"""Operations (requirement G4): what the platform itself uses, and how well it answers.
+
+Processes report themselves; there is no agent that reads the node's own counters. Search nodes and login proxies tell
+no processor time: of search nodes the heap and the disk are seen.
+"""
+
+from __future__ import annotations
+
+from components.dashboards import limits
+from components.dashboards.model import RATE, Dashboard, Query, Row, bars, series, stat, table
+
+_CPU = " or ".join(
+    f"sum by (job) (rate({source}_cpu_seconds_total[{RATE}]))" for source in ("process", "otelcol_process")
+)
+_MEMORY = "sum by (job) (process_resident_memory_bytes) or sum by (job) (otelcol_process_memory_rss_bytes)"
+_COLLECTORS = "count by (job) (otelcol_process_uptime_seconds_total)"
+_QUERY = 'job=~"prometheus-.+|thanos-query"'
+
+_NOW = Row(
+    title="Now",
+    panels=(
+        stat(
+            "Targets that answer",
+            "Targets that Prometheus reached at its last try, and all of them.",
+            "{target}",
+            Query(expr="sum(up)", legend="answer"),
+            Query(expr="count(up)", legend="all"),
+        ),
+        stat(
+            "Processors in use",
+            "Processor time that all reporting processes use together, in processors.",
+            "{processor}",
+            Query(
+                expr="sum(rate(process_cpu_seconds_total[5m])) + sum(rate(otelcol_process_cpu_seconds_total[5m]))",
+                legend="in use",
+            ),
+        ),
+        stat(
+            "Memory in use",
+            "Resident memory of all reporting processes.",
+            "By",
+            Query(expr="sum(process_resident_memory_bytes) + sum(otelcol_process_memory_rss_bytes)", legend="in use"),
+        ),
+        stat(
+            "Fullest disk",
+            "Used share of the fullest volume of Kafka, Prometheus and the search cluster.",
+            "1",
+            Query(
+                expr="max(obs:kafka_disk_used:ratio or obs:prometheus_disk_used:ratio or search_node_disk_used_ratio)",
+                legend="used",
+            ),
+            limits=limits.platform("KafkaDiskFilling", "KafkaDiskFull"),
+        ),
+        stat(
+            "Next certificate ends",
+            "Time until the first certificate ends of all that are probed.",
+            "s",
+            Query(expr="min(probe_ssl_earliest_cert_expiry) - time()", legend="left"),
+        ),
+        stat(
+            "Restarts",
+            "Processes that started in the last hour.",
+            "{process}",
+            Query(expr="count(time() - process_start_time_seconds < 3600) or vector(0)", legend="last hour"),
+        ),
+    ),
+)
+
+_RESOURCES = Row(
+    title="Processor, memory, disk, network",
+    panels=(
+        series(
+            "Processor time by workload",
+            "In processors; all pods of a workload together.",
+            "{processor}",
+            Query(expr=_CPU, legend="{{job}}"),
+            width=12,
+            height=10,
+        ),
+        series(
+            "Memory by workload",
+            "Resident memory; all pods of a workload together.",
+            "By",
+            Query(expr=_MEMORY, legend="{{job}}"),
+            width=12,
+            height=10,
+        ),
+        table(
+            "Workloads",
+            "Pods, processor time, memory and open files of every workload that reports them.",
+            {"job": "Workload"},
+            Query(
+                expr=f"count by (job) (process_start_time_seconds) or {_COLLECTORS}",
+                legend="Processes",
+            ),
+            Query(expr=_CPU.replace(RATE, "5m"), legend="Processors", unit="{processor}"),
+            Query(expr=_MEMORY, legend="Memory", unit="By"),
+            Query(expr="max by (job) (process_open_fds / process_max_fds)", legend="Open files of the limit", unit="1"),
+            width=16,
+            height=12,
+        ),
+        bars(
+            "Disks",
+            "Used share of each volume.",
+            "1",
+            Query(expr="max by (instance) (obs:kafka_disk_used:ratio)", legend="{{instance}}"),
+            Query(expr="max by (job) (obs:prometheus_disk_used:ratio)", legend="{{job}}"),
+            Query(expr="max by (node) (search_node_disk_used_ratio)", legend="{{node}}"),
+            limits=limits.platform("KafkaDiskFilling", "KafkaDiskFull"),
+            width=8,
+            height=12,
+        ),
+        series(
+            "Network of the stores of metrics and of alerting",
+            "Received and sent by each workload that reports it.",
+            "By/s",
+            Query(expr=f"sum by (job) (rate(process_network_receive_bytes_total[{RATE}]))", legend="{{job}} in"),
+            Query(expr=f"sum by (job) (rate(process_network_transmit_bytes_total[{RATE}]))", legend="{{job}} out"),
+            width=24,
+        ),
+    ),
+)
+
+_KAFKA = Row(
+    title="Kafka",
+    panels=(
+        stat(
+            "Brokers",
+            "Brokers that answer.",
+            "{broker}",
+            Query(expr='sum(up{job="kafka"})', legend="answer"),
+            width=8,
+        ),
+        stat(
+            "Under-replicated partitions",
+            "Partitions that lack an in-sync copy.",
+            "{partition}",
+            Query(expr="sum(kafka_server_replicamanager_underreplicatedpartitions)", legend="partitions"),
+            width=8,
+        ),
+        stat(
+            "Consumers behind",
+            "Records that the slowest consumer group has not read yet.",
+            "{record}",
+            Query(expr="max(obs:consumer_lag:sum)", legend="records"),
+            limits=limits.platform("KafkaConsumerLag"),
+            width=8,
+        ),
+        series(
+            "Consumer lag",
+            "Records that each consumer group has not read yet.",
+            "{record}",
+            Query(expr="sum by (consumergroup) (obs:consumer_lag:sum)", legend="{{consumergroup}}"),
+            limits=limits.platform("KafkaConsumerLag"),
+        ),
+        series(
+            "Disk of Kafka by topic",
+            "Bytes of all copies on all brokers.",
+            "By",
+            Query(expr="sum by (topic) (kafka_log_size_bytes)", legend="{{topic}}"),
+            stacked=True,
+        ),
+        series(
+            "Network of Kafka",
+            "What brokers take from producers, hand to consumers, and copy to each other.",
+            "By/s",
+            Query(expr=f'sum(rate(kafka_server_brokertopicmetrics_bytesin_total{{topic=""}}[{RATE}]))', legend="in"),
+            Query(expr=f'sum(rate(kafka_server_brokertopicmetrics_bytesout_total{{topic=""}}[{RATE}]))', legend="out"),
+            Query(expr=f"sum(rate(kafka_server_brokertopicmetrics_replicationbytesin_total[{RATE}]))", legend="copies"),
+        ),
+    ),
+)
+
+_PROMETHEUS = Row(
+    title="Prometheus and the read path",
+    panels=(
+        series(
+            "Queries at the read address",
+            "Time in which Thanos Query answered, over five minutes.",
+            "s",
+            *(
+                Query(
+                    expr=f"histogram_quantile({percent / 100:g}, sum by (le) "
+                    '(rate(http_request_duration_seconds_bucket{job="thanos-query"}[5m])))',
+                    legend=f"P{percent}",
+                )
+                for percent in (50, 95, 99)
+            ),
+        ),
+        series(
+            "Evaluation of queries",
+            "P90 of the inner evaluation of each engine.",
+            "s",
+            Query(
+                expr="max by (job) (prometheus_engine_query_duration_seconds{"
+                f'{_QUERY},quantile="0.9",slice="inner_eval"}}) >= 0',
+                legend="{{job}}",
+            ),
+        ),
+        series(
+            "Queries per second",
+            "Queries that each engine answered, rules among them.",
+            "{query}/s",
+            Query(
+                expr="sum by (job) (rate(prometheus_engine_query_duration_seconds_count{"
+                f'{_QUERY},slice="inner_eval"}}[{RATE}]))',
+                legend="{{job}}",
+            ),
+        ),
+        series(
+            "Samples taken in",
+            "Samples per second that each Prometheus added to its head.",
+            "{sample}/s",
+            Query(expr=f"sum by (job) (rate(prometheus_tsdb_head_samples_appended_total[{RATE}]))", legend="{{job}}"),
+        ),
+        series(
+            "Series",
+            "Series in the head of each Prometheus: what its memory is used for.",
+            "{series}",
+            Query(expr="sum by (job) (prometheus_tsdb_head_series)", legend="{{job}}"),
+        ),
+        series(
+            "Slowest group of rules",
+            "Duration of the last round of the slowest group, as a share of the time between two rounds. From 100 % "
+            "on, rounds are left out and alerts come late.",
+            "1",
+            Query(
+                expr="max by (job) (prometheus_rule_group_last_duration_seconds"
+                " / prometheus_rule_group_interval_seconds)",
+                legend="{{job}}",
+            ),
+        ),
+    ),
+)
+
+_TARGETS = Row(
+    title="What answers",
+    panels=(
+        table(
+            "Targets by job",
+            "Targets of each scrape job: how many answer, of how many, and how long a scrape takes.",
+            {"job": "Job"},
+            Query(expr="sum by (job) (up)", legend="Answer"),
+            Query(expr="count by (job) (up)", legend="Targets"),
+            Query(expr="max by (job) (scrape_duration_seconds)", legend="Slowest scrape", unit="s"),
+            width=12,
+            height=12,
+        ),
+        series(
+            "Age of each layer's telemetry",
+            "Time since the newest sample of each layer.",
+            "s",
+            Query(expr="obs:layer_age:seconds", legend="{{layer}}"),
+            limits=limits.platform("TelemetryStale"),
+            width=12,
+            height=12,
+        ),
+    ),
+)
+
+DASHBOARD = Dashboard(
+    name="operations",
+    title="Operations",
+    description="What the platform uses (processor, memory, disk, network), Kafka's health, and how fast queries are "
+    "answered.",
+    tags=("operations",),
+    rows=(_NOW, _RESOURCES, _KAFKA, _PROMETHEUS, _TARGETS),
+)
+"""For those who run the platform."""

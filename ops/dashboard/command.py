@@ -1,0 +1,197 @@
+"""``ops dashboard``: a dashboard as a page or as JSON, the list of them, and whether every panel answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from components.dashboards.boards import DASHBOARDS
+from components.dashboards.boards import dashboard as find
+from components.dashboards.model import Dashboard
+from ops import platform as platform_module
+from ops.context import Context
+from ops.dashboard.ask import LIMIT_S, Asker, Result, Span, ask, latencies, quantile, span
+from ops.dashboard.page import page
+from ops.dashboard.values import last, legends
+from ops.errors import OpsError
+from ops.incident.metrics import Metrics
+from ops.kube import Kube
+
+CHECK_RANGE = "15m"
+"""Time that `check` looks at, unless told otherwise."""
+_FILE_WIDTH = 220
+
+
+def dashboard(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A dashboard; `list` lists them, `check` asks all.")],
+    html: Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that stands alone.")] = None,
+    length: Annotated[str | None, typer.Option("--range", help="Time that is shown, such as 15m, 6h, 7d.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print for machines.")] = False,
+    region: Annotated[str, typer.Option(help="Regular expression of regions; else all.")] = ".*",
+    choose: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A choice of the dashboard, such as layer=data.")
+    ] = None,
+    only: Annotated[str | None, typer.Option("--only", metavar="NAME", help="`check` this dashboard only.")] = None,
+) -> None:
+    """Show a dashboard without Grafana, from the same queries."""
+    if name == "list":
+        _list(as_json)
+        return
+    if name == "check":
+        _check(length or CHECK_RANGE, region, only, as_json)
+        return
+    chosen = known(name)
+    if html is None and not as_json:
+        raise OpsError("say what you want: --html FILE for a page, or --json")
+    seen, choices = span(length or chosen.since), _choices(chosen, choose or [])
+    with connected(region) as (asked, platform):
+        results = ask(replace(asked, chosen={**asked.chosen, **choices}), list(chosen.panels), seen)
+    if html is not None:
+        where = f"{platform}, region {region}" if region != ".*" else f"{platform}, all regions"
+        where += "".join(f", {key} {value}" for key, value in choices.items())
+        try:
+            html.write_text(page(chosen, results, seen, where), encoding="utf-8")
+        except OSError as error:
+            raise OpsError(f"--html {html}: {error.strerror}") from None
+        missing = [result.panel.title for result in results if result.empty]
+        typer.echo(f"{html}: {len(results)} panels, {len(missing)} without data", err=True)
+    if as_json:
+        typer.echo(json.dumps({"dashboard": chosen.uid, "panels": [_data(each) for each in results]}, indent=2))
+
+
+def known(name: str) -> Dashboard:
+    """A dashboard by its name.
+
+    Raises:
+        OpsError: There is none.
+    """
+    try:
+        return find(name.removeprefix("obs-"))
+    except KeyError as error:
+        raise OpsError(str(error.args[0])) from None
+
+
+def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
+    names = [variable.name for variable in chosen.variables]
+    found = dict(each.partition("=")[::2] for each in given)
+    for name, value in found.items():
+        if name not in names or not value:
+            allowed = ", ".join(f"{each}=VALUE" for each in names) or "none: this dashboard has no choices"
+            raise OpsError(f"--choose is {name}={value}, must be one of {allowed}")
+    return found
+
+
+@contextmanager
+def connected(region: str = ".*") -> Iterator[tuple[Asker, str]]:
+    """Somebody to ask, and the platform's name."""
+    platform = platform_module.load()
+    with Context(platform, Kube.connect(platform.namespace)) as context:
+        yield asker(context, region), platform.platform
+
+
+def asker(context: Context, region: str = ".*") -> Asker:
+    """The read address of a platform."""
+    platform = context.platform
+    return Asker(
+        metrics=Metrics(context.web, platform.query_url, platform.query_reader.pair, "Thanos Query"),
+        now=context.thanos,
+        chosen={"region": region},
+    )
+
+
+def check(asker: Asker, boards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
+    """Ask every panel of some dashboards, one dashboard after the other."""
+    return [(board, ask(asker, list(board.panels), seen, limit_s=LIMIT_S)) for board in boards]
+
+
+def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, Any]]:
+    """One row per query: dashboard, panel, query, latency, series, points, problem."""
+    return [
+        {
+            "dashboard": board.name,
+            "panel": result.panel.title,
+            "query": answer.query.expr,
+            "latency_ms": None if math.isnan(answer.latency_s) else round(answer.latency_s * 1000, 1),
+            "series": len(answer.series),
+            "points": answer.points,
+            "problem": answer.problem,
+        }
+        for board, results in checked
+        for result in results
+        for answer in result.answers
+    ]
+
+
+def _check(length: str, region: str, only: str | None, as_json: bool) -> None:
+    boards = (known(only),) if only else DASHBOARDS
+    with connected(region) as (asked, _):
+        checked = check(asked, boards, span(length))
+    found = rows(checked)
+    results = [result for _, each in checked for result in each]
+    times, empty = latencies(results), [result for result in results if result.empty]
+    summary = {
+        "dashboards": len(boards),
+        "panels": len(results),
+        "queries": len(found),
+        "panels without data": len(empty),
+        "mean ms": round(1000 * sum(times) / len(times), 1) if times else None,
+        "P95 ms": round(1000 * quantile(times, 0.95), 1) if times else None,
+        "slowest ms": round(1000 * times[-1], 1) if times else None,
+    }
+    if as_json:
+        typer.echo(json.dumps({"summary": summary, "queries": found}, indent=2))
+    else:
+        _print(found)
+        typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
+    raise typer.Exit(1 if empty else 0)
+
+
+def _print(found: Sequence[dict[str, Any]]) -> None:
+    table = Table("dashboard", "panel", Column("query", no_wrap=True, ratio=1), "ms", "series", "points", expand=True)
+    for row in found:
+        points = Text(str(row["points"]), style="" if row["points"] else "bold red")
+        latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
+        shown = Text(row["problem"], style="red") if row["problem"] else Text(row["query"])
+        table.add_row(row["dashboard"], Text(row["panel"]), shown, latency, str(row["series"]), points)
+    console = Console()
+    # A file has room for the queries.
+    (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(table)
+
+
+def _list(as_json: bool) -> None:
+    if as_json:
+        listed = [
+            {"name": each.name, "uid": each.uid, "title": each.title, "panels": len(list(each.panels))}
+            for each in DASHBOARDS
+        ]
+        typer.echo(json.dumps({"dashboards": listed}, indent=2))
+        return
+    table = Table("name", "title", "panels", "what it answers")
+    for each in DASHBOARDS:
+        table.add_row(each.name, each.title, str(len(list(each.panels))), each.description)
+    Console().print(table)
+
+
+def _data(result: Result) -> dict[str, Any]:
+    return {
+        "title": result.panel.title,
+        "unit": result.panel.unit,
+        "problems": list(result.problems),
+        "series": [
+            {"name": label, "labels": dict(each.labels), "value": last(each), "points": [list(p) for p in each.points]}
+            for answer in result.answers
+            for label, each in zip(
+                legends(result.panel, answer.query.legend, answer.series), answer.series, strict=True
+            )
+        ],
+    }

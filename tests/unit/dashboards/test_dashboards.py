@@ -1,0 +1,318 @@
+"""Dashboards as a whole: complete, of existing metrics, current in the repository, and readable by Grafana's types."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboard
+
+from components.alertevents.rules import RULES as EVENT_RULES
+from components.alertmanager.rules import alertmanager_rules
+from components.dashboards import kpis, limits
+from components.dashboards.__main__ import DOCS, files
+from components.dashboards.boards import DASHBOARDS, dashboard
+from components.dashboards.grafana import rendered
+from components.dashboards.grafana_panels import steps
+from components.dashboards.model import GRID, Dashboard, Kind, Limit
+from components.dashboards.produced import BY_PART, SERIES
+from components.dashboards.promql import metrics, within
+from components.dashboards.sources import Plugins
+from components.gateway.rules import RULES as GATEWAY_RULES
+from components.kafka.rules import kafka_rules
+from components.prometheus.rules import prometheus_rules
+from components.rules import Recording
+from components.sampler.rules import RULES as SAMPLER_RULES
+from components.search.rules import RULES as SEARCH_RULES
+from components.telemetry import catalogue
+from components.telemetry.catalogue import Metric
+from components.telemetry.layers import BUSINESS, LAYERS
+from components.telemetry.naming import Kind as Instrument
+from components.telemetry.rules import RULES as LAYER_RULES
+from components.telemetry.thresholds import SLOS, THRESHOLDS
+from lab.toolchain import tools
+
+ALL_RULES = (
+    *LAYER_RULES,
+    *GATEWAY_RULES,
+    *SAMPLER_RULES,
+    *SEARCH_RULES,
+    *EVENT_RULES,
+    *kafka_rules(min_insync_replicas=2, volume_bytes=1),
+    *alertmanager_rules(2),
+    *prometheus_rules(["gateway"], volume_bytes=1),
+)
+RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinstance(rule, Recording)}
+EVERY = [(board, panel) for board in DASHBOARDS for panel in board.panels]
+QUERIES = [(board.name, panel, query) for board, panel in EVERY for query in panel.queries]
+BOARD = pytest.mark.parametrize("board", DASHBOARDS, ids=lambda board: board.name)
+
+
+def grafana_panels(board: Dashboard) -> list[dict[str, Any]]:
+    return [each for each in rendered(board)["panels"] if each["type"] != "row"]
+
+
+def used() -> set[str]:
+    return set().union(*(metrics(query.expr) for _, _, query in QUERIES))
+
+
+def test_committed_files_are_current() -> None:
+    written = files()
+    stale = [name for name, text in written.items() if (DOCS / name).read_text(encoding="utf-8") != text]
+    assert not stale, f"run `python -m components.dashboards`: {stale}"
+    left_over = {path.name for path in (DOCS / "dashboards").iterdir()} - {Path(name).name for name in written}
+    assert not left_over, f"files of no dashboard: {left_over}"
+
+
+def test_there_is_an_overview_a_dashboard_per_layer_and_those_of_the_platform() -> None:
+    names = [board.name for board in DASHBOARDS]
+    assert names[0] == "overview"
+    assert {f"layer-{layer.name}" for layer in LAYERS} | {"operations", "kafka", "traces", "alerting"} < set(names)
+    assert len({board.uid for board in DASHBOARDS}) == len({board.title for board in DASHBOARDS}) == len(DASHBOARDS)
+
+
+@BOARD
+def test_every_panel_says_what_it_shows_in_which_unit_and_asks_something(board: Dashboard) -> None:
+    found = grafana_panels(board)
+    assert len(found) == len(list(board.panels)) > 0
+    for panel in found:
+        assert panel["title"], panel
+        assert panel["description"].endswith((".", ")")), panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert all(target["expr"] for target in panel["targets"]), panel["title"]
+        assert panel["targets"], panel["title"]
+    titles = [panel["title"] for panel in found]
+    assert len(set(titles)) == len(titles), f"{board.name}: two panels share a title"
+
+
+@BOARD
+def test_ids_and_letters_of_queries_are_unique(board: Dashboard) -> None:
+    found = rendered(board)["panels"]
+    identities = [each["id"] for each in found]
+    assert len(set(identities)) == len(identities)
+    for panel in grafana_panels(board):
+        letters = [target["refId"] for target in panel["targets"]]
+        assert len(set(letters)) == len(letters)
+
+
+@BOARD
+def test_panels_fill_the_grid_and_never_overlap(board: Dashboard) -> None:
+    taken: set[tuple[int, int]] = set()
+    for each in rendered(board)["panels"]:
+        place = each["gridPos"]
+        assert place["x"] + place["w"] <= GRID, each["title"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, f"{board.name}: {each['title']} lies on another panel"
+        taken |= cells
+    for row in board.rows:
+        assert sum(panel.width for panel in row.panels) % GRID == 0, f"{board.name}: row {row.title} has a hole"
+
+
+@BOARD
+def test_grafanas_own_types_read_a_dashboard_and_write_the_same(board: Dashboard) -> None:
+    first = rendered(board)
+    again = json.loads(json.dumps(GrafanaDashboard.from_json(first), cls=JSONEncoder))
+    assert again == first
+
+
+@BOARD
+def test_data_sources_are_variables_and_nothing_names_an_instance(board: Dashboard) -> None:
+    found = rendered(board)
+    names = {variable["name"] for variable in found["templating"]["list"]}
+    assert {"metrics", "traces", "logs", "region"} <= names
+    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(found))
+    assert {uid for uid in uids if uid != board.uid} <= {"${metrics}", "${traces}", "${logs}"}
+    assert found["uid"] == board.uid == f"obs-{board.name}"
+
+
+@BOARD
+def test_every_variable_in_a_query_is_one_of_the_dashboards_or_grafanas(board: Dashboard) -> None:
+    known = {"__rate_interval", "__range", "region", *(variable.name for variable in board.variables)}
+    for panel in grafana_panels(board):
+        for target in panel["targets"]:
+            assert set(re.findall(r"\$([A-Za-z_]\w*)", target["expr"])) <= known, panel["title"]
+    asked = {name for panel in board.panels for query in panel.queries for name in re.findall(r"\$(\w+)", query.expr)}
+    assert {variable.name for variable in board.variables} <= asked, "a variable that changes nothing"
+
+
+@BOARD
+def test_every_series_is_asked_of_the_chosen_regions_only(board: Dashboard) -> None:
+    for panel in board.panels:
+        for query in panel.queries:
+            asked = within(query.expr, 'region=~"$region"')
+            assert asked.count('region=~"$region"') >= len(metrics(query.expr))
+            assert 'region=~"$region"' not in query.expr
+
+
+def test_metrics_that_are_used_and_not_produced_are_none() -> None:
+    assert used() - SERIES - RECORDED == set()
+
+
+def test_the_list_of_produced_metrics_has_no_leftover_and_nothing_twice() -> None:
+    listed = [name for names in BY_PART.values() for name in names]
+    assert len(set(listed)) == len(listed)
+    assert set(listed) <= used()
+
+
+def test_every_metric_of_the_catalogue_is_on_the_dashboard_of_its_layer() -> None:
+    for metric in catalogue.METRICS:
+        board = dashboard(f"layer-{metric.layer.name}")
+        seen = set().union(*(metrics(query.expr) for panel in board.panels for query in panel.queries))
+        assert seen & set(metric.series), metric.name
+
+
+def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_file() -> None:
+    for row in THRESHOLDS:
+        panels = [panel for panel in dashboard(f"layer-{row.layer.name}").panels if row.alert in panel.description]
+        assert panels, row.name
+        assert any(row.value in query.expr for panel in panels for query in panel.queries), row.name
+        assert [limit.value for panel in panels[:1] for limit in panel.limits] == [
+            limit.value for limit in limits.line(row)
+        ]
+    alerts = {row.alert: row.limit for row in THRESHOLDS}
+    shown = [limit for _, panel in EVERY for limit in panel.limits if limit.label in alerts]
+    assert len(shown) > len(THRESHOLDS)
+    assert all(limit.value == alerts[limit.label] for limit in shown)
+
+
+@pytest.mark.parametrize(("alert", "value"), limits.PLATFORM.items())
+def test_a_limit_of_the_platform_is_that_of_its_rule(alert: str, value: float) -> None:
+    rule = next(each for group in ALL_RULES for each in group.alerts if each.name == alert)
+    assert re.search(rf"> {re.escape(f'{value:g}')}(?![\d.])", rule.expr), rule.expr
+
+
+def test_every_objective_and_every_speed_of_burning_is_seen() -> None:
+    asked = {query.expr for _, _, query in QUERIES}
+    assert "slo:error_budget_remaining:ratio" in asked
+    assert {f"slo:burn:rate{window}" for window in ("1h", "6h", "1d", "3d")} <= asked
+    assert len(SLOS) > 0
+
+
+def test_a_service_that_is_added_as_data_gets_a_row_with_a_panel_per_metric(monkeypatch: pytest.MonkeyPatch) -> None:
+    added = tuple(
+        Metric(
+            name=name,
+            unit=unit,
+            kind=kind,
+            layer=BUSINESS,
+            service="billing",
+            description="what it is",
+            attributes=keys,
+        )
+        for name, unit, kind, keys in (
+            ("billing.invoices", "{invoice}", Instrument.COUNTER, ("outcome",)),
+            ("billing.backlog", "{invoice}", Instrument.GAUGE, ()),
+            ("billing.duration", "s", Instrument.HISTOGRAM, ()),
+        )
+    )
+    monkeypatch.setattr(catalogue, "METRICS", (*catalogue.METRICS, *added))
+    row = next(row for row in kpis.kpi_rows(BUSINESS) if row.title == "KPIs of billing")
+    assert [panel.title for panel in row.panels] == [
+        "Billing invoices, per second",
+        "Billing backlog",
+        "Billing duration",
+    ]
+    assert metrics(row.panels[2].queries[0].expr) == {"billing_duration_seconds_bucket"}
+    assert row.panels[0].queries[0].legend == "{{outcome}}"
+
+
+@pytest.mark.parametrize("count", range(1, 30))
+def test_panels_of_a_service_leave_no_line_half_empty(count: int) -> None:
+    widths = kpis._widths(count)
+    assert len(widths) == count
+    left = 0
+    for width in widths:
+        left += width
+        assert left <= GRID
+        left %= GRID
+    assert left == 0
+
+
+@BOARD
+def test_a_panel_of_services_leads_to_their_traces_and_logs(board: Dashboard) -> None:
+    for panel, found in zip(board.panels, grafana_panels(board), strict=True):
+        links = found["fieldConfig"]["defaults"].get("links", [])
+        links = [link for link in links if "/explore" in link["url"]]
+        assert bool(links) == bool(panel.service), panel.title
+        if links:
+            traces, logs = (link["url"] for link in links)
+            assert "${traces}" in traces
+            assert "${logs}" in logs
+            assert all("${__from}" in url and "${__to}" in url for url in (traces, logs))
+            assert all(" " not in url and '"' not in url for url in (traces, logs))
+
+
+def test_the_state_of_a_layer_leads_to_its_dashboard() -> None:
+    panel = grafana_panels(dashboard("overview"))[0]
+    (link,) = panel["fieldConfig"]["defaults"]["links"]
+    for layer in LAYERS:
+        address = link["url"].replace("${__field.labels.layer}", layer.name)
+        assert address.startswith(f"/d/{dashboard(f'layer-{layer.name}').uid}?${{__url_time_range}}")
+
+
+def test_bars_have_the_limits_of_their_panel_and_never_those_that_grafana_would_make() -> None:
+    bars = [
+        (panel, found)
+        for board in DASHBOARDS
+        for panel, found in zip(board.panels, grafana_panels(board), strict=True)
+        if panel.kind is Kind.BARS
+    ]
+    assert {bool(panel.limits) for panel, _ in bars} == {True, False}
+    for panel, found in bars:
+        shown = found["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert shown == [each.to_json() for each in steps(panel.limits)], panel.title
+
+
+def test_limits_from_below_and_from_above_become_colours() -> None:
+    below = (Limit(value=0.2, label="Battery", bad="below", tone="warning"),)
+    above = (Limit(value=0.9, label="Full"), Limit(value=0.75, label="Filling", tone="warning"))
+    assert [(each.value, each.color) for each in steps(below)] == [(None, "orange"), (0.2, "green")]
+    assert [(each.value, each.color) for each in steps(above)] == [(None, "green"), (0.75, "orange"), (0.9, "red")]
+
+
+def test_layers_that_send_traces_have_links_and_a_map() -> None:
+    for layer in LAYERS:
+        board = dashboard(f"layer-{layer.name}")
+        assert any(panel.kind is Kind.GRAPH for panel in board.panels), layer.name
+        assert any(panel.service for panel in board.panels), layer.name
+
+
+def test_another_plugin_of_logs_changes_its_variable_and_its_links_only() -> None:
+    board = dashboard("layer-business")
+    open_search, elastic = (
+        json.dumps(rendered(board, Plugins(logs=name))) for name in ("grafana-opensearch-datasource", "elasticsearch")
+    )
+    assert open_search != elastic
+    assert open_search.replace("grafana-opensearch-datasource", "elasticsearch") == elastic
+
+
+def test_promtool_takes_every_query(tmp_path: Path) -> None:
+    rules = [
+        {
+            "record": f"panel:{number}",
+            "expr": re.sub(r"\$__\w+", "5m", within(query.expr, 'region=~".*"')),
+        }
+        for number, (_, _, query) in enumerate(QUERIES)
+    ]
+    path = tmp_path / "queries.yaml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "panels", "rules": rules}]}))
+    done = subprocess.run(
+        [str(tools.path("promtool")), "check", "rules", str(path)], capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"{len(QUERIES)} rules found" in done.stdout
+
+
+def test_an_unknown_dashboard_is_told_with_those_there_are() -> None:
+    with pytest.raises(KeyError, match="use one of overview, layer-device"):
+        dashboard("nothing")

@@ -1,0 +1,201 @@
+"""Questions of dashboards: what is sent, how answers are timed and bounded, and what the command tells."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from components.dashboards.boards import DASHBOARDS
+from components.dashboards.model import Query, series, stat
+from ops.cli import app
+from ops.dashboard import command
+from ops.dashboard.ask import Asker, ask, latencies, quantile, seconds, span
+from ops.errors import OpsError
+from tests.unit.ops.dashboard_doubles import ANSWERS, DISKS, HOUR, LINES, NUMBER, asker
+
+EMPTY = stat("Nothing", "Nothing.", "", Query(expr="nothing"))
+BROKEN = stat("Broken", "Refused.", "", Query(expr="broken"))
+BUG = stat("Bug", "Fails.", "", Query(expr="bug"))
+
+
+def test_everything_that_grafana_fills_in_is_filled_in() -> None:
+    asked, address = asker({}, region="tokyo", layer="data")
+    query = Query(expr='sum(rate(x_total{layer=~"$layer",device=~"$device"}[$__rate_interval])) > $__range')
+    ask(asked, [stat("A", "A.", "", query)], HOUR)
+    assert address.asked == [
+        'sum(rate(x_total{region=~"tokyo",layer=~"data",device=~".*"}[60s])) > 3600s',
+    ]
+
+
+def test_a_groups_number_in_label_replace_is_no_variable() -> None:
+    asked, address = asker({})
+    ask(asked, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
+    assert address.asked == ['label_replace(vector(1), "a", "$1", "b", "(.*)")']
+
+
+def test_rates_over_a_long_time_take_longer_windows() -> None:
+    asked, address = asker({})
+    day = replace(HOUR, start=HOUR.end - timedelta(days=1))
+    ask(asked, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
+    assert address.asked == ['rate(x{region=~".*"}[720s])']
+
+
+def test_a_panel_with_a_time_of_its_own_is_asked_over_that() -> None:
+    asked, _ = asker(ANSWERS)
+    result = ask(asked, [replace(LINES, since="24h")], HOUR)[0]
+    assert result.span.seconds == 86_400
+    assert result.answers[0].points > 200
+
+
+def test_a_panel_that_fails_does_not_stop_the_others() -> None:
+    asked, _ = asker(ANSWERS)
+    broken, bug, empty, number = ask(asked, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
+    assert broken.problems == ("Thanos Query answered 422: many-to-many matching",)
+    assert bug.problems == ("RuntimeError: something else",)
+    assert (empty.problems, empty.empty) == ((), True)
+    assert (number.problems, number.empty) == ((), False)
+    assert number.answers[0].series[0].points[0][1] == 16
+
+
+def test_an_answer_that_is_no_number_is_no_data() -> None:
+    asked, _ = asker({"odd": [({}, math.nan)]})
+    assert ask(asked, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
+
+
+def test_a_page_is_bounded_in_time() -> None:
+    asked, _ = asker(ANSWERS, delay_s=0.5)
+    began = time.monotonic()
+    results = ask(asked, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
+    assert time.monotonic() - began < 0.45
+    assert {result.problems for result in results} == {("no answer within 0.2 s",)}
+
+
+def test_answers_are_timed_and_questions_run_side_by_side() -> None:
+    asked, _ = asker(ANSWERS, delay_s=0.1)
+    began = time.monotonic()
+    results = ask(asked, [NUMBER] * 6, HOUR, workers=6)
+    assert time.monotonic() - began < 0.5
+    times = latencies(results)
+    assert len(times) == 6
+    assert times[0] >= 0.1
+
+
+def test_quantiles_are_those_of_the_sorted_values() -> None:
+    values = [float(each) for each in range(1, 101)]
+    assert (quantile(values, 0.5), quantile(values, 0.95), quantile(values, 1)) == (50, 95, 100)
+    assert math.isnan(quantile([], 0.95))
+
+
+@pytest.mark.parametrize(("text", "length"), [("60s", 60), ("15m", 900), ("6h", 21_600), ("30d", 2_592_000)])
+def test_durations_are_read(text: str, length: int) -> None:
+    assert seconds(text) == length
+    assert span(text, HOUR.end).seconds == length
+
+
+@pytest.mark.parametrize("text", ["", "1", "59s", "31d", "1w", "-1h", "1.5h", "1h30m"])
+def test_other_durations_are_refused_with_an_example(text: str) -> None:
+    with pytest.raises(OpsError, match="must be between 60s and 30d, for example 15m"):
+        seconds(text)
+
+
+@pytest.fixture
+def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The command, connected to a double; ``answers`` may be changed."""
+    state: dict[str, Any] = {"answers": {"": [({}, 1.0)]}}
+
+    @contextmanager
+    def connected(region: str = ".*") -> Iterator[tuple[Asker, str]]:
+        state["region"] = region
+        yield asker(state["answers"], region=region)[0], "obs"
+
+    monkeypatch.setattr(command, "connected", connected)
+    return state
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(app, ["dashboard", *arguments])
+
+
+def test_list_shows_all_dashboards() -> None:
+    listed = json.loads(run("list", "--json").stdout)["dashboards"]
+    assert [each["name"] for each in listed] == [board.name for board in DASHBOARDS]
+    assert run("list").exit_code == 0
+
+
+def test_check_passes_when_every_panel_has_data(answering: dict[str, Any]) -> None:
+    done = run("check", "--only", "overview", "--json")
+    assert done.exit_code == 0
+    found = json.loads(done.stdout)
+    panels = list(DASHBOARDS[0].panels)
+    assert found["summary"]["panels"] == len(panels)
+    assert found["summary"]["panels without data"] == 0
+    assert {"dashboard", "panel", "query", "latency_ms", "points"} <= set(found["queries"][0])
+    assert len(found["queries"]) == sum(len(panel.queries) for panel in panels)
+
+
+def test_check_fails_when_a_panel_has_none_and_says_which(answering: dict[str, Any]) -> None:
+    answering["answers"] = {"stream_active": [({}, 1.0)]}
+    done = run("check", "--only", "obs-overview", "--json")
+    assert done.exit_code == 1
+    found = json.loads(done.stdout)
+    assert found["summary"]["panels without data"] == len(list(DASHBOARDS[0].panels)) - 1
+    assert run("check", "--only", "overview").exit_code == 1
+
+
+def test_a_page_is_written_for_the_chosen_region(answering: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    done = run("kafka", "--html", str(path), "--range", "15m", "--region", "osaka")
+    assert done.exit_code == 0, done.stderr
+    assert "20 panels, 0 without data" in done.stderr
+    assert "obs, region osaka" in path.read_text(encoding="utf-8")
+    assert answering["region"] == "osaka"
+
+
+def test_a_choice_is_asked_for_and_told(answering: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "page.html"
+    assert run("overview", "--html", str(path), "--choose", "layer=data").exit_code == 0
+    text = path.read_text(encoding="utf-8")
+    assert "obs, all regions, layer data" in text
+    assert "layer=~&#34;data&#34;" in text
+
+
+def test_json_has_every_panel_with_its_values(answering: dict[str, Any]) -> None:
+    found = json.loads(run("alerting", "--json", "--range", "15m").stdout)
+    assert found["dashboard"] == "obs-alerting"
+    assert all(panel["series"][0]["value"] == 1 for panel in found["panels"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("nothing", "--json"), "use one of overview, layer-device"),
+        (("overview",), "--html FILE for a page, or --json"),
+        (("overview", "--json", "--range", "soon"), "--range is 'soon'"),
+        (("overview", "--html", "/nowhere/page.html"), "/nowhere/page.html: No such file or directory"),
+        (("overview", "--json", "--choose", "device=a"), "--choose is device=a, must be one of layer=VALUE"),
+        (("kafka", "--json", "--choose", "layer=data"), "none: this dashboard has no choices"),
+        (("check", "--only", "nothing"), "dashboard 'nothing' does not exist"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(answering: dict[str, Any], arguments: tuple[str, ...], message: str) -> None:
+    done = run(*arguments)
+    assert isinstance(done.exception, OpsError)
+    assert message in str(done.exception)
+    assert "\n" not in str(done.exception)
+
+
+def test_disks_and_lines_are_asked_in_their_own_way() -> None:
+    asked, _ = asker(ANSWERS)
+    disks, lines = ask(asked, [DISKS, LINES], HOUR)
+    assert [len(each.points) for each in disks.answers[0].series] == [1, 1, 1]
+    assert lines.answers[0].points == 240
