@@ -62,11 +62,13 @@ class Volume:
         name: Name that mounts refer to.
         files: The files, or None for scratch space.
         size: Limit of the scratch space.
+        reloaded: Whether the program itself looks for changes of the files; else a change rolls the pods.
     """
 
     name: str
     files: FileSet | None = None
     size: str = "64Mi"
+    reloaded: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ from components.k8s.pods import Container, Volume, pod_spec
 from components.k8s.site import Site
 
 CHECKSUM = "obs.config/checksum"
-"""Pod annotation with the checksum of all mounted files."""
+"""Pod annotation with the checksum of all mounted files that a process reads only when it starts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,7 +166,11 @@ def _options(
 
 def _template(site: Site, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs:
     """The pod template: labels, checksum of all mounted files, hardened spec."""
-    sums = [volume.files.checksum for volume in workload.volumes if isinstance(volume.files, FileSet)]
+    sums = [
+        volume.files.checksum
+        for volume in workload.volumes
+        if isinstance(volume.files, FileSet) and not volume.reloaded
+    ]
     annotations: dict[str, pulumi.Input[str]] = {}
     if sums:
         annotations[CHECKSUM] = pulumi.Output.all(*sums).apply(lambda parts: "-".join(part[:16] for part in parts))

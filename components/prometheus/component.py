@@ -255,9 +255,9 @@ class Prometheus(pulumi.ComponentResource):
                 sidecar_container(args.sidecar_resources),
             ],
             volumes=[
-                Volume(name="config", files=public),
+                Volume(name="config", files=public, reloaded=True),
                 Volume(name="web", files=secret),
-                Volume(name="scrape", files=scrape_passwords),
+                Volume(name="scrape", files=scrape_passwords, reloaded=True),
             ],
             tls=tls,
             access=[naming.METRICS_ACCESS, *(each.access_label for each in args.alert_receivers)],

@@ -185,6 +185,9 @@ def prometheus_command(*, retention_time: str, retention_size: str, directory: s
         f"--web.config.file={WEB_DIRECTORY}/web.yml",
         f"--web.listen-address=0.0.0.0:{WEB_PORT}",
         "--web.enable-otlp-receiver",
+        # A changed threshold restarts nothing: both replicas would be gone at the same time.
+        "--config.auto-reload",
+        "--config.auto-reload-interval=10s",
         "--enable-feature=exemplar-storage",
         f"--storage.tsdb.path={directory}",
         f"--storage.tsdb.retention.time={retention_time}",

@@ -40,3 +40,4 @@ QUICK_THRESHOLDS = ("stream-delay", "db-pool", "event-delay", "etl-failed", "inc
 """Driven in every run; all of them in `make drills`, which takes about twenty minutes."""
 NOTICES_OF_ONE_ALERT = 12
 """By one channel in one drive: begin and end of each series, and no more."""
+LOW_GROUPED = 80.0

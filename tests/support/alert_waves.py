@@ -30,7 +30,7 @@ def waves(thresholds: Sequence[Threshold] = THRESHOLDS) -> list[list[Threshold]]
     left, result = list(thresholds), []
     while left:
         names = {each.alert for each in left}
-        quiet = [each for each in left if names & {source.alert for source in each.inhibited_by} - {each.alert}]
+        quiet = [each for each in left if names & quieted_by(each) - {each.alert}]
         loud = [each for each in left if each not in quiet]
         if not loud:
             raise ValueError(f"inhibitions go in a circle: {', '.join(sorted(names))}")
@@ -142,6 +142,11 @@ class Watch:
             file = Path(folder) / "faults.yaml"
             file.write_text(yaml.safe_dump({"faults": faults}))
             deploy.set_faults(self._cluster, file)
+
+
+def quieted_by(threshold: Threshold) -> set[str]:
+    """Alerts that keep this one's alert quiet."""
+    return {source.alert for source in threshold.inhibited_by}
 
 
 def low(rows: Sequence[Row]) -> list[Row]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.k8s.workload import CHECKSUM
 from tests.support import engine
 from tests.support.engine import Recording
 
@@ -193,6 +194,22 @@ def test_a_changed_file_rolls_the_pods_that_mount_it() -> None:
         for run in (engine.recorded("local"), changed)
     )
     assert before != after
+
+
+def test_a_changed_threshold_or_address_does_not_restart_prometheus() -> None:
+    settings = engine.stack_settings("local")
+    settings["alerting"]["escalation"]["critical"] = "6m"
+    changed = engine.record("local", settings)
+    before, after = (run.one("ConfigMap", "prometheus-primary")["data"] for run in (engine.recorded("local"), changed))
+    assert before != after
+    command = changed.one("StatefulSet", "prometheus-primary")["spec"]["template"]["spec"]["containers"][0]["command"]
+    assert "--config.auto-reload" in command
+    sums = [
+        run.one("StatefulSet", "prometheus-primary")["spec"]["template"]["metadata"]["annotations"][CHECKSUM].split("-")
+        for run in (engine.recorded("local"), changed)
+    ]
+    # Of the web configuration alone, whose bcrypt salts differ in each run.
+    assert [len(each) for each in sums] == [1, 1]
 
 
 def test_the_program_says_the_same_twice() -> None:
