@@ -109,6 +109,12 @@ class Injector:
         for thread in self._threads:
             thread.join(60)
 
+    def end_told(self, found: Sequence[Notice]) -> None:
+        """End the conditions that people were told of."""
+        for raised in self.raised:
+            if not raised.end.is_set() and raised.latency(found) is not None:
+                raised.end.set()
+
     def __enter__(self) -> Injector:
         return self
 
