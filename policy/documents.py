@@ -37,6 +37,7 @@ class Format(StrEnum):
     DATASOURCES = "Grafana data sources"
     SEARCH = "search cluster"
     RULES = "Prometheus rules"
+    PROBER = "prober (blackbox_exporter)"
     OTHER = "other"
 
 
@@ -169,9 +170,20 @@ def _format(content: Any) -> Format:
     for kind, marks in _MARKS:
         if marks <= keys and (kind is not Format.JAEGER or "jaeger_storage" in (content.get("extensions") or {})):
             return kind
+    if _probing(content.get("modules")):
+        return Format.PROBER
     if "endpoints" in keys:
         return Format.THANOS_CLIENT
     return Format.OTHER
+
+
+def _probing(modules: Any) -> bool:
+    """Whether these are ways of probing, which each name their kind."""
+    return (
+        isinstance(modules, Mapping)
+        and bool(modules)
+        and all(isinstance(each, Mapping) and "prober" in each for each in modules.values())
+    )
 
 
 def _list_format(content: list[Any]) -> Format:

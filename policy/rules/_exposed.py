@@ -18,6 +18,7 @@ _WEB = (
     (("prometheus",), "web.listen-address", 9090, "web.config.file"),
     (("alertmanager",), "web.listen-address", 9093, "web.config.file"),
     (("thanos",), "http-address", 10902, "http.config"),
+    (("blackbox_exporter", "blackbox-exporter"), "web.listen-address", 9115, "web.config.file"),
 )
 _ON = ("true", "1", "yes", "on", "t", "y")
 _VERIFYING = "RequireAndVerifyClientCert"

@@ -119,10 +119,16 @@ class Service:
 
     @property
     def topics(self) -> list[tuple[Node, str]]:
-        """Topics that it names, and where."""
+        """Topics that it names, and where; also those of `written`."""
         one = self.node["topic"]
         named = [(self.node["topics"], name) for name in self.node["topics"].texts()]
-        return [*named, *([(one, one.text())] if one.text() else [])]
+        return [*named, *([(one, one.text())] if one.text() else []), *self.written]
+
+    @property
+    def written(self) -> list[tuple[Node, str]]:
+        """Topics that it names by what it writes into each, beside the brokers or at the top of the file."""
+        places = [self.node["topics"], *([] if self.node is self.document.node else [self.document.node["topics"]])]
+        return [(node, node.text()) for place in places for _, node in place.items() if isinstance(node.value, str)]
 
 
 def words(node: Node) -> list[str]:

@@ -159,6 +159,22 @@ def _storage(resource: Resource, options: Options) -> Iterator[Finding]:
             )
 
 
+def _turn(resource: Resource, options: Options) -> Iterator[Finding]:
+    most = str(options["longest"])
+    for container in alertmanagers(resource):
+        word = container.flag("cluster.peer-timeout")
+        value = word.text if word else "15s"
+        given = seconds(value)
+        if given is None or given > (seconds(most) or 0):
+            told = f"an Alertmanager waits for {value} before it tells in place of another one"
+            yield finding(
+                resource,
+                word.where if word else _command(container),
+                told + ("" if word else ", which is what it does by itself"),
+                f"set --cluster.peer-timeout to {most} or less",
+            )
+
+
 def _plain_gossip(resource: Resource, options: Options) -> Iterator[Finding]:
     for container in alertmanagers(resource):
         for name in ("cluster.allow-insecure-public-advertise-address-discovery",):
@@ -214,6 +230,21 @@ RULES: tuple[Rule, ...] = (
             )
         },
         stack=_pair,
+    ),
+    Rule(
+        id="alertmanager-turn",
+        promise="The second Alertmanager does not wait long for the first one to tell.",
+        why="The promise is 30 seconds from fault to phone, also when the first one has just been lost.",
+        sources=("A1", "S2"),
+        options={
+            "longest": Option(
+                default="5s",
+                schema={"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"},
+                meaning="Longest --cluster.peer-timeout.",
+            )
+        },
+        kinds=WORKLOADS,
+        resource=_turn,
     ),
     Rule(
         id="alertmanager-storage",

@@ -1,28 +1,18 @@
-"""``alertmanager.yml``: no secrets in it, receivers over verified TLS, and routes that lose nothing."""
+"""Alertmanager's routes: they lose nothing, and Critical alerts leave at once and by two ways."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Final
-from urllib.parse import urlsplit
 
-from policy.documents import Document, Format, documents, parse
-from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import each_known, finding, flag, loopback, seconds
+from policy.documents import Format, parse
+from policy.model import Finding, Option, Options, Resource, Rule
+from policy.rules._reading import each_known, finding, seconds
+from policy.rules._routes import TIMES, Matcher, Route, Routing, routings
 from policy.rules._servers import Container
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
-_SECRETS: Final = frozenset(
-    {"smtp_auth_password", "smtp_auth_secret", "auth_password", "auth_secret", "slack_api_url", "slack_app_token"}
-    | {"app_token", "service_key", "routing_key", "opsgenie_api_key", "api_key", "victorops_api_key", "user_key"}
-    | {"wechat_api_secret", "api_secret", "telegram_bot_token", "bot_token", "rocketchat_token", "token", "token_id"}
-    | {"rocketchat_token_id", "webhook_url", "password", "credentials", "bearer_token", "client_secret", "secret_key"}
-    | {"alert_source_token", "client_certificate_key"}
-)
-_ADDRESSES: Final = re.compile(r"(^|_)(url|api_url)$")
 
 
 def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -47,75 +37,23 @@ def _configured_of(container: Container, stack: Sequence[Resource]) -> Iterator[
         )
 
 
-def _secrets(resource: Resource, options: Options) -> Iterator[Finding]:
-    if resource.kind != "ConfigMap":
-        return
-    for document in documents(resource, Format.ALERTMANAGER):
-        for key, node in _entries(document.node):
-            secret = key in _SECRETS or (key == "api_url" and "slack_configs" in node.path)
-            if not secret and key == "url" and isinstance(node.value, str):
-                secret = bool(urlsplit(node.value).password)
-            if secret and node.text():
-                yield finding(
-                    resource,
-                    node,
-                    f"{key} is written into a ConfigMap",
-                    f"put it into a Secret and name its file with {_file_key(key)}",
-                )
-
-
-def _file_key(key: str) -> str:
-    return {"token": "token_file", "token_id": "token_id_file"}.get(key, f"{key}_file")
-
-
-def _entries(node: Node) -> Iterator[tuple[str, Node]]:
-    for inner in node.walk():
-        if isinstance(inner.raw, Mapping):
-            yield from inner.items()
-
-
-def _encrypted(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.ALERTMANAGER):
-        for key, node in _entries(document.node):
-            if key in ("require_tls", "smtp_require_tls") and node.exists and flag(node) is not True:
-                yield finding(
-                    resource, node, f"mail leaves without TLS: {key} is {node.text().lower()}", f"remove {key}"
-                )
-            elif key == "insecure_skip_verify" and node.exists and flag(node) is not False:
-                yield finding(
-                    resource,
-                    node,
-                    f"a receiver's certificate is not verified: {key} is {node.text().lower()}",
-                    f"remove {key} and set ca_file where the receiver has a CA of its own",
-                )
-            elif _ADDRESSES.search(key) and node.text().startswith("http://") and not loopback(node.text()):
-                yield finding(
-                    resource, node, f"alerts go to {node.text()} in clear text", "give the receiver an https address"
-                )
-
-
 def _receivers(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.ALERTMANAGER):
-        channels = {
-            receiver["name"].text(): [
-                key for key, value in receiver.items() if key.endswith("_configs") and any(value.each())
-            ]
-            for receiver in document.node["receivers"].each()
-        }
-        root = document.node["route"]["receiver"]
+    for routing in routings(resource):
+        names = {receiver["name"].text() for receiver in routing.node["receivers"].each()}
+        root = routing.root.node["receiver"]
         if not root.text():
             yield finding(resource, root, "the first route has no receiver", "name a receiver that people watch")
-        elif not channels.get(root.text()):
-            known = root.text() in channels
+        elif not routing.people(root.text()):
+            state = "tells nobody" if root.text() in names else "does not exist"
             yield finding(
                 resource,
                 root,
-                f"the first route's receiver {root.text()} {'tells nobody' if known else 'does not exist'}",
+                f"the first route's receiver {root.text()} {state}",
                 "name a receiver with at least one channel: what no other route takes arrives there",
             )
-        for node in _routes(document.node["route"]):
-            name = node["receiver"]
-            if name.text() and name.text() not in channels:
+        for route in routing.root.all():
+            name = route.node["receiver"]
+            if route.above and name.text() and name.text() not in names:
                 yield finding(
                     resource,
                     name,
@@ -124,92 +62,71 @@ def _receivers(resource: Resource, options: Options) -> Iterator[Finding]:
                 )
 
 
-def _routes(route: Node) -> Iterator[Node]:
-    for child in route["routes"].each():
-        yield child
-        yield from _routes(child)
-
-
-@dataclass(frozen=True)
-class _Timing:
-    """What a route inherits from the ones above it."""
-
-    node: Node
-    values: Mapping[str, Node]
-    critical: bool
-
-    def of(self, key: str) -> Node:
-        return self.values.get(key, self.node[key])
-
-
-_TIMES: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
-_MATCHER = re.compile(r'\s*"?(\w+)"?\s*(=~|!=|!~|=)\s*"?([^"]*)"?\s*')
-
-
 def _urgent(resource: Resource, options: Options) -> Iterator[Finding]:
-    for document in documents(resource, Format.ALERTMANAGER):
-        for timing in _critical(document, options):
-            yield from _prompt(resource, timing, options)
+    for routing in routings(resource):
+        for route in _critical(routing, options):
+            yield from _prompt(resource, route, options)
 
 
-def _critical(document: Document, options: Options) -> list[_Timing]:
-    root = document.node["route"]
-    below = _inherited(root, {}, False, options)
-    found = [timing for timing in below if timing.critical]
-    return found or [next(iter(below))]
+def _critical(routing: Routing, options: Options) -> list[Route]:
+    """Routes for Critical alerts; without any the first one, which then takes them."""
+    found = [route for route in routing.root.all() if any(_means_critical(each, options) for each in route.matchers)]
+    return found or [routing.root]
 
 
-def _inherited(route: Node, above: Mapping[str, Node], critical: bool, options: Options) -> list[_Timing]:
-    values = {**above, **{key: route[key] for key in _TIMES if route[key].exists}}
-    critical = critical or any(_means_critical(matcher, options) for matcher in _matchers(route))
-    found = [_Timing(route, values, critical)]
-    for child in route["routes"].each():
-        found += _inherited(child, values, critical, options)
-    return found
+def _means_critical(matcher: Matcher, options: Options) -> bool:
+    return (
+        matcher.label in options["labels"]
+        and matcher.operator in ("=", "=~")
+        and any(matcher.fits({matcher.label: value}) for value in options["values"])
+    )
 
 
-def _matchers(route: Node) -> Iterator[tuple[str, str, str]]:
-    for text in route["matchers"].texts():
-        for part in text.strip().strip("{}").split(","):
-            match = _MATCHER.fullmatch(part)
-            if match:
-                yield match[1], match[2], match[3]
-    for operator, key in (("=", "match"), ("=~", "match_re")):
-        for label, value in route[key].items():
-            yield label, operator, value.text()
-
-
-def _means_critical(matcher: tuple[str, str, str], options: Options) -> bool:
-    label, operator, value = matcher
-    if label not in options["labels"] or operator not in ("=", "=~"):
-        return False
-    if operator == "=":
-        return value in options["values"]
-    try:
-        return any(re.fullmatch(value, wanted) for wanted in options["values"])
-    except re.error:
-        return False
-
-
-def _prompt(resource: Resource, timing: _Timing, options: Options) -> Iterator[Finding]:
-    for key, default in _TIMES.items():
-        node, most = timing.of(key), str(options[key])
-        value = node.text() or default
+def _prompt(resource: Resource, route: Route, options: Options) -> Iterator[Finding]:
+    for key in TIMES:
+        node, value, most = route.of(key), route.time(key), str(options[key])
         given, bound = seconds(value), seconds(most)
         if given is None or bound is None or given > bound:
             told = f"{key} of Critical alerts is {value}" + ("" if node.exists else ", the default")
             yield finding(resource, node, f"{told}, more than {most}", f"set {key} to {most} or less on their route")
     for key in ("mute_time_intervals", "active_time_intervals"):
-        if any(timing.node[key].each()):
+        if any(route.node[key].each()):
             yield finding(
                 resource,
-                timing.node[key],
-                f"Critical alerts are held back at times: {key} is {', '.join(timing.node[key].texts())}",
+                route.node[key],
+                f"Critical alerts are held back at times: {key} is {', '.join(route.node[key].texts())}",
                 f"remove {key} from their route",
             )
 
 
+def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        for route in _critical(routing, options):
+            receiver = route.of("receiver")
+            ways = routing.people(receiver.text())
+            if len(ways) < options["least"]:
+                yield finding(
+                    resource,
+                    receiver,
+                    f"Critical alerts go to {receiver.text() or 'nobody'}, which tells people by "
+                    f"{', '.join(ways) or 'no channel'}",
+                    f"give the receiver {options['least']} channels of different kinds",
+                )
+
+
 _TIME: Final = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
+_CRITICAL: Final = {
+    "labels": Option(
+        default=["severity", "priority"],
+        schema={"type": "array", "items": {"type": "string"}},
+        meaning="Labels that carry the priority.",
+    ),
+    "values": Option(
+        default=["critical", "Critical"],
+        schema={"type": "array", "items": {"type": "string"}},
+        meaning="Values that mean Critical.",
+    ),
+}
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -218,22 +135,6 @@ RULES: tuple[Rule, ...] = (
         why="What is not in the stack is reviewed by nobody, and without its routes no alert reaches anybody.",
         sources=("A2",),
         stack=_configured,
-    ),
-    Rule(
-        id="alertmanager-secrets",
-        promise="No password, token or secret address of a receiver lies in a ConfigMap.",
-        why="Everybody who may read ConfigMaps could send notices in our name.",
-        sources=("A2", "P2"),
-        kinds=_FILES,
-        resource=_secrets,
-    ),
-    Rule(
-        id="alertmanager-receivers-tls",
-        promise="Notices leave over verified TLS only.",
-        why="Alerts name hosts, people and weaknesses; on the way they could be read or dropped.",
-        sources=("A1", "A2"),
-        kinds=_FILES,
-        resource=_encrypted,
     ),
     Rule(
         id="alertmanager-receivers",
@@ -246,24 +147,29 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="alertmanager-critical-prompt",
         promise="Critical alerts are sent at once, at every hour, and again until somebody acts.",
-        why="The promise is 30 seconds from fault to phone, and the second Alertmanager waits 15 s more by itself.",
+        why="The promise is 30 seconds from fault to phone, and the second Alertmanager waits some by itself.",
         sources=("A2", "S2"),
         options={
-            "labels": Option(
-                default=["severity", "priority"],
-                schema={"type": "array", "items": {"type": "string"}},
-                meaning="Labels that carry the priority.",
-            ),
-            "values": Option(
-                default=["critical", "Critical"],
-                schema={"type": "array", "items": {"type": "string"}},
-                meaning="Values that mean Critical.",
-            ),
+            **_CRITICAL,
             "group_wait": Option(default="5s", schema=_TIME, meaning="Longest wait before the first notice."),
             "group_interval": Option(default="1m", schema=_TIME, meaning="Longest wait before news of a group."),
             "repeat_interval": Option(default="1h", schema=_TIME, meaning="Longest time between two equal notices."),
         },
         kinds=_FILES,
         resource=_urgent,
+    ),
+    Rule(
+        id="alertmanager-critical-ways",
+        promise="People are told of Critical alerts by at least two kinds of channels.",
+        why="With one, its outage or an unread mail is a night without help.",
+        sources=("A2",),
+        options={
+            **_CRITICAL,
+            "least": Option(
+                default=2, schema={"type": "integer", "minimum": 2}, meaning="Kinds of channels to people, at least."
+            ),
+        },
+        kinds=_FILES,
+        resource=_two_ways,
     ),
 )

@@ -9,6 +9,7 @@ from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import known_documents
 from policy.rules._reading import client_tls, each_known, finding, shown
+from policy.rules._routes import LOGINS
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -33,13 +34,14 @@ def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
             "set scheme to https",
         )
     yield from client_tls(resource, node["tls_config"], what="Alertmanager")
-    logins = (
-        ("basic_auth", "password_file"),
-        ("authorization", "credentials_file"),
-        ("oauth2", "client_secret_file"),
-        ("tls_config", "key_file"),
-    )
-    if not any(node[section][key].text() for section, key in logins):
+    if not node["tls_config"]["server_name"].text() and any(key.endswith("_sd_configs") for key, _ in node.items()):
+        yield finding(
+            resource,
+            node["tls_config"]["server_name"],
+            "alerts go to any host of the platform that discovery names",
+            "set server_name to the name in the certificates of those that are told",
+        )
+    if not any(node[section][key].text() for section, key in LOGINS):
         yield finding(
             resource,
             node,

@@ -192,10 +192,12 @@ def _needs(resource: Resource) -> Iterator[_Need]:
         )
         if user is None:
             continue
-        wanted = [("Topic", name) for _, name in service.topics]
-        wanted += [("Group", name) for name in service.node["groups"].texts()]
-        for kind, name in wanted:
-            yield _Need(resource, user, user.text(), _IMPLYING_DESCRIBE, kind, name)
+        written = {name for _, name in service.written}
+        for _, name in service.topics:
+            operations = frozenset({"Write"}) if name in written else _IMPLYING_DESCRIBE
+            yield _Need(resource, user, user.text(), operations, "Topic", name)
+        for name in service.node["groups"].texts():
+            yield _Need(resource, user, user.text(), _IMPLYING_DESCRIBE, "Group", name)
 
 
 def _collector_needs(collector: Collector) -> Iterator[_Need]:

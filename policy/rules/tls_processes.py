@@ -113,6 +113,11 @@ def _named_files(process: Process) -> Iterator[tuple[str, str, str, _Accepts]]:
         ):
             if process.flag(flag):
                 yield flag, process.flag(flag), what, accepts
+    if process.runs("blackbox_exporter") or process.runs("blackbox-exporter"):
+        path = process.flag("--config.file") or "blackbox.yml"
+        yield "--config.file", path, "ways of probing", _of(Format.PROBER)
+        if process.flag("--web.config.file"):
+            yield "--web.config.file", process.flag("--web.config.file"), "a web configuration", _of(Format.WEB)
     if "kafka.Kafka" in process.words and process.words[-1] != "kafka.Kafka":
         path = process.words[process.words.index("kafka.Kafka") + 1]
         yield "kafka.Kafka", path, "the configuration of a Kafka node", _of(Format.KAFKA_SERVER)
@@ -193,7 +198,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="servers-run-checked-files",
-        promise="Kafka, collectors, Prometheus and Thanos read the very files that the other rules have checked.",
+        promise="Kafka, collectors, Prometheus, Thanos and the prober read the very files that rules have checked.",
         why="A server that reads another file keeps none of the promises about its configuration.",
         sources=("K5", "O1", "P2"),
         stack=_checked_files,

@@ -6,6 +6,29 @@ from policy.model import Resource
 from tests.policy.fixtures_servers import Data, broken, config_map, secret, workload
 
 CERTIFICATE = {"cert_file": "/tls/tls.crt", "key_file": "/tls/tls.key"}
+OUTSIDE = {"ca_file": "/etc/secrets/authority.crt", "min_version": "TLS12"}
+RECORD: Data = {
+    "url": "https://record.mon.svc.cluster.local:8443/told",
+    "http_config": {
+        "basic_auth": {"username": "alertmanager", "password_file": "/etc/secrets/record"},
+        "tls_config": {"ca_file": "/tls/ca.crt", "min_version": "TLS12"},
+    },
+}
+DELAYS = {"critical": "5m", "high": "31m"}
+
+
+def alert(name: str, severity: str, *, hold: str = "0s", escalation: str = "") -> Data:
+    """An alert, or with a contact the one that raises it again."""
+    more = {"escalation": escalation} if escalation else {}
+    return {
+        "alert": f"{name}Escalated" if escalation else name,
+        "expr": f"{name.lower()} > 0",
+        "for": DELAYS[severity] if escalation else hold,
+        "labels": {"severity": severity, "alert_id": f"{name}/x={{{{ $labels.x }}}}", **more},
+        "annotations": {"summary": name, "runbook_url": f"https://runbooks.example.com/{name}.md"},
+    }
+
+
 GOOD: Data = {
     "replicas": 2,
     "args": {
@@ -15,6 +38,7 @@ GOOD: Data = {
         "cluster.listen-address": "0.0.0.0:9094",
         "cluster.peer": "notifier-0.notifier:9094",
         "cluster.tls-config": "/etc/am/gossip.yml",
+        "cluster.peer-timeout": "5s",
     },
     "claim": "/data",
     "gossip": {
@@ -40,30 +64,62 @@ GOOD: Data = {
             "group_wait": "30s",
             "routes": [
                 {
-                    "matchers": ['severity="critical"'],
+                    "matchers": ['severity="critical"', 'escalation=""'],
                     "receiver": "phone",
                     "group_wait": "0s",
                     "group_interval": "30s",
                     "repeat_interval": "5m",
                 },
-                {"matchers": ["severity=~high|medium"], "receiver": "mail", "mute_time_intervals": ["night"]},
+                {"matchers": ['severity=~"high|medium"', 'escalation=""'], "receiver": "mail"},
+                {
+                    "matchers": ["alertname=Watchdog"],
+                    "receiver": "heartbeat",
+                    "group_wait": "0s",
+                    "group_interval": "30s",
+                    "repeat_interval": "30s",
+                },
+                {"match": {"severity": "low"}, "receiver": "report", "mute_time_intervals": ["night"]},
+                {"match_re": {"escalation": "senior|boss"}, "receiver": "boss", "group_wait": "1s"},
             ],
         },
+        "inhibit_rules": [{"source_matchers": ["alertname=DiskFull"], "target_matchers": ["alertname=Slow"]}],
         "receivers": [
-            {"name": "mail", "email_configs": [{"to": "ops@example.com", "require_tls": True}]},
+            {
+                "name": "mail",
+                "email_configs": [{"to": "ops@example.com", "require_tls": True, "tls_config": OUTSIDE}],
+                "webhook_configs": [RECORD],
+            },
             {
                 "name": "phone",
-                "pagerduty_configs": [{"routing_key_file": "/etc/secrets/pager", "url": "https://events.example.com"}],
-                "webhook_configs": [
-                    {"url": "https://hook.example.com/x", "http_config": {"tls_config": {"ca_file": "/tls/ca.crt"}}},
-                    {"url": "http://127.0.0.1:8080/events"},
+                "pagerduty_configs": [
+                    {
+                        "routing_key_file": "/etc/secrets/pager",
+                        "url": "https://events.example.com",
+                        "http_config": {"tls_config": OUTSIDE},
+                    }
                 ],
+                "webhook_configs": [
+                    {"url": "https://hook.example.com/x", "http_config": {"tls_config": OUTSIDE}},
+                    {"url": "http://127.0.0.1:8080/events"},
+                    RECORD,
+                ],
+            },
+            {
+                "name": "heartbeat",
+                "webhook_configs": [{"url_file": "/etc/secrets/switch", "http_config": {"tls_config": OUTSIDE}}],
+            },
+            {"name": "report", "webhook_configs": [RECORD]},
+            {
+                "name": "boss",
+                "sns_configs": [{"topic_arn": "arn:x", "http_config": {"tls_config": OUTSIDE}}],
+                "webhook_configs": [RECORD],
             },
         ],
         "time_intervals": [{"name": "night"}],
     },
     "first": {
         "global": {"external_labels": {"region": "a", "copy": "one"}},
+        "rule_files": ["*.rules.yml"],
         "alerting": {
             "alert_relabel_configs": [{"action": "labeldrop", "regex": "copy|pod"}],
             "alertmanagers": [
@@ -77,6 +133,23 @@ GOOD: Data = {
         },
         "scrape_configs": [],
     },
+    "rules": {
+        "groups": [
+            {
+                "name": "all",
+                "rules": [
+                    alert("DiskFull", "critical"),
+                    alert("DiskFull", "critical", escalation="senior"),
+                    alert("Slow", "high", hold="1m"),
+                    alert("Slow", "high", hold="1m", escalation="boss"),
+                    alert("Sums", "low"),
+                    alert("Watchdog", "low"),
+                    {"record": "up:sum", "expr": "sum(up)"},
+                ],
+            }
+        ]
+    },
+    "prometheus": {"config.file": "/etc/prom/prometheus.yml", "rules.alert.for-grace-period": "30s"},
 }
 
 
@@ -98,6 +171,13 @@ def build(data: Data) -> list[Resource]:
             replicas=data["replicas"],
             claim=data["claim"],
         ),
-        config_map("first", **{"prometheus.yml": data["first"]}),
-        config_map("second", **{"prometheus.yml": second}),
+        *prometheus("first", data["first"], data["rules"], data["prometheus"]),
+        *prometheus("second", second, data["rules"], data["prometheus"]),
     ]
+
+
+def prometheus(name: str, config: Data, rules: Data, flags: Data) -> list[Resource]:
+    """A Prometheus and its files."""
+    files = config_map(name, **{"prometheus.yml": config, "all.rules.yml": rules})
+    command = ["/bin/prometheus", *(f"--{key}={value}" for key, value in flags.items())]
+    return [files, workload("StatefulSet", name, "prom/prometheus:v3", command=command, files={"/etc/prom": files})]

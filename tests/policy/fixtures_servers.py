@@ -15,8 +15,14 @@ GONE = object()
 
 OWN_MODULES = (
     "alerting",
+    "alerting_escalation",
+    "alerting_reach",
+    "alerting_receivers",
     "alerting_routes",
+    "alerting_rules",
     "alerting_senders",
+    "alerting_watchdog",
+    "probes",
     "database",
     "database_clients",
     "grafana",

@@ -44,7 +44,7 @@ SERVERS: list[tuple[str, str, Any, list[str]]] = [
         "args/cluster.allow-insecure-public-advertise-address-discovery",
         "true",
         [
-            f"{ARGS}[6]: --cluster.allow-insecure-public-advertise-address-discovery lets gossip leave by a public "
+            f"{ARGS}[7]: --cluster.allow-insecure-public-advertise-address-discovery lets gossip leave by a public "
             "address. Fix: remove it and set --cluster.advertise-address to the pod's address."
         ],
     ),
@@ -146,6 +146,24 @@ SERVERS: list[tuple[str, str, Any, list[str]]] = [
         [f"{SET}, spec.replicas: the stack has 1 Alertmanager, not 2. Fix: run 2 of them in one gossip cluster."],
     ),
     (
+        "alertmanager-turn",
+        "args/cluster.peer-timeout",
+        GONE,
+        [
+            f"{ARGS}: an Alertmanager waits for 15s before it tells in place of another one, which is what it does by "
+            "itself. Fix: set --cluster.peer-timeout to 5s or less."
+        ],
+    ),
+    (
+        "alertmanager-turn",
+        "args/cluster.peer-timeout",
+        "10s",
+        [
+            f"{ARGS}[6]: an Alertmanager waits for 10s before it tells in place of another one. "
+            "Fix: set --cluster.peer-timeout to 5s or less."
+        ],
+    ),
+    (
         "alertmanager-storage",
         "args/storage.path",
         "/tmp/data",
@@ -168,7 +186,7 @@ SERVERS: list[tuple[str, str, Any, list[str]]] = [
         "args/data.retention",
         "1h",
         [
-            f"{ARGS}[6]: silences and the log of notifications are kept for 1h, less than 120h. "
+            f"{ARGS}[7]: silences and the log of notifications are kept for 1h, less than 120h. "
             "Fix: set --data.retention to 120h or more."
         ],
     ),

@@ -7,66 +7,10 @@ from typing import Any
 import pytest
 
 from tests.policy.fixtures_alerting import GOOD, build
-from tests.policy.fixtures_servers import GONE, broken, config_map, rule, rules_of, said, secret
+from tests.policy.fixtures_servers import GONE, broken, config_map, rule, rules_of, said
 
 ROUTES = "ConfigMap mon/routing, alertmanager.yaml:"
 ROUTING: list[tuple[str, str, Any, str]] = [
-    (
-        "alertmanager-secrets",
-        "global/slack_api_url",
-        "https://hooks.example.com/T/B/x",
-        ".global.slack_api_url: slack_api_url is written into a ConfigMap. "
-        "Fix: put it into a Secret and name its file with slack_api_url_file.",
-    ),
-    (
-        "alertmanager-secrets",
-        "receivers/1/pagerduty_configs/0/routing_key",
-        "0123",
-        ".receivers[1].pagerduty_configs[0].routing_key: routing_key is written into a ConfigMap. "
-        "Fix: put it into a Secret and name its file with routing_key_file.",
-    ),
-    (
-        "alertmanager-secrets",
-        "receivers/1/webhook_configs/0/http_config/basic_auth",
-        {"username": "x", "password": "y"},
-        ".receivers[1].webhook_configs[0].http_config.basic_auth.password: password is written into a ConfigMap. "
-        "Fix: put it into a Secret and name its file with password_file.",
-    ),
-    (
-        "alertmanager-secrets",
-        "receivers/1/webhook_configs/0/url",
-        "https://me:word@hook.example.com/x",
-        ".receivers[1].webhook_configs[0].url: url is written into a ConfigMap. "
-        "Fix: put it into a Secret and name its file with url_file.",
-    ),
-    (
-        "alertmanager-receivers-tls",
-        "receivers/0/email_configs/0/require_tls",
-        False,
-        ".receivers[0].email_configs[0].require_tls: mail leaves without TLS: require_tls is false. Fix: remove "
-        "require_tls.",
-    ),
-    (
-        "alertmanager-receivers-tls",
-        "global/smtp_require_tls",
-        False,
-        ".global.smtp_require_tls: mail leaves without TLS: smtp_require_tls is false. Fix: remove smtp_require_tls.",
-    ),
-    (
-        "alertmanager-receivers-tls",
-        "receivers/1/webhook_configs/0/http_config/tls_config/insecure_skip_verify",
-        True,
-        ".receivers[1].webhook_configs[0].http_config.tls_config.insecure_skip_verify: a receiver's certificate is not "
-        "verified: insecure_skip_verify is true. "
-        "Fix: remove insecure_skip_verify and set ca_file where the receiver has a CA of its own.",
-    ),
-    (
-        "alertmanager-receivers-tls",
-        "receivers/1/pagerduty_configs/0/url",
-        "http://events.example.com",
-        ".receivers[1].pagerduty_configs[0].url: alerts go to http://events.example.com in clear text. "
-        "Fix: give the receiver an https address.",
-    ),
     (
         "alertmanager-receivers",
         "route/receiver",
@@ -122,6 +66,27 @@ ROUTING: list[tuple[str, str, Any, str]] = [
         "Fix: set repeat_interval to 1h or less on their route.",
     ),
     (
+        "alertmanager-critical-ways",
+        "receivers/1/pagerduty_configs",
+        GONE,
+        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by webhook_configs. "
+        "Fix: give the receiver 2 channels of different kinds.",
+    ),
+    (
+        "alertmanager-critical-ways",
+        "receivers/1/webhook_configs/0",
+        GONE,
+        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by pagerduty_configs. "
+        "Fix: give the receiver 2 channels of different kinds.",
+    ),
+    (
+        "alertmanager-critical-ways",
+        "route/routes/0/receiver",
+        "report",
+        ".route.routes[0].receiver: Critical alerts go to report, which tells people by no channel. "
+        "Fix: give the receiver 2 channels of different kinds.",
+    ),
+    (
         "alertmanager-critical-prompt",
         "route/routes/0/mute_time_intervals",
         ["night"],
@@ -160,11 +125,6 @@ def test_every_alertmanager_has_its_configuration(path: str, value: Any, message
         f"StatefulSet mon/notifier, spec.template.spec.{message}"
         "Fix: mount a file with route and receivers, and name it with --config.file."
     ]
-
-
-def test_a_secret_in_a_secret_is_right() -> None:
-    data = broken(GOOD["routing"], "global/slack_api_url", "https://hooks.example.com/T/B/x")
-    assert said(rule("alertmanager-secrets"), [secret("routing", **{"am.yml": data})]) == []
 
 
 def test_without_a_route_for_critical_alerts_the_first_one_counts() -> None:

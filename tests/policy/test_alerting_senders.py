@@ -55,6 +55,18 @@ SENDERS: list[tuple[str, str, Any, str]] = [
 ]
 
 
+def test_found_alertmanagers_are_verified_by_the_name_that_they_are_to_have() -> None:
+    path = "first/alerting/alertmanagers/0"
+    found = broken(broken(GOOD, f"{path}/static_configs", GONE), f"{path}/dns_sd_configs", [{"names": ["x"]}])
+    message = (
+        "[0].tls_config.server_name: alerts go to any host of the platform that discovery names. "
+        "Fix: set server_name to the name in the certificates of those that are told."
+    )
+    assert said(rule("alert-delivery-tls"), build(found)) == [FIRST + message, SECOND + message]
+    named = broken(found, f"{path}/tls_config/server_name", "notifier.example")
+    assert said(rule("alert-delivery-tls"), build(named)) == []
+
+
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), SENDERS)
 def test_a_broken_sender_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
     found = said(rule(rule_id), build(broken(GOOD, f"first/alerting/alertmanagers/0/{path}", value)))

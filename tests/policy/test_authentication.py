@@ -237,3 +237,35 @@ def test_a_service_that_names_one_topic_inside_needs_a_rule_for_it() -> None:
         "ConfigMap ns/map, config.yaml: kafka.username: door needs Describe or Read or Write on topic others, "
         "and no rule allows it | add the access rule"
     ]
+
+
+WRITER = {
+    "kafka": {key: SERVICE[key] for key in ("bootstrap", "ca_file", "password_file")} | {"user": "teller"},
+    "topics": {"told": "numbers", "seen": "others"},
+}
+TELLER = [user("teller"), acl("teller"), acl("teller", name="others")]
+
+
+def test_a_service_that_names_topics_by_what_it_writes_needs_to_write_each() -> None:
+    stack = [*platform(), config_map({"config.yaml": WRITER}, name="teller"), *TELLER]
+    assert said("kafka-clients-allowed", stack) == []
+    looking = [acl("teller", "Describe") if each is TELLER[1] else each for each in stack]
+    assert said("kafka-clients-allowed", looking) == [
+        "ConfigMap ns/teller, config.yaml: kafka.user: teller needs Write on topic numbers, and no rule allows it"
+        " | add the access rule"
+    ]
+
+
+def test_a_service_whose_user_is_gone_is_noticed_although_a_certificate_has_its_name() -> None:
+    certificate = Resource("kubernetes:x/v1:Certificate", "teller", {"spec": {"commonName": "teller"}})
+    stack = [*platform(), config_map({"config.yaml": WRITER}, name="teller"), *TELLER[1:], certificate]
+    assert said("kafka-clients-allowed", stack) == [
+        "ConfigMap ns/teller, config.yaml: kafka.user: the client logs in as teller, and there is no such user"
+        " | make the SCRAM user teller with its access rules"
+    ]
+
+
+def test_a_service_does_not_need_to_write_what_it_lists() -> None:
+    reader = {**WRITER, "kafka": {**WRITER["kafka"], "topics": ["numbers"]}, "topics": {}}
+    stack = [*platform(), config_map({"config.yaml": reader}, name="teller"), user("teller"), acl("teller", "Read")]
+    assert said("kafka-clients-allowed", stack) == []

@@ -69,6 +69,11 @@ def own_service(text: str) -> list[Resource]:
     return serving("obs/services", command, 8080, {"s.yaml": text})
 
 
+def prober(*flags: str) -> list[Resource]:
+    """A prober."""
+    return serving("prom/blackbox-exporter", ["/bin/blackbox_exporter", *flags], 9115, {"web.yaml": WEB})
+
+
 SAFE = {
     "kafka with SCRAM": kafka("SASL_SSL"),
     "kafka with certificates": kafka("SSL", "ssl.client.auth=required\n"),
@@ -85,6 +90,7 @@ SAFE = {
         "--web.config.file=/etc/query/web.yaml",
         web=f"tls_server_config: {{{TLS}, client_ca_file: /ca, client_auth_type: RequireAndVerifyClientCert}}\n",
     ),
+    "prober": prober("--web.config.file=/etc/query/web.yaml"),
     "grafana": grafana("[server]\nprotocol = https\n"),
     "oauth2-proxy": proxy("--https-address=0.0.0.0:4180", "--tls-cert-file=/c", "--allowed-group=traces"),
     "own service": own_service(f"listen: 0.0.0.0:8080\ntls: {{{TLS}}}\nmetrics: {{password_file: /etc/p}}\n"),
@@ -103,6 +109,7 @@ WEAK = {
     "web.yaml of prometheus asks for no login": prometheus(
         "--web.config.file=/etc/query/web.yaml", web=f"tls_server_config: {{{TLS}}}\n"
     ),
+    "blackbox_exporter has no --web.config.file, so neither TLS nor a login": prober(),
     "the gRPC API of thanos has no TLS": serving("thanosio/thanos", ["/bin/thanos", "sidecar"], 10901),
     "Grafana speaks http": grafana("[server]\nroot_url = https://grafana\n"),
     "Grafana lets everybody in": grafana("[server]\nprotocol = https\n[auth.anonymous]\nenabled = true\n"),

@@ -143,6 +143,8 @@ FLAGS = (
     "client-ca",
     "auth-config",
     "default_client_config",
+    "peer-timeout",
+    "for-grace-period",
 )
 """Parts of the names of command-line options that protect."""
 
@@ -227,6 +229,8 @@ def document(kind: Format, path: Sequence[Any], value: Any) -> Iterator[Any]:
         yield from ("PLAIN", "SCRAM-SHA-256")
     elif kind is Format.COLLECTOR:
         yield from _collector(path, last, value)
+    elif last == "fail_if_not_ssl":
+        yield from (False, GONE)
     elif kind is Format.PROMETHEUS:
         yield from _prometheus(path, last)
 
@@ -258,5 +262,9 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
 def _prometheus(path: Sequence[Any], last: Any) -> Iterator[Any]:
     if last == "out_of_order_time_window":
         yield from (GONE, "1m")
-    elif path == ["global", "external_labels"]:
+    elif (
+        path == ["global", "external_labels"]
+        or last == "rule_files"
+        or (path[0] == "alerting" and last == "server_name")
+    ):
         yield GONE

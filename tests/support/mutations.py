@@ -14,10 +14,13 @@ from typing import Any
 
 from policy.documents import Format, parse
 from policy.model import Resource
+from tests.support import mutation_alerting
 from tests.support import mutation_tables as tables
 
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
 _GONE = tables.GONE
+_WHOLE = {Format.ALERTMANAGER: mutation_alerting.alertmanager, Format.RULES: mutation_alerting.rules}
+"""Files whose parts weaken each other: what changes them sees the whole file."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,9 @@ def _contents(kind: Format, name: str, parsed: Any) -> Iterator[tuple[str, str]]
                 changed = {**parsed, key: bad} if bad is not _GONE else {k: v for k, v in parsed.items() if k != key}
                 yield _label([key], bad), "\n".join(f"{k}={v}" for k, v in changed.items())
         return
+    if kind in _WHOLE and isinstance(parsed, dict):
+        for label, changed in _WHOLE[kind](parsed):
+            yield label, json.dumps(changed)
     if kind in (Format.OTHER, Format.RULES, Format.GRAFANA) or not isinstance(parsed, dict | list):
         return
     for path in _all_paths(parsed):

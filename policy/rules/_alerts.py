@@ -1,0 +1,122 @@
+"""Alerts of Prometheus' rule files, as rules of the pack read them."""
+
+from __future__ import annotations
+
+import functools
+import posixpath
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from functools import cached_property
+
+from policy.documents import Format, files, parse
+from policy.model import Node, Resource
+from policy.rules._mounts import Mounted
+from policy.rules._reading import Unknowns, seconds
+from policy.rules._routes import Labels
+from policy.rules._servers import Container, containers
+
+
+@dataclass(frozen=True, eq=False)
+class Alert:
+    """One alerting rule.
+
+    Attributes:
+        node: The rule.
+        group: Path of the group that it is in.
+    """
+
+    node: Node
+    group: str
+
+    @property
+    def name(self) -> str:
+        """Name of the alert."""
+        return self.node["alert"].text()
+
+    def label(self, name: str) -> Node:
+        """One of its labels."""
+        return self.node["labels"][name]
+
+    @property
+    def hold(self) -> float:
+        """Seconds for which it has to be true before it fires."""
+        return seconds(self.node["for"].text() or "0s") or 0.0
+
+    @cached_property
+    def labels(self) -> Labels:
+        """What Alertmanager routes it by, as far as the rule says; labels of the series come on top."""
+        written = {name: value.text() for name, value in self.node["labels"].items()}
+        return frozenset({**written, "alertname": self.name}.items())
+
+
+def alerts(resource: Resource) -> Iterator[Alert]:
+    """Alerting rules of a ConfigMap or Secret.
+
+    Raises:
+        UnknownValueError: A file is not known yet; known ones come first.
+    """
+    for name, text in files(resource):
+        if parse(name, text)[0] is Format.RULES:
+            yield from alerts_in(name, text)
+
+
+@functools.lru_cache(maxsize=64)
+def alerts_in(name: str, text: str) -> tuple[Alert, ...]:
+    """Alerting rules of one file."""
+    content = parse(name, text)[1]
+    groups = Node(content, f"{name}:")["groups"] if isinstance(content, Mapping) else Node(None)
+    return tuple(
+        Alert(rule, group.path) for group in groups.each() for rule in group["rules"].each() if rule["alert"].text()
+    )
+
+
+def all_alerts(resources: Sequence[Resource], unknown: Unknowns) -> list[Alert]:
+    """Alerting rules of a stack, those of several replicas once; what is not known yet is noted."""
+    found: dict[Labels, Alert] = {}
+    for resource in resources:
+        for each in unknown.known(alerts(resource)):
+            found.setdefault(each.labels, each)
+    return list(found.values())
+
+
+@dataclass(frozen=True, eq=False)
+class Evaluator:
+    """A Prometheus that sends alerts.
+
+    Attributes:
+        container: What runs.
+        config: ConfigMap or Secret with its configuration.
+        rule_files: Where the configuration names its rule files.
+        alerts: What it evaluates.
+        mounted: Its files.
+    """
+
+    container: Container
+    config: Resource
+    rule_files: Node
+    alerts: tuple[Alert, ...]
+    mounted: Mounted
+
+
+def evaluators(resource: Resource, stack: Sequence[Resource]) -> Iterator[Evaluator]:
+    """Every Prometheus of a workload that sends alerts.
+
+    Raises:
+        UnknownValueError: Its configuration is not known yet.
+    """
+    for container in containers(resource):
+        word = container.flag("config.file")
+        if not container.runs("prometheus") or word is None:
+            continue
+        mounted = container.mounted(stack)
+        file = mounted.at(word.text)
+        if file is None:
+            mounted.missing()
+        node = Node(parse(file.name, file.text)[1], f"{file.name}:") if file else Node(None)
+        if file and any(node["alerting"]["alertmanagers"].each()):
+            folder = posixpath.dirname(file.path)
+            patterns = [posixpath.join(folder, each) for each in node["rule_files"].texts()]
+            held = [each for each in mounted.files if any(fnmatch(each.path, pattern) for pattern in patterns)]
+            found = tuple(alert for each in held for alert in alerts_in(each.name, each.text))
+            yield Evaluator(container, file.resource, node["rule_files"], found, mounted)

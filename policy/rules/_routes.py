@@ -1,0 +1,252 @@
+"""Alertmanager's configuration as it reads it: which routes take an alert, and whom its receivers tell."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from policy.documents import Format, files, parse
+from policy.model import Node, Resource
+from policy.rules._reading import Unknowns, host_of, loopback
+
+TIMES: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
+"""When a route tells, with Alertmanager's own values."""
+LOGINS: Final = (
+    ("basic_auth", "password_file"),
+    ("authorization", "credentials_file"),
+    ("oauth2", "client_secret_file"),
+    ("tls_config", "key_file"),
+)
+"""Where an HTTP client of the Prometheus family names the file that it logs in with."""
+Labels = frozenset[tuple[str, str]]
+_MATCHER = re.compile(r'"?(\w+)"?\s*(=~|!=|!~|=)\s*(?:"((?:[^"\\]|\\.)*)"|([^",}]*))')
+
+
+@dataclass(frozen=True)
+class Matcher:
+    """One condition about a label."""
+
+    label: str
+    operator: str
+    value: str
+
+    def fits(self, labels: Mapping[str, str]) -> bool:
+        """Whether labels meet it; a label that is absent is empty."""
+        given = labels.get(self.label, "")
+        return self._same(given) is not self.operator.startswith("!")
+
+    def names(self, value: str) -> bool:
+        """Whether it asks for that very value, among others or alone."""
+        return value == self.value if self.operator == "=" else self.operator == "=~" and value in self.value.split("|")
+
+    def _same(self, given: str) -> bool:
+        if self.operator in ("=", "!="):
+            return given == self.value
+        try:
+            return re.fullmatch(self.value, given) is not None
+        except re.error:
+            return False
+
+
+def matchers(node: Node, *keys: str) -> Iterator[Matcher]:
+    """Conditions of a route, or of one side of an inhibition.
+
+    Args:
+        node: The route or inhibition.
+        keys: Its list of conditions, and its older forms for equal and for matching labels.
+    """
+    listed, equal, matching = keys or ("matchers", "match", "match_re")
+    for text in node[listed].texts():
+        for label, operator, quoted, bare in _MATCHER.findall(text):
+            yield Matcher(label, operator, quoted or bare.strip())
+    for operator, key in (("=", equal), ("=~", matching)):
+        for label, value in node[key].items():
+            yield Matcher(label, operator, value.text())
+
+
+@dataclass(frozen=True)
+class Route:
+    """A route, with the ones that lead to it.
+
+    Attributes:
+        node: The route.
+        above: The routes above it, the first one first.
+    """
+
+    node: Node
+    above: tuple[Node, ...] = ()
+
+    def of(self, key: str) -> Node:
+        """A setting: its own, else that of the nearest route above that has one."""
+        found = (each[key] for each in (self.node, *reversed(self.above)) if each[key].exists)
+        return next(found, self.node[key])
+
+    def time(self, key: str) -> str:
+        """One of `TIMES`, as it holds for the route."""
+        return self.of(key).text() or TIMES[key]
+
+    @property
+    def matchers(self) -> list[Matcher]:
+        """Its conditions and those of the routes above it."""
+        return [each for node in (*self.above, self.node) for each in matchers(node)]
+
+    @property
+    def below(self) -> list[Route]:
+        """The routes right below it."""
+        return [Route(each, (*self.above, self.node)) for each in self.node["routes"].each()]
+
+    def all(self) -> Iterator[Route]:
+        """It and every route below it."""
+        yield self
+        for each in self.below:
+            yield from each.all()
+
+    def taking(self, labels: Mapping[str, str]) -> list[Route]:
+        """Where an alert arrives: the first route below that takes it, and the next ones while these say so."""
+        if not all(each.fits(labels) for each in matchers(self.node)):
+            return []
+        found: list[Route] = []
+        for each in self.below:
+            taken = each.taking(labels)
+            found += taken
+            if taken and each.node["continue"].value is not True:
+                break
+        return found or [self]
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One entry of a receiver: a way to tell somebody.
+
+    Attributes:
+        receiver: Name of the receiver.
+        kind: Kind of entry, for example ``webhook_configs``.
+        node: The entry.
+        common: What the file says for all (``global``).
+    """
+
+    receiver: str
+    kind: str
+    node: Node
+    common: Node
+
+    @property
+    def address(self) -> Node:
+        """Where it sends, as far as the file says; a node without value where a secret does."""
+        named = [self.node[key] for key in ("url", "api_url", "smarthost")]
+        shared = [self.common["smtp_smarthost"]] if self.mail else []
+        return next((each for each in (*named, *shared) if each.text()), named[0])
+
+    @property
+    def mail(self) -> bool:
+        """Whether it is mail."""
+        return self.kind == "email_configs"
+
+    @property
+    def http(self) -> Node:
+        """How it connects: its own settings in place of the common ones."""
+        own = self.node["http_config"]
+        return own if own.exists or not self.common["http_config"].exists else self.common["http_config"]
+
+    @property
+    def tls(self) -> Node:
+        """How it verifies whom it sends to."""
+        if not self.mail:
+            return self.http["tls_config"]
+        own, shared = self.node["tls_config"], self.common["smtp_tls_config"]
+        return own if own.exists or not shared.exists else shared
+
+    @property
+    def inside(self) -> bool:
+        """Whether it sends to a Service of the cluster."""
+        address = self.address.text()
+        return bool(address) and not loopback(address) and _service(host_of(address))
+
+    @property
+    def outside(self) -> bool:
+        """Whether it leaves the cluster, and so may reach people."""
+        return not self.inside and not loopback(self.address.text())
+
+
+def _service(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.endswith(".svc") or ".svc." in host
+    return False
+
+
+@dataclass(frozen=True, eq=False)
+class Routing:
+    """One ``alertmanager.yml``.
+
+    Attributes:
+        resource: ConfigMap or Secret that holds it.
+        name: Key in there.
+        text: Content.
+    """
+
+    resource: Resource
+    name: str
+    text: str
+
+    @property
+    def node(self) -> Node:
+        """Its content."""
+        return Node(parse(self.name, self.text)[1], f"{self.name}:")
+
+    @property
+    def root(self) -> Route:
+        """The first route."""
+        return Route(self.node["route"])
+
+    @property
+    def channels(self) -> tuple[Channel, ...]:
+        """Every entry of every receiver."""
+        return _channels(self.name, self.text)
+
+    def people(self, receiver: str) -> list[str]:
+        """Kinds of entries by which a receiver may reach people."""
+        return list(dict.fromkeys(each.kind for each in self.channels if each.receiver == receiver and each.outside))
+
+    def taken(self, alerts: Sequence[Labels]) -> tuple[tuple[Route, ...], ...]:
+        """Where each of some alerts arrives."""
+        return _taken(self.name, self.text, tuple(alerts))
+
+
+def routings(resource: Resource) -> Iterator[Routing]:
+    """Alertmanager configurations of a ConfigMap or Secret.
+
+    Raises:
+        UnknownValueError: A file is not known yet; known ones come first.
+    """
+    for name, text in files(resource):
+        if parse(name, text)[0] is Format.ALERTMANAGER:
+            yield Routing(resource, name, text)
+
+
+def all_routings(resources: Sequence[Resource], unknown: Unknowns) -> list[Routing]:
+    """Alertmanager configurations of a stack; what is not known yet is noted."""
+    return [each for resource in resources for each in unknown.known(routings(resource))]
+
+
+@functools.lru_cache(maxsize=64)
+def _channels(name: str, text: str) -> tuple[Channel, ...]:
+    node = Node(parse(name, text)[1], f"{name}:")
+    return tuple(
+        Channel(receiver["name"].text(), kind, entry, node["global"])
+        for receiver in node["receivers"].each()
+        for kind, entries in receiver.items()
+        if kind.endswith("_configs")
+        for entry in entries.each()
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _taken(name: str, text: str, alerts: tuple[Labels, ...]) -> tuple[tuple[Route, ...], ...]:
+    root = Route(Node(parse(name, text)[1], f"{name}:")["route"])
+    return tuple(tuple(root.taking(dict(each))) for each in alerts)

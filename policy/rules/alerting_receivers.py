@@ -1,0 +1,176 @@
+"""Whom Alertmanager sends to: no secrets in its file, verified TLS, logins, and a record of every notice."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from policy.documents import Format, documents
+from policy.model import Finding, Node, Option, Options, Resource, Rule
+from policy.rules._reading import client_tls, finding, flag, host_of, loopback, old_versions
+from policy.rules._routes import LOGINS, Routing, routings
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_SECRETS: Final = frozenset(
+    {"smtp_auth_password", "smtp_auth_secret", "auth_password", "auth_secret", "slack_api_url", "slack_app_token"}
+    | {"app_token", "service_key", "routing_key", "opsgenie_api_key", "api_key", "victorops_api_key", "user_key"}
+    | {"wechat_api_secret", "api_secret", "telegram_bot_token", "bot_token", "rocketchat_token", "token", "token_id"}
+    | {"rocketchat_token_id", "webhook_url", "password", "credentials", "bearer_token", "client_secret", "secret_key"}
+    | {"alert_source_token", "client_certificate_key"}
+)
+_ADDRESSES: Final = re.compile(r"(^|_)(url|api_url)$")
+_TLS: Final = ("tls_config", "smtp_tls_config")
+
+
+def _secrets(resource: Resource, options: Options) -> Iterator[Finding]:
+    if resource.kind != "ConfigMap":
+        return
+    for document in documents(resource, Format.ALERTMANAGER):
+        for key, node in _entries(document.node):
+            secret = key in _SECRETS or (key == "api_url" and "slack_configs" in node.path)
+            if not secret and key == "url" and isinstance(node.value, str):
+                secret = bool(urlsplit(node.value).password)
+            if secret and node.text():
+                yield finding(
+                    resource,
+                    node,
+                    f"{key} is written into a ConfigMap",
+                    f"put it into a Secret and name its file with {_file_key(key)}",
+                )
+
+
+def _file_key(key: str) -> str:
+    return {"token": "token_file", "token_id": "token_id_file"}.get(key, f"{key}_file")
+
+
+def _entries(node: Node) -> Iterator[tuple[str, Node]]:
+    for inner in node.walk():
+        if isinstance(inner.raw, Mapping):
+            yield from inner.items()
+
+
+def _encrypted(resource: Resource, options: Options) -> Iterator[Finding]:
+    for document in documents(resource, Format.ALERTMANAGER):
+        for key, node in _entries(document.node):
+            if key in ("require_tls", "smtp_require_tls") and node.exists and flag(node) is not True:
+                yield finding(
+                    resource, node, f"mail leaves without TLS: {key} is {node.text().lower()}", f"remove {key}"
+                )
+            elif key == "insecure_skip_verify" and node.exists and flag(node) is not False:
+                yield finding(
+                    resource,
+                    node,
+                    f"a receiver's certificate is not verified: {key} is {node.text().lower()}",
+                    f"remove {key} and set ca_file where the receiver has a CA of its own",
+                )
+            elif _ADDRESSES.search(key) and node.text().startswith("http://") and not loopback(node.text()):
+                yield finding(
+                    resource, node, f"alerts go to {node.text()} in clear text", "give the receiver an https address"
+                )
+            elif key in _TLS:
+                yield from old_versions(resource, node)
+
+
+def _inside(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        for channel in routing.channels:
+            if not channel.inside:
+                continue
+            host = host_of(channel.address.text())
+            yield from client_tls(resource, channel.tls, what=host)
+            if not channel.mail and not any(channel.http[section][key].text() for section, key in LOGINS):
+                yield finding(
+                    resource,
+                    channel.http["basic_auth"],
+                    f"{host} is shown no login that comes from a file",
+                    "set basic_auth with username and password_file",
+                )
+
+
+def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        outside = [each for each in routing.channels if each.outside]
+        named = sorted({each.tls["ca_file"].text() for each in outside} - {""})
+        for channel in outside:
+            if named and not any(channel.tls[key].text() for key in ("ca_file", "ca")):
+                yield finding(
+                    resource,
+                    channel.tls["ca_file"],
+                    f"others of the file are verified by {', '.join(named)}, and this one of {channel.receiver} by "
+                    "every public authority",
+                    f"set ca_file to {named[0]}",
+                )
+
+
+def _recorded(resource: Resource, options: Options) -> Iterator[Finding]:
+    for routing in routings(resource):
+        recorded = {each.receiver for each in routing.channels if each.inside}
+        silent = _receivers_of(routing, str(options["heartbeat"]))
+        for receiver in routing.node["receivers"].each() if recorded else ():
+            name = receiver["name"].text()
+            if name not in recorded and name not in silent:
+                yield finding(
+                    resource,
+                    receiver["webhook_configs"],
+                    f"what {name} is told is not recorded: others tell a Service of the cluster, too",
+                    "give it the same webhook",
+                )
+
+
+def _receivers_of(routing: Routing, alert: str) -> set[str]:
+    """Receivers of an alert that is no news."""
+    [taken] = routing.taken([frozenset({("alertname", alert)})])
+    return {route.of("receiver").text() for route in taken if route.above}
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="alertmanager-secrets",
+        promise="No password, token or secret address of a receiver lies in a ConfigMap.",
+        why="Everybody who may read ConfigMaps could send notices in our name.",
+        sources=("A2", "P2"),
+        kinds=_FILES,
+        resource=_secrets,
+    ),
+    Rule(
+        id="alertmanager-receivers-tls",
+        promise="Notices leave over verified TLS of an unbroken version only.",
+        why="Alerts name hosts, people and weaknesses; on the way they could be read or dropped.",
+        sources=("A1", "A2"),
+        kinds=_FILES,
+        resource=_encrypted,
+    ),
+    Rule(
+        id="alertmanager-receivers-inside",
+        promise="Services of the cluster that are told of alerts are verified by an authority, and shown a login.",
+        why="No public authority signs their names, and whoever may post without a login can make up alerts.",
+        sources=("A1", "A3"),
+        kinds=_FILES,
+        resource=_inside,
+    ),
+    Rule(
+        id="alertmanager-receivers-authority",
+        promise="A file that names who signs the receivers outside names it for each of them.",
+        why="One that is left out is believed with a certificate of any public authority, or cannot be told at all.",
+        sources=("A1", "A2"),
+        kinds=_FILES,
+        resource=_authority,
+    ),
+    Rule(
+        id="alertmanager-notices-recorded",
+        promise="Where notices are recorded by a Service of the cluster, every receiver's are, but the heartbeat's.",
+        why="Who was told of what, and when, could not be shown afterwards.",
+        sources=("A3",),
+        options={
+            "heartbeat": Option(
+                default="Watchdog",
+                schema={"type": "string"},
+                meaning="The alert that always fires; its notices are no news.",
+            )
+        },
+        kinds=_FILES,
+        resource=_recorded,
+    ),
+)

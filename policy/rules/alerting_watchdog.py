@@ -1,0 +1,104 @@
+"""The alert that always fires, and its way to the dead man's switch outside the platform (requirement D4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from policy.model import Finding, Option, Options, Resource, Rule
+from policy.rules._alerts import Alert, all_alerts
+from policy.rules._reading import Unknowns, finding, seconds
+from policy.rules._routes import Labels, Route, Routing, all_routings, matchers
+
+_MUTED: Final = ("mute_time_intervals", "active_time_intervals")
+
+
+def _watchdogs(resources: Sequence[Resource], name: str, unknown: Unknowns) -> list[Alert]:
+    return [each for each in all_alerts(resources, unknown) if each.name == name]
+
+
+def _fires(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    found = _watchdogs(resources, str(options["alert"]), unknown)
+    told = all_routings(resources, unknown)
+    unknown.tell()
+    for routing in told if not found else ():
+        yield finding(
+            routing.resource,
+            routing.root.node["routes"],
+            f"no rule of the stack has the alert {options['alert']}, whose silence calls people",
+            f"add a rule {options['alert']} that is always true",
+        )
+
+
+def _leaves(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    unknown = Unknowns()
+    name = str(options["alert"])
+    known: list[Labels] = [each.labels for each in _watchdogs(resources, name, unknown)]
+    for routing in all_routings(resources, unknown):
+        for labels in known or [frozenset({("alertname", name)})]:
+            [taken] = routing.taken([labels])
+            for route in taken:
+                yield from _beats(routing, route, name, str(options["longest"]))
+            yield from _quiet(routing, labels, name)
+    unknown.tell()
+
+
+def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Finding]:
+    if not route.above:
+        problem = f"no route is for {name}, so it goes where people are told, and the switch hears nothing"
+        yield finding(
+            routing.resource, route.node["routes"], problem, f'add a first route with the matcher alertname="{name}"'
+        )
+        return
+    receiver = route.of("receiver")
+    if not routing.people(receiver.text()):
+        problem = f"{name} goes to {receiver.text() or 'nobody'}, which tells nobody outside the platform"
+        yield finding(routing.resource, receiver, problem, "give it a webhook to the switch outside")
+    for key in ("group_wait", "group_interval", "repeat_interval"):
+        given = seconds(route.time(key))
+        if given is None or given > (seconds(most) or 0):
+            problem = f"{name} leaves too seldom: {key} is {route.time(key)}, more than {most}"
+            yield finding(routing.resource, route.of(key), problem, f"set {key} to {most} or less on its route")
+    for key in _MUTED:
+        if any(route.node[key].each()):
+            problem = f"{name} is held back at times: {key} is {', '.join(route.node[key].texts())}"
+            yield finding(routing.resource, route.node[key], problem, f"remove {key} from its route")
+
+
+def _quiet(routing: Routing, labels: Labels, name: str) -> Iterator[Finding]:
+    for node in routing.node["inhibit_rules"].each():
+        aims = list(matchers(node, "target_matchers", "target_match", "target_match_re"))
+        if all(each.fits(dict(labels)) for each in aims):
+            problem = f"other alerts may keep {name} quiet"
+            fix = "name the alerts that it is for in target_matchers"
+            yield finding(routing.resource, node["target_matchers"], problem, fix)
+
+
+_ALERT: Final = Option(default="Watchdog", schema={"type": "string"}, meaning="Name of the alert that always fires.")
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="watchdog-fires",
+        promise="Where there is an Alertmanager, a rule always fires.",
+        why="When the monitoring itself is down, nothing but its silence can tell.",
+        sources=("D4",),
+        options={"alert": _ALERT},
+        stack=_fires,
+    ),
+    Rule(
+        id="watchdog-leaves",
+        promise="The alert that always fires leaves the platform every minute, and nothing keeps it quiet.",
+        why="A heartbeat that stays away wakes people; one that never left wakes nobody when it should.",
+        sources=("D4", "A1"),
+        options={
+            "alert": _ALERT,
+            "longest": Option(
+                default="1m",
+                schema={"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"},
+                meaning="Longest time between two heartbeats.",
+            ),
+        },
+        stack=_leaves,
+    ),
+)

@@ -1,0 +1,129 @@
+"""Alerts of Prometheus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from policy.model import UNKNOWN, Resource, UnknownValueError
+from tests.policy.fixtures_alerting import GOOD, build, prometheus
+from tests.policy.fixtures_servers import GONE, all_said, broken, rule, rules_of, said
+
+FILE = "all.rules.yml:.groups[0].rules[2]"
+ALERTS: list[tuple[str, str, Any, str]] = [
+    (
+        "alert-severity",
+        "labels/severity",
+        GONE,
+        f"{FILE}.labels.severity: the alert Slow has no priority that routes know: severity is not set. "
+        "Fix: set it to one of critical, high, medium, low.",
+    ),
+    (
+        "alert-severity",
+        "labels/severity",
+        "page",
+        f"{FILE}.labels.severity: the alert Slow has no priority that routes know: severity is page. "
+        "Fix: set it to one of critical, high, medium, low.",
+    ),
+    (
+        "alert-runbook",
+        "annotations/runbook_url",
+        GONE,
+        f"{FILE}.annotations.runbook_url: the alert Slow has no runbook: runbook_url is not set. "
+        "Fix: set it to the https address of the alert's runbook.",
+    ),
+    (
+        "alert-runbook",
+        "annotations",
+        {"runbook_url": "Slow.md"},
+        f"{FILE}.annotations.runbook_url: the alert Slow has no runbook: runbook_url is Slow.md. "
+        "Fix: set it to the https address of the alert's runbook.",
+    ),
+    (
+        "alert-acknowledged",
+        "labels/alert_id",
+        GONE,
+        f"{FILE}.labels.alert_id: the alert Slow cannot be acknowledged: alert_id is not set. "
+        "Fix: set the label alert_id, made of the alert's own labels.",
+    ),
+]
+NOTHING = (
+    "prometheus.yml:.rule_files: this Prometheus knows Alertmanagers and evaluates no alert: rule_files names no "
+    "mounted file with one. Fix: mount the rule file and name it in rule_files."
+)
+
+
+@pytest.mark.parametrize(("rule_id", "path", "value", "message"), ALERTS)
+def test_a_broken_alert_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
+    found = said(rule(rule_id), build(broken(GOOD, f"rules/groups/0/rules/2/{path}", value)))
+    assert found == [f"ConfigMap mon/first, {message}", f"ConfigMap mon/second, {message}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("first/rule_files", GONE),
+        ("first/rule_files", ["/etc/prom/others.yml"]),
+        ("rules/groups/0/rules", [{"record": "up:sum", "expr": "sum(up)"}]),
+    ],
+)
+def test_a_prometheus_that_evaluates_nothing_is_noticed(path: str, value: Any) -> None:
+    assert said(rule("alert-rules-loaded"), build(broken(GOOD, path, value))) == [
+        f"ConfigMap mon/{name}, {NOTHING}" for name in ("first", "second")
+    ]
+
+
+@pytest.mark.parametrize("pattern", ["all.rules.yml", "/etc/prom/all.rules.yml", "/etc/prom/*.yml"])
+def test_rule_files_are_found_as_prometheus_finds_them(pattern: str) -> None:
+    assert said(rule("alert-rules-loaded"), build(broken(GOOD, "first/rule_files", [pattern]))) == []
+
+
+def test_a_prometheus_without_alertmanagers_needs_no_alerts() -> None:
+    quiet = broken(broken(GOOD, "first/alerting", GONE), "first/rule_files", GONE)
+    assert said(rule("alert-rules-loaded"), build(quiet)) == []
+
+
+def test_rule_files_that_are_not_known_yet_are_not_called_missing() -> None:
+    resources = [each for each in build(GOOD) if each.object_name == "first"]
+    props = {**resources[0].props, "data": {**resources[0].props["data"], "all.rules.yml": UNKNOWN}}
+    with pytest.raises(UnknownValueError, match="ConfigMap mon/first"):
+        said(rule("alert-rules-loaded"), [Resource(resources[0].type, "first", props), resources[1]])
+
+
+def test_alerts_that_are_not_known_yet_are_not_said_to_be_lacking() -> None:
+    resources = build(GOOD)
+    index = next(i for i, each in enumerate(resources) if (each.kind, each.object_name) == ("ConfigMap", "second"))
+    props = {**resources[index].props, "data": {**resources[index].props["data"], "all.rules.yml": UNKNOWN}}
+    resources[index] = Resource(resources[index].type, "second", props)
+    with pytest.raises(UnknownValueError, match="ConfigMap mon/second"):
+        said(rule("alert-rules-alike"), resources)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "names"),
+    [
+        ("groups/0/rules/2", GONE, "Slow"),
+        ("groups/0/rules", [], "DiskFull and 5 more"),
+        ("groups/0/rules/2/labels/severity", "medium", "Slow"),
+    ],
+)
+def test_an_alert_that_only_one_prometheus_evaluates_is_noticed(path: str, value: Any, names: str) -> None:
+    others = [each for each in build(GOOD) if each.object_name != "second"]
+    second = prometheus("second", GOOD["first"], broken(GOOD["rules"], path, value), GOOD["prometheus"])
+    found = said(rule("alert-rules-alike"), [*others, *second])
+    assert [each for each in found if "mon/second" in each] == [
+        f"ConfigMap mon/second, prometheus.yml:.rule_files: another Prometheus of the stack evaluates {names}, and "
+        "this one does not, or with other labels. Fix: give every Prometheus the same rule files."
+    ]
+
+
+def test_recordings_and_files_of_other_kinds_are_no_alerts() -> None:
+    data = broken(GOOD, "rules/groups/0/rules/6", {"record": "a", "expr": "b", "labels": {}})
+    assert all_said(build(data), ["alerting_rules"]) == []
+
+
+def test_every_rule_about_alerts_is_broken_here() -> None:
+    assert {case[0] for case in ALERTS} | {"alert-rules-loaded", "alert-rules-alike"} == {
+        each.id for each in rules_of("alerting_rules")
+    }
