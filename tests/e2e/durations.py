@@ -36,8 +36,9 @@ THRESHOLD_FIRES = seconds("THRESHOLD_FIRES", 330)
 THRESHOLD_ENDS = seconds("THRESHOLD_ENDS", 480)
 """At most: three minutes of holding and two of grouping until all are told; windows and groups until all is over."""
 
-QUICK_THRESHOLDS = ("stream-delay", "db-pool", "event-delay", "etl-failed", "sessions")
+QUICK_THRESHOLDS = ("stream-delay", "db-pool", "event-delay")
 """Driven in every run, beside alerts of another one that go on; all of them in `make drills`, in twenty minutes."""
 NOTICES_OF_ONE_ALERT = 12
 """By one channel in one drive: begin and end of each series, and no more."""
-LOW_GROUPED = 80.0
+LOW_GROUPED = 320.0
+"""A group that was told of is looked at every five minutes, for as long as Prometheus tells that its alerts are over."""

@@ -115,7 +115,7 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
             try:
                 watch.until(durations.THRESHOLD_FIRES, new, lambda row: row.told)
                 if low(new):
-                    # What only the daily report tells of is grouped for a minute.
+                    # What only the daily report tells of is grouped for a minute, or for five.
                     watch.until(durations.LOW_GROUPED, new, lambda row: False)
             finally:
                 watch.clear()
