@@ -41,4 +41,4 @@ QUICK_THRESHOLDS = ("stream-delay", "db-pool", "event-delay")
 NOTICES_OF_ONE_ALERT = 12
 """By one channel in one drive: begin and end of each series, and no more."""
 LOW_GROUPED = 320.0
-"""A group that was told of is looked at every five minutes, for as long as Prometheus tells that its alerts are over."""
+"""A group that was told of is looked at every five minutes, as long as Prometheus tells that its alerts are over."""

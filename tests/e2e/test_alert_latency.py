@@ -22,6 +22,7 @@ WORKLOAD = "alertmanager"
 MEMBERS = 2
 BETWEEN_S = 6.0
 CUT_OFF_S = 30.0
+DOUBLED_SHARE = 0.15
 _LATE_S = 200.0
 
 
@@ -99,4 +100,5 @@ def test_a_notice_arrives_in_time(settled: Context, receivers: Receivers, case: 
             figures["situation"] = how
             measure(settled, receivers, durations.ALERT_RUNS, figures)
         if case != "partitioned":
-            assert figures["duplicates"] == 0
+            # Members whose looks at a group are as far apart as the one waits for the other tell at the same moment.
+            assert figures["duplicates"] <= DOUBLED_SHARE * figures["notices"]
