@@ -6,16 +6,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from components.telemetry.rules import RULES
 from components.telemetry.thresholds import THRESHOLDS
 from ops import alert_events
-from ops.alertmanager import FiringAlert
 from ops.context import Context
 from ops.errors import OpsError
+from ops.silences import WATCHDOG
 from ops.verify.rows import Check, Finding, listed
 
 WORKLOAD = "alertmanager"
 MEMBERS = 2
-WATCHDOG = "Watchdog"
 EVENTS_WINDOW = timedelta(minutes=10)
 HEARTBEAT_WINDOW = "5m"
 LATENCY_DRILLS = ("alert-latency-both", "alert-latency-one-killed", "alert-latency-partitioned")
@@ -79,17 +79,13 @@ def a2(context: Context) -> Finding:
     failed = context.thanos.number("sum(increase(alertmanager_notifications_failed_total[10m]))") or 0.0
     sent = context.thanos.number("sum(alertmanager_notifications_total)") or 0.0
     firing = [alert for alert in context.alertmanager().alerts() if alert.name != WATCHDOG]
-    astray = [alert.identity or alert.name for alert in firing if not _has_receiver(alert)]
+    astray = [alert.identity or alert.name for alert in firing if not alert.receivers]
     finding.expect(not astray, f"no receiver for {listed(astray)}")
     finding.expect(sent > 0, "no notification was ever sent")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
     finding.seen.append(f"{len(firing)} alerts fire now")
     finding.drill("alert-escalation", "alert-thresholds")
     return finding
-
-
-def _has_receiver(alert: FiringAlert) -> bool:
-    return bool(alert.receivers)
 
 
 def a3(context: Context) -> Finding:
@@ -129,8 +125,6 @@ def m3(context: Context) -> Finding:
 
 def m4(context: Context) -> Finding:
     """What the reviewed files of this checkout say is what both Prometheus evaluate."""
-    from components.telemetry.rules import RULES
-
     finding = Finding()
     wanted = {alert.name: alert for group in RULES for alert in group.alerts}
     for replica in context.platform.prometheus_replicas:
