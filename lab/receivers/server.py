@@ -19,6 +19,7 @@ from lab.receivers.settings import Settings, load
 from lab.receivers.switch import Switch
 from lab.receivers.web import application
 from services.common.settings import SettingsError
+from services.common.stopping import wait_for_stop
 from services.common.web import HttpsServer
 
 
@@ -82,7 +83,7 @@ def main(arguments: list[str] | None = None) -> int:
                 f"{len(record.since())} notices from before",
                 flush=True,
             )
-            stop.wait()
+            wait_for_stop(stop)
     except (SettingsError, LabError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

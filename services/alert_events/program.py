@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import Settings, SettingsError, load
 from services.alert_events.web import Entrances, HttpsServer
+from services.common.stopping import wait_for_stop
 from services.common.web import application
 
 _MISTAKE = 2
@@ -61,7 +62,7 @@ class Service:
         """Serve until stopped; posts that are under way are answered."""
         self.server.start()
         threading.Thread(target=self._reach, daemon=True).start()
-        self._stop.wait()
+        wait_for_stop(self._stop)
         self.server.shutdown()
         if not self.server.drain(ANSWER_S + 1):
             log("stopped before every post was answered; their senders come again")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from services.common.stopping import wait_for_stop
 from services.identity_double.grants import Grants
 from services.identity_double.settings import Settings, SettingsError, load, load_accounts
 from services.identity_double.tokens import TokenMaker
@@ -37,7 +38,7 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     for each in (server, metrics):
         each.start()
     print(f"identity-double: serving {settings.issuer} on port {server.server_port}", flush=True)
-    stop.wait()
+    wait_for_stop(stop)
     for each in (server, metrics):
         each.shutdown()
         each.server_close()

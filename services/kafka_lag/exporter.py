@@ -14,6 +14,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from services.common.stopping import wait_for_stop
 from services.kafka_lag import reading
 from services.kafka_lag.metrics import LagMetrics
 from services.kafka_lag.settings import Settings, SettingsError, load
@@ -125,7 +126,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.start()
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
     threading.Thread(target=watch.run, args=(stop,), daemon=True).start()
-    stop.wait()
+    wait_for_stop(stop)
     server.shutdown()
     log("stopped")
     return 0

@@ -9,6 +9,7 @@ import threading
 from pathlib import Path
 
 from services.common import web
+from services.common.stopping import wait_for_stop
 from services.search_keeper.keeper import Keeper
 from services.search_keeper.metrics import KeeperMetrics
 from services.search_keeper.settings import Settings, SettingsError, load
@@ -51,7 +52,7 @@ def main(arguments: list[str] | None = None) -> int:
     server.start()
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
     threading.Thread(target=_keep, args=(keeper, stop), daemon=True).start()
-    stop.wait()
+    wait_for_stop(stop)
     server.shutdown()
     log("stopped")
     return 0

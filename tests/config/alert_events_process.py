@@ -185,7 +185,7 @@ class EventsProcess:
             return requests.post(
                 self.url + path, json=body, auth=login, verify=self.authority, timeout=timeout
             ).status_code
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             return 0
 
     def get(self, path: str) -> requests.Response:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,6 +20,10 @@ from services.alert_events.sender import ANSWER_S
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.servers import eventually
 from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, alert, notification
+
+GRACE_S = 30
+"""What a pod has to end."""
+_REFUSED_PAUSE_S = 0.2
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +41,17 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def events(kafka: Brokers, folder: Path) -> Iterator[EventsProcess]:
     with events_process(folder, kafka, "module") as running:
         yield running
+
+
+@contextmanager
+def sending(events: EventsProcess, *keys: str, pause_s: float = 0.05) -> Iterator[list[Numbered]]:
+    """A sender for each key; they end with the block, however it ends."""
+    senders = [Numbered(events, key, pause_s) for key in keys]
+    try:
+        yield senders
+    finally:
+        for sender in senders:
+            sender.stop()
 
 
 @dataclass
@@ -72,7 +88,7 @@ class Numbered:
             if self.answers[-1] == 200:
                 self.taken.append(number)
                 number += 1
-            self._stop.wait(self.pause_s)
+            self._stop.wait(self.pause_s if self.answers[-1] else _REFUSED_PAUSE_S)
 
     def assert_kept(self, found: Sequence[int]) -> None:
         """Everything that was taken is there, in order, however often."""
@@ -126,10 +142,8 @@ def test_the_records_of_a_post_keep_its_order(events: EventsProcess, kafka: Brok
 
 
 def test_two_senders_at_once_keep_each_their_order(events: EventsProcess, kafka: Brokers) -> None:
-    senders = [Numbered(events, f"Twin/replica={replica}", pause_s=0.0) for replica in range(4)]
-    time.sleep(3)
-    for sender in senders:
-        sender.stop()
+    with sending(events, *(f"Twin/replica={replica}" for replica in range(4)), pause_s=0.0) as senders:
+        time.sleep(3)
     found = numbers(kafka)
     for sender in senders:
         assert len(sender.taken) > 10
@@ -147,15 +161,13 @@ def test_a_storm_in_one_notification_is_written(events: EventsProcess, kafka: Br
 
 
 def test_a_broker_that_dies_loses_and_reorders_nothing(events: EventsProcess, kafka: Brokers) -> None:
-    senders = [Numbered(events, f"OneDies/sender={number}") for number in range(2)]
-    time.sleep(2)
-    kafka.nodes[1].kill()
-    taken = len(senders[0].taken)
-    eventually(lambda: len(senders[0].taken) > taken + 20, 45, "posts are taken with two of three brokers")
-    kafka.start(kafka.nodes[1])
-    time.sleep(3)
-    for sender in senders:
-        sender.stop()
+    with sending(events, "OneDies/sender=0", "OneDies/sender=1") as senders:
+        time.sleep(2)
+        kafka.nodes[1].kill()
+        taken = len(senders[0].taken)
+        eventually(lambda: len(senders[0].taken) > taken + 20, 45, "posts are taken with two of three brokers")
+        kafka.start(kafka.nodes[1])
+        time.sleep(3)
     found = numbers(kafka)
     for sender in senders:
         assert set(sender.answers) <= {200, 503}
@@ -166,21 +178,20 @@ def test_a_broker_that_dies_loses_and_reorders_nothing(events: EventsProcess, ka
 def test_two_dead_brokers_make_senders_come_again_in_time_and_nothing_is_lost(
     events: EventsProcess, kafka: Brokers
 ) -> None:
-    sender = Numbered(events, "TwoDie")
-    eventually(lambda: len(sender.taken) > 5, 30, "posts are taken")
-    for node in kafka.nodes[:2]:
-        node.kill()
-    time.sleep(1)
-    began = time.monotonic()
-    assert events.post(RAW, [alert(alert_id="Refused")]) == 503
-    assert time.monotonic() - began < ANSWER_S + 1, "the sender must hear of it before it gives up"
-    eventually(lambda: 503 in sender.answers, 20, "the sender hears of it")
-    assert events.ready(), "brokers that are away are no reason to take the service away"
-    assert events.get("/healthz").status_code == 200
-    taken = len(sender.taken)
-    kafka.start(*kafka.nodes[:2])
-    eventually(lambda: len(sender.taken) > taken + 5, 60, "posts are taken again")
-    sender.stop()
+    with sending(events, "TwoDie") as [sender]:
+        eventually(lambda: len(sender.taken) > 5, 30, "posts are taken")
+        for node in kafka.nodes[:2]:
+            node.kill()
+        time.sleep(1)
+        began = time.monotonic()
+        assert events.post(RAW, [alert(alert_id="Refused")]) == 503
+        assert time.monotonic() - began < ANSWER_S + 1, "the sender must hear of it before it gives up"
+        eventually(lambda: 503 in sender.answers, 20, "the sender hears of it")
+        assert events.ready(), "brokers that are away are no reason to take the service away"
+        assert events.get("/healthz").status_code == 200
+        taken = len(sender.taken)
+        kafka.start(*kafka.nodes[:2])
+        eventually(lambda: len(sender.taken) > taken + 5, 60, "posts are taken again")
     sender.assert_kept(numbers(kafka)["TwoDie"])
     log = events.log.read_text()
     assert re.search(r"raw: a post of 127\.0\.0\.1 was refused \((brokers|busy)\): ", log)
@@ -188,13 +199,14 @@ def test_two_dead_brokers_make_senders_come_again_in_time_and_nothing_is_lost(
 
 
 def test_a_service_that_is_told_to_stop_answers_what_it_took(kafka: Brokers, folder: Path) -> None:
-    with events_process(folder, kafka, "stopped") as stopping:
-        senders = [Numbered(stopping, f"Stopped/sender={number}", pause_s=0.0) for number in range(4)]
+    keys = [f"Stopped/sender={number}" for number in range(4)]
+    with (
+        events_process(folder, kafka, "stopped") as stopping,
+        sending(stopping, *keys, pause_s=0.0) as senders,
+    ):
         time.sleep(1.5)
         stopping.process.send_signal(signal.SIGTERM)
-        assert stopping.process.wait(20) == 0
-        for sender in senders:
-            sender.stop()
+        assert stopping.process.wait(GRACE_S) == 0
     found = numbers(kafka)
     for sender in senders:
         assert len(sender.taken) > 5
@@ -206,10 +218,9 @@ def test_a_service_that_is_told_to_stop_answers_what_it_took(kafka: Brokers, fol
 
 def test_a_killed_service_loses_nothing_that_it_acknowledged(kafka: Brokers, folder: Path) -> None:
     for turn in range(2):
-        with events_process(folder, kafka, f"killed-{turn}", kill=True) as killed:
-            sender = Numbered(killed, f"Killed/turn={turn}", pause_s=0.0)
+        with ExitStack() as stack, events_process(folder, kafka, f"killed-{turn}", kill=True) as killed:
+            [sender] = stack.enter_context(sending(killed, f"Killed/turn={turn}", pause_s=0.0))
             time.sleep(1.5)
-        sender.stop()
         assert len(sender.taken) > 5
         sender.assert_kept(numbers(kafka)[sender.key])
 

@@ -52,7 +52,7 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
 
     eventually(one_found, 30, "writes go on")
     assert found(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
-    assert spans.health()["status"] == "yellow"
+    eventually(lambda: spans.health()["status"] == "yellow", 30, "every index has its primary copies again")
     (tmp_path / "started.py").write_text(process.started_script())
     (tmp_path / "password").write_text("search-probe-password")
 
