@@ -19,7 +19,7 @@ DATA_DIRECTORY = "/alertmanager"
 CLIENT_CONFIG = f"{WEB_DIRECTORY}/client.yml"
 POD_ADDRESS = "POD_IP"
 """Environment variable with the pod's own address."""
-PEER_TIMEOUT_S = 5
+PEER_TIMEOUT_S = 3
 START_DELAY_S = 45
 """A member that starts tells nothing for so long: Prometheus sends each alert again within 40 s, and an alert must not
 be told before the one that keeps it quiet is here."""

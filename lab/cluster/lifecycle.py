@@ -67,6 +67,10 @@ def up(paths: LabPaths, steps: Steps) -> None:
         parts["etcd"].start()
         apiserver.start()
         _wait(apiserver, "the API server to be ready", lambda: _api_ready(paths), 60)
+        # The kubelet ends where its runtime does not answer yet.
+        containerd = parts["containerd"]
+        containerd.start()
+        _wait(containerd, "containerd to answer", lambda: _ctr_answers(_ctr(paths)), 60)
         for name, part in parts.items():
             if name not in _AFTER_ADDONS:
                 part.start()
@@ -198,9 +202,7 @@ def _import_images(paths: LabPaths) -> None:
     """Import the images whose content is new. The label keeps the kubelet from collecting them."""
     marks = paths.state / "images"
     marks.mkdir(exist_ok=True)
-    ctr = ["ctr", "-a", str(node.containerd_address(paths)), "-n", "k8s.io"]
-    log = paths.logs / "images.log"
-    wait_until("containerd to answer", lambda: _ctr_answers(ctr), timeout_s=30)
+    ctr, log = _ctr(paths), paths.logs / "images.log"
     for image in images.images():
         mark = marks / image.key
         if mark.exists():
@@ -225,6 +227,10 @@ def _restart_users(paths: LabPaths, image: str) -> None:
         if any(container["image"] == image for container in item["spec"]["template"]["spec"]["containers"]):
             target = f"{item['kind'].lower()}/{item['metadata']['name']}"
             kubectl(paths, "-n", item["metadata"]["namespace"], "rollout", "restart", target)
+
+
+def _ctr(paths: LabPaths) -> list[str]:
+    return ["ctr", "-a", str(node.containerd_address(paths)), "-n", "k8s.io"]
 
 
 def _ctr_answers(ctr: list[str]) -> bool:

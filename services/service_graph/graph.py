@@ -11,10 +11,11 @@ from typing import Any
 
 from services.service_graph.spans import CLIENT, CONSUMER, ERROR, PRODUCER, service_name
 
-Known = tuple[str, int, int, bool]
-"""A span's service, kind, duration in nanoseconds and whether it failed."""
-Call = Callable[[str, str, int, int, bool], None]
-"""Told of each call: caller, called, duration there, duration seen by the caller (0: unknown), whether it failed."""
+Known = tuple[str, int, int, bool, int]
+"""A span's service, kind, duration in nanoseconds, whether it failed, and what it is news for."""
+Call = Callable[[str, str, int, int, bool, int], None]
+"""Told of each call: caller, called, duration there, duration seen by the caller (0: unknown), whether it failed, and
+what it is news for: a call is known only where both its spans are."""
 
 
 class Matcher:
@@ -42,8 +43,15 @@ class Matcher:
         for each in (self._young, self._old, self._waiting, self._waiting_old):
             each.clear()
 
-    def add(self, traces: Any, now_ms: int, call: Call) -> int:
-        """Take the spans of one record that was written at ``now_ms``; returns their number."""
+    def add(self, traces: Any, now_ms: int, call: Call, news: int = 1) -> int:
+        """Take the spans of one record that was written at ``now_ms``; returns their number.
+
+        Args:
+            traces: The record.
+            now_ms: When it was written.
+            call: Told of the calls that it completes.
+            news: Bits for those to whom the record is news; a call is news where one of its two spans is.
+        """
         if now_ms - self._turned_at >= self._window_ms or len(self._young) >= self._most:
             self._turn(now_ms)
         young, taken, later = self._young, 0, []
@@ -54,7 +62,7 @@ class Matcher:
                     taken += 1
                     trace_id, kind = span.trace_id, span.kind
                     duration = span.end_time_unix_nano - span.start_time_unix_nano
-                    own = (service, kind, duration if duration > 0 else 0, span.status.code == ERROR)
+                    own = (service, kind, duration if duration > 0 else 0, span.status.code == ERROR, news)
                     key = trace_id + span.span_id
                     young[key] = own
                     parent = span.parent_span_id
@@ -95,4 +103,4 @@ def _tell(caller: Known, called: Known, linked: bool, call: Call) -> None:
     if linked and caller[1] != PRODUCER:
         return
     seen = caller[2] if caller[1] == CLIENT else 0
-    call(caller[0], called[0], called[2], seen, caller[3] or called[3])
+    call(caller[0], called[0], called[2], seen, caller[3] or called[3], caller[4] | called[4])

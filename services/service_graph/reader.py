@@ -6,6 +6,8 @@ restart has to begin so that it knows the parents of what follows (``warm``). Af
 * before ``from`` are only remembered;
 * from there to the committed offset are counted for the document, which they fill again under the same name;
 * after it are counted for Prometheus as well, which has seen the others.
+
+A call counts where one of its two spans does, whichever of them is read first: partitions are read in any order.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from services.service_graph.spans import decode
 REQUEST_S = 10.0
 _BATCH = 1000
 _MARK_EVERY_MS = 1000
+_FOR_DOCUMENT, _FOR_PROMETHEUS = 1, 2
 
 
 @dataclass
@@ -144,16 +147,9 @@ class Reader:
             return
         offset, now_ms = message.offset(), message.timestamp()[1]
         new, fresh = offset >= found.begin, offset >= max(found.counted, self._seen.get(message.partition(), 0))
-        tally, edges = self._tally, self._edges
-
-        def call(client: str, server: str, served_ns: int, waited_ns: int, failed: bool) -> None:
-            if new:
-                tally.add(client, server)
-            if fresh:
-                edges.add(client, server, served_ns, waited_ns, failed)
-
+        news = _FOR_DOCUMENT * new | _FOR_PROMETHEUS * fresh
         try:
-            spans = self._matcher.add(decode(message.value() or b""), now_ms, call)
+            spans = self._matcher.add(decode(message.value() or b""), now_ms, self._call, news)
         except DecodeError:
             self.undecodable += 1
             spans = 0
@@ -161,9 +157,15 @@ class Reader:
         if fresh:
             self.spans += spans
         if new:
-            tally.newest_ms = max(tally.newest_ms, now_ms)
+            self._tally.newest_ms = max(self._tally.newest_ms, now_ms)
         found.next = offset + 1
         found.mark(now_ms, offset, self._window_ms)
+
+    def _call(self, client: str, server: str, served_ns: int, waited_ns: int, failed: bool, news: int) -> None:
+        if news & _FOR_DOCUMENT:
+            self._tally.add(client, server)
+        if news & _FOR_PROMETHEUS:
+            self._edges.add(client, server, served_ns, waited_ns, failed)
 
     def commit(self) -> None:
         """Commit how far was read, and where the unfinished document begins.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import signal
@@ -21,9 +22,17 @@ from tests.config.alert_events_process import Brokers, EventsProcess, brokers, e
 from tests.config.servers import eventually
 from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, alert, notification
 
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 GRACE_S = 30
 """What a pod has to end."""
 _REFUSED_PAUSE_S = 0.2
+
+
+@pytest.fixture(autouse=True)
+def connections() -> Iterator[None]:
+    """Connections that a killed service left half open are collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ import bcrypt
 import pulumi
 import yaml
 from pulumi.runtime import mocks, rpc
+from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
 CHECKOUT = Path(__file__).resolve().parents[2]
@@ -176,6 +177,8 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
     try:
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
+        # Outputs that a test made outside a run belong to no loop that runs: Pulumi would wait for them for ever.
+        SETTINGS.outputs.clear()
         mocks.set_mocks(recording, project=PROJECT, stack=stack, preview=False)
 
         async def body() -> None:

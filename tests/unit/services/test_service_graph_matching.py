@@ -24,7 +24,7 @@ class Calls(list[Call]):
         self.spans = 0
         for index, each in enumerate(records):
             now = times[index] if times else 0
-            self.spans += self.matcher.add(decode(each), now, lambda *call: self.append(call))
+            self.spans += self.matcher.add(decode(each), now, lambda *call: self.append(call[:5]))
 
     @property
     def edges(self) -> list[tuple[str, str]]:
@@ -120,7 +120,7 @@ def test_forgetting_everything_leaves_nothing() -> None:
     calls = Calls(record(CALLER))
     calls.matcher.clear()
     assert calls.matcher.remembered == 0
-    calls.matcher.add(decode(record(CALLED)), 0, lambda *call: calls.append(call))
+    calls.matcher.add(decode(record(CALLED)), 0, lambda *call: calls.append(call[:5]))
     assert calls == []
 
 
@@ -136,3 +136,16 @@ def test_a_resource_without_a_name_has_the_conventions_name() -> None:
 def test_what_is_no_protobuf_is_told_apart() -> None:
     with pytest.raises(DecodeError):
         decode(b"\xff\xff\xff\xff")
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize(("caller", "called", "expected"), [(0, 3, 3), (3, 0, 3), (1, 2, 3), (0, 1, 1), (0, 0, 0)])
+def test_a_call_is_news_where_one_of_its_spans_is(
+    order: tuple[int, int], caller: int, called: int, expected: int
+) -> None:
+    told: list[int] = []
+    matcher = Matcher(1000, 1000)
+    records = [(record(CALLER), caller), (record(CALLED), called)]
+    for index in order:
+        matcher.add(decode(records[index][0]), 0, lambda *call: told.append(call[5]), records[index][1])
+    assert told == [expected]
