@@ -10,6 +10,7 @@ from pathlib import Path
 import yaml
 
 from lab.cluster import network
+from lab.directory import places as directory
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 
@@ -47,6 +48,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_K8S_DELETE_UNREACHABLE": "false",
         "PULUMI_OPTION_CWD": str(project(paths)),
         "PYTHONPATH": str(CHECKOUT),
+        "OBS_PEOPLE_FILE": str(directory.logins(paths)),
     }
 
 

@@ -13,6 +13,7 @@ from components.contracts import (
     Credential,
     DatabaseEndpoint,
     QueryEndpoint,
+    ScrapeTarget,
     SearchEndpoint,
     TraceQueryEndpoint,
 )
@@ -70,6 +71,7 @@ class GrafanaArgs:
 
     Attributes:
         site: Surroundings.
+        scrape: Its metrics endpoint.
         replicas: Pods, 2 or more (at creation, where ``autoscale`` is set).
         resources: Of each pod.
         address: Load balancer address to ask for, or None.
@@ -91,6 +93,7 @@ class GrafanaArgs:
     """
 
     site: Site
+    scrape: ScrapeTarget
     replicas: int
     resources: Resources
     address: str | None

@@ -23,6 +23,7 @@ from components.grafana.network import grafana_network
 from components.grafana.process import PORT, WORKLOAD, grafana_container
 from components.grafana.sources import Source, sources_config
 from components.k8s import (
+    Site,
     Volume,
     Workload,
     certificate,
@@ -39,6 +40,12 @@ ADMINISTRATOR = "platform-administrator"
 """The account that makes the content. Nobody in the directory may have this name."""
 
 
+def grafana_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+    """Grafana's metrics endpoint: made before it, since Prometheus has to know its password."""
+    user = naming.scrape_user(WORKLOAD)
+    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=user, username=user))
+
+
 class Grafana(pulumi.ComponentResource):
     """Equal replicas behind a load balancer, over one database.
 
@@ -53,8 +60,7 @@ class Grafana(pulumi.ComponentResource):
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site, sources = args.site, args.sources()
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=user, username=user))
+        self.scrape = args.scrape
         administrator = credential(self, name=f"{WORKLOAD}-administrator", username=ADMINISTRATOR)
         tls = certificate(
             self,

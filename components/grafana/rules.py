@@ -153,9 +153,9 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         reason="It says that all are gone, which the other one says of some.",
     ),
     Inhibition(
-        source=("GrafanaDown", "GrafanaReplicaMissing"),
+        source=("GrafanaDown",),
         targets=("TargetDown", "TargetMissing"),
         equal=("job",),
-        reason="The replica that is missing is known already.",
+        reason="That every replica is missing is known already.",
     ),
 )

@@ -54,6 +54,7 @@ class ReportsArgs:
 
     Attributes:
         site: Surroundings.
+        scrape: Metrics endpoint of the shelf.
         query: Where metrics are asked for.
         query_workload: Workload that answers there (the peer of egress NetworkPolicies).
         kafka: Where notices are read, as user ``reports``.
@@ -61,8 +62,8 @@ class ReportsArgs:
         mail: Where they are handed over.
         recipients: Who gets each report; every kind has somebody.
         time_zone: IANA name of the time zone in which days begin.
-        resources: Of a job's pod; charts and PDF of a month take 400 MiB.
-        shelf_resources: Of each of the shelf's pods.
+        resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without notices.
+        shelf_resources: Of each of the shelf's pods; it took 56 MiB.
         languages: Languages of the reports; the first one is the mail's.
         schedules: When each report is made.
         encryption: How the storage is asked to encrypt reports, ``AES256`` or ``aws:kms``; None: as the bucket says.
@@ -70,6 +71,7 @@ class ReportsArgs:
     """
 
     site: Site
+    scrape: ScrapeTarget
     query: QueryEndpoint
     query_workload: str
     kafka: KafkaEndpoint
@@ -117,6 +119,7 @@ class Reports(pulumi.ComponentResource):
             self,
             ShelfArgs(
                 site=args.site,
+                scrape=args.scrape,
                 image=IMAGE,
                 storage=args.storage,
                 schedules=args.schedules,

@@ -48,6 +48,7 @@ class ShelfArgs:
 
     Attributes:
         site: Surroundings.
+        scrape: Its metrics endpoint.
         image: Short name of the image.
         storage: Where reports are stored.
         schedules: How old the newest report of each kind may get.
@@ -56,11 +57,18 @@ class ShelfArgs:
     """
 
     site: Site
+    scrape: ScrapeTarget
     image: str
     storage: ObjectStorage
     schedules: Mapping[Kind, Schedule]
     time_zone: str
     resources: Resources
+
+
+def shelf_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+    """The shelf's metrics endpoint: made before it, since Prometheus has to know its password."""
+    scraper = naming.scrape_user(WORKLOAD)
+    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
 
 
 class Shelf:
@@ -81,10 +89,10 @@ class Shelf:
     pods: k8s.apps.v1.Deployment
 
     def __init__(self, parent: pulumi.Resource, args: ShelfArgs) -> None:
-        site, scraper = args.site, naming.scrape_user(WORKLOAD)
+        site = args.site
         self.access_label = naming.access_label(WORKLOAD)
         self.reader = credential(parent, name=f"{WORKLOAD}-reader", username="reader")
-        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
+        self.scrape = args.scrape
         self.tls = certificate(parent, site, workload=WORKLOAD)
         headless_service(parent, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         cluster_service(parent, site, workload=WORKLOAD, ports={"https": PORT})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ldap3 import NONE, Connection, Server, Tls  # type: ignore[import-untyped]
+from ldap3 import NONE, Connection, Server, Tls
 
 CALL_LIMIT_S = 5
 

@@ -15,12 +15,18 @@ SERVICES = f"ou=services,{BASE}"
 SERVICE = f"cn=grafana,{SERVICES}"
 """The account that may search people and groups, and nothing else."""
 CERTIFICATES, SECRETS, CONFIG, DATA, MADE_FROM = "pki", "secrets.json", "config.d", "data", "made-from"
+LOGINS = "people.json"
 """Names below `folder`."""
 
 
 def folder(paths: LabPaths) -> Path:
     """Folder of the directory in a lab's state."""
     return paths.state / "directory"
+
+
+def logins(paths: LabPaths) -> Path:
+    """File with one person of each role, and their passwords, for checks."""
+    return folder(paths) / LOGINS
 
 
 def name_of(person: str) -> str:

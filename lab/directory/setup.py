@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import os
 import pwd
 import shutil
@@ -11,7 +12,7 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
-from ldap3.core.exceptions import LDAPException  # type: ignore[import-untyped]
+from ldap3.core.exceptions import LDAPException
 
 from lab import secret_file
 from lab.cluster import network
@@ -20,7 +21,7 @@ from lab.cluster.processes import Daemon, wait_until
 from lab.directory import content
 from lab.directory.client import logged_in
 from lab.directory.keys import Secrets
-from lab.directory.places import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, folder
+from lab.directory.places import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, folder, logins
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.receivers import certificates
@@ -60,6 +61,11 @@ def prepare(paths: LabPaths) -> None:
     place.mkdir(parents=True, exist_ok=True, mode=0o711)
     certificates.issue(authority, place / CERTIFICATES, "directory", RECEIVERS)
     secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the directory")
+    by_role = {
+        person.removesuffix("-person"): {"username": person, "password": secret}
+        for person, secret in secrets.people.items()
+    }
+    certificates.write_private(logins(paths), json.dumps(by_role, indent=1).encode() + b"\n")
     wanted, mark = _digest(place, secrets), place / MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return

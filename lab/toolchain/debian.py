@@ -39,6 +39,7 @@ _TYPESETTING = (
     "libthai-data",
     "libdatrie1",
     "fonts-ipafont-gothic",
+    "fonts-dejavu-core",
 )
 _KEYRING = "/usr/share/keyrings/debian-archive-keyring.gpg"
 _MERGED = ("bin", "lib", "lib64", "sbin")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -37,13 +38,20 @@ class ReportAccess(BaseModel):
         return ZoneInfo(self.time_zone)
 
 
-def access_of(platform: object) -> ReportAccess:
+class MakesReports(Protocol):
+    """A platform, as far as it is about reports."""
+
+    @property
+    def reports(self) -> ReportAccess | None:
+        """How its reports are reached; None where it makes none."""
+
+
+def access_of(platform: MakesReports) -> ReportAccess:
     """How the reports of a platform are reached.
 
     Raises:
         OpsError: It makes none.
     """
-    found = getattr(platform, "reports", None)
-    if not isinstance(found, ReportAccess):
+    if platform.reports is None:
         raise OpsError("the stack makes no reports: bring up a version of the platform that does")
-    return found
+    return platform.reports

@@ -55,8 +55,9 @@ class Seen:
     runs: Mapping[str, Run] = field(default_factory=dict)
 
     def newest(self, kind: str) -> Report | None:
-        """The report of the latest period that was over at that look."""
-        return next((each for each in self.reports if each.kind == kind and each.end <= self.at), None)
+        """The report of the latest period that was over at that look, and when the report was stored."""
+        whole = (each for each in self.reports if each.kind == kind and each.end <= min(self.at, each.written))
+        return next(whole, None)
 
     def due(self, kind: str, most_age_h: float) -> float:
         """When the next report of a kind is missing, seconds since 1970.

@@ -19,6 +19,7 @@ _SECTIONS: Mapping[Kind, Callable[[Asker, AlertLog], tuple[Section, ...]]] = {
     Kind.MONTHLY: monthly.sections,
 }
 _MINUTE = 60.0
+_MOST_WARNINGS = 5
 
 
 def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog, now: float) -> Report:
@@ -36,13 +37,14 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     """
     asking = asker(metrics, period, now)
     sections = _SECTIONS[period.kind](asking, alerts)
+    incomplete = [say("problem.warning", warning=each) for each in metrics.warnings[:_MOST_WARNINGS]]
     return Report(
         kind=period.kind,
         period=period.name,
         title=say(f"title.{period.kind.value}", period=period.name),
         facts=_facts(asking, platform, now),
         sections=sections,
-        problems=tuple(dict.fromkeys(asking.problems)),
+        problems=tuple(dict.fromkeys([*asking.problems, *incomplete])),
         complete=now >= period.end,
     )
 

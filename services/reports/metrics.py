@@ -42,6 +42,10 @@ class Series:
 class Metrics(Protocol):
     """Who answers PromQL."""
 
+    @property
+    def warnings(self) -> Sequence[str]:
+        """What answers were incomplete over: a store that did not answer, for one."""
+
     def instant(self, expression: str, at: float) -> list[Sample]:
         """Answer about one moment; series without a number are left out.
 
@@ -76,6 +80,12 @@ class ThanosMetrics:
         self._session.trust_env = False
         self._session.verify = str(ca_file)
         self._session.auth = (user, password)
+        self._warnings: dict[str, None] = {}
+
+    @property
+    def warnings(self) -> Sequence[str]:
+        """As `Metrics` says."""
+        return tuple(self._warnings)
 
     def close(self) -> None:
         """Close the connections."""
@@ -121,6 +131,7 @@ class ThanosMetrics:
         if not isinstance(body, dict) or body.get("status") != "success":
             reason = body.get("error", "") if isinstance(body, dict) else body
             raise RefusedError(one_line(f"{response.status_code}: {reason}"))
+        self._warnings.update(dict.fromkeys(one_line(each) for each in body.get("warnings") or ()))
         answer = body["data"]
         if answer.get("resultType") != kind:
             raise RefusedError(f"the answer is a {answer.get('resultType')}, not a {kind}")

@@ -14,6 +14,7 @@ from services.reports.words import say
 
 _SHOWN = 240
 _SOON_DAYS = 90
+_SMALL = 0.001
 
 
 def forecasts(asker: Asker) -> list[Forecast]:
@@ -48,7 +49,7 @@ def section(asker: Asker, found: list[Forecast]) -> Section:
                 tone="warning",
             )
         )
-    blocks.append(_table(asker, known))
+    blocks += [_table(asker, known), _tests(known)]
     blocks += [_chart(asker, each) for each in known if each.trend is not None]
     return Section(title=say("capacity.title"), blocks=tuple(blocks))
 
@@ -65,7 +66,6 @@ def _table(asker: Asker, found: list[Forecast]) -> Table:
                 *(figure(_ahead(each, days)) for days in HORIZONS_DAYS),
                 figure(amount(each.capacity.limit, unit)),
                 figure(_when(asker, each), _tone(each)),
-                figure(_error(each)),
             )
         )
     head = (
@@ -76,9 +76,23 @@ def _table(asker: Asker, found: list[Forecast]) -> Table:
         "head.in-90",
         "head.limit",
         "head.reached",
-        "head.error",
     )
-    return table("capacity.table", head, rows, note=say("capacity.note"))
+    return table("capacity.table", head, rows, note=say("capacity.limits"))
+
+
+def _tests(found: list[Forecast]) -> Table:
+    rows = [
+        (
+            cell(say(f"capacity.{each.capacity.name}")),
+            figure(duration(each.test.horizon_s)),
+            figure(_small(each.test.error)),
+            figure(share(round(each.test.inside, 3))),
+        )
+        for each in found
+        if each.test is not None
+    ]
+    head = ("head.what-grows", "head.ahead", "head.error", "head.inside")
+    return table("capacity.errors", head, rows, note=say("capacity.note"))
 
 
 def _ahead(each: Forecast, days: int) -> Text:
@@ -124,12 +138,9 @@ def _tone(each: Forecast) -> Tone:
     )
 
 
-def _error(each: Forecast) -> Text:
-    if each.test is None:
-        return NOTHING
-    error = text_of("< 0.1 %") if (each.test.error or 0.0) < 0.001 else amount(each.test.error, "1")
-    inside = share(round(each.test.inside, 3))
-    return say("capacity.error", error=error, inside=inside, horizon=duration(each.test.horizon_s))
+def _small(error: float | None) -> Text:
+    """A mean error; digits that are rounding only are not shown."""
+    return text_of("< 0.1 %") if error is not None and error < _SMALL else amount(error, "1")
 
 
 def _chart(asker: Asker, each: Forecast) -> Chart:

@@ -25,6 +25,7 @@ PAGE: Final[dict[str, tuple[str, str]]] = {
         "次の項目は取得できませんでした。関連する値の欠落は、正常だったことを意味しません。",
     ),
     "problem.query": ("{name}: {error}", "{name}：{error}"),
+    "problem.warning": ("Answers may be incomplete: {warning}", "応答が不完全な可能性：{warning}"),
     "problem.alerts": ("Alerts: {error}", "アラート：{error}"),
     "problem.records": (
         "Alerts: {count} records are of another version and were left out",
@@ -49,7 +50,7 @@ PAGE: Final[dict[str, tuple[str, str]]] = {
     "mail.attached": ("The whole report is attached as PDF.", "レポート全文を PDF で添付しています。"),
     "mail.stored": ("All reports: {link}", "レポート一覧：{link}"),
     "mail.problems": (
-        "{count} questions got no answer; see the end of the report.",
+        "Questions without an answer: {count}. See the end of the report.",
         "{count} 項目が取得できませんでした。レポート末尾を参照してください。",
     ),
     "head.layer": ("Layer", "レイヤー"),
@@ -120,7 +121,9 @@ PAGE: Final[dict[str, tuple[str, str]]] = {
     "head.in-30": ("In 30 days", "30 日後"),
     "head.in-90": ("In 90 days", "90 日後"),
     "head.reached": ("Limit reached", "上限到達"),
-    "head.error": ("Error of the method", "予測誤差"),
+    "head.error": ("Mean error", "平均誤差"),
+    "head.ahead": ("Forecast over", "予測期間"),
+    "head.inside": ("Within the interval", "区間内の割合"),
     "head.task": ("Task", "作業"),
     "head.endpoint": ("Endpoint", "エンドポイント"),
     "head.instance": ("Instance", "インスタンス"),

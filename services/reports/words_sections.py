@@ -142,19 +142,20 @@ SECTIONS: Final[dict[str, tuple[str, str]]] = {
         "{history} of measurements do not carry a forecast of 90 days; {needed} would.",
         "実測 {history}では 90 日の予測はできません。{needed}分が必要です。",
     ),
-    "capacity.note": (
-        "Error of the method: the last fifth of the measurements was forecast from those before it; mean error, "
-        "and how many of "
-        "the values lay within the interval. Limits are those of the alerts, and the loads that are promised.",
-        "予測誤差は、実測の最後の 5 分の 1 をそれ以前から予測した結果です（平均誤差と、区間内に収まった割合）。"
+    "capacity.limits": (
+        "Limits are those of the alerts, and the loads that are promised.",
         "上限はアラートの閾値と保証負荷です。",
+    ),
+    "capacity.errors": ("Error of the method", "予測の誤差"),
+    "capacity.note": (
+        "The last fifth of the measurements was forecast from those before it.",
+        "実測の最後の 5 分の 1 を、それ以前の実測から予測した結果です。",
     ),
     "capacity.too-short": ("history too short", "履歴不足"),
     "capacity.reached": ("reached", "到達済み"),
     "capacity.not-within": ("not within {time}", "{time}以内に到達なし"),
     "capacity.on": ("{day} (earliest {earliest})", "{day}（最短 {earliest}）"),
     "capacity.earliest-only": ("not expected (earliest {earliest})", "見込みなし（最短 {earliest}）"),
-    "capacity.error": ("{error} over {horizon}, {inside} inside", "{horizon}で {error}、区間内 {inside}"),
     "maintenance.title": ("Maintenance", "保守"),
     "maintenance.tasks": ("To do", "作業一覧"),
     "maintenance.none": ("Nothing has to be done.", "必要な作業はありません。"),

@@ -23,6 +23,7 @@ from components.grafana.component import Grafana
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
 from components.grafana.ldap import Directory, Groups
 from components.grafana.oidc import OidcLogin
+from components.grafana.process import PORT
 from components.grafana.sharing import FOLDERS, HOME
 from components.grafana.sources import LogsPlugin
 from components.k8s import Resources, Site
@@ -156,6 +157,7 @@ def arguments(**changes: Any) -> GrafanaArgs:
     return GrafanaArgs(
         **{
             "site": SITE,
+            "scrape": SITE.scrape_target("grafana", PORT, login("scrape-grafana")),
             "replicas": 2,
             "resources": Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
             "address": "198.18.0.27",

@@ -15,7 +15,6 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.errors import OpsError
 from ops.report import command, jobs
-from ops.report.access import access_of
 from tests.unit.ops.report_doubles import (
     ACCESS,
     PAGE,
@@ -192,9 +191,14 @@ def test_a_job_that_never_ends_is_waited_for_as_long_as_it_may_run() -> None:
     assert told[0] == "job: running"
 
 
-def test_a_stack_without_reports_is_told_so(outputs: dict[str, Any]) -> None:
-    with pytest.raises(OpsError, match="the stack makes no reports"):
-        access_of(platform(outputs))
+def test_a_stack_without_reports_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ops.platform.load", lambda: platform(outputs))
+    assert "the stack makes no reports" in problem(CliRunner().invoke(app, ["report", "list"]))
+
+
+def test_the_stack_output_tells_how_reports_are_read(outputs: dict[str, Any]) -> None:
+    told = {"time_zone": "Asia/Tokyo", "languages": ["ja", "en"], "reader": "reader", "password": "password-of-reader"}
+    assert platform(outputs, reports=told).reports == ACCESS
 
 
 def test_the_readers_password_shows_nowhere() -> None:

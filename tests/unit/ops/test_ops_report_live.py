@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ class Metrics:
     login: tuple[str, str] = ("", "")
     url: str = ""
     closed: bool = False
+    warnings: Sequence[str] = ()
 
     def instant(self, expression: str, at: float) -> list[Sample]:
         self._answer()

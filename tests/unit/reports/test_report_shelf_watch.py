@@ -79,12 +79,17 @@ def test_the_next_report_is_missing_some_hours_after_the_newest_period_however_o
 
 
 def test_a_report_of_a_period_that_is_not_over_does_not_count() -> None:
-    seen = Seen(
-        at=tokyo("2026-11-25T09:00"),
-        since=0.0,
-        reports=reports(stored("daily/2026-11-24.html", "daily/2026-11-25.html"), TOKYO),
-    )
-    newest = seen.newest("daily")
+    now = tokyo("2026-11-25T09:00")
+    kept = stored("daily/2026-11-24.html", "daily/2026-11-25.html", written=now)
+    newest = Seen(at=now, since=0.0, reports=reports(kept, TOKYO)).newest("daily")
+    assert newest is not None
+    assert newest.period == "2026-11-24"
+
+
+def test_a_report_that_was_stored_before_its_period_was_over_does_not_count() -> None:
+    now = tokyo("2026-11-26T09:00")
+    kept = stored("daily/2026-11-24.html", "daily/2026-11-25.html", written=tokyo("2026-11-25T09:00"))
+    newest = Seen(at=now, since=0.0, reports=reports(kept, TOKYO)).newest("daily")
     assert newest is not None
     assert newest.period == "2026-11-24"
 

@@ -19,6 +19,7 @@ from components.reports.component import Reports, ReportsArgs
 from components.reports.config import LANGUAGES, Mail
 from components.reports.jobs import MISTAKE, cron_job
 from components.reports.schedule import SCHEDULES, Kind, Schedule
+from components.reports.shelf import shelf_scrape
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
@@ -74,6 +75,7 @@ def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.
 def arguments(where: Site, **changes: Any) -> ReportsArgs:
     values: dict[str, Any] = {
         "site": where,
+        "scrape": shelf_scrape(pulumi.ComponentResource("obs:test:Around", "around"), where),
         "query": QueryEndpoint(
             url="https://198.18.0.21:9090",
             internal_url="https://thanos-query.obs.svc.cluster.local:9090",

@@ -54,7 +54,8 @@ class Places:
         path.write_text(yaml.safe_dump(self.settings(**changed), allow_unicode=True))
         return path
 
-    def keys(self) -> list[str]:
+    @property
+    def names(self) -> list[str]:
         """Keys of all objects."""
         return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 

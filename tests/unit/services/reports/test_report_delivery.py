@@ -13,7 +13,6 @@ from typing import Any
 from xml.etree import ElementTree
 
 import pytest
-import yaml
 
 from services.report_shelf.bucket import Object
 from services.report_shelf.stored import reports as on_shelf
@@ -26,7 +25,7 @@ from services.reports.program import Files, deliver, main, run
 from services.reports.settings import Settings, parse
 from services.reports.store import MAILED, Store, Stored, key, stored
 from tests.config.pki import write_certificates
-from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, content, places
+from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
 from tests.unit.services.reports.samples import sample
 from tests.unit.services.reports.world import TOKYO
 
@@ -264,50 +263,3 @@ def test_a_run_makes_stores_mails_and_writes_down(
     assert there.object(f"{PREFIX}daily/2026/2026-11-24.en.pdf")["Body"].read().startswith(b"%PDF")
     assert len(there.record.since()) == len(RECIPIENTS)
     assert "daily report 2026-11-24: not answered: q0" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("where", "value", "told"),
-    [
-        ("platform", "", "platform is ''; it must be a text"),
-        ("time_zone", "Tokyo", "time_zone is 'Tokyo'; it must be a name such as Asia/Tokyo"),
-        ("languages", ["ja", "fr"], "languages is ['ja', 'fr']; it must be a list of some of en, ja, each once"),
-        ("languages", ["ja", "ja"], "languages is ['ja', 'ja']"),
-        ("query.url", "http://localhost:1", "query.url is 'http://localhost:1'; it must be https://host:port"),
-        ("query.url", "https://a:b@localhost:1", "without a user"),
-        ("query.password_file", "", "query.password_file is ''"),
-        ("kafka.topic", None, "kafka.topic is None"),
-        ("mail.server", "localhost", "mail.server is 'localhost'; it must be \"host:port\""),
-        ("mail.server", "localhost:99999", "mail.server is 'localhost:99999'"),
-        ("mail.sender", "nobody", "mail.sender has 'nobody'; it must be a mail address"),
-        ("mail.recipients.daily", ["x"], "mail.recipients.daily has 'x'; it must be a mail address"),
-        ("mail.recipients.daily", "a@b", "mail.recipients.daily is 'a@b'; it must be a list"),
-        ("mail.recipients.hourly", [], "mail.recipients.hourly is not a setting; allowed: daily, weekly, monthly"),
-        ("storage.prefix", "/x", "storage.prefix is '/x'; it must be \"\" or end with /"),
-        ("storage.encryption", "rot13", "storage.encryption is 'rot13'; it must be null or one of AES256, aws:kms"),
-        ("storage.endpoint", "ftp://x", "storage.endpoint is 'ftp://x'"),
-        ("link", "x", "link is 'x'; it must be https://host:port"),
-        ("speed", 1, "speed is not a setting; allowed: platform"),
-    ],
-)
-def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
-    tmp_path: Path, where: str, value: object, told: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    found = content(tmp_path)
-    place: dict[str, Any] = found
-    *path, last = where.split(".")
-    for step in path:
-        place = place[step]
-    place[last] = value
-    file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(found))
-    assert main(["--config", str(file), "daily"]) == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 1
-    assert told in lines[0]
-    assert str(file) in lines[0]
-
-
-def test_settings_without_mail_and_storage_are_fine(tmp_path: Path) -> None:
-    found = parse({**content(tmp_path), "mail": None, "storage": None})
-    assert (found.mail, found.storage, found.languages, found.name) == (None, None, ("ja", "en"), "obs (local)")

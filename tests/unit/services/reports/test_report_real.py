@@ -229,7 +229,9 @@ def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(m
     assert disk[3] == "history too short"
     # 0.62 and 0.006 a day reach 0.75 in 21.7 days.
     assert disk[5][:10] in ("2026-12-15", "2026-12-16", "2026-12-17", "2026-12-18")
-    assert "inside" in disk[6]
+    tested = rows(table(found, "capacity.errors"))["Kafka disk, fullest"]
+    assert number(tested[1].removeprefix("< ")) < 1
+    assert number(tested[2]) > 60
     assert plan["Devices known"][4:6] == ["-", "-"]
     blocks = section(found, "capacity.title").blocks
     assert any(isinstance(each, Paragraph) and each.tone == "warning" for each in blocks)
@@ -295,3 +297,13 @@ def test_promql_that_is_wrong_is_refused_with_prometheus_words(metrics: ThanosMe
         metrics.range("up", START, END, 1.0)
     with pytest.raises(RefusedError, match="not a vector"):
         metrics.instant("1", END)
+
+
+def test_an_answer_that_is_incomplete_is_a_problem_that_the_report_shows(past: Served) -> None:
+    found = past.metrics()
+    # A quantile beyond 1: Prometheus answers, and warns.
+    found.instant("quantile(2, up)", END)
+    assert any("quantile value should be between 0 and 1" in each for each in found.warnings)
+    told = made(found, Kind.DAILY, "2026-11-24")
+    found.close()
+    assert told.problems[0].en.startswith("Answers may be incomplete: PromQL warning: quantile")
