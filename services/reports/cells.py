@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from services.reports.kpis import Kpi
 from services.reports.model import Cell, Table, Tone
 from services.reports.text import Text, text_of
-from services.reports.words import say
+from services.reports.words import WORDS, say
 
 MOST_ROWS = 25
 
@@ -47,7 +47,8 @@ def table(
 
 def place(name: str) -> Text:
     """Name of a layer, or of the platform."""
-    return say(f"place.{name}") if name else text_of("-")
+    key = f"place.{name}"
+    return say(key) if key in WORDS else text_of(name or "-")
 
 
 def priority(name: str) -> Cell:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.telemetry.layers import LAYER_NAMES
 from services.reports import section_alerts, section_anomalies, section_uptime
 from services.reports.alert_log import AlertLog
 from services.reports.asking import Asker
@@ -123,7 +124,8 @@ def _items(asker: Asker) -> Table:
     found: dict[str, dict[str, float]] = {}
     for labels, value in asker.every(ITEMS):
         layer = labels.get("processor", "").removeprefix("transform/")
-        found.setdefault(layer, {})[labels.get("otel_signal", "")] = value
+        if layer in LAYER_NAMES:
+            found.setdefault(layer, {})[labels.get("otel_signal", "")] = value
     rows = [
         (cell(place(layer)), *(figure(amount(of.get(signal), "{item}")) for signal in _SIGNALS))
         for layer, of in sorted(found.items())

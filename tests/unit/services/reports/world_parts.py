@@ -35,6 +35,9 @@ def _growing(rate: float, end: float, time: float) -> float:
 def telemetry(counter: Callable[..., None], gauge: Callable[..., None], end: float) -> None:
     """What the layers send through the gateways and Kafka."""
     rates = {"device": 900.0, "streaming": 400.0, "business": 300.0, "data": 40.0, "analytics": 120.0}
+    counter(
+        "otelcol_processor_incoming_items_total", 7.0, job="gateway", processor="transform/instance", otel_signal="logs"
+    )
     for layer, rate in rates.items():
         growth = partial(_growing, rate, end)
         way = {"job": "gateway", "processor": f"transform/{layer}"}
