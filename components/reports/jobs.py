@@ -135,5 +135,7 @@ def _pod(
     )
     spec.containers, spec.init_containers = spec.init_containers or [], None
     spec.volumes = [*(spec.volumes or []), held]  # type: ignore[misc]
+    # One pod that runs to its end: there is nothing to spread.
+    spec.topology_spread_constraints = None
     spec.restart_policy = "Never"
     return spec
