@@ -23,6 +23,10 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "elasticsearch": "elasticsearch/elasticsearch:8.19.21",
         "jaeger": "jaegertracing/jaeger:2.13.0",
         "oauth2-proxy": "oauth2-proxy/oauth2-proxy:v7.15.6",
+        "grafana": "grafana/grafana:12.3.1",
+        "postgres": "library/postgres:15-bookworm",
+        "postgres-exporter": "prometheuscommunity/postgres-exporter:v0.19.1",
+        "reports": "obs/reports:1",
     }
 )
 """Short name -> ``repository:tag``."""

@@ -11,12 +11,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab import environment, setup
+from lab import environment, outside, setup
 from lab.cluster import lifecycle, network
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.pulumi_host import home
-from lab.receivers import setup as receivers
 from lab.receivers.report import show_notices
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
@@ -46,13 +45,12 @@ def up() -> None:
     setup.toolchain(steps)
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
-    with steps.step("receivers outside the platform"):
-        receivers.wait_ready(_PATHS)
+    outside.wait_ready(_PATHS, steps)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
     stack = Stack(_PATHS)
     stack.ensure()
-    stack.give_secrets(receivers.alerting_secrets(_PATHS))
+    stack.give_secrets(outside.secrets(_PATHS))
     with steps.step("pulumi up"):
         stack.up()
     outputs = stack.outputs()
@@ -71,7 +69,7 @@ def preview(stack: str = environment.STACK) -> None:
     selected = Stack(_PATHS, stack)
     selected.ensure()
     if stack == environment.STACK:
-        selected.give_secrets(receivers.alerting_secrets(_PATHS))
+        selected.give_secrets(outside.secrets(_PATHS))
     selected.preview()
 
 

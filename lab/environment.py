@@ -10,12 +10,16 @@ from pathlib import Path
 import yaml
 
 from lab.cluster import network
+from lab.directory import places as directory
 from lab.paths import CHECKOUT, LabPaths
 from lab.toolchain import tools
 
 STACK = "local"
 ALERTING_SECRETS = "observability:alertingSecrets"
-"""Configuration key of what the stack needs to reach the receivers; its value is a secret."""
+DIRECTORY_SECRETS = "observability:directorySecrets"
+OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
+SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS)
+"""Configuration keys of what the stack needs to reach what is outside the platform; their values are secrets."""
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -44,6 +48,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_K8S_DELETE_UNREACHABLE": "false",
         "PULUMI_OPTION_CWD": str(project(paths)),
         "PYTHONPATH": str(CHECKOUT),
+        "OBS_PEOPLE_FILE": str(directory.logins(paths)),
     }
 
 
@@ -51,8 +56,8 @@ def project(paths: LabPaths) -> Path:
     """A view of the checkout for Pulumi: links to everything, and copies of the stack files.
 
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
-    salt belongs into a copy and not into the committed file. The same is true of the lab's own stack's secrets of its
-    receivers, which are encrypted with it.
+    salt belongs into a copy and not into the committed file. The same is true of the lab's own stack's secrets of what
+    is outside the platform, which are encrypted with it.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
@@ -60,8 +65,8 @@ def project(paths: LabPaths) -> Path:
         target = view / entry.name
         if entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml":
             salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
-            secret = _secret(target) if entry.name == f"Pulumi.{STACK}.yaml" else []
-            text = "\n".join([*_with(secret, _lines(entry)), *salt]) + "\n"
+            kept = _secrets(target) if entry.name == f"Pulumi.{STACK}.yaml" else []
+            text = "\n".join([*_with(kept, _lines(entry)), *salt]) + "\n"
             if not target.exists() or target.read_text() != text:
                 fresh = view / f".{entry.name}.{os.getpid()}"
                 fresh.write_text(text)
@@ -78,19 +83,21 @@ def _lines(file: Path) -> list[str]:
     return file.read_text().splitlines() if file.exists() else []
 
 
-def _secret(file: Path) -> list[str]:
-    """The lines of a stack file's configuration that hold the secret, encrypted as Pulumi wrote it."""
+def _secrets(file: Path) -> list[str]:
+    """The lines of a stack file's configuration that hold the secrets, encrypted as Pulumi wrote them."""
     content = yaml.safe_load(file.read_text()) if file.exists() else None
     config = content.get("config") if isinstance(content, dict) else None
-    value = config.get(ALERTING_SECRETS) if isinstance(config, dict) else None
-    if not isinstance(value, dict) or not isinstance(value.get("secure"), str):
-        return []
-    return [f"  {ALERTING_SECRETS}:", f"    secure: {value['secure']}"]
+    found: list[str] = []
+    for key in SECRETS:
+        value = config.get(key) if isinstance(config, dict) else None
+        if isinstance(value, dict) and isinstance(value.get("secure"), str):
+            found += [f"  {key}:", f"    secure: {value['secure']}"]
+    return found
 
 
-def _with(secret: list[str], lines: list[str]) -> list[str]:
-    place = lines.index("config:") + 1 if secret else 0
-    return [*lines[:place], *secret, *lines[place:]]
+def _with(kept: list[str], lines: list[str]) -> list[str]:
+    place = lines.index("config:") + 1 if kept else 0
+    return [*lines[:place], *kept, *lines[place:]]
 
 
 def inside(paths: LabPaths, command: list[str]) -> list[str]:

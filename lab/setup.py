@@ -23,16 +23,25 @@ _PACKAGES = {
     "curl": "curl",
     "ip": "iproute2",
     "gcc": "gcc",
+    "slapd": "slapd",
+    "ldapsearch": "ldap-utils",
 }
-_CNI = "/usr/lib/cni/bridge"
+_FILES = {
+    "/usr/lib/cni/bridge": "containernetworking-plugins",
+    "/usr/lib/postgresql/15/bin/postgres": "postgresql-15",
+    "/usr/lib/x86_64-linux-gnu/libpangoft2-1.0.so.0": "libpangoft2-1.0-0",
+    "/usr/lib/x86_64-linux-gnu/libharfbuzz-subset.so.0": "libharfbuzz-subset0",
+    "/usr/share/fonts/opentype/ipafont-gothic/ipag.ttf": "fonts-ipafont-gothic",
+}
+"""File that tells that a package is there -> package, for those without a program on PATH."""
 _APT_LIMIT_S = 600
 
 
 def missing_packages() -> list[str]:
-    """Debian packages that the embedded cluster needs and this machine lacks."""
+    """Debian packages that the embedded cluster and the tests need and this machine lacks."""
     path = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
     missing = [package for program, package in _PACKAGES.items() if shutil.which(program, path=path) is None]
-    return missing if os.path.exists(_CNI) else [*missing, "containernetworking-plugins"]
+    return [*missing, *(package for file, package in _FILES.items() if not os.path.exists(file))]
 
 
 def packages() -> None:

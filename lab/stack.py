@@ -54,23 +54,41 @@ class Stack:
             )
 
     def give_secrets(self, secrets: Mapping[str, Any]) -> None:
-        """Set what the stack needs to reach its receivers, encrypted in the lab's own copy of the stack file.
+        """Set what the stack needs to reach what is outside, encrypted in the lab's own copy of the stack file.
 
-        Only where it differs: each encryption gives another text. The value goes through standard input, since every
-        user of the machine can read command lines.
+        Only where it differs: each encryption gives another text. Values go through standard input, since every user of
+        the machine can read command lines.
+
+        Args:
+            secrets: Configuration key -> value, kept as JSON.
+
+        Raises:
+            LabError: One cannot be set; the message shows none.
         """
-        key = environment.ALERTING_SECRETS
-        place = ("--stack", self._name)
-        known = self._pulumi("config", "get", key, *place, timeout_s=_QUICK_LIMIT_S, capture=True)
-        if known.returncode == 0 and _parsed(known.stdout) == secrets:
-            return
-        value = json.dumps(secrets)
-        done = self._pulumi(
-            "config", "set", "--secret", key, *place, timeout_s=_QUICK_LIMIT_S, capture=True, given=value
+        known = self._secrets()
+        different = {key: value for key, value in secrets.items() if known.get(key) != value}
+        for key, value in different.items():
+            done = self._pulumi(
+                "config",
+                *("set", "--secret", key, "--stack", self._name),
+                timeout_s=_QUICK_LIMIT_S,
+                capture=True,
+                given=json.dumps(value),
+            )
+            if done.returncode:
+                raise LabError(f"pulumi config set {key} of {self._name} failed: {_last_line(done)}")
+        if different:
+            environment.project(self._paths)
+
+    def _secrets(self) -> dict[str, object]:
+        """Values of the stack's configuration that are JSON, by key; empty where it cannot be read."""
+        shown = self._pulumi(
+            "config", "--show-secrets", "--json", "--stack", self._name, timeout_s=_QUICK_LIMIT_S, capture=True
         )
-        if done.returncode:
-            raise LabError(f"pulumi config set {key} of {self._name} failed: {_last_line(done)}")
-        environment.project(self._paths)
+        content = _parsed(shown.stdout) if shown.returncode == 0 else None
+        if not isinstance(content, dict):
+            return {}
+        return {key: _parsed(each["value"]) for key, each in content.items() if "value" in each}
 
     def _pending(self) -> bool:
         done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)

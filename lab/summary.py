@@ -11,8 +11,10 @@ from rich.table import Table
 
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
+from lab.directory import places as directory
 from lab.paths import LabPaths
 from lab.receivers import places as receivers
+from lab.storage import places as storage
 
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
@@ -83,6 +85,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
         places.add_row(f"traces, clearance {clearance} (login: trace_people of `pulumi stack output`)", str(url))
     places.add_row("doubles of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("double of the mail server", receivers.MAIL_SERVER)
+    places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)
+    places.add_row(f"object storage (S3), bucket {storage.BUCKET}", storage.URL)
     console.print(places)
     console.print(
         "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notices` (what people were told), "

@@ -31,6 +31,8 @@ from ops.incident.command import incident_app
 from ops.kube import Kube
 from ops.logs import logs
 from ops.notify import notify
+from ops.people import people
+from ops.report.command import report_app
 from ops.requirements import TITLES
 from ops.review.command import review
 from ops.silences import silence_app
@@ -54,6 +56,8 @@ app.add_typer(incident_app, name="incident")
 app.command()(notify)
 app.command()(alert_events)
 app.command()(dashboard)
+app.command()(people)
+app.add_typer(report_app, name="report")
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

@@ -17,6 +17,7 @@ from ops.errors import OpsError, one_line
 
 _TIMEOUT_SECONDS = 15
 _NAME_LABEL = "app.kubernetes.io/name"
+_OVER = ("Succeeded", "Failed")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,13 +85,14 @@ class Kube:
         self._api.rest_client.pool_manager.clear()
 
     def pods(self, workload: str | None = None) -> list[Pod]:
-        """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name."""
+        """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name; none that have ended."""
         selector = f"{_NAME_LABEL}={workload}" if workload else ""
         with _errors(f"cannot list the pods of {workload or self.namespace}"):
             found = self.core.list_namespaced_pod(
                 self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
             )
-        return sorted((pod_of(item) for item in found.items), key=lambda pod: pod.name)
+        pods = (pod_of(item) for item in found.items)
+        return sorted((pod for pod in pods if pod.phase not in _OVER), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> Pod | None:
         """One pod, or nothing when there is none of that name."""

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ops.errors import OpsError, one_line
+from ops.report.access import ReportAccess
 
 PROJECT = Path(__file__).resolve().parent.parent
 """Folder of ``Pulumi.yaml``."""
@@ -95,6 +96,9 @@ class Platform(BaseModel):
     alertmanager_operator: Login | None = None
     alert_escalation: Mapping[str, str] = {}
     notify_channels: NotifyChannels | None = None
+    grafana_url: str = ""
+    grafana_admin: Login | None = None
+    reports: ReportAccess | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
@@ -28,6 +29,14 @@ def _pattern(pattern: str, allowed: str) -> AfterValidator:
         return value
 
     return AfterValidator(check)
+
+
+def _zone(value: str) -> str:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise not_allowed("a name of the IANA time zone database such as Asia/Tokyo") from None
+    return value
 
 
 def _network(value: str) -> str:
@@ -79,3 +88,12 @@ Arn = Annotated[str, _pattern(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:\S+", "t
 SlackChannel = Annotated[str, _pattern(r"[#@]\S{1,79}", "a channel such as #alerts")]
 HostPort = Annotated[str, _pattern(r"[a-z0-9.-]+:[1-9][0-9]{0,4}", "host:port")]
 Word = Annotated[str, _pattern(r"[!-~]{1,200}", "printable characters without spaces")]
+Dn = Annotated[
+    str, _pattern(r"[A-Za-z]+=[^,=]+(,[A-Za-z]+=[^,=]+)*", "a distinguished name such as ou=people,dc=example")
+]
+LdapFilter = Annotated[
+    str, _pattern(r"\([^%]*%s[^%]*\)", "an LDAP filter in parentheses with one %s, such as (uid=%s)")
+]
+Bucket = Annotated[str, _pattern(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket: 3 to 63 characters")]
+Zone = Annotated[str, AfterValidator(_zone)]
+Database = Annotated[str, _pattern(r"[a-z_][a-z0-9_]{0,62}", "a name of PostgreSQL: lower-case letters, digits, _")]

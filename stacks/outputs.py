@@ -47,8 +47,25 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "alertmanager_operator": _login(platform.alerting.alertmanager.endpoint.operator),
         "alert_escalation": settings.alerting.escalation.model_dump(),
         "notify_channels": platform.alerting.notify_channels,
+        "grafana_url": platform.reading.grafana.endpoint.url,
+        "grafana_admin": _login(platform.reading.grafana.endpoint.administrator),
+        "reports": _reports(platform),
         "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
+
+
+def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
+    settings, reader = platform.settings.reports, platform.reading.reports.reader
+    return pulumi.Output.secret(
+        reader.password.apply(
+            lambda password: {
+                "time_zone": settings.time_zone,
+                "languages": list(settings.languages),
+                "reader": reader.username,
+                "password": password,
+            }
+        )
+    )
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:

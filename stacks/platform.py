@@ -22,6 +22,7 @@ from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
+from components.reports.config import USER as REPORTS
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, TOPICS
 from components.tls.component import Authority, trust_bundle
@@ -30,6 +31,7 @@ from stacks import rules
 from stacks.alerting import Alerting
 from stacks.probes import probes
 from stacks.profile import PROFILES, Java, Profile
+from stacks.reading import Reading
 from stacks.settings import Settings
 from stacks.traces import GROUPS as TRACE_GROUPS
 from stacks.traces import Traces
@@ -53,6 +55,7 @@ class Platform(pulumi.ComponentResource):
         alerting: Alertmanager, and alert events in Kafka.
         probes: Looks at certificates and entrances.
         query: Where metrics are read.
+        reading: Dashboards and reports.
         scrapes: Metrics endpoint of every workload.
     """
 
@@ -76,6 +79,7 @@ class Platform(pulumi.ComponentResource):
         self.agent = self._agent(site, sizes)
         self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
         self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint)
+        self.reading = Reading(self, settings, sizes, site)
         replicas = settings.prometheus.replicas
         consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
         of_query = query_scrape(self, site)
@@ -86,6 +90,7 @@ class Platform(pulumi.ComponentResource):
             self.agent.scrape,
             *self.traces.scrapes,
             *self.alerting.scrapes,
+            *self.reading.scrapes,
             *consumer_scrapes.values(),
             of_query,
         )
@@ -117,6 +122,14 @@ class Platform(pulumi.ComponentResource):
             for replica in replicas
         )
         self.query = self._query(site, sizes, of_query)
+        self.reading.connect(
+            kafka=self.kafka.endpoint,
+            query=self.query.endpoint,
+            alerting=self.alerting,
+            search=self.traces.search.endpoint,
+            traces=self.traces.reader,
+            authority=self.kafka.authority,
+        )
         self.scrapes = (*scrapes, *self.prometheus.scrapes)
         self.register_outputs({"namespace": site.namespace})
 
@@ -317,5 +330,6 @@ def _users(settings: Settings) -> list[User]:
         ),
         *(User(name=group, reads=(TOPIC_OF_SIGNAL[signal],)) for group, signal in TRACE_GROUPS.items()),
         User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
+        User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
         User(name=KAFKA_LAG, describes_all=True),
     ]

@@ -13,6 +13,8 @@ from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import HTTP_PORT as GATEWAY_HTTP_PORT
+from components.grafana.process import PORT as GRAFANA_PORT
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.identity.component import WORKLOAD as IDENTITY
 from components.identity.config import PORT as IDENTITY_PORT
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
@@ -102,6 +104,7 @@ def _entrances(settings: Settings, site: Site, search: SearchEndpoint, replicas:
         entrance(ALERTMANAGER, ALERTMANAGER_PORT, "/api/v2/status", Module.CLOSED, settings.alerting.entrance.host),
         *(entrance(workload, WEB_PORT, "/api/v1/query?query=1", Module.CLOSED) for workload in replicas),
         entrance(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
+        entrance(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.entrance.host),
         *(
             entrance(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()

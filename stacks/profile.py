@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from components.k8s import Autoscale, Resources
-from stacks import alert_sizes, trace_sizes
+from stacks import alert_sizes, reading_sizes, trace_sizes
 from stacks.alert_sizes import AlertSizes
+from stacks.reading_sizes import ReadingSizes
 from stacks.trace_sizes import TraceSizes
 
 _MIB = 1024 * 1024
@@ -55,6 +56,7 @@ class Profile:
         query_replicas: Thanos Queries.
         traces: What keeps traces and logs.
         alerting: What raises and delivers alerts.
+        reading: What people read.
     """
 
     broker: Java
@@ -81,6 +83,7 @@ class Profile:
     query_replicas: int = 2
     traces: TraceSizes
     alerting: AlertSizes
+    reading: ReadingSizes
 
 
 SMALL = Profile(
@@ -110,6 +113,7 @@ SMALL = Profile(
     query=Resources(cpu="30m", memory="64Mi", memory_limit="384Mi"),
     traces=trace_sizes.SMALL,
     alerting=alert_sizes.SMALL,
+    reading=reading_sizes.SMALL,
 )
 """One machine of two cores."""
 
@@ -135,6 +139,7 @@ PRODUCTION = Profile(
     query=Resources(cpu="500m", memory="1Gi", memory_limit="4Gi"),
     traces=trace_sizes.PRODUCTION,
     alerting=alert_sizes.PRODUCTION,
+    reading=reading_sizes.PRODUCTION,
 )
 """Primary region."""
 

@@ -15,15 +15,21 @@ from components.collector.pods import size_bytes
 from components.consumers.rules import RULES as CONSUMER_RULES
 from components.gateway.rules import INHIBITIONS as GATEWAY_INHIBITIONS
 from components.gateway.rules import RULES as GATEWAY_RULES
+from components.grafana.rules import INHIBITIONS as GRAFANA_INHIBITIONS
+from components.grafana.rules import grafana_rules
 from components.jaeger.rules import RULES as JAEGER_RULES
 from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
 from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
 from components.masking.rules import RULES as MASKING_RULES
+from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
+from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
+from components.reports.rules import INHIBITIONS as REPORT_INHIBITIONS
+from components.reports.rules import RULES as REPORT_RULES
 from components.rules import Inhibition, RuleGroup
 from components.sampler.rules import RULES as SAMPLER_RULES
 from components.search.rules import RULES as SEARCH_RULES
@@ -46,6 +52,7 @@ _RULES = (
     *LOG_RULES,
     *MASKING_RULES,
     *EVENT_RULES,
+    *REPORT_RULES,
 )
 
 
@@ -58,6 +65,9 @@ _INHIBITIONS = (
     *ALERTMANAGER_INHIBITIONS,
     *EVENT_INHIBITIONS,
     *PROBE_INHIBITIONS,
+    *POSTGRES_INHIBITIONS,
+    *GRAFANA_INHIBITIONS,
+    *REPORT_INHIBITIONS,
 )
 
 
@@ -78,6 +88,8 @@ def groups(jobs: Sequence[str], settings: Settings, sizes: Profile) -> tuple[Rul
         *kafka_rules(min_insync_replicas=sizes.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
         *alertmanager_rules(sizes.alerting.alertmanagers),
         *probe_rules(settings.certificates.workloads.renew_before),
+        *grafana_rules(sizes.reading.grafanas),
+        *(POSTGRES_RULES if settings.database.embedded else ()),
         *prometheus_rules(jobs, volume_bytes=size_bytes(settings.storage.prometheus)),
     )
     return escalated((*_RULES, *sized), delays(settings.alerting.escalation))

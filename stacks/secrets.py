@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pulumi
@@ -21,6 +21,9 @@ SECRET_NAMES = (
     "heartbeat_url",
     "authority",
 )
+DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authority")
+STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
+_MAY_BE_EMPTY = ("phone_keys", "authority")
 _UNKNOWN = "not-set-yet-for-previews-only---"
 
 
@@ -30,18 +33,16 @@ def oidc_client_secret() -> pulumi.Output[str]:
     Raises:
         SettingsError: It is missing in an update.
     """
-    name = "oidcClientSecret"
-    found = pulumi.Config(CONFIG_NAMESPACE).get_secret(name)
-    if found is not None:
-        return found
-    missing = (
-        f"Pulumi.{pulumi.get_stack()}.yaml: {CONFIG_NAMESPACE}:{name} is missing: allowed is the client's password; "
-        f"run `pulumi config set --secret {CONFIG_NAMESPACE}:{name}`"
-    )
-    if not pulumi.runtime.is_dry_run():
-        raise SettingsError(missing)
-    pulumi.log.warn(missing)
-    return pulumi.Output.secret("not set yet, for previews only")
+    return _text("oidcClientSecret", "the client's password")
+
+
+def database_password() -> pulumi.Output[str]:
+    """Password of Grafana's user at a database elsewhere; a preview may do without.
+
+    Raises:
+        SettingsError: It is missing in an update.
+    """
+    return _text("databasePassword", "the password of database.external.user")
 
 
 def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
@@ -50,25 +51,88 @@ def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
     Raises:
         SettingsError: They are missing in an update, or not what is needed; the message shows none of them.
     """
-    # Plain, so that a mistake is one line before anything is made; what leaves this function is secret again.
-    found = pulumi.Config(CONFIG_NAMESPACE).get(SECRETS_KEY)
-    where = f"Pulumi.{pulumi.get_stack()}.yaml: {CONFIG_NAMESPACE}:{SECRETS_KEY}"
     phones = [name for name, contact in settings.contacts.items() if contact.phone]
-    if found is not None:
-        return pulumi.Output.secret(_checked(found, where, phones))
-    told = (
-        f"{where} is missing: allowed is a JSON object with {', '.join(SECRET_NAMES)}; put it into a file and run "
-        f"`pulumi config set --secret {CONFIG_NAMESPACE}:{SECRETS_KEY} < FILE`"
-    )
+
+    def check(content: Mapping[str, Any], where: str) -> None:
+        keys = content["phone_keys"]
+        missing = [name for name in phones if not (isinstance(keys, Mapping) and keys.get(name))]
+        if missing:
+            raise SettingsError(f"{where}: phone_keys lacks {', '.join(missing)}: add one for every phone")
+
+    return _object(SECRETS_KEY, SECRET_NAMES, {"phone_keys": dict.fromkeys(phones, _UNKNOWN)}, check)
+
+
+def directory_secrets() -> pulumi.Output[dict[str, Any]]:
+    """Password of the account that searches the directory, and the PEM of who signs for it (empty: a public authority).
+
+    Raises:
+        SettingsError: As `alerting_secrets`.
+    """
+    return _object(DIRECTORY_KEY, DIRECTORY_NAMES)
+
+
+def storage_secrets() -> pulumi.Output[dict[str, Any]]:
+    """Keys of the object storage, and the PEM of who signs for it (empty: a public authority).
+
+    Raises:
+        SettingsError: As `alerting_secrets`.
+    """
+    return _object(STORAGE_KEY, STORAGE_NAMES)
+
+
+def _where(key: str) -> str:
+    return f"Pulumi.{pulumi.get_stack()}.yaml: {CONFIG_NAMESPACE}:{key}"
+
+
+def _absent(told: str) -> None:
+    """A preview goes on without a secret, an update does not.
+
+    Raises:
+        SettingsError: In an update.
+    """
     if not pulumi.runtime.is_dry_run():
         raise SettingsError(told)
     pulumi.log.warn(told)
-    return pulumi.Output.secret(
-        {**dict.fromkeys(SECRET_NAMES, _UNKNOWN), "phone_keys": dict.fromkeys(phones, _UNKNOWN), "authority": ""}
+
+
+def _text(key: str, allowed: str) -> pulumi.Output[str]:
+    found = pulumi.Config(CONFIG_NAMESPACE).get_secret(key)
+    if found is not None:
+        return found
+    _absent(
+        f"{_where(key)} is missing: allowed is {allowed}; run `pulumi config set --secret {CONFIG_NAMESPACE}:{key}`"
     )
+    return pulumi.Output.secret("not set yet, for previews only")
 
 
-def _checked(text: str, where: str, phones: list[str]) -> dict[str, Any]:
+def _object(
+    key: str,
+    names: Sequence[str],
+    previewed: Mapping[str, Any] | None = None,
+    check: Callable[[Mapping[str, Any], str], None] = lambda content, where: None,
+) -> pulumi.Output[dict[str, Any]]:
+    """A JSON object of secrets with exactly these names.
+
+    Args:
+        key: Of the configuration.
+        names: Of the secrets.
+        previewed: What a preview has instead, where a text would not do.
+        check: Refuses what is not allowed.
+    """
+    # Plain, so that a mistake is one line before anything is made; what leaves this function is secret again.
+    found, where = pulumi.Config(CONFIG_NAMESPACE).get(key), _where(key)
+    if found is not None:
+        content = _checked(found, where, names)
+        check(content, where)
+        return pulumi.Output.secret(content)
+    _absent(
+        f"{where} is missing: allowed is a JSON object with {', '.join(names)}; put it into a file and run "
+        f"`pulumi config set --secret {CONFIG_NAMESPACE}:{key} < FILE`"
+    )
+    return pulumi.Output.secret({**dict.fromkeys(names, _UNKNOWN), "authority": "", **(previewed or {})})
+
+
+def _checked(text: str, where: str, names: Sequence[str]) -> dict[str, Any]:
     """The object in ``text``.
 
     Raises:
@@ -77,16 +141,12 @@ def _checked(text: str, where: str, phones: list[str]) -> dict[str, Any]:
     try:
         content = json.loads(text)
     except ValueError:
-        raise SettingsError(f"{where} is no JSON: allowed is an object with {', '.join(SECRET_NAMES)}") from None
-    if not isinstance(content, Mapping) or set(content) != set(SECRET_NAMES):
+        raise SettingsError(f"{where} is no JSON: allowed is an object with {', '.join(names)}") from None
+    if not isinstance(content, Mapping) or set(content) != set(names):
         given = sorted(map(str, content)) if isinstance(content, Mapping) else []
-        wrong = ", ".join(sorted(set(given) ^ set(SECRET_NAMES))) or "no object"
-        raise SettingsError(f"{where}: {wrong}: allowed are exactly the keys {', '.join(SECRET_NAMES)}")
-    keys = content["phone_keys"]
-    missing = [name for name in phones if not (isinstance(keys, Mapping) and keys.get(name))]
-    if missing:
-        raise SettingsError(f"{where}: phone_keys lacks {', '.join(missing)}: add one for every phone")
-    empty = [name for name in SECRET_NAMES if name not in ("phone_keys", "authority") and not content[name]]
+        wrong = ", ".join(sorted(set(given) ^ set(names))) or "no object"
+        raise SettingsError(f"{where}: {wrong}: allowed are exactly the keys {', '.join(names)}")
+    empty = [name for name in names if name not in _MAY_BE_EMPTY and not content[name]]
     if empty:
         raise SettingsError(f"{where}: {', '.join(empty)} is empty: give it a value")
     return dict(content)

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
-from stacks import fields
+from stacks import fields, reading_settings
 from stacks.alert_settings import Alerting
 from stacks.complaints import complaints
 from stacks.section import Entrance, Outside, Section
@@ -85,6 +85,7 @@ class Storage(Section):
     prometheus: fields.Size
     search: fields.Size
     alertmanager: fields.Size
+    database: fields.Size
 
 
 class Kafka(Section):
@@ -202,6 +203,7 @@ class Settings(Section):
         search: Where traces and logs are kept.
         traces: Where traces are read.
         alerting: Who is told of alerts, and how.
+        database, grafana, object_storage, reports: What people read, and where it is kept.
     """
 
     platform: fields.Name
@@ -222,6 +224,10 @@ class Settings(Section):
     search: Search
     traces: Traces
     alerting: Alerting
+    database: reading_settings.Database
+    grafana: reading_settings.Grafana
+    object_storage: reading_settings.Storage
+    reports: reading_settings.Reports
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:

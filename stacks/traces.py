@@ -7,11 +7,14 @@ from collections.abc import Mapping
 import pulumi
 
 from components.contracts import Credential, KafkaEndpoint, OidcEndpoint, ScrapeTarget
+from components.grafana.process import WORKLOAD as GRAFANA
 from components.identity.component import IdentityDouble, IdentityDoubleArgs
 from components.identity.config import DoubleUser
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.jaeger.reader import WORKLOAD as TRACE_READER
+from components.jaeger.reader import JaegerReader, JaegerReaderArgs
 from components.k8s import Site
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.logs.component import LogIndexer, LogIndexerArgs
@@ -51,6 +54,7 @@ class Traces:
         search: Search cluster, also of the logs.
         collector: Writes the kept traces.
         queries: Clearance -> where its traces are read.
+        reader: Where Grafana reads traces, or None.
         identity: The double that people sign in at, or None where there is a real provider.
         scrapes: Metrics of all of these.
     """
@@ -108,6 +112,7 @@ class Traces:
             ),
             self._options,
         )
+        self.reader = self._reader()
         self.identity = self._identity()
         self.queries = self._queries(self._provider())
         self.scrapes: tuple[ScrapeTarget, ...] = (
@@ -117,6 +122,7 @@ class Traces:
             graph.scrape,
             indexer.scrape,
             *(query.scrape for query in self.queries.values()),
+            *([self.reader.scrape] if self.reader else []),
             *([self.identity.scrape] if self.identity else []),
         )
 
@@ -145,7 +151,7 @@ class Traces:
                 engine=Engine(kept.engine),
                 nodes=sizes.search_nodes,
                 size=sizes.search_node(self._settings.storage.search),
-                users=_search_users(),
+                users=_search_users(self._settings.grafana.trace_clearance),
                 traces=IndexPolicy(
                     shards=sizes.span_shards, replicas=sizes.index_replicas, retention_days=kept.trace_days
                 ),
@@ -153,6 +159,22 @@ class Traces:
                 snapshots=None,
                 keeper=sizes.keeper,
                 keeper_interval_s=sizes.keeper_interval_s,
+            ),
+            self._options,
+        )
+
+    def _reader(self) -> JaegerReader | None:
+        clearance = self._settings.grafana.trace_clearance
+        if clearance is None:
+            return None
+        return JaegerReader(
+            TRACE_READER,
+            JaegerReaderArgs(
+                site=self._site,
+                clearance=clearance,
+                search=self.search.endpoint,
+                replicas=self._sizes.reading.trace_readers,
+                resources=self._sizes.reading.trace_reader,
             ),
             self._options,
         )
@@ -223,12 +245,14 @@ class Traces:
         }
 
 
-def _search_users() -> tuple[SearchUser, ...]:
-    """Every client of the search cluster, with the least that it needs."""
+def _search_users(grafana_clearance: str | None) -> tuple[SearchUser, ...]:
+    """Every client of the search cluster, with the least that it needs; Grafana reads traces up to a class."""
     return (
         trace_writer(JAEGER_COLLECTOR),
         *(trace_reader(query_workload(clearance), clearance) for clearance in CLASSES),
         dependency_writer(SERVICE_GRAPH),
         log_writer(LOG_INDEXER),
         log_reader(LOG_READER),
+        log_reader(GRAFANA),
+        *([trace_reader(TRACE_READER, grafana_clearance)] if grafana_clearance else []),
     )

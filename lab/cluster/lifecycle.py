@@ -13,12 +13,12 @@ from pathlib import Path
 
 import requests
 
+from lab import outside
 from lab.cluster import addons, network, node, pki
 from lab.cluster.addresses import API_URL, NODE_NAME
 from lab.cluster.processes import Daemon, start_time, wait_until
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
-from lab.receivers import setup as receivers
 from lab.timing import Steps
 from lab.toolchain import images, tools
 from lab.toolchain.build import run_logged
@@ -61,7 +61,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         (paths.state / "boot").write_text(_BOOT_ID.read_text())
         pki.create(paths.state / "pki")
         network.create_namespace(paths.netns)
-        receivers.prepare(paths)
+        outside.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
@@ -119,7 +119,7 @@ def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
         paths.state,
         {"PYTHONPATH": str(CHECKOUT)},
     )
-    return (*node.daemons(paths, cgroup), controllers, receivers.daemon(paths))
+    return (*node.daemons(paths, cgroup), controllers, *outside.daemons(paths))
 
 
 def _discard_dead_run(paths: LabPaths) -> None:

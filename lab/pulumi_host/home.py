@@ -18,7 +18,7 @@ from lab.toolchain import tools
 
 LANGUAGE_HOST = "pulumi-language-python"
 # Ours, by the SDK whose version they take on: the engine looks a plugin up by exactly that version.
-_OWN_PLUGINS = {"random": "pulumi-random", "kafka": "pulumi-kafka"}
+_OWN_PLUGINS = {"random": "pulumi-random", "kafka": "pulumi-kafka", "grafana": "pulumiverse-grafana"}
 _SDK_MODULE = "github.com/pulumi/pulumi/sdk/v3"
 _DOWNLOAD_LIMIT_S = 300
 

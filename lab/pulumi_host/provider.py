@@ -51,6 +51,14 @@ class Handler(ABC):
         """Say what is wrong with the inputs; unknown values must be passed over."""
         return []
 
+    def replaced_by(self, key: str, old: Properties, new: Properties) -> bool:
+        """Tell whether the change of one input makes another resource; ``old`` and ``new`` are all inputs."""
+        return key in self.replace_on
+
+    def foreseen(self, inputs: Properties) -> Properties:
+        """Return the outputs that a preview shows of a resource that does not exist yet."""
+        return {**dict.fromkeys(self.computed, UNKNOWN), **inputs}
+
     @abstractmethod
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         """Make the resource; returns its id and its outputs."""
@@ -142,14 +150,14 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             old = {key: value for key, value in old.items() if key in handler.inputs}
             ignored = set(request.ignoreChanges)
             keys = [key for key in changed_keys(old, new) if key not in ignored]
-            replaces = [key for key in keys if key in handler.replace_on]
+            replaces = [key for key in keys if handler.replaced_by(key, old, new)]
             kind = provider_pb2.DiffResponse.DIFF_SOME if keys else provider_pb2.DiffResponse.DIFF_NONE
             return provider_pb2.DiffResponse(
                 changes=kind,
                 diffs=keys,
                 replaces=replaces,
                 hasDetailedDiff=True,
-                detailedDiff={key: _detail(key, old, new, key in handler.replace_on) for key in keys},
+                detailedDiff={key: _detail(key, old, new, key in replaces) for key in keys},
             )
 
         return self._answer(context, diff)
@@ -160,8 +168,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             inputs = plain(request.properties)
             sealed = secret_keys(request.properties) | handler.secret_outputs
             if request.preview:
-                outputs = {**inputs, **dict.fromkeys(handler.computed, UNKNOWN)}
-                return provider_pb2.CreateResponse(id="", properties=struct(outputs, sealed))
+                return provider_pb2.CreateResponse(id="", properties=struct(handler.foreseen(inputs), sealed))
             identity, outputs = handler.create(inputs)
             return provider_pb2.CreateResponse(id=identity, properties=struct(outputs, sealed))
 

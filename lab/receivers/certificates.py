@@ -1,4 +1,4 @@
-"""A certificate authority of the doubles' own: who signs for a pager or a mail server is nobody of the platform's."""
+"""A certificate authority outside the platform: who signs for a pager or a directory is nobody of the platform's."""
 
 from __future__ import annotations
 
@@ -18,32 +18,55 @@ _CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
 def create(folder: Path, address: str) -> None:
-    """Create authority and server certificate for an IP address (and ``localhost``), unless they are there already.
+    """Create authority and server certificate of the doubles in one folder, unless they are there already."""
+    create_authority(folder)
+    issue(folder, folder, "receivers", address)
 
-    Keys are readable by their owner only. The certificate comes last: where it is, everything is.
-    """
-    if (folder / CERTIFICATE).exists():
+
+def create_authority(folder: Path) -> None:
+    """Create the authority, unless it is there already; its certificate comes last."""
+    if (folder / AUTHORITY).exists():
         return
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    authority_key, key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    name = _name("receivers outside the platform")
+    key, name = ec.generate_private_key(ec.SECP256R1()), _name("receivers outside the platform")
     authority = (
-        _builder(name, name, authority_key.public_key())
+        _builder(name, name, key.public_key())
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(authority=True), critical=True)
-        .sign(authority_key, hashes.SHA256())
+        .sign(key, hashes.SHA256())
     )
+    write_private(folder / AUTHORITY_KEY, _pem(key))
+    write_private(folder / AUTHORITY, authority.public_bytes(serialization.Encoding.PEM))
+
+
+def issue(authority: Path, folder: Path, name: str, address: str) -> None:
+    """Give a server a certificate for an IP address (and ``localhost``), unless it has one of this authority.
+
+    Keys are readable by their owner only. The certificate comes last: where it is, everything is.
+
+    Args:
+        authority: Folder of `create_authority`.
+        folder: Folder of the server's files; gets a copy of the authority's certificate.
+        name: Common name.
+        address: Where the server listens.
+    """
+    signer = (authority / AUTHORITY).read_bytes()
+    if (folder / CERTIFICATE).exists() and (folder / AUTHORITY).read_bytes() == signer:
+        return
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    signing_key = serialization.load_pem_private_key((authority / AUTHORITY_KEY).read_bytes(), password=None)
+    assert isinstance(signing_key, ec.EllipticCurvePrivateKey)
+    key = ec.generate_private_key(ec.SECP256R1())
     addresses = [x509.IPAddress(ipaddress.ip_address(each)) for each in (address, "127.0.0.1")]
     server = (
-        _builder(_name("receivers"), name, key.public_key())
+        _builder(_name(name), x509.load_pem_x509_certificate(signer).subject, key.public_key())
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(_usage(authority=False), critical=True)
-        .sign(authority_key, hashes.SHA256())
+        .sign(signing_key, hashes.SHA256())
     )
     for file, content in (
-        (AUTHORITY_KEY, _pem(authority_key)),
-        (AUTHORITY, authority.public_bytes(serialization.Encoding.PEM)),
+        (AUTHORITY, signer),
         (KEY, _pem(key)),
         (CERTIFICATE, server.public_bytes(serialization.Encoding.PEM)),
     ):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import string
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.errors import LabError
-from lab.receivers.certificates import write_private
+from lab import secret_file
 from lab.receivers.contacts import CONTACTS
 from lab.receivers.phone import KEY_LENGTH
 
@@ -24,11 +22,13 @@ def _slack_token() -> str:
     return f"T{team}/B{hook}/{secrets.token_hex(12)}"
 
 
-def _aws_key() -> str:
+def aws_key() -> str:
+    """A key id as AWS makes them."""
     return "AKIA" + "".join(secrets.choice(_UPPER) for _ in range(_AWS_KEY_TAIL))
 
 
-def _aws_secret() -> str:
+def aws_secret() -> str:
+    """A secret access key as AWS makes them."""
     return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(_AWS_SECRET))
 
 
@@ -51,8 +51,8 @@ class Secrets:
     )
     slack_token: str = field(default_factory=_slack_token)
     mail_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
-    aws_key: str = field(default_factory=_aws_key)
-    aws_secret: str = field(default_factory=_aws_secret)
+    aws_key: str = field(default_factory=aws_key)
+    aws_secret: str = field(default_factory=aws_secret)
     heartbeat_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     reader_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
@@ -68,13 +68,7 @@ def load(file: Path) -> Secrets:
     Raises:
         LabError: The file is not there or not whole.
     """
-    try:
-        content = json.loads(file.read_text())
-        return Secrets(**{each.name: content[each.name] for each in fields(Secrets)})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise LabError(
-            f"secrets of the receivers: {file} cannot be used ({type(error).__name__}): run `make up`, which makes them"
-        ) from None
+    return secret_file.load(Secrets, file, "the receivers")
 
 
 def load_or_make(file: Path) -> Secrets:
@@ -83,7 +77,4 @@ def load_or_make(file: Path) -> Secrets:
     Raises:
         LabError: The file is there and not whole.
     """
-    if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_private(file, json.dumps(asdict(Secrets()), indent=1).encode() + b"\n")
-    return load(file)
+    return secret_file.load_or_make(Secrets, file, "the receivers")

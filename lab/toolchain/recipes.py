@@ -8,6 +8,8 @@ KUBERNETES = "1.34.4"
 COLLECTOR = "0.149.0"
 KAFKA = "4.3.1"
 OPENSEARCH = "2.19.4"
+POSTGRES_EXPORTER = "0.19.1"
+VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
 
@@ -308,6 +310,22 @@ RECIPES: tuple[Recipe, ...] = (
         module="github.com/oauth2-proxy/oauth2-proxy/v7",
         module_version="v7.15.6",
         programs={"oauth2-proxy": "github.com/oauth2-proxy/oauth2-proxy/v7"},
+    ),
+    GoTool(
+        name="postgres-exporter",
+        version=POSTGRES_EXPORTER,
+        module="github.com/prometheus-community/postgres_exporter",
+        module_version=f"v{POSTGRES_EXPORTER}",
+        programs={"postgres_exporter": "github.com/prometheus-community/postgres_exporter/cmd/postgres_exporter"},
+        ldflags=f"-s -w -X github.com/prometheus/common/version.Version={POSTGRES_EXPORTER}",
+    ),
+    GoTool(
+        name="versitygw",
+        version=VERSITYGW,
+        module="github.com/versity/versitygw",
+        module_version=f"v{VERSITYGW}",
+        programs={"versitygw": "github.com/versity/versitygw/cmd/versitygw"},
+        ldflags=f"-s -w -X main.Version=v{VERSITYGW}",
     ),
     GoTool(
         name="kubeconform",

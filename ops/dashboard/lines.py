@@ -10,12 +10,12 @@ import matplotlib
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 
 from components.dashboards.model import GRID
-from ops.chart_figure import figure
-from ops.chart_svg import inline
-from ops.charts import Limit, LineChart, Series, describe, fonts
 from ops.dashboard.ask import Result
 from ops.dashboard.values import NOTHING, legends, shown
 from ops.incident.metrics import step
+from services.charts import Limit, LineChart, Series, describe, fonts
+from services.charts.figure import figure
+from services.charts.inline import inline
 
 _PAGE_IN = 15.0
 """Width of the page in inches of text: sets how large letters are on it."""

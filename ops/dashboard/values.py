@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping, Sequence
 
 from components.dashboards.model import Limit, Panel, Tone
-from ops.chart_units import number, scale
 from ops.incident.drawing import labels_of
 from ops.incident.metrics import Found
+from services.charts.units import number, scale
 
 NOTHING = "no data"
 _TEMPLATE = re.compile(r"\{\{\s*(\w+)\s*\}\}")

@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Literal
 
-from ops.charts import Limit, LineChart, Mark, Series, Span, describe, svg
 from ops.errors import one_line
 from ops.incident.document import Picture
 from ops.incident.evidence import Evidence, Measured
 from ops.incident.model import Incident
 from ops.incident.moments import Moments
 from ops.incident.words import Words
+from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
 
 Side = Literal["above", "below", ""]
 _NOISE = frozenset({"__name__", "platform", "region", "layer", "prometheus_replica"})

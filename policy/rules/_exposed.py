@@ -19,6 +19,7 @@ _WEB = (
     (("alertmanager",), "web.listen-address", 9093, "web.config.file"),
     (("thanos",), "http-address", 10902, "http.config"),
     (("blackbox_exporter", "blackbox-exporter"), "web.listen-address", 9115, "web.config.file"),
+    (("postgres_exporter",), "web.listen-address", 9187, "web.config.file"),
 )
 _ON = ("true", "1", "yes", "on", "t", "y")
 _VERIFYING = "RequireAndVerifyClientCert"

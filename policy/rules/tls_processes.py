@@ -13,16 +13,21 @@ _GRPC = ("sidecar", "store", "query", "rule", "receive")
 _GRPC_FLAGS = ("--grpc-server-tls-cert", "--grpc-server-tls-key", "--grpc-server-tls-client-ca")
 _CLIENT_FLAGS = ("--grpc-client-tls-ca", "--grpc-client-tls-cert", "--grpc-client-tls-key")
 _ADDRESS_FLAGS = ("--endpoint", "--endpoint-strict", "--endpoint-group", "--endpoint-group-strict", "--store")
+_WEB = {
+    "prometheus": "Prometheus serves its API",
+    "postgres_exporter": "the exporter of PostgreSQL serves its metrics",
+}
 _AGENT = "jmx_prometheus_javaagent"
 
 
-def _prometheus(resource: Resource, options: Options) -> Iterator[Finding]:
+def _web(resource: Resource, options: Options) -> Iterator[Finding]:
     for process in processes(resource):
-        if not process.runs("prometheus"):
+        served = next((said for program, said in _WEB.items() if process.runs(program)), None)
+        if served is None:
             continue
         addresses = process.flags("--web.listen-address") or ["0.0.0.0:9090"]
         if not process.flag("--web.config.file") and not all(loopback(each) for each in addresses):
-            yield _flag_missing(process, "--web.config.file", "Prometheus serves its API in clear text, to anybody")
+            yield _flag_missing(process, "--web.config.file", f"{served} in clear text, to anybody")
 
 
 def _thanos(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -118,6 +123,8 @@ def _named_files(process: Process) -> Iterator[tuple[str, str, str, _Accepts]]:
         yield "--config.file", path, "ways of probing", _of(Format.PROBER)
         if process.flag("--web.config.file"):
             yield "--web.config.file", process.flag("--web.config.file"), "a web configuration", _of(Format.WEB)
+    if process.runs("postgres_exporter") and process.flag("--web.config.file"):
+        yield "--web.config.file", process.flag("--web.config.file"), "a web configuration", _of(Format.WEB)
     if "kafka.Kafka" in process.words and process.words[-1] != "kafka.Kafka":
         path = process.words[process.words.index("kafka.Kafka") + 1]
         yield "kafka.Kafka", path, "the configuration of a Kafka node", _of(Format.KAFKA_SERVER)
@@ -174,11 +181,11 @@ def _one_file(files: Files, process: Process, flag: str, path: str, what: str, a
 RULES: tuple[Rule, ...] = (
     Rule(
         id="prometheus-serves-tls",
-        promise="Every Prometheus is started with a web configuration.",
+        promise="Every Prometheus and every exporter of PostgreSQL is started with a web configuration.",
         why="Without it anybody who reaches the port reads every metric, unencrypted.",
         sources=("P2",),
         kinds=WORKLOADS,
-        resource=_prometheus,
+        resource=_web,
     ),
     Rule(
         id="thanos-serves-tls",

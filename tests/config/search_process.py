@@ -26,7 +26,7 @@ from components.search import access, config, process
 from components.search.access import SearchUser
 from components.search.config import Engine, SearchCluster
 from lab.toolchain import tools
-from lab.toolchain.images import open_files_library
+from lab.toolchain.layers import open_files_library
 from tests.config.servers import eventually, free_port
 from tests.support.kafka_nodes import Authority
 

@@ -237,7 +237,7 @@ def test_items_that_the_search_cluster_refuses_are_counted(tmp_path: Path) -> No
             jaeger.send(trace([Sent(name="refused")]))
             eventually(
                 lambda: total(jaeger.scrape().text, "jaeger_storage_bulk_index_errors_total") > 0,
-                20,
+                60,
                 "refused items are counted: "
                 + "\n".join(line for line in jaeger.scrape().text.splitlines() if "bulk" in line),
             )

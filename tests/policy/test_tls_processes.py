@@ -55,6 +55,15 @@ def test_a_prometheus_without_a_web_configuration_is_noticed(given: list[str]) -
     )
 
 
+def test_an_exporter_of_postgresql_without_a_web_configuration_is_noticed() -> None:
+    exporter = "/bin/postgres_exporter"
+    assert said("prometheus-serves-tls", workload([exporter, "--web.config.file=/etc/web/web.yml"])) == []
+    assert said("prometheus-serves-tls", workload([exporter])) == _told(
+        "--web.config.file is not given: the exporter of PostgreSQL serves its metrics in clear text, to anybody | "
+        "add --web.config.file"
+    )
+
+
 def test_a_prometheus_is_known_by_its_image_when_there_is_no_command() -> None:
     server = workload([], image="registry.example/prom/prometheus:v3@sha256:00")
     container = {key: value for key, value in _container(server).items() if key != "command"}

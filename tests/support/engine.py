@@ -29,6 +29,10 @@ PROJECT = "observability"
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nrecorded\n-----END CERTIFICATE-----\n"
 OIDC_SECRET = "observability:oidcClientSecret"
 ALERTING_SECRETS = "observability:alertingSecrets"
+OUTSIDE_SECRETS = {
+    "directorySecrets": ("bind_password",),
+    "objectStorageSecrets": ("access_key_id", "secret_access_key"),
+}
 PHONES = ("operators", "senior-manager", "on-call-engineer")
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
@@ -124,7 +128,8 @@ def alerting_secrets() -> dict[str, Any]:
 
 def _given_passwords() -> dict[str, str]:
     plain = ("mail_password", "sms_access_key_id", "sms_secret_access_key", "slack", "heartbeat")
-    return {name: password_of(name) for name in (*plain, *(f"phone of {phone}" for phone in PHONES))}
+    outside = [name for names in OUTSIDE_SECRETS.values() for name in names]
+    return {name: password_of(name) for name in (*plain, *outside, *(f"phone of {phone}" for phone in PHONES))}
 
 
 def stack_settings(stack: str) -> dict[str, Any]:
@@ -150,6 +155,9 @@ def record(stack: str, settings: object) -> Recording:
     def program() -> None:
         pulumi.runtime.set_config(OIDC_SECRET, password_of(OIDC_SECRET))
         pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets()))
+        for key, names in OUTSIDE_SECRETS.items():
+            given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
+            pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))
         for name, value in outputs(Platform(chosen.platform, chosen)).items():
             pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
 

@@ -45,6 +45,7 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "service-graph",
         "log-indexer",
         "alert-events",
+        "reports",
         "kafka-lag",
     }
     assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
@@ -67,7 +68,8 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
         *((consumer, "Read", "Topic", "telemetry-traces") for consumer in ("sampler", "service-graph")),
         ("log-indexer", "Read", "Topic", "telemetry-logs"),
-        *((each, "Read", "Group", each) for each in (*consumers, "sampler", "service-graph", "log-indexer")),
+        *((each, "Read", "Group", each) for each in (*consumers, "sampler", "service-graph", "log-indexer", "reports")),
+        ("reports", "Read", "Topic", "alerts-processed"),
         ("alert-events", "Write", "Topic", "alerts-raw"),
         ("alert-events", "Write", "Topic", "alerts-processed"),
         ("kafka-lag", "Describe", "Topic", "*"),

@@ -22,7 +22,8 @@ from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.timing import Steps
 from lab.toolchain import build
-from lab.toolchain.images import Image, Layer
+from lab.toolchain.images import Image
+from lab.toolchain.layers import Layer
 from lab.toolchain.recipes import RECIPES, GoTool
 
 

@@ -39,6 +39,7 @@ def test_the_plugins_lie_under_the_versions_of_the_installed_sdks(tmp_path: Path
     assert found == {
         f"resource-random-v{version('pulumi-random')}/pulumi-resource-random",
         f"resource-kafka-v{version('pulumi-kafka')}/pulumi-resource-kafka",
+        f"resource-grafana-v{version('pulumiverse-grafana')}/pulumi-resource-grafana",
         f"resource-kubernetes-v{version('pulumi-kubernetes')}/pulumi-resource-kubernetes",
     }
 
@@ -91,7 +92,7 @@ def test_without_a_host_on_the_machine_ours_is_installed(tmp_path: Path, monkeyp
     assert (tmp_path / "home" / "bin" / home.LANGUAGE_HOST).exists()
 
 
-@pytest.mark.parametrize("plugin", ["random", "kafka"])
+@pytest.mark.parametrize("plugin", ["random", "kafka", "grafana"])
 def test_a_launcher_starts_its_plugin_from_any_folder(tmp_path: Path, plugin: str) -> None:
     home.install(tmp_path / "home", sys.executable)
     (launcher,) = (tmp_path / "home" / "plugins").glob(f"resource-{plugin}-*/*")

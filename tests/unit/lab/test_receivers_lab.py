@@ -1,18 +1,12 @@
-"""The doubles as a part of the lab: files, process, address, and the stack's secret."""
+"""The doubles as a part of the lab: files, process, address, and what the stack gets."""
 
 from __future__ import annotations
 
-import json
-import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
-import yaml
 
-from lab import environment
-from lab import stack as stack_module
 from lab.cluster import lifecycle, network
 from lab.cluster.processes import Daemon
 from lab.errors import LabError
@@ -21,9 +15,6 @@ from lab.receivers import keys, setup
 from lab.receivers.contacts import topics_of
 from lab.receivers.report import show_notices
 from lab.receivers.settings import load
-from lab.stack import Stack
-
-KEY = "observability:alertingSecrets"
 
 
 @pytest.fixture
@@ -122,82 +113,3 @@ def test_an_older_namespace_gets_the_address_too(monkeypatch: pytest.MonkeyPatch
         "-n obs-x addr replace 198.18.0.1/24 dev node0",
         "-n obs-x addr replace 198.18.0.2/24 dev node0",
     ]
-
-
-def test_the_copy_of_the_stack_file_keeps_the_secret_of_the_lab_alone(paths: LabPaths) -> None:
-    view = environment.project(paths)
-    for name in ("local", "prod"):
-        file = view / f"Pulumi.{name}.yaml"
-        content = yaml.safe_load(file.read_text())
-        content["config"][KEY] = {"secure": "v1:abc:d=="}
-        content["config"]["observability:other"] = "x"
-        file.write_text(yaml.safe_dump(content) + "encryptionsalt: v1:salt\n")
-    environment.project(paths)
-    local, prod = (view / f"Pulumi.{name}.yaml" for name in ("local", "prod"))
-    first = local.read_text()
-    environment.project(paths)
-    assert local.read_text() == first
-    committed = yaml.safe_load((CHECKOUT / "Pulumi.local.yaml").read_text())
-    committed["config"][KEY] = {"secure": "v1:abc:d=="}
-    assert yaml.safe_load(first) == {**committed, "encryptionsalt": "v1:salt"}
-    assert "alertingSecrets" not in prod.read_text()
-    assert prod.read_text().endswith("encryptionsalt: v1:salt\n")
-
-
-def test_a_value_that_is_not_encrypted_is_not_kept(paths: LabPaths) -> None:
-    file = environment.project(paths) / "Pulumi.local.yaml"
-    file.write_text(f"config:\n  {KEY}: in-clear\n")
-    environment.project(paths)
-    assert "in-clear" not in file.read_text()
-
-
-class Pulumi:
-    """A double of the program: keeps one value, remembers what it was called with."""
-
-    def __init__(self, value: str | None = None, code: int = 0) -> None:
-        self.value, self.code, self.calls = value, code, list[tuple[list[str], str]]()
-
-    def __call__(self, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        arguments = command[command.index("pulumi") + 1 :]
-        self.calls.append((arguments, options["input"]))
-        if "get" in arguments:
-            return subprocess.CompletedProcess(command, 0 if self.value else 1, self.value or "", "not found")
-        if self.code == 0:
-            self.value = options["input"]
-        return subprocess.CompletedProcess(command, self.code, "", "error: it failed")
-
-
-@pytest.fixture
-def stack(paths: LabPaths, monkeypatch: pytest.MonkeyPatch) -> Stack:
-    monkeypatch.setattr(environment, "variables", lambda _: {})
-    return Stack(paths)
-
-
-@pytest.mark.parametrize("before", [None, "not JSON", '{"mail_password": "older"}'])
-def test_the_secret_is_given_by_standard_input(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch, before: str | None
-) -> None:
-    pulumi = Pulumi(before)
-    monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
-    stack.give_secrets({"mail_password": "sesame"})
-    (get, _), (put, given) = pulumi.calls
-    assert "get" in get
-    assert put[-5:] == ["set", "--secret", KEY, "--stack", "local"]
-    assert json.loads(given) == {"mail_password": "sesame"}
-    assert "sesame" not in " ".join(put)
-
-
-def test_the_same_secret_is_not_given_twice(stack: Stack, monkeypatch: pytest.MonkeyPatch) -> None:
-    pulumi = Pulumi('{"b": 1, "a": {"c": 2}}\n')
-    monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
-    stack.give_secrets({"a": {"c": 2}, "b": 1})
-    assert len(pulumi.calls) == 1
-
-
-def test_a_secret_that_cannot_be_given_is_told_without_showing_it(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(stack_module.subprocess, "run", Pulumi(code=255))
-    with pytest.raises(LabError) as raised:
-        stack.give_secrets({"mail_password": "sesame"})
-    assert str(raised.value) == f"pulumi config set {KEY} of local failed: error: it failed"

@@ -12,9 +12,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from ops import charts
-from ops.chart_units import number, scale
-from ops.charts import Limit, LineChart, Mark, Series, Span, describe, svg
+from services import charts
+from services.charts import Limit, LineChart, Mark, Series, Span, describe, svg
+from services.charts.units import number, scale
 
 START = datetime(2026, 11, 24, 22, 0, tzinfo=UTC).timestamp()
 HOUR = 3600.0

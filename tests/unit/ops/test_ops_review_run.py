@@ -274,8 +274,8 @@ def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(sta
     passwords = json.dumps([found[key] for key in found if key[0] == PASSWORD])
     assert "placeholder" not in passwords
     # The bundle holds the authority's certificate, for which each engine has its own text; whether the receivers of
-    # alerts have an authority of their own is among the secrets, which a review does not have.
-    apart = ("trust-bundle", "alertmanager")
+    # alerts, the directory and the storage have authorities of their own is among the secrets, which a review lacks.
+    apart = ("trust-bundle", "alertmanager", "grafana", "reports", "report-shelf")
     files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
     assert files
     assert {key: found[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}

@@ -134,8 +134,9 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "an image that does not exist": (
         _set("images", "digests", to={"nginx": "sha256:" + "0" * 64}),
-        "settings.images: allowed is only the images alertmanager, blackbox-exporter, elasticsearch, jaeger, kafka, "
-        "oauth2-proxy, opensearch, otelcol, prometheus, services, thanos; "
+        "settings.images: allowed is only the images alertmanager, blackbox-exporter, elasticsearch, grafana, "
+        "jaeger, kafka, oauth2-proxy, opensearch, otelcol, postgres, postgres-exporter, prometheus, reports, services, "
+        "thanos; "
         "remove nginx; correct it",
     ),
     "a topic too few": (

@@ -1,0 +1,225 @@
+"""PostgreSQL for the platform's own programs: servers, databases with their owners, addresses (requirement G1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components import naming
+from components.collector.pods import size_bytes
+from components.contracts import Credential, DatabaseEndpoint, ScrapeTarget
+from components.k8s import (
+    Allow,
+    FileSet,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    headless_service,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+    workload_pods,
+)
+from components.postgres import pods, process
+from components.postgres.access import access_data, rendered_access
+from components.postgres.config import METRICS, PORT, REPLICATION, WORKLOAD, Member, PostgresConfig, PostgresDatabase
+
+TOKEN = "obs:postgres:Postgres"  # noqa: S105  (a type token)
+_GRACE_S = 90
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresArgs:
+    """What the servers need.
+
+    Attributes:
+        site: Surroundings.
+        databases: Databases with their owners; each becomes an endpoint.
+        standbys: Servers that follow the one that takes writes, 0 or more. From 2 on a commit waits for one of them.
+        resources: Of each server.
+        exporter_resources: Of each server's exporter.
+        storage: Size of each server's volume, a whole number with Mi, Gi or Ti.
+        shared_buffers: Memory for pages, as PostgreSQL writes sizes (``128MB``); a quarter of the memory at most.
+        max_connections: Connections of a server.
+        primary: Number of the pod that clients are led to. It follows a promotion, and does not cause one.
+    """
+
+    site: Site
+    databases: Sequence[PostgresDatabase]
+    standbys: int
+    resources: Resources
+    exporter_resources: Resources
+    storage: str
+    shared_buffers: str
+    max_connections: int
+    primary: int = 0
+
+    def __post_init__(self) -> None:
+        if self.standbys < 0:
+            raise ValueError(f"database.standbys is {self.standbys}: 0 or more")
+        if not 0 <= self.primary <= self.standbys:
+            raise ValueError(
+                f"database.primary is {self.primary}: the number of a pod, 0 to {self.standbys}; name the one that was "
+                "promoted"
+            )
+        if not self.databases:
+            raise ValueError("databases: there is none; name at least one, or leave PostgreSQL out")
+
+
+class Postgres(pulumi.ComponentResource):
+    """One set of servers.
+
+    Attributes:
+        databases: Database -> how its owner reaches it.
+        scrape: Metrics of every server.
+    """
+
+    databases: Mapping[str, DatabaseEndpoint]
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        settings = postgres_config(args)
+
+        def made(username: str) -> Credential:
+            return credential(self, name=f"{WORKLOAD}-{username}", username=username)
+
+        owners = {each.name: made(each.owner) for each in args.databases}
+        own = {username: made(username) for username in (REPLICATION, METRICS)}
+        scraper = naming.scrape_user(WORKLOAD)
+        self.scrape = site.scrape_target(
+            WORKLOAD, process.EXPORTER_PORT, credential(self, name=scraper, username=scraper)
+        )
+        headless_service(
+            self, site, workload=WORKLOAD, ports={"postgres": PORT, naming.METRICS_PORT: process.EXPORTER_PORT}
+        )
+        service = self._service(args)
+        self._network(site)
+        made_pods = stateful_set(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=1 + args.standbys,
+                containers=[pods.server(args.resources), pods.exporter(args.exporter_resources)],
+                volumes=[
+                    Volume(name="socket"),
+                    Volume(
+                        name="config",
+                        files=config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files=process.files(settings)),
+                    ),
+                    Volume(name="access", files=self._access(args, [*own.values(), *owners.values()])),
+                    *self._exporter(site, own[METRICS]),
+                ],
+                tls=certificate(self, site, workload=WORKLOAD),
+                grace_s=_GRACE_S,
+            ),
+            claims=[StorageClaim(name="data", size=args.storage)],
+            timeout="20m",
+        )
+        self.databases = {
+            each.name: DatabaseEndpoint(
+                host=site.host(WORKLOAD),
+                port=PORT,
+                name=each.name,
+                user=owners[each.name],
+                private_authority=True,
+                workload=WORKLOAD,
+                access_label=naming.access_label(WORKLOAD),
+                after=(made_pods, service),
+            )
+            for each in args.databases
+        }
+        self.register_outputs({"pods": made_pods.id, "service": service.id, "databases": list(self.databases)})
+
+    def _service(self, args: PostgresArgs) -> k8s.core.v1.Service:
+        """The address of the one server that takes writes; that it moves to another pod rolls nothing."""
+        return k8s.core.v1.Service(
+            WORKLOAD,
+            metadata=k8s.meta.v1.ObjectMetaArgs(
+                name=WORKLOAD,
+                namespace=args.site.namespace_ref,
+                labels=naming.labels(WORKLOAD),
+                annotations={"pulumi.com/skipAwait": "true"},
+            ),
+            spec=k8s.core.v1.ServiceSpecArgs(
+                type="ClusterIP",
+                selector={**naming.selector(WORKLOAD), pods.POD_INDEX: str(args.primary)},
+                ports=[k8s.core.v1.ServicePortArgs(name="postgres", port=PORT, target_port=PORT, protocol="TCP")],
+            ),
+            opts=pulumi.ResourceOptions(parent=self),
+        )
+
+    def _network(self, site: Site) -> None:
+        members = Allow(peers=[workload_pods(WORKLOAD)], ports=[PORT])
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[
+                members,
+                Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[process.EXPORTER_PORT]),
+            ],
+            egress=[members],
+        )
+
+    def _access(self, args: PostgresArgs, users: Sequence[Credential]) -> FileSet:
+        """Roles and databases, and the one password that a server itself shows to another."""
+        passwords = pulumi.Output.all(**{user.username: user.password for user in users})
+        return secret_files(
+            self,
+            args.site,
+            name=f"{WORKLOAD}-access",
+            workload=WORKLOAD,
+            files={
+                "access.json": passwords.apply(
+                    lambda known: rendered_access(access_data(args.databases, known, args.max_connections))
+                ),
+                "replication.pgpass": passwords.apply(
+                    lambda known: process.password_line(REPLICATION, known[REPLICATION])
+                ),
+            },
+        )
+
+    def _exporter(self, site: Site, user: Credential) -> list[Volume]:
+        scraper = self.scrape.credential
+        web = scraper.bcrypt.apply(
+            lambda known: yaml.safe_dump(process.exporter_web({scraper.username: known}), sort_keys=False)
+        )
+        public = config_files(
+            self, site, name=f"{WORKLOAD}-exporter", workload=WORKLOAD, files=process.exporter_files()
+        )
+        secret = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-exporter",
+            workload=WORKLOAD,
+            files={"web.yml": web, "password": user.password},
+        )
+        return [Volume(name="exporter", files=public), Volume(name="exporter-secrets", files=secret)]
+
+
+def postgres_config(args: PostgresArgs) -> PostgresConfig:
+    """The servers as their configuration sees them."""
+    return PostgresConfig(
+        members=tuple(
+            Member(name=f"{WORKLOAD}-{index}", host=args.site.pod_host(WORKLOAD, index))
+            for index in range(1 + args.standbys)
+        ),
+        databases=tuple(args.databases),
+        shared_buffers=args.shared_buffers,
+        max_connections=args.max_connections,
+        volume_bytes=size_bytes(args.storage),
+    )

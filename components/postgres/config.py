@@ -1,0 +1,241 @@
+"""Configuration of PostgreSQL (requirement G1), as data: settings, logins, and how members reach each other.
+
+Every member has the same files. Which of them takes writes is no setting: it is what its data says
+(docs/adr/0022-postgresql-is-one-set-and-its-data-says-who-leads.md).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from components.k8s import TLS_MOUNT
+
+WORKLOAD = "postgres"
+PORT = 5432
+CONFIG_DIRECTORY = "/etc/postgres"
+SECRETS_DIRECTORY = "/etc/postgres-secrets"
+VOLUME_DIRECTORY = "/var/lib/postgresql"
+DATA_DIRECTORY = f"{VOLUME_DIRECTORY}/data"
+SOCKET_DIRECTORY = "/var/run/postgresql"
+PASSWORD_FILE = f"{SOCKET_DIRECTORY}/replication.pgpass"
+"""Copy of the replication user's password: clients of PostgreSQL refuse a file that a group may read."""
+SUPERUSER = "postgres"
+REPLICATION = "replication"
+METRICS = "metrics"
+MAINTENANCE = "postgres"
+"""Database of those who look after the server: followers, and the exporter."""
+
+RESERVED_CONNECTIONS = 10
+"""Connections that no owner of a database can take: for the superuser, followers and the exporter."""
+FEWEST_CONNECTIONS = 2 * RESERVED_CONNECTIONS
+SYNCHRONOUS_FROM = 2
+"""With so many standbys a commit waits for one of them: one may be lost and nothing stands still."""
+
+_SIZE = re.compile(r"[1-9]\d*(kB|MB|GB)")
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
+_MEGABYTE = 2**20
+_LEAST_WAL = 64 * _MEGABYTE
+_WAL_SHARE = 8
+_OWN = (SUPERUSER, REPLICATION, METRICS)
+_OWN_DATABASES = (MAINTENANCE, "template0", "template1")
+
+Setting = str | int | bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresDatabase:
+    """A database and the one user that owns it.
+
+    Attributes:
+        name: Name of the database.
+        owner: Its owner; nobody else may connect to it.
+    """
+
+    name: str
+    owner: str
+
+    def __post_init__(self) -> None:
+        for what, text, taken in (("name", self.name, _OWN_DATABASES), ("owner", self.owner, _OWN)):
+            if not _NAME.fullmatch(text) or text in taken:
+                raise ValueError(
+                    f"database {what} is {text!r}: small letters, digits and _, a letter first, "
+                    f"and none of {', '.join(taken)}"
+                )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Member:
+    """One server of the set.
+
+    Attributes:
+        name: Name of its pod; it follows under this name.
+        host: Name to connect to and to verify in its certificate.
+        port: Port number.
+    """
+
+    name: str
+    host: str
+    port: int = PORT
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresConfig:
+    """What the configuration depends on.
+
+    Attributes:
+        members: Every server; the first one makes the cluster when there is none.
+        databases: Databases with their owners.
+        shared_buffers: Memory for pages, as PostgreSQL writes sizes, for example ``128MB``.
+        max_connections: Connections of a server.
+        volume_bytes: Size of a member's volume.
+    """
+
+    members: Sequence[Member]
+    databases: Sequence[PostgresDatabase]
+    shared_buffers: str
+    max_connections: int
+    volume_bytes: int
+
+    def __post_init__(self) -> None:
+        if not _SIZE.fullmatch(self.shared_buffers):
+            raise ValueError(
+                f"database.shared_buffers is {self.shared_buffers!r}: a whole number with kB, MB or GB, such as 128MB"
+            )
+        if self.max_connections < FEWEST_CONNECTIONS:
+            raise ValueError(
+                f"database.max_connections is {self.max_connections}: at least {FEWEST_CONNECTIONS}, "
+                f"of which {RESERVED_CONNECTIONS} are kept for the platform itself"
+            )
+        for what, names in (
+            ("database", [each.name for each in self.databases]),
+            ("owner", [each.owner for each in self.databases]),
+        ):
+            twice = sorted({name for name in names if names.count(name) > 1})
+            if twice:
+                raise ValueError(f"databases: {what} {twice[0]} occurs twice: each database has an owner of its own")
+
+    @property
+    def standbys(self) -> int:
+        """Members that follow."""
+        return len(self.members) - 1
+
+
+def server_settings(settings: PostgresConfig) -> dict[str, Setting]:
+    """Content of ``postgresql.conf``; addresses and the member's name come from the command line."""
+    wal = max(_LEAST_WAL, settings.volume_bytes // _WAL_SHARE) // _MEGABYTE
+    return {
+        "hba_file": f"{CONFIG_DIRECTORY}/pg_hba.conf",
+        "ident_file": f"{CONFIG_DIRECTORY}/pg_ident.conf",
+        "unix_socket_directories": SOCKET_DIRECTORY,
+        "max_connections": settings.max_connections,
+        "superuser_reserved_connections": 3,
+        "authentication_timeout": "15s",
+        "password_encryption": "scram-sha-256",
+        "ssl": True,
+        "ssl_cert_file": f"{TLS_MOUNT}/tls.crt",
+        "ssl_key_file": f"{TLS_MOUNT}/tls.key",
+        "ssl_min_protocol_version": "TLSv1.2",
+        "tcp_keepalives_idle": 60,
+        "tcp_keepalives_interval": 10,
+        "tcp_keepalives_count": 3,
+        "client_connection_check_interval": "10s",
+        "shared_buffers": settings.shared_buffers,
+        "huge_pages": "off",
+        "jit": False,
+        "fsync": True,
+        "full_page_writes": True,
+        "synchronous_commit": True,
+        "synchronous_standby_names": _synchronous(settings),
+        "wal_level": "replica",
+        "wal_keep_size": f"{wal}MB",
+        "max_wal_size": f"{wal}MB",
+        "min_wal_size": "32MB",
+        "max_wal_senders": 2 * settings.standbys + 4,
+        "wal_sender_timeout": "30s",
+        "wal_receiver_timeout": "30s",
+        "wal_retrieve_retry_interval": "2s",
+        "hot_standby": True,
+        "primary_conninfo": leader(settings.members),
+        "idle_in_transaction_session_timeout": "10min",
+        "log_destination": "stderr",
+        "logging_collector": False,
+        "log_timezone": "UTC",
+        "log_line_prefix": "%m [%p] user=%u db=%d app=%a client=%h ",
+        "log_connections": True,
+        "log_disconnections": True,
+        "log_checkpoints": True,
+        "log_lock_waits": True,
+        # Statements hold what people typed; the audit needs who came and went.
+        "log_statement": "none",
+        "log_min_duration_statement": -1,
+        "log_min_error_statement": "panic",
+        "log_parameter_max_length": 0,
+        "timezone": "UTC",
+        # For the exporter, which shows them beside what is really there.
+        "obs.standbys": settings.standbys,
+        "obs.volume_bytes": settings.volume_bytes,
+    }
+
+
+def _synchronous(settings: PostgresConfig) -> str:
+    if settings.standbys < SYNCHRONOUS_FROM:
+        return ""
+    return "ANY 1 ({})".format(", ".join(f'"{member.name}"' for member in settings.members))
+
+
+def leader(members: Sequence[Member]) -> str:
+    """Connection to whichever member takes writes."""
+    return connection(members) + " target_session_attrs=primary"
+
+
+def connection(members: Sequence[Member]) -> str:
+    """Connection of a follower: verified TLS, and a login that nobody between the two can pass on."""
+    words = {
+        "host": ",".join(member.host for member in members),
+        "port": ",".join(str(member.port) for member in members),
+        "user": REPLICATION,
+        "dbname": MAINTENANCE,
+        "passfile": PASSWORD_FILE,
+        "sslmode": "verify-full",
+        "sslrootcert": f"{TLS_MOUNT}/ca.crt",
+        "ssl_min_protocol_version": "TLSv1.2",
+        "channel_binding": "require",
+        "connect_timeout": "5",
+    }
+    return " ".join(f"{key}={value}" for key, value in words.items())
+
+
+def access_lines(databases: Sequence[PostgresDatabase]) -> list[tuple[str, ...]]:
+    """Lines of ``pg_hba.conf``, the first that fits decides; whom none fits is refused."""
+    method = "scram-sha-256"
+    return [
+        ("local", "all", SUPERUSER, "peer"),
+        ("hostssl", "all", SUPERUSER, "all", "reject"),
+        ("hostssl", "replication", REPLICATION, "all", method),
+        ("hostssl", MAINTENANCE, REPLICATION, "all", method),
+        ("hostssl", MAINTENANCE, METRICS, "127.0.0.1/32", method),
+        ("hostssl", MAINTENANCE, METRICS, "::1/128", method),
+        *(("hostssl", each.name, each.owner, "all", method) for each in databases),
+    ]
+
+
+def rendered_settings(settings: Mapping[str, Setting]) -> str:
+    """``postgresql.conf``."""
+    return "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items())
+
+
+def _quoted(value: Setting) -> str:
+    text = ("on" if value else "off") if isinstance(value, bool) else str(value)
+    return "'" + text.replace("'", "''") + "'"
+
+
+def rendered_lines(lines: Sequence[tuple[str, ...]]) -> str:
+    """``pg_hba.conf``."""
+    return "".join(" ".join(line) + "\n" for line in lines)
+
+
+def rendered_members(members: Sequence[Member]) -> str:
+    """Name and connection of each member, one on a line, for the scripts."""
+    return "".join(f"{member.name} {connection([member])}\n" for member in members)

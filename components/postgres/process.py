@@ -1,0 +1,187 @@
+"""How PostgreSQL and its exporter are started, asked and led over: commands and files as data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from components.k8s import TLS_MOUNT, UID
+from components.postgres import config
+from components.postgres.config import (
+    CONFIG_DIRECTORY,
+    DATA_DIRECTORY,
+    MAINTENANCE,
+    METRICS,
+    PORT,
+    SOCKET_DIRECTORY,
+    SUPERUSER,
+    VOLUME_DIRECTORY,
+    PostgresConfig,
+)
+
+BINARIES = "/usr/lib/postgresql/15/bin"
+EXPORTER_PORT = 9187
+EXPORTER_DIRECTORY = "/etc/postgres-exporter"
+EXPORTER_SECRETS = "/etc/postgres-exporter-secrets"
+PATIENCE_S = 20
+"""How long a member asks others that are silent, before it decides without them what it is."""
+_SCRIPTS = Path(__file__).with_name("scripts")
+
+
+def start_command() -> list[str]:
+    """Start a member: whatever its data makes it."""
+    return _script("start.sh")
+
+
+def alive_command() -> tuple[str, ...]:
+    """Whether the server answers at all; one that recovers or ends is alive."""
+    return tuple(_script("alive.sh"))
+
+
+def ready_command() -> tuple[str, ...]:
+    """Whether the server takes logins."""
+    return (f"{BINARIES}/pg_isready", "-q", "-h", SOCKET_DIRECTORY, "-U", SUPERUSER, "-d", MAINTENANCE)
+
+
+def promote_command() -> list[str]:
+    """To run in a standby's pod (``kubectl exec``): it takes writes, unless another member does or has more."""
+    return _script("promote.sh")
+
+
+def demote_command() -> list[str]:
+    """To run in the pod that takes writes, before another one is promoted: nothing that it confirmed is lost."""
+    return _script("demote.sh")
+
+
+def _script(name: str) -> list[str]:
+    return ["bash", f"{CONFIG_DIRECTORY}/{name}"]
+
+
+def environment(port: int = PORT, *, patience_s: int = PATIENCE_S) -> dict[str, str]:
+    """Environment of the server's container; the pod's name, number and address come from Kubernetes."""
+    return {
+        "PATH": f"{BINARIES}:/usr/bin:/bin",
+        "PGDATA": DATA_DIRECTORY,
+        "PGPORT": str(port),
+        "PATIENCE_S": str(patience_s),
+        "LC_ALL": "C.UTF-8",
+    }
+
+
+def files(settings: PostgresConfig) -> dict[str, str]:
+    """The public files of every member."""
+    return {
+        "postgresql.conf": config.rendered_settings(config.server_settings(settings)),
+        "pg_hba.conf": config.rendered_lines(config.access_lines(settings.databases)),
+        "pg_ident.conf": "",
+        "members": config.rendered_members(settings.members),
+        "leader": config.leader(settings.members) + "\n",
+        "passwd": passwd(),
+        **{path.name: path.read_text(encoding="utf-8") for path in sorted(_SCRIPTS.iterdir())},
+    }
+
+
+def passwd() -> str:
+    """``/etc/passwd``: PostgreSQL asks for the name of the user that it runs as, and knows its superuser by it."""
+    return f"root:x:0:0:root:/root:/usr/sbin/nologin\n{SUPERUSER}:x:{UID}:{UID}::{VOLUME_DIRECTORY}:/usr/sbin/nologin\n"
+
+
+def password_line(user: str, password: str) -> str:
+    """A password as clients of PostgreSQL read it from a file, for any server and database.
+
+    Raises:
+        ValueError: The password has characters that would have to be escaped.
+    """
+    if not (password.isascii() and password.isalnum()):
+        raise ValueError(f"the password of the database user {user} must be letters and digits")
+    return f"*:*:*:{user}:{password}\n"
+
+
+def exporter_command(*, port: int = EXPORTER_PORT) -> list[str]:
+    """Program and arguments of the exporter. What it would tell of single tables is of no use here."""
+    return [
+        "/bin/postgres_exporter",
+        f"--config.file={EXPORTER_DIRECTORY}/config.yml",
+        f"--extend.query-path={EXPORTER_DIRECTORY}/queries.yml",
+        f"--web.config.file={EXPORTER_SECRETS}/web.yml",
+        f"--web.listen-address=0.0.0.0:{port}",
+        "--collector.long_running_transactions",
+        "--no-collector.stat_user_tables",
+        "--no-collector.statio_user_tables",
+        "--no-collector.stat_progress_vacuum",
+        "--no-collector.replication_slot",
+        "--collection-timeout=8s",
+        "--log.format=json",
+    ]
+
+
+def exporter_environment(port: int = PORT) -> dict[str, str]:
+    """How the exporter connects: over TLS, to the server beside it, with the password from a file."""
+    words = {
+        "sslmode": "verify-full",
+        "sslrootcert": f"{TLS_MOUNT}/ca.crt",
+        "connect_timeout": "5",
+        "application_name": "postgres_exporter",
+    }
+    query = "&".join(f"{key}={value}" for key, value in words.items())
+    return {
+        "DATA_SOURCE_URI": f"localhost:{port}/{MAINTENANCE}?{query}",
+        "DATA_SOURCE_USER": METRICS,
+        "DATA_SOURCE_PASS_FILE": f"{EXPORTER_SECRETS}/password",
+    }
+
+
+def exporter_files() -> dict[str, str]:
+    """The exporter's public files. Its own configuration is empty: it is for targets that a caller names."""
+    return {"config.yml": "auth_modules: {}\n", "queries.yml": yaml.safe_dump(exporter_queries(), sort_keys=False)}
+
+
+def exporter_queries() -> dict[str, Any]:
+    """What the exporter does not know by itself."""
+
+    def column(usage: str, description: str) -> dict[str, str]:
+        return {"usage": usage, "description": description}
+
+    return {
+        "pg_checksum": {
+            "query": "SELECT coalesce(datname, 'shared') AS datname, coalesce(checksum_failures, 0) AS failures "
+            "FROM pg_stat_database",
+            "metrics": [
+                {"datname": column("LABEL", "Database; shared for what belongs to all")},
+                {"failures": column("COUNTER", "Pages that were read and did not fit their checksum")},
+            ],
+        },
+        "pg_standbys": {
+            "query": "SELECT count(*) FILTER (WHERE state = 'streaming') AS streaming, "
+            "current_setting('obs.standbys')::integer AS wanted "
+            "FROM pg_stat_replication HAVING NOT pg_is_in_recovery()",
+            "metrics": [
+                {"streaming": column("GAUGE", "Standbys that follow this server, which takes writes")},
+                {"wanted": column("GAUGE", "Standbys that there shall be")},
+            ],
+        },
+        "pg_volume": {
+            "query": "SELECT (SELECT sum(pg_database_size(oid)) FROM pg_database) "
+            "+ (SELECT coalesce(sum(size), 0) FROM pg_ls_waldir()) AS used_bytes, "
+            "current_setting('obs.volume_bytes')::bigint AS size_bytes",
+            "metrics": [
+                {"used_bytes": column("GAUGE", "Databases and write-ahead log on the server's volume")},
+                {"size_bytes": column("GAUGE", "Size of the volume")},
+            ],
+        },
+    }
+
+
+def exporter_web(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> dict[str, Any]:
+    """The exporter's web configuration: TLS, and a bcrypt hash per user."""
+    return {
+        "tls_server_config": {
+            "cert_file": f"{tls_directory}/tls.crt",
+            "key_file": f"{tls_directory}/tls.key",
+            "min_version": "TLS12",
+        },
+        "basic_auth_users": dict(sorted(users.items())),
+    }

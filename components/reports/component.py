@@ -1,0 +1,240 @@
+"""Reports (requirement R1): a CronJob for each kind, and the shelf that shows and watches what they stored.
+
+Jobs come and go, so nothing of theirs can be scraped. The shelf looks into the object storage instead, where a run is
+only when it is done, and tells how old the newest report of each kind is and how the last run ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components.contracts import Credential, KafkaEndpoint, ObjectStorage, QueryEndpoint, ScrapeTarget, TlsIdentity
+from components.k8s import (
+    Allow,
+    Container,
+    FileSet,
+    Mount,
+    Resources,
+    Site,
+    Volume,
+    config_files,
+    network,
+    network_policy,
+    secret_files,
+    workload_pods,
+)
+from components.reports import config as names
+from components.reports.config import (
+    Mail,
+    ReportsConfig,
+    checked_languages,
+    checked_recipients,
+    checked_zone,
+    reports_config,
+)
+from components.reports.jobs import cron_job
+from components.reports.schedule import SCHEDULES, Kind, Schedule
+from components.reports.shelf import Shelf, ShelfArgs
+
+TOKEN = "obs:reports:Reports"  # noqa: S105  (a type token)
+IMAGE = "reports"
+_NAME = "reports"
+_FOLDER = "/etc/reports"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportsArgs:
+    """What the reports need.
+
+    Attributes:
+        site: Surroundings.
+        scrape: Metrics endpoint of the shelf.
+        query: Where metrics are asked for.
+        query_workload: Workload that answers there (the peer of egress NetworkPolicies).
+        kafka: Where notices are read, as user ``reports``.
+        storage: Where reports are stored.
+        mail: Where they are handed over.
+        recipients: Who gets each report; every kind has somebody.
+        time_zone: IANA name of the time zone in which days begin.
+        resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without notices.
+        shelf_resources: Of each of the shelf's pods; it took 56 MiB.
+        languages: Languages of the reports; the first one is the mail's.
+        schedules: When each report is made.
+        encryption: How the storage is asked to encrypt reports, ``AES256`` or ``aws:kms``; None: as the bucket says.
+        link: Address at which people find all reports, for the mails; None: nowhere.
+    """
+
+    site: Site
+    scrape: ScrapeTarget
+    query: QueryEndpoint
+    query_workload: str
+    kafka: KafkaEndpoint
+    storage: ObjectStorage
+    mail: Mail
+    recipients: Mapping[Kind, Sequence[str]]
+    time_zone: str
+    resources: Resources
+    shelf_resources: Resources
+    languages: Sequence[str] = names.LANGUAGES
+    schedules: Mapping[Kind, Schedule] = field(default_factory=lambda: SCHEDULES)
+    encryption: str | None = None
+    link: str | None = None
+
+    def __post_init__(self) -> None:
+        checked_recipients(self.recipients)
+        checked_languages(self.languages)
+        checked_zone(self.time_zone)
+        missing = [str(kind) for kind in Kind if kind not in self.schedules]
+        if missing:
+            raise ValueError(f"reports.schedules has no {', '.join(missing)}: give every kind a schedule")
+
+
+def workload_name(kind: Kind) -> str:
+    """Name of the CronJob of a kind, and of its pods' workload."""
+    return f"report-{kind}"
+
+
+class Reports(pulumi.ComponentResource):
+    """Three jobs and the shelf.
+
+    Attributes:
+        reader: May read the reports at the shelf.
+        scrape: Metrics of the shelf.
+        access_label: Label that a client pod of the shelf needs.
+    """
+
+    reader: Credential
+    scrape: ScrapeTarget
+    access_label: str
+
+    def __init__(self, name: str, args: ReportsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        shelf = Shelf(
+            self,
+            ShelfArgs(
+                site=args.site,
+                scrape=args.scrape,
+                image=IMAGE,
+                storage=args.storage,
+                schedules=args.schedules,
+                time_zone=args.time_zone,
+                resources=args.shelf_resources,
+            ),
+        )
+        self.reader, self.scrape, self.access_label = shelf.reader, shelf.scrape, shelf.access_label
+        volumes = self._volumes(args)
+        jobs = {str(kind): self._job(args, kind, volumes, shelf.tls) for kind in Kind}
+        self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "shelf": shelf.pods.id})
+
+    def _job(
+        self, args: ReportsArgs, kind: Kind, volumes: Sequence[Volume], trust: TlsIdentity
+    ) -> k8s.batch.v1.CronJob:
+        workload = workload_name(kind)
+        storage, mail = args.storage, args.mail
+        network_policy(
+            self,
+            args.site,
+            workload=workload,
+            egress=[
+                Allow(peers=[workload_pods(args.query_workload)], ports=[_port(args.query.internal_url)]),
+                Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port]),
+                Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port]),
+                Allow(peers=[network(cidr) for cidr in storage.networks], ports=[storage.port]),
+            ],
+        )
+        return cron_job(
+            self,
+            args.site,
+            workload=workload,
+            schedule=args.schedules[kind],
+            time_zone=args.time_zone,
+            container=_container(kind, args.resources),
+            volumes=volumes,
+            access=[args.query.access_label, args.kafka.access_label],
+            trust=trust,
+        )
+
+    def _volumes(self, args: ReportsArgs) -> list[Volume]:
+        """Settings and passwords, the same for every kind."""
+        site, query, kafka, storage, mail = args.site, args.query, args.kafka, args.storage, args.mail
+        public = config_files(self, site, name=_NAME, workload=_NAME, files={"config.yaml": _settings(args)})
+        user = kafka.users[names.USER]
+        # Known only when topics, users and permissions exist.
+        password = pulumi.Output.all(user.password, kafka.ready).apply(lambda both: str(both[0]))
+        secret = secret_files(
+            self,
+            site,
+            name=f"{_NAME}-auth",
+            workload=_NAME,
+            files={
+                names.QUERY_PASSWORD: query.reader.password,
+                names.KAFKA_PASSWORD: password,
+                names.MAIL_PASSWORD: mail.password,
+                names.MAIL_AUTHORITY: mail.authority,
+                names.KEY_ID: storage.access_key_id,
+                names.SECRET_KEY: storage.secret_access_key,
+                names.STORAGE_AUTHORITY: storage.authority,
+            },
+        )
+        return [_volume("config", public), _volume("auth", secret)]
+
+
+def _settings(args: ReportsArgs) -> pulumi.Output[str]:
+    """The settings file; of the secrets it depends on one thing only: who has a private authority."""
+    known = pulumi.Output.all(args.mail.authority, args.storage.authority)
+
+    def written(private_mail: bool, private_storage: bool) -> str:
+        made = reports_config(
+            ReportsConfig(
+                platform=args.site.platform,
+                region=args.site.region,
+                query=args.query,
+                kafka=args.kafka,
+                storage=args.storage,
+                mail=args.mail,
+                recipients=args.recipients,
+                languages=args.languages,
+                time_zone=args.time_zone,
+                private_mail=private_mail,
+                private_storage=private_storage,
+                encryption=args.encryption,
+                link=args.link,
+            )
+        )
+        return yaml.safe_dump(made, sort_keys=True, allow_unicode=True)
+
+    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(each) for each in authorities]))
+    return private.apply(lambda each: written(*each))
+
+
+def _volume(name: str, files: FileSet) -> Volume:
+    return Volume(name=name, files=files)
+
+
+def _port(url: str) -> int:
+    port = urlsplit(url).port
+    if port is None:
+        raise ValueError(f"reports.query.internal_url is {url!r}, must name its port")
+    return port
+
+
+def _container(kind: Kind, resources: Resources) -> Container:
+    return Container(
+        name="reports",
+        image=IMAGE,
+        command=["/usr/bin/python3", "-m", "services.reports", "--config", f"{_FOLDER}/config.yaml", str(kind)],
+        env={
+            "PYTHONDONTWRITEBYTECODE": "1",
+            # Both keep a cache of fonts, and the rest of the file system cannot be written to.
+            "MPLCONFIGDIR": "/tmp/matplotlib",
+            "XDG_CACHE_HOME": "/tmp/cache",
+        },
+        resources=resources,
+        mounts=[Mount(volume="config", path=_FOLDER), Mount(volume="auth", path=names.AUTH_FOLDER)],
+    )

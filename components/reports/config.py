@@ -1,0 +1,232 @@
+"""Settings files of the report program and of the shelf, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pulumi
+
+from components.contracts import KafkaEndpoint, ObjectStorage, QueryEndpoint
+from components.k8s import TLS_MOUNT
+from components.reports.jobs import TRUST_MOUNT
+from components.reports.schedule import Kind, Schedule
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+
+USER: Final = "reports"
+"""SCRAM user; it reads what was notified."""
+LANGUAGES: Final = ("ja", "en")
+"""Languages that the program knows."""
+AUTH_FOLDER: Final = "/etc/reports-auth"
+SHELF_AUTH_FOLDER: Final = "/etc/report-shelf-auth"
+QUERY_PASSWORD, KAFKA_PASSWORD, MAIL_PASSWORD = "query-password", "kafka-password", "mail-password"
+KEY_ID, SECRET_KEY = "storage-access-key-id", "storage-secret-access-key"
+MAIL_AUTHORITY, STORAGE_AUTHORITY = "mail-authority.crt", "storage-authority.crt"
+READER_PASSWORD, SCRAPE_PASSWORD = "reader-password", "scrape-password"
+_ADDRESS = re.compile(r"[^@\s]+@[^@\s]+")
+_SERVER = re.compile(r"[^:\s]+:[0-9]{1,5}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mail:
+    """The mail server that reports are handed to; TLS and a login are demanded.
+
+    Attributes:
+        server: ``host:port``; TLS at once on port 465, by STARTTLS on any other.
+        sender: Address that mails come from.
+        user: Login name.
+        password: Its password (a secret).
+        authority: PEM of the authority that signs its certificate; empty for a public one.
+        networks: Where it is (for egress NetworkPolicies).
+        port: Port of it.
+    """
+
+    server: str
+    sender: str
+    user: str
+    password: pulumi.Output[str]
+    authority: pulumi.Output[str]
+    networks: tuple[str, ...]
+    port: int
+
+    def __post_init__(self) -> None:
+        if not _SERVER.fullmatch(self.server):
+            raise ValueError(f"reports.mail.server is {self.server!r}, must be host:port, for example mail:587")
+        if int(self.server.rpartition(":")[2]) != self.port:
+            raise ValueError(
+                f"reports.mail.server is {self.server!r} and its port {self.port}: give both the same port, "
+                "else the NetworkPolicy lets nothing through"
+            )
+        if not _ADDRESS.fullmatch(self.sender):
+            raise ValueError(f"reports.mail.sender is {self.sender!r}, must be a mail address")
+
+
+def checked_recipients(recipients: Mapping[Kind, Sequence[str]]) -> dict[Kind, tuple[str, ...]]:
+    """Who gets each report.
+
+    Raises:
+        ValueError: A report has nobody who gets it, or an address is none.
+    """
+    found = {kind: tuple(recipients.get(kind, ())) for kind in Kind}
+    for kind, addresses in found.items():
+        if not addresses:
+            raise ValueError(f"reports.recipients.{kind} is empty: name at least one mail address")
+        for address in addresses:
+            if not _ADDRESS.fullmatch(address):
+                raise ValueError(f"reports.recipients.{kind} has {address!r}, must be a mail address")
+    return found
+
+
+def checked_languages(languages: Sequence[str]) -> tuple[str, ...]:
+    """Languages of the reports, the first one first.
+
+    Raises:
+        ValueError: None, one twice, or one that the program does not know.
+    """
+    if not languages or set(languages) - set(LANGUAGES) or len(set(languages)) != len(languages):
+        raise ValueError(
+            f"reports.languages is {list(languages)}: name one or more of {', '.join(LANGUAGES)}, each of them once"
+        )
+    return tuple(languages)
+
+
+def checked_zone(time_zone: str) -> str:
+    """Name of the time zone in which days begin.
+
+    Raises:
+        ValueError: There is none of that name.
+    """
+    try:
+        ZoneInfo(time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(
+            f"reports.time_zone is {time_zone!r}, must be a name of the IANA database, for example Asia/Tokyo"
+        ) from None
+    return time_zone
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportsConfig:
+    """What the report program is told.
+
+    Attributes:
+        platform: Name of the platform.
+        region: Its region.
+        query: Where it asks for metrics.
+        kafka: Where it reads what was notified.
+        storage: Where reports are stored.
+        mail: Where they are handed over.
+        recipients: Who gets each report.
+        languages: In which languages.
+        time_zone: In which days begin.
+        private_mail: Whether the mail server has an authority of its own.
+        private_storage: Whether the object storage has one.
+        encryption: How the storage is asked to encrypt reports; None: as the bucket says.
+        link: Address at which people find all reports, for the mails; None: nowhere.
+    """
+
+    platform: str
+    region: str
+    query: QueryEndpoint
+    kafka: KafkaEndpoint
+    storage: ObjectStorage
+    mail: Mail
+    recipients: Mapping[Kind, Sequence[str]]
+    languages: Sequence[str]
+    time_zone: str
+    private_mail: bool
+    private_storage: bool
+    encryption: str | None = None
+    link: str | None = None
+
+
+def reports_config(made: ReportsConfig) -> dict[str, Any]:
+    """The settings file of ``services.reports``."""
+
+    def file(name: str) -> str:
+        return f"{AUTH_FOLDER}/{name}"
+
+    return {
+        "platform": made.platform,
+        "region": made.region,
+        "time_zone": made.time_zone,
+        "languages": list(made.languages),
+        "query": {
+            "url": made.query.internal_url,
+            "ca_file": f"{TRUST_MOUNT}/ca.crt",
+            "user": made.query.reader.username,
+            "password_file": file(QUERY_PASSWORD),
+        },
+        "kafka": {
+            "bootstrap": made.kafka.bootstrap,
+            "topic": ALERTS_PROCESSED_TOPIC.name,
+            "ca_file": f"{TRUST_MOUNT}/ca.crt",
+            "user": made.kafka.users[USER].username,
+            "password_file": file(KAFKA_PASSWORD),
+        },
+        "mail": {
+            "server": made.mail.server,
+            "sender": made.mail.sender,
+            "user": made.mail.user,
+            "password_file": file(MAIL_PASSWORD),
+            "ca_file": file(MAIL_AUTHORITY) if made.private_mail else None,
+            "recipients": {str(kind): list(made.recipients[kind]) for kind in Kind},
+        },
+        "storage": {
+            **storage_settings(made.storage, AUTH_FOLDER, private=made.private_storage),
+            **({"encryption": made.encryption} if made.encryption else {}),
+        },
+        **({"link": made.link} if made.link else {}),
+    }
+
+
+def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
+    """Section ``storage`` of both settings files."""
+    return {
+        "endpoint": storage.endpoint,
+        "region": storage.region,
+        "bucket": storage.bucket,
+        "prefix": storage.prefix,
+        "access_key_id_file": f"{folder}/{KEY_ID}",
+        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
+        "ca_file": f"{folder}/{STORAGE_AUTHORITY}" if private else None,
+    }
+
+
+def shelf_config(
+    storage: ObjectStorage,
+    schedules: Mapping[Kind, Schedule],
+    *,
+    time_zone: str,
+    port: int,
+    reader: str,
+    scraper: str,
+    private_storage: bool,
+) -> dict[str, Any]:
+    """The settings file of ``services.report_shelf``.
+
+    Args:
+        storage: Where reports are stored.
+        schedules: How old the newest report of each kind may get.
+        time_zone: In which days begin.
+        port: Port that it serves.
+        reader: User that reads reports.
+        scraper: User that reads the metrics.
+        private_storage: Whether the object storage has an authority of its own.
+    """
+
+    def login(user: str, file: str) -> dict[str, str]:
+        return {"user": user, "password_file": f"{SHELF_AUTH_FOLDER}/{file}"}
+
+    return {
+        "listen": f"0.0.0.0:{port}",
+        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
+        "storage": storage_settings(storage, SHELF_AUTH_FOLDER, private=private_storage),
+        "time_zone": time_zone,
+        "most_age_h": {str(kind): schedules[kind].most_age_h for kind in Kind},
+        "reader": login(reader, READER_PASSWORD),
+        "metrics": login(scraper, SCRAPE_PASSWORD),
+    }

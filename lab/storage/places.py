@@ -1,0 +1,20 @@
+"""Where the object storage is in the lab: its address, its bucket and its files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lab.cluster.addresses import RECEIVERS, STORAGE_PORT
+from lab.paths import LabPaths
+
+URL = f"https://{RECEIVERS}:{STORAGE_PORT}"
+REGION = "ap-northeast-1"
+BUCKET = "obs-local"
+CERTIFICATES, SECRETS, STARTED_AS = "pki", "secrets.json", "started-as.json"
+OBJECTS, VERSIONS, ACCOUNTS = "objects", "versions", "accounts"
+"""Names below `folder`."""
+
+
+def folder(paths: LabPaths) -> Path:
+    """Folder of the object storage in a lab's state."""
+    return paths.state / "storage"

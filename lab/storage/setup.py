@@ -1,0 +1,155 @@
+"""The object storage as a part of the lab: its files, its process, and the secrets that the stack gets from it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from lab import secret_file
+from lab.cluster import network
+from lab.cluster.addresses import RECEIVERS, STORAGE_PORT
+from lab.cluster.processes import Daemon, wait_until
+from lab.errors import LabError
+from lab.paths import CHECKOUT, LabPaths
+from lab.receivers import certificates
+from lab.receivers import places as receivers
+from lab.storage.client import client, make_bucket
+from lab.storage.keys import Secrets
+from lab.storage.places import (
+    ACCOUNTS,
+    BUCKET,
+    CERTIFICATES,
+    OBJECTS,
+    REGION,
+    SECRETS,
+    STARTED_AS,
+    URL,
+    VERSIONS,
+    folder,
+)
+from lab.toolchain import tools
+
+_READY_LIMIT_S = 30
+
+
+def command(place: Path, address: str) -> list[str]:
+    """The server; its root key comes by `variables`, since every user of the machine can read command lines.
+
+    Raises:
+        LabError: It is not built.
+    """
+    pki = place / CERTIFICATES
+    return [
+        str(tools.path("versitygw")),
+        *("--port", address, "--region", REGION),
+        *("--cert", str(pki / certificates.CERTIFICATE), "--key", str(pki / certificates.KEY)),
+        *("--iam-dir", str(place / ACCOUNTS)),
+        *("posix", "--versioning-dir", str(place / VERSIONS), str(place / OBJECTS)),
+    ]
+
+
+def variables(place: Path) -> dict[str, str]:
+    """Environment of the server.
+
+    Raises:
+        LabError: There are no secrets.
+    """
+    secrets = secret_file.load(Secrets, place / SECRETS, "the object storage")
+    return {"ROOT_ACCESS_KEY_ID": secrets.root_key, "ROOT_SECRET_ACCESS_KEY": secrets.root_secret}
+
+
+def daemon(paths: LabPaths) -> Daemon:
+    """The process, inside the lab's network namespace."""
+    line = [sys.executable, "-m", "lab.storage", str(folder(paths)), f"{RECEIVERS}:{STORAGE_PORT}"]
+    return Daemon("storage", [*network.enter(paths.netns), *line], paths.state, {"PYTHONPATH": str(CHECKOUT)})
+
+
+def prepare(paths: LabPaths) -> None:
+    """Make the files that are missing, and end a process that was started in another way than it would be now.
+
+    Raises:
+        LabError: The server is not built, or its secrets are not whole.
+    """
+    place, authority = folder(paths), receivers.folder(paths) / receivers.CERTIFICATES
+    certificates.create_authority(authority)
+    for name in (OBJECTS, VERSIONS, ACCOUNTS):
+        (place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
+    place.chmod(0o700)
+    certificates.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
+    secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the object storage")
+    accounts = place / ACCOUNTS / "users.json"
+    if not accounts.exists():
+        account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
+        content = json.dumps({"accessAccounts": {secrets.key: account}})
+        certificates.write_private(accounts, content.encode())
+    certificate = (place / CERTIFICATES / certificates.CERTIFICATE).read_text()
+    wanted = json.dumps([command(place, f"{RECEIVERS}:{STORAGE_PORT}"), certificate])
+    mark = place / STARTED_AS
+    if not mark.exists() or mark.read_text() != wanted:
+        daemon(paths).stop()
+        mark.write_text(wanted)
+
+
+def wait_ready(paths: LabPaths) -> None:
+    """Wait until the storage answers and its bucket is made; works inside the lab's network namespace.
+
+    Raises:
+        LabError: It ended, or does not answer in time; the message carries the end of its log.
+    """
+    process, secrets = daemon(paths), _secrets(paths)
+    root = client(URL, _authority(paths), secrets.root_key, secrets.root_secret)
+    last: list[Exception] = []
+
+    def alive_and_made() -> bool:
+        if process.pid() is None:
+            raise LabError(f"storage ended; log {process.log}:\n{process.tail()}")
+        try:
+            make_bucket(root, BUCKET, secrets.key)
+        except (BotoCoreError, ClientError) as error:
+            last[:] = [error]
+            return False
+        return True
+
+    with contextlib.closing(root):
+        try:
+            wait_until("the object storage to have its bucket", alive_and_made, timeout_s=_READY_LIMIT_S)
+        except LabError as error:
+            raise LabError(f"{error}; log {process.log}; {last[0] if last else ''}".rstrip("; ")) from None
+
+
+def storage_secrets(paths: LabPaths) -> dict[str, Any]:
+    """What the stack needs to use the bucket: the value of the secret ``observability:objectStorageSecrets``.
+
+    Raises:
+        LabError: The storage's files are not there: no lab.
+    """
+    secrets = _secrets(paths)
+    return {
+        "access_key_id": secrets.key,
+        "secret_access_key": secrets.secret,
+        "authority": _authority(paths).read_text(),
+    }
+
+
+def bucket_client(paths: LabPaths | None = None) -> Any:
+    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.places.BUCKET`.
+
+    Raises:
+        LabError: There is no lab.
+    """
+    where = paths or LabPaths.of_checkout()
+    secrets = _secrets(where)
+    return client(URL, _authority(where), secrets.key, secrets.secret)
+
+
+def _secrets(paths: LabPaths) -> Secrets:
+    return secret_file.load(Secrets, folder(paths) / SECRETS, "the object storage")
+
+
+def _authority(paths: LabPaths) -> Path:
+    return folder(paths) / CERTIFICATES / certificates.AUTHORITY

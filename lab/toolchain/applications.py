@@ -1,0 +1,108 @@
+"""Layers of our own Python programs: their packages and their sources."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import shutil
+import sys
+import tarfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from lab.paths import CHECKOUT, cache_root
+from lab.toolchain.build import run_logged
+from lab.toolchain.layers import Layer, short_digest
+
+PYTHON_PATH = ("/opt/app", "/opt/app/site")
+READING_PATH = (*PYTHON_PATH, "/opt/app/reading")
+"""Where the images with `reading_packages` look for modules."""
+REQUIREMENTS = (
+    "confluent-kafka",
+    "prometheus-client",
+    "PyYAML",
+    "bcrypt",
+    "joserfc",
+    "opentelemetry-sdk",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-exporter-otlp-proto-grpc",
+    "pydantic",
+)
+READING_REQUIREMENTS = ("boto3", "Jinja2", "ldap3", "matplotlib", "psycopg", "requests", "weasyprint")
+"""Names in the project's requirements: of `packages`, and of `reading_packages`."""
+_SOURCES = ("services", "lab/__init__.py", "lab/simulator", "components/__init__.py", "components/telemetry")
+_SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")
+_GRAFANA = "usr/share/grafana/bin/grafana"
+_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m services.grafana_double "$@"\n'
+_DISTRIBUTION = re.compile(r"\./opt/app/site/([^/]+)-([^/-]+)\.dist-info")
+
+
+def packages() -> Layer:
+    """What every program of ours needs."""
+    pins = pinned(REQUIREMENTS)
+    return Layer(f"python-{short_digest(pins)}", lambda root: _install(pins, root / "opt" / "app" / "site"))
+
+
+def reading_packages() -> Layer:
+    """What programs need besides that people read from: web pages, charts, PDFs, a database, a directory.
+
+    What is in `packages` too has the same version here.
+    """
+    pins, common = pinned(READING_REQUIREMENTS), packages()
+
+    def fill(root: Path) -> None:
+        constraints = root.parent / "constraints.txt"
+        constraints.write_text("".join(f"{line}\n" for line in _installed(common)))
+        _install(pins, root / "opt" / "app" / "reading", "--constraint", str(constraints))
+
+    return Layer(f"python-reading-{short_digest((pins, common.key))}", fill)
+
+
+def sources() -> Layer:
+    """Our programs and the data files that they read."""
+    files: list[Path] = []
+    for source in _SOURCES:
+        path = CHECKOUT / source
+        files += [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+    digest = hashlib.sha256()
+    for file in files:
+        digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())
+
+    def fill(root: Path) -> None:
+        for file in files:
+            target = root / "opt" / "app" / file.relative_to(CHECKOUT)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+
+    return Layer(f"services-{digest.hexdigest()[:10]}", fill)
+
+
+def grafana_program() -> Layer:
+    """Grafana's double at the place where the real image has Grafana, so that pods start both alike."""
+
+    def fill(root: Path) -> None:
+        script = root / _GRAFANA
+        script.parent.mkdir(parents=True)
+        script.write_text(_GRAFANA_SCRIPT)
+        script.chmod(0o755)
+
+    return Layer(f"grafana-double-{short_digest((_GRAFANA, _GRAFANA_SCRIPT))}", fill)
+
+
+def _install(pins: list[str], target: Path, *options: str) -> None:
+    command = [sys.executable, "-m", "pip", "install", "-q", "--no-compile", "--target", str(target), *options, *pins]
+    run_logged(command, cwd=CHECKOUT, log=cache_root() / "logs" / "services-packages.log")
+
+
+def pinned(names: Iterable[str]) -> list[str]:
+    """Lines of the requirements, with the extras that they have there."""
+    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    pins = {re.split(r"\[|==", line)[0].lower(): line for line in lines if "==" in line}
+    return [pins[name.lower()] for name in names]
+
+
+def _installed(layer: Layer) -> list[str]:
+    """Packages of a layer, as pip's constraints."""
+    with tarfile.open(layer.ensure()) as archive:
+        found = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
+    return [f"{name}=={version}" for name, version in sorted(found)]

@@ -1,0 +1,251 @@
+"""G1 to G4, R1, S2: where people read. Two Grafana on one database, dashboards that answer, reports, waiting times."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+from components.dashboards.boards import DASHBOARDS
+from components.dashboards.model import Dashboard
+from components.reports.schedule import SCHEDULES
+from components.telemetry.layers import LAYERS
+from ops import evidence
+from ops.context import Context
+from ops.dashboard.ask import Result, latencies, quantile, span
+from ops.dashboard.command import CHECK_RANGE, asker, check, rows
+from ops.errors import OpsError
+from ops.grafana import METRICS, PORT, REPLICAS, WORKLOAD, Grafana, address, administrator
+from ops.people import known_logins
+from ops.people_crowd import crowd
+from ops.people_doors import through_grafana
+from ops.platform import Login
+from ops.report.access import access_of
+from ops.report.shelf import ShelfClient
+from ops.verify import access
+from ops.verify.alerting import LATENCY_DRILLS
+from ops.verify.mounted import grafana_settings
+from ops.verify.rows import Check, Finding, listed
+
+PANELS_DRILL = "dashboards-panels"
+PEOPLE_DRILLS = ("people-load", "people-prometheus-down")
+SESSION_DRILLS = ("grafana-replica-killed", "grafana-database-killed")
+REPORTS_DRILL = "reports-run"
+DATABASE, STANDBYS = "postgres", "pg_standbys_wanted"
+REPORT_TIME = "report_newest_timestamp_seconds"
+REPORT_DUE, REPORT_FAILED = "report_due_timestamp_seconds", "report_last_run_failed"
+REPORT_FORMS = (".html", ".pdf")
+OVERVIEW = ("overview",)
+DETAILS = (*(f"layer-{layer.name}" for layer in LAYERS), "traces")
+OPERATIONS = ("operations", "kafka", "alerting")
+SUBJECTS = {
+    "CPU": "process_cpu_seconds",
+    "memory": "resident_memory",
+    "disk": "disk_used",
+    "network": "process_network_",
+    "health of Kafka": "underreplicatedpartitions",
+    "query performance of Prometheus": "prometheus_engine_query_duration",
+    "backup and DR readiness": "backup_",
+}
+"""What G4 wants to be shown, and a part of a metric's name by which it is."""
+
+RUNS_WITH = (
+    ("database", "type", "postgres"),
+    ("database", "ssl_mode", "verify-full"),
+    ("unified_alerting", "enabled", "false"),
+)
+"""Section, key and value: a shared database whose certificate and name are verified, and no alerts of its own."""
+
+SHORT_PEOPLE, SHORT_SECONDS, SHORT_THINK_S = 10, 20.0, 8.0
+THROUGHPUT = {
+    "throughput-metrics": ("points/s acknowledged", 100_000),
+    "throughput-traces": ("spans/s acknowledged", 10_000),
+}
+
+
+def visitor(context: Context) -> Grafana:
+    """Grafana's administrator."""
+    return Grafana(context.ca_file, address(context.platform), auth=administrator(context.platform))
+
+
+def g1(context: Context) -> Finding:
+    """Two replicas behind one address; a session of one is good at the other; the database is reached as it must."""
+    finding = Finding()
+    pods = [pod.name for pod in context.kube.pods(WORKLOAD) if pod.ready]
+    finding.expect_equal("number of ready Grafana", len(pods), REPLICAS)
+    found = grafana_settings(context.kube, context.kube.ready_pod(WORKLOAD).name)
+    for section, key, wanted in RUNS_WITH:
+        finding.expect_equal(f"[{section}] {key} of Grafana", found.of(section, key), wanted)
+    finding.expect(bool(found.of("database", "ca_cert_path")), "no authority is named that the database is verified by")
+    with Grafana(context.ca_file, address(context.platform)) as anybody:
+        finding.expect_equal("database that Grafana's health tells of", anybody.get("/api/health")["database"], "ok")
+        finding.expect_equal("answer to somebody without a login", anybody.status("GET", "/api/search"), 401)
+    _followed(context, finding)
+    worked = _across(context, pods, finding)
+    finding.figures.append(f"{len(pods)} replicas, {worked} sessions tried at the other replica")
+    finding.seen.append(f"database {found.of('database', 'host')} with {found.of('database', 'ssl_mode')}")
+    finding.drill(*SESSION_DRILLS)
+    return finding
+
+
+def _followed(context: Context, finding: Finding) -> None:
+    """Standbys follow the database, where it is one of the platform's own."""
+    if not context.kube.pods(DATABASE):
+        return
+    following, wanted = (context.thanos.number(f"max({name})") for name in ("pg_standbys_streaming", STANDBYS))
+    finding.expect(wanted is not None, f"nobody measures {STANDBYS}")
+    finding.expect_equal("standbys that follow the database", following, wanted)
+    finding.figures.append(f"{following or 0:.0f} of {wanted or 0:.0f} standbys follow")
+
+
+def _across(context: Context, pods: Sequence[str], finding: Finding) -> int:
+    """Log in at each replica and use the session at each other one."""
+    tried = 0
+    urls = {pod: context.tunnels.url(pod, PORT) for pod in pods}
+    for maker in pods:
+        with Grafana.sign_in(context.ca_file, urls[maker], administrator(context.platform)) as person:
+            for other in (each for each in pods if each != maker):
+                tried += 1
+                with person.at(urls[other]) as there:
+                    finding.expect_equal(f"answer of {other} to a session of {maker}", there.status("GET", _SELF), 200)
+            person.status("GET", "/logout")
+            for other in (each for each in pods if each != maker):
+                with person.at(urls[other]) as there:
+                    finding.expect_equal(
+                        f"answer of {other} after the logout at {maker}", there.status("GET", _SELF), 401
+                    )
+    return tried
+
+
+_SELF = "/api/user"
+
+
+def boards_check(names: Sequence[str], subjects: dict[str, str] | None = None) -> Check:
+    """Check that dashboards are in Grafana as they are here, and that every panel of them has data now."""
+    chosen = tuple(board for board in DASHBOARDS if board.name in names)
+
+    def look(context: Context) -> Finding:
+        finding = Finding()
+        missing = set(names) - {board.name for board in chosen}
+        finding.expect(not missing, f"there is no dashboard {listed(missing)}")
+        for subject, part in (subjects or {}).items():
+            asked = [each.expr for board in chosen for panel in board.panels for each in panel.queries]
+            finding.expect(any(part in each for each in asked), f"no panel shows {subject}")
+        with visitor(context) as grafana:
+            finding.expect_equal(
+                "health of the data source of metrics",
+                grafana.status("GET", f"/api/datasources/uid/{METRICS}/health"),
+                200,
+            )
+            for board in chosen:
+                _present(grafana, board, finding)
+        checked = check(asker(context), chosen, span(CHECK_RANGE))
+        _answers(checked, finding)
+        finding.drill(PANELS_DRILL)
+        return finding
+
+    return look
+
+
+def _present(grafana: Grafana, board: Dashboard, finding: Finding) -> None:
+    try:
+        found = grafana.get(f"/api/dashboards/uid/{board.uid}")["dashboard"]
+    except OpsError as error:
+        finding.wrong.append(f"{board.name}: {error}")
+        return
+    shown = [each["title"] for each in panels_of(found)]
+    finding.expect_equal(f"panels of Grafana's {board.uid}", listed(shown), listed(each.title for each in board.panels))
+
+
+def panels_of(board: dict[str, Any]) -> list[dict[str, Any]]:
+    """Panels of a dashboard in Grafana's form, without the headings of rows."""
+    found: list[dict[str, Any]] = []
+    for each in board.get("panels") or []:
+        found += (each.get("panels") or []) if each.get("type") == "row" else [each]
+    return found
+
+
+def _answers(checked: Sequence[tuple[Dashboard, list[Result]]], finding: Finding) -> None:
+    results = [result for _, each in checked for result in each]
+    for board, each in checked:
+        empty = [result.panel.title for result in each if result.empty]
+        finding.expect(not empty, f"{board.name}: no data in {listed(empty)}")
+        problems = [problem for result in each for problem in result.problems]
+        finding.expect(not problems, f"{board.name}: {'; '.join(problems[:2])}")
+    times, queries = latencies(results), rows(checked)
+    full = sum(not result.empty for result in results)
+    finding.figures.append(f"{full} of {len(results)} panels with data")
+    if times:
+        finding.figures.append(f"{len(queries)} queries, P95 {quantile(times, 0.95) * 1000:.0f} ms")
+    finding.seen.append(f"{listed(board.name for board, _ in checked)} in Grafana and at Thanos Query")
+
+
+def r1(context: Context) -> Finding:
+    """The latest report of each kind is stored, whole; none is late, and the last runs went well."""
+    finding = Finding()
+    newest, due, failed = (_by_kind(context, name) for name in (REPORT_TIME, REPORT_DUE, REPORT_FAILED))
+    stored, now = ShelfClient(context, access_of(context.platform)).listing().reports, time.time()
+    for kind in map(str, SCHEDULES):
+        over = [each for each in stored if each.kind == kind and each.period_end.timestamp() <= now]
+        if not newest.get(kind) or not over:
+            finding.wrong.append(f"no {kind} report of a period that is over is in the object storage")
+            continue
+        late = timedelta(seconds=now - due.get(kind, 0.0))
+        finding.expect(late <= timedelta(), f"the next {kind} report is missing since {_hours(late)}")
+        finding.expect(not failed.get(kind), f"the last run of the {kind} report failed")
+        for form in REPORT_FORMS:
+            found = [each for each in over[0].files if each.path.endswith(form) and each.bytes > 0]
+            finding.expect(bool(found), f"the newest {kind} report has no {form}")
+        age = timedelta(seconds=max(0.0, now - newest[kind]))
+        finding.figures.append(f"{kind} {over[0].period}, {_hours(age)} old, {len(over[0].files)} files")
+    finding.seen.append(f"{len(stored)} reports on the shelf")
+    finding.drill(REPORTS_DRILL)
+    return finding
+
+
+def _by_kind(context: Context, name: str) -> dict[str, float]:
+    found = context.thanos.instant(f"max by (kind) ({name})")
+    return {sample.labels.get("kind", "?"): sample.value for sample in found}
+
+
+def _hours(age: timedelta) -> str:
+    return f"{age.total_seconds() / 3600:.1f} h"
+
+
+def s2(context: Context) -> Finding:
+    """How long people wait for dashboards, now and in the drills; notices and throughput as they were measured."""
+    finding = Finding()
+    accounts = known_logins()
+    user, password = administrator(context.platform)
+    logins = accounts.inside if accounts else (Login.model_validate({"username": user, "password": password}),)
+    found = crowd(
+        through_grafana(context, logins, SHORT_PEOPLE),
+        asker(context),
+        seconds=SHORT_SECONDS,
+        think_s=SHORT_THINK_S,
+    )
+    finding.wrong.extend(found.wrong())
+    if found.openings:
+        finding.figures.append(
+            f"{SHORT_PEOPLE} people, {len(found.openings)} dashboards: {found.mean:.2f} s on average, "
+            f"P95 {quantile(found.times, 0.95):.2f} s"
+        )
+    finding.drill(*PEOPLE_DRILLS, *LATENCY_DRILLS)
+    for name, (figure, target) in THROUGHPUT.items():
+        measured = evidence.read(name)
+        value = float(measured.figures.get(figure, 0)) if measured else 0.0
+        finding.expect(value >= target, f"{name}: {value:,.0f} {figure}, must be {target:,}: run `make bench`")
+        finding.figures.append(f"{value:,.0f} {figure}")
+    return finding
+
+
+CHECKS: dict[str, Check] = {
+    "G1": g1,
+    "G2": boards_check(OVERVIEW),
+    "G3": boards_check(DETAILS),
+    "G4": boards_check(OPERATIONS, SUBJECTS),
+    "G5": access.g5,
+    "R1": r1,
+    "S2": s2,
+}

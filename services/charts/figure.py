@@ -1,0 +1,216 @@
+"""Draws a line chart with matplotlib."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from typing import Literal
+
+from matplotlib import dates
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+from services.charts.data import Limit, LineChart, Mark, Series
+from services.charts.units import Scale, number
+
+SHOWN_SERIES = 8
+"""Series with a line in the legend; the others are drawn thin and counted."""
+
+Style = Literal["solid", "dashed", "dashdot", "dotted"]
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#7B3294", "#8C6D00", "#56B4E9", "#CC79A7", "#444444")
+_STYLES: tuple[Style, ...] = ("solid", "dashed", "dashdot", "dotted")
+_LIMIT, _SPAN, _OTHER, _MARK = "#B00020", "#F3D9A8", "#BBBBBB", "#333333"
+_WIDTH, _PLOT_HEIGHT, _LEGEND_ROW = 7.4, 2.5, 0.19
+_LABEL, _MARK_ROWS = 46, 3
+
+
+def figure(chart: LineChart) -> Figure:
+    """The chart as matplotlib's figure."""
+    handles = _handles(chart)
+    rows = math.ceil(len(handles) / 2)
+    drawn = Figure(figsize=(_WIDTH, _PLOT_HEIGHT + 0.45 + _LEGEND_ROW * rows), layout="constrained")
+    axes = drawn.add_subplot()
+    values, size = chart.values, chart.scale
+    axes.set_xlim(_time(chart.start), _time(chart.end))
+    axes.set_ylim(*_range(chart, values, size))
+    _time_axis(axes, chart)
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: number(value)))
+    axes.set_ylabel(_short(size.symbol, 20))
+    axes.grid(axis="y", color="#DDDDDD", linewidth=0.6)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.set_title(_short(chart.title, 90), loc="left", fontsize=10, pad=6 + 10 * _mark_rows(chart))
+    for span in chart.spans:
+        axes.axvspan(_time(span.start), _time(span.end), color=_SPAN, alpha=0.55, linewidth=0, zorder=0)
+    for limit in chart.limits:
+        _draw_limit(axes, limit, size)
+    for each, colour, style, width in _looks(chart):
+        line = [(at, value / size.factor) for at, value in _with_gaps(each.points, chart.gap_s)]
+        axes.plot(
+            [_time(at) for at, _ in line],
+            [value for _, value in line],
+            color=colour,
+            linestyle=style,
+            linewidth=width,
+            marker="." if len(line) == 1 else "",
+            zorder=3 if each.emphasis else 2,
+        )
+    _draw_marks(axes, chart)
+    if not values:
+        axes.text(
+            0.5, 0.4, _short(chart.empty, _LABEL), transform=axes.transAxes, ha="center", va="center", color="#666666"
+        )
+    if handles:
+        labels = [_short(label, _LABEL) for _, label in handles]
+        legend = drawn.legend(
+            [handle for handle, _ in handles],
+            # A label that begins with "_" would be left out.
+            [f"\u200b{label}" if label.startswith("_") else label for label in labels],
+            loc="outside lower left",
+            ncols=2,
+            frameon=False,
+            fontsize=7.5,
+            handlelength=2.4,
+        )
+        legend.set_in_layout(True)
+    return drawn
+
+
+def _looks(chart: LineChart) -> Iterable[tuple[Series, str, Style, float]]:
+    """Series with colour, style and width; the ones that matter last, so that they lie on top."""
+    ordered = _ordered(chart)
+    looks: list[tuple[Series, str, Style, float]] = []
+    for index, each in enumerate(ordered):
+        if index >= SHOWN_SERIES:
+            looks.append((each, _OTHER, "solid", 0.7))
+        else:
+            style = _STYLES[(index // 2) % len(_STYLES)]
+            looks.append((each, _COLOURS[index % len(_COLOURS)], style, 2.0 if each.emphasis else 1.2))
+    return reversed(looks)
+
+
+def _ordered(chart: LineChart) -> list[Series]:
+    return sorted(chart.series, key=lambda each: not each.emphasis)
+
+
+def _handles(chart: LineChart) -> list[tuple[Line2D | Patch, str]]:
+    looks = list(_looks(chart))[::-1]
+    found: list[tuple[Line2D | Patch, str]] = [
+        (Line2D([], [], color=colour, linestyle=style, linewidth=width), each.label or "-")
+        for each, colour, style, width in looks[:SHOWN_SERIES]
+    ]
+    rest = len(looks) - SHOWN_SERIES
+    if rest > 0:
+        found.append((Line2D([], [], color=_OTHER, linewidth=0.7), chart.more.replace("{}", str(rest))))
+    found += [(Patch(color=_SPAN, alpha=0.55, linewidth=0), label) for label in {span.label: 0 for span in chart.spans}]
+    for index, mark in enumerate(_marks(chart), start=1):
+        at = datetime.fromtimestamp(mark.at, chart.zone).strftime("%H:%M:%S")
+        line = Line2D([], [], linestyle=(0, (1, 2)), color=_MARK, linewidth=0.8)
+        found.append((line, f"{index}: {at} {mark.label}"))
+    return found
+
+
+def _draw_limit(axes: Axes, limit: Limit, size: Scale) -> None:
+    value = limit.value / size.factor
+    low, high = axes.get_ylim()
+    axes.axhline(value, color=_LIMIT, linestyle=(0, (5, 2)), linewidth=1.1, zorder=2.5)
+    if limit.bad == "above":
+        axes.axhspan(value, high, color=_LIMIT, alpha=0.05, linewidth=0, zorder=0)
+    if limit.bad == "below":
+        axes.axhspan(low, value, color=_LIMIT, alpha=0.05, linewidth=0, zorder=0)
+    axes.annotate(
+        _short(f"{limit.label} {size.text(limit.value)}", _LABEL),
+        xy=(1, value),
+        xycoords=("axes fraction", "data"),
+        xytext=(-2, 2),
+        textcoords="offset points",
+        ha="right",
+        va="bottom",
+        color=_LIMIT,
+        fontsize=7.5,
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+        zorder=4,
+    )
+
+
+def _marks(chart: LineChart) -> list[Mark]:
+    return sorted((each for each in chart.marks if chart.start <= each.at <= chart.end), key=lambda each: each.at)
+
+
+def _mark_places(chart: LineChart) -> list[tuple[Mark, int]]:
+    """Marks with the row of their number: numbers that would touch stand in different rows."""
+    near = (chart.end - chart.start) * 0.022
+    last = [-math.inf] * _MARK_ROWS
+    found = []
+    for mark in _marks(chart):
+        row = next((row for row, at in enumerate(last) if mark.at - at > near), last.index(min(last)))
+        last[row] = mark.at
+        found.append((mark, row))
+    return found
+
+
+def _mark_rows(chart: LineChart) -> int:
+    return max((row + 1 for _, row in _mark_places(chart)), default=0)
+
+
+def _draw_marks(axes: Axes, chart: LineChart) -> None:
+    for index, (mark, row) in enumerate(_mark_places(chart), start=1):
+        axes.axvline(_time(mark.at), color=_MARK, linewidth=0.8, linestyle=(0, (1, 2)), zorder=1)
+        axes.annotate(
+            str(index),
+            xy=(_time(mark.at), 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(0, 2 + 10 * row),
+            textcoords="offset points",
+            ha="center",
+            va="bottom",
+            fontsize=7.5,
+            color=_MARK,
+        )
+
+
+def _time_axis(axes: Axes, chart: LineChart) -> None:
+    locator = dates.AutoDateLocator(tz=chart.zone, minticks=4, maxticks=8)  # type: ignore[no-untyped-call]
+    axes.xaxis.set_major_locator(locator)
+    formatter = dates.ConciseDateFormatter(  # type: ignore[no-untyped-call]
+        locator, tz=chart.zone, show_offset=False
+    )
+    formatter.formats[1:3] = ["%Y-%m", "%m-%d"]
+    formatter.zero_formats = ["", "%Y", "%m-%d", "%m-%d", "%H:%M", "%H:%M"]
+    axes.xaxis.set_major_formatter(formatter)
+    start = datetime.fromtimestamp(chart.start, chart.zone)
+    axes.set_xlabel(f"{start:%Y-%m-%d} ({start.tzname() or 'UTC'})", fontsize=7.5, color="#444444")
+
+
+def _range(chart: LineChart, values: Sequence[float], size: Scale) -> tuple[float, float]:
+    """Ends of the value axis: all values and limits, from zero where that costs little."""
+    every = [value / size.factor for value in [*values, *(limit.value for limit in chart.limits)]]
+    low, high = min(every, default=0.0), max(every, default=1.0)
+    # Values that differ in their last digits only are one value: no axis could tell them apart.
+    if 0 <= low <= high * 0.6 or (math.isclose(low, high, rel_tol=1e-6) and high > 0):
+        low = 0.0
+    room = (high - low) * 0.12 or abs(high) * 0.1 or 1.0
+    return (low if low == 0 else low - room), high + room
+
+
+def _with_gaps(points: Sequence[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
+    """Points, with a hole where samples are missing."""
+    found: list[tuple[float, float]] = []
+    for at, value in points:
+        if gap_s and found and at - found[-1][0] > gap_s:
+            found.append(((at + found[-1][0]) / 2, math.nan))
+        found.append((at, value if math.isfinite(value) else math.nan))
+    return found
+
+
+def _time(seconds: float) -> float:
+    return float(dates.date2num(datetime.fromtimestamp(seconds, UTC)))  # type: ignore[no-untyped-call]
+
+
+def _short(text: str, limit: int) -> str:
+    clean = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    return clean if len(clean) <= limit else clean[: limit - 3] + "..."

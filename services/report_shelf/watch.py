@@ -1,0 +1,159 @@
+"""Looks into the object storage every minute and keeps what it saw."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from services.report_shelf.bucket import Bucket, NotStoredError, StorageError
+from services.report_shelf.settings import KINDS, Settings
+from services.report_shelf.stored import Report, reports
+
+INTERVAL_S = 60.0
+RUNS = "runs"
+"""Folder with a record of the last run of each kind."""
+_STUCK_S = 10 * INTERVAL_S
+_MOST_RECORD = 64 * 1024
+_HOUR = 3600.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """How the last run of a kind ended.
+
+    Attributes:
+        ended: Seconds since 1970.
+        failed: Whether its report was not made, not stored or not sent.
+        period: Of which period; may be empty.
+        problem: Why it failed; else empty.
+    """
+
+    ended: float
+    failed: bool
+    period: str = ""
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was there at the last look that succeeded.
+
+    Attributes:
+        at: When that was, seconds since 1970; 0 before the first.
+        since: When the oldest object was written, else when the shelf began.
+        reports: All reports.
+        runs: Kind -> its last run; a kind that never ran is missing.
+    """
+
+    at: float
+    since: float
+    reports: tuple[Report, ...] = ()
+    runs: Mapping[str, Run] = field(default_factory=dict)
+
+    def newest(self, kind: str) -> Report | None:
+        """The report of the latest period that was over at that look, and when the report was stored."""
+        whole = (each for each in self.reports if each.kind == kind and each.end <= min(self.at, each.written))
+        return next(whole, None)
+
+    def due(self, kind: str, most_age_h: float) -> float:
+        """When the next report of a kind is missing, seconds since 1970.
+
+        Of a kind that has no report yet, the time counts from the oldest object.
+        """
+        newest = self.newest(kind)
+        return (newest.end if newest else self.since) + most_age_h * _HOUR
+
+
+class Watch:
+    """The looks, in a thread of its own.
+
+    Attributes:
+        seen: What the last look saw.
+        failures: Looks that failed.
+    """
+
+    def __init__(self, settings: Settings, bucket: Bucket, log: Callable[[str], None]) -> None:
+        self._settings, self._bucket, self._log = settings, bucket, log
+        self._began = time.time()
+        self._beat = time.monotonic()
+        self._looked = threading.Event()
+        self._told = ""
+        self.seen = Seen(at=0.0, since=self._began)
+        self.failures = 0
+
+    @property
+    def began(self) -> float:
+        """When it began, seconds since 1970."""
+        return self._began
+
+    def looked(self) -> bool:
+        """Whether there was a look, failed ones among them: the shelf serves while the storage is away."""
+        return self._looked.is_set()
+
+    def alive(self) -> bool:
+        """Whether looks still happen."""
+        return time.monotonic() - self._beat < _STUCK_S
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until ``stop``."""
+        while not stop.is_set():
+            self.look()
+            stop.wait(INTERVAL_S)
+
+    def look(self) -> None:
+        """Look once; a failure is told when it is news."""
+        try:
+            self.seen = self._look()
+            problem = ""
+        except StorageError as error:
+            self.failures += 1
+            problem = str(error)
+        if problem != self._told:
+            self._log(problem or "the object storage answers again")
+            self._told = problem
+        self._beat = time.monotonic()
+        self._looked.set()
+
+    def _look(self) -> Seen:
+        now = time.time()
+        objects = self._bucket.objects()
+        return Seen(
+            at=now,
+            since=min((each.written for each in objects), default=self._began),
+            reports=reports(objects, self._settings.zone),
+            runs=dict(self._runs({each.key for each in objects})),
+        )
+
+    def _runs(self, keys: set[str]) -> Iterator[tuple[str, Run]]:
+        for kind in KINDS:
+            key = f"{RUNS}/{kind}.json"
+            if key not in keys:
+                continue
+            try:
+                content = self._bucket.open(key)
+                text = b"".join(content.chunks) if content.size <= _MOST_RECORD else b""
+            except NotStoredError:
+                continue
+            run = read_run(text)
+            if run is None:
+                self._log(f"{key} is no record of a run: it is passed over")
+            else:
+                yield kind, run
+
+
+def read_run(text: bytes) -> Run | None:
+    """The record of a run; None when it is none."""
+    try:
+        found = json.loads(text)
+        return Run(
+            ended=datetime.fromisoformat(found["ended_at"]).astimezone(UTC).timestamp(),
+            failed=bool(found["failed"]),
+            period=str(found.get("period") or ""),
+            problem=str(found.get("problem") or ""),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return None

@@ -1,0 +1,77 @@
+"""Makes a report from what is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from services.reports import daily, monthly, weekly
+from services.reports.alert_log import AlertLog
+from services.reports.asking import Asker, asker
+from services.reports.metrics import Metrics
+from services.reports.model import Kind, Report, Section
+from services.reports.periods import Period
+from services.reports.text import Text, duration, moment
+from services.reports.words import say
+
+_SECTIONS: Mapping[Kind, Callable[[Asker, AlertLog], tuple[Section, ...]]] = {
+    Kind.DAILY: daily.sections,
+    Kind.WEEKLY: weekly.sections,
+    Kind.MONTHLY: monthly.sections,
+}
+_MINUTE = 60.0
+_MOST_WARNINGS = 5
+
+
+def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog, now: float) -> Report:
+    """Ask everything, and put it together.
+
+    Args:
+        period: What it is about; it may be under way.
+        platform: Name of the platform, for the head.
+        metrics: Who answers PromQL.
+        alerts: Who knows the notifications.
+        now: Seconds since 1970.
+
+    Raises:
+        ReportError: Metrics cannot be asked at all.
+    """
+    asking = asker(metrics, period, now)
+    sections = _SECTIONS[period.kind](asking, alerts)
+    incomplete = [say("problem.warning", warning=each) for each in metrics.warnings[:_MOST_WARNINGS]]
+    return Report(
+        kind=period.kind,
+        period=period.name,
+        title=say(f"title.{period.kind.value}", period=period.name),
+        facts=_facts(asking, platform, now),
+        sections=sections,
+        problems=tuple(dict.fromkeys([*asking.problems, *incomplete])),
+        complete=now >= period.end,
+    )
+
+
+def _facts(asking: Asker, platform: str, now: float) -> tuple[Text, ...]:
+    period = asking.period
+    facts = [
+        say(
+            "fact.period",
+            platform=platform,
+            start=moment(period.start, period.zone),
+            end=moment(period.end, period.zone),
+            zone=period.zone.key,
+        ),
+        say("fact.made", at=moment(now, period.zone)),
+    ]
+    if now < period.end:
+        facts.append(say("fact.under-way", at=moment(asking.end, period.zone)))
+    if asking.history is None:
+        facts.append(say("fact.no-history"))
+    elif asking.history > period.start + _MINUTE:
+        facts.append(
+            say(
+                "fact.short",
+                at=moment(asking.history, period.zone),
+                known=duration(asking.seconds),
+                all=duration(period.seconds),
+            )
+        )
+    return tuple(facts)

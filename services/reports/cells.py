@@ -1,0 +1,68 @@
+"""Short ways to write tables, and sections that several reports share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from services.reports.kpis import Kpi
+from services.reports.model import Cell, Table, Tone
+from services.reports.text import Text, text_of
+from services.reports.words import WORDS, say
+
+MOST_ROWS = 25
+
+
+def cell(text: Text | str, tone: Tone = "") -> Cell:
+    """A cell of words."""
+    return Cell(text=text_of(text), tone=tone)
+
+
+def figure(text: Text | str, tone: Tone = "") -> Cell:
+    """A cell with a number."""
+    return Cell(text=text_of(text), number=True, tone=tone)
+
+
+def table(
+    title: str,
+    head: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    empty: str = "table.empty",
+    note: Text | None = None,
+    most: int = MOST_ROWS,
+) -> Table:
+    """A table whose title and headings are words (keys of `say`); rows beyond ``most`` are counted in the note."""
+    more = len(rows) - most
+    notes = [note] if note else []
+    if more > 0:
+        notes.append(say("table.more", count=str(more)))
+    return Table(
+        title=say(title),
+        head=tuple(say(each) for each in head),
+        rows=tuple(tuple(row) for row in rows[:most]),
+        empty=say(empty),
+        note=Text(en=" ".join(each.en for each in notes), ja="".join(each.ja for each in notes)) if notes else None,
+    )
+
+
+def place(name: str) -> Text:
+    """Name of a layer, or of the platform."""
+    key = f"place.{name}"
+    return say(key) if key in WORDS else text_of(name or "-")
+
+
+def priority(name: str) -> Cell:
+    """A priority with its colour."""
+    tones: dict[str, Tone] = {"critical": "bad", "high": "bad", "medium": "warning"}
+    known = name in ("critical", "high", "medium", "low")
+    return cell(say(f"priority.{name}") if known else (name or "-"), tones.get(name, ""))
+
+
+def kpi_name(kpi: Kpi) -> Text:
+    """Name of a figure; a further metric has its own."""
+    return text_of(kpi.name) if kpi.further else say(f"kpi.{kpi.name}")
+
+
+def promise(kept: bool | None) -> Tone:
+    """Colour of a promise that was kept or not."""
+    return "" if kept is None else "good" if kept else "bad"

@@ -1,0 +1,218 @@
+"""The daily report: uptime, counts, anomalies, alerts with the Low ones, freshness."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from components.telemetry.layers import LAYER_NAMES
+from services.reports import section_alerts, section_anomalies, section_uptime
+from services.reports.alert_log import AlertLog
+from services.reports.asking import Asker
+from services.reports.cells import cell, figure, kpi_name, place, table
+from services.reports.episodes import Episode, tally
+from services.reports.kpis import Kpi, kpi
+from services.reports.model import Block, Chart, ChartLimit, Figure, Figures, Line, Section, Table, Tone
+from services.reports.objectives import Achieved
+from services.reports.queries import (
+    AGE_MOST,
+    AGE_NOW,
+    ALERTS,
+    COUNTS,
+    FRESH_S,
+    ITEMS,
+    LAG_MOST,
+    LAG_NOW,
+)
+from services.reports.section_uptime import step_for
+from services.reports.text import NOTHING, Text, amount, change, duration, share, text_of
+from services.reports.uptime import Uptime
+from services.reports.words import say
+
+_CHARTS = (
+    ("chart.work", ("devices", "streams", "recordings")),
+    ("chart.api", ("api-p95",)),
+    ("chart.telemetry", ("points", "spans", "log-records")),
+)
+_LIMITS = {"api-p95": ("chart.limit-api", 3.0)}
+_SIGNALS = ("metrics", "traces", "logs")
+_SHOWN = ("most-devices", "most-streams", "work-events", "api-calls")
+
+
+def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+    """All sections."""
+    layers, parts = section_uptime.all_of(asker)
+    kept = section_uptime.achieved(asker)
+    alerts = section_alerts.read(asker, log)
+    counted = {each.name: asker.number(each) for each in COUNTS}
+    return (
+        Section(title=say("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(asker))),
+        section_uptime.section(asker, layers, parts, kept),
+        Section(title=say("counts.title"), blocks=_counts(asker, counted)),
+        section_anomalies.section(asker, section_anomalies.watch(asker)),
+        section_alerts.daily(alerts, asker.period.zone),
+        Section(title=say("freshness.title"), blocks=_freshness(asker)),
+    )
+
+
+def _summary(
+    counted: dict[str, float | None],
+    layers: dict[str, Uptime],
+    kept: list[Achieved],
+    alerts: Sequence[Episode] | None,
+) -> Figures:
+    units = {each.name: each.unit for each in COUNTS}
+    figures = [Figure(label=say(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
+    shares = [(one.share, name) for name, one in layers.items() if one.share is not None]
+    if shares:
+        lowest, name = min(shares)
+        figures.append(
+            Figure(label=say("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999))
+        )
+    return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts)))
+
+
+def promises_kept(kept: Sequence[Achieved]) -> Figure:
+    """How many objectives were kept, of those that anything is known of."""
+    known = [each for each in kept if each.kept is not None]
+    count = sum(bool(each.kept) for each in known)
+    return Figure(
+        label=say("summary.objectives"),
+        value=text_of(f"{count} / {len(known)}") if known else NOTHING,
+        tone=_good(count == len(known)) if known else "",
+    )
+
+
+def alerts_counted(alerts: Sequence[Episode] | None) -> Figure:
+    """How many alerts there were."""
+    if alerts is None:
+        return Figure(label=say("summary.alerts"), value=NOTHING, note=say("alerts.unread"), tone="warning")
+    one = tally(alerts)
+    critical = sum(each.priority == "critical" for each in alerts)
+    return Figure(
+        label=say("summary.alerts"),
+        value=text_of(str(one.count)),
+        note=say("summary.alerts-note", critical=str(critical), open=str(one.open)),
+        tone="bad" if critical else "warning" if one.open else "",
+    )
+
+
+def _good(value: bool) -> Tone:
+    return "good" if value else "bad"
+
+
+def _counts(asker: Asker, counted: dict[str, float | None]) -> tuple[Block, ...]:
+    before_end = asker.end - asker.period.seconds
+    known = asker.history is not None and asker.history <= before_end - asker.seconds
+    rows = []
+    for query in COUNTS:
+        now = counted[query.name]
+        before = asker.number(query, at=before_end) if known else None
+        rows.append(
+            (
+                cell(say(f"count.{query.name}")),
+                figure(amount(now, query.unit)),
+                figure(amount(before, query.unit)),
+                figure(change(now, before)),
+            )
+        )
+    head = ("head.figure", "head.this-day", "head.day-before", "head.change")
+    note = None if known else say("counts.no-before", history=duration(asker.history_s))
+    return table("counts.table", head, rows, note=note), _items(asker)
+
+
+def _items(asker: Asker) -> Table:
+    found: dict[str, dict[str, float]] = {}
+    for labels, value in asker.every(ITEMS):
+        layer = labels.get("processor", "").removeprefix("transform/")
+        if layer in LAYER_NAMES:
+            found.setdefault(layer, {})[labels.get("otel_signal", "")] = value
+    rows = [
+        (cell(place(layer)), *(figure(amount(of.get(signal), "{item}")) for signal in _SIGNALS))
+        for layer, of in sorted(found.items())
+    ]
+    return table("items.table", ("head.layer", "head.points", "head.spans", "head.logs"), rows)
+
+
+def _charts(asker: Asker) -> list[Chart]:
+    return [
+        *(line_chart(asker, title, [kpi(name) for name in names]) for title, names in _CHARTS),
+        _firing(asker),
+    ]
+
+
+def line_chart(asker: Asker, title: str, figures: Sequence[Kpi]) -> Chart:
+    """Some figures of one unit over the period."""
+    step = step_for(asker.seconds)
+    lines = tuple(
+        Line(label=kpi_name(each), points=asker.line(each.name, each.expr, asker.start, asker.end, step), emphasis=True)
+        for each in figures
+    )
+    limits = tuple(
+        ChartLimit(label=say(words), value=value)
+        for each in figures
+        if each.name in _LIMITS
+        for words, value in [_LIMITS[each.name]]
+    )
+    return Chart(
+        title=say(title),
+        unit=figures[0].unit if len({each.unit for each in figures}) == 1 else "",
+        start=asker.period.start,
+        end=asker.period.end,
+        lines=lines,
+        limits=limits,
+        gap_s=2.5 * step,
+        zone=asker.period.zone,
+    )
+
+
+def _firing(asker: Asker) -> Chart:
+    step = step_for(asker.seconds)
+    found = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
+    named = {each.labels.get("severity", ""): each.points for each in found}
+    return Chart(
+        title=say("chart.alerts"),
+        unit="",
+        start=asker.period.start,
+        end=asker.period.end,
+        lines=tuple(
+            Line(label=say(f"priority.{name}"), points=named[name], emphasis=True)
+            for name in ("critical", "high", "medium", "low")
+            if name in named
+        ),
+        gap_s=2.5 * step,
+        zone=asker.period.zone,
+    )
+
+
+def _freshness(asker: Asker) -> tuple[Block, ...]:
+    now, most = asker.by(AGE_NOW, "layer"), asker.by(AGE_MOST, "layer")
+    rows = [
+        (
+            cell(place(name)),
+            figure(_age(now.get(name)), _stale(now.get(name))),
+            figure(_age(value), _stale(value)),
+        )
+        for name, value in most.items()
+    ]
+    behind, furthest = asker.by(LAG_NOW, "consumergroup"), asker.by(LAG_MOST, "consumergroup")
+    groups = [
+        (cell(name), figure(amount(behind.get(name), "{record}")), figure(amount(value, "{record}")))
+        for name, value in sorted(furthest.items(), key=lambda item: -item[1])
+    ]
+    return (
+        table(
+            "freshness.layers",
+            ("head.layer", "head.age-end", "head.age-most"),
+            rows,
+            note=say("freshness.note", limit=duration(FRESH_S)),
+        ),
+        table("freshness.groups", ("head.group", "head.lag-end", "head.lag-most"), groups),
+    )
+
+
+def _age(value: float | None) -> Text:
+    return amount(value, "s") if value is None or value < 60 else duration(value)
+
+
+def _stale(value: float | None) -> Tone:
+    return "bad" if value is not None and value > FRESH_S else ""

@@ -1,0 +1,148 @@
+"""Alerts as people lived through them: one for each time that an alert fired, with the notices that they got of it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from services.alert_events.events import ProcessedEvent
+from services.reports.text import Text
+
+PRIORITIES = ("critical", "high", "medium", "low")
+"""Most urgent first (requirement 6.2)."""
+ESCALATION = "escalation"
+"""Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
+_AGAIN_S = 60.0
+"""The same notice within this time is one that was sent again, or by the other Alertmanager."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One time that one alert fired.
+
+    Attributes:
+        alert: Name.
+        identity: The alert's identity: what it is about.
+        priority: Of `PRIORITIES`, or what else the rule says.
+        layer: Layer, or empty.
+        started: When it began to fire, seconds since 1970.
+        ended: When it ended; None while it fires.
+        notices: Notices to people, escalations among them.
+        escalated: To whom it was escalated.
+        summary: What it said, in both languages.
+    """
+
+    alert: str
+    identity: str
+    priority: str
+    layer: str
+    started: float
+    ended: float | None
+    notices: int
+    escalated: tuple[str, ...]
+    summary: Text
+
+    @property
+    def subject(self) -> str:
+        """What it is about: its identity without its name."""
+        return self.identity.removeprefix(self.alert).lstrip("/")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it fired; None while it does."""
+        return None if self.ended is None else max(self.ended - self.started, 0.0)
+
+
+def episodes(events: Iterable[ProcessedEvent], end: float) -> tuple[Episode, ...]:
+    """Episodes that began before ``end``, oldest first; what an escalation tells is part of its original's."""
+    own: dict[tuple[str, float], list[ProcessedEvent]] = defaultdict(list)
+    raised: dict[str, list[ProcessedEvent]] = defaultdict(list)
+    for event in events:
+        if event.labels.get(ESCALATION):
+            raised[event.alert_id].append(event)
+        elif event.starts_at.timestamp() < end:
+            own[event.fingerprint, event.starts_at.timestamp()].append(event)
+    starts: dict[str, list[float]] = defaultdict(list)
+    for (_, start), told in own.items():
+        starts[told[0].alert_id].append(start)
+    found = []
+    for (_, start), told in own.items():
+        identity = told[0].alert_id
+        following = min((each for each in starts[identity] if each > start), default=float("inf"))
+        also = [each for each in raised[identity] if start <= each.starts_at.timestamp() < following]
+        found.append(_episode(told, also))
+    return tuple(sorted(found, key=lambda each: (each.started, each.alert, each.identity)))
+
+
+def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -> Episode:
+    last = max(told, key=lambda each: each.received_at)
+    ends = [each.ends_at for each in told if each.status == "resolved" and each.ends_at is not None]
+    summary = last.annotations.get("summary", "")
+    return Episode(
+        alert=last.labels.get("alertname", ""),
+        identity=last.alert_id,
+        priority=last.labels.get("severity", ""),
+        layer=last.labels.get("layer", ""),
+        started=last.starts_at.timestamp(),
+        ended=max(ends).timestamp() if ends else None,
+        notices=_notices([*told, *raised]),
+        escalated=tuple(sorted({each.labels[ESCALATION] for each in raised})),
+        summary=Text(en=summary, ja=last.annotations.get("summary_ja") or summary),
+    )
+
+
+def _notices(events: Sequence[ProcessedEvent]) -> int:
+    """Different notices: what was tried again, or told by both Alertmanagers, counts once."""
+    last: dict[tuple[str, str, str], float] = {}
+    count = 0
+    for event in sorted(events, key=lambda each: each.received_at):
+        key, at = (event.fingerprint, event.status, event.receiver), event.received_at.timestamp()
+        if at - last.get(key, float("-inf")) > _AGAIN_S:
+            count += 1
+            last[key] = at
+    return count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Several episodes in numbers.
+
+    Attributes:
+        count: How many.
+        open: How many had not ended.
+        notices: Notices to people.
+        escalated: How many were escalated.
+        median_s: Middle time until one ended; None where none has.
+        longest_s: Longest time until one ended.
+    """
+
+    count: int
+    open: int
+    notices: int
+    escalated: int
+    median_s: float | None
+    longest_s: float | None
+
+
+def tally(found: Iterable[Episode]) -> Tally:
+    """Count episodes."""
+    listed = list(found)
+    times = [each.seconds for each in listed if each.seconds is not None]
+    return Tally(
+        count=len(listed),
+        open=sum(each.ended is None for each in listed),
+        notices=sum(each.notices for each in listed),
+        escalated=sum(bool(each.escalated) for each in listed),
+        median_s=median(times) if times else None,
+        longest_s=max(times, default=None),
+    )
+
+
+def by_alert(found: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
+    """Episodes by the alert's name, most frequent first."""
+    groups: dict[str, list[Episode]] = defaultdict(list)
+    for each in found:
+        groups[each.alert].append(each)
+    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))

@@ -1,0 +1,144 @@
+"""What has to be looked after: certificates, snapshots, stored data, versions, long-running and restarted processes."""
+
+from __future__ import annotations
+
+from services.reports.asking import Asker
+from services.reports.cells import cell, figure, table
+from services.reports.model import Block, Section, Table, Tone
+from services.reports.periods import DAY
+from services.reports.queries import (
+    CERTIFICATES,
+    FAMILY_KEEP,
+    FAMILY_OLDEST,
+    FAMILY_SIZE,
+    INSTANCES,
+    OLDEST_START,
+    RESTARTS,
+    SNAPSHOT,
+    VERSIONS,
+)
+from services.reports.text import Text, amount, duration, moment, text_of
+from services.reports.words import say
+
+_CERTIFICATES, _SOON_S = 15, 7 * DAY
+_OLD_S = 90 * DAY
+_SNAPSHOT_S = 2 * DAY
+_RESTARTED = 3
+
+
+def section(asker: Asker) -> Section:
+    """The section; its list of tasks comes first."""
+    certificates = _certificates(asker)
+    snapshot = asker.number(SNAPSHOT)
+    restarts, oldest = asker.by(RESTARTS, "job"), asker.by(OLDEST_START, "job")
+    blocks: tuple[Block, ...] = (
+        _tasks(asker, certificates, snapshot, restarts, oldest),
+        _certificate_table(asker, certificates),
+        _stored(asker),
+        _versions(asker, restarts, oldest),
+    )
+    return Section(title=say("maintenance.title"), blocks=blocks)
+
+
+def _certificates(asker: Asker) -> list[tuple[str, str, float]]:
+    """Endpoint, instance and end of each certificate, soonest first."""
+    found = [(labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)]
+    return sorted(found, key=lambda each: (each[2], each[0], each[1]))
+
+
+def _tasks(
+    asker: Asker,
+    certificates: list[tuple[str, str, float]],
+    snapshot: float | None,
+    restarts: dict[str, float],
+    oldest: dict[str, float],
+) -> Table:
+    rows: list[tuple[Text, str, Text, Tone]] = []
+    for endpoint, instance, end in certificates:
+        if end - asker.end < _SOON_S:
+            text = say("maintenance.certificate", subject=f"{endpoint} ({instance})")
+            tone: Tone = "bad" if end - asker.end < 2 * DAY else "warning"
+            rows.append((text, "probe_ssl_earliest_cert_expiry", duration(max(end - asker.end, 0.0)), tone))
+    metric = "search_keeper_last_snapshot_timestamp_seconds"
+    if not snapshot:
+        rows.append((say("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
+    elif asker.end - snapshot > _SNAPSHOT_S:
+        rows.append((say("maintenance.old-snapshot"), metric, duration(asker.end - snapshot), "bad"))
+    for job, count in sorted(restarts.items(), key=lambda item: -item[1]):
+        if count > _RESTARTED:
+            rows.append(
+                (
+                    say("maintenance.restarts", subject=job),
+                    "process_start_time_seconds",
+                    text_of(f"{count:.0f}"),
+                    "warning",
+                )
+            )
+    for job, start in sorted(oldest.items(), key=lambda item: item[1]):
+        if asker.end - start > _OLD_S:
+            text = say("maintenance.old-process", subject=job)
+            rows.append((text, "process_start_time_seconds", duration(asker.end - start), "warning"))
+    head = ("head.task", "head.metric", "head.value")
+    cells = [(cell(text, tone), cell(metric), figure(value)) for text, metric, value, tone in rows]
+    return table("maintenance.tasks", head, cells, empty="maintenance.none")
+
+
+def _certificate_table(asker: Asker, found: list[tuple[str, str, float]]) -> Table:
+    rows = [
+        (
+            cell(endpoint),
+            cell(instance),
+            figure(moment(end, asker.period.zone)),
+            figure(duration(max(end - asker.end, 0.0))),
+        )
+        for endpoint, instance, end in found
+    ]
+    head = ("head.endpoint", "head.instance", "head.ends", "head.left")
+    return table("maintenance.certificates", head, rows, most=_CERTIFICATES)
+
+
+def _stored(asker: Asker) -> Table:
+    size, oldest, keep = (asker.by(each, "family") for each in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
+    rows = [
+        (
+            cell(name),
+            figure(amount(value, "By")),
+            figure(duration(oldest.get(name))),
+            figure(duration(keep.get(name))),
+        )
+        for name, value in sorted(size.items(), key=lambda item: -item[1])
+    ]
+    return table("maintenance.stored", ("head.family", "head.size", "head.oldest", "head.kept"), rows)
+
+
+def _versions(asker: Asker, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
+    versions = {
+        each.name.removeprefix("version-"): ", ".join(
+            f"{version} ({count:.0f})" for version, count in asker.by(each, "version").items()
+        )
+        for each in VERSIONS
+    }
+    rows = []
+    for job, count in asker.by(INSTANCES, "job").items():
+        program = next((name for name in versions if job.startswith(_JOBS[name])), "")
+        start = oldest.get(job)
+        rows.append(
+            (
+                cell(job),
+                cell(versions.get(program, "") or "-"),
+                figure(f"{count:.0f}"),
+                figure(duration(None if start is None else asker.end - start)),
+                figure(amount(restarts.get(job), "{restart}")),
+            )
+        )
+    head = ("head.part", "head.version", "head.instances", "head.running", "head.restarts")
+    return table("maintenance.parts", head, rows, note=say("maintenance.parts-note"), most=60)
+
+
+_JOBS = {
+    "prometheus": "prometheus-",
+    "thanos": "thanos-",
+    "alertmanager": "alertmanager",
+    "blackbox-exporter": "probes",
+}
+"""Program -> how the names of its scrape jobs begin."""

@@ -1,0 +1,123 @@
+"""What the platform used: processors and memory of each part, disks, Kafka's topics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from statistics import fmean
+
+from services.reports.asking import Asker
+from services.reports.cells import cell, figure, table
+from services.reports.metrics import Series
+from services.reports.model import Block, Chart, ChartLimit, Line, Table
+from services.reports.periods import DAY
+from services.reports.queries import CPU, DISKS, MEMORY, TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE, Query
+from services.reports.section_uptime import step_for
+from services.reports.text import amount, change, text_of
+from services.reports.words import say
+
+_DRAWN = 8
+_DISK_LIMIT = 0.75
+
+
+def blocks(asker: Asker) -> tuple[Block, ...]:
+    """Tables and charts."""
+    step = step_for(asker.seconds)
+    cpu, memory, disks = (
+        asker.lines(each.name, each.expr, asker.start, asker.end, step) for each in (CPU, MEMORY, DISKS)
+    )
+    return (
+        _parts(asker, cpu, memory),
+        _chart(asker, "chart.cpu", CPU, cpu, "job", step),
+        _chart(asker, "chart.memory", MEMORY, memory, "job", step),
+        _disks(disks),
+        _chart(asker, "chart.disks", DISKS, disks, "volume", step, limit=_DISK_LIMIT),
+        _topics(asker),
+    )
+
+
+def _parts(asker: Asker, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
+    earlier = _earlier(asker)
+    sizes = {each.labels.get("job", ""): each.points for each in memory if each.points}
+    rows = []
+    for each in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
+        name = each.labels.get("job", "")
+        now = _mean(each.points)
+        size = sizes.get(name, [])
+        rows.append(
+            (
+                cell(name),
+                figure(amount(now, "{processor}")),
+                figure(amount(_most(each.points), "{processor}")),
+                figure(change(now, earlier.get(name))),
+                figure(amount(_mean(size) if size else None, "By")),
+                figure(amount(_most(size) if size else None, "By")),
+            )
+        )
+    head = ("head.part", "head.cpu", "head.cpu-most", "head.cpu-change", "head.memory", "head.memory-most")
+    return table("resources.parts", head, rows, note=say("resources.note"), most=60)
+
+
+def _earlier(asker: Asker) -> dict[str, float]:
+    """Mean processor time of each part in the period before, as far as that is known."""
+    end = asker.period.start
+    start = max(end - asker.period.seconds, asker.history if asker.history is not None else end)
+    found = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
+    return {each.labels.get("job", ""): _mean(each.points) for each in found if each.points}
+
+
+def _disks(found: Sequence[Series]) -> Table:
+    rows = []
+    for each in sorted((one for one in found if one.points), key=lambda one: -one.points[-1][1]):
+        first, last = each.points[0], each.points[-1]
+        per_day = (last[1] - first[1]) / (last[0] - first[0]) * DAY if last[0] > first[0] else None
+        rows.append(
+            (
+                cell(each.labels.get("volume", "")),
+                figure(amount(last[1], "1"), "bad" if last[1] > _DISK_LIMIT else ""),
+                figure(amount(_most(each.points), "1")),
+                figure(amount(per_day, "1")),
+            )
+        )
+    return table("resources.disks", ("head.volume", "head.used", "head.most", "head.per-day"), rows)
+
+
+def _topics(asker: Asker) -> Table:
+    volume, records, size = (asker.by(each, "topic") for each in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
+    days = max(asker.seconds / DAY, 1e-9)
+    rows = [
+        (
+            cell(name),
+            figure(amount(records.get(name), "{record}")),
+            figure(amount(value, "By")),
+            figure(amount(value / days, "By")),
+            figure(amount(size.get(name), "By")),
+        )
+        for name, value in sorted(volume.items(), key=lambda item: -item[1])
+    ]
+    return table(
+        "resources.topics", ("head.topic", "head.records", "head.volume-in", "head.in-per-day", "head.on-disk"), rows
+    )
+
+
+def _chart(
+    asker: Asker, title: str, query: Query, found: Sequence[Series], label: str, step: float, limit: float | None = None
+) -> Chart:
+    largest = sorted((each for each in found if each.points), key=lambda one: -_mean(one.points))[:_DRAWN]
+    return Chart(
+        title=say(title),
+        unit=query.unit,
+        start=asker.period.start,
+        end=asker.period.end,
+        lines=tuple(Line(label=text_of(each.labels.get(label, "")), points=each.points) for each in largest),
+        limits=() if limit is None else (ChartLimit(label=say("chart.limit"), value=limit),),
+        gap_s=3 * step,
+        zone=asker.period.zone,
+    )
+
+
+def _mean(points: Sequence[tuple[float, float]]) -> float:
+    return fmean(value for _, value in points)
+
+
+def _most(points: Sequence[tuple[float, float]]) -> float:
+    return max(value for _, value in points)

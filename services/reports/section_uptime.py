@@ -1,0 +1,147 @@
+"""How long the layers and the platform's parts were up, and how the objectives were kept."""
+
+from __future__ import annotations
+
+from services.reports.asking import Asker
+from services.reports.cells import cell, figure, place, promise, table
+from services.reports.model import Cell, Section, Table, Tone
+from services.reports.objectives import OBJECTIVES, Achieved
+from services.reports.periods import DAY
+from services.reports.queries import (
+    INSTANCES,
+    INSTANCES_UP,
+    LAYER_FRESH,
+    PART_UP,
+    SLO_BAD,
+    SLO_LEFT,
+    SLO_MINUTES,
+    SLO_MINUTES_BAD,
+    Query,
+)
+from services.reports.text import amount, duration, share, text_of
+from services.reports.uptime import Uptime, uptime
+from services.reports.words import say
+
+_FINE, _MOST_STEPS = 300.0, 300
+_ALL_GOOD, _POOR = 0.9995, 0.99
+_HEAD = ("head.share-up", "head.down", "head.longest", "head.known")
+
+
+def step_for(seconds: float) -> float:
+    """Step of lines about a time: five minutes, longer where that were many points."""
+    steps = (60.0, _FINE, 900.0, 3600.0, 6 * 3600.0, DAY)
+    if seconds < DAY / 4:
+        return steps[0]
+    return next((each for each in steps[1:] if seconds / each <= _MOST_STEPS), steps[-1])
+
+
+def uptimes(asker: Asker, query: Query, label: str) -> dict[str, Uptime]:
+    """Uptime by a label, over what is known of the period."""
+    step = step_for(asker.seconds)
+    found = asker.lines(query.name, query.expr, asker.start, asker.end, step)
+    return {
+        each.labels.get(label, ""): uptime(each.points, step, asker.seconds)
+        for each in sorted(found, key=lambda one: one.labels.get(label, ""))
+    }
+
+
+def layers(found: dict[str, Uptime]) -> Table:
+    """Uptime of the layers' telemetry."""
+    return table(
+        "uptime.layers",
+        ("head.layer", *_HEAD),
+        [(cell(place(name)), *_up(one)) for name, one in found.items()],
+        note=say("uptime.layers-note"),
+    )
+
+
+def parts(asker: Asker, found: dict[str, Uptime]) -> Table:
+    """Uptime of the platform's parts, worst first."""
+    answered, count = asker.by(INSTANCES_UP, "job"), asker.by(INSTANCES, "job")
+    rows = [
+        (
+            cell(name),
+            figure(amount(count.get(name), "{pod}")),
+            *_up(one),
+            figure(share(answered.get(name)), _tone(answered.get(name))),
+        )
+        for name, one in sorted(found.items(), key=lambda item: (item[1].share or 0.0, item[0]))
+    ]
+    return table(
+        "uptime.parts",
+        ("head.part", "head.instances", *_HEAD, "head.instances-up"),
+        rows,
+        note=say("uptime.parts-note"),
+        most=60,
+    )
+
+
+def achieved(asker: Asker) -> list[Achieved]:
+    """How each objective was kept over what is known of the period."""
+    bad, left = asker.by(SLO_BAD, "slo"), asker.by(SLO_LEFT, "slo")
+    broken, minutes = asker.by(SLO_MINUTES_BAD, "slo"), asker.by(SLO_MINUTES, "slo")
+    return [
+        Achieved(
+            objective=each,
+            bad=bad.get(each.name),
+            bad_minutes=broken.get(each.name),
+            minutes=minutes.get(each.name),
+            left=left.get(each.name),
+        )
+        for each in OBJECTIVES
+    ]
+
+
+def promises(found: list[Achieved]) -> Table:
+    """The objectives of a period."""
+    rows = [
+        (
+            cell(each.objective.description),
+            cell(place(each.objective.layer)),
+            figure(share(each.objective.objective)),
+            figure(share(each.good), promise(each.kept)),
+            figure(amount(each.left_of_period, "1"), promise(each.kept)),
+            figure(duration(None if each.bad_minutes is None else each.bad_minutes * 60)),
+            figure(amount(each.left, "1")),
+        )
+        for each in found
+    ]
+    return table(
+        "slo.title",
+        (
+            "head.objective",
+            "head.layer",
+            "head.promised",
+            "head.achieved",
+            "head.budget-period",
+            "head.violated",
+            "head.budget-window",
+        ),
+        rows,
+        note=say("slo.note"),
+    )
+
+
+def section(asker: Asker, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]) -> Section:
+    """The section."""
+    return Section(title=say("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
+
+
+def all_of(asker: Asker) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
+    """Uptime of layers and of parts."""
+    return uptimes(asker, LAYER_FRESH, "layer"), uptimes(asker, PART_UP, "job")
+
+
+def _up(one: Uptime) -> tuple[Cell, ...]:
+    return (
+        figure(share(one.share), _tone(one.share)),
+        figure(duration(one.down_s) if one.down_s >= 1 else text_of("0")),
+        figure(duration(one.longest_s) if one.longest_s >= 1 else text_of("0")),
+        figure(share(one.known)),
+    )
+
+
+def _tone(value: float | None) -> Tone:
+    if value is None:
+        return ""
+    return "good" if value >= _ALL_GOOD else "warning" if value >= _POOR else "bad"

@@ -1,0 +1,234 @@
+"""What people read: Grafana with its database, and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pulumi
+
+from components.contracts import (
+    AlertmanagerEndpoint,
+    Credential,
+    DatabaseEndpoint,
+    KafkaEndpoint,
+    ObjectStorage,
+    QueryEndpoint,
+    ScrapeTarget,
+    SearchEndpoint,
+)
+from components.dashboards import grafana as boards
+from components.dashboards.boards import DASHBOARDS
+from components.dashboards.sources import Plugins
+from components.grafana.arguments import GrafanaArgs, Logs, TraceReader
+from components.grafana.component import Grafana, grafana_scrape
+from components.grafana.content import GrafanaContent, GrafanaContentArgs
+from components.grafana.ldap import Directory, Groups
+from components.grafana.process import WORKLOAD as GRAFANA
+from components.grafana.sharing import FOLDERS, HOME
+from components.grafana.sources import LogsPlugin
+from components.jaeger.reader import JaegerReader
+from components.k8s import Site
+from components.postgres.component import Postgres, PostgresArgs
+from components.postgres.config import WORKLOAD as POSTGRES
+from components.postgres.config import PostgresDatabase
+from components.prometheus.query import WORKLOAD as QUERY
+from components.reports.component import Reports, ReportsArgs
+from components.reports.config import Mail
+from components.reports.schedule import Kind
+from components.reports.shelf import shelf_scrape
+from components.search.indices import LOGS
+from stacks.alerting import Alerting
+from stacks.profile import Profile
+from stacks.secrets import database_password, directory_secrets, storage_secrets
+from stacks.settings import Settings
+
+_DATABASE = "grafana"
+LOG_PLUGINS: Mapping[str, LogsPlugin] = {
+    "elasticsearch": LogsPlugin.ELASTICSEARCH,
+    "opensearch": LogsPlugin.OPENSEARCH,
+}
+
+
+class Reading:
+    """Made in two steps: metrics endpoints first, since Prometheus has to know them, the rest once it is there.
+
+    Attributes:
+        postgres: The database, or None where it is elsewhere.
+        scrapes: Metrics of all of these.
+        grafana: Dashboards.
+        content: What is in them.
+        reports: Reports by mail and in the object storage.
+    """
+
+    grafana: Grafana
+    content: GrafanaContent
+    reports: Reports
+
+    def __init__(self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site) -> None:
+        self._parent, self._options = parent, pulumi.ResourceOptions(parent=parent)
+        self._settings, self._sizes, self._site = settings, sizes.reading, site
+        self.postgres = self._postgres()
+        self._grafana_scrape, self._shelf_scrape = grafana_scrape(parent, site), shelf_scrape(parent, site)
+        self.scrapes: tuple[ScrapeTarget, ...] = (
+            *([self.postgres.scrape] if self.postgres else []),
+            self._grafana_scrape,
+            self._shelf_scrape,
+        )
+
+    def connect(
+        self,
+        *,
+        kafka: KafkaEndpoint,
+        query: QueryEndpoint,
+        alerting: Alerting,
+        search: SearchEndpoint,
+        traces: JaegerReader | None,
+        authority: pulumi.Input[str],
+    ) -> None:
+        """Make what asks the others.
+
+        Args:
+            kafka: Where reports read notices.
+            query: Where metrics are read.
+            alerting: Where alerts are read, and the mail server.
+            search: Where logs are read.
+            traces: Where Grafana reads traces, or None.
+            authority: PEM of the platform's authority.
+        """
+        self.grafana = self._grafana(query, alerting.alertmanager.endpoint, search, traces)
+        plugins = Plugins(logs=str(LOG_PLUGINS[self._settings.search.engine]))
+        self.content = GrafanaContent(
+            "grafana-content",
+            GrafanaContentArgs(
+                grafana=self.grafana.endpoint,
+                authority=authority,
+                folders=FOLDERS,
+                boards={board.uid: boards.text(board, plugins) for board in DASHBOARDS},
+                home=HOME,
+                time_zone=self._settings.grafana.time_zone,
+            ),
+            self._options,
+        )
+        self.reports = self._reports(kafka, query, alerting)
+
+    def _postgres(self) -> Postgres | None:
+        embedded = self._settings.database.embedded
+        if embedded is None:
+            return None
+        return Postgres(
+            POSTGRES,
+            PostgresArgs(
+                site=self._site,
+                databases=[PostgresDatabase(name=_DATABASE, owner=_DATABASE)],
+                standbys=embedded.standbys,
+                primary=embedded.primary,
+                resources=self._sizes.database,
+                exporter_resources=self._sizes.exporter,
+                storage=self._settings.storage.database,
+                shared_buffers=self._sizes.shared_buffers,
+                max_connections=self._sizes.connections,
+            ),
+            self._options,
+        )
+
+    def _database(self) -> DatabaseEndpoint:
+        if self.postgres:
+            return self.postgres.databases[_DATABASE]
+        external = self._settings.database.external
+        assert external is not None
+        return DatabaseEndpoint(
+            host=external.host,
+            port=external.port,
+            name=external.name,
+            user=Credential(
+                username=external.user, password=database_password(), bcrypt=pulumi.Output.secret("kept elsewhere")
+            ),
+            private_authority=False,
+            networks=external.networks,
+        )
+
+    def _grafana(
+        self,
+        query: QueryEndpoint,
+        alertmanager: AlertmanagerEndpoint,
+        search: SearchEndpoint,
+        traces: JaegerReader | None,
+    ) -> Grafana:
+        settings, sizes = self._settings.grafana, self._sizes
+        entrance, ldap = settings.entrance, settings.ldap
+        return Grafana(
+            GRAFANA,
+            GrafanaArgs(
+                site=self._site,
+                scrape=self._grafana_scrape,
+                replicas=sizes.grafanas,
+                resources=sizes.grafana,
+                address=entrance.address,
+                client_cidrs=entrance.client_cidrs,
+                hosts=[entrance.host],
+                database=self._database(),
+                connections=sizes.grafana_connections,
+                directory=Directory(
+                    **{name: value for name, value in ldap.model_dump().items() if name != "groups"},
+                    groups=Groups(**ldap.groups.model_dump()),
+                ),
+                directory_secrets=directory_secrets(),
+                query=query,
+                alertmanager=alertmanager,
+                logs=Logs(
+                    search=search,
+                    user=GRAFANA,
+                    index=f"{LOGS}-read",
+                    plugin=LOG_PLUGINS[self._settings.search.engine],
+                ),
+                traces=TraceReader(url=traces.url, access_label=traces.access_label, user=traces.user)
+                if traces
+                else None,
+                autoscale=sizes.grafana_autoscale,
+            ),
+            self._options,
+        )
+
+    def _reports(self, kafka: KafkaEndpoint, query: QueryEndpoint, alerting: Alerting) -> Reports:
+        settings, mail = self._settings.reports, self._settings.alerting.channels.mail
+        secrets = alerting.secrets
+        return Reports(
+            "reports",
+            ReportsArgs(
+                site=self._site,
+                scrape=self._shelf_scrape,
+                query=query,
+                query_workload=QUERY,
+                kafka=kafka,
+                storage=self._storage("reports/"),
+                mail=Mail(
+                    server=mail.server,
+                    sender=mail.sender,
+                    user=mail.user,
+                    password=secrets.apply(lambda known: str(known["mail_password"])),
+                    authority=secrets.apply(lambda known: str(known["authority"])),
+                    networks=self._settings.alerting.networks,
+                    port=int(mail.server.rpartition(":")[2]),
+                ),
+                recipients={kind: getattr(settings.recipients, kind.value) for kind in Kind},
+                time_zone=settings.time_zone,
+                languages=settings.languages,
+                resources=self._sizes.report,
+                shelf_resources=self._sizes.shelf,
+            ),
+            self._options,
+        )
+
+    def _storage(self, prefix: str) -> ObjectStorage:
+        storage, secrets = self._settings.object_storage, storage_secrets()
+        return ObjectStorage(
+            endpoint=storage.endpoint,
+            region=storage.region,
+            bucket=storage.bucket,
+            prefix=prefix,
+            networks=storage.networks,
+            port=storage.port,
+            access_key_id=secrets.apply(lambda known: str(known["access_key_id"])),
+            secret_access_key=secrets.apply(lambda known: str(known["secret_access_key"])),
+            authority=secrets.apply(lambda known: str(known["authority"])),
+        )

@@ -1,0 +1,125 @@
+"""Data sources: nobody sees a secret, viewers may ask and not change, certificates are verified."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import requests
+
+from tests.config.grafana_double.prometheus_server import PASSWORD
+from tests.config.grafana_double.replica import METRICS, Client, Replica
+
+PROXY = "/api/datasources/proxy/uid"
+
+
+@pytest.fixture
+def viewer(first: Replica) -> Client:
+    return first.person("viewer")
+
+
+def test_viewers_ask_prometheus_through_the_proxy(viewer: Client) -> None:
+    asked = viewer.get(f"{PROXY}/metrics/api/v1/query", params={"query": 'vector(21) * 2 # "%/'})
+    posted = viewer.send("POST", f"{PROXY}/metrics/api/v1/query", data={"query": "vector(42)"})
+
+    for answer in (asked, posted):
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["data"]["result"][0]["value"][1] == "42"
+    wrong = viewer.get(f"{PROXY}/metrics/api/v1/query?query=((")
+    assert (wrong.status_code, wrong.json()["errorType"]) == (400, "bad_data")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("POST", "api/v1/admin/tsdb/delete_series", 403),
+        ("POST", "-/quit", 403),
+        ("PUT", "api/v1/query", 403),
+        ("DELETE", "api/v1/query", 403),
+        ("GET", "../metrics/api/v1/query", 400),
+        ("GET", "api/%2e%2e/%2e%2e/secret", 400),
+    ],
+)
+def test_nobody_changes_or_leaves_a_data_source(viewer: Client, method: str, path: str, status: int) -> None:
+    request = viewer.session.prepare_request(requests.Request(method, viewer.replica.url))
+    request.url = f"{viewer.replica.url}{PROXY}/metrics/{path}"
+
+    answer = viewer.session.send(request, verify=str(viewer.replica.ca_file), timeout=20)
+    assert answer.status_code == status, answer.text
+
+
+def test_a_source_that_is_away_or_not_who_it_says_it_is_is_a_bad_gateway(first: Replica, viewer: Client) -> None:
+    for uid, reason in (("away", "refused"), ("false", "certificate verify failed")):
+        answer = viewer.get(f"{PROXY}/{uid}/api/v1/query?query=1")
+        assert (answer.status_code, answer.json()) == (502, {"message": "Bad Gateway"})
+        assert reason in first.lines(logger="data-proxy-log", datasource=uid)[-1]["reason"]
+        health = viewer.get(f"/api/datasources/uid/{uid}/health")
+        assert (health.status_code, health.json()["status"]) == (400, "ERROR")
+    assert viewer.get(f"{PROXY}/not-there/x").json() == {"message": "Data source not found"}
+    assert viewer.get("/api/datasources/uid/metrics/health").json()["status"] == "OK"
+
+
+def test_without_a_session_no_question_is_passed_on(first: Replica) -> None:
+    assert first.person().get(f"{PROXY}/metrics/api/v1/query?query=1").status_code == 401
+
+
+def test_the_list_of_sources_holds_no_secret(first: Replica) -> None:
+    answer = first.administrator().get("/api/datasources")
+    metrics = next(each for each in answer.json() if each["uid"] == "metrics")
+
+    assert (metrics["type"], metrics["readOnly"], metrics["isDefault"]) == ("prometheus", True, True)
+    assert metrics["secureJsonFields"] == {"basicAuthPassword": True, "tlsCACert": True}
+    assert PASSWORD not in answer.text
+    assert "BEGIN CERTIFICATE" not in answer.text
+    seen = first.person("viewer").get("/api/frontend/settings")
+    assert seen.json()["datasources"]["Metrics"]["uid"] == "metrics"
+    assert "basicAuthUser" not in seen.text
+
+
+def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
+    query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "intervalMs": 60_000}
+    now = int(time.time() * 1000)
+    answer = viewer.post("/api/ds/query", {"queries": [query], "from": str(now - 3_600_000), "to": str(now)})
+
+    assert answer.status_code == 200, answer.text
+    times, values = answer.json()["results"]["A"]["frames"][0]["data"]["values"]
+    assert len(times) == 61
+    assert set(values) == {7}
+    wrong = viewer.post("/api/ds/query", {"queries": [query | {"expr": "(("}], "from": "now-1h", "to": "now"})
+    assert wrong.status_code == 400
+    assert "parse error" in wrong.json()["results"]["A"]["error"]
+
+
+def test_metrics_have_grafanas_names_and_a_password(first: Replica, viewer: Client) -> None:
+    viewer.get(f"{PROXY}/metrics/api/v1/query?query=1")
+    scraper = first.person()
+    assert scraper.get("/metrics").status_code == 401
+    scraper.session.auth = METRICS
+    text = scraper.get("/metrics").text
+
+    for sample in (
+        'grafana_build_info{branch="double",edition="double",goversion="none",revision="double",version="12.3.1"} 1.0',
+        "grafana_database_conn_max_open 10.0",
+        'grafana_authn_authn_successful_login_total{client="auth.client.form"}',
+        'grafana_authn_authn_failed_login_total{client="auth.client.basic"}',
+        'grafana_api_response_status_total{code="500"}',
+        "grafana_database_conn_wait_count_total",
+        "grafana_database_conn_wait_duration_seconds ",
+        "grafana_stat_totals_dashboard ",
+        "grafana_stat_active_users ",
+        'grafana_http_request_duration_seconds_count{handler="/api/datasources/proxy/uid/:uid/*",method="GET"',
+        'grafana_datasource_request_total{code="200",datasource="Metrics",datasource_type="prometheus",method="get"',
+        'grafana_datasource_request_duration_seconds_bucket{code="200",datasource="Metrics"',
+    ):
+        assert sample in text, sample
+
+
+def test_every_answer_carries_the_headers_that_keep_browsers_safe(first: Replica) -> None:
+    headers = first.person().get("/login").headers
+
+    assert headers["Strict-Transport-Security"] == "max-age=86400"
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert headers["X-Frame-Options"] == "deny"
+    assert "frame-ancestors 'none'" in headers["Content-Security-Policy"]
+    redirected = first.person().get("/d/any")
+    assert (redirected.status_code, redirected.headers["Location"]) == (302, "/login")

@@ -1,0 +1,230 @@
+"""Real PostgreSQL members on loopback addresses, each in a container of its own, from the very files of the component.
+
+Only the network is the machine's: members differ by address and port.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from components.k8s import TLS_MOUNT
+from components.k8s.certificates import dns_names
+from components.postgres import config, process
+from components.postgres.access import access_data, rendered_access
+from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase
+from tests.config.postgres_container import Container, scratch, write_file, write_volume
+from tests.config.servers import eventually, free_port
+from tests.support.kafka_nodes import Authority, loopback
+from tests.unit.sampler.surroundings import site
+
+DATABASES = (PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody"))
+PATIENCE_S = 4
+START_S = 60.0
+MAX_CONNECTIONS = 30
+
+
+def password_of(user: str) -> str:
+    """Password of a test user."""
+    return f"{user}0password"
+
+
+def issue(authority: Authority, folder: Path, names: Sequence[str]) -> None:
+    """Write a certificate as the kubelet shows a Secret: all files change at once, and root owns them."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, WORKLOAD)]))
+        .issuer_name(authority.name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(minutes=5))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+        .sign(authority.key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files = {
+        "tls.crt": made.public_bytes(pem),
+        "tls.key": private,
+        "ca.crt": authority.certificate.public_bytes(pem),
+    }
+    folder.mkdir(exist_ok=True)
+    version = Path(tempfile.mkdtemp(prefix="..", dir=folder))
+    version.chmod(0o755)
+    for name, content in files.items():
+        write_file(version / name, content, 0o440)
+    fresh = folder / "..data_tmp"
+    fresh.symlink_to(version.name)
+    fresh.rename(folder / "..data")
+    for name in files:
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(f"..data/{name}")
+
+
+@dataclass
+class Server:
+    """One member: its container and its address."""
+
+    member: Member
+    address: str
+    container: Container
+
+    def start(self) -> None:
+        """Start the container."""
+        self.container.start()
+
+    def ready(self) -> bool:
+        """The readiness probe."""
+        assert self.container.running(), f"{self.member.name} has ended:\n{self.container.log[-4000:]}"
+        return self.container.run(process.ready_command(), check=False).returncode == 0
+
+    def wait(self, seconds: float = START_S) -> None:
+        """Wait until it takes logins."""
+        eventually(self.ready, seconds, f"{self.member.name} is ready")
+
+    def end(self, *, kill: bool = False) -> None:
+        """End the container."""
+        self.container.end(kill=kill)
+
+
+@dataclass
+class Postgres:
+    """A running set."""
+
+    root: Path
+    servers: list[Server]
+    authority: Authority = field(default_factory=Authority)
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the certificate."""
+        return dns_names(site(), WORKLOAD)
+
+    @property
+    def ca(self) -> Path:
+        """Certificate of the authority."""
+        return self.servers[0].container.folder / "tls" / "ca.crt"
+
+    def connect(self, index: int = 0, user: str = "grafana", **changed: Any) -> psycopg.Connection[Any]:
+        """Log in as the platform's clients do; keywords change what libpq is told."""
+        server = self.servers[index]
+        words: dict[str, Any] = {
+            "host": site().host(WORKLOAD),
+            "hostaddr": server.address,
+            "port": server.member.port,
+            "dbname": "grafana",
+            "user": user,
+            "password": password_of(user),
+            "sslmode": "verify-full",
+            "sslrootcert": str(self.ca),
+            "connect_timeout": 5,
+            "passfile": "/dev/null",
+        } | changed
+        return psycopg.connect(autocommit=True, **words)
+
+    def rows(self, index: int = 0) -> list[int]:
+        """The rows of the test's table as a member has them."""
+        with self.connect(index) as connection:
+            return [number for (number,) in connection.execute("SELECT number FROM kept ORDER BY number").fetchall()]
+
+    def one(self, question: str, index: int = 0) -> Any:
+        """The single value that a question of the superuser has as its answer."""
+        command = ["psql", "-XAtq", "-h", config.SOCKET_DIRECTORY, "-U", "postgres", "-d", "postgres", "-c", question]
+        return self.servers[index].container.run(command).stdout.strip()
+
+    def streaming(self, index: int = 0) -> int:
+        """How many members follow this one."""
+        return int(self.one("SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'", index))
+
+    def renew(self, index: int = 0) -> None:
+        """A new certificate of the same authority."""
+        issue(self.authority, self.servers[index].container.folder / "tls", self.names)
+
+
+def settings_of(members: Sequence[Member]) -> PostgresConfig:
+    """Configuration of a small set."""
+    return PostgresConfig(
+        members=members,
+        databases=DATABASES,
+        shared_buffers="16MB",
+        max_connections=MAX_CONNECTIONS,
+        volume_bytes=2**30,
+    )
+
+
+def write_access(folder: Path, databases: Sequence[PostgresDatabase] = DATABASES) -> None:
+    """The Secret with roles and databases."""
+    users = [config.REPLICATION, config.METRICS, *(each.owner for each in databases)]
+    data = access_data(databases, {user: password_of(user) for user in users}, MAX_CONNECTIONS)
+    line = process.password_line(config.REPLICATION, password_of(config.REPLICATION))
+    write_volume(folder, {"access.json": rendered_access(data), "replication.pgpass": line}, secret=True)
+
+
+def _server(root: Path, member: Member, address: str, index: int, hosts: Path) -> Server:
+    folder = root / member.name
+    mounts = {
+        config.CONFIG_DIRECTORY: (folder / "config", "ro"),
+        "/etc/passwd": (folder / "config" / "passwd", "ro"),
+        "/etc/hosts": (hosts, "ro"),
+        config.SECRETS_DIRECTORY: (folder / "access", "ro"),
+        TLS_MOUNT: (folder / "tls", "ro"),
+        config.SOCKET_DIRECTORY: (folder / "socket", "rw"),
+        config.VOLUME_DIRECTORY: (folder / "volume", "rw"),
+    }
+    pod = {"POD_NAME": member.name, "POD_INDEX": str(index), "POD_IP": address}
+    environment = process.environment(member.port, patience_s=PATIENCE_S) | pod
+    return Server(member, address, Container(folder, mounts, process.start_command(), environment))
+
+
+@contextmanager
+def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
+    """A set of members until the block ends; all are ready, and all follow, when the block starts."""
+    root = Path(tempfile.mkdtemp(prefix="postgres-"))
+    root.chmod(0o755)
+    addresses = loopback(1 + standbys)
+    members = [
+        Member(name=f"{WORKLOAD}-{index}", host=site().pod_host(WORKLOAD, index), port=free_port())
+        for index in range(1 + standbys)
+    ]
+    hosts = root / "hosts"
+    lines = zip(addresses, members, strict=True)
+    hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {member.host}\n" for address, member in lines))
+    made = Postgres(
+        root,
+        [_server(root, member, addresses[index], index, hosts) for index, member in enumerate(members)],
+    )
+    try:
+        for server in made.servers:
+            folder = server.container.folder
+            folder.mkdir()
+            write_volume(folder / "config", process.files(settings_of(members)), secret=False)
+            write_access(folder / "access")
+            issue(made.authority, folder / "tls", made.names)
+            scratch(folder / "socket")
+            scratch(folder / "volume")
+        if start:
+            for server in made.servers:
+                server.start()
+            for server in made.servers:
+                server.wait()
+            eventually(lambda: made.streaming() == standbys, START_S, "every standby follows")
+        yield made
+    finally:
+        for server in made.servers:
+            server.end(kill=True)
+        shutil.rmtree(root, ignore_errors=True)

@@ -1,0 +1,149 @@
+"""Grafana's files as they are in its pods, read by parsers of their formats and by the double that runs them here.
+
+Grafana itself is not to be had here. What it would not know is found by name; what the double refuses, it would not
+start with (tests/config/grafana_double runs it).
+"""
+
+from __future__ import annotations
+
+import configparser
+import json
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from policy.documents import Format, parse
+from tests.config.pki import write_certificates
+from tests.unit.grafana.made import Made, login, make, oidc
+
+KEYS = Path(__file__).parent / "data" / "grafana_keys.yaml"
+SECRETS = "/etc/grafana-secrets"
+ROOT = Path(__file__).parents[2]
+READ = """
+import json, pathlib, sys
+from services.grafana_double import directory_settings, settings, sources
+from services.grafana_double.ini import Ini
+
+pod = pathlib.Path(sys.argv[1])
+found = settings.load(Ini(pod / "grafana.ini", {}), pathlib.Path("/usr/share/grafana"))
+[directory] = directory_settings.load(pod / "ldap.toml", {})
+asked = sources.load(pod / "provisioning", {})
+answer = {
+    "settings": {
+        "port": found.port,
+        "administrator": found.login.admin_user,
+        "same_site": found.login.same_site,
+        "brute_force": found.login.brute_force,
+        "authority": str(found.database.ca_file),
+        "sources": str(found.sources),
+    },
+    "roles": [each.role for each in directory.mappings],
+    "sources": {each.uid: [each.type, each.user, each.password] for each in asked},
+}
+print(json.dumps(answer))
+"""
+"""The double's own readers, in a process of their own, as in its pod."""
+FILES = {"grafana.ini": "grafana", "ldap.toml": "grafana", "datasources.yaml": "grafana-sources"}
+
+
+def known() -> dict[str, set[str]]:
+    content = yaml.safe_load(KEYS.read_text())
+    newer = content.pop("newer")
+    return {section: {*content.get(section, ()), *newer.get(section, ())} for section in {*content, *newer}}
+
+
+def read(made: Made) -> dict[str, dict[str, str]]:
+    parser = configparser.RawConfigParser(delimiters=("=",), strict=True)
+    parser.optionxform = str  # type: ignore[assignment,method-assign]
+    parser.read_string(made.file("ConfigMap", "grafana", "grafana.ini"))
+    return {section: dict(parser.items(section)) for section in parser.sections()}
+
+
+def with_provider() -> dict[str, Any]:
+    return {"oidc": oidc(), "address": None, "hosts": ["grafana.example.org"]}
+
+
+@pytest.fixture(scope="module")
+def made() -> Made:
+    return make()
+
+
+@pytest.fixture
+def pod(made: Made, tmp_path: Path) -> Path:
+    """The files of a pod, with the paths of that pod moved here."""
+    write_certificates(tmp_path)
+    held = made.recording.one("Secret", "grafana-secrets")["stringData"]
+    for name, text in held.items():
+        (tmp_path / name).write_text(text)
+    (tmp_path / "directory-ca.pem").write_text((tmp_path / "ca.crt").read_text())
+    (tmp_path / "provisioning").mkdir()
+    for name, holder in FILES.items():
+        text = made.file("ConfigMap", holder, name)
+        moved = text.replace(SECRETS, str(tmp_path)).replace("/etc/tls", str(tmp_path))
+        (tmp_path / ("provisioning" if name.endswith(".yaml") else "") / name).write_text(moved)
+    return tmp_path
+
+
+@pytest.mark.parametrize("change", [dict, with_provider], ids=["usual", "with a provider"])
+def test_grafana_knows_every_setting_that_is_written(change: Any) -> None:
+    names = known()
+    foreign = {
+        f"[{section}] {key}"
+        for section, entries in read(make(change)).items()
+        for key in entries
+        if key not in names.get(section, set())
+    }
+    assert foreign == set()
+
+
+def test_grafana_would_take_no_notice_of_a_mistyped_setting_and_this_test_does() -> None:
+    assert "cookie_secured" not in known()["security"]
+    assert "alerting" not in known()
+
+
+def test_no_section_is_written_twice_and_no_value_is_cut_off(made: Made) -> None:
+    text = made.file("ConfigMap", "grafana", "grafana.ini")
+    lines = [line for line in text.splitlines() if line]
+    assert sum(line.startswith("[") for line in lines) == len(read(made))
+    assert not any("#" in line or ";" in line for line in lines)
+
+
+def test_the_policies_recognise_each_file_as_what_it_is(made: Made) -> None:
+    found = {name: parse(name, made.file("ConfigMap", holder, name))[0] for name, holder in FILES.items()}
+    assert found["grafana.ini"] is Format.GRAFANA
+    assert found["datasources.yaml"] is Format.DATASOURCES
+
+
+def test_the_directorys_file_is_toml_with_one_server_three_roles_and_no_password(made: Made) -> None:
+    text = made.file("ConfigMap", "grafana", "ldap.toml")
+    [server] = tomllib.loads(text)["servers"]
+    assert server["bind_password"] == "$__file{/etc/grafana-secrets/ldap-bind}"
+    assert [each["org_role"] for each in server["group_mappings"]] == ["Admin", "Editor", "Viewer"]
+    assert server["attributes"]["username"] == "uid"
+
+
+def test_the_double_takes_each_file_and_understands_it(pod: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", READ, str(pod)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["settings"] == {
+        "port": 3000,
+        "administrator": "platform-administrator",
+        "same_site": "Strict",
+        "brute_force": True,
+        "authority": str(pod / "ca.crt"),
+        "sources": "/etc/grafana/provisioning/datasources",
+    }
+    assert found["roles"] == ["Admin", "Editor", "Viewer"]
+    assert found["sources"] == {
+        "metrics": ["prometheus", "reader", login("reader").password],
+        "alerts": ["alertmanager", "operator", login("operator").password],
+        "logs": ["grafana-opensearch-datasource", "grafana-search", login("grafana-search").password],
+    }

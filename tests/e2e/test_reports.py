@@ -1,0 +1,165 @@
+"""Reports on the live platform: made from live data, stored, shown, mailed, in both languages (R1)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+
+from components.reports.schedule import Kind
+from components.telemetry.thresholds import THRESHOLDS
+from lab.receivers.client import Receivers
+from lab.receivers.record import Notice
+from ops import alert_events
+from ops.alert_events import Stage
+from ops.context import Context
+from ops.kube import wait_until
+from ops.report.access import access_of
+from ops.report.shelf import ShelfClient
+from services.alert_events.events import AlertEvent
+from tests.e2e import durations
+from tests.support.alert_waves import Row, Watch
+from tests.support.reports import from_shelf, mails, objects, run_now
+from tests.support.results import recorded
+
+LOW = next(each for each in THRESHOLDS if each.name == "sessions")
+"""A Low alert without a holding time: nobody is told of it but by the daily report."""
+LANGUAGES = ("en", "ja")
+CHARTS = {Kind.DAILY: 2, Kind.WEEKLY: 2, Kind.MONTHLY: 0}
+"""Charts of a platform that is minutes old: the lines of a month need hours."""
+LOOKED_AT_S = 150
+"""The shelf looks into the storage every minute, and Prometheus at the shelf."""
+_JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
+_HEADINGS = re.compile(r"<h2[^>]*>(.*?)</h2>", re.DOTALL)
+_LOADED = re.compile(r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=.(?!data:|#)")
+
+
+@pytest.fixture(scope="module")
+def receivers() -> Receivers:
+    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    return Receivers.of_lab()
+
+
+@pytest.fixture(scope="module")
+def low(context: Context, receivers: Receivers) -> Iterator[AlertEvent]:
+    """A Low alert that was notified to nobody but the record of alerts."""
+    began, rows = datetime.now(UTC), list[Row]()
+    watch = Watch(context, receivers, receivers.newest(), rows)
+    new = watch.inject([LOW])
+    try:
+        watch.until(durations.THRESHOLD_FIRES, new, lambda row: row.fired is not None)
+        assert new[0].fired, f"{LOW.alert} does not fire"
+
+        def written() -> list[AlertEvent]:
+            found = alert_events.read(context.platform, Stage.PROCESSED, began).events
+            return [each for each in found if each.labels["alertname"] == LOW.alert and each.status == "firing"]
+
+        wait_until(lambda: bool(written()), durations.LOW_GROUPED, f"{LOW.alert} in the record of alerts", 5.0)
+        yield written()[0]
+    finally:
+        watch.clear()
+
+
+def check_page(text: str, language: str) -> None:
+    """A report's page is in its language and loads nothing."""
+    assert f'<html lang="{language}"' in text
+    headings = _HEADINGS.findall(text)
+    assert headings
+    assert any(_JAPANESE.search(each) for each in headings) is (language == "ja"), headings
+    assert not _LOADED.findall(text), "the page loads something"
+
+
+def check_mail(notice: Notice) -> None:
+    """A mail has both languages and no program."""
+    for language in LANGUAGES:
+        assert f'lang="{language}"' in notice.body["html"]
+    assert notice.body["text"].strip()
+    assert "<script" not in notice.body["html"]
+
+
+@pytest.mark.timeout(2400)
+@pytest.mark.parametrize("period", ["now", pytest.param("over", marks=pytest.mark.drill)])
+def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers: Receivers, period: str) -> None:
+    """Of the period that goes on, which has live data, and of the last one that is over, as the schedule makes it."""
+    access = access_of(context.platform)
+    today = ["--at", datetime.now(access.zone).date().isoformat()] if period == "now" else []
+    with recorded("reports-run" if period == "over" else "reports-run-now", context.kube) as figures:
+        for kind in Kind:
+            start = receivers.newest()
+            ran = run_now(kind, *today, "--again")
+            assert ran.code == 0, ran.said[-1000:]
+            found, told = objects(kind, ran.period), mails(receivers, start)
+            figures[str(kind)] = {
+                "period": ran.period,
+                "seconds": ran.seconds,
+                "bytes": {name: len(content) for name, content in sorted(found.items())},
+                "charts": found["en.html"].count(b"<svg"),
+                "mailed to": sorted(notice.audience for notice in told),
+            }
+            assert set(found) == {f"{each}.{form}" for each in LANGUAGES for form in ("html", "pdf")}
+            for language in LANGUAGES:
+                check_page(found[f"{language}.html"].decode(), language)
+                assert found[f"{language}.pdf"].startswith(b"%PDF-")
+                # Of a period before the platform was there, there is nothing to draw.
+                assert period == "over" or found[f"{language}.html"].count(b"<svg") >= CHARTS[kind]
+            assert told, f"nobody got the {kind} report"
+            for notice in told:
+                check_mail(notice)
+            on_shelf(context, kind, ran.period, found["ja.html"])
+
+
+def on_shelf(context: Context, kind: Kind, period: str, page: bytes) -> None:
+    """The shelf lists a report, shows its page to its reader alone, and so does the index."""
+    access, path = access_of(context.platform), f"/files/{kind}/{period[:4]}/{period}.ja.html"
+
+    def listed() -> bool:
+        stored = ShelfClient(context, access).listing().reports
+        return any((each.kind, each.period) == (str(kind), period) for each in stored)
+
+    wait_until(listed, LOOKED_AT_S, f"the {kind} report on the shelf", 3.0)
+    assert from_shelf(context, path, access.login) == (200, page)
+    assert from_shelf(context, path, None)[0] == 401
+    status, index = from_shelf(context, "/files/index.html", access.login)
+    assert status == 200
+    assert period in index.decode()
+
+
+@pytest.mark.timeout(400)
+def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
+    name = "report_newest_timestamp_seconds"
+
+    def seen() -> set[str]:
+        return {sample.labels["kind"] for sample in context.thanos.instant(f"max by (kind) ({name})")}
+
+    wait_until(lambda: seen() == set(map(str, Kind)), LOOKED_AT_S, f"{name} of all kinds", 3.0)
+
+
+@pytest.mark.timeout(1500)
+def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -> None:
+    with recorded("reports-low-alert", context.kube) as figures:
+        day = low.starts_at.astimezone(access_of(context.platform).zone).date().isoformat()
+        ran = run_now(Kind.DAILY, "--at", day)
+        assert ran.code == 0, ran.said[-1000:]
+        found = objects(Kind.DAILY, day)
+        figures |= {"alert": LOW.alert, "day": day, "seconds": ran.seconds}
+        for language, said in (("en", LOW.summary), ("ja", LOW.summary_ja)):
+            # Long names may be broken anywhere.
+            text = re.sub(r"<wbr\s*/?>", "", found[f"{language}.html"].decode())
+            assert LOW.alert in text
+            # The number of users in it is another one each time.
+            longest = max(re.split(r"\{\{.*?\}\}", said), key=len).strip()
+            assert longest in text, f"the summary in {language}"
+
+
+@pytest.mark.timeout(600)
+def test_a_second_run_replaces_the_report_and_does_not_mail_it_again(receivers: Receivers) -> None:
+    first = run_now(Kind.WEEKLY)
+    assert first.code == 0, first.said[-1000:]
+    before, start = objects(Kind.WEEKLY, first.period), receivers.newest()
+    second = run_now(Kind.WEEKLY)
+    assert second.code == 0, second.said[-1000:]
+    assert second.period == first.period
+    assert set(objects(Kind.WEEKLY, second.period)) == set(before)
+    assert mails(receivers, start) == []

@@ -1,0 +1,1 @@
+"""The Grafana double's parts that need no server."""

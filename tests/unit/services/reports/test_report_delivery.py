@@ -1,0 +1,265 @@
+"""Where reports go: stored with an index, mailed once, and written down, so that the shelf knows."""
+
+from __future__ import annotations
+
+import json
+import smtplib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from services.report_shelf.bucket import Object
+from services.report_shelf.stored import reports as on_shelf
+from services.report_shelf.watch import read_run
+from services.reports import index, mail, program
+from services.reports.errors import ReportError
+from services.reports.model import Kind
+from services.reports.periods import Period, period
+from services.reports.program import Files, deliver, main, run
+from services.reports.settings import Settings, parse
+from services.reports.store import MAILED, Store, Stored, key, stored
+from tests.config.pki import write_certificates
+from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
+from tests.unit.services.reports.samples import sample
+from tests.unit.services.reports.world import TOKYO
+
+DAY = date(2026, 11, 24)
+FILES = Files(
+    pages={"ja": "<p>日次</p>".encode(), "en": b"<p>daily</p>"}, pdfs={"ja": b"%PDF-1.7 ja", "en": b"%PDF-1.7 en"}
+)
+PAGE = f"{PREFIX}daily/2026/2026-11-24.ja.html"
+
+
+@pytest.fixture
+def there(tmp_path: Path) -> Iterator[Places]:
+    with places(tmp_path) as found:
+        yield found
+
+
+def settings(there: Places, **changed: Any) -> Settings:
+    return parse(there.settings(**changed))
+
+
+def day(name: str = "2026-11-24") -> Period:
+    return period(Kind.DAILY, date.fromisoformat(name), TOKYO)
+
+
+def test_a_report_is_stored_in_each_language_as_page_and_pdf_with_an_index(there: Places) -> None:
+    deliver(settings(there), day(), sample(), FILES)
+    folder = f"{PREFIX}daily/2026/2026-11-24"
+    assert there.names == sorted(
+        [
+            *(f"{folder}.{language}.{kind}" for language in ("en", "ja") for kind in ("html", "pdf")),
+            f"{PREFIX}index.html",
+        ]
+    )
+    page, paper = there.object(PAGE), there.object(f"{folder}.en.pdf")
+    assert page["Body"].read().decode() == "<p>日次</p>"
+    assert page["ContentType"] == "text/html; charset=utf-8"
+    assert (paper["ContentType"], paper["Body"].read()) == ("application/pdf", b"%PDF-1.7 en")
+
+
+def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Places) -> None:
+    found = settings(there)
+    deliver(found, day(), sample(), FILES)
+    assert found.storage is not None
+    Store(found.storage).record(Kind.DAILY, failed=True, period="2026-11-24", problem="mail: refused")
+    objects = [
+        Object(key=each["Key"].removeprefix(PREFIX), size=each["Size"], written=each["LastModified"].timestamp())
+        for each in there.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+    ]
+    (shown,) = on_shelf(objects, TOKYO)
+    assert (shown.kind, shown.period, shown.end, len(shown.files)) == ("daily", "2026-11-24", day().end, 4)
+    ended = read_run(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
+    assert ended is not None
+    assert (ended.failed, ended.period, ended.problem) == (True, "2026-11-24", "mail: refused")
+    assert abs(ended.ended - datetime.now(UTC).timestamp()) < 60
+
+
+def test_the_mail_has_a_text_a_page_and_the_report_in_each_language(there: Places) -> None:
+    deliver(settings(there, link="https://reports.example.org"), day(), sample(), FILES)
+    notices = there.record.since()
+    assert [each.audience for each in notices] == RECIPIENTS
+    body = notices[0].body
+    assert body["subject"] == "[obs (local)] 日次レポート 2026-11-24"
+    assert body["sender"] == "obs@example.org"
+    assert body["headers"]["Auto-Submitted"] == "auto-generated"
+    assert body["headers"]["Content-Type"].startswith("multipart/mixed")
+    for text in (body["text"], body["html"]):
+        for words in ("作業イベント", "Work events", "1,234", "https://reports.example.org"):
+            assert words in text, words
+    assert "<script" not in body["html"]
+    ElementTree.fromstring(body["html"].removeprefix("<!DOCTYPE html>\n"))  # noqa: S314  (our own)
+
+
+def test_the_attachments_are_the_pdfs() -> None:
+    made = mail.message(sample(), FILES.pdfs, platform="obs", sender="a@example.org", recipients=["b@example.org"])
+    read = message_from_bytes(made.as_bytes(), policy=policy.default)
+    attached = {each.get_filename(): each.get_content() for each in read.iter_attachments()}
+    assert attached == {"daily-2026-11-24.ja.pdf": b"%PDF-1.7 ja", "daily-2026-11-24.en.pdf": b"%PDF-1.7 en"}
+    assert all(each.get_content_type() == "application/pdf" for each in read.iter_attachments())
+    assert "Reports" not in str(read["Subject"])
+    assert "http" not in read.get_body(("plain",)).get_content()  # type: ignore[union-attr]
+
+
+def test_the_same_report_is_stored_again_and_mailed_once_unless_asked_again(there: Places) -> None:
+    found = settings(there)
+    for _ in range(2):
+        deliver(found, day(), sample(), FILES)
+    assert len(there.record.since()) == len(RECIPIENTS)
+    assert there.object(PAGE)["Metadata"][MAILED]
+    deliver(found, day(), sample(), FILES, again=True)
+    assert len(there.record.since()) == 2 * len(RECIPIENTS)
+
+
+def test_a_report_of_a_period_under_way_does_not_keep_the_whole_one_from_being_mailed(there: Places) -> None:
+    found = settings(there)
+    deliver(found, day(), sample(complete=False), FILES)
+    assert MAILED not in there.object(PAGE)["Metadata"]
+    deliver(found, day(), sample(), FILES)
+    assert len(there.record.since()) == 2 * len(RECIPIENTS)
+
+
+def test_a_mail_that_is_refused_is_no_mail_and_is_tried_by_the_next_run(there: Places) -> None:
+    found = settings(there)
+    (there.folder / "mail").write_text("wrong\n")
+    with pytest.raises(ReportError, match="refuses the login of 'reports': see its password"):
+        deliver(found, day(), sample(), FILES)
+    assert PAGE in there.names
+    (there.folder / "mail").write_text(LOGIN[1])
+    deliver(found, day(), sample(), FILES)
+    assert len(there.record.since()) == len(RECIPIENTS)
+
+
+def test_a_kind_without_recipients_is_stored_only(there: Places) -> None:
+    month = period(Kind.MONTHLY, DAY, TOKYO)
+    deliver(settings(there), month, replace(sample(), kind=Kind.MONTHLY, period="2026-11"), FILES)
+    assert f"{PREFIX}monthly/2026/2026-11.ja.pdf" in there.names
+    assert there.record.since() == []
+
+
+def test_without_a_storage_every_report_is_mailed(there: Places) -> None:
+    for _ in range(2):
+        deliver(settings(there, storage=None), day(), sample(), FILES)
+    assert there.names == []
+    assert len(there.record.since()) == 2 * len(RECIPIENTS)
+
+
+def test_a_server_of_another_authority_gets_neither_password_nor_report(there: Places, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    write_certificates(other)
+    strange = {"ca_file": str(other / "ca.crt")}
+    base = there.settings()
+    with pytest.raises(ReportError, match=r"mail server localhost:\d+: .*certificate verify failed"):
+        deliver(parse({**base, "storage": None, "mail": {**base["mail"], **strange}}), day(), sample(), FILES)
+    with pytest.raises(ReportError, match=r"object storage https://localhost:\d+, bucket monitoring: .*SSL"):
+        deliver(parse({**base, "storage": {**base["storage"], **strange}}), day(), sample(), FILES)
+    assert there.record.since() == []
+    assert there.names == []
+
+
+def test_a_server_without_starttls_gets_nothing(there: Places, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(smtplib.SMTP, "has_extn", lambda *_: False)
+    with pytest.raises(ReportError, match="STARTTLS"):
+        deliver(settings(there, storage=None), day(), sample(), FILES)
+    assert there.record.since() == []
+
+
+def test_errors_of_the_storage_name_it_and_no_secret(there: Places) -> None:
+    base = there.settings()
+    with pytest.raises(ReportError, match=r"bucket elsewhere: .*NoSuchBucket") as told:
+        deliver(parse({**base, "storage": {**base["storage"], "bucket": "elsewhere"}}), day(), sample(), FILES)
+    assert not any(secret in str(told.value) for secret in (*KEYS, LOGIN[1]))
+    (there.folder / "key").unlink()
+    with pytest.raises(ReportError, match="cannot be read: No such file"):
+        deliver(parse(base), day(), sample(), FILES)
+
+
+def test_objects_are_encrypted_as_the_settings_say(there: Places) -> None:
+    base = there.settings()
+    deliver(parse({**base, "storage": {**base["storage"], "encryption": "AES256"}}), day(), sample(), FILES)
+    assert there.object(PAGE)["ServerSideEncryption"] == "AES256"
+
+
+def test_the_index_lists_the_newest_first_and_leads_to_the_files(there: Places) -> None:
+    found = settings(there)
+    for name in ("2026-11-24", "2026-11-23"):
+        deliver(found, day(name), sample(period=name), FILES)
+    page = there.object(f"{PREFIX}index.html")["Body"].read().decode()
+    root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314  (our own)
+    links = [each.get("href") for each in root.iter("a")]
+    assert links[:4] == [f"daily/2026/2026-11-24.{rest}" for rest in ("en.html", "en.pdf", "ja.html", "ja.pdf")]
+    assert {f"{PREFIX}{link}" for link in links} <= set(there.names)
+    assert page.index("2026-11-24") < page.index("2026-11-23")
+
+
+def test_an_index_of_many_reports_has_pages_and_one_that_shrinks_loses_them(there: Places) -> None:
+    found = settings(there)
+    assert found.storage is not None
+    store = Store(found.storage)
+    names = [(DAY - timedelta(days=number)).isoformat() for number in range(index.PER_PAGE + 1)]
+    for name in names:
+        store.put(key(day(name), "en", "html"), b"x", "text/html")
+    assert index.rewrite(store, found.languages, found.zone, found.name) == index.PER_PAGE + 1
+    first, second = (there.object(f"{PREFIX}{name}")["Body"].read().decode() for name in ("index.html", "index-2.html"))
+    assert 'href="index-2.html"' in first
+    assert 'href="index.html"' in second
+    assert names[-1] in second
+    assert names[-1] not in first
+    store.delete(key(day(names[-1]), "en", "html"))
+    index.rewrite(store, found.languages, found.zone, found.name)
+    assert f"{PREFIX}index-2.html" not in there.names
+
+
+def test_reports_are_ordered_by_their_first_day_and_strange_objects_are_passed_over() -> None:
+    now = datetime.now(UTC)
+    names = [
+        "daily/2026/2026-11-24.en.html",
+        "weekly/2026/2026-W48.en.html",
+        "monthly/2026/2026-11.ja.pdf",
+        "weekly/2026/2026-W53.en.pdf",
+        "runs/daily.json",
+        "index.html",
+        "daily/2026/notes.txt",
+    ]
+    found = stored([(name, now) for name in names])
+    assert [(each.kind.value, each.period) for each in found] == [
+        ("weekly", "2026-W53"),
+        ("daily", "2026-11-24"),
+        ("weekly", "2026-W48"),
+        ("monthly", "2026-11"),
+    ]
+    assert isinstance(found[0], Stored)
+    (only,) = index.pages([], ("ja", "en"), TOKYO, "obs")
+    assert "レポートはまだありません" in only
+
+
+def test_a_run_that_fails_is_written_down_with_its_reason_and_ends_with_one(
+    there: Places, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--config", str(there.file()), "daily", "--at", "2026-11-24"]) == 1
+    told = capsys.readouterr().err
+    assert "daily report: https://localhost:1 cannot be asked" in told
+    ended = json.loads(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
+    assert ended["failed"] is True
+    assert ended["period"] == "2026-11-24"
+    assert "cannot be asked" in ended["problem"]
+    assert there.record.since() == []
+
+
+def test_a_run_makes_stores_mails_and_writes_down(
+    there: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(program, "made", lambda *_: sample())
+    run(settings(there), Kind.DAILY, DAY)
+    assert json.loads(there.object(f"{PREFIX}runs/daily.json")["Body"].read())["failed"] is False
+    assert there.object(f"{PREFIX}daily/2026/2026-11-24.en.pdf")["Body"].read().startswith(b"%PDF")
+    assert len(there.record.since()) == len(RECIPIENTS)
+    assert "daily report 2026-11-24: not answered: q0" in capsys.readouterr().err
