@@ -137,6 +137,7 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         assert figures["most notices of one alert by one channel"][1] <= durations.NOTICES_OF_ONE_ALERT
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_only_what_nobody_takes_is_escalated(
     context: Context, pair: Pair, receivers: Receivers, tmp_path: Path

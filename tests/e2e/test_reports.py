@@ -126,6 +126,7 @@ def on_shelf(context: Context, kind: Kind, period: str, page: bytes) -> None:
     assert period in index.decode()
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(400)
 def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
     name = "report_newest_timestamp_seconds"
@@ -136,6 +137,7 @@ def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
     wait_until(lambda: seen() == set(map(str, Kind)), LOOKED_AT_S, f"{name} of all kinds", 3.0)
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -> None:
     with recorded("reports-low-alert", context.kube) as figures:
@@ -153,6 +155,7 @@ def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -
             assert longest in text, f"the summary in {language}"
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_second_run_replaces_the_report_and_does_not_mail_it_again(receivers: Receivers) -> None:
     first = run_now(Kind.WEEKLY)
