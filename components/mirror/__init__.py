@@ -1,0 +1,1 @@
+"""Copies Kafka of the other region into this one: configuration, pods, rules."""
