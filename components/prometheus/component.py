@@ -10,7 +10,7 @@ import pulumi
 from components import naming
 from components.contracts import (
     AlertReceiver,
-    Credential,
+    ObjectStorage,
     ProbeJob,
     PrometheusEndpoint,
     ScrapeTarget,
@@ -27,7 +27,6 @@ from components.k8s import (
     certificate,
     cluster_service,
     config_files,
-    credential,
     headless_service,
     network_policy,
     secret_files,
@@ -36,6 +35,7 @@ from components.k8s import (
     workload_pods,
 )
 from components.prometheus.config import (
+    BLOCK_DURATION,
     RULES_FILE,
     WEB_PORT,
     PrometheusConfig,
@@ -43,17 +43,20 @@ from components.prometheus.config import (
     password_file_of,
     prometheus_config,
     rendered,
-    web_config,
 )
+from components.prometheus.logins import Users, own_targets, users_of, web_file, workload_name
 from components.prometheus.neighbours import alert_targets, probe_scrapes, scrape_jobs
+from components.prometheus.objects import Encryption, objects_files, objects_volume, to_objects
 from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
-from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT
+from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT, STORE_NAME
 from components.rules import RuleGroup, rule_file
+
+__all__ = ["Prometheus", "PrometheusArgs", "workload_name"]
 
 TOKEN = "obs:prometheus:Prometheus"  # noqa: S105  (a type token)
 SCRAPE_SECRET = "prometheus-scrape"  # noqa: S105  (a name)
-_STORE = "prometheus"
-"""Name that the certificates of all replicas share: Thanos Query verifies every store by one name."""
+_SHARED = "prometheus"
+"""Workload in whose name the replicas' common objects are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,9 @@ class PrometheusArgs:
         retention_size: Size of blocks at which the oldest go; leave a quarter of the volume free.
         out_of_order_window: Longest outage of a replica after which Kafka still fills the gap.
         scrape_interval: How often targets are scraped and rules evaluated.
+        block_duration: Time that a block covers; samples are shipped at most one and a half of it after they came.
+        objects: Where the sidecars ship blocks to, or None.
+        encryption: How the object storage is asked to encrypt them; None: as the bucket says.
     """
 
     site: Site
@@ -91,24 +97,13 @@ class PrometheusArgs:
     retention_size: str
     out_of_order_window: str
     scrape_interval: str
+    block_duration: str = BLOCK_DURATION
+    objects: ObjectStorage | None = None
+    encryption: Encryption | None = None
 
     def __post_init__(self) -> None:
         if not self.replicas:
             raise ValueError("prometheus.replicas is empty: name at least one replica, for example primary")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Users:
-    """Who may use the web API of one replica. Prometheus knows users, not rights: each of them may read and write."""
-
-    reader: Credential
-    writer: Credential
-    sidecar: Credential
-    scrape: Credential
-    sidecar_scrape: Credential
-
-    def all(self) -> tuple[Credential, ...]:
-        return (self.reader, self.writer, self.sidecar, self.scrape)
 
 
 class Prometheus(pulumi.ComponentResource):
@@ -125,56 +120,49 @@ class Prometheus(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
-        users = {replica: self._users(replica) for replica in args.replicas}
+        users = {replica: users_of(self, replica) for replica in args.replicas}
         self.scrapes = tuple(
-            target for replica in args.replicas for target in _own_targets(site, replica, users[replica])
+            target for replica in args.replicas for target in own_targets(site, replica, users[replica])
         )
         targets = [*args.scrapes, *self.scrapes]
         scrape_passwords = secret_files(
             self,
             site,
             name=SCRAPE_SECRET,
-            workload="prometheus",
+            workload=_SHARED,
             files={
                 **{target.job: target.credential.password for target in targets},
                 **{job.job: job.credential.password for job in args.probes},
                 **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
             },
         )
+        objects = (
+            objects_files(self, site, workload=_SHARED, storage=args.objects, encryption=args.encryption)
+            if args.objects
+            else None
+        )
         self.endpoints = {}
         before: list[pulumi.Resource] = []
         for replica in args.replicas:
             # One after the other: an update never takes all replicas from readers and alerts.
-            endpoint, pods = self._replica(args, replica, users[replica], targets, scrape_passwords, before)
+            endpoint, pods = self._replica(args, replica, users[replica], targets, (scrape_passwords, objects), before)
             self.endpoints[replica] = endpoint
             before = [pods]
         self.register_outputs({"replicas": list(args.replicas)})
-
-    def _users(self, replica: str) -> _Users:
-        def made(username: str) -> Credential:
-            return credential(self, name=f"prometheus-{replica}-{username}", username=username)
-
-        return _Users(
-            reader=made("reader"),
-            writer=made("writer"),
-            sidecar=made("sidecar"),
-            scrape=made(naming.scrape_user(workload_name(replica))),
-            sidecar_scrape=made(naming.scrape_user(sidecar_name(replica))),
-        )
 
     def _replica(
         self,
         args: PrometheusArgs,
         replica: str,
-        users: _Users,
+        users: Users,
         targets: Sequence[ScrapeTarget],
-        scrape_passwords: FileSet,
+        shared: tuple[FileSet, FileSet | None],
         after: Sequence[pulumi.Resource],
     ) -> tuple[PrometheusEndpoint, pulumi.Resource]:
         site = args.site
         workload = workload_name(replica)
         access = naming.access_label(workload)
-        tls = certificate(self, site, workload=workload, services=[_STORE])
+        tls = certificate(self, site, workload=workload, services=[STORE_NAME])
         cluster_service(self, site, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
         headless_service(
             self,
@@ -197,12 +185,13 @@ class Prometheus(pulumi.ComponentResource):
                 ),
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
+                *([to_objects(args.objects)] if args.objects else []),
             ],
         )
         pods = stateful_set(
             self,
             site,
-            self._workload(args, replica, users, targets, scrape_passwords, tls),
+            self._workload(args, replica, users, targets, shared, tls),
             claims=[StorageClaim(name="data", size=args.storage)],
             after=after,
         )
@@ -213,7 +202,7 @@ class Prometheus(pulumi.ComponentResource):
             server_name=site.host(workload),
             port=WEB_PORT,
             grpc=f"{site.host(naming.headless(workload))}:{GRPC_PORT}",
-            store_name=site.host(_STORE),
+            store_name=site.host(STORE_NAME),
             access_label=access,
             writer=users.writer,
             reader=users.reader,
@@ -224,12 +213,13 @@ class Prometheus(pulumi.ComponentResource):
         self,
         args: PrometheusArgs,
         replica: str,
-        users: _Users,
+        users: Users,
         targets: Sequence[ScrapeTarget],
-        scrape_passwords: FileSet,
+        shared: tuple[FileSet, FileSet | None],
         tls: TlsIdentity,
     ) -> Workload:
         workload = workload_name(replica)
+        scrape_passwords, objects = shared
         public = config_files(
             self, args.site, name=workload, workload=workload, files=_public_files(args, replica, targets)
         )
@@ -250,52 +240,24 @@ class Prometheus(pulumi.ComponentResource):
             replicas=1,
             containers=[
                 prometheus_container(
-                    args.resources, retention_time=args.retention_time, retention_size=args.retention_size
+                    args.resources,
+                    retention_time=args.retention_time,
+                    retention_size=args.retention_size,
+                    block_duration=args.block_duration,
+                    shipped=objects is not None,
                 ),
-                sidecar_container(args.sidecar_resources),
+                sidecar_container(args.sidecar_resources, shipping=objects is not None),
             ],
             volumes=[
                 Volume(name="config", files=public, reloaded=True),
                 Volume(name="web", files=secret),
                 Volume(name="scrape", files=scrape_passwords, reloaded=True),
+                *([objects_volume(objects)] if objects else []),
             ],
             tls=tls,
             access=[naming.METRICS_ACCESS, *(each.access_label for each in args.alert_receivers)],
             grace_s=120,
         )
-
-
-def workload_name(replica: str) -> str:
-    """Workload (and Service) of a replica."""
-    return f"prometheus-{replica}"
-
-
-def web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
-    """The web configuration file that lets these users in."""
-    hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
-    return hashes.apply(lambda known: rendered(web_config(known)))
-
-
-def sidecar_name(replica: str) -> str:
-    """Scrape job of a replica's Thanos sidecar."""
-    return f"thanos-sidecar-{replica}"
-
-
-def _own_targets(site: Site, replica: str, users: _Users) -> tuple[ScrapeTarget, ScrapeTarget]:
-    workload = workload_name(replica)
-    service = naming.headless(workload)
-    return (
-        site.scrape_target(workload, WEB_PORT, users.scrape),
-        ScrapeTarget(
-            job=sidecar_name(replica),
-            service=service,
-            namespace=site.namespace,
-            srv=f"_{SIDECAR_PORT_NAME}._tcp.{site.host(service)}",
-            port=SIDECAR_HTTP_PORT,
-            server_name=site.host(workload),
-            credential=users.sidecar_scrape,
-        ),
-    )
 
 
 def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTarget]) -> dict[str, str]:

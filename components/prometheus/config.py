@@ -26,6 +26,8 @@ WEB_DIRECTORY = "/etc/prometheus-web"
 SCRAPE_DIRECTORY = "/etc/prometheus-scrape"
 DATA_DIRECTORY = "/prometheus"
 RULES_FILE = "rules.yml"
+BLOCK_DURATION = "2h"
+"""Time that a block covers, unless a platform says otherwise: what Prometheus and Thanos are made for."""
 RESEND_DELAY = "9s"
 """An alert is sent again in the first evaluation after it: every 10 s where rules are evaluated every 5 or 10 s."""
 CLIENT_CONFIG = f"{WEB_DIRECTORY}/client.yml"
@@ -174,10 +176,27 @@ def password_file_of(alert_target: str) -> str:
     return f"alerts-to-{alert_target}"
 
 
-def prometheus_command(*, retention_time: str, retention_size: str, directory: str = DATA_DIRECTORY) -> list[str]:
+def prometheus_command(
+    *,
+    retention_time: str,
+    retention_size: str,
+    directory: str = DATA_DIRECTORY,
+    block_duration: str = BLOCK_DURATION,
+    shipped: bool = False,
+) -> list[str]:
     """Program and arguments.
 
-    Blocks are 2 h and never merged here: the Thanos sidecar ships them, and only unmerged blocks can be shipped.
+    Blocks are never merged into longer ones here: the Thanos sidecar ships only what was cut from memory. What came out
+    of order becomes a block of its own that overlaps others; where blocks are shipped, it stays one. Prometheus merges
+    overlapping blocks in the same moment in which it makes them, so before the sidecar has seen them, and the sidecar
+    passes merged ones over: with the option they would never reach the storage.
+
+    Args:
+        retention_time: Age at which samples go.
+        retention_size: Size of blocks at which the oldest go.
+        directory: Where the data is.
+        block_duration: Time that a block covers.
+        shipped: Whether a sidecar ships blocks.
     """
     return [
         "/bin/prometheus",
@@ -192,8 +211,9 @@ def prometheus_command(*, retention_time: str, retention_size: str, directory: s
         f"--storage.tsdb.path={directory}",
         f"--storage.tsdb.retention.time={retention_time}",
         f"--storage.tsdb.retention.size={retention_size}",
-        "--storage.tsdb.min-block-duration=2h",
-        "--storage.tsdb.max-block-duration=2h",
+        f"--storage.tsdb.min-block-duration={block_duration}",
+        f"--storage.tsdb.max-block-duration={block_duration}",
+        *(["--no-storage.tsdb.allow-overlapping-compaction"] if shipped else []),
         "--storage.tsdb.wal-compression",
         # A replica that starts again takes up escalations where they were.
         "--rules.alert.for-grace-period=30s",

@@ -13,17 +13,25 @@ from components.prometheus.config import (
     prometheus_command,
     ready_probe_command,
 )
+from components.prometheus.objects import objects_mount
 from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT, sidecar_command
 
 SIDECAR_PORT_NAME = "sidecar"
 
 
-def prometheus_container(resources: Resources, *, retention_time: str, retention_size: str) -> Container:
+def prometheus_container(
+    resources: Resources, *, retention_time: str, retention_size: str, block_duration: str, shipped: bool
+) -> Container:
     """Prometheus, with volumes ``config``, ``web``, ``scrape`` and ``data``."""
     return Container(
         name="prometheus",
         image="prometheus",
-        command=prometheus_command(retention_time=retention_time, retention_size=retention_size),
+        command=prometheus_command(
+            retention_time=retention_time,
+            retention_size=retention_size,
+            block_duration=block_duration,
+            shipped=shipped,
+        ),
         resources=resources,
         ports={naming.METRICS_PORT: WEB_PORT},
         mounts=[
@@ -40,17 +48,18 @@ def prometheus_container(resources: Resources, *, retention_time: str, retention
     )
 
 
-def sidecar_container(resources: Resources) -> Container:
-    """The Thanos sidecar, with volumes ``web`` and ``data``."""
+def sidecar_container(resources: Resources, *, shipping: bool) -> Container:
+    """The Thanos sidecar, with volumes ``web`` and ``data``, and ``objects`` where it ships blocks."""
     return Container(
         name="thanos-sidecar",
         image="thanos",
-        command=sidecar_command(),
+        command=sidecar_command(shipping=shipping),
         resources=resources,
         ports={"grpc": GRPC_PORT, SIDECAR_PORT_NAME: SIDECAR_HTTP_PORT},
         mounts=[
             Mount(volume="web", path=WEB_DIRECTORY),
             Mount(volume="data", path=DATA_DIRECTORY, writable=True),
+            *([objects_mount()] if shipping else []),
         ],
         startup=Probe(tcp=SIDECAR_HTTP_PORT, period_s=2, failures=60),
         liveness=Probe(tcp=SIDECAR_HTTP_PORT, period_s=15, failures=6),

@@ -30,8 +30,9 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.prometheus.component import web_file
 from components.prometheus.config import rendered
+from components.prometheus.logins import web_file
+from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
 
 TOKEN = "obs:prometheus:ThanosQuery"  # noqa: S105  (a type token)
@@ -45,6 +46,7 @@ class ThanosQueryArgs:
     Attributes:
         site: Surroundings.
         stores: The Prometheus replicas.
+        gateways: What answers for samples that only the object storage has.
         scrape: Its own metrics, from `query_scrape`.
         replicas: Pods.
         resources: Of each pod.
@@ -61,6 +63,7 @@ class ThanosQueryArgs:
     address: str | None
     client_cidrs: Sequence[str]
     hosts: Sequence[str] = ()
+    gateways: Sequence[StoreEndpoint] = ()
 
 
 def query_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
@@ -83,6 +86,7 @@ class ThanosQuery(pulumi.ComponentResource):
     def __init__(self, name: str, args: ThanosQueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
+        stores: tuple[PrometheusEndpoint | StoreEndpoint, ...] = (*args.stores, *args.gateways)
         self.scrape = args.scrape
         reader = credential(self, name=f"{WORKLOAD}-reader", username="reader")
         access = naming.access_label(WORKLOAD)
@@ -108,7 +112,7 @@ class ThanosQuery(pulumi.ComponentResource):
                     ports=[QUERY_PORT],
                 )
             ],
-            egress=[Allow(peers=[workload_pods(store.workload) for store in args.stores], ports=[GRPC_PORT])],
+            egress=[Allow(peers=[workload_pods(store.workload) for store in stores], ports=[GRPC_PORT])],
         )
         public = config_files(
             self,
@@ -116,9 +120,7 @@ class ThanosQuery(pulumi.ComponentResource):
             name=WORKLOAD,
             workload=WORKLOAD,
             files={
-                "endpoints.yml": rendered(
-                    endpoints_config([store.grpc for store in args.stores], args.stores[0].store_name)
-                )
+                "endpoints.yml": rendered(endpoints_config([store.grpc for store in stores], args.stores[0].store_name))
             },
         )
         secret = secret_files(
@@ -137,7 +139,7 @@ class ThanosQuery(pulumi.ComponentResource):
                 containers=[_container(args.resources)],
                 volumes=[Volume(name="config", files=public), Volume(name="web", files=secret)],
                 tls=tls,
-                access=[store.access_label for store in args.stores],
+                access=[store.access_label for store in stores],
                 grace_s=60,
             ),
         )

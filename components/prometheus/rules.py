@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from components.prometheus.block_rules import block_rules
 from components.prometheus.pair_rules import PAIR
 from components.prometheus.query_rules import QUERY
 from components.prometheus.target_rules import surroundings, targets
@@ -25,6 +26,7 @@ _STORAGE_FAILURES = (
 )
 _STORED = ("storage_blocks_bytes", "wal_storage_size_bytes", "out_of_order_wbl_storage_size_bytes")
 _CHUNKS = "head_chunks_storage_size_bytes"
+_BLOCK_S = 7200
 DISK_HIGH = 0.85
 """Used share of a replica's volume above which somebody is told."""
 
@@ -47,6 +49,12 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         reason="Nobody takes its alerts: then there is no need to name each who does not.",
     ),
     Inhibition(
+        source=("ThanosShipFailing",),
+        targets=("ThanosShipStalled",),
+        equal=("job",),
+        reason="Blocks that cannot be shipped do not arrive.",
+    ),
+    Inhibition(
         source=("ConsumerStalled",),
         targets=("ConsumerFallsShort",),
         equal=("job",),
@@ -55,14 +63,26 @@ INHIBITIONS: tuple[Inhibition, ...] = (
 )
 
 
-def prometheus_rules(jobs: Sequence[str], *, volume_bytes: int) -> tuple[RuleGroup, ...]:
+def prometheus_rules(
+    jobs: Sequence[str], *, volume_bytes: int, block_duration_s: int = _BLOCK_S
+) -> tuple[RuleGroup, ...]:
     """Rules for Prometheus replicas that scrape ``jobs``.
 
     Args:
         jobs: Names of all scrape jobs; the alert about a missing job cannot be written without knowing them.
         volume_bytes: Size of each replica's volume.
+        block_duration_s: Time that a block covers, in seconds. Rules about shipped blocks are silent where none are.
     """
-    return (targets(jobs), _store(volume_bytes), _rules(), *PAIR, QUERY, surroundings(), _freshness())
+    return (
+        targets(jobs),
+        _store(volume_bytes),
+        _rules(),
+        *PAIR,
+        QUERY,
+        block_rules(block_duration_s),
+        surroundings(),
+        _freshness(),
+    )
 
 
 def _store(volume_bytes: int) -> RuleGroup:

@@ -1,20 +1,41 @@
-"""Configuration of Thanos: the sidecar beside each Prometheus, and the query layer over all of them; as data."""
+"""Configuration of Thanos, as data: sidecar beside each Prometheus, query layer, store gateway, compactor."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 
 from components.k8s import TLS_MOUNT
 from components.prometheus.config import CLIENT_CONFIG, DATA_DIRECTORY, REPLICA_LABEL, WEB_DIRECTORY, WEB_PORT, Data
+from components.prometheus.objects import objects_option
 
 GRPC_PORT = 10901
 SIDECAR_HTTP_PORT = 10902
 QUERY_PORT = 9090
+STORE_HTTP_PORT = 10902
 QUERY_DIRECTORY = "/etc/thanos"
+STORE_DIRECTORY = "/var/thanos"
+STORE_NAME = "prometheus"
+"""Name that the certificates of all stores share: Thanos Query verifies every store by one name (docs/adr/0006)."""
+_HASHED = "--hash-func=SHA256"
+"""Each block's ``meta.json`` then has the hash of each of its files, which a restore compares."""
+_SHIPPER = (_HASHED, "--shipper.allow-out-of-order-uploads", "--shipper.skip-corrupted-blocks")
+_NO_PAGES = ("--web.disable", "--web.disable-cors", "--disable-admin-operations")
+_COARSER_FROM_DAYS = 11
 
 
-def sidecar_command(*, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_DIRECTORY) -> list[str]:
-    """Program and arguments of the sidecar: StoreAPI over mutual TLS, own metrics over TLS with a password."""
+def sidecar_command(
+    *, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_DIRECTORY, shipping: bool = False
+) -> list[str]:
+    """Program and arguments of the sidecar: StoreAPI over mutual TLS, own metrics over TLS with a password.
+
+    Args:
+        tls_directory: Folder of the certificate.
+        web_directory: Folder of the web configuration.
+        shipping: Whether it ships blocks. It looks for new ones twice a minute. Merged blocks are none of its business
+            (``--shipper.upload-compacted``): their parts are in the storage already. A block that cannot be read or
+            shipped does not hold up the others.
+    """
     return [
         "/bin/thanos",
         "sidecar",
@@ -24,12 +45,93 @@ def sidecar_command(*, tls_directory: str = TLS_MOUNT, web_directory: str = WEB_
         "--prometheus.ready_timeout=20m",
         f"--http-address=0.0.0.0:{SIDECAR_HTTP_PORT}",
         f"--http.config={web_directory}/sidecar-web.yml",
+        *_store_api(tls_directory),
+        *([objects_option(), *_SHIPPER] if shipping else []),
+        "--log.format=json",
+    ]
+
+
+def store_command(
+    *, serves_after: str = "0s", index_cache: str, chunk_pool: str, tls_directory: str = TLS_MOUNT
+) -> list[str]:
+    """Program and arguments of the store gateway: what is in the object storage, by the StoreAPI.
+
+    Blocks are found by listing everything below the prefix, 1,000 objects a request; the default asks for every block.
+
+    Args:
+        serves_after: Age from which it answers; younger samples come from Prometheus alone. ``0s``: of any age.
+        index_cache: Most memory for parts of indices.
+        chunk_pool: Most memory for samples of questions that run.
+        tls_directory: Folder of the certificate.
+    """
+    return [
+        "/bin/thanos",
+        "store",
+        f"--data-dir={STORE_DIRECTORY}",
+        objects_option(),
+        f"--http-address=0.0.0.0:{STORE_HTTP_PORT}",
+        f"--http.config={WEB_DIRECTORY}/web.yml",
+        *_store_api(tls_directory),
+        "--sync-block-duration=1m",
+        "--block-discovery-strategy=recursive",
+        "--store.enable-index-header-lazy-reader",
+        # The option for the size alone asks for 125 MB at least, since that is the largest item.
+        f"--index-cache.config={_index_cache(index_cache)}",
+        f"--chunk-pool-size={chunk_pool}",
+        # Else one question could ask for everything that was ever stored.
+        "--store.grpc.downloaded-bytes-limit=2GB",
+        *([] if serves_after == "0s" else [f"--max-time=-{serves_after}"]),
+        *_NO_PAGES,
+        "--log.format=json",
+    ]
+
+
+def _index_cache(size: str) -> str:
+    return json.dumps({"type": "IN-MEMORY", "config": {"max_size": size, "max_item_size": size}})
+
+
+def compact_command(*, keep_days: int) -> list[str]:
+    """Program and arguments of the compactor, of which there must never be two: it merges and deletes blocks.
+
+    Blocks of one replica overlap wherever samples came late; it halts at that unless it may merge them ("vertically").
+    The replicas stay apart: merging them could not be undone, and Thanos Query takes their duplicates away anyhow.
+
+    Args:
+        keep_days: Age at which samples go, of every resolution. Below eleven days nothing coarser is made: Thanos
+            refuses to make what would be deleted before it is used.
+
+    Raises:
+        ValueError: Nothing would be kept.
+    """
+    if keep_days < 1:
+        raise ValueError(f"prometheus.compactor.keep_days is {keep_days}; it must be 1 or more: 0 would keep for ever")
+    coarser = ["--downsampling.disable"] if keep_days < _COARSER_FROM_DAYS else []
+    return [
+        "/bin/thanos",
+        "compact",
+        f"--data-dir={STORE_DIRECTORY}",
+        objects_option(),
+        f"--http-address=0.0.0.0:{STORE_HTTP_PORT}",
+        f"--http.config={WEB_DIRECTORY}/web.yml",
+        "--wait",
+        "--wait-interval=5m",
+        "--block-discovery-strategy=recursive",
+        "--compact.enable-vertical-compaction",
+        *(f"--retention.resolution-{resolution}={keep_days}d" for resolution in ("raw", "5m", "1h")),
+        *coarser,
+        _HASHED,
+        *_NO_PAGES,
+        "--log.format=json",
+    ]
+
+
+def _store_api(tls_directory: str) -> list[str]:
+    return [
         f"--grpc-address=0.0.0.0:{GRPC_PORT}",
         f"--grpc-server-tls-cert={tls_directory}/tls.crt",
         f"--grpc-server-tls-key={tls_directory}/tls.key",
         f"--grpc-server-tls-client-ca={tls_directory}/ca.crt",
         "--grpc-server-tls-min-version=1.2",
-        "--log.format=json",
     ]
 
 

@@ -64,12 +64,13 @@ def test_the_rules_of_all_components_are_loaded() -> None:
     assert {"kafka", "gateway", "consumers", "prometheus", "freshness"} <= names
 
 
-def test_two_query_pods_ask_both_replicas() -> None:
+def test_two_query_pods_ask_both_replicas_and_the_store_gateway() -> None:
     recording = engine.recorded("local")
     assert recording.one("Deployment", "thanos-query")["spec"]["replicas"] == 2
     endpoints = yaml.safe_load(recording.one("ConfigMap", "thanos-query")["data"]["endpoints.yml"])["endpoints"]
-    assert all(f"prometheus-{name}-headless" in each["address"] for name, each in zip(REPLICAS, endpoints, strict=True))
-    assert len(endpoints) == 2
+    there = {each["metadata"]["name"] for each in recording.kinds("StatefulSet")}
+    stores = [*(f"prometheus-{name}" for name in REPLICAS), *sorted(there & {"thanos-store"})]
+    assert [each["address"].split("-headless")[0] for each in endpoints] == [f"dns+{name}" for name in stores]
 
 
 def test_the_query_layer_lets_in_its_reader_and_its_scraper() -> None:

@@ -1,0 +1,168 @@
+"""The store gateway: answers from blocks in the object storage, for as long as they are kept (requirements D1, P1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.contracts import ObjectStorage, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    StorageClaim,
+    Volume,
+    Workload,
+    certificate,
+    credential,
+    headless_service,
+    network_policy,
+    secret_files,
+    stateful_set,
+    with_access,
+)
+from components.prometheus.config import WEB_DIRECTORY
+from components.prometheus.logins import web_file
+from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume, to_objects
+from components.prometheus.thanos import GRPC_PORT, STORE_DIRECTORY, STORE_HTTP_PORT, STORE_NAME, store_command
+
+TOKEN = "obs:prometheus:StoreGateway"  # noqa: S105  (a type token)
+WORKLOAD = "thanos-store"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreEndpoint:
+    """A store that is no Prometheus, as Thanos Query sees it.
+
+    Attributes:
+        workload: Workload name.
+        grpc: ``host:port`` of the StoreAPI (mutual TLS); the name stands for every pod.
+        store_name: Name to verify in the certificate; the same for every store.
+        access_label: Label that a client pod needs.
+    """
+
+    workload: str
+    grpc: str
+    store_name: str
+    access_label: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StoreGatewayArgs:
+    """What the store gateway needs.
+
+    Attributes:
+        site: Surroundings.
+        objects: Where the blocks are.
+        encryption: As it is given to the Prometheus replicas.
+        scrape: Its own metrics, from `store_scrape`.
+        replicas: Pods; each answers for all blocks.
+        resources: Of each pod.
+        storage: Size of each volume. It holds the heads of indices, about a hundredth of the blocks, and can be lost.
+        index_cache: Most memory for parts of indices, for example ``64MB``.
+        chunk_pool: Most memory for samples of questions that run, for example ``128MB``.
+        serves_after: Age from which it answers, for example ``3d``; ``0s``: of any age. Less than what Prometheus
+            keeps, and more than the out-of-order window and an hour: of late samples that lie between others, Thanos
+            Query finds all only when the compactor has merged their blocks. And dashboards of today never wait for the
+            object storage.
+    """
+
+    site: Site
+    objects: ObjectStorage
+    encryption: Encryption | None
+    scrape: ScrapeTarget
+    replicas: int
+    resources: Resources
+    storage: str
+    index_cache: str
+    chunk_pool: str
+    serves_after: str
+
+
+def store_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+    """The gateway's metrics endpoint: made before it, since Prometheus has to know its password."""
+    user = naming.scrape_user(WORKLOAD)
+    return site.scrape_target(WORKLOAD, STORE_HTTP_PORT, credential(parent, name=user, username=user))
+
+
+class StoreGateway(pulumi.ComponentResource):
+    """Thanos Store: one more store for Thanos Query.
+
+    Attributes:
+        endpoint: How Thanos Query reaches it.
+        scrape: Its own metrics.
+    """
+
+    endpoint: StoreEndpoint
+    scrape: ScrapeTarget
+
+    def __init__(self, name: str, args: StoreGatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        self.scrape = args.scrape
+        access = naming.access_label(WORKLOAD)
+        tls = certificate(self, site, workload=WORKLOAD, services=[STORE_NAME])
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[
+                Allow(peers=[with_access(access)], ports=[GRPC_PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT]),
+            ],
+            egress=[to_objects(args.objects)],
+        )
+        objects = objects_files(self, site, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
+        web = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-web",
+            workload=WORKLOAD,
+            files={"web.yml": web_file([args.scrape.credential])},
+        )
+        pods = stateful_set(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=args.replicas,
+                containers=[_container(args)],
+                volumes=[Volume(name="web", files=web), objects_volume(objects)],
+                tls=tls,
+                grace_s=60,
+            ),
+            claims=[StorageClaim(name="data", size=args.storage)],
+        )
+        self.endpoint = StoreEndpoint(
+            workload=WORKLOAD,
+            grpc=f"{site.host(naming.headless(WORKLOAD))}:{GRPC_PORT}",
+            store_name=site.host(STORE_NAME),
+            access_label=access,
+        )
+        self.register_outputs({"pods": pods.id})
+
+
+def _container(args: StoreGatewayArgs) -> Container:
+    return Container(
+        name=WORKLOAD,
+        image="thanos",
+        command=store_command(serves_after=args.serves_after, index_cache=args.index_cache, chunk_pool=args.chunk_pool),
+        resources=args.resources,
+        ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT},
+        mounts=[
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume="data", path=STORE_DIRECTORY, writable=True),
+            objects_mount(),
+        ],
+        # It opens the StoreAPI when it has seen every block; the first time that may take minutes.
+        startup=Probe(tcp=GRPC_PORT, period_s=3, failures=200),
+        liveness=Probe(tcp=STORE_HTTP_PORT, period_s=15, failures=6),
+        readiness=Probe(tcp=GRPC_PORT, period_s=10),
+        working_dir=STORE_DIRECTORY,
+    )

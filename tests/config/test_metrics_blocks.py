@@ -1,0 +1,252 @@
+"""Blocks of Prometheus in a real object storage: shipped, read from there, merged there, restored, and compared."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.prometheus.objects import Encryption
+from components.prometheus.thanos import compact_command
+from lab.toolchain import tools
+from services.backup.compare_metrics import QueryApi, compare
+from services.backup.errors import BackupError
+from services.backup.restore_metrics import Block, blocks, restore
+from tests.config import blocks_process as servers
+from tests.config.blocks_process import BLOCK_MS, LABELS, PREFIX, api
+from tests.config.prometheus_process import PrometheusProcess
+from tests.config.servers import eventually
+from tests.config.storage_process import StorageProcess, storage_process
+
+pytestmark = pytest.mark.timeout(300)
+
+SERIES = 20
+ALL = ['layer="device"']
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """A Prometheus that has shipped its blocks.
+
+    Attributes:
+        folder: Files of everything.
+        storage: The object storage.
+        objects: File by which Thanos finds it.
+        original: The Prometheus.
+        blocks: What is in the storage.
+    """
+
+    folder: Path
+    storage: StorageProcess
+    objects: Path
+    original: PrometheusProcess
+    blocks: list[Block]
+
+    @property
+    def start_ms(self) -> int:
+        """First sample."""
+        return min(each.start_ms for each in self.blocks)
+
+    @property
+    def end_ms(self) -> int:
+        """Last moment that is in blocks."""
+        return max(each.end_ms for each in self.blocks) - 1
+
+
+def local_blocks(data: Path) -> dict[str, dict[str, Any]]:
+    """Block -> its ``meta.json``, of a Prometheus' folder."""
+    files = [file for file in data.glob("01*/meta.json") if "." not in file.parent.name]
+    return {file.parent.name: json.loads(file.read_text()) for file in files}
+
+
+def all_cut(data: Path) -> bool:
+    """Whether late samples are in blocks and no more blocks are made."""
+    before = set(local_blocks(data))
+    time.sleep(2)
+    after = local_blocks(data)
+    return before == set(after) and any(map(late, after.values()))
+
+
+def late(meta: dict[str, Any]) -> bool:
+    """Whether a block was cut from samples that came out of order."""
+    return "from-out-of-order" in meta["compaction"].get("hints", [])
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    folder = tmp_path_factory.mktemp("blocks")
+    with ExitStack() as stack:
+        storage = stack.enter_context(storage_process(folder / "storage"))
+        store = stack.enter_context(storage.store(PREFIX))
+        servers.prepare(folder / "primary")
+        original = stack.enter_context(servers.prometheus(folder / "primary"))
+        objects = servers.objects_files(storage, folder / "objects", "SSE-S3")
+        stack.enter_context(servers.sidecar(original, objects))
+        servers.cut(original, servers.hour_ago_ms())
+        data = folder / "primary/data"
+        eventually(partial(all_cut, data), 60, "late samples are in blocks")
+        eventually(lambda: {each.name for each in blocks(store)} == set(local_blocks(data)), 90, "all are shipped")
+        yield World(
+            folder=folder,
+            storage=storage,
+            objects=objects,
+            original=original,
+            blocks=blocks(store),
+        )
+
+
+def restored(world: World, name: str) -> Path:
+    """A folder of a new Prometheus with what is in the storage."""
+    servers.prepare(world.folder / name, world.folder / "primary")
+    with world.storage.store(PREFIX) as store:
+        done = restore(store, LABELS, world.folder / name / "data")
+    assert done.samples > 0
+    return world.folder / name
+
+
+def test_every_block_is_shipped_whole_with_hashes_late_ones_too(world: World) -> None:
+    here = local_blocks(world.folder / "primary/data")
+    assert {each.name for each in world.blocks} == set(here)
+    assert {meta["compaction"]["level"] for meta in here.values()} == {1}, "none was merged here"
+    assert {each.end_ms - each.start_ms <= BLOCK_MS for each in world.blocks} == {True}
+    assert {dict(each.labels) == LABELS for each in world.blocks} == {True}
+    assert all(file.sha256 for each in world.blocks for file in each.files)
+    assert sum(map(late, here.values())) >= 2
+    assert not [each for each in here.values() if each["stats"]["numSamples"] == 0]
+
+
+def test_what_is_restored_is_sample_for_sample_what_was_there(world: World) -> None:
+    folder = restored(world, "restored")
+    with servers.prometheus(folder) as new:
+        found = compare(api(world.original), api(new), ALL, world.start_ms, world.end_ms)
+        assert found.same, found
+        late_samples = new.series('count(count_over_time({__name__="late_only"}[2h]))')
+        assert late_samples[0]["value"][1] == str(SERIES)
+        assert found.series > 2 * SERIES
+        # What was not yet in a block is what a restore lacks.
+        rest = compare(api(world.original), api(new), ALL, world.end_ms + 1, world.end_ms + 2 * BLOCK_MS)
+        assert (rest.equal, rest.different, rest.additional) == (0, 0, 0)
+        assert rest.missing > 0
+        # It goes on with new samples.
+        servers.write(new, "after", [servers.hour_ago_ms() + 3_600_000])
+        eventually(lambda: bool(new.series("after")), 5, "the restored Prometheus takes samples")
+
+
+def test_a_changed_value_and_a_lacking_sample_are_seen(world: World) -> None:
+    matchers = ['__name__="in_order"']
+    with servers.prometheus(restored(world, "changed")) as new:
+        before = compare(api(world.original), api(new), matchers, world.start_ms, world.end_ms)
+        # At the full minute the original has a sample; one minute later too.
+        servers.write(new, "in_order", [world.end_ms + 1], shift=0.5)
+        servers.write(new, "in_order", [world.end_ms + 30_001], series=1)
+        after = compare(api(world.original), api(new), matchers, world.start_ms, world.end_ms + 60_001)
+    assert before.same
+    assert (after.equal, after.different) == (before.equal, SERIES)
+    assert (after.missing, after.additional) == (SERIES, 1)
+
+
+def compacted(world: World, folder: Path, *changes: str) -> subprocess.CompletedProcess[str]:
+    """One round of the compactor over blocks of any age."""
+    command = servers.local(
+        "thanos",
+        [option for option in compact_command(keep_days=400) if option not in ("--wait", "--wait-interval=5m")],
+        {
+            "data-dir": str(folder),
+            "http-address": "127.0.0.1:0",
+            "http.config": str(world.folder / "primary/web.yml"),
+            "objstore.config-file": str(world.objects),
+        },
+    )
+    left = [option for option in command if option not in changes]
+    return subprocess.run([*left, "--consistency-delay=0s"], capture_output=True, text=True, check=False, timeout=120)
+
+
+def test_overlapping_blocks_halt_a_compactor_that_may_not_merge_them(world: World, tmp_path: Path) -> None:
+    done = compacted(world, tmp_path, "--compact.enable-vertical-compaction")
+    assert done.returncode != 0
+    assert "overlaps found" in done.stderr
+
+
+def test_the_store_gateway_answers_for_a_prometheus_that_is_gone(world: World, tmp_path: Path) -> None:
+    original = api(world.original)
+    with at_the_gateway(world, "fresh") as asked:
+        late_only = compare(original, asked, ['__name__="late_only"'], world.start_ms, world.end_ms)
+        assert late_only.same, late_only
+        # Of late samples between others, Thanos Query finds some only while they are in blocks of their own.
+        fresh = compare(original, asked, ['__name__="in_order"'], world.start_ms, world.end_ms)
+        assert (fresh.different, fresh.additional) == (0, 0)
+        assert 0 < fresh.missing <= 15 * SERIES
+    done = compacted(world, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with at_the_gateway(world, "merged") as asked:
+        found = compare(original, asked, ALL, world.start_ms, world.end_ms)
+        assert found.same, found
+
+
+@contextmanager
+def at_the_gateway(world: World, name: str) -> Iterator[QueryApi]:
+    """A query layer that knows the store gateway alone."""
+    folder, certificates = world.folder / f"gateway-{name}", world.folder / "primary"
+    with (
+        servers.store_gateway(folder, certificates, world.objects) as gateway,
+        servers.query(folder / "query", certificates, [gateway]) as asked,
+    ):
+        eventually(partial(knows, asked), 30, "the query layer knows its store")
+        yield asked
+
+
+def knows(asked: QueryApi) -> bool:
+    """Whether a query layer finds anything."""
+    now_ms = servers.hour_ago_ms() + 3_600_000
+    try:
+        found = compare(asked, asked, ALL, now_ms - 3_600_000, now_ms)
+    except BackupError:
+        return False
+    return found.equal > 0
+
+
+def test_without_the_option_late_samples_are_merged_before_anybody_can_ship_them(tmp_path: Path) -> None:
+    servers.prepare(tmp_path)
+    with servers.prometheus(tmp_path, shipped=False) as process:
+        servers.cut(process, servers.hour_ago_ms())
+        data = tmp_path / "data"
+
+        def merged() -> bool:
+            here = local_blocks(data).values()
+            return any(meta["compaction"]["level"] > 1 for meta in here) and not any(map(late, here))
+
+        # The sidecar looks twice a minute.
+        eventually(merged, 20, "overlapping blocks are merged")
+
+
+def test_merged_blocks_restore_to_the_same_samples(world: World, tmp_path: Path) -> None:
+    done = compacted(world, tmp_path)
+    assert done.returncode == 0, done.stderr[-3000:]
+    with world.storage.store(PREFIX) as store:
+        left = blocks(store)
+    assert len(left) < len(world.blocks)
+    with servers.prometheus(restored(world, "merged")) as new:
+        found = compare(api(world.original), api(new), ALL, world.start_ms, world.end_ms)
+        assert found.same, found
+
+
+@pytest.mark.parametrize("encryption", [None, "SSE-S3"])
+def test_thanos_reads_the_file_of_the_storage(world: World, tmp_path: Path, encryption: Encryption | None) -> None:
+    file = servers.objects_files(world.storage, tmp_path, encryption)
+    done = subprocess.run(
+        [str(tools.path("thanos")), "tools", "bucket", "ls", f"--objstore.config-file={file}"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert world.blocks[0].name in done.stdout + done.stderr
