@@ -11,6 +11,8 @@ from components.dashboards import (
     kafka,
     operations,
     overview,
+    reading,
+    recovery,
     streaming,
     traces,
 )
@@ -27,6 +29,8 @@ DASHBOARDS: tuple[Dashboard, ...] = (
     kafka.DASHBOARD,
     traces.DASHBOARD,
     alerting.DASHBOARD,
+    reading.DASHBOARD,
+    recovery.DASHBOARD,
 )
 """In the order in which people go through them."""
 

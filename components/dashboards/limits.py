@@ -32,8 +32,22 @@ PLATFORM: Final[dict[str, float]] = {
     "GatewayQueueFull": 0.9,
     "SamplerLag": 30,
     "SpanErrorRateHigh": 0.05,
+    "PostgresDiskFilling": 0.75,
+    "PostgresConnectionsNearLimit": 0.8,
+    "PostgresReplicationLag": 0.5,
+    "PostgresLongTransaction": 900,
+    "GrafanaErrors": 0.05,
+    "GrafanaLoginsFail": 20,
+    "GrafanaDatabasePoolFull": 0.9,
+    "GrafanaSourceFails": 0.1,
+    "ReportStorageUnreadable": 900,
 }
 """Alert of the platform's own rules -> its limit."""
+
+ANSWER_S: Final = 5.0
+"""Requirement S2: seconds within which nineteen of twenty answers come."""
+MEAN_ANSWER_S: Final = 3.0
+"""The same of the average answer."""
 
 _URGENT: Final = frozenset({"KafkaDiskFull", "GatewayQueueFull", "SpanErrorRateHigh", "TelemetryStale"})
 
@@ -42,6 +56,9 @@ SEVERITIES: Final = tuple(Severity)
 
 BUDGET: Final = (Limit(value=0.0, label="used up", bad="below"),)
 """Error budgets: at nothing the objective is missed."""
+
+OVERDUE: Final = (Limit(value=0.0, label="missing", bad="below"),)
+"""Time that is left: at nothing, what should be there is missing."""
 
 WORKS: Final = (State(value=1, text="OK", tone="good"), State(value=0, text="failed", tone="bad"))
 """Words for a value that is 1 or 0."""
@@ -78,6 +95,16 @@ def platform(*alerts: str) -> tuple[Limit, ...]:
     return tuple(
         Limit(value=PLATFORM[alert], label=alert, tone="bad" if alert in _URGENT else "warning") for alert in alerts
     )
+
+
+def at_least(label: str, least: int) -> tuple[Limit, ...]:
+    """Line of a count that may not be smaller; half-way between two numbers, so that it is on neither."""
+    return (Limit(value=least - 0.5, label=label, bad="below"),)
+
+
+def at_most(label: str, most: int = 0, tone: Tone = "bad") -> tuple[Limit, ...]:
+    """Line of a count that may not be larger."""
+    return (Limit(value=most + 0.5, label=label, tone=tone),)
 
 
 def urgency(selector: str, by: str) -> str:

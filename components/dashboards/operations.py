@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from components.dashboards import limits
 from components.dashboards.model import RATE, Dashboard, Query, Row, bars, series, stat, table
+from components.dashboards.operations_queries import PROMETHEUS
+from components.dashboards.recovery import SUMMARY
 
 _CPU = " or ".join(
     f"sum by (job) (rate({source}_cpu_seconds_total[{RATE}]))" for source in ("process", "otelcol_process")
 )
 _MEMORY = "sum by (job) (process_resident_memory_bytes) or sum by (job) (otelcol_process_memory_rss_bytes)"
 _COLLECTORS = "count by (job) (otelcol_process_uptime_seconds_total)"
-_QUERY = 'job=~"prometheus-.+|thanos-query"'
 
 _NOW = Row(
     title="Now",
@@ -43,10 +44,11 @@ _NOW = Row(
         ),
         stat(
             "Fullest disk",
-            "Used share of the fullest volume of Kafka, Prometheus and the search cluster.",
+            "Used share of the fullest volume of Kafka, Prometheus, the search cluster and PostgreSQL.",
             "1",
             Query(
-                expr="max(obs:kafka_disk_used:ratio or obs:prometheus_disk_used:ratio or search_node_disk_used_ratio)",
+                expr="max(obs:kafka_disk_used:ratio or obs:prometheus_disk_used:ratio or search_node_disk_used_ratio"
+                " or obs:postgres_disk_used:ratio)",
                 legend="used",
             ),
             limits=limits.platform("KafkaDiskFilling", "KafkaDiskFull"),
@@ -106,6 +108,7 @@ _RESOURCES = Row(
             Query(expr="max by (instance) (obs:kafka_disk_used:ratio)", legend="{{instance}}"),
             Query(expr="max by (job) (obs:prometheus_disk_used:ratio)", legend="{{job}}"),
             Query(expr="max by (node) (search_node_disk_used_ratio)", legend="{{node}}"),
+            Query(expr="max by (instance) (obs:postgres_disk_used:ratio)", legend="{{instance}}"),
             limits=limits.platform("KafkaDiskFilling", "KafkaDiskFull"),
             width=8,
             height=12,
@@ -171,68 +174,6 @@ _KAFKA = Row(
     ),
 )
 
-_PROMETHEUS = Row(
-    title="Prometheus and the read path",
-    panels=(
-        series(
-            "Queries at the read address",
-            "Time in which Thanos Query answered, over five minutes.",
-            "s",
-            *(
-                Query(
-                    expr=f"histogram_quantile({percent / 100:g}, sum by (le) "
-                    '(rate(http_request_duration_seconds_bucket{job="thanos-query"}[5m])))',
-                    legend=f"P{percent}",
-                )
-                for percent in (50, 95, 99)
-            ),
-        ),
-        series(
-            "Evaluation of queries",
-            "P90 of the inner evaluation of each engine.",
-            "s",
-            Query(
-                expr="max by (job) (prometheus_engine_query_duration_seconds{"
-                f'{_QUERY},quantile="0.9",slice="inner_eval"}}) >= 0',
-                legend="{{job}}",
-            ),
-        ),
-        series(
-            "Queries per second",
-            "Queries that each engine answered, rules among them.",
-            "{query}/s",
-            Query(
-                expr="sum by (job) (rate(prometheus_engine_query_duration_seconds_count{"
-                f'{_QUERY},slice="inner_eval"}}[{RATE}]))',
-                legend="{{job}}",
-            ),
-        ),
-        series(
-            "Samples taken in",
-            "Samples per second that each Prometheus added to its head.",
-            "{sample}/s",
-            Query(expr=f"sum by (job) (rate(prometheus_tsdb_head_samples_appended_total[{RATE}]))", legend="{{job}}"),
-        ),
-        series(
-            "Series",
-            "Series in the head of each Prometheus: what its memory is used for.",
-            "{series}",
-            Query(expr="sum by (job) (prometheus_tsdb_head_series)", legend="{{job}}"),
-        ),
-        series(
-            "Slowest group of rules",
-            "Duration of the last round of the slowest group, as a share of the time between two rounds. From 100 % "
-            "on, rounds are left out and alerts come late.",
-            "1",
-            Query(
-                expr="max by (job) (prometheus_rule_group_last_duration_seconds"
-                " / prometheus_rule_group_interval_seconds)",
-                legend="{{job}}",
-            ),
-        ),
-    ),
-)
-
 _TARGETS = Row(
     title="What answers",
     panels=(
@@ -261,9 +202,9 @@ _TARGETS = Row(
 DASHBOARD = Dashboard(
     name="operations",
     title="Operations",
-    description="What the platform uses (processor, memory, disk, network), Kafka's health, and how fast queries are "
-    "answered.",
+    description="What the platform uses (processor, memory, disk, network), Kafka's health, how fast queries are "
+    "answered, and how old the backups are.",
     tags=("operations",),
-    rows=(_NOW, _RESOURCES, _KAFKA, _PROMETHEUS, _TARGETS),
+    rows=(_NOW, _RESOURCES, _KAFKA, PROMETHEUS, SUMMARY, _TARGETS),
 )
 """For those who run the platform."""

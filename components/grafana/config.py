@@ -207,7 +207,9 @@ def _nothing_outside() -> dict[str, Mapping[str, str]]:
             "feedback_links_enabled": OFF,
         },
         "news": {"news_feed_enabled": OFF},
+        # Releases before 13 know the switch of it as a feature, later ones as a setting.
         "cloud_migration": {"enabled": OFF},
+        "feature_toggles": {"onPremToCloudMigrations": OFF},
         "plugins": {
             "plugin_admin_enabled": OFF,
             "preinstall_disabled": ON,

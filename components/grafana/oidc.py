@@ -38,6 +38,11 @@ class OidcLogin:
     forwarded: bool = False
 
 
+def same_site(url: str, authorize_url: str) -> bool:
+    """Whether browsers take Grafana and the provider for one site."""
+    return _site(url) == _site(authorize_url)
+
+
 def check_site(login: OidcLogin, url: str) -> None:
     """Whether browsers bring the cookie of a login back from the provider.
 
@@ -52,7 +57,7 @@ def check_site(login: OidcLogin, url: str) -> None:
         ValueError: The provider is of another site.
     """
     ours, theirs = _site(url), _site(login.authorize_url)
-    if ours != theirs:
+    if not same_site(url, login.authorize_url):
         raise ValueError(
             f"oidc.authorize_url is {login.authorize_url} and Grafana is {url}: browsers keep the login's cookie "
             f"(SameSite=Strict) when they come back from another site; give both a name under one domain "

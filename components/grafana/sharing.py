@@ -108,7 +108,12 @@ FOLDERS: tuple[FolderSpec, ...] = (
         ),
         grants=EVERYBODY,
     ),
-    FolderSpec(uid="obs-operations", title="Operations", boards=("obs-operations", "obs-kafka"), grants=EDITORS),
+    FolderSpec(
+        uid="obs-operations",
+        title="Operations",
+        boards=("obs-operations", "obs-kafka", "obs-reading", "obs-recovery"),
+        grants=EDITORS,
+    ),
 )
 """Where the platform's own dashboards are, and who sees them."""
 HOME = "obs-overview"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.grafana_double import VERSION
@@ -26,6 +26,7 @@ class Metrics:
     def __init__(self) -> None:
         """Count from zero."""
         self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
         labels = ("handler", "method", "status_code", "status_source", "slo_group")
         self._seconds = Histogram(
             "grafana_http_request_duration_seconds",
