@@ -3,6 +3,7 @@
 from components.k8s.certificates import SecretKey, certificate
 from components.k8s.daemon import daemon_set, node_service
 from components.k8s.files import FileSet, checksum, config_files, secret_files
+from components.k8s.jobs import MISTAKE, TRUST_MOUNT, Schedule, cron_job
 from components.k8s.network import (
     Allow,
     default_deny,
@@ -19,7 +20,9 @@ from components.k8s.site import CertificatePolicy, Site
 from components.k8s.workload import Autoscale, StorageClaim, Workload, deployment, stateful_set
 
 __all__ = [
+    "MISTAKE",
     "TLS_MOUNT",
+    "TRUST_MOUNT",
     "UID",
     "Allow",
     "Autoscale",
@@ -29,6 +32,7 @@ __all__ = [
     "Mount",
     "Probe",
     "Resources",
+    "Schedule",
     "SecretKey",
     "Site",
     "StorageClaim",
@@ -39,6 +43,7 @@ __all__ = [
     "cluster_service",
     "config_files",
     "credential",
+    "cron_job",
     "daemon_set",
     "default_deny",
     "deployment",

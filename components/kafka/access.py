@@ -29,6 +29,15 @@ class Topic:
 
 
 @dataclass(frozen=True, kw_only=True)
+class AclRule:
+    """One permission."""
+
+    operation: str
+    resource_type: str
+    resource: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class User:
     """A client and the least that it needs.
 
@@ -37,21 +46,14 @@ class User:
         writes: Topics that it writes.
         reads: Topics that it reads, in the consumer group of its own name.
         describes_all: May see (not read) every topic and group, to measure lag.
+        grants: Further permissions, one by one, of clients that do not fit the above.
     """
 
     name: str
     writes: tuple[str, ...] = ()
     reads: tuple[str, ...] = ()
     describes_all: bool = False
-
-
-@dataclass(frozen=True, kw_only=True)
-class AclRule:
-    """One permission."""
-
-    operation: str
-    resource_type: str
-    resource: str
+    grants: tuple[AclRule, ...] = ()
 
 
 def acl_rules(user: User) -> list[AclRule]:
@@ -62,7 +64,7 @@ def acl_rules(user: User) -> list[AclRule]:
         rules.append(AclRule(operation="Read", resource_type="Group", resource=user.name))
     if user.describes_all:
         rules += [AclRule(operation="Describe", resource_type=kind, resource=_ANY) for kind in ("Topic", "Group")]
-    return rules
+    return [*rules, *user.grants]
 
 
 def topic_config(topic: Topic, *, min_insync_replicas: int, max_message_bytes: int) -> dict[str, str]:

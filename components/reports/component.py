@@ -24,6 +24,7 @@ from components.k8s import (
     Site,
     Volume,
     config_files,
+    cron_job,
     network,
     network_policy,
     secret_files,
@@ -38,7 +39,6 @@ from components.reports.config import (
     checked_zone,
     reports_config,
 )
-from components.reports.jobs import cron_job
 from components.reports.schedule import SCHEDULES, Kind, Schedule
 from components.reports.shelf import Shelf, ShelfArgs
 

@@ -11,8 +11,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import pulumi
 
 from components.contracts import KafkaEndpoint, ObjectStorage, QueryEndpoint
-from components.k8s import TLS_MOUNT
-from components.reports.jobs import TRUST_MOUNT
+from components.k8s import TLS_MOUNT, TRUST_MOUNT
 from components.reports.schedule import Kind, Schedule
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
 

@@ -8,8 +8,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-_FIELDS = 5
-_TRIES = 3
+from components.k8s import jobs
 
 
 class Kind(StrEnum):
@@ -21,34 +20,20 @@ class Kind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Schedule:
+class Schedule(jobs.Schedule):
     """When one kind of report is made.
 
     Attributes:
-        cron: Minute, hour, day of the month, month and day of the week, in the time zone of the reports.
-        start_within_s: How late it may begin, for example since nothing could be started at that time. Later than that
-            it is not made by itself.
         most_age_h: Hours from the end of the period of the newest report until people are told that the next one is
             missing: a whole period, the hour of making it, and some for tries.
-        tries: How often it is tried again after it failed.
-        limit_s: How long all tries together may take.
     """
 
-    cron: str
-    start_within_s: int
     most_age_h: int
-    tries: int = _TRIES
-    limit_s: int = 3600
 
     def __post_init__(self) -> None:
-        if len(self.cron.split()) != _FIELDS:
-            raise ValueError(
-                f"schedule {self.cron!r} has {len(self.cron.split())} fields, must have {_FIELDS}: "
-                "minute, hour, day of the month, month, day of the week"
-            )
-        for name in ("start_within_s", "most_age_h", "limit_s"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"schedule {self.cron!r}: {name} is {getattr(self, name)}, must be 1 or more")
+        super().__post_init__()
+        if self.most_age_h < 1:
+            raise ValueError(f"schedule {self.cron!r}: most_age_h is {self.most_age_h}, must be 1 or more")
 
 
 SCHEDULES: Final[Mapping[Kind, Schedule]] = MappingProxyType(

@@ -110,6 +110,11 @@ def log_reader(name: str) -> SearchUser:
     return SearchUser(name=name, reads=(LOGS,), aliases=(f"{LOGS}-read",))
 
 
+def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
+    """Reads documents and definitions of indices, by their own names: an alias is nothing to back up."""
+    return SearchUser(name=name, reads=tuple(families))
+
+
 def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
     """Users of the cluster's own parts: the keeper, and the nodes' startup probe."""
     return (SearchUser(name=KEEPER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))

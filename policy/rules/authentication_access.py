@@ -10,9 +10,11 @@ from policy.rules._collector import Collector, collectors
 from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
 from policy.rules._reading import Unknowns, each_known, finding, number, shown
 
-_OPERATIONS = frozenset({"Read", "Write", "Describe", "DescribeConfigs", "IdempotentWrite"})
-_CHANGING = frozenset({"Read", "Write", "IdempotentWrite"})
+_OPERATIONS = frozenset({"Read", "Write", "Create", "Describe", "DescribeConfigs", "IdempotentWrite"})
+_CHANGING = frozenset({"Read", "Write", "Create", "IdempotentWrite"})
 _IMPLYING_DESCRIBE = frozenset({"Read", "Write", "Describe"})
+CLUSTER = "kafka-cluster"
+"""Name of the one resource of kind Cluster."""
 _DEFAULT_TOPICS = {"metrics": "otlp_metrics", "traces": "otlp_spans", "logs": "otlp_logs"}
 """Topics of a collector that is not told any."""
 
@@ -32,7 +34,13 @@ def _acl(resource: Resource, options: Options) -> Iterator[Finding]:
     if operation.text() not in _OPERATIONS and node["aclPermissionType"].text() != "Deny":
         problem = f"aclOperation {shown(operation)}, which only administrators may do"
         yield finding(resource, operation, problem, f"use one of {', '.join(sorted(_OPERATIONS))}")
-    if kind.text() not in ("Topic", "Group", "TransactionalID") and node["aclPermissionType"].text() != "Deny":
+    # Who may look at the cluster sees its access rules and the names of its users.
+    looks = (kind.text(), operation.text(), name.text()) == ("Cluster", "Describe", CLUSTER)
+    if (
+        kind.text() not in ("Topic", "Group", "TransactionalID")
+        and not looks
+        and node["aclPermissionType"].text() != "Deny"
+    ):
         problem = f"aclResourceType {shown(kind)}, which only administrators need"
         yield finding(resource, kind, problem, "name a Topic, a Group or a TransactionalID")
     if node["aclPermissionType"].text() == "Deny" or operation.text() not in _CHANGING:
@@ -68,7 +76,7 @@ class _Need:
         where: Where it names the user.
         user: The user.
         operations: Any of these will do.
-        kind: ``Topic`` or ``Group``.
+        kind: ``Topic``, ``Group`` or ``Cluster``.
         name: Which.
     """
 
@@ -198,6 +206,12 @@ def _needs(resource: Resource) -> Iterator[_Need]:
             yield _Need(resource, user, user.text(), operations, "Topic", name)
         for name in service.node["groups"].texts():
             yield _Need(resource, user, user.text(), _IMPLYING_DESCRIBE, "Group", name)
+        if service.node.path.endswith("kafka_metadata"):
+            # A backup of Kafka's metadata sees all of it.
+            for kind in ("Topic", "Group"):
+                yield _Need(resource, user, user.text(), frozenset({"Describe"}), kind, "*")
+            yield _Need(resource, user, user.text(), frozenset({"DescribeConfigs"}), "Topic", "*")
+            yield _Need(resource, user, user.text(), frozenset({"Describe"}), "Cluster", CLUSTER)
 
 
 def _collector_needs(collector: Collector) -> Iterator[_Need]:

@@ -36,7 +36,7 @@ RULES: tuple[Rule, ...] = (
         sources=("K5", "O5"),
         options={
             "groupless": Option(
-                default=["mirror-maker"],
+                default=["mirror", "mirror-maker"],
                 schema={"type": "array", "items": {"type": "string"}},
                 meaning="users that read without a group",
             )

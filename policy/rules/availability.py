@@ -39,6 +39,18 @@ SINGLETONS = (
         "reason": "one consumer per store keeps the order of a partition; its records wait in Kafka while it restarts",
     },
     {
+        "image": "obs/kafka",
+        "argument": "org.apache.kafka.connect.mirror.MirrorMaker",
+        "together": 1,
+        "reason": "its place is kept in Kafka; the other region keeps the records, and its absence is an alert",
+    },
+    {
+        "image": "thanosio/thanos",
+        "argument": "compact",
+        "together": 1,
+        "reason": "two on one bucket would destroy blocks; nothing waits for it, and its absence is an alert",
+    },
+    {
         "image": "obs/services",
         "argument": "services.kafka_lag",
         "together": 1,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from policy.documents import Document, Format, documents, parse
-from policy.model import Finding, Level, Node, Option, Options, Resource, Rule
+from policy.documents import Format, documents, parse
+from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import Word, known_documents
 from policy.rules._reading import each_known, finding, flag, number, shown
 from policy.rules._servers import WORKLOADS, Container, containers
@@ -95,7 +95,8 @@ def _encrypted(resource: Resource, options: Options) -> Iterator[Finding]:
             )
 
 
-def _shippers(resources: Sequence[Resource]) -> Iterator[Container]:
+def shippers(resources: Sequence[Resource]) -> Iterator[Container]:
+    """Thanos sidecars, which ship the blocks of their Prometheus."""
     for resource in resources:
         for container in containers(resource):
             words = [word.text for word in container.words]
@@ -103,16 +104,17 @@ def _shippers(resources: Sequence[Resource]) -> Iterator[Container]:
                 yield container
 
 
-def _store_flag(container: Container) -> Word | None:
+def store_flag(container: Container) -> Word | None:
+    """Where a Thanos is told its object store."""
     return container.flag("objstore.config-file") or container.flag("objstore.config")
 
 
 def _shipped(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     thanos = [container for each in resources for container in containers(each) if container.runs("thanos")]
     stores, unknown = known_documents(resources, Format.OBJECT_STORE)
-    if stores or any(_store_flag(container) for container in thanos):
-        for container in _shippers(resources):
-            if _store_flag(container) is None:
+    if stores or any(store_flag(container) for container in thanos):
+        for container in shippers(resources):
+            if store_flag(container) is None:
                 yield finding(
                     container.resource,
                     container.node.path,
@@ -167,48 +169,6 @@ def _jobs(resource: Resource, options: Options) -> Iterator[Finding]:
             )
 
 
-def _complete(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [container for each in resources for container in containers(each)]
-    needs: Mapping[str, bool] = {
-        "metrics": any(container.runs("prometheus") for container in found),
-        "topics": any(each.type.startswith("kafka:") and each.kind == "Topic" for each in resources),
-        "PostgreSQL": any(container.runs("postgres") for container in found),
-        "search cluster": any(container.runs("opensearch", "elasticsearch") for container in found),
-    }
-    has: Mapping[str, bool] = {
-        "metrics": any(_store_flag(container) for container in _shippers(resources)),
-        "topics": any(_archives(document) for document in known_documents(resources, Format.COLLECTOR)[0]),
-        "PostgreSQL": any(
-            set(c.programs) & {"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"} for c in found
-        ),
-        "search cluster": any(
-            "snapshot" in word.text for c in found if c.resource.kind == "CronJob" for word in c.words
-        ),
-    }
-    how: Mapping[str, str] = {
-        "metrics": "give every Thanos sidecar an object store",
-        "topics": "run a collector that reads every topic and writes it with the awss3 exporter",
-        "PostgreSQL": "add a CronJob with pg_dump or pg_basebackup",
-        "search cluster": "add a CronJob that takes snapshots",
-    }
-    for name, needed in needs.items():
-        if needed and not has[name] and name not in options["elsewhere"]:
-            yield finding_of_stack(name, how[name])
-
-
-def finding_of_stack(name: str, fix: str) -> Finding:
-    """That a backup is missing altogether."""
-    return Finding(resource=None, where="backups", problem=f"nothing in the stack backs up the {name}", fix=fix)
-
-
-def _archives(document: Document) -> bool:
-    for _, pipeline in document.node["service"]["pipelines"].items():
-        reads = any(name.startswith("kafka") for name in pipeline["receivers"].texts())
-        if reads and any(name.startswith("awss3") for name in pipeline["exporters"].texts()):
-            return True
-    return False
-
-
 _TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
 
 RULES: tuple[Rule, ...] = (
@@ -258,14 +218,5 @@ RULES: tuple[Rule, ...] = (
         sources=("D1", "M2"),
         kinds=frozenset({"CronJob"}),
         resource=_jobs,
-    ),
-    Rule(
-        id="backup-exists",
-        promise="Everything that keeps data is backed up.",
-        why="What has no backup is gone with its region.",
-        sources=("D1",),
-        level=Level.ADVISORY,
-        options={"elsewhere": Option(default=[], schema=_TEXTS, meaning="What is backed up outside the stack.")},
-        stack=_complete,
     ),
 )

@@ -9,19 +9,15 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 
 from services.common.stopping import wait_for_stop
-from services.kafka_lag import reading
+from services.kafka_lag.asking import LIMIT_S, Asking, command
 from services.kafka_lag.metrics import LagMetrics
-from services.kafka_lag.settings import Settings, SettingsError, load
+from services.kafka_lag.model import Look
+from services.kafka_lag.settings import SettingsError, load
 from services.kafka_lag.web import HttpsServer, application
 
-# A look is several requests one after the other; the loop counts as stuck only well after all of them timed out.
-_STUCK_S = 6 * reading.REQUEST_S
+_STUCK_S = LIMIT_S + 10
 _MISTAKE = 2
 
 
@@ -33,19 +29,17 @@ def log(message: str) -> None:
 class Watch:
     """Looks at the brokers again and again."""
 
-    def __init__(self, settings: Settings, metrics: LagMetrics, connect: Callable[..., Any] = AdminClient) -> None:
-        """Publish to ``metrics``; ``connect`` makes the client from librdkafka settings."""
-        self._settings = settings
+    def __init__(self, interval_s: float, metrics: LagMetrics, look: Callable[[], Look]) -> None:
+        """Publish to ``metrics`` what ``look`` finds every ``interval_s`` seconds."""
+        self._interval_s = interval_s
         self._metrics = metrics
-        self._connect = connect
-        self._client: Any = None
-        self._secrets: tuple[str, str] | None = None
+        self._look = look
         self._last_turn = time.monotonic()
         self._told = ""
 
     def alive(self) -> bool:
         """Tell whether the loop still turns; unreachable brokers are no reason to restart this process."""
-        return time.monotonic() - self._last_turn < self._settings.interval_s + _STUCK_S
+        return time.monotonic() - self._last_turn < self._interval_s + _STUCK_S
 
     def run(self, stop: threading.Event) -> None:
         """Look every interval until ``stop`` is set."""
@@ -53,53 +47,26 @@ class Watch:
             started = time.monotonic()
             self._last_turn = started
             self.once()
-            stop.wait(max(0.1, self._settings.interval_s - (time.monotonic() - started)))
+            stop.wait(max(0.1, self._interval_s - (time.monotonic() - started)))
 
     def once(self) -> None:
         """Look once; failures are counted and told, not raised."""
         started = time.monotonic()
-        failures: list[str] = []
-
-        def failed(stage: str, reason: str) -> None:
+        found = self._look()
+        for stage, _ in found.failures:
             self._metrics.errors.labels(stage).inc()
-            failures.append(f"{stage}: {reason}")
-
-        try:
-            found = reading.look(self._admin(), self._settings.groups, self._settings.topics, failed)
-        except (KafkaException, OSError) as error:
-            failed("brokers", str(error))
-        else:
-            self._metrics.publish(found)
+        if found.reading is not None:
+            self._metrics.publish(found.reading)
         self._metrics.duration.set(time.monotonic() - started)
-        if not failures:
+        if not found.failures:
             self._metrics.last_success.set_to_current_time()
-        self._tell(failures)
+        self._tell([f"{stage}: {reason}" for stage, reason in found.failures])
 
     def _tell(self, failures: list[str]) -> None:
         news = failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else "") if failures else ""
         if news != self._told:
             log(news or "the brokers answer again")
             self._told = news
-
-    def _admin(self) -> Any:
-        """Return the client; a new one whenever the CA or the password was renewed."""
-        settings = self._settings
-        current = (settings.ca_file.read_text(), settings.password_file.read_text().strip())
-        if self._client is None or current != self._secrets:
-            self._client = self._connect(
-                {
-                    "bootstrap.servers": settings.bootstrap,
-                    "client.id": "kafka-lag",
-                    "security.protocol": "sasl_ssl",
-                    "ssl.ca.pem": current[0],
-                    "sasl.mechanism": "SCRAM-SHA-512",
-                    "sasl.username": settings.username,
-                    "sasl.password": current[1],
-                    "log_level": 3,
-                }
-            )
-            self._secrets = current
-        return self._client
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -113,7 +80,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(options.config)
         metrics = LagMetrics(settings.interval_s)
-        watch = Watch(settings, metrics)
+        asking = Asking(command(options.config))
+        watch = Watch(settings.interval_s, metrics, asking.look)
         app = application(metrics.registry, settings.metrics_user, settings.metrics_password_file, watch.alive)
         server = HttpsServer(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
     except SettingsError as error:
@@ -128,5 +96,6 @@ def main(arguments: list[str] | None = None) -> int:
     threading.Thread(target=watch.run, args=(stop,), daemon=True).start()
     wait_for_stop(stop)
     server.shutdown()
+    asking.kill()
     log("stopped")
     return 0

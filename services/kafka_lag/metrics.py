@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.kafka_lag.reading import Reading, TopicState
+from services.kafka_lag.model import Reading, TopicState
 
 # A reading outlives this many intervals, so that one missed look makes no gap.
 _KEPT_INTERVALS = 3

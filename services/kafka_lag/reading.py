@@ -4,47 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from services.kafka_lag.model import REQUEST_S, Reading, TopicState
 from services.kafka_lag.settings import Selection
 
 T = TypeVar("T")
-
-REQUEST_S = 10.0
-
-
-@dataclass(frozen=True)
-class TopicState:
-    """A topic's replicas: partitions, how many lack a replica or a leader, and the smallest in-sync set."""
-
-    partitions: int
-    under_replicated: int
-    leaderless: int
-    replicas: int
-    in_sync_min: int
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What one look found. Keys of offsets are (topic, partition); of commits (group, topic, partition)."""
-
-    topics: Mapping[str, TopicState] = field(default_factory=dict)
-    end_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
-    committed: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
-    members: Mapping[str, int] = field(default_factory=dict)
-
-    def lags(self) -> dict[tuple[str, str, int], int]:
-        """Return records not yet committed, by (group, topic, partition); where the log's end is unknown, nothing."""
-        ends = self.end_offsets
-        return {
-            (group, topic, partition): max(0, ends[topic, partition] - offset)
-            for (group, topic, partition), offset in self.committed.items()
-            if (topic, partition) in ends
-        }
 
 
 def look(admin: Any, groups: Selection, topics: Selection, failed: Callable[[str, str], None]) -> Reading:

@@ -1,130 +1,14 @@
-"""The object storage, read only; every call has a time limit, and an error is one line."""
+"""The object storage of the reports, read only."""
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from services.buckets import bucket
+from services.buckets.bucket import Content, NotStoredError, Object, StorageError
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
-from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
-
-from services.report_shelf.settings import Storage
-
-_CONNECT_S, _READ_S = 5, 15
-_MISSING = frozenset({"NoSuchKey", "404"})
-_CHUNK = 64 * 1024
-_MOST_SHOWN = 200
+__all__ = ["Bucket", "Content", "NotStoredError", "Object", "StorageError"]
 
 
-class StorageError(Exception):
-    """The object storage does not answer, or refuses; the message has no credentials."""
+class Bucket(bucket.Bucket):
+    """Reports below the prefix."""
 
-
-class NotStoredError(StorageError):
-    """There is no such object."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Object:
-    """One object: key without the bucket's prefix, size in bytes, seconds since 1970 at which it was written."""
-
-    key: str
-    size: int
-    written: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """What an object holds; reading it may end with a `StorageError`."""
-
-    size: int
-    chunks: Generator[bytes, None, None]
-
-
-class Bucket:
-    """Objects below the prefix. The key is read again for each round, so that a new one counts."""
-
-    def __init__(self, storage: Storage) -> None:
-        self._storage = storage
-        self._made: tuple[tuple[str, str], Any] | None = None
-
-    def objects(self) -> list[Object]:
-        """All objects, by key.
-
-        Raises:
-            StorageError: They cannot be listed.
-        """
-        prefix = self._storage.prefix
-        with _errors("cannot list the reports"):
-            pages = self._client().get_paginator("list_objects_v2").paginate(Bucket=self._storage.bucket, Prefix=prefix)
-            found = [
-                Object(key=each["Key"][len(prefix) :], size=each["Size"], written=each["LastModified"].timestamp())
-                for page in pages
-                for each in page.get("Contents", ())
-            ]
-        return sorted(found, key=lambda each: each.key)
-
-    def open(self, key: str) -> Content:
-        """The content of an object.
-
-        Raises:
-            NotStoredError: There is none of that key.
-            StorageError: It cannot be read.
-        """
-        what = f"cannot read {key}"
-        with _errors(what):
-            answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
-        return Content(size=answer["ContentLength"], chunks=_chunks(answer["Body"], what))
-
-    def _client(self) -> Any:
-        storage = self._storage
-        try:
-            login = tuple(
-                file.read_text().strip() for file in (storage.access_key_id_file, storage.secret_access_key_file)
-            )
-        except OSError as error:
-            raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from None
-        if self._made is None or self._made[0] != login:
-            self._made = ((login[0], login[1]), _client(storage, *login))
-        return self._made[1]
-
-
-def _client(storage: Storage, key_id: str, secret: str) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=storage.endpoint,
-        region_name=storage.region,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
-        verify=str(storage.ca_file) if storage.ca_file else True,
-        config=Config(
-            connect_timeout=_CONNECT_S,
-            read_timeout=_READ_S,
-            retries={"mode": "standard", "max_attempts": 2},
-            proxies={},
-            s3={"addressing_style": "path" if storage.endpoint else "auto"},
-        ),
-    )
-
-
-def _chunks(body: Any, what: str) -> Generator[bytes, None, None]:
-    try:
-        with _errors(what):
-            yield from body.iter_chunks(_CHUNK)
-    finally:
-        body.close()
-
-
-@contextmanager
-def _errors(what: str) -> Iterator[None]:
-    try:
-        yield
-    except ClientError as error:
-        code = str(error.response.get("Error", {}).get("Code", ""))
-        kind = NotStoredError if code in _MISSING else StorageError
-        raise kind(f"{what}: {code or 'refused'}") from None
-    except (BotoCoreError, OSError) as error:
-        raise StorageError(f"{what}: {' '.join(str(error).split())[:_MOST_SHOWN]}") from None
+    things = "the reports"

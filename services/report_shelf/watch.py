@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.report_shelf.bucket import Bucket, NotStoredError, StorageError
+from services.buckets.looking import Looking
+from services.report_shelf.bucket import Bucket, NotStoredError
 from services.report_shelf.settings import KINDS, Settings
 from services.report_shelf.stored import Report, reports
 
-INTERVAL_S = 60.0
 RUNS = "runs"
 """Folder with a record of the last run of each kind."""
-_STUCK_S = 10 * INTERVAL_S
 _MOST_RECORD = 64 * 1024
 _HOUR = 3600.0
 
@@ -68,55 +66,13 @@ class Seen:
         return (newest.end if newest else self.since) + most_age_h * _HOUR
 
 
-class Watch:
-    """The looks, in a thread of its own.
-
-    Attributes:
-        seen: What the last look saw.
-        failures: Looks that failed.
-    """
+class Watch(Looking[Seen]):
+    """The looks, in a thread of its own."""
 
     def __init__(self, settings: Settings, bucket: Bucket, log: Callable[[str], None]) -> None:
-        self._settings, self._bucket, self._log = settings, bucket, log
-        self._began = time.time()
-        self._beat = time.monotonic()
-        self._looked = threading.Event()
-        self._told = ""
+        super().__init__(log)
+        self._settings, self._bucket = settings, bucket
         self.seen = Seen(at=0.0, since=self._began)
-        self.failures = 0
-
-    @property
-    def began(self) -> float:
-        """When it began, seconds since 1970."""
-        return self._began
-
-    def looked(self) -> bool:
-        """Whether there was a look, failed ones among them: the shelf serves while the storage is away."""
-        return self._looked.is_set()
-
-    def alive(self) -> bool:
-        """Whether looks still happen."""
-        return time.monotonic() - self._beat < _STUCK_S
-
-    def run(self, stop: threading.Event) -> None:
-        """Look until ``stop``."""
-        while not stop.is_set():
-            self.look()
-            stop.wait(INTERVAL_S)
-
-    def look(self) -> None:
-        """Look once; a failure is told when it is news."""
-        try:
-            self.seen = self._look()
-            problem = ""
-        except StorageError as error:
-            self.failures += 1
-            problem = str(error)
-        if problem != self._told:
-            self._log(problem or "the object storage answers again")
-            self._told = problem
-        self._beat = time.monotonic()
-        self._looked.set()
 
     def _look(self) -> Seen:
         now = time.time()

@@ -52,9 +52,7 @@ FILES = {"grafana.ini": "grafana", "ldap.toml": "grafana", "datasources.yaml": "
 
 
 def known() -> dict[str, set[str]]:
-    content = yaml.safe_load(KEYS.read_text())
-    newer = content.pop("newer")
-    return {section: {*content.get(section, ()), *newer.get(section, ())} for section in {*content, *newer}}
+    return {section: set(names) for section, names in yaml.safe_load(KEYS.read_text()).items()}
 
 
 def read(made: Made) -> dict[str, dict[str, str]]:

@@ -212,52 +212,11 @@ def test_without_an_object_store_a_sidecar_need_not_ship() -> None:
     assert said(rule("backup-metrics-shipped"), [sidecar]) == []
 
 
-ARCHIVE = {
-    "receivers": {"kafka": {}},
-    "exporters": {"awss3": {}},
-    "service": {"pipelines": {"metrics": {"receivers": ["kafka"], "exporters": ["awss3"]}}},
-}
-KEEPERS: list[tuple[str, list[Resource], list[Resource], str]] = [
-    (
-        "metrics",
-        [workload("StatefulSet", "p", "prom/prometheus:v3.16.0")],
-        build(GOOD),
-        "give every Thanos sidecar an object store",
-    ),
-    (
-        "topics",
-        [Resource("kafka:index/topic:Topic", "t", {"name": "t"})],
-        [config_map("archive", **{"archive.yaml": ARCHIVE})],
-        "run a collector that reads every topic and writes it with the awss3 exporter",
-    ),
-    (
-        "PostgreSQL",
-        [workload("StatefulSet", "pg", "postgres:16.4")],
-        [workload("CronJob", "dump", "postgres:16.4", command=["/bin/sh", "-c", "pg_dump --dbname=x | gzip > /x"])],
-        "add a CronJob with pg_dump or pg_basebackup",
-    ),
-    (
-        "search cluster",
-        [workload("StatefulSet", "s", "opensearchproject/opensearch:2.19.4")],
-        [workload("CronJob", "snap", "example/tools:1", command=["python", "-m", "snapshot"])],
-        "add a CronJob that takes snapshots",
-    ),
-]
-
-
-@pytest.mark.parametrize(("name", "keepers", "backups", "fix"), KEEPERS)
-def test_what_keeps_data_needs_a_backup(name: str, keepers: list[Resource], backups: list[Resource], fix: str) -> None:
-    message = f"stack, backups: nothing in the stack backs up the {name}. Fix: {fix}."
-    assert said(rule("backup-exists"), keepers) == [message]
-    assert said(rule("backup-exists"), [*keepers, *backups]) == []
-    assert said(rule("backup-exists"), keepers, elsewhere=[name]) == []
-
-
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])
 def test_the_platform_keeps_every_promise_about_servers(stack: str) -> None:
     assert all_said([Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources]) == []
 
 
 def test_every_rule_about_backups_is_broken_here() -> None:
-    cases = {case[0] for case in CASES} | {"backup-store-secrets", "backup-exists"}
+    cases = {case[0] for case in CASES} | {"backup-store-secrets"}
     assert cases == {each.id for each in rules_of("backups")}

@@ -9,6 +9,8 @@ _SECOND = 'job="alertmanager",instance="alertmanager-1"'
 _SENDER = 'job="prometheus-primary",instance="prometheus-primary-0"'
 _UNSENT = "alertmanager_tls_transport_write_errors_total"
 _PACKET = 'connection_type="packet"'
+_OLDEST = "prometheus_tsdb_lowest_timestamp_seconds"
+_SENDER_TWO = _SENDER.replace("primary", "secondary")
 _TARGET = "https://alertmanager-0:9093/api/v2/alerts"
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -89,6 +91,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6m30s",
         firing_at="7m30s",
         labels={"job": "prometheus-primary", "alertmanager": _TARGET},
+    ),
+    Scenario(
+        alert="PlatformStarting",
+        # Both begin at 5 min, when the clock of these tests is young as well; the second one holds nothing yet.
+        bad={
+            f"{_OLDEST}{{{_SENDER}}}": "_x10 300x40",
+            f"{_OLDEST}{{{_SENDER_TWO}}}": "_x10 9223372036854775x2 330x40",
+        },
+        # One that lost its volume, beside one that is old and was away for a while.
+        good={
+            f"{_OLDEST}{{{_SENDER}}}": "-3600x5 _x2 -3600x40",
+            f"{_OLDEST}{{{_SENDER_TWO}}}": "_x10 9223372036854775x2 330x40",
+        },
+        silent_at="4m45s",
+        firing_at="5m15s",
     ),
     Scenario(
         alert="Watchdog",

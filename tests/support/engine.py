@@ -33,6 +33,8 @@ OUTSIDE_SECRETS = {
     "directorySecrets": ("bind_password",),
     "objectStorageSecrets": ("access_key_id", "secret_access_key"),
 }
+BACKUP_RECIPIENTS = "observability:backupRecipients"
+RECIPIENT = "age1" + 58 * "q"
 PHONES = ("operators", "senior-manager", "on-call-engineer")
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
@@ -158,6 +160,7 @@ def record(stack: str, settings: object) -> Recording:
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))
+        pulumi.runtime.set_config(BACKUP_RECIPIENTS, json.dumps({"recipients": [RECIPIENT]}))
         for name, value in outputs(Platform(chosen.platform, chosen)).items():
             pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
 

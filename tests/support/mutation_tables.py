@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from policy.documents import Format
+from tests.support import mutation_mirror
 
 
 class _Gone:
@@ -93,6 +94,13 @@ FIELDS: dict[str, dict[str, Sequence[Any]]] = {
         "spec.persistentVolumeClaimRetentionPolicy.whenScaled": ["Delete"],
     },
     "Deployment": {"spec.replicas": [1], "spec.strategy.rollingUpdate.maxUnavailable": ["100%"]},
+    "CronJob": {
+        "spec.concurrencyPolicy": [GONE, "Allow", "Replace"],
+        "spec.+suspend": [True],
+        "spec.startingDeadlineSeconds": [GONE],
+        "spec.failedJobsHistoryLimit": [0],
+        "spec.jobTemplate.spec.activeDeadlineSeconds": [GONE],
+    },
 }
 
 POD: dict[str, Sequence[Any]] = {
@@ -155,7 +163,9 @@ def properties(content: Mapping[str, str], key: str) -> Iterator[Any]:
     """Bad values of one line of Kafka properties; what Kafka would not notice itself is no weakening."""
     value = content[key]
     used = {entry.partition("://")[0] for entry in content.get("listeners", "").split(",")}
-    if key == "listener.security.protocol.map":
+    if "clusters" in content:
+        yield from mutation_mirror.properties(content, key, GONE)
+    elif key == "listener.security.protocol.map":
         for entry in value.split(","):
             name, protocol = entry.split(":")
             if name not in used:
@@ -209,6 +219,8 @@ _FILES = {"ca_file", "client_ca_file", "client_ca_crt_file"}
 def document(kind: Format, path: Sequence[Any], value: Any) -> Iterator[Any]:
     """Bad values of one place in a YAML or JSON file."""
     last = path[-1]
+    if kind is Format.OBJECT_STORE and last in ("tls_config", "ca_file"):
+        return  # A storage whose authority nobody knows is refused: nothing is weaker for it.
     if last in ("tls", "tls_config", "tls_server_config", "tls_client_config") and value:
         yield GONE
     elif last in _VERIFY:

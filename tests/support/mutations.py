@@ -14,7 +14,7 @@ from typing import Any
 
 from policy.documents import Format, parse
 from policy.model import Resource
-from tests.support import mutation_alerting
+from tests.support import mutation_alerting, mutation_backups
 from tests.support import mutation_tables as tables
 
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
@@ -51,7 +51,7 @@ def mutations(resources: Sequence[Resource]) -> Iterator[Mutation]:
 
 
 def _of(resource: Resource) -> Iterator[tuple[str, Resource | None]]:
-    if resource.kind in tables.NEEDED:
+    if resource.kind in tables.NEEDED or (resource.kind in WORKLOADS and mutation_backups.keeps(resource.props)):
         yield "taken away", None
     yield from _fields(resource)
     if resource.kind in WORKLOADS:
@@ -131,6 +131,9 @@ def _contents(kind: Format, name: str, parsed: Any) -> Iterator[tuple[str, str]]
     if kind in _WHOLE and isinstance(parsed, dict):
         for label, changed in _WHOLE[kind](parsed):
             yield label, json.dumps(changed)
+    if kind is Format.OTHER and mutation_backups.ours(parsed):
+        for path, bad in mutation_backups.settings(parsed, _GONE):
+            yield _label(path, bad), json.dumps(_set(parsed, path, bad))
     if kind in (Format.OTHER, Format.RULES, Format.GRAFANA) or not isinstance(parsed, dict | list):
         return
     for path in _all_paths(parsed):

@@ -47,6 +47,8 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "alert-events",
         "reports",
         "kafka-lag",
+        "backup",
+        "archive",
     }
     assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
     assert len({each["password"] for each in users}) == len(users)
@@ -68,7 +70,14 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
         *((consumer, "Read", "Topic", "telemetry-traces") for consumer in ("sampler", "service-graph")),
         ("log-indexer", "Read", "Topic", "telemetry-logs"),
-        *((each, "Read", "Group", each) for each in (*consumers, "sampler", "service-graph", "log-indexer", "reports")),
+        *(
+            (each, "Read", "Group", each)
+            for each in (*consumers, "sampler", "service-graph", "log-indexer", "reports", "archive")
+        ),
+        *(("archive", "Read", "Topic", topic) for topic in TOPICS),
+        *(("backup", "Describe", kind, "*") for kind in ("Topic", "Group")),
+        ("backup", "DescribeConfigs", "Topic", "*"),
+        ("backup", "Describe", "Cluster", "kafka-cluster"),
         ("reports", "Read", "Topic", "alerts-processed"),
         ("alert-events", "Write", "Topic", "alerts-raw"),
         ("alert-events", "Write", "Topic", "alerts-processed"),
@@ -93,6 +102,14 @@ def test_a_client_that_only_reads_may_not_write() -> None:
     assert rules == [
         AclRule(operation="Read", resource_type="Topic", resource="a"),
         AclRule(operation="Read", resource_type="Group", resource="reader"),
+    ]
+
+
+def test_a_client_gets_its_single_permissions_after_the_usual_ones() -> None:
+    see = AclRule(operation="Describe", resource_type="Group", resource="others")
+    assert acl_rules(User(name="writer", writes=("a",), grants=(see,))) == [
+        AclRule(operation="Write", resource_type="Topic", resource="a"),
+        see,
     ]
 
 

@@ -15,3 +15,13 @@ def test_the_exporter_accepts_its_settings_file() -> None:
         assert "metrics-consumer-primary" in settings.groups
         assert "telemetry-logs" in settings.topics
         assert settings.username == "kafka-lag"
+
+
+def test_no_probe_depends_on_the_brokers() -> None:
+    """Probes that ask the brokers would restart the exporter whenever these are away, which is when it is needed."""
+    for stack in engine.STACKS:
+        pods = engine.recorded(stack).one("Deployment", "kafka-lag")["spec"]["template"]["spec"]
+        (container,) = pods["containers"]
+        for probe in ("livenessProbe", "readinessProbe", "startupProbe"):
+            assert container[probe]["tcpSocket"] == {"port": 8080}, probe
+            assert {"exec", "httpGet"} & set(container[probe]) == set(), probe

@@ -20,7 +20,16 @@ from lab.toolchain.debian import lay
 from lab.toolchain.images import Image, images
 
 NOT_RUN_HERE = {"elasticsearch/elasticsearch:8.19.21"}
-READING = {"charts", "grafana_double", "report_shelf", "reports"}
+READING = {
+    "backup",
+    "backup_keeper",
+    "buckets",
+    "charts",
+    "grafana_double",
+    "kafka_archive",
+    "report_shelf",
+    "reports",
+}
 """Programs that run in an image with the packages that people read from."""
 
 

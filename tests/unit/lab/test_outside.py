@@ -19,7 +19,12 @@ from lab.stack import Stack
 from tests.unit.lab.outside_places import loopback_lab
 
 KEY = "observability:alertingSecrets"
-KEYS = (KEY, "observability:directorySecrets", "observability:objectStorageSecrets")
+KEYS = (
+    KEY,
+    "observability:directorySecrets",
+    "observability:objectStorageSecrets",
+    "observability:backupRecipients",
+)
 
 
 @pytest.fixture
@@ -46,7 +51,8 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert tuple(given) == KEYS
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}
         assert set(given[KEYS[2]]) == {"access_key_id", "secret_access_key", "authority"}
-        assert len({value["authority"] for value in given.values()}) == 1
+        assert [each[:4] for each in given[KEYS[3]]["recipients"]] == ["age1"], "the public half alone"
+        assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
         assert outside.secrets(paths) == given
 
 
@@ -120,7 +126,7 @@ def test_only_what_differs_is_given_and_all_is_read_at_once(stack: Stack, monkey
     monkeypatch.setattr(stack_module.subprocess, "run", pulumi)
     wanted = {KEYS[0]: {"a": {"c": 2}, "b": 1}, KEYS[1]: {"bind_password": "x"}, KEYS[2]: {"access_key_id": "y"}}
     stack.give_secrets(wanted)
-    assert [put[put.index("--secret") + 1] for put, _ in pulumi.writes] == list(KEYS[1:])
+    assert [put[put.index("--secret") + 1] for put, _ in pulumi.writes] == list(KEYS[1:3])
     stack.give_secrets(wanted)
     assert (pulumi.reads, len(pulumi.writes)) == (2, 2)
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from components.backups.schedule import Kind
 from ops import cli
 from ops.errors import OpsError
 from ops.review import command, evaluate, program
@@ -274,8 +275,10 @@ def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(sta
     passwords = json.dumps([found[key] for key in found if key[0] == PASSWORD])
     assert "placeholder" not in passwords
     # The bundle holds the authority's certificate, for which each engine has its own text; whether the receivers of
-    # alerts, the directory and the storage have authorities of their own is among the secrets, which a review lacks.
-    apart = ("trust-bundle", "alertmanager", "grafana", "reports", "report-shelf")
+    # alerts, the directory and the storage have authorities of their own is among the secrets, which a review lacks,
+    # like the public keys of backups.
+    sealed = ("backup-keeper", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
+    apart = ("trust-bundle", "alertmanager", "grafana", "reports", "report-shelf", *sealed)
     files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
     assert files
     assert {key: found[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}

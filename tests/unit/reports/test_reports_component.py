@@ -14,10 +14,9 @@ import pytest
 import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
-from components.k8s import Container, Probe, Resources, Site, default_deny
+from components.k8s import MISTAKE, Container, Probe, Resources, Site, cron_job, default_deny
 from components.reports.component import Reports, ReportsArgs
 from components.reports.config import LANGUAGES, Mail
-from components.reports.jobs import MISTAKE, cron_job
 from components.reports.schedule import SCHEDULES, Kind, Schedule
 from components.reports.shelf import shelf_scrape
 from components.tls.component import Authority

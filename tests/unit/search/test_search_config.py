@@ -105,6 +105,15 @@ def test_one_role_for_one_user_and_no_pattern_that_fits_an_alias() -> None:
     assert all(pattern.endswith("-0*") for pattern in patterns)
 
 
+def test_who_backs_up_reads_what_it_is_told_and_writes_nothing() -> None:
+    user = access.backup_reader("backup", ["logs"])
+    [grant] = access.security_documents([user], {"backup": HASH})["roles"]["backup"]["index_permissions"]
+    assert grant["index_patterns"] == ["logs-0*"]
+    assert {"indices:data/read/*", "indices:admin/get"} <= set(grant["allowed_actions"])
+    assert not [action for action in grant["allowed_actions"] if "write" in action or "delete" in action]
+    assert user.aliases == ()
+
+
 def test_readers_and_writers_have_nothing_in_common() -> None:
     def actions(user: SearchUser) -> set[str]:
         role = access.security_documents([user], {user.name: HASH})["roles"][user.name]

@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
+from services.kafka_lag.brokers import Brokers
 from services.kafka_lag.exporter import Watch, main
 from services.kafka_lag.metrics import LagMetrics
-from services.kafka_lag.reading import Reading, look
+from services.kafka_lag.model import Reading
+from services.kafka_lag.reading import look
 from services.kafka_lag.settings import Settings, parse
 from tests.unit.services.brokers_double import BrokersDouble
 from tests.unit.services.test_kafka_lag_settings import content
@@ -37,7 +39,7 @@ def metrics() -> LagMetrics:
 
 @pytest.fixture
 def watch(settings: Settings, metrics: LagMetrics, brokers: BrokersDouble) -> Watch:
-    return Watch(settings, metrics, brokers.connect)
+    return Watch(settings.interval_s, metrics, Brokers(settings, brokers.connect).look)
 
 
 def served(metrics: LagMetrics) -> str:

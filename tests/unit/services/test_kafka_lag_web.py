@@ -13,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from prometheus_client import CollectorRegistry, Gauge
 
 from lab.paths import CHECKOUT
 from services.kafka_lag.web import HttpsServer, allowed, application
+from tests.config.servers import eventually
 from tests.support.kafka_broker import free_port, write_certificates
 from tests.unit.services.test_kafka_lag_settings import content
 
@@ -149,26 +151,62 @@ def test_a_modern_tls_is_spoken(exporter: Exporter) -> None:
         assert connection.version() == "TLSv1.3"
 
 
-def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_path: Path) -> None:
-    write_certificates(tmp_path)
-    (tmp_path / "password").write_text("hunter2")
+@contextmanager
+def program(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Exporter]]:
+    """The exporter as in its pod, with brokers that nobody reaches."""
+    write_certificates(folder)
+    (folder / "password").write_text("hunter2")
     port = free_port()
     settings = content(
         bootstrap=f"127.0.0.1:{free_port()}",
-        ca_file=str(tmp_path / "ca.pem"),
-        password_file=str(tmp_path / "password"),
+        ca_file=str(folder / "ca.pem"),
+        password_file=str(folder / "password"),
         listen=f"127.0.0.1:{port}",
-        tls={"cert_file": str(tmp_path / "cert.pem"), "key_file": str(tmp_path / "key.pem")},
-        metrics={"user": USER, "password_file": str(tmp_path / "password")},
+        tls={"cert_file": str(folder / "cert.pem"), "key_file": str(folder / "key.pem")},
+        metrics={"user": USER, "password_file": str(folder / "password")},
+        interval_s=1,
     )
-    (tmp_path / "c.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "services.kafka_lag", "--config", str(tmp_path / "c.json")]
+    (folder / "c.json").write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "services.kafka_lag", "--config", str(folder / "c.json")]
     process = subprocess.Popen(command, cwd=CHECKOUT, stderr=subprocess.PIPE, text=True, env=dict(os.environ))
     assert process.stderr is not None
-    assert process.stderr.readline() == f"kafka-lag: serving https://127.0.0.1:{port}/metrics\n"
-    assert Exporter(tmp_path, port).get("/healthz")[0] == 200
-    assert "kafka_lag_last_success_timestamp_seconds 0.0" in Exporter(tmp_path, port).get("/metrics", GOOD)[1]
-    process.send_signal(signal.SIGTERM)
-    _, rest = process.communicate(timeout=10)
-    assert process.returncode == 0
-    assert "kafka-lag: stopped\n" in rest
+    try:
+        assert process.stderr.readline() == f"kafka-lag: serving https://127.0.0.1:{port}/metrics\n"
+        yield process, Exporter(folder, port)
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
+def children(process: subprocess.Popen[str]) -> list[int]:
+    """Processes that the program has started and that are not over."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError):
+            _, _, rest = (entry / "stat").read_text().rpartition(") ")
+            state, parent = rest.split()[:2]
+            if int(parent) == process.pid and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_path: Path) -> None:
+    with program(tmp_path) as (process, exporter):
+        assert exporter.get("/healthz")[0] == 200
+        assert "kafka_lag_last_success_timestamp_seconds 0.0" in exporter.get("/metrics", GOOD)[1]
+        process.send_signal(signal.SIGTERM)
+        _, rest = process.communicate(timeout=10)
+        assert process.returncode == 0
+        assert "kafka-lag: stopped\n" in rest
+
+
+def test_a_crash_of_the_kafka_client_ends_one_look_and_not_the_program(tmp_path: Path) -> None:
+    counted = 'kafka_lag_collection_errors_total{stage="process"} 1.0'
+    with program(tmp_path) as (process, exporter):
+        eventually(lambda: children(process) != [], 20, "the process that asks the brokers")
+        (crashed,) = children(process)
+        os.kill(crashed, signal.SIGABRT)
+        eventually(lambda: counted in exporter.get("/metrics", GOOD)[1], 20, "the crash is counted")
+        eventually(lambda: children(process) not in ([], [crashed]), 20, "another one asks")
+        assert exporter.get("/healthz") == (200, "ok\n")
+        assert process.poll() is None

@@ -134,10 +134,20 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     ),
     "an image that does not exist": (
         _set("images", "digests", to={"nginx": "sha256:" + "0" * 64}),
-        "settings.images: allowed is only the images alertmanager, blackbox-exporter, elasticsearch, grafana, "
+        "settings.images: allowed is only the images alertmanager, backup, blackbox-exporter, elasticsearch, grafana, "
         "jaeger, kafka, oauth2-proxy, opensearch, otelcol, postgres, postgres-exporter, prometheus, reports, services, "
         "thanos; "
         "remove nginx; correct it",
+    ),
+    "a schedule without a day of the week": (
+        _set("backups", "schedules", "database", to="5 * * *"),
+        "settings.backups.schedules.database is '5 * * *': allowed is five fields of cron: minute, hour, day of the "
+        "month, month, day of the week; correct it",
+    ),
+    "a schedule at a time that does not exist": (
+        _set("backups", "schedules", "search", to="61 3 * * *"),
+        "settings.backups.schedules.search is '61 3 * * *': allowed is five fields of cron: minute, hour, day of the "
+        "month, month, day of the week; correct it",
     ),
     "a topic too few": (
         _drop("topics", "alerts-raw"),

@@ -153,6 +153,12 @@ def test_requests_are_counted_by_route_and_status() -> None:
     assert "grafana_http_request_in_flight 0.0" in text
 
 
+def test_what_the_process_itself_uses_is_told_as_grafana_tells_it() -> None:
+    text = Metrics().text().decode()
+    for name in ("cpu_seconds_total", "resident_memory_bytes", "start_time_seconds", "open_fds", "max_fds"):
+        assert f"\nprocess_{name} " in text, name
+
+
 def test_a_request_of_nobody_has_no_person() -> None:
     with pytest.raises(RefusedError) as caught:
         _ = Request(method="GET", path="/").person

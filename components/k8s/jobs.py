@@ -3,26 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
-from components.k8s import Container, Mount, Site, Volume
 from components.k8s.files import metadata
-from components.k8s.pods import pod_spec
-from components.reports.schedule import Schedule
+from components.k8s.pods import Container, Mount, Volume, pod_spec
+from components.k8s.site import Site
 
 TRUST_MOUNT = "/etc/trust"
 """Folder with ``ca.crt``, the certificate of the platform's authority."""
 MISTAKE = 2
 """Exit code of a program whose settings are wrong: trying again changes nothing."""
+_FIELDS = 5
+_TRIES = 3
 _TRUST_VOLUME = "trust"
 _KEPT_S = 7 * 24 * 3600
 _SUCCEEDED_KEPT, _FAILED_KEPT = 2, 3
 _GRACE_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """When something that runs to its end is started.
+
+    Attributes:
+        cron: Minute, hour, day of the month, month and day of the week, in the time zone of the job.
+        start_within_s: How late it may begin, for example since nothing could be started at that time. Later than that
+            it is not made by itself.
+        tries: How often it is tried again after it failed.
+        limit_s: How long all tries together may take.
+    """
+
+    cron: str
+    start_within_s: int
+    tries: int = _TRIES
+    limit_s: int = 3600
+
+    def __post_init__(self) -> None:
+        if len(self.cron.split()) != _FIELDS:
+            raise ValueError(
+                f"schedule {self.cron!r} has {len(self.cron.split())} fields, must have {_FIELDS}: "
+                "minute, hour, day of the month, month, day of the week"
+            )
+        for name in ("start_within_s", "limit_s"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"schedule {self.cron!r}: {name} is {getattr(self, name)}, must be 1 or more")
 
 
 def cron_job(
@@ -36,6 +65,7 @@ def cron_job(
     volumes: Sequence[Volume],
     access: Sequence[str],
     trust: TlsIdentity,
+    after: Sequence[pulumi.Resource] = (),
 ) -> k8s.batch.v1.CronJob:
     """A CronJob with a ServiceAccount of its own; two of its pods never run at once.
 
@@ -49,6 +79,7 @@ def cron_job(
         volumes: Volumes that it mounts.
         access: Access labels of the servers that it calls.
         trust: Any certificate of the platform; only its authority's certificate is mounted, at ``/etc/trust``.
+        after: Resources that must exist first: a run before them would fail.
 
     Raises:
         ValueError: The container has a port or a probe.
@@ -76,7 +107,7 @@ def cron_job(
                 spec=_job(site, workload, schedule, container, volumes, access, trust),
             ),
         ),
-        opts=pulumi.ResourceOptions(parent=parent),
+        opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
     )
 
 

@@ -1,0 +1,149 @@
+"""The archive's pods: they read every topic as one consumer group and store what they read, minute by minute.
+
+Two of them share the partitions. They keep nothing of their own: what one that ends had not stored yet, the other
+reads again, so that a lost node costs seconds and not the minutes until its pod runs elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components import naming
+from components.backups import config
+from components.backups.config import ARCHIVE_USER, IMAGE, Archiving, Vault
+from components.backups.jobs import private_authority, storage_files, storage_reach
+from components.backups.sources import KAFKA, once
+from components.contracts import KafkaEndpoint, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    credential,
+    deployment,
+    headless_service,
+    network_policy,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.telemetry.topics import TOPIC_NAMES
+
+WORKLOAD = "kafka-archive"
+PORT = 8080
+REPLICAS = 2
+_FOLDER = "/etc/kafka-archive"
+_GRACE_S = 60
+"""The program stores what it holds within 30 s of SIGTERM."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveArgs:
+    """What the archive needs.
+
+    Attributes:
+        site: Surroundings.
+        scrape: Its metrics endpoint.
+        vault: Where segments go.
+        kafka: Where records are; ``archive`` is one of its users and the consumer group.
+        archiving: How records are gathered.
+        resources: Of each pod.
+    """
+
+    site: Site
+    scrape: ScrapeTarget
+    vault: Vault
+    kafka: KafkaEndpoint
+    archiving: Archiving
+    resources: Resources
+
+
+def archive_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+    """The archive's metrics endpoint: made before it, since Prometheus has to know its password."""
+    scraper = naming.scrape_user(WORKLOAD)
+    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
+
+
+def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:
+    """Make the archive."""
+    site = args.site
+    headless_service(parent, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+    network_policy(
+        parent,
+        site,
+        workload=WORKLOAD,
+        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+        egress=[
+            Allow(peers=[workload_pods(KAFKA)], ports=[args.kafka.port]),
+            storage_reach(args.vault.storage),
+        ],
+    )
+    return deployment(
+        parent,
+        site,
+        Workload(
+            name=WORKLOAD,
+            replicas=REPLICAS,
+            containers=[_container(args.resources)],
+            volumes=_volumes(parent, args),
+            tls=certificate(parent, site, workload=WORKLOAD),
+            access=[args.kafka.access_label],
+            grace_s=_GRACE_S,
+        ),
+    )
+
+
+def _volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
+    storage, kafka = args.vault.storage, args.kafka
+
+    def written(private: bool) -> str:
+        made = config.archive_config(
+            args.vault,
+            kafka,
+            args.archiving,
+            TOPIC_NAMES,
+            port=PORT,
+            scraper=args.scrape.credential.username,
+            private=private,
+        )
+        return yaml.safe_dump(made, sort_keys=True)
+
+    settings = private_authority(storage).apply(written)
+    public = config_files(parent, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})
+    secret = secret_files(
+        parent,
+        args.site,
+        name=f"{WORKLOAD}-auth",
+        workload=WORKLOAD,
+        files={
+            config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
+            config.SCRAPE_PASSWORD: args.scrape.credential.password,
+            **storage_files(storage),
+        },
+    )
+    return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
+
+
+def _container(resources: Resources) -> Container:
+    return Container(
+        name="archive",
+        image=IMAGE,
+        command=["/usr/bin/python3", "-m", "services.kafka_archive", "--config", f"{_FOLDER}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
+        startup=Probe(http="/healthz", port=PORT, https=True, period_s=3, failures=40),
+        readiness=Probe(http="/healthz", port=PORT, https=True, period_s=5),
+        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
+    )

@@ -1,0 +1,170 @@
+"""Backups (requirement D1): a CronJob for each kind, the continuous archive of Kafka, and the keeper that watches them.
+
+Everything that they write is sealed for the public keys of operators: pods write backups and cannot read them. Blocks
+of metrics are shipped by Thanos, into the same bucket; the keeper watches these too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+
+from components.backups import sources
+from components.backups.archive import ArchiveArgs, archive, archive_scrape
+from components.backups.config import ARCHIVE_USER, USER, Archiving, Blocks, SearchSource, Vault, checked_days
+from components.backups.jobs import JobArgs, backup_job
+from components.backups.keeper import WORKLOAD as KEEPER
+from components.backups.keeper import KeeperArgs, keeper, keeper_scrape
+from components.backups.schedule import Kind, most_age_s
+from components.backups.sources import Source
+from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget
+from components.k8s import Resources, Site, certificate
+
+TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupsScrapes:
+    """Metrics endpoints: made before the rest, since Prometheus has to know their passwords."""
+
+    archive: ScrapeTarget
+    keeper: ScrapeTarget
+
+    @property
+    def all(self) -> tuple[ScrapeTarget, ...]:
+        """Each of them."""
+        return (self.archive, self.keeper)
+
+
+def backups_scrapes(parent: pulumi.Resource, site: Site) -> BackupsScrapes:
+    """Make the metrics endpoints."""
+    return BackupsScrapes(archive=archive_scrape(parent, site), keeper=keeper_scrape(parent, site))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupsArgs:
+    """What backups need.
+
+    Attributes:
+        site: Surroundings.
+        scrapes: Metrics endpoints of archive and keeper.
+        vault: Where backups go, and who can open them.
+        time_zone: IANA name of the time zone of the schedules.
+        schedules: Kind -> line of cron.
+        keep_days: Kind -> days for which a run is kept; the newest one is kept for ever.
+        databases: Databases of one PostgreSQL, each read by its owner.
+        grafana: Grafana, asked as its administrator.
+        grafana_workload: Workload that serves it (the peer of egress NetworkPolicies).
+        kafka: Kafka, with the users ``backup`` and ``archive``.
+        search: What is exported of the search cluster, or None where it makes snapshots of its own.
+        archiving: How the archive of Kafka gathers records.
+        blocks: Blocks of metrics in the same bucket, or None where there are none.
+        job: Of a job's pod.
+        archive: Of each of the archive's pods.
+        keeper: Of each of the keeper's pods.
+
+    Raises:
+        ValueError: A kind that is made here has no schedule or no days, or a value is not acceptable.
+    """
+
+    site: Site
+    scrapes: BackupsScrapes
+    vault: Vault
+    time_zone: str
+    schedules: Mapping[Kind, str]
+    keep_days: Mapping[Kind, int]
+    databases: Sequence[DatabaseEndpoint]
+    grafana: GrafanaEndpoint
+    grafana_workload: str
+    kafka: KafkaEndpoint
+    search: SearchSource | None
+    archiving: Archiving
+    blocks: Blocks | None
+    job: Resources
+    archive: Resources
+    keeper: Resources
+
+    def __post_init__(self) -> None:
+        if not self.databases:
+            raise ValueError("backups: there is no database to back up; name Grafana's at least")
+        for kind in self.kinds:
+            if kind not in self.schedules:
+                raise ValueError(f"backups.schedules has no {kind}: give it a line of cron, for example '20 3 * * *'")
+            if kind not in self.keep_days:
+                raise ValueError(f"backups.keep_days has no {kind}: give it a number of days")
+            most_age_s(self.schedules[kind])
+            checked_days(kind, self.keep_days[kind])
+        _checked_users("Kafka", self.kafka.users, USER, ARCHIVE_USER)
+        if self.search:
+            _checked_users("the search cluster", self.search.endpoint.users, USER)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """Kinds that jobs make here."""
+        return tuple(kind for kind in Kind if kind is not Kind.SEARCH or self.search)
+
+    def source(self, kind: Kind) -> Source:
+        """What the job of a kind reads."""
+        days = self.keep_days[kind]
+        match kind:
+            case Kind.DATABASE:
+                return sources.databases(self.databases, days)
+            case Kind.GRAFANA:
+                return sources.grafana(self.grafana, self.grafana_workload, days)
+            case Kind.KAFKA_METADATA:
+                return sources.kafka_metadata(self.kafka, days)
+            case Kind.SEARCH:
+                assert self.search is not None
+                return sources.search(self.search, days)
+
+
+def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) -> None:
+    missing = [name for name in needed if name not in users]
+    if missing:
+        raise ValueError(f"backups: {where} has no user {' and no user '.join(missing)}: add it to its users")
+
+
+class Backups(pulumi.ComponentResource):
+    """Jobs, archive and keeper.
+
+    Attributes:
+        scrapes: Metrics of archive and keeper.
+    """
+
+    scrapes: tuple[ScrapeTarget, ...]
+
+    def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site = args.site
+        self.scrapes = args.scrapes.all
+        tls = certificate(self, site, workload=KEEPER)
+        shared = JobArgs(site=site, vault=args.vault, time_zone=args.time_zone, resources=args.job, trust=tls)
+        jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
+        archiver = archive(
+            self,
+            ArchiveArgs(
+                site=site,
+                scrape=args.scrapes.archive,
+                vault=args.vault,
+                kafka=args.kafka,
+                archiving=args.archiving,
+                resources=args.archive,
+            ),
+        )
+        watcher = keeper(
+            self,
+            KeeperArgs(
+                site=site,
+                scrape=args.scrapes.keeper,
+                storage=args.vault.storage,
+                most_age_s={str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds},
+                blocks=args.blocks,
+                tls=tls,
+                resources=args.keeper,
+            ),
+        )
+        self.register_outputs(
+            {"jobs": {str(kind): job.id for kind, job in jobs.items()}, "archive": archiver.id, "keeper": watcher.id}
+        )

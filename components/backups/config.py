@@ -1,0 +1,293 @@
+"""Settings files of the backup program, the archive and the keeper, as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
+from components.k8s import TLS_MOUNT, TRUST_MOUNT
+
+USER: Final = "backup"
+"""User of Kafka and of the search cluster that sees what is backed up."""
+ARCHIVE_USER: Final = "archive"
+"""User of Kafka, and consumer group, that reads every topic."""
+IMAGE: Final = "backup"
+AUTH_FOLDER: Final = "/etc/backup-auth"
+KEY_ID, SECRET_KEY, AUTHORITY = "storage-access-key-id", "storage-secret-access-key", "storage-authority.crt"
+KAFKA_PASSWORD, SCRAPE_PASSWORD, PASSWORD = "kafka-password", "scrape-password", "password"
+PUBLIC_AUTHORITIES: Final = "/etc/ssl/certs/ca-certificates.crt"
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+_ENCRYPTIONS = ("AES256", "aws:kms")
+_MOST_DAYS = 3650
+_STOPPING_S = 60
+_BLOCK_GRACE_S = 1800
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vault:
+    """Where backups go, and who can open them.
+
+    Attributes:
+        platform: Name of the platform.
+        region: Its region.
+        storage: The bucket; its prefix is that of the backups.
+        recipients: Public keys (age, X25519) of those who can open backups.
+        encryption: How the storage is asked to encrypt objects once more, ``AES256`` or ``aws:kms``; None: as the
+            bucket says.
+
+    Raises:
+        ValueError: There is no recipient, one is no public key, or the encryption is unknown.
+    """
+
+    platform: str
+    region: str
+    storage: ObjectStorage
+    recipients: Sequence[str]
+    encryption: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.recipients:
+            raise ValueError("backups.recipients is empty: name at least one public key of age (age1...)")
+        for number, each in enumerate(self.recipients):
+            if not _RECIPIENT.fullmatch(each):
+                # It may be a secret key by mistake.
+                raise ValueError(
+                    f"backups.recipients[{number}] is no public key of age: it must be age1 and 58 letters"
+                )
+        if len(set(self.recipients)) != len(self.recipients):
+            raise ValueError("backups.recipients has a key twice: name each once")
+        if self.encryption not in (None, *_ENCRYPTIONS):
+            raise ValueError(
+                f"backups.encryption is {self.encryption!r}: allowed are null and {', '.join(_ENCRYPTIONS)}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSource:
+    """What is exported of the search cluster.
+
+    Attributes:
+        endpoint: Where it is; ``backup`` is one of its users.
+        indices: Patterns of indices, for example ``logs-0*``.
+    """
+
+    endpoint: SearchEndpoint
+    indices: Sequence[str]
+
+    def __post_init__(self) -> None:
+        if not self.indices:
+            raise ValueError("backups: no index of the search cluster is named; name patterns such as logs-0*")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Blocks:
+    """Blocks of metrics in the same bucket, which Thanos puts there.
+
+    Attributes:
+        prefix: What their keys start with, for example ``metrics/``.
+        range_s: Seconds that a block covers before it is shipped.
+    """
+
+    prefix: str
+    range_s: int
+
+    def __post_init__(self) -> None:
+        if not self.prefix.endswith("/"):
+            raise ValueError(f"backups: the prefix of the blocks is {self.prefix!r}: it must end with /")
+
+    @property
+    def most_age_s(self) -> int:
+        """How old the end of the newest block may get.
+
+        Prometheus closes a block half its range after its end, so that the newest one is one and a half ranges old
+        when the next appears; half a range and half an hour more are for shipping and for a restart.
+        """
+        return 2 * self.range_s + _BLOCK_GRACE_S
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archiving:
+    """How the archive gathers records into segments.
+
+    Attributes:
+        keep_days: Days for which a segment is kept.
+        flush_s: Age in seconds at which a segment is stored: as much is lost with the region, at most.
+        segment_bytes: Size at which it is stored.
+        segment_records: Number of records at which it is stored.
+        memory_bytes: Size of all that waits; then no more is read.
+    """
+
+    keep_days: int
+    flush_s: int = 60
+    segment_bytes: int = 8 * 2**20
+    segment_records: int = 100_000
+    memory_bytes: int = 64 * 2**20
+
+    def __post_init__(self) -> None:
+        checked_days("archive", self.keep_days)
+
+
+def checked_days(kind: str, days: int) -> int:
+    """For how many days backups are kept.
+
+    Raises:
+        ValueError: It is not 1 to 3650.
+    """
+    if not 1 <= days <= _MOST_DAYS:
+        raise ValueError(f"backups.keep_days.{kind} is {days}: allowed are 1 to {_MOST_DAYS}")
+    return days
+
+
+def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
+    """Section ``storage`` of every settings file; ``private``: whether it has an authority of its own."""
+    return {
+        "endpoint": storage.endpoint,
+        "region": storage.region,
+        "bucket": storage.bucket,
+        "prefix": storage.prefix,
+        "access_key_id_file": f"{folder}/{KEY_ID}",
+        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
+        "ca_file": f"{folder}/{AUTHORITY}" if private else None,
+    }
+
+
+def backup_config(vault: Vault, section: Mapping[str, Any], *, limit_s: int, private: bool) -> dict[str, Any]:
+    """The settings file of ``services.backup`` for one kind.
+
+    Args:
+        vault: Where it goes.
+        section: What is backed up: the section of its kind.
+        limit_s: Seconds after which Kubernetes ends the job; the program itself gives up before.
+        private: Whether the object storage has an authority of its own.
+    """
+    return {
+        "platform": vault.platform,
+        "region": vault.region,
+        "recipients": list(vault.recipients),
+        "storage": {
+            **storage_settings(vault.storage, AUTH_FOLDER, private=private),
+            **({"encryption": vault.encryption} if vault.encryption else {}),
+        },
+        "limit_s": limit_s - _STOPPING_S,
+        **section,
+    }
+
+
+def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> dict[str, Any]:
+    """Section ``database``: every database of one server, each read by its owner.
+
+    Raises:
+        ValueError: They are not all on one server.
+    """
+    first = databases[0]
+    servers = sorted({f"{each.host}:{each.port}" for each in databases})
+    if len(servers) > 1:
+        raise ValueError(f"backups: the databases are on {', '.join(servers)}; they must be on one server")
+    return {
+        "database": {
+            "keep_days": keep_days,
+            "host": first.host,
+            "port": first.port,
+            "ca_file": f"{TRUST_MOUNT}/ca.crt" if first.private_authority else PUBLIC_AUTHORITIES,
+            "databases": [
+                {"name": each.name, "user": each.user.username, "password_file": f"{AUTH_FOLDER}/{database_file(each)}"}
+                for each in databases
+            ],
+        }
+    }
+
+
+def database_file(database: DatabaseEndpoint) -> str:
+    """File with the password of a database's owner."""
+    return f"password-{database.name}"
+
+
+def _login(user: str) -> dict[str, str]:
+    return {"ca_file": f"{TRUST_MOUNT}/ca.crt", "user": user, "password_file": f"{AUTH_FOLDER}/{PASSWORD}"}
+
+
+def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> dict[str, Any]:
+    """Section ``grafana``: everything that its administrator sees."""
+    login = _login(grafana.administrator.username)
+    return {"grafana": {"keep_days": keep_days, "url": grafana.internal_url, **login}}
+
+
+def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> dict[str, Any]:
+    """Section ``kafka_metadata``: topics, their configuration, permissions, names of users."""
+    login = _login(kafka.users[USER].username)
+    return {"kafka_metadata": {"keep_days": keep_days, "bootstrap": kafka.bootstrap, **login}}
+
+
+def search_section(search: SearchSource, keep_days: int) -> dict[str, Any]:
+    """Section ``search``: documents and definitions of indices."""
+    login = _login(search.endpoint.users[USER].username)
+    section = {"keep_days": keep_days, "url": search.endpoint.url, "indices": list(search.indices), **login}
+    return {"search": section}
+
+
+def _served(port: int, scraper: str) -> dict[str, Any]:
+    return {
+        "listen": f"0.0.0.0:{port}",
+        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
+        "metrics": {"user": scraper, "password_file": f"{AUTH_FOLDER}/{SCRAPE_PASSWORD}"},
+    }
+
+
+def archive_config(
+    vault: Vault,
+    kafka: KafkaEndpoint,
+    archiving: Archiving,
+    topics: Sequence[str],
+    *,
+    port: int,
+    scraper: str,
+    private: bool,
+) -> dict[str, Any]:
+    """The settings file of ``services.kafka_archive``."""
+    return {
+        "kafka": {
+            "bootstrap": kafka.bootstrap,
+            "topics": list(topics),
+            "ca_file": f"{TLS_MOUNT}/ca.crt",
+            "username": kafka.users[ARCHIVE_USER].username,
+            "password_file": f"{AUTH_FOLDER}/{KAFKA_PASSWORD}",
+        },
+        "storage": storage_settings(vault.storage, AUTH_FOLDER, private=private),
+        "recipients": list(vault.recipients),
+        "flush_s": archiving.flush_s,
+        "segment_bytes": archiving.segment_bytes,
+        "segment_records": archiving.segment_records,
+        "memory_bytes": archiving.memory_bytes,
+        "keep_days": archiving.keep_days,
+        **_served(port, scraper),
+    }
+
+
+def keeper_config(
+    storage: ObjectStorage,
+    most_age_s: Mapping[str, int],
+    blocks: Blocks | None,
+    *,
+    port: int,
+    scraper: str,
+    private: bool,
+) -> dict[str, Any]:
+    """The settings file of ``services.backup_keeper``.
+
+    Args:
+        storage: Where backups are.
+        most_age_s: Kind -> how old its newest run may get, in seconds.
+        blocks: Blocks of metrics, or None.
+        port: Port that it serves.
+        scraper: User that reads the metrics.
+        private: Whether the object storage has an authority of its own.
+    """
+    return {
+        "storage": storage_settings(storage, AUTH_FOLDER, private=private),
+        "most_age_s": dict(most_age_s),
+        "blocks": {"prefix": blocks.prefix, "most_age_s": blocks.most_age_s} if blocks else None,
+        **_served(port, scraper),
+    }

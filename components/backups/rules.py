@@ -1,0 +1,183 @@
+"""Rules about backups: what the keeper sees in the object storage, and what the archive of Kafka says of itself.
+
+Both pods of the keeper see the same. An alert is raised when both say so: one that has just started, or that cannot
+read for the moment, raises none. How old a backup may get follows from its schedule, and the keeper is told; so no
+rule has a number for a kind.
+"""
+
+from __future__ import annotations
+
+from components.alerting.promql import fewer_up
+from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
+
+_KEEPER = 'job="backup-keeper"'
+_ARCHIVE = 'job="kafka-archive"'
+_LAG = 'kafka_consumergroup_lag{job="kafka-lag",consumergroup="archive"}'
+_MISSING = f"min by (topic) (backup_archive_missing_records{{{_KEEPER}}})"
+_MISSING_BEFORE = f"min by (topic) (backup_archive_missing_records{{{_KEEPER}}} offset 1d)"
+_AGE = "obs:kafka_archive_age:seconds"
+
+LOOK_LIMIT_S = 900
+"""How long nobody may have looked into the object storage."""
+ARCHIVE_LIMIT_S = 300
+"""How long nothing of a topic may have been stored while records wait: many times as long as a segment is gathered."""
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("BackupKeeperDown",),
+        targets=("TargetDown", "TargetMissing"),
+        equal=("job",),
+        reason="It says that none of its pods answers, which these say of each.",
+    ),
+    Inhibition(
+        source=("BackupTooOld",),
+        targets=("BackupDamaged",),
+        equal=("job", "kind"),
+        reason="No whole backup is young enough, whatever the damaged ones lack.",
+    ),
+    Inhibition(
+        source=("KafkaArchiveBehind",),
+        targets=("KafkaArchiveFailing",),
+        reason="That nothing is stored says more than that attempts fail.",
+    ),
+)
+
+_RUNS = RuleGroup(
+    name="backups",
+    rules=(
+        Alert(
+            name="BackupTooOld",
+            expr=f"min by (job, kind) (time() - backup_due_timestamp_seconds{{{_KEEPER}}}) > 0",
+            hold="5m",
+            severity=Severity.HIGH,
+            summary="The backup of kind {{ $labels.kind }} is too old",
+            description="The next whole run should have been stored {{ $value | humanizeDuration }} ago, lateness and "
+            "tries included. What changed since the last one is lost with its server.",
+            annotations={
+                "summary_ja": "バックアップ ({{ $labels.kind }}) が古くなっています",
+                "description_ja": "保存されるべき時刻から {{ $value | humanizeDuration }} 経過しています。"
+                "前回以降の変更は、サーバーを失うと復元できません。",
+            },
+        ),
+        Alert(
+            name="BackupDamaged",
+            expr=f"min by (job, kind) (backup_damaged_runs{{{_KEEPER}}}) > 0",
+            hold="5m",
+            severity=Severity.HIGH,
+            summary="{{ $value }} of the newest backups of kind {{ $labels.kind }} are not whole",
+            description="Their manifest cannot be read, or names objects that are missing or of another size: they "
+            "were removed or changed. A restore takes the newest whole run, which is older.",
+            annotations={
+                "summary_ja": "最新のバックアップ ({{ $labels.kind }}) {{ $value }} 個が不完全です",
+                "description_ja": "マニフェストが読めないか、オブジェクトが不足または変更されています。"
+                "復元にはより古い完全なものが使われます。",
+            },
+        ),
+        Alert(
+            name="MetricsBlocksTooOld",
+            expr=f"min by (job) (time() - backup_metrics_due_timestamp_seconds{{{_KEEPER}}}) > 0",
+            hold="5m",
+            # Both Prometheus still have what is not shipped.
+            severity=Severity.MEDIUM,
+            summary="The stored blocks of metrics are too old",
+            description="The next block of either Prometheus should have been stored "
+            "{{ $value | humanizeDuration }} ago. Both still have the samples; with both gone they are lost.",
+            annotations={
+                "summary_ja": "保存されたメトリクスブロックが古くなっています",
+                "description_ja": "保存されるべき時刻から {{ $value | humanizeDuration }} 経過しています。"
+                "両方の Prometheus を失うと、その間のメトリクスは失われます。",
+            },
+        ),
+        Alert(
+            name="BackupFailedToLook",
+            expr=f"min by (job) (time() - backup_last_look_timestamp_seconds{{{_KEEPER}}}) > {LOOK_LIMIT_S}",
+            hold="1m",
+            # As urgent as those that it blinds.
+            severity=Severity.HIGH,
+            summary="The object storage of the backups cannot be read",
+            description="What is said of old, damaged and missing backups is as old as the last look, and the next "
+            "ones can hardly be stored.",
+            annotations={
+                "summary_ja": "バックアップのオブジェクトストレージを読めません",
+                "description_ja": "バックアップの古さや不足を検知できません。次の保存もできない可能性があります。",
+            },
+        ),
+        Alert(
+            name="BackupKeeperDown",
+            expr=fewer_up(_KEEPER, 1),
+            hold="1m",
+            severity=Severity.HIGH,
+            summary="The keeper of the backups does not answer",
+            description="Backups are made and stored all the same. Nobody is told when one is missing.",
+            labels={"job": "backup-keeper"},
+            annotations={
+                "summary_ja": "バックアップの監視 (backup-keeper) が応答しません",
+                "description_ja": "バックアップの作成は続きますが、不足を検知できません。",
+            },
+        ),
+    ),
+)
+
+_STORED = any_of(
+    (
+        f"kafka_archive_last_stored_timestamp_seconds{{{_ARCHIVE}}}",
+        f"backup_archive_last_timestamp_seconds{{{_KEEPER}}}",
+    )
+)
+"""Of a topic whose consumer is gone, the keeper still knows."""
+
+_TOPICS = RuleGroup(
+    name="kafka-archive",
+    rules=(
+        Recording(record=_AGE, expr=f"time() - max by (topic) ({_STORED})"),
+        Alert(
+            name="KafkaArchiveBehind",
+            expr=f"{_AGE} > {ARCHIVE_LIMIT_S} and on (topic) sum by (topic) ({_LAG}) > 0",
+            # A record of a topic that was quiet is stored a minute after it came.
+            hold="5m",
+            severity=Severity.HIGH,
+            summary="Nothing of {{ $labels.topic }} was archived for {{ $value | humanizeDuration }}, and records wait",
+            description="They are in Kafka for the topic's retention, and nowhere else: with the brokers gone they are "
+            "lost.",
+            annotations={
+                "summary_ja": "{{ $labels.topic }} のアーカイブが {{ $value | humanizeDuration }} 止まっています",
+                "description_ja": "未保存のレコードは Kafka にのみあり、ブローカーを失うと失われます。",
+            },
+        ),
+        Alert(
+            name="KafkaArchiveFailing",
+            expr=f"sum by (job) (rate(kafka_archive_failed_stores_total{{{_ARCHIVE}}}[5m])) > 0",
+            # One attempt that fails is tried again by itself.
+            hold="10m",
+            severity=Severity.MEDIUM,
+            summary="The archive of Kafka fails to store segments",
+            description="Attempts fail again and again. Records wait in the archive's memory, then in Kafka, and none "
+            "is passed over.",
+            annotations={
+                "summary_ja": "Kafka アーカイブの保存が失敗し続けています",
+                "description_ja": "レコードはアーカイブのメモリ、次いで Kafka で待機し、読み飛ばしはありません。",
+            },
+        ),
+        Alert(
+            name="KafkaArchiveGap",
+            expr=any_of(
+                (
+                    f"sum by (topic) (increase(kafka_archive_gap_records_total{{{_ARCHIVE}}}[1d])) > 0",
+                    f"{_MISSING} - ({_MISSING_BEFORE} or 0 * {_MISSING}) > 0",
+                )
+            ),
+            hold="10m",
+            severity=Severity.HIGH,
+            summary='{{ printf "%.0f" $value }} records are missing in the archive of {{ $labels.topic }}',
+            description="Kafka's retention removed them before they were archived, or somebody removed a segment. It "
+            "is told for a day. What Kafka still has can be archived again.",
+            annotations={
+                "summary_ja": '{{ $labels.topic }} のアーカイブに {{ printf "%.0f" $value }} 件の欠落があります',
+                "description_ja": "アーカイブ前に Kafka の保持期間が過ぎたか、セグメントが削除されました。"
+                "このアラートは 1 日間続きます。",
+            },
+        ),
+    ),
+)
+
+RULES: tuple[RuleGroup, ...] = (_RUNS, _TOPICS)

@@ -1,0 +1,276 @@
+"""Backups that are there: of everything that keeps data, sealed for operators only, watched, and kept."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from policy.documents import Document, Format, files
+from policy.model import Finding, Level, Option, Options, Resource, Rule
+from policy.rules._backups import ARCHIVE, JOB, KEEPER, Program, programs
+from policy.rules._mounts import known_documents
+from policy.rules._reading import finding, number, shown
+from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules.backups import shippers, store_flag
+
+_FILES = frozenset({"ConfigMap", "Secret"})
+_DUMPS = frozenset({"pg_dump", "pg_dumpall", "pg_basebackup", "wal-g", "pgbackrest"})
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+_IDENTITY = re.compile(r"AGE-SECRET-KEY-", re.IGNORECASE)
+_METRICS, _TOPICS, _DATABASE, _SEARCH = "metrics", "topics", "PostgreSQL", "search cluster"
+_GRAFANA, _KAFKA = "Grafana definitions", "Kafka metadata"
+_HOW: Mapping[str, str] = {
+    _METRICS: "give every Thanos sidecar an object store",
+    _TOPICS: "run services.kafka_archive, or a collector with the awss3 exporter, that reads every topic",
+    _DATABASE: "add a CronJob with services.backup database, pg_dump or pg_basebackup",
+    _SEARCH: "add a CronJob with services.backup search, or let the keeper of the cluster take snapshots",
+    _GRAFANA: "add a CronJob with services.backup grafana",
+    _KAFKA: "add a CronJob with services.backup kafka-metadata",
+}
+"""What keeps data -> how it is backed up."""
+
+
+def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found = [container for each in resources for container in containers(each)]
+    own, unknown = programs(resources)
+    made = _scheduled(own)
+    needs: Mapping[str, bool] = {
+        _METRICS: any(container.runs("prometheus") for container in found),
+        _TOPICS: bool(_topics(resources)),
+        _DATABASE: any(container.runs("postgres") for container in found),
+        # Of what only our own jobs can back up.
+        _GRAFANA: bool(made) and any(container.runs("grafana") for container in found),
+        _KAFKA: bool(made) and bool(_topics(resources)),
+    }
+    has: Mapping[str, bool] = {
+        _METRICS: any(store_flag(container) for container in shippers(resources)),
+        _TOPICS: _archived(resources, own),
+        _DATABASE: "database" in made or any(set(container.programs) & _DUMPS for container in found),
+        _GRAFANA: "grafana" in made,
+        _KAFKA: "kafka-metadata" in made,
+    }
+    missing = [name for name in needs if needs[name] and not has[name] and name not in options["elsewhere"]]
+    if missing and unknown:
+        raise unknown
+    for name in missing:
+        yield _of_stack(f"nothing in the stack backs up the {name}", _HOW[name])
+
+
+def _search_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    found = [container for each in resources for container in containers(each)]
+    if not any(container.runs("opensearch", "elasticsearch") for container in found):
+        return
+    own, unknown = programs(resources)
+    snapshots = any("snapshot" in word.text for c in found if c.resource.kind == "CronJob" for word in c.words) or any(
+        _snapshots(document) for document in known_documents(resources, Format.OTHER)[0]
+    )
+    if snapshots or "search" in _scheduled(own):
+        return
+    if unknown:
+        raise unknown
+    yield _of_stack(f"nothing in the stack backs up the {_SEARCH}", _HOW[_SEARCH])
+
+
+def _of_stack(problem: str, fix: str) -> Finding:
+    return Finding(resource=None, where="backups", problem=problem, fix=fix)
+
+
+def _scheduled(own: Sequence[Program]) -> set[str]:
+    """Kinds that a CronJob makes and whose section its settings have."""
+    return {
+        each.kind
+        for each in own
+        if each.module == JOB and each.container.resource.kind == "CronJob" and each.section.exists
+    }
+
+
+def _topics(resources: Sequence[Resource]) -> set[str]:
+    return {each.object_name for each in resources if each.type.startswith("kafka:") and each.kind == "Topic"}
+
+
+def _archived(resources: Sequence[Resource], own: Sequence[Program]) -> bool:
+    read = {name for each in own if each.module == ARCHIVE for name in each.settings.at("kafka.topics").texts()}
+    if read:
+        return _topics(resources) <= read
+    return any(_exported(document) for document in known_documents(resources, Format.COLLECTOR)[0])
+
+
+def _exported(document: Document) -> bool:
+    for _, pipeline in document.node["service"]["pipelines"].items():
+        reads = any(name.startswith("kafka") for name in pipeline["receivers"].texts())
+        if reads and any(name.startswith("awss3") for name in pipeline["exporters"].texts()):
+            return True
+    return False
+
+
+def _snapshots(document: Document) -> bool:
+    """Whether these are settings of a search keeper that takes snapshots."""
+    content = document.node.value
+    return isinstance(content, Mapping) and "families" in content and document.node["snapshots"].exists
+
+
+def _each(resources: Sequence[Resource], *modules: str) -> Iterator[Program]:
+    """Programs one by one; what is not known yet is raised after the known ones.
+
+    Raises:
+        UnknownValueError: The settings of one are not known yet.
+    """
+    found, unknown = programs(resources, *modules)
+    yield from found
+    if unknown:
+        raise unknown
+
+
+def _sealed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    for each in _each(resources, JOB, ARCHIVE):
+        yield from _openers(each)
+
+
+def _openers(program: Program) -> Iterator[Finding]:
+    fix = "name public keys of operators (age1...)"
+    recipients = program.settings["recipients"]
+    if not recipients.texts():
+        yield finding(program.held, recipients, f"nobody could open the backups: recipients {shown(recipients)}", fix)
+    for node in recipients.each():
+        if not _RECIPIENT.fullmatch(node.text()):
+            yield finding(program.held, node, "this is no public key of age", fix)
+    endpoint = program.settings.at("storage.endpoint")
+    if endpoint.exists and not endpoint.text().startswith("https://"):
+        yield finding(
+            program.held, endpoint, f"backups travel in clear text: endpoint {shown(endpoint)}", "use https://"
+        )
+
+
+def _identities(resource: Resource, options: Options) -> Iterator[Finding]:
+    fix = "take it out of the cluster and out of the stack: operators keep it, and name its public key"
+    told = "an identity of age lies here: whoever reads it opens every backup"
+    if resource.kind in _FILES:
+        for name, text in files(resource):
+            if _IDENTITY.search(text):
+                yield finding(resource, f"{name}:", told, fix)
+        return
+    for container in all_containers(resource):
+        yield from _written(container, told, fix)
+
+
+def _written(container: Container, told: str, fix: str) -> Iterator[Finding]:
+    places = [(word.text, word.where) for word in container.words]
+    places += [(each["value"].text(), each["value"].path) for each in container.node["env"].each()]
+    for text, where in places:
+        if _IDENTITY.search(text):
+            yield finding(container.resource, where, told, fix)
+
+
+def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    own, unknown = programs(resources)
+    if unknown:
+        raise unknown
+    made, keepers = _scheduled(own), [each for each in own if each.module == KEEPER]
+    if made and not keepers:
+        yield _of_stack("nobody watches whether backups are made", "run services.backup_keeper")
+    shipped = any(store_flag(container) for container in shippers(resources))
+    for keeper in keepers:
+        ages, blocks = keeper.settings["most_age_s"], keeper.settings["blocks"]
+        expected = {kind for kind, _ in ages.items()}
+        for kind in sorted(made - expected):
+            yield finding(
+                keeper.held, ages, f"nobody is told when the {kind} backup is missing", f"set most_age_s.{kind}"
+            )
+        for kind in sorted(expected - made):
+            yield finding(
+                keeper.held,
+                ages[kind],
+                f"no CronJob makes the {kind} backup, which is expected",
+                f"add a CronJob with services.backup {kind}, or remove it here",
+            )
+        if shipped and not blocks.exists:
+            yield finding(keeper.held, blocks, "nobody is told when metrics are shipped no more", "set blocks")
+        limits = [*ages.items(), *([("metrics", blocks["most_age_s"])] if blocks.exists else [])]
+        for kind, age in limits:
+            if not 0 < (number(age) or 0) <= options["most_age_s"]:
+                yield finding(
+                    keeper.held,
+                    age,
+                    f"nobody is told of an old {kind} backup in time: its limit {shown(age)} seconds",
+                    f"set it to {options['most_age_s']} or less",
+                )
+
+
+def _kept(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    for each in _each(resources, JOB, ARCHIVE):
+        days = each.settings["keep_days"] if each.module == ARCHIVE else each.section["keep_days"]
+        if (number(days) or 0) < options["least_days"]:
+            yield finding(
+                each.held,
+                days,
+                f"backups are gone before a mistake is noticed: keep_days {shown(days)}",
+                f"set it to {options['least_days']} or more",
+            )
+        often = each.settings["flush_s"]
+        if each.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
+            yield finding(
+                each.held,
+                often,
+                f"so many seconds of telemetry are lost with the brokers: flush_s {shown(often)}",
+                f"set it to {options['most_flush_s']} or less",
+            )
+
+
+_TEXTS: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}}
+_COUNT: Mapping[str, Any] = {"type": "integer", "minimum": 1}
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        id="backup-exists",
+        promise="Metrics, topics and databases are backed up, and what our own jobs know: Grafana, Kafka's metadata.",
+        why="What has no backup is gone with its region.",
+        sources=("D1",),
+        options={"elsewhere": Option(default=[], schema=_TEXTS, meaning="What is backed up outside the stack.")},
+        stack=_exists,
+    ),
+    Rule(
+        id="backup-search-exists",
+        promise="The search cluster is exported, or makes snapshots.",
+        why="Traces and logs have no other copy than what Kafka still holds.",
+        sources=("D1",),
+        level=Level.ADVISORY,
+        stack=_search_exists,
+    ),
+    Rule(
+        id="backup-sealed",
+        promise="Every backup is sealed for public keys of operators, and goes to the object storage over TLS.",
+        why="Without a recipient nobody can restore; a backup that can be read on the way gives everything away.",
+        sources=("D1", "P2"),
+        stack=_sealed,
+    ),
+    Rule(
+        id="backup-identities-away",
+        promise="What opens backups is nowhere in the cluster.",
+        why="Who takes over a pod could otherwise read every backup that was ever made.",
+        sources=("D1", "P2"),
+        kinds=_FILES | WORKLOADS,
+        resource=_identities,
+    ),
+    Rule(
+        id="backup-watched",
+        promise="Every backup that a job makes is watched by the keeper, and every one that it watches has a job.",
+        why="A backup that nobody misses is found missing on the day it is needed.",
+        sources=("D1", "M2"),
+        options={
+            "most_age_s": Option(default=259_200, schema=_COUNT, meaning="The longest limit that counts, in seconds.")
+        },
+        stack=_watched,
+    ),
+    Rule(
+        id="backup-kept",
+        promise="Backups are kept for days, and the archive stores what it read within minutes.",
+        why="A mistake is often noticed after days, and what is not archived yet is lost with the brokers.",
+        sources=("D1",),
+        options={
+            "least_days": Option(default=7, schema=_COUNT, meaning="Days for which every backup is kept at least."),
+            "most_flush_s": Option(default=300, schema=_COUNT, meaning="Seconds until a record is archived, at most."),
+        },
+        stack=_kept,
+    ),
+)

@@ -1,0 +1,197 @@
+"""Grafana's definitions, through its HTTP API: what people and the deployment made in it, and no secret.
+
+Numbers that a Grafana gives by itself (ids, versions) are left out: two Grafanas with the same definitions read alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from services.backup.checks import secret
+from services.backup.errors import BackupError
+from services.backup.settings import Grafana
+from services.backup.target import Made, Target
+from services.backup.web import Web, part
+
+_PAGE = 1000
+_MOST_PAGES = 1000
+_DEEPEST = 16
+_ADMIN = "Admin"
+_PREFERENCES = ("theme", "timezone", "weekStart", "language", "homeDashboardUID")
+_SOURCE = (
+    *("uid", "name", "type", "access", "url", "user", "database", "basicAuth", "basicAuthUser", "withCredentials"),
+    *("isDefault", "jsonData", "readOnly"),
+)
+
+Thing = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Definitions:
+    """Everything, in an order that does not change by itself.
+
+    Attributes:
+        folders: ``uid``, ``title``, ``description``, ``parent``; parents first.
+        dashboards: ``uid``, ``folder``, ``model``.
+        teams: ``name``, ``email``, ``members`` (``login``, ``email``, ``level``), ``preferences``.
+        permissions: ``kind`` (``folders``, ``dashboards``), ``uid`` and own ``items`` (``role``, ``team`` or ``login``,
+            and ``level``); inherited ones are their folder's.
+        sources: Data sources without secrets; ``secrets`` has the names of those.
+        organization: ``name`` and ``preferences``.
+    """
+
+    folders: list[Thing]
+    dashboards: list[Thing]
+    teams: list[Thing]
+    permissions: list[Thing]
+    sources: list[Thing]
+    organization: Thing
+
+    def counts(self) -> dict[str, int]:
+        """What a restore is compared with."""
+        return {
+            "folders": len(self.folders),
+            "dashboards": len(self.dashboards),
+            "teams": len(self.teams),
+            "team members": sum(len(each["members"]) for each in self.teams),
+            "permissions": sum(len(each["items"]) for each in self.permissions),
+            "data sources": len(self.sources),
+            "preferences": len(self.organization["preferences"]) + sum(len(each["preferences"]) for each in self.teams),
+        }
+
+
+FILES = {each.name: f"{each.name}.json" for each in fields(Definitions)}
+"""Part of the definitions -> object of the run."""
+
+
+def back_up(settings: Grafana, target: Target) -> Made:
+    """Read everything and store it.
+
+    Raises:
+        BackupError: Grafana refuses or does not answer, or it cannot be stored.
+        SettingsError: The password cannot be read.
+    """
+    login = (settings.user, secret(settings.password_file))
+    with Web("Grafana", settings.url, settings.ca_file, login=login) as web:
+        health = web.ask("GET", "/api/health") or {}
+        found = read(web)
+    for name, content in asdict(found).items():
+        target.add_json(FILES[name], content)
+    return Made(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=found.counts())
+
+
+def read(web: Web) -> Definitions:
+    """Everything that a Grafana has; what goes away meanwhile is not in it.
+
+    Raises:
+        BackupError: It refuses, or does not answer.
+    """
+    folders = list(_folders(web))
+    dashboards = list(_dashboards(web))
+    things = [*(("folders", each["uid"]) for each in folders), *(("dashboards", each["uid"]) for each in dashboards)]
+    return Definitions(
+        folders=folders,
+        dashboards=dashboards,
+        teams=list(_teams(web)),
+        permissions=[each for kind, uid in things if (each := _permissions(web, kind, uid))],
+        sources=sorted(
+            (_source(each) for each in web.ask("GET", "/api/datasources") or []), key=lambda each: each["uid"]
+        ),
+        organization={
+            "name": (web.ask("GET", "/api/org") or {}).get("name", ""),
+            "preferences": _preferences(web.ask("GET", "/api/org/preferences")),
+        },
+    )
+
+
+def permissions_path(kind: str, uid: str) -> str:
+    """Where the permissions of a folder or a dashboard are."""
+    return (
+        f"/api/folders/{part(uid)}/permissions" if kind == "folders" else f"/api/dashboards/uid/{part(uid)}/permissions"
+    )
+
+
+def team_numbers(web: Web) -> dict[str, int]:
+    """Name of each team -> its number in this Grafana.
+
+    Raises:
+        BackupError: It refuses, or does not answer.
+    """
+    return {str(each["name"]): int(each["id"]) for each in _paged(web, "/api/teams/search", {}, "perpage", "teams")}
+
+
+def _folders(web: Web, parent: str = "", depth: int = 0) -> Iterator[Thing]:
+    if depth > _DEEPEST:
+        raise BackupError(f"{web.what}: folders are nested deeper than {_DEEPEST}")
+    for each in sorted(_paged(web, "/api/folders", {"parentUid": parent}, "limit"), key=lambda each: str(each["uid"])):
+        uid = str(each["uid"])
+        whole = web.ask("GET", f"/api/folders/{part(uid)}")
+        if whole:
+            yield {
+                "uid": uid,
+                "title": whole["title"],
+                "description": whole.get("description") or "",
+                "parent": parent,
+            }
+            yield from _folders(web, uid, depth + 1)
+
+
+def _dashboards(web: Web) -> Iterator[Thing]:
+    found = _paged(web, "/api/search", {"type": "dash-db"}, "limit")
+    for uid in sorted({str(each["uid"]) for each in found}):
+        whole = web.ask("GET", f"/api/dashboards/uid/{part(uid)}")
+        if whole:
+            model = {key: value for key, value in whole["dashboard"].items() if key not in ("id", "version")}
+            yield {"uid": uid, "folder": whole["meta"].get("folderUid") or "", "model": model}
+
+
+def _teams(web: Web) -> Iterator[Thing]:
+    for each in sorted(_paged(web, "/api/teams/search", {}, "perpage", "teams"), key=lambda each: str(each["name"])):
+        path = f"/api/teams/{int(each['id'])}"
+        members = [
+            {"login": one["login"], "email": one.get("email") or "", "level": one.get("permission") or 0}
+            for one in web.ask("GET", f"{path}/members") or []
+        ]
+        yield {
+            "name": each["name"],
+            "email": each.get("email") or "",
+            "members": sorted(members, key=lambda one: str(one["login"])),
+            "preferences": _preferences(web.ask("GET", f"{path}/preferences")),
+        }
+
+
+def _permissions(web: Web, kind: str, uid: str) -> Thing | None:
+    listed = web.ask("GET", permissions_path(kind, uid))
+    if listed is None:
+        return None
+    own = [each for each in listed if not each.get("inherited") and each.get("role") != _ADMIN]
+    items = [{**_whose(each), "level": each["permission"]} for each in own]
+    return {"kind": kind, "uid": uid, "items": sorted(items, key=lambda each: sorted(map(str, each.items())))}
+
+
+def _whose(item: Thing) -> dict[str, str]:
+    if item.get("role"):
+        return {"role": str(item["role"])}
+    return {"team": str(item["team"])} if item.get("teamId") else {"login": str(item.get("userLogin") or "")}
+
+
+def _source(found: Thing) -> Thing:
+    secrets = sorted(name for name, held in (found.get("secureJsonFields") or {}).items() if held)
+    return {**{key: found[key] for key in _SOURCE if key in found}, "secrets": secrets}
+
+
+def _preferences(found: Any) -> dict[str, str]:
+    return {key: str(found[key]) for key in _PREFERENCES if found and found.get(key)}
+
+
+def _paged(web: Web, path: str, query: Mapping[str, str], size: str, inside: str = "") -> Iterator[Thing]:
+    """All pages of a list; ``inside`` is the key under which a page has it."""
+    for page in range(1, _MOST_PAGES + 1):
+        answer = web.ask("GET", path, params={**query, size: _PAGE, "page": page})
+        listed = (answer or {}).get(inside, []) if inside else answer or []
+        yield from listed
+        if len(listed) < _PAGE:
+            return
+    raise BackupError(f"{web.what}: {path} has more than {_MOST_PAGES * _PAGE} entries")

@@ -1,0 +1,172 @@
+"""What a run of a backup consists of: its keys in the bucket, and the manifest that makes it a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from services.backup.errors import BackupError, one_line
+
+FORMAT = 1
+FILE = "manifest.json"
+SEALED = ".age"
+"""What the key of every other object of a run ends with."""
+MOST_BYTES = 64 * 2**20
+"""A manifest is never larger."""
+_RUN = "%Y%m%dT%H%M%SZ"
+_RUN_NAME = re.compile(r"\d{8}T\d{6}Z")
+_KIND = r"[a-z][a-z0-9-]{0,62}"
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._%+-]{0,240}"
+_SHA256 = r"[0-9a-f]{64}"
+
+_Count = Annotated[int, Field(ge=0)]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StoredObject(_Model):
+    """One object of a run.
+
+    Attributes:
+        name: Its name in the run, without ``.age``.
+        bytes: Size of the sealed object.
+        sha256: Digest of the sealed object.
+        plain_bytes: Size of what was sealed.
+        plain_sha256: Digest of what was sealed.
+    """
+
+    name: str = Field(pattern=f"^{_NAME}$")
+    bytes: _Count
+    sha256: str = Field(pattern=f"^{_SHA256}$")
+    plain_bytes: _Count
+    plain_sha256: str = Field(pattern=f"^{_SHA256}$")
+
+
+class Manifest(_Model):
+    """A whole run.
+
+    Attributes:
+        format: Version of this form.
+        kind: What was backed up, for example ``database``.
+        run: Name of the run: its start in UTC, as ``20261125T150405Z``.
+        platform: Name of the platform.
+        region: Its region.
+        started: When it began.
+        finished: When its last object was stored.
+        program: What made it, with version.
+        recipients: Public keys of those who can open it.
+        objects: Its objects.
+        counts: What a restore is compared with: rows by table, documents by index, topics, dashboards ...
+    """
+
+    format: Literal[1] = 1
+    kind: str = Field(pattern=f"^{_KIND}$")
+    run: str
+    platform: str = Field(min_length=1)
+    region: str = Field(min_length=1)
+    started: datetime
+    finished: datetime
+    program: str = Field(min_length=1)
+    recipients: tuple[str, ...] = Field(min_length=1)
+    objects: tuple[StoredObject, ...]
+    counts: Mapping[str, _Count]
+
+    @field_validator("run")
+    @classmethod
+    def _is_a_run(cls, value: str) -> str:
+        run_time(value)
+        return value
+
+    @field_validator("started", "finished")
+    @classmethod
+    def _has_a_zone(cls, value: datetime) -> datetime:
+        if value.tzinfo is None:
+            raise ValueError("a time needs its zone, for example 2026-11-25T15:04:05Z")
+        return value.astimezone(UTC)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Manifest:
+        names = [each.name for each in self.objects]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"objects has {twice[0]} twice")
+        if self.finished < self.started:
+            raise ValueError("finished is before started")
+        return self
+
+    @property
+    def total_bytes(self) -> int:
+        """Size of all its objects."""
+        return sum(each.bytes for each in self.objects)
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds that it took."""
+        return (self.finished - self.started).total_seconds()
+
+    def content(self) -> bytes:
+        """The manifest as it is stored."""
+        return self.model_dump_json(indent=2).encode() + b"\n"
+
+
+def parse(content: bytes, where: str) -> Manifest:
+    """Read a stored manifest.
+
+    Args:
+        content: What is stored.
+        where: Its key, for messages.
+
+    Raises:
+        BackupError: It is none, or of another version.
+    """
+    try:
+        return Manifest.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(each) for each in first["loc"]) or "its content"
+        raise BackupError(f"{where} is no manifest of format {FORMAT}: {place}: {one_line(first['msg'])}") from None
+
+
+def run_name(moment: datetime) -> str:
+    """Name of a run that begins at that moment."""
+    return moment.astimezone(UTC).strftime(_RUN)
+
+
+def run_time(run: str) -> datetime:
+    """When a run began.
+
+    Raises:
+        ValueError: It is no name of a run.
+    """
+    if not _RUN_NAME.fullmatch(run):
+        raise ValueError(f"run is {run!r}; it must be a start in UTC such as 20261125T150405Z")
+    return datetime.strptime(run, _RUN).replace(tzinfo=UTC)
+
+
+def manifest_key(kind: str, run: str) -> str:
+    """Key of a run's manifest below the bucket's prefix."""
+    return f"{kind}/{run}/{FILE}"
+
+
+def object_key(kind: str, run: str, name: str) -> str:
+    """Key of an object of a run below the bucket's prefix.
+
+    Raises:
+        BackupError: The name has signs that no name may have.
+    """
+    if not re.fullmatch(_NAME, name):
+        raise BackupError(
+            f"the name of an object is {name!r}; allowed: letters, digits and . _ % + -, no more than 241"
+        )
+    return f"{kind}/{run}/{name}{SEALED}"
+
+
+def as_counts(counts: Mapping[str, Any]) -> dict[str, int]:
+    """Counts in a fixed order."""
+    return {key: int(counts[key]) for key in sorted(counts)}

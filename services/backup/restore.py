@@ -1,0 +1,174 @@
+"""Gets a run back: which runs there are, their objects checked and opened, and what a restore is compared with."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from services.backup import manifest as form
+from services.backup import retention
+from services.backup.errors import BackupError
+from services.backup.manifest import Manifest, StoredObject
+from services.backup.seal import Digest, Identity, unseal
+from services.backup.store import NotStoredError, Store
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What a restore did.
+
+    Attributes:
+        counts: What is there now, counted anew in the target, under the names that the manifest has.
+        notes: What was not restored and why, one line each.
+    """
+
+    counts: Mapping[str, int]
+    notes: tuple[str, ...] = ()
+
+
+def kept(store: Store, kind: str) -> list[retention.Run]:
+    """Complete runs of a kind, oldest first.
+
+    Raises:
+        BackupError: The storage refuses, or does not answer.
+    """
+    return [each for each in retention.runs(store.objects(f"{kind}/"), kind) if each.complete]
+
+
+def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
+    """Manifest of a run.
+
+    Args:
+        store: Where it is.
+        kind: Which kind.
+        run: Its name, or ``latest``.
+
+    Raises:
+        BackupError: There is no such run, its manifest is none, or the storage does not answer.
+    """
+    if run == LATEST:
+        runs = kept(store, kind)
+        if not runs:
+            raise BackupError(f"{store.where}: there is no whole backup of kind {kind}")
+        run = runs[-1].name
+    key = form.manifest_key(kind, run)
+    try:
+        content = store.get(key, form.MOST_BYTES)
+    except NotStoredError:
+        raise BackupError(f"{store.where}: there is no whole backup {kind}/{run}") from None
+    found = form.parse(content, key)
+    if (found.kind, found.run) != (kind, run):
+        raise BackupError(f"{key} is the manifest of {found.kind}/{found.run}")
+    return found
+
+
+def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], folder: Path) -> Manifest:
+    """Download a run, check it and open it.
+
+    The folder holds the plain objects and the manifest then, for its owner alone; an object that does not fit the
+    manifest leaves nothing behind.
+
+    Args:
+        store: Where it is.
+        kind: Which kind.
+        run: Its name, or ``latest``.
+        identities: Secret keys of an operator; see `services.backup.seal.read_identities`.
+        folder: Where to; it is made, and must be empty.
+
+    Raises:
+        BackupError: There is no such run, an object is missing, changed or does not open, or the folder is not empty.
+    """
+    found = find(store, kind, run)
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if any(folder.iterdir()):
+            raise BackupError(f"{folder}: is not empty; name a new folder")
+        for each in found.objects:
+            _fetch(store, found, each, identities, folder)
+        (folder / form.FILE).write_bytes(found.content())
+    except OSError as error:
+        raise BackupError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    return found
+
+
+def _fetch(store: Store, run: Manifest, wanted: StoredObject, identities: Sequence[Identity], folder: Path) -> None:
+    key = form.object_key(run.kind, run.run, wanted.name)
+    sealed, plain = folder / f"{wanted.name}{form.SEALED}", folder / wanted.name
+    try:
+        _same(key, "stored", store.download(key, sealed), (wanted.bytes, wanted.sha256))
+        plain.touch(0o600, exist_ok=False)
+        with sealed.open("rb") as source, plain.open("wb") as target:
+            _, digest = unseal(source, target, identities)
+        _same(key, "sealed", digest, (wanted.plain_bytes, wanted.plain_sha256))
+    except BaseException as error:
+        with suppress(OSError):
+            plain.unlink(missing_ok=True)
+        if isinstance(error, BackupError) and key not in str(error):
+            raise BackupError(f"{key}: {error}") from None
+        raise
+    finally:
+        with suppress(OSError):
+            sealed.unlink(missing_ok=True)
+
+
+def _same(key: str, how: str, found: Digest, wanted: tuple[int, str]) -> None:
+    if (found.bytes, found.sha256) != wanted:
+        raise BackupError(
+            f"{key}: is not what was {how}: {found.bytes} bytes, SHA-256 {found.sha256}; the manifest says "
+            f"{wanted[0]} bytes, SHA-256 {wanted[1]}"
+        )
+
+
+def opened(folder: Path, kind: str) -> Manifest:
+    """The manifest of a fetched run of that kind.
+
+    Raises:
+        BackupError: The folder holds none, or one of another kind, or an object is missing.
+    """
+    file = folder / form.FILE
+    try:
+        content = file.read_bytes()
+    except OSError as error:
+        raise BackupError(f"{file}: cannot be read: {error.strerror}; fetch a run into that folder first") from None
+    found = form.parse(content, str(file))
+    if found.kind != kind:
+        raise BackupError(f"{folder}: holds a backup of kind {found.kind}, not of {kind}")
+    for each in found.objects:
+        if not (folder / each.name).is_file():
+            raise BackupError(f"{folder / each.name}: is missing; fetch the run again")
+    return found
+
+
+def content(folder: Path, name: str) -> Any:
+    """A JSON document of a fetched run.
+
+    Raises:
+        BackupError: It is missing, or no JSON.
+    """
+    try:
+        return json.loads((folder / name).read_bytes())
+    except OSError as error:
+        raise BackupError(f"{folder / name}: cannot be read: {error.strerror}; fetch the run again") from None
+    except ValueError:
+        raise BackupError(f"{folder / name}: is no JSON; fetch the run again") from None
+
+
+def differences(found: Manifest, counts: Mapping[str, int]) -> list[str]:
+    """Where the counts of a restore differ from the manifest's, one line each; those that a side lacks count as 0.
+
+    Args:
+        found: The run's manifest.
+        counts: Of `Outcome`; a restore of one database is compared with the counts of that database alone, see
+            `services.backup.restore_database.counts_of`.
+    """
+    return [
+        f"{name}: {found.counts.get(name, 0)} in the backup, {counts.get(name, 0)} restored"
+        for name in sorted({*found.counts, *counts})
+        if found.counts.get(name, 0) != counts.get(name, 0)
+    ]

@@ -1,0 +1,222 @@
+"""Metrics back from the object storage.
+
+Thanos sidecars shipped blocks there, a folder each, with ``meta.json`` written last. `restore` puts all blocks of one
+replica into an empty folder, which a Prometheus then opens as its own data. Whether it is
+the same then: `services.backup.compare_metrics`.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from services.backup.errors import BackupError, one_line
+from services.backup.store import Store
+
+EXTERNAL_LABELS = ("platform", "region", "prometheus_replica")
+"""Labels that Thanos adds to every series and a Prometheus does not."""
+META, DELETED = "meta.json", "deletion-mark.json"
+SHIPPED = "thanos.shipper.json"
+"""File by which a sidecar knows which blocks are in the storage already."""
+_BLOCK = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")
+_FILE = re.compile(r"index|chunks/\d{6}")
+_HALF = ".tmp-for-creation"
+"""What the folder of an unfinished block ends with: Prometheus removes such folders when it starts."""
+_MOST_BLOCKS, _MOST_META = 50_000, 2**26
+_AT_ONCE = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockFile:
+    """A file of a block: path below its folder, size in bytes, SHA-256 (empty where Thanos wrote none)."""
+
+    path: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """A whole block in the storage.
+
+    Attributes:
+        name: Its ULID, which is also its folder.
+        labels: External labels of the Prometheus that made it.
+        start_ms, end_ms: Time that it covers, without the end, in milliseconds since 1970.
+        samples: Number of samples.
+        resolution_ms: 0 for raw samples; else it is a coarser copy of another one.
+        files: Its files but ``meta.json``.
+        meta: Content of ``meta.json``.
+    """
+
+    name: str
+    labels: Mapping[str, str]
+    start_ms: int
+    end_ms: int
+    samples: int
+    resolution_ms: int
+    files: tuple[BlockFile, ...]
+    meta: bytes = field(repr=False)
+
+    @property
+    def bytes(self) -> int:
+        """Size of all files."""
+        return len(self.meta) + sum(each.bytes for each in self.files)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Restored:
+    """What was restored: number of blocks, samples and bytes, the time from the first to the last (milliseconds)."""
+
+    blocks: int
+    samples: int
+    bytes: int
+    start_ms: int
+    end_ms: int
+
+
+def blocks(store: Store) -> list[Block]:
+    """Whole blocks, raw and coarser, oldest first.
+
+    Left out are folders without ``meta.json``, which are being shipped, and blocks that are marked for deletion: they
+    were merged into others, or are too old.
+
+    Args:
+        store: The bucket, below the prefix of the metrics.
+
+    Raises:
+        BackupError: A file of a block is missing or has another size, or the storage refuses or does not answer.
+    """
+    folders: dict[str, dict[str, int]] = {}
+    for each in store.objects():
+        name, _, path = each.name.partition("/")
+        if _BLOCK.fullmatch(name) and path:
+            folders.setdefault(name, {})[path] = each.bytes
+    whole = [name for name, files in folders.items() if META in files and DELETED not in files]
+    if len(whole) > _MOST_BLOCKS:
+        raise BackupError(f"{store.where}: {len(whole)} blocks; no more than {_MOST_BLOCKS} are expected")
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        metas = pool.map(lambda name: store.get(f"{name}/{META}", _MOST_META), whole)
+        found = [_block(name, meta, folders[name]) for name, meta in zip(whole, metas, strict=True)]
+    return sorted(found, key=lambda each: (each.start_ms, each.name))
+
+
+def restore(
+    store: Store, labels: Mapping[str, str], folder: Path, *, report: Callable[[int, int], None] | None = None
+) -> Restored:
+    """Download every block of raw samples of one replica, and check it.
+
+    The folder becomes the data of a Prometheus: it opens the blocks when it starts. Blocks older than its retention are
+    removed by it then. A sidecar beside it ships none of them again.
+
+    Args:
+        store: The bucket, below the prefix of the metrics.
+        labels: External labels of the replica, all of them.
+        folder: Where to; it is made, and must be empty.
+        report: Called with the bytes that are there and the bytes of all blocks.
+
+    Raises:
+        BackupError: No block has these labels, one is not whole or not what was shipped, the folder is not empty or too
+            small, or the storage refuses or does not answer.
+    """
+    everything = blocks(store)
+    chosen = [each for each in everything if dict(each.labels) == dict(labels) and not each.resolution_ms]
+    if not chosen:
+        there = sorted({shown(each.labels) for each in everything})
+        raise BackupError(
+            f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"
+        )
+    total, done = sum(each.bytes for each in chosen), 0
+    try:
+        _empty(folder, total)
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            for size in pool.map(lambda each: _download(store, each, folder), chosen):
+                done += size
+                if report:
+                    report(done, total)
+        content = {"version": 1, "uploaded": [each.name for each in chosen]}
+        (folder / SHIPPED).write_text(json.dumps(content, indent=1))
+    except OSError as error:
+        raise BackupError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
+    return Restored(
+        blocks=len(chosen),
+        samples=sum(each.samples for each in chosen),
+        bytes=total,
+        start_ms=min(each.start_ms for each in chosen),
+        end_ms=max(each.end_ms for each in chosen),
+    )
+
+
+def _block(name: str, meta: bytes, there: Mapping[str, int]) -> Block:
+    where = f"{name}/{META}"
+    try:
+        data: dict[str, Any] = json.loads(meta)
+        thanos = data["thanos"]
+        listed = [
+            BlockFile(
+                path=str(each["rel_path"]),
+                bytes=int(each.get("size_bytes", 0)),
+                sha256=str(hashed["value"]) if hashed and hashed["hashFunc"] == "SHA256" else "",
+            )
+            for each in thanos["files"]
+            for hashed in (each.get("hash"),)
+            if each["rel_path"] != META
+        ]
+        made = Block(
+            name=str(data["ulid"]),
+            labels={str(key): str(value) for key, value in thanos["labels"].items()},
+            start_ms=int(data["minTime"]),
+            end_ms=int(data["maxTime"]),
+            samples=int(data["stats"]["numSamples"]),
+            resolution_ms=int(thanos["downsample"]["resolution"]),
+            files=tuple(listed),
+            meta=meta,
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BackupError(f"{where}: is not what Thanos writes: {type(error).__name__} {one_line(error)}") from None
+    if made.name != name or "index" not in {each.path for each in listed}:
+        raise BackupError(f"{where}: is not of this block, or names no index")
+    for each in listed:
+        if not _FILE.fullmatch(each.path):
+            raise BackupError(f"{where}: names the file {each.path!r}, which no block has")
+        if there.get(each.path) != each.bytes:
+            size = f"has {there[each.path]} bytes" if each.path in there else "is missing"
+            raise BackupError(f"{name}/{each.path}: {size}; {META} says {each.bytes} bytes")
+    return made
+
+
+def _empty(folder: Path, needed: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if any(folder.iterdir()):
+        raise BackupError(f"{folder}: is not empty; name a new folder")
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise BackupError(f"{folder}: has {free} bytes free, the blocks have {needed}; name a folder on a larger disk")
+
+
+def _download(store: Store, block: Block, folder: Path) -> int:
+    """Write a block, under another name until it is whole."""
+    half = folder / f"{block.name}{_HALF}"
+    (half / "chunks").mkdir(parents=True)
+    for each in block.files:
+        key = f"{block.name}/{each.path}"
+        digest = store.download(key, half / each.path)
+        if digest.bytes != each.bytes or (each.sha256 and digest.sha256 != each.sha256):
+            raise BackupError(
+                f"{key}: is not what was shipped: {digest.bytes} bytes, SHA-256 {digest.sha256}; {META} says "
+                f"{each.bytes} bytes, SHA-256 {each.sha256 or 'not known'}"
+            )
+    (half / META).write_bytes(block.meta)
+    half.rename(folder / block.name)
+    return block.bytes
+
+
+def shown(labels: Mapping[str, str]) -> str:
+    """Labels as people write them."""
+    return "{" + ", ".join(f'{key}="{value}"' for key, value in sorted(labels.items())) + "}"

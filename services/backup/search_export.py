@@ -1,0 +1,157 @@
+"""The search cluster: definition and documents of every index, of one moment each, as compressed lines of JSON.
+
+Documents are read shard by shard: within one shard and one point in time a document's place is unique, so pages neither
+skip nor repeat any. OpenSearch only; an Elasticsearch cluster makes snapshots of its own instead.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from typing import Any
+from urllib.parse import quote
+
+from services.backup.checks import secret
+from services.backup.errors import BackupError
+from services.backup.settings import Search
+from services.backup.target import Made, Target
+from services.backup.web import Web
+
+INDICES = "indices.json"
+DOCUMENTS = ".ndjson.gz"
+_PAGE = 1000
+_KEEP_ALIVE = "5m"
+_GZIP = 16 + zlib.MAX_WBITS
+_LEVEL = 6
+_OWN_SETTINGS = ("uuid", "creation_date", "version", "provided_name", "history", "resize", "routing")
+"""Settings of an index that its cluster gives it; a new one gets others."""
+
+
+def back_up(settings: Search, target: Target) -> Made:
+    """Export every index that the patterns name.
+
+    Raises:
+        BackupError: The cluster refuses or does not answer, or an index changed its shards meanwhile.
+        SettingsError: The password cannot be read.
+    """
+    login = (settings.user, secret(settings.password_file))
+    with Web("search cluster", settings.url, settings.ca_file, login=login) as web:
+        program = _program(web)
+        indices = definitions(web, settings.indices)
+        if not indices:
+            raise BackupError(
+                f"search cluster: no index is named like {', '.join(settings.indices)}; see search.indices"
+            )
+        counts: dict[str, int] = {"indices": len(indices)}
+        for name, index in indices.items():
+            export = _Export(web, name, int(index["settings"]["number_of_shards"]))
+            target.add_chunks(file_name(name), compressed(export.documents()))
+            counts[name] = export.count
+        target.add_json(INDICES, indices)
+    return Made(program=program, counts=counts)
+
+
+def file_name(index: str) -> str:
+    """Name of the object with the documents of an index."""
+    return f"{quote(index, safe='')}{DOCUMENTS}"
+
+
+def definitions(web: Web, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """Index -> its ``aliases``, ``mappings`` and ``settings``, as a new one could be made of them.
+
+    Raises:
+        BackupError: The cluster refuses or does not answer.
+    """
+    found: dict[str, Any] = web.ask("GET", f"/{','.join(quote(each, safe='*') for each in patterns)}") or {}
+    return {name: definition(found[name]) for name in sorted(found)}
+
+
+def definition(found: Mapping[str, Any]) -> dict[str, Any]:
+    """What an index is, without what its cluster gave it."""
+    settings = {key: value for key, value in found["settings"]["index"].items() if key not in _OWN_SETTINGS}
+    return {"aliases": found["aliases"], "mappings": found["mappings"], "settings": settings}
+
+
+def compressed(lines: Iterator[bytes]) -> Iterator[bytes]:
+    """Lines as one gzip stream."""
+    press = zlib.compressobj(_LEVEL, zlib.DEFLATED, _GZIP)
+    for line in lines:
+        yield press.compress(line)
+    yield press.flush()
+
+
+class _Export:
+    """Documents of one index.
+
+    Attributes:
+        count: How many were read so far.
+    """
+
+    def __init__(self, web: Web, index: str, shards: int) -> None:
+        self._web, self._index, self._shards = web, index, shards
+        self.count = 0
+
+    def documents(self) -> Iterator[bytes]:
+        """A line for each: ``_id``, ``_source`` and, where it has one, ``_routing``."""
+        for shard in range(self._shards):
+            yield from self._shard(shard)
+
+    def _shard(self, shard: int) -> Iterator[bytes]:
+        path = f"/{quote(self._index, safe='')}/_search/point_in_time"
+        query = {"keep_alive": _KEEP_ALIVE, "preference": f"_shards:{shard}"}
+        made = self._web.ask("POST", path, params=query, again=True)
+        if made is None:
+            raise BackupError(f"search cluster: index {self._index} went away while it was read")
+        point = str(made["pit_id"])
+        try:
+            yield from self._pages(point, shard)
+        finally:
+            # One that stays ends by itself soon.
+            with suppress(BackupError):
+                self._web.ask("DELETE", "/_search/point_in_time", body={"pit_id": [point]})
+
+    def _pages(self, point: str, shard: int) -> Iterator[bytes]:
+        after: list[Any] | None = None
+        read, total = 0, 0
+        while True:
+            body = {
+                "size": _PAGE,
+                "pit": {"id": point, "keep_alive": _KEEP_ALIVE},
+                "sort": ["_doc"],
+                "track_total_hits": after is None,
+                **({} if after is None else {"search_after": after}),
+            }
+            params = {"allow_partial_search_results": "false"}
+            answer = self._web.ask("POST", "/_search", body=body, params=params, again=True)
+            if answer is None or answer.get("timed_out") or answer["_shards"]["failed"]:
+                raise BackupError(f"search cluster: shard {shard} of index {self._index} cannot be read whole")
+            hits = answer["hits"]["hits"]
+            total = int(answer["hits"]["total"]["value"]) if after is None else total
+            for hit in hits:
+                yield _line(hit)
+            read += len(hits)
+            self.count += len(hits)
+            if len(hits) < _PAGE:
+                break
+            after = hits[-1]["sort"]
+        if read != total:
+            raise BackupError(
+                f"search cluster: shard {shard} of index {self._index} gave {read} documents of {total}; run it again"
+            )
+
+
+def _line(hit: Mapping[str, Any]) -> bytes:
+    kept = {key: hit[key] for key in ("_id", "_routing", "_source") if key in hit}
+    return json.dumps(kept, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def _program(web: Web) -> str:
+    told = (web.ask("GET", "/") or {}).get("version", {})
+    if told.get("distribution") != "opensearch":
+        raise BackupError(
+            f"search cluster: version {told.get('number', 'unknown')} is no OpenSearch: set backups.search to null, so "
+            "that it makes snapshots of its own"
+        )
+    return f"OpenSearch {told.get('number')}"

@@ -1,0 +1,154 @@
+"""The object storage, read only; every call has a time limit, and an error is one line."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import boto3  # type: ignore[import-untyped]
+from botocore.config import Config  # type: ignore[import-untyped]
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from services.common.storage import Storage
+
+_CONNECT_S, _READ_S = 5, 15
+_MISSING = frozenset({"NoSuchKey", "404"})
+_CHUNK = 64 * 1024
+_MOST_SHOWN = 200
+
+
+class StorageError(Exception):
+    """The object storage does not answer, or refuses; the message has no credentials."""
+
+
+class NotStoredError(StorageError):
+    """There is no such object."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Object:
+    """One object: key without the bucket's prefix, size in bytes, seconds since 1970 at which it was written."""
+
+    key: str
+    size: int
+    written: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What an object holds; reading it may end with a `StorageError`."""
+
+    size: int
+    chunks: Generator[bytes, None, None]
+
+
+class Bucket:
+    """Objects below the prefix. The key is read again for each round, so that a new one counts."""
+
+    things = "the objects"
+    """What is listed, for messages."""
+
+    def __init__(self, storage: Storage) -> None:
+        self._storage = storage
+        self._made: tuple[tuple[str, str], Any] | None = None
+
+    def objects(self, below: str = "", after: str = "") -> list[Object]:
+        """Objects, by key.
+
+        Args:
+            below: What their keys begin with.
+            after: Only keys that come after this one.
+
+        Raises:
+            StorageError: They cannot be listed.
+        """
+        return sorted(self.walk(below, after), key=lambda each: each.key)
+
+    def walk(self, below: str = "", after: str = "") -> Iterator[Object]:
+        """The same one by one, in the order of the storage: for more than should be held at once."""
+        prefix = self._storage.prefix
+        start = {"StartAfter": prefix + after} if after else {}
+        for page in self._pages(Prefix=prefix + below, **start):
+            for each in page.get("Contents", ()):
+                key, written = each["Key"][len(prefix) :], each["LastModified"].timestamp()
+                yield Object(key=key, size=each["Size"], written=written)
+
+    def folders(self, below: str = "", after: str = "") -> list[str]:
+        """Names of the folders right below one, sorted; ``below`` ends with ``/``.
+
+        Raises:
+            StorageError: They cannot be listed.
+        """
+        whole = self._storage.prefix + below
+        start = {"StartAfter": whole + after} if after else {}
+        pages = self._pages(Prefix=whole, Delimiter="/", **start)
+        return sorted(each["Prefix"][len(whole) : -1] for page in pages for each in page.get("CommonPrefixes", ()))
+
+    def _pages(self, **arguments: str) -> Iterator[dict[str, Any]]:
+        with _errors(f"cannot list {self.things}"):
+            lister = self._client().get_paginator("list_objects_v2")
+            yield from lister.paginate(Bucket=self._storage.bucket, **arguments)
+
+    def open(self, key: str) -> Content:
+        """The content of an object.
+
+        Raises:
+            NotStoredError: There is none of that key.
+            StorageError: It cannot be read.
+        """
+        what = f"cannot read {key}"
+        with _errors(what):
+            answer = self._client().get_object(Bucket=self._storage.bucket, Key=self._storage.prefix + key)
+        return Content(size=answer["ContentLength"], chunks=_chunks(answer["Body"], what))
+
+    def _client(self) -> Any:
+        storage = self._storage
+        try:
+            login = tuple(
+                file.read_text().strip() for file in (storage.access_key_id_file, storage.secret_access_key_file)
+            )
+        except OSError as error:
+            raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from None
+        if self._made is None or self._made[0] != login:
+            self._made = ((login[0], login[1]), _client(storage, *login))
+        return self._made[1]
+
+
+def _client(storage: Storage, key_id: str, secret: str) -> Any:
+    return boto3.session.Session().client(
+        "s3",
+        endpoint_url=storage.endpoint,
+        region_name=storage.region,
+        aws_access_key_id=key_id,
+        aws_secret_access_key=secret,
+        verify=str(storage.ca_file) if storage.ca_file else True,
+        config=Config(
+            connect_timeout=_CONNECT_S,
+            read_timeout=_READ_S,
+            retries={"mode": "standard", "max_attempts": 2},
+            proxies={},
+            s3={"addressing_style": "path" if storage.endpoint else "auto"},
+        ),
+    )
+
+
+def _chunks(body: Any, what: str) -> Generator[bytes, None, None]:
+    try:
+        with _errors(what):
+            yield from body.iter_chunks(_CHUNK)
+    finally:
+        body.close()
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = str(error.response.get("Error", {}).get("Code", ""))
+        kind = NotStoredError if code in _MISSING else StorageError
+        raise kind(f"{what}: {code or 'refused'}") from None
+    except (BotoCoreError, OSError) as error:
+        raise StorageError(f"{what}: {' '.join(str(error).split())[:_MOST_SHOWN]}") from None

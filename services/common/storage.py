@@ -1,0 +1,85 @@
+"""Settings of who reads an object storage, and of who may read the program: every mistake one clear line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from services.common.settings import SettingsError, mapping, texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Login:
+    """Who may enter, and the file with the password."""
+
+    user: str
+    password_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storage:
+    """The bucket; ``endpoint`` None is AWS' own, ``ca_file`` None the public authorities."""
+
+    endpoint: str | None
+    region: str
+    bucket: str
+    prefix: str
+    access_key_id_file: Path
+    secret_access_key_file: Path
+    ca_file: Path | None
+
+
+_LOGIN = ("user", "password_file")
+_FILES = ("access_key_id_file", "secret_access_key_file")
+_OPTIONAL = ("endpoint", "ca_file")
+_NEEDED = ("region", "bucket", *_FILES)
+_STORAGE = (*_NEEDED, "prefix", *_OPTIONAL)
+
+
+def storage(value: object) -> Storage:
+    """Check the section ``storage``.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a value is not acceptable.
+    """
+    found = mapping("storage", value, _STORAGE)
+    text = texts("storage", {key: found[key] for key in _NEEDED}, _NEEDED)
+    for key in _OPTIONAL:
+        if found[key] is not None and (not isinstance(found[key], str) or not found[key]):
+            raise SettingsError(f"storage.{key} is {found[key]!r}; it must be null or a text that is not empty")
+    prefix = found["prefix"]
+    if not isinstance(prefix, str) or prefix.startswith("/") or (prefix and not prefix.endswith("/")):
+        raise SettingsError(f'storage.prefix is {prefix!r}; it must be "" or end with /, for example "reports/"')
+    return Storage(
+        endpoint=_endpoint(found["endpoint"]),
+        region=text["region"],
+        bucket=text["bucket"],
+        prefix=prefix,
+        access_key_id_file=Path(text["access_key_id_file"]),
+        secret_access_key_file=Path(text["secret_access_key_file"]),
+        ca_file=Path(found["ca_file"]) if found["ca_file"] else None,
+    )
+
+
+def _endpoint(value: str | None) -> str | None:
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme == "https" and parts.hostname and not parts.path.strip("/")
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SettingsError(f"storage.endpoint is {value!r}; it must be https://host:port, or null for AWS' own")
+    return value.rstrip("/")
+
+
+def login(where: str, value: object) -> Login:
+    """Check a section that names a user and the file of its password.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a value is not acceptable.
+    """
+    found = texts(where, value, _LOGIN)
+    return Login(user=found["user"], password_file=Path(found["password_file"]))

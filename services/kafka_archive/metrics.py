@@ -1,0 +1,55 @@
+"""What the archive tells Prometheus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
+
+STAGES = ("kafka", "record", "retention", "storage")
+
+
+class Metrics:
+    """The registry to serve, and what is in it; all of a topic is there from the start."""
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        registry = self.registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+
+        def counter(name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+            return Counter(f"kafka_archive_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, labels: Sequence[str] = ()) -> Gauge:
+            return Gauge(f"kafka_archive_{name}", text, labels, registry=registry)
+
+        topic = ("topic",)
+        self.records = counter("records", "Records that are stored", topic)
+        self.plain = counter("plain_bytes", "Bytes of keys, values and headers that are stored", topic)
+        self.stored_bytes = counter("stored_bytes", "Bytes of the objects that were stored", topic)
+        self.gaps = counter("gap_records", "Records that retention removed before they were archived", topic)
+        self.skipped = counter(
+            "skipped_offsets", "Offsets for which the brokers gave no record: marks of transactions, compaction", topic
+        )
+        self.last = gauge(
+            "last_stored_timestamp_seconds", "When an object was last stored; before the first: the start", topic
+        )
+        self.objects = counter("stored_objects", "Objects that were stored")
+        self.failed = counter("failed_stores", "Attempts to store an object that failed")
+        self.failures = counter("failures", "Attempts that failed, by stage", ("stage",))
+        self.waiting_records = gauge("waiting_records", "Records in memory that are not stored yet")
+        self.waiting_bytes = gauge("waiting_bytes", "Bytes that they take in memory, compressed")
+        self.waiting_s = gauge("waiting_seconds", "Age in memory of the oldest of them; 0 for none")
+        self.paused = gauge("paused", "1 while no more is read, since the memory is full")
+        self.partitions = gauge("partitions", "Partitions that this process reads")
+        self.removed = counter("removed_objects", "Objects that were removed since they were too old")
+        self.last_retention = gauge(
+            "last_retention_timestamp_seconds",
+            "When old objects were last looked for; before the first time: the start",
+        )
+        self.last_retention.set_to_current_time()
+        for stage in STAGES:
+            self.failures.labels(stage)
+        for each in topics:
+            for family in (self.records, self.plain, self.stored_bytes, self.gaps, self.skipped):
+                family.labels(each)
+            self.last.labels(each).set_to_current_time()

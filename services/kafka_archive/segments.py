@@ -1,0 +1,187 @@
+"""A run of records of one partition: written as Avro while they come, sealed when it is closed, and read again."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fastavro import parse_schema, reader
+from fastavro.write import Writer
+
+from services.backup.errors import BackupError, one_line
+from services.backup.seal import Identity, seal_bytes, unseal_bytes
+from services.kafka_archive.names import Name
+from services.kafka_archive.records import OVERHEAD, Record
+
+_BYTES = ["null", "bytes"]
+SCHEMA: Any = parse_schema(
+    {
+        "type": "record",
+        "name": "Record",
+        "namespace": "obs.kafka.archive",
+        "fields": [
+            {"name": "offset", "type": "long"},
+            {"name": "timestamp_ms", "type": "long"},
+            {"name": "timestamp_type", "type": "int"},
+            {"name": "key", "type": _BYTES},
+            {"name": "value", "type": _BYTES},
+            {
+                "name": "headers",
+                "type": {
+                    "type": "array",
+                    "items": {
+                        "type": "record",
+                        "name": "Header",
+                        "fields": [{"name": "key", "type": "string"}, {"name": "value", "type": _BYTES}],
+                    },
+                },
+            },
+        ],
+    }
+)
+"""Of one record; ``timestamp_type``: 0 none, 1 given by the producer, 2 by the broker."""
+SHA256, RECORDS, FIRST_MS, LAST_MS = "sha256", "records", "first-timestamp-ms", "last-timestamp-ms"
+"""Metadata of an object: digest of what is stored, number of records, earliest and latest timestamp."""
+_BLOCK = 64 * 1024
+# Level 6 takes twice the time for 6 % less: measured with telemetry.
+_LEVEL = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sealed:
+    """A segment as it is stored."""
+
+    name: Name
+    content: bytes
+    metadata: Mapping[str, str]
+
+
+class Segment:
+    """Records of one partition in the order of their offsets.
+
+    Attributes:
+        topic: Topic of them.
+        partition: Partition of them.
+        first: Offset of the first; -1 for none.
+        last: Offset of the last; -1 for none.
+        records: How many.
+        plain: Bytes of their keys, values and headers.
+        opened: When the first one came, on the monotonic clock.
+    """
+
+    def __init__(self, topic: str, partition: int) -> None:
+        self.topic, self.partition = topic, partition
+        self.first = self.last = -1
+        self.records = self.plain = 0
+        self.opened = time.monotonic()
+        self._earliest, self._latest = 2**63, -1
+        self._file = io.BytesIO()
+        self._writer: Any = Writer(self._file, SCHEMA, "deflate", sync_interval=_BLOCK, compression_level=_LEVEL)
+        self._written = self._file.tell()
+        self._pending = 0
+        self._sealed: Sealed | None = None
+
+    @property
+    def size(self) -> int:
+        """Bytes of memory that it takes, about."""
+        return len(self._sealed.content) if self._sealed else self._written + self._pending
+
+    def add(self, record: Record) -> None:
+        """Take a record whose offset is above all others."""
+        headers = [{"key": name, "value": value} for name, value in record.headers]
+        self._writer.write(
+            {
+                "offset": record.offset,
+                "timestamp_ms": record.timestamp_ms,
+                "timestamp_type": record.timestamp_type,
+                "key": record.key,
+                "value": record.value,
+                "headers": headers,
+            }
+        )
+        weight = record.weight
+        self.plain += weight
+        written = self._file.tell()
+        self._pending = self._pending + weight + OVERHEAD if written == self._written else 0
+        self._written = written
+        if self.first < 0:
+            self.first = record.offset
+        self.last = record.offset
+        self.records += 1
+        self._earliest = min(self._earliest, record.timestamp_ms)
+        self._latest = max(self._latest, record.timestamp_ms)
+
+    def seal(self, topic_id: str, recipients: Sequence[str]) -> Sealed:
+        """Close it; what is sealed once stays, for another attempt to store it.
+
+        Raises:
+            BackupError: A recipient is none.
+        """
+        if self._sealed is None:
+            self._writer.flush()
+            content = seal_bytes(self._file.getvalue(), recipients)
+            self._sealed = Sealed(
+                name=Name(self.topic, self.partition, self.first, self.last, topic_id),
+                content=content,
+                metadata={
+                    SHA256: hashlib.sha256(content).hexdigest(),
+                    RECORDS: str(self.records),
+                    FIRST_MS: str(self._earliest),
+                    LAST_MS: str(self._latest),
+                },
+            )
+            # The plain bytes are not needed any more; the memory is.
+            self._writer = None
+            self._file = io.BytesIO()
+        return self._sealed
+
+
+def read(name: Name, content: bytes, metadata: Mapping[str, str], identities: Sequence[Identity]) -> Iterator[Record]:
+    """Records of a stored segment, checked against its name and its metadata.
+
+    Args:
+        name: Its name.
+        content: What is stored.
+        metadata: Metadata of the object.
+        identities: Of those who may open it.
+
+    Raises:
+        BackupError: It is not what was stored, or cannot be opened; records before that may have been yielded.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+    if metadata.get(SHA256) != digest:
+        raise BackupError(f"{name.key} is damaged: its sha256 is {digest}, not {metadata.get(SHA256) or 'known'}")
+    try:
+        plain = unseal_bytes(content, identities)
+    except BackupError as error:
+        raise BackupError(f"{name.key}: {error}") from None
+    count, last = 0, -1
+    for record in _records(name, plain):
+        if record.offset <= last or (count == 0 and record.offset != name.first):
+            raise BackupError(f"{name.key} holds offset {record.offset} where it should not be")
+        count, last = count + 1, record.offset
+        yield record
+    if last != name.last or str(count) != metadata.get(RECORDS):
+        wanted = f"{metadata.get(RECORDS)} up to {name.last}"
+        raise BackupError(f"{name.key} holds {count} records up to offset {last}; stored were {wanted}")
+
+
+def _records(name: Name, plain: bytes) -> Iterator[Record]:
+    try:
+        for found in reader(io.BytesIO(plain), reader_schema=SCHEMA):
+            each: Any = found
+            yield Record(
+                offset=each["offset"],
+                timestamp_ms=each["timestamp_ms"],
+                timestamp_type=each["timestamp_type"],
+                key=each["key"],
+                value=each["value"],
+                headers=tuple((header["key"], header["value"]) for header in each["headers"]),
+            )
+    except (ValueError, KeyError, TypeError, EOFError, IndexError, zlib.error) as error:
+        raise BackupError(f"{name.key} holds no records that can be read: {one_line(error)}") from None

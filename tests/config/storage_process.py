@@ -1,0 +1,129 @@
+"""A real object storage (versitygw) on loopback over TLS, started as the lab starts it, with a bucket of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from lab import secret_file
+from lab.receivers import certificates
+from lab.storage.client import client, make_bucket
+from lab.storage.keys import Secrets
+from lab.storage.places import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
+from lab.storage.setup import command, variables
+from services.backup.settings import Storage
+from services.backup.store import Store
+from tests.config.servers import eventually, free_port
+
+BUCKET = "obs-test"
+START_S = 30
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageProcess:
+    """The running storage.
+
+    Attributes:
+        folder: Its files.
+        url: Its address.
+        secrets: Its keys.
+    """
+
+    folder: Path
+    url: str
+    secrets: Secrets
+
+    @property
+    def ca_file(self) -> Path:
+        """Authority of its certificate."""
+        return self.folder / CERTIFICATES / certificates.AUTHORITY
+
+    def settings(self, prefix: str) -> dict[str, Any]:
+        """The section ``storage`` of a settings file, with the key that the platform gets."""
+        files = {}
+        for name, text in (("access_key_id_file", self.secrets.key), ("secret_access_key_file", self.secrets.secret)):
+            files[name] = str(self.folder / name)
+            (self.folder / name).write_text(text + "\n")
+        return {
+            "endpoint": self.url,
+            "region": REGION,
+            "bucket": BUCKET,
+            "prefix": prefix,
+            "ca_file": str(self.ca_file),
+            **files,
+        }
+
+    def place(self, prefix: str) -> Storage:
+        """The same as a program has it."""
+        found = self.settings(prefix)
+        files = {name: Path(found[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
+        return Storage(**{**found, **files})
+
+    @contextmanager
+    def store(self, prefix: str, **options: Any) -> Iterator[Store]:
+        """The bucket below a prefix."""
+        made = Store(self.place(prefix), **options)
+        try:
+            yield made
+        finally:
+            made.close()
+
+    def client(self) -> Any:
+        """boto3's client with the platform's key."""
+        return client(self.url, self.ca_file, self.secrets.key, self.secrets.secret)
+
+
+@contextmanager
+def storage_process(folder: Path) -> Iterator[StorageProcess]:
+    """Run the storage until the block ends; its bucket is there when the block starts.
+
+    Args:
+        folder: A new folder for its files.
+    """
+    for name in (OBJECTS, VERSIONS, ACCOUNTS):
+        (folder / name).mkdir(parents=True, mode=0o700)
+    certificates.create(folder / CERTIFICATES, "127.0.0.1")
+    secrets = secret_file.load_or_make(Secrets, folder / SECRETS, "the object storage")
+    account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
+    (folder / ACCOUNTS / "users.json").write_text(json.dumps({"accessAccounts": {secrets.key: account}}))
+    port = free_port()
+    made = StorageProcess(folder=folder, url=f"https://localhost:{port}", secrets=secrets)
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command(folder, f"127.0.0.1:{port}"),
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env={**os.environ, **variables(folder)},
+        )
+    root = client(made.url, made.ca_file, secrets.root_key, secrets.root_secret)
+
+    def ready() -> bool:
+        assert process.poll() is None, f"it ended with {process.returncode}:\n{(folder / 'log').read_text()[-3000:]}"
+        try:
+            make_bucket(root, BUCKET, secrets.key)
+        except (BotoCoreError, ClientError):
+            return False
+        return True
+
+    try:
+        eventually(ready, START_S, "the object storage has its bucket")
+        yield made
+    finally:
+        root.close()
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(timeout=10)
+        shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,155 @@
+"""Export of a real OpenSearch by a user that only reads, and a restore into one that has nothing of it."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyrage  # type: ignore[import-untyped]
+import pytest
+
+from components.search.access import SearchUser, own_users
+from services.backup import restore_search, search_export
+from services.backup.errors import BackupError
+from services.backup.restore import differences, fetch
+from services.backup.settings import Search
+from services.backup.store import Store
+from services.backup.target import Target
+from services.backup.web import Web
+from tests.config.search_process import SearchProcesses, password_of, search_processes
+from tests.config.storage_process import storage_process
+
+pytestmark = pytest.mark.timeout(240)
+IDENTITY = pyrage.x25519.Identity.generate()
+FAMILIES = ("logs", "internal-jaeger-span")
+READER = SearchUser(name="backup", reads=FAMILIES)
+INDICES = ("logs-000001", "logs-000002", "internal-jaeger-span-000001")
+DOCUMENTS = 2345
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SearchProcesses]:
+    with search_processes(1, (*own_users(FAMILIES), READER)) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
+        yield made
+
+
+def good(answer: Any) -> Any:
+    """Content of a good answer."""
+    assert answer.status_code in (200, 201), answer.text
+    return answer.json()
+
+
+def fill(cluster: SearchProcesses) -> None:
+    """Indices with several shards, an alias that is written to, documents with and without routing."""
+    mappings = {"dynamic": "strict", "properties": {"text": {"type": "text"}, "number": {"type": "long"}}}
+    for index, shards in zip(INDICES, (3, 1, 2), strict=True):
+        settings = {"number_of_shards": shards, "number_of_replicas": 0, "codec": "best_compression"}
+        good(cluster.as_admin("PUT", f"/{index}", {"settings": {"index": settings}, "mappings": mappings}))
+    aliases = [
+        {"add": {"index": INDICES[0], "alias": "logs-write", "is_write_index": False}},
+        {"add": {"index": INDICES[1], "alias": "logs-write", "is_write_index": True}},
+        {"add": {"index": INDICES[0], "alias": "logs-few", "filter": {"term": {"number": 1}}, "routing": "a"}},
+    ]
+    good(cluster.as_admin("POST", "/_aliases", {"actions": aliases}))
+    dice = random.Random(8)
+    bulk(cluster, INDICES[0], [(f"id-{n}", {}, {"text": f"現場 {n}", "number": n}) for n in range(DOCUMENTS)])
+    routed = [(f"r/{n} %", {"routing": dice.choice("abc")}, {"text": "\u2028\n", "number": -n}) for n in range(1000)]
+    bulk(cluster, INDICES[2], routed)
+    # Deleted and changed documents leave holes in the shards.
+    for number in range(0, 200, 7):
+        good(cluster.as_admin("DELETE", f"/{INDICES[0]}/_doc/id-{number}"))
+    good(cluster.as_admin("POST", f"/{INDICES[0]}/_doc/id-1", {"text": "changed", "number": 1}))
+    good(cluster.as_admin("POST", "/_refresh"))
+
+
+def bulk(cluster: SearchProcesses, index: str, those: list[tuple[str, dict[str, str], dict[str, Any]]]) -> None:
+    """Index documents."""
+    lines = [line for name, more, source in those for line in ({"index": {"_id": name, **more}}, source)]
+    with Web("search", cluster.nodes[0].url, cluster.ca, certificate=certificate(cluster)) as web:
+        body = "".join(json.dumps(line) + "\n" for line in lines).encode()
+        assert not web.ask("POST", f"/{index}/_bulk", body=body)["errors"]
+
+
+def certificate(cluster: SearchProcesses) -> tuple[Path, Path]:
+    """The administrator's."""
+    return cluster.root / "admin" / "tls.crt", cluster.root / "admin" / "tls.key"
+
+
+def everything(cluster: SearchProcesses) -> dict[str, Any]:
+    """Definition and documents of all indices, read without what is tested."""
+    found: dict[str, Any] = {}
+    for index in INDICES:
+        whole = good(cluster.as_admin("GET", f"/{index}"))[index]
+        query = {"size": 10_000, "sort": [{"number": "asc"}], "version": False}
+        hits = good(cluster.as_admin("POST", f"/{index}/_search", query))["hits"]["hits"]
+        documents = {each["_id"]: (each["_source"], each.get("_routing")) for each in hits}
+        assert len(documents) == len(hits)
+        found[index] = (search_export.definition(whole), documents)
+    return found
+
+
+def settings(cluster: SearchProcesses, folder: Path, *indices: str) -> Search:
+    """What is exported."""
+    (folder / "password").write_text(password_of(READER.name) + "\n")
+    return Search(
+        keep_days=14,
+        url=cluster.nodes[0].url,
+        ca_file=cluster.ca,
+        user=READER.name,
+        password_file=folder / "password",
+        indices=indices,
+    )
+
+
+def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: Store, tmp_path: Path) -> None:
+    fill(cluster)
+    before = everything(cluster)
+    target = Target(store, "search", [str(IDENTITY.to_public())])
+    made = target.finish(
+        search_export.back_up(settings(cluster, tmp_path, "logs-0*", "internal-jaeger-span-0*"), target),
+        platform="obs",
+        region="tokyo",
+    )
+    left = DOCUMENTS - len(range(0, 200, 7))
+    assert dict(made.counts) == {"indices": 3, INDICES[0]: left, INDICES[1]: 0, INDICES[2]: 1000}
+    assert made.program.startswith("OpenSearch 2.19")
+    run = tmp_path / "run"
+    fetch(store, "search", made.run, [IDENTITY], run)
+    url, key = cluster.nodes[0].url, certificate(cluster)
+    with pytest.raises(BackupError, match=r"is not empty \(documents of .*logs-000001: \d+.*\); nothing was changed"):
+        restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key)
+
+    for index in INDICES:
+        good(cluster.as_admin("DELETE", f"/{index}"))
+    # A keeper makes the first index of a family as soon as there is a cluster.
+    good(cluster.as_admin("PUT", f"/{INDICES[0]}", {"aliases": {"logs-write": {"is_write_index": True}}}))
+    outcome = restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key)
+    assert differences(made, outcome.counts) == []
+    assert everything(cluster) == before
+
+    good(cluster.as_admin("POST", f"/{INDICES[1]}/_doc?refresh=true", {"text": "later", "number": 1}))
+    again = restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key, replace=True)
+    assert again == outcome
+    assert everything(cluster) == before
+
+
+def test_a_reader_cannot_write_nor_export_what_it_may_not_read(
+    cluster: SearchProcesses, store: Store, tmp_path: Path
+) -> None:
+    for name in ("secret-000001", INDICES[1]):
+        cluster.as_admin("PUT", f"/{name}")
+    with pytest.raises(BackupError, match=r"^search cluster: GET /secret-0\*: 403 no permissions for"):
+        search_export.back_up(
+            settings(cluster, tmp_path, "secret-0*"), Target(store, "search", [str(IDENTITY.to_public())])
+        )
+    assert cluster.ask("PUT", f"/{INDICES[1]}/_doc/x", READER.name, {"number": 1}).status_code == 403
+    assert cluster.ask("DELETE", f"/{INDICES[1]}", READER.name).status_code == 403

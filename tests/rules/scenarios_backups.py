@@ -1,0 +1,183 @@
+"""Scenarios of the alerts about backups and the archive of Kafka."""
+
+from __future__ import annotations
+
+from tests.rules.scenario import Scenario
+
+_ONE = 'job="backup-keeper",instance="10-88-0-7"'
+_OTHER = 'job="backup-keeper",instance="10-88-0-8"'
+_ARCHIVE = 'job="kafka-archive",instance="10-88-0-9"'
+_UP = f"up{{{_ONE}}}"
+_DAY = 2880
+"""Values of a day, one each 30 s."""
+
+
+def _due(pod: str, kind: str) -> str:
+    return f'backup_due_timestamp_seconds{{{pod},kind="{kind}"}}'
+
+
+def _damaged(pod: str, kind: str) -> str:
+    return f'backup_damaged_runs{{{pod},kind="{kind}"}}'
+
+
+def _of_pod(name: str, pod: str) -> str:
+    return f"{name}{{{pod}}}"
+
+
+def _look(pod: str) -> str:
+    return _of_pod("backup_last_look_timestamp_seconds", pod)
+
+
+def _blocks(pod: str) -> str:
+    return _of_pod("backup_metrics_due_timestamp_seconds", pod)
+
+
+def _missing(pod: str, topic: str) -> str:
+    return f'backup_archive_missing_records{{{pod},topic="{topic}"}}'
+
+
+def _stored(topic: str) -> str:
+    return f'kafka_archive_last_stored_timestamp_seconds{{{_ARCHIVE},topic="{topic}"}}'
+
+
+def _seen(topic: str) -> str:
+    return f'backup_archive_last_timestamp_seconds{{{_ONE},topic="{topic}"}}'
+
+
+def _lag(topic: str, group: str = "archive", partition: int = 0) -> str:
+    return f'kafka_consumergroup_lag{{job="kafka-lag",consumergroup="{group}",topic="{topic}",partition="{partition}"}}'
+
+
+def _gap(topic: str) -> str:
+    return f'kafka_archive_gap_records_total{{{_ARCHIVE},topic="{topic}"}}'
+
+
+_FAILED = f"kafka_archive_failed_stores_total{{{_ARCHIVE}}}"
+
+SCENARIOS: tuple[Scenario, ...] = (
+    Scenario(
+        alert="BackupTooOld",
+        bad={
+            _due(_ONE, "database"): "600x60",
+            _due(_OTHER, "database"): "600x60",
+            _due(_ONE, "grafana"): "90000x60",
+        },
+        # One pod has just started, and has not seen the newest run yet.
+        good={_due(_ONE, "database"): "600x60", _due(_OTHER, "database"): "7800x60"},
+        silent_at="14m45s",
+        firing_at="15m30s",
+        labels={"job": "backup-keeper", "kind": "database"},
+    ),
+    Scenario(
+        alert="BackupDamaged",
+        bad={_damaged(_ONE, "search"): "0x9 2x40", _damaged(_OTHER, "search"): "0x9 2x40"},
+        # A run that is stored just now looks so for one look.
+        good={_damaged(_ONE, "search"): "0x9 1x4 0x40", _damaged(_OTHER, "search"): "0x9 1x40"},
+        silent_at="9m45s",
+        firing_at="10m30s",
+        labels={"job": "backup-keeper", "kind": "search"},
+    ),
+    Scenario(
+        alert="MetricsBlocksTooOld",
+        bad={_blocks(_ONE): "600x60", _blocks(_OTHER): "600x60"},
+        good={_blocks(_ONE): "600x60", _blocks(_OTHER): "600x10 4800x50"},
+        silent_at="14m45s",
+        firing_at="15m30s",
+        labels={"job": "backup-keeper"},
+    ),
+    Scenario(
+        alert="BackupFailedToLook",
+        bad={_look(_ONE): "0+30x20 600x60", _look(_OTHER): "0+30x20 600x60"},
+        good={_look(_ONE): "0+30x20 600x60", _look(_OTHER): "0+30x80"},
+        silent_at="25m45s",
+        firing_at="26m30s",
+        labels={"job": "backup-keeper"},
+    ),
+    Scenario(
+        alert="BackupKeeperDown",
+        bad={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x9 0x40"},
+        good={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x50"},
+        silent_at="5m45s",
+        firing_at="6m30s",
+        labels={"job": "backup-keeper"},
+    ),
+    Scenario(
+        alert="BackupKeeperDown",
+        bad={_UP: "1x9 stale", 'up{job="other",instance="o"}': "1x50"},
+        good={_UP: "1x50", 'up{job="other",instance="o"}': "1x9 stale"},
+        silent_at="5m15s",
+        firing_at="6m30s",
+        labels={"job": "backup-keeper"},
+    ),
+    Scenario(
+        alert="KafkaArchiveBehind",
+        bad={
+            _stored("telemetry-logs"): "0+30x20 600x60",
+            _stored("alerts-raw"): "0x80",
+            _lag("telemetry-logs"): "7x80",
+            _lag("alerts-raw"): "0x80",
+        },
+        # What waits is stored every minute; a quiet topic has nothing that waits, and another group is no archive.
+        good={
+            _stored("telemetry-logs"): "0+30x80",
+            _stored("alerts-raw"): "0x80",
+            _lag("telemetry-logs"): "7x80",
+            _lag("alerts-raw"): "0x30 1x2 0x50",
+            _lag("alerts-raw", "log-indexer"): "7x80",
+        },
+        silent_at="19m45s",
+        firing_at="20m30s",
+        labels={"topic": "telemetry-logs"},
+    ),
+    Scenario(
+        alert="KafkaArchiveBehind",
+        # The archive's pods are gone: the keeper still says when something was stored last.
+        bad={
+            _stored("telemetry-logs"): "0+30x20 stale",
+            _seen("telemetry-logs"): "0+30x20 600x60",
+            _lag("telemetry-logs"): "7x80",
+        },
+        good={
+            _seen("telemetry-logs"): "0+30x20 600x60",
+            _stored("telemetry-logs"): "0+30x80",
+            _lag("telemetry-logs"): "7x80",
+        },
+        silent_at="19m45s",
+        firing_at="20m30s",
+        labels={"topic": "telemetry-logs"},
+    ),
+    Scenario(
+        alert="KafkaArchiveFailing",
+        bad={_FAILED: "0x9 1+1x80"},
+        good={_FAILED: "0x9 1+1x8 10x60"},
+        silent_at="14m45s",
+        firing_at="15m30s",
+        labels={"job": "kafka-archive"},
+    ),
+    Scenario(
+        alert="KafkaArchiveGap",
+        bad={_gap("telemetry-logs"): "0x9 40x60", _gap("alerts-raw"): "0x70"},
+        good={_gap("telemetry-logs"): "40x70", _gap("alerts-raw"): "0x70"},
+        silent_at="14m45s",
+        firing_at="15m30s",
+        labels={"topic": "telemetry-logs"},
+    ),
+    Scenario(
+        alert="KafkaArchiveGap",
+        bad={_missing(_ONE, "telemetry-logs"): "0x9 5x60", _missing(_OTHER, "telemetry-logs"): "0x9 5x60"},
+        # Only one of them says so.
+        good={_missing(_ONE, "telemetry-logs"): "0x9 5x60", _missing(_OTHER, "telemetry-logs"): "0x70"},
+        silent_at="14m45s",
+        firing_at="15m30s",
+        labels={"topic": "telemetry-logs"},
+    ),
+    Scenario(
+        alert="KafkaArchiveGap",
+        # Told for a day: what was missing before is no news, what is missing since then is.
+        bad={_missing(_ONE, "telemetry-logs"): f"5x{_DAY} 8x80"},
+        good={_missing(_ONE, "telemetry-logs"): f"5x{_DAY} 5x80"},
+        silent_at="24h10m15s",
+        firing_at="24h11m",
+        labels={"topic": "telemetry-logs"},
+    ),
+)

@@ -1,0 +1,117 @@
+"""Backups on the live platform: commands as an operator gives them, the archive beside the live topic, an outage."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import ConsumerGroupTopicPartitions
+
+from components.backups.config import ARCHIVE_USER
+from lab.paths import LabPaths
+from lab.storage import setup as storage
+from ops.backup.options import IDENTITY
+from ops.context import Context
+from ops.kafka import ADMIN, TIMEOUT_SECONDS, errors
+from ops.kube import wait_until
+from ops.platform import PROJECT
+from services.backup.seal import Identity
+from services.backup.store import Store
+from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.records import Record, record
+
+COMMAND_S = 600
+
+
+def identity_file() -> Path:
+    """The operator's identity; the lab names it."""
+    named = os.environ.get(IDENTITY)
+    assert named, f"{IDENTITY} names no file: run the tests through `python -m lab exec --`"
+    return Path(named)
+
+
+def ops(*words: str, good: Sequence[int] = (0,)) -> str:
+    """Give a command as an operator does; what it prints to standard output."""
+    done = subprocess.run(
+        [sys.executable, "-m", "ops", *words],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_S,
+        check=False,
+    )
+    assert done.returncode in good, f"ops {' '.join(words)}: {done.returncode}: {(done.stdout + done.stderr)[-1500:]}"
+    assert "AGE-SECRET-KEY" not in done.stdout + done.stderr
+    return done.stdout
+
+
+def ops_json(*words: str, good: Sequence[int] = (0,)) -> dict[str, Any]:
+    """The same for a command that prints JSON."""
+    found: dict[str, Any] = json.loads(ops(*words, "--json", good=good))
+    return found
+
+
+def new_topic(context: Context, name: str) -> None:
+    """A topic of three partitions with settings of its own."""
+    config = {"min.insync.replicas": "2", "retention.ms": "3600000"}
+    made = ADMIN.NewTopic(name, num_partitions=3, replication_factor=3, config=config)
+    context.kafka.client.create_topics([made])[name].result(timeout=TIMEOUT_SECONDS)
+    wait_until(lambda: name in context.kafka.topics(), 30, f"topic {name}")
+
+
+def archived_up_to(context: Context, topic: str) -> dict[int, int]:
+    """Partition -> offset before which every record is stored: what the archive's group has committed."""
+    group = ConsumerGroupTopicPartitions(ARCHIVE_USER)
+    with errors("the offsets of the archive cannot be read"):
+        future = context.kafka.client.list_consumer_group_offsets([group])[ARCHIVE_USER]
+        found = future.result(timeout=TIMEOUT_SECONDS).topic_partitions
+    return {each.partition: max(each.offset, 0) for each in found if each.topic == topic}
+
+
+def archived(
+    store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int]
+) -> tuple[dict[int, list[Record]], Notes]:
+    """Records of the archive from some offsets on, by partition, and what was noticed."""
+    notes, found = Notes(), {}
+    for partition, segments in catalogue(store, topic).segments.items():
+        first = start.get(partition, 0)
+        asked = [(name, written) for name, written in segments if name.last >= first]
+        held = records(store, identities, asked, notes)
+        found[partition] = [each for each in held if each.offset >= first]
+    return found, notes
+
+
+def live(context: Context, topic: str, start: Mapping[int, int], seconds: float = 20.0) -> dict[int, list[Record]]:
+    """Records of a topic from some offsets on, by partition."""
+    found: dict[int, list[Record]] = {}
+    for message in context.kafka.read(topic, start, seconds):
+        found.setdefault(int(message.partition() or 0), []).append(record(message))
+    return found
+
+
+def without_offsets(found: Sequence[Record]) -> list[tuple[Any, ...]]:
+    """Records as a restore keeps them: timestamp, key, value, headers."""
+    return [(each.timestamp_ms, each.key, each.value, each.headers) for each in found]
+
+
+@contextmanager
+def storage_away(seconds: float) -> Iterator[dict[str, float]]:
+    """Stop the lab's object storage, let the block run, start it again after ``seconds`` at the earliest."""
+    paths, figures = LabPaths.of_checkout(), dict[str, float]()
+    process, began = storage.daemon(paths), time.monotonic()
+    assert process.pid() is not None, "the object storage does not run"
+    process.stop()
+    try:
+        yield figures
+        time.sleep(max(0.0, seconds - (time.monotonic() - began)))
+    finally:
+        process.start()
+        storage.wait_ready(paths)
+        figures["storage away s"] = round(time.monotonic() - began, 1)

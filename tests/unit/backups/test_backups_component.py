@@ -1,0 +1,343 @@
+"""The objects of backups in the cluster, their settings as the programs read them, and every policy."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pulumi_kubernetes as k8s
+import pytest
+import yaml
+
+from components.backups.component import Backups
+from components.backups.config import Archiving, Blocks, SearchSource
+from components.backups.schedule import Kind, job_schedule, most_age_s
+from components.k8s import default_deny
+from components.telemetry.topics import TOPIC_NAMES
+from components.tls.component import Authority
+from components.versions import ImageCatalogue
+from policy.model import Resource
+from policy.rules import RULES
+from policy.runner import Runner
+from services.backup import settings as backup_settings
+from services.backup_keeper import settings as keeper_settings
+from services.kafka_archive import settings as archive_settings
+from tests.support.engine import Recording
+from tests.unit.backups.surroundings import (
+    CRONS,
+    DAYS,
+    RECIPIENTS,
+    arguments,
+    database,
+    recorded,
+    storage,
+    vault,
+)
+from tests.unit.sampler.surroundings import kafka, record, search, site, user
+
+KINDS = [str(kind) for kind in Kind]
+REACHED = {
+    "database": ("postgres", 5432),
+    "grafana": ("grafana", 3000),
+    "kafka-metadata": ("kafka", 9092),
+    "search": ("search", 9200),
+}
+STORAGE = ("203.0.113.6/32", 8444)
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Recording, Backups]:
+    return recorded()
+
+
+@pytest.fixture(scope="module")
+def recording(made: tuple[Recording, Backups]) -> Recording:
+    return made[0]
+
+
+def settings_file(recording: Recording, name: str) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(recording.one("ConfigMap", name)["data"]["config.yaml"])
+    return content
+
+
+def backup(recording: Recording, kind: str) -> backup_settings.Settings:
+    return backup_settings.parse(settings_file(recording, f"backup-{kind}"))
+
+
+def job(recording: Recording, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = recording.one("CronJob", f"backup-{kind}")["spec"]
+    return found
+
+
+def template(recording: Recording, kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = job(recording, kind)["jobTemplate"]["spec"]["template"]
+    return found
+
+
+def reached(recording: Recording, workload: str) -> set[tuple[str, int]]:
+    """Peers and ports that a workload may connect to, DNS aside."""
+    return {
+        (
+            peer.get("ipBlock", {}).get("cidr") or peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"],
+            port["port"],
+        )
+        for rule in recording.one("NetworkPolicy", workload)["spec"]["egress"]
+        for peer in rule["to"]
+        for port in rule["ports"]
+        if port["port"] != 53
+    }
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_backup_program_accepts_its_settings_which_name_its_own_kind_only(recording: Recording, kind: str) -> None:
+    settings = backup(recording, kind)
+    assert (settings.platform, settings.region, settings.recipients) == ("obs", "one", RECIPIENTS)
+    assert (settings.storage.bucket, settings.storage.prefix, settings.storage.encryption) == (
+        "monitoring",
+        "backups/",
+        None,
+    )
+    sections = {each: getattr(settings, each.replace("-", "_")) for each in KINDS}
+    assert [each for each, section in sections.items() if section] == [kind]
+    assert sections[kind].keep_days == DAYS[Kind(kind)]
+    # The program gives up, and says so, before Kubernetes ends it.
+    assert 0 < settings.limit_s < job(recording, kind)["jobTemplate"]["spec"]["activeDeadlineSeconds"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_file_that_a_job_reads_is_mounted_and_no_other_password(recording: Recording, kind: str) -> None:
+    settings = backup(recording, kind)
+    section = getattr(settings, kind.replace("-", "_"))
+    logins = section.databases if kind == "database" else [section]
+    needed = {login.password_file.name for login in logins}
+    needed |= {settings.storage.access_key_id_file.name, settings.storage.secret_access_key_file.name}
+    needed |= {settings.storage.ca_file.name} if settings.storage.ca_file else set()
+    assert set(recording.one("Secret", f"backup-{kind}-auth")["stringData"]) == needed
+    assert str(section.ca_file) == "/etc/trust/ca.crt"
+    pod = template(recording, kind)["spec"]
+    [container] = pod["containers"]
+    assert {mount["mountPath"] for mount in container["volumeMounts"]} == {
+        "/etc/backup",
+        "/etc/backup-auth",
+        "/etc/trust",
+        "/tmp",
+    }
+    [auth] = [volume for volume in pod["volumes"] if volume["name"] == "auth"]
+    assert auth["secret"]["secretName"] == f"backup-{kind}-auth"
+
+
+def test_each_kind_is_read_by_the_user_that_may(recording: Recording) -> None:
+    def password(kind: str, file: str = "password") -> str:
+        return str(recording.one("Secret", f"backup-{kind}-auth")["stringData"][file])
+
+    postgres = backup(recording, "database").database
+    assert postgres is not None
+    [owner] = postgres.databases
+    assert (owner.name, owner.user, password("database", owner.password_file.name)) == (
+        "grafana",
+        "grafana",
+        "password-of-grafana",
+    )
+    grafana, kafka, documents = (
+        backup(recording, "grafana").grafana,
+        backup(recording, "kafka-metadata").kafka_metadata,
+        backup(recording, "search").search,
+    )
+    assert grafana
+    assert kafka
+    assert documents
+    assert (grafana.user, password("grafana")) == ("platform-administrator", "password-of-platform-administrator")
+    assert (kafka.user, password("kafka-metadata")) == ("backup", "password-of-backup")
+    assert (documents.user, password("search")) == ("backup-search", "password-of-backup-search")
+    assert documents.indices == ("logs-0*",)
+
+
+def test_kinds_are_those_of_the_programs() -> None:
+    assert tuple(KINDS) == backup_settings.KINDS
+    assert set(KINDS) < set(keeper_settings.KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_runs_on_its_schedule_in_its_time_zone_and_never_twice_at_once(recording: Recording, kind: str) -> None:
+    spec, schedule = job(recording, kind), job_schedule(CRONS[Kind(kind)])
+    assert (spec["schedule"], spec["timeZone"], spec["concurrencyPolicy"]) == (
+        CRONS[Kind(kind)],
+        "Asia/Tokyo",
+        "Forbid",
+    )
+    assert spec["startingDeadlineSeconds"] == schedule.start_within_s
+    assert spec["jobTemplate"]["spec"]["activeDeadlineSeconds"] == schedule.limit_s
+    [container] = template(recording, kind)["spec"]["containers"]
+    assert container["command"][-4:] == ["services.backup", "--config", "/etc/backup/config.yaml", kind]
+    assert container["image"].startswith("registry.example/obs/backup:")
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_reaches_its_source_and_the_storage_and_nobody_reaches_it(recording: Recording, kind: str) -> None:
+    assert recording.one("NetworkPolicy", f"backup-{kind}")["spec"]["ingress"] == []
+    assert reached(recording, f"backup-{kind}") == {REACHED[kind], STORAGE}
+    labels = template(recording, kind)["metadata"]["labels"]
+    assert {label for label in labels if label.startswith("obs.access/")} == {f"obs.access/{REACHED[kind][0]}"}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_job_is_confined_like_every_pod_and_gets_no_private_key(recording: Recording, kind: str) -> None:
+    spec = template(recording, kind)["spec"]
+    assert spec["serviceAccountName"] == f"backup-{kind}"
+    assert spec["automountServiceAccountToken"] is False
+    [container] = spec["containers"]
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    [trust] = [volume for volume in spec["volumes"] if volume["name"] == "trust"]
+    assert trust["secret"]["items"] == [{"key": "ca.crt", "path": "ca.crt"}]
+
+
+def test_the_archive_accepts_its_settings_and_reads_every_topic(recording: Recording) -> None:
+    settings = archive_settings.parse(settings_file(recording, "kafka-archive"))
+    assert settings.kafka.topics == TOPIC_NAMES
+    assert settings.kafka.username == "archive"
+    assert settings.recipients == RECIPIENTS
+    assert (settings.keep_days, settings.limits.flush_s, settings.listen_port) == (30, 60, 8080)
+    assert settings.metrics.user == "scrape-kafka-archive"
+    files = {
+        settings.kafka.password_file,
+        settings.metrics.password_file,
+        settings.storage.access_key_id_file,
+        settings.storage.secret_access_key_file,
+        settings.storage.ca_file,
+    }
+    held = recording.one("Secret", "kafka-archive-auth")["stringData"]
+    assert {file.name for file in files if file} == set(held)
+    assert held["kafka-password"] == "password-of-archive"
+
+
+def test_two_of_the_archive_share_the_partitions_and_have_time_to_store_what_they_hold(recording: Recording) -> None:
+    spec = recording.one("Deployment", "kafka-archive")["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (2, "RollingUpdate")
+    assert spec["template"]["spec"]["terminationGracePeriodSeconds"] == 60
+    assert recording.one("PodDisruptionBudget", "kafka-archive")["spec"]["maxUnavailable"] == 1
+    assert reached(recording, "kafka-archive") == {("kafka", 9092), STORAGE}
+
+
+def test_the_keeper_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
+    settings = keeper_settings.parse(settings_file(recording, "backup-keeper"))
+    assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
+    assert settings.blocks == keeper_settings.Blocks(prefix="metrics/", most_age_s=3000)
+    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-keeper")
+    files = {
+        settings.metrics.password_file,
+        settings.storage.access_key_id_file,
+        settings.storage.secret_access_key_file,
+        settings.storage.ca_file,
+    }
+    held = recording.one("Secret", "backup-keeper-auth")["stringData"]
+    assert {file.name for file in files if file} == set(held)
+    assert reached(recording, "backup-keeper") == {STORAGE}
+    assert recording.one("Deployment", "backup-keeper")["spec"]["replicas"] == 2
+
+
+@pytest.mark.parametrize("workload", ["kafka-archive", "backup-keeper"])
+def test_metrics_are_for_scrapers_only(made: tuple[Recording, Backups], workload: str) -> None:
+    recording, backups = made
+    [ingress] = recording.one("NetworkPolicy", workload)["spec"]["ingress"]
+    assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
+    [scrape] = [each for each in backups.scrapes if each.job == workload]
+    assert ingress["ports"] == [{"port": scrape.port, "protocol": "TCP"}]
+    assert scrape.credential.username == f"scrape-{workload}"
+
+
+def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_only(recording: Recording) -> None:
+    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    assert not [value for value in values if "AGE-SECRET-KEY" in value.upper()]
+    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    for value in values:
+        assert value not in everything_else
+        assert base64.b64encode(value.encode()).decode() not in everything_else
+
+
+def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_told() -> None:
+    recording, _ = recorded(
+        lambda: {
+            "vault": vault(storage=storage("", None), encryption="aws:kms"),
+            "databases": [
+                database(
+                    host="db.example.com",
+                    private_authority=False,
+                    workload=None,
+                    access_label=None,
+                    networks=("203.0.113.9/32",),
+                )
+            ],
+            "search": None,
+            "blocks": None,
+        }
+    )
+    settings = backup(recording, "database")
+    assert (settings.storage.endpoint, settings.storage.ca_file, settings.storage.encryption) == (None, None, "aws:kms")
+    assert settings.database is not None
+    assert str(settings.database.ca_file) == "/etc/ssl/certs/ca-certificates.crt"
+    assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
+    assert archive_settings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
+    keeper = keeper_settings.parse(settings_file(recording, "backup-keeper"))
+    assert (keeper.storage.ca_file, keeper.blocks, set(keeper.most_age_s)) == (None, None, {*KINDS} - {"search"})
+    names = {each["metadata"]["name"] for each in recording.kinds("CronJob")}
+    assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (lambda: {"vault": vault(recipients=())}, "backups.recipients is empty: name at least one public key"),
+        (lambda: {"vault": vault(recipients=RECIPIENTS[:1] * 2)}, "has a key twice"),
+        (lambda: {"vault": vault(recipients=["AGE-SECRET-KEY-1QQ"])}, r"recipients\[0\] is no public key of age"),
+        (lambda: {"vault": vault(encryption="rot13")}, "backups.encryption is 'rot13': allowed are null and AES256"),
+        (lambda: {"databases": []}, "there is no database to back up"),
+        (lambda: {"databases": [database(), database(host="other")]}, "they must be on one server"),
+        (lambda: {"schedules": {Kind.DATABASE: "5 * * * *"}}, "backups.schedules has no grafana: give it a line of"),
+        (lambda: {"schedules": {**CRONS, Kind.SEARCH: "often"}}, "schedule 'often': it has 1 fields"),
+        (lambda: {"keep_days": {}}, "backups.keep_days has no database: give it a number of days"),
+        (lambda: {"keep_days": {**DAYS, Kind.GRAFANA: 0}}, "backups.keep_days.grafana is 0: allowed are 1 to 3650"),
+        (lambda: {"archiving": Archiving(keep_days=0)}, "backups.keep_days.archive is 0"),
+        (lambda: {"blocks": Blocks(prefix="metrics", range_s=600)}, "'metrics': it must end with /"),
+        (lambda: {"search": SearchSource(endpoint=search("backup", "b"), indices=[])}, "no index of the search"),
+        (
+            lambda: {"search": SearchSource(endpoint=search("grafana", "b"), indices=["logs-0*"])},
+            "the search cluster has no user backup: add it to its users",
+        ),
+        (lambda: {"kafka": kafka("backup")}, "Kafka has no user archive: add it to its users"),
+    ],
+)
+def test_a_mistake_in_the_arguments_says_what_to_do(changes: Callable[[], dict[str, Any]], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recorded(changes)
+
+
+def test_a_secret_key_by_mistake_is_not_shown() -> None:
+    with pytest.raises(ValueError, match="no public key") as told:
+        recorded(lambda: {"vault": vault(recipients=["AGE-SECRET-KEY-1VERYSECRET"])})
+    assert "VERYSECRET" not in str(told.value)
+
+
+def test_several_databases_of_one_server_are_backed_up_together() -> None:
+    recording, _ = recorded(lambda: {"databases": [database(), database(name="events", user=user("events"))]})
+    postgres = backup(recording, "database").database
+    assert postgres is not None
+    assert [(each.name, each.password_file.name) for each in postgres.databases] == [
+        ("grafana", "password-grafana"),
+        ("events", "password-events"),
+    ]
+
+
+def test_in_its_namespace_it_passes_every_policy() -> None:
+    def namespace() -> None:
+        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
+        default_deny(parent, lab)
+        Authority("authority", lab, duration="43800h", renew_before="8760h")
+        Backups("backups", arguments(lab))
+
+    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
+    assert [verdict.message for verdict in verdicts] == []

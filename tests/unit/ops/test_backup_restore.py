@@ -1,0 +1,186 @@
+"""``ops backup restore``: what is said where something is missing, and what is done with what was fetched."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from collections.abc import Iterator
+from concurrent.futures import Future
+from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops.backup import grafana, search, topic
+from ops.cli import app
+from ops.errors import OpsError
+from services.backup import restore
+from services.backup.grafana import Definitions
+from services.backup.manifest import Manifest
+from services.backup.store import Store
+from services.backup.target import Made, Target
+from tests.unit.ops.backup_world import access_file, ago, identity_file, segment
+from tests.unit.services.backup.world import IDENTITY, RECIPIENT, World, world
+
+ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[World]:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    with world(folder) as made:
+        yield made
+
+
+@pytest.fixture
+def store(place: World) -> Iterator[Store]:
+    with place.store() as made:
+        yield made
+
+
+def run(place: World, *words: str) -> Result:
+    more = ["--access", str(access_file(place)), "--identity", str(identity_file(place))]
+    return CliRunner().invoke(app, ["backup", "restore", *words, *more])
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["database"], "say where to: --fresh NAME for a new database of the platform, or --dsn-file FILE"),
+        (["database", "--fresh", "x", "--dsn-file", "y"], "say where to"),
+        (["database", "--fresh", "x", "--replace"], "--replace has nothing to replace in a new database"),
+        (["database", "--fresh", "postgres"], "--fresh is 'postgres'"),
+        (["database", "--dsn-file", "/nowhere/dsn"], "--dsn-file /nowhere/dsn: cannot be read"),
+        (["database", "--fresh", "restored"], "no database backup is stored: `ops backup run database` makes one"),
+        (["search", "--prefix", "Logs"], "--prefix is 'Logs'"),
+        (["grafana", "--url", "https://grafana.example.com"], "--ca, --login is missing"),
+        (["pulumi-state", "--to", "x", "--run", "now"], "must be a start in UTC such as"),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(place: World, words: list[str], message: str) -> None:
+    result = run(place, *words)
+    assert isinstance(result.exception, OpsError), result.output
+    assert message in str(result.exception)
+
+
+def test_a_topic_that_is_made_needs_a_name(place: World) -> None:
+    words = ["backup", "restore", "topic", "alerts-raw", "--make", "--identity", str(identity_file(place))]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, OpsError)
+    assert "--to restored-alerts-raw" in str(result.exception)
+
+
+def test_blocks_of_nobody_are_told(place: World, tmp_path: Path) -> None:
+    words = ["backup", "restore", "metrics", "--to", str(tmp_path / "data"), "--access", str(access_file(place))]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, OpsError)
+    assert str(result.exception) == "--replica primary: blocks are stored of nobody"
+
+
+def exported(store: Store, counts: int = 2) -> Manifest:
+    """A run of the search cluster with one index of two documents."""
+    target = Target(store, "search", [RECIPIENT], ago(hours=1))
+    lines = b"".join(json.dumps({"_id": str(each), "_source": {"n": each}}).encode() + b"\n" for each in range(2))
+    target.add("logs-000001.ndjson.gz", BytesIO(gzip.compress(lines)))
+    target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
+    made = Made(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
+    return target.finish(made, platform="obs", region="here")
+
+
+def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp_path: Path) -> None:
+    exported(store)
+    folder = tmp_path / "run"
+    restore.fetch(store, "search", "latest", [IDENTITY], folder)
+    found = search.renamed(folder, "restored-")
+    assert found.counts == {"indices": 1, "restored-logs-000001": 2}
+    [index] = json.loads((folder / "indices.json").read_text()).items()
+    assert index[0] == "restored-logs-000001"
+    assert index[1]["aliases"] == {"restored-logs-read": {}, "restored-logs-write": {"is_write_index": True}}
+    assert search.check(folder, restore.opened(folder, "search")) == []
+
+
+def test_documents_that_are_missing_are_noticed(store: Store, tmp_path: Path) -> None:
+    found = exported(store, counts=3)
+    restore.fetch(store, "search", "latest", [IDENTITY], tmp_path / "run")
+    assert search.check(tmp_path / "run", found) == ["logs-000001: 2 documents, the manifest says 3"]
+
+
+def definitions(**changed: Any) -> Definitions:
+    """Some definitions of Grafana."""
+    return Definitions(
+        **{
+            "folders": [{"uid": "a", "title": "A"}],
+            "dashboards": [{"uid": "one", "folder": "a", "model": {"panels": [1]}}],
+            "teams": [],
+            "permissions": [{"kind": "folders", "uid": "a", "items": [{"role": "Viewer", "level": 1}]}],
+            "sources": [{"uid": "metrics", "name": "Metrics"}],
+            "organization": {"name": "Main", "preferences": {}},
+            **changed,
+        }
+    )
+
+
+def test_equal_definitions_do_not_differ() -> None:
+    assert grafana.compared(definitions(), definitions()) == []
+
+
+def test_what_differs_is_told_by_name() -> None:
+    there = definitions(
+        folders=[{"uid": "a", "title": "Changed"}, {"uid": "b", "title": "B"}],
+        dashboards=[],
+        organization={"name": "Other", "preferences": {}},
+    )
+    assert grafana.compared(definitions(), there) == [
+        "folder a differs in title",
+        "folder b is only in Grafana",
+        "dashboard one is only in the backup",
+        "organization differs in name",
+    ]
+
+
+class Brokers:
+    """Three brokers with one topic."""
+
+    def __init__(self) -> None:
+        self.made: list[Any] = []
+
+    @property
+    def client(self) -> Brokers:
+        return self
+
+    def topics(self) -> dict[str, Any]:
+        found = {each.topic: each.num_partitions for each in self.made} | {"alerts-raw": 4}
+        return {name: SimpleNamespace(partitions=number, leaders=[0] * number) for name, number in found.items()}
+
+    def brokers(self) -> tuple[int, ...]:
+        return (0, 1, 2)
+
+    def topic_settings(self, topics: list[str]) -> dict[str, dict[str, str]]:
+        return {"alerts-raw": {"max.message.bytes": "9", "retention.ms": "1", "min.insync.replicas": "2"}}
+
+    def create_topics(self, new: list[Any], operation_timeout: float) -> dict[str, Future[None]]:
+        self.made += new
+        done: Future[None] = Future()
+        done.set_result(None)
+        return {each.topic: done for each in new}
+
+
+def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(store: Store) -> None:
+    segment(store, "alerts-raw", 5, 0, 3)
+    brokers = Brokers()
+    context: Any = SimpleNamespace(kafka=brokers)
+    assert topic.make(context, store, "alerts-raw", "restored-alerts-raw") == 6
+    [made] = brokers.made
+    assert (made.topic, made.num_partitions, made.replication_factor) == ("restored-alerts-raw", 6, 3)
+    assert made.config == {
+        "max.message.bytes": "9",
+        "min.insync.replicas": "2",
+        "retention.ms": "-1",
+        "cleanup.policy": "delete",
+    }
+    with pytest.raises(OpsError, match="topic alerts-raw is there already"):
+        topic.make(context, store, "alerts-raw", "alerts-raw")

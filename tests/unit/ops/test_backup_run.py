@@ -1,0 +1,111 @@
+"""``ops backup run``: a Job made from the CronJob; and programs in pods, with their input, errors and limits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops.backup import command, inside, jobs
+from ops.cli import app
+from ops.errors import OpsError
+from tests.unit.ops.report_doubles import Cluster
+
+
+def run(*words: str) -> Result:
+    return CliRunner().invoke(app, ["backup", "run", *words])
+
+
+@pytest.fixture
+def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
+    made = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
+    monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: made)
+    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: made)
+    monkeypatch.setattr("ops.report.jobs._PAUSE_S", 0.0)
+
+    @contextmanager
+    def connected() -> Iterator[tuple[Any, Any]]:
+        yield SimpleNamespace(kube=made.kube), None
+
+    monkeypatch.setattr(command, "connected", connected)
+    return made
+
+
+def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) -> None:
+    cluster.states = (("", 0), ("Complete", 0))
+    result = run("kafka-metadata")
+    assert result.exit_code == 0, result.output
+    assert "is stored: 1 objects" in result.stdout
+    [made] = cluster.created
+    assert made["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
+    assert made["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
+
+
+def test_a_job_that_fails_says_why(cluster: Cluster) -> None:
+    cluster.states = (("Failed", 3),)
+    cluster.lines = ("backup: pg_dump failed: no such host",)
+    result = run("database")
+    assert isinstance(result.exception, OpsError)
+    assert "failed (BackoffLimitExceeded): backup: pg_dump failed: no such host" in str(result.exception)
+
+
+def test_one_under_way_is_waited_for_by_hand(cluster: Cluster) -> None:
+    cluster.active = "backup-database-123"
+    result = run("database")
+    assert isinstance(result.exception, OpsError)
+    assert str(result.exception) == "backup-database-123 is under way: wait for its end"
+
+
+def test_a_stack_without_the_job_is_told_so(cluster: Cluster) -> None:
+    cluster.missing = True
+    result = run("grafana")
+    assert isinstance(result.exception, OpsError)
+    assert "cannot read CronJob backup-grafana (does the stack make backups?)" in str(result.exception)
+
+
+@pytest.mark.parametrize("kind", ["archive", "metrics"])
+def test_what_goes_on_all_the_time_has_no_runs(kind: str) -> None:
+    result = run(kind)
+    assert isinstance(result.exception, OpsError)
+    assert f"{kind} goes on all the time" in str(result.exception)
+
+
+KUBE: Any = SimpleNamespace(namespace="obs-local")
+
+
+def fake_kubectl(folder: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    programs = folder / "bin"
+    programs.mkdir()
+    program = programs / "kubectl"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
+
+
+def test_a_program_in_a_pod_gets_its_input_and_tells_its_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake_kubectl(tmp_path, monkeypatch, 'printf "%s\\n" "$*"; cat')
+    said = inside.run(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
+    assert said == "-n obs-local exec -i postgres-0 -c postgres -- psql -d x\nSELECT 1;"
+    file = tmp_path / "dump"
+    file.write_bytes(b"PGDMP\x00")
+    assert inside.run(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")
+
+
+def test_a_program_that_fails_is_one_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = 'echo "ERROR:  no such role" >&2; echo "command terminated with exit code 3" >&2; exit 3'
+    fake_kubectl(tmp_path, monkeypatch, script)
+    with pytest.raises(OpsError, match="psql in postgres-0 failed: ERROR: no such role"):
+        inside.run(KUBE, "postgres-0", "postgres", ["psql"])
+
+
+def test_a_program_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fake_kubectl(tmp_path, monkeypatch, "exec sleep 60")
+    with pytest.raises(OpsError, match="psql in postgres-0 took over 0 s and was ended"):
+        inside.run(KUBE, "postgres-0", "postgres", ["psql"], seconds=0.2)

@@ -1,0 +1,163 @@
+"""What a maintenance and the row D1 say about backups: too old, empty, missing, not sealed, behind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from components.telemetry.topics import TOPIC_NAMES
+from ops.backup import maintained, runs
+from ops.maintain.model import Once, Tools
+from ops.verify import backups
+from ops.verify.rows import Finding
+from ops.web import Sample
+from services.backup.store import Store
+from tests.unit.ops.backup_world import ago, identity_file, reached, run, segment, state_run
+from tests.unit.services.backup.world import World, world
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[World]:
+    folder = tmp_path / "world"
+    folder.mkdir()
+    with world(folder) as made:
+        yield made
+
+
+@pytest.fixture
+def store(place: World) -> Iterator[Store]:
+    with place.store() as made:
+        yield made
+
+
+def tools(place: World, identity: Path | None = None, **context: Any) -> Tools:
+    held = SimpleNamespace(platform=SimpleNamespace(backups=reached(place)), **context)
+    return Tools(
+        context=held,  # type: ignore[arg-type]
+        now=datetime.now(UTC),
+        silence_age=timedelta(days=7),
+        identity=identity,
+        boards=Once(list),
+    )
+
+
+def everything(store: Store, **hours: float) -> None:
+    """A run of every kind, one hour old unless another age is given."""
+    for kind in ("database", "grafana", "kafka-metadata", "search"):
+        run(store, kind, ago(hours=hours.get(kind.replace("-", "_"), 1)))
+    state_run(store, ago(hours=1))
+
+
+def test_young_runs_of_every_kind_are_good(place: World, store: Store) -> None:
+    everything(store)
+    found = maintained.backups_made(tools(place))
+    assert found.wrong == []
+    assert len(found.figures) == 5
+
+
+def test_late_and_missing_runs_are_named(place: World, store: Store) -> None:
+    run(store, "database", ago(hours=5))
+    run(store, "grafana", ago(hours=20))
+    wrong = " / ".join(maintained.backups_made(tools(place)).wrong)
+    assert "database: the newest run is 5 h old" in wrong
+    assert "grafana: the newest" not in wrong
+    assert "no search backup is stored: `ops backup run search` makes one" in wrong
+    assert "no pulumi-state backup is stored" in wrong
+
+
+def test_a_run_that_counts_nothing_is_no_backup() -> None:
+    made = SimpleNamespace(started=datetime.now(UTC), total_bytes=5, objects=(1,), counts={"rows": 0}, run="r")
+    finding = Finding()
+    maintained.judge("database", made, 3600, datetime.now(UTC), finding)  # type: ignore[arg-type]
+    assert finding.wrong == ["database: run r counts nothing"]
+
+
+def test_whole_runs_are_compared_without_an_identity_and_opened_with_one(place: World, store: Store) -> None:
+    state_run(store, ago(hours=1))
+    sealed = maintained.backups_whole(tools(place))
+    assert any("pulumi-state" in each and "sealed" in each for each in sealed.figures)
+    assert "none opened: give --identity FILE" in sealed.seen[-1]
+    opened = maintained.backups_whole(tools(place, identity_file(place)))
+    assert any("opened" in each for each in opened.figures)
+    assert "no database backup is stored" in opened.wrong
+
+
+def archive_context(lag: Mapping[str, int], stored: Mapping[str, float], failed: float = 0.0) -> dict[str, Any]:
+    def instant(expression: str) -> list[Sample]:
+        if "last_stored" not in expression:
+            return []
+        return [Sample(labels={"topic": topic}, time=0, value=value) for topic, value in stored.items()]
+
+    return {
+        "kafka": SimpleNamespace(lag=lambda group: dict(lag) if group == "archive" else {}),
+        "thanos": SimpleNamespace(instant=instant, number=lambda _: failed),
+    }
+
+
+def test_an_archive_that_waits_too_long_is_named(place: World) -> None:
+    now = datetime.now(UTC).timestamp()
+    stored = {"alerts-raw": now - 60, "telemetry-logs": now - 3600}
+    lag = {"alerts-raw": 5, "telemetry-logs": 7, "telemetry-traces": 1, "alerts-processed": 0}
+    found = maintained.archive_kept(tools(place, **archive_context(lag, stored)))
+    assert [each.split(":")[0] for each in found.wrong] == ["telemetry-logs", "telemetry-traces"]
+    assert found.figures == ["13 records of 4 topics wait to be stored"]
+
+
+def test_an_archive_that_never_ran_or_fails_is_a_problem(place: World) -> None:
+    found = maintained.archive_kept(tools(place, **archive_context({}, {}, failed=3)))
+    assert found.wrong == [
+        "group archive has committed nothing: does the archive run?",
+        "3 stores failed in the last 30 min",
+    ]
+
+
+def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
+    for topic in TOPIC_NAMES[1:]:
+        segment(store, topic, 0, 0, 3)
+    segment(store, TOPIC_NAMES[-1], 0, 6, 9)
+    finding = Finding()
+    backups.archive(runs.archived(store), finding)
+    assert finding.wrong == [
+        f"the archive has nothing of {TOPIC_NAMES[0]}",
+        f"the archive of {TOPIC_NAMES[-1]} lacks 2 offsets",
+    ]
+
+
+def test_the_row_wants_objects_that_are_sealed_for_those_who_are_named(
+    place: World, store: Store, tmp_path: Path
+) -> None:
+    found = state_run(store, ago(hours=1))
+    finding = Finding()
+    backups.whole(store, found, reached(place), tmp_path / "a", finding)
+    assert finding.wrong == []
+    backups.whole(store, found, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
+    assert "is sealed for somebody who is not named in the settings" in finding.wrong[0]
+
+
+def test_the_row_wants_blocks_of_every_prometheus() -> None:
+    finding = Finding()
+    backups.blocks([], ("primary", "secondary"), finding)
+    assert finding.wrong == ["no block of metrics is stored of primary, secondary"]
+
+
+def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: Tools) -> Finding:
+        raise RuntimeError("no answer")
+
+    looked: Any = [
+        SimpleNamespace(id="a", look=lambda _: Finding(wrong=["something"])),
+        SimpleNamespace(id="b", look=lambda _: Finding()),
+        SimpleNamespace(id="c", look=broken),
+    ]
+    monkeypatch.setattr(backups, "DAILY", looked)
+    monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
+    monkeypatch.setattr(Finding, "drill", lambda *_: None)
+    found = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
+    assert found.wrong == ["c cannot look: no answer"]
+    assert "1 of 3 daily ones ask for somebody now" in found.figures[0]
+    assert found.seen == ["to do: a"]

@@ -1,0 +1,182 @@
+"""A maintenance from begin to end: what is run, what is written, how the command ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops.cli import app
+from ops.errors import OpsError
+from ops.maintain import command, record
+from ops.maintain.model import Check, Maintenance, Once, Period, Tools
+from ops.maintain.run import run
+from ops.verify.rows import Finding
+
+PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local")
+
+
+def check(name: str, look: Callable[[Tools], Finding], seconds: float = 60.0) -> Check:
+    return Check(
+        id=name,
+        what=f"{name} holds",
+        asked="a | b",
+        limit="at most 1",
+        advice="do something about it",
+        look=look,
+        seconds=seconds,
+    )
+
+
+def good(_: Tools) -> Finding:
+    return Finding(figures=["1 <b>"], seen=["seen"])
+
+
+def bad(_: Tools) -> Finding:
+    return Finding(figures=["2"], wrong=["2 is too much"])
+
+
+def broken(_: Tools) -> Finding:
+    raise OpsError("nobody answers")
+
+
+def tools() -> Tools:
+    return Tools(
+        context=SimpleNamespace(platform=PLATFORM),  # type: ignore[arg-type]
+        now=datetime(2026, 11, 25, 12, 0, tzinfo=UTC),
+        silence_age=timedelta(days=7),
+        identity=None,
+        boards=Once(list),
+    )
+
+
+def done(*looked: Check) -> Maintenance:
+    return run(Period.WEEKLY, looked, tools())
+
+
+def test_results_keep_the_order_of_the_checks_whatever_their_time() -> None:
+    told: list[str] = []
+    made = run(
+        Period.DAILY, [check("slow", good, 200), check("quick", bad), check("third", broken)], tools(), told.append
+    )
+    assert [each.check.id for each in made.results] == ["slow", "quick", "third"]
+    assert [each.good for each in made.results] == [True, False, False]
+    assert sorted(told) == ["quick", "slow", "third"]
+
+
+def test_one_that_cannot_look_is_a_failure_and_stops_nobody() -> None:
+    made = done(check("a", broken), check("b", good))
+    assert [each.row.evidence for each in made.failed] == ["nobody answers"]
+
+
+def test_one_that_hangs_ends_with_its_time() -> None:
+    hanging = threading.Event()
+
+    def hang(_: Tools) -> Finding:
+        hanging.wait(30)
+        return Finding()
+
+    try:
+        made = done(check("a", hang, 0.2), check("b", good))
+    finally:
+        hanging.set()
+    assert made.failed[0].row.evidence == "gave no answer in 0 s"
+
+
+def test_the_record_begins_with_what_is_to_be_done() -> None:
+    text = record.markdown(done(check("first", good), check("second", bad)))
+    assert text.startswith("# Weekly maintenance, obs (here)\n")
+    assert "1 of 2 checks good" in text
+    task = next(line for line in text.splitlines() if line.startswith("- [ ]"))
+    assert task == (
+        "- [ ] **second**, second holds: 2 is too much. Limit: at most 1. What to do: do something about it."
+    )
+    assert text.index("## To do") < text.index("## All checks")
+    assert "| first | ok | 1 &lt;b> | at most 1 | first holds |" in text
+    assert "- **first**: seen" in text
+
+
+def test_a_record_without_tasks_has_none() -> None:
+    assert "To do" not in record.markdown(done(check("first", good)))
+
+
+def test_machines_get_everything_and_advice_where_it_is_needed() -> None:
+    found = record.as_json(done(check("first", good), check("second", bad)))
+    assert (found["maintenance"], found["passed"], found["region"]) == ("weekly", False, "here")
+    first, second = found["checks"]
+    assert (first["result"], "advice" in first) == ("ok", False)
+    assert (second["result"], second["advice"], second["asked"]) == ("failed", "do something about it", "a | b")
+
+
+def test_both_files_are_written_whole(tmp_path: Path) -> None:
+    made = done(check("first", good))
+    folder = tmp_path / "a" / "b"
+    written = record.write(made, folder)
+    assert [each.name for each in written] == [
+        "maintenance-weekly-20261125T120000Z.md",
+        "maintenance-weekly-20261125T120000Z.json",
+    ]
+    assert sorted(each.name for each in folder.iterdir()) == sorted(each.name for each in written)
+    assert json.loads(written[1].read_text())["passed"] is True
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OpsError, match=r"--folder .*: "):
+        record.write(done(check("first", good)), tmp_path / "file")
+
+
+@pytest.fixture
+def maintain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
+    @contextmanager
+    def context(platform: Any, kube: Any) -> Any:
+        yield SimpleNamespace(platform=platform)
+
+    def call(look: Callable[[Tools], Finding], *words: str) -> Result:
+        monkeypatch.setattr(command, "checks", lambda _: (check("only", look),))
+        monkeypatch.setattr(command, "Context", context)
+        monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
+        monkeypatch.setattr(command.Kube, "connect", lambda _: None)
+        return CliRunner().invoke(app, ["maintain", *words, "--folder", str(tmp_path / "records")])
+
+    return call
+
+
+def test_a_scheduler_sees_by_the_exit_code_whether_there_is_work(
+    maintain: Callable[..., Result], tmp_path: Path
+) -> None:
+    assert maintain(good, "daily").exit_code == 0
+    result = maintain(bad, "monthly", "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["maintenance"] == "monthly"
+    assert "record: " in result.stderr
+    names = {each.name.split("-")[1] for each in (tmp_path / "records").iterdir()}
+    assert names == {"daily", "monthly"}
+
+
+def test_people_see_what_is_to_be_done(maintain: Callable[..., Result]) -> None:
+    result = maintain(bad, "daily")
+    assert "only: do something about it" in result.stdout
+    assert "0 of 1 checks good" in result.stdout
+
+
+def test_an_age_that_is_none_is_one_line(maintain: Callable[..., Result]) -> None:
+    result = maintain(good, "weekly", "--silences", "old")
+    assert isinstance(result.exception, OpsError)
+    assert "--silences is 'old'" in str(result.exception)
+
+
+def test_the_list_asks_nobody() -> None:
+    result = CliRunner().invoke(app, ["maintain", "list", "--json"])
+    assert result.exit_code == 0, result.output
+    listed = json.loads(result.stdout)["checks"]
+    assert {each["period"] for each in listed} == {"daily", "weekly", "monthly"}
+    assert all(each["asked"] for each in listed)
