@@ -213,9 +213,13 @@ class Alertmanager:
         return found
 
 
-@contextmanager
-def connect(platform: Platform) -> Iterator[Alertmanager]:
-    """The platform's Alertmanager; nothing of Kubernetes is needed to reach it.
+def client_of(platform: Platform, web: Web, url: str = "") -> Alertmanager:
+    """The platform's Alertmanager, as its operator.
+
+    Args:
+        platform: Outputs of the stack.
+        web: Session that trusts the platform.
+        url: Another way to it, for example a tunnel to one member; its common address if not given.
 
     Raises:
         OpsError: The stack has none.
@@ -223,12 +227,22 @@ def connect(platform: Platform) -> Iterator[Alertmanager]:
     login = platform.alertmanager_operator
     if not platform.alertmanager_url or login is None:
         raise OpsError("the stack has no Alertmanager: bring up a version of the platform that has alerting")
+    return Alertmanager(web, url or platform.alertmanager_url, login.pair)
+
+
+@contextmanager
+def connect(platform: Platform) -> Iterator[Alertmanager]:
+    """The same with a session of its own; nothing of Kubernetes is needed to reach it.
+
+    Raises:
+        OpsError: The stack has none.
+    """
     with tempfile.NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
         file.write(platform.ca_certificate)
         file.flush()
         web = Web(file.name)
         try:
-            yield Alertmanager(web, platform.alertmanager_url, login.pair)
+            yield client_of(platform, web)
         finally:
             web.close()
 

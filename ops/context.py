@@ -6,8 +6,7 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
-from ops.alertmanager import Alertmanager
-from ops.errors import OpsError
+from ops.alertmanager import Alertmanager, client_of
 from ops.kafka import KafkaAdmin
 from ops.kube import Kube
 from ops.otlp import OtlpClient
@@ -50,11 +49,8 @@ class Context:
         Raises:
             OpsError: The stack has none.
         """
-        login = self.platform.alertmanager_operator
-        if login is None:
-            raise OpsError("the stack has no Alertmanager: bring up a version of the platform that has alerting")
-        url = self.tunnels.url(member, ALERTMANAGER_PORT) if member else self.platform.alertmanager_url
-        return Alertmanager(self.web, url, login.pair)
+        url = self.tunnels.url(member, ALERTMANAGER_PORT) if member else ""
+        return client_of(self.platform, self.web, url)
 
     def close(self) -> None:
         """Close connections, end tunnels, remove the CA file."""

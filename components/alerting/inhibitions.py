@@ -1,8 +1,9 @@
 """Which alerts keep quiet while their cause is known (requirement A2), with reasons, as data.
 
 An alert is kept quiet by another one only if everybody who is spared it hears of the cause: the source is at least as
-urgent, and no chain of inhibitions leads back to itself. What is kept quiet is still in Prometheus, in ``alerts-raw``
-and in ``ops alerts``, and people are told of it once the source is gone, if it still fires then.
+urgent (all but one, which ends by itself: ``components.alerting.starting``), and no chain of inhibitions leads back to
+itself. What is kept quiet is still in Prometheus, in ``alerts-raw`` and in ``ops alerts``, and people are told of it
+once the source is gone, if it still fires then.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from components.alerting.escalation import SUFFIX
+from components.alerting.starting import while_young
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 PLATFORM: Final[tuple[Inhibition, ...]] = (
@@ -99,6 +101,8 @@ _URGENCY: Final = {severity: number for number, severity in enumerate(Severity)}
 def collected(groups: Iterable[RuleGroup], inhibitions: Iterable[Inhibition] = PLATFORM) -> tuple[Inhibition, ...]:
     """Inhibitions that were checked against the alerts, with the escalated twins of the targets added.
 
+    To those that are handed over, the one of the platform's first minutes is added (``components.alerting.starting``).
+
     Args:
         groups: All groups of the platform, with the twins (``components.alerting.escalation.escalated``).
         inhibitions: What keeps what quiet, by the names of the originals.
@@ -110,8 +114,9 @@ def collected(groups: Iterable[RuleGroup], inhibitions: Iterable[Inhibition] = P
     listed = tuple(inhibitions)
     for each in listed:
         _check(each, alerts)
-    _refuse_circles(listed)
-    return tuple(replace(each, targets=_with_twins(each.targets, alerts)) for each in listed)
+    made = (*listed, *while_young(alerts.values()))
+    _refuse_circles(made)
+    return tuple(replace(each, targets=_with_twins(each.targets, alerts)) for each in made)
 
 
 def _with_twins(targets: Sequence[str], alerts: Mapping[str, Alert]) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
-"""Rules about the way from an alert to a person, and the alert that always fires."""
+"""Rules about the way from an alert to a person; the alert that always fires, and that of the first minutes."""
 
 from __future__ import annotations
 
+from components.alerting.starting import STARTING
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOB = 'job="alertmanager"'
@@ -14,7 +15,7 @@ def alertmanager_rules(members: int = 2) -> tuple[RuleGroup, ...]:
     Args:
         members: How many members it has.
     """
-    return (_cluster(members), _delivery(), _WATCHDOG)
+    return (_cluster(members), _delivery(), STARTING, _WATCHDOG)
 
 
 def _cluster(members: int) -> RuleGroup:

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, SecretStr
 
 from ops import platform as platform_module
-from ops.alertmanager import Alertmanager
+from ops.alertmanager import Alertmanager, client_of
 from ops.errors import OpsError
 from ops.incident.metrics import Metrics
 from ops.kafka import KafkaAdmin
@@ -101,10 +101,7 @@ class Reach:
         Raises:
             OpsError: The stack has none.
         """
-        login = self.platform.alertmanager_operator
-        if not self.platform.alertmanager_url or login is None:
-            raise OpsError("the stack has no Alertmanager")
-        return Alertmanager(self.web, self.platform.alertmanager_url, login.pair)
+        return client_of(self.platform, self.web)
 
     @property
     def kafka(self) -> KafkaAdmin:

@@ -1,0 +1,120 @@
+"""Parts of the alerts' path die: events wait for their service, and a prober that hangs is told of (A3, O5)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+
+import pytest
+
+from components.alertevents.component import WORKLOAD as EVENTS
+from components.probes.component import WORKLOAD as PROBES
+from ops import alert_events
+from ops.alert_events import Stage
+from ops.context import Context
+from ops.kube import Kube, Pod, wait_until
+from tests.e2e import durations
+from tests.support.alerts import CRITICAL, Injector
+from tests.support.faults import kill, processes
+from tests.support.results import recorded
+
+AT_EACH_MOMENT = 3
+ARRIVES_S, FIRES_S, ENDS_S = 90.0, 130.0, 90.0
+PAUSE_S = 2.0
+DOWN = "TargetDown"
+
+
+def back(kube: Kube, victim: Pod) -> float:
+    """Wait until a pod that was killed works again, or another one in its place; seconds it took."""
+
+    def works() -> bool:
+        found = kube.pods(victim.workload)
+        return any(pod.ready and (pod.uid != victim.uid or pod.restarts > victim.restarts) for pod in found)
+
+    return wait_until(works, durations.READY, f"{victim.workload} to be back")
+
+
+class Events:
+    """What Kafka was told since a moment."""
+
+    def __init__(self, context: Context) -> None:
+        self._context, self._began = context, datetime.now(UTC)
+
+    def told(self, names: set[str], stage: Stage, status: str) -> set[str]:
+        """Those names of which a topic has an event with that status."""
+        events = alert_events.read(self._context.platform, stage, self._began).events
+        identities = " ".join(each.alert_id for each in events if each.status == status)
+        return {name for name in names if name in identities}
+
+    def senders(self, since: datetime) -> set[str]:
+        """Which Prometheus told of the alert that always fires, from a moment on."""
+        events = alert_events.read(self._context.platform, Stage.RAW, self._began).events
+        return {each.sender for each in events if each.alert_id == "Watchdog" and each.received_at > since}
+
+    def await_all(self, names: set[str], stage: Stage, status: str) -> float:
+        """Wait until a topic has an event with that status of each name; seconds it took."""
+        what = f"{status} events of all {len(names)} alerts in {alert_events.TOPICS[stage]}"
+        return round(wait_until(lambda: self.told(names, stage, status) == names, ARRIVES_S, what, PAUSE_S), 1)
+
+
+@pytest.mark.timeout(420)
+def test_the_alert_event_service_killed_loses_no_event(settled: Context) -> None:
+    """Conditions begin before the kill, while the service is away, and all end after it: both topics have all."""
+    with recorded("alert-events-killed", settled.kube) as figures:
+        events = Events(settled)
+        with Injector(settled) as injector:
+            names = {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
+            events.await_all(names, Stage.RAW, "firing")
+            victim = settled.kube.ready_pod(EVENTS)
+            killed = datetime.now(UTC)
+            figures["how"] = kill(settled.kube, victim)
+            names |= {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
+            figures["back after s"] = round(back(settled.kube, victim), 1)
+            figures["alerts"] = len(names)
+            figures["all raised ones in alerts-raw after s"] = events.await_all(names, Stage.RAW, "firing")
+            figures["all told ones in alerts-processed after s"] = events.await_all(names, Stage.PROCESSED, "firing")
+        figures["all ends in alerts-raw after s"] = events.await_all(names, Stage.RAW, "resolved")
+        replicas = len(settled.platform.prometheus_replicas)
+        wait_until(lambda: len(events.senders(killed)) == replicas, ARRIVES_S, "posts of every Prometheus", PAUSE_S)
+
+
+@contextmanager
+def frozen(pod: Pod) -> Iterator[str]:
+    """Stop every process of a pod without ending it, as one that hangs: its port is open, and nobody answers."""
+    found = [process for container in pod.container_ids for process in processes(container)]
+    assert found, f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
+    for process in found:
+        os.kill(process, signal.SIGSTOP)
+    try:
+        yield f"SIGSTOP to {len(found)} processes, then SIGKILL"
+    finally:
+        for process in found:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGCONT)
+
+
+def fires(context: Context, job: str) -> bool:
+    """Whether Alertmanager has the alert about a target of a job that does not answer."""
+    return any(each.name == DOWN and each.labels.get("job") == job for each in context.alertmanager().alerts())
+
+
+@pytest.mark.timeout(420)
+def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> None:
+    """A kill alone is over before anybody has to hear of it; a prober that hangs for a minute is another matter."""
+    with recorded("probes-killed", settled.kube) as figures:
+        victim = settled.kube.ready_pod(PROBES)
+        assert not fires(settled, PROBES), f"{DOWN} of {PROBES} fires before the drill"
+        began = time.monotonic()
+        with frozen(victim) as how:
+            figures["how"] = how
+            wait_until(lambda: fires(settled, PROBES), FIRES_S, f"{DOWN} of {PROBES}", PAUSE_S)
+            figures["fires after s"] = round(time.monotonic() - began, 1)
+            kill(settled.kube, victim)
+        killed = time.monotonic()
+        figures["back after s"] = round(back(settled.kube, victim), 1)
+        wait_until(lambda: not fires(settled, PROBES), ENDS_S, f"the end of {DOWN} of {PROBES}", PAUSE_S)
+        figures["over after s"] = round(time.monotonic() - killed, 1)
