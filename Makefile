@@ -41,13 +41,14 @@ test: setup tools ## Everything that needs no cluster
 	@$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest tests -m "not e2e" -n 3 --dist loadfile
+	$(PYTHON) -m pytest tests -m "not e2e and not drill" -n 3 --dist loadfile
 
 e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
 	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m "e2e and not drill" -s
 
-drills: setup ## Drills that need the whole machine, on the running cluster
-	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m drill -s
+drills: setup ## What needs the whole machine or long: on the running cluster, and beside it
+	@$(PYTHON) -m pytest tests/config -m drill
+	$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m drill -s
 
 verify: setup ## A row per requirement, seen on the live platform
 	@$(LAB) exec -- $(PYTHON) -m ops verify

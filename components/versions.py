@@ -27,6 +27,7 @@ IMAGES: Mapping[str, str] = MappingProxyType(
         "postgres": "library/postgres:15-bookworm",
         "postgres-exporter": "prometheuscommunity/postgres-exporter:v0.19.1",
         "reports": "obs/reports:1",
+        "backup": "obs/backup:1",
     }
 )
 """Short name -> ``repository:tag``."""

@@ -12,13 +12,15 @@ import yaml
 from lab.cluster import network
 from lab.directory import places as directory
 from lab.paths import CHECKOUT, LabPaths
+from lab.storage import places as storage
 from lab.toolchain import tools
 
 STACK = "local"
 ALERTING_SECRETS = "observability:alertingSecrets"
 DIRECTORY_SECRETS = "observability:directorySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
-SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS)
+BACKUP_RECIPIENTS = "observability:backupRecipients"
+SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS, BACKUP_RECIPIENTS)
 """Configuration keys of what the stack needs to reach what is outside the platform; their values are secrets."""
 
 
@@ -49,6 +51,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_OPTION_CWD": str(project(paths)),
         "PYTHONPATH": str(CHECKOUT),
         "OBS_PEOPLE_FILE": str(directory.logins(paths)),
+        "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
     }
 
 

@@ -52,4 +52,5 @@ def secrets(paths: LabPaths) -> dict[str, dict[str, Any]]:
         environment.ALERTING_SECRETS: receivers.alerting_secrets(paths),
         environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths),
+        environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
     }

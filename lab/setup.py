@@ -25,6 +25,7 @@ _PACKAGES = {
     "gcc": "gcc",
     "slapd": "slapd",
     "ldapsearch": "ldap-utils",
+    "chromium-headless-shell": "chromium-headless-shell",
 }
 _FILES = {
     "/usr/lib/cni/bridge": "containernetworking-plugins",

@@ -24,12 +24,14 @@ from ops import platform as platform_module
 from ops.ack import ack
 from ops.alert_events_command import alert_events
 from ops.alerts_command import alerts
+from ops.backup.command import backup_app
 from ops.context import Context
 from ops.dashboard.command import dashboard
 from ops.errors import OpsError, one_line
 from ops.incident.command import incident_app
 from ops.kube import Kube
 from ops.logs import logs
+from ops.maintain.command import maintain_app
 from ops.notify import notify
 from ops.people import people
 from ops.report.command import report_app
@@ -58,6 +60,8 @@ app.command()(alert_events)
 app.command()(dashboard)
 app.command()(people)
 app.add_typer(report_app, name="report")
+app.add_typer(backup_app, name="backup")
+app.add_typer(maintain_app, name="maintain")
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

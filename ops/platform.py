@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from ops.backup.access import BackupAccess
 from ops.errors import OpsError, one_line
 from ops.report.access import ReportAccess
 
@@ -99,6 +100,7 @@ class Platform(BaseModel):
     grafana_url: str = ""
     grafana_admin: Login | None = None
     reports: ReportAccess | None = None
+    backups: BackupAccess | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
+_CRON_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
 
@@ -37,6 +38,26 @@ def _zone(value: str) -> str:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise not_allowed("a name of the IANA time zone database such as Asia/Tokyo") from None
     return value
+
+
+def _cron(value: str) -> str:
+    parts = value.split()
+    if len(parts) != len(_CRON_BOUNDS) or not all(map(_cron_part, parts, _CRON_BOUNDS)):
+        raise not_allowed("five fields of cron: minute, hour, day of the month, month, day of the week")
+    return value
+
+
+def _cron_part(part: str, bounds: tuple[int, int]) -> bool:
+    """Whether every item of a field is ``*``, a number or a range within its bounds, each with a step if need be."""
+    low, high = bounds
+    for item in part.split(","):
+        found = re.fullmatch(r"(\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", item)
+        if found is None:
+            return False
+        numbers = [int(each) for each in found.group(2, 3) if each]
+        if any(not low <= number <= high for number in numbers) or numbers != sorted(numbers):
+            return False
+    return True
 
 
 def _network(value: str) -> str:
@@ -97,3 +118,4 @@ LdapFilter = Annotated[
 Bucket = Annotated[str, _pattern(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket: 3 to 63 characters")]
 Zone = Annotated[str, AfterValidator(_zone)]
 Database = Annotated[str, _pattern(r"[a-z_][a-z0-9_]{0,62}", "a name of PostgreSQL: lower-case letters, digits, _")]
+Cron = Annotated[str, AfterValidator(_cron)]

@@ -9,6 +9,9 @@ import pulumi
 
 from components.contracts import Credential
 from stacks.platform import Platform
+from stacks.recovery import METRICS_PREFIX
+from stacks.recovery import PREFIX as BACKUP_PREFIX
+from stacks.secrets import backup_recipients
 from stacks.traces import GROUPS as TRACE_GROUPS
 
 
@@ -50,6 +53,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "grafana_url": platform.reading.grafana.endpoint.url,
         "grafana_admin": _login(platform.reading.grafana.endpoint.administrator),
         "reports": _reports(platform),
+        "backups": _backups(platform),
         "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
 
@@ -66,6 +70,28 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
             }
         )
     )
+
+
+def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
+    """How operators reach the backups; `ops.backup.access.BackupAccess` reads it."""
+    settings, storage = platform.settings.backups, platform.recovery.objects
+    known = {
+        "endpoint": storage.endpoint,
+        "region": storage.region,
+        "bucket": storage.bucket,
+        "prefix": BACKUP_PREFIX,
+        "metrics_prefix": METRICS_PREFIX,
+        "recipients": list(backup_recipients()),
+        "time_zone": settings.time_zone,
+        "schedules": settings.schedules.model_dump(),
+        "search": settings.search,
+    }
+    secrets = pulumi.Output.all(
+        access_key_id=storage.access_key_id,
+        secret_access_key=storage.secret_access_key,
+        authority=storage.authority,
+    )
+    return pulumi.Output.secret(secrets.apply(lambda found: {**known, **found}))
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:

@@ -9,6 +9,7 @@ from components import naming
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.component import Agent, AgentArgs
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
+from components.backups.config import ARCHIVE_USER
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name, consumer_scrape
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
@@ -32,6 +33,8 @@ from stacks.alerting import Alerting
 from stacks.probes import probes
 from stacks.profile import PROFILES, Java, Profile
 from stacks.reading import Reading
+from stacks.recovery import ENCRYPTION, Recovery
+from stacks.recovery import users as recovery_users
 from stacks.settings import Settings
 from stacks.traces import GROUPS as TRACE_GROUPS
 from stacks.traces import Traces
@@ -56,6 +59,7 @@ class Platform(pulumi.ComponentResource):
         probes: Looks at certificates and entrances.
         query: Where metrics are read.
         reading: Dashboards and reports.
+        recovery: Backups, and metrics in the object storage.
         scrapes: Metrics endpoint of every workload.
     """
 
@@ -80,6 +84,7 @@ class Platform(pulumi.ComponentResource):
         self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
         self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint)
         self.reading = Reading(self, settings, sizes, site)
+        self.recovery = Recovery(self, settings, sizes, site)
         replicas = settings.prometheus.replicas
         consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
         of_query = query_scrape(self, site)
@@ -91,6 +96,7 @@ class Platform(pulumi.ComponentResource):
             *self.traces.scrapes,
             *self.alerting.scrapes,
             *self.reading.scrapes,
+            *self.recovery.scrapes,
             *consumer_scrapes.values(),
             of_query,
         )
@@ -129,6 +135,12 @@ class Platform(pulumi.ComponentResource):
             search=self.traces.search.endpoint,
             traces=self.traces.reader,
             authority=self.kafka.authority,
+        )
+        self.recovery.connect(
+            kafka=self.kafka.endpoint,
+            database=self.reading.database,
+            grafana=self.reading.grafana.endpoint,
+            search=self.traces.search.endpoint,
         )
         self.scrapes = (*scrapes, *self.prometheus.scrapes)
         self.register_outputs({"namespace": site.namespace})
@@ -208,7 +220,11 @@ class Platform(pulumi.ComponentResource):
             KafkaLagArgs(
                 site=site,
                 kafka=self.kafka.endpoint,
-                groups=[*(consumer_name(replica) for replica in self.settings.prometheus.replicas), *TRACE_GROUPS],
+                groups=[
+                    *(consumer_name(replica) for replica in self.settings.prometheus.replicas),
+                    *TRACE_GROUPS,
+                    ARCHIVE_USER,
+                ],
                 topics=[topic.name for topic in TOPICS],
                 interval_s=sizes.lag_interval_s,
                 resources=sizes.lag,
@@ -275,6 +291,9 @@ class Platform(pulumi.ComponentResource):
                 retention_size=settings.prometheus.retention_size,
                 out_of_order_window=sizes.out_of_order_window,
                 scrape_interval=sizes.scrape_interval,
+                block_duration=settings.backups.metrics_block,
+                objects=self.recovery.objects,
+                encryption=ENCRYPTION,
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -287,6 +306,7 @@ class Platform(pulumi.ComponentResource):
             ThanosQueryArgs(
                 site=site,
                 stores=list(self.prometheus.endpoints.values()),
+                gateways=self.recovery.gateways,
                 scrape=scrape,
                 replicas=sizes.query_replicas,
                 resources=sizes.query,
@@ -332,4 +352,5 @@ def _users(settings: Settings) -> list[User]:
         User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
         User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
         User(name=KAFKA_LAG, describes_all=True),
+        *recovery_users(),
     ]

@@ -30,6 +30,8 @@ from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
+from components.reports.shelf import PORT as SHELF_PORT
+from components.reports.shelf import WORKLOAD as SHELF
 from stacks.profile import Profile
 from stacks.settings import Settings
 
@@ -105,6 +107,7 @@ def _entrances(settings: Settings, site: Site, search: SearchEndpoint, replicas:
         *(entrance(workload, WEB_PORT, "/api/v1/query?query=1", Module.CLOSED) for workload in replicas),
         entrance(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
         entrance(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.entrance.host),
+        entrance(SHELF, SHELF_PORT, "/reports", Module.CLOSED),
         *(
             entrance(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from components.k8s import Autoscale, Resources
-from stacks import alert_sizes, reading_sizes, trace_sizes
+from stacks import alert_sizes, backup_sizes, reading_sizes, trace_sizes
 from stacks.alert_sizes import AlertSizes
+from stacks.backup_sizes import BackupSizes
 from stacks.reading_sizes import ReadingSizes
 from stacks.trace_sizes import TraceSizes
 
@@ -57,6 +58,7 @@ class Profile:
         traces: What keeps traces and logs.
         alerting: What raises and delivers alerts.
         reading: What people read.
+        backups: What is kept for the day on which something is lost.
     """
 
     broker: Java
@@ -84,6 +86,7 @@ class Profile:
     traces: TraceSizes
     alerting: AlertSizes
     reading: ReadingSizes
+    backups: BackupSizes
 
 
 SMALL = Profile(
@@ -105,7 +108,7 @@ SMALL = Profile(
     gateway=Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
     gateway_autoscale=None,
     gateway_fsync=True,
-    consumer=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
+    consumer=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
     prometheus=Resources(cpu="100m", memory="256Mi", memory_limit="1536Mi"),
     sidecar=Resources(cpu="20m", memory="48Mi", memory_limit="256Mi"),
     out_of_order_window="6h",
@@ -114,6 +117,7 @@ SMALL = Profile(
     traces=trace_sizes.SMALL,
     alerting=alert_sizes.SMALL,
     reading=reading_sizes.SMALL,
+    backups=backup_sizes.SMALL,
 )
 """One machine of two cores."""
 
@@ -140,6 +144,7 @@ PRODUCTION = Profile(
     traces=trace_sizes.PRODUCTION,
     alerting=alert_sizes.PRODUCTION,
     reading=reading_sizes.PRODUCTION,
+    backups=backup_sizes.PRODUCTION,
 )
 """Primary region."""
 

@@ -11,7 +11,7 @@ from components.contracts import (
     Credential,
     DatabaseEndpoint,
     KafkaEndpoint,
-    ObjectStorage,
+    OidcEndpoint,
     QueryEndpoint,
     ScrapeTarget,
     SearchEndpoint,
@@ -23,6 +23,7 @@ from components.grafana.arguments import GrafanaArgs, Logs, TraceReader
 from components.grafana.component import Grafana, grafana_scrape
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
 from components.grafana.ldap import Directory, Groups
+from components.grafana.oidc import OidcLogin
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.grafana.sharing import FOLDERS, HOME
 from components.grafana.sources import LogsPlugin
@@ -38,8 +39,9 @@ from components.reports.schedule import Kind
 from components.reports.shelf import shelf_scrape
 from components.search.indices import LOGS
 from stacks.alerting import Alerting
+from stacks.object_storage import object_storage
 from stacks.profile import Profile
-from stacks.secrets import database_password, directory_secrets, storage_secrets
+from stacks.secrets import database_password, directory_secrets, grafana_oidc_secret
 from stacks.settings import Settings
 
 _DATABASE = "grafana"
@@ -55,11 +57,13 @@ class Reading:
     Attributes:
         postgres: The database, or None where it is elsewhere.
         scrapes: Metrics of all of these.
+        database: Grafana's database.
         grafana: Dashboards.
         content: What is in them.
         reports: Reports by mail and in the object storage.
     """
 
+    database: DatabaseEndpoint
     grafana: Grafana
     content: GrafanaContent
     reports: Reports
@@ -95,6 +99,7 @@ class Reading:
             traces: Where Grafana reads traces, or None.
             authority: PEM of the platform's authority.
         """
+        self.database = self._database()
         self.grafana = self._grafana(query, alerting.alertmanager.endpoint, search, traces)
         plugins = Plugins(logs=str(LOG_PLUGINS[self._settings.search.engine]))
         self.content = GrafanaContent(
@@ -166,7 +171,7 @@ class Reading:
                 address=entrance.address,
                 client_cidrs=entrance.client_cidrs,
                 hosts=[entrance.host],
-                database=self._database(),
+                database=self.database,
                 connections=sizes.grafana_connections,
                 directory=Directory(
                     **{name: value for name, value in ldap.model_dump().items() if name != "groups"},
@@ -184,9 +189,29 @@ class Reading:
                 traces=TraceReader(url=traces.url, access_label=traces.access_label, user=traces.user)
                 if traces
                 else None,
+                oidc=self._oidc(),
                 autoscale=sizes.grafana_autoscale,
             ),
             self._options,
+        )
+
+    def _oidc(self) -> OidcLogin | None:
+        oidc = self._settings.grafana.oidc
+        if oidc is None:
+            return None
+        return OidcLogin(
+            endpoint=OidcEndpoint(
+                issuer=oidc.issuer,
+                port=oidc.port,
+                client_id=oidc.client_id,
+                client_secret=grafana_oidc_secret(),
+                private_authority=False,
+                networks=oidc.networks,
+            ),
+            authorize_url=oidc.authorize_url,
+            token_url=oidc.token_url,
+            userinfo_url=oidc.userinfo_url,
+            groups=Groups(**oidc.groups.model_dump()),
         )
 
     def _reports(self, kafka: KafkaEndpoint, query: QueryEndpoint, alerting: Alerting) -> Reports:
@@ -200,7 +225,7 @@ class Reading:
                 query=query,
                 query_workload=QUERY,
                 kafka=kafka,
-                storage=self._storage("reports/"),
+                storage=object_storage(self._settings, "reports/"),
                 mail=Mail(
                     server=mail.server,
                     sender=mail.sender,
@@ -217,18 +242,4 @@ class Reading:
                 shelf_resources=self._sizes.shelf,
             ),
             self._options,
-        )
-
-    def _storage(self, prefix: str) -> ObjectStorage:
-        storage, secrets = self._settings.object_storage, storage_secrets()
-        return ObjectStorage(
-            endpoint=storage.endpoint,
-            region=storage.region,
-            bucket=storage.bucket,
-            prefix=prefix,
-            networks=storage.networks,
-            port=storage.port,
-            access_key_id=secrets.apply(lambda known: str(known["access_key_id"])),
-            secret_access_key=secrets.apply(lambda known: str(known["secret_access_key"])),
-            authority=secrets.apply(lambda known: str(known["authority"])),
         )

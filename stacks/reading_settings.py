@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
+from components.grafana.oidc import same_site
 from components.telemetry.classification import CLASSES
 from stacks import fields
 from stacks.section import Entrance, Section
 
 Mails = Annotated[tuple[fields.Mail, ...], Field(min_length=1)]
 Networks = Annotated[tuple[fields.Cidr, ...], Field(min_length=1)]
+_HTTPS = 443
+
+
+def _port(url: str) -> int | None:
+    """Port of an https address; None where it names none that there is."""
+    try:
+        return urlsplit(url).port or _HTTPS
+    except ValueError:
+        return None
 
 
 class EmbeddedDatabase(Section):
@@ -68,6 +79,59 @@ class Ldap(Section):
     groups: RoleGroups
 
 
+class OidcGroups(Section):
+    """Group of each of Grafana's roles, as the provider's claim ``groups`` names it."""
+
+    viewer: fields.Name
+    editor: fields.Name
+    admin: fields.Name
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if len({self.viewer, self.editor, self.admin}) < len(OidcGroups.model_fields):
+            raise fields.not_allowed("a group of its own for each role")
+        return self
+
+
+class Oidc(Section):
+    """An OpenID Connect provider that people may sign in at, beside the directory; a public authority signs for it.
+
+    The password of the client is the secret ``grafanaOidcSecret``. The provider sends people back to
+    ``/login/generic_oauth`` of the entrance.
+
+    Attributes:
+        issuer: Who the provider says it is.
+        client_id: The client that Grafana is there.
+        authorize_url: Where browsers are sent to; under one domain with the entrance.
+        token_url: Where Grafana gets tokens.
+        userinfo_url: Where it asks who somebody is.
+        networks: Where these two are.
+        groups: Who gets which role; who is in none of the groups is not let in.
+    """
+
+    issuer: fields.Url
+    client_id: fields.Name
+    authorize_url: fields.Url
+    token_url: fields.Url
+    userinfo_url: fields.Url
+    networks: Networks
+    groups: OidcGroups
+
+    @model_validator(mode="after")
+    def _one_port(self) -> Self:
+        ports = [_port(url) for url in (self.token_url, self.userinfo_url)]
+        if None in ports or len(set(ports)) > 1:
+            raise fields.not_allowed(
+                "one port, 1 to 65535, in both token_url and userinfo_url (443 where none is named)"
+            )
+        return self
+
+    @property
+    def port(self) -> int:
+        """Port of the provider, for pods."""
+        return _port(self.token_url) or _HTTPS
+
+
 class Grafana(Section):
     """Dashboards and who may see them.
 
@@ -75,6 +139,7 @@ class Grafana(Section):
         entrance: Where people reach them.
         time_zone: Of everybody who has not chosen another one.
         ldap: Who people are.
+        oidc: Where else they may sign in, or null.
         trace_clearance: Most restricted class of traces that everybody in the three groups is cleared for, or null:
             then traces are links to the pages of the traces, with a login of their own.
     """
@@ -82,7 +147,17 @@ class Grafana(Section):
     entrance: Entrance
     time_zone: fields.Zone
     ldap: Ldap
+    oidc: Oidc | None
     trace_clearance: str | None
+
+    @model_validator(mode="after")
+    def _one_site(self) -> Self:
+        if self.oidc and not same_site(f"https://{self.entrance.host}", self.oidc.authorize_url):
+            raise fields.not_allowed(
+                f"an oidc.authorize_url under one domain with entrance.host ({self.entrance.host}): browsers do not "
+                "send the login's cookie (SameSite=Strict) when they come back from another site"
+            )
+        return self
 
     @model_validator(mode="after")
     def _known_class(self) -> Self:

@@ -45,7 +45,7 @@ SMALL = ReadingSizes(
     exporter=Resources(cpu="10m", memory="24Mi", memory_limit="96Mi"),
     shared_buffers="48MB",
     connections=60,
-    grafana=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
+    grafana=Resources(cpu="40m", memory="96Mi", memory_limit="384Mi"),
     grafana_connections=15,
     grafana_autoscale=None,
     trace_reader=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),

@@ -8,9 +8,12 @@ from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alerting import inhibitions
+from components.alerting.durations import milliseconds
 from components.alerting.escalation import EscalationDelays, escalated
 from components.alertmanager.rules import INHIBITIONS as ALERTMANAGER_INHIBITIONS
 from components.alertmanager.rules import alertmanager_rules
+from components.backups.rules import INHIBITIONS as BACKUP_INHIBITIONS
+from components.backups.rules import RULES as BACKUP_RULES
 from components.collector.pods import size_bytes
 from components.consumers.rules import RULES as CONSUMER_RULES
 from components.gateway.rules import INHIBITIONS as GATEWAY_INHIBITIONS
@@ -53,6 +56,7 @@ _RULES = (
     *MASKING_RULES,
     *EVENT_RULES,
     *REPORT_RULES,
+    *BACKUP_RULES,
 )
 
 
@@ -68,6 +72,7 @@ _INHIBITIONS = (
     *POSTGRES_INHIBITIONS,
     *GRAFANA_INHIBITIONS,
     *REPORT_INHIBITIONS,
+    *BACKUP_INHIBITIONS,
 )
 
 
@@ -90,7 +95,11 @@ def groups(jobs: Sequence[str], settings: Settings, sizes: Profile) -> tuple[Rul
         *probe_rules(settings.certificates.workloads.renew_before),
         *grafana_rules(sizes.reading.grafanas),
         *(POSTGRES_RULES if settings.database.embedded else ()),
-        *prometheus_rules(jobs, volume_bytes=size_bytes(settings.storage.prometheus)),
+        *prometheus_rules(
+            jobs,
+            volume_bytes=size_bytes(settings.storage.prometheus),
+            block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
+        ),
     )
     return escalated((*_RULES, *sized), delays(settings.alerting.escalation))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ SECRET_NAMES = (
 )
 DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authority")
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
+RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
+_RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
+_PREVIEWED_RECIPIENT = "age1" + 58 * "q"
 _MAY_BE_EMPTY = ("phone_keys", "authority")
 _UNKNOWN = "not-set-yet-for-previews-only---"
 
@@ -34,6 +38,15 @@ def oidc_client_secret() -> pulumi.Output[str]:
         SettingsError: It is missing in an update.
     """
     return _text("oidcClientSecret", "the client's password")
+
+
+def grafana_oidc_secret() -> pulumi.Output[str]:
+    """Password of Grafana's client at its identity provider; a preview may do without.
+
+    Raises:
+        SettingsError: It is missing in an update.
+    """
+    return _text("grafanaOidcSecret", "the password of grafana.oidc.client_id")
 
 
 def database_password() -> pulumi.Output[str]:
@@ -78,6 +91,32 @@ def storage_secrets() -> pulumi.Output[dict[str, Any]]:
         SettingsError: As `alerting_secrets`.
     """
     return _object(STORAGE_KEY, STORAGE_NAMES)
+
+
+def backup_recipients() -> tuple[str, ...]:
+    """Public keys (age) of those who can open backups: nobody inside the cluster can.
+
+    They are no secrets, but like the keys of the object storage they are each installation's own.
+
+    Raises:
+        SettingsError: They are missing in an update, or are no public keys.
+    """
+    where = _where(RECIPIENTS_KEY)
+    found = pulumi.Config(CONFIG_NAMESPACE).get(RECIPIENTS_KEY)
+    if found is None:
+        _absent(
+            f'{where} is missing: allowed is a JSON object such as {{"recipients": ["age1..."]}}; make a key with '
+            f"`age-keygen`, and run `pulumi config set {CONFIG_NAMESPACE}:{RECIPIENTS_KEY} < FILE`"
+        )
+        return (_PREVIEWED_RECIPIENT,)
+    recipients = _checked(found, where, RECIPIENTS_NAMES)["recipients"]
+    wrong = [each for each in recipients if not _RECIPIENT.fullmatch(str(each))] if isinstance(recipients, list) else []
+    if not isinstance(recipients, list) or wrong:
+        raise SettingsError(
+            f"{where}: recipients is no list of public keys: allowed are keys such as age1 and 58 more characters "
+            "(never AGE-SECRET-KEY-..., which stays with the operators)"
+        )
+    return tuple(map(str, recipients))
 
 
 def _where(key: str) -> str:

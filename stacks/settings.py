@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError, model_validator
 from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
-from stacks import fields, reading_settings
+from stacks import backup_settings, fields, reading_settings
 from stacks.alert_settings import Alerting
 from stacks.complaints import complaints
 from stacks.section import Entrance, Outside, Section
@@ -204,6 +204,7 @@ class Settings(Section):
         traces: Where traces are read.
         alerting: Who is told of alerts, and how.
         database, grafana, object_storage, reports: What people read, and where it is kept.
+        backups: Copies in the object storage.
     """
 
     platform: fields.Name
@@ -228,6 +229,7 @@ class Settings(Section):
     grafana: reading_settings.Grafana
     object_storage: reading_settings.Storage
     reports: reading_settings.Reports
+    backups: backup_settings.Backups
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:

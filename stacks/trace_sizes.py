@@ -68,7 +68,7 @@ class TraceSizes:
 
 SMALL = TraceSizes(
     search=NodeSize(
-        resources=Resources(cpu="60m", memory="768Mi", memory_limit="1Gi"),
+        resources=Resources(cpu="55m", memory="768Mi", memory_limit="1Gi"),
         heap="384m",
         jvm_flags=("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch"),
         storage="",

@@ -36,6 +36,7 @@ from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import Signal
 from stacks.profile import Profile
+from stacks.recovery import search_users
 from stacks.secrets import oidc_client_secret
 from stacks.settings import Settings
 
@@ -151,7 +152,7 @@ class Traces:
                 engine=Engine(kept.engine),
                 nodes=sizes.search_nodes,
                 size=sizes.search_node(self._settings.storage.search),
-                users=_search_users(self._settings.grafana.trace_clearance),
+                users=(*_search_users(self._settings.grafana.trace_clearance), *search_users(self._settings)),
                 traces=IndexPolicy(
                     shards=sizes.span_shards, replicas=sizes.index_replicas, retention_days=kept.trace_days
                 ),

@@ -11,7 +11,7 @@ URL = f"https://{RECEIVERS}:{STORAGE_PORT}"
 REGION = "ap-northeast-1"
 BUCKET = "obs-local"
 CERTIFICATES, SECRETS, STARTED_AS = "pki", "secrets.json", "started-as.json"
-OBJECTS, VERSIONS, ACCOUNTS = "objects", "versions", "accounts"
+OBJECTS, VERSIONS, ACCOUNTS, IDENTITY = "objects", "versions", "accounts", "backup-identity.txt"
 """Names below `folder`."""
 
 

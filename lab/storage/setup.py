@@ -18,6 +18,7 @@ from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import certificates
 from lab.receivers import places as receivers
+from lab.storage import identity
 from lab.storage.client import client, make_bucket
 from lab.storage.keys import Secrets
 from lab.storage.places import (
@@ -81,6 +82,7 @@ def prepare(paths: LabPaths) -> None:
         (place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     place.chmod(0o700)
     certificates.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
+    identity.make(place)
     secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the object storage")
     accounts = place / ACCOUNTS / "users.json"
     if not accounts.exists():
@@ -134,6 +136,15 @@ def storage_secrets(paths: LabPaths) -> dict[str, Any]:
         "secret_access_key": secrets.secret,
         "authority": _authority(paths).read_text(),
     }
+
+
+def backup_recipients(paths: LabPaths) -> dict[str, Any]:
+    """Who can open backups: the value of ``observability:backupRecipients``.
+
+    Raises:
+        LabError: The identity is not there: no lab.
+    """
+    return {"recipients": [identity.recipient(folder(paths))]}
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:

@@ -28,7 +28,17 @@ REQUIREMENTS = (
     "opentelemetry-exporter-otlp-proto-grpc",
     "pydantic",
 )
-READING_REQUIREMENTS = ("boto3", "Jinja2", "ldap3", "matplotlib", "psycopg", "requests", "weasyprint")
+READING_REQUIREMENTS = (
+    "boto3",
+    "fastavro",
+    "Jinja2",
+    "ldap3",
+    "matplotlib",
+    "psycopg",
+    "pyrage",
+    "requests",
+    "weasyprint",
+)
 """Names in the project's requirements: of `packages`, and of `reading_packages`."""
 _SOURCES = ("services", "lab/__init__.py", "lab/simulator", "components/__init__.py", "components/telemetry")
 _SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")

@@ -30,6 +30,7 @@ _POSTGRES = (
     "libxml2",
     "libxslt1.1",
 )
+_POSTGRES_TOOLS = ("postgresql-client-15", "libpq5", "libldap-2.5-0", "libsasl2-2", "liblz4-1", "libzstd1")
 _TYPESETTING = (
     "libpango-1.0-0",
     "libpangoft2-1.0-0",
@@ -80,6 +81,13 @@ def postgres() -> Layer:
 
     key = short_digest((_POSTGRES, _COMPILER, _POSTGRES_USER, _POSTGRES_GROUP, base().key))
     return Layer(f"postgres-15-{key}", fill)
+
+
+def postgres_tools() -> Layer:
+    """pg_dump and pg_restore over the base."""
+    return Layer(
+        f"postgres-tools-15-{short_digest((_POSTGRES_TOOLS, base().key))}", lambda root: _unpack(_POSTGRES_TOOLS, root)
+    )
 
 
 def typesetting() -> Layer:

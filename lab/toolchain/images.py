@@ -123,5 +123,6 @@ def images() -> tuple[Image, ...]:
             (base, packages, reading, sources, applications.grafana_program()),
             environment=_READING,
         ),
+        Image("obs/backup", "1", (base, packages, reading, debian.postgres_tools(), sources), environment=_READING),
         Image("obs/reports", "1", (base, packages, reading, debian.typesetting(), sources), environment=_DRAWING),
     )

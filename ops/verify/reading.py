@@ -38,7 +38,7 @@ REPORT_DUE, REPORT_FAILED = "report_due_timestamp_seconds", "report_last_run_fai
 REPORT_FORMS = (".html", ".pdf")
 OVERVIEW = ("overview",)
 DETAILS = (*(f"layer-{layer.name}" for layer in LAYERS), "traces")
-OPERATIONS = ("operations", "kafka", "alerting")
+OPERATIONS = ("operations", "kafka", "alerting", "reading", "recovery")
 SUBJECTS = {
     "CPU": "process_cpu_seconds",
     "memory": "resident_memory",

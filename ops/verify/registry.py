@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.verify import alerting, gateway, kafka, logs, masking, prometheus, reading, sampling, security, traces
+from ops.verify import alerting, backups, gateway, kafka, logs, masking, prometheus, reading, sampling, security, traces
 from ops.verify.rows import Check
 
 _NOT_WHOLE_YET = ("G4", "S2")
@@ -17,5 +17,6 @@ CHECKS: dict[str, Check] = {
     **sampling.CHECKS,
     **traces.CHECKS,
     **alerting.CHECKS,
+    **backups.CHECKS,
     **{name: check for name, check in reading.CHECKS.items() if name not in _NOT_WHOLE_YET},
 }

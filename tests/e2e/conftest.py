@@ -29,9 +29,12 @@ _ORDER = (
     "test_alerts",
     "test_alert_latency",
     "test_reports",
+    "test_pages",
     "test_people",
+    "test_backups",
     "test_verify",
     "test_trace_faults",
+    "test_alert_faults",
     "test_faults",
 )
 """Cheap ones first; the faults restart pods, so they come last."""

@@ -1,0 +1,217 @@
+"""Proof that a backup can be used: every object is what was stored, opens, and holds what the manifest counts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from ops.backup import pulumi_state, search
+from ops.backup.runs import PULUMI_STATE, Archived, missing
+from services.backup import postgres, restore, restore_database, restore_grafana, restore_kafka_metadata
+from services.backup.database import DUMP
+from services.backup.errors import BackupError
+from services.backup.manifest import Manifest, object_key
+from services.backup.seal import Identity
+from services.backup.store import Store
+from services.kafka_archive import segments
+from services.kafka_archive.names import Name
+
+_LIST_S = 120.0
+_MOST_SEGMENT = 2**30
+_TABLE = " TABLE DATA "
+_VIEW = " MATERIALIZED VIEW "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Proof:
+    """What was found about one run.
+
+    Attributes:
+        kind: Which kind.
+        run: Its name, or what of it was looked at.
+        objects: Objects that were downloaded.
+        bytes: Size of them.
+        opened: Whether they were decrypted; else only their checksums were compared.
+        seen: What holds.
+        problems: What does not.
+    """
+
+    kind: str
+    run: str
+    objects: int
+    bytes: int
+    opened: bool
+    seen: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+
+    @property
+    def good(self) -> bool:
+        """Whether it can be used, as far as it was looked at."""
+        return not self.problems
+
+
+Content = Callable[[Path, Manifest], list[str]]
+"""Looks at a fetched run; what is wrong with it."""
+
+
+def prove(store: Store, found: Manifest, identities: Sequence[Identity] | None, folder: Path) -> Proof:
+    """Look at every object of a run.
+
+    Args:
+        store: Where it is.
+        found: Its manifest.
+        identities: Secret keys of an operator; None: compare the sealed objects with their checksums, open nothing.
+        folder: Where to; it is made, and what it gets is removed with whatever the caller keeps it in.
+    """
+    problems: list[str] = []
+    seen: list[str] = []
+    try:
+        if identities is None:
+            problems = sealed(store, found, folder)
+        else:
+            restore.fetch(store, found.kind, found.run, identities, folder)
+            look = CONTENTS.get(found.kind)
+            problems = look(folder, found) if look else []
+            seen = [] if problems or not look else [counted(found)]
+    except BackupError as error:
+        problems = [str(error)]
+    return Proof(
+        kind=found.kind,
+        run=found.run,
+        objects=len(found.objects),
+        bytes=found.total_bytes,
+        opened=identities is not None,
+        seen=tuple(seen),
+        problems=tuple(problems),
+    )
+
+
+def sealed(store: Store, found: Manifest, folder: Path) -> list[str]:
+    """Objects that are missing or not what was stored; nothing is opened."""
+    problems = []
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    file = folder / "sealed"
+    for each in found.objects:
+        key = object_key(found.kind, found.run, each.name)
+        try:
+            digest = store.download(key, file)
+        except BackupError as error:
+            problems.append(str(error))
+            continue
+        finally:
+            file.unlink(missing_ok=True)
+        if (digest.bytes, digest.sha256) != (each.bytes, each.sha256):
+            problems.append(f"{key}: is not what was stored: {digest.bytes} bytes, SHA-256 {digest.sha256}")
+    return problems
+
+
+def counted(found: Manifest) -> str:
+    """What a run holds, in few words."""
+    total = sum(found.counts.values())
+    return f"{len(found.objects)} objects open and hold what {len(found.counts)} counts say ({total:,} in all)"
+
+
+def database(folder: Path, found: Manifest) -> list[str]:
+    """Dumps that ``pg_restore --list`` cannot read, or that lack the data of a table."""
+    problems = []
+    for name in restore_database.databases(found):
+        try:
+            listed = postgres.run(
+                [postgres.program("pg_restore"), "--list", str(folder / f"{name}{DUMP}")], {}, (), _LIST_S
+            )
+        except BackupError as error:
+            problems.append(f"{name}{DUMP}: {error}")
+            continue
+        held = {_table(line) for line in listed.splitlines() if _TABLE in line or _VIEW in line}
+        wanted = {
+            key.removeprefix(f"{name}.")
+            for key in restore_database.counts_of(found, name)
+            if key.startswith(f"{name}.")
+        }
+        lacking = sorted(wanted - held)
+        if lacking:
+            problems.append(f"{name}{DUMP}: has no data of {', '.join(lacking)}")
+    return problems
+
+
+def _table(line: str) -> str:
+    """``schema.table`` of a line of the list: ``3412; 0 16411 TABLE DATA public dashboard grafana``, the owner last."""
+    schema, *name = line.partition(_TABLE if _TABLE in line else _VIEW)[2].split(" ")[:-1]
+    return f"{schema}.{' '.join(name)}"
+
+
+def definitions(folder: Path, found: Manifest) -> list[str]:
+    """Definitions of Grafana that are not as many as the manifest says."""
+    return restore.differences(found, restore_grafana.load(folder).counts())
+
+
+def metadata(folder: Path, found: Manifest) -> list[str]:
+    """Metadata of Kafka that is not as much as the manifest says."""
+    return restore.differences(found, restore_kafka_metadata.load(folder).counts())
+
+
+CONTENTS: dict[str, Content] = {
+    "database": database,
+    "grafana": definitions,
+    "kafka-metadata": metadata,
+    "search": search.check,
+    PULUMI_STATE: pulumi_state.check,
+}
+"""Kind -> what looks at its content."""
+
+
+def archive(store: Store, found: Archived, identities: Sequence[Identity] | None) -> Proof:
+    """Look at the archive of a topic: no offsets are missing, and the newest segment of each partition is whole."""
+    problems: list[str] = []
+    if found.missing:
+        problems.append(f"{found.missing} offsets are in no segment: {_where(found)}")
+    chosen = newest_of_each(found.segments)
+    size = records = 0
+    for each in chosen:
+        try:
+            held, content = store.head(each.key), store.get(each.key, _MOST_SEGMENT)
+            size += len(content)
+            if identities is not None:
+                records += sum(1 for _ in segments.read(each, content, held.metadata, identities))
+            else:
+                problems += _checked(each, content, held.metadata)
+        except BackupError as error:
+            problems.append(str(error))
+    opened = identities is not None
+    return Proof(
+        kind=f"archive of {found.topic}",
+        run=f"{found.partitions} partitions",
+        objects=len(chosen),
+        bytes=size,
+        opened=opened,
+        seen=(f"{len(found.segments)} segments without a gap; {records} records in the newest ones",) if opened else (),
+        problems=tuple(problems),
+    )
+
+
+def newest_of_each(found: Sequence[Name]) -> list[Name]:
+    """The segment with the highest offset of each partition of the topic's every life."""
+    newest: dict[tuple[str, int], Name] = {}
+    for each in found:
+        place = (each.topic_id, each.partition)
+        if place not in newest or each.last > newest[place].last:
+            newest[place] = each
+    return [newest[place] for place in sorted(newest)]
+
+
+def _where(found: Archived) -> str:
+    order = sorted(found.segments, key=lambda each: (each.topic_id, each.partition))
+    places = []
+    for (life, partition), group in groupby(order, key=lambda each: (each.topic_id, each.partition)):
+        gone = missing(list(group))
+        if gone:
+            places.append(f"{gone} of partition {partition}" + (f" ({life})" if len(found.lives) > 1 else ""))
+    return ", ".join(places)
+
+
+def _checked(name: Name, content: bytes, metadata: Mapping[str, str]) -> list[str]:
+    digest = hashlib.sha256(content).hexdigest()
+    return [] if metadata.get(segments.SHA256) == digest else [f"{name.key} is damaged: its sha256 is {digest}"]

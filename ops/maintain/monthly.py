@@ -1,0 +1,71 @@
+"""Every month: were restores and failovers tried, is it still fast, does what is pinned run?"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from components.versions import IMAGES
+from ops.maintain import boards, drills
+from ops.maintain.model import Check
+
+RESTORE_DRILL = "backups-restored"
+DR_DRILL = "dr-failover"
+"""Evidence of a failover to the other region and back; `ops` reads it, the drill writes it."""
+LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("throughput-metrics", "throughput-traces")
+MONTH, QUARTER = timedelta(days=35), timedelta(days=100)
+
+MONTHLY: tuple[Check, ...] = (
+    Check(
+        id="restore-drill",
+        what="backups were restored and compared in the last month",
+        asked=f"docs/evidence/{RESTORE_DRILL}.json",
+        limit="passed, at most 35 days ago",
+        advice="`make e2e`, or by hand: docs/operations/backups.md, 'The drill of a month'",
+        look=drills.fresh(RESTORE_DRILL, "Restore drill", MONTH),
+    ),
+    Check(
+        id="dr-drill",
+        what="a failover to the other region and back was tried in the last month",
+        asked=f"docs/evidence/{DR_DRILL}.json",
+        limit="passed, at most 35 days ago",
+        advice="do it (requirement D3); until then nobody knows RTO and RPO",
+        look=drills.fresh(DR_DRILL, "DR drill", MONTH),
+    ),
+    Check(
+        id="queries",
+        what="dashboards answer in time",
+        asked="Thanos Query: the queries of all panels, timed; the slowest are named",
+        limit=f"average {boards.MEAN_S:g} s, P95 {boards.P95_S:g} s (requirement S2)",
+        advice="make the slowest a recording rule, or shorten its range",
+        look=boards.slow_queries,
+        seconds=110,
+    ),
+    Check(
+        id="notices-quick",
+        what="how long notices take was measured in the last quarter",
+        asked=f"docs/evidence/{LATENCY_DRILL}.json",
+        limit="passed, at most 100 days ago",
+        advice="`make e2e` measures it; what it says: docs/figures.md",
+        look=drills.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
+    ),
+    *(
+        Check(
+            id=name,
+            what=f"the throughput of {name.removeprefix('throughput-')} was measured in the last quarter",
+            asked=f"docs/evidence/{name}.json",
+            limit="passed, at most 100 days ago",
+            advice=f"`make bench SIGNAL={name.removeprefix('throughput-')}`; compare with docs/figures.md",
+            look=drills.fresh(name, "Bench", QUARTER),
+        )
+        for name in THROUGHPUT
+    ),
+    Check(
+        id="versions",
+        what="every container runs the version that is pinned here",
+        asked="Kubernetes: images of all pods, against components/versions.py",
+        limit="all",
+        advice="`pulumi up`; a newer release goes into components/versions.py by review, with its tests",
+        look=drills.versions(IMAGES),
+    ),
+)
+"""Checks of each month, besides those of each week and each day."""

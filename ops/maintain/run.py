@@ -1,0 +1,56 @@
+"""Runs the checks of a maintenance: some at a time, each within its own limit, and none stops the others."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from components.dashboards.boards import DASHBOARDS
+from ops import evidence
+from ops.context import Context
+from ops.dashboard.ask import span
+from ops.dashboard.command import CHECK_RANGE, asker
+from ops.dashboard.command import check as ask_boards
+from ops.maintain.model import Check, Maintenance, Once, Period, Result, Tools
+from ops.verify import runner
+from ops.verify.rows import Finding, Row
+
+
+def tools_of(context: Context, *, silence_age: timedelta, identity: Path | None) -> Tools:
+    """What the checks look with."""
+    return Tools(
+        context=context,
+        now=datetime.now(UTC),
+        silence_age=silence_age,
+        identity=identity,
+        boards=Once(lambda: ask_boards(asker(context), DASHBOARDS, span(CHECK_RANGE))),
+    )
+
+
+def run(
+    period: Period, checks: Sequence[Check], tools: Tools, progress: Callable[[str], None] = lambda _: None
+) -> Maintenance:
+    """Look at everything; the results are in the order of the checks."""
+    began, commit = time.monotonic(), evidence.commit()
+
+    def bound(check: Check) -> Callable[[Context], Finding]:
+        return lambda _: check.look(tools)
+
+    by_id = {check.id: check for check in checks}
+    rows: dict[str, Row] = {}
+    # Those that may take long come last, so that the others do not wait for a free place.
+    for seconds in sorted({check.seconds for check in checks}):
+        names = [check.id for check in checks if check.seconds == seconds]
+        looks = {name: bound(by_id[name]) for name in names}
+        rows |= {row.id: row for row in runner.run(names, looks, tools.context, progress, seconds)}
+    return Maintenance(
+        period=period,
+        platform=tools.context.platform.platform,
+        region=tools.context.platform.region,
+        started=tools.now,
+        seconds=time.monotonic() - began,
+        commit=commit,
+        results=tuple(Result(check=check, row=rows[name]) for name, check in by_id.items()),
+    )

@@ -1,0 +1,112 @@
+"""D1 and M2: backups that are whole and were restored; maintenance that looks at everything."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import timedelta
+from pathlib import Path
+
+from components.telemetry.topics import TOPIC_NAMES
+from ops.backup import runs
+from ops.backup.access import BackupAccess, access_of
+from ops.backup.maintained import judge, kinds_with_age
+from ops.backup.runs import Archived, Shipped
+from ops.backup.storage import opened
+from ops.backup.verify import prove
+from ops.context import Context
+from ops.errors import one_line
+from ops.maintain.checks import checks
+from ops.maintain.daily import DAILY
+from ops.maintain.model import Check as Looked
+from ops.maintain.model import Period, Tools
+from ops.maintain.run import tools_of
+from ops.verify.rows import Check, Finding, listed
+from services.backup.manifest import Manifest, object_key
+from services.backup.store import Store
+
+RESTORED, OUTAGE, MAINTAINED = "backups-restored", "archive-storage-outage", "maintenance"
+"""Drills: every kind restored and compared; the object storage away; maintenance of all periods run."""
+AGE_HEADER = b"age-encryption.org/v1\n"
+_MOST_BYTES = 2**28
+"""Objects of a run that are compared with their checksums here; larger ones wait for `ops backup verify`."""
+
+
+def d1(context: Context) -> Finding:
+    """Each kind has a young, whole, sealed run; the archive has every topic without a gap; blocks arrive; restored."""
+    finding, access = Finding(), access_of(context.platform)
+    tools = tools_of(context, silence_age=timedelta(), identity=None)
+    with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
+        for kind, allowed in kinds_with_age(access).items():
+            found = runs.newest(store, kind)
+            judge(kind, found, allowed, tools.now, finding)
+            if found is not None:
+                whole(store, found, access, Path(folder) / kind, finding)
+        archive(runs.archived(store), finding)
+    with opened(access, access.metrics_prefix) as store:
+        blocks(runs.shipped(store), context.platform.prometheus_replicas, finding)
+    late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
+    finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
+    finding.expect_equal("backup_look_failed", context.thanos.number("max(backup_look_failed)"), 0.0)
+    finding.drill(RESTORED, OUTAGE)
+    return finding
+
+
+def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
+    """Objects are what was stored, and sealed for those who are named."""
+    finding.expect(
+        set(found.recipients) <= set(access.recipients),
+        f"{found.kind} {found.run} is sealed for somebody who is not named in the settings",
+    )
+    if found.total_bytes > _MOST_BYTES:
+        finding.seen.append(f"{found.kind} {found.run} is too large to be read here: `ops backup verify` does")
+        return
+    for problem in prove(store, found, None, folder).problems:
+        finding.wrong.append(f"{found.kind} {found.run}: {problem}")
+    for each in found.objects[:1]:
+        head = store.get(object_key(found.kind, found.run, each.name), _MOST_BYTES)[: len(AGE_HEADER)]
+        finding.expect(head == AGE_HEADER, f"{found.kind} {found.run}: {each.name} is not sealed")
+
+
+def archive(found: list[Archived], finding: Finding) -> None:
+    """Every topic is archived, without a gap."""
+    missing = set(TOPIC_NAMES) - {each.topic for each in found}
+    finding.expect(not missing, f"the archive has nothing of {listed(missing)}")
+    for each in found:
+        finding.expect(not each.missing, f"the archive of {each.topic} lacks {each.missing} offsets")
+    total = sum(each.offsets for each in found)
+    finding.figures.append(f"archive: {len(found)} topics, {total:,} records, {sum(e.bytes for e in found):,} bytes")
+
+
+def blocks(found: list[Shipped], replicas: tuple[str, ...], finding: Finding) -> None:
+    """Every Prometheus ships its blocks."""
+    missing = set(replicas) - {each.name for each in found}
+    finding.expect(not missing, f"no block of metrics is stored of {listed(missing)}")
+    for each in found:
+        finding.figures.append(f"{each.name} {each.blocks} blocks, {each.samples:,} samples")
+
+
+def m2(context: Context) -> Finding:
+    """Every daily check can look at the live platform; the drill ran all periods and kept the records.
+
+    What a check finds wrong is for who does the maintenance, and no failure of maintenance itself.
+    """
+    finding = Finding()
+    tools = tools_of(context, silence_age=timedelta(days=7), identity=None)
+    to_do = [check.id for check in DAILY if _asks(check, tools, finding)]
+    counts = [f"{period} {len(checks(period))}" for period in Period]
+    finding.figures.append(f"checks: {', '.join(counts)}; {len(to_do)} of {len(DAILY)} daily ones ask for somebody now")
+    finding.seen.append(f"to do: {listed(to_do) or 'nothing'}")
+    finding.drill(MAINTAINED)
+    return finding
+
+
+def _asks(check: Looked, tools: Tools, finding: Finding) -> bool:
+    """Whether a check asks for somebody; one that cannot look is a problem."""
+    try:
+        return bool(check.look(tools).wrong)
+    except Exception as error:  # any failure of a check is this row's
+        finding.wrong.append(f"{check.id} cannot look: {one_line(error)}")
+        return False
+
+
+CHECKS: dict[str, Check] = {"D1": d1, "M2": m2}

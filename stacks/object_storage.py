@@ -1,0 +1,31 @@
+"""The object storage as a stack file and its secrets describe it."""
+
+from __future__ import annotations
+
+from components.contracts import ObjectStorage
+from stacks.secrets import storage_secrets
+from stacks.settings import Settings
+
+
+def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
+    """The bucket.
+
+    Args:
+        settings: Where it is.
+        prefix: What the keys of its user start with, for example ``reports/``.
+
+    Raises:
+        SettingsError: Its keys are missing in an update.
+    """
+    storage, secrets = settings.object_storage, storage_secrets()
+    return ObjectStorage(
+        endpoint=storage.endpoint,
+        region=storage.region,
+        bucket=storage.bucket,
+        prefix=prefix,
+        networks=storage.networks,
+        port=storage.port,
+        access_key_id=secrets.apply(lambda known: str(known["access_key_id"])),
+        secret_access_key=secrets.apply(lambda known: str(known["secret_access_key"])),
+        authority=secrets.apply(lambda known: str(known["authority"])),
+    )

@@ -1,0 +1,308 @@
+"""Backups on the live platform: every kind made, restored into an empty target, compared (D1); maintenance (M2)."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import stat
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from components.backups.schedule import Kind
+from ops.backup import database, pulumi_state, runs, search, topic
+from ops.backup.access import access_of
+from ops.backup.storage import identities, opened
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kube import wait_until
+from ops.platform import PROJECT
+from services.backup.compare_metrics import QueryApi, compare
+from tests.config.blocks_process import prepare, prometheus
+from tests.config.prometheus_process import USERS
+from tests.e2e import durations
+from tests.support.backups import (
+    archived,
+    archived_up_to,
+    identity_file,
+    live,
+    new_topic,
+    ops,
+    ops_json,
+    storage_away,
+    without_offsets,
+)
+from tests.support.grafana import as_administrator, scratch_folder
+from tests.support.load import TOPIC, OtlpLoad
+from tests.support.results import recorded
+
+RESTORED_TOPIC = "alerts-raw"
+OUTAGE_S = durations.seconds("STORAGE_OUTAGE", 30)
+STORED_S = 240.0
+"""Until what was read during an outage is stored: the age at which a segment is closed, and a few tries."""
+BLOCKS_S = durations.seconds("FIRST_BLOCKS", 1500)
+"""Until the first block of metrics is shipped after `make up`: one and a half blocks; usually they are there."""
+SAMPLED = 200
+_TAG = f"e2e-{secrets.token_hex(3)}"
+
+Figures = dict[str, Any]
+
+
+def same_counts(report: Mapping[str, Any]) -> Figures:
+    """A restore's report has no differences; some of its figures."""
+    assert report["differences"] == [], report
+    counts = report["counts"]
+    return {"run": report["run"], "counts": len(counts), "counted": sum(counts.values())}
+
+
+def restored_database(context: Context, folder: Path) -> Figures:
+    """Into a new database of the running PostgreSQL; the running one is not touched."""
+    name = _TAG.replace("-", "_")
+    try:
+        return same_counts(ops_json("backup", "restore", "database", "--fresh", name))
+    finally:
+        database.drop(context.kube, name)
+
+
+def restored_grafana(context: Context, folder: Path) -> Figures:
+    """The definitions of the backup are those of the running Grafana."""
+    found = ops_json("backup", "restore", "grafana", "--compare")
+    assert found["differences"] == []
+    with opened(access_of(context.platform)) as store:
+        made = runs.newest(store, "grafana")
+    assert made is not None
+    assert made.counts["dashboards"] > 0
+    return dict(made.counts)
+
+
+def restored_metadata(context: Context, folder: Path) -> Figures:
+    """The brokers lack nothing; a topic that is taken away is made again as it was."""
+    assert ops_json("backup", "restore", "kafka-metadata")["differences"] == []
+    before = context.kafka.topics()[_TAG], context.kafka.topic_settings([_TAG])[_TAG]
+    topic.remove(context, _TAG)
+    wait_until(lambda: _TAG not in context.kafka.topics(), 30, f"{_TAG} is gone")
+    missing = ops_json("backup", "restore", "kafka-metadata", good=(1,))["differences"]
+    assert missing == [f"make topic {_TAG} with 3 partitions"]
+    figures = same_counts(ops_json("backup", "restore", "kafka-metadata", "--apply"))
+    wait_until(lambda: _TAG in context.kafka.topics(), 30, f"{_TAG} is there again")
+    after = context.kafka.topics()[_TAG], context.kafka.topic_settings([_TAG])[_TAG]
+    assert (after[0].partitions, after[0].replicas, after[1]) == (before[0].partitions, before[0].replicas, before[1])
+    return figures
+
+
+def restored_search(context: Context, folder: Path) -> Figures:
+    """Under new names; documents are those of the running indices."""
+    compared = 0
+    with search.administrator(context) as cluster, cluster.web() as web:
+        try:
+            figures = same_counts(ops_json("backup", "restore", "search", "--prefix", f"{_TAG}-"))
+            names = sorted(web.ask("GET", f"/{_TAG}-*"))
+            for name in names:
+                found = web.ask("POST", f"/{name}/_search", body={"size": SAMPLED})["hits"]["hits"]
+                if found:
+                    wanted = {"ids": [each["_id"] for each in found]}
+                    there = web.ask("POST", f"/{name.removeprefix(f'{_TAG}-')}/_mget", body=wanted)["docs"]
+                    assert [each["_source"] for each in found] == [each["_source"] for each in there], name
+                    compared += len(found)
+            assert compared > 0
+            return {**figures, "indices": len(names), "documents compared": compared}
+        finally:
+            search.remove(cluster, sorted(web.ask("GET", f"/{_TAG}-*") or {}))
+
+
+def restored_state(context: Context, folder: Path) -> Figures:
+    """The file is the state that Pulumi has now, with its secrets encrypted."""
+    file = folder / "state.json"
+    ops("backup", "restore", "pulumi-state", "--to", str(file))
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    found = pulumi_state.parsed(file.read_bytes())
+    now = subprocess.run(["pulumi", "stack", "export"], cwd=PROJECT, capture_output=True, timeout=120, check=True)
+    assert found == json.loads(now.stdout)
+    assert context.platform.grafana_admin is not None
+    assert context.platform.grafana_admin.pair[1].encode() not in file.read_bytes()
+    return pulumi_state.counted(found)
+
+
+def restored_topic(context: Context, folder: Path) -> Figures:
+    """Into a new topic; record by record what the running one has, up to what is archived."""
+    into = f"{_TAG}-records"
+    words = ("backup", "restore", "topic", RESTORED_TOPIC, "--to", into, "--make", "--compare")
+    try:
+        report = ops_json(*words, good=(0, 1))
+        there = live(context, into, {})
+        running = live(context, RESTORED_TOPIC, {})
+    finally:
+        with suppress(OpsError):
+            topic.remove(context, into)
+    assert report["missing"] == []
+    assert report["records"] > 0
+    for partition, found in there.items():
+        assert without_offsets(found) == without_offsets(running[partition][: len(found)]), f"partition {partition}"
+    assert sum(map(len, there.values())) == report["records"]
+    return {key: report[key] for key in ("records", "segments", "doubled", "compared_equal")}
+
+
+def restored_metrics(context: Context, folder: Path) -> Figures:
+    """Blocks open in another Prometheus, sample for sample what the running one has."""
+    access = access_of(context.platform)
+
+    def shipped() -> list[runs.Shipped]:
+        with opened(access, access.metrics_prefix) as store:
+            return [each for each in runs.shipped(store) if each.name == "primary"]
+
+    wait_until(lambda: bool(shipped()), BLOCKS_S, "the first block of metrics in the object storage", 10.0)
+    prepare(folder / "prometheus")
+    report = ops_json("backup", "restore", "metrics", "--to", str(folder / "prometheus/data"))
+    end = round(datetime.fromisoformat(report["end"]).timestamp() * 1000) - 1
+    start = max(round(datetime.fromisoformat(report["start"]).timestamp() * 1000), end - 600_000)
+    reader = context.platform.prometheus_credentials["primary"].pair
+    running = QueryApi(
+        url=context.prometheus_url("primary"), user=reader[0], password=reader[1], ca_file=Path(context.ca_file)
+    )
+    with prometheus(folder / "prometheus") as new:
+        other = QueryApi(url=new.url, user="reader", password=USERS["reader"], ca_file=new.folder / "ca.crt")
+        # What Prometheus fetches itself: it is in order, so no later block holds more of the same time.
+        found = compare(running, other, ['job="kafka"'], start, end)
+    assert found.same, found
+    return {"blocks": report["blocks"], "samples": report["samples"], "samples compared": found.equal}
+
+
+RESTORES: Mapping[str, Callable[[Context, Path], Figures]] = {
+    "database": restored_database,
+    "grafana": restored_grafana,
+    "kafka-metadata": restored_metadata,
+    "search": restored_search,
+    "pulumi-state": restored_state,
+    "archive": restored_topic,
+    "metrics": restored_metrics,
+}
+
+
+def make_all(figures: Figures) -> None:
+    """Run every kind now, some at the same time."""
+
+    def make(kind: str) -> float:
+        began = time.monotonic()
+        ops("backup", "run", kind)
+        return round(time.monotonic() - began, 1)
+
+    kinds = [*map(str, Kind), runs.PULUMI_STATE]
+    with ThreadPoolExecutor(3) as pool:
+        figures["run s"] = dict(zip(kinds, pool.map(make, kinds), strict=True))
+
+
+@pytest.mark.timeout(600)
+def test_the_database_is_backed_up_and_restored_into_an_empty_one(settled: Context, tmp_path: Path) -> None:
+    ops("backup", "run", "database")
+    found = restored_database(settled, tmp_path)
+    assert found["counted"] > 0
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(2400)
+def test_every_kind_is_made_restored_into_an_empty_target_and_compared(settled: Context, tmp_path: Path) -> None:
+    with recorded("backups-restored", settled.kube) as figures:
+        new_topic(settled, _TAG)
+        problems: list[str] = []
+        try:
+            make_all(figures)
+            for kind, restore in RESTORES.items():
+                began, folder = time.monotonic(), tmp_path / kind
+                folder.mkdir()
+                try:
+                    figures[kind] = restore(settled, folder)
+                    figures[kind]["seconds"] = round(time.monotonic() - began, 1)
+                except Exception as error:  # the other kinds are tried all the same
+                    figures[kind] = {"problem": str(error)[:400]}
+                    problems.append(f"{kind}: {error}")
+            proofs = ops_json("backup", "verify", good=(0, 1))["proofs"]
+            figures["verified"] = {each["kind"]: each["good"] for each in proofs}
+        finally:
+            with suppress(OpsError):
+                topic.remove(settled, _TAG)
+        assert problems == []
+        assert all(figures["verified"].values()), proofs
+
+
+@pytest.mark.timeout(900)
+def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: Context) -> None:
+    keys = identities(identity_file())
+    with recorded("archive-storage-outage", settled.kube) as figures:
+        start = settled.kafka.end_offsets(TOPIC)
+        with OtlpLoad(settled) as load:
+            load.run_for(durations.WARM_UP)
+            with storage_away(OUTAGE_S) as away:
+                load.run_for(OUTAGE_S)
+            figures.update(away)
+            load.run_for(durations.WARM_UP)
+        ends = settled.kafka.end_offsets(TOPIC)
+
+        def stored() -> bool:
+            reached = archived_up_to(settled, TOPIC)
+            return all(reached.get(partition, 0) >= end for partition, end in ends.items())
+
+        figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
+        running = live(settled, TOPIC, start)
+        with opened(access_of(settled.platform)) as store:
+            held, notes = archived(store, keys, TOPIC, start)
+        figures["records"] = sum(end - start.get(partition, 0) for partition, end in ends.items())
+        figures["doubled"] = notes.doubled
+        missing = different = 0
+        for partition, end in ends.items():
+            there = {each.offset: each for each in held.get(partition, [])}
+            wanted = [each for each in running.get(partition, []) if each.offset < end]
+            missing += sum(each.offset not in there for each in wanted)
+            different += sum(each.offset in there and there[each.offset] != each for each in wanted)
+        figures.update(missing=missing, different=different, acknowledged=len(load.ledger.acknowledged))
+        assert load.ledger.acknowledged
+        assert (missing, different, notes.holes) == (0, 0, [])
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(600)
+def test_what_people_lost_in_grafana_comes_back(settled: Context) -> None:
+    items = [{"role": "Viewer", "permission": 1}, {"role": "Editor", "permission": 2}]
+    with recorded("backups-grafana-restored", settled.kube) as figures, as_administrator(settled) as admin:
+        with scratch_folder(admin, items) as uid:
+            ops("backup", "run", "grafana")
+            before = admin.get(f"/api/dashboards/uid/{uid}")["dashboard"]
+            assert admin.status("DELETE", f"/api/folders/{uid}") == 200
+            assert ops_json("backup", "restore", "grafana", "--compare", good=(1,))["differences"]
+            figures.update(same_counts(ops_json("backup", "restore", "grafana", "--replace")))
+            after = admin.get(f"/api/dashboards/uid/{uid}")["dashboard"]
+            moving = ("id", "version")
+            assert {k: v for k, v in after.items() if k not in moving} == {
+                k: v for k, v in before.items() if k not in moving
+            }
+        assert ops_json("backup", "restore", "grafana", "--compare", good=(1,))["differences"]
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(900)
+def test_maintenance_looks_at_everything_and_keeps_a_record(settled: Context, tmp_path: Path) -> None:
+    with recorded("maintenance", settled.kube) as figures:
+        for period in ("daily", "monthly"):
+            began = time.monotonic()
+            found = ops_json("maintain", period, "--folder", str(tmp_path), good=(0, 1))
+            failed = {each["id"]: each["seen"][:200] for each in found["checks"] if each["result"] == "failed"}
+            figures[period] = {
+                "seconds": round(time.monotonic() - began, 1),
+                "checks": len(found["checks"]),
+                "to do": sorted(failed),
+            }
+            assert not [each for each in failed.values() if "Error: " in each or "gave no answer" in each], failed
+            written = sorted(each.suffix for each in tmp_path.glob(f"maintenance-{period}-*"))
+            assert written == [".json", ".md"]
+        rows = {each["id"]: each for each in found["checks"]}
+        if not (PROJECT / "docs/evidence/dr-failover.json").exists():
+            assert rows["dr-drill"]["seen"].startswith("DR drill: never done")
+        assert datetime.fromisoformat(found["started"]) <= datetime.now(UTC)
+        for identifier in ("pods", "alerts", "dashboards", "kafka-retention", "backups-whole"):
+            assert rows[identifier]["figure"], rows[identifier]
