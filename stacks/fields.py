@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
-_CRON_BOUNDS = ((0, 59), (0, 23), (1, 31), (1, 12), (0, 7))
+from components.backups.schedule import longest_gap_s
+
 NOT_ALLOWED = "not_allowed"
 """Error type whose message is what is allowed."""
 
@@ -41,23 +42,11 @@ def _zone(value: str) -> str:
 
 
 def _cron(value: str) -> str:
-    parts = value.split()
-    if len(parts) != len(_CRON_BOUNDS) or not all(map(_cron_part, parts, _CRON_BOUNDS)):
-        raise not_allowed("five fields of cron: minute, hour, day of the month, month, day of the week")
+    try:
+        longest_gap_s(value)
+    except ValueError:
+        raise not_allowed("five fields of cron: minute, hour, day of the month, month, day of the week") from None
     return value
-
-
-def _cron_part(part: str, bounds: tuple[int, int]) -> bool:
-    """Whether every item of a field is ``*``, a number or a range within its bounds, each with a step if need be."""
-    low, high = bounds
-    for item in part.split(","):
-        found = re.fullmatch(r"(\*|(\d+)(?:-(\d+))?)(?:/([1-9]\d*))?", item)
-        if found is None:
-            return False
-        numbers = [int(each) for each in found.group(2, 3) if each]
-        if any(not low <= number <= high for number in numbers) or numbers != sorted(numbers):
-            return False
-    return True
 
 
 def _network(value: str) -> str:
