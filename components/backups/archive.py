@@ -15,7 +15,7 @@ import yaml
 from components import naming
 from components.backups import config
 from components.backups.config import ARCHIVE_USER, IMAGE, Archiving, Vault
-from components.backups.jobs import private_authority, storage_files, storage_reach
+from components.backups.jobs import private_authority, storage_files
 from components.backups.sources import KAFKA, once
 from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
@@ -34,6 +34,7 @@ from components.k8s import (
     headless_service,
     network_policy,
     secret_files,
+    to_storage,
     with_access,
     workload_pods,
 )
@@ -85,7 +86,7 @@ def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deploymen
         ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
         egress=[
             Allow(peers=[workload_pods(KAFKA)], ports=[args.kafka.port]),
-            storage_reach(args.vault.storage),
+            to_storage(args.vault.storage),
         ],
     )
     return deployment(

@@ -15,7 +15,6 @@ from components.backups.schedule import Kind, job_schedule
 from components.backups.sources import Source
 from components.contracts import ObjectStorage, TlsIdentity
 from components.k8s import (
-    Allow,
     Container,
     Mount,
     Resources,
@@ -23,9 +22,9 @@ from components.k8s import (
     Volume,
     config_files,
     cron_job,
-    network,
     network_policy,
     secret_files,
+    to_storage,
 )
 
 _FOLDER = "/etc/backup"
@@ -58,7 +57,7 @@ def workload_name(kind: Kind) -> str:
 def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, source: Source) -> k8s.batch.v1.CronJob:
     """The CronJob of one kind; it reaches its source and the object storage, and nobody reaches it."""
     site, workload, schedule = args.site, workload_name(kind), job_schedule(cron)
-    network_policy(parent, site, workload=workload, egress=[*source.reach, storage_reach(args.vault.storage)])
+    network_policy(parent, site, workload=workload, egress=[*source.reach, to_storage(args.vault.storage)])
 
     def written(private: bool) -> str:
         made = config.backup_config(args.vault, source.section, limit_s=schedule.limit_s, private=private)
@@ -99,11 +98,6 @@ def storage_files(storage: ObjectStorage) -> Mapping[str, pulumi.Output[str]]:
         config.SECRET_KEY: storage.secret_access_key,
         config.AUTHORITY: storage.authority,
     }
-
-
-def storage_reach(storage: ObjectStorage) -> Allow:
-    """The way to the object storage."""
-    return Allow(peers=[network(cidr) for cidr in storage.networks], ports=[storage.port])
 
 
 def private_authority(storage: ObjectStorage) -> pulumi.Output[bool]:

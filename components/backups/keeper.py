@@ -12,7 +12,7 @@ import yaml
 from components import naming
 from components.backups import config
 from components.backups.config import IMAGE, Blocks
-from components.backups.jobs import private_authority, storage_files, storage_reach
+from components.backups.jobs import private_authority, storage_files
 from components.contracts import ObjectStorage, ScrapeTarget, TlsIdentity
 from components.k8s import (
     Allow,
@@ -29,6 +29,7 @@ from components.k8s import (
     headless_service,
     network_policy,
     secret_files,
+    to_storage,
     with_access,
 )
 
@@ -77,7 +78,7 @@ def keeper(parent: pulumi.Resource, args: KeeperArgs) -> k8s.apps.v1.Deployment:
         site,
         workload=WORKLOAD,
         ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-        egress=[storage_reach(args.storage)],
+        egress=[to_storage(args.storage)],
     )
     return deployment(
         parent,

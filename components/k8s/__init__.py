@@ -10,6 +10,7 @@ from components.k8s.network import (
     namespaces_with,
     network,
     network_policy,
+    to_storage,
     with_access,
     workload_pods,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "node_service",
     "secret_files",
     "stateful_set",
+    "to_storage",
     "with_access",
     "workload_pods",
 ]

@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
+from components.contracts import ObjectStorage
 from components.k8s.files import metadata
 from components.k8s.site import Site
 
@@ -43,6 +44,11 @@ def namespaces_with(label: str) -> PolicyPeer:
 def network(cidr: str) -> PolicyPeer:
     """Addresses of a network, for example load balancer clients."""
     return PolicyPeer(ip_block=k8s.networking.v1.IPBlockArgs(cidr=cidr))
+
+
+def to_storage(storage: ObjectStorage) -> Allow:
+    """Traffic with an object storage outside the cluster."""
+    return Allow(peers=[network(cidr) for cidr in storage.networks], ports=[storage.port])
 
 
 def network_policy(

@@ -24,11 +24,12 @@ from components.k8s import (
     network_policy,
     secret_files,
     stateful_set,
+    to_storage,
     with_access,
 )
 from components.prometheus.config import WEB_DIRECTORY
 from components.prometheus.logins import web_file
-from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume, to_objects
+from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume
 from components.prometheus.thanos import STORE_DIRECTORY, STORE_HTTP_PORT, compact_command
 
 TOKEN = "obs:prometheus:Compactor"  # noqa: S105  (a type token)
@@ -87,7 +88,7 @@ class Compactor(pulumi.ComponentResource):
             site,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT])],
-            egress=[to_objects(args.objects)],
+            egress=[to_storage(args.objects)],
         )
         objects = objects_files(self, site, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
         web = secret_files(

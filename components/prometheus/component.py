@@ -31,6 +31,7 @@ from components.k8s import (
     network_policy,
     secret_files,
     stateful_set,
+    to_storage,
     with_access,
     workload_pods,
 )
@@ -46,7 +47,7 @@ from components.prometheus.config import (
 )
 from components.prometheus.logins import Users, own_targets, users_of, web_file, workload_name
 from components.prometheus.neighbours import alert_targets, probe_scrapes, scrape_jobs
-from components.prometheus.objects import Encryption, objects_files, objects_volume, to_objects
+from components.prometheus.objects import Encryption, objects_files, objects_volume
 from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
 from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT, STORE_NAME
 from components.rules import RuleGroup, rule_file
@@ -185,7 +186,7 @@ class Prometheus(pulumi.ComponentResource):
                 ),
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
                 *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
-                *([to_objects(args.objects)] if args.objects else []),
+                *([to_storage(args.objects)] if args.objects else []),
             ],
         )
         pods = stateful_set(

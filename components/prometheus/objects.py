@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components.contracts import ObjectStorage
-from components.k8s import Allow, FileSet, Mount, Site, Volume, network, secret_files
+from components.k8s import FileSet, Mount, Site, Volume, secret_files
 from components.prometheus.config import Data, rendered
 
 OBJECTS_DIRECTORY = "/etc/thanos-objects"
@@ -109,11 +109,6 @@ def objects_mount() -> Mount:
 def objects_option(directory: str = OBJECTS_DIRECTORY) -> str:
     """Argument by which each part of Thanos is told of it."""
     return f"--objstore.config-file={directory}/{OBJECTS_FILE}"
-
-
-def to_objects(storage: ObjectStorage) -> Allow:
-    """Traffic to it."""
-    return Allow(peers=[network(cidr) for cidr in storage.networks], ports=[storage.port])
 
 
 def _host(storage: ObjectStorage) -> str:

@@ -24,11 +24,12 @@ from components.k8s import (
     network_policy,
     secret_files,
     stateful_set,
+    to_storage,
     with_access,
 )
 from components.prometheus.config import WEB_DIRECTORY
 from components.prometheus.logins import web_file
-from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume, to_objects
+from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume
 from components.prometheus.thanos import GRPC_PORT, STORE_DIRECTORY, STORE_HTTP_PORT, STORE_NAME, store_command
 
 TOKEN = "obs:prometheus:StoreGateway"  # noqa: S105  (a type token)
@@ -116,7 +117,7 @@ class StoreGateway(pulumi.ComponentResource):
                 Allow(peers=[with_access(access)], ports=[GRPC_PORT]),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT]),
             ],
-            egress=[to_objects(args.objects)],
+            egress=[to_storage(args.objects)],
         )
         objects = objects_files(self, site, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
         web = secret_files(

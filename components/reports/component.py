@@ -28,6 +28,7 @@ from components.k8s import (
     network,
     network_policy,
     secret_files,
+    to_storage,
     workload_pods,
 )
 from components.reports import config as names
@@ -145,7 +146,7 @@ class Reports(pulumi.ComponentResource):
                 Allow(peers=[workload_pods(args.query_workload)], ports=[_port(args.query.internal_url)]),
                 Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port]),
                 Allow(peers=[network(cidr) for cidr in mail.networks], ports=[mail.port]),
-                Allow(peers=[network(cidr) for cidr in storage.networks], ports=[storage.port]),
+                to_storage(storage),
             ],
         )
         return cron_job(

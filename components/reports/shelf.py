@@ -26,9 +26,9 @@ from components.k8s import (
     credential,
     deployment,
     headless_service,
-    network,
     network_policy,
     secret_files,
+    to_storage,
     with_access,
 )
 from components.reports import config as names
@@ -101,7 +101,7 @@ class Shelf:
             site,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(self.access_label), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=[Allow(peers=[network(cidr) for cidr in args.storage.networks], ports=[args.storage.port])],
+            egress=[to_storage(args.storage)],
         )
         self.pods = deployment(
             parent,
