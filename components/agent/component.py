@@ -25,12 +25,12 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     daemon_set,
     headless_service,
     namespaces_with,
     network_policy,
     node_service,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -81,8 +81,7 @@ class Agent(pulumi.ComponentResource):
     def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         tls = certificate(self, site, workload=WORKLOAD)
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         node_service(self, site, workload=WORKLOAD, ports=_PORTS)

@@ -32,6 +32,7 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -109,8 +110,7 @@ class AlertEvents(pulumi.ComponentResource):
     def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site, host, access = args.site, args.site.host(WORKLOAD), naming.access_label(WORKLOAD)
-        scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=scraper, username=scraper))
+        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
         self.receiver = AlertReceiver(
             name=WORKLOAD,
             workload=WORKLOAD,

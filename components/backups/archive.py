@@ -29,10 +29,10 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     to_storage,
     with_access,
@@ -71,8 +71,7 @@ class ArchiveArgs:
 
 def archive_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """The archive's metrics endpoint: made before it, since Prometheus has to know its password."""
-    scraper = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
+    return own_scrape(parent, site, WORKLOAD, PORT)
 
 
 def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:

@@ -24,10 +24,10 @@ from components.k8s import (
     Volume,
     Workload,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     to_storage,
     with_access,
@@ -65,8 +65,7 @@ class KeeperArgs:
 
 def keeper_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """The keeper's metrics endpoint: made before it, since Prometheus has to know its password."""
-    scraper = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
+    return own_scrape(parent, site, WORKLOAD, PORT)
 
 
 def keeper(parent: pulumi.Resource, args: KeeperArgs) -> k8s.apps.v1.Deployment:

@@ -23,10 +23,10 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -64,8 +64,7 @@ def consumer_name(replica: str) -> str:
 def consumer_scrape(parent: pulumi.Resource, site: Site, replica: str) -> ScrapeTarget:
     """The consumer's metrics endpoint: made before the consumer, since Prometheus has to know its password."""
     workload = consumer_name(replica)
-    user = naming.scrape_user(workload)
-    return site.scrape_target(workload, METRICS_PORT, credential(parent, name=user, username=user))
+    return own_scrape(parent, site, workload, METRICS_PORT)
 
 
 class MetricsConsumer(pulumi.ComponentResource):

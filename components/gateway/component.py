@@ -30,6 +30,7 @@ from components.k8s import (
     namespaces_with,
     network,
     network_policy,
+    own_scrape,
     secret_files,
     stateful_set,
     with_access,
@@ -98,8 +99,7 @@ class Gateway(pulumi.ComponentResource):
             layer.name: credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user) for layer in LAYERS
         }
         self.agent = credential(self, name=f"{WORKLOAD}-{AGENT}", username=AGENT)
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         self.hash_key = credential(self, name=f"{WORKLOAD}-hash-key", username="ids").password
         tls = certificate(
             self,

@@ -31,6 +31,7 @@ from components.k8s import (
     credential,
     headless_service,
     load_balancer,
+    own_scrape,
     secret_files,
     stateful_set,
 )
@@ -42,8 +43,7 @@ ADMINISTRATOR = "platform-administrator"
 
 def grafana_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """Grafana's metrics endpoint: made before it, since Prometheus has to know its password."""
-    user = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=user, username=user))
+    return own_scrape(parent, site, WORKLOAD, PORT)
 
 
 class Grafana(pulumi.ComponentResource):

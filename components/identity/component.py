@@ -43,6 +43,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
 )
@@ -101,8 +102,7 @@ class IdentityDouble(pulumi.ComponentResource):
         access = naming.access_label(WORKLOAD)
         host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
         client = credential(self, name=f"{WORKLOAD}-client", username=CLIENT)
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         self.tool = credential(self, name=f"{WORKLOAD}-tool", username=TOOL)
         self.users = {
             user.name: credential(self, name=f"{WORKLOAD}-user-{user.name}", username=user.name) for user in args.users

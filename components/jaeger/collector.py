@@ -39,6 +39,7 @@ from components.k8s import (
     headless_service,
     namespaces_with,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -88,8 +89,7 @@ class JaegerCollector(pulumi.ComponentResource):
     def __init__(self, name: str, args: JaegerCollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         sampling = credential(self, name=SAMPLING_SERVICE, username="sampling")
         tls = certificate(self, site, workload=WORKLOAD, services=[SAMPLING_SERVICE])
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT, **_OTLP})

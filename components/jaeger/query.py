@@ -39,12 +39,12 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     load_balancer,
     network,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -126,8 +126,7 @@ class JaegerQuery(pulumi.ComponentResource):
         site, workload = args.site, query_workload(args.clearance)
         groups = allowed_groups(args.clearance, args.groups)
         url = query_url(site, args.clearance, args.address, args.hosts)
-        user = naming.scrape_user(workload)
-        self.scrape = site.scrape_target(workload, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, workload, METRICS_PORT)
         self.endpoint = TraceQueryEndpoint(clearance=args.clearance, workload=workload, url=url, groups=groups)
         tls = certificate(
             self,

@@ -29,6 +29,7 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -97,8 +98,7 @@ class JaegerReader(pulumi.ComponentResource):
     def __init__(self, name: str, args: JaegerReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
-        scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=scraper, username=scraper))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         self.user = credential(self, name=f"{WORKLOAD}-grafana", username="grafana")
         self.url = f"https://{site.host(WORKLOAD)}:{QUERY_PORT}"
         self.access_label = naming.access_label(WORKLOAD)

@@ -14,7 +14,7 @@ from components.k8s.network import (
     with_access,
     workload_pods,
 )
-from components.k8s.passwords import credential
+from components.k8s.passwords import credential, own_scrape
 from components.k8s.pods import TLS_MOUNT, UID, Container, Mount, Probe, Resources, Volume
 from components.k8s.services import cluster_service, headless_service, load_balancer
 from components.k8s.site import CertificatePolicy, Site
@@ -54,6 +54,7 @@ __all__ = [
     "network",
     "network_policy",
     "node_service",
+    "own_scrape",
     "secret_files",
     "stateful_set",
     "to_storage",

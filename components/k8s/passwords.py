@@ -5,7 +5,9 @@ from __future__ import annotations
 import pulumi
 import pulumi_random
 
-from components.contracts import Credential
+from components import naming
+from components.contracts import Credential, ScrapeTarget
+from components.k8s.site import Site
 
 
 def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credential:
@@ -22,3 +24,16 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
         password=pulumi.Output.secret(made.result),
         bcrypt=pulumi.Output.secret(made.bcrypt_hash),
     )
+
+
+def own_scrape(parent: pulumi.Resource, site: Site, workload: str, port: int) -> ScrapeTarget:
+    """A workload's metrics endpoint, with a password that only its scraper has.
+
+    Args:
+        parent: Component that owns the password.
+        site: Surroundings.
+        workload: Workload that serves the metrics.
+        port: Where it does.
+    """
+    user = naming.scrape_user(workload)
+    return site.scrape_target(workload, port, credential(parent, name=user, username=user))

@@ -23,10 +23,10 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -90,12 +90,11 @@ class KafkaLag(pulumi.ComponentResource):
     def __init__(self, name: str, args: KafkaLagArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site, user = args.site, args.kafka.users[WORKLOAD]
-        scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=scraper, username=scraper))
+        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
         content = lag_config(
             bootstrap=args.kafka.bootstrap,
             user=user.username,
-            scrape_user=scraper,
+            scrape_user=self.scrape.credential.username,
             groups=args.groups,
             topics=args.topics,
             interval_s=args.interval_s,

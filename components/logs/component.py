@@ -22,10 +22,10 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -107,8 +107,7 @@ class LogIndexer(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         site = args.site
         self.group = WORKLOAD
-        scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, PORT, credential(self, name=scraper, username=scraper))
+        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,

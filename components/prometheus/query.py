@@ -26,6 +26,7 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -68,8 +69,7 @@ class ThanosQueryArgs:
 
 def query_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """The query layer's metrics endpoint: made before it, since Prometheus has to know its password."""
-    user = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, QUERY_PORT, credential(parent, name=user, username=user))
+    return own_scrape(parent, site, WORKLOAD, QUERY_PORT)
 
 
 class ThanosQuery(pulumi.ComponentResource):

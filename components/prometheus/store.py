@@ -19,9 +19,9 @@ from components.k8s import (
     Volume,
     Workload,
     certificate,
-    credential,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     stateful_set,
     to_storage,
@@ -87,8 +87,7 @@ class StoreGatewayArgs:
 
 def store_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """The gateway's metrics endpoint: made before it, since Prometheus has to know its password."""
-    user = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, STORE_HTTP_PORT, credential(parent, name=user, username=user))
+    return own_scrape(parent, site, WORKLOAD, STORE_HTTP_PORT)
 
 
 class StoreGateway(pulumi.ComponentResource):

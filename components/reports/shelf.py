@@ -27,6 +27,7 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     to_storage,
     with_access,
@@ -67,8 +68,7 @@ class ShelfArgs:
 
 def shelf_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
     """The shelf's metrics endpoint: made before it, since Prometheus has to know its password."""
-    scraper = naming.scrape_user(WORKLOAD)
-    return site.scrape_target(WORKLOAD, PORT, credential(parent, name=scraper, username=scraper))
+    return own_scrape(parent, site, WORKLOAD, PORT)
 
 
 class Shelf:

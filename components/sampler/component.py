@@ -19,9 +19,9 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     stateful_set,
     with_access,
@@ -72,8 +72,7 @@ class Sampler(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         site = args.site
         self.group = WORKLOAD
-        user = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, METRICS_PORT, credential(self, name=user, username=user))
+        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
         tls = certificate(self, site, workload=WORKLOAD)
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(

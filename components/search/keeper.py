@@ -26,10 +26,10 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     deployment,
     headless_service,
     network_policy,
+    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -157,11 +157,10 @@ def keeper(parent: pulumi.Resource, args: KeeperArgs) -> tuple[k8s.apps.v1.Deplo
     them of it.
     """
     site = args.site
-    scraper = naming.scrape_user(KEEPER)
-    scrape = site.scrape_target(KEEPER, PORT, credential(parent, name=scraper, username=scraper))
+    scrape = own_scrape(parent, site, KEEPER, PORT)
     content = keeper_config(
         url=f"https://{site.host(WORKLOAD)}:{HTTP_PORT}",
-        scrape_user=scraper,
+        scrape_user=scrape.credential.username,
         engine=args.engine,
         nodes=args.nodes,
         families=args.families,
