@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
 from components import naming
 from components.backups import config
 from components.backups.config import ARCHIVE_USER, IMAGE, Archiving, Vault
-from components.backups.jobs import private_authority, storage_files
+from components.backups.jobs import vault_volumes
 from components.backups.sources import KAFKA, once
 from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
@@ -28,12 +27,10 @@ from components.k8s import (
     Volume,
     Workload,
     certificate,
-    config_files,
     deployment,
     headless_service,
     network_policy,
     own_scrape,
-    secret_files,
     to_storage,
     with_access,
     workload_pods,
@@ -104,34 +101,20 @@ def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deploymen
 
 
 def _volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
-    storage, kafka = args.vault.storage, args.kafka
-
-    def written(private: bool) -> str:
-        made = config.archive_config(
-            args.vault,
-            kafka,
-            args.archiving,
-            TOPIC_NAMES,
-            port=PORT,
-            scraper=args.scrape.credential.username,
-            private=private,
-        )
-        return yaml.safe_dump(made, sort_keys=True)
-
-    settings = private_authority(storage).apply(written)
-    public = config_files(parent, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})
-    secret = secret_files(
+    vault, kafka, scraper = args.vault, args.kafka, args.scrape.credential
+    return vault_volumes(
         parent,
         args.site,
-        name=f"{WORKLOAD}-auth",
         workload=WORKLOAD,
-        files={
+        storage=vault.storage,
+        made=lambda private: config.archive_config(
+            vault, kafka, args.archiving, TOPIC_NAMES, port=PORT, scraper=scraper.username, private=private
+        ),
+        passwords={
             config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
-            config.SCRAPE_PASSWORD: args.scrape.credential.password,
-            **storage_files(storage),
+            config.SCRAPE_PASSWORD: scraper.password,
         },
     )
-    return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
 
 
 def _container(resources: Resources) -> Container:

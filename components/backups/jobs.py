@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -59,23 +60,15 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
     site, workload, schedule = args.site, workload_name(kind), job_schedule(cron)
     network_policy(parent, site, workload=workload, egress=[*source.reach, to_storage(args.vault.storage)])
 
-    def written(private: bool) -> str:
-        made = config.backup_config(args.vault, source.section, limit_s=schedule.limit_s, private=private)
-        return yaml.safe_dump(made, sort_keys=True)
-
-    public = config_files(
+    volumes = vault_volumes(
         parent,
         site,
-        name=workload,
         workload=workload,
-        files={"config.yaml": private_authority(args.vault.storage).apply(written)},
-    )
-    secret = secret_files(
-        parent,
-        site,
-        name=f"{workload}-auth",
-        workload=workload,
-        files={**source.passwords, **storage_files(args.vault.storage)},
+        storage=args.vault.storage,
+        made=lambda private: config.backup_config(
+            args.vault, source.section, limit_s=schedule.limit_s, private=private
+        ),
+        passwords=source.passwords,
     )
     return cron_job(
         parent,
@@ -84,25 +77,49 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
         schedule=schedule,
         time_zone=args.time_zone,
         container=_container(kind, args.resources),
-        volumes=[Volume(name="config", files=public), Volume(name="auth", files=secret)],
+        volumes=volumes,
         access=source.access,
         trust=args.trust,
         after=source.after,
     )
 
 
-def storage_files(storage: ObjectStorage) -> Mapping[str, pulumi.Output[str]]:
-    """Files with what the object storage asks for."""
-    return {
-        config.KEY_ID: storage.access_key_id,
-        config.SECRET_KEY: storage.secret_access_key,
-        config.AUTHORITY: storage.authority,
-    }
+def vault_volumes(
+    parent: pulumi.Resource,
+    site: Site,
+    *,
+    workload: str,
+    storage: ObjectStorage,
+    made: Callable[[bool], Mapping[str, Any]],
+    passwords: Mapping[str, pulumi.Input[str]],
+) -> list[Volume]:
+    """Volumes ``config`` and ``auth`` of a program that uses the object storage.
 
-
-def private_authority(storage: ObjectStorage) -> pulumi.Output[bool]:
-    """Whether the object storage has an authority of its own: all of the secret that settings depend on."""
-    return pulumi.Output.unsecret(storage.authority.apply(bool))
+    Args:
+        parent: Component that owns their objects.
+        site: Surroundings.
+        workload: Workload that mounts them.
+        storage: The object storage.
+        made: The settings file, told whether the storage has an authority of its own: all of the secret that settings
+            depend on.
+        passwords: File name -> further password.
+    """
+    private = pulumi.Output.unsecret(storage.authority.apply(bool))
+    settings = private.apply(lambda own: yaml.safe_dump(made(own), sort_keys=True))
+    public = config_files(parent, site, name=workload, workload=workload, files={"config.yaml": settings})
+    secret = secret_files(
+        parent,
+        site,
+        name=f"{workload}-auth",
+        workload=workload,
+        files={
+            **passwords,
+            config.KEY_ID: storage.access_key_id,
+            config.SECRET_KEY: storage.secret_access_key,
+            config.AUTHORITY: storage.authority,
+        },
+    )
+    return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
 
 
 def _container(kind: Kind, resources: Resources) -> Container:

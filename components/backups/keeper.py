@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import pulumi
 import pulumi_kubernetes as k8s
-import yaml
 
 from components import naming
 from components.backups import config
 from components.backups.config import IMAGE, Blocks
-from components.backups.jobs import private_authority, storage_files
+from components.backups.jobs import vault_volumes
 from components.contracts import ObjectStorage, ScrapeTarget, TlsIdentity
 from components.k8s import (
     Allow,
@@ -23,12 +22,10 @@ from components.k8s import (
     Site,
     Volume,
     Workload,
-    config_files,
     deployment,
     headless_service,
     network_policy,
     own_scrape,
-    secret_files,
     to_storage,
     with_access,
 )
@@ -93,27 +90,17 @@ def keeper(parent: pulumi.Resource, args: KeeperArgs) -> k8s.apps.v1.Deployment:
 
 
 def _volumes(parent: pulumi.Resource, args: KeeperArgs) -> list[Volume]:
-    def written(private: bool) -> str:
-        made = config.keeper_config(
-            args.storage,
-            args.most_age_s,
-            args.blocks,
-            port=PORT,
-            scraper=args.scrape.credential.username,
-            private=private,
-        )
-        return yaml.safe_dump(made, sort_keys=True)
-
-    settings = private_authority(args.storage).apply(written)
-    public = config_files(parent, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})
-    secret = secret_files(
+    scraper = args.scrape.credential
+    return vault_volumes(
         parent,
         args.site,
-        name=f"{WORKLOAD}-auth",
         workload=WORKLOAD,
-        files={config.SCRAPE_PASSWORD: args.scrape.credential.password, **storage_files(args.storage)},
+        storage=args.storage,
+        made=lambda private: config.keeper_config(
+            args.storage, args.most_age_s, args.blocks, port=PORT, scraper=scraper.username, private=private
+        ),
+        passwords={config.SCRAPE_PASSWORD: scraper.password},
     )
-    return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
 
 
 def _container(resources: Resources) -> Container:
