@@ -132,9 +132,9 @@ class PrometheusProcess:
             timeout=10,
         )
 
-    def series(self, query: str) -> list[dict[str, Any]]:
-        """Result of an instant query."""
-        answer = self.get("/api/v1/query", query=query)
+    def series(self, query: str, at: float | None = None) -> list[dict[str, Any]]:
+        """Result of an instant query, at ``at`` (Unix seconds) or now."""
+        answer = self.get("/api/v1/query", query=query, **({} if at is None else {"time": str(at)}))
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["data"]["result"]
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -249,7 +250,9 @@ def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: Lo
     told = log.read_text() + (path.gateway.folder / "otelcol.log").read_text()
     secrets = {secret for each in records if each.signal is Signal.LOGS for secret in each.secrets if len(secret) > 3}
     places = {"Kafka": kafka, "the index": index, "logs of ours": told}
-    leaks = {(place, secret) for place, text in places.items() for secret in secrets if secret in text}
+    # A PIN of four digits is also part of some time or id: there, other digits stand beside it.
+    wanted = {secret: re.compile(rf"(?<![0-9a-f]){re.escape(secret)}(?![0-9a-f])") for secret in secrets}
+    leaks = {(place, secret) for place, text in places.items() for secret, one in wanted.items() if one.search(text)}
     print(f"masking: {len(secrets)} secrets of {len(bodies)} logs, {len(leaks)} readable in Kafka, index, own logs")
     assert leaks == set()
 
