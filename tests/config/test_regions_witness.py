@@ -1,0 +1,93 @@
+"""The lease in a real object storage (versitygw): of several writers exactly one has it, and each knows."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from services.common.storage import Storage
+from services.regions.records import Heartbeat, Lease
+from services.regions.witness import LeaseChangedError, Witness
+from tests.config.storage_process import StorageProcess, storage_process
+
+WRITERS, ROUNDS = 4, 5
+AT = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
+FIRST = Lease(holder="region-b", epoch=1, notify=False, since=AT, by="ops failover", reason="first")
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageProcess]:
+    with storage_process(tmp_path_factory.mktemp("storage") / "new") as made:
+        yield made
+
+
+def witness(process: StorageProcess, prefix: str, **options: Any) -> Witness:
+    found = process.settings(prefix)
+    files = {name: Path(found[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
+    return Witness(Storage(**{**found, **files}), **options)
+
+
+def test_a_lease_is_written_once_and_replaced_only_by_who_read_it_last(process: StorageProcess) -> None:
+    one = witness(process, "once/")
+    assert one.lease() is None
+    etag = one.take(FIRST, None)
+    with pytest.raises(LeaseChangedError):
+        one.take(replace(FIRST, reason="second"), None)
+    later = one.take(replace(FIRST, epoch=2), etag)
+    with pytest.raises(LeaseChangedError, match="region-b holds it, epoch 2"):
+        one.take(replace(FIRST, epoch=2, holder="region-a"), etag)
+    assert one.lease() == (replace(FIRST, epoch=2), later)
+    one.close()
+
+
+def test_of_writers_at_the_same_moment_one_has_the_lease_and_the_others_know_it(process: StorageProcess) -> None:
+    writers = [witness(process, "race/") for _ in range(WRITERS)]
+    start = threading.Barrier(WRITERS)
+
+    def write(number: int, turn: int) -> str | None:
+        found = writers[number].lease()
+        start.wait(20)
+        mine = replace(FIRST, epoch=turn, reason=f"writer {number}, turn {turn}")
+        try:
+            writers[number].take(mine, found[1] if found else None)
+        except LeaseChangedError:
+            return None
+        return mine.reason
+
+    with ThreadPoolExecutor(WRITERS) as pool:
+        for turn in range(1, ROUNDS + 1):
+            told = [each for each in pool.map(write, range(WRITERS), [turn] * WRITERS) if each]
+            found = writers[0].lease()
+            assert found is not None
+            assert told == [found[0].reason]
+    for each in writers:
+        each.close()
+
+
+def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: StorageProcess) -> None:
+    one = witness(process, "rest/")
+    beat = Heartbeat(
+        region="region-a",
+        role="primary",
+        at=AT,
+        epoch=1,
+        holder="region-b",
+        notifies=False,
+        isolated=False,
+        definitions={"rules": "abc"},
+        silences=(),
+    )
+    assert one.heartbeat("region-a") is None
+    one.beat(beat)
+    assert one.heartbeat("region-a") == beat
+    one.write("regions/operations/x.json", {"b": 1, "a": "長い"})
+    assert list((one.read("regions/operations/x.json") or {}).items()) == [("b", 1), ("a", "長い")]
+    assert one.keys("regions/operations/") == ["regions/operations/x.json"]
+    one.close()
