@@ -12,15 +12,21 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import environment, outside, setup
-from lab.cluster import lifecycle, network
+from lab.cluster import cutting, lifecycle, network
+from lab.cluster.controllers import Cluster
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.pulumi_host import home
 from lab.receivers.report import show_notices
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
+from lab.storage import setup as storage
 from lab.summary import show_summary, wait_for_layers
 from lab.timing import Steps
+
+_Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
+_COPIED_LIMIT_S = 300.0
+"""The second region's telemetry comes through the mirror, which starts after its Kafka."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 _PATHS = LabPaths.of_checkout()
@@ -37,30 +43,35 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
 
 
 @app.command()
-def up() -> None:
-    """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary."""
-    steps = Steps("make up")
+def up(stack: _Chosen = environment.STACK) -> None:
+    """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary; or the second region beside it."""
+    second = _is_second(stack)
+    cutting.refuse_while_cut(_PATHS, _namespace(stack))
+    steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
         setup.packages()
     setup.toolchain(steps)
+    if second:
+        _need_first_region()
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
     outside.wait_ready(_PATHS, steps)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
-    stack = Stack(_PATHS)
-    stack.ensure()
-    stack.give_secrets(outside.secrets(_PATHS))
+    chosen = Stack(_PATHS, stack)
+    chosen.ensure()
+    chosen.give_secrets(outside.secrets(_PATHS, stack))
     with steps.step("pulumi up"):
-        stack.up()
-    outputs = stack.outputs()
-    with steps.step("simulator"):
-        simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
+        chosen.up()
+    outputs = chosen.outputs()
+    if not second:
+        with steps.step("simulator"):
+            simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
     with steps.step("five layers live"):
-        series = wait_for_layers(outputs)
-    show_summary(_PATHS, outputs, series)
+        series = wait_for_layers(outputs, _COPIED_LIMIT_S) if second else wait_for_layers(outputs)
+    show_summary(_PATHS, outputs, series, second=second)
     steps.show()
-    steps.save(_PATHS.state / "up-times.json")
+    steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
 
 
 @app.command()
@@ -68,25 +79,56 @@ def preview(stack: str = environment.STACK) -> None:
     """`pulumi preview` of a stack against the embedded API server."""
     selected = Stack(_PATHS, stack)
     selected.ensure()
-    if stack == environment.STACK:
-        selected.give_secrets(outside.secrets(_PATHS))
+    if stack in environment.STACKS:
+        selected.give_secrets(outside.secrets(_PATHS, stack))
     selected.preview()
 
 
 @app.command()
-def destroy() -> None:
-    """`pulumi destroy` of the local stack, and a look that nothing is left; the cluster stays."""
-    steps = Steps("destroy")
-    stack = Stack(_PATHS)
-    stack.ensure()
-    namespace = str(stack.outputs().get("namespace", ""))
-    with steps.step("simulator"):
-        simulator.remove(str(_PATHS.kubeconfig), _PATHS.netns)
+def destroy(stack: _Chosen = environment.STACK) -> None:
+    """`pulumi destroy` of a stack of the lab, and a look that nothing is left; the cluster stays."""
+    second = _is_second(stack)
+    cutting.refuse_while_cut(_PATHS, _namespace(stack))
+    steps = Steps(f"destroy {stack}" if second else "destroy")
+    chosen = Stack(_PATHS, stack)
+    chosen.ensure()
+    namespace = str(chosen.outputs().get("namespace", ""))
+    if not second:
+        with steps.step("simulator"):
+            simulator.remove(str(_PATHS.kubeconfig), _PATHS.netns)
     with steps.step("pulumi destroy"):
-        stack.destroy()
+        chosen.destroy()
     with steps.step("nothing left"):
         lifecycle.wait_for_nothing_left(_PATHS, namespace)
+    environment.forget_role(_PATHS, stack)
+    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(each) for each in environment.STACKS):
+        network.join(_PATHS.netns)
+        storage.forget_regions(_PATHS)
     steps.show()
+
+
+@app.command()
+def cut(
+    namespace: str,
+    freeze: Annotated[bool, typer.Option(help="stop its pods' processes where they stand, too")] = False,
+) -> None:
+    """Cut a region off without warning: no packet between its pods and anything but its own cluster.
+
+    Cluster DNS, the API server and the kubelet's probes still reach them, as in a region with a cluster of its own.
+    """
+    _enter()
+    found = cutting.cut(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
+    done = "cut off and frozen" if freeze else "cut off"
+    print(f"{namespace} is {done}: {len(found.pods)} pods, {len(found.entrances)} addresses of Services")
+    if found.on_node:
+        print(f"not cut off, since they have the node's own address: {', '.join(found.on_node)}")
+
+
+@app.command()
+def heal(namespace: str) -> None:
+    """Undo `cut`; where there is none it changes nothing."""
+    _enter()
+    print(f"{namespace} is {'healed' if cutting.heal(_PATHS, namespace) else 'not cut off'}")
 
 
 @app.command()
@@ -103,6 +145,8 @@ def status() -> None:
     for name, pid in rows:
         table.add_row(name, str(pid) if pid else "[red]not running[/]")
     Console().print(table if rows else "no cluster: run `make up`")
+    for each in cutting.cuts(_PATHS):
+        print(f"cut off{' and frozen' if each.frozen else ''}: {each.namespace}")
     if not rows or any(pid is None for _, pid in rows):
         raise typer.Exit(1)
 
@@ -114,9 +158,7 @@ def notices(
     heartbeats: Annotated[bool, typer.Option(help="the watchdog's heartbeats too")] = False,
 ) -> None:
     """Show what the receivers outside the platform got: pager, SMS, Slack, mail, dead man's switch."""
-    if not network.namespace_exists(_PATHS.netns):
-        raise LabError("no cluster: run `make up`")
-    network.join(_PATHS.netns)
+    _enter()
     show_notices(_PATHS, last=last, alert=alert, heartbeats=heartbeats)
 
 
@@ -125,11 +167,46 @@ def execute(context: typer.Context) -> None:
     """Run a command inside the lab: its network namespace, KUBECONFIG, Pulumi backend and PATH."""
     if not context.args:
         raise LabError("exec: no command given; for example: python -m lab exec -- kubectl get pods -A")
-    if not network.namespace_exists(_PATHS.netns):
-        raise LabError("no cluster: run `make up`")
+    _need_cluster()
     command = environment.inside(_PATHS, list(context.args))
     sys.stdout.flush()
     os.execvpe(command[0], command, environment.variables(_PATHS))
+
+
+def _need_cluster() -> None:
+    if not network.namespace_exists(_PATHS.netns):
+        raise LabError("no cluster: run `make up`")
+
+
+def _enter() -> None:
+    _need_cluster()
+    network.join(_PATHS.netns)
+
+
+def _is_second(stack: str) -> bool:
+    if stack not in environment.STACKS:
+        raise LabError(f"stack {stack} is none of the lab: allowed are {', '.join(environment.STACKS)}")
+    return stack == environment.SECOND_STACK
+
+
+def _namespace(stack: str) -> str:
+    return str(environment.committed(stack)["namespace"])
+
+
+def _need_first_region() -> None:
+    """The second region copies from the first, and takes the layers' passwords from its outputs.
+
+    Raises:
+        LabError: It is not up, or the node has no room for a second one.
+    """
+    _need_cluster()
+    lifecycle.check_room(_PATHS)
+    try:
+        known = Stack(_PATHS).outputs()
+    except LabError as error:
+        raise LabError(f"the first region is not up: run `make up` first ({error})") from None
+    if not known:
+        raise LabError("the first region is not up: run `make up` first")
 
 
 def main() -> None:

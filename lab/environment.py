@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import os
+import re
 import secrets
+import shlex
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import yaml
 
 from lab.cluster import network
 from lab.directory import places as directory
+from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
+from lab.receivers import setup as receivers
 from lab.storage import places as storage
 from lab.toolchain import tools
 
-STACK = "local"
+STACK, SECOND_STACK = "local", "local-dr"
+STACKS = (STACK, SECOND_STACK)
+"""Stacks of the lab: the first region and the second."""
 ALERTING_SECRETS = "observability:alertingSecrets"
 DIRECTORY_SECRETS = "observability:directorySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
 BACKUP_RECIPIENTS = "observability:backupRecipients"
-SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS, BACKUP_RECIPIENTS)
-"""Configuration keys of what the stack needs to reach what is outside the platform; their values are secrets."""
+WITNESS_SECRETS = "observability:witnessSecrets"
+SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS, BACKUP_RECIPIENTS, WITNESS_SECRETS)
+"""Configuration keys of what a stack needs to reach what is outside the platform; their values are secrets."""
+ROLE = "observability:role"
+"""Configuration key that `ops failover` and `ops failback` change."""
+_ROLE_LINE = re.compile(rf"\s+{ROLE}:\s*([a-z]+)\s*")
 
 
 def variables(paths: LabPaths) -> dict[str, str]:
@@ -32,6 +43,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
     if not passphrase.exists():
         passphrase.touch(mode=0o600)
         passphrase.write_text(secrets.token_urlsafe(32))
+    view = project(paths)
     programs = [
         paths.pulumi_home / "bin",
         tools.path("pulumi").parent,
@@ -48,32 +60,47 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_STACK": os.environ.get("PULUMI_STACK", STACK),
         "PULUMI_K8S_DELETE_UNREACHABLE": "false",
-        "PULUMI_OPTION_CWD": str(project(paths)),
+        "PULUMI_OPTION_CWD": str(view),
         "PYTHONPATH": str(CHECKOUT),
         "OBS_PEOPLE_FILE": str(directory.logins(paths)),
         "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
+        "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),
+        **receivers.dns_variables(paths),
     }
+
+
+def update(view: Path) -> list[str]:
+    """Arguments of Pulumi that bring the selected stack to what the program says, under the policies.
+
+    Args:
+        view: See `project`.
+    """
+    return ["up", "--yes", "--skip-preview", "--suppress-outputs", *policies(view)]
+
+
+def policies(view: Path) -> list[str]:
+    """Arguments of Pulumi that apply the policies.
+
+    Args:
+        view: See `project`.
+    """
+    pack = view / "policy"
+    return ["--policy-pack", str(pack)] if (pack / "PulumiPolicy.yaml").exists() else []
 
 
 def project(paths: LabPaths) -> Path:
     """A view of the checkout for Pulumi: links to everything, and copies of the stack files.
 
     Pulumi writes each stack's encryption salt into its stack file; the lab's passphrase is this machine's alone, so the
-    salt belongs into a copy and not into the committed file. The same is true of the lab's own stack's secrets of what
-    is outside the platform, which are encrypted with it.
+    salt belongs into a copy and not into the committed file. The same is true of the secrets of what is outside the
+    platform, which are encrypted with it, and of the role that a region of the lab has since a failover.
     """
     view = paths.state / "project"
     view.mkdir(parents=True, exist_ok=True)
     for entry in CHECKOUT.iterdir():
         target = view / entry.name
-        if entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml":
-            salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
-            kept = _secrets(target) if entry.name == f"Pulumi.{STACK}.yaml" else []
-            text = "\n".join([*_with(kept, _lines(entry)), *salt]) + "\n"
-            if not target.exists() or target.read_text() != text:
-                fresh = view / f".{entry.name}.{os.getpid()}"
-                fresh.write_text(text)
-                fresh.replace(target)
+        if _is_stack_file(entry):
+            _write(target, _copied(entry, target))
         elif not target.is_symlink():
             target.symlink_to(entry)
     for link in view.iterdir():
@@ -82,20 +109,68 @@ def project(paths: LabPaths) -> Path:
     return view
 
 
-def _lines(file: Path) -> list[str]:
-    return file.read_text().splitlines() if file.exists() else []
+def forget_role(paths: LabPaths, stack: str) -> None:
+    """Give a stack of the lab the role again that its committed file says: what was there before is gone."""
+    file = CHECKOUT / f"Pulumi.{stack}.yaml"
+    target = paths.state / "project" / file.name
+    if file.exists() and target.exists():
+        _write(target, _copied(file, target, role=False))
 
 
-def _secrets(file: Path) -> list[str]:
-    """The lines of a stack file's configuration that hold the secrets, encrypted as Pulumi wrote them."""
+def committed(stack: str) -> Mapping[str, object]:
+    """Settings of a stack's committed file.
+
+    Raises:
+        LabError: There is no such file.
+    """
+    file = CHECKOUT / f"Pulumi.{stack}.yaml"
+    if not file.exists():
+        raise LabError(f"stack {stack}: there is no {file.name}; the lab's stacks are {', '.join(STACKS)}")
+    found: Mapping[str, object] = yaml.safe_load(file.read_text())["config"]["observability:settings"]
+    return found
+
+
+def _is_stack_file(file: Path) -> bool:
+    return file.name.startswith("Pulumi.") and file.name != "Pulumi.yaml"
+
+
+def _copied(file: Path, target: Path, *, role: bool = True) -> str:
+    """Text of a stack file with what its copy alone has."""
+    salt = [line for line in _lines(target) if line.startswith("encryptionsalt:")]
+    lines = _lines(file)
+    if file.name in {f"Pulumi.{stack}.yaml" for stack in STACKS}:
+        kept = dict(_kept(target))
+        changed = kept.pop(ROLE, None)
+        if role and changed is not None:
+            lines = [f"  {ROLE}: {changed}" if _ROLE_LINE.fullmatch(line) else line for line in lines]
+        lines = _with([line for key, value in kept.items() for line in (f"  {key}:", f"    secure: {value}")], lines)
+    return "\n".join([*lines, *salt]) + "\n"
+
+
+def _write(target: Path, text: str) -> None:
+    """Write a file, whole or not at all, unless it says the same already."""
+    if not target.exists() or target.read_text() != text:
+        fresh = target.with_name(f".{target.name}.{os.getpid()}")
+        fresh.write_text(text)
+        fresh.replace(target)
+
+
+def _kept(file: Path) -> Iterator[tuple[str, str]]:
+    """What a copy of a stack file says itself: the secrets, encrypted as Pulumi wrote them, and the role."""
     content = yaml.safe_load(file.read_text()) if file.exists() else None
     config = content.get("config") if isinstance(content, dict) else None
-    found: list[str] = []
+    if not isinstance(config, dict):
+        return
     for key in SECRETS:
-        value = config.get(key) if isinstance(config, dict) else None
+        value = config.get(key)
         if isinstance(value, dict) and isinstance(value.get("secure"), str):
-            found += [f"  {key}:", f"    secure: {value['secure']}"]
-    return found
+            yield key, value["secure"]
+    if isinstance(config.get(ROLE), str):
+        yield ROLE, config[ROLE]
+
+
+def _lines(file: Path) -> list[str]:
+    return file.read_text().splitlines() if file.exists() else []
 
 
 def _with(kept: list[str], lines: list[str]) -> list[str]:

@@ -42,8 +42,12 @@ def wait_ready(paths: LabPaths, steps: Steps) -> None:
         storage.wait_ready(paths)
 
 
-def secrets(paths: LabPaths) -> dict[str, dict[str, Any]]:
-    """Configuration key -> what the stack needs to reach them.
+def secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[str, Any]]:
+    """Configuration key -> what a stack of the lab needs to reach them.
+
+    Args:
+        paths: The lab.
+        stack: One of `lab.environment.STACKS`.
 
     Raises:
         LabError: Files are not there: no lab.
@@ -51,6 +55,7 @@ def secrets(paths: LabPaths) -> dict[str, dict[str, Any]]:
     return {
         environment.ALERTING_SECRETS: receivers.alerting_secrets(paths),
         environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
-        environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths),
+        environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
+        environment.WITNESS_SECRETS: storage.witness_secrets(paths),
     }

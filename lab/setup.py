@@ -19,6 +19,7 @@ _PACKAGES = {
     "iptables": "iptables",
     "conntrack": "conntrack",
     "ipset": "ipset",
+    "nft": "nftables",
     "debootstrap": "debootstrap",
     "curl": "curl",
     "ip": "iproute2",

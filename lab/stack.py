@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from lab import environment
@@ -98,13 +98,14 @@ class Stack:
 
     def up(self) -> None:
         """Bring the stack to what the program says; output goes to the terminal."""
-        arguments = ["up", "--yes", "--skip-preview", "--suppress-outputs", *self._policies()]
-        if self._pulumi(*arguments, timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
-            raise LabError(f"pulumi up of {self._name} failed: see above; repeat `make up` once it is mended")
+        if self._pulumi(*environment.update(self._view()), timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+            raise LabError(f"pulumi up of {self._name} failed: see above; repeat once it is mended")
 
     def preview(self) -> None:
         """Show what an update would change."""
-        if self._pulumi("preview", *self._policies(), timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
+        if self._pulumi(
+            "preview", *environment.policies(self._view()), timeout_s=_UPDATE_LIMIT_S, capture=False
+        ).returncode:
             raise LabError(f"pulumi preview of {self._name} failed: see above")
 
     def destroy(self) -> None:
@@ -120,9 +121,8 @@ class Stack:
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
 
-    def _policies(self) -> list[str]:
-        pack = environment.project(self._paths) / "policy"
-        return ["--policy-pack", str(pack)] if os.path.exists(pack / "PulumiPolicy.yaml") else []
+    def _view(self) -> Path:
+        return environment.project(self._paths)
 
 
 def _parsed(text: str) -> object:

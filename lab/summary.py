@@ -18,6 +18,14 @@ from lab.storage import places as storage
 
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
+_NEXT = (
+    "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notices` (what people were told), "
+    "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
+)
+_SECOND_NEXT = (
+    "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region; "
+    "`python -m lab cut obs-local`, `python -m lab heal obs-local`, `make destroy-dr`"
+)
 
 
 class Query:
@@ -44,8 +52,12 @@ class Query:
         return float(result[0]["value"][1]) if result else None
 
 
-def wait_for_layers(outputs: dict[str, Any]) -> dict[str, int]:
-    """Wait until every layer has live series; returns the number of series per layer."""
+def wait_for_layers(outputs: dict[str, Any], limit_s: float = _LIVE_LIMIT_S) -> dict[str, int]:
+    """Wait until every layer has live series; returns the number of series per layer.
+
+    Raises:
+        LabError: One had none within the limit.
+    """
     query = Query(outputs)
     series: dict[str, int] = {}
 
@@ -54,12 +66,19 @@ def wait_for_layers(outputs: dict[str, Any]) -> dict[str, int]:
             series[layer.name] = int(query.number(f'count({{layer="{layer.name}"}})') or 0)
         return all(series.values())
 
-    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=_LIVE_LIMIT_S, every_s=1)
+    wait_until("telemetry of all five layers at the read address", all_live, timeout_s=limit_s, every_s=1)
     return series
 
 
-def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int]) -> None:
-    """Print where everything is, and what is live."""
+def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int], *, second: bool = False) -> None:
+    """Print where everything is, and what is live.
+
+    Args:
+        paths: The lab.
+        outputs: Of the stack, with secrets in clear.
+        series: Layer -> number of live series.
+        second: Whether it is the stack of the second region.
+    """
     console = Console()
     table = Table(title="live telemetry")
     table.add_column("layer")
@@ -86,10 +105,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     places.add_row("doubles of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("double of the mail server", receivers.MAIL_SERVER)
     places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)
-    places.add_row(f"object storage (S3), bucket {storage.BUCKET}", storage.URL)
+    bucket = storage.SECOND_BUCKET if second else storage.BUCKET
+    places.add_row(f"object storage (S3), buckets {bucket} and {storage.WITNESS_BUCKET} (of both regions)", storage.URL)
+    places.add_row(f"double of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
     console.print(places)
-    console.print(
-        "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notices` (what people were told), "
-        "`make verify`, `make e2e`, `make down`",
-        highlight=False,
-    )
+    console.print(_SECOND_NEXT if second else _NEXT, highlight=False)

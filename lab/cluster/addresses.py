@@ -18,6 +18,11 @@ SERVICE_CIDR = "10.96.0.0/16"
 KUBERNETES_SERVICE = "10.96.0.1"
 DNS_SERVICE = "10.96.0.10"
 POD_CIDR = "10.88.0.0/16"
+NODE_POD_PREFIX = 22
+NODE_POD_CIDR = f"10.88.0.0/{NODE_POD_PREFIX}"
+"""Addresses of the one node's pods."""
+MAX_PODS = 300
+"""Room for two regions."""
 LOAD_BALANCER_CIDR = "198.18.0.0/24"
 LOAD_BALANCER_FIRST = 100
 """First host number that is handed out to Services that ask for no address of their own."""

@@ -1,5 +1,7 @@
 """What a cloud provider would do for the cluster: addresses for load balancers, volumes for claims.
 
+And what a cut between two regions would do to what is made after it (`lab.cluster.cutting`).
+
 Runs as one small process inside the lab's network namespace: ``python -m lab.cluster.controllers STATE``.
 """
 
@@ -17,10 +19,15 @@ from typing import Any
 
 import requests
 
+from lab.cluster import cutting
 from lab.cluster.addresses import API_URL, LOAD_BALANCER_CIDR, LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST, NODE_NAME
+from lab.cluster.cut import Members
+from lab.errors import LabError
+from lab.paths import LabPaths
 
 STORAGE_CLASS = "lab-local"
 _PERIOD_S = 0.5
+_FOLLOW_S = 1.0
 _CALL_LIMIT_S = 10.0
 _log = logging.getLogger("lab.controllers")
 
@@ -151,13 +158,22 @@ def main() -> None:
     """Run both loops until SIGTERM; an API server that is away is waited for."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    paths = LabPaths.of_checkout()
     state = Path(sys.argv[1])
     os.umask(0)
     cluster = Cluster(state / "pki")
+    cut_off: dict[str, Members] = {}
+    followed = time.monotonic()
     while True:
         try:
             provide_addresses(cluster)
             provide_volumes(cluster, state / "volumes")
+            if time.monotonic() - followed >= _FOLLOW_S:
+                followed = time.monotonic()
+                cutting.follow(paths, cluster, cut_off)
+        except LabError as error:
+            _log.warning("a cut is not followed: %s", error)
+            time.sleep(2)
         except requests.RequestException as error:
             _log.warning("the API server did not answer: %s", error)
             time.sleep(2)

@@ -14,8 +14,8 @@ from pathlib import Path
 import requests
 
 from lab import outside
-from lab.cluster import addons, network, node, pki
-from lab.cluster.addresses import API_URL, NODE_NAME
+from lab.cluster import addons, freezer, network, node, pki
+from lab.cluster.addresses import API_URL, MAX_PODS, NODE_NAME
 from lab.cluster.processes import Daemon, start_time, wait_until
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
@@ -98,6 +98,7 @@ def down(paths: LabPaths) -> None:
         return
     for part in reversed(_daemons(paths) if (paths.state / "pki" / "complete").exists() else ()):
         part.stop()
+    freezer.thaw_all(paths.instance)
     network.remove_cgroup(paths.instance)
     for pid in _shims(paths):
         os.kill(pid, signal.SIGKILL)
@@ -179,18 +180,50 @@ def kubectl(paths: LabPaths, *arguments: str, timeout_s: float = 30) -> subproce
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
 
+def namespaces(paths: LabPaths) -> set[str]:
+    """Namespaces of the cluster.
+
+    Raises:
+        LabError: The API server does not answer.
+    """
+    found = kubectl(paths, "get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}")
+    if found.returncode:
+        raise LabError(f"kubectl get namespaces failed: {' '.join(found.stderr.split())[-300:]}")
+    return set(found.stdout.split())
+
+
+def check_room(paths: LabPaths) -> None:
+    """Refuse a second region where the node was started for one.
+
+    Raises:
+        LabError: It was, or the API server does not answer.
+    """
+    found = kubectl(paths, "get", "node", NODE_NAME, "-o", "jsonpath={.status.capacity.pods}")
+    if not found.stdout.isdigit():
+        raise LabError(f"kubectl get node failed: {' '.join(found.stderr.split())[-300:]}")
+    if int(found.stdout) < MAX_PODS:
+        raise LabError(
+            f"the node takes {found.stdout} pods, two regions need {MAX_PODS}: it was started by an older checkout, "
+            "so run `make down` and `make up` first"
+        )
+
+
 def wait_for_nothing_left(paths: LabPaths, namespace: str) -> None:
-    """Wait until a platform's namespace and every volume are gone.
+    """Wait until a platform's namespace and every volume of it are gone.
 
     Raises:
         LabError: Something is still there after two minutes.
     """
+    claimed = "jsonpath={.items[*].spec.claimRef.namespace}"
 
     def nothing() -> bool:
-        names = kubectl(paths, "get", "namespaces", "-o", "name").stdout.split()
-        return f"namespace/{namespace}" not in names and not kubectl(paths, "get", "pv", "-o", "name").stdout.strip()
+        names = kubectl(paths, "get", "namespaces", "-o", "name")
+        volumes = kubectl(paths, "get", "pv", "-o", claimed)
+        if names.returncode or volumes.returncode:
+            return False
+        return f"namespace/{namespace}" not in names.stdout.split() and namespace not in volumes.stdout.split()
 
-    wait_until(f"namespace {namespace} and all volumes to be gone", nothing, timeout_s=120)
+    wait_until(f"namespace {namespace} and all volumes of it to be gone", nothing, timeout_s=120)
 
 
 def _condition(paths: LabPaths, kind: str, name: str, condition: str, namespace: str = "default") -> bool:

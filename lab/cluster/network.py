@@ -87,6 +87,11 @@ def cgroup_version() -> int:
     return 2 if (_CGROUPS / "cgroup.controllers").exists() else 1
 
 
+def cgroup_root(controller: str) -> Path:
+    """Root of the hierarchy in which groups of a controller are."""
+    return _CGROUPS if cgroup_version() == 2 else _CGROUPS / controller
+
+
 def _groups(instance: str) -> Iterator[Path]:
     roots = [_CGROUPS] if cgroup_version() == 2 else [path for path in _CGROUPS.iterdir() if path.is_dir()]
     for root in roots:

@@ -13,8 +13,11 @@ from lab.cluster.addresses import (
     DNS_SERVICE,
     ETCD_PORT,
     LOAD_BALANCER_CIDR,
+    MAX_PODS,
     NODE,
     NODE_NAME,
+    NODE_POD_CIDR,
+    NODE_POD_PREFIX,
     POD_CIDR,
     SERVICE_CIDR,
 )
@@ -52,12 +55,13 @@ def _containerd_config(paths: LabPaths) -> Path:
         "type": "bridge",
         "bridge": "lab0",
         "isGateway": True,
+        "forceAddress": True,
         "ipMasq": True,
         "hairpinMode": True,
         "ipam": {
             "type": "host-local",
             "dataDir": str(state / "ipam"),
-            "ranges": [[{"subnet": POD_CIDR.replace("/16", "/24")}]],
+            "ranges": [[{"subnet": NODE_POD_CIDR}]],
             "routes": [{"dst": "0.0.0.0/0"}],
         },
     }
@@ -114,7 +118,7 @@ def _kubelet_config(paths: LabPaths, cgroup: str) -> Path:
             "failSwapOn": False,
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,
-            "maxPods": 110,
+            "maxPods": MAX_PODS,
             "podLogsDir": str(paths.state / "pod-logs"),
             "podPidsLimit": 2048,
             "resolvConf": str(paths.state / "resolv.conf"),
@@ -128,7 +132,12 @@ def _kubelet_config(paths: LabPaths, cgroup: str) -> Path:
     )
 
 
-def _on_path(program: str, package: str) -> str:
+def on_path(program: str, package: str) -> str:
+    """Absolute path of a program that a Debian package brings.
+
+    Raises:
+        LabError: It is not there.
+    """
     found = shutil.which(program, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     if found is None:
         raise LabError(f"{program} is not installed: apt-get install {package} (or run `make up`, which does)")
@@ -147,7 +156,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
     return (
         daemon(
             "etcd",
-            _on_path("etcd", "etcd-server"),
+            on_path("etcd", "etcd-server"),
             f"--data-dir={state}/etcd",
             f"--listen-client-urls={_ETCD}",
             f"--advertise-client-urls={_ETCD}",
@@ -188,6 +197,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             f"--cluster-signing-key-file={pki}/ca.key",
             "--allocate-node-cidrs=true",
             f"--cluster-cidr={POD_CIDR}",
+            f"--node-cidr-mask-size={NODE_POD_PREFIX}",
             "--leader-elect=false",
             "--bind-address=127.0.0.1",
             "--profiling=false",
@@ -200,7 +210,7 @@ def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:
             "--bind-address=127.0.0.1",
             "--profiling=false",
         ),
-        daemon("containerd", _on_path("containerd", "containerd"), "--config", _containerd_config(paths)),
+        daemon("containerd", on_path("containerd", "containerd"), "--config", _containerd_config(paths)),
         daemon(
             "kubelet",
             tools.path("kubelet"),

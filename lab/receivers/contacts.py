@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -14,8 +15,7 @@ _ADDRESSES = ("mail", "sms_topic", "slack_channel")
 
 def addresses_of(stack_file: Path) -> dict[str, dict[str, str]]:
     """Contacts of a stack file (``alerting.contacts``) -> channel's key -> address; the pager's key is a secret."""
-    settings = yaml.safe_load(stack_file.read_text())["config"]["observability:settings"]
-    contacts = (settings.get("alerting") or {}).get("contacts") or {}
+    contacts = (_settings(stack_file).get("alerting") or {}).get("contacts") or {}
     return {
         name: {key: str(contact[key]) for key in _ADDRESSES if contact.get(key)} for name, contact in contacts.items()
     }
@@ -25,3 +25,13 @@ def topics_of(stack_file: Path) -> tuple[str, ...]:
     """SNS topics that a stack file's contacts have."""
     found = {addresses.get("sms_topic") for addresses in addresses_of(stack_file).values()}
     return tuple(sorted(filter(None, found)))
+
+
+def gateway_of(stack_file: Path) -> str:
+    """Address of a stack file's gateway."""
+    return str(_settings(stack_file)["gateway"]["address"])
+
+
+def _settings(stack_file: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load(stack_file.read_text())["config"]["observability:settings"]
+    return settings

@@ -62,6 +62,19 @@ class Secrets:
         return [*self.phone_keys.values(), *rest, self.slack_token.rpartition("/")[2]]
 
 
+@dataclass(frozen=True, kw_only=True)
+class DnsSecrets:
+    """What opens the zone of names; in a file of its own, since older labs have none.
+
+    Attributes:
+        key: Access key id that may read the zone and change its records.
+        secret: Its secret.
+    """
+
+    key: str = field(default_factory=aws_key)
+    secret: str = field(default_factory=aws_secret)
+
+
 def load(file: Path) -> Secrets:
     """Read the secrets.
 
@@ -78,3 +91,21 @@ def load_or_make(file: Path) -> Secrets:
         LabError: The file is there and not whole.
     """
     return secret_file.load_or_make(Secrets, file, "the receivers")
+
+
+def load_dns(file: Path) -> DnsSecrets:
+    """Read the secrets of the zone.
+
+    Raises:
+        LabError: The file is not there or not whole.
+    """
+    return secret_file.load(DnsSecrets, file, "the zone of names")
+
+
+def load_or_make_dns(file: Path) -> DnsSecrets:
+    """Read the secrets of the zone, and make them where there are none.
+
+    Raises:
+        LabError: The file is there and not whole.
+    """
+    return secret_file.load_or_make(DnsSecrets, file, "the zone of names")

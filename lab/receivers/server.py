@@ -13,9 +13,11 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.receivers import keys
+from lab.receivers.dns import Dns, Name
 from lab.receivers.mail import MailDouble
 from lab.receivers.record import Record
 from lab.receivers.settings import Settings, load
+from lab.receivers.sigv4 import Signatures
 from lab.receivers.switch import Switch
 from lab.receivers.web import application
 from services.common.settings import SettingsError
@@ -31,8 +33,8 @@ def running(settings: Settings) -> Iterator[Record]:
         LabError: The secrets cannot be read.
         OSError: An address is taken, or a file is not there.
     """
-    secrets = keys.load(settings.secrets_file)
-    record = Record(settings.record_file, hidden=secrets.all())
+    secrets, zone = keys.load(settings.secrets_file), keys.load_dns(settings.dns_secrets_file)
+    record = Record(settings.record_file, hidden=[*secrets.all(), zone.secret])
     certificate = (settings.cert_file, settings.key_file)
     switch = Switch(record, settings.grace_s)
     web = application(
@@ -44,6 +46,12 @@ def running(settings: Settings) -> Iterator[Record]:
         topics=settings.topics,
         reader=(keys.READER, secrets.reader_password),
         switch=switch,
+        dns=Dns(
+            settings.dns_zone,
+            [Name(name=name, values=(address,)) for name, address in settings.dns_names.items()],
+            Signatures(zone.key, zone.secret, service="route53"),
+            settings.dns_records_file,
+        ),
     )
     mail = MailDouble(
         record,

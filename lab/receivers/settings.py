@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ class Settings:
         record_file: Where notices are kept.
         topics: ARNs of the SNS topics that exist.
         grace_s: Seconds without a heartbeat after which the switch tells.
+        dns_secrets_file: Keys of the zone, see `lab.receivers.keys`.
+        dns_records_file: Where the zone's records are kept.
+        dns_zone: The zone, without the last dot.
+        dns_names: Name -> address that the zone holds at first.
     """
 
     host: str
@@ -37,6 +43,10 @@ class Settings:
     record_file: Path
     topics: tuple[str, ...]
     grace_s: float
+    dns_secrets_file: Path
+    dns_records_file: Path
+    dns_zone: str
+    dns_names: Mapping[str, str]
 
 
 def load(path: Path) -> Settings:
@@ -65,6 +75,10 @@ def parse(content: object) -> Settings:
         record_file=Path(_text("record_file", given["record_file"])),
         topics=_topics("topics", given["topics"]),
         grace_s=_seconds("grace_s", given["grace_s"]),
+        dns_secrets_file=Path(_text("dns_secrets_file", given["dns_secrets_file"])),
+        dns_records_file=Path(_text("dns_records_file", given["dns_records_file"])),
+        dns_zone=_text("dns_zone", given["dns_zone"]),
+        dns_names=_names("dns_names", given["dns_names"]),
     )
 
 
@@ -94,3 +108,14 @@ def _topics(key: str, value: Any) -> tuple[str, ...]:
         if len(parts) != _ARN_PARTS or parts[:3] != ["arn", "aws", "sns"] or not all(parts):
             raise SettingsError(f"{key} has {each!r}; an ARN is arn:aws:sns:<region>:<account>:<name>")
     return tuple(value)
+
+
+def _names(key: str, value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{key} is {value!r}; it must be names with their addresses")
+    for name, address in value.items():
+        try:
+            IPv4Address(_text(f"{key}.{name}", address))
+        except ValueError:
+            raise SettingsError(f"{key}.{name} is {address!r}; it must be an IPv4 address") from None
+    return dict(value)

@@ -15,8 +15,20 @@ from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import certificates, keys
 from lab.receivers.client import Receivers
-from lab.receivers.contacts import topics_of
-from lab.receivers.places import CERTIFICATES, CODE, CONFIG, RECORD, SECRETS, STACK_FILE, URL, folder
+from lab.receivers.contacts import gateway_of, topics_of
+from lab.receivers.places import (
+    CERTIFICATES,
+    CODE,
+    CONFIG,
+    DNS_RECORDS,
+    DNS_SECRETS,
+    DNS_ZONE,
+    RECORD,
+    SECRETS,
+    STACK_FILE,
+    URL,
+    folder,
+)
 from lab.receivers.switch import GRACE_S
 
 _READY_LIMIT_S = 30
@@ -35,6 +47,7 @@ def prepare(paths: LabPaths) -> None:
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates.create(place / CERTIFICATES, RECEIVERS)
     keys.load_or_make(place / SECRETS)
+    keys.load_or_make_dns(place / DNS_SECRETS)
     config = {
         "host": RECEIVERS,
         "https_port": RECEIVERS_HTTPS_PORT,
@@ -45,6 +58,10 @@ def prepare(paths: LabPaths) -> None:
         "record_file": str(place / RECORD),
         "topics": list(topics_of(STACK_FILE)),
         "grace_s": GRACE_S,
+        "dns_secrets_file": str(place / DNS_SECRETS),
+        "dns_records_file": str(place / DNS_RECORDS),
+        "dns_zone": DNS_ZONE,
+        "dns_names": {f"otlp.{DNS_ZONE}": gateway_of(STACK_FILE)},
     }
     text = json.dumps(config, indent=1) + "\n"
     (place / CONFIG).write_text(text)
@@ -86,6 +103,23 @@ def alerting_secrets(paths: LabPaths) -> dict[str, Any]:
         "sms_secret_access_key": secrets.aws_secret,
         "heartbeat_url": f"{URL}/heartbeat/{secrets.heartbeat_token}",
         "authority": (place / CERTIFICATES / certificates.AUTHORITY).read_text(),
+    }
+
+
+def dns_variables(paths: LabPaths) -> dict[str, str]:
+    """Environment in which ``ops`` reaches the zone; empty where there is no lab.
+
+    Raises:
+        LabError: The file of its keys is not whole.
+    """
+    place = folder(paths)
+    if not (place / DNS_SECRETS).exists():
+        return {}
+    secrets = keys.load_dns(place / DNS_SECRETS)
+    return {
+        "OBS_DNS_ACCESS_KEY_ID": secrets.key,
+        "OBS_DNS_SECRET_ACCESS_KEY": secrets.secret,
+        "OBS_DNS_CA_FILE": str(place / CERTIFICATES / certificates.AUTHORITY),
     }
 
 

@@ -5,19 +5,18 @@ Who subscribed to a topic with which phone number is AWS' business; the double r
 
 from __future__ import annotations
 
-import io
 import threading
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 from xml.etree import ElementTree
-from xml.sax.saxutils import escape
 
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.sns.models import SNSBackend, sns_backends
 
+from lab.receivers import played
 from lab.receivers.answers import Answer
 from lab.receivers.record import SMS, Record
 from lab.receivers.sigv4 import Signatures
@@ -65,21 +64,10 @@ class Sms:
         if _arn(form) not in self._topics:
             return _error(HTTPStatus.NOT_FOUND, "NotFound", "Topic does not exist")
         with self._lock:
-            answer = self._ask(environ, body)
+            answer = played.ask(self._moto, environ, body)
             if answer.accepted:
                 self._keep(form, answer)
         return answer
-
-    def _ask(self, environ: WSGIEnvironment, body: bytes) -> Answer:
-        got: dict[str, Any] = {}
-
-        def start(status: str, headers: list[tuple[str, str]], *_: Any) -> Callable[[bytes], object]:
-            got.update(status=HTTPStatus(int(status.split()[0])), headers=dict(headers))
-            return lambda _: None
-
-        content = b"".join(self._moto({**environ, "wsgi.input": io.BytesIO(body)}, start))
-        kind = got["headers"].get("Content-Type", "text/xml")
-        return Answer(status=got["status"], content=content, kind=kind)
 
     def _keep(self, form: dict[str, str], answer: Answer) -> None:
         """Move the message from moto's memory into the record."""
@@ -114,8 +102,4 @@ def _wrong(form: dict[str, str]) -> str:
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Answer:
-    text = (
-        f'<ErrorResponse xmlns="{_NAMESPACE}"><Error><Type>Sender</Type><Code>{code}</Code>'
-        f"<Message>{escape(message)}</Message></Error><RequestId>{uuid.uuid4()}</RequestId></ErrorResponse>"
-    )
-    return Answer(status=status, content=text.encode(), kind="text/xml")
+    return played.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))

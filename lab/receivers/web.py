@@ -12,6 +12,7 @@ from urllib.parse import parse_qs
 
 from lab.receivers.answers import Answer, TooLargeError, body_of
 from lab.receivers.contacts import TOPICS
+from lab.receivers.dns import VERSION, Dns
 from lab.receivers.phone import Phone
 from lab.receivers.record import Record
 from lab.receivers.sigv4 import Signatures
@@ -36,9 +37,10 @@ class Receivers:
         switch: Switch,
         token: str | None,
         login: tuple[str, str] | None,
+        dns: Dns | None,
     ) -> None:
         self._record, self._phone, self._slack, self._sms, self._switch = record, phone, slack, sms, switch
-        self._token, self._login = token, login
+        self._token, self._login, self._dns = token, login, dns
 
     def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
         """Answer; what is refused is told in one line, without the secret part of the path."""
@@ -61,6 +63,8 @@ class Receivers:
             return self._notices(environ)
         if first == "heartbeat" and method in ("GET", "HEAD", "POST"):
             return self._heartbeat(rest, body_of(environ))
+        if first == VERSION and self._dns is not None:
+            return self._dns.call(environ, body_of(environ))
         if method != "POST":
             return Answer.text(HTTPStatus.METHOD_NOT_ALLOWED, "only POST\n", ("Allow", "POST"))
         if path == "/v2/enqueue":
@@ -108,8 +112,9 @@ def application(
     topics: Sequence[str] = TOPICS,
     reader: tuple[str, str] | None = None,
     switch: Switch | None = None,
+    dns: Dns | None = None,
 ) -> WSGIApplication:
-    """Return the doubles of the pager, SMS, Slack and the dead man's switch as one WSGI application.
+    """Return the doubles of the pager, SMS, Slack, the dead man's switch and the zone as one WSGI application.
 
     With the record alone every secret is taken, as far as the real one could take it: that is for tests of senders.
 
@@ -122,6 +127,7 @@ def application(
         topics: ARNs of the SNS topics that exist.
         reader: User and password for ``/notices``; None lets nobody read there.
         switch: Takes the heartbeats; its owner starts it. None only records them.
+        dns: The zone of names; None has none.
     """
     return Receivers(
         record,
@@ -131,4 +137,5 @@ def application(
         switch or Switch(record),
         heartbeat_token,
         reader,
+        dns,
     )

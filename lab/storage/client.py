@@ -1,4 +1,4 @@
-"""Talks to the object storage, over verified TLS; and makes its bucket."""
+"""Talks to the object storage, over verified TLS; and makes its buckets."""
 
 from __future__ import annotations
 
@@ -49,25 +49,29 @@ def client(url: str, authority: Path, key: str, secret: str) -> Any:
             read_timeout=_CALL_LIMIT_S,
             retries={"mode": "standard", "total_max_attempts": 1},
             s3={"addressing_style": "path"},
+            # A checksum behind the body is sent apart from the headers; by then the server may have refused and gone.
+            request_checksum_calculation="when_required",
             proxies={},
         ),
     )
 
 
-def make_bucket(root: Any, name: str, key: str) -> None:
-    """Make the bucket, with versions, for one key; safe to repeat.
+def make_bucket(root: Any, name: str, key: str, *, versions: bool = True) -> None:
+    """Make a bucket for one key; safe to repeat.
 
     Args:
         root: Client of the key that may do everything.
         name: The bucket.
         key: Key id that may read and write its objects, and neither change the bucket nor end a version for good.
+        versions: Whether what is replaced stays as an older version.
 
     Raises:
         botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: The storage refuses, or does not answer.
     """
     if name not in [each["Name"] for each in root.list_buckets()["Buckets"]]:
         root.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
-    root.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
+    if versions:
+        root.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
     allowed = {"Effect": "Allow", "Principal": {"AWS": [key]}}
     policy = {
         "Version": "2012-10-17",
@@ -77,3 +81,14 @@ def make_bucket(root: Any, name: str, key: str) -> None:
         ],
     }
     root.put_bucket_policy(Bucket=name, Policy=json.dumps(policy))
+
+
+def empty(root: Any, name: str, prefix: str) -> None:
+    """Remove the objects of a bucket without versions below a prefix; safe to repeat.
+
+    Raises:
+        botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: The storage refuses, or does not answer.
+    """
+    for page in root.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
+        for each in page.get("Contents", []):
+            root.delete_object(Bucket=name, Key=each["Key"])

@@ -1,4 +1,4 @@
-"""Key pairs of the object storage: made once for a lab, kept in one file that its owner alone can read."""
+"""Key pairs of the object storage: made once for a lab, kept in files that their owner alone can read."""
 
 from __future__ import annotations
 
@@ -26,3 +26,24 @@ class Secrets:
     def all(self) -> list[str]:
         """Every secret text, for those who must not show any."""
         return [self.root_secret, self.secret]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSecrets:
+    """What a second region opens, and what both do; in a file of their own, since older labs have none.
+
+    Attributes:
+        second_key: Key id that may read and write objects of the second region's bucket.
+        second_secret: Its secret.
+        witness_key: Key id that may read and write objects of the bucket in which both regions see who tells people.
+        witness_secret: Its secret.
+    """
+
+    second_key: str = field(default_factory=aws_key)
+    second_secret: str = field(default_factory=aws_secret)
+    witness_key: str = field(default_factory=aws_key)
+    witness_secret: str = field(default_factory=aws_secret)
+
+    def all(self) -> list[str]:
+        """Every secret text, for those who must not show any."""
+        return [self.second_secret, self.witness_secret]

@@ -9,8 +9,10 @@ from lab.paths import LabPaths
 
 URL = f"https://{RECEIVERS}:{STORAGE_PORT}"
 REGION = "ap-northeast-1"
-BUCKET = "obs-local"
+BUCKET, SECOND_BUCKET, WITNESS_BUCKET = "obs-local", "obs-local-dr", "obs-witness"
+"""Of the first region, of the second, and of neither: there both see who tells people."""
 CERTIFICATES, SECRETS, STARTED_AS = "pki", "secrets.json", "started-as.json"
+REGION_SECRETS = "region-secrets.json"
 OBJECTS, VERSIONS, ACCOUNTS, IDENTITY = "objects", "versions", "accounts", "backup-identity.txt"
 """Names below `folder`."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,23 +20,28 @@ from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import certificates
 from lab.receivers import places as receivers
 from lab.storage import identity
-from lab.storage.client import client, make_bucket
-from lab.storage.keys import Secrets
+from lab.storage.client import client, empty, make_bucket
+from lab.storage.keys import RegionSecrets, Secrets
 from lab.storage.places import (
     ACCOUNTS,
     BUCKET,
     CERTIFICATES,
     OBJECTS,
     REGION,
+    REGION_SECRETS,
+    SECOND_BUCKET,
     SECRETS,
     STARTED_AS,
     URL,
     VERSIONS,
+    WITNESS_BUCKET,
     folder,
 )
 from lab.toolchain import tools
 
 _READY_LIMIT_S = 30
+_REGIONS = "regions/"
+"""What the witness bucket holds of the regions, below this prefix."""
 
 
 def command(place: Path, address: str) -> list[str]:
@@ -84,11 +90,15 @@ def prepare(paths: LabPaths) -> None:
     certificates.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
     identity.make(place)
     secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the object storage")
-    accounts = place / ACCOUNTS / "users.json"
-    if not accounts.exists():
-        account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
-        content = json.dumps({"accessAccounts": {secrets.key: account}})
-        certificates.write_private(accounts, content.encode())
+    regions = secret_file.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
+    _add_accounts(
+        place / ACCOUNTS / "users.json",
+        {
+            secrets.key: secrets.secret,
+            regions.second_key: regions.second_secret,
+            regions.witness_key: regions.witness_secret,
+        },
+    )
     certificate = (place / CERTIFICATES / certificates.CERTIFICATE).read_text()
     wanted = json.dumps([command(place, f"{RECEIVERS}:{STORAGE_PORT}"), certificate])
     mark = place / STARTED_AS
@@ -97,13 +107,21 @@ def prepare(paths: LabPaths) -> None:
         mark.write_text(wanted)
 
 
+def _add_accounts(file: Path, secrets: Mapping[str, str]) -> None:
+    """Let the server know key ids and their secrets; it reads the file whenever it meets one that it does not know."""
+    known = json.loads(file.read_text())["accessAccounts"] if file.exists() else {}
+    wanted = known | {key: {"access": key, "secret": secret, "role": "user"} for key, secret in secrets.items()}
+    if wanted != known:
+        certificates.write_private(file, json.dumps({"accessAccounts": wanted}).encode())
+
+
 def wait_ready(paths: LabPaths) -> None:
-    """Wait until the storage answers and its bucket is made; works inside the lab's network namespace.
+    """Wait until the storage answers and its buckets are made; works inside the lab's network namespace.
 
     Raises:
         LabError: It ended, or does not answer in time; the message carries the end of its log.
     """
-    process, secrets = daemon(paths), _secrets(paths)
+    process, secrets, regions = daemon(paths), _secrets(paths), _region_secrets(paths)
     root = client(URL, _authority(paths), secrets.root_key, secrets.root_secret)
     last: list[Exception] = []
 
@@ -112,6 +130,8 @@ def wait_ready(paths: LabPaths) -> None:
             raise LabError(f"storage ended; log {process.log}:\n{process.tail()}")
         try:
             make_bucket(root, BUCKET, secrets.key)
+            make_bucket(root, SECOND_BUCKET, regions.second_key)
+            make_bucket(root, WITNESS_BUCKET, regions.witness_key, versions=False)
         except (BotoCoreError, ClientError) as error:
             last[:] = [error]
             return False
@@ -119,23 +139,54 @@ def wait_ready(paths: LabPaths) -> None:
 
     with contextlib.closing(root):
         try:
-            wait_until("the object storage to have its bucket", alive_and_made, timeout_s=_READY_LIMIT_S)
+            wait_until("the object storage to have its buckets", alive_and_made, timeout_s=_READY_LIMIT_S)
         except LabError as error:
             raise LabError(f"{error}; log {process.log}; {last[0] if last else ''}".rstrip("; ")) from None
 
 
-def storage_secrets(paths: LabPaths) -> dict[str, Any]:
-    """What the stack needs to use the bucket: the value of the secret ``observability:objectStorageSecrets``.
+def storage_secrets(paths: LabPaths, *, second: bool = False) -> dict[str, Any]:
+    """What a stack needs to use its bucket: the value of the secret ``observability:objectStorageSecrets``.
+
+    Args:
+        paths: The lab.
+        second: Whether it is the stack of the second region.
 
     Raises:
         LabError: The storage's files are not there: no lab.
     """
+    if second:
+        regions = _region_secrets(paths)
+        return _login(paths, regions.second_key, regions.second_secret)
     secrets = _secrets(paths)
-    return {
-        "access_key_id": secrets.key,
-        "secret_access_key": secrets.secret,
-        "authority": _authority(paths).read_text(),
-    }
+    return _login(paths, secrets.key, secrets.secret)
+
+
+def witness_secrets(paths: LabPaths) -> dict[str, Any]:
+    """What both stacks need to use the witness bucket: the value of the secret ``observability:witnessSecrets``.
+
+    Raises:
+        LabError: The storage's files are not there: no lab.
+    """
+    regions = _region_secrets(paths)
+    return _login(paths, regions.witness_key, regions.witness_secret)
+
+
+def _login(paths: LabPaths, key: str, secret: str) -> dict[str, Any]:
+    return {"access_key_id": key, "secret_access_key": secret, "authority": _authority(paths).read_text()}
+
+
+def forget_regions(paths: LabPaths) -> None:
+    """Empty the witness bucket of who tells people; works inside the lab's network namespace.
+
+    Raises:
+        LabError: The storage refuses, or does not answer.
+    """
+    secrets = _secrets(paths)
+    with contextlib.closing(client(URL, _authority(paths), secrets.root_key, secrets.root_secret)) as root:
+        try:
+            empty(root, WITNESS_BUCKET, _REGIONS)
+        except (BotoCoreError, ClientError) as error:
+            raise LabError(f"cannot empty the bucket {WITNESS_BUCKET} of the object storage: {error}") from None
 
 
 def backup_recipients(paths: LabPaths) -> dict[str, Any]:
@@ -160,6 +211,10 @@ def bucket_client(paths: LabPaths | None = None) -> Any:
 
 def _secrets(paths: LabPaths) -> Secrets:
     return secret_file.load(Secrets, folder(paths) / SECRETS, "the object storage")
+
+
+def _region_secrets(paths: LabPaths) -> RegionSecrets:
+    return secret_file.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
 
 
 def _authority(paths: LabPaths) -> Path:

@@ -27,6 +27,8 @@ READING = {
     "charts",
     "grafana_double",
     "kafka_archive",
+    "region_guard",
+    "regions",
     "report_shelf",
     "reports",
 }

@@ -24,6 +24,7 @@ KEYS = (
     "observability:directorySecrets",
     "observability:objectStorageSecrets",
     "observability:backupRecipients",
+    "observability:witnessSecrets",
 )
 
 
@@ -53,13 +54,18 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert set(given[KEYS[2]]) == {"access_key_id", "secret_access_key", "authority"}
         assert [each[:4] for each in given[KEYS[3]]["recipients"]] == ["age1"], "the public half alone"
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
+        assert set(given[KEYS[4]]) == {"access_key_id", "secret_access_key", "authority"}
         assert outside.secrets(paths) == given
+        other = outside.secrets(paths, "local-dr")
+        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[2]], "a bucket of its own, the rest is shared"
+        ids = {each["access_key_id"] for each in (given[KEYS[2]], other[KEYS[2]], given[KEYS[4]])}
+        assert len(ids) == 3, "no key may open two buckets"
 
 
-def test_the_copy_of_the_stack_file_keeps_the_secrets_of_the_lab_alone(paths: LabPaths) -> None:
+def test_the_copies_of_stack_files_keep_the_secrets_of_the_lab_alone(paths: LabPaths) -> None:
     view = environment.project(paths)
     encrypted = {key: {"secure": f"v1:abc:{number}=="} for number, key in enumerate(KEYS)}
-    for name in ("local", "prod"):
+    for name in ("local", "local-dr", "prod"):
         file = view / f"Pulumi.{name}.yaml"
         content = yaml.safe_load(file.read_text())
         content["config"] |= encrypted
@@ -70,9 +76,11 @@ def test_the_copy_of_the_stack_file_keeps_the_secrets_of_the_lab_alone(paths: La
     first = local.read_text()
     environment.project(paths)
     assert local.read_text() == first
-    committed = yaml.safe_load((CHECKOUT / "Pulumi.local.yaml").read_text())
-    committed["config"] |= encrypted
-    assert yaml.safe_load(first) == {**committed, "encryptionsalt": "v1:salt"}
+    for name in ("local", "local-dr"):
+        committed = yaml.safe_load((CHECKOUT / f"Pulumi.{name}.yaml").read_text())
+        committed["config"] |= encrypted
+        copied = yaml.safe_load((view / f"Pulumi.{name}.yaml").read_text())
+        assert copied == {**committed, "encryptionsalt": "v1:salt"}
     assert not [key for key in KEYS if f"{key}:" in prod.read_text()]
     assert prod.read_text().endswith("encryptionsalt: v1:salt\n")
 

@@ -35,8 +35,10 @@ def test_the_files_are_made_once_and_hold_together(paths: LabPaths) -> None:
     assert settings.cert_file.exists()
     assert keys.load(settings.secrets_file)
     assert place.stat().st_mode & 0o777 == 0o700
+    assert (settings.dns_zone, settings.dns_names) == ("obs.example.com", {"otlp.obs.example.com": "198.18.0.20"})
+    secrets = [*keys.load(settings.secrets_file).all(), keys.load_dns(settings.dns_secrets_file).secret]
     text = (place / "config.json").read_text()
-    assert not [secret for secret in keys.load(settings.secrets_file).all() if secret in text]
+    assert not [secret for secret in secrets if secret in text]
 
 
 def test_the_process_is_ended_when_its_code_has_changed_and_only_then(
@@ -102,6 +104,17 @@ def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) 
     assert given["heartbeat_url"].startswith("https://198.18.0.2:8443/heartbeat/")
     assert given["authority"] == (paths.state / "receivers" / "pki" / "ca.crt").read_text()
     assert setup.alerting_secrets(paths) == given
+
+
+def test_operators_get_the_key_of_the_zone_once_there_is_a_lab(paths: LabPaths) -> None:
+    assert setup.dns_variables(paths) == {}
+    setup.prepare(paths)
+    known = keys.load_dns(paths.state / "receivers" / "dns-secrets.json")
+    assert setup.dns_variables(paths) == {
+        "OBS_DNS_ACCESS_KEY_ID": known.key,
+        "OBS_DNS_SECRET_ACCESS_KEY": known.secret,
+        "OBS_DNS_CA_FILE": str(paths.state / "receivers" / "pki" / "ca.crt"),
+    }
 
 
 def test_an_older_namespace_gets_the_address_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,6 +25,7 @@ from lab.receivers.settings import parse
 from services.common.settings import SettingsError
 from tests.config.servers import free_port, running
 from tests.unit.lab.receivers_doubles import TOPIC
+from tests.unit.lab.route53 import lead, leads_to, route53
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -38,6 +39,10 @@ def content(folder: Path) -> dict[str, Any]:
         "record_file": str(folder / "notices.jsonl"),
         "topics": [TOPIC],
         "grace_s": 1,
+        "dns_secrets_file": str(folder / "dns-secrets.json"),
+        "dns_records_file": str(folder / "dns-records.json"),
+        "dns_zone": "obs.example.com",
+        "dns_names": {"otlp.obs.example.com": "198.18.0.20"},
     }
 
 
@@ -49,7 +54,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_whole_process_takes_notices_and_a_kill_loses_none(tmp_path: Path) -> None:
     certificates.create(tmp_path / "pki", "127.0.0.1")
-    secrets = keys.load_or_make(tmp_path / "secrets.json")
+    secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.receivers", "--config", str(tmp_path / "config.json")]
@@ -69,22 +74,27 @@ def test_the_whole_process_takes_notices_and_a_kill_loses_none(tmp_path: Path) -
         beat = requests.get(f"{base}/heartbeat/{secrets.heartbeat_token}", verify=authority, timeout=10)
         assert beat.status_code == 200
         receivers.wait_for(timeout_s=10, channel="switch")
+        with route53(base, authority, zone.key, zone.secret) as client:
+            lead(client, "otlp.obs.example.com", "198.18.0.50")
     log = tmp_path / "again.log"
     with running(command, log, settings["https_port"]) as process:
         assert [each.channel for each in receivers.since()] == ["phone", "mail", "heartbeat", "switch"]
         assert receivers.since()[0].audience == "operators"
         assert receivers.switch()["silent"] is True
+        with route53(base, authority, zone.key, zone.secret) as client:
+            assert leads_to(client) == {"otlp.obs.example.com.": ["198.18.0.50"]}
         process.send_signal(signal.SIGTERM)
         assert process.wait(10) == 0
     for file in (tmp_path / "notices.jsonl", tmp_path / "receivers.log", log, tmp_path / "config.json"):
         text = file.read_text()
-        assert not [secret for secret in secrets.all() if secret in text], file
+        assert not [secret for secret in [*secrets.all(), zone.secret] if secret in text], file
     assert "4 notices from before" in log.read_text()
 
 
 def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path) -> None:
     certificates.create(tmp_path / "pki", "127.0.0.1")
     keys.load_or_make(tmp_path / "secrets.json")
+    keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.receivers", "--config", str(tmp_path / "config.json")]
@@ -108,6 +118,9 @@ def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path
         ({"topics": "x"}, "topics is 'x'; it must be a list of ARNs"),
         ({"topics": ["x"]}, "topics has 'x'; an ARN is arn:aws:sns:<region>:<account>:<name>"),
         ({"topics": ["arn:aws:sns:::x"]}, "topics has 'arn:aws:sns:::x'; an ARN is"),
+        ({"dns_names": []}, "dns_names is []; it must be names with their addresses"),
+        ({"dns_names": {"a": "b"}}, "dns_names.a is 'b'; it must be an IPv4 address"),
+        ({"dns_names": {"a": 1}}, "dns_names.a is 1; it must be a text that is not empty"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_clear_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:

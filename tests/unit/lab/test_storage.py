@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from botocore.exceptions import ClientError, SSLError
+from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
 from lab import secret_file
-from lab.cluster.processes import Daemon
+from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.receivers import certificates
 from lab.storage import places, setup
 from lab.storage.client import client
-from lab.storage.keys import Secrets
+from lab.storage.keys import RegionSecrets, Secrets
 from tests.unit.lab.outside_places import loopback_lab, started
 
 BUCKET = places.BUCKET
@@ -47,6 +48,23 @@ def authority(lab: LabPaths) -> Path:
 
 def keys(lab: LabPaths) -> Secrets:
     return secret_file.load(Secrets, places.folder(lab) / "secrets.json", "the object storage")
+
+
+def region_keys(lab: LabPaths) -> RegionSecrets:
+    return secret_file.load(RegionSecrets, places.folder(lab) / "region-secrets.json", "the regions' storage")
+
+
+@contextmanager
+def opened(lab: LabPaths, key: str, secret: str) -> Iterator[Any]:
+    with closing(client(setup.URL, authority(lab), key, secret)) as made:
+        yield made
+
+
+def refusal(lab: LabPaths, login: tuple[str, str], call: str, **arguments: Any) -> str:
+    """Why a call is refused."""
+    with opened(lab, *login) as made, pytest.raises(ClientError) as refused:
+        getattr(made, call)(**arguments)
+    return code(refused)
 
 
 def code(error: pytest.ExceptionInfo[ClientError]) -> str:
@@ -106,6 +124,91 @@ def test_the_stacks_key_may_use_its_bucket_and_nothing_else(lab: LabPaths, bucke
         assert code(refused) == "AccessDenied"
 
 
+def test_each_region_has_a_bucket_of_its_own_and_both_have_the_witness(lab: LabPaths) -> None:
+    known, regions = keys(lab), region_keys(lab)
+    opens = {
+        "obs-local": (known.key, known.secret),
+        "obs-local-dr": (regions.second_key, regions.second_secret),
+        "obs-witness": (regions.witness_key, regions.witness_secret),
+    }
+    for own, login in opens.items():
+        with opened(lab, *login) as made:
+            made.put_object(Bucket=own, Key="mine", Body=own.encode())
+            assert made.get_object(Bucket=own, Key="mine")["Body"].read() == own.encode()
+        for other in opens.keys() - {own}:
+            for forbidden in ("get_object", "put_object", "list_objects_v2"):
+                key = {} if forbidden == "list_objects_v2" else {"Key": "mine"}
+                assert refusal(lab, login, forbidden, Bucket=other, **key) == "AccessDenied"
+    for given, login in (
+        (setup.storage_secrets(lab), opens["obs-local"]),
+        (setup.storage_secrets(lab, second=True), opens["obs-local-dr"]),
+        (setup.witness_secrets(lab), opens["obs-witness"]),
+    ):
+        assert (given["access_key_id"], given["secret_access_key"]) == login
+        assert given["authority"] == authority(lab).read_text()
+
+
+def test_the_witness_keeps_no_versions_since_heartbeats_never_end(lab: LabPaths) -> None:
+    with opened(lab, keys(lab).root_key, keys(lab).root_secret) as root:
+        found = {
+            name: root.get_bucket_versioning(Bucket=name).get("Status") for name in ("obs-local-dr", "obs-witness")
+        }
+    assert found == {"obs-local-dr": "Enabled", "obs-witness": None}
+
+
+def test_a_lease_is_taken_by_one_and_forgotten_with_the_last_region(lab: LabPaths) -> None:
+    known = region_keys(lab)
+    login = (known.witness_key, known.witness_secret)
+    lease = {"Bucket": "obs-witness", "Key": "regions/lease.json"}
+    with opened(lab, *login) as made:
+        first = made.put_object(**lease, Body=b"a", IfNoneMatch="*")
+        for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"00000000000000000000000000000000"'}):
+            assert refusal(lab, login, "put_object", **lease, Body=b"b", **condition) == "PreconditionFailed"
+        made.put_object(**lease, Body=b"b", IfMatch=first["ETag"])
+        assert refusal(lab, login, "put_object", **lease, Body=b"c", IfMatch=first["ETag"]) == "PreconditionFailed"
+        assert made.get_object(**lease)["Body"].read() == b"b"
+        made.put_object(Bucket="obs-witness", Key="regions/operations/1.json", Body=b"x")
+        made.put_object(Bucket="obs-witness", Key="else", Body=b"x")
+        setup.forget_regions(lab)
+        setup.forget_regions(lab)
+        left = [each["Key"] for each in made.list_objects_v2(Bucket="obs-witness")["Contents"]]
+        assert "else" in left
+        assert not [key for key in left if key.startswith("regions/")]
+        made.put_object(**lease, Body=b"c", IfNoneMatch="*")
+
+
+def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    with loopback_lab(setup) as (paths, _):
+        setup.prepare(paths)
+        accounts, regions = (
+            places.folder(paths) / "accounts" / "users.json",
+            places.folder(paths) / "region-secrets.json",
+        )
+        content = json.loads(accounts.read_text())
+        content["accessAccounts"] = {keys(paths).key: content["accessAccounts"][keys(paths).key]}
+        accounts.write_text(json.dumps(content))
+        regions.unlink()
+        with started(setup.daemon(paths)) as process:
+            root = client(setup.URL, authority(paths), keys(paths).root_key, keys(paths).root_secret)
+            with closing(root):
+                wait_until("it to answer", lambda: answers(root), timeout_s=30)
+            pid = process.pid()
+            setup.prepare(paths)
+            assert process.pid() == pid, "what runs may be in use: it must not be ended for this"
+            setup.wait_ready(paths)
+            known = region_keys(paths)
+            with opened(paths, known.witness_key, known.witness_secret) as made:
+                made.put_object(Bucket="obs-witness", Key="k", Body=b"x")
+
+
+def answers(root: Any) -> bool:
+    try:
+        root.list_buckets()
+    except BotoCoreError:
+        return False
+    return True
+
+
 def test_an_authority_of_somebody_else_does_not_open_a_connection(lab: LabPaths, tmp_path: Path) -> None:
     certificates.create_authority(tmp_path / "other")
     known = keys(lab)
@@ -120,7 +223,9 @@ def test_no_secret_is_on_its_command_line_or_in_its_log(lab: LabPaths) -> None:
     assert pid is not None
     line = Path(f"/proc/{pid}/cmdline").read_text()
     assert "versitygw" in line
-    assert not [secret for secret in keys(lab).all() if secret in line + process.log.read_text()]
+    assert not [
+        secret for secret in [*keys(lab).all(), *region_keys(lab).all()] if secret in line + process.log.read_text()
+    ]
 
 
 def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, bucket: Any) -> None:
@@ -130,7 +235,10 @@ def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, buck
     setup.prepare(lab)
     assert (process.pid(), setup.storage_secrets(lab)) == (pid, before)
     assert before["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
-    assert all((places.folder(lab) / name).stat().st_mode & 0o077 == 0 for name in ("secrets.json", "accounts", "."))
+    assert all(
+        (places.folder(lab) / name).stat().st_mode & 0o077 == 0
+        for name in ("secrets.json", "region-secrets.json", "accounts", ".")
+    )
     process.stop()
     process.start()
     setup.wait_ready(lab)

@@ -1,0 +1,152 @@
+"""The lab's command line for two regions: what it refuses, in one line, before it does anything."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab import __main__ as command_line
+from lab import setup
+from lab.cluster import cutting, freezer, lifecycle, network, node
+from lab.cluster.addresses import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
+from lab.errors import LabError
+from lab.paths import LabPaths
+from lab.stack import Stack
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    made = LabPaths("x")
+    monkeypatch.setattr(command_line, "_PATHS", made)
+    monkeypatch.setattr(setup, "packages", lambda: None)
+    monkeypatch.setattr(setup, "toolchain", lambda *_: None)
+    monkeypatch.setattr(network, "namespace_exists", lambda _: False)
+    return made
+
+
+def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
+    """Exit code, standard output and the one line of the error."""
+    monkeypatch.setattr(sys, "argv", ["lab", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        command_line.main()
+    shown = capsys.readouterr()
+    lines = [line for line in shown.err.splitlines() if not line.startswith(("..", "ok "))]
+    assert "Traceback" not in shown.err
+    return int(ended.value.code or 0), shown.out, " ".join(lines)
+
+
+class Kubectl:
+    """A double of kubectl: answers by the first word of what is asked for."""
+
+    def __init__(self, **answers: str | None) -> None:
+        self.answers = answers
+
+    def __call__(self, _: LabPaths, *arguments: str, **__: Any) -> subprocess.CompletedProcess[str]:
+        answer = self.answers[arguments[1]]
+        return subprocess.CompletedProcess([], answer is None, answer or "", "" if answer else "no\nanswer")
+
+
+@pytest.mark.parametrize("command", ["up", "destroy"])
+def test_only_the_labs_stacks_are_brought_up_and_destroyed(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    code, _, error = said(capsys, monkeypatch, command, "--stack", "prod")
+    assert (code, error) == (1, "error: stack prod is none of the lab: allowed are local, local-dr")
+
+
+@pytest.mark.parametrize("arguments", [("up", "--stack", "local-dr"), ("cut", "obs-local"), ("heal", "obs-local")])
+def test_without_a_cluster_it_says_what_to_do(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    assert said(capsys, monkeypatch, *arguments) == (1, "", "error: no cluster: run `make up`")
+    assert cutting.cuts(paths) == []
+
+
+@pytest.mark.parametrize(
+    ("pods", "outputs", "message"),
+    [
+        ("110", {"x": 1}, r"the node takes 110 pods, two regions need 300: .* run `make down` and `make up` first"),
+        (None, {"x": 1}, r"kubectl get node failed: no answer"),
+        ("300", {}, r"the first region is not up: run `make up` first"),
+        ("300", LabError("no stack"), r"the first region is not up: run `make up` first \(no stack\)"),
+    ],
+)
+def test_a_second_region_needs_room_and_the_first(
+    paths: LabPaths,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    pods: str | None,
+    outputs: Any,
+    message: str,
+) -> None:
+    def of_first(_: Stack) -> Any:
+        if isinstance(outputs, LabError):
+            raise outputs
+        return outputs
+
+    monkeypatch.setattr(network, "namespace_exists", lambda _: True)
+    monkeypatch.setattr(lifecycle, "kubectl", Kubectl(node=pods))
+    monkeypatch.setattr(Stack, "__init__", lambda *_: None)
+    monkeypatch.setattr(Stack, "outputs", of_first)
+    monkeypatch.setattr(lifecycle, "up", lambda *_: pytest.fail("nothing may be started"))
+    code, _, error = said(capsys, monkeypatch, "up", "--stack", "local-dr")
+    assert code == 1
+    assert re.fullmatch(f"error: {message}", error), error
+
+
+def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(
+    paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (paths.state / "cuts").mkdir(parents=True)
+    cutting._remember(paths, cutting.Cut(namespace="obs-local", frozen=True, uids=("a",)))
+    code, shown, _ = said(capsys, monkeypatch, "status")
+    assert (code, shown.splitlines()[-1]) == (1, "cut off and frozen: obs-local")
+    for command in ("up", "destroy"):
+        code, _, error = said(capsys, monkeypatch, command)
+        assert error == "error: namespace obs-local is cut off: run `python -m lab heal obs-local` first"
+
+
+@pytest.mark.parametrize(
+    ("namespaces", "claimed", "gone"),
+    [
+        ("namespace/default\nnamespace/obs-local\n", "obs-local obs-local", True),
+        ("namespace/default\nnamespace/obs-local-dr\n", "", False),
+        ("namespace/default\n", "obs-local obs-local-dr", False),
+        (None, "", False),
+        ("namespace/default\n", None, False),
+        ("namespace/default\n", "", True),
+    ],
+)
+def test_what_the_other_region_has_does_not_keep_a_destroyed_one(
+    paths: LabPaths, monkeypatch: pytest.MonkeyPatch, namespaces: str | None, claimed: str | None, gone: bool
+) -> None:
+    seen: list[bool] = []
+    monkeypatch.setattr(lifecycle, "kubectl", Kubectl(namespaces=namespaces, pv=claimed))
+    monkeypatch.setattr(lifecycle, "wait_until", lambda _, check, **__: seen.append(check()))
+    lifecycle.wait_for_nothing_left(paths, "obs-local-dr")
+    assert seen == [gone]
+
+
+def test_frozen_pods_go_on_before_they_are_killed(paths: LabPaths, monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[str] = []
+    paths.state.mkdir(parents=True)
+    monkeypatch.setattr(freezer, "thaw_all", lambda instance: done.append(f"thaw {instance}"))
+    monkeypatch.setattr(network, "remove_cgroup", lambda instance: done.append(f"kill {instance}"))
+    monkeypatch.setattr(network, "delete_orphaned_pod_namespaces", lambda: None)
+    lifecycle.down(paths)
+    assert done == ["thaw x", "kill x"]
+    assert not paths.state.exists()
+
+
+def test_the_node_has_addresses_for_all_its_pods(paths: LabPaths) -> None:
+    assert 2 ** (32 - NODE_POD_PREFIX) - 3 >= MAX_PODS + MAX_PODS // 2, "pods that end keep theirs for a moment"
+    paths.state.mkdir(parents=True)
+    node._containerd_config(paths)
+    assert f'"subnet": "{NODE_POD_CIDR}"' in (paths.state / "cni" / "10-lab.conflist").read_text()
+    assert f"maxPods: {MAX_PODS}\n" in node._kubelet_config(paths, "/obs-x").read_text()
