@@ -27,6 +27,7 @@ from ops.alerts_command import alerts
 from ops.backup.command import backup_app
 from ops.context import Context
 from ops.dashboard.command import dashboard
+from ops.drill.command import drill_app
 from ops.errors import OpsError, one_line
 from ops.incident.command import incident_app
 from ops.kube import Kube
@@ -34,6 +35,7 @@ from ops.logs import logs
 from ops.maintain.command import maintain_app
 from ops.notify import notify
 from ops.people import people
+from ops.regions.command import failback, failover, regions_app
 from ops.report.command import report_app
 from ops.requirements import TITLES
 from ops.review.command import review
@@ -62,6 +64,10 @@ app.command()(people)
 app.add_typer(report_app, name="report")
 app.add_typer(backup_app, name="backup")
 app.add_typer(maintain_app, name="maintain")
+app.add_typer(regions_app, name="regions")
+app.command()(failover)
+app.command()(failback)
+app.add_typer(drill_app, name="drill")
 _STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
 _CANNOT_RUN = 2
 _SHOWN = 160

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
 from ops.backup.access import BackupAccess
 from ops.errors import OpsError, one_line
+from ops.regions.access import RegionsAccess
 from ops.report.access import ReportAccess
 
 PROJECT = Path(__file__).resolve().parent.parent
@@ -101,6 +102,7 @@ class Platform(BaseModel):
     grafana_admin: Login | None = None
     reports: ReportAccess | None = None
     backups: BackupAccess | None = None
+    regions: RegionsAccess | None = None
 
     def kafka_login(self, user: str) -> Login:
         """Login of one of the platform's Kafka users."""
@@ -125,20 +127,21 @@ def parse(outputs: Mapping[str, Any]) -> Platform:
         ) from None
 
 
-def load(cwd: Path = PROJECT) -> Platform:
-    """Read the outputs of the selected stack with the ``pulumi`` command.
+def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
+    """Read the outputs of a stack, of the selected one if none is named, with the ``pulumi`` command.
 
     Raises:
         OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
     """
-    return parse(_read(cwd))
+    return parse(_read(cwd, stack))
 
 
-def _read(cwd: Path) -> Mapping[str, Any]:
+def _read(cwd: Path, stack: str) -> Mapping[str, Any]:
     program = shutil.which("pulumi")
     if program is None:
         raise OpsError("`pulumi` is not on PATH: install it, or run through `python -m lab exec --`")
     command = [program, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    command += ["--stack", stack] if stack else []
     try:
         done = subprocess.run(
             command,

@@ -1,0 +1,242 @@
+"""The commands: ``ops regions``, ``ops regions parity``, ``ops failover`` and ``ops failback``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.errors import OpsError
+from ops.regions import look, report, status
+from ops.regions.journal import Kind, Operation, begin, operations, unfinished
+from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
+from ops.regions.region import Region, opened, witness_of
+from ops.regions.run import advice, run
+from ops.regions.work import Work
+from ops.silences import author
+from services.regions.witness import Witness
+
+FOLDER = Path("failovers")
+_INTERRUPTED = 130
+
+regions_app = typer.Typer(
+    help="Two regions: how they stand, and what differs between them.", invoke_without_command=True
+)
+
+To = Annotated[str, typer.Option("--to", metavar="REGION", help="Region that takes over.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Tell each step and what is in its way; change nothing.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the report is written.")]
+By = Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")]
+
+
+@regions_app.callback()
+def regions(context: typer.Context, as_json: AsJson = False) -> None:
+    """Show how the two regions stand. Exit code 1 when something is wrong."""
+    if context.invoked_subcommand is not None:
+        return
+    with opened() as region, witness_of(region.access) as witness:
+        found = status.status(region, witness)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+    else:
+        _print(found)
+    raise typer.Exit(int(bool(found.problems or found.differences)))
+
+
+@regions_app.command()
+def parity(as_json: AsJson = False) -> None:
+    """Compare rules, dashboards, topics, permissions, thresholds of both regions. Exit code 1: something differs."""
+    with opened() as region, witness_of(region.access) as witness:
+        lines, other = status.parity(region, witness)
+        count = len(region.access.definitions)
+    if as_json:
+        typer.echo(json.dumps({"differences": lines}, indent=2))
+    else:
+        typer.echo("\n".join(lines) if lines else f"{count} definitions are the same in {other}")
+    raise typer.Exit(int(bool(lines)))
+
+
+def failover(
+    to: To,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    planned: Annotated[bool, typer.Option("--planned", help="The old region is there: it falls silent first.")] = False,
+    as_json: AsJson = False,
+    folder: Folder = FOLDER,
+    by: By = None,
+) -> None:
+    """Let a region take over, with its stack selected. The old region is not called.
+
+    Interrupted, and given again, it goes on where it stopped.
+    """
+    with opened() as target, witness_of(target.access) as witness:
+        if target.name != to:
+            raise OpsError(f"the selected stack is that of {target.name}: select the stack of {to}, which takes over")
+        source = target.peer.region
+        known = unfinished(operations(witness), "failover", to)
+        asked = known.planned if known else planned
+        steps = PLANNED if asked else FAILOVER
+        if dry_run:
+            _dry_run("failover", steps, target, source, witness, known, asked, as_json)
+        _confirm(yes, f"{to} takes over from {source}")
+        journal, goes_on = begin(witness, "failover", target=to, source=source, planned=asked, by=author(by))
+        if goes_on:
+            _tell(f"goes on with {journal.operation.id}")
+        work = Work(target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell)
+        _run(steps, work, folder, as_json)
+
+
+def failback(
+    to: To,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    as_json: AsJson = False,
+    folder: Folder = FOLDER,
+    by: By = None,
+) -> None:
+    """Let a region that has come back take over again; the stack of one of both is selected.
+
+    It becomes a standby first and gets what it has missed. Interrupted, and given again, it goes on where it stopped.
+    """
+    with ExitStack() as stack:
+        target, other = _pair(stack, to)
+        witness = stack.enter_context(witness_of(other.access))
+        known = unfinished(operations(witness), "failback", to)
+        if dry_run:
+            _dry_run("failback", FAILBACK, target, other.name, witness, known, True, as_json)
+        _confirm(yes, f"{to} comes back and takes over from {other.name}; `pulumi up` runs three times")
+        journal, goes_on = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by))
+        if goes_on:
+            _tell(f"goes on with {journal.operation.id}")
+        work = Work(
+            target=target,
+            source=other.name,
+            witness=witness,
+            journal=journal,
+            by="ops failback",
+            tell=_tell,
+            other=other,
+        )
+        _run(FAILBACK, work, folder, as_json)
+
+
+def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
+    """The region that takes over, and the other one."""
+    selected = stack.enter_context(opened())
+    peer = stack.enter_context(opened(selected.peer.stack))
+    if peer.name != selected.peer.region:
+        raise OpsError(f"stack {selected.peer.stack} is that of {peer.name}, must be that of {selected.peer.region}")
+    named = {selected.name: (selected, peer), peer.name: (peer, selected)}
+    if to not in named:
+        raise OpsError(f"--to is {to}, must be {' or '.join(named)}")
+    return named[to]
+
+
+def _run(steps: Sequence[Step], work: Work, folder: Path, as_json: bool) -> None:
+    with _interrupted(work):
+        run(steps, work)
+    operation = work.journal.operation
+    written = report.write(operation, folder)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(operation), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(report.markdown(operation))
+    _tell(f"report: {', '.join(map(str, written))}")
+
+
+@contextmanager
+def _interrupted(work: Work) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        _tell(f"interrupted{advice(work)}")
+        raise typer.Exit(_INTERRUPTED) from None
+
+
+def _dry_run(
+    kind: Kind,
+    steps: Sequence[Step],
+    target: Region,
+    source: str,
+    witness: Witness,
+    known: Operation | None,
+    planned: bool,
+    as_json: bool,
+) -> None:
+    """Tell the steps and what the checks see.
+
+    Raises:
+        typer.Exit: Always; 1 where the target could not take over as it is.
+    """
+    done = {step.name: bool(known and known.has(step.name) and not step.again) for step in steps}
+    # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
+    checks = look.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
+    if as_json:
+        content = {
+            "operation": known.id if known else None,
+            "steps": [
+                {"step": each.name, "what": each.text(target.name, source), "done": done[each.name]} for each in steps
+            ],
+            "checks": [{"name": each.name, "problem": each.problem, "seen": each.seen} for each in checks],
+        }
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        for number, each in enumerate(steps, 1):
+            state = "done already" if done[each.name] else each.text(target.name, source)
+            typer.echo(f"{number:2} {each.name}: {state}")
+        for check in checks:
+            typer.echo(f"{'bad' if check.problem else 'ok '} {check}")
+    raise typer.Exit(int(any(each.problem and each.fatal for each in checks)))
+
+
+def _confirm(yes: bool, what: str) -> None:
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise OpsError("nobody can be asked here: give --yes, or --dry-run to see what would be done")
+    if not typer.confirm(f"{what}. Go on?", err=True):
+        raise typer.Exit(1)
+
+
+def _tell(text: str) -> None:
+    typer.echo(text, err=True)
+
+
+def _print(found: status.Status) -> None:
+    table = Table("region", "role", "sign of life", "tells people", "epoch", "silences")
+    for each in found.regions:
+        last = each.heartbeat
+        if last is None:
+            table.add_row(each.region, "?", "never", "?", "?", "?")
+            continue
+        tells = Text("yes", style="green") if last.notifies else Text("no")
+        age = Text(f"{each.age_s or 0:.0f} s ago", style="" if (each.age_s or 0) <= look.FRESH_S else "bold red")
+        table.add_row(each.region, last.role, age, tells, str(last.epoch), str(len(last.silences)))
+    console = Console()
+    console.print(table)
+    holder = f"{found.holder}, epoch {found.epoch}" if found.holder else "nobody yet: the primary region tells people"
+    console.print(Text(f"lease: {holder}{'' if found.notify else ', while it changes nobody tells people'}"))
+    if found.lag is not None or found.latency_s is not None:
+        console.print(
+            Text(f"mirror: {_number(found.lag)} records to copy, {_number(found.latency_s)} s old at arrival")
+        )
+    for name, leads in found.names.items():
+        console.print(Text(f"{name}: {leads}"))
+    if found.differences:
+        console.print(Text(f"differ: {', '.join(found.differences)}", style="bold red"))
+    for problem in found.problems:
+        console.print(Text(problem, style="bold red"))
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:.1f}".removesuffix(".0")

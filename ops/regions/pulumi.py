@@ -1,0 +1,77 @@
+"""The role of a stack, and ``pulumi up``."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ops.errors import OpsError, one_line
+from ops.platform import PROJECT
+
+ROLE_KEY = "observability:role"
+COMMAND = "OBS_PULUMI_UP"
+"""Variable with another command line for ``pulumi up``."""
+UP_LIMIT_S = 1800.0
+_LIMIT_S = 60.0
+_UP = ("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs", "--color=never")
+
+
+def set_role(role: str, stack: str = "", cwd: Path = PROJECT) -> None:
+    """Write the role into the stack's file; ``stack`` empty is the selected one.
+
+    Raises:
+        OpsError: Pulumi is not there, refuses, or does not answer.
+    """
+    command = ["pulumi", "config", "set", ROLE_KEY, role, "--non-interactive", *_stack(stack)]
+    _run(command, "pulumi config set", _LIMIT_S, stack, cwd)
+
+
+def up(stack: str = "", cwd: Path = PROJECT) -> None:
+    """Bring a stack up; what Pulumi says is kept in a file when it fails.
+
+    Raises:
+        OpsError: Pulumi is not there, fails, or needs longer than ``UP_LIMIT_S``.
+    """
+    given = shlex.split(os.environ.get(COMMAND, ""))
+    # Another command line knows the stack from PULUMI_STACK.
+    command = given or [*_UP, *_stack(stack)]
+    _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd)
+
+
+def _stack(stack: str) -> list[str]:
+    return ["--stack", stack] if stack else []
+
+
+def _run(command: list[str], what: str, limit_s: float, stack: str, cwd: Path) -> None:
+    program = shutil.which(command[0])
+    if program is None:
+        raise OpsError(f"`{command[0]}` is not on PATH: install it, or run through `python -m lab exec --`")
+    environment = {**os.environ, **({"PULUMI_STACK": stack} if stack else {})}
+    with tempfile.NamedTemporaryFile("wb", prefix="obs-pulumi-", suffix=".log", delete=False) as log:
+        file = Path(log.name)
+        try:
+            done = subprocess.run(
+                [program, *command[1:]],
+                cwd=cwd,
+                env=environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                timeout=limit_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise OpsError(f"`{what}` did not end in {limit_s:.0f} s: what it said is in {file}") from None
+    if done.returncode != 0:
+        raise OpsError(f"`{what}` failed: {_reason(file)}: all that it said is in {file}")
+    file.unlink()
+
+
+def _reason(file: Path) -> str:
+    lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    wrong = [line for line in lines if line.startswith("error:")]
+    return one_line((wrong or lines[-1:] or ["no reason given"])[0].removeprefix("error:"))

@@ -1,0 +1,164 @@
+"""One region as an operator's machine reaches it; nothing of Kubernetes is needed for it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ops import platform as platform_module
+from ops.alertmanager import Alertmanager, client_of
+from ops.errors import OpsError
+from ops.kafka import KafkaAdmin
+from ops.otlp import OtlpClient
+from ops.platform import Platform
+from ops.regions.access import Peer, RegionsAccess, WitnessAccess
+from ops.web import Query, Web
+from services.common.storage import Storage
+from services.regions.records import RegionError
+from services.regions.witness import Witness
+
+_NO_FILE = Path("/nonexistent")
+"""Keys come from the stack's outputs; no file with them is written."""
+
+
+class Region:
+    """Clients of one region.
+
+    Args:
+        platform: Outputs of its stack.
+        ca_file: PEM of the region's authority.
+        stack: Full name of the stack; empty for the selected one.
+
+    Raises:
+        OpsError: The stack is of a version without regions.
+    """
+
+    def __init__(self, platform: Platform, ca_file: str, stack: str = "") -> None:
+        self.platform, self.stack, self.access = platform, stack, _access(platform)
+        self.web = Web(ca_file)
+        self._kafka: KafkaAdmin | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the region."""
+        return self.access.region
+
+    @property
+    def peer(self) -> Peer:
+        """The other region.
+
+        Raises:
+            OpsError: There is none.
+        """
+        if self.access.peer is None:
+            raise OpsError(f"{self.name} has no other region: name it in the stack file, regions.peer")
+        return self.access.peer
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics that both regions have."""
+        return self.access.mirror.topics if self.access.mirror else tuple(self.platform.topics)
+
+    @property
+    def kafka(self) -> KafkaAdmin:
+        """Kafka's administrator, made when first asked for."""
+        if self._kafka is None:
+            self._kafka = KafkaAdmin(self.platform)
+        return self._kafka
+
+    @property
+    def metrics(self) -> Query:
+        """The read address of the metrics."""
+        login = self.platform.query_reader.pair
+        return Query(self.web, lambda: self.platform.query_url, login, f"the read address of {self.name}", 2)
+
+    @property
+    def alertmanager(self) -> Alertmanager:
+        """Alertmanager, as its operator."""
+        return client_of(self.platform, self.web)
+
+    def gateway(self, host: str) -> OtlpClient:
+        """The gateway at another address than the one that the stack names."""
+        _, _, port = self.platform.otlp_http.rpartition(":")
+        shown = f"[{host}]" if ":" in host else host
+        return OtlpClient(self.platform.model_copy(update={"otlp_http": f"https://{shown}:{port}"}), self.web)
+
+    def refresh(self) -> None:
+        """Read the stack's outputs again, after it was brought up.
+
+        Raises:
+            OpsError: They cannot be read, or lack something.
+        """
+        self.platform = platform_module.load(stack=self.stack)
+        self.access, self._kafka = _access(self.platform), None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self.web.close()
+
+
+def _access(platform: Platform) -> RegionsAccess:
+    if platform.regions is None:
+        raise OpsError("the stack has no output `regions`: give it a section `regions`, run `pulumi up`")
+    return platform.regions
+
+
+@contextmanager
+def opened(stack: str = "", platform: Platform | None = None) -> Iterator[Region]:
+    """A region by its stack.
+
+    Args:
+        stack: Full name; empty for the selected one.
+        platform: Its outputs, if they are known.
+
+    Raises:
+        OpsError: The stack's outputs cannot be read, or lack something.
+    """
+    known = platform or platform_module.load(stack=stack)
+    with tempfile.NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
+        file.write(known.ca_certificate)
+        file.flush()
+        region = Region(known, file.name, stack)
+        try:
+            yield region
+        finally:
+            region.close()
+
+
+@contextmanager
+def witness_of(access: RegionsAccess) -> Iterator[Witness]:
+    """The witness bucket."""
+    with tempfile.TemporaryDirectory(prefix="obs-witness-") as folder:
+        yield from _witness(access.witness, Path(folder))
+
+
+def _witness(access: WitnessAccess, folder: Path) -> Iterator[Witness]:
+    authority = folder / "ca.pem" if access.authority else None
+    if authority is not None:
+        authority.write_text(access.authority or "", encoding="utf-8")
+    storage = Storage(
+        endpoint=access.endpoint,
+        region=access.region,
+        bucket=access.bucket,
+        prefix="",
+        access_key_id_file=_NO_FILE,
+        secret_access_key_file=_NO_FILE,
+        ca_file=authority,
+    )
+    login = (access.access_key_id.get_secret_value(), access.secret_access_key.get_secret_value())
+    witness = Witness(storage, login=login)
+    try:
+        yield witness
+    finally:
+        witness.close()
+
+
+@contextmanager
+def witness_errors() -> Iterator[None]:
+    """Turn the witness' errors into those of ``ops``."""
+    try:
+        yield
+    except RegionError as error:
+        raise OpsError(str(error)) from None

@@ -1,0 +1,173 @@
+"""What the region drill counts with: who took a number, which records are its own, which notice is a first one."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+
+from lab.receivers.record import Notice
+from ops.errors import OpsError
+from tests.support import region_traffic
+from tests.support.alerts import CRITICAL, Raised
+from tests.support.region_traffic import MovingLoad, logs_of, points_of
+from tests.support.regions import Command, Gateway, Name, mentions
+from tests.support.trace_faults import log_request
+
+
+class Places:
+    """A name that leads somewhere, and what stands there: a status, or nobody."""
+
+    def __init__(self) -> None:
+        self.leads = "a"
+        self.there: dict[str, int | None] = {"a": 200, "b": 200}
+        self.asked: list[str] = []
+
+    def host(self) -> str:
+        return self.leads
+
+    def at(self, host: str) -> Any:
+        self.asked.append(host)
+        places = self
+
+        class Client:
+            def metrics(self, request: Any, layer: str) -> tuple[int, int]:
+                found = places.there[host]
+                if found is None:
+                    raise OpsError("no answer")
+                return found, 0
+
+        return Client()
+
+
+@pytest.fixture
+def places(monkeypatch: pytest.MonkeyPatch) -> Places:
+    made = Places()
+    monkeypatch.setattr(region_traffic, "Gateway", lambda *_: made)
+    monkeypatch.setattr(region_traffic, "Web", lambda _: type("W", (), {"close": lambda _: None})())
+    return made
+
+
+def eventually(condition: Any) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "not within 10 s"
+        time.sleep(0.02)
+
+
+def test_numbers_are_counted_for_the_region_that_took_them(places: Places) -> None:
+    name: Any = places
+    platform: Any = None
+    with MovingLoad(name, platform, "", workers=1, batch=2, pause=0.01, give_up_after=30) as load:
+        eventually(lambda: len(load.by("a")) >= 6)
+        places.there["a"] = None
+        cut = time.time()
+        eventually(lambda: load.ledger.retries > 0)
+        taken = set(load.by("a"))
+        places.leads = "b"
+        eventually(lambda: len(load.by("b")) >= 4)
+        first = load.first("b", cut)
+    assert first is not None
+    assert first >= cut
+    assert load.first("a", first) is None
+    assert set(load.by("a")) == taken
+    assert not taken & set(load.by("b"))
+    assert taken | set(load.by("b")) == set(load.ledger.acknowledged)
+
+
+def test_what_nobody_takes_until_the_end_is_given_up(places: Places) -> None:
+    name: Any = places
+    platform: Any = None
+    places.there["a"] = 503
+    with MovingLoad(name, platform, "", workers=1, batch=3, pause=0.01, give_up_after=30) as load:
+        eventually(lambda: load.ledger.retries > 0)
+    assert load.ledger.acknowledged == {}
+    assert load.ledger.given_up == {(0, 0), (0, 1), (0, 2)}
+
+
+def test_only_records_of_the_own_load_are_counted() -> None:
+    record = log_request("e2e-1234", [(0, 7), (0, 8)]).SerializeToString()
+    assert logs_of("e2e-1234")(record) == {(0, 7), (0, 8)}
+    assert logs_of("e2e-123")(record) == set()
+    assert logs_of("other")(b"") == set()
+    assert points_of("1234")(record) == set()
+
+
+def notice(number: int, name: str, action: str, audience: str = "operators") -> Notice:
+    return Notice(
+        number=number,
+        channel="phone",
+        audience=audience,
+        title=f"[CRITICAL] DataInconsistent {name}",
+        body={"event_action": action, "summary": name},
+        received_at=float(number),
+    )
+
+
+def test_a_first_notice_is_one_that_fires_and_was_not_escalated() -> None:
+    raised = Raised(CRITICAL, "drill-1x", 0.0)
+    found = [
+        notice(1, "drill-1x", "trigger"),
+        notice(2, "drill-2x", "trigger"),
+        notice(3, "drill-1x", "resolve"),
+        notice(4, "drill-1x", "trigger", "senior-manager"),
+        notice(5, "drill-1x", "trigger"),
+    ]
+    people = {"operators": frozenset({"operators"}), "senior-manager": frozenset({"senior-manager"})}
+    assert [each.number for each in mentions(found, raised, lambda each: people[each.audience])] == [1, 5]
+
+
+class Zone:
+    def __init__(self) -> None:
+        self.values: list[str] | None = ["198.18.0.20"]
+        self.asked = 0
+
+    def answer(self, name: str) -> Any:
+        self.asked += 1
+        if self.values is None:
+            raise OpsError("Route 53 does not answer")
+        return type("Answer", (), {"values": tuple(self.values)})()
+
+
+def test_an_answer_is_kept_for_its_time_and_longer_while_nobody_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    zone = Zone()
+
+    class Open:
+        def __enter__(self) -> Zone:
+            return zone
+
+        def __exit__(self, *_: object) -> None: ...
+
+    monkeypatch.setattr("tests.support.regions.dns.zone", lambda _: Open())
+    access: Any = type("Dns", (), {"names": {"otlp": "otlp.example"}, "ttl_s": 0.2})()
+    name = Name(access)
+    assert name.host() == "198.18.0.20"
+    zone.values = ["198.18.0.50"]
+    assert name.host() == "198.18.0.20"
+    assert zone.asked == 1
+    time.sleep(0.25)
+    assert name.host() == "198.18.0.50"
+    zone.values = None
+    time.sleep(0.25)
+    assert name.host() == "198.18.0.50"
+    name.close()
+
+
+def test_one_client_for_each_gateway_with_the_port_of_the_stack() -> None:
+    seen: list[str] = []
+    platform: Any = type(
+        "P", (), {"otlp_http": "https://198.18.0.20:4318", "model_copy": lambda _, update: seen.append(update)}
+    )()
+    unused: Any = None
+    gateway = Gateway(unused, platform, unused)
+    assert gateway.at("198.18.0.50") is gateway.at("198.18.0.50")
+    assert seen == [{"otlp_http": "https://198.18.0.50:4318"}]
+
+
+def test_a_command_that_fails_says_what_it_said() -> None:
+    command = Command("a-stack-that-is-not-there", ("drill", "zone", "--yes")).start()
+    with pytest.raises(AssertionError, match=r"ops drill zone --yes: 2: error: no drill of zone can be had here"):
+        command.result(60)
+    assert not command.running
+    command.stop()

@@ -1,0 +1,186 @@
+"""The commands on made-up stacks: how the regions stand, what differs, and what a failover refuses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops import cli, platform
+from ops.errors import OpsError
+from ops.platform import Platform
+from ops.regions import dns
+from ops.regions.access import RegionsAccess
+from tests.unit.ops.regions_world import DEFINITIONS, KEY, NAME, SECRET, STACKS, A, B, World, world
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    monkeypatch.setenv(dns.KEY, KEY)
+    monkeypatch.setenv(dns.SECRET, SECRET)
+    with world() as made:
+        yield made
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, shared: World, made_up: Mapping[str, Any]) -> Run:
+    """The command line with the stack of region B selected, which is primary unless told otherwise."""
+
+    def call(*words: str, role: str = "primary", selected: str = B, **changed: Any) -> Result:
+        def load(stack: str = "") -> Platform:
+            other = A if selected == B else B
+            region = other if stack == STACKS[other] else selected
+            return shared.platform(made_up, region, role, regions=changed)
+
+        monkeypatch.setattr("ops.platform.load", load)
+        result = CliRunner().invoke(cli.app, list(words), env={"COLUMNS": "140"})
+        if isinstance(result.exception, OpsError):
+            raise result.exception
+        return result
+
+    return call
+
+
+def test_regions_that_stand_well_are_shown_and_exit_code_is_zero(run: Run, shared: World) -> None:
+    shared.beat(A, epoch=2, notifies=False)
+    shared.beat(B, epoch=2, notifies=True)
+    shared.lease(B, 2)
+    result = run("regions")
+    assert result.exit_code == 0, result.output
+    assert "lease: region-b, epoch 2" in result.output
+    assert f"{NAME}: A 198.18.0.20, 1 s" in result.output
+
+
+def test_the_same_for_machines(run: Run, shared: World) -> None:
+    shared.beat(A)
+    shared.beat(B)
+    found = json.loads(run("regions", "--json").output)
+    assert found["holder"] is None
+    assert [each["region"] for each in found["regions"]] == [B, A]
+    assert [each["notifies"] for each in found["regions"]] == [False, True]
+    assert found["names"] == {NAME: "A 198.18.0.20, 1 s"}
+    assert found["problems"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"age_s": 60.0}, "region-a gives no sign of life since 6"),
+        ({"notifies": True}, "both regions tell people"),
+        ({"definitions": {"rules": "other"}}, "rules"),
+    ],
+)
+def test_what_is_wrong_is_told_with_exit_code_one(
+    run: Run, shared: World, change: Mapping[str, Any], said: str
+) -> None:
+    shared.beat(A, **{"notifies": False, **change})
+    shared.beat(B, notifies=True)
+    result = run("regions")
+    assert result.exit_code == 1
+    assert said in result.output
+
+
+def test_a_region_that_was_never_there_and_a_name_that_leads_nowhere_stop_nothing(run: Run, shared: World) -> None:
+    other = {"zone": "other.example.com", "names": {"otlp": NAME}, "ttl_s": 1, "endpoint": shared.url}
+    result = run("regions", "--json", dns=other)
+    found = json.loads(result.output)
+    assert result.exit_code == 1
+    assert {"region-b gives no sign of life", "region-a gives no sign of life"} <= set(found["problems"])
+    assert any("has 0 zones other.example.com" in each for each in found["problems"])
+
+
+def test_equal_definitions_are_told_and_different_ones_are_a_line_each(run: Run, shared: World) -> None:
+    shared.beat(A)
+    assert run("regions", "parity").output == "2 definitions are the same in region-a\n"
+    shared.beat(A, definitions={"rules": DEFINITIONS["rules"], "topics": "f" * 64, "dashboards": "e" * 64})
+    result = run("regions", "parity")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "dashboards: region-b has none, region-a has eeeeeeeeeeee",
+        "topics: region-b has 222222222222, region-a has ffffffffffff",
+    ]
+    assert json.loads(run("regions", "parity", "--json").output)["differences"] == result.output.splitlines()
+
+
+def test_a_region_alone_has_nothing_to_compare_with(run: Run, shared: World) -> None:
+    with pytest.raises(OpsError, match="region-b has no other region"):
+        run("regions", "parity", peer=None)
+    with pytest.raises(OpsError, match="region-a has never told what it has"):
+        run("regions", "parity")
+
+
+def test_a_stack_without_regions_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, made_up: dict[str, Any]) -> None:
+    monkeypatch.setattr("ops.platform.load", lambda stack="": Platform.model_validate(made_up))
+    with pytest.raises(OpsError, match="the stack has no output `regions`"):
+        raise CliRunner().invoke(cli.app, ["regions"]).exception or AssertionError("nothing was raised")
+
+
+def test_a_failover_wants_the_stack_of_the_region_that_takes_over(run: Run) -> None:
+    with pytest.raises(OpsError, match="the selected stack is that of region-b: select the stack of region-a"):
+        run("failover", "--to", A)
+
+
+@pytest.mark.parametrize("words", [("failover", "--to", B), ("failback", "--to", A)])
+def test_nothing_happens_unasked(run: Run, shared: World, words: tuple[str, ...]) -> None:
+    with pytest.raises(OpsError, match="nobody can be asked here: give --yes"):
+        run(*words)
+    assert shared.witness.keys("regions/") == []
+
+
+def test_a_failback_names_one_of_the_two_regions(run: Run) -> None:
+    with pytest.raises(OpsError, match="--to is elsewhere, must be region-b or region-a"):
+        run("failback", "--to", "elsewhere", "--dry-run")
+
+
+@pytest.mark.parametrize("selected", [A, B])
+def test_a_failback_tells_its_steps_from_either_stack(run: Run, shared: World, selected: str) -> None:
+    result = run("failback", "--to", A, "--dry-run", "--json", selected=selected)
+    found = json.loads(result.output)
+    assert result.exit_code == 0
+    steps = {each["step"]: each["what"] for each in found["steps"]}
+    assert list(steps)[:4] == ["both", "seed", "return", "catch-up"]
+    assert list(steps)[-2:] == ["seed-back", "standby"]
+    assert steps["return"].startswith("set the role of region-a to standby")
+    assert steps["standby"].startswith("set the role of region-b to standby")
+    assert shared.witness.keys("regions/") == []
+
+
+def test_a_failback_of_whom_nobody_gave_up_for_is_refused(run: Run, shared: World) -> None:
+    with pytest.raises(OpsError, match=r"^both: region-b does not hold the lease: there is nothing to fail back from$"):
+        run("failback", "--to", A, "--yes")
+
+
+def test_a_failback_from_a_region_that_nobody_noted_the_offsets_of_is_refused(run: Run, shared: World) -> None:
+    shared.lease(B, 3)
+    shared.beat(B)
+    with pytest.raises(OpsError, match=r"^both: region-a gives no sign of life for ever"):
+        run("failback", "--to", A, "--yes")
+    shared.beat(A)
+    with pytest.raises(OpsError, match=r"^both: no journal tells where region-b took over"):
+        run("failback", "--to", A, "--yes")
+
+
+def test_the_stack_of_the_other_region_is_read_by_its_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, made_up: dict[str, Any]
+) -> None:
+    (tmp_path / "outputs").write_text(json.dumps(made_up))
+    program = tmp_path / "pulumi"
+    program.write_text(f'#!/bin/sh\necho "$*" >> {tmp_path}/asked; cat {tmp_path}/outputs\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    assert platform.load(tmp_path, STACKS[A]).region == "here"
+    assert platform.load(tmp_path).region == "here"
+    named, selected = (tmp_path / "asked").read_text().splitlines()
+    assert named == f"{selected} --stack {STACKS[A]}"
+
+
+def test_no_representation_of_the_output_shows_a_secret(shared: World) -> None:
+    shown = repr(RegionsAccess.model_validate(shared.outputs(B)))
+    assert KEY not in shown
+    assert SECRET not in shown

@@ -1,0 +1,112 @@
+"""Names in Route 53 (moto): where they lead, and that a change leaves one record that leads to one place."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import boto3
+import pytest
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
+from werkzeug.serving import make_server
+
+from ops.errors import OpsError
+from ops.regions import dns
+from ops.regions.access import Dns
+from tests.config.servers import free_port
+
+ZONE, NAME = "obs.example.com", "otlp.obs.example.com"
+KEYS = {dns.KEY: "AKIADNS", dns.SECRET: "secret-of-the-names"}
+
+
+@pytest.fixture(scope="module")
+def url() -> Iterator[str]:
+    server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def client(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The zone's owner; the zone is new and empty."""
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    made: Any = boto3.client(
+        "route53",
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id=KEYS[dns.KEY],
+        aws_secret_access_key=KEYS[dns.SECRET],
+    )
+    for zone in made.list_hosted_zones()["HostedZones"]:
+        for each in made.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
+            if each["Type"] not in ("NS", "SOA"):
+                change = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": each}]}
+                made.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=change)
+        made.delete_hosted_zone(Id=zone["Id"])
+    made.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def zone(client: Any, url: str) -> Iterator[dns.Zone]:
+    with dns.zone(access(url)) as made:
+        yield made
+
+
+def access(url: str, zone: str = ZONE) -> Dns:
+    return Dns(zone=zone, names={"otlp": NAME}, ttl_s=30, endpoint=url)
+
+
+@pytest.mark.parametrize(
+    ("target", "kind"), [("198.18.0.20", "A"), ("2001:db8::1", "AAAA"), ("gateway.example.net", "CNAME")]
+)
+def test_a_name_leads_where_it_was_led(zone: dns.Zone, target: str, kind: str) -> None:
+    assert zone.answer(NAME) is None
+    assert zone.point(NAME, target, 30) == dns.Answer(kind=kind, ttl_s=30, values=(target,))
+    found = zone.answer(NAME)
+    assert found is not None
+    assert found.leads_to(target)
+
+
+def test_an_address_becomes_a_host_and_back_without_a_record_that_is_left(zone: dns.Zone, client: Any) -> None:
+    for target in ("198.18.0.20", "gateway.example.net", "198.18.0.50"):
+        zone.point(NAME, target, 30)
+    [own] = client.list_hosted_zones()["HostedZones"]
+    found = client.list_resource_record_sets(HostedZoneId=own["Id"])["ResourceRecordSets"]
+    kinds = [(each["Type"], each["ResourceRecords"]) for each in found if each["Name"] == f"{NAME}."]
+    assert kinds == [("A", [{"Value": "198.18.0.50"}])]
+
+
+def test_a_neighbour_in_the_zone_is_not_taken_for_the_name(zone: dns.Zone) -> None:
+    zone.point(f"zz.{ZONE}", "198.18.0.9", 30)
+    assert zone.answer(NAME) is None
+
+
+def test_an_answer_with_two_values_leads_to_neither() -> None:
+    both = dns.Answer(kind="A", ttl_s=30, values=("198.18.0.20", "198.18.0.50"))
+    assert not both.leads_to("198.18.0.20")
+
+
+def test_a_name_with_a_routing_policy_is_left_alone() -> None:
+    there = [{"Name": f"{NAME}.", "Type": "A", "SetIdentifier": "blue", "Weight": 1}]
+    with pytest.raises(OpsError, match="has a routing policy"):
+        dns.change(NAME, "198.18.0.20", 30, there)
+
+
+def test_a_zone_that_is_not_there_is_told(client: Any, url: str) -> None:
+    with dns.zone(access(url, "other.example.com")) as other, pytest.raises(OpsError, match="has 0 zones other"):
+        other.answer(NAME)
+
+
+def test_route_53_that_does_not_answer_is_one_line_without_the_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in KEYS.items():
+        monkeypatch.setenv(name, value)
+    gone = access(f"http://127.0.0.1:{free_port()}")
+    with dns.zone(gone) as zone, pytest.raises(OpsError, match=r"^Route 53: cannot find the zone") as caught:
+        zone.answer(NAME)
+    assert KEYS[dns.SECRET] not in str(caught.value)
