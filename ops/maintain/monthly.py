@@ -9,7 +9,7 @@ from ops.maintain import boards, drills
 from ops.maintain.model import Check
 
 RESTORE_DRILL = "backups-restored"
-DR_DRILL = "dr-failover"
+DR_DRILL = "region-drill"
 """Evidence of a failover to the other region and back; `ops` reads it, the drill writes it."""
 LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("throughput-metrics", "throughput-traces")
 MONTH, QUARTER = timedelta(days=35), timedelta(days=100)

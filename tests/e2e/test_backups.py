@@ -301,7 +301,7 @@ def test_maintenance_looks_at_everything_and_keeps_a_record(settled: Context, tm
             written = sorted(each.suffix for each in tmp_path.glob(f"maintenance-{period}-*"))
             assert written == [".json", ".md"]
         rows = {each["id"]: each for each in found["checks"]}
-        if not (PROJECT / "docs/evidence/dr-failover.json").exists():
+        if not (PROJECT / "docs/evidence/region-drill.json").exists():
             assert rows["dr-drill"]["seen"].startswith("DR drill: never done")
         assert datetime.fromisoformat(found["started"]) <= datetime.now(UTC)
         for identifier in ("pods", "alerts", "dashboards", "kafka-retention", "backups-whole"):

@@ -22,6 +22,8 @@ from pulumi.runtime import mocks, rpc
 from pulumi.runtime.settings import SETTINGS
 from pulumi.runtime.stack import run_pulumi_func
 
+from components.telemetry.layers import LAYERS
+
 CHECKOUT = Path(__file__).resolve().parents[2]
 STACKS = ("local", "prod", "dr")
 PROJECT = "observability"
@@ -32,10 +34,12 @@ ALERTING_SECRETS = "observability:alertingSecrets"
 OUTSIDE_SECRETS = {
     "directorySecrets": ("bind_password",),
     "objectStorageSecrets": ("access_key_id", "secret_access_key"),
+    "witnessSecrets": ("access_key_id", "secret_access_key"),
 }
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 RECIPIENT = "age1" + 58 * "q"
 PHONES = ("operators", "senior-manager", "on-call-engineer")
+REFERENCE = "pulumi:pulumi:StackReference"
 PASSWORD = "random:index/randomPassword:RandomPassword"
 
 
@@ -78,6 +82,8 @@ class Recording(mocks.Mocks):
         if args.typ == PASSWORD:
             password = password_of(args.name)
             state |= {"result": password, "bcryptHash": _bcrypt(password)}
+        if args.typ == REFERENCE:
+            state |= {"outputs": other_outputs()}
         if read and args.typ == "kubernetes:core/v1:Secret":
             state |= {"data": {"ca.crt": base64.b64encode(AUTHORITY.encode()).decode()}}
         return args.resource_id or f"{args.name}-id", state
@@ -134,6 +140,22 @@ def _given_passwords() -> dict[str, str]:
     return {name: password_of(name) for name in (*plain, *outside, *(f"phone of {phone}" for phone in PHONES))}
 
 
+def other_outputs() -> dict[str, Any]:
+    """What a stack reference finds: the outputs of a primary region that agrees with every stack."""
+    return {
+        "ca_certificate": AUTHORITY,
+        "kafka_users": {"mirror": password_of("other mirror")},
+        "otlp_credentials": {layer.name: {"password": password_of(f"other {layer.name}")} for layer in LAYERS},
+        "id_hash_key": password_of("other ids"),
+    }
+
+
+def stack_role(stack: str) -> str:
+    """The role in a stack file."""
+    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
+    return str(content["config"]["observability:role"])
+
+
 def stack_settings(stack: str) -> dict[str, Any]:
     """The settings in a stack file."""
     content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
@@ -141,8 +163,8 @@ def stack_settings(stack: str) -> dict[str, Any]:
     return settings
 
 
-def record(stack: str, settings: object) -> Recording:
-    """Run the program with some settings.
+def record(stack: str, settings: object, role: str | None = None) -> Recording:
+    """Run the program with some settings, in the role of the stack file or another one.
 
     Raises:
         pulumi.RunError: The settings are refused.
@@ -161,7 +183,8 @@ def record(stack: str, settings: object) -> Recording:
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}
             pulumi.runtime.set_config(f"observability:{key}", json.dumps(given))
         pulumi.runtime.set_config(BACKUP_RECIPIENTS, json.dumps({"recipients": [RECIPIENT]}))
-        for name, value in outputs(Platform(chosen.platform, chosen)).items():
+        now = stack_model.Role(role or stack_role(stack))
+        for name, value in outputs(Platform(chosen.platform, chosen, now)).items():
             pulumi.Output.from_input(value).apply(functools.partial(recording.outputs.__setitem__, name))
 
     run(recording, stack, program)
@@ -204,9 +227,12 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
 
 
 @functools.cache
-def recorded(stack: str) -> Recording:
-    """The recording of a stack file as it is in the checkout; the same object for every test: do not change it."""
-    return record(stack, stack_settings(stack))
+def recorded(stack: str, role: str | None = None) -> Recording:
+    """The recording of a stack file as it is in the checkout, in its role or another one.
+
+    The same object for every test: do not change it.
+    """
+    return record(stack, stack_settings(stack), role)
 
 
 def texts(value: Any) -> Iterator[str]:

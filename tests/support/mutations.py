@@ -14,11 +14,13 @@ from typing import Any
 
 from policy.documents import Format, parse
 from policy.model import Resource
-from tests.support import mutation_alerting, mutation_backups
+from tests.support import mutation_alerting, mutation_backups, mutation_regions
 from tests.support import mutation_tables as tables
 
 WORKLOADS = ("StatefulSet", "Deployment", "DaemonSet", "Job", "CronJob")
 _GONE = tables.GONE
+_OURS = (mutation_backups, mutation_regions)
+"""Programs of ours: which workloads run them, which files are their settings, and how these can be weakened."""
 _WHOLE = {Format.ALERTMANAGER: mutation_alerting.alertmanager, Format.RULES: mutation_alerting.rules}
 """Files whose parts weaken each other: what changes them sees the whole file."""
 
@@ -51,7 +53,8 @@ def mutations(resources: Sequence[Resource]) -> Iterator[Mutation]:
 
 
 def _of(resource: Resource) -> Iterator[tuple[str, Resource | None]]:
-    if resource.kind in tables.NEEDED or (resource.kind in WORKLOADS and mutation_backups.keeps(resource.props)):
+    kept = resource.kind in WORKLOADS and any(each.keeps(resource.props) for each in _OURS)
+    if kept or resource.kind in tables.NEEDED:
         yield "taken away", None
     yield from _fields(resource)
     if resource.kind in WORKLOADS:
@@ -131,9 +134,10 @@ def _contents(kind: Format, name: str, parsed: Any) -> Iterator[tuple[str, str]]
     if kind in _WHOLE and isinstance(parsed, dict):
         for label, changed in _WHOLE[kind](parsed):
             yield label, json.dumps(changed)
-    if kind is Format.OTHER and mutation_backups.ours(parsed):
-        for path, bad in mutation_backups.settings(parsed, _GONE):
-            yield _label(path, bad), json.dumps(_set(parsed, path, bad))
+    for each in _OURS:
+        if kind is Format.OTHER and each.ours(parsed):
+            for path, bad in each.settings(parsed, _GONE):
+                yield _label(path, bad), json.dumps(_set(parsed, path, bad))
     if kind in (Format.OTHER, Format.RULES, Format.GRAFANA) or not isinstance(parsed, dict | list):
         return
     for path in _all_paths(parsed):

@@ -1,0 +1,215 @@
+"""The commands: one for each drill, ``list``, and ``report``.
+
+Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, no test), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Column, Table
+from rich.text import Text
+
+from ops import evidence
+from ops import platform as platform_module
+from ops.context import Context
+from ops.drill import alerts, record, steady, table
+from ops.drill.model import Drill
+from ops.drill.record import FOLDER, Report
+from ops.drill.registry import REFUSED, SHOWN, find
+from ops.drill.run import Outcome, alone, command_of, ready, run
+from ops.drill.watch import Watched, Watcher
+from ops.errors import OpsError, one_line
+from ops.kube import Kube
+
+drill_app = typer.Typer(
+    help="Take something away under load, count what is missing, write what was measured. Run it where the cluster is: "
+    "in the lab through `python -m lab exec --`.",
+    no_args_is_help=True,
+)
+
+_FILE_WIDTH = 160
+_INTERRUPTED = 130
+
+Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the report is written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
+
+
+@drill_app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show every drill with its newest result; nothing is asked."""
+    found = record.newest()
+    if as_json:
+        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in found]
+        refused = [{"name": each.name, "shows": each.shows, "refused": each.why} for each in REFUSED]
+        typer.echo(json.dumps({"drills": [*listed, *refused]}, indent=2))
+        return
+    rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
+    for drill, written, _ in found:
+        state = Text("never", style="dim")
+        if written is not None:
+            state = Text(f"{'passed' if written.passed else 'failed'} {written.time[:10]}")
+            state.stylize("green" if written.passed else "bold red")
+        about = f"{drill.seconds} s" if drill.seconds < 120 else f"{drill.seconds / 60:.0f} min"
+        shows = Text(drill.shows)
+        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}.json", style="dim")
+        rows.add_row(drill.name, shows, ", ".join(drill.requirements), about, state)
+    for each in REFUSED:
+        rows.add_row(each.name, each.shows, ", ".join(each.requirements), "-", Text("cannot be had", style="dim"))
+    console = Console()
+    (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
+
+
+@drill_app.command("report")
+def report_() -> None:
+    """Bring the measured table of docs/dr.md up to date, from docs/evidence."""
+    changed = table.update()
+    typer.echo(f"{table.PAGE.relative_to(platform_module.PROJECT)}: {'changed' if changed else 'was up to date'}")
+
+
+def _command(name: str) -> Callable[[Path, bool, bool], None]:
+    def command(folder: Folder = FOLDER, as_json: AsJson = False, yes: Yes = False) -> None:
+        _drill(find(name), folder, as_json, yes)
+
+    return command
+
+
+for _name, _shows in SHOWN.items():
+    drill_app.command(_name, help=f"{_shows[0].upper()}{_shows[1:]}.")(_command(_name))
+
+
+def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
+    ready(drill)
+    platform = platform_module.load()
+    if not yes:
+        _agreed(drill, f"{platform.platform} ({platform.region})")
+    with alone(drill.name), Context(platform, Kube.connect(platform.namespace)) as context, _progress() as progress:
+        task = progress.add_task(f"{drill.name}: is the platform steady?", total=drill.seconds)
+        if wrong := steady.wait(lambda: steady.problems(context), steady.BEFORE_S):
+            raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
+
+        def beat(seconds: float) -> None:
+            progress.update(task, completed=min(seconds, drill.seconds), description=f"{drill.name}: {drill.fault}")
+
+        try:
+            found = _carry_out(drill, context, beat, lambda text: progress.update(task, description=text))
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+    written = record.write(found, folder)
+    if as_json:
+        typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(record.markdown(found))
+    typer.echo(f"report: {', '.join(map(str, written))}; `ops drill report` takes it into docs/dr.md", err=True)
+    raise typer.Exit(0 if found.passed else 1)
+
+
+def _carry_out(drill: Drill, context: Context, beat: Callable[[float], None], say: Callable[[str], None]) -> Report:
+    """Run the test, look meanwhile, wait until everything is whole again, read what was told."""
+    log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
+    watcher = Watcher(context) if drill.watched else None
+    started, after = datetime.now(UTC), list[str]()
+    with watcher or nullcontext():
+        outcome = run(command_of(drill), drill.limit_s, log, beat)
+        if watcher is not None:
+            say(f"{drill.name}: waiting until everything is whole again")
+            after = steady.wait(lambda: steady.problems(context), steady.AFTER_S)
+    watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
+    return made(drill, context, started, outcome, watched, after, notes)
+
+
+def made(
+    drill: Drill,
+    context: Context,
+    started: datetime,
+    outcome: Outcome,
+    watched: Watched | None,
+    after: list[str],
+    notes: tuple[str, ...] = (),
+    folder: Path = evidence.FOLDER,
+) -> Report:
+    """Put the report together; what is missing or not whole is a problem."""
+    written = evidence.read(drill.evidence, folder)
+    # Evidence has whole seconds.
+    if written is not None and datetime.fromisoformat(written.time) < started.replace(microsecond=0):
+        written = None
+    problems = [*outcome.reasons] if not outcome.passed else []
+    if not outcome.passed and not problems:
+        problems.append("the test failed")
+    if not outcome.passed:
+        problems.append(f"all that the test said: {outcome.log}")
+    if written is None:
+        problems.append(f"the test wrote no evidence {drill.evidence}.json")
+    elif outcome.passed and not written.passed:
+        problems.append(f"{drill.evidence}.json says failed")
+    problems += [f"not whole {steady.AFTER_S:.0f} s after the drill: {each}" for each in after]
+    return Report(
+        drill=drill,
+        passed=not problems,
+        platform=context.platform.platform,
+        region=context.platform.region,
+        started=started,
+        seconds=outcome.seconds,
+        problems=tuple(problems),
+        evidence=written,
+        watched=watched,
+        steady="every pod ready, every partition with all its copies, every target up, no Critical alert",
+        notes=notes,
+    )
+
+
+def _with_alerts(watcher: Watcher, context: Context) -> tuple[Watched, tuple[str, ...]]:
+    seen = watcher.seen()
+    try:
+        raised, notices = alerts.read(context.platform, watcher.began)
+    except OpsError as error:
+        return seen, (f"Alerts and notices could not be read from Kafka: {one_line(error)}",)
+    return replace(seen, alerts=raised, notices=notices), ()
+
+
+def _agreed(drill: Drill, where: str) -> None:
+    if not sys.stdin.isatty():
+        raise OpsError(f"nobody can be asked: add --yes to have this on {where}: {drill.fault}")
+    if not typer.confirm(f"On {where}: {drill.fault}. Go on?", err=True):
+        raise OpsError("nothing was done")
+
+
+def _data(drill: Drill) -> dict[str, object]:
+    return {
+        "name": drill.name,
+        "shows": drill.shows,
+        "requirements": list(drill.requirements),
+        "test": drill.test,
+        "evidence": drill.evidence,
+        "seconds": drill.seconds,
+        "limit_s": drill.limit_s,
+        "load": drill.load,
+        "fault": drill.fault,
+    }
+
+
+def _newest(found: evidence.Evidence | None) -> dict[str, object] | None:
+    return None if found is None else {"passed": found.passed, "time": found.time, "commit": found.commit}
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    )

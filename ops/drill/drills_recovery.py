@@ -1,0 +1,91 @@
+"""Drills of what is lost as a whole: the object storage, everything that has a backup, a region."""
+
+from __future__ import annotations
+
+from ops.drill.model import Aspect, Drill
+
+_TESTS = "tests/e2e"
+_METRICS = "numbered metrics through the gateway, 4 clients"
+
+RECOVERY: tuple[Drill, ...] = (
+    Drill(
+        name="object-storage",
+        shows="the object storage away: nothing is missing in the archive afterwards",
+        requirements=("D1",),
+        test=f"{_TESTS}/test_backups.py::test_an_outage_of_the_object_storage_loses_nothing_of_the_archive",
+        evidence="archive-storage-outage",
+        seconds=150,
+        limit_s=960,
+        load=_METRICS,
+        fault="the object storage stopped",
+        figures={
+            Aspect.FAULT: ("away for {storage away s} s",),
+            Aspect.RECOVERY: ("stored again after {stored again after s} s",),
+            Aspect.RPO: ("{missing} of {records} records missing, {different} different",),
+        },
+    ),
+    Drill(
+        name="restore",
+        shows="every kind of backup is made, restored into something empty, and compared",
+        requirements=("D1", "M2"),
+        test=f"{_TESTS}/test_backups.py::test_every_kind_is_made_restored_into_an_empty_target_and_compared",
+        evidence="backups-restored",
+        seconds=900,
+        limit_s=2460,
+        load="none",
+        fault="none: targets are empty, the running platform is not touched",
+        figures={
+            Aspect.RTO: (
+                "to restore: database {database/seconds} s",
+                "Grafana {grafana/seconds} s",
+                "Kafka's metadata {kafka-metadata/seconds} s",
+                "search {search/seconds} s",
+                "Pulumi's state {pulumi-state/seconds} s",
+                "a topic of the archive {archive/seconds} s",
+                "metrics {metrics/seconds} s",
+            ),
+            Aspect.RPO: (
+                "search: {search/documents compared} documents compared",
+                "archive: {archive/compared_equal} of {archive/records} records equal",
+                "metrics: {metrics/samples compared} samples compared",
+            ),
+        },
+        watched=False,
+    ),
+    Drill(
+        name="region",
+        shows="a region gone without warning: the other one takes over and tells people, and hands back",
+        requirements=("D2", "D3"),
+        test=f"{_TESTS}/test_region.py::test_a_region_is_lost_and_comes_back",
+        evidence="region-drill",
+        seconds=1500,
+        limit_s=3900,
+        load="numbered metrics and logs through the name that DNS answers with",
+        fault="the primary region's network cut and its pods frozen",
+        figures={
+            Aspect.STEADY: ("copy behind by {steady/copy behind s} s at most, {steady/differences} differences",),
+            Aspect.FAULT: ("steps of the failover, s: {failover steps s}",),
+            Aspect.DETECTION: ("{detected by} after {detected after s} s",),
+            Aspect.RECOVERY: ("failback {failback command s} s, {failback lost} records lost by it",),
+            Aspect.RTO: (
+                "{RTO s} s after the cut",
+                "telemetry accepted {accepted after s} s, readable {readable after s} s",
+                "a Critical told {Critical told after s} s",
+                "the command itself {failover command s} s",
+            ),
+            Aspect.RPO: (
+                "{RPO s} s",
+                "{missing in B} of {acknowledged in A} points that A acknowledged missing in B",
+                "{missing of B's} of {acknowledged in B} that B acknowledged",
+                "a consumer group: {group read again} read again, {group lost} lost",
+            ),
+            Aspect.ALERTS: ("{alerts lost} of {alerts raised} lost",),
+            Aspect.NOTICES: (
+                "{told again by B} of {told by A before the cut} that A had told were told again by B",
+                "{told by B of the gap} notices about {fired in the gap} alerts of the gap",
+            ),
+            Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} questions at B without an answer",),
+        },
+        watched=False,
+    ),
+)

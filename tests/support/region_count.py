@@ -1,0 +1,168 @@
+"""What a region drill counts: points, a consumer group and notices, on both sides of the cut."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lab.receivers.client import Receivers
+from services.regions.records import Heartbeat, RegionError
+from services.regions.witness import Witness
+from tests.e2e import durations
+from tests.support.alerts import Raised
+from tests.support.load import TOPIC
+from tests.support.region_traffic import (
+    LOGS_TOPIC,
+    Group,
+    MovingLoad,
+    arrived,
+    committed,
+    logs_of,
+    numbers_in,
+    points_of,
+)
+from tests.support.regions import Command, Name, Side, mentions
+from tests.support.sequences import Number
+from tests.support.trace_faults import LogLoad
+
+GROUP = "failover-drill"
+"""Named in `regions.groups` of both stack files, so that the mirror translates its offsets."""
+
+
+@dataclass
+class Clock:
+    """Moments of the drill, and what the timeline shows of them: seconds since its begin."""
+
+    began: float = field(default_factory=time.time)
+    events: list[list[Any]] = field(default_factory=list)
+
+    def note(self, lane: str, what: str, start: float, end: float | None = None) -> None:
+        """Something at a moment, or that lasted."""
+        first = round(start - self.began, 1)
+        self.events.append([lane, what, first, first if end is None else round(end - self.began, 1)])
+
+
+@dataclass
+class World:
+    """Both regions, and who looks at them."""
+
+    a: Side
+    b: Side
+    name: Name
+    receivers: Receivers
+    witness: Witness
+    authorities: str
+    folder: Path
+    given: list[Command] = field(default_factory=list)
+
+    def give(self, *words: str) -> Command:
+        """Give a command in the second region's stack; it ends with the drill at the latest."""
+        self.given.append(Command(self.b.stack, words).start())
+        return self.given[-1]
+
+    def move(self, what: str, to: Side) -> Command:
+        """Give the command of a failover or a failback."""
+        return self.give(what, "--to", to.name, "--yes", "--json", "--folder", str(self.folder))
+
+    def heartbeat(self, region: str) -> Heartbeat | None:
+        """The last one, or nothing where it cannot be read."""
+        try:
+            return self.witness.heartbeat(region)
+        except RegionError:
+            return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conditions:
+    """What alerts were about, and when; moments in seconds since 1970.
+
+    Attributes:
+        before: Told by the first region before the cut.
+        gap: Begun just before the cut, and after it.
+        lost, cut_off: When the cut was begun, and when it was done.
+        healed: When it was healed.
+    """
+
+    before: Raised
+    gap: tuple[Raised, ...]
+    lost: float
+    cut_off: float
+    healed: float
+
+
+def lost_points(load: MovingLoad, world: World, start: Mapping[int, int]) -> dict[str, Any]:
+    """What the first region acknowledged and the second one does not have, and how far back that reaches."""
+    of_a = load.by(world.a.gateway)
+    copied = numbers_in(world.b.context, TOPIC, start, points_of(load.run_id))
+    missing = set(of_a) - copied
+    last = max(of_a.values())
+    have = [at for number, at in of_a.items() if number in copied]
+    assert have, "nothing that the first region acknowledged is in the second one"
+    return {
+        "acknowledged in A": len(of_a),
+        "missing in B": len(missing),
+        "RPO s": round(last - min(of_a[each] for each in missing), 1) if missing else 0.0,
+        "newest copied point older than the last one s": round(last - max(have), 1),
+    }
+
+
+def group_goes_on(world: World, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:
+    """The group's consumer begins in the second region: what it reads again, and what nobody has read."""
+    of = logs_of(logs.service)
+    there = numbers_in(world.b.context, LOGS_TOPIC, start, of)
+    offsets = committed(world.b.context, GROUP, LOGS_TOPIC)
+    with Group(world.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
+        group.wait_quiet(12, 120)
+    return {
+        "group had read in A": len(had),
+        "group partitions with a translated offset": len(offsets),
+        "group read in B": len(group.had),
+        "group read again": len(had & group.had),
+        "group lost": len(there - had - group.had),
+    }
+
+
+def nobody_twice(world: World, start: int, conditions: Conditions) -> dict[str, Any]:
+    """First notices about the drill's conditions since the cut, also those that came late when it was healed."""
+    before, gap = conditions.before, conditions.gap
+    found = [each for each in world.receivers.since(start) if each.received_at >= conditions.cut_off]
+    told = [each for each in world.receivers.since(start) if each.received_at < conditions.cut_off]
+    again = len(mentions(found, before, world.receivers.contacts))
+    counts = [len(mentions(found, each, world.receivers.contacts)) for each in gap]
+    return {
+        "told by A before the cut": len(mentions(told, before, world.receivers.contacts)),
+        "told again by B": again,
+        "fired in the gap": len(gap),
+        "told by B of the gap": sum(counts),
+        "alerts raised": 1 + len(gap),
+        "alerts lost": sum(count == 0 for count in counts),
+        "double notices": again + sum(max(0, count - 1) for count in counts),
+    }
+
+
+def in_the_end(
+    world: World, load: MovingLoad, starts: Mapping[str, Mapping[int, int]], conditions: Conditions
+) -> dict[str, Any]:
+    """After the load has ended: the first region has everything that anybody acknowledged, but for what it kept."""
+    healed = conditions.healed
+    of_a, of_b = load.by(world.a.gateway), load.by(world.b.gateway)
+    everything = set(of_a) | set(of_b)
+    of = points_of(load.run_id)
+    there = arrived(world.a.context, TOPIC, starts[world.a.name], of, lambda: everything, durations.ARRIVAL)
+    since_then = {number for number, at in of_a.items() if at >= healed}
+    other = arrived(world.b.context, TOPIC, starts[world.b.name], of, lambda: since_then, durations.ARRIVAL)
+    kept = {number for number, at in of_a.items() if at < healed}
+    return {
+        "acknowledged in B": len(of_b),
+        "missing of B's": len(set(of_b) - other),
+        "failback lost": len(set(of_b) - there) + len(since_then - there),
+        "acknowledged in A after the failback": len(since_then),
+        "of them missing in B": len(since_then - other),
+        "of A's before the cut missing in A": len(kept - there),
+        "points given up": len(load.ledger.given_up),
+        "repeated sends": load.ledger.retries,
+        "seconds from cut to heal": round(healed - conditions.lost, 1),
+    }

@@ -1,0 +1,216 @@
+"""Numbered load that follows a DNS name from one region to the other, and what has arrived of it where."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+from confluent_kafka import Consumer, TopicPartition
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from ops.context import Context
+from ops.errors import OpsError
+from ops.kafka import client_settings
+from ops.platform import Platform
+from ops.web import Web
+from tests.support.load import LAYER, METRIC, OtlpLoad, numbers_of, sequence_request
+from tests.support.regions import Gateway, Name
+from tests.support.sequences import Number
+from tests.support.trace_faults import SENDER, SEQUENCE
+
+LOGS_TOPIC = "telemetry-logs"
+NumbersOf = Callable[[bytes], set[Number]]
+_IDLE_S = 10.0
+
+
+class MovingLoad(OtlpLoad):
+    """Numbered points to where the name leads; who acknowledged each is noted."""
+
+    def __init__(self, name: Name, platform: Platform, ca_file: str, **sizes: Any) -> None:
+        trusting: Any = SimpleNamespace(platform=platform, ca_file=ca_file)
+        super().__init__(trusting, **sizes)
+        self._name, self._platform, self._ca_file = name, platform, ca_file
+        self._taken: dict[Number, str] = {}
+
+    def by(self, host: str) -> dict[Number, float]:
+        """Number -> when it was acknowledged, of those that this host acknowledged."""
+        known = dict(self._taken)
+        return {number: at for number, at in dict(self.ledger.acknowledged).items() if known.get(number) == host}
+
+    def first(self, host: str, since: float) -> float | None:
+        """When a host acknowledged the first number since a moment."""
+        return min((at for at in self.by(host).values() if at >= since), default=None)
+
+    def _work(self, worker: int) -> None:
+        web = Web(self._ca_file)
+        gateway, next_number = Gateway(self._name, self._platform, web), 0
+        try:
+            while not self._stopping.is_set():
+                numbers = [(worker, next_number + offset) for offset in range(self._batch)]
+                next_number += self._batch
+                self._deliver(gateway, sequence_request(self.run_id, worker, numbers), numbers)
+                self._stopping.wait(self._pause)
+        finally:
+            web.close()
+
+    def _deliver(self, gateway: Gateway, request: ExportMetricsServiceRequest, numbers: list[Number]) -> None:
+        deadline = time.monotonic() + self._give_up_after
+        while time.monotonic() < deadline:
+            host = self._name.host()
+            try:
+                status_code, rejected = gateway.at(host).metrics(request, LAYER)
+            except OpsError:
+                self.ledger.retry("no answer")
+            else:
+                if status_code == 200 and not rejected:
+                    self._taken.update(dict.fromkeys(numbers, host))
+                    self.ledger.acknowledge(numbers, time.time())
+                    return
+                self.ledger.retry(f"HTTP {status_code}")
+            if self._stopping.wait(0.5):
+                break
+        self.ledger.give_up(numbers)
+
+
+def numbers_in(context: Context, topic: str, start: Mapping[int, int], of: NumbersOf) -> set[Number]:
+    """Numbers in a topic from ``start`` up to its ends of now."""
+    found: set[Number] = set()
+    for record in context.kafka.read(topic, start, _IDLE_S):
+        found |= of(record.value() or b"")
+    return found
+
+
+def points_of(run_id: str) -> NumbersOf:
+    """Numbers of a load of points in a record."""
+    return lambda record: numbers_of(record, run_id)
+
+
+def logs_of(service: str) -> NumbersOf:
+    """Numbers of a load of log records in a record."""
+
+    def of(record: bytes) -> set[Number]:
+        if service.encode() not in record:
+            return set()
+        found: set[Number] = set()
+        for resource in ExportLogsServiceRequest.FromString(record).resource_logs:
+            names = {each.key: each.value.string_value for each in resource.resource.attributes}
+            if names.get("service.name") != service:
+                continue
+            for scope in resource.scope_logs:
+                for each in scope.log_records:
+                    values = {one.key: one.value.int_value for one in each.attributes}
+                    found.add((values[SENDER], values[SEQUENCE]))
+        return found
+
+    return of
+
+
+def arrived(
+    context: Context,
+    topic: str,
+    start: Mapping[int, int],
+    of: NumbersOf,
+    wanted: Callable[[], set[Number]],
+    seconds: float,
+) -> set[Number]:
+    """The same, again until none of ``wanted`` is missing or the time is up; each look reads only what is new."""
+    positions, found = dict(start), set[Number]()
+    deadline = time.monotonic() + seconds
+    while True:
+        for record in context.kafka.read(topic, positions, _IDLE_S):
+            positions[int(record.partition() or 0)] = int(record.offset() or 0) + 1
+            found |= of(record.value() or b"")
+        if wanted() <= found or time.monotonic() > deadline:
+            return found
+        time.sleep(2.0)
+
+
+def readable(context: Context, run_id: str, since: float) -> bool:
+    """Whether the read address has a point of a load that was sent since a moment."""
+    found = context.thanos.instant(f'max(timestamp({METRIC}{{run="{run_id}"}}))')
+    return any(sample.value >= since for sample in found)
+
+
+class Group:
+    """Reads a topic as a member of a group, commits while it reads, and notes which numbers it has had.
+
+    Args:
+        platform: Region whose Kafka is read.
+        group: Name of the group.
+        topic: Topic.
+        of: Numbers of a record.
+        beginning: Where a group begins that nobody knows: ``earliest`` or ``latest``.
+    """
+
+    def __init__(self, platform: Platform, group: str, topic: str, of: NumbersOf, beginning: str) -> None:
+        self.had: set[Number] = set()
+        self.doubled = 0
+        self._of, self._topic = of, topic
+        self._stopping, self._assigned = threading.Event(), threading.Event()
+        self._newest = time.monotonic()
+        self._settings = {
+            **client_settings(platform, platform.kafka_admin),
+            "socket.timeout.ms": 5000,
+            "session.timeout.ms": 10_000,
+            "group.id": group,
+            "auto.offset.reset": beginning,
+            "enable.auto.commit": True,
+            "auto.commit.interval.ms": 1000,
+        }
+        self._thread = threading.Thread(target=self._read, name=f"group {group}", daemon=True)
+
+    def __enter__(self) -> Group:
+        self._thread.start()
+        assert self._assigned.wait(60), f"the group got no partitions of {self._topic} within 60 s"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    def halt(self) -> None:
+        """Read nothing more from now on; its client may need a while to find out that nobody answers it."""
+        self._stopping.set()
+
+    def stop(self) -> None:
+        """Read nothing more, and wait for its client's end."""
+        self.halt()
+        self._thread.join(90)
+
+    def wait_quiet(self, quiet_s: float, limit_s: float) -> None:
+        """Until no number came for a while."""
+        deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline and time.monotonic() - self._newest < quiet_s:
+            time.sleep(0.5)
+
+    def _read(self) -> None:
+        reader = Consumer(self._settings)
+        reader.subscribe([self._topic], on_assign=lambda *_: self._assigned.set())
+        try:
+            while not self._stopping.is_set():
+                for message in reader.consume(200, timeout=0.5):
+                    if message.error() is None:
+                        self._take(self._of(message.value() or b""))
+        finally:
+            reader.close()
+
+    def _take(self, numbers: set[Number]) -> None:
+        if numbers:
+            self.doubled += len(numbers & self.had)
+            self.had |= numbers
+            self._newest = time.monotonic()
+
+
+def committed(context: Context, group: str, topic: str) -> dict[int, int]:
+    """Partition -> offset of a group, where it has one."""
+    count = context.kafka.topics()[topic].partitions
+    settings = {**client_settings(context.platform, context.platform.kafka_admin), "group.id": group}
+    reader = Consumer(settings)
+    try:
+        found = reader.committed([TopicPartition(topic, number) for number in range(count)], timeout=15)
+    finally:
+        reader.close()
+    return {each.partition: each.offset for each in found if each.offset >= 0}

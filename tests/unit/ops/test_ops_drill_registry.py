@@ -1,0 +1,120 @@
+"""The registry of drills: every entry names a test that exists, its evidence, and figures that the evidence has."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ops import evidence
+from ops.drill.model import Aspect, Drill, filled, named, plain, told
+from ops.drill.registry import DRILLS, REFUSED, SHOWN, find
+from ops.errors import OpsError
+from ops.platform import PROJECT
+from ops.requirements import REQUIREMENT_IDS
+
+ASKED_FOR = (
+    "broker",
+    "gateway",
+    "prometheus",
+    "alertmanager",
+    "grafana",
+    "jaeger",
+    "search-node",
+    "zone",
+    "region",
+    "restore",
+    "certificate",
+)
+SETTLING_S = 60
+by_name = pytest.mark.parametrize("drill", DRILLS, ids=lambda each: each.name)
+
+
+def function_of(drill: Drill) -> tuple[Callable[..., Any], str]:
+    file, _, rest = drill.test.partition("::")
+    name, _, case = rest.partition("[")
+    module = importlib.import_module(file.removesuffix(".py").replace("/", "."))
+    return getattr(module, name), case.removesuffix("]")
+
+
+def marks(function: Any) -> dict[str, Any]:
+    return {mark.name: mark for mark in getattr(function, "pytestmark", [])}
+
+
+def test_everything_that_was_asked_for_has_a_name_and_no_name_stands_twice() -> None:
+    assert set(ASKED_FOR) <= set(SHOWN)
+    assert len(SHOWN) == len(DRILLS) + len(REFUSED)
+    assert not {"list", "report"} & set(SHOWN)
+
+
+@by_name
+def test_a_drill_names_a_test_that_exists_and_leaves_it_its_time(drill: Drill) -> None:
+    assert (PROJECT / drill.test.partition("::")[0]).is_file()
+    function, case = function_of(drill)
+    found = marks(function)
+    assert drill.limit_s >= found["timeout"].args[0] + SETTLING_S
+    assert drill.seconds < drill.limit_s
+    if case:
+        _, cases = found["parametrize"].args
+        assert case in [each if isinstance(each, str) else each.values[0] for each in cases]
+
+
+@by_name
+def test_a_drill_names_the_evidence_that_its_test_writes(drill: Drill) -> None:
+    function, case = function_of(drill)
+    written = inspect.getsource(function)
+    name = f"{drill.evidence.removesuffix(case)}{{case}}" if case else drill.evidence
+    assert f'recorded({"f" if case else ""}"{name}"' in written
+
+
+@by_name
+def test_a_drill_names_requirements_that_there_are(drill: Drill) -> None:
+    assert drill.requirements
+    assert set(drill.requirements) <= set(REQUIREMENT_IDS)
+
+
+@by_name
+def test_a_drill_reads_figures_that_its_evidence_has(drill: Drill) -> None:
+    texts = [text for found in drill.figures.values() for text in found]
+    assert all(named(text) for text in texts if drill.name != "switch")
+    written = evidence.read(drill.evidence)
+    if written is None or not written.passed:
+        # A drill that was never done, or broke off, has not all of them.
+        return
+    missing = [text for text in texts if filled(text, written.figures) is None]
+    assert missing == []
+
+
+def test_what_cannot_be_had_is_refused_with_the_reason() -> None:
+    with pytest.raises(OpsError, match=r"no drill of zone can be had here: .*one node"):
+        find("zone")
+    with pytest.raises(OpsError, match=r"no drill of certificate can be had here: .*renew"):
+        find("certificate")
+    with pytest.raises(OpsError, match=r"no drill 'brokers': use one of broker, .*`ops drill list`"):
+        find("brokers")
+    assert find("broker").evidence == "broker-killed"
+
+
+def test_figures_stand_in_their_texts_and_a_text_without_its_figure_is_left_out() -> None:
+    figures = {"a s": 3.5, "n": 12345, "parts": {"x, y": 1}, "list": [1.5, 2], "good": True, "a/b": 7}
+    texts = ("after {a s} s", "{n} of {missing}", "{parts/x, y} part", "{list}; {good}", "{a/b}", "{parts/x, y/z}")
+    assert told(figures, texts) == ["after 3.5 s", "1 part", "1.5, 2; yes", "7"]
+    assert filled("{n}", figures) == "12,345"
+    assert filled("plain", {}) == "plain"
+
+
+def test_a_zero_and_a_no_are_figures() -> None:
+    assert told({"lost": 0, "ok": False}, ("{lost} lost", "{ok}")) == ["0 lost", "no"]
+
+
+def test_values_are_on_one_line() -> None:
+    assert plain({"a": [1, 2], "b": {}}) == "a 1, 2; b none"
+    assert plain([]) == "none"
+
+
+def test_an_aspect_that_nobody_fills_in_is_not_made_up() -> None:
+    gateway = find("gateway")
+    assert Aspect.DETECTION not in gateway.figures

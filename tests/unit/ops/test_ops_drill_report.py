@@ -1,0 +1,324 @@
+"""Reports of drills, and the measured table of docs/dr.md: from evidence, and nothing that was not measured."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from ops import evidence
+from ops.cli import app
+from ops.drill import command, record, table
+from ops.drill.command import made
+from ops.drill.model import NOT_MEASURED, Aspect, Drill
+from ops.drill.record import Report, markdown, watched_of, write
+from ops.drill.registry import find
+from ops.drill.run import Outcome
+from ops.drill.timeline import Event
+from ops.drill.watch import Watched
+from ops.errors import OpsError
+from ops.evidence import Evidence
+
+BROKER = find("broker")
+BEGAN = datetime.now(UTC)
+FIGURES = {
+    "how": "SIGKILL to 1 processes",
+    "longest pause of a producer s": 9.9,
+    "broker back after s": 3.3,
+    "gateway acknowledged": 7125,
+    "gateway missing": 0,
+    "gateway retries": 0,
+}
+PLATFORM: Any = SimpleNamespace(platform="obs", region="region-a", namespace="obs-local")
+CONTEXT: Any = SimpleNamespace(platform=PLATFORM)
+SEEN = Watched(
+    events=(Event(lane="platform", what="kafka, 1 of 3 not ready", start=8.0, end=19.5),),
+    questions=40,
+    unanswered=1,
+    slowest_s=0.8,
+    alerts=(Event(lane="alerts", what="KafkaBrokerDown (critical)", start=38.5, end=50.0),),
+    notices=(),
+)
+
+
+def figures(
+    folder: Path, *, passed: bool = True, more: dict[str, Any] | None = None, drill: Drill = BROKER
+) -> Evidence:
+    return evidence.write(
+        drill.evidence, passed=passed, figures={**FIGURES, **(more or {})}, versions={}, folder=folder
+    )
+
+
+def outcome(folder: Path, *reasons: str) -> Outcome:
+    return Outcome(passed=not reasons, seconds=61.0, reasons=reasons, log=folder / "log")
+
+
+def report(folder: Path, watched: Watched | None = SEEN, **more: Any) -> Report:
+    figures(folder, **more)
+    return made(BROKER, CONTEXT, BEGAN, outcome(folder), watched, [], folder=folder)
+
+
+def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path: Path) -> None:
+    text = markdown(report(tmp_path, None))
+    rows = dict(
+        line.strip("| ").split(" | ", 1) for line in text.splitlines() if line.count(" | ") == 1 and line != "| | |"
+    )
+    assert [each for each in rows if each in list(map(str, Aspect))] == list(map(str, Aspect))
+    assert rows["fault"] == "SIGKILL to a broker; SIGKILL to 1 processes"
+    assert rows["recovery"] == "broker back after 3.3 s"
+    assert rows["RTO"] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
+    assert rows["RPO"] == "0 of 7,125 acknowledged points missing"
+    for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTICES, Aspect.DASHBOARDS):
+        assert rows[aspect] == NOT_MEASURED
+
+
+def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
+    found = report(tmp_path).aspects()
+    assert found[Aspect.DETECTION] == [
+        "first sign after 8.0 s: kafka, 1 of 3 not ready",
+        "KafkaBrokerDown (critical) fired 30.5 s after the first sign",
+    ]
+    assert found[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
+    assert found[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
+    assert found[Aspect.NOTICES] == ["none"]
+    assert found[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
+
+
+def test_what_could_not_be_read_is_not_measured(tmp_path: Path) -> None:
+    found = report(tmp_path, replace(SEEN, events=(), alerts=None, notices=None, questions=0)).aspects()
+    assert found[Aspect.DETECTION] == ["nothing to be seen from outside"]
+    assert (found[Aspect.ALERTS], found[Aspect.NOTICES], found[Aspect.DASHBOARDS]) == ([], [], [])
+
+
+def test_many_alerts_are_counted(tmp_path: Path) -> None:
+    alerts = tuple(Event(lane="alerts", what=f"A{number}", start=9.0, end=None) for number in range(11))
+    found = report(tmp_path, replace(SEEN, alerts=alerts)).aspects()
+    assert found[Aspect.ALERTS][-1] == "and 3 more"
+
+
+def test_the_timeline_has_what_was_seen_and_what_the_evidence_has(tmp_path: Path) -> None:
+    own = [["notices", "told by B", 90.0, 90.0], ["drill", "cut", 10.0, None]]
+    text = markdown(report(tmp_path, more={"timeline": own}))
+    assert "```mermaid\ngantt\n" in text
+    for bar in (
+        "the test runs :0, 61",
+        "kafka 1 of 3 not ready :crit, 8, 20",
+        "KafkaBrokerDown (critical) :active, 38, 50",
+        "told by B :milestone, 90, 0s",
+        "cut :10, 90",
+    ):
+        assert f"    {bar}\n" in text
+    assert "| 8.0 to 19.5 | platform | kafka, 1 of 3 not ready |" in text
+
+
+def test_a_drill_that_passed(tmp_path: Path) -> None:
+    found = report(tmp_path)
+    assert found.passed
+    assert found.problems == ()
+    assert ": passed. Requirements: K1." in markdown(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ("test", "AssertionError: lost"),
+        ("evidence", "broker-killed.json says failed"),
+        ("none", "the test wrote no evidence broker-killed.json"),
+        ("old", "the test wrote no evidence broker-killed.json"),
+        ("after", "not whole 240 s after the drill: kafka: 2 of 3 ready"),
+    ],
+)
+def test_a_drill_that_did_not_hold(tmp_path: Path, change: str, problem: str) -> None:
+    if change != "none":
+        figures(tmp_path, passed=change != "evidence")
+    began = BEGAN + timedelta(hours=1) if change == "old" else BEGAN
+    ended = outcome(tmp_path, *(["AssertionError: lost"] if change == "test" else []))
+    after = ["kafka: 2 of 3 ready"] if change == "after" else []
+    found = made(BROKER, CONTEXT, began, ended, None, after, folder=tmp_path)
+    assert not found.passed
+    assert problem in found.problems
+    assert f"- {problem}" in markdown(found)
+
+
+def test_both_files_are_written_whole_and_read_again(tmp_path: Path) -> None:
+    found = report(tmp_path)
+    folder = tmp_path / "drills"
+    assert [each.name for each in write(found, folder)] == ["broker.md", "broker.json"]
+    assert sorted(each.name for each in folder.iterdir()) == ["broker.json", "broker.md"]
+    assert found.evidence is not None
+    assert watched_of(BROKER, found.evidence, folder) == SEEN
+    content = json.loads((folder / "broker.json").read_text())
+    assert (content["drill"], content["passed"], content["evidence"]) == ("broker", True, asdict(found.evidence))
+    assert content["aspects"]["RTO"] == found.aspects()[Aspect.RTO]
+
+
+def test_what_was_seen_in_another_run_is_not_told_of_this_one(tmp_path: Path) -> None:
+    write(report(tmp_path), tmp_path / "drills")
+    later = replace(figures(tmp_path), time="2031-01-01T00:00:00+00:00")
+    assert watched_of(BROKER, later, tmp_path / "drills") is None
+
+
+def test_a_spoilt_report_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "broker.json").write_text('{"evidence": [1]}')
+    with pytest.raises(OpsError, match=r"broker.json is no report of a drill: run `ops drill broker` again"):
+        watched_of(BROKER, figures(tmp_path), tmp_path)
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OpsError, match=r"--folder .*: "):
+        write(report(tmp_path), tmp_path / "file")
+
+
+def test_the_committed_page_has_what_the_evidence_gives() -> None:
+    page = table.PAGE.read_text()
+    assert table.with_table(page, table.measured()) == page, "docs/dr.md is old: run `python -m ops drill report`"
+
+
+def row(text: str, name: str) -> list[str]:
+    (line,) = [each for each in text.splitlines() if f"`{name}`" in each.split("|")[1]]
+    return [each.strip() for each in line.strip("|").split(" | ")]
+
+
+def test_the_table_is_made_from_the_evidence(tmp_path: Path) -> None:
+    write(report(tmp_path), tmp_path / "drills")
+    text = table.measured(tmp_path)
+    found = row(text, "broker")
+    assert found[0] == "[`broker`](evidence/drills/broker.md)"
+    assert found[2].startswith(f"[{BEGAN:%Y-%m-%d}](evidence/broker-killed.json), ")
+    assert found[3] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
+    assert found[4] == "0 of 7,125 acknowledged points missing"
+    assert found[5].startswith("first sign after 8.0 s")
+    assert row(text, "gateway")[2:] == ["never", *[NOT_MEASURED] * 6]
+    assert row(text, "zone")[3:] == [NOT_MEASURED] * 6
+    assert "one node" in row(text, "zone")[2]
+
+
+def test_a_failed_run_is_said_to_have_failed(tmp_path: Path) -> None:
+    figures(tmp_path, passed=False)
+    assert row(table.measured(tmp_path), "broker")[2].endswith("**failed**")
+
+
+def test_only_the_part_between_the_marks_is_changed(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{table.BEGIN}\nold\n{table.END}\nafter\n")
+    assert table.update(page, tmp_path)
+    text = page.read_text()
+    assert text.startswith(f"before\n{table.BEGIN}\n\n| drill |")
+    assert text.endswith(f"\n\n{table.END}\nafter\n")
+    assert not table.update(page, tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", table.BEGIN, f"{table.END}{table.BEGIN}", f"{table.BEGIN}{table.END}" * 2])
+def test_a_page_without_its_marks_is_left_alone(tmp_path: Path, text: str) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(text)
+    with pytest.raises(OpsError, match="once each, in this order"):
+        table.update(page, tmp_path)
+    assert page.read_text() == text
+
+
+Drilled = Callable[..., Result]
+
+
+@pytest.fixture
+def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drilled:
+    """The command on a made-up platform, whose test has ended as is wanted."""
+
+    @contextmanager
+    def context(platform: Any, kube: Any) -> Any:
+        yield CONTEXT
+
+    @contextmanager
+    def nobody_else(name: str) -> Any:
+        yield
+
+    def call(*words: str, wrong: list[str] | None = None, passed: bool = True) -> Result:
+        monkeypatch.setattr(command, "Context", context)
+        monkeypatch.setattr(command, "alone", nobody_else)
+        monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
+        monkeypatch.setattr(command.Kube, "connect", lambda _: None)
+        monkeypatch.setattr(command.steady, "BEFORE_S", 0.0)
+        monkeypatch.setattr(command.steady, "problems", lambda _: wrong or [])
+        ended = outcome(tmp_path, *([] if passed else ["AssertionError: lost"]))
+        figures(tmp_path, passed=passed)
+
+        def carry_out(drill: Drill, *_: Any) -> Report:
+            return made(drill, CONTEXT, BEGAN, ended, SEEN, [], folder=tmp_path)
+
+        monkeypatch.setattr(command, "_carry_out", carry_out)
+        return CliRunner().invoke(app, ["drill", *words])
+
+    return call
+
+
+def test_a_scheduler_sees_by_the_exit_code_how_it_went(drilled: Drilled, tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    good = drilled("broker", "--yes", "--json", "--folder", str(folder))
+    assert good.exit_code == 0, good.output
+    assert json.loads(good.stdout)["passed"] is True
+    assert "report: " in good.stderr
+    assert sorted(each.name for each in folder.iterdir()) == ["broker.json", "broker.md"]
+    bad = drilled("broker", "--yes", "--folder", str(folder), passed=False)
+    assert bad.exit_code == 1
+    assert "AssertionError: lost" in bad.stdout
+
+
+def test_an_unsteady_platform_gets_no_drill_and_one_line(drilled: Drilled, tmp_path: Path) -> None:
+    found = drilled("broker", "--yes", "--folder", str(tmp_path / "made"), wrong=["kafka: 2 of 3 ready", "Critical"])
+    assert isinstance(found.exception, OpsError)
+    assert str(found.exception) == "not steady, so no drill: kafka: 2 of 3 ready; Critical"
+    assert not (tmp_path / "made").exists()
+
+
+def test_nothing_is_taken_away_where_nobody_can_be_asked(drilled: Drilled) -> None:
+    found = drilled("broker")
+    assert isinstance(found.exception, OpsError)
+    assert "add --yes to have this on obs (region-a): SIGKILL to a broker" in str(found.exception)
+
+
+def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def interrupted(*_: Any) -> Report:
+        raise KeyboardInterrupt
+
+    drilled("broker", "--yes", "--folder", str(tmp_path / "first"))
+    monkeypatch.setattr(command, "_carry_out", interrupted)
+    found = CliRunner().invoke(app, ["drill", "broker", "--yes", "--folder", str(tmp_path / "made")])
+    assert found.exit_code == 130
+    assert "interrupted: the test of broker was told to put back what it took away" in found.stderr
+    assert not (tmp_path / "made").exists()
+
+
+def test_what_cannot_be_had_is_one_line(drilled: Drilled) -> None:
+    found = drilled("zone", "--yes")
+    assert isinstance(found.exception, OpsError)
+    assert "no drill of zone can be had here" in str(found.exception)
+
+
+def test_the_list_asks_nobody() -> None:
+    found = CliRunner().invoke(app, ["drill", "list", "--json"])
+    assert found.exit_code == 0, found.output
+    listed = {each["name"]: each for each in json.loads(found.stdout)["drills"]}
+    assert listed["broker"]["test"].startswith("tests/e2e/")
+    assert {"load", "seconds", "limit_s", "evidence", "requirements", "newest"} <= set(listed["broker"])
+    assert "refused" in listed["zone"]
+    shown = CliRunner().invoke(app, ["drill", "list"])
+    assert "cannot be had" in shown.output
+
+
+def test_each_drill_is_a_command_with_its_own_help() -> None:
+    found = CliRunner().invoke(app, ["drill", "gateway", "--help"])
+    assert found.exit_code == 0
+    assert "One of two gateways killed" in found.output
+
+
+def test_reports_stand_beside_the_evidence() -> None:
+    assert record.FOLDER == evidence.FOLDER / "drills"

@@ -1,0 +1,155 @@
+"""Running a drill's test: within its time, alone, put back when ended; and what its end means."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ops.drill import run as runner
+from ops.drill.registry import find
+from ops.drill.run import Outcome, alone, command_of, ready, reasons, run
+from ops.errors import OpsError
+from ops.platform import PROJECT
+
+LIMIT_S = 60.0
+CONFTEST = """
+    import signal
+    import pytest
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    @pytest.fixture(scope="session", autouse=True)
+    def tidy():
+        signal.signal(signal.SIGTERM, interrupt)
+        yield
+    """
+
+
+def written(folder: Path, body: str) -> list[str]:
+    """Command line of a test that is really run."""
+    (folder / "conftest.py").write_text(textwrap.dedent(CONFTEST))
+    (folder / "test_made_up.py").write_text(textwrap.dedent(body))
+    return command_of(replace(find("broker"), test=f"{folder}/test_made_up.py::test_it"))
+
+
+def carried_out(folder: Path, body: str, limit_s: float = LIMIT_S, put_back_s: float = 30.0) -> Outcome:
+    command = written(folder, body)
+    return run(command, limit_s, folder / "log", cwd=folder, put_back_s=put_back_s)
+
+
+def test_a_test_that_passes(tmp_path: Path) -> None:
+    beats: list[float] = []
+    command = written(tmp_path, "import time\ndef test_it():\n    time.sleep(1.2)\n    print('said so')\n")
+    outcome = run(command, LIMIT_S, tmp_path / "log", beats.append, cwd=tmp_path)
+    assert outcome.passed
+    assert outcome.reasons == ()
+    assert 1.2 <= outcome.seconds < LIMIT_S
+    assert beats == sorted(beats)
+    assert beats
+    assert "said so" in (tmp_path / "log").read_text()
+
+
+def test_a_test_that_fails_says_why(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "def test_it():\n    missing = {7}\n    assert missing == set(), 'numbers lost'\n")
+    assert not outcome.passed
+    assert "numbers lost" in outcome.reasons[0]
+
+
+def test_no_test_is_no_result(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match=r"no test was run \(pytest: 4\): .*not found.*; all of it: .*log"):
+        carried_out(tmp_path, "def test_another():\n    pass\n")
+
+
+def test_a_test_that_is_skipped_is_no_success(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, "import pytest\ndef test_it():\n    pytest.skip('not here')\n")
+    assert not outcome.passed
+    assert outcome.reasons == ("the test was skipped",)
+
+
+PUTS_BACK = """
+    import pathlib
+    import time
+
+    def test_it():
+        here = pathlib.Path(__file__).parent
+        (here / "taken").touch()
+        try:
+            time.sleep(60)
+        finally:
+            (here / "taken").unlink()
+    """
+
+
+def test_one_that_takes_too_long_is_ended_and_puts_back_what_it_took(tmp_path: Path) -> None:
+    outcome = carried_out(tmp_path, PUTS_BACK, limit_s=3.0)
+    assert not outcome.passed
+    assert outcome.reasons == ("ended after 3 s",)
+    assert outcome.seconds < 30
+    assert not (tmp_path / "taken").exists()
+
+
+def test_an_interruption_ends_the_test_and_it_puts_back_what_it_took(tmp_path: Path) -> None:
+    command = written(tmp_path, PUTS_BACK)
+
+    def interrupt(_: float) -> None:
+        if (tmp_path / "taken").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(command, LIMIT_S, tmp_path / "log", interrupt, cwd=tmp_path)
+    assert not (tmp_path / "taken").exists()
+
+
+def test_one_that_does_not_end_is_killed(tmp_path: Path) -> None:
+    stubborn = (
+        "import signal, time\nsignal.signal(signal.SIGTERM, signal.SIG_IGN)\nprint('on', flush=True)\ntime.sleep(60)"
+    )
+    began = time.monotonic()
+    outcome = run([sys.executable, "-c", stubborn], 1.0, tmp_path / "log", cwd=tmp_path, put_back_s=1.0)
+    assert not outcome.passed
+    assert time.monotonic() - began < 20
+
+
+def test_one_drill_at_a_time(tmp_path: Path) -> None:
+    def second() -> None:
+        with alone("gateway", tmp_path):
+            raise AssertionError("two at the same time")
+
+    with alone("broker", tmp_path), pytest.raises(OpsError, match=r"another drill runs: broker, process \d+; wait"):
+        second()
+    with alone("gateway", tmp_path):
+        pass
+
+
+def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(OpsError, match=r"drill broker has no test here: .*test_faults.py is not there"):
+        ready(find("broker"), tmp_path)
+    ready(find("broker"), PROJECT)
+
+
+def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
+    with pytest.raises(OpsError, match=r"pip install -r requirements-dev\.txt"):
+        ready(find("broker"))
+
+
+def test_reasons_are_the_first_of_what_failed_each_once() -> None:
+    said = ["E       AssertionError: a", "x", "E       AssertionError: a", "E   b", "E", "Error", "E   c", "E   d"]
+    assert reasons(said) == ["AssertionError: a", "b", "c"]
+
+
+def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
+    """Signals can be set in the main thread only; elsewhere a drill runs without."""
+    found: list[Outcome] = []
+    thread = threading.Thread(target=lambda: found.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
+    thread.start()
+    thread.join(60)
+    assert found
+    assert found[0].passed

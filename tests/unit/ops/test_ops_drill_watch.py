@@ -1,0 +1,255 @@
+"""What is seen from outside: pods and partitions that are not whole, panels without an answer, alerts, notices."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ops.alertmanager import FiringAlert
+from ops.drill import steady, watch
+from ops.drill.alerts import notices, raised
+from ops.drill.timeline import Event
+from ops.drill.watch import Pods, Watched, Watcher, parsed
+from ops.errors import OpsError
+from ops.kafka import TopicState
+from ops.kube import Pod
+from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
+from tests.unit.ops.dashboard_doubles import asker
+
+BEGAN = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
+
+
+def pod(name: str, workload: str, *, ready: bool = True, restarts: int = 0) -> Pod:
+    return Pod(
+        name=name,
+        workload=workload,
+        uid=name,
+        phase="Running",
+        ready=ready,
+        restarts=restarts,
+        container_ids=(),
+        containers=(),
+        images=(),
+    )
+
+
+KAFKA = [pod(f"kafka-{number}", "kafka") for number in range(3)]
+
+
+def test_pods_that_are_not_ready_or_gone_are_counted_by_workload() -> None:
+    pods = Pods([*KAFKA, pod("gateway-a", "gateway"), pod("late-a", "late", ready=False)])
+    assert pods.missing([KAFKA[0], replace(KAFKA[1], ready=False), pod("gateway-b", "gateway")]) == {
+        "kafka, {n} of 3 not ready": 2
+    }
+    assert pods.missing([]) == {"gateway, {n} of 1 not ready": 1, "kafka, {n} of 3 not ready": 3}
+
+
+def test_a_restart_is_told_once() -> None:
+    pods = Pods(KAFKA)
+    again = [KAFKA[0], KAFKA[1], replace(KAFKA[2], restarts=1), pod("new", "x", restarts=4)]
+    assert pods.restarted(again) == ["kafka-2"]
+    assert pods.restarted(again) == []
+
+
+def topic(*in_sync: int) -> dict[str, TopicState]:
+    count = len(in_sync)
+    return {"t": TopicState(name="t", replicas=(3,) * count, in_sync=in_sync, leaders=(0,) * count)}
+
+
+class World:
+    """A platform whose parts a test takes away."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.pods: list[Pod] | None = [*KAFKA, pod("job-x", "job")]
+        self.topics: dict[str, TopicState] | None = topic(3, 3)
+        self.ask, self.address = asker({"": [({}, 1.0)]})
+        monkeypatch.setattr(watch, "asker", lambda _: self.ask)
+        for name in ("PODS_EVERY_S", "PARTITIONS_EVERY_S", "QUESTION_EVERY_S"):
+            monkeypatch.setattr(watch, name, 0.02)
+        self.context: Any = SimpleNamespace(
+            kube=SimpleNamespace(pods=lambda: self._given(self.pods)),
+            kafka=SimpleNamespace(topics=lambda: self._given(self.topics)),
+        )
+
+    @staticmethod
+    def _given(value: Any) -> Any:
+        if value is None:
+            raise OpsError("no answer")
+        return value
+
+
+@pytest.fixture
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    return World(monkeypatch)
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline, "not seen within 10 s"
+        time.sleep(0.02)
+
+
+def whats(seen: Watched) -> set[str]:
+    return {each.what for each in seen.events}
+
+
+def test_what_is_taken_away_is_seen_and_that_it_is_back(world: World) -> None:
+    with Watcher(world.context) as watcher:
+        eventually(lambda: watcher.seen().questions > 3)
+        assert watcher.seen().events == ()
+        world.pods = [KAFKA[0], KAFKA[1], replace(KAFKA[2], ready=False, restarts=1), pod("job-x", "job")]
+        world.topics = topic(2, 3)
+        world.address.answers = {}
+        expected = {
+            "kafka, 1 of 3 not ready",
+            "kafka-2 started again",
+            "1 partitions without all copies",
+            watch.UNANSWERED,
+        }
+        eventually(lambda: whats(watcher.seen()) == expected)
+        assert watcher.seen().whole_again is None
+        world.pods = [*KAFKA[:2], replace(KAFKA[2], restarts=1), pod("job-x", "job")]
+        world.topics = topic(3, 3)
+        world.address.answers = {"": [({}, 1.0)]}
+        eventually(lambda: watcher.seen().whole_again is not None)
+        eventually(lambda: all(each.end is not None for each in watcher.seen().events))
+    seen = watcher.seen()
+    assert seen.first_sign is not None
+    assert seen.whole_again is not None
+    assert seen.first_sign.start < seen.whole_again
+    assert 0 < seen.unanswered < seen.questions
+    assert seen.slowest_s is not None
+
+
+def test_who_does_not_answer_is_seen_and_stops_nobody(world: World) -> None:
+    with Watcher(world.context) as watcher:
+        world.pods, world.topics = None, None
+        eventually(lambda: whats(watcher.seen()) == {"Kubernetes gives no answer", "Kafka gives no answer"})
+
+
+def test_a_job_that_has_ended_is_no_loss(world: World) -> None:
+    with Watcher(world.context) as watcher:
+        world.pods = [*KAFKA]
+        eventually(lambda: watcher.seen().questions > 5)
+        time.sleep(0.1)
+        assert watcher.seen().events == ()
+
+
+def test_only_questions_with_an_answer_before_can_lose_it(world: World) -> None:
+    world.address.answers = {}
+    with Watcher(world.context) as watcher:
+        time.sleep(0.1)
+    assert watcher.seen().questions == 0
+
+
+def test_what_was_seen_is_read_again_as_it_was_written() -> None:
+    event = Event(lane="platform", what="x", start=1.0, end=None)
+    seen = Watched(events=(event,), questions=3, unanswered=1, slowest_s=0.5, alerts=(event,), notices=None)
+    assert parsed(seen.as_json()) == seen
+
+
+def alert(kind: type[AlertEvent], name: str, status: str, after: float, **more: Any) -> AlertEvent:
+    starts = BEGAN + timedelta(seconds=more.pop("starts", after))
+    labels = {"alertname": name, "severity": "critical", **more.pop("labels", {})}
+    content = {
+        "received_at": BEGAN + timedelta(seconds=after),
+        "sender": "p",
+        "alert_id": name,
+        "fingerprint": more.pop("fingerprint", "0" * 16),
+        "status": status,
+        "startsAt": starts,
+        "endsAt": BEGAN + timedelta(seconds=more.pop("ends")) if "ends" in more else None,
+        "labels": labels,
+        "annotations": {},
+        "generatorURL": "",
+        **more,
+    }
+    return kind.model_validate(content)
+
+
+def raw(name: str, status: str, after: float, **more: Any) -> AlertEvent:
+    return alert(RawEvent, name, status, after, valid_until=None, **more)
+
+
+def processed(name: str, status: str, after: float, **more: Any) -> AlertEvent:
+    values = {"receiver": "critical", "groupKey": "g", "groupLabels": {}, "truncatedAlerts": 0, "externalURL": ""}
+    return alert(ProcessedEvent, name, status, after, group_status=status, **{**values, **more})
+
+
+def test_alerts_that_began_meanwhile_are_told_once_with_their_end() -> None:
+    found = raised(
+        [
+            raw("Old", "firing", 5, starts=-60),
+            raw("Watchdog", "firing", 5),
+            raw("Down", "firing", 10),
+            raw("Down", "firing", 40, starts=10),
+            raw("Down", "resolved", 55, starts=10, ends=50),
+            raw("Many", "firing", 20, fingerprint="1" * 16),
+            raw("Many", "firing", 25, fingerprint="2" * 16),
+            raw("Many", "resolved", 31, starts=20, ends=30, fingerprint="1" * 16),
+        ],
+        BEGAN,
+    )
+    assert found == (
+        Event(lane="alerts", what="Down (critical)", start=10.0, end=50.0),
+        Event(lane="alerts", what="Many (critical), 2 times", start=20.0, end=None),
+    )
+
+
+def test_a_notice_about_several_alerts_is_one() -> None:
+    found = notices(
+        [
+            processed("A", "firing", 12),
+            processed("B", "firing", 12),
+            processed("AEscalated", "firing", 40, receiver="senior-manager"),
+            processed("Watchdog", "firing", 13, receiver="heartbeat"),
+            processed("A", "resolved", 60),
+            processed("Before", "firing", -5),
+        ],
+        BEGAN,
+    )
+    assert [(each.start, each.what) for each in found] == [
+        (12.0, "critical, firing, A, B"),
+        (40.0, "senior-manager, firing, A"),
+        (60.0, "critical, resolved, A"),
+    ]
+    assert all(each.moment for each in found)
+
+
+def firing(name: str, severity: str, state: str = "active") -> FiringAlert:
+    return FiringAlert(
+        fingerprint="",
+        labels={"alertname": name, "severity": severity},
+        annotations={},
+        starts=BEGAN,
+        receivers=(),
+        state=state,
+        silenced_by=(),
+        inhibited_by=(),
+    )
+
+
+def test_only_critical_alerts_that_count_make_it_unsteady() -> None:
+    alerts = [
+        firing("B", "critical"),
+        firing("A", "critical"),
+        firing("C", "high"),
+        firing("D", "critical", "suppressed"),
+        firing("Watchdog", "critical"),
+    ]
+    assert steady.critical(alerts) == ["A", "B"]
+
+
+def test_waiting_for_steadiness_is_bounded_and_says_what_is_wrong() -> None:
+    left = iter([["a"], ["a"], []])
+    assert steady.wait(lambda: next(left), 10, 0.01) == []
+    began = time.monotonic()
+    assert steady.wait(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
+    assert time.monotonic() - began < 5
