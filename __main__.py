@@ -19,8 +19,8 @@ def main() -> None:
         from stacks.platform import Platform
     except CatalogueError as error:
         raise pulumi.RunError(str(error)) from None
-    chosen = settings.load()
-    for name, value in outputs(Platform(chosen.platform, chosen)).items():
+    chosen, role = settings.load(), settings.role()
+    for name, value in outputs(Platform(chosen.platform, chosen, role)).items():
         pulumi.export(name, value)
 
 

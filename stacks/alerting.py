@@ -34,7 +34,14 @@ class Alerting:
     """
 
     def __init__(
-        self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site, kafka: KafkaEndpoint
+        self,
+        parent: pulumi.Resource,
+        settings: Settings,
+        sizes: Profile,
+        site: Site,
+        kafka: KafkaEndpoint,
+        *,
+        mirrored: bool,
     ) -> None:
         options = pulumi.ResourceOptions(parent=parent)
         self._settings = alerting = settings.alerting
@@ -54,7 +61,9 @@ class Alerting:
                 secrets=self.secrets,
                 events=self.events.endpoint,
                 escalation=LEVELS,
-                inhibitions=rules.quiet(rules.groups([ALERTMANAGER], settings, sizes)),
+                inhibitions=rules.quiet(
+                    rules.groups([ALERTMANAGER], settings, sizes, mirrored=mirrored), mirrored=mirrored
+                ),
                 networks=alerting.networks,
                 ports=alerting.ports,
                 address=entrance.address,

@@ -107,4 +107,7 @@ LdapFilter = Annotated[
 Bucket = Annotated[str, _pattern(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", "the name of a bucket: 3 to 63 characters")]
 Zone = Annotated[str, AfterValidator(_zone)]
 Database = Annotated[str, _pattern(r"[a-z_][a-z0-9_]{0,62}", "a name of PostgreSQL: lower-case letters, digits, _")]
+Stack = Annotated[
+    str, _pattern(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", "a stack such as organization/project/stack")
+]
 Cron = Annotated[str, AfterValidator(_cron)]

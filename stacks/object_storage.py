@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any, Final
+
+import pulumi
+
 from components.contracts import ObjectStorage
-from stacks.secrets import storage_secrets
+from stacks.reading_settings import Storage
+from stacks.secrets import storage_secrets, witness_secrets
 from stacks.settings import Settings
+
+WITNESS_PREFIX: Final = "regions/"
 
 
 def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
@@ -17,7 +24,19 @@ def object_storage(settings: Settings, prefix: str) -> ObjectStorage:
     Raises:
         SettingsError: Its keys are missing in an update.
     """
-    storage, secrets = settings.object_storage, storage_secrets()
+    return _storage(settings.object_storage, prefix, storage_secrets())
+
+
+def witness(settings: Settings) -> ObjectStorage:
+    """The bucket in neither region.
+
+    Raises:
+        SettingsError: Its keys are missing in an update.
+    """
+    return _storage(settings.regions.witness, WITNESS_PREFIX, witness_secrets())
+
+
+def _storage(storage: Storage, prefix: str, secrets: pulumi.Output[dict[str, Any]]) -> ObjectStorage:
     return ObjectStorage(
         endpoint=storage.endpoint,
         region=storage.region,

@@ -8,6 +8,7 @@ from typing import Any
 import pulumi
 
 from components.contracts import Credential
+from stacks.object_storage import witness
 from stacks.platform import Platform
 from stacks.recovery import METRICS_PREFIX
 from stacks.recovery import PREFIX as BACKUP_PREFIX
@@ -54,6 +55,9 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "grafana_admin": _login(platform.reading.grafana.endpoint.administrator),
         "reports": _reports(platform),
         "backups": _backups(platform),
+        "definitions": platform.regions.definitions,
+        "id_hash_key": pulumi.Output.secret(platform.gateway.hash_key),
+        "regions": _regions(platform),
         "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
 
@@ -92,6 +96,28 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         authority=storage.authority,
     )
     return pulumi.Output.secret(secrets.apply(lambda found: {**known, **found}))
+
+
+def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
+    """How operators see and move the pair of regions; `ops.regions` reads it."""
+    settings, pair, mirror = platform.settings, platform.settings.regions, platform.regions.mirror
+    known = {
+        "role": str(platform.role),
+        "region": settings.region,
+        "peer": {"stack": pair.peer.stack, "region": pair.peer.region} if pair.peer else None,
+        "dns": pair.dns.model_dump() if pair.dns else None,
+        "targets": {"otlp": settings.gateway.host},
+        "definitions": platform.regions.definitions,
+        "mirror": {"source": mirror.flow.source, "topics": list(mirror.flow.topics), "groups": list(mirror.flow.groups)}
+        if mirror
+        else None,
+    }
+    place = witness(settings)
+    secrets = pulumi.Output.all(
+        access_key_id=place.access_key_id, secret_access_key=place.secret_access_key, authority=place.authority
+    )
+    where = {"endpoint": place.endpoint, "region": place.region, "bucket": place.bucket}
+    return pulumi.Output.secret(secrets.apply(lambda found: {**known, "witness": {**where, **found}}))
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:

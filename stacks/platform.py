@@ -8,35 +8,30 @@ import pulumi_kubernetes as k8s
 from components import naming
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.component import Agent, AgentArgs
-from components.alertevents.component import WORKLOAD as ALERT_EVENTS
-from components.backups.config import ARCHIVE_USER
 from components.consumers.component import MetricsConsumer, MetricsConsumerArgs, consumer_name, consumer_scrape
 from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.k8s import CertificatePolicy, Site, default_deny
-from components.kafka.access import Topic, User
+from components.kafka.access import Topic
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
 from components.kafka.lag import WORKLOAD as KAFKA_LAG
 from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
-from components.reports.config import USER as REPORTS
-from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, TOPICS
+from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
-from stacks import rules
+from stacks import kafka_users, rules
 from stacks.alerting import Alerting
 from stacks.probes import probes
 from stacks.profile import PROFILES, Java, Profile
 from stacks.reading import Reading
 from stacks.recovery import ENCRYPTION, Recovery
-from stacks.recovery import users as recovery_users
-from stacks.settings import Settings
-from stacks.traces import GROUPS as TRACE_GROUPS
+from stacks.regions import Regions
+from stacks.settings import Role, Settings
 from stacks.traces import Traces
 
 TOKEN = "obs:platform:Platform"  # noqa: S105  (a type token)
@@ -49,6 +44,7 @@ class Platform(pulumi.ComponentResource):
 
     Attributes:
         settings: What the stack file says.
+        role: What this region is at present.
         kafka: Telemetry hub.
         gateway: Where telemetry comes in.
         agent: Where programs inside the cluster send to.
@@ -60,14 +56,16 @@ class Platform(pulumi.ComponentResource):
         query: Where metrics are read.
         reading: Dashboards and reports.
         recovery: Backups, and metrics in the object storage.
+        regions: The other region, and who of both tells people.
         scrapes: Metrics endpoint of every workload.
     """
 
-    def __init__(self, name: str, settings: Settings) -> None:
+    def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=_providers(settings)))
-        self.settings = settings
-        sizes = PROFILES[settings.profile]
+        self.settings, self.role = settings, role
+        sizes = PROFILES[settings.profile.of(role)]
         site = self._site()
+        self.regions = Regions(self, settings, sizes, site, role)
         life = settings.certificates.authority
         Authority(
             "authority",
@@ -82,8 +80,9 @@ class Platform(pulumi.ComponentResource):
         self.gateway = self._gateway(site, sizes)
         self.agent = self._agent(site, sizes)
         self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
-        self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint)
-        self.reading = Reading(self, settings, sizes, site)
+        self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint, mirrored=self.regions.mirrored)
+        self.regions.connect(kafka=self.kafka.endpoint, alertmanager=self.alerting.alertmanager.endpoint)
+        self.reading = Reading(self, settings, sizes, site, suspended=role is Role.STANDBY)
         self.recovery = Recovery(self, settings, sizes, site)
         replicas = settings.prometheus.replicas
         consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
@@ -97,6 +96,7 @@ class Platform(pulumi.ComponentResource):
             *self.alerting.scrapes,
             *self.reading.scrapes,
             *self.recovery.scrapes,
+            *self.regions.scrapes,
             *consumer_scrapes.values(),
             of_query,
         )
@@ -207,7 +207,7 @@ class Platform(pulumi.ComponentResource):
                     )
                     for topic in TOPICS
                 ],
-                users=_users(settings),
+                users=[*kafka_users.own_users(settings), *self.regions.users()],
                 protect=settings.protect,
             ),
             pulumi.ResourceOptions(parent=self),
@@ -220,11 +220,7 @@ class Platform(pulumi.ComponentResource):
             KafkaLagArgs(
                 site=site,
                 kafka=self.kafka.endpoint,
-                groups=[
-                    *(consumer_name(replica) for replica in self.settings.prometheus.replicas),
-                    *TRACE_GROUPS,
-                    ARCHIVE_USER,
-                ],
+                groups=kafka_users.groups(self.settings),
                 topics=[topic.name for topic in TOPICS],
                 interval_s=sizes.lag_interval_s,
                 resources=sizes.lag,
@@ -247,8 +243,9 @@ class Platform(pulumi.ComponentResource):
                 fsync=sizes.gateway_fsync,
                 address=entrance.address,
                 client_cidrs=entrance.client_cidrs,
-                hosts=[entrance.host],
+                hosts=[entrance.host, *self.regions.names],
                 autoscale=sizes.gateway_autoscale,
+                logins=self.regions.logins,
             ),
             pulumi.ResourceOptions(parent=self),
         )
@@ -282,7 +279,9 @@ class Platform(pulumi.ComponentResource):
                 scrapes=scrapes,
                 alert_receivers=self.alerting.receivers,
                 probes=self.probes.jobs,
-                rule_groups=rules.groups([*(scrape.job for scrape in scrapes), *own], settings, sizes),
+                rule_groups=rules.groups(
+                    [*(scrape.job for scrape in scrapes), *own], settings, sizes, mirrored=self.regions.mirrored
+                ),
                 runbook_base=settings.runbook_base,
                 resources=sizes.prometheus,
                 sidecar_resources=sizes.sidecar,
@@ -295,7 +294,8 @@ class Platform(pulumi.ComponentResource):
                 objects=self.recovery.objects,
                 encryption=ENCRYPTION,
             ),
-            pulumi.ResourceOptions(parent=self),
+            # Where another region tells people, no alert comes in before this one's guard keeps it silent.
+            pulumi.ResourceOptions(parent=self, depends_on=[self.regions.guard] if self.regions.mirrored else []),
         )
 
     def _query(self, site: Site, sizes: Profile, scrape: ScrapeTarget) -> ThanosQuery:
@@ -338,19 +338,3 @@ def _node_size(java: Java, storage: str) -> NodeSize:
     return NodeSize(
         resources=java.resources, heap=java.heap, jvm_flags=java.flags, storage=storage, grace_s=java.grace_s
     )
-
-
-def _users(settings: Settings) -> list[User]:
-    """Every client of Kafka, with the least that it needs."""
-    return [
-        User(name=GATEWAY, writes=tuple(TOPIC_OF_SIGNAL[signal] for signal in Signal)),
-        *(
-            User(name=consumer_name(replica), reads=(TOPIC_OF_SIGNAL[Signal.METRICS],))
-            for replica in settings.prometheus.replicas
-        ),
-        *(User(name=group, reads=(TOPIC_OF_SIGNAL[signal],)) for group, signal in TRACE_GROUPS.items()),
-        User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
-        User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
-        User(name=KAFKA_LAG, describes_all=True),
-        *recovery_users(),
-    ]

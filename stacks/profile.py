@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from types import MappingProxyType
+from typing import TypeVar
 
 from components.k8s import Autoscale, Resources
-from stacks import alert_sizes, backup_sizes, reading_sizes, trace_sizes
+from stacks import alert_sizes, backup_sizes, reading_sizes, region_sizes, trace_sizes
 from stacks.alert_sizes import AlertSizes
 from stacks.backup_sizes import BackupSizes
 from stacks.reading_sizes import ReadingSizes
+from stacks.region_sizes import RegionSizes
 from stacks.trace_sizes import TraceSizes
 
 _MIB = 1024 * 1024
@@ -59,6 +61,7 @@ class Profile:
         alerting: What raises and delivers alerts.
         reading: What people read.
         backups: What is kept for the day on which something is lost.
+        regions: What joins two regions.
     """
 
     broker: Java
@@ -87,6 +90,7 @@ class Profile:
     alerting: AlertSizes
     reading: ReadingSizes
     backups: BackupSizes
+    regions: RegionSizes
 
 
 SMALL = Profile(
@@ -118,8 +122,24 @@ SMALL = Profile(
     alerting=alert_sizes.SMALL,
     reading=reading_sizes.SMALL,
     backups=backup_sizes.SMALL,
+    regions=region_sizes.SMALL,
 )
 """One machine of two cores."""
+
+_T = TypeVar("_T")
+
+
+def _shared(value: _T, cpu: str) -> _T:
+    """The same sizes with another request of CPU for every container."""
+    if isinstance(value, Resources):
+        return replace(value, cpu=cpu)
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    return replace(value, **{each.name: _shared(getattr(value, each.name), cpu) for each in fields(value)})
+
+
+SMALL_STANDBY = _shared(SMALL, "1m")
+"""A second region on the same machine: the scheduler adds up requests, and the first region asks for nearly all."""
 
 PRODUCTION = Profile(
     broker=Java(resources=Resources(cpu="2", memory="16Gi", memory_limit="16Gi"), heap="6g", flags=_G1, grace_s=300),
@@ -145,6 +165,7 @@ PRODUCTION = Profile(
     alerting=alert_sizes.PRODUCTION,
     reading=reading_sizes.PRODUCTION,
     backups=backup_sizes.PRODUCTION,
+    regions=region_sizes.PRODUCTION,
 )
 """Primary region."""
 
@@ -158,5 +179,7 @@ STANDBY = replace(
 )
 """Second region: smaller until it takes over; the gateways grow by themselves."""
 
-PROFILES: Mapping[str, Profile] = MappingProxyType({"small": SMALL, "production": PRODUCTION, "standby": STANDBY})
+PROFILES: Mapping[str, Profile] = MappingProxyType(
+    {"small": SMALL, "small-standby": SMALL_STANDBY, "production": PRODUCTION, "production-standby": STANDBY}
+)
 """Name in a stack file -> sizes."""

@@ -68,9 +68,11 @@ class Reading:
     content: GrafanaContent
     reports: Reports
 
-    def __init__(self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site) -> None:
+    def __init__(
+        self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site, *, suspended: bool
+    ) -> None:
         self._parent, self._options = parent, pulumi.ResourceOptions(parent=parent)
-        self._settings, self._sizes, self._site = settings, sizes.reading, site
+        self._settings, self._sizes, self._site, self._suspended = settings, sizes.reading, site, suspended
         self.postgres = self._postgres()
         self._grafana_scrape, self._shelf_scrape = grafana_scrape(parent, site), shelf_scrape(parent, site)
         self.scrapes: tuple[ScrapeTarget, ...] = (
@@ -240,6 +242,7 @@ class Reading:
                 languages=settings.languages,
                 resources=self._sizes.report,
                 shelf_resources=self._sizes.shelf,
+                suspended=self._suspended,
             ),
             self._options,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from components.agent.rules import RULES as AGENT_RULES
 from components.alertevents.rules import INHIBITIONS as EVENT_INHIBITIONS
@@ -25,12 +26,16 @@ from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
 from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
 from components.masking.rules import RULES as MASKING_RULES
+from components.mirror.rules import INHIBITIONS as MIRROR_INHIBITIONS
+from components.mirror.rules import RULES as MIRROR_RULES
 from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.probes.rules import INHIBITIONS as PROBE_INHIBITIONS
 from components.probes.rules import probe_rules
 from components.prometheus.rules import INHIBITIONS as PROMETHEUS_INHIBITIONS
 from components.prometheus.rules import prometheus_rules
+from components.regions.rules import INHIBITIONS as REGION_INHIBITIONS
+from components.regions.rules import RULES as REGION_RULES
 from components.reports.rules import INHIBITIONS as REPORT_INHIBITIONS
 from components.reports.rules import RULES as REPORT_RULES
 from components.rules import Inhibition, RuleGroup
@@ -43,7 +48,7 @@ from stacks.alert_settings import Escalation
 from stacks.profile import Profile
 from stacks.settings import Settings
 
-_RULES = (
+FIXED: Final = (
     *LAYER_RULES,
     *GATEWAY_RULES,
     *AGENT_RULES,
@@ -58,6 +63,7 @@ _RULES = (
     *REPORT_RULES,
     *BACKUP_RULES,
 )
+"""Rules that no size or address of a stack is part of."""
 
 
 _INHIBITIONS = (
@@ -73,6 +79,7 @@ _INHIBITIONS = (
     *GRAFANA_INHIBITIONS,
     *REPORT_INHIBITIONS,
     *BACKUP_INHIBITIONS,
+    *REGION_INHIBITIONS,
 )
 
 
@@ -81,13 +88,23 @@ def delays(settings: Escalation) -> EscalationDelays:
     return EscalationDelays(critical=settings.critical, high=settings.high, medium=settings.medium)
 
 
-def groups(jobs: Sequence[str], settings: Settings, sizes: Profile) -> tuple[RuleGroup, ...]:
+def region_rules(*, mirrored: bool) -> tuple[RuleGroup, ...]:
+    """Rules about the pair of regions.
+
+    Args:
+        mirrored: Whether the other region is copied into this one.
+    """
+    return (*REGION_RULES, *(MIRROR_RULES if mirrored else ()))
+
+
+def groups(jobs: Sequence[str], settings: Settings, sizes: Profile, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
     """All rules, with those that raise unacknowledged alerts again.
 
     Args:
         jobs: Names of all scrape jobs.
         settings: Volumes, certificates, delays of the escalation.
         sizes: Numbers of pods.
+        mirrored: Whether the other region is copied into this one.
     """
     sized = (
         *kafka_rules(min_insync_replicas=sizes.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
@@ -101,9 +118,9 @@ def groups(jobs: Sequence[str], settings: Settings, sizes: Profile) -> tuple[Rul
             block_duration_s=milliseconds(settings.backups.metrics_block) // 1000,
         ),
     )
-    return escalated((*_RULES, *sized), delays(settings.alerting.escalation))
+    return escalated((*FIXED, *sized, *region_rules(mirrored=mirrored)), delays(settings.alerting.escalation))
 
 
-def quiet(all_groups: Sequence[RuleGroup]) -> tuple[Inhibition, ...]:
+def quiet(all_groups: Sequence[RuleGroup], *, mirrored: bool = False) -> tuple[Inhibition, ...]:
     """Which alerts keep which other ones quiet."""
-    return inhibitions.collected(all_groups, _INHIBITIONS)
+    return inhibitions.collected(all_groups, (*_INHIBITIONS, *(MIRROR_INHIBITIONS if mirrored else ())))

@@ -24,6 +24,7 @@ SECRET_NAMES = (
 )
 DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authority")
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
+WITNESS_KEY = "witnessSecrets"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
@@ -91,6 +92,15 @@ def storage_secrets() -> pulumi.Output[dict[str, Any]]:
         SettingsError: As `alerting_secrets`.
     """
     return _object(STORAGE_KEY, STORAGE_NAMES)
+
+
+def witness_secrets() -> pulumi.Output[dict[str, Any]]:
+    """Keys of the bucket in which both regions see who tells people, and the PEM of who signs for it.
+
+    Raises:
+        SettingsError: As `alerting_secrets`.
+    """
+    return _object(WITNESS_KEY, STORAGE_NAMES)
 
 
 def backup_recipients() -> tuple[str, ...]:

@@ -7,22 +7,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from enum import StrEnum
 from typing import Any, Literal, Self
 
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
-from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
-from stacks import backup_settings, fields, reading_settings
+from stacks import backup_settings, fields, reading_settings, region_settings
 from stacks.alert_settings import Alerting
 from stacks.complaints import complaints
 from stacks.section import Entrance, Outside, Section
+from stacks.trace_settings import Traces
 
 CONFIG_NAMESPACE = "observability"
 CONFIG_KEY = "settings"
+ROLE_KEY = "role"
 MIN_BROKERS = 3
+ProfileName = Literal["small", "small-standby", "production", "production-standby"]
+
+
+class Role(StrEnum):
+    """What a region is at present; a failover changes it, nothing else in the stack file."""
+
+    PRIMARY = "primary"
+    STANDBY = "standby"
 
 
 class SettingsError(pulumi.RunError):
@@ -134,57 +144,15 @@ class Search(Section):
     log_days: fields.Count
 
 
-class IdentityDouble(Entrance):
-    """A stand-in for an identity provider: users with their groups; passwords are made."""
+class Profiles(Section):
+    """Sizes of everything, by role; see ``stacks.profile``."""
 
-    users: dict[fields.Name, tuple[fields.Name, ...]] = Field(min_length=1)
+    primary: ProfileName
+    standby: ProfileName
 
-
-class IdentityProvider(Section):
-    """An OpenID Connect provider outside: issuer, client, and the networks where it is (port 443).
-
-    The client's password is the secret ``observability:oidcClientSecret``.
-    """
-
-    issuer: fields.Url
-    client_id: fields.Name
-    networks: tuple[fields.Cidr, ...] = Field(min_length=1)
-
-
-class Identity(Section):
-    """Where people sign in: exactly one of both."""
-
-    double: IdentityDouble | None
-    provider: IdentityProvider | None
-
-    @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.double is None) == (self.provider is None):
-            raise fields.not_allowed("either double or provider, and null for the other")
-        return self
-
-
-class Traces(Section):
-    """Who may read which class of traces, and where.
-
-    Attributes:
-        groups: Class -> groups cleared for it, and so for the classes before it.
-        queries: Class -> entrance.
-        identity: Where people sign in.
-    """
-
-    groups: dict[str, tuple[fields.Name, ...]]
-    queries: dict[str, Entrance]
-    identity: Identity
-
-    @model_validator(mode="after")
-    def _all_classes(self) -> Self:
-        for name, given in (("groups", self.groups), ("queries", self.queries)):
-            if set(given) != set(CLASSES):
-                raise fields.not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
-        if not all(self.groups.values()):
-            raise fields.not_allowed("at least one group for every class")
-        return self
+    def of(self, role: Role) -> str:
+        """Name of the profile in a role."""
+        return self.primary if role is Role.PRIMARY else self.standby
 
 
 class Settings(Section):
@@ -193,7 +161,7 @@ class Settings(Section):
     Attributes:
         platform: Name of the platform; identifiers follow from it, so it never changes.
         region: Region that it runs in.
-        profile: Sizes of everything, see ``stacks.profile``.
+        profile: Sizes of everything, by role.
         namespace: Kubernetes namespace, made by the program.
         protect: Refuse to delete the namespace and the topics.
         runbook_base: Where the runbooks are read.
@@ -205,11 +173,12 @@ class Settings(Section):
         alerting: Who is told of alerts, and how.
         database, grafana, object_storage, reports: What people read, and where it is kept.
         backups: Copies in the object storage.
+        regions: The other region, and who of both tells people.
     """
 
     platform: fields.Name
     region: fields.Name
-    profile: Literal["small", "production", "standby"]
+    profile: Profiles
     namespace: fields.Name
     protect: bool
     runbook_base: fields.Url
@@ -230,11 +199,24 @@ class Settings(Section):
     object_storage: reading_settings.Storage
     reports: reading_settings.Reports
     backups: backup_settings.Backups
+    regions: region_settings.Regions
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:
         if set(self.topics) != set(TOPIC_NAMES):
             raise fields.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
+        return self
+
+    @model_validator(mode="after")
+    def _two_regions(self) -> Self:
+        peer, witness = self.regions.peer, self.regions.witness
+        if peer and peer.region == self.region:
+            raise fields.not_allowed(f"another regions.peer.region than this one's own ({self.region})")
+        if witness.bucket == self.object_storage.bucket:
+            raise fields.not_allowed(
+                f"a regions.witness.bucket of its own ({witness.bucket} is this region's object_storage.bucket): "
+                "it has to be there when this region is not"
+            )
         return self
 
 
@@ -271,6 +253,22 @@ def load() -> Settings:
     except pulumi.ConfigTypeError:
         content = pulumi.Config(CONFIG_NAMESPACE).get(CONFIG_KEY)
     return parse(content, file)
+
+
+def role() -> Role:
+    """The role of the current stack.
+
+    Raises:
+        SettingsError: It is missing or none.
+    """
+    file = f"Pulumi.{pulumi.get_stack()}.yaml"
+    found = pulumi.Config(CONFIG_NAMESPACE).get(ROLE_KEY)
+    if found not in tuple(Role):
+        raise SettingsError(
+            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {_shown(found)}: allowed is {' or '.join(Role)}; run "
+            f"`pulumi config set {CONFIG_NAMESPACE}:{ROLE_KEY} {Role.PRIMARY}`, or `ops failover` where a region moves"
+        )
+    return Role(found)
 
 
 def _shown(content: object) -> str:

@@ -28,8 +28,8 @@ python -m lab exec -- python -m ops dashboard check              # every panel: 
   test compares them with the rules.
 - Metrics and services that are added to `thresholds.yaml` get their panels by themselves.
 - From a panel of a service, a point leads to the traces and to the logs of that service.
-- `recovery` shows backups and what would be lost now. The readiness of another region is not shown yet: its metrics
-  come with what copies to it.
+- `recovery` shows backups, what would be lost now, and whether the other region could take over. Where there is none,
+  or nothing is copied into this one, its panels say so.
 - Grafana tells logins and people, and no number of sessions. PostgreSQL tells of itself by its exporter: sizes,
   connections, log; the processor time and memory under its name are the exporter's.
 - Processes report what they use themselves. Search nodes tell their heap and disk only, login proxies nothing.

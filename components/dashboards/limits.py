@@ -41,6 +41,9 @@ PLATFORM: Final[dict[str, float]] = {
     "GrafanaDatabasePoolFull": 0.9,
     "GrafanaSourceFails": 0.1,
     "ReportStorageUnreadable": 900,
+    "MirrorLag": 30,
+    "RegionPeerSilent": 60,
+    "RegionLeaseUnreadable": 120,
 }
 """Alert of the platform's own rules -> its limit."""
 

@@ -107,6 +107,15 @@ BY_PART: Final[Mapping[str, tuple[str, ...]]] = {
         "kafka_archive_waiting_records",
         "kafka_archive_waiting_seconds",
     ),
+    "region guard": (
+        "region_guard_isolated",
+        "region_guard_lease_epoch",
+        "region_guard_lease_read_age_seconds",
+        "region_guard_notifies",
+        "region_guard_peer_age_seconds",
+        "region_guard_peer_differs",
+        "region_guard_peer_notifies",
+    ),
     "Kafka": (
         "jvm_gc_collection_seconds_sum",
         "jvm_memory_max_bytes",

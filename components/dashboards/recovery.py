@@ -1,7 +1,6 @@
-"""Backups: are there copies, how old are they, and what would be lost now? (requirements D1, G4)
+"""Backups: are there copies, how old are they, and what would be lost now? And the other region (requirements D1, G4).
 
-How old a backup may get depends on its schedule, and the keeper of the backups tells it. Readiness of the other region
-is not shown yet: what is sent there has no metrics so far.
+How old a backup may get depends on its schedule, and the keeper of the backups tells it.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from components.dashboards import limits
 from components.dashboards.model import Dashboard, Limit, Query, Row, bars, series, stat, table
 from components.dashboards.recovery_archive import ARCHIVE, WAITING
+from components.dashboards.recovery_regions import REGIONS
 
 _SUCCESS = "max by (kind) (backup_last_success_timestamp_seconds)"
 _DUE = "max by (kind) (backup_due_timestamp_seconds)"
@@ -195,9 +195,9 @@ _RUNS = Row(
 DASHBOARD = Dashboard(
     name="recovery",
     title="Backups and recovery",
-    description="Are there copies of everything, how old is the newest one, and what would be lost now?",
+    description="Are there copies of everything, what would be lost now, and could the other region take over?",
     tags=("operations", "backup"),
     since="24h",
-    rows=(_LOST, _STATE, _RUNS, ARCHIVE),
+    rows=(_LOST, _STATE, REGIONS, _RUNS, ARCHIVE),
 )
 """For those who have to bring it back."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -41,6 +41,8 @@ from components.telemetry.layers import LAYERS
 TOKEN = "obs:gateway:Gateway"  # noqa: S105  (a type token)
 WORKLOAD = "gateway"
 
+IDS = "ids"
+"""Name of the key of hashed ids among logins."""
 _PORTS = {"otlp-grpc": GRPC_PORT, "otlp-http": HTTP_PORT}
 
 
@@ -60,6 +62,7 @@ class GatewayArgs:
         client_cidrs: Networks that may send.
         hosts: Host names of the load balancer, for the certificate.
         autoscale: Bounds of the autoscaler, or None.
+        logins: Layer -> password, and ``IDS`` -> key of the hashes, where they were made elsewhere; None: made here.
     """
 
     site: Site
@@ -73,6 +76,7 @@ class GatewayArgs:
     client_cidrs: Sequence[str]
     hosts: Sequence[str] = ()
     autoscale: Autoscale | None = None
+    logins: Mapping[str, pulumi.Output[str]] | None = None
 
 
 class Gateway(pulumi.ComponentResource):
@@ -95,12 +99,16 @@ class Gateway(pulumi.ComponentResource):
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         site = args.site
+        given = args.logins or {}
         layers = {
-            layer.name: credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user) for layer in LAYERS
+            layer.name: _given(layer.user, given[layer.name])
+            if layer.name in given
+            else credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user)
+            for layer in LAYERS
         }
         self.agent = credential(self, name=f"{WORKLOAD}-{AGENT}", username=AGENT)
         self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
-        self.hash_key = credential(self, name=f"{WORKLOAD}-hash-key", username="ids").password
+        self.hash_key = given.get(IDS) or credential(self, name=f"{WORKLOAD}-hash-key", username=IDS).password
         tls = certificate(
             self,
             site,
@@ -192,3 +200,9 @@ class Gateway(pulumi.ComponentResource):
             grace_s=60,
             autoscale=args.autoscale,
         )
+
+
+def _given(user: str, password: pulumi.Output[str]) -> Credential:
+    """A user whose password was made elsewhere."""
+    hashed = password.apply(lambda known: htpasswd({user: known}).rstrip("\n").partition(":")[2])
+    return Credential(username=user, password=password, bcrypt=hashed)

@@ -66,6 +66,7 @@ def cron_job(
     access: Sequence[str],
     trust: TlsIdentity,
     after: Sequence[pulumi.Resource] = (),
+    suspended: bool = False,
 ) -> k8s.batch.v1.CronJob:
     """A CronJob with a ServiceAccount of its own; two of its pods never run at once.
 
@@ -80,6 +81,7 @@ def cron_job(
         access: Access labels of the servers that it calls.
         trust: Any certificate of the platform; only its authority's certificate is mounted, at ``/etc/trust``.
         after: Resources that must exist first: a run before them would fail.
+        suspended: Whether it is only there to be started by hand.
 
     Raises:
         ValueError: The container has a port or a probe.
@@ -99,6 +101,7 @@ def cron_job(
             schedule=schedule.cron,
             time_zone=time_zone,
             concurrency_policy="Forbid",
+            suspend=suspended,
             starting_deadline_seconds=schedule.start_within_s,
             successful_jobs_history_limit=_SUCCEEDED_KEPT,
             failed_jobs_history_limit=_FAILED_KEPT,

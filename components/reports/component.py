@@ -69,6 +69,7 @@ class ReportsArgs:
         schedules: When each report is made.
         encryption: How the storage is asked to encrypt reports, ``AES256`` or ``aws:kms``; None: as the bucket says.
         link: Address at which people find all reports, for the mails; None: nowhere.
+        suspended: Whether reports are only made by hand.
     """
 
     site: Site
@@ -86,6 +87,7 @@ class ReportsArgs:
     schedules: Mapping[Kind, Schedule] = field(default_factory=lambda: SCHEDULES)
     encryption: str | None = None
     link: str | None = None
+    suspended: bool = False
 
     def __post_init__(self) -> None:
         checked_recipients(self.recipients)
@@ -159,6 +161,7 @@ class Reports(pulumi.ComponentResource):
             volumes=volumes,
             access=[args.query.access_label, args.kafka.access_label],
             trust=trust,
+            suspended=args.suspended,
         )
 
     def _volumes(self, args: ReportsArgs) -> list[Volume]:

@@ -33,7 +33,9 @@ RULES: tuple[RuleGroup, ...] = (
         rules=(
             Alert(
                 name="ReportMissing",
-                expr=f"min by (job, kind) (time() - report_due_timestamp_seconds{{{_JOB}}}) > 0",
+                # A region that stands by makes none.
+                expr=f"min by (job, kind) (time() - report_due_timestamp_seconds{{{_JOB}}}) > 0 "
+                'unless on () max(region_guard_role{role="standby"}) == 1',
                 hold="5m",
                 severity=Severity.MEDIUM,
                 summary="The {{ $labels.kind }} report is missing",

@@ -19,7 +19,7 @@ from ops.review.prices import Cost
 from ops.review.revisions import Repository
 from ops.review.statements import Statement
 from policy.model import Resource, UnknownValueError
-from policy.rules.parity import fingerprint
+from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check
 
 Check = Callable[[Sequence[Resource], Mapping[str, Any]], list[Verdict]]
@@ -198,7 +198,7 @@ def parity(plans: Mapping[str, StackPlan], primary: str = "prod", standby: str =
     if not all(name in plans and plans[name].planned for name in (primary, standby)):
         return None
     try:
-        first, second = (_flat(fingerprint(plans[name].resources)) for name in (primary, standby))
+        first, second = (_flat(comparable(fingerprint(plans[name].resources))) for name in (primary, standby))
     except UnknownValueError as error:
         return [f"not known before the update: {error.path}"]
     different = [key for key in {**first, **second} if first.get(key) != second.get(key)]

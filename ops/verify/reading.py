@@ -46,7 +46,9 @@ SUBJECTS = {
     "network": "process_network_",
     "health of Kafka": "underreplicatedpartitions",
     "query performance of Prometheus": "prometheus_engine_query_duration",
-    "backup and DR readiness": "backup_",
+    "backup": "backup_",
+    "readiness of the other region": "region_guard_peer_",
+    "the copy of Kafka from the other region": "obs:mirror_",
 }
 """What G4 wants to be shown, and a part of a metric's name by which it is."""
 

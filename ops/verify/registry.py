@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from ops.verify import alerting, backups, gateway, kafka, logs, masking, prometheus, reading, sampling, security, traces
+from ops.verify import (
+    alerting,
+    backups,
+    gateway,
+    kafka,
+    logs,
+    masking,
+    prometheus,
+    reading,
+    regions,
+    sampling,
+    security,
+    traces,
+)
 from ops.verify.rows import Check
 
-_NOT_WHOLE_YET = ("G4", "S2")
-"""G4 wants panels on backups and the other region, S2 100,000 points and 10,000 spans a second."""
+_NOT_WHOLE_YET = ("S2",)
+"""S2 wants 100,000 points and 10,000 spans a second."""
 CHECKS: dict[str, Check] = {
     **kafka.CHECKS,
     **security.CHECKS,
@@ -18,5 +31,6 @@ CHECKS: dict[str, Check] = {
     **traces.CHECKS,
     **alerting.CHECKS,
     **backups.CHECKS,
+    **regions.CHECKS,
     **{name: check for name, check in reading.CHECKS.items() if name not in _NOT_WHOLE_YET},
 }

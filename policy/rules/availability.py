@@ -80,6 +80,12 @@ SINGLETONS = (
         "together": 1,
         "reason": "one producer keeps the order of an alert's events; senders come again while it restarts",
     },
+    {
+        "image": "obs/backup",
+        "argument": "services.region_guard",
+        "together": 1,
+        "reason": "two would apply leases of different moments; what is silent stays so, and its absence is an alert",
+    },
 )
 """Workloads that may be one pod."""
 

@@ -9,6 +9,7 @@ from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import Word, known_documents
 from policy.rules._reading import each_known, finding, flag, number, shown
+from policy.rules._regions import reports, suspended
 from policy.rules._servers import WORKLOADS, Container, containers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -152,7 +153,8 @@ def _jobs(resource: Resource, options: Options) -> Iterator[Finding]:
             f"a run may start while the last one still works: concurrencyPolicy {shown(policy)}",
             "set concurrencyPolicy to Forbid",
         )
-    if spec["suspend"].exists and flag(spec["suspend"]) is not False:
+    # Whether reports are made depends on the region: rule region-reports-once.
+    if suspended(resource) and not reports(resource):
         yield finding(resource, spec["suspend"], "the job never runs: suspend is true", "set suspend to false")
     for node in (spec["startingDeadlineSeconds"], spec.at("jobTemplate.spec")["activeDeadlineSeconds"]):
         if not number(node):

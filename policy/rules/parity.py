@@ -92,6 +92,8 @@ _SECTIONS: Final[Mapping[str, Callable[[Sequence[Resource]], dict[str, Any]]]] =
     "rules": rules,
     "dashboards": dashboards,
 }
+ONE_SIDED: Final = ("ACL User:mirror-maker *", "rule mirror: *", "rule targets: TargetMissing*")
+"""What only the region that copies the other one has, and the rule that lists all that is scraped."""
 _NOUNS: Final = {"topics": "topic", "acls": "ACL", "rules": "rule", "dashboards": "dashboard"}
 
 
@@ -105,6 +107,18 @@ def _digest(node: Node) -> str:
     return hashlib.sha256(json.dumps(node.value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
+def comparable(found: Fingerprint, ignore: Sequence[str] = ONE_SIDED) -> Fingerprint:
+    """A fingerprint without what may differ."""
+    return {
+        section: {
+            name: value
+            for name, value in names.items()
+            if not any(fnmatchcase(f"{_NOUNS[section]} {name}", pattern) for pattern in ignore)
+        }
+        for section, names in found.items()
+    }
+
+
 def differences(here: Fingerprint, there: Fingerprint, ignore: Sequence[str] = ()) -> Iterator[tuple[str, str]]:
     """Section and sentence of everything that does not agree.
 
@@ -113,11 +127,10 @@ def differences(here: Fingerprint, there: Fingerprint, ignore: Sequence[str] = (
         there: The other one.
         ignore: Patterns of ``<noun> <name>`` that may differ, for example ``ACL User:mirror-maker *``.
     """
+    here, there = comparable(here, ignore), comparable(there, ignore)
     for section, noun in _NOUNS.items():
         ours, others = here.get(section, {}), there.get(section, {})
         for name in sorted({*ours, *others}):
-            if any(fnmatchcase(f"{noun} {name}", pattern) for pattern in ignore):
-                continue
             if name not in others:
                 yield section, f"{noun} {name} is missing in the other stack"
             elif name not in ours:
@@ -191,7 +204,7 @@ RULES: tuple[Rule, ...] = (
                 meaning="Fingerprint of the other stack, or the path of a JSON file with it; empty for no comparison.",
             ),
             "ignore": Option(
-                default=[],
+                default=list(ONE_SIDED),
                 schema={"type": "array", "items": {"type": "string"}},
                 meaning="Patterns of what may differ, for example `ACL User:mirror-maker *`.",
             ),

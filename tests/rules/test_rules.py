@@ -91,11 +91,7 @@ def test_every_alert_has_a_scenario() -> None:
     assert sorted({scenario.alert for scenario in SCENARIOS if not scenario.original} - SAMPLES) == OWN
 
 
-NOT_PLACED = {"mirror"}
-"""Parts that no stack has yet: they come with the second region."""
-
-
-@pytest.mark.parametrize("part", sorted(MODULES.keys() - NOT_PLACED))
+@pytest.mark.parametrize("part", sorted(MODULES))
 def test_the_platform_has_the_rules_and_inhibitions_of_every_part(part: str) -> None:
     text = (ROOT / "stacks" / "rules.py").read_text()
     assert f"from components.{part}.rules import " in text

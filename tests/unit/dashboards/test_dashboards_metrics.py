@@ -16,8 +16,10 @@ from components.dashboards.promql import metrics
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import RULES as GRAFANA_RULES
 from components.kafka.rules import kafka_rules
+from components.mirror.rules import RULES as MIRROR_RULES
 from components.postgres.rules import RULES as POSTGRES_RULES
 from components.prometheus.rules import prometheus_rules
+from components.regions.rules import RULES as REGION_RULES
 from components.reports.rules import RULES as REPORT_RULES
 from components.rules import Recording
 from components.sampler.rules import RULES as SAMPLER_RULES
@@ -34,6 +36,8 @@ ALL_RULES = (
     *POSTGRES_RULES,
     *GRAFANA_RULES,
     *REPORT_RULES,
+    *REGION_RULES,
+    *MIRROR_RULES,
     *kafka_rules(min_insync_replicas=2, volume_bytes=1),
     *alertmanager_rules(2),
     *prometheus_rules(["gateway"], volume_bytes=1),
@@ -50,7 +54,10 @@ def test_metrics_that_are_used_and_not_produced_are_none() -> None:
     assert used() - SERIES - RECORDED == set()
 
 
-@pytest.mark.parametrize(("part", "source"), {"backup keeper": "backup_keeper", "report shelf": "report_shelf"}.items())
+@pytest.mark.parametrize(
+    ("part", "source"),
+    {"backup keeper": "backup_keeper", "report shelf": "report_shelf", "region guard": "region_guard"}.items(),
+)
 def test_a_program_of_ours_names_what_dashboards_ask_of_it(part: str, source: str) -> None:
     text = (DOCS.parent / "services" / source / "metrics.py").read_text(encoding="utf-8")
     assert [name for name in BY_PART[part] if f'"{name.removesuffix("_total")}"' not in text] == []

@@ -275,10 +275,19 @@ def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(sta
     passwords = json.dumps([found[key] for key in found if key[0] == PASSWORD])
     assert "placeholder" not in passwords
     # The bundle holds the authority's certificate, for which each engine has its own text; whether the receivers of
-    # alerts, the directory and the storage have authorities of their own is among the secrets, which a review lacks,
-    # like the public keys of backups.
+    # alerts, the directory and the storages have authorities of their own is among the secrets, which a review lacks,
+    # like the public keys of backups and what the other region has said.
     sealed = ("backup-keeper", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
-    apart = ("trust-bundle", "alertmanager", "grafana", "reports", "report-shelf", *sealed)
+    apart = (
+        "trust-bundle",
+        "alertmanager",
+        "grafana",
+        "reports",
+        "report-shelf",
+        "region-guard",
+        "mirror-maker",
+        *sealed,
+    )
     files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
     assert files
     assert {key: found[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}

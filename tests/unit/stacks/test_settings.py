@@ -29,7 +29,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
     free = (".kafka.load_balancer_annotations", ".traces.identity.double.", ".traces.identity.provider.")
     expected = _keys(engine.stack_settings("prod"))
-    for stack in engine.STACKS:
+    for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
         parse(settings, f"Pulumi.{stack}.yaml")
         found = {key for key in _keys(settings) if not key.startswith(free)}
@@ -78,8 +78,9 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "known here: partitions, retention_days",
     ),
     "a wrong choice": (
-        _set("profile", to="tiny"),
-        "settings.profile is 'tiny': allowed is one of 'small', 'production' or 'standby'; correct it",
+        _set("profile", "standby", to="tiny"),
+        "settings.profile.standby is 'tiny': allowed is one of 'small', 'small-standby', 'production' or "
+        "'production-standby'; correct it",
     ),
     "a text instead of a number": (
         _set("topics", "telemetry-metrics", "partitions", to="12"),
@@ -169,7 +170,7 @@ def test_a_mistake_becomes_one_line_that_says_what_to_do(mistake: str) -> None:
 
 def test_every_mistake_of_a_file_is_told_at_once() -> None:
     settings = engine.stack_settings("local")
-    settings["profile"] = "tiny"
+    settings["profile"]["primary"] = "tiny"
     settings["storage"]["gateway"] = "1 GB"
     with pytest.raises(SettingsError) as caught:
         parse(settings, FILE)

@@ -1,0 +1,189 @@
+"""The region guard's pod: it reads the lease in the witness bucket and makes every Alertmanager follow it.
+
+One of them, on purpose: two would each make their own silence, and the later one to read an old lease would undo what
+the other did. While it is away, what is silent stays silent, and what tells people goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+
+from components import naming
+from components.contracts import AlertmanagerEndpoint, ObjectStorage, ScrapeTarget
+from components.k8s import (
+    Allow,
+    Container,
+    Mount,
+    Probe,
+    Resources,
+    Site,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    deployment,
+    headless_service,
+    network,
+    network_policy,
+    own_scrape,
+    secret_files,
+    to_storage,
+    with_access,
+    workload_pods,
+)
+from components.regions import config
+from components.regions.config import WORKLOAD, GuardConfig
+
+TOKEN = "obs:regions:RegionGuard"  # noqa: S105  (a type token)
+PORT = 8443
+IMAGE = "backup"
+"""It has what reads an object storage."""
+_FOLDER = "/etc/region-guard"
+_SETTINGS = "config.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionGuardArgs:
+    """What the guard needs.
+
+    Attributes:
+        site: Surroundings; its region is the guard's.
+        leads: Whether it tells people while nobody has written a lease: the primary does, a standby does not.
+        peer: The other region, or None where there is none.
+        witness: The bucket in neither region.
+        alertmanager: The members that follow the lease.
+        outside: ``host:port`` of the pagers.
+        networks: Networks that these are in.
+        ports: Ports that are open towards these.
+        definitions: What both regions have to agree on, for example ``rules`` -> SHA-256 of what this one has.
+        resources: Of the pod.
+
+    Raises:
+        ValueError: A value is not acceptable.
+    """
+
+    site: Site
+    leads: bool
+    peer: str | None
+    witness: ObjectStorage
+    alertmanager: AlertmanagerEndpoint
+    outside: Sequence[str]
+    networks: Sequence[str]
+    ports: Sequence[int]
+    definitions: Mapping[str, pulumi.Input[str]]
+    resources: Resources
+
+    def __post_init__(self) -> None:
+        if self.peer == self.site.region:
+            raise ValueError(f"regions: the peer is {self.peer!r}, which is this region: name the other one")
+        if self.peer is None and not self.leads:
+            raise ValueError("regions: a standby has no peer: name the region that it stands by for")
+        if not self.alertmanager.members:
+            raise ValueError("regions: there is no Alertmanager that could follow the lease")
+        config.check_outside(self.outside, self.ports)
+        if not self.networks:
+            raise ValueError("regions: no network of the pagers is named, so none could be reached")
+
+
+class RegionGuard(pulumi.ComponentResource):
+    """The guard of a region.
+
+    Attributes:
+        scrape: Its metrics.
+        pods: Its Deployment; ready once Alertmanager follows the lease.
+    """
+
+    scrape: ScrapeTarget
+    pods: k8s.apps.v1.Deployment
+
+    def __init__(self, name: str, args: RegionGuardArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        site, alertmanager = args.site, args.alertmanager
+        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
+        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        network_policy(
+            self,
+            site,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=[
+                Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
+                to_storage(args.witness),
+                Allow(peers=[network(each) for each in args.networks], ports=args.ports),
+            ],
+        )
+        self.pods = deployment(
+            self,
+            site,
+            Workload(
+                name=WORKLOAD,
+                replicas=1,
+                containers=[_container(args.resources)],
+                volumes=self._volumes(args),
+                tls=certificate(self, site, workload=WORKLOAD),
+                access=[alertmanager.access_label],
+            ),
+            # An old guard beside a new one would apply the lease with an old role.
+            recreate=True,
+        )
+        self.register_outputs({"pods": self.pods.id})
+
+    def _volumes(self, args: RegionGuardArgs) -> list[Volume]:
+        site, witness = args.site, args.witness
+
+        def written(private: bool, definitions: Mapping[str, str]) -> str:
+            content = config.guard_config(
+                GuardConfig(
+                    region=site.region,
+                    leads=args.leads,
+                    peer=args.peer,
+                    witness=witness,
+                    private_witness=private,
+                    alertmanagers=config.alertmanager_urls(site, args.alertmanager),
+                    alertmanager=args.alertmanager,
+                    outside=args.outside,
+                    definitions=definitions,
+                    port=PORT,
+                    scraper=self.scrape.credential.username,
+                )
+            )
+            return yaml.safe_dump(content, sort_keys=True)
+
+        private = pulumi.Output.unsecret(witness.authority.apply(bool))
+        definitions = pulumi.Output.from_input(dict(args.definitions))
+        settings = pulumi.Output.all(private, definitions).apply(lambda both: written(both[0], both[1]))
+        public = config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files={_SETTINGS: settings})
+        secret = secret_files(
+            self,
+            site,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                config.KEY_ID: witness.access_key_id,
+                config.SECRET_KEY: witness.secret_access_key,
+                config.AUTHORITY: witness.authority,
+                config.ALERTMANAGER_PASSWORD: args.alertmanager.operator.password,
+                config.SCRAPE_PASSWORD: self.scrape.credential.password,
+            },
+        )
+        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
+
+
+def _container(resources: Resources) -> Container:
+    return Container(
+        name="region-guard",
+        image=IMAGE,
+        command=["/usr/bin/python3", "-m", "services.region_guard", "--config", f"{_FOLDER}/{_SETTINGS}"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
+        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
+        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=3, failures=2),
+        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
+    )

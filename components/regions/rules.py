@@ -1,0 +1,212 @@
+"""Rules about the pair of regions: is the guard there, can it read the lease, does exactly one region tell people?
+
+None of these alerts has the label ``layer``, so the guard's silence leaves them alone: each region tells of its own
+guard. What a region knows of the other one is the other's last heartbeat; it counts only while it is fresh, since the
+last word of a region that has gone says nothing about now.
+"""
+
+from __future__ import annotations
+
+from components.alerting.promql import fewer_up
+from components.regions.config import WORKLOAD, Standing
+from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
+
+LEASE_LIMIT_S = 120
+"""How long the lease may not have been read."""
+PEER_LIMIT_S = 60
+"""How old the other region's last heartbeat may be."""
+_FRESH_S = 30
+"""Heartbeats come every 5 s; an older one is not believed."""
+
+_JOB = f'job="{WORKLOAD}"'
+_READ = f"max by (job) (region_guard_lease_read_age_seconds{{{_JOB}}})"
+_NOTIFIES = f"max by (job) (region_guard_notifies{{{_JOB}}})"
+_SILENCED = f"region_guard_silenced{{{_JOB}}}"
+_ISOLATED = f"max by (job) (region_guard_isolated{{{_JOB}}}) == 1"
+
+
+def _of_peer(metric: str, *labels: str) -> str:
+    """A metric about the other region, whose name is ``peer``: an alert's ``region`` is where it was raised."""
+    return f"max by ({', '.join(('job', 'peer', *labels))}) ({metric}{{{_JOB}}})"
+
+
+def _is(standing: Standing) -> str:
+    return f'max by (job, role) (region_guard_role{{{_JOB},role="{standing}"}}) == 1'
+
+
+_PEER_NOTIFIES = _of_peer("region_guard_peer_notifies")
+_PEER_FRESH = f"{_of_peer('region_guard_peer_age_seconds')} < {_FRESH_S}"
+
+RULES: tuple[RuleGroup, ...] = (
+    RuleGroup(
+        name="regions",
+        rules=(
+            Alert(
+                name="RegionGuardDown",
+                expr=fewer_up(_JOB, 1),
+                # As long as it may take to start elsewhere when it is rolled.
+                hold="2m",
+                severity=Severity.HIGH,
+                summary="The region guard does not run: this region does not follow the lease",
+                description="It goes on as it was, telling people or silent. After a failover to the other region both "
+                "would tell, and this region cannot take over.",
+                labels={"job": WORKLOAD},
+                annotations={
+                    "summary_ja": "リージョンガードが動いておらず、このリージョンはリースに従っていません",
+                    "description_ja": "通知する・しないは直前の状態のままです。他方へフェイルオーバーすると"
+                    "両方が通知し、このリージョンは引き継げません。",
+                },
+            ),
+            Alert(
+                name="RegionLeaseUnreadable",
+                expr=f"{_READ} > {LEASE_LIMIT_S}",
+                hold="30s",
+                severity=Severity.HIGH,
+                summary="The lease in the witness bucket cannot be read",
+                description="This region goes on as it was. A failover to the other region could not fence it: both "
+                "would tell people.",
+                annotations={
+                    "summary_ja": "ウィットネスのリースを読めません",
+                    "description_ja": "このリージョンは直前の状態のままです。他方へフェイルオーバーしても"
+                    "このリージョンを止められず、両方が通知します。",
+                },
+            ),
+            Alert(
+                name="RegionPeerSilent",
+                expr=f"{_of_peer('region_guard_peer_age_seconds')} > {PEER_LIMIT_S} "
+                f"and on (job) {_READ} < {PEER_LIMIT_S}",
+                hold="30s",
+                severity=Severity.HIGH,
+                summary="Region {{ $labels.peer }} has said nothing for {{ $value | humanizeDuration }}",
+                description="Its guard does not run, does not reach the witness, or the region is gone. If it is the "
+                "one that tells people, nobody may be told of its alerts now.",
+                annotations={
+                    "summary_ja": "リージョン {{ $labels.peer }} から {{ $value | humanizeDuration }} 応答がありません",
+                    "description_ja": "ガードの停止、ウィットネスへの不通、またはリージョンの喪失です。"
+                    "そちらが通知を担当している場合、アラートが誰にも届いていない可能性があります。",
+                },
+            ),
+            Alert(
+                name="RegionsDiffer",
+                expr=f"{_of_peer('region_guard_peer_differs', 'definition')} == 1",
+                # A change reaches one region after the other.
+                hold="10m",
+                severity=Severity.MEDIUM,
+                summary="Region {{ $labels.peer }} has other {{ $labels.definition }} than this one",
+                description="After a failover alerts, dashboards, topics or permissions would not be what people know.",
+                annotations={
+                    "summary_ja": "リージョン {{ $labels.peer }} と {{ $labels.definition }} の定義が異なります",
+                    "description_ja": "フェイルオーバー後、アラート・ダッシュボード・トピック・権限などが変わります。",
+                },
+            ),
+            Alert(
+                name="RegionRoleNotLease",
+                expr=any_of(
+                    (
+                        f"({_is(Standing.PRIMARY)} and on (job) {_NOTIFIES} == 0 unless on (job) {_ISOLATED})",
+                        f"({_is(Standing.STANDBY)} and on (job) {_NOTIFIES} == 1)",
+                    )
+                ),
+                hold="15m",
+                severity=Severity.MEDIUM,
+                summary="This region is {{ $labels.role }} in its stack, and the lease says otherwise",
+                description="A failover was not finished by its `pulumi up`. Mirror, reports and sizes are still those "
+                "of before.",
+                annotations={
+                    "summary_ja": "スタックの役割 ({{ $labels.role }}) がリースと一致していません",
+                    "description_ja": "フェイルオーバー後の `pulumi up` が完了していません。ミラー、レポート、"
+                    "規模は切り替え前のままです。",
+                },
+            ),
+            Alert(
+                name="RegionIsolated",
+                expr=_ISOLATED,
+                hold="1m",
+                # As urgent as the most urgent alert that is silent meanwhile.
+                severity=Severity.CRITICAL,
+                summary="This region reaches neither the witness nor any pager, and has fallen silent",
+                description="Nobody is told of the alerts of its layers. If this notice reached you, something still "
+                "works: the pagers' addresses or a firewall may be wrong, and not the region cut off.",
+                annotations={
+                    "summary_ja": "このリージョンは孤立し、通知を停止しました",
+                    "description_ja": "ウィットネスにもページャーにも届きません。各層のアラートは誰にも通知されません。"
+                    "この通知が届いた場合は、宛先やファイアウォールの誤りが疑われます。",
+                },
+            ),
+            Alert(
+                name="RegionAlertmanagerNotLease",
+                expr=any_of(
+                    (
+                        f"(max by (job) ({_SILENCED}) - min by (job) ({_SILENCED})) > 0",
+                        f"sum by (job) (rate(region_guard_alertmanager_errors_total{{{_JOB}}}[1m])) > 0",
+                    )
+                ),
+                # Longer than a roll of all members.
+                hold="5m",
+                severity=Severity.HIGH,
+                summary="An Alertmanager does not do what the lease says, or does not answer the region guard",
+                description="It may be silent although this region has to tell people, or tell although it must not. "
+                "A failover could not fence it.",
+                annotations={
+                    "summary_ja": "Alertmanager がリースに従っていないか、リージョンガードに応答しません",
+                    "description_ja": "通知すべきなのに停止しているか、停止すべきなのに通知している可能性があります。"
+                    "フェイルオーバー時に止められません。",
+                },
+            ),
+            Alert(
+                name="RegionBothNotify",
+                expr=f"{_PEER_NOTIFIES} == 1 and on (job, peer) {_PEER_FRESH} and on (job) {_NOTIFIES} == 1",
+                hold="30s",
+                severity=Severity.CRITICAL,
+                summary="This region and {{ $labels.peer }} both tell people",
+                description="Every alert that both regions see is told twice, and what is acknowledged in one goes on "
+                "in the other.",
+                annotations={
+                    "summary_ja": "このリージョンと {{ $labels.peer }} の両方が通知しています",
+                    "description_ja": "同じアラートが二重に届き、一方での確認は他方に反映されません。",
+                },
+            ),
+            Alert(
+                name="RegionNobodyNotifies",
+                expr=f"{_NOTIFIES} == 0 unless on (job) {_ISOLATED} "
+                f"unless on (job) ({_PEER_NOTIFIES} == 1 and on (job, peer) {_PEER_FRESH}) "
+                f"and on (job) {_READ} < {PEER_LIMIT_S}",
+                # A failover takes half a minute from one region to the other.
+                hold="2m",
+                severity=Severity.CRITICAL,
+                summary="Nobody is told of alerts: this region is silent, and no other one says that it tells people",
+                description="The region that tells people is gone, or a failover stopped half-way. Alerts of the "
+                "layers reach nobody until the lease is given to a region that is alive.",
+                annotations={
+                    "summary_ja": "どのリージョンも通知していません",
+                    "description_ja": "通知を担当するリージョンが失われたか、フェイルオーバーが途中で止まっています。"
+                    "リースが稼働中のリージョンに移るまで、各層のアラートは誰にも届きません。",
+                },
+            ),
+        ),
+    ),
+)
+
+INHIBITIONS: tuple[Inhibition, ...] = (
+    Inhibition(
+        source=("RegionGuardDown",),
+        targets=("TargetDown", "TargetMissing"),
+        equal=("job",),
+        reason="There is one pod; this says what is at stake.",
+    ),
+    Inhibition(
+        source=("RegionIsolated",),
+        targets=("RegionLeaseUnreadable",),
+        reason="A region that is cut off does not reach the witness either.",
+    ),
+    Inhibition(
+        source=("RegionNobodyNotifies",),
+        targets=("RegionPeerSilent", "RegionRoleNotLease"),
+        reason="A region that is gone, and roles that were not changed, are why nobody tells people.",
+    ),
+    Inhibition(
+        source=("AlertmanagerDown",),
+        targets=("RegionAlertmanagerNotLease",),
+        reason="A member that does not answer cannot be told what the lease says, and tells nobody.",
+    ),
+)

@@ -1,0 +1,124 @@
+"""D2, D3: the other region has what it needs, exactly one of both tells people, and the drill kept its limits.
+
+What is copied is measured where it arrives: run with the standby's stack, D2 has the figures of now; with the
+primary's it has parity, and the copy's figures of the drill.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+from components.mirror.rules import LAG_LIMIT_S
+from components.regions.config import Standing
+from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S
+from components.telemetry.topics import METRICS_TOPIC
+from ops import evidence
+from ops.context import Context
+from ops.verify.rows import Check, Finding, listed
+
+METRICS: Final = METRICS_TOPIC.name
+DRILL: Final = "region-drill"
+RTO, RPO = "RTO s", "RPO s"
+"""Figures of the drill."""
+LIMITS: Final = {RTO: 300.0, RPO: 15.0}
+"""Seconds until the other region has taken over, and seconds of metrics that may be lost."""
+DEFINITIONS: Final = frozenset({"rules", "dashboards", "topics", "permissions"})
+"""What has to be compared at least."""
+
+
+def d2(context: Context) -> Finding:
+    """Both regions are alive and have the same definitions; records arrive in the standby in time."""
+    finding = Finding()
+    if not _alive(context, finding):
+        return finding
+    _parity(context, finding)
+    if Standing.STANDBY in _roles(context):
+        _copied(context, finding)
+    else:
+        finding.seen.append("the copy is measured where it arrives: run it with the other region's stack")
+        finding.drill(DRILL)
+    return finding
+
+
+def d3(context: Context) -> Finding:
+    """The lease can be read, exactly one region tells people, and the newest drill was within its limits."""
+    finding = Finding()
+    if _alive(context, finding):
+        tells = [
+            context.thanos.number(f"max({name})") for name in ("region_guard_notifies", "region_guard_peer_notifies")
+        ]
+        finding.expect_equal("number of regions that tell people", sum(each or 0.0 for each in tells), 1.0)
+    age = context.thanos.number("max(region_guard_lease_read_age_seconds)")
+    finding.expect(age is not None, "there is no region guard")
+    if age is not None:
+        finding.expect(age <= LEASE_LIMIT_S, f"the lease was not read for {age:.0f} s")
+        epoch = context.thanos.number("max(region_guard_lease_epoch)")
+        finding.figures.append(f"epoch {epoch or 0:.0f}")
+    isolated = context.thanos.number("max(region_guard_isolated)")
+    finding.expect(not isolated, "the region is cut off from the witness and every pager")
+    _drilled(finding)
+    return finding
+
+
+def _alive(context: Context, finding: Finding) -> bool:
+    """Whether the other region says something."""
+    age = context.thanos.number("max(region_guard_peer_age_seconds)")
+    if age is None:
+        finding.wrong.append("no other region was ever seen: nothing is kept in step with anything")
+        return False
+    finding.expect(age <= PEER_LIMIT_S, f"the other region says nothing since {age:.0f} s, at most {PEER_LIMIT_S} s")
+    return True
+
+
+def _roles(context: Context) -> set[str]:
+    return {each.labels.get("role", "") for each in context.thanos.instant("max by (role) (region_guard_role) == 1")}
+
+
+def _parity(context: Context, finding: Finding) -> None:
+    found = context.thanos.instant("max by (definition) (region_guard_peer_differs)")
+    compared = {each.labels.get("definition", "") for each in found}
+    differing = [each.labels.get("definition", "") for each in found if each.value]
+    finding.expect(compared >= DEFINITIONS, f"nobody compares {listed(DEFINITIONS - compared)}")
+    finding.expect(not differing, f"the regions differ in {listed(differing)}: `ops regions parity` says how")
+    finding.figures.append(f"{len(compared) - len(differing)} of {len(compared)} kinds of definitions are the same")
+
+
+def _copied(context: Context, finding: Finding) -> None:
+    """The copy runs, metrics arrive, and what arrives is young."""
+    failed = context.thanos.number('sum(kafka_mirror_tasks{state="failed"})')
+    finding.expect(failed is not None, "no mirror runs")
+    finding.expect(not failed, f"{failed or 0:.0f} tasks of the mirror have failed")
+    found = context.thanos.instant("obs:mirror_latency:seconds")
+    # Of a topic in which nothing arrived lately, no time is known.
+    late = {each.labels.get("topic", ""): each.value for each in found if not math.isnan(each.value)}
+    finding.expect(METRICS in late, f"no record of {METRICS} has arrived lately")
+    for topic, seconds in sorted(late.items()):
+        finding.expect(seconds <= LAG_LIMIT_S, f"{topic} arrives {seconds:.1f} s late, at most {LAG_LIMIT_S} s")
+    if late:
+        behind = context.thanos.number("sum(obs:mirror_lag:records)")
+        finding.figures.append(
+            f"{len(late)} topics, the slowest {max(late.values()):.2f} s late, {behind or 0:.0f} records behind"
+        )
+
+
+def _drilled(finding: Finding) -> None:
+    """The newest drill passed, and its times are within the limits whatever it says of itself."""
+    finding.drill(DRILL)
+    found = evidence.read(DRILL)
+    if found is None:
+        return
+    for name, most in LIMITS.items():
+        value = _seconds(found.figures.get(name))
+        if value is None:
+            finding.wrong.append(f"{DRILL} has no figure {name}")
+            continue
+        finding.expect(value <= most, f"{name.removesuffix(' s')} was {value:g} s, at most {most:g} s")
+        finding.figures.append(f"{name.removesuffix(' s')} {value:g} s")
+
+
+def _seconds(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+CHECKS: dict[str, Check] = {"D2": d2, "D3": d3}

@@ -1,0 +1,215 @@
+"""The objects of the region guard in the cluster, its settings as the program reads them, and every policy."""
+
+from __future__ import annotations
+
+import base64
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import pytest
+import yaml
+
+from components.dashboards.promql import metrics
+from components.k8s import default_deny
+from components.regions.component import RegionGuard
+from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S, RULES
+from components.tls.component import Authority
+from components.versions import ImageCatalogue
+from lab.toolchain import images
+from policy.model import Resource
+from policy.rules import RULES as POLICIES
+from policy.runner import Runner
+from services.region_guard import metrics as guard_metrics
+from services.region_guard import settings as guard_settings
+from tests.support.engine import Recording
+from tests.unit.regions.surroundings import DEFINITIONS, alertmanager, arguments, recorded, witness
+from tests.unit.sampler.surroundings import record, site
+
+
+@pytest.fixture(scope="module")
+def made() -> tuple[Recording, RegionGuard]:
+    return recorded()
+
+
+@pytest.fixture(scope="module")
+def recording(made: tuple[Recording, RegionGuard]) -> Recording:
+    return made[0]
+
+
+def written(recording: Recording) -> guard_settings.Settings:
+    return guard_settings.parse(yaml.safe_load(recording.one("ConfigMap", "region-guard")["data"]["config.yaml"]))
+
+
+def reached(recording: Recording) -> set[tuple[str, int]]:
+    """Peers and ports that it may connect to, DNS aside."""
+    return {
+        (
+            peer.get("ipBlock", {}).get("cidr") or peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"],
+            port["port"],
+        )
+        for rule in recording.one("NetworkPolicy", "region-guard")["spec"]["egress"]
+        for peer in rule["to"]
+        for port in rule["ports"]
+        if port["port"] != 53
+    }
+
+
+def test_the_guard_accepts_its_settings(recording: Recording) -> None:
+    settings = written(recording)
+    assert (settings.region, settings.role, settings.peer) == ("one", "primary", "two")
+    assert (settings.witness.bucket, settings.witness.endpoint) == ("witness", "https://witness.example.com:8444")
+    assert settings.outside == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
+    assert dict(settings.definitions) == DEFINITIONS
+    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-region-guard")
+    # A region that lost the lease falls silent before one that is cut off does by itself.
+    assert settings.look_s < settings.beat_s < settings.isolated_s
+
+
+def test_every_alertmanager_is_reached_by_its_own_address_and_known_by_the_name_in_its_certificate(
+    recording: Recording,
+) -> None:
+    found = written(recording).alertmanagers
+    assert found.urls == tuple(
+        f"https://alertmanager-{number}.alertmanager-headless.obs.svc.cluster.local:9093" for number in range(2)
+    )
+    assert found.server_name == "alertmanager.obs.svc.cluster.local"
+    assert found.login.user == "operator"
+    three, _ = recorded(lambda: {"alertmanager": alertmanager(3)})
+    assert len(written(three).alertmanagers.urls) == 3
+
+
+def test_a_standby_says_so_and_a_region_without_another_one_has_no_peer() -> None:
+    standby, _ = recorded(lambda: {"leads": False})
+    assert written(standby).role == "standby"
+    alone, _ = recorded(lambda: {"peer": None})
+    assert written(alone).peer is None
+
+
+def test_what_public_authorities_vouch_for_needs_no_file() -> None:
+    public, _ = recorded(lambda: {"witness": witness("", None)})
+    found = written(public).witness
+    assert (found.endpoint, found.ca_file) == (None, None)
+
+
+def test_digests_may_come_from_what_is_not_known_at_first() -> None:
+    later, _ = recorded(lambda: {"definitions": {"rules": pulumi.Output.from_input("c" * 64)}})
+    assert dict(written(later).definitions) == {"rules": "c" * 64}
+
+
+def test_every_file_that_the_guard_reads_is_mounted_and_no_other_secret(recording: Recording) -> None:
+    settings = written(recording)
+    files = {
+        settings.witness.access_key_id_file,
+        settings.witness.secret_access_key_file,
+        settings.witness.ca_file,
+        settings.alertmanagers.login.password_file,
+        settings.metrics.password_file,
+    }
+    held = recording.one("Secret", "region-guard-auth")["stringData"]
+    assert {file.name for file in files if file} == set(held)
+    assert held["alertmanager-password"] == "password-of-operator"
+    spec = recording.one("Deployment", "region-guard")["spec"]["template"]["spec"]
+    [container] = spec["containers"]
+    folders = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert {str(file.parent) for file in files if file} <= folders
+    assert {str(settings.cert_file.parent), str(settings.alertmanagers.ca_file.parent)} <= folders
+
+
+def test_it_runs_once_and_an_old_one_has_gone_before_a_new_one_starts(recording: Recording) -> None:
+    spec = recording.one("Deployment", "region-guard")["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+    [container] = spec["template"]["spec"]["containers"]
+    assert container["command"][-4:] == ["-m", "services.region_guard", "--config", "/etc/region-guard/config.yaml"]
+    assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
+
+
+def test_its_image_has_what_reads_an_object_storage(recording: Recording) -> None:
+    [container] = recording.one("Deployment", "region-guard")["spec"]["template"]["spec"]["containers"]
+    name = container["image"].removeprefix("registry.example/").partition(":")[0]
+    [image] = [each for each in images.images() if each.repository == name]
+    assert any(layer.key.startswith("python-reading-") for layer in image.layers)
+
+
+def test_it_reaches_witness_pagers_and_alertmanager_and_only_scrapers_reach_it(
+    made: tuple[Recording, RegionGuard],
+) -> None:
+    recording, guard = made
+    pagers = {(f"203.0.113.{number}/32", port) for number in (7, 8) for port in (8443, 8587)}
+    assert reached(recording) == {("alertmanager", 9093), ("203.0.113.9/32", 8444), *pagers}
+    labels = recording.one("Deployment", "region-guard")["spec"]["template"]["metadata"]["labels"]
+    assert {label for label in labels if label.startswith("obs.access/")} == {"obs.access/alertmanager"}
+    [ingress] = recording.one("NetworkPolicy", "region-guard")["spec"]["ingress"]
+    assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
+    assert (guard.scrape.job, guard.scrape.port) == ("region-guard", ingress["ports"][0]["port"])
+
+
+def test_passwords_are_in_secrets_only(recording: Recording) -> None:
+    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    assert "secret-key-of-witness" in values
+    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    for value in values:
+        assert value not in everything_else
+        assert base64.b64encode(value.encode()).decode() not in everything_else
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"peer": "one"}, "the peer is 'one', which is this region: name the other one"),
+        ({"leads": False, "peer": None}, "a standby has no peer: name the region that it stands by for"),
+        ({"outside": ()}, "outside is empty: name host:port of the pagers"),
+        ({"outside": ("203.0.113.7",)}, "outside has '203.0.113.7': write host:port"),
+        ({"outside": ("203.0.113.7:443",)}, "'203.0.113.7:443', whose port is not open: it must be one of 8443, 8587"),
+        ({"networks": ()}, "no network of the pagers is named, so none could be reached"),
+    ],
+)
+def test_a_mistake_in_the_arguments_says_what_to_do(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        recorded(lambda: changes)
+
+
+def test_a_region_without_alertmanager_is_refused() -> None:
+    with pytest.raises(ValueError, match="there is no Alertmanager that could follow the lease"):
+        recorded(lambda: {"alertmanager": alertmanager(0)})
+
+
+def test_the_guards_silence_never_hides_an_alert_about_the_guard() -> None:
+    for alert in (alert for group in RULES for alert in group.alerts):
+        assert "layer" not in alert.labels, alert.name
+        assert "layer" not in alert.expr, alert.name
+
+
+def test_the_guard_tells_every_series_that_its_alerts_ask_for() -> None:
+    asked = set().union(*(metrics(alert.expr) for group in RULES for alert in group.alerts)) - {"up"}
+    source = inspect.getsource(guard_metrics)
+    assert sorted(name for name in asked if f'"{name.removesuffix("_total")}"' not in source) == []
+    assert len(asked) >= 8
+
+
+def test_an_alert_is_raised_only_after_the_guard_itself_had_time(recording: Recording) -> None:
+    settings = written(recording)
+    assert settings.isolated_s < PEER_LIMIT_S < LEASE_LIMIT_S
+    assert settings.beat_s * 5 <= PEER_LIMIT_S
+
+
+def in_its_namespace(changes: Callable[[], dict[str, Any]] = dict) -> list[str]:
+    """What the whole policy pack says about it."""
+
+    def namespace() -> None:
+        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
+        parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
+        default_deny(parent, lab)
+        Authority("authority", lab, duration="43800h", renew_before="8760h")
+        RegionGuard("region-guard", arguments(lab, **changes()))
+
+    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    return [verdict.message for verdict in Runner(rules=list(POLICIES), agreed=[]).all(resources)]
+
+
+def test_in_its_namespace_it_passes_every_policy() -> None:
+    assert in_its_namespace() == []

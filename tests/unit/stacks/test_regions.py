@@ -1,0 +1,188 @@
+"""The pair of regions, as the program of each makes its half."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import pulumi
+import pytest
+import yaml
+
+from services.region_guard import settings as guard_settings
+from stacks import settings as model
+from stacks.definitions import definitions
+from stacks.regions import check_agreed, host_port, needed
+from stacks.settings import Role, SettingsError, parse
+from tests.support import engine
+from tests.support.engine import Recording
+
+STACK = "organization/observability/prod"
+
+
+def _role(value: str | None) -> Role:
+    found: list[Role] = []
+
+    def program() -> None:
+        if value is not None:
+            pulumi.runtime.set_config("observability:role", value)
+        found.append(model.role())
+
+    engine.run(Recording(), "unit", program)
+    return found[0]
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_the_role_is_read_beside_the_settings(role: Role) -> None:
+    assert _role(str(role)) is role
+
+
+@pytest.mark.parametrize(("given", "shown"), [(None, "missing"), ("main", "'main'")])
+def test_a_wrong_role_is_one_line(given: str | None, shown: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pulumi, "get_stack", lambda: "unit")
+
+    class Config:
+        def __init__(self, name: str) -> None:
+            assert name == "observability"
+
+        def get(self, key: str) -> str | None:
+            assert key == "role"
+            return given
+
+    monkeypatch.setattr(pulumi, "Config", Config)
+    with pytest.raises(SettingsError, match="allowed is primary or standby; run ") as caught:
+        model.role()
+    assert str(caught.value).startswith(f"Pulumi.unit.yaml: observability:role is {shown}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_only_a_region_that_stands_by_copies_the_other_one() -> None:
+    names = {stack: _names(engine.recorded(stack)) for stack in engine.STACKS}
+    assert {stack for stack, found in names.items() if "mirror-maker" in found} == {"dr"}
+    assert all("region-guard" in found for found in names.values())
+    promoted = engine.recorded("dr", "primary")
+    assert "mirror-maker" not in _names(promoted)
+    returned = engine.recorded("prod", "standby")
+    assert "mirror-maker" in _names(returned)
+
+
+def _names(recording: Recording) -> set[str]:
+    return {each["metadata"]["name"] for each in recording.kinds("Deployment", "StatefulSet")}
+
+
+def test_reports_come_from_one_region() -> None:
+    for stack, role, suspended in (("prod", None, False), ("dr", None, True), ("dr", "primary", False)):
+        jobs = {each["metadata"]["name"]: each["spec"] for each in engine.recorded(stack, role).kinds("CronJob")}
+        reports = [spec for name, spec in jobs.items() if name.startswith("report")]
+        assert [spec["suspend"] for spec in reports] == [suspended] * 3, (stack, role)
+        backups = [spec for name, spec in jobs.items() if name.startswith("backup")]
+        assert backups
+        assert not any(spec["suspend"] for spec in backups), "a region that stands by keeps its own backups"
+
+
+def test_users_and_permissions_do_not_wait_for_a_failover() -> None:
+    def users(run: Recording) -> set[str]:
+        return {each.inputs["username"] for each in run.resources if each.token.endswith(":UserScramCredential")}
+
+    here, there = users(engine.recorded("prod")), users(engine.recorded("dr"))
+    assert here == there
+    assert {"mirror", "mirror-maker"} <= here
+
+
+def test_the_layers_have_one_set_of_passwords() -> None:
+    logins = engine.recorded("dr").outputs["otlp_credentials"]
+    assert {login["password"] for login in logins.values()} == {
+        engine.password_of(f"other {layer}") for layer in logins
+    }
+    assert engine.recorded("dr").outputs["id_hash_key"] == engine.password_of("other ids")
+
+
+def test_the_names_that_move_are_in_both_certificates() -> None:
+    for stack in ("prod", "dr"):
+        certificate = engine.recorded(stack).one("Certificate", "gateway")
+        assert "otlp.obs.example.com" in certificate["spec"]["dnsNames"], stack
+
+
+def test_operators_are_told_both_halves() -> None:
+    here, there = (engine.recorded(stack).outputs["regions"] for stack in ("prod", "dr"))
+    assert (here["role"], there["role"]) == ("primary", "standby")
+    assert (here["peer"]["region"], there["peer"]["region"]) == ("region-b", "region-a")
+    assert here["mirror"] is None
+    assert there["mirror"]["source"] == "region-a"
+    assert "failover-drill" in there["mirror"]["groups"]
+    assert here["witness"]["bucket"] == there["witness"]["bucket"] == "obs-witness"
+    assert here["definitions"] == there["definitions"]
+
+
+@pytest.mark.parametrize("pair", [("prod", "dr"), ("local", "local-dr")])
+def test_the_stack_files_of_a_pair_agree(pair: tuple[str, str]) -> None:
+    first, second = (definitions(parse(engine.stack_settings(stack), stack)) for stack in pair)
+    assert first == second
+
+
+CHANGES: dict[str, tuple[tuple[str, ...], object]] = {
+    "topics": (("topics", "telemetry-logs", "partitions"), 7),
+    "rules": (("alerting", "escalation", "critical"), "6m"),
+    "notices": (("alerting", "contacts", "operators", "mail"), "others@example.com"),
+    "permissions": (("prometheus", "replicas"), ["primary", "secondary", "third"]),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_difference_is_noticed_in_its_kind_only(kind: str) -> None:
+    path, value = CHANGES[kind]
+    content: dict[str, Any] = copy.deepcopy(engine.stack_settings("dr"))
+    place = content
+    for key in path[:-1]:
+        place = place[key]
+    place[path[-1]] = value
+    before = definitions(parse(engine.stack_settings("dr"), "dr"))
+    after = definitions(parse(content, "dr"))
+    assert {each for each in after if after[each] != before[each]} == {kind}
+
+
+def test_a_difference_stops_the_region_that_stands_by() -> None:
+    own = {"rules": "1", "topics": "2"}
+    check_agreed(own, dict(own), STACK)
+    with pytest.raises(SettingsError, match=r"the two regions differ in rules: this stack and .* must say"):
+        check_agreed(own, {"rules": "3", "topics": "2"}, STACK)
+    with pytest.raises(SettingsError, match="differ in topics"):
+        check_agreed(own, {"rules": "1"}, STACK)
+
+
+def test_what_the_other_stack_lacks_is_named_in_an_update() -> None:
+    assert needed({"mirror": "secret"}, STACK, "kafka_users", "mirror") == "secret"
+    for found in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
+        with pytest.raises(SettingsError, match=f"the stack {STACK} has no output kafka_users.mirror: run `pulumi up`"):
+            needed(found, STACK, "kafka_users", "mirror")
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("https://events.pagerduty.com/v2/enqueue", "events.pagerduty.com:443"),
+        ("https://198.18.0.2:8443/v2/enqueue", "198.18.0.2:8443"),
+        ("https://pager.example.com", "pager.example.com:443"),
+    ],
+)
+def test_where_a_pager_is_tried(url: str, place: str) -> None:
+    assert host_port(url) == place
+
+
+def test_a_region_is_not_its_own_peer_and_the_witness_is_elsewhere() -> None:
+    content = engine.stack_settings("dr")
+    content["regions"]["peer"]["region"] = "region-b"
+    with pytest.raises(SettingsError, match=r"another regions.peer.region than this one's own"):
+        parse(content, "dr")
+    content = engine.stack_settings("dr")
+    content["regions"]["witness"]["bucket"] = content["object_storage"]["bucket"]
+    with pytest.raises(SettingsError, match=r"a regions.witness.bucket of its own"):
+        parse(content, "dr")
+
+
+@pytest.mark.parametrize("stack", ["prod", "dr"])
+def test_the_guard_reads_the_file_that_it_is_given(stack: str) -> None:
+    text = engine.recorded(stack).one("ConfigMap", "region-guard")["data"]["config.yaml"]
+    read = guard_settings.parse(yaml.safe_load(text))
+    assert read.role == engine.stack_role(stack)
+    assert read.definitions == engine.recorded(stack).outputs["definitions"]
