@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
@@ -121,6 +122,8 @@ def world() -> Iterator[World]:
     )
     made = World(url=url, witness=Witness(storage, login=(KEY, SECRET), wait=lambda _: None))
     s3, dns = made.client("s3"), made.client("route53")
+    # What moto has outlives its server: other tests of the same process may have left something.
+    requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
     s3.create_bucket(Bucket=BUCKET)
     zone = dns.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")["HostedZone"]["Id"]
     record = {"Name": f"{NAME}.", "Type": "A", "TTL": 1, "ResourceRecords": [{"Value": ADDRESSES[A]}]}
@@ -129,20 +132,7 @@ def world() -> Iterator[World]:
     try:
         yield made
     finally:
-        for each in s3.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-            s3.delete_object(Bucket=BUCKET, Key=each["Key"])
-        s3.delete_bucket(Bucket=BUCKET)
-        dns.change_resource_record_sets(
-            HostedZoneId=zone,
-            ChangeBatch={
-                "Changes": [
-                    {"Action": "DELETE", "ResourceRecordSet": each}
-                    for each in dns.list_resource_record_sets(HostedZoneId=zone)["ResourceRecordSets"]
-                    if each["Type"] not in ("NS", "SOA")
-                ]
-            },
-        )
-        dns.delete_hosted_zone(Id=zone)
+        requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
         for client in (s3, dns):
             client.close()
         made.witness.close()

@@ -41,15 +41,21 @@ def client(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         aws_access_key_id=KEYS[dns.KEY],
         aws_secret_access_key=KEYS[dns.SECRET],
     )
-    for zone in made.list_hosted_zones()["HostedZones"]:
-        for each in made.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
-            if each["Type"] not in ("NS", "SOA"):
-                change = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": each}]}
-                made.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=change)
-        made.delete_hosted_zone(Id=zone["Id"])
+    _clear(made)
     made.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")
     yield made
+    _clear(made)
     made.close()
+
+
+def _clear(client: Any) -> None:
+    """Remove all zones: what moto has is there for other tests of the same process, too."""
+    for zone in client.list_hosted_zones()["HostedZones"]:
+        for each in client.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
+            if each["Type"] not in ("NS", "SOA"):
+                change = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": each}]}
+                client.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=change)
+        client.delete_hosted_zone(Id=zone["Id"])
 
 
 @pytest.fixture
