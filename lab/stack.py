@@ -12,7 +12,7 @@ from lab import environment
 from lab.errors import LabError
 from lab.paths import LabPaths
 
-_UPDATE_LIMIT_S = 900
+_UPDATE_LIMIT_S = 1200
 _QUICK_LIMIT_S = 180
 
 
