@@ -52,9 +52,18 @@ def mutations(resources: Sequence[Resource]) -> Iterator[Mutation]:
             yield Mutation(f"{resource.label}: {name}", index, changed)
 
 
+def _of_the_mirror(resource: Resource) -> bool:
+    """Whether it is a permission of a region's mirror.
+
+    Without it Kafka refuses the mirror, which is told (MirrorTaskFailed, MirrorStalled); and where no mirror runs,
+    nothing in the stack says that it is needed.
+    """
+    return resource.kind == "Acl" and resource.props.get("aclPrincipal") in ("User:mirror", "User:mirror-maker")
+
+
 def _of(resource: Resource) -> Iterator[tuple[str, Resource | None]]:
     kept = resource.kind in WORKLOADS and any(each.keeps(resource.props) for each in _OURS)
-    if kept or resource.kind in tables.NEEDED:
+    if kept or (resource.kind in tables.NEEDED and not _of_the_mirror(resource)):
         yield "taken away", None
     yield from _fields(resource)
     if resource.kind in WORKLOADS:

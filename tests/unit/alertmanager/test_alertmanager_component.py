@@ -20,6 +20,7 @@ SURROUNDINGS = {
     "image-registry",
     "network-default-deny",
     "namespace-made",
+    "region-guard-exists",
     "watchdog-fires",
 }
 """Rules about what the rest of the platform brings."""

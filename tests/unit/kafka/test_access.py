@@ -49,6 +49,8 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "kafka-lag",
         "backup",
         "archive",
+        "mirror",
+        "mirror-maker",
     }
     assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
     assert len({each["password"] for each in users}) == len(users)
@@ -65,7 +67,9 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         for each in recording.of("kafka:index/acl:Acl")
     }
     consumers = ("metrics-consumer-primary", "metrics-consumer-secondary")
+    other = "region-a" if recording.outputs["region"] == "region-b" else "region-b"
     assert found == {
+        *_of_the_mirror(other),
         *(("gateway", "Write", "Topic", topic) for topic in TELEMETRY),
         *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
         *((consumer, "Read", "Topic", "telemetry-traces") for consumer in ("sampler", "service-graph")),
@@ -87,6 +91,24 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
     for each in recording.of("kafka:index/acl:Acl"):
         assert each.inputs["aclPermissionType"] == "Allow"
         assert each.inputs["resourcePatternTypeFilter"] == "Literal"
+
+
+def _of_the_mirror(other: str) -> set[tuple[str, str, str, str]]:
+    """The other region's mirror may look; this one's may write what it copies and its own bookkeeping."""
+    consumers = ("metrics-consumer-primary", "metrics-consumer-secondary", "sampler", "service-graph", "log-indexer")
+    groups = (*consumers, "archive", "failover-drill")
+    kept = [f"mm2-{kind}.{other}.internal" for kind in ("configs", "offsets", "status", "offset-syncs")]
+    return {
+        *(("mirror", "Read", "Topic", topic) for topic in TOPICS),
+        *(("mirror", "Describe", "Group", group) for group in groups),
+        *(("mirror-maker", operation, "Topic", topic) for operation in ("Read", "Write") for topic in TOPICS),
+        *(
+            ("mirror-maker", operation, "Topic", topic)
+            for operation in ("Create", "Read", "Write")
+            for topic in (*kept, f"{other}.checkpoints.internal")
+        ),
+        *(("mirror-maker", "Read", "Group", group) for group in (f"{other}-mm2", *groups)),
+    }
 
 
 def test_the_administrators_connection_verifies_the_brokers(recording: Recording) -> None:
