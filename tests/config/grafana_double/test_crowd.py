@@ -16,7 +16,8 @@ from tests.config.grafana_double.replica import Client, Replica
 PEOPLE = 50
 PANELS = 12
 AVERAGE_S, P95_S = 3.0, 5.0
-PROCESSOR = 0.5
+PROCESSOR = 0.75
+"""Processors that a replica may take of the two; the machines seen so far needed 3.0 to 3.7 s for both replicas."""
 
 
 def processor_seconds(replica: Replica) -> float:
