@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
-import signal
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from services.common import web
-from services.common.stopping import wait_for_stop
+from services.common import serving, web
 from services.region_guard import outside, sorting
 from services.region_guard.alertmanager import Alertmanager
 from services.region_guard.judging import Judging
@@ -21,12 +17,11 @@ from services.region_guard.member import Member
 from services.region_guard.metrics import Measures
 from services.region_guard.outside import Outside
 from services.region_guard.rounds import News, Rounds
-from services.region_guard.settings import Settings, SettingsError, load
+from services.region_guard.settings import Settings, load
 from services.region_guard.sorting import Sorting
 from services.region_guard.witness import Beats, LeaseLooks
 from services.regions.witness import Witness
 
-_MISTAKE = 2
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""
 
@@ -42,7 +37,7 @@ class HttpsServer(web.HttpsServer):
     program = "region-guard"
 
 
-class Service:
+class Service(serving.Service):
     """Looks, heartbeats, metrics and probes."""
 
     def __init__(self, settings: Settings) -> None:
@@ -52,7 +47,7 @@ class Service:
             OSError: The address is taken, or the certificate does not fit its key.
         """
         self._settings = settings
-        self._stop = threading.Event()
+        super().__init__()
         self._began = time.monotonic()
         self._judging = Judging(settings.isolated_s)
         news = News(log)
@@ -89,18 +84,10 @@ class Service:
         """Whether every Alertmanager was seen to be as the lease wants it, or a minute was not enough for that."""
         return all(member.applied for member in self._members) or time.monotonic() - self._began >= _PATIENCE_S
 
-    def stop(self) -> None:
-        """End soon."""
-        self._stop.set()
-
-    def run(self) -> None:
-        """Serve until stopped. What is under way then ends with the process: it is all done again by the next one."""
-        self.server.start()
+    def begin(self, stop: threading.Event) -> None:
+        """Follow the lease; what is under way at the end is all done again by the next process."""
         for each in self._rounds:
-            each.start(self._stop)
-        wait_for_stop(self._stop)
-        self.server.shutdown()
-        self.server.server_close()
+            each.start(stop)
 
     def _alertmanagers(self) -> Iterator[Alertmanager]:
         return (Alertmanager(url, self._settings.alertmanagers) for url in self._settings.alertmanagers.urls)
@@ -122,20 +109,10 @@ class Service:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="region-guard", description="Lets one region of two tell people of alerts.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
-    try:
-        service = Service(load(options.config))
-    except SettingsError as error:
-        log(str(error))
-        return _MISTAKE
-    except OSError as error:
-        log(f"cannot serve with {options.config}: {error}")
-        return _MISTAKE
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    log(f"serving https port {service.server.server_port}")
-    service.run()
-    log("stopped")
-    return 0
+    return serving.main(
+        arguments,
+        program="region-guard",
+        description="Lets one region of two tell people of alerts.",
+        make=lambda file: Service(load(file)),
+        log=log,
+    )
