@@ -13,7 +13,7 @@ from components.gateway.component import IDS
 from components.k8s import Site
 from components.kafka.access import AclRule, User
 from components.mirror.component import Mirror, MirrorArgs, MirrorSource
-from components.mirror.config import SOURCE_USER, MirrorFlow, source_permissions, target_permissions
+from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR
 from components.regions.component import RegionGuard, RegionGuardArgs
 from components.regions.config import WORKLOAD as GUARD
@@ -63,10 +63,9 @@ class Regions:
         peer = self._settings.regions.peer
         if peer is None:
             return ()
-        flow = self._flow(peer.region, peer.bootstrap)
         return (
-            User(name=SOURCE_USER, grants=_rules(source_permissions(flow.topics, flow.groups))),
-            User(name=MIRROR, grants=_rules(target_permissions(flow))),
+            User(name=SOURCE_USER, grants=_rules(source_permissions(_TOPICS, self._groups))),
+            User(name=MIRROR, grants=_rules(target_permissions(peer.region, _TOPICS, self._groups))),
         )
 
     def connect(self, *, kafka: KafkaEndpoint, alertmanager: AlertmanagerEndpoint) -> None:
@@ -104,20 +103,6 @@ class Regions:
     @cached_property
     def _groups(self) -> tuple[str, ...]:
         return (*groups(self._settings), *self._settings.regions.groups)
-
-    def _flow(self, source: str, bootstrap: tuple[str, ...]) -> MirrorFlow:
-        return MirrorFlow(
-            source=source,
-            target=self._site.region,
-            source_bootstrap=bootstrap,
-            target_bootstrap=("in-this-region",),
-            target_user=MIRROR,
-            topics=_TOPICS,
-            groups=self._groups,
-            replication_factor=self._sizes.replication_factor,
-            max_message_bytes=self._sizes.max_message_bytes,
-            tasks=self._sizes.regions.mirror_tasks,
-        )
 
     def _mirror(self, kafka: KafkaEndpoint) -> Mirror:
         peer, sizes = self._settings.regions.peer, self._sizes.regions
@@ -209,8 +194,8 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
         )
 
 
-def _rules(permissions: tuple[Any, ...]) -> tuple[AclRule, ...]:
-    return tuple(AclRule(operation=each[0], resource_type=each[1], resource=each[2]) for each in permissions)
+def _rules(permissions: tuple[Permission, ...]) -> tuple[AclRule, ...]:
+    return tuple(AclRule(**each._asdict()) for each in permissions)
 
 
 def _outside(settings: Settings) -> tuple[str, ...]:

@@ -114,21 +114,6 @@ class MirrorFlow:
         """The flow as MirrorMaker names it."""
         return f"{self.source}->{self.target}"
 
-    @property
-    def storage_topics(self) -> tuple[str, ...]:
-        """Topics of the worker in the target: what it is to do, how far it is, how it fares."""
-        return tuple(f"mm2-{kind}.{self.source}.internal" for kind in ("configs", "offsets", "status"))
-
-    @property
-    def translation_topics(self) -> tuple[str, ...]:
-        """Topics in the target by which groups' offsets are translated."""
-        return (f"mm2-offset-syncs.{self.source}.internal", f"{self.source}.checkpoints.internal")
-
-    @property
-    def worker_group(self) -> str:
-        """Group of the mirror's own workers, in the target."""
-        return f"{self.source}-mm2"
-
 
 def source_permissions(topics: Sequence[str], groups: Sequence[str]) -> tuple[Permission, ...]:
     """All that ``SOURCE_USER`` may do in the source: nothing that changes anything."""
@@ -138,17 +123,24 @@ def source_permissions(topics: Sequence[str], groups: Sequence[str]) -> tuple[Pe
     )
 
 
-def target_permissions(flow: MirrorFlow) -> tuple[Permission, ...]:
+def target_permissions(source: str, topics: Sequence[str], groups: Sequence[str]) -> tuple[Permission, ...]:
     """All that the mirror's user may do in the target.
 
     It may not make or change one of the copied topics: both regions have them from the same code. To set a group's
     offset, Kafka asks for Read on the group and on the topic.
+
+    Args:
+        source: Region that is copied; its name is part of those of the mirror's own topics, by which it keeps what it
+            is to do, how far it is and how it fares, and translates groups' offsets.
+        topics: Topics that are copied.
+        groups: Groups whose offsets are kept in step.
     """
-    own = (*flow.storage_topics, *flow.translation_topics)
+    kept = (f"mm2-{kind}.{source}.internal" for kind in ("configs", "offsets", "status", "offset-syncs"))
+    own = (*kept, f"{source}.checkpoints.internal")
     return (
-        *(Permission(operation, "Topic", topic) for topic in flow.topics for operation in ("Write", "Read")),
+        *(Permission(operation, "Topic", topic) for topic in topics for operation in ("Write", "Read")),
         *(Permission(operation, "Topic", topic) for topic in own for operation in ("Create", "Write", "Read")),
-        *(Permission("Read", "Group", group) for group in (flow.worker_group, *flow.groups)),
+        *(Permission("Read", "Group", group) for group in (f"{source}-mm2", *groups)),
     )
 
 

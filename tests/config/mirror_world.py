@@ -267,7 +267,8 @@ def running(root: Path) -> Iterator[World]:
         source.prepare(
             granted(config.SOURCE_USER, config.source_permissions(mirror.flow.topics, GROUPS)), SOURCE_PASSWORD
         )
-        target.prepare(granted(config.WORKLOAD, config.target_permissions(mirror.flow)), TARGET_PASSWORD)
+        permissions = config.target_permissions(mirror.flow.source, mirror.flow.topics, mirror.flow.groups)
+        target.prepare(granted(config.WORKLOAD, permissions), TARGET_PASSWORD)
         mirror.start()
         source.produce("alerts-processed", [0])
         world.wait_for_copy("alerts-processed", 1, 90)

@@ -99,7 +99,7 @@ def test_the_user_of_the_source_only_reads() -> None:
 
 
 def test_the_user_of_the_target_neither_makes_nor_changes_the_copied_topics() -> None:
-    made = target_permissions(flow())
+    made = target_permissions("region-a", TOPICS, GROUPS)
     assert {each.operation for each in made if each.resource in TOPICS} == {"Read", "Write"}
     created = {each.resource for each in made if each.operation == "Create"}
     assert created == {
