@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from ops.drill.model import Aspect, Drill
 
 _TESTS = "tests/e2e"
+_LATENCY: Mapping[Aspect, tuple[str, ...]] = {
+    Aspect.FAULT: ("{situation}",),
+    Aspect.RPO: ("{critical lost} of {critical runs} Critical and {high lost} of {high runs} High lost",),
+    Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised",),
+    Aspect.NOTICES: (
+        "{duplicates} of {notices} twice",
+        "Critical after s (median, p95, worst) {critical s median, p95, worst}",
+        "High {high s median, p95, worst}",
+    ),
+}
+"""What every run of the latency of notices tells, whatever is taken away."""
 
 PEOPLE: tuple[Drill, ...] = (
     Drill(
@@ -17,16 +30,7 @@ PEOPLE: tuple[Drill, ...] = (
         limit_s=1020,
         load="20 Critical and 20 High conditions",
         fault="one of two members stopped",
-        figures={
-            Aspect.FAULT: ("{situation}",),
-            Aspect.RPO: ("{critical lost} of {critical runs} Critical and {high lost} of {high runs} High lost",),
-            Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised",),
-            Aspect.NOTICES: (
-                "{duplicates} of {notices} twice",
-                "Critical after s (median, p95, worst) {critical s median, p95, worst}",
-                "High {high s median, p95, worst}",
-            ),
-        },
+        figures=_LATENCY,
     ),
     Drill(
         name="alertmanager-split",
@@ -38,16 +42,7 @@ PEOPLE: tuple[Drill, ...] = (
         limit_s=1020,
         load="20 Critical and 20 High conditions",
         fault="packets between the members dropped",
-        figures={
-            Aspect.FAULT: ("{situation}",),
-            Aspect.RPO: ("{critical lost} of {critical runs} Critical and {high lost} of {high runs} High lost",),
-            Aspect.ALERTS: ("{critical runs} Critical and {high runs} High raised",),
-            Aspect.NOTICES: (
-                "{duplicates} of {notices} twice",
-                "Critical after s (median, p95, worst) {critical s median, p95, worst}",
-                "High {high s median, p95, worst}",
-            ),
-        },
+        figures=_LATENCY,
     ),
     Drill(
         name="switch",

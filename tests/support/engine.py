@@ -152,15 +152,18 @@ def other_outputs() -> dict[str, Any]:
 
 def stack_role(stack: str) -> str:
     """The role in a stack file."""
-    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
-    return str(content["config"]["observability:role"])
+    return str(_config(stack)["observability:role"])
 
 
 def stack_settings(stack: str) -> dict[str, Any]:
     """The settings in a stack file."""
-    content = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
-    settings: dict[str, Any] = content["config"]["observability:settings"]
+    settings: dict[str, Any] = _config(stack)["observability:settings"]
     return settings
+
+
+def _config(stack: str) -> dict[str, Any]:
+    content: dict[str, dict[str, Any]] = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
+    return content["config"]
 
 
 def record(stack: str, settings: object, role: str | None = None) -> Recording:
