@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lab import environment, outside, setup
-from lab.cluster import cutting, lifecycle, network
+from lab.cluster import aside, cutting, lifecycle, network
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
 from lab.paths import LabPaths
@@ -58,6 +58,9 @@ def up(stack: _Chosen = environment.STACK) -> None:
     outside.wait_ready(_PATHS, steps)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
+    if second:
+        with steps.step("first region: traces, logs, reading, backups set aside"):
+            aside.set_aside(_PATHS, _namespace(environment.STACK))
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(outside.secrets(_PATHS, stack))
@@ -101,6 +104,10 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     with steps.step("nothing left"):
         lifecycle.wait_for_nothing_left(_PATHS, namespace)
     environment.forget_role(_PATHS, stack)
+    aside.forget(_PATHS, namespace)
+    if second and _namespace(environment.STACK) in lifecycle.namespaces(_PATHS):
+        with steps.step("first region: what was set aside is put back"):
+            aside.put_back(_PATHS, _namespace(environment.STACK))
     if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(each) for each in environment.STACKS):
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
@@ -129,6 +136,20 @@ def heal(namespace: str) -> None:
     """Undo `cut`; where there is none it changes nothing."""
     _enter()
     print(f"{namespace} is {'healed' if cutting.heal(_PATHS, namespace) else 'not cut off'}")
+
+
+@app.command(name="aside")
+def set_aside(namespace: str) -> None:
+    """Set a region's traces, logs, reading and backups aside: two whole regions are too much for two cores."""
+    _enter()
+    print(f"{namespace}: set aside {_listed(aside.set_aside(_PATHS, namespace))}")
+
+
+@app.command()
+def back(namespace: str) -> None:
+    """Undo `aside`; where there is nothing to put back it changes nothing."""
+    _enter()
+    print(f"{namespace}: put back {_listed(aside.put_back(_PATHS, namespace))}")
 
 
 @app.command()
@@ -171,6 +192,10 @@ def execute(context: typer.Context) -> None:
     command = environment.inside(_PATHS, list(context.args))
     sys.stdout.flush()
     os.execvpe(command[0], command, environment.variables(_PATHS))
+
+
+def _listed(parts: dict[str, int]) -> str:
+    return ", ".join(sorted(parts)) or "nothing"
 
 
 def _need_cluster() -> None:

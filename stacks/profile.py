@@ -129,17 +129,17 @@ SMALL = Profile(
 _T = TypeVar("_T")
 
 
-def _shared(value: _T, cpu: str) -> _T:
-    """The same sizes with another request of CPU for every container."""
+def _shared(value: _T, part: float) -> _T:
+    """The same sizes with a part of the request of CPU for every container, in whole thousandths of a core."""
     if isinstance(value, Resources):
-        return replace(value, cpu=cpu)
+        return replace(value, cpu=f"{max(1, round(int(value.cpu.removesuffix('m')) * part))}m")
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    return replace(value, **{each.name: _shared(getattr(value, each.name), cpu) for each in fields(value)})
+    return replace(value, **{each.name: _shared(getattr(value, each.name), part) for each in fields(value)})
 
 
-SMALL_STANDBY = _shared(SMALL, "1m")
-"""A second region on the same machine: the scheduler adds up requests, and the first region asks for nearly all."""
+SMALL_STANDBY = _shared(SMALL, 0.5)
+"""A second region on the same machine: the scheduler adds up requests, and the first region asks for half of it."""
 
 PRODUCTION = Profile(
     broker=Java(resources=Resources(cpu="2", memory="16Gi", memory_limit="16Gi"), heap="6g", flags=_G1, grace_s=300),

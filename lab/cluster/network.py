@@ -15,6 +15,9 @@ from lab.cluster.addresses import NODE, NODE_PREFIX, RECEIVERS
 from lab.errors import LabError
 
 _CGROUPS = Path("/sys/fs/cgroup")
+_WEIGHT = {1: ("cpu.shares", "4096"), 2: ("cpu.weight", "400")}
+"""The pods' share of a full machine beside one other program of it, which has a quarter: all of them together are one
+group, and tests, load and `pulumi` are several programs."""
 _CLONE_NEWNET = 0x40000000
 
 
@@ -105,6 +108,9 @@ def create_cgroup(instance: str) -> str:
         if group.parent.name == "cpuset":
             for file in ("cpuset.cpus", "cpuset.mems"):
                 (group / file).write_text((group.parent / file).read_text())
+        file, share = _WEIGHT[cgroup_version()]
+        if (group / file).exists():
+            (group / file).write_text(share)
     return f"/obs-{instance}"
 
 

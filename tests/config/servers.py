@@ -8,6 +8,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import requests
 
 START_SECONDS = 20
 
@@ -47,6 +50,14 @@ def eventually(condition: Callable[[], bool], seconds: float, what: str) -> None
 def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
     assert process.poll() is None, f"it ended with code {process.returncode}:\n{log.read_text()[-3000:]}"
     return port_is_open(port)
+
+
+def answers(url: str, **asked: Any) -> bool:
+    """Whether a GET is answered with 200; a server that listens is not always one that has read its data."""
+    try:
+        return requests.get(url, timeout=5, **asked).status_code == 200
+    except requests.RequestException:
+        return False
 
 
 def port_is_open(port: int) -> bool:

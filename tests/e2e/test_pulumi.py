@@ -15,8 +15,9 @@ from ops.context import Context
 from ops.platform import PROJECT
 from tests.support.results import recorded
 
-NO_CHANGE_SECONDS = 40.0
-"""25 s were for the backbone's 139 resources; the whole platform has three times as many, on the same two cores."""
+NO_CHANGE_SECONDS = 75.0
+"""25 s were for the backbone's 139 resources; the whole platform has three times as many, on the same two cores, which
+it shares with them. 30-40 s on a quiet platform, 55 s in the minute after `make up`."""
 _WRONG_KEY = "no_such_setting"
 
 
@@ -34,9 +35,9 @@ def pulumi(*arguments: str, cwd: Path | None = None, seconds: float = 240) -> su
     )
 
 
-@pytest.mark.timeout(300)
-def test_a_second_up_changes_nothing_and_is_quick(context: Context) -> None:
-    with recorded("pulumi-no-change", context.kube) as figures:
+@pytest.mark.timeout(600)
+def test_a_second_up_changes_nothing_and_is_quick(settled: Context) -> None:
+    with recorded("pulumi-no-change", settled.kube) as figures:
         start = time.monotonic()
         done = pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
         figures["seconds"] = round(time.monotonic() - start, 1)

@@ -12,7 +12,7 @@ import yaml
 
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import free_port, running
+from tests.config.servers import answers, eventually, free_port, running
 
 USER, PASSWORD = "reader", "password-of-the-reader"
 
@@ -50,5 +50,8 @@ def prometheus_server(folder: Path) -> Iterator[PrometheusServer]:
         f"--web.listen-address=127.0.0.1:{port}",
         f"--storage.tsdb.path={own / 'data'}",
     ]
+    server = PrometheusServer(port, own / "ca.crt")
+    asked = {"auth": (USER, PASSWORD), "verify": str(own / "ca.crt")}
     with running(command, own / "server.log", port):
-        yield PrometheusServer(port, own / "ca.crt")
+        eventually(lambda: answers(f"{server.url}/-/ready", **asked), 60, "Prometheus is ready")
+        yield server

@@ -60,7 +60,10 @@ def test_only_the_labs_stacks_are_brought_up_and_destroyed(
     assert (code, error) == (1, "error: stack prod is none of the lab: allowed are local, local-dr")
 
 
-@pytest.mark.parametrize("arguments", [("up", "--stack", "local-dr"), ("cut", "obs-local"), ("heal", "obs-local")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("up", "--stack", "local-dr"), ("cut", "obs-local"), ("heal", "obs-local"), ("aside", "obs-local")],
+)
 def test_without_a_cluster_it_says_what_to_do(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:

@@ -1,0 +1,147 @@
+"""Sets a region's parts aside that it can do without while another one runs beside it: two cores do not carry both.
+
+What stays is the way of metrics and alerts: gateways, Kafka, Prometheus, Alertmanager and the guard. Until the parts
+are put back, a file says how many replicas each had.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from lab.cluster import lifecycle
+from lab.cluster.processes import wait_until
+from lab.errors import LabError
+from lab.paths import LabPaths
+
+ASIDE = frozenset(
+    {
+        "deployment/backup-keeper",
+        "deployment/identity-double",
+        "deployment/jaeger-collector",
+        "deployment/jaeger-query-confidential",
+        "deployment/jaeger-query-internal",
+        "deployment/jaeger-query-public",
+        "deployment/jaeger-reader",
+        "deployment/kafka-archive",
+        "deployment/log-indexer",
+        "deployment/probes",
+        "deployment/report-shelf",
+        "deployment/search-keeper",
+        "deployment/service-graph",
+        "statefulset/grafana",
+        "statefulset/postgres",
+        "statefulset/sampler",
+        "statefulset/search",
+        "statefulset/thanos-compact",
+        "statefulset/thanos-store",
+    }
+)
+"""Traces, logs, what people read, backups: ``kind/name``."""
+_FIRST = ("statefulset/search", "statefulset/postgres")
+"""Others ask these; they begin before them."""
+_GONE_LIMIT_S, _READY_LIMIT_S = 120.0, 600.0
+
+Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def set_aside(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -> dict[str, int]:
+    """Scale the parts to nothing; safe to repeat.
+
+    Returns:
+        What was set aside -> the replicas that it had.
+
+    Raises:
+        LabError: The API server refused, or pods were still there after two minutes.
+    """
+    ask = _asked(paths, namespace, kubectl)
+    found = {**_running(ask), **_remembered(paths, namespace)}
+    _remember(paths, namespace, found)
+    if found:
+        _scale(ask, dict.fromkeys(found, 0))
+        wait_until(
+            f"{len(found)} parts of {namespace} to end",
+            lambda: not any(_running(ask, "{.status.replicas}").values()),
+            timeout_s=_GONE_LIMIT_S,
+            every_s=1,
+        )
+    return found
+
+
+def put_back(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -> dict[str, int]:
+    """Give the parts the replicas again that they had, and wait until they are ready; safe to repeat.
+
+    Returns:
+        What was put back -> its replicas.
+
+    Raises:
+        LabError: The API server refused, or parts were not ready after ten minutes.
+    """
+    found = _remembered(paths, namespace)
+    if not found:
+        return {}
+    ask = _asked(paths, namespace, kubectl)
+    first = {name: count for name, count in found.items() if name in _FIRST}
+    for group in (first, {name: count for name, count in found.items() if name not in first}):
+        if group:
+            _scale(ask, group)
+            _wait_ready(ask, namespace, group)
+    _file(paths, namespace).unlink()
+    return found
+
+
+def forget(paths: LabPaths, namespace: str) -> None:
+    """The namespace is gone, and with it what could be put back."""
+    _file(paths, namespace).unlink(missing_ok=True)
+
+
+def _wait_ready(ask: Kubectl, namespace: str, wanted: Mapping[str, int]) -> None:
+    def ready() -> bool:
+        found = _running(ask, "{.status.readyReplicas}")
+        return all(found.get(name, 0) >= count for name, count in wanted.items())
+
+    wait_until(f"{len(wanted)} parts of {namespace} to be ready", ready, timeout_s=_READY_LIMIT_S, every_s=2)
+
+
+def _asked(paths: LabPaths, namespace: str, kubectl: Kubectl | None) -> Kubectl:
+    def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
+        done = (kubectl or lifecycle.kubectl)(paths, "--namespace", namespace, *arguments)
+        if done.returncode:
+            raise LabError(f"kubectl {arguments[0]} failed: {' '.join(done.stderr.split())[-300:]}")
+        return done
+
+    return ask
+
+
+def _running(ask: Kubectl, count: str = "{.spec.replicas}") -> dict[str, int]:
+    """Parts that have any replicas, by the field asked for."""
+    line = "{range .items[*]}{.kind}/{.metadata.name} " + count + '{"\\n"}{end}'
+    rows = [row.split() for row in ask("get", "deployments,statefulsets", "-o", f"jsonpath={line}").stdout.splitlines()]
+    counted = {name.lower(): int(number) for name, number in (row for row in rows if len(row) == 2)}
+    return {name: number for name, number in counted.items() if name in ASIDE and number}
+
+
+def _scale(ask: Kubectl, wanted: Mapping[str, int]) -> None:
+    for count in sorted(set(wanted.values())):
+        ask("scale", f"--replicas={count}", *sorted(name for name, number in wanted.items() if number == count))
+
+
+def _file(paths: LabPaths, namespace: str) -> Path:
+    return paths.state / "aside" / f"{namespace}.json"
+
+
+def _remembered(paths: LabPaths, namespace: str) -> dict[str, int]:
+    file = _file(paths, namespace)
+    found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    return found
+
+
+def _remember(paths: LabPaths, namespace: str, found: Mapping[str, int]) -> None:
+    file = _file(paths, namespace)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_suffix(".part")
+    fresh.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
+    os.replace(fresh, file)

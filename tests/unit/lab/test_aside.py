@@ -1,0 +1,116 @@
+"""Parts of a region are set aside for another region, and come back as they were."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from lab.cluster import aside
+from lab.errors import LabError
+from lab.paths import LabPaths
+from tests.support.engine import recorded
+
+NAMESPACE = "obs-local"
+
+
+@dataclass
+class Workloads:
+    """What ``kubectl`` sees: replicas by ``kind/name``; pods follow at once.
+
+    Attributes:
+        replicas: What there is.
+        scaled: Every change, in order.
+        refused: What the API server says to all of it, if it refuses.
+    """
+
+    replicas: dict[str, int]
+    scaled: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
+    refused: str = ""
+
+    def __call__(self, paths: LabPaths, *arguments: str) -> subprocess.CompletedProcess[str]:
+        assert arguments[:2] == ("--namespace", NAMESPACE)
+        if self.refused:
+            return subprocess.CompletedProcess(arguments, 1, "", self.refused)
+        if arguments[2] == "scale":
+            count, names = int(arguments[3].partition("=")[2]), arguments[4:]
+            assert set(names) <= self.replicas.keys()
+            self.replicas.update(dict.fromkeys(names, count))
+            self.scaled.append((count, names))
+            return subprocess.CompletedProcess(arguments, 0, "", "")
+        assert arguments[2:5] == ("get", "deployments,statefulsets", "-o")
+        empty = "" if "ready" in arguments[5] else "0"
+        lines = [f"{_kind(name)} {count or empty}" for name, count in self.replicas.items()]
+        return subprocess.CompletedProcess(arguments, 0, "\n".join(lines) + "\n", "")
+
+
+def _kind(name: str) -> str:
+    return name.replace("deployment/", "Deployment/").replace("statefulset/", "StatefulSet/")
+
+
+@pytest.fixture
+def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
+    monkeypatch.setenv("OBS_STATE", str(tmp_path))
+    return LabPaths.of_checkout(tmp_path)
+
+
+def workloads() -> Workloads:
+    return Workloads(
+        {
+            "statefulset/kafka": 3,
+            "statefulset/search": 3,
+            "statefulset/sampler": 2,
+            "deployment/service-graph": 1,
+            "deployment/region-guard": 1,
+        }
+    )
+
+
+def test_what_alerts_need_stays_and_the_rest_comes_back_as_it_was(paths: LabPaths) -> None:
+    cluster = workloads()
+    before = dict(cluster.replicas)
+    gone = {"statefulset/search": 3, "statefulset/sampler": 2, "deployment/service-graph": 1}
+    assert aside.set_aside(paths, NAMESPACE, cluster) == gone
+    assert {name for name, count in cluster.replicas.items() if count} == {
+        "statefulset/kafka",
+        "deployment/region-guard",
+    }
+    assert aside.put_back(paths, NAMESPACE, cluster) == gone
+    assert cluster.replicas == before
+    back = cluster.scaled[1:]
+    assert back[0] == (3, ("statefulset/search",)), "what others ask begins first"
+    assert aside.put_back(paths, NAMESPACE, cluster) == {}
+    assert cluster.scaled[1:] == back
+
+
+def test_setting_aside_again_does_not_forget_how_many_there_were(paths: LabPaths) -> None:
+    cluster = workloads()
+    first = aside.set_aside(paths, NAMESPACE, cluster)
+    assert aside.set_aside(paths, NAMESPACE, cluster) == first
+    assert aside.put_back(paths, NAMESPACE, cluster) == first
+
+
+def test_a_destroyed_region_has_nothing_to_put_back(paths: LabPaths) -> None:
+    cluster = workloads()
+    aside.set_aside(paths, NAMESPACE, cluster)
+    aside.forget(paths, NAMESPACE)
+    assert aside.put_back(paths, NAMESPACE, cluster) == {}
+    assert cluster.replicas["statefulset/search"] == 0
+
+
+def test_a_refusal_is_one_line(paths: LabPaths) -> None:
+    cluster = workloads()
+    cluster.refused = "Error from server\n(Forbidden)"
+    with pytest.raises(LabError, match=r"^kubectl get failed: Error from server \(Forbidden\)$"):
+        aside.set_aside(paths, NAMESPACE, cluster)
+
+
+def test_every_part_that_can_be_set_aside_is_a_workload_of_the_platform() -> None:
+    """A part that was renamed would stay, and take the second region's place."""
+    made = recorded("local").resources
+    kinds = {"kubernetes:apps/v1:Deployment": "deployment", "kubernetes:apps/v1:StatefulSet": "statefulset"}
+    known = {f"{kinds[each.token]}/{each.inputs['metadata']['name']}" for each in made if each.token in kinds}
+    assert known >= aside.ASIDE
+    assert known - aside.ASIDE > {"statefulset/kafka", "statefulset/gateway", "deployment/region-guard"}
