@@ -60,6 +60,8 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_SKIP_UPDATE_CHECK": "true",
         "PULUMI_STACK": os.environ.get("PULUMI_STACK", STACK),
         "PULUMI_K8S_DELETE_UNREACHABLE": "false",
+        # What an interrupted update made has another field manager, and no one else changes the lab's objects.
+        "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
         "PULUMI_OPTION_CWD": str(view),
         "PYTHONPATH": str(CHECKOUT),
         "OBS_PEOPLE_FILE": str(directory.logins(paths)),

@@ -190,4 +190,4 @@ def merged(*parts: Mapping[str, Any]) -> Data:
 
 def rendered(config: Mapping[str, Any]) -> str:
     """The configuration as the YAML text that the collector reads."""
-    return yaml.safe_dump(dict(config), sort_keys=True, width=120)
+    return yaml.dump(dict(config), Dumper=yaml.CSafeDumper, sort_keys=True, width=120)

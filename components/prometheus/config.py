@@ -260,7 +260,7 @@ def client_config(
 
 def rendered(config: Mapping[str, Any]) -> str:
     """YAML text."""
-    return yaml.safe_dump(dict(config), sort_keys=False, width=120)
+    return yaml.dump(dict(config), Dumper=yaml.CSafeDumper, sort_keys=False, width=120)
 
 
 def job_names(jobs: Iterable[ScrapeJob]) -> list[str]:
