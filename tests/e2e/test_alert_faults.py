@@ -1,4 +1,6 @@
-"""Parts of the alerts' path die: events wait for their service, and a prober that hangs is told of (A3, O5)."""
+"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, and a region's guard
+that is gone silences nobody (A3, O5, D2).
+"""
 
 from __future__ import annotations
 
@@ -13,12 +15,14 @@ import pytest
 
 from components.alertevents.component import WORKLOAD as EVENTS
 from components.probes.component import WORKLOAD as PROBES
+from components.regions.config import WORKLOAD as GUARD
+from lab.receivers.client import Receivers
 from ops import alert_events
 from ops.alert_events import Stage
 from ops.context import Context
 from ops.kube import Kube, Pod, wait_until
 from tests.e2e import durations
-from tests.support.alerts import CRITICAL, Injector
+from tests.support.alerts import CRITICAL, Injector, collected, duplicates
 from tests.support.faults import kill, processes
 from tests.support.results import recorded
 
@@ -118,3 +122,32 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
         figures["back after s"] = round(back(settled.kube, victim), 1)
         wait_until(lambda: not fires(settled, PROBES), ENDS_S, f"the end of {DOWN} of {PROBES}", PAUSE_S)
         figures["over after s"] = round(time.monotonic() - killed, 1)
+
+
+def says(context: Context, metric: str) -> float | None:
+    """What the guard last said about itself, as long as it is there to be scraped."""
+    return context.thanos.number(f'max({metric}) and on () up{{job="{GUARD}"}} == 1')
+
+
+@pytest.mark.timeout(420)
+def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settled: Context) -> None:
+    """People are told of what begins while it is away, once, and as fast as ever."""
+    with recorded("region-guard-killed", settled.kube) as figures:
+        assert says(settled, "region_guard_notifies") == 1
+        epoch = says(settled, "region_guard_lease_epoch")
+        assert epoch is not None
+        receivers = Receivers.of_lab()
+        start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
+        with Injector(settled) as injector:
+            figures["how"] = kill(settled.kube, victim)
+            raised = injector.raise_one(CRITICAL)
+            found = collected(receivers, start, [raised], ARRIVES_S)
+            figures["told after s"] = raised.latency(found)
+            figures["back after s"] = round(back(settled.kube, victim), 1)
+            wait_until(lambda: says(settled, "region_guard_notifies") == 1, ARRIVES_S, f"{GUARD} is scraped", PAUSE_S)
+            figures["notices twice"] = duplicates(raised.notices(receivers.since(start)))
+        figures["lease changed hands"] = says(settled, "region_guard_lease_epoch") != epoch
+        assert figures["told after s"] is not None
+        assert figures["told after s"] <= CRITICAL.limit_s
+        assert figures["notices twice"] == 0
+        assert not figures["lease changed hands"]
