@@ -30,7 +30,6 @@ ADMIN = "admin"
 CONFIG_DIRECTORY = "/etc/kafka"
 DATA_DIRECTORY = "/var/lib/kafka/data"
 TLS_DIRECTORY = "/etc/tls"
-LIBRARIES = "/opt/kafka/libs"
 
 _CONTROLLER_ID_BASE = 1000
 _SCRAM = "SCRAM-SHA-512"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 import yaml
 
+from components import java
 from components.kafka.config import (
     ADMIN,
     CLIENT_PORT,
     CONFIG_DIRECTORY,
     INTERNAL_PORT,
-    LIBRARIES,
     METRICS_PORT,
     TLS_DIRECTORY,
     KafkaCluster,
@@ -21,9 +20,6 @@ from components.kafka.config import (
 FORMAT_DIRECTORY = "/etc/kafka-format"
 METRICS_DIRECTORY = "/etc/kafka-metrics"
 KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
-KEYSTORE_ALIAS = "1"
-"""Java's name for the only, unnamed entry of a PKCS#12 file."""
-_AGENT = f"{LIBRARIES}/jmx_prometheus_javaagent-1.0.1.jar"
 _QUICK_JVM = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xshare:auto")
 
 REQUESTS = ("Produce", "FetchConsumer", "FetchFollower", "OffsetCommit")
@@ -52,23 +48,14 @@ def server_command(file: str, heap: str, jvm_flags: tuple[str, ...]) -> list[str
         heap: Java heap, for example ``320m``.
         jvm_flags: Garbage collector and compiler flags.
     """
-    return [
-        "java",
-        f"-Xms{heap}",
-        f"-Xmx{heap}",
-        *jvm_flags,
-        "-XX:+ExitOnOutOfMemoryError",
-        "-Djava.awt.headless=true",
-        "-Dsun.net.inetaddr.ttl=5",
-        "-Dsun.net.inetaddr.negative.ttl=1",
-        f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml",
-        "-Dkafka.logs.dir=/tmp",
-        f"-javaagent:{_AGENT}={METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
-        "-cp",
-        f"{LIBRARIES}/*",
-        "kafka.Kafka",
-        file,
-    ]
+    return java.command(
+        heap=heap,
+        flags=jvm_flags,
+        log_file=f"{CONFIG_DIRECTORY}/log4j2.yaml",
+        properties=["-Dkafka.logs.dir=/tmp"],
+        metrics=f"{METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
+        main=["kafka.Kafka", file],
+    )
 
 
 def format_command(file: str) -> list[str]:
@@ -91,7 +78,7 @@ def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None
     Raises:
         ValueError: A voter has no password, or the password has characters that the formats cannot carry.
     """
-    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml", "-cp", f"{LIBRARIES}/*"]
+    words = [*_QUICK_JVM, f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml", "-cp", f"{java.LIBRARIES}/*"]
     words += ["kafka.tools.StorageTool", "format", "--ignore-formatted", "--cluster-id", cluster.cluster_id]
     if votes:
         if password is None or not password.isalnum():
@@ -104,23 +91,7 @@ def format_arguments(cluster: KafkaCluster, *, votes: bool, password: str | None
 def log_configuration() -> str:
     """Log4j2 to standard output, one line per event."""
     noisy = {"org.apache.kafka.common.network.Selector": "error", "kafka.authorizer.logger": "info"}
-    configuration: dict[str, Any] = {
-        "Configuration": {
-            "status": "warn",
-            "Appenders": {
-                "Console": {
-                    "name": "stdout",
-                    "target": "SYSTEM_OUT",
-                    "PatternLayout": {"pattern": "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c %m%n"},
-                }
-            },
-            "Loggers": {
-                "Root": {"level": "info", "AppenderRef": {"ref": "stdout"}},
-                "Logger": [{"name": name, "level": level} for name, level in noisy.items()],
-            },
-        }
-    }
-    return yaml.safe_dump(configuration, sort_keys=True)
+    return java.log_configuration(noisy)
 
 
 def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
@@ -131,27 +102,14 @@ def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
         password: Its password; only a salted hash of it is kept in the file.
         keystore_password: Opens the node's key.
     """
-    salt = hashlib.sha256(user.encode()).hexdigest()[:16]
-    configuration: dict[str, Any] = {
-        "httpServer": {
-            "authentication": {
-                "basic": {
-                    "username": user,
-                    "algorithm": "SHA-256",
-                    "salt": salt,
-                    "passwordHash": hashlib.sha256(f"{salt}:{password}".encode()).hexdigest(),
-                }
-            },
-            "ssl": {
-                "keyStore": {"filename": KEYSTORE, "password": keystore_password},
-                "certificate": {"alias": KEYSTORE_ALIAS},
-            },
-        },
-        "lowercaseOutputName": True,
-        "includeObjectNames": list(METRIC_OBJECTS),
-        "rules": _jmx_rules(),
-    }
-    return yaml.safe_dump(configuration, sort_keys=True)
+    return java.jmx_exporter(
+        user=user,
+        password=password,
+        keystore=KEYSTORE,
+        keystore_password=keystore_password,
+        objects=METRIC_OBJECTS,
+        rules=_jmx_rules(),
+    )
 
 
 def _jmx_rules() -> list[dict[str, Any]]:
@@ -217,12 +175,12 @@ def startup_probe_script() -> str:
     This is what a rolling update waits for before it stops the next broker. It asks the cluster only after the client
     port is open, since a question costs a Java start.
     """
-    java = " ".join((*_QUICK_JVM, "-Xmx96m"))
+    flags = " ".join((*_QUICK_JVM, "-Xmx96m"))
     return f"""#!/bin/bash
 set -euo pipefail
 exec 3<>/dev/tcp/127.0.0.1/{CLIENT_PORT}
 exec 3>&-
-described=$(java {java} -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{LIBRARIES}/*' \\
+described=$(java {flags} -Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2-probe.yaml -cp '{java.LIBRARIES}/*' \\
   org.apache.kafka.tools.TopicCommand --bootstrap-server localhost:{INTERNAL_PORT} \\
   --command-config {CONFIG_DIRECTORY}/probe-client.properties --describe)
 behind=0

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-import yaml
-
+from components import java
 from components.mirror.config import CONFIG_DIRECTORY, PROPERTIES, TLS_DIRECTORY, MirrorFlow
 
 METRICS_PORT = 9404
 METRICS_DIRECTORY = "/etc/mirror-maker-metrics"
-LIBRARIES = "/opt/kafka/libs"
 KEYSTORE = f"{TLS_DIRECTORY}/keystore.p12"
 MAIN = "org.apache.kafka.connect.mirror.MirrorMaker"
 
-_KEYSTORE_ALIAS = "1"
-_AGENT = f"{LIBRARIES}/jmx_prometheus_javaagent-1.0.1.jar"
 
 METRIC_OBJECTS: tuple[str, ...] = (
     "kafka.connect.mirror:type=MirrorSourceConnector,*",
@@ -36,24 +31,13 @@ def mirror_command(flow: MirrorFlow, heap: str, jvm_flags: tuple[str, ...]) -> l
         heap: Java heap, for example ``256m``.
         jvm_flags: Garbage collector and compiler flags.
     """
-    return [
-        "java",
-        f"-Xms{heap}",
-        f"-Xmx{heap}",
-        *jvm_flags,
-        "-XX:+ExitOnOutOfMemoryError",
-        "-Djava.awt.headless=true",
-        "-Dsun.net.inetaddr.ttl=5",
-        "-Dsun.net.inetaddr.negative.ttl=1",
-        f"-Dlog4j2.configurationFile={CONFIG_DIRECTORY}/log4j2.yaml",
-        f"-javaagent:{_AGENT}={METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
-        "-cp",
-        f"{LIBRARIES}/*",
-        MAIN,
-        f"{CONFIG_DIRECTORY}/{PROPERTIES}",
-        "--clusters",
-        flow.target,
-    ]
+    return java.command(
+        heap=heap,
+        flags=jvm_flags,
+        log_file=f"{CONFIG_DIRECTORY}/log4j2.yaml",
+        metrics=f"{METRICS_PORT}:{METRICS_DIRECTORY}/jmx-exporter.yaml",
+        main=[MAIN, f"{CONFIG_DIRECTORY}/{PROPERTIES}", "--clusters", flow.target],
+    )
 
 
 def log_configuration() -> str:
@@ -65,23 +49,7 @@ def log_configuration() -> str:
         "org.eclipse.jetty": "warn",
         "org.reflections": "error",
     }
-    configuration: dict[str, Any] = {
-        "Configuration": {
-            "status": "warn",
-            "Appenders": {
-                "Console": {
-                    "name": "stdout",
-                    "target": "SYSTEM_OUT",
-                    "PatternLayout": {"pattern": "%d{yyyy-MM-dd'T'HH:mm:ss.SSSXXX} %p %c %m%n"},
-                }
-            },
-            "Loggers": {
-                "Root": {"level": "info", "AppenderRef": {"ref": "stdout"}},
-                "Logger": [{"name": name, "level": level} for name, level in quiet.items()],
-            },
-        }
-    }
-    return yaml.safe_dump(configuration, sort_keys=True)
+    return java.log_configuration(quiet)
 
 
 def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
@@ -92,27 +60,14 @@ def jmx_exporter(*, user: str, password: str, keystore_password: str) -> str:
         password: Its password; only a salted hash of it is kept in the file.
         keystore_password: Opens the mirror's key.
     """
-    salt = hashlib.sha256(user.encode()).hexdigest()[:16]
-    configuration: dict[str, Any] = {
-        "httpServer": {
-            "authentication": {
-                "basic": {
-                    "username": user,
-                    "algorithm": "SHA-256",
-                    "salt": salt,
-                    "passwordHash": hashlib.sha256(f"{salt}:{password}".encode()).hexdigest(),
-                }
-            },
-            "ssl": {
-                "keyStore": {"filename": KEYSTORE, "password": keystore_password},
-                "certificate": {"alias": _KEYSTORE_ALIAS},
-            },
-        },
-        "lowercaseOutputName": True,
-        "includeObjectNames": list(METRIC_OBJECTS),
-        "rules": _jmx_rules(),
-    }
-    return yaml.safe_dump(configuration, sort_keys=True)
+    return java.jmx_exporter(
+        user=user,
+        password=password,
+        keystore=KEYSTORE,
+        keystore_password=keystore_password,
+        objects=METRIC_OBJECTS,
+        rules=_jmx_rules(),
+    )
 
 
 def _jmx_rules() -> list[dict[str, Any]]:

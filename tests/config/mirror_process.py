@@ -11,6 +11,7 @@ from pathlib import Path
 import requests
 from requests.auth import HTTPBasicAuth
 
+from components import java
 from components.mirror import config, process
 from components.mirror.config import MirrorFlow
 from lab.toolchain import tools
@@ -45,7 +46,7 @@ class MirrorProcess:
             process.METRICS_DIRECTORY: self.folder / "metrics",
             f"{config.CONFIG_DIRECTORY}/": f"{self.folder / 'config'}/",
             f"{config.TLS_DIRECTORY}/": f"{self.folder / 'tls'}/",
-            process.LIBRARIES: tools.libraries("kafka"),
+            java.LIBRARIES: tools.libraries("kafka"),
             f"={process.METRICS_PORT}:": f"={self.address}:{process.METRICS_PORT}:",
         }
         for old, new in moved.items():

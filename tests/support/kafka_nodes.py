@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import pkcs12
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from components import java
 from components.kafka import config, process
 from lab.toolchain import tools
 
@@ -113,7 +114,7 @@ class RealNode:
             process.FORMAT_DIRECTORY + "/": f"{self.folder / 'format'}/",
             process.METRICS_DIRECTORY + "/": f"{self.folder / 'metrics'}/",
             config.TLS_DIRECTORY + "/": f"{self.folder / 'tls'}/",
-            config.LIBRARIES: tools.libraries("kafka"),
+            java.LIBRARIES: tools.libraries("kafka"),
             "://:": f"://{self.node.host}:",
             "=9404:": f"={self.node.host}:9404:",
             "/dev/tcp/127.0.0.1/": f"/dev/tcp/{self.node.host}/",
