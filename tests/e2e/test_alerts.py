@@ -198,6 +198,7 @@ def test_a_silence_is_on_both_members_and_survives_the_death_of_one(context: Con
     wait_until(lambda: known(members[1]), 60, "the silence on the member that was away")
 
 
+@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_the_dead_mans_switch_tells_when_the_platform_cannot(settled: Context, receivers: Receivers) -> None:
     with recorded("dead-mans-switch", settled.kube) as figures:
