@@ -36,15 +36,15 @@ class Arrived:
 
 
 def by_case(signal: Signal, bodies: Iterable[bytes]) -> dict[str, Arrived]:
-    """Records by their attribute `CASE`."""
+    """Records by their attribute `CASE`; those of others, among them sums and histograms, are passed over."""
     resources, scopes, records = _PARTS[signal]
     found: dict[str, Arrived] = {}
     for body in bodies:
         for resource in getattr(REQUESTS[signal].FromString(body), resources):
             for scope in getattr(resource, scopes):
                 for record in getattr(scope, records):
-                    holder = record.gauge.data_points[0] if signal is Signal.METRICS else record
-                    names = [each.value.string_value for each in holder.attributes if each.key == CASE]
+                    holders = record.gauge.data_points[:1] if signal is Signal.METRICS else [record]
+                    names = [each.value.string_value for own in holders for each in own.attributes if each.key == CASE]
                     found |= {name: Arrived(resource.resource, scope.scope, record) for name in names}
     return found
 
