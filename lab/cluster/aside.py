@@ -43,6 +43,7 @@ ASIDE = frozenset(
 """Traces, logs, what people read, backups: ``kind/name``."""
 _FIRST = ("statefulset/search", "statefulset/postgres")
 """Others ask these; they begin before them."""
+_JOB = "cronjob/"
 _GONE_LIMIT_S, _READY_LIMIT_S = 120.0, 600.0
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -58,10 +59,11 @@ def set_aside(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -
         LabError: The API server refused, or pods were still there after two minutes.
     """
     ask = _asked(paths, namespace, kubectl)
-    found = {**_running(ask), **_remembered(paths, namespace)}
+    found = {**_running(ask), **_jobs(ask), **_remembered(paths, namespace)}
     _remember(paths, namespace, found)
     if found:
-        _scale(ask, dict.fromkeys(found, 0))
+        _suspend(ask, found, on=True)
+        _scale(ask, dict.fromkeys(_parts(found), 0))
         wait_until(
             f"{len(found)} parts of {namespace} to end",
             lambda: not any(_running(ask, "{.status.replicas}").values()),
@@ -84,11 +86,13 @@ def put_back(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) ->
     if not found:
         return {}
     ask = _asked(paths, namespace, kubectl)
-    first = {name: count for name, count in found.items() if name in _FIRST}
-    for group in (first, {name: count for name, count in found.items() if name not in first}):
+    parts = _parts(found)
+    first = {name: count for name, count in parts.items() if name in _FIRST}
+    for group in (first, {name: count for name, count in parts.items() if name not in first}):
         if group:
             _scale(ask, group)
             _wait_ready(ask, namespace, group)
+    _suspend(ask, found, on=False)
     _file(paths, namespace).unlink()
     return found
 
@@ -122,6 +126,21 @@ def _running(ask: Kubectl, count: str = "{.spec.replicas}") -> dict[str, int]:
     rows = [row.split() for row in ask("get", "deployments,statefulsets", "-o", f"jsonpath={line}").stdout.splitlines()]
     counted = {name.lower(): int(number) for name, number in (row for row in rows if len(row) == 2)}
     return {name: number for name, number in counted.items() if name in ASIDE and number}
+
+
+def _jobs(ask: Kubectl) -> dict[str, int]:
+    """Jobs that come by the clock and need what is set aside (reports, backups), without those that wait already."""
+    line = '{range .items[?(@.spec.suspend!=true)]}{.metadata.name}{"\\n"}{end}'
+    return {f"{_JOB}{name}": 1 for name in ask("get", "cronjobs", "-o", f"jsonpath={line}").stdout.split()}
+
+
+def _parts(found: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in found.items() if not name.startswith(_JOB)}
+
+
+def _suspend(ask: Kubectl, found: Mapping[str, int], *, on: bool) -> None:
+    for name in sorted(name for name in found if name.startswith(_JOB)):
+        ask("patch", name, "--type=merge", "--patch", json.dumps({"spec": {"suspend": on}}))
 
 
 def _scale(ask: Kubectl, wanted: Mapping[str, int]) -> None:

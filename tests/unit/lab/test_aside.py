@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,16 +25,23 @@ class Workloads:
         replicas: What there is.
         scaled: Every change, in order.
         refused: What the API server says to all of it, if it refuses.
+        suspended: Whether its jobs wait.
     """
 
     replicas: dict[str, int]
     scaled: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     refused: str = ""
+    suspended: bool = False
 
     def __call__(self, paths: LabPaths, *arguments: str) -> subprocess.CompletedProcess[str]:
         assert arguments[:2] == ("--namespace", NAMESPACE)
         if self.refused:
             return subprocess.CompletedProcess(arguments, 1, "", self.refused)
+        if arguments[2:4] == ("get", "cronjobs"):
+            return subprocess.CompletedProcess(arguments, 0, "" if self.suspended else "report-daily\n", "")
+        if arguments[2] == "patch":
+            self.suspended = json.loads(arguments[-1])["spec"]["suspend"]
+            return subprocess.CompletedProcess(arguments, 0, "", "")
         if arguments[2] == "scale":
             count, names = int(arguments[3].partition("=")[2]), arguments[4:]
             assert set(names) <= self.replicas.keys()
@@ -72,13 +80,16 @@ def test_what_alerts_need_stays_and_the_rest_comes_back_as_it_was(paths: LabPath
     cluster = workloads()
     before = dict(cluster.replicas)
     gone = {"statefulset/search": 3, "statefulset/sampler": 2, "deployment/service-graph": 1}
+    gone["cronjob/report-daily"] = 1
     assert aside.set_aside(paths, NAMESPACE, cluster) == gone
+    assert cluster.suspended
     assert {name for name, count in cluster.replicas.items() if count} == {
         "statefulset/kafka",
         "deployment/region-guard",
     }
     assert aside.put_back(paths, NAMESPACE, cluster) == gone
     assert cluster.replicas == before
+    assert not cluster.suspended
     back = cluster.scaled[1:]
     assert back[0] == (3, ("statefulset/search",)), "what others ask begins first"
     assert aside.put_back(paths, NAMESPACE, cluster) == {}
