@@ -44,7 +44,9 @@ ASIDE = frozenset(
 _FIRST = ("statefulset/search", "statefulset/postgres")
 """Others ask these; they begin before them."""
 _JOB = "cronjob/"
-_GONE_LIMIT_S, _READY_LIMIT_S = 120.0, 600.0
+_GONE_LIMIT_S, _READY_LIMIT_S = 240.0, 600.0
+_CALL_LIMIT_S = 120.0
+"""The API server is slow to answer while two regions start."""
 
 Kubectl = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -56,7 +58,7 @@ def set_aside(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -
         What was set aside -> the replicas that it had.
 
     Raises:
-        LabError: The API server refused, or pods were still there after two minutes.
+        LabError: The API server refused, or pods were still there after four minutes.
     """
     ask = _asked(paths, namespace, kubectl)
     found = {**_running(ask), **_jobs(ask), **_remembered(paths, namespace)}
@@ -112,7 +114,10 @@ def _wait_ready(ask: Kubectl, namespace: str, wanted: Mapping[str, int]) -> None
 
 def _asked(paths: LabPaths, namespace: str, kubectl: Kubectl | None) -> Kubectl:
     def ask(*arguments: str) -> subprocess.CompletedProcess[str]:
-        done = (kubectl or lifecycle.kubectl)(paths, "--namespace", namespace, *arguments)
+        try:
+            done = (kubectl or lifecycle.kubectl)(paths, "--namespace", namespace, *arguments, timeout_s=_CALL_LIMIT_S)
+        except subprocess.TimeoutExpired:
+            raise LabError(f"kubectl {arguments[0]} got no answer within {_CALL_LIMIT_S:.0f} s; repeat") from None
         if done.returncode:
             raise LabError(f"kubectl {arguments[0]} failed: {' '.join(done.stderr.split())[-300:]}")
         return done

@@ -26,14 +26,18 @@ class Workloads:
         scaled: Every change, in order.
         refused: What the API server says to all of it, if it refuses.
         suspended: Whether its jobs wait.
+        silent: Whether the API server does not answer.
     """
 
     replicas: dict[str, int]
     scaled: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
     refused: str = ""
     suspended: bool = False
+    silent: bool = False
 
-    def __call__(self, paths: LabPaths, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def __call__(self, paths: LabPaths, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
+        if self.silent:
+            raise subprocess.TimeoutExpired("kubectl", timeout_s)
         assert arguments[:2] == ("--namespace", NAMESPACE)
         if self.refused:
             return subprocess.CompletedProcess(arguments, 1, "", self.refused)
@@ -115,6 +119,13 @@ def test_a_refusal_is_one_line(paths: LabPaths) -> None:
     cluster = workloads()
     cluster.refused = "Error from server\n(Forbidden)"
     with pytest.raises(LabError, match=r"^kubectl get failed: Error from server \(Forbidden\)$"):
+        aside.set_aside(paths, NAMESPACE, cluster)
+
+
+def test_an_api_server_that_does_not_answer_is_one_line(paths: LabPaths) -> None:
+    cluster = workloads()
+    cluster.silent = True
+    with pytest.raises(LabError, match=r"^kubectl get got no answer within 120 s; repeat$"):
         aside.set_aside(paths, NAMESPACE, cluster)
 
 
