@@ -67,7 +67,10 @@ def up(stack: _Chosen = environment.STACK) -> None:
     with steps.step("pulumi up"):
         chosen.up()
     outputs = chosen.outputs()
-    if not second:
+    if second:
+        with steps.step("second region: the same set aside"):
+            aside.set_aside(_PATHS, _namespace(stack))
+    else:
         with steps.step("simulator"):
             simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
     with steps.step("five layers live"):
