@@ -40,6 +40,7 @@ from components.mirror import config, process
 from components.mirror.config import WORKLOAD, MirrorFlow
 
 TOKEN = "obs:mirror:Mirror"  # noqa: S105  (a type token)
+IDENTITY_TOKEN = "obs:mirror:MirrorIdentity"  # noqa: S105  (a type token)
 _BROKERS = "kafka"
 _GRACE_S = 40
 
@@ -63,12 +64,37 @@ class MirrorSource:
     password: pulumi.Input[str]
 
 
+class MirrorIdentity(pulumi.ComponentResource):
+    """The mirror's certificate, and the password of the key store in it; there in both roles.
+
+    cert-manager keeps a certificate's Secret when the Certificate is deleted, and does not write its key store again
+    when only the password is another one: a mirror that went at a failover and is made anew could not open it.
+
+    Attributes:
+        tls: The certificate.
+        keystore_password: Opens the key store.
+    """
+
+    def __init__(self, name: str, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(IDENTITY_TOKEN, name, None, opts)
+        keystore = credential(self, name=f"{WORKLOAD}-keystore", username="keystore")
+        opener = secret_files(
+            self, site, name=f"{WORKLOAD}-keystore", workload=WORKLOAD, files={"password": keystore.password}
+        )
+        self.keystore_password = keystore.password
+        self.tls: TlsIdentity = certificate(
+            self, site, workload=WORKLOAD, keystore_password=SecretKey(name=opener.name, key="password")
+        )
+        self.register_outputs({})
+
+
 @dataclass(frozen=True, kw_only=True)
 class MirrorArgs:
     """What the mirror needs.
 
     Attributes:
         site: Surroundings; its region is the target.
+        identity: Certificate of its metrics endpoint.
         source: What is copied.
         kafka: The cluster that is copied into; ``mirror-maker`` is one of its users.
         topics: Topics; both clusters have them.
@@ -82,6 +108,7 @@ class MirrorArgs:
     """
 
     site: Site
+    identity: MirrorIdentity
     source: MirrorSource
     kafka: KafkaEndpoint
     topics: Sequence[str]
@@ -112,7 +139,7 @@ class Mirror(pulumi.ComponentResource):
         self.scrape = site.scrape_target(
             WORKLOAD, process.METRICS_PORT, credential(self, name=scraper, username=scraper)
         )
-        tls, metrics = self._metrics(site)
+        metrics = self._metrics(args)
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: process.METRICS_PORT})
         network_policy(
             self,
@@ -132,7 +159,7 @@ class Mirror(pulumi.ComponentResource):
                 replicas=1,
                 containers=[_container(self.flow, args)],
                 volumes=[self._public(args), self._passwords(args), metrics],
-                tls=tls,
+                tls=args.identity.tls,
                 access=[args.kafka.access_label],
                 grace_s=_GRACE_S,
             ),
@@ -157,20 +184,15 @@ class Mirror(pulumi.ComponentResource):
         files = secret_files(self, args.site, name=name, workload=WORKLOAD, files={config.PASSWORDS: text})
         return Volume(name="auth", files=files)
 
-    def _metrics(self, site: Site) -> tuple[TlsIdentity, Volume]:
-        """Certificate with a key store, which Java's metrics agent reads, and the agent's configuration."""
-        keystore = credential(self, name=f"{WORKLOAD}-keystore", username="keystore")
-        opener = secret_files(
-            self, site, name=f"{WORKLOAD}-keystore", workload=WORKLOAD, files={"password": keystore.password}
-        )
-        tls = certificate(self, site, workload=WORKLOAD, keystore_password=SecretKey(name=opener.name, key="password"))
+    def _metrics(self, args: MirrorArgs) -> Volume:
+        """Configuration of Java's metrics agent, which reads the key store of the certificate."""
         user = self.scrape.credential
-        text = pulumi.Output.all(user.password, keystore.password).apply(
+        text = pulumi.Output.all(user.password, args.identity.keystore_password).apply(
             lambda both: process.jmx_exporter(user=user.username, password=str(both[0]), keystore_password=str(both[1]))
         )
         name = f"{WORKLOAD}-metrics"
-        files = secret_files(self, site, name=name, workload=WORKLOAD, files={"jmx-exporter.yaml": text})
-        return tls, Volume(name="metrics", files=files)
+        files = secret_files(self, args.site, name=name, workload=WORKLOAD, files={"jmx-exporter.yaml": text})
+        return Volume(name="metrics", files=files)
 
 
 def mirror_flow(args: MirrorArgs) -> MirrorFlow:

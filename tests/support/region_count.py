@@ -115,7 +115,7 @@ def group_goes_on(world: World, had: set[Number], logs: LogLoad, start: Mapping[
     there = numbers_in(world.b.context, LOGS_TOPIC, start, of)
     offsets = committed(world.b.context, GROUP, LOGS_TOPIC)
     with Group(world.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
-        group.wait_quiet(12, 120)
+        group.wait_for(there - had, 12, 120)
     return {
         "group had read in A": len(had),
         "group partitions with a translated offset": len(offsets),

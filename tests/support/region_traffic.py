@@ -180,15 +180,21 @@ class Group:
         self.halt()
         self._thread.join(90)
 
-    def wait_quiet(self, quiet_s: float, limit_s: float) -> None:
-        """Until no number came for a while."""
+    def wait_for(self, wanted: set[Number], quiet_s: float, limit_s: float) -> None:
+        """Until it has had all of these, and no number came for a while."""
         deadline = time.monotonic() + limit_s
+        while time.monotonic() < deadline and not wanted <= self.had:
+            time.sleep(0.5)
         while time.monotonic() < deadline and time.monotonic() - self._newest < quiet_s:
             time.sleep(0.5)
 
+    def _begin(self, *_: object) -> None:
+        self._newest = time.monotonic()
+        self._assigned.set()
+
     def _read(self) -> None:
         reader = Consumer(self._settings)
-        reader.subscribe([self._topic], on_assign=lambda *_: self._assigned.set())
+        reader.subscribe([self._topic], on_assign=self._begin)
         try:
             while not self._stopping.is_set():
                 for message in reader.consume(200, timeout=0.5):

@@ -6,7 +6,7 @@ import pulumi
 
 from components.contracts import Credential, KafkaEndpoint
 from components.k8s import CertificatePolicy, Resources, Site
-from components.mirror.component import Mirror, MirrorArgs, MirrorSource
+from components.mirror.component import Mirror, MirrorArgs, MirrorIdentity, MirrorSource
 from components.mirror.config import WORKLOAD, MirrorFlow
 from components.versions import ImageCatalogue
 from tests.support.engine import Recording, run
@@ -38,18 +38,20 @@ def flow(**changes: object) -> MirrorFlow:
 def arguments() -> MirrorArgs:
     """What the component is given in region b."""
     secret = pulumi.Output.secret(TARGET_PASSWORD)
+    site = Site(
+        platform="obs",
+        region="region-b",
+        namespace="obs",
+        namespace_ref="obs",
+        cluster_domain="cluster.local",
+        issuer="platform",
+        images=ImageCatalogue(registry="registry.example"),
+        certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
+        storage_class="standard",
+    )
     return MirrorArgs(
-        site=Site(
-            platform="obs",
-            region="region-b",
-            namespace="obs",
-            namespace_ref="obs",
-            cluster_domain="cluster.local",
-            issuer="platform",
-            images=ImageCatalogue(registry="registry.example"),
-            certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-            storage_class="standard",
-        ),
+        site=site,
+        identity=MirrorIdentity("mirror-identity", site),
         source=MirrorSource(
             region="region-a",
             bootstrap=("198.51.100.1:9094", "198.51.100.2:9094"),

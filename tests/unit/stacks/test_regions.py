@@ -70,6 +70,16 @@ def _names(recording: Recording) -> set[str]:
     return {each["metadata"]["name"] for each in recording.kinds("Deployment", "StatefulSet")}
 
 
+def test_the_mirrors_key_store_outlives_the_mirror() -> None:
+    """Its Secret does: one that was made for another password could not be opened after a failback."""
+    for stack in ("prod", "dr"):
+        runs = [engine.recorded(stack, str(role)) for role in Role]
+        stores = [run.one("Certificate", "mirror-maker")["spec"]["keystores"]["pkcs12"] for run in runs]
+        assert stores[0] == stores[1]
+        for run in runs:
+            run.one("Secret", stores[0]["passwordSecretRef"]["name"])
+
+
 def test_reports_come_from_one_region() -> None:
     for stack, role, suspended in (("prod", None, False), ("dr", None, True), ("dr", "primary", False)):
         jobs = {each["metadata"]["name"]: each["spec"] for each in engine.recorded(stack, role).kinds("CronJob")}
