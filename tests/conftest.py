@@ -31,6 +31,7 @@ def _turns(groups: list[str]) -> dict[str, float]:
     }
 
 
+@pytest.hookimpl(tryfirst=True)  # before the one of xdist, which writes the groups into the names
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give each file's tests to one worker, in an order in which the cores are never idle and never overrun."""
     for item in items:
