@@ -5,36 +5,50 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 _TESTS = Path(__file__).parent
-_WAITING = "config/"
+_WAITING = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
-_ONE_CLUSTER = ("config/search",)
-"""Folders whose files share servers, and so a worker; they take longest."""
+_ONE_CLUSTER = "tests/config/search"
+"""Its files share servers, and so a worker; they take longest."""
 
 
-def _place(item: pytest.Item) -> str:
-    return item.path.relative_to(_TESTS).as_posix()
+class ByFile(LoadScopeScheduling):
+    """A file's tests go to one worker, and so do those of a folder that shares servers.
+
+    Marks of `xdist_group` would say the same, but xdist 3.8 writes them where pytest 9 does not look.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return _group(nodeid.partition("::")[0])
 
 
-def _group(place: str) -> str:
-    return next((folder for folder in _ONE_CLUSTER if place.startswith(f"{folder}/")), place)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
+    """Spread by `ByFile`, whatever ``--dist`` says."""
+    return ByFile(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the files into an order in which the cores are never idle and never overrun."""
+    turns = _turns(list(dict.fromkeys(_group(_file(item)) for item in items)))
+    items.sort(key=lambda item: turns[_group(_file(item))])
+
+
+def _file(item: pytest.Item) -> str:
+    return item.path.relative_to(_TESTS.parent).as_posix()
+
+
+def _group(file: str) -> str:
+    return _ONE_CLUSTER if file.startswith(f"{_ONE_CLUSTER}/") else file
 
 
 def _turns(groups: list[str]) -> dict[str, float]:
     """Group -> its turn, from 0 to 1: both kinds begin together, and servers are done well before the end."""
-    waiting = sorted((each for each in groups if each.startswith(_WAITING)), key=lambda each: each not in _ONE_CLUSTER)
+    waiting = sorted((each for each in groups if each.startswith(_WAITING)), key=lambda each: each != _ONE_CLUSTER)
     others = [each for each in groups if not each.startswith(_WAITING)]
     return {
         **{each: 0.7 * index / len(waiting) for index, each in enumerate(waiting)},
         **{each: index / len(others) for index, each in enumerate(others)},
     }
-
-
-@pytest.hookimpl(tryfirst=True)  # before the one of xdist, which writes the groups into the names
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give each file's tests to one worker, in an order in which the cores are never idle and never overrun."""
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(_group(_place(item))))
-    turns = _turns(list(dict.fromkeys(_group(_place(item)) for item in items)))
-    items.sort(key=lambda item: turns[_group(_place(item))])
