@@ -12,7 +12,7 @@ from components.contracts import AlertmanagerEndpoint, KafkaEndpoint, ScrapeTarg
 from components.gateway.component import IDS
 from components.k8s import Site
 from components.kafka.access import AclRule, User
-from components.mirror.component import Mirror, MirrorArgs, MirrorIdentity, MirrorSource
+from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR
 from components.regions.component import RegionGuard, RegionGuardArgs
@@ -93,8 +93,8 @@ class Regions:
             ),
             self._options,
         )
-        identity = MirrorIdentity(f"{MIRROR}-identity", self._site, self._options) if peer else None
-        self.mirror = self._mirror(kafka, identity) if identity and self.mirrored else None
+        keystore = MirrorKeystore(f"{MIRROR}-keystore", self._site, self._options) if peer else None
+        self.mirror = self._mirror(kafka, keystore) if keystore and self.mirrored else None
 
     @property
     def scrapes(self) -> tuple[ScrapeTarget, ...]:
@@ -105,7 +105,7 @@ class Regions:
     def _groups(self) -> tuple[str, ...]:
         return (*groups(self._settings), *self._settings.regions.groups)
 
-    def _mirror(self, kafka: KafkaEndpoint, identity: MirrorIdentity) -> Mirror:
+    def _mirror(self, kafka: KafkaEndpoint, keystore: MirrorKeystore) -> Mirror:
         peer, sizes = self._settings.regions.peer, self._sizes.regions
         assert peer is not None
         other = self._reference(peer.stack)
@@ -113,7 +113,7 @@ class Regions:
             MIRROR,
             MirrorArgs(
                 site=self._site,
-                identity=identity,
+                keystore=keystore,
                 source=MirrorSource(
                     region=peer.region,
                     bootstrap=peer.bootstrap,

@@ -11,8 +11,8 @@ from xdist.scheduler import LoadScopeScheduling
 _TESTS = Path(__file__).parent
 _WAITING = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
-_ONE_CLUSTER = "tests/config/search"
-"""Its files share servers, and so a worker; they take longest."""
+_SHARED = ("tests/config/search", "tests/config/grafana_double")
+"""Folders whose files share servers, and so a worker; they take longest."""
 
 
 class ByFile(LoadScopeScheduling):
@@ -41,12 +41,12 @@ def _file(item: pytest.Item) -> str:
 
 
 def _group(file: str) -> str:
-    return _ONE_CLUSTER if file.startswith(f"{_ONE_CLUSTER}/") else file
+    return next((folder for folder in _SHARED if file.startswith(f"{folder}/")), file)
 
 
 def _turns(groups: list[str]) -> dict[str, float]:
     """Group -> its turn, from 0 to 1: both kinds begin together, and servers are done well before the end."""
-    waiting = sorted((each for each in groups if each.startswith(_WAITING)), key=lambda each: each != _ONE_CLUSTER)
+    waiting = sorted((each for each in groups if each.startswith(_WAITING)), key=lambda each: each not in _SHARED)
     others = [each for each in groups if not each.startswith(_WAITING)]
     return {
         **{each: 0.7 * index / len(waiting) for index, each in enumerate(waiting)},

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import KafkaEndpoint, ScrapeTarget, TlsIdentity
+from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
@@ -40,7 +40,7 @@ from components.mirror import config, process
 from components.mirror.config import WORKLOAD, MirrorFlow
 
 TOKEN = "obs:mirror:Mirror"  # noqa: S105  (a type token)
-IDENTITY_TOKEN = "obs:mirror:MirrorIdentity"  # noqa: S105  (a type token)
+KEYSTORE_TOKEN = "obs:mirror:MirrorKeystore"  # noqa: S105  (a type token)
 _BROKERS = "kafka"
 _GRACE_S = 40
 
@@ -64,27 +64,23 @@ class MirrorSource:
     password: pulumi.Input[str]
 
 
-class MirrorIdentity(pulumi.ComponentResource):
-    """The mirror's certificate, and the password of the key store in it; there in both roles.
+class MirrorKeystore(pulumi.ComponentResource):
+    """The password of the key store in the mirror's certificate; there in both roles.
 
     cert-manager keeps a certificate's Secret when the Certificate is deleted, and does not write its key store again
     when only the password is another one: a mirror that went at a failover and is made anew could not open it.
 
     Attributes:
-        tls: The certificate.
-        keystore_password: Opens the key store.
+        password: Opens the key store.
+        secret: Where it is kept.
     """
 
     def __init__(self, name: str, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__(IDENTITY_TOKEN, name, None, opts)
-        keystore = credential(self, name=f"{WORKLOAD}-keystore", username="keystore")
-        opener = secret_files(
-            self, site, name=f"{WORKLOAD}-keystore", workload=WORKLOAD, files={"password": keystore.password}
-        )
-        self.keystore_password = keystore.password
-        self.tls: TlsIdentity = certificate(
-            self, site, workload=WORKLOAD, keystore_password=SecretKey(name=opener.name, key="password")
-        )
+        super().__init__(KEYSTORE_TOKEN, name, None, opts)
+        own = f"{WORKLOAD}-keystore"
+        self.password = credential(self, name=own, username="keystore").password
+        opener = secret_files(self, site, name=own, workload=WORKLOAD, files={"password": self.password})
+        self.secret = SecretKey(name=opener.name, key="password")
         self.register_outputs({})
 
 
@@ -94,7 +90,7 @@ class MirrorArgs:
 
     Attributes:
         site: Surroundings; its region is the target.
-        identity: Certificate of its metrics endpoint.
+        keystore: Password of the key store of its metrics endpoint.
         source: What is copied.
         kafka: The cluster that is copied into; ``mirror-maker`` is one of its users.
         topics: Topics; both clusters have them.
@@ -108,7 +104,7 @@ class MirrorArgs:
     """
 
     site: Site
-    identity: MirrorIdentity
+    keystore: MirrorKeystore
     source: MirrorSource
     kafka: KafkaEndpoint
     topics: Sequence[str]
@@ -139,6 +135,7 @@ class Mirror(pulumi.ComponentResource):
         self.scrape = site.scrape_target(
             WORKLOAD, process.METRICS_PORT, credential(self, name=scraper, username=scraper)
         )
+        tls = certificate(self, site, workload=WORKLOAD, keystore_password=args.keystore.secret)
         metrics = self._metrics(args)
         headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: process.METRICS_PORT})
         network_policy(
@@ -159,7 +156,7 @@ class Mirror(pulumi.ComponentResource):
                 replicas=1,
                 containers=[_container(self.flow, args)],
                 volumes=[self._public(args), self._passwords(args), metrics],
-                tls=args.identity.tls,
+                tls=tls,
                 access=[args.kafka.access_label],
                 grace_s=_GRACE_S,
             ),
@@ -187,7 +184,7 @@ class Mirror(pulumi.ComponentResource):
     def _metrics(self, args: MirrorArgs) -> Volume:
         """Configuration of Java's metrics agent, which reads the key store of the certificate."""
         user = self.scrape.credential
-        text = pulumi.Output.all(user.password, args.identity.keystore_password).apply(
+        text = pulumi.Output.all(user.password, args.keystore.password).apply(
             lambda both: process.jmx_exporter(user=user.username, password=str(both[0]), keystore_password=str(both[1]))
         )
         name = f"{WORKLOAD}-metrics"

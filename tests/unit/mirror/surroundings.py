@@ -6,7 +6,7 @@ import pulumi
 
 from components.contracts import Credential, KafkaEndpoint
 from components.k8s import CertificatePolicy, Resources, Site
-from components.mirror.component import Mirror, MirrorArgs, MirrorIdentity, MirrorSource
+from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD, MirrorFlow
 from components.versions import ImageCatalogue
 from tests.support.engine import Recording, run
@@ -51,7 +51,7 @@ def arguments() -> MirrorArgs:
     )
     return MirrorArgs(
         site=site,
-        identity=MirrorIdentity("mirror-identity", site),
+        keystore=MirrorKeystore("mirror-keystore", site),
         source=MirrorSource(
             region="region-a",
             bootstrap=("198.51.100.1:9094", "198.51.100.2:9094"),
