@@ -148,7 +148,7 @@ class Pair:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "secrets" / AWS_FILE),
         }
         member.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        eventually(lambda: port_is_open(member.web), 15, f"Alertmanager {member.index} listens")
+        eventually(lambda: port_is_open(member.web), 60, f"Alertmanager {member.index} listens")
 
     def stop(self, member: Member, *, kill: bool = False) -> None:
         """End a member, gently or by a kill."""

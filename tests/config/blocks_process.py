@@ -90,7 +90,7 @@ def prometheus(folder: Path, *, shipped: bool = True) -> Iterator[PrometheusProc
     )
     with running(command, folder / "prometheus.log", port):
         process = PrometheusProcess(folder, port)
-        eventually(lambda: process.get("/-/ready").status_code == 200, 30, "Prometheus is ready")
+        eventually(lambda: process.get("/-/ready").status_code == 200, 60, "Prometheus is ready")
         yield process
 
 

@@ -146,5 +146,5 @@ def prometheus_process(folder: Path) -> Iterator[PrometheusProcess]:
     port = free_port()
     with running(local_command(folder, port), folder / "prometheus.log", port):
         process = PrometheusProcess(folder, port)
-        eventually(lambda: process.get("/-/ready").status_code == 200, 20, "Prometheus is ready")
+        eventually(lambda: process.get("/-/ready").status_code == 200, 60, "Prometheus is ready")
         yield process

@@ -12,7 +12,7 @@ from typing import Any
 
 import requests
 
-START_SECONDS = 20
+START_SECONDS = 60
 
 
 def free_port() -> int:

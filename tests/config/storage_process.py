@@ -25,7 +25,7 @@ from services.backup.store import Store
 from tests.config.servers import eventually, free_port
 
 BUCKET = "obs-test"
-START_S = 30
+START_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -107,7 +107,7 @@ class Store:
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
         with running(command, self.folder / "prometheus.log", self.port):
-            eventually(lambda: self._get("/-/ready").status_code == 200, 20, "it is ready")
+            eventually(lambda: self._get("/-/ready").status_code == 200, 60, "it is ready")
             yield
 
     def had_old_data(self) -> None:

@@ -59,7 +59,7 @@ def exporters(pair: Postgres) -> Iterator[list[tuple[int, Container]]]:
             container = exporter(server, port)
             container.start()
             stack.callback(container.end, kill=True)
-            eventually(lambda port=port: port_is_open(port), 20, "the exporter listens")  # type: ignore[misc]
+            eventually(lambda port=port: port_is_open(port), 60, "the exporter listens")  # type: ignore[misc]
             made.append((port, container))
         yield made
 

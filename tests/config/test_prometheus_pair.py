@@ -95,7 +95,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             stack.enter_context(running(command, folder / "prometheus.log", port))
         pair = Pair(ports)
         for replica in REPLICAS:
-            eventually(partial(pair.ready, replica), 20, f"{replica} is ready")
+            eventually(partial(pair.ready, replica), 60, f"{replica} is ready")
         yield pair
 
 

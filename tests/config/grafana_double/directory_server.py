@@ -86,7 +86,7 @@ class DirectoryServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(lambda: port_is_open(self.port), 20, "slapd listens")
+        eventually(lambda: port_is_open(self.port), 60, "slapd listens")
 
     def stop(self) -> None:
         """End it and wait."""

@@ -66,7 +66,7 @@ class PostgresServer:
                 user=OWNER,
                 cwd=self.folder,
             )
-        eventually(lambda: port_is_open(self.port), 30, "PostgreSQL listens")
+        eventually(lambda: port_is_open(self.port), 60, "PostgreSQL listens")
 
     def stop(self) -> None:
         """End it at once, as a crash would, and wait."""

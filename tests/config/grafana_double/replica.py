@@ -30,7 +30,7 @@ SECRETS = (
     *(ADMIN_PASSWORD, SECRET_KEY, METRICS[1], SERVICE_PASSWORD, postgres_server.PASSWORD, prometheus_server.PASSWORD),
     *(password_of(name) for name in ("viewer", "editor", "admin-person", "outsider")),
 )
-START_S = 40
+START_S = 120
 
 
 @dataclass
