@@ -11,6 +11,8 @@ from xdist.scheduler import LoadScopeScheduling
 _TESTS = Path(__file__).parent
 _WAITING = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
+_LIMIT_S = 300
+"""Of a test there that has no limit of its own: its first one waits for all servers of the file."""
 _SHARED = ("tests/config/search", "tests/config/grafana_double")
 """Folders whose files share servers, and so a worker; they take longest."""
 
@@ -31,7 +33,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files into an order in which the cores are never idle and never overrun."""
+    """Put the files into an order in which the cores are never idle and never overrun; give servers time to start."""
+    for item in items:
+        if _file(item).startswith(_WAITING) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(_LIMIT_S))
     turns = _turns(list(dict.fromkeys(_group(_file(item)) for item in items)))
     items.sort(key=lambda item: turns[_group(_file(item))])
 
