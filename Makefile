@@ -45,7 +45,7 @@ test: setup tools ## Everything that needs no cluster
 	@$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest tests -m "not e2e and not drill" -n 4 --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m pytest tests -m "not e2e and not drill" -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
 	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m "e2e and not drill" -s

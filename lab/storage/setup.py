@@ -39,7 +39,7 @@ from lab.storage.places import (
 )
 from lab.toolchain import tools
 
-_READY_LIMIT_S = 30
+_READY_LIMIT_S = 60
 _REGIONS = "regions/"
 """What the witness bucket holds of the regions, below this prefix."""
 

@@ -101,5 +101,5 @@ def test_a_launcher_starts_its_plugin_from_any_folder(tmp_path: Path, plugin: st
     assert process.stdout is not None
     assert int(process.stdout.readline()) > 0
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=60)
     assert process.returncode == 0
