@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from lab.errors import LabError
-from lab.receivers.certificates import write_private
+from lab.private_file import write_private
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

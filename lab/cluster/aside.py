@@ -7,7 +7,6 @@ are put back, a file says how many replicas each had.
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,6 +15,7 @@ from lab.cluster import lifecycle
 from lab.cluster.processes import wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
+from lab.private_file import write_private
 
 ASIDE = frozenset(
     {
@@ -166,6 +166,4 @@ def _remembered(paths: LabPaths, namespace: str) -> dict[str, int]:
 def _remember(paths: LabPaths, namespace: str, found: Mapping[str, int]) -> None:
     file = _file(paths, namespace)
     file.parent.mkdir(parents=True, exist_ok=True)
-    fresh = file.with_suffix(".part")
-    fresh.write_text(json.dumps(found, indent=1, sort_keys=True) + "\n")
-    os.replace(fresh, file)
+    write_private(file, json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from lab.cluster.node import on_path
 from lab.cluster.processes import wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
+from lab.private_file import write_private
 
 _KEPT = ("kube-system", "cert-manager", "kube-public", "kube-node-lease")
 """Namespaces of the cluster itself."""
@@ -177,10 +177,7 @@ def _file(paths: LabPaths, namespace: str) -> Path:
 
 
 def _remember(paths: LabPaths, wanted: Cut) -> None:
-    file = _file(paths, wanted.namespace)
-    fresh = file.with_suffix(".part")
-    fresh.write_text(json.dumps(wanted.__dict__, indent=1) + "\n")
-    os.replace(fresh, file)
+    write_private(_file(paths, wanted.namespace), json.dumps(wanted.__dict__, indent=1).encode() + b"\n")
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from lab.errors import LabError
 
 _CGROUPS = Path("/sys/fs/cgroup")
 _WEIGHT = {1: ("cpu.shares", "4096"), 2: ("cpu.weight", "400")}
-"""The pods' share of a full machine beside one other program of it, which has a quarter: all of them together are one
-group, and tests, load and `pulumi` are several programs."""
+"""Weight of all pods together, four times that of one program beside them: they are one group, and tests, load and
+`pulumi` are several programs."""
 _CLONE_NEWNET = 0x40000000
 
 

@@ -24,6 +24,7 @@ from lab.directory.keys import Secrets
 from lab.directory.places import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, folder, logins
 from lab.errors import LabError
 from lab.paths import LabPaths
+from lab.private_file import write_private
 from lab.receivers import certificates
 from lab.receivers import places as receivers
 
@@ -65,14 +66,14 @@ def prepare(paths: LabPaths) -> None:
         person.removesuffix("-person"): {"username": person, "password": secret}
         for person, secret in secrets.people.items()
     }
-    certificates.write_private(logins(paths), json.dumps(by_role, indent=1).encode() + b"\n")
+    write_private(logins(paths), json.dumps(by_role, indent=1).encode() + b"\n")
     wanted, mark = _digest(place, secrets), place / MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return
     daemon(paths).stop()
     mark.unlink(missing_ok=True)
     load(place, secrets)
-    certificates.write_private(mark, wanted.encode())
+    write_private(mark, wanted.encode())
 
 
 def load(place: Path, secrets: Secrets) -> None:

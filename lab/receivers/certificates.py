@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import ipaddress
-import os
 from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from lab.private_file import write_private
 
 AUTHORITY, AUTHORITY_KEY, CERTIFICATE, KEY = "ca.crt", "ca.key", "tls.crt", "tls.key"
 _LIFETIME = dt.timedelta(days=365)
@@ -71,15 +72,6 @@ def issue(authority: Path, folder: Path, name: str, address: str) -> None:
         (CERTIFICATE, server.public_bytes(serialization.Encoding.PEM)),
     ):
         write_private(folder / file, content)
-
-
-def write_private(file: Path, content: bytes) -> None:
-    """Write a file that its owner alone can read, whole or not at all."""
-    fresh = file.with_name(f"{file.name}.part")
-    fresh.unlink(missing_ok=True)
-    fresh.touch(mode=0o600)
-    fresh.write_bytes(content)
-    os.replace(fresh, file)
 
 
 def _name(common: str) -> x509.Name:

@@ -17,9 +17,9 @@ from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.route53.models import FakeZone, Route53Backend, route53_backends
 
+from lab.private_file import write_private
 from lab.receivers import played
 from lab.receivers.answers import Answer
-from lab.receivers.certificates import write_private
 from lab.receivers.places import DNS_TTL_S
 from lab.receivers.sigv4 import Signatures
 

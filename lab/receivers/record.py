@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
@@ -11,6 +10,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from lab.private_file import write_private
 
 PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH = "phone", "sms", "slack", "mail", "heartbeat", "switch"
 CHANNELS = (PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH)
@@ -129,11 +130,7 @@ class Record:
     def _rewrite(self, file: Path) -> None:
         """Replace the file in one step, which also drops a line that a killed process left torn."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        fresh = file.with_name(f"{file.name}.part")
-        fresh.unlink(missing_ok=True)
-        fresh.touch(mode=0o600)
-        fresh.write_text("".join(map(_line, self._notices)))
-        os.replace(fresh, file)
+        write_private(file, "".join(map(_line, self._notices)).encode())
 
 
 def _line(notice: Notice) -> str:

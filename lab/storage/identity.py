@@ -7,7 +7,7 @@ from pathlib import Path
 import pyrage  # type: ignore[import-untyped]
 
 from lab.errors import LabError
-from lab.receivers.certificates import write_private
+from lab.private_file import write_private
 from lab.storage.places import IDENTITY
 
 

@@ -17,6 +17,7 @@ from lab.cluster.addresses import RECEIVERS, STORAGE_PORT
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
+from lab.private_file import write_private
 from lab.receivers import certificates
 from lab.receivers import places as receivers
 from lab.storage import identity
@@ -112,7 +113,7 @@ def _add_accounts(file: Path, secrets: Mapping[str, str]) -> None:
     known = json.loads(file.read_text())["accessAccounts"] if file.exists() else {}
     wanted = known | {key: {"access": key, "secret": secret, "role": "user"} for key, secret in secrets.items()}
     if wanted != known:
-        certificates.write_private(file, json.dumps({"accessAccounts": wanted}).encode())
+        write_private(file, json.dumps({"accessAccounts": wanted}).encode())
 
 
 def wait_ready(paths: LabPaths) -> None:

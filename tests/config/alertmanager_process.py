@@ -28,7 +28,7 @@ from services.alert_events.web import Entrances, HttpsServer
 from services.common.web import application as metrics_application
 from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, config, outside, write_files
 from tests.config.alertmanager_line import Line
-from tests.config.servers import eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
 
 
 class Brokers:
@@ -148,7 +148,7 @@ class Pair:
             "AWS_SHARED_CREDENTIALS_FILE": str(self.folder / "secrets" / AWS_FILE),
         }
         member.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)
-        eventually(lambda: port_is_open(member.web), 60, f"Alertmanager {member.index} listens")
+        eventually(lambda: port_is_open(member.web), START_SECONDS, f"Alertmanager {member.index} listens")
 
     def stop(self, member: Member, *, kill: bool = False) -> None:
         """End a member, gently or by a kill."""

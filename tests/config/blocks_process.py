@@ -21,7 +21,7 @@ from lab.storage.places import REGION
 from lab.toolchain import tools
 from services.backup.compare_metrics import QueryApi
 from tests.config.prometheus_process import USERS, PrometheusProcess, write_files
-from tests.config.servers import eventually, free_port, running
+from tests.config.servers import START_SECONDS, eventually, free_port, running
 from tests.config.storage_process import BUCKET, StorageProcess
 
 PREFIX = "metrics/"
@@ -90,7 +90,7 @@ def prometheus(folder: Path, *, shipped: bool = True) -> Iterator[PrometheusProc
     )
     with running(command, folder / "prometheus.log", port):
         process = PrometheusProcess(folder, port)
-        eventually(lambda: process.get("/-/ready").status_code == 200, 60, "Prometheus is ready")
+        eventually(lambda: process.get("/-/ready").status_code == 200, START_SECONDS, "Prometheus is ready")
         yield process
 
 

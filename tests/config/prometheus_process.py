@@ -24,7 +24,7 @@ from components.prometheus.config import (
 )
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import eventually, free_port, running
+from tests.config.servers import START_SECONDS, eventually, free_port, running
 
 USERS = {name: f"{name}-password" for name in ("reader", "writer", "sidecar", "scrape-prometheus-primary")}
 
@@ -146,5 +146,5 @@ def prometheus_process(folder: Path) -> Iterator[PrometheusProcess]:
     port = free_port()
     with running(local_command(folder, port), folder / "prometheus.log", port):
         process = PrometheusProcess(folder, port)
-        eventually(lambda: process.get("/-/ready").status_code == 200, 60, "Prometheus is ready")
+        eventually(lambda: process.get("/-/ready").status_code == 200, START_SECONDS, "Prometheus is ready")
         yield process

@@ -22,10 +22,9 @@ from lab.storage.places import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS,
 from lab.storage.setup import command, variables
 from services.backup.settings import Storage
 from services.backup.store import Store
-from tests.config.servers import eventually, free_port
+from tests.config.servers import START_SECONDS, eventually, free_port
 
 BUCKET = "obs-test"
-START_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +115,7 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
         return True
 
     try:
-        eventually(ready, START_S, "the object storage has its bucket")
+        eventually(ready, START_SECONDS, "the object storage has its bucket")
         yield made
     finally:
         root.close()

@@ -25,7 +25,7 @@ from components.telemetry.rules import RULES as LAYER_RULES
 from lab.toolchain import tools
 from tests.config.alertmanager_files import config, write_files
 from tests.config.alertmanager_process import Pair, pair
-from tests.config.servers import eventually, free_port, running
+from tests.config.servers import START_SECONDS, eventually, free_port, running
 
 GROUPS = escalated(
     (
@@ -107,7 +107,7 @@ class Store:
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
         with running(command, self.folder / "prometheus.log", self.port):
-            eventually(lambda: self._get("/-/ready").status_code == 200, 60, "it is ready")
+            eventually(lambda: self._get("/-/ready").status_code == 200, START_SECONDS, "it is ready")
             yield
 
     def had_old_data(self) -> None:

@@ -20,7 +20,7 @@ from components.postgres.rules import METRICS as READ
 from lab.toolchain import tools
 from tests.config.postgres_container import Container, write_volume
 from tests.config.postgres_process import Postgres, Server, password_of, postgres
-from tests.config.servers import eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
 
 Scraped = dict[str, list[tuple[dict[str, str], float]]]
 
@@ -59,7 +59,7 @@ def exporters(pair: Postgres) -> Iterator[list[tuple[int, Container]]]:
             container = exporter(server, port)
             container.start()
             stack.callback(container.end, kill=True)
-            eventually(lambda port=port: port_is_open(port), 60, "the exporter listens")  # type: ignore[misc]
+            eventually(lambda port=port: port_is_open(port), START_SECONDS, "the exporter listens")  # type: ignore[misc]
             made.append((port, container))
         yield made
 

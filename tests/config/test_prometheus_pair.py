@@ -17,7 +17,7 @@ from components.prometheus.pair_rules import PAIR
 from components.rules import rule_file
 from lab.toolchain import tools
 from tests.config.gateway_process import metrics_request
-from tests.config.servers import eventually, free_port, running
+from tests.config.servers import START_SECONDS, eventually, free_port, running
 
 REPLICAS = ("primary", "secondary")
 [DISAGREES] = [alert for group in PAIR for alert in group.alerts]
@@ -95,7 +95,7 @@ def pair(tmp_path: Path) -> Iterator[Pair]:
             stack.enter_context(running(command, folder / "prometheus.log", port))
         pair = Pair(ports)
         for replica in REPLICAS:
-            eventually(partial(pair.ready, replica), 60, f"{replica} is ready")
+            eventually(partial(pair.ready, replica), START_SECONDS, f"{replica} is ready")
         yield pair
 
 

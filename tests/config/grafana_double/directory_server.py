@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.config.pki import write_certificates
-from tests.config.servers import eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
 
 BASE = "dc=example,dc=com"
 SERVICE = f"cn=grafana,ou=services,{BASE}"
@@ -86,7 +86,7 @@ class DirectoryServer:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
-        eventually(lambda: port_is_open(self.port), 60, "slapd listens")
+        eventually(lambda: port_is_open(self.port), START_SECONDS, "slapd listens")
 
     def stop(self) -> None:
         """End it and wait."""

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.config.pki import write_certificates
-from tests.config.servers import eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
 
 PROGRAMS = Path("/usr/lib/postgresql/15/bin")
 OWNER = "postgres"
@@ -66,7 +66,7 @@ class PostgresServer:
                 user=OWNER,
                 cwd=self.folder,
             )
-        eventually(lambda: port_is_open(self.port), 60, "PostgreSQL listens")
+        eventually(lambda: port_is_open(self.port), START_SECONDS, "PostgreSQL listens")
 
     def stop(self) -> None:
         """End it at once, as a crash would, and wait."""

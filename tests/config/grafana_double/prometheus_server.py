@@ -12,7 +12,7 @@ import yaml
 
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import answers, eventually, free_port, running
+from tests.config.servers import START_SECONDS, answers, eventually, free_port, running
 
 USER, PASSWORD = "reader", "password-of-the-reader"
 
@@ -53,5 +53,5 @@ def prometheus_server(folder: Path) -> Iterator[PrometheusServer]:
     server = PrometheusServer(port, own / "ca.crt")
     asked = {"auth": (USER, PASSWORD), "verify": str(own / "ca.crt")}
     with running(command, own / "server.log", port):
-        eventually(lambda: answers(f"{server.url}/-/ready", **asked), 60, "Prometheus is ready")
+        eventually(lambda: answers(f"{server.url}/-/ready", **asked), START_SECONDS, "Prometheus is ready")
         yield server

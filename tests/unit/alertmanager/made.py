@@ -11,11 +11,10 @@ import pulumi
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from components.alertmanager.contacts import FIRST, Channels, Contact
 from components.contracts import AlertEventsEndpoint, Credential
-from components.k8s import Resources, Site
-from components.k8s.site import CertificatePolicy
+from components.k8s import Resources
 from components.rules import Inhibition, Severity
-from components.versions import ImageCatalogue
 from tests.support import engine
+from tests.support.site import site
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nreceivers\n-----END CERTIFICATE-----\n"
 SECRETS: dict[str, Any] = {
@@ -43,17 +42,7 @@ CONTACTS = {
     "on-call-engineer": Contact(phone=True),
     "team-leader": Contact(mail="leader@example.org"),
 }
-SITE = Site(
-    platform="p",
-    region="r",
-    namespace="ns",
-    namespace_ref="ns",
-    cluster_domain="cluster.local",
-    issuer="platform",
-    images=ImageCatalogue(registry="registry.example"),
-    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-    storage_class="fast",
-)
+SITE = site()
 INHIBITION = Inhibition(
     source=("Down", "Gone"), targets=("Slow", "SlowEscalated"), equal=("job",), reason="cause known"
 )

@@ -26,29 +26,18 @@ from components.grafana.oidc import OidcLogin
 from components.grafana.process import PORT
 from components.grafana.sharing import FOLDERS, HOME
 from components.grafana.sources import LogsPlugin
-from components.k8s import Resources, Site
-from components.k8s.site import CertificatePolicy
-from components.versions import ImageCatalogue
+from components.k8s import Resources
 from policy.model import Resource
 from policy.rules import RULES, concern
 from policy.runner import Runner
 from tests.support import engine
+from tests.support.site import site
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\ndirectory\n-----END CERTIFICATE-----\n"
 DIRECTORY_SECRETS: dict[str, Any] = {"bind_password": "bind-password-of-grafana", "authority": AUTHORITY}
 SURROUNDINGS = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
 """Rules about what the rest of the platform brings."""
-SITE = Site(
-    platform="p",
-    region="r",
-    namespace="ns",
-    namespace_ref="ns",
-    cluster_domain="cluster.local",
-    issuer="platform",
-    images=ImageCatalogue(registry="registry.example"),
-    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-    storage_class="fast",
-)
+SITE = site()
 DIRECTORY = Directory(
     host="ldap.example.com",
     port=8636,

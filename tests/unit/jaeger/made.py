@@ -14,24 +14,13 @@ from components.identity.config import DoubleUser
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.config import Strategies
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
-from components.k8s import Autoscale, Resources, Site, credential
-from components.k8s.site import CertificatePolicy
+from components.k8s import Autoscale, Resources, credential
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import LAYERS
-from components.versions import ImageCatalogue
 from tests.support import engine
+from tests.support.site import site
 
-SITE = Site(
-    platform="p",
-    region="r",
-    namespace="ns",
-    namespace_ref="ns",
-    cluster_domain="cluster.local",
-    issuer="platform",
-    images=ImageCatalogue(registry="registry.example"),
-    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-    storage_class="fast",
-)
+SITE = site()
 SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="256Mi")
 GROUPS = {name: (f"traces-{name}",) for name in CLASSES}
 ADDRESSES = {name: f"198.18.0.{30 + index}" for index, name in enumerate(CLASSES)}

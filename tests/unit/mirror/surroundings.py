@@ -5,11 +5,11 @@ from __future__ import annotations
 import pulumi
 
 from components.contracts import Credential, KafkaEndpoint
-from components.k8s import CertificatePolicy, Resources, Site
+from components.k8s import Resources
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import WORKLOAD, MirrorFlow
-from components.versions import ImageCatalogue
 from tests.support.engine import Recording, run
+from tests.support.site import site
 
 TOPICS = ("telemetry-metrics", "telemetry-traces", "telemetry-logs", "alerts-raw", "alerts-processed")
 GROUPS = ("metrics-consumer-primary", "sampler")
@@ -38,20 +38,10 @@ def flow(**changes: object) -> MirrorFlow:
 def arguments() -> MirrorArgs:
     """What the component is given in region b."""
     secret = pulumi.Output.secret(TARGET_PASSWORD)
-    site = Site(
-        platform="obs",
-        region="region-b",
-        namespace="obs",
-        namespace_ref="obs",
-        cluster_domain="cluster.local",
-        issuer="platform",
-        images=ImageCatalogue(registry="registry.example"),
-        certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-        storage_class="standard",
-    )
+    here = site(platform="obs", region="region-b", namespace="obs", storage_class="standard")
     return MirrorArgs(
-        site=site,
-        keystore=MirrorKeystore("mirror-keystore", site),
+        site=here,
+        keystore=MirrorKeystore("mirror-keystore", here),
         source=MirrorSource(
             region="region-a",
             bootstrap=("198.51.100.1:9094", "198.51.100.2:9094"),

@@ -7,25 +7,10 @@ from collections.abc import Callable
 import pulumi
 
 from components.contracts import Credential, KafkaEndpoint, SearchEndpoint, TracesEndpoint
-from components.k8s import Site
-from components.k8s.site import CertificatePolicy
-from components.versions import ImageCatalogue
 from tests.support.engine import Recording, run
+from tests.support.site import site
 
-
-def site() -> Site:
-    """A platform's surroundings."""
-    return Site(
-        platform="obs",
-        region="one",
-        namespace="obs",
-        namespace_ref="obs",
-        cluster_domain="cluster.local",
-        issuer="platform",
-        images=ImageCatalogue(registry="registry.example"),
-        certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-        storage_class="standard",
-    )
+SITE = site(platform="obs", region="one", namespace="obs", storage_class="standard")
 
 
 def user(name: str) -> Credential:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from components.k8s import Resources, Site
-from components.k8s.site import CertificatePolicy
+from components.k8s import Resources
 from components.search import access
 from components.search.component import Search, SearchArgs
 from components.search.config import Engine
@@ -14,20 +13,10 @@ from components.search.indices import IndexPolicy
 from components.search.keeper import Snapshots
 from components.search.nodes import NodeSize
 from components.telemetry.classification import CLASSES
-from components.versions import ImageCatalogue
 from tests.support import engine
+from tests.support.site import site
 
-SITE = Site(
-    platform="obs-test",
-    region="here",
-    namespace="obs",
-    namespace_ref="obs",
-    cluster_domain="cluster.local",
-    issuer="platform",
-    images=ImageCatalogue(registry="registry.example"),
-    certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
-    storage_class="fast",
-)
+SITE = site(platform="obs-test", region="here", namespace="obs")
 USERS = (
     access.trace_writer("jaeger-collector"),
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),

@@ -14,7 +14,7 @@ import yaml
 from lab.toolchain import tools
 from services.reports.metrics import ThanosMetrics
 from tests.config.pki import write_certificates
-from tests.config.servers import answers, eventually, free_port, running
+from tests.config.servers import START_SECONDS, answers, eventually, free_port, running
 from tests.unit.services.reports.world_parts import (
     DAY,
     HOUR,
@@ -239,5 +239,5 @@ def prometheus(folder: Path, series: list[Series], start: float, end: float) -> 
     served = Served(url=f"https://localhost:{port}", folder=folder)
     asked = {"auth": (USER, PASSWORD), "verify": str(folder / "ca.crt")}
     with running(command, folder / "prometheus.log", port):
-        eventually(lambda: answers(f"{served.url}/-/ready", **asked), 60, "Prometheus has read its past")
+        eventually(lambda: answers(f"{served.url}/-/ready", **asked), START_SECONDS, "Prometheus has read its past")
         yield served
