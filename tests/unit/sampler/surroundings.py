@@ -7,10 +7,14 @@ from collections.abc import Callable
 import pulumi
 
 from components.contracts import Credential, KafkaEndpoint, SearchEndpoint, TracesEndpoint
+from components.k8s import Site
+from tests.support import site as surroundings
 from tests.support.engine import Recording, run
-from tests.support.site import site
 
-SITE = site(platform="obs", region="one", namespace="obs", storage_class="standard")
+
+def site() -> Site:
+    """Where the components of the platform's namespace are made."""
+    return surroundings.site(platform="obs", region="one", namespace="obs", storage_class="standard")
 
 
 def user(name: str) -> Credential:
