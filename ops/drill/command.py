@@ -27,7 +27,7 @@ from ops.context import Context
 from ops.drill import alerts, record, steady, table
 from ops.drill.model import Drill
 from ops.drill.record import FOLDER, Report
-from ops.drill.registry import REFUSED, SHOWN, find
+from ops.drill.registry import SHOWN, find
 from ops.drill.run import Outcome, alone, command_of, ready, run
 from ops.drill.watch import Watched, Watcher
 from ops.errors import OpsError, one_line
@@ -53,8 +53,7 @@ def list_(as_json: AsJson = False) -> None:
     found = record.newest()
     if as_json:
         listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in found]
-        refused = [{"name": each.name, "shows": each.shows, "refused": each.why} for each in REFUSED]
-        typer.echo(json.dumps({"drills": [*listed, *refused]}, indent=2))
+        typer.echo(json.dumps({"drills": listed}, indent=2))
         return
     rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
     for drill, written, _ in found:
@@ -66,8 +65,6 @@ def list_(as_json: AsJson = False) -> None:
         shows = Text(drill.shows)
         shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}.json", style="dim")
         rows.add_row(drill.name, shows, ", ".join(drill.requirements), about, state)
-    for each in REFUSED:
-        rows.add_row(each.name, each.shows, ", ".join(each.requirements), "-", Text("cannot be had", style="dim"))
     console = Console()
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
 

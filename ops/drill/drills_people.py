@@ -94,6 +94,21 @@ PEOPLE: tuple[Drill, ...] = (
         },
     ),
     Drill(
+        name="guard",
+        shows="the guard that follows the lease killed: people are told as fast as ever, and once",
+        requirements=("A2", "D2"),
+        test=f"{_TESTS}/test_alert_faults.py::test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held",
+        evidence="region-guard-killed",
+        seconds=60,
+        limit_s=480,
+        load="a Critical condition",
+        fault="SIGKILL to the guard",
+        figures={
+            Aspect.RECOVERY: ("back after {back after s} s",),
+            Aspect.NOTICES: ("Critical told after {told after s} s, {notices twice} notices twice",),
+        },
+    ),
+    Drill(
         name="grafana",
         shows="a Grafana killed while somebody works: the session goes on at the other",
         requirements=("G1",),

@@ -1,4 +1,4 @@
-"""Drills of what is lost as a whole: the object storage, everything that has a backup, a region."""
+"""Drills of what is lost or changed as a whole: storage, certificates, everything with a backup, a zone, a region."""
 
 from __future__ import annotations
 
@@ -51,6 +51,50 @@ RECOVERY: tuple[Drill, ...] = (
             ),
         },
         watched=False,
+    ),
+    Drill(
+        name="certificate",
+        shows="every certificate renewed at once: servers present the new ones, nobody notices, nothing is lost",
+        requirements=("K5",),
+        test=f"{_TESTS}/test_certificates.py::test_renewed_certificates_are_taken_up_and_nobody_notices",
+        evidence="certificates-renewed",
+        seconds=480,
+        limit_s=1860,
+        load=f"{_METRICS}; a marker and a question at the read address each second",
+        fault="every certificate of a workload renewed, then Kafka rolled, which reads its own only at its start",
+        figures={
+            Aspect.FAULT: ("{certificates} certificates, {ports} ports; issued after {issued after s} s",),
+            Aspect.RECOVERY: (
+                "new ones presented after {presented after s} s, but by {old ones still presented by}",
+                "those rolled after {rolled after s} s",
+            ),
+            Aspect.RTO: ("clients of the gateway repeated {retries} sends",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+        },
+    ),
+    Drill(
+        name="zone",
+        shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
+        requirements=("K1", "D3"),
+        test=f"{_TESTS}/test_zone.py::test_a_zone_is_gone_and_everything_goes_on",
+        evidence="zone-gone",
+        seconds=420,
+        limit_s=1560,
+        load=f"{_METRICS}; a marker and a question at the read address each second; two Critical conditions",
+        fault="the last pod of each workload and the primary Prometheus frozen at once, then killed",
+        figures={
+            Aspect.FAULT: ("away for {away s} s",),
+            Aspect.DETECTION: ("{alerts}",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after it came back",),
+            Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+            Aspect.NOTICES: (
+                "Critical told after {Critical at once told after s} s, later {Critical once noticed told after s} s",
+                "{notices twice} twice",
+            ),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+        },
     ),
     Drill(
         name="region",

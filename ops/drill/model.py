@@ -57,23 +57,6 @@ class Drill:
     watched: bool = True
 
 
-@dataclass(frozen=True, kw_only=True)
-class Refused:
-    """A drill that is asked for and cannot be had.
-
-    Attributes:
-        name: As the command is called.
-        shows: What it would show.
-        requirements: Ids of the requirements.
-        why: Why there is none, in one line.
-    """
-
-    name: str
-    shows: str
-    requirements: tuple[str, ...]
-    why: str
-
-
 def told(figures: Mapping[str, Any], texts: Iterable[str]) -> list[str]:
     """Texts with their figures, in their order; one of whose figures is not there is left out."""
     return [found for text in texts if (found := filled(text, figures)) is not None]

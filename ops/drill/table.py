@@ -8,7 +8,6 @@ from pathlib import Path
 from ops import evidence
 from ops.drill.model import NOT_MEASURED, Aspect, Drill
 from ops.drill.record import FOLDER, aspects, joined, newest
-from ops.drill.registry import REFUSED
 from ops.drill.timeline import cell
 from ops.drill.watch import Watched
 from ops.errors import OpsError
@@ -22,13 +21,10 @@ _SHOWN = (Aspect.RTO, Aspect.RPO, Aspect.DETECTION, Aspect.RECOVERY, Aspect.NOTI
 
 
 def measured(folder: Path = evidence.FOLDER) -> str:
-    """The table, with a line for each drill that there is and that there is not."""
+    """The table, with a line for each drill."""
     head = ["drill", "what it shows", "newest run", *map(str, _SHOWN)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
     lines += [_row(*each, folder) for each in newest(folder)]
-    for refused in REFUSED:
-        empty = [NOT_MEASURED] * len(_SHOWN)
-        lines.append("| " + " | ".join([f"`{refused.name}`", cell(refused.shows), cell(refused.why), *empty]) + " |")
     return "\n".join(lines)
 
 

@@ -36,6 +36,8 @@ _ORDER = (
     "test_trace_faults",
     "test_alert_faults",
     "test_faults",
+    "test_certificates",
+    "test_zone",
     "test_region",
 )
 """Cheap ones first; the faults restart pods, so they come last."""

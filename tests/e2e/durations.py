@@ -13,6 +13,7 @@ def seconds(name: str, default: float) -> float:
 WARM_UP = seconds("WARM_UP", 5)
 AFTER_FAULT = seconds("AFTER_FAULT", 20)
 TWO_BROKERS_DOWN = seconds("TWO_BROKERS_DOWN", 35)
+ZONE_GONE = seconds("ZONE_GONE", 120)
 PRIMARY_DOWN = seconds("PRIMARY_DOWN", 120)
 KAFKA_OUTAGE = seconds("KAFKA_OUTAGE", 60)
 """The requirement is 600; a full run sets ``OBS_E2E_KAFKA_OUTAGE=600``."""

@@ -11,7 +11,7 @@ import pytest
 
 from ops import evidence
 from ops.drill.model import Aspect, Drill, filled, named, plain, told
-from ops.drill.registry import DRILLS, REFUSED, SHOWN, find
+from ops.drill.registry import DRILLS, SHOWN, find
 from ops.errors import OpsError
 from ops.platform import PROJECT
 from ops.requirements import REQUIREMENT_IDS
@@ -46,7 +46,7 @@ def marks(function: Any) -> dict[str, Any]:
 
 def test_everything_that_was_asked_for_has_a_name_and_no_name_stands_twice() -> None:
     assert set(ASKED_FOR) <= set(SHOWN)
-    assert len(SHOWN) == len(DRILLS) + len(REFUSED)
+    assert len(SHOWN) == len(DRILLS)
     assert not {"list", "report"} & set(SHOWN)
 
 
@@ -88,11 +88,7 @@ def test_a_drill_reads_figures_that_its_evidence_has(drill: Drill) -> None:
     assert missing == []
 
 
-def test_what_cannot_be_had_is_refused_with_the_reason() -> None:
-    with pytest.raises(OpsError, match=r"no drill of zone can be had here: .*one node"):
-        find("zone")
-    with pytest.raises(OpsError, match=r"no drill of certificate can be had here: .*renew"):
-        find("certificate")
+def test_a_name_that_no_drill_has_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(OpsError, match=r"no drill 'brokers': use one of broker, .*`ops drill list`"):
         find("brokers")
     assert find("broker").evidence == "broker-killed"

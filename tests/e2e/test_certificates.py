@@ -1,0 +1,79 @@
+"""Every certificate renewed at once on the live platform, under load (K5, M1)."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+
+import pytest
+
+from ops.context import Context
+from ops.kube import wait_until
+from tests.e2e import durations
+from tests.support.certificates import Certificates, Port
+from tests.support.faults import Ticker
+from tests.support.load import TOPIC, OtlpLoad
+from tests.support.results import recorded
+
+ISSUED_S, TAKEN_UP_S, ROLLED_S, LOOK_S = 180.0, 300.0, 600.0, 5.0
+AT_START_ONLY = {"kafka"}
+"""Workloads that read their certificate when they start: they are rolled afterwards (docs/operations)."""
+SERVERS = {"gateway", "kafka", "prometheus-primary", "thanos-query", "alertmanager", "search", "postgres"}
+"""Some of those that must be among what is looked at, so that the look itself is not blind."""
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1800)
+def test_renewed_certificates_are_taken_up_and_nobody_notices(settled: Context) -> None:
+    certificates = Certificates(settled)
+    with recorded("certificates-renewed", settled.kube) as figures:
+        old = certificates.serials()
+        names = {serial: name for name, serial in old.items()}
+        servers = {
+            port: names[serial]
+            for port, serial in certificates.presented(certificates.ports()).items()
+            if serial in names
+        }
+        figures["certificates"], figures["ports"] = len(old), len(servers)
+        assert {port.workload for port in servers} >= SERVERS
+        start, began = settled.kafka.end_offsets(TOPIC), time.time()
+        with OtlpLoad(settled) as load, Ticker(settled, f"{int(began)}", settled.thanos) as ticker:
+            load.run_for(durations.WARM_UP)
+            asked = time.time()
+            for name in old:
+                certificates.renew(name)
+            wait_until(
+                lambda: not {name for name, serial in certificates.serials().items() if serial == old[name]},
+                ISSUED_S,
+                f"{len(old)} new certificates",
+            )
+            figures["issued after s"] = round(time.time() - asked, 1)
+            new = certificates.serials()
+
+            def stale() -> set[Port]:
+                shown = certificates.presented(port for port in certificates.ports() if port in servers)
+                return {port for port, name in servers.items() if shown.get(port) != new[name]}
+
+            def only_those_at_start() -> bool:
+                return {port.workload for port in stale()} <= AT_START_ONLY
+
+            try:
+                wait_until(only_those_at_start, TAKEN_UP_S, "renewed certificates to be presented", LOOK_S)
+            finally:
+                figures["presented after s"] = round(time.time() - asked, 1)
+                figures["old ones still presented by"] = sorted({port.workload for port in stale()})
+            rolled = time.time()
+            for workload in sorted(AT_START_ONLY):
+                settled.kube.restart(workload, datetime.now(UTC).isoformat())
+                wait_until(lambda: settled.kube.rolled(workload), ROLLED_S, f"{workload} to be rolled", LOOK_S)  # noqa: B023
+            figures["rolled after s"] = round(time.time() - rolled, 1)
+            figures["old ones presented at the end"] = sorted({port.pod for port in stale()})
+        figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
+        missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
+        figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), len(missing)
+        figures["retries"] = load.ledger.retries
+        assert figures["old ones presented at the end"] == []
+        assert ticker.queries > 0
+        assert ticker.failed == []
+        assert load.ledger.acknowledged
+        assert missing == set()
