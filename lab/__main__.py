@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -64,7 +65,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
     chosen.give_secrets(outside.secrets(_PATHS, stack))
-    with steps.step("pulumi up"):
+    coming = aside.as_they_come(_PATHS, _namespace(stack)) if second else nullcontext()
+    with steps.step("pulumi up"), coming:
         chosen.up()
     outputs = chosen.outputs()
     if second:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lab.cluster import lifecycle
@@ -43,8 +45,10 @@ ASIDE = frozenset(
 """Traces, logs, what people read, backups: ``kind/name``."""
 _FIRST = ("statefulset/search", "statefulset/postgres")
 """Others ask these; they begin before them."""
+_FILLED = frozenset({"statefulset/grafana", "statefulset/postgres"})
+"""`pulumi up` itself talks to these: folders, dashboards, teams."""
 _JOB = "cronjob/"
-_GONE_LIMIT_S, _READY_LIMIT_S = 240.0, 600.0
+_GONE_LIMIT_S, _READY_LIMIT_S, _LOOK_S = 240.0, 600.0, 5.0
 _CALL_LIMIT_S = 120.0
 """The API server is slow to answer while two regions start."""
 
@@ -73,6 +77,37 @@ def set_aside(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -
             every_s=1,
         )
     return found
+
+
+@contextmanager
+def as_they_come(
+    paths: LabPaths, namespace: str, kubectl: Kubectl | None = None, every_s: float = _LOOK_S
+) -> Iterator[None]:
+    """Scale parts to nothing inside the block as soon as somebody makes them, without those that are to be filled.
+
+    Who waits for such a part is told that all of its replicas, none, are ready. What could not be done is left to
+    `set_aside`.
+    """
+    ask, over = _asked(paths, namespace, kubectl), threading.Event()
+
+    def look() -> None:
+        found = {name: count for name, count in _running(ask).items() if name not in _FILLED}
+        if found:
+            _remember(paths, namespace, {**found, **_remembered(paths, namespace)})
+            _scale(ask, dict.fromkeys(found, 0))
+
+    def follow() -> None:
+        while not over.wait(every_s):
+            with suppress(LabError):
+                look()
+
+    thread = threading.Thread(target=follow, name=f"aside-{namespace}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def put_back(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -> dict[str, int]:

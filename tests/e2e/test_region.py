@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from components.dashboards.boards import dashboard
+from lab.cluster.aside import as_they_come
+from lab.paths import LabPaths
 from lab.receivers.client import Receivers
 from ops.context import ALERTMANAGER_PORT
 from ops.dashboard.command import asker
@@ -283,7 +285,11 @@ def hand_back(world: World, drive: Traffic, clock: Clock) -> dict[str, Any]:
     last = world.heartbeat(a.name)
     assert last is not None
     assert last.notifies is False, f"{a.name} tells people although {b.name} has the lease"
-    found = ended(world.move("failback", a), "failback", clock)
+    with ExitStack() as aside:
+        # A role that changes brings parts back that both regions together are too much for here.
+        for side in (a, b):
+            aside.enter_context(as_they_come(LabPaths.of_checkout(), side.namespace))
+        found = ended(world.move("failback", a), "failback", clock)
     wait_until(lambda: world.name.host() == a.gateway, 60, f"the name to lead to {a.name}", LOOK_S)
     back = time.time()
     wait_until(lambda: drive.load.first(a.gateway, back) is not None, 60, f"{a.name} to take telemetry", LOOK_S)

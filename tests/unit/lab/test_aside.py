@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -136,3 +138,43 @@ def test_every_part_that_can_be_set_aside_is_a_workload_of_the_platform() -> Non
     known = {f"{kinds[each.token]}/{each.inputs['metadata']['name']}" for each in made if each.token in kinds}
     assert known >= aside.ASIDE
     assert known - aside.ASIDE > {"statefulset/kafka", "statefulset/gateway", "deployment/region-guard"}
+
+
+def test_parts_are_set_aside_as_they_come_and_what_is_to_be_filled_stays(paths: LabPaths) -> None:
+    seen = Workloads({"statefulset/kafka": 3})
+    with aside.as_they_come(paths, NAMESPACE, seen, every_s=0.01):
+        seen.replicas["statefulset/grafana"] = 2
+        seen.replicas["statefulset/search"] = 3
+        eventually(lambda: seen.replicas["statefulset/search"] == 0)
+        seen.replicas["deployment/log-indexer"] = 2
+        eventually(lambda: seen.replicas["deployment/log-indexer"] == 0)
+    assert seen.replicas["statefulset/kafka"] == 3
+    assert seen.replicas["statefulset/grafana"] == 2
+    found = aside.set_aside(paths, NAMESPACE, seen)
+    assert {"statefulset/search": 3, "deployment/log-indexer": 2, "statefulset/grafana": 2}.items() <= found.items()
+    assert seen.replicas["statefulset/grafana"] == 0
+
+
+def test_an_api_server_that_refuses_meanwhile_is_asked_again(paths: LabPaths) -> None:
+    seen = Workloads({"statefulset/search": 3}, refused="not now")
+    with aside.as_they_come(paths, NAMESPACE, seen, every_s=0.01):
+        time.sleep(0.05)
+        assert seen.replicas["statefulset/search"] == 3
+        seen.refused = ""
+        eventually(lambda: seen.replicas["statefulset/search"] == 0)
+
+
+def test_after_the_block_nothing_is_set_aside_any_more(paths: LabPaths) -> None:
+    seen = Workloads({})
+    with aside.as_they_come(paths, NAMESPACE, seen, every_s=0.01):
+        pass
+    seen.replicas["statefulset/search"] = 3
+    time.sleep(0.05)
+    assert seen.replicas["statefulset/search"] == 3
+
+
+def eventually(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 5
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
