@@ -173,6 +173,8 @@ def status() -> None:
     Console().print(table if rows else "no cluster: run `make up`")
     for each in cutting.cuts(_PATHS):
         print(f"cut off{' and frozen' if each.frozen else ''}: {each.namespace}")
+    for namespace, count in aside.namespaces(_PATHS).items():
+        print(f"set aside in {namespace}: {count} parts and jobs (`python -m lab back {namespace}`)")
     if not rows or any(pid is None for _, pid in rows):
         raise typer.Exit(1)
 

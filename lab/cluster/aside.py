@@ -134,6 +134,12 @@ def put_back(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) ->
     return found
 
 
+def namespaces(paths: LabPaths) -> dict[str, int]:
+    """Namespaces of which something is set aside -> how many parts and jobs."""
+    files = sorted(_file(paths, "any").parent.glob("*.json"))
+    return {file.stem: len(_remembered(paths, file.stem)) for file in files}
+
+
 def forget(paths: LabPaths, namespace: str) -> None:
     """The namespace is gone, and with it what could be put back."""
     _file(paths, namespace).unlink(missing_ok=True)

@@ -89,11 +89,13 @@ def test_what_alerts_need_stays_and_the_rest_comes_back_as_it_was(paths: LabPath
     gone["cronjob/report-daily"] = 1
     assert aside.set_aside(paths, NAMESPACE, cluster) == gone
     assert cluster.suspended
+    assert aside.namespaces(paths) == {NAMESPACE: len(gone)}
     assert {name for name, count in cluster.replicas.items() if count} == {
         "statefulset/kafka",
         "deployment/region-guard",
     }
     assert aside.put_back(paths, NAMESPACE, cluster) == gone
+    assert aside.namespaces(paths) == {}
     assert cluster.replicas == before
     assert not cluster.suspended
     back = cluster.scaled[1:]
