@@ -1,6 +1,6 @@
-"""Changes that nobody should merge, made to the real program: ``BAD_CHANGE=<name> python bad_changes.py``.
+"""Changes that nobody should merge, made to the real program: ``BAD_CHANGES=<name>,<name> python bad_changes.py``.
 
-The engine runs this file as the program of a stack: it spoils one function of the platform, then runs the program.
+The engine runs this file as the program of a stack: it spoils functions of the platform, then runs the program.
 """
 
 from __future__ import annotations
@@ -120,6 +120,6 @@ BAD_CHANGES: dict[str, Callable[[], None]] = {
 }
 
 if __name__ == "__main__" and pulumi.runtime.is_dry_run():
-    if chosen := os.environ.get("BAD_CHANGE"):
+    for chosen in filter(None, os.environ.get("BAD_CHANGES", "").split(",")):
         BAD_CHANGES[chosen]()
     runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from lab.pulumi_host import home
 from lab.toolchain import tools
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-_LIMIT_S = 90
+_LIMIT_S = 180
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Engine:
         assert made.returncode == 0, made.stderr
         return engine
 
-    def run(self, *arguments: str, change: str = "") -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, changes: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
         """Run ``pulumi``."""
         programs = [self.folder / "home" / "bin", tools.path("pulumi").parent]
         environment = {
@@ -52,7 +53,7 @@ class Engine:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "KUBECONFIG": str(self.folder / "no-cluster"),
             "PYTHONPATH": str(CHECKOUT),
-            "BAD_CHANGE": change,
+            "BAD_CHANGES": ",".join(changes),
         }
         return subprocess.run(
             ["pulumi", *arguments, "--non-interactive", "--color=never"],
@@ -64,6 +65,6 @@ class Engine:
             stdin=subprocess.DEVNULL,
         )
 
-    def preview(self, change: str = "", *more: str) -> subprocess.CompletedProcess[str]:
+    def preview(self, changes: Iterable[str] = (), *more: str) -> subprocess.CompletedProcess[str]:
         """Preview with the pack."""
-        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, change=change)
+        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, changes=changes)
