@@ -304,7 +304,7 @@ def hand_back(world: World, drive: Traffic, clock: Clock) -> dict[str, Any]:
 
 
 @pytest.mark.drill
-@pytest.mark.timeout(3600)
+@pytest.mark.timeout(6000)
 def test_a_region_is_lost_and_comes_back(world: World) -> None:
     clock = Clock()
     with recorded("region-drill", world.b.context.kube) as figures:
