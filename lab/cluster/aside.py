@@ -65,8 +65,7 @@ def set_aside(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) -
         LabError: The API server refused, or pods were still there after four minutes.
     """
     ask = _asked(paths, namespace, kubectl)
-    found = {**_running(ask), **_jobs(ask), **_remembered(paths, namespace)}
-    _remember(paths, namespace, found)
+    found = _remember(paths, namespace, {**_running(ask), **_jobs(ask)})
     if found:
         _suspend(ask, found, on=True)
         _scale(ask, dict.fromkeys(_parts(found), 0))
@@ -93,7 +92,7 @@ def as_they_come(
     def look() -> None:
         found = {name: count for name, count in _running(ask).items() if name not in _FILLED}
         if found:
-            _remember(paths, namespace, {**found, **_remembered(paths, namespace)})
+            _remember(paths, namespace, found)
             _scale(ask, dict.fromkeys(found, 0))
 
     def follow() -> None:
@@ -204,7 +203,10 @@ def _remembered(paths: LabPaths, namespace: str) -> dict[str, int]:
     return found
 
 
-def _remember(paths: LabPaths, namespace: str, found: Mapping[str, int]) -> None:
+def _remember(paths: LabPaths, namespace: str, found: Mapping[str, int]) -> dict[str, int]:
+    """Add to what is set aside, and keep what was known before; all of it."""
+    known = {**found, **_remembered(paths, namespace)}
     file = _file(paths, namespace)
     file.parent.mkdir(parents=True, exist_ok=True)
-    write_private(file, json.dumps(found, indent=1, sort_keys=True).encode() + b"\n")
+    write_private(file, json.dumps(known, indent=1, sort_keys=True).encode() + b"\n")
+    return known

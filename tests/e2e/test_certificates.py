@@ -1,4 +1,4 @@
-"""Every certificate renewed at once on the live platform, under load (K5, M1)."""
+"""Every certificate renewed at once on the live platform, under load (K5)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.results import recorded
 
 ISSUED_S, TAKEN_UP_S, ROLLED_S, LOOK_S = 180.0, 300.0, 600.0, 5.0
 AT_START_ONLY = {"kafka"}
-"""Workloads that read their certificate when they start: they are rolled afterwards (docs/operations)."""
+"""Workloads that read their certificate when they start; they are rolled afterwards (runbook CertificateExpiresSoon)."""
 SERVERS = {"gateway", "kafka", "prometheus-primary", "thanos-query", "alertmanager", "search", "postgres"}
 """Some of those that must be among what is looked at, so that the look itself is not blind."""
 

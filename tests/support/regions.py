@@ -36,7 +36,7 @@ from tests.support.alerts import Raised
 ESCALATED = "senior-manager"
 """Who is told of what nobody has taken for five minutes: that is another notice than the first one."""
 CUT_S, COMMAND_S = 120, 4200
-"""A failback has three `pulumi up`, of 11 to 13 minutes each where two regions share two cores."""
+"""A failback has three `pulumi up`, of up to 15 minutes and more each where two regions share two cores."""
 
 
 @dataclass
