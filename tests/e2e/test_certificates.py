@@ -17,7 +17,7 @@ from tests.support.results import recorded
 
 ISSUED_S, TAKEN_UP_S, ROLLED_S, LOOK_S = 180.0, 300.0, 600.0, 5.0
 AT_START_ONLY = {"kafka"}
-"""Workloads that read their certificate when they start; they are rolled afterwards (runbook CertificateExpiresSoon)."""
+"""Workloads that read their certificate when they start: rolled afterwards (runbook CertificateExpiresSoon)."""
 SERVERS = {"gateway", "kafka", "prometheus-primary", "thanos-query", "alertmanager", "search", "postgres"}
 """Some of those that must be among what is looked at, so that the look itself is not blind."""
 
