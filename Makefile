@@ -45,10 +45,10 @@ test: setup tools ## Everything that needs no cluster
 	@$(PYTHON) -m ruff check .
 	$(PYTHON) -m ruff format --check .
 	$(PYTHON) -m mypy
-	$(PYTHON) -m pytest tests -m "not e2e and not drill" -n 3 --dist loadfile --no-loadscope-reorder
+	$(PYTHON) -m tests.run tests -m "not e2e and not drill" -n 3 --dist loadfile --no-loadscope-reorder
 
 e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
-	@$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m "e2e and not drill" -s
+	@$(LAB) exec -- $(PYTHON) -m tests.run tests/e2e -m "e2e and not drill" -s
 	$(PYTHON) -m ops drill report
 
 drills: setup ## What needs the whole machine or long: on the running cluster, and beside it; the second region at last

@@ -71,7 +71,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     outputs = chosen.outputs()
     if second:
         with steps.step("second region: the same set aside"):
-            aside.set_aside(_PATHS, _namespace(stack))
+            chosen.declare_replicas(_namespace(stack), aside.set_aside(_PATHS, _namespace(stack)))
     else:
         with steps.step("simulator"):
             simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)

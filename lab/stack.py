@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import environment
+from lab import checkpoint, environment
 from lab.errors import LabError
 from lab.paths import LabPaths
 
@@ -120,6 +120,30 @@ class Stack:
             raise LabError(f"pulumi stack output of {self._name} failed: {_last_line(done)}")
         outputs: dict[str, Any] = json.loads(done.stdout)
         return outputs
+
+    def declare_replicas(self, namespace: str, parts: Collection[str]) -> list[str]:
+        """Let Pulumi remember the declared replicas of parts that were set aside while it waited for them.
+
+        Args:
+            namespace: Where they are.
+            parts: ``kind/name``, in small letters.
+
+        Returns:
+            Parts of which something else was remembered.
+
+        Raises:
+            LabError: Pulumi gives its state not away, or does not take it back.
+        """
+        found = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
+        if found.returncode:
+            raise LabError(f"pulumi stack export of {self._name} failed: {_last_line(found)}")
+        state = json.loads(found.stdout)
+        changed = checkpoint.declare_replicas(state, namespace, parts)
+        if changed:
+            done = self._pulumi("stack", "import", timeout_s=_QUICK_LIMIT_S, capture=True, given=json.dumps(state))
+            if done.returncode:
+                raise LabError(f"pulumi stack import of {self._name} failed: {_last_line(done)}")
+        return changed
 
     def _view(self) -> Path:
         return environment.project(self._paths)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -146,3 +147,27 @@ def test_copies_are_files_and_the_rest_are_links(paths: LabPaths) -> None:
     assert not (view / "Pulumi.local-dr.yaml").is_symlink()
     assert (view / "policy").resolve() == CHECKOUT / "policy"
     assert [path.name for path in Path(view).iterdir() if path.name.startswith(".Pulumi")] == []
+
+
+def test_pulumi_takes_back_what_it_remembers_with_the_replicas_that_are_declared(paths: LabPaths) -> None:
+    stack, namespace = Stack(paths, "local-dr"), "obs-local-dr"
+    state = json.loads(pulumi(paths, "stack", "export", stack="local-dr"))
+    part = {
+        "urn": "urn:pulumi:local-dr::observability::kubernetes:apps/v1:Deployment::probes",
+        "custom": True,
+        "id": f"{namespace}/probes",
+        "type": "kubernetes:apps/v1:Deployment",
+        "inputs": {
+            "kind": "Deployment",
+            "metadata": {"name": "probes", "namespace": namespace},
+            "spec": {"replicas": 2},
+        },
+        "outputs": {"kind": "Deployment", "spec": {"replicas": 0}, "status": {"observedGeneration": 7}},
+    }
+    file = paths.state / "state.json"
+    file.write_text(json.dumps({**state, "deployment": {**state["deployment"], "resources": [part]}}))
+    pulumi(paths, "stack", "import", "--file", str(file), stack="local-dr")
+    assert stack.declare_replicas(namespace, {"deployment/probes": 2}) == ["deployment/probes"]
+    found = json.loads(pulumi(paths, "stack", "export", stack="local-dr"))["deployment"]["resources"]
+    assert [each["outputs"] for each in found] == [{**part["outputs"], "spec": {"replicas": 2}}]
+    assert stack.declare_replicas(namespace, {"deployment/probes": 2}) == []
