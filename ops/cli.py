@@ -25,6 +25,7 @@ from ops.ack import ack
 from ops.alert_events_command import alert_events
 from ops.alerts_command import alerts
 from ops.backup.command import backup_app
+from ops.certificates import certificates
 from ops.context import Context
 from ops.dashboard.command import dashboard
 from ops.drill.command import drill_app
@@ -59,6 +60,7 @@ app.add_typer(silence_app, name="silence")
 app.add_typer(incident_app, name="incident")
 app.command()(notify)
 app.command()(alert_events)
+app.command()(certificates)
 app.command()(dashboard)
 app.command()(people)
 app.add_typer(report_app, name="report")

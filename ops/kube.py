@@ -18,6 +18,7 @@ from ops.errors import OpsError, one_line
 _TIMEOUT_SECONDS = 15
 _NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
+STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +76,7 @@ class Kube:
             raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
         settings.retries = False
         kube = cls(client.ApiClient(settings), namespace)
-        with _errors("the cluster does not answer"):
+        with call_errors("the cluster does not answer"):
             client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
         return kube
 
@@ -87,7 +88,7 @@ class Kube:
     def pods(self, workload: str | None = None) -> list[Pod]:
         """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name; none that have ended."""
         selector = f"{_NAME_LABEL}={workload}" if workload else ""
-        with _errors(f"cannot list the pods of {workload or self.namespace}"):
+        with call_errors(f"cannot list the pods of {workload or self.namespace}"):
             found = self.core.list_namespaced_pod(
                 self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
             )
@@ -111,13 +112,13 @@ class Kube:
 
     def config_map(self, name: str) -> dict[str, str]:
         """Files of a ConfigMap."""
-        with _errors(f"cannot read ConfigMap {name}"):
+        with call_errors(f"cannot read ConfigMap {name}"):
             found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(found.data or {})
 
     def scale(self, stateful_set: str, replicas: int) -> None:
         """Set the number of replicas of a StatefulSet."""
-        with _errors(f"cannot scale {stateful_set}"):
+        with call_errors(f"cannot scale {stateful_set}"):
             self.apps.patch_namespaced_stateful_set_scale(
                 stateful_set,
                 self.namespace,
@@ -126,31 +127,34 @@ class Kube:
                 _request_timeout=_TIMEOUT_SECONDS,
             )
 
-    def restart(self, stateful_set: str, stamp: str) -> None:
+    def restart(self, workload: str, stamp: str, kind: str = STATEFUL_SET) -> None:
         """Start a rolling restart, as ``kubectl rollout restart`` does."""
         template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}
-        with _errors(f"cannot restart {stateful_set}"):
-            self.apps.patch_namespaced_stateful_set(
-                stateful_set,
+        with call_errors(f"cannot restart {workload}"):
+            self._set(kind, "patch")(
+                workload,
                 self.namespace,
                 {"spec": {"template": template}},
                 field_manager="obs-ops",
                 _request_timeout=_TIMEOUT_SECONDS,
             )
 
-    def rolled(self, stateful_set: str) -> bool:
-        """Whether every pod of the StatefulSet is ready and of its newest revision."""
-        with _errors(f"cannot read {stateful_set}"):
-            found = self.apps.read_namespaced_stateful_set(
-                stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
-            )
+    def rolled(self, workload: str, kind: str = STATEFUL_SET) -> bool:
+        """Whether every pod of a StatefulSet or Deployment is ready and of its newest revision."""
+        with call_errors(f"cannot read {workload}"):
+            found = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         status, wanted = found.status, found.spec.replicas
+        newest = kind != STATEFUL_SET or status.update_revision == status.current_revision
+        pods = wanted if kind == STATEFUL_SET else status.replicas
         return bool(
             status.observed_generation == found.metadata.generation
-            and status.update_revision == status.current_revision
-            and (status.ready_replicas or 0) == wanted
+            and newest
+            and (status.ready_replicas or 0) == wanted == (pods or 0)
             and (status.updated_replicas or wanted) == wanted
         )
+
+    def _set(self, kind: str, verb: str) -> Any:
+        return getattr(self.apps, f"{verb}_namespaced_{'stateful_set' if kind == STATEFUL_SET else 'deployment'}")
 
     def wait_ready(self, workload: str, count: int, seconds: float) -> float:
         """Wait until exactly ``count`` pods of the workload exist and are ready; seconds it took."""
@@ -181,7 +185,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
 
 
 @contextmanager
-def _errors(what: str) -> Iterator[None]:
+def call_errors(what: str) -> Iterator[None]:
     """Turn the client's errors into one line."""
     try:
         yield

@@ -182,6 +182,7 @@ class JaegerQuery(pulumi.ComponentResource):
                 access=[label for label in (args.search.access_label, args.oidc.access_label) if label],
                 grace_s=45,
                 autoscale=args.autoscale,
+                certificate_at_start=True,
             ),
             after=args.search.after,
         )

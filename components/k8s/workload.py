@@ -20,6 +20,8 @@ from components.k8s.site import Site
 
 CHECKSUM = "obs.config/checksum"
 """Pod annotation with the checksum of all mounted files that a process reads only when it starts."""
+CERTIFICATE_READ, AT_START = "obs.tls/read", "at-start"
+"""Pod annotation, and its value where a process reads its certificate only when it starts: `ops certificates`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +56,7 @@ class Workload:
         grace_s: Seconds between SIGTERM and SIGKILL.
         autoscale: Bounds of the autoscaler, or None for a fixed number.
         host_aliases: Host name -> address, for names that the cluster's DNS does not know.
+        certificate_at_start: A process of it reads the certificate only when it starts.
     """
 
     name: str
@@ -66,6 +69,7 @@ class Workload:
     grace_s: int = 30
     autoscale: Autoscale | None = None
     host_aliases: Mapping[str, str] = field(default_factory=dict)
+    certificate_at_start: bool = False
 
 
 def stateful_set(
@@ -171,7 +175,7 @@ def _template(site: Site, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs
         for volume in workload.volumes
         if isinstance(volume.files, FileSet) and not volume.reloaded
     ]
-    annotations: dict[str, pulumi.Input[str]] = {}
+    annotations: dict[str, pulumi.Input[str]] = {CERTIFICATE_READ: AT_START} if workload.certificate_at_start else {}
     if sums:
         annotations[CHECKSUM] = pulumi.Output.all(*sums).apply(lambda parts: "-".join(part[:16] for part in parts))
     return k8s.core.v1.PodTemplateSpecArgs(

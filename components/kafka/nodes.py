@@ -113,6 +113,7 @@ def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
             volumes=volumes,
             tls=tls,
             grace_s=args.size.grace_s,
+            certificate_at_start=True,
         ),
         claims=[StorageClaim(name="data", size=args.size.storage)],
         timeout="15m",

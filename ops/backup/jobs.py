@@ -11,7 +11,7 @@ from kubernetes import client
 from components.backups.jobs import workload_name
 from components.backups.schedule import Kind
 from ops.errors import OpsError
-from ops.kube import Kube, _errors
+from ops.kube import Kube, call_errors
 from ops.report.jobs import Started, job, wait
 
 _REQUEST_S = 15
@@ -36,11 +36,11 @@ def start(kube: Kube, kind: str) -> Started:
     """
     batch: Any = client.BatchV1Api(kube.core.api_client)
     cron_name = workload_name(Kind(kind))
-    with _errors(f"cannot read CronJob {cron_name} (does the stack make backups?)"):
+    with call_errors(f"cannot read CronJob {cron_name} (does the stack make backups?)"):
         cron = batch.read_namespaced_cron_job(cron_name, kube.namespace, _request_timeout=_REQUEST_S)
     if cron.status.active:
         raise OpsError(f"{cron.status.active[0].name} is under way: wait for its end")
     body = job(batch.api_client.sanitize_for_serialization(cron), [], datetime.now(UTC))
-    with _errors(f"cannot start a job of {cron_name}"):
+    with call_errors(f"cannot start a job of {cron_name}"):
         made = batch.create_namespaced_job(kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S)
     return Started(name=made.metadata.name, limit_s=float(made.spec.active_deadline_seconds or 0))

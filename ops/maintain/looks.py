@@ -9,6 +9,7 @@ from components.rules import Severity
 from components.telemetry.topics import TOPIC_NAMES, TOPICS
 from ops import health
 from ops.ack import acknowledgements
+from ops.certificates import readers
 from ops.errors import OpsError
 from ops.grafana import METRICS, Grafana, address, administrator
 from ops.incident.cluster import cluster
@@ -53,6 +54,16 @@ def alerts_taken(tools: Tools) -> Finding:
             since = span(tools.now - each.starts)
             finding.wrong.append(f"{each.identity or each.name} ({each.labels['severity']}) for {since}")
     finding.figures.append(f"{len(alerts)} fire, {len(urgent)} of them Critical or High, {len(taken)} acknowledged")
+    return finding
+
+
+def certificates_read(tools: Tools) -> Finding:
+    """Pods that read their certificate only when they start, and did so before it was renewed."""
+    finding, found = Finding(), readers(tools.context.kube)
+    for each in found:
+        since = span(tools.now - each.issued)
+        finding.expect(not each.late, f"{each.pod} shows a certificate that was renewed {since} ago")
+    finding.figures.append(f"{sum(not each.late for each in found)} of {len(found)} pods have read the newest")
     return finding
 
 

@@ -127,7 +127,15 @@ WEEKLY: tuple[Check, ...] = (
             least=True,
             labels=("instance",),
         ),
-        "cert-manager renews by itself: `kubectl describe certificate NAME`; Kafka needs a roll after a renewal",
+        "cert-manager renews by itself: `kubectl describe certificate NAME` says why it did not",
+    ),
+    Check(
+        id="certificates-read",
+        what="who reads a certificate only at the start has read the newest",
+        asked="Kubernetes: pods that say so, and the certificates in their Secrets",
+        limit="all",
+        advice="`ops certificates --roll` rolls them, one workload after the other",
+        look=looks.certificates_read,
     ),
     Check(
         id="silences",

@@ -11,7 +11,7 @@ from typing import Any
 from kubernetes import client
 
 from ops.errors import OpsError, one_line
-from ops.kube import Kube, _errors
+from ops.kube import Kube, call_errors
 
 _REQUEST_S = 15
 _PAUSE_S = 2.0
@@ -39,12 +39,12 @@ def start(kube: Kube, kind: str, extra: Sequence[str]) -> Started:
         OpsError: The stack has no such CronJob, or one of its Jobs is under way.
     """
     batch, cron_name = _batch(kube), f"report-{kind}"
-    with _errors(f"cannot read CronJob {cron_name} (does the stack make reports?)"):
+    with call_errors(f"cannot read CronJob {cron_name} (does the stack make reports?)"):
         cron = batch.read_namespaced_cron_job(cron_name, kube.namespace, _request_timeout=_REQUEST_S)
     if cron.status.active:
         raise OpsError(f"{cron.status.active[0].name} is under way: wait for its end")
     body = job(batch.api_client.sanitize_for_serialization(cron), extra, datetime.now(UTC))
-    with _errors(f"cannot start a job of {cron_name}"):
+    with call_errors(f"cannot start a job of {cron_name}"):
         made = batch.create_namespaced_job(kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S)
     return Started(name=made.metadata.name, limit_s=float(made.spec.active_deadline_seconds or 0))
 
@@ -126,7 +126,7 @@ def _log(kube: Kube, name: str) -> list[str]:
     if not pods:
         return []
     try:
-        with _errors(f"cannot read the log of {name}"):
+        with call_errors(f"cannot read the log of {name}"):
             text = kube.core.read_namespaced_pod_log(
                 pods[-1].metadata.name, kube.namespace, tail_lines=_LINES, _request_timeout=_REQUEST_S
             )
@@ -137,7 +137,7 @@ def _log(kube: Kube, name: str) -> list[str]:
 
 def _pods(kube: Kube, name: str) -> list[Any]:
     """Its pods, the oldest first."""
-    with _errors(f"cannot list the pods of {name}"):
+    with call_errors(f"cannot list the pods of {name}"):
         found = kube.core.list_namespaced_pod(
             kube.namespace, label_selector=f"batch.kubernetes.io/job-name={name}", _request_timeout=_REQUEST_S
         )
@@ -145,7 +145,7 @@ def _pods(kube: Kube, name: str) -> list[Any]:
 
 
 def _read(kube: Kube, name: str) -> Any:
-    with _errors(f"cannot read Job {name}"):
+    with call_errors(f"cannot read Job {name}"):
         return _batch(kube).read_namespaced_job(name, kube.namespace, _request_timeout=_REQUEST_S)
 
 

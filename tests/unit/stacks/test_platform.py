@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from components.k8s.workload import CHECKSUM
+from components.k8s.workload import AT_START, CERTIFICATE_READ, CHECKSUM
 from tests.support import engine
 from tests.support.engine import Recording
 
@@ -194,6 +194,22 @@ def test_a_changed_file_rolls_the_pods_that_mount_it() -> None:
         for run in (engine.recorded("local"), changed)
     )
     assert before != after
+
+
+def test_those_are_marked_that_read_their_certificate_only_when_they_start(recording: Recording) -> None:
+    marked = {
+        name
+        for name, template in _pods(recording)
+        if template["metadata"].get("annotations", {}).get(CERTIFICATE_READ) == AT_START
+    }
+    running = {
+        name
+        for name, template in _pods(recording)
+        if name in ("kafka", "kafka-controller")
+        or any("oauth2-proxy" in container["image"] for container in template["spec"]["containers"])
+    }
+    assert marked == running
+    assert len(marked) >= 4
 
 
 def test_a_changed_threshold_or_address_does_not_restart_prometheus() -> None:
