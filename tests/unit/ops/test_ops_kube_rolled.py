@@ -1,0 +1,41 @@
+"""When a rolling restart is over, as a StatefulSet and as a Deployment say it."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from ops.kube import DEPLOYMENT, STATEFUL_SET, Kube
+
+WHOLE = {"observed_generation": 4, "ready_replicas": 2, "updated_replicas": 2, "replicas": 2}
+SETTLED = {**WHOLE, "update_revision": "b", "current_revision": "b"}
+
+
+def kube(kind: str, status: dict[str, Any]) -> Kube:
+    found = SimpleNamespace(
+        metadata=SimpleNamespace(generation=4), spec=SimpleNamespace(replicas=2), status=SimpleNamespace(**status)
+    )
+    made = Kube.__new__(Kube)
+    made.namespace = "obs"
+    read = "read_namespaced_stateful_set" if kind == STATEFUL_SET else "read_namespaced_deployment"
+    made.apps = SimpleNamespace(**{read: lambda name, namespace, **_: found})
+    return made
+
+
+@pytest.mark.parametrize(("kind", "whole"), [(STATEFUL_SET, SETTLED), (DEPLOYMENT, WHOLE)])
+def test_it_is_over_when_every_pod_is_ready_and_new(kind: str, whole: dict[str, Any]) -> None:
+    assert kube(kind, whole).rolled("x", kind)
+    assert not kube(kind, {**whole, "observed_generation": 3}).rolled("x", kind)
+    assert not kube(kind, {**whole, "ready_replicas": 1}).rolled("x", kind)
+    assert not kube(kind, {**whole, "ready_replicas": None}).rolled("x", kind)
+    assert not kube(kind, {**whole, "updated_replicas": 1}).rolled("x", kind)
+
+
+def test_a_stateful_set_says_by_its_revision_that_it_is_under_way() -> None:
+    assert not kube(STATEFUL_SET, {**SETTLED, "current_revision": "a"}).rolled("x")
+
+
+def test_a_deployment_still_has_the_old_pod_while_it_is_under_way() -> None:
+    assert not kube(DEPLOYMENT, {**WHOLE, "replicas": 3}).rolled("x", DEPLOYMENT)
