@@ -15,7 +15,8 @@ from tests.support.faults import Ticker
 from tests.support.load import TOPIC, OtlpLoad
 from tests.support.results import recorded
 
-ISSUED_S, TAKEN_UP_S, LOOK_S = 180.0, 300.0, 5.0
+ISSUED_S, TAKEN_UP_S, LOOK_S = 180.0, 450.0, 5.0
+"""Collectors look every five minutes, and a kubelet takes up to one and a half to bring a changed Secret."""
 SERVERS = {"gateway", "kafka", "prometheus-primary", "thanos-query", "alertmanager", "search", "postgres"}
 """Some of those that must be among what is looked at, so that the look itself is not blind."""
 
