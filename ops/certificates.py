@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from itertools import groupby
 from typing import Annotated, Any
 
 import typer
@@ -61,7 +62,7 @@ class Reader:
 
 
 def readers(kube: Kube) -> list[Reader]:
-    """Every such pod of the platform, by name.
+    """Every such pod of the platform, by workload and name.
 
     Certificates of an issuer that dates them back are taken for that much older.
 
@@ -76,7 +77,7 @@ def readers(kube: Kube) -> list[Reader]:
         for item in listed.items
         if (item.metadata.annotations or {}).get(CERTIFICATE_READ) == AT_START and item.status.phase == "Running"
     ]
-    return sorted(found, key=lambda each: each.pod)
+    return sorted(found, key=lambda each: (each.workload, each.pod))
 
 
 def roll(kube: Kube, tell: Callable[[str], None]) -> list[str]:
@@ -107,7 +108,7 @@ def certificates(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False,
 ) -> None:
-    """Show which pods still have a certificate that was renewed since; exit code 1 when there are some."""
+    """Show who still has a certificate that was renewed since (exit code 1), of those that read it at the start."""
     platform = platform_module.load()
     console = Console(stderr=True)
     kube = Kube.connect(platform.namespace)
@@ -141,11 +142,14 @@ def _as_json(found: Iterable[Reader], rolled: list[str]) -> str:
 
 
 def _table(found: Iterable[Reader]) -> Table:
-    table = Table("pod", "certificate", "issued", "read", "ends", "")
-    for each in found:
-        moments = (f"{moment:%Y-%m-%d %H:%M:%S}" for moment in (each.issued, each.read, each.ends))
-        verdict = Text("old one: `ops certificates --roll`", "bold red") if each.late else Text("newest", "green")
-        table.add_row(each.pod, each.certificate, *moments, verdict)
+    """A row per workload, since pods of one have one certificate."""
+    table = Table("workload", "issued (UTC)", "read from", "state")
+    for workload, pods in groupby(found, key=lambda each: each.workload):
+        own = list(pods)
+        late = sum(each.late for each in own)
+        moments = (f"{moment:%m-%d %H:%M:%S}" for moment in (own[0].issued, min(each.read for each in own)))
+        state = Text(f"{late} of {len(own)} old", "bold red") if late else Text(f"{len(own)} newest", "green")
+        table.add_row(workload, *moments, state)
     return table
 
 

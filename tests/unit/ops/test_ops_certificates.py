@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from components.k8s.workload import AT_START, CERTIFICATE_READ
 from ops import certificates
@@ -76,6 +77,7 @@ class Cluster(Kube):
 @pytest.fixture(autouse=True)
 def issued(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     made = [certificate("kafka"), certificate("jaeger-query-public"), certificate("gateway")]
+    made.append(certificate("jaeger-query-confidential"))
 
     def listed(group: str, version: str, namespace: str, plural: str, **_: Any) -> dict[str, Any]:
         assert (group, version, namespace, plural) == ("cert-manager.io", "v1", NAMESPACE, "certificates")
@@ -122,6 +124,15 @@ def test_late_workloads_are_rolled_one_after_the_other_and_others_are_not() -> N
     assert [line.split(",")[0] for line in said[::2]] == ["rolling jaeger-query-public", "rolling kafka"]
     assert roll(cluster, said.append) == []
     assert len(cluster.restarted) == 2
+
+
+def test_workloads_and_their_state_have_room_in_eighty_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    name = "jaeger-query-confidential"
+    cluster = Cluster(pod(name, -10, -5, kind="ReplicaSet"), pod("kafka", 5, 6))
+    Console(width=80).print(certificates._table(readers(cluster)))
+    shown = capsys.readouterr().out
+    assert f"│ {name} │ 11-26 06:00:00 │ 11-26 05:59:55 │ 1 of 1 old │" in shown
+    assert "│ 1 newest   │" in shown
 
 
 def test_what_is_not_whole_is_not_rolled() -> None:
