@@ -75,7 +75,9 @@ def readers(kube: Kube) -> list[Reader]:
     found = [
         _reader(item, issued)
         for item in listed.items
-        if (item.metadata.annotations or {}).get(CERTIFICATE_READ) == AT_START and item.status.phase == "Running"
+        if (item.metadata.annotations or {}).get(CERTIFICATE_READ) == AT_START
+        and item.status.phase == "Running"
+        and item.metadata.deletion_timestamp is None
     ]
     return sorted(found, key=lambda each: (each.workload, each.pod))
 

@@ -77,14 +77,14 @@ class Certificates:
         self._api.patch_namespaced_custom_object_status(*where, change, _request_timeout=_CALL_S)
 
     def ports(self) -> list[Port]:
-        """Every port that a container of a running pod declares."""
+        """Every port that a container of a running pod declares, but of those that are about to end."""
         listed = self._core.list_namespaced_pod(
             self._namespace, field_selector="status.phase=Running", _request_timeout=_CALL_S
         )
         return sorted(
             Port(each.metadata.labels.get("app.kubernetes.io/name", ""), each.metadata.name, port, address)
             for each in listed.items
-            if (address := each.status.pod_ip)
+            if (address := each.status.pod_ip) and each.metadata.deletion_timestamp is None
             for port in {
                 declared.container_port
                 for container in each.spec.containers

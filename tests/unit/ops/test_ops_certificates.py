@@ -40,6 +40,7 @@ def pod(
             labels={"app.kubernetes.io/name": workload},
             owner_references=[SimpleNamespace(kind=kind)],
             creation_timestamp=ISSUED + timedelta(seconds=made_s),
+            deletion_timestamp=None,
         ),
         spec=SimpleNamespace(
             volumes=[
@@ -112,6 +113,12 @@ def test_a_pod_is_late_that_read_before_it_had_the_new_one(
 
 def test_only_those_are_looked_at_that_read_at_the_start() -> None:
     assert readers(Cluster(pod("gateway", -10, -5, reads="again"))) == []
+
+
+def test_a_pod_that_is_about_to_end_is_not_waited_for() -> None:
+    ending = pod("kafka", -10, -5)
+    ending.metadata.deletion_timestamp = ISSUED
+    assert readers(Cluster(ending)) == []
 
 
 def test_late_workloads_are_rolled_one_after_the_other_and_others_are_not() -> None:
