@@ -25,9 +25,10 @@ def declare_replicas(exported: dict[str, Any], namespace: str, parts: Collection
         declared, seen = resource.get("inputs", {}), resource.get("outputs", {})
         metadata, kind = declared.get("metadata", {}), str(declared.get("kind", "")).lower()
         name = f"{kind}/{metadata.get('name')}"
-        if name not in parts or metadata.get("namespace") != namespace:
+        replicas = declared.get("spec", {}).get("replicas")
+        # A job that comes by the clock has none.
+        if replicas is None or name not in parts or metadata.get("namespace") != namespace:
             continue
-        replicas = declared["spec"]["replicas"]
         if seen["spec"].get("replicas") != replicas:
             seen["spec"]["replicas"] = replicas
             changed.append(name)

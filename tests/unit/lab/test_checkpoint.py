@@ -27,13 +27,21 @@ def test_parts_are_remembered_as_declared_and_nothing_else_is_touched() -> None:
         part("StatefulSet", "kafka", 3, 0),
         part("Deployment", "search", 3, 0),
         part("StatefulSet", "search", 3, 0, "obs-local"),
+        {
+            "inputs": {"kind": "CronJob", "metadata": {"name": "report", "namespace": NAMESPACE}, "spec": {}},
+            "outputs": {"spec": {"suspend": False}},
+        },
+        {"inputs": {"kind": "Secret", "metadata": {"name": "search", "namespace": NAMESPACE}}, "outputs": {}},
     ]
     wanted = ("statefulset/search", "deployment/probes", "statefulset/sampler", "cronjob/report")
     assert declare_replicas({"deployment": {"resources": resources}}, NAMESPACE, wanted) == [
         "statefulset/search",
         "deployment/probes",
     ]
-    assert [each.get("outputs", {}).get("spec", {}).get("replicas") for each in resources] == [None, 3, 2, 2, 0, 0, 0]
+    assert [each.get("outputs", {}).get("spec", {}).get("replicas") for each in resources] == [
+        *(None, 3, 2, 2, 0, 0, 0),
+        *(None, None),
+    ]
 
 
 def test_a_stack_without_resources_has_none() -> None:
