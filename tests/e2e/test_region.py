@@ -53,7 +53,7 @@ SURE_S = 25.0
 COPIED_S = 2.0
 """Time for the condition of the gap to reach the other region, and too short to be told of: High waits for 10 s."""
 IN_THE_GAP_S = 20.0
-DETECTION_S, FENCED_S, TOLD_S, BACK_S = 240.0, 240.0, 240.0, 600.0
+DETECTION_S, FENCED_S, TOLD_S, BACK_S, COPIED_UP_S = 240.0, 240.0, 240.0, 600.0, 900.0
 RETRIED_S = 75.0
 """How long Alertmanager goes on trying to send what it began before it was silenced: the interval of a High group."""
 DOUBLES_S = 30.0
@@ -89,7 +89,14 @@ def steady(world: World) -> dict[str, Any]:
     for side in (world.a, world.b):
         whole(side)
     assert world.name.host() == world.a.gateway, f"the name leads to {world.name.host()}: fail back first"
-    found = world.give("regions", "--json").result(120)
+    found: dict[str, Any] = {}
+
+    def copied() -> bool:
+        found.update(world.give("regions", "--json").result(120))
+        behind = found["mirror_latency_s"]
+        return behind is not None and behind <= RPO_LIMIT_S
+
+    wait_until(copied, COPIED_UP_S, f"the copy in {world.b.name} to keep up", 10.0)
     told = {each["region"]: each for each in found["regions"]}
     assert told[world.a.name]["notifies"] is True, found
     assert told[world.b.name]["notifies"] is False, found
