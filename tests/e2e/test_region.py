@@ -298,7 +298,14 @@ def ended(command: Command, what: str, clock: Clock) -> dict[str, Any]:
 def hand_back(world: World, drive: Traffic, clock: Clock) -> dict[str, Any]:
     """The first region is whole, silent, and takes over again while the load goes on."""
     a, b = world.a, world.b
+    began = time.time()
     whole(a)
+
+    def alive() -> bool:
+        last = world.heartbeat(a.name)
+        return last is not None and last.at.timestamp() > began
+
+    wait_until(alive, TOLD_S, f"{a.name} to give a sign of life again", LOOK_S)
     last = world.heartbeat(a.name)
     assert last is not None
     assert last.notifies is False, f"{a.name} tells people although {b.name} has the lease"
