@@ -140,7 +140,9 @@ class Brokers:
             return self._client
 
     def _note(self, error: KafkaError) -> None:
-        self._last_error = error
+        # That all brokers are down follows from a refused login, and says less.
+        if self._last_error is None or self._last_error.code() not in _LOGIN:
+            self._last_error = error
 
     def call(
         self,
@@ -162,7 +164,7 @@ class Brokers:
         """
         admin = self._admin()
         started = time.monotonic()
-        good, told = dict(accept or {}), ""
+        good, told, refused = dict(accept or {}), "", ""
         while True:
             try:
                 return action(admin)
@@ -174,11 +176,16 @@ class Brokers:
                 behind = self._last_error if code in TRANSIENT else None
                 login = code in _LOGIN or (behind is not None and behind.code() in _LOGIN)
                 reason = f"{reason} ({behind.str()})" if behind is not None and behind.str() not in reason else reason
+                if login:
+                    refused = reason
                 limit = min(_LOGIN_LIMIT_S, self._timeout_s) if login else self._timeout_s
                 if code not in TRANSIENT:
                     raise ProviderError(f"kafka: {purpose}: {reason}") from None
                 if time.monotonic() - started + _RETRY_S > limit:
-                    raise ProviderError(f"kafka: {purpose}: {reason}; waited {limit:.0f} s. {_remedy(login)}") from None
+                    # librdkafka tells of a refused login once, and later only that nobody answers.
+                    last = reason if login or not refused else f"{reason}; before that: {refused}"
+                    remedy = _remedy(bool(refused))
+                    raise ProviderError(f"kafka: {purpose}: {last}; waited {limit:.0f} s. {remedy}") from None
                 if reason != told:
                     say(f"kafka: {purpose}: waiting for the brokers, up to {limit:.0f} s: {reason}")
                     told = reason

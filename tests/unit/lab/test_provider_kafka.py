@@ -205,6 +205,15 @@ def test_a_refused_login_points_at_the_credentials_and_not_at_the_network(engine
     assert "adminpw" not in failure(caught)
 
 
+def test_a_login_refused_before_nobody_answered_is_still_the_cause(engine: Engine, brokers: AdminDouble) -> None:
+    engine.configure({**SETTINGS, "timeout": "2"})
+    brokers.fail_next = [KafkaError._AUTHENTICATION, *[KafkaError._ALL_BROKERS_DOWN] * 1000]
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, METRICS)
+    assert "; before that: " in failure(caught)
+    assert "waited 2 s. Check caCert, saslUsername, saslPassword" in failure(caught)
+
+
 def test_a_refusal_by_the_brokers_is_not_repeated(engine: Engine, brokers: AdminDouble) -> None:
     brokers.fail_next = [KafkaError.INVALID_CONFIG, KafkaError.INVALID_CONFIG]
     with pytest.raises(grpc.RpcError) as caught:
