@@ -123,6 +123,7 @@ class Brokers:
         self._client: Any = None
         self._timeout_s = float(_DEFAULT_TIMEOUT_S)
         self._last_error: KafkaError | None = None
+        self._refused = ""
 
     def configure(self, settings: Properties) -> None:
         """Take settings; nothing is connected until an operation needs it."""
@@ -140,9 +141,9 @@ class Brokers:
             return self._client
 
     def _note(self, error: KafkaError) -> None:
-        # That all brokers are down follows from a refused login, and says less.
-        if self._last_error is None or self._last_error.code() not in _LOGIN:
-            self._last_error = error
+        self._last_error = error
+        if error.code() in _LOGIN:
+            self._refused = error.str()
 
     def call(
         self,
@@ -164,7 +165,8 @@ class Brokers:
         """
         admin = self._admin()
         started = time.monotonic()
-        good, told, refused = dict(accept or {}), "", ""
+        good, told = dict(accept or {}), ""
+        self._refused = ""
         while True:
             try:
                 return action(admin)
@@ -176,16 +178,16 @@ class Brokers:
                 behind = self._last_error if code in TRANSIENT else None
                 login = code in _LOGIN or (behind is not None and behind.code() in _LOGIN)
                 reason = f"{reason} ({behind.str()})" if behind is not None and behind.str() not in reason else reason
-                if login:
-                    refused = reason
+                if code in _LOGIN:
+                    self._refused = reason
                 limit = min(_LOGIN_LIMIT_S, self._timeout_s) if login else self._timeout_s
                 if code not in TRANSIENT:
                     raise ProviderError(f"kafka: {purpose}: {reason}") from None
                 if time.monotonic() - started + _RETRY_S > limit:
                     # librdkafka tells of a refused login once, and later only that nobody answers.
-                    last = reason if login or not refused else f"{reason}; before that: {refused}"
-                    remedy = _remedy(bool(refused))
-                    raise ProviderError(f"kafka: {purpose}: {last}; waited {limit:.0f} s. {remedy}") from None
+                    before = f"; before that: {self._refused}" if self._refused and not login else ""
+                    remedy = _remedy(login or bool(before))
+                    raise ProviderError(f"kafka: {purpose}: {reason}{before}; waited {limit:.0f} s. {remedy}") from None
                 if reason != told:
                     say(f"kafka: {purpose}: waiting for the brokers, up to {limit:.0f} s: {reason}")
                     told = reason
