@@ -19,14 +19,15 @@ from rich.text import Text
 from components.k8s.workload import AT_START, CERTIFICATE_READ
 from ops import platform as platform_module
 from ops.errors import OpsError
-from ops.kube import DEPLOYMENT, STATEFUL_SET, Kube, call_errors, wait_until
+from ops.kube import DEPLOYMENT, NAME_LABEL, STATEFUL_SET, Kube, call_errors, wait_until
 
 MOUNTED_S = 150.0
 """The longest that a kubelet takes to bring a changed Secret into a pod that runs."""
 ROLL_LIMIT_S = 900.0
 _LOOK_S = 3.0
 _CALL_S = 15
-_NAME_LABEL = "app.kubernetes.io/name"
+GROUP, VERSION, PLURAL = "cert-manager.io", "v1", "certificates"
+"""Where Kubernetes has certificates."""
 _OWNERS = {"StatefulSet": STATEFUL_SET, "ReplicaSet": DEPLOYMENT}
 
 
@@ -71,10 +72,10 @@ def readers(kube: Kube) -> list[Reader]:
     """
     issued = _issued(kube)
     with call_errors("cannot list pods"):
-        listed = kube.core.list_namespaced_pod(kube.namespace, _request_timeout=_CALL_S)
+        pods = kube.core.list_namespaced_pod(kube.namespace, _request_timeout=_CALL_S)
     found = [
         _reader(item, issued)
-        for item in listed.items
+        for item in pods.items
         if (item.metadata.annotations or {}).get(CERTIFICATE_READ) == AT_START
         and item.status.phase == "Running"
         and item.metadata.deletion_timestamp is None
@@ -155,15 +156,22 @@ def _table(found: Iterable[Reader]) -> Table:
     return table
 
 
-def _issued(kube: Kube) -> dict[str, tuple[str, datetime, datetime]]:
-    """Secret -> its certificate, when that was issued, and when it ends."""
+def listed(kube: Kube) -> list[Any]:
+    """The platform's certificates as Kubernetes has them, the authority's own too.
+
+    Raises:
+        OpsError: The cluster does not answer.
+    """
     api: Any = client.CustomObjectsApi(kube.core.api_client)
     with call_errors("cannot list certificates"):
-        listed = api.list_namespaced_custom_object(
-            "cert-manager.io", "v1", kube.namespace, "certificates", _request_timeout=_CALL_S
-        )
+        found = api.list_namespaced_custom_object(GROUP, VERSION, kube.namespace, PLURAL, _request_timeout=_CALL_S)
+    return list(found["items"])
+
+
+def _issued(kube: Kube) -> dict[str, tuple[str, datetime, datetime]]:
+    """Secret -> its certificate, when that was issued, and when it ends."""
     found = {}
-    for each in listed["items"]:
+    for each in listed(kube):
         status = each.get("status", {})
         if "notBefore" in status:
             begins, ends = (datetime.fromisoformat(status[key]) for key in ("notBefore", "notAfter"))
@@ -181,7 +189,7 @@ def _reader(item: Any, issued: dict[str, tuple[str, datetime, datetime]]) -> Rea
     started = [each.state.running.started_at for each in item.status.container_statuses or [] if each.state.running]
     return Reader(
         pod=name,
-        workload=item.metadata.labels[_NAME_LABEL],
+        workload=item.metadata.labels[NAME_LABEL],
         kind=_OWNERS[owner],
         certificate=certificate[0],
         made=item.metadata.creation_timestamp,

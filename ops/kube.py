@@ -16,7 +16,7 @@ from kubernetes.config.config_exception import ConfigException
 from ops.errors import OpsError, one_line
 
 _TIMEOUT_SECONDS = 15
-_NAME_LABEL = "app.kubernetes.io/name"
+NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
 STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
 
@@ -42,7 +42,7 @@ def pod_of(item: Any) -> Pod:
     conditions = {each.type: each.status for each in item.status.conditions or []}
     return Pod(
         name=item.metadata.name,
-        workload=(item.metadata.labels or {}).get(_NAME_LABEL, ""),
+        workload=(item.metadata.labels or {}).get(NAME_LABEL, ""),
         uid=item.metadata.uid,
         phase=item.status.phase,
         ready=conditions.get("Ready") == "True" and item.metadata.deletion_timestamp is None,
@@ -87,7 +87,7 @@ class Kube:
 
     def pods(self, workload: str | None = None) -> list[Pod]:
         """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name; none that have ended."""
-        selector = f"{_NAME_LABEL}={workload}" if workload else ""
+        selector = f"{NAME_LABEL}={workload}" if workload else ""
         with call_errors(f"cannot list the pods of {workload or self.namespace}"):
             found = self.core.list_namespaced_pod(
                 self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
@@ -144,12 +144,14 @@ class Kube:
         with call_errors(f"cannot read {workload}"):
             found = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         status, wanted = found.status, found.spec.replicas
-        newest = kind != STATEFUL_SET or status.update_revision == status.current_revision
-        pods = wanted if kind == STATEFUL_SET else status.replicas
+        if kind == STATEFUL_SET:
+            only_new = status.update_revision == status.current_revision
+        else:
+            only_new = (status.replicas or 0) == wanted
         return bool(
             status.observed_generation == found.metadata.generation
-            and newest
-            and (status.ready_replicas or 0) == wanted == (pods or 0)
+            and only_new
+            and (status.ready_replicas or 0) == wanted
             and (status.updated_replicas or wanted) == wanted
         )
 

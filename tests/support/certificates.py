@@ -14,9 +14,10 @@ from typing import Any
 from cryptography import x509
 from kubernetes import client
 
+from ops.certificates import GROUP, PLURAL, VERSION, listed
 from ops.context import Context
+from ops.kube import NAME_LABEL
 
-_GROUP, _VERSION, _PLURAL = "cert-manager.io", "v1", "certificates"
 _CALL_S, _HANDSHAKE_S = 15, 5.0
 _POSTGRES_PORT, _POSTGRES_ASKS_FOR_TLS = 5432, bytes([0, 0, 0, 8, 4, 210, 22, 47])
 _AT_ONCE = 6
@@ -36,6 +37,7 @@ class Certificates:
     """Certificates of workloads in the platform's namespace; the authority's own is not one of them."""
 
     def __init__(self, context: Context) -> None:
+        self._kube = context.kube
         self._core, self._namespace = context.kube.core, context.kube.namespace
         self._api: Any = client.CustomObjectsApi(self._core.api_client)
         self._trust = ssl.create_default_context(cafile=context.ca_file)
@@ -44,11 +46,8 @@ class Certificates:
 
     def serials(self) -> dict[str, int]:
         """Name of each certificate -> serial number of what its Secret has."""
-        listed = self._api.list_namespaced_custom_object(
-            _GROUP, _VERSION, self._namespace, _PLURAL, _request_timeout=_CALL_S
-        )
         found = {}
-        for each in listed["items"]:
+        for each in listed(self._kube):
             if not each["spec"].get("isCA"):
                 secret = self._core.read_namespaced_secret(
                     each["spec"]["secretName"], self._namespace, _request_timeout=_CALL_S
@@ -59,7 +58,7 @@ class Certificates:
 
     def renew(self, name: str) -> None:
         """Ask for a new certificate now, as cert-manager's own command does: by a condition."""
-        where = (_GROUP, _VERSION, self._namespace, _PLURAL, name)
+        where = (GROUP, VERSION, self._namespace, PLURAL, name)
         found = self._api.get_namespaced_custom_object_status(*where, _request_timeout=_CALL_S)
         issuing = {
             "type": "Issuing",
@@ -78,12 +77,12 @@ class Certificates:
 
     def ports(self) -> list[Port]:
         """Every port that a container of a running pod declares, but of those that are about to end."""
-        listed = self._core.list_namespaced_pod(
+        pods = self._core.list_namespaced_pod(
             self._namespace, field_selector="status.phase=Running", _request_timeout=_CALL_S
         )
         return sorted(
-            Port(each.metadata.labels.get("app.kubernetes.io/name", ""), each.metadata.name, port, address)
-            for each in listed.items
+            Port(each.metadata.labels.get(NAME_LABEL, ""), each.metadata.name, port, address)
+            for each in pods.items
             if (address := each.status.pod_ip) and each.metadata.deletion_timestamp is None
             for port in {
                 declared.container_port
