@@ -29,6 +29,7 @@ from services.backup.store import Store
 from services.backup.target import Made, Target
 
 _FAILED, _MISTAKE = 1, 2
+_AGAIN_S = 0.05
 _MAKERS: dict[str, Callable[[Any, Target], Made]] = {
     DATABASE: database.back_up,
     GRAFANA: grafana.back_up,
@@ -76,13 +77,27 @@ def run(settings: Settings, kind: str, store: Store, started: datetime | None = 
 
 @contextmanager
 def interruptible(limit_s: int) -> Iterator[None]:
-    """Turn SIGTERM, SIGINT and the end of the time into an `InterruptedRunError`, so that nothing half done stays."""
+    """Turn SIGTERM, SIGINT and the end of the time into an `InterruptedRunError`, so that nothing half done stays.
+
+    Python drops what is raised while it finalizes an object: an interrupt that falls into such a moment is raised
+    again right after it.
+    """
+    reason = ""
 
     def stop(number: int, _: Any) -> NoReturn:
+        nonlocal reason
         late = number == signal.SIGALRM
-        raise InterruptedRunError(f"took longer than {limit_s} s (limit_s)" if late else "was told to stop")
+        reason = reason or (f"took longer than {limit_s} s (limit_s)" if late else "was told to stop")
+        raise InterruptedRunError(reason)
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, InterruptedRunError):
+            signal.setitimer(signal.ITIMER_REAL, _AGAIN_S)
+        else:
+            hook(what)
 
     numbers = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
+    hook, sys.unraisablehook = sys.unraisablehook, dropped
     before = {number: signal.signal(number, stop) for number in numbers}
     signal.setitimer(signal.ITIMER_REAL, limit_s)
     try:
@@ -91,6 +106,7 @@ def interruptible(limit_s: int) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
+        sys.unraisablehook = hook
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -77,9 +77,9 @@ def from_shelf(context: Context, path: str, auth: tuple[str, str] | None) -> tup
 
 
 def mails(receivers: Receivers, start: int) -> list[Notice]:
-    """Reports that were mailed since ``start``; mails about alerts are others."""
+    """Reports that were mailed since ``start``; unlike mails about alerts, they have files attached."""
     return [
         notice
         for notice in receivers.find(start, channel=MAIL)
-        if notice.body["headers"].get("Auto-Submitted") == "auto-generated"
+        if notice.body["headers"]["Content-Type"].startswith("multipart/mixed")
     ]

@@ -6,7 +6,9 @@ import io
 import json
 import os
 import signal
+import sys
 import threading
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -238,6 +240,30 @@ def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
         "backup: grafana: was told to stop",
     ]
     assert place.names == []
+
+
+def test_a_stop_that_falls_into_the_end_of_an_object_is_not_forgotten(
+    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Thing:
+        pass
+
+    def endless() -> Iterator[bytes]:
+        weakref.finalize(Thing(), signal.raise_signal, signal.SIGTERM)
+        while True:
+            threading.Event().wait(0.05)
+            yield b"x"
+
+    def make(section: Any, target: Target) -> Made:
+        target.add_chunks("folders.json", endless())
+        return Made(program="Grafana 13", counts={})
+
+    monkeypatch.setitem(program._MAKERS, "grafana", make)
+    hook = sys.unraisablehook
+    assert program.main(["--config", str(config), "grafana"]) == 1
+    assert capsys.readouterr().err == "backup: grafana: was told to stop\n"
+    assert place.names == []
+    assert sys.unraisablehook is hook
 
 
 def test_a_kind_without_a_section_is_a_mistake(place: World, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
