@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
-import signal
 import sys
 import threading
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.alert_events.sender import ANSWER_S, BrokersError, Sender
-from services.alert_events.settings import Settings, SettingsError, load
+from services.alert_events.settings import Settings, load
 from services.alert_events.web import Entrances, HttpsServer
-from services.common.stopping import wait_for_stop
+from services.common import serving
 from services.common.web import application
 
-_MISTAKE = 2
 _PAUSE_S = 2.0
 
 
@@ -25,8 +21,10 @@ def log(message: str) -> None:
     print(f"alert-events: {message}", file=sys.stderr, flush=True)
 
 
-class Service:
+class Service(serving.Service):
     """Both entrances, the metrics and the probes behind one port."""
+
+    server: HttpsServer
 
     def __init__(self, settings: Settings) -> None:
         """Listen as ``settings`` say.
@@ -34,7 +32,7 @@ class Service:
         Raises:
             OSError: The address is taken, or the certificate does not fit its key.
         """
-        self._stop = threading.Event()
+        super().__init__()
         self._reached = threading.Event()
         self._sender = Sender(settings)
         registry = CollectorRegistry()
@@ -54,31 +52,27 @@ class Service:
         """Ready once the brokers knew both topics; later they may be away, and senders are told so by answers."""
         return self._reached.is_set() and not self._stop.is_set()
 
-    def stop(self) -> None:
-        """End soon."""
-        self._stop.set()
+    def begin(self, stop: threading.Event) -> None:
+        """Ask for the topics until the brokers know them."""
+        threading.Thread(target=self._reach, args=(stop,), daemon=True).start()
 
-    def run(self) -> None:
-        """Serve until stopped; posts that are under way are answered."""
-        self.server.start()
-        threading.Thread(target=self._reach, daemon=True).start()
-        wait_for_stop(self._stop)
-        self.server.shutdown()
+    def end(self) -> None:
+        """Answer the posts that are under way first."""
         if not self.server.drain(ANSWER_S + 1):
             log("stopped before every post was answered; their senders come again")
-        self.server.server_close()
+        super().end()
         self._sender.close()
 
-    def _reach(self) -> None:
+    def _reach(self, stop: threading.Event) -> None:
         told = ""
-        while not self._stop.is_set():
+        while not stop.is_set():
             try:
                 self._sender.reach()
             except BrokersError as error:
                 if str(error) != told:
                     told = str(error)
                     log(f"not ready: {told}")
-                self._stop.wait(_PAUSE_S)
+                stop.wait(_PAUSE_S)
             else:
                 self._reached.set()
                 log("the brokers know both topics")
@@ -87,21 +81,10 @@ class Service:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
-    parser = argparse.ArgumentParser(prog="alert-events", description="Alerts and notifications into Kafka.")
-    parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
-    options = parser.parse_args(arguments)
-    try:
-        settings = load(options.config)
-        service = Service(settings)
-    except SettingsError as error:
-        log(str(error))
-        return _MISTAKE
-    except OSError as error:
-        log(f"cannot serve with {options.config}: {error}")
-        return _MISTAKE
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: service.stop())
-    log(f"serving https://{settings.listen_host}:{service.server.server_port}")
-    service.run()
-    log("stopped")
-    return 0
+    return serving.main(
+        arguments,
+        program="alert-events",
+        description="Alerts and notifications into Kafka.",
+        make=lambda file: Service(load(file)),
+        log=log,
+    )

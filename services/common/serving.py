@@ -33,17 +33,21 @@ class Service(ABC):
     def begin(self, stop: threading.Event) -> None:
         """Start what it does beside serving, in threads that do not outlive the process; ``stop`` tells them to end."""
 
+    def end(self) -> None:
+        """Close the server, to which nobody can come any more. What is under way then ends with the process."""
+        self.server.server_close()
+
     def stop(self) -> None:
         """End soon."""
         self._stop.set()
 
     def run(self) -> None:
-        """Serve until stopped. What is under way then ends with the process."""
+        """Serve until stopped."""
         self.server.start()
         self.begin(self._stop)
         wait_for_stop(self._stop)
         self.server.shutdown()
-        self.server.server_close()
+        self.end()
 
 
 def main(
