@@ -24,14 +24,14 @@ _ORDER = (
     "test_traces",
     "test_logs",
     "test_masking",
-    "test_dashboards",
     "test_grafana",
     "test_alerts",
     "test_alert_latency",
     "test_reports",
-    "test_pages",
-    "test_people",
     "test_backups",
+    "test_people",
+    "test_dashboards",
+    "test_pages",
     "test_verify",
     "test_trace_faults",
     "test_alert_faults",
@@ -40,7 +40,7 @@ _ORDER = (
     "test_zone",
     "test_region",
 )
-"""Cheap ones first; the faults restart pods, so they come last."""
+"""Cheap ones first; dashboards after what they draw (reports, backups, people); faults, which restart pods, last."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
