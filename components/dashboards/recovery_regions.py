@@ -12,6 +12,12 @@ from components.dashboards import limits
 from components.dashboards.model import Query, Row, State, series, stat
 
 _NONE: Final = -1
+OF_THE_OTHER: Final = frozenset(
+    ("region_guard_peer_age_seconds", "region_guard_peer_differs", "region_guard_peer_notifies")
+)
+"""Series that are there once another region has been heard of."""
+OF_THE_COPY: Final = frozenset(("obs:mirror_lag:records", "obs:mirror_latency:seconds", "obs:mirror_records:rate1m"))
+"""Series that are there in the region into which the other one is copied."""
 _PEER_AGE: Final = "max(region_guard_peer_age_seconds)"
 _FRESH_S: Final = limits.PLATFORM["RegionPeerSilent"]
 _MOST_KINDS: Final = 6

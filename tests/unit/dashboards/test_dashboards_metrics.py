@@ -13,6 +13,7 @@ from components.dashboards.__main__ import DOCS
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.produced import BY_PART, SERIES
 from components.dashboards.promql import metrics
+from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import RULES as GRAFANA_RULES
 from components.kafka.rules import kafka_rules
@@ -43,6 +44,7 @@ ALL_RULES = (
     *prometheus_rules(["gateway"], volume_bytes=1),
 )
 RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinstance(rule, Recording)}
+WITH_TWO_REGIONS = OF_THE_OTHER | OF_THE_COPY
 QUERIES = [query for board in DASHBOARDS for panel in board.panels for query in panel.queries]
 
 
@@ -52,6 +54,12 @@ def used() -> set[str]:
 
 def test_metrics_that_are_used_and_not_produced_are_none() -> None:
     assert used() - SERIES - RECORDED == set()
+
+
+def test_panels_about_two_regions_answer_where_there_is_one() -> None:
+    asking = [query.expr for query in QUERIES if metrics(query.expr) & WITH_TWO_REGIONS]
+    assert set().union(*(metrics(expr) for expr in asking)) >= WITH_TWO_REGIONS
+    assert [expr for expr in asking if not re.search(r" or vector\(-?\d+\)$", expr)] == []
 
 
 @pytest.mark.parametrize(
