@@ -103,6 +103,7 @@ FLOW: tuple[Drill, ...] = (
         load=_METRICS,
         fault="SIGKILL to a gateway",
         figures={
+            Aspect.RECOVERY: ("gateway back after {back after s} s",),
             Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),
             Aspect.RPO: ("{gateway missing} of {gateway acknowledged} acknowledged points missing",),
         },
@@ -118,7 +119,7 @@ FLOW: tuple[Drill, ...] = (
         load=_METRICS,
         fault="SIGKILL to a metrics consumer",
         figures={
-            Aspect.RECOVERY: ("caught up after {caught up after s} s",),
+            Aspect.RECOVERY: ("consumer back after {back after s} s", "caught up after {caught up after s} s"),
             Aspect.RPO: ("{prometheus-primary missing} of {prometheus-primary acknowledged} points missing",),
         },
     ),

@@ -20,26 +20,17 @@ from lab.receivers.client import Receivers
 from ops import alert_events
 from ops.alert_events import Stage
 from ops.context import Context
-from ops.kube import Kube, Pod, wait_until
+from ops.kube import Pod, wait_until
 from tests.e2e import durations
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates
 from tests.support.faults import kill, processes
 from tests.support.results import recorded
+from tests.support.returning import Returning
 
 AT_EACH_MOMENT = 3
 ARRIVES_S, FIRES_S, ENDS_S = 90.0, 130.0, 90.0
 PAUSE_S = 2.0
 DOWN = "TargetDown"
-
-
-def back(kube: Kube, victim: Pod) -> float:
-    """Wait until a pod that was killed works again, or another one in its place; seconds it took."""
-
-    def works() -> bool:
-        found = kube.pods(victim.workload)
-        return any(pod.ready and (pod.uid != victim.uid or pod.restarts > victim.restarts) for pod in found)
-
-    return wait_until(works, durations.READY, f"{victim.workload} to be back")
 
 
 class Events:
@@ -75,9 +66,10 @@ def test_the_alert_event_service_killed_loses_no_event(settled: Context) -> None
             events.await_all(names, Stage.RAW, "firing")
             victim = settled.kube.ready_pod(EVENTS)
             killed = datetime.now(UTC)
+            returning = Returning(settled.kube, [victim], durations.READY)
             figures["how"] = kill(settled.kube, victim)
             names |= {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
-            figures["back after s"] = round(back(settled.kube, victim), 1)
+            figures["back after s"] = returning.after()
             figures["alerts"] = len(names)
             figures["all raised ones in alerts-raw after s"] = events.await_all(names, Stage.RAW, "firing")
             figures["all told ones in alerts-processed after s"] = events.await_all(names, Stage.PROCESSED, "firing")
@@ -117,9 +109,10 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
             figures["how"] = how
             wait_until(lambda: fires(settled, PROBES), FIRES_S, f"{DOWN} of {PROBES}", PAUSE_S)
             figures["fires after s"] = round(time.monotonic() - began, 1)
+            returning = Returning(settled.kube, [victim], durations.READY)
             kill(settled.kube, victim)
         killed = time.monotonic()
-        figures["back after s"] = round(back(settled.kube, victim), 1)
+        figures["back after s"] = returning.after()
         wait_until(lambda: not fires(settled, PROBES), ENDS_S, f"the end of {DOWN} of {PROBES}", PAUSE_S)
         figures["over after s"] = round(time.monotonic() - killed, 1)
 
@@ -139,12 +132,13 @@ def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settl
         receivers = Receivers.of_lab()
         start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
         with Injector(settled) as injector:
+            returning = Returning(settled.kube, [victim], durations.READY)
             figures["how"] = kill(settled.kube, victim)
             raised = injector.raise_one(CRITICAL)
             found = collected(receivers, start, [raised], ARRIVES_S)
             latency = raised.latency(found)
             figures["told after s"] = None if latency is None else round(latency, 1)
-            figures["back after s"] = round(back(settled.kube, victim), 1)
+            figures["back after s"] = returning.after()
             wait_until(lambda: says(settled, "region_guard_notifies") == 1, ARRIVES_S, f"{GUARD} is scraped", PAUSE_S)
             figures["notices twice"] = duplicates(raised.notices(receivers.since(start)))
         figures["lease changed hands"] = says(settled, "region_guard_lease_epoch") != epoch

@@ -17,6 +17,7 @@ from tests.e2e import durations
 from tests.support.faults import Ticker, kill, scaled
 from tests.support.load import TOPIC, OtlpLoad, ProducerLoad
 from tests.support.results import recorded
+from tests.support.returning import Returning
 from tests.support.sequences import gaps
 
 BROKERS = 3
@@ -50,9 +51,11 @@ def test_a_gateway_killed_under_load_loses_nothing(settled: Context) -> None:
         start = settled.kafka.end_offsets(TOPIC)
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod("gateway"))
+            victim = settled.kube.ready_pod("gateway")
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
             load.run_for(durations.AFTER_FAULT)
-        settled.kube.wait_ready("gateway", 2, durations.READY)
+        figures["back after s"] = returning.after()
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
         account(figures, "gateway", load, len(missing))
         assert load.ledger.acknowledged
@@ -66,8 +69,11 @@ def test_a_consumer_killed_under_load_loses_nothing(settled: Context) -> None:
         began = time.time()
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod(f"metrics-consumer-{replica}"))
+            victim = settled.kube.ready_pod(f"metrics-consumer-{replica}")
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
             load.run_for(durations.AFTER_FAULT)
+            figures["back after s"] = returning.after()
         stopped = time.time()
         window = int(time.time() - began + durations.ARRIVAL + 60)
         found = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
@@ -84,11 +90,13 @@ def test_a_broker_killed_under_load_loses_nothing(settled: Context, scratch_topi
         start = settled.kafka.end_offsets(TOPIC)
         with OtlpLoad(settled) as load, ProducerLoad(settled, scratch_topic, timeout=60) as direct:
             load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.pods("kafka")[-1])
+            victim = settled.kube.pods("kafka")[-1]
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
             killed = time.time()
             load.run_for(durations.AFTER_FAULT)
         figures["longest pause of a producer s"] = round(direct.ledger.longest_gap(killed, time.time()), 1)
-        figures["broker back after s"] = round(settled.kube.wait_ready("kafka", BROKERS, durations.READY), 1)
+        figures["broker back after s"] = returning.after()
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
         lost = direct.ledger.missing(direct.in_kafka(durations.ARRIVAL))
         account(figures, "gateway", load, len(missing))

@@ -21,6 +21,7 @@ from tests.e2e import durations
 from tests.e2e.test_trace_faults import account_logs, back_after
 from tests.support.faults import kill
 from tests.support.results import recorded
+from tests.support.returning import Returning
 from tests.support.search_client import SearchClient, stored_logs
 from tests.support.trace_faults import LogLoad, gateway
 from tests.support.traces_journey import send_journey
@@ -65,12 +66,13 @@ def test_every_layer_has_logs_of_the_last_minutes(context: Context, logs: Search
 
 @pytest.mark.timeout(420)
 def test_an_indexer_killed_under_load_loses_and_doubles_nothing(settled: Context) -> None:
-    indexers = len(settled.kube.pods(INDEXER))
     with recorded("log-indexer-killed", settled.kube) as figures:
         with LogLoad(settled, gateway(settled), workers=4, pause=0.1) as load:
             load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod(INDEXER))
-            figures["indexers back after s"] = back_after(settled, INDEXER, indexers, load)
+            victim = settled.kube.ready_pod(INDEXER)
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
+            figures["indexers back after s"] = back_after(returning, load)
         stopped = time.time()
         account_logs(figures, settled, load)
         figures["caught up after s"] = round(time.time() - stopped, 1)

@@ -26,6 +26,7 @@ from ops.verify.traces import reader
 from tests.e2e import durations
 from tests.support.faults import kill
 from tests.support.results import recorded
+from tests.support.returning import Returning
 from tests.support.search_client import stored_logs, stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, batches
 from tests.support.trace_faults import Asker, LogLoad, agent, gateway
@@ -75,13 +76,9 @@ def account_logs(figures: dict[str, Any], context: Context, load: LogLoad) -> No
     assert figures["log records doubled"] == 0
 
 
-def back_after(context: Context, workload: str, count: int, load: SpanLoad | LogLoad) -> float:
+def back_after(returning: Returning, load: SpanLoad | LogLoad) -> float:
     """Seconds until a workload that lost a pod has all of them back; the load goes on, and a while longer."""
-    started = time.monotonic()
-    # Nobody has noticed yet that it is gone.
-    load.run_for(3)
-    context.kube.wait_ready(workload, count, durations.READY)
-    took = round(time.monotonic() - started, 1)
+    took = returning.after()
     load.run_for(durations.AFTER_FAULT / 2)
     return took
 
@@ -96,7 +93,6 @@ def is_green(context: Context) -> bool:
 @pytest.mark.timeout(600)
 def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settled: Context) -> None:
     wait_until(lambda: is_green(settled), durations.READY, "a green search cluster", 3.0)
-    nodes = len(settled.kube.pods(SEARCH))
     one = reader(settled, CLASSES[-1], fetch_token(settled.web, settled.platform))
     logs = stored_logs(settled)
 
@@ -108,11 +104,11 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
         with Asker(traces) as jaeger, Asker(lambda: logs.ask({"match_all": {}})) as direct:
             with failing(settled) as load, LogLoad(settled, gateway(settled)) as numbered:
                 load.run_for(durations.WARM_UP)
-                figures["how"] = kill(settled.kube, settled.kube.ready_pod(SEARCH))
-                killed = time.monotonic()
+                victim = settled.kube.ready_pod(SEARCH)
+                returning = Returning(settled.kube, [victim], durations.READY)
+                figures["how"] = kill(settled.kube, victim)
                 load.run_for(durations.AFTER_FAULT)
-            settled.kube.wait_ready(SEARCH, nodes, durations.READY)
-            figures["node back after s"] = round(time.monotonic() - killed, 1)
+            figures["node back after s"] = returning.after()
         for name, asker in (("traces", jaeger), ("logs", direct)):
             figures[f"questions about {name}"] = asker.asked
             figures[f"{name}: tries without an answer"] = asker.repeated
@@ -131,8 +127,10 @@ def test_a_jaeger_collector_killed_under_load_loses_no_more_than_one_bulk(settle
     with recorded("jaeger-collector-killed", settled.kube) as figures:
         with failing(settled) as load:
             load.run_for(durations.WARM_UP + budget(settled).wait_s)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod(COLLECTOR))
-            figures["collectors back after s"] = back_after(settled, COLLECTOR, 2, load)
+            victim = settled.kube.ready_pod(COLLECTOR)
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
+            figures["collectors back after s"] = back_after(returning, load)
         lost = account(figures, load, fate(settled, load))
         figures["bound"] = BULK_ACTIONS
         assert lost <= BULK_ACTIONS
@@ -149,9 +147,10 @@ def test_a_sampler_killed_under_load_loses_only_what_waited_for_its_decision(set
             load.run_for(durations.WARM_UP + window + 12)
             victim = settled.kube.ready_pod(SAMPLER)
             figures["traces that it said were waiting"] = waiting(settled, victim)
+            returning = Returning(settled.kube, [victim], durations.READY)
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
-            figures["samplers back after s"] = back_after(settled, SAMPLER, limits.samplers, load)
+            figures["samplers back after s"] = back_after(returning, load)
         found = fate(settled, load)
         lost = account(figures, load, found)
         gone = set(load.sent.sorts) - found.whole(set(load.sent.sorts))
@@ -172,14 +171,14 @@ def waiting(context: Context, pod: Pod) -> int:
 
 @pytest.mark.timeout(420)
 def test_an_agent_killed_under_load_loses_nothing_that_it_acknowledged(settled: Context) -> None:
-    agents = len(settled.kube.pods(AGENT))
-    assert agents, "there is no agent"
     with recorded("agent-killed", settled.kube) as figures:
         with LogLoad(settled, agent(settled)) as load:
             load.run_for(durations.WARM_UP)
-            figures["how"] = kill(settled.kube, settled.kube.ready_pod(AGENT))
+            victim = settled.kube.ready_pod(AGENT)
+            returning = Returning(settled.kube, [victim], durations.READY)
+            figures["how"] = kill(settled.kube, victim)
             killed = time.time()
-            figures["agents back after s"] = back_after(settled, AGENT, agents, load)
+            figures["agents back after s"] = back_after(returning, load)
         figures["longest pause of a sender s"] = round(load.ledger.longest_gap(killed, time.time()), 1)
         account_logs(figures, settled, load)
         assert load.ledger.count_between(killed + 5, time.time()), "nothing was taken after the agent died"

@@ -34,7 +34,7 @@ def kill(kube: Kube, pod: Pod) -> str:
         except ProcessLookupError:
             continue
     if found:
-        return f"SIGKILL to {len(found)} processes"
+        return f"SIGKILL to {len(found)} process{'' if len(found) == 1 else 'es'}"
     kube.core.delete_namespaced_pod(pod.name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
     return "deleted with 1 s of grace"
 

@@ -29,6 +29,8 @@ LOOK = """(() => {
     wide,
     content: document.documentElement.scrollWidth,
     broad: all.filter(e => drawn(e) && box(e).right > wide + 1 && !held(e)).slice(0, 3).map(name),
+    cut: [...document.querySelectorAll('.stat b, .stat span, .bar b')]
+      .filter(e => drawn(e) && e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0).slice(0, 3).map(name),
     headings: [...document.querySelectorAll('h1, h2')].filter(drawn).length,
     pictures: document.querySelectorAll('svg').length,
     flat: [...document.querySelectorAll('svg')].filter(e => !drawn(e)).length,
@@ -94,6 +96,7 @@ def complaints(page: Page, sight: Sight) -> Iterator[str]:
     yield from (f"it asks for {url[:200]}" for url in sight.requests)
     if found["content"] > found["wide"] + _BROAD:
         yield f"it is {found['content']} px wide, because of {'; '.join(found['broad']) or 'something hidden'}"
+    yield from (f"{text!r} does not fit into its box" for text in found["cut"])
     if not found["headings"]:
         yield "it has no heading"
     if found["flat"]:
