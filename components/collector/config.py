@@ -65,7 +65,8 @@ def kafka_client(client: KafkaClient) -> Data:
                 "password": f"${{file:{client.password_file}}}",
             }
         },
-        "metadata": {"refresh_interval": "1m"},
+        # A broker that hangs keeps its connections: who leads instead is known from here alone.
+        "metadata": {"refresh_interval": "10s"},
     }
 
 

@@ -274,8 +274,9 @@ def _exporter(settings: GatewayConfig, signal: Signal) -> Data:
             "allow_auto_topic_creation": False,
             "linger": "20ms",
         },
-        # Longer than the 9 s after which Kafka notices that a broker died without a word.
-        "timeout": "20s",
+        # Longer than the 9 s after which Kafka notices that a broker died without a word; ten seconds later the client
+        # gives up the answer, and until then nothing goes past what waits for it.
+        "timeout": "10s",
         "retry_on_failure": {"enabled": True, "initial_interval": "1s", "max_interval": "15s", "max_elapsed_time": 0},
         "sending_queue": {
             "enabled": True,
