@@ -58,7 +58,7 @@ SMALL = BackupSizes(
     store_volume="1Gi",
     index_cache="32MB",
     chunk_pool="64MB",
-    serves_after="1h",
+    serves_after="2d",
     compactor=Resources(cpu="10m", memory="64Mi", memory_limit="512Mi"),
     compactor_volume="1Gi",
 )
