@@ -91,7 +91,7 @@ def aspects(drill: Drill, found: Evidence | None, watched: Watched | None) -> di
     figures: Mapping[str, Any] = found.figures if found else {}
     result = {aspect: told(figures, drill.figures.get(aspect, ())) for aspect in Aspect}
     how = [str(figures["how"])] if "how" in figures and "how" not in drill.figures.get(Aspect.FAULT, ()) else []
-    result[Aspect.FAULT] = [drill.fault, *how, *result[Aspect.FAULT]]
+    result[Aspect.FAULT] = list(dict.fromkeys([drill.fault, *how, *result[Aspect.FAULT]]))
     if watched is not None:
         _add_watched(result, watched)
     return result

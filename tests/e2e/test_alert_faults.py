@@ -117,9 +117,10 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
         figures["over after s"] = round(time.monotonic() - killed, 1)
 
 
-def says(context: Context, metric: str) -> float | None:
-    """What the guard last said about itself, as long as it is there to be scraped."""
-    return context.thanos.number(f'max({metric}) and on () up{{job="{GUARD}"}} == 1')
+def says(context: Context, metric: str, since: float = 0.0) -> float | None:
+    """What a guard that started after ``since`` last said about itself, as long as it is there to be scraped."""
+    started = f'max(process_start_time_seconds{{job="{GUARD}"}}) > {since:.0f}'
+    return context.thanos.number(f'max({metric}) and on () up{{job="{GUARD}"}} == 1 and on () {started}')
 
 
 @pytest.mark.timeout(420)
@@ -132,16 +133,24 @@ def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settl
         receivers = Receivers.of_lab()
         start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
         with Injector(settled) as injector:
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning, killed = Returning(settled.kube, [victim], durations.READY), time.time()
             figures["how"] = kill(settled.kube, victim)
             raised = injector.raise_one(CRITICAL)
             found = collected(receivers, start, [raised], ARRIVES_S)
             latency = raised.latency(found)
             figures["told after s"] = None if latency is None else round(latency, 1)
             figures["back after s"] = returning.after()
-            wait_until(lambda: says(settled, "region_guard_notifies") == 1, ARRIVES_S, f"{GUARD} is scraped", PAUSE_S)
+            wait_until(
+                lambda: (
+                    says(settled, "region_guard_notifies", killed) == 1
+                    and says(settled, "region_guard_lease_epoch", killed) is not None
+                ),
+                ARRIVES_S,
+                f"the new {GUARD} to follow the lease",
+                PAUSE_S,
+            )
             figures["notices twice"] = duplicates(raised.notices(receivers.since(start)))
-        figures["lease changed hands"] = says(settled, "region_guard_lease_epoch") != epoch
+        figures["lease changed hands"] = says(settled, "region_guard_lease_epoch", killed) != epoch
         assert figures["told after s"] is not None
         assert figures["told after s"] <= CRITICAL.limit_s
         assert figures["notices twice"] == 0
