@@ -131,5 +131,6 @@ RECOVERY: tuple[Drill, ...] = (
             Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} questions at B without an answer",),
         },
         watched=False,
+        looked_at=False,
     ),
 )

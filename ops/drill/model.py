@@ -42,6 +42,8 @@ class Drill:
         fault: What is taken away.
         figures: Aspect -> texts about it, with names of figures of the evidence in braces.
         watched: Whether pods, partitions and panels are looked at from outside meanwhile.
+        looked_at: Whether it starts only on a platform that is steady as a whole. A drill of two regions looks at both
+            itself, and parts of them may be set aside.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Drill:
     fault: str
     figures: Mapping[Aspect, tuple[str, ...]] = field(default_factory=dict)
     watched: bool = True
+    looked_at: bool = True
 
 
 def told(figures: Mapping[str, Any], texts: Iterable[str]) -> list[str]:
