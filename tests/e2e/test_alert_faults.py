@@ -66,7 +66,7 @@ def test_the_alert_event_service_killed_loses_no_event(settled: Context) -> None
             events.await_all(names, Stage.RAW, "firing")
             victim = settled.kube.ready_pod(EVENTS)
             killed = datetime.now(UTC)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             names |= {injector.raise_one(CRITICAL).name for _ in range(AT_EACH_MOMENT)}
             figures["back after s"] = returning.after()
@@ -109,7 +109,7 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
             figures["how"] = how
             wait_until(lambda: fires(settled, PROBES), FIRES_S, f"{DOWN} of {PROBES}", PAUSE_S)
             figures["fires after s"] = round(time.monotonic() - began, 1)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             kill(settled.kube, victim)
         killed = time.monotonic()
         figures["back after s"] = returning.after()
@@ -133,7 +133,7 @@ def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settl
         receivers = Receivers.of_lab()
         start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
         with Injector(settled) as injector:
-            returning, killed = Returning(settled.kube, [victim], durations.READY), time.time()
+            returning, killed = Returning(settled.kube, victim, durations.READY), time.time()
             figures["how"] = kill(settled.kube, victim)
             raised = injector.raise_one(CRITICAL)
             found = collected(receivers, start, [raised], ARRIVES_S)

@@ -52,7 +52,7 @@ def test_a_gateway_killed_under_load_loses_nothing(settled: Context) -> None:
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
             victim = settled.kube.ready_pod("gateway")
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             load.run_for(durations.AFTER_FAULT)
         figures["back after s"] = returning.after()
@@ -70,7 +70,7 @@ def test_a_consumer_killed_under_load_loses_nothing(settled: Context) -> None:
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
             victim = settled.kube.ready_pod(f"metrics-consumer-{replica}")
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             load.run_for(durations.AFTER_FAULT)
             figures["back after s"] = returning.after()
@@ -91,7 +91,7 @@ def test_a_broker_killed_under_load_loses_nothing(settled: Context, scratch_topi
         with OtlpLoad(settled) as load, ProducerLoad(settled, scratch_topic, timeout=60) as direct:
             load.run_for(durations.WARM_UP)
             victim = settled.kube.pods("kafka")[-1]
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
             load.run_for(durations.AFTER_FAULT)

@@ -70,7 +70,7 @@ def test_an_indexer_killed_under_load_loses_and_doubles_nothing(settled: Context
         with LogLoad(settled, gateway(settled), workers=4, pause=0.1) as load:
             load.run_for(durations.WARM_UP)
             victim = settled.kube.ready_pod(INDEXER)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             figures["indexers back after s"] = back_after(returning, load)
         stopped = time.time()

@@ -105,7 +105,7 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             with failing(settled) as load, LogLoad(settled, gateway(settled)) as numbered:
                 load.run_for(durations.WARM_UP)
                 victim = settled.kube.ready_pod(SEARCH)
-                returning = Returning(settled.kube, [victim], durations.READY)
+                returning = Returning(settled.kube, victim, durations.READY)
                 figures["how"] = kill(settled.kube, victim)
                 load.run_for(durations.AFTER_FAULT)
             figures["node back after s"] = returning.after()
@@ -128,7 +128,7 @@ def test_a_jaeger_collector_killed_under_load_loses_no_more_than_one_bulk(settle
         with failing(settled) as load:
             load.run_for(durations.WARM_UP + budget(settled).wait_s)
             victim = settled.kube.ready_pod(COLLECTOR)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             figures["collectors back after s"] = back_after(returning, load)
         lost = account(figures, load, fate(settled, load))
@@ -147,7 +147,7 @@ def test_a_sampler_killed_under_load_loses_only_what_waited_for_its_decision(set
             load.run_for(durations.WARM_UP + window + 12)
             victim = settled.kube.ready_pod(SAMPLER)
             figures["traces that it said were waiting"] = waiting(settled, victim)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
             figures["samplers back after s"] = back_after(returning, load)
@@ -175,7 +175,7 @@ def test_an_agent_killed_under_load_loses_nothing_that_it_acknowledged(settled: 
         with LogLoad(settled, agent(settled)) as load:
             load.run_for(durations.WARM_UP)
             victim = settled.kube.ready_pod(AGENT)
-            returning = Returning(settled.kube, [victim], durations.READY)
+            returning = Returning(settled.kube, victim, durations.READY)
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
             figures["agents back after s"] = back_after(returning, load)

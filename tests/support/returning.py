@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
 from ops.errors import OpsError
 from ops.kube import Kube, Pod
@@ -17,14 +16,14 @@ class Returning:
 
     Args:
         kube: The cluster.
-        victims: Pods of one workload that are about to be killed: each has to start again, or to be replaced.
+        victim: The pod that is about to be killed: it has to start again, or to be replaced.
         limit_s: Seconds after which it stops looking.
     """
 
-    def __init__(self, kube: Kube, victims: Sequence[Pod], limit_s: float) -> None:
-        self._kube, self._workload, self._limit_s = kube, victims[0].workload, limit_s
+    def __init__(self, kube: Kube, victim: Pod, limit_s: float) -> None:
+        self._kube, self._workload, self._limit_s = kube, victim.workload, limit_s
         self._pods = len(kube.pods(self._workload))
-        self._restarts = {pod.uid: pod.restarts for pod in victims}
+        self._victim = victim
         self._took: float | None = None
         self._began = time.monotonic()
         self._thread = threading.Thread(target=self._look, daemon=True)
@@ -47,7 +46,7 @@ class Returning:
         except OpsError:
             return False
         return len(found) == self._pods and all(
-            pod.ready and pod.restarts > self._restarts.get(pod.uid, -1) for pod in found
+            pod.ready and (pod.uid != self._victim.uid or pod.restarts > self._victim.restarts) for pod in found
         )
 
     def _look(self) -> None:

@@ -45,7 +45,7 @@ class Cluster:
 
 
 def returning(limit_s: float, *moments: Sequence[Pod] | OpsError) -> Returning:
-    return Returning(cast(Kube, SimpleNamespace(pods=Cluster(*moments).pods)), [VICTIM], limit_s)
+    return Returning(cast(Kube, SimpleNamespace(pods=Cluster(*moments).pods)), VICTIM, limit_s)
 
 
 @pytest.mark.parametrize("back", [AGAIN, ANOTHER])

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -217,10 +217,11 @@ def test_the_program_tells_what_it_stored_and_removes_what_is_old(
     assert second == f"backup: grafana: removed {old.run} and 0 unfinished uploads"
 
 
-def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
-    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def never_ends(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object] = lambda: None) -> None:
+    """Make the backup of Grafana one that goes on for ever, after what happens at its begin."""
+
     def endless() -> Iterator[bytes]:
+        begin()
         while True:
             threading.Event().wait(0.05)
             yield b"x"
@@ -230,6 +231,12 @@ def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
         return Made(program="Grafana 13", counts={})
 
     monkeypatch.setitem(program._MAKERS, "grafana", make)
+
+
+def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
+    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    never_ends(monkeypatch)
     assert program.main(["--config", str(config), "grafana"]) == 1
     timer = threading.Timer(0.4, lambda: os.kill(os.getpid(), signal.SIGTERM))
     timer.start()
@@ -248,17 +255,7 @@ def test_a_stop_that_falls_into_the_end_of_an_object_is_not_forgotten(
     class Thing:
         pass
 
-    def endless() -> Iterator[bytes]:
-        weakref.finalize(Thing(), signal.raise_signal, signal.SIGTERM)
-        while True:
-            threading.Event().wait(0.05)
-            yield b"x"
-
-    def make(section: Any, target: Target) -> Made:
-        target.add_chunks("folders.json", endless())
-        return Made(program="Grafana 13", counts={})
-
-    monkeypatch.setitem(program._MAKERS, "grafana", make)
+    never_ends(monkeypatch, begin=lambda: weakref.finalize(Thing(), signal.raise_signal, signal.SIGTERM))
     hook = sys.unraisablehook
     assert program.main(["--config", str(config), "grafana"]) == 1
     assert capsys.readouterr().err == "backup: grafana: was told to stop\n"
