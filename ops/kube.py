@@ -14,8 +14,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from ops.errors import OpsError, one_line
+from ops.steps import say
 
 _TIMEOUT_SECONDS = 15
+_TOLD_AFTER_S = 2.0
+"""A wait that takes longer is a step that is told."""
 NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
 STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
@@ -174,7 +177,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
         OpsError: ``what`` did not come true in time.
     """
     start = time.monotonic()
-    problem = ""
+    problem, told = "", False
     while time.monotonic() - start < seconds:
         try:
             if condition():
@@ -182,6 +185,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
             problem = ""
         except OpsError as error:
             problem = f" ({error})"
+        if not told and time.monotonic() - start > _TOLD_AFTER_S:
+            told = True
+            say(f"waiting for {what}, {seconds:.0f} s at most")
         time.sleep(pause)
     raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
 
