@@ -117,6 +117,7 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
     steps.show()
+    steps.save()
 
 
 @app.command()
