@@ -14,10 +14,27 @@ from tests import flaky, seconds
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
-_LIMIT_S = 300
+_LIMIT_S = 420
 """Of a test there that has no limit of its own: its first one waits for all servers of the file."""
 _SHARED = ("tests/config/search", "tests/config/grafana_double")
 """Folders whose files share servers, and so a worker."""
+_PROMISES = tuple(
+    _SERVERS + name
+    for name in (
+        "grafana_double/test_crowd",
+        "test_alert",
+        "test_collector_pipeline",
+        "test_escalation",
+        "test_jaeger_collector",
+        "test_kafka_archive",
+        "test_logs_path",
+        "test_mirror",
+        "test_postgres_standby",
+        "test_region",
+        "test_sampler_pipeline",
+    )
+)
+"""Beginnings of the files there that show that nothing is lost, doubled or late."""
 _UNKNOWN_S = 20.0
 """Of a file that nobody has timed."""
 
@@ -50,7 +67,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give servers time to start; hold the list of flaky tests against the marks.
+    """Give servers time to start, mark what shows a promise, hold the list of flaky tests against the marks.
 
     Raises:
         pytest.UsageError: A test that shows a promise is listed as flaky.
@@ -58,6 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if _file(item).startswith(_SERVERS) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_LIMIT_S))
+        if _file(item).startswith(_PROMISES):
+            item.add_marker(pytest.mark.promise)
     listed = {entry.test for entry in flaky.read()}
     promises = [item.nodeid for item in items if item.nodeid in listed and item.get_closest_marker("promise")]
     if promises:
