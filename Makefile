@@ -47,7 +47,7 @@ test: setup tools ## Everything that needs no cluster
 	$(PYTHON) -m mypy
 	$(PYTHON) -m tests.run tests -m "not e2e and not drill" -n 3 --dist loadfile --no-loadscope-reorder
 
-e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
+e2e: setup ## Drills on the running cluster, with evidence in evidence/
 	@$(LAB) exec -- $(PYTHON) -m tests.run tests/e2e -m "e2e and not drill" -s
 	$(PYTHON) -m ops drill report
 
