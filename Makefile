@@ -47,7 +47,7 @@ check: setup ## Under a minute: format, types, the unit tests of what changed si
 test: setup tools ## Everything that needs no cluster: format and types beside the tests
 	@$(PYTHON) -m tests.run test
 
-e2e: setup ## The core of the end-to-end tests on the running cluster, 12 minutes; evidence of each
+e2e: setup ## The core of the end-to-end tests on the running cluster, 12 minutes; evidence in evidence/
 	@$(LAB) exec -- $(PYTHON) -m tests.run e2e
 	$(PYTHON) -m ops drill report
 

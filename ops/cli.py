@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated
 
@@ -137,8 +138,9 @@ def bench(
     measure = {BenchSignal.METRICS: bench_module.measure, BenchSignal.TRACES: bench_traces.measure}[signal]
     with _context() as context, _progress() as progress:
         task = progress.add_task("bench", total=None)
+        started = datetime.now(UTC)
         figures = measure(context, seconds, senders, lambda text: progress.update(task, description=text))
-        evidence.write(f"throughput-{signal}", passed=True, figures=figures, versions=evidence.versions(context.kube))
+        evidence.write(f"bench-{signal}", figures=figures, kube=context.kube, started=started)
     table = Table("figure", "value", title=f"Throughput of the path of {signal}")
     for name, value in figures.items():
         table.add_row(name, str(value))

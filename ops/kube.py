@@ -83,6 +83,12 @@ class Kube:
             client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
         return kube
 
+    def cluster_id(self) -> str:
+        """UID of the namespace ``kube-system``, which identifies a cluster for its whole life."""
+        with call_errors("cannot read the cluster's identity (namespace kube-system)"):
+            found = self.core.read_namespace("kube-system", _request_timeout=_TIMEOUT_SECONDS)
+        return str(found.metadata.uid)
+
     def close(self) -> None:
         """Close the connections."""
         self._api.close()

@@ -59,11 +59,11 @@ def list_(as_json: AsJson = False) -> None:
     for drill, written, _ in found:
         state = Text("never", style="dim")
         if written is not None:
-            state = Text(f"{'passed' if written.passed else 'failed'} {written.time[:10]}")
+            state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
             state.stylize("green" if written.passed else "bold red")
         about = f"{drill.seconds} s" if drill.seconds < 120 else f"{drill.seconds / 60:.0f} min"
         shows = Text(drill.shows)
-        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}.json", style="dim")
+        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}", style="dim")
         rows.add_row(drill.name, shows, ", ".join(drill.requirements), about, state)
     console = Console()
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
@@ -71,7 +71,7 @@ def list_(as_json: AsJson = False) -> None:
 
 @drill_app.command("report")
 def report_() -> None:
-    """Bring the measured table of docs/dr.md up to date, from docs/evidence."""
+    """Bring the measured table of docs/dr.md up to date, from evidence/."""
     changed = table.update()
     typer.echo(f"{table.PAGE.relative_to(platform_module.PROJECT)}: {'changed' if changed else 'was up to date'}")
 
@@ -137,9 +137,9 @@ def made(
     folder: Path = evidence.FOLDER,
 ) -> Report:
     """Put the report together; what is missing or not whole is a problem."""
-    written = evidence.read(drill.evidence, folder)
+    written = evidence.newest(drill.evidence, folder)
     # Evidence has whole seconds.
-    if written is not None and datetime.fromisoformat(written.time) < started.replace(microsecond=0):
+    if written is not None and written.time < started.replace(microsecond=0):
         written = None
     problems = [*outcome.reasons] if not outcome.passed else []
     if not outcome.passed and not problems:
@@ -147,9 +147,9 @@ def made(
     if not outcome.passed:
         problems.append(f"all that the test said: {outcome.log}")
     if written is None:
-        problems.append(f"the test wrote no evidence {drill.evidence}.json")
+        problems.append(f"the test wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
-        problems.append(f"{drill.evidence}.json says failed")
+        problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
     problems += [f"not whole {steady.AFTER_S:.0f} s after the drill: {each}" for each in after]
     return Report(
         drill=drill,
@@ -199,4 +199,4 @@ def _data(drill: Drill) -> dict[str, object]:
 
 
 def _newest(found: evidence.Evidence | None) -> dict[str, object] | None:
-    return None if found is None else {"passed": found.passed, "time": found.time, "commit": found.commit}
+    return None if found is None else {"passed": found.passed, "time": found.time.isoformat(), "commit": found.commit}

@@ -62,12 +62,14 @@ def update(page: Path = PAGE, folder: Path = evidence.FOLDER) -> bool:
 
 def _row(drill: Drill, found: Evidence | None, watched: Watched | None, folder: Path) -> str:
     report = folder / FOLDER.name / f"{drill.name}.md"
-    name = f"[`{drill.name}`](evidence/{FOLDER.name}/{report.name})" if report.exists() else f"`{drill.name}`"
+    name = f"[`{drill.name}`](../evidence/{FOLDER.name}/{report.name})" if report.exists() else f"`{drill.name}`"
     if found is None:
         return "| " + " | ".join([name, cell(drill.shows), "never", *[NOT_MEASURED] * len(_SHOWN)]) + " |"
     told = aspects(drill, found, watched)
-    link = f"[{found.time[:10]}](evidence/{drill.evidence}.json)"
-    run = f"{link}, {found.commit}" if found.passed else f"{link}, {found.commit}, **failed**"
+    run = f"[{found.time:%Y-%m-%d}](../evidence/{drill.evidence}/), {found.commit}"
+    run += "" if found.passed else ", **failed**"
+    if stale := evidence.staleness(found):
+        run += f", {stale}"
     return "| " + " | ".join([name, cell(drill.shows), run, *_cells([told[each] for each in _SHOWN])]) + " |"
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ops import evidence
 from ops.maintain.model import Tools
@@ -15,12 +15,12 @@ def fresh(name: str, title: str, limit: timedelta) -> Callable[[Tools], Finding]
     """Whether the evidence of a drill is there, passed and young; what was never done is said to be never done."""
 
     def look(tools: Tools) -> Finding:
-        finding, found = Finding(), evidence.read(name)
+        finding, found = Finding(), evidence.newest(name)
         if found is None:
             finding.figures.append("never")
-            finding.wrong.append(f"{title}: never done (no evidence in {evidence.FOLDER.name}/{name}.json)")
+            finding.wrong.append(f"{title}: never done (no evidence in {evidence.FOLDER.name}/{name}/)")
             return finding
-        age = tools.now - datetime.fromisoformat(found.time)
+        age = tools.now - found.time
         finding.figures.append(f"{span(age)} ago")
         finding.expect(found.passed, f"{title} failed: {found.summary()}")
         finding.expect(age <= limit, f"{title}: {span(age)} ago, must be at most {span(limit)}")

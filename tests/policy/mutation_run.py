@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import collections
-import json
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import Any
 
+from ops import evidence
 from policy.model import Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import recorded
 from tests.support.mutations import Mutation, mutations
 
-EVIDENCE = Path(__file__).resolve().parents[2] / "docs" / "evidence" / "policy-mutations.json"
+NAME = "policy-mutations"
 STACKS = ("local", "prod")
 _MANDATORY = [rule for rule in RULES if rule.level is Level.MANDATORY]
 _AT_RESOURCE = [rule for rule in _MANDATORY if rule.resource is not None]
@@ -99,7 +99,7 @@ def _first(rules: list[Rule], rule: Rule) -> None:
 
 def main() -> None:
     """Run all stacks and write the evidence."""
-    started = time.monotonic()
+    started, began = time.monotonic(), datetime.now(UTC)
     total = Run()
     for stack in STACKS:
         total.add(run(stack))
@@ -108,15 +108,19 @@ def main() -> None:
         "rules": len(RULES),
         "mutations": total.mutations,
         "noticed": total.mutations - len(total.survivors),
+        "survived": len(total.survivors),
         "survivors": total.survivors,
+        "rules that were the first to notice nothing": len(RULES) - len(total.by_rule),
         "noticed_by_rule": dict(sorted(total.by_rule.items())),
         "mutations_by_kind": dict(sorted(total.by_kind.items())),
         "seconds": round(time.monotonic() - started, 1),
     }
-    EVIDENCE.write_text(json.dumps(report, indent=2) + "\n")
+    written = evidence.write(NAME, figures=report, kube=None, started=began)
     print(f"{report['mutations']} mutations, {report['noticed']} noticed, survivors: {len(total.survivors)}")
     for name in total.survivors:
         print(f"  {name}")
+    if not written.passed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":
