@@ -58,8 +58,8 @@ drills: setup ## All other end-to-end tests, one after the other, over an hour; 
 	$(LAB) exec -- $(PYTHON) -m tests.run drills tests/e2e/test_region.py
 	$(PYTHON) -m ops drill report
 
-verify: setup ## A row per requirement, seen on the live platform
-	@$(LAB) exec -- $(PYTHON) -m ops verify
+verify: setup ## A line per requirement on the live platform; ROW=K1: its details; JSON=1: for machines
+	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
 bench: setup ## Throughput of the path of SIGNAL (metrics, traces) on the running cluster
 	@$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL)

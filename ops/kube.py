@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import urllib3
@@ -39,6 +40,17 @@ class Pod:
     images: tuple[str, ...]
 
 
+@dataclass(frozen=True, kw_only=True)
+class CronJob:
+    """A job that runs on a schedule: five fields of cron in a time zone (IANA name)."""
+
+    name: str
+    cron: str
+    time_zone: str
+    created: datetime
+    suspended: bool
+
+
 def pod_of(item: Any) -> Pod:
     """Reduce a pod of the Kubernetes client."""
     statuses = item.status.container_statuses or []
@@ -63,6 +75,7 @@ class Kube:
         self.namespace = namespace
         self.core: Any = client.CoreV1Api(api)
         self.apps: Any = client.AppsV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
         self._api = api
 
     @classmethod
@@ -124,6 +137,44 @@ class Kube:
         with call_errors(f"cannot read ConfigMap {name}"):
             found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(found.data or {})
+
+    def cron_job(self, name: str) -> CronJob | None:
+        """A CronJob, or None where there is none of that name."""
+        with call_errors(f"cannot list the CronJobs of {self.namespace}"):
+            found = self.batch.list_namespaced_cron_job(
+                self.namespace, field_selector=f"metadata.name={name}", _request_timeout=_TIMEOUT_SECONDS
+            ).items
+        return (
+            CronJob(
+                name=name,
+                cron=found[0].spec.schedule,
+                time_zone=found[0].spec.time_zone or "UTC",
+                created=found[0].metadata.creation_timestamp,
+                suspended=bool(found[0].spec.suspend),
+            )
+            if found
+            else None
+        )
+
+    def created(self) -> datetime:
+        """When the namespace was created: the beginning of the platform."""
+        with call_errors(f"cannot read namespace {self.namespace}"):
+            found = self.core.read_namespace(self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        at: datetime = found.metadata.creation_timestamp
+        return at
+
+    def argument(self, stateful_set: str, name: str) -> str:
+        """Value of ``--name=value`` among the arguments of a StatefulSet's containers; empty where there is none."""
+        with call_errors(f"cannot read {stateful_set}"):
+            found = self.apps.read_namespaced_stateful_set(
+                stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
+            )
+        words = (
+            word
+            for container in found.spec.template.spec.containers
+            for word in [*(container.command or []), *(container.args or [])]
+        )
+        return next((word.partition("=")[2] for word in words if word.startswith(f"--{name}=")), "")
 
     def scale(self, stateful_set: str, replicas: int) -> None:
         """Set the number of replicas of a StatefulSet."""
