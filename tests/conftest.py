@@ -10,6 +10,7 @@ from xdist.scheduler import LoadScopeScheduling
 from xdist.workermanage import WorkerController
 
 from tests import flaky, seconds
+from tests.support import once
 
 _TESTS = Path(__file__).parent
 _SERVERS = "tests/config/"
@@ -37,6 +38,9 @@ _PROMISES = tuple(
 """Beginnings of the files there that show that nothing is lost, doubled or late."""
 _UNKNOWN_S = 20.0
 """Of a file that nobody has timed."""
+
+
+once.apply()
 
 
 class ByFile(LoadScopeScheduling):
