@@ -77,17 +77,37 @@ def test_the_list_of_sources_holds_no_secret(first: Replica) -> None:
 
 
 def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
-    query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "intervalMs": 60_000}
+    query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "interval": "1m"}
     now = int(time.time() * 1000)
-    answer = viewer.post("/api/ds/query", {"queries": [query], "from": str(now - 3_600_000), "to": str(now)})
+    asked = {"queries": [query], "from": str(now - 3_600_000), "to": str(now)}
+    answer = viewer.post("/api/ds/query", asked)
 
     assert answer.status_code == 200, answer.text
     times, values = answer.json()["results"]["A"]["frames"][0]["data"]["values"]
     assert len(times) == 61
     assert set(values) == {7}
-    wrong = viewer.post("/api/ds/query", {"queries": [query | {"expr": "(("}], "from": "now-1h", "to": "now"})
+    wrong = viewer.post("/api/ds/query", asked | {"queries": [query | {"expr": "(("}, query | {"refId": "B"}]})
     assert wrong.status_code == 400
     assert "parse error" in wrong.json()["results"]["A"]["error"]
+    assert wrong.json()["results"]["B"]["frames"]
+    # As the page sends it, with what the server has to fill in: Prometheus' own build, and the odd numbers of PromQL.
+    panel = {**query, "expr": "rate(vector(1)[$__rate_interval:]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
+    odd = viewer.post("/api/ds/query", asked | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
+    assert odd["data"]["entities"][1]["NaN"] == list(range(len(odd["data"]["values"][1])))
+    many = viewer.post("/api/ds/query", asked | {"queries": [query | {"refId": str(each)} for each in range(51)]})
+    assert (many.status_code, many.json()["message"]) == (400, "bad request data: at most 50 queries")
+
+
+def test_panels_ask_with_a_session_only_and_learn_of_a_source_that_is_away(first: Replica, viewer: Client) -> None:
+    query = {"refId": "A", "datasource": {"uid": "away"}, "expr": "up"}
+    asked = {"queries": [query], "from": "now-1h", "to": "now"}
+    assert first.person().post("/api/ds/query", asked).status_code == 401
+
+    answer = viewer.post("/api/ds/query", asked)
+    assert answer.status_code == 400
+    assert answer.json()["results"]["A"] == {"status": 502, "error": "Bad Gateway", "errorSource": "downstream"}
+    gone = viewer.post("/api/ds/query", asked | {"queries": [query | {"datasource": {"uid": "gone"}}]})
+    assert (gone.status_code, gone.json()["message"]) == (404, "Data source not found")
 
 
 def test_metrics_have_grafanas_names_and_a_password(first: Replica, viewer: Client) -> None:
