@@ -7,6 +7,10 @@ import time
 import pytest
 import requests
 
+from components.dashboards.model import Query, series, stat
+from ops.dashboard.ask import PanelAsker, ask, span
+from ops.grafana import Grafana
+from tests.config.grafana_double.directory_server import password_of
 from tests.config.grafana_double.prometheus_server import PASSWORD
 from tests.config.grafana_double.replica import METRICS, Client, Replica
 
@@ -90,12 +94,26 @@ def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
     assert wrong.status_code == 400
     assert "parse error" in wrong.json()["results"]["A"]["error"]
     assert wrong.json()["results"]["B"]["frames"]
-    # As the page sends it, with what the server has to fill in: Prometheus' own build, and the odd numbers of PromQL.
+    # As the page sends it: with a variable that the server fills in, and with values that JSON has no number for.
     panel = {**query, "expr": "rate(vector(1)[$__rate_interval:]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
     odd = viewer.post("/api/ds/query", asked | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
     assert odd["data"]["entities"][1]["NaN"] == list(range(len(odd["data"]["values"][1])))
     many = viewer.post("/api/ds/query", asked | {"queries": [query | {"refId": str(each)} for each in range(51)]})
     assert (many.status_code, many.json()["message"]) == (400, "bad request data: at most 50 queries")
+
+
+def test_ops_reads_panels_through_grafana_as_whoever_is_logged_in(first: Replica) -> None:
+    panel = stat("A", "A.", "", Query(expr="vector(7)"), Query(expr="absent(vector(1))"), Query(expr="vector("))
+    lines = series("B", "B.", "", Query(expr='label_replace(vector(1), "a", "b", "", "")'))
+    with Grafana.sign_in(str(first.ca_file), first.url, ("viewer", password_of("viewer"))) as visitor:
+        number, line = ask(PanelAsker(grafana=visitor), [panel, lines], span("15m"))
+
+    seven, none, wrong = number.answers
+    assert [value for _, value in seven.series[0].points] == [7.0]
+    assert (none.series, none.problem) == ((), "")
+    assert "parse error" in wrong.problem
+    (found,) = line.answers[0].series
+    assert (found.labels, len(found.points)) == ({"a": "b"}, 61)
 
 
 def test_panels_ask_with_a_session_only_and_learn_of_a_source_that_is_away(first: Replica, viewer: Client) -> None:
