@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.alerting.escalation import LEVELS, EscalationDelays
-from components.alertmanager.config import TIMINGS
+from components.alerting.timings import TIMINGS
 from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel
 from components.rules import RuleGroup, Severity
 
