@@ -22,6 +22,7 @@ from components.alertmanager.config import AlertmanagerConfig, paged_routes, ren
 from components.alertmanager.contacts import AWS_FILE
 from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
 from components.alertmanager.process import alertmanager_command
+from lab.paths import CHECKOUT
 from lab.receivers.client import Receivers
 from lab.receivers.mail import MailDouble
 from lab.receivers.phone import Incident
@@ -230,9 +231,11 @@ class Pair:
         (self.folder / CLOSER_PASSWORD_FILE).write_text("sesame")
         file = self.folder / f"closer-{member.index}.yml"
         file.write_text(rendered(content))
-        command = [sys.executable, "-m", "services.incident_closer", "--config", str(file)]
+        program = [sys.executable, "-m", "services.incident_closer", "--config", str(file)]
         name, port = f"closer-{member.index}", int(content["listen"].rpartition(":")[2])
-        self.stack.enter_context(running(command, self.folder / f"{name}.log", port))
+        self.stack.enter_context(
+            running(["env", f"PYTHONPATH={CHECKOUT}", *program], self.folder / f"{name}.log", port)
+        )
 
     def notices(self, name: str, channel: str | None = None) -> list[Notice]:
         """Notices about an alert, by one channel or all."""

@@ -53,7 +53,7 @@ Prometheus that was restarted keeps everything waiting."""
 INTERVAL = "500ms"
 """Between two evaluations."""
 WAY = {"arrival": "300ms", "delivery": "1500ms", "members": "0s"}
-"""What a notice may take here at worst: values come four times a second, both members are there, the machine is busy."""
+"""What a notice may take here at worst: values come four times a second, both members are there."""
 LOOK = "10s"
 """Least time between two looks at a group."""
 LOOK_S = milliseconds(LOOK) / 1000

@@ -54,24 +54,25 @@ def test_amtool_accepts_it_for_contacts_with_few_channels(tmp_path: Path, first:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+CRITICAL, SENIOR = "operators-critical-phone,operators-critical", "senior-manager-phone,senior-manager"
 ROUTES: tuple[tuple[dict[str, str], str], ...] = (
-    ({"alertname": "A", "severity": "critical"}, "operators-critical-phone,operators-critical"),
+    ({"alertname": "A", "severity": "critical"}, CRITICAL),
     ({"alertname": "A", "severity": "high"}, "operators-high"),
     ({"alertname": "A", "severity": "medium"}, "operators-medium"),
     ({"alertname": "A", "severity": "low"}, "daily-report"),
     (
         {"alertname": "AEscalated", "severity": "critical", "escalation": "senior-manager"},
-        "senior-manager-phone,senior-manager",
+        SENIOR,
     ),
     ({"alertname": "AEscalated", "severity": "high", "escalation": "on-call-engineer"}, "on-call-engineer"),
     ({"alertname": "AEscalated", "severity": "medium", "escalation": "team-leader"}, "team-leader"),
     (
         {"alertname": "AEscalated", "severity": "medium", "escalation": "senior-manager"},
-        "senior-manager-phone,senior-manager",
+        SENIOR,
     ),
     ({"alertname": "AEscalated", "severity": "critical", "escalation": "somebody"}, "operators-fallback"),
     ({"alertname": "AEscalated", "escalation": "team-leader"}, "team-leader"),
-    ({"alertname": "A", "severity": "critical", "escalation": ""}, "operators-critical-phone,operators-critical"),
+    ({"alertname": "A", "severity": "critical", "escalation": ""}, CRITICAL),
     ({"alertname": "Watchdog", "severity": "low"}, "heartbeat"),
     ({"alertname": "Watchdog", "severity": "critical", "escalation": "senior-manager"}, "heartbeat"),
     ({"alertname": "Watchdog"}, "heartbeat"),
@@ -80,7 +81,7 @@ ROUTES: tuple[tuple[dict[str, str], str], ...] = (
     ({"alertname": "A", "severity": "Critical"}, "operators-fallback"),
     ({"alertname": "A", "severity": ""}, "operators-fallback"),
     ({"alertname": "A"}, "operators-fallback"),
-    ({"severity": "critical"}, "operators-critical-phone,operators-critical"),
+    ({"severity": "critical"}, CRITICAL),
     ({"layer": "device"}, "operators-fallback"),
     ({"alertname": "A", "severity": "high", "layer": "device", "region": "b", "job": "x"}, "operators-high"),
 )

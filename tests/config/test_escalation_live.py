@@ -172,9 +172,7 @@ def test_the_first_notice_comes_at_once(lived: World, severity: Severity, kind: 
 
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("kind", ["Ignored", "AcknowledgedLate"])
-def test_the_next_level_is_told_within_the_delay_and_little_earlier(
-    lived: World, severity: Severity, kind: str
-) -> None:
+def test_the_next_level_is_told_within_the_delay(lived: World, severity: Severity, kind: str) -> None:
     story = BY_NAME[Story(severity, kind).alert]
     due = story.moments["trouble"] + delay_s(severity)
     # The time for which the only Prometheus is away does not count; on the platform the other replica goes on.
