@@ -23,7 +23,7 @@ def _row(severity: Severity) -> str:
 
 
 def test_the_table_has_a_row_for_each_priority_and_no_other() -> None:
-    head = "| priority | first notice | to | within | not acknowledged for | then also |"
+    head = "| priority | first notice | to | waits for others of its kind | not acknowledged: within | then also |"
     rows = TEXT.partition(head)[2].strip().partition("\n\n")[0].splitlines()
     assert rows[1:] == [_row(severity) for severity in Severity]
 
