@@ -80,6 +80,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     show_summary(_PATHS, outputs, series, second=second)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
+    if not second:
+        steps.leave_evidence(stack, _namespace(stack), _PATHS.kubeconfig)
 
 
 @app.command()
