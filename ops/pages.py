@@ -25,7 +25,7 @@ from ops.drill import table
 from ops.drill.timeline import cell
 from ops.errors import OpsError, one_line
 from ops.evidence import Evidence
-from ops.figures import NOT_MEASURED, filled, told
+from ops.figures import NOT_MEASURED, filled, plain, told
 from ops.platform import PROJECT
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
@@ -35,6 +35,7 @@ BLOCK: Final = re.compile(r"^<!-- evidence: ([a-z][a-z0-9-]*) -->\n(.*?)^<!-- /e
 _BEGIN = re.compile(r"^<!-- evidence: ", re.MULTILINE)
 _PLACEHOLDER = re.compile(r"\{([a-z0-9-]+): ([^{}]+)\}")
 _SHORT = 7
+_MOST_SCALARS = 8
 _LONGEST_REASON = 300
 _BETWEEN = "<br>"
 
@@ -158,7 +159,8 @@ def catalog_table(source: Source, page: Path) -> str:
         run = source.newest(name)
         shown = NOT_MEASURED
         if run is not None:
-            shown = cell("; ".join(told(run.figures, entry.text.split("; ")))) or NOT_MEASURED
+            parts = told(run.figures, entry.text.split("; ")) if entry.text else _scalars(run)
+            shown = cell("; ".join(parts)) or NOT_MEASURED
             if not run.passed:
                 shown = f"**failed**: {cell(_reasons(run))}; {shown}"
         lines.append(f"| {cell(entry.title)} | {shown} | {source.run_line(name, page)} |")
@@ -192,6 +194,12 @@ def machines(source: Source) -> str:
     versions = latest.versions if latest else {}
     listed = ", ".join(f"{image.rpartition('/')[2]} {tag}" for image, tag in sorted(versions.items()))
     return f"Machine: {where}. Images of the newest of them: {listed or 'not recorded'}."
+
+
+def _scalars(run: Evidence) -> list[str]:
+    """Some figures of a run about which the catalog has no text."""
+    single = {name: value for name, value in run.figures.items() if isinstance(value, str | int | float)}
+    return [f"{name} {plain(value)}" for name, value in list(single.items())[:_MOST_SCALARS]]
 
 
 def _reasons(run: Evidence) -> str:
