@@ -20,7 +20,7 @@ MONTHLY: tuple[Check, ...] = (
         what="backups were restored and compared in the last month",
         asked=f"evidence/{RESTORE_DRILL}",
         limit="passed, at most 35 days ago",
-        advice="`make e2e`, or by hand: docs/operations/backups.md, 'The drill of a month'",
+        advice="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
         look=drills.fresh(RESTORE_DRILL, "Restore drill", MONTH),
     ),
     Check(

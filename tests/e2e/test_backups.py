@@ -206,7 +206,6 @@ def test_the_database_is_backed_up_and_restored_into_an_empty_one(settled: Conte
     assert found["counted"] > 0
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(2400)
 def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Path) -> None:
     with recorded("backups-restored", settled.kube) as figures:
@@ -266,7 +265,6 @@ def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: C
         assert (missing, different, notes.holes) == (0, 0, [])
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_what_people_lost_in_grafana_comes_back(settled: Context) -> None:
     items = [{"role": "Viewer", "permission": 1}, {"role": "Editor", "permission": 2}]
@@ -285,7 +283,6 @@ def test_what_people_lost_in_grafana_comes_back(settled: Context) -> None:
         assert ops_json("backup", "restore", "grafana", "--compare", good=(1,))["differences"]
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(900)
 def test_maintenance_looks_at_everything_and_keeps_a_record(settled: Context, tmp_path: Path) -> None:
     with recorded("maintenance", settled.kube) as figures:

@@ -21,7 +21,6 @@ from ops.platform import PROJECT
 from ops.regions.region import witness_of
 from tests.support.results import recorded
 
-pytestmark = pytest.mark.drill
 """On a platform that has been through the other drills: before the first notice and the first failure some panels are
 empty, and rightly so."""
 

@@ -19,6 +19,7 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import client_settings
 from ops.otlp import OtlpClient
+from ops.steps import say
 from ops.web import Query, Web
 from tests.support.sequences import Ledger, Number
 
@@ -61,6 +62,7 @@ class _Load(ABC):
 
     def run_for(self, seconds: float) -> None:
         """Let it run; ends early when all workers died."""
+        say(f"load for {seconds:.0f} s")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert any(thread.is_alive() for thread in self._threads), "every worker of the load has ended"

@@ -1,78 +1,68 @@
-"""Step times of `make up`: shown, kept, and left as evidence only where that is asked for."""
+"""Steps of a long command: what each takes, how long the rest still takes, and a word every half minute."""
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from pathlib import Path
-from typing import Any
 
 import pytest
+from rich.console import Console
 
-from lab.errors import LabError
-from lab.timing import EVIDENCE_VARIABLE, Steps
-from ops import evidence
-
-KUBECONFIG = """
-apiVersion: v1
-kind: Config
-clusters: [{name: a, cluster: {server: "http://127.0.0.1:1"}}]
-contexts: [{name: a, context: {cluster: a, user: a}}]
-current-context: a
-users: [{name: a, user: {}}]
-"""
+from lab import timing
+from lab.timing import Steps
 
 
 @pytest.fixture
-def steps() -> Steps:
-    steps = Steps("make up")
-    steps.record("images", 12.34)
-    steps.record("pulumi up", 100.0)
-    return steps
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path))
+    return tmp_path / "seconds" / "make-up.json"
 
 
-@pytest.fixture
-def written(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    seen: dict[str, Any] = {}
-    monkeypatch.setattr(evidence, "write", lambda name, **what: seen.update(name=name, **what))
-    monkeypatch.setenv("PULUMI_STACK", "")
-    return seen
+def steps() -> tuple[Steps, io.StringIO]:
+    out = io.StringIO()
+    return Steps("make up", Console(file=out, soft_wrap=True)), out
 
 
-def test_steps_are_kept_as_a_file(steps: Steps, tmp_path: Path) -> None:
-    steps.save(tmp_path / "state" / "times.json")
-    content = json.loads((tmp_path / "state" / "times.json").read_text())
-    assert content == {"title": "make up", "seconds": {"images": 12.34, "pulumi up": 100.0}}
+def test_the_first_run_knows_nothing_and_the_second_says_what_is_left(cache: Path, tmp_path: Path) -> None:
+    first, out = steps()
+    with first.step("cluster"):
+        pass
+    first.record("pulumi up", 200.0)
+    first.save(tmp_path / "times.json")
+    assert out.getvalue().splitlines() == [".. cluster", "ok cluster 0.0 s", "ok pulumi up 200.0 s"]
+    assert json.loads((tmp_path / "times.json").read_text()) == json.loads(cache.read_text())
+    second, out = steps()
+    with second.step("cluster"):
+        pass
+    with second.step("pulumi up"):
+        pass
+    assert [line for line in out.getvalue().splitlines() if line.startswith("..")] == [
+        ".. cluster (about 0 s; 200 s left)",
+        ".. pulumi up (about 200 s; 200 s left)",
+    ]
+    assert second.left("pulumi up", 50.0) == 150.0
+    assert second.left("unknown") == 0.0
 
 
-@pytest.mark.parametrize("value", [None, "", "0"])
-def test_an_ordinary_run_leaves_no_evidence(
-    steps: Steps, written: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: str | None
-) -> None:
-    if value is None:
-        monkeypatch.delenv(EVIDENCE_VARIABLE, raising=False)
-    else:
-        monkeypatch.setenv(EVIDENCE_VARIABLE, value)
-    steps.leave_evidence("local", "obs-local", tmp_path / "no such kubeconfig")
-    assert written == {}
+def test_a_long_step_says_that_it_goes_on(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timing, "SILENT_S", 0.05)
+    made, out = steps()
+    with made.step("pulumi up"):
+        time.sleep(0.3)
+    assert ".. pulumi up: 0 s gone" in out.getvalue().splitlines()
 
 
-def test_steps_are_left_as_evidence_of_the_platform(
-    steps: Steps, written: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(EVIDENCE_VARIABLE, "1")
-    monkeypatch.setattr("lab.timing.Kube.connect", lambda namespace, file: (namespace, file))
-    steps.leave_evidence("local", "obs-local", tmp_path / "kubeconfig")
-    assert written["name"] == "up-steps"
-    assert written["figures"] == {"total s": 112.3, "steps s": {"images": 12.3, "pulumi up": 100.0}}
-    assert written["kube"] == ("obs-local", tmp_path / "kubeconfig")
+def test_a_step_that_fails_is_not_recorded_and_its_watch_ends(cache: Path) -> None:
+    made, _ = steps()
+    with pytest.raises(ValueError, match="no"), made.step("cluster"):
+        raise ValueError("no")
+    assert made.taken == {}
 
 
-@pytest.mark.parametrize("content", [None, KUBECONFIG])
-def test_a_cluster_that_does_not_answer_is_one_line(
-    steps: Steps, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None
-) -> None:
-    monkeypatch.setenv(EVIDENCE_VARIABLE, "1")
-    if content:
-        (tmp_path / "kubeconfig").write_text(content)
-    with pytest.raises(LabError, match="no evidence of the step times: "):
-        steps.leave_evidence("local", "obs-local", tmp_path / "kubeconfig")
+@pytest.mark.parametrize("text", ["{", "[]", '{"seconds": 1}', '{"seconds": {"a": "b"}}'])
+def test_a_spoilt_file_counts_as_no_run(cache: Path, text: str) -> None:
+    cache.parent.mkdir()
+    cache.write_text(text)
+    assert steps()[0].last == {}
