@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -79,15 +80,16 @@ class Kube:
         self._api = api
 
     @classmethod
-    def connect(cls, namespace: str) -> Kube:
-        """Connect with ``KUBECONFIG`` and ask for the server's version.
+    def connect(cls, namespace: str, config_file: Path | None = None) -> Kube:
+        """Connect with ``config_file`` or ``KUBECONFIG`` and ask for the server's version.
 
         Raises:
             OpsError: No configuration, or the cluster does not answer.
         """
         settings = client.Configuration()
         try:
-            config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            file = None if config_file is None else str(config_file)
+            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
         settings.retries = False
