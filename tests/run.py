@@ -299,6 +299,8 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", choices=("check", "test", "e2e", "drills", "record"))
     parser.add_argument("--base", help="check: commit to compare with")
     given, more = parser.parse_known_args(arguments)
+    # What we started runs in sessions of its own: whoever ends us ends it too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if more and given.what not in ("e2e", "drills"):
         parser.error(f"unknown: {' '.join(more)}")
     if wrong := flaky.problems(flaky.read(), datetime.now(UTC).date(), ROOT):
