@@ -214,7 +214,10 @@ import os, signal, sys, threading
 from tests import run
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 job = run.Job("sleeps", [sys.executable, "-c", "import time; print('on'); time.sleep(60)"])
-threading.Timer(1.5, lambda: (print("child", job.process.pid, flush=True), os.kill(os.getpid(), signal.SIGTERM))).start()
+def end():
+    print("child", job.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Timer(1.5, end).start()
 run.Beside(60).run([job])
 """
 
