@@ -1,4 +1,4 @@
-"""The commands: one for each drill, ``list``, and ``report``.
+"""The commands: one for each drill, and ``list``.
 
 Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, no test), 130 interrupted.
 """
@@ -23,7 +23,7 @@ from rich.text import Text
 from ops import evidence, steps
 from ops import platform as platform_module
 from ops.context import Context
-from ops.drill import alerts, record, steady, table
+from ops.drill import alerts, record, steady
 from ops.drill.model import Drill
 from ops.drill.record import FOLDER, Report
 from ops.drill.registry import SHOWN, find
@@ -69,13 +69,6 @@ def list_(as_json: AsJson = False) -> None:
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
 
 
-@drill_app.command("report")
-def report_() -> None:
-    """Bring the measured table of docs/dr.md up to date, from evidence/."""
-    changed = table.update()
-    typer.echo(f"{table.PAGE.relative_to(platform_module.PROJECT)}: {'changed' if changed else 'was up to date'}")
-
-
 def _command(name: str) -> Callable[[Path, bool, bool], None]:
     def command(folder: Folder = FOLDER, as_json: AsJson = False, yes: Yes = False) -> None:
         _drill(find(name), folder, as_json, yes)
@@ -106,7 +99,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
     else:
         typer.echo(record.markdown(found))
-    typer.echo(f"report: {', '.join(map(str, written))}; `ops drill report` takes it into docs/dr.md", err=True)
+    typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
     raise typer.Exit(0 if found.passed else 1)
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.alertmanager.config import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing
 from components.rules import Severity
 from services.regions.records import LEASE_KEY, Heartbeat
 from tests.config.alertmanager_files import ROUTING_KEYS, topic
@@ -22,7 +22,7 @@ from tests.config.storage_process import storage_process
 
 QUIET_S = 7.0
 """Longer than the second member waits for the first."""
-OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "#alerts"), ("sms", topic("operators"))])
+OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))])
 QUICK = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
 
 

@@ -1,4 +1,4 @@
-"""Backups on the live platform: every kind made, restored into an empty target, compared (D1); maintenance (M2)."""
+"""Backups on the live platform: every kind made and compared, four of seven restored into something empty (D1, M2)."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def restored_database(context: Context, folder: Path) -> Figures:
 
 
 def restored_grafana(context: Context, folder: Path) -> Figures:
-    """The definitions of the backup are those of the running Grafana."""
+    """Nothing is restored: the definitions of the backup are those of the running Grafana."""
     found = ops_json("backup", "restore", "grafana", "--compare")
     assert found["differences"] == []
     with opened(access_of(context.platform)) as store:
@@ -119,7 +119,7 @@ def restored_search(context: Context, folder: Path) -> Figures:
 
 
 def restored_state(context: Context, folder: Path) -> Figures:
-    """The file is the state that Pulumi has now, with its secrets encrypted."""
+    """Only a file is written: it is the state that Pulumi has now, with its secrets encrypted."""
     file = folder / "state.json"
     ops("backup", "restore", "pulumi-state", "--to", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -207,7 +207,7 @@ def test_the_database_is_backed_up_and_restored_into_an_empty_one(settled: Conte
 
 
 @pytest.mark.timeout(2400)
-def test_every_kind_is_made_restored_into_an_empty_target_and_compared(settled: Context, tmp_path: Path) -> None:
+def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Path) -> None:
     with recorded("backups-restored", settled.kube) as figures:
         new_topic(settled, _TAG)
         problems: list[str] = []

@@ -51,7 +51,7 @@ def test_a_notice_goes_to_the_first_contact_by_every_channel(doubles: Doubles) -
     assert doubles.reached() == {
         ("phone", "operators"),
         ("sms", TOPICS[0]),
-        ("slack", "#alerts"),
+        ("slack", "operators"),
         ("mail", "a@example.org"),
         ("mail", "b@example.org"),
     }
@@ -226,7 +226,7 @@ MAIL = {"server": "x:587", "sender": "a@b"}
     ("changes", "message"),
     [
         ({"fax": {}}, "channels.fax: Extra inputs are not permitted"),
-        ({"slack": {}}, "channels.slack.url_file: Field required"),
+        ({"slack": {"url_file": "x"}}, "channels.slack.url_file: Extra inputs are not permitted"),
         ({"phone": {"url": "http://x"}}, "channels.phone.url: must be an https:// address"),
         ({"mail": {**MAIL, "server": "x"}}, 'channels.mail.server: server must be "host:port"'),
         ({"mail": {**MAIL, "server": "x:465"}}, "port 465 speaks TLS from the first byte"),
