@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where it is set, each of the hundred Python programs of a run would compile all of the checkout again.
+unexport PYTHONDONTWRITEBYTECODE
+
 CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
 REQUIREMENTS := requirements.txt requirements-dev.txt
 VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
