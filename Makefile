@@ -97,7 +97,7 @@ docs: setup ## Every generated page: measurements, thresholds, telemetry, maskin
 	$(PYTHON) -m policy.document
 	$(PYTHON) -m ops docs
 
-seconds: setup ## tests/seconds.json, by which tests are ordered and announced, from this machine's last runs
+seconds: setup ## tests/seconds.json and lab/seconds.json, by which work is ordered and announced, from this machine's last runs
 	@$(PYTHON) -m tests.run record
 
 lint: setup ## Format and fix what can be fixed

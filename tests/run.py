@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from lab import timing
 from lab.paths import cache_root
 from ops.steps import clock
 from tests import flaky, seconds
@@ -307,7 +308,8 @@ def main(arguments: Sequence[str]) -> int:
         print("\n".join(wrong), file=sys.stderr)
         return 2
     if given.what == "record":
-        print(f"{seconds.COMMITTED.name}: {seconds.record(ROOT)} times")
+        print(f"{seconds.COMMITTED.relative_to(ROOT)}: {seconds.record(ROOT)} times")
+        print(f"{timing.COMMITTED.relative_to(ROOT)}: {', '.join(timing.commit())}")
         return 0
     if given.what == "check":
         return check(given.base)
