@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where it is set, each of the hundred Python programs of a run would compile all of the checkout again.
+unexport PYTHONDONTWRITEBYTECODE
+
 CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
 REQUIREMENTS := requirements.txt requirements-dev.txt
 VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
@@ -94,7 +97,7 @@ docs: setup ## Every generated page: measurements, thresholds, telemetry, maskin
 	$(PYTHON) -m policy.document
 	$(PYTHON) -m ops docs
 
-seconds: setup ## tests/seconds.json, by which tests are ordered and announced, from this machine's last runs
+seconds: setup ## tests/seconds.json and lab/seconds.json, by which work is ordered and announced, from this machine's last runs
 	@$(PYTHON) -m tests.run record
 
 lint: setup ## Format and fix what can be fixed

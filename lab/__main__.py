@@ -41,6 +41,7 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
         setup.packages()
     setup.toolchain(steps, names or ())
     steps.show()
+    steps.save()
 
 
 @app.command()
