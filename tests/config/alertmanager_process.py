@@ -165,7 +165,7 @@ class Pair:
         """End a member, gently or by a kill."""
         if member.process is not None:
             (member.process.kill if kill else member.process.terminate)()
-            member.process.wait(15)
+            member.process.wait(60)
             member.process = None
 
     def together(self) -> None:

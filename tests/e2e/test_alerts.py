@@ -97,7 +97,6 @@ def test_quick_thresholds_fire_reach_their_people_and_resolve(
     drive("alert-thresholds-quick", context, receivers, waves(quick))
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(2700)
 def test_every_threshold_fires_reaches_its_people_and_resolves(context: Context, receivers: Receivers) -> None:
     drive("alert-thresholds", context, receivers, waves())
@@ -138,7 +137,6 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         assert figures["most notices of one alert by one channel"][1] <= durations.NOTICES_OF_ONE_ALERT
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_only_what_nobody_takes_is_escalated(
     context: Context, pair: Pair, receivers: Receivers, tmp_path: Path
@@ -200,7 +198,6 @@ def test_a_silence_is_on_both_members_and_survives_the_death_of_one(context: Con
     wait_until(lambda: known(members[1]), 60, "the silence on the member that was away")
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_the_dead_mans_switch_tells_when_the_platform_cannot(settled: Context, receivers: Receivers) -> None:
     with recorded("dead-mans-switch", settled.kube) as figures:

@@ -194,6 +194,13 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     return recording
 
 
+class _Hooks:
+    """Takes hooks of resources and calls none: nothing is made here."""
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        """Take one."""
+
+
 class _Loops(asyncio.DefaultEventLoopPolicy):
     """Remembers event loops: Pulumi makes one per worker thread and closes none."""
 
@@ -217,6 +224,7 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         # Outputs that a test made outside a run belong to no loop that runs: Pulumi would wait for them for ever.
         SETTINGS.outputs.clear()
         mocks.set_mocks(recording, project=PROJECT, stack=stack, preview=False)
+        SETTINGS.callbacks = _Hooks()
 
         async def body() -> None:
             program()
