@@ -18,6 +18,7 @@ from ops.platform import Platform
 
 _ORDER = (
     "test_pulumi",
+    "test_change",
     "test_five_layers",
     "test_bad_input",
     "test_security",
