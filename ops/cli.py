@@ -35,6 +35,7 @@ from ops.kube import Kube
 from ops.logs import logs
 from ops.maintain.command import maintain_app
 from ops.notify import notify
+from ops.pages import docs
 from ops.people import people
 from ops.regions.command import failback, failover, regions_app
 from ops.report.command import report_app
@@ -69,6 +70,7 @@ app.add_typer(regions_app, name="regions")
 app.command()(failover)
 app.command()(failback)
 app.add_typer(drill_app, name="drill")
+app.command()(docs)
 _CANNOT_RUN = 2
 
 

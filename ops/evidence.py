@@ -82,7 +82,7 @@ class Target(_Model):
 
 
 class Entry(_Model):
-    """What the catalog says about one name."""
+    """What the catalog says about one name; ``text`` has figures in braces and its parts between ``; ``."""
 
     title: str
     covers: tuple[str, ...] = Field(min_length=1)
@@ -175,10 +175,13 @@ class Runs(_Model):
 
 
 def figure(figures: Mapping[str, Any], name: str) -> Any:
-    """The value of ``name``, or of ``a/b``: b within a; None when it is missing."""
+    """The value of ``name``, or of ``a/b``: b within a (of a list: its item with this index); None when missing."""
     value: Any = figures
     for part in (name,) if name in figures else name.split("/"):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
@@ -284,7 +287,7 @@ def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
         return "stale, commit not in this history"
     patterns = [f":(glob){path}" for path in paths]
     counted = _git(project, "rev-list", "--count", f"{evidence.commit}..HEAD", "--", *patterns)
-    changed = bool(_git(project, "status", "--porcelain", "--untracked-files=no", "--", *patterns))
+    changed = bool(_git(project, "status", "--porcelain", "--", *patterns))
     count = int(counted or 0) + changed
     if count == 0:
         # Without a digest the history alone decides; with one, the run was made with uncommitted changes.
@@ -327,6 +330,11 @@ def platform_id(kube: Kube) -> PlatformId:
 def commit(project: Path = PROJECT) -> str:
     """Short id of the checkout's commit, ``none`` without a repository."""
     return _git(project, "rev-parse", "--short=12", "HEAD") or "none"
+
+
+def whole_history(project: Path = PROJECT) -> bool:
+    """Whether the checkout has every commit: without them no changes since a run can be counted."""
+    return _git(project, "rev-parse", "--is-shallow-repository") == "false"
 
 
 def dirty(project: Path = PROJECT) -> bool:

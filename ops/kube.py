@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -15,8 +16,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from ops.errors import OpsError, one_line
+from ops.steps import say
 
 _TIMEOUT_SECONDS = 15
+_TOLD_AFTER_S = 2.0
+"""A wait that takes longer is a step that is told."""
 NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
 STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
@@ -76,15 +80,16 @@ class Kube:
         self._api = api
 
     @classmethod
-    def connect(cls, namespace: str) -> Kube:
-        """Connect with ``KUBECONFIG`` and ask for the server's version.
+    def connect(cls, namespace: str, config_file: Path | None = None) -> Kube:
+        """Connect with ``config_file`` or ``KUBECONFIG`` and ask for the server's version.
 
         Raises:
             OpsError: No configuration, or the cluster does not answer.
         """
         settings = client.Configuration()
         try:
-            config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            file = None if config_file is None else str(config_file)
+            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
         settings.retries = False
@@ -231,7 +236,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
         OpsError: ``what`` did not come true in time.
     """
     start = time.monotonic()
-    problem = ""
+    problem, told = "", False
     while time.monotonic() - start < seconds:
         try:
             if condition():
@@ -239,6 +244,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
             problem = ""
         except OpsError as error:
             problem = f" ({error})"
+        if not told and time.monotonic() - start > _TOLD_AFTER_S:
+            told = True
+            say(f"waiting for {what}, {seconds:.0f} s at most")
         time.sleep(pause)
     raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
 

@@ -45,7 +45,7 @@ MONTHLY: tuple[Check, ...] = (
         what="how long notices take was measured in the last quarter",
         asked=f"evidence/{LATENCY_DRILL}",
         limit="passed, at most 100 days ago",
-        advice="`make e2e` measures it; what it says: docs/figures.md",
+        advice="`make e2e` measures it; what it says: docs/measured.md",
         look=drills.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
     ),
     *(
@@ -54,7 +54,7 @@ MONTHLY: tuple[Check, ...] = (
             what=f"the throughput of {name.removeprefix('bench-')} was measured in the last quarter",
             asked=f"evidence/{name}",
             limit="passed, at most 100 days ago",
-            advice=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/figures.md",
+            advice=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
             look=drills.fresh(name, "Bench", QUARTER),
         )
         for name in THROUGHPUT

