@@ -24,7 +24,7 @@ from tests.support.results import recorded
 FILE = Path("components/telemetry/thresholds.yaml")
 LIMIT_S = 420.0
 CHANGED = ("prometheus-", "grafana-content-", "region-guard")
-"""Beginnings of what a threshold is part of: rules, the dashboard of its layer, the fingerprint that regions compare."""
+"""What a threshold is part of: rules, its layer's dashboard, the fingerprint that regions compare."""
 _SECTION = "### What changes, in plain words\n"
 _SENTENCE = re.compile(r"^- (.+)$", re.MULTILINE)
 
