@@ -140,23 +140,24 @@ class Kube:
             found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(found.data or {})
 
+    def cron_jobs(self) -> list[CronJob]:
+        """Every CronJob."""
+        with call_errors(f"cannot list the CronJobs of {self.namespace}"):
+            found = self.batch.list_namespaced_cron_job(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+        return [
+            CronJob(
+                name=item.metadata.name,
+                cron=item.spec.schedule,
+                time_zone=item.spec.time_zone or "UTC",
+                created=item.metadata.creation_timestamp,
+                suspended=bool(item.spec.suspend),
+            )
+            for item in found
+        ]
+
     def cron_job(self, name: str) -> CronJob | None:
         """A CronJob, or None where there is none of that name."""
-        with call_errors(f"cannot list the CronJobs of {self.namespace}"):
-            found = self.batch.list_namespaced_cron_job(
-                self.namespace, field_selector=f"metadata.name={name}", _request_timeout=_TIMEOUT_SECONDS
-            ).items
-        return (
-            CronJob(
-                name=name,
-                cron=found[0].spec.schedule,
-                time_zone=found[0].spec.time_zone or "UTC",
-                created=found[0].metadata.creation_timestamp,
-                suspended=bool(found[0].spec.suspend),
-            )
-            if found
-            else None
-        )
+        return next((job for job in self.cron_jobs() if job.name == name), None)
 
     def created(self) -> datetime:
         """When the namespace was created: the beginning of the platform."""

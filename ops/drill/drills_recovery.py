@@ -133,4 +133,22 @@ RECOVERY: tuple[Drill, ...] = (
         watched=False,
         looked_at=False,
     ),
+    Drill(
+        name="change",
+        shows="a threshold changed in a scratch checkout is reviewed in plain words and previewed, and nothing else",
+        requirements=("M4",),
+        test=f"{_TESTS}/test_change.py::test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed",
+        evidence="change-reviewed",
+        seconds=300,
+        limit_s=1560,
+        load="none",
+        fault="none: nothing is deployed",
+        figures={
+            Aspect.FAULT: ("{change}",),
+            Aspect.DETECTION: ("{in plain words}",),
+            Aspect.RECOVERY: ("review {review s} s, preview {preview s} s",),
+        },
+        watched=False,
+        looked_at=False,
+    ),
 )

@@ -106,7 +106,7 @@ def a3(context: Context) -> Finding:
 
 
 def d4(context: Context) -> Finding:
-    """The watchdog fires, its heartbeat leaves the platform, and the switch outside told when it stopped."""
+    """The watchdog fires and its heartbeat leaves the platform; the drill stopped it and the switch noticed."""
     finding = Finding()
     alive = any(alert.name == WATCHDOG for alert in context.alertmanager().alerts())
     finding.expect(alive, f"{WATCHDOG} does not reach Alertmanager")

@@ -126,8 +126,14 @@ def _incomparable(target: Target, run: Evidence) -> bool:
 
 
 def _compared(target: Target, run: Evidence) -> str:
-    missed = target.problem(run.figures)
-    return f"{missed} on {target.cores} cores; measured on {_cores(run)}"
+    """What was reached of a target that is asked of larger machines."""
+    reached = evidence.figure(run.figures, target.figure)
+    limit = target.at_least if target.at_least is not None else target.at_most
+    if isinstance(reached, int | float) and limit is not None:
+        missed = f"{reached:,.10g} of {limit:,.10g} {target.unit}".strip()
+    else:
+        missed = target.problem(run.figures) or target.figure
+    return f"{missed} on {_cores(run)} cores; the target is for {target.cores}"
 
 
 def _cores(run: Evidence) -> int:

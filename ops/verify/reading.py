@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Dashboard
+from components.dashboards.promql import metrics
 from components.reports.component import workload_name
 from components.reports.schedule import SCHEDULES
 from components.telemetry.layers import LAYERS
@@ -27,7 +28,7 @@ from ops.verify import access
 from ops.verify.alerting import LATENCY_DRILLS
 from ops.verify.mounted import grafana_settings
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import first_run
+from ops.verify.young import first_run, series_due
 
 PANELS_DRILL = "dashboards-panels"
 PEOPLE_DRILLS = ("people-load", "people-prometheus-down")
@@ -143,7 +144,7 @@ def boards_check(names: Sequence[str], subjects: dict[str, str] | None = None) -
                 _present(grafana, board, finding)
         with as_viewer(context) as viewer:
             checked = check(viewer, chosen, span(CHECK_RANGE))
-        _answers(checked, finding)
+        _answers(context, checked, finding)
         finding.drill(PANELS_DRILL)
         return finding
 
@@ -168,11 +169,17 @@ def panels_of(board: dict[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _answers(checked: Sequence[tuple[Dashboard, list[Result]]], finding: Finding) -> None:
+def _answers(context: Context, checked: Sequence[tuple[Dashboard, list[Result]]], finding: Finding) -> None:
     results = [result for _, each in checked for result in each]
     for board, each in checked:
-        empty = [result.panel.title for result in each if result.empty]
-        finding.expect(not empty, f"{board.name}: no data in {listed(empty)}")
+        late: dict[datetime, list[str]] = {}
+        for result in each:
+            if result.empty:
+                asked = set().union(*(metrics(query.expr) for query in result.panel.queries))
+                late.setdefault(series_due(context, asked), []).append(result.panel.title)
+        for due, empty in late.items():
+            named = f"{board.name}: {listed(empty)}"
+            finding.expect_by(due, False, f"data of {named}", f"no data in {named}")
         problems = [problem for result in each for problem in result.problems]
         finding.expect(not problems, f"{board.name}: {'; '.join(problems[:2])}")
     times, queries = latencies(results), rows(checked)

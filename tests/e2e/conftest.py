@@ -19,6 +19,7 @@ from tests.e2e.core import is_core
 
 _ORDER = (
     "test_pulumi",
+    "test_change",
     "test_five_layers",
     "test_bad_input",
     "test_security",

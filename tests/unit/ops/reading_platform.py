@@ -73,6 +73,7 @@ class Platform:
     stored: Any = field(default_factory=lambda: shelf(*(report(kind) for kind in SCHEDULES)))
     answered: int = 200
     jobs: Mapping[str, CronJob] = field(default_factory=dict)
+    created: datetime = OLD
     newest: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(map(str, SCHEDULES), time.time() - 60))
 
     @property
@@ -100,7 +101,8 @@ class Platform:
                 pods=lambda _: pods,
                 ready_pod=lambda _: pods[0],
                 cron_job=self.jobs.get,
-                created=lambda: OLD,
+                cron_jobs=lambda: list(self.jobs.values()),
+                created=lambda: self.created,
             ),
             tunnels=SimpleNamespace(url=lambda pod, port: self.urls[int(pod[-1])] if port == 3000 else "https://shelf"),
             thanos=SimpleNamespace(instant=self._instant, number=self._number),

@@ -20,6 +20,7 @@ from ops.errors import OpsError
 from ops.kube import CronJob
 from ops.people_crowd import Crowd, Opening
 from ops.verify import reading
+from ops.verify.young import SETTLED, series_due
 from tests.unit.ops.dashboard_doubles import asker
 from tests.unit.ops.reading_doubles import State
 from tests.unit.ops.reading_platform import OLD, known, platforms, report, shelf
@@ -66,8 +67,27 @@ def test_an_empty_panel_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> 
     full(monkeypatch, board, without=panel.queries[0].expr.partition("{")[0][-20:])
     with made() as (platform, _):
         [wrong] = reading.CHECKS["G2"](platform.context).wrong
-    assert wrong.startswith("overview: no data in ")
+    assert wrong.startswith("no data in overview: ")
     assert panel.title in wrong
+
+
+def test_an_empty_panel_of_a_young_platform_waits(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    [board] = boards("overview")
+    panel = next(iter(board.panels))
+    full(monkeypatch, board, without=panel.queries[0].expr.partition("{")[0][-20:])
+    with made(created=datetime.now(UTC)) as (platform, _):
+        finding = reading.CHECKS["G2"](platform.context)
+    assert finding.wrong == []
+    assert panel.title in finding.waits[0].what
+    assert finding.waits[0].due == platform.created + SETTLED
+
+
+def test_series_about_reports_are_due_after_the_first_report_of_each_kind(made: Any) -> None:
+    with made(jobs=jobs(OLD)) as (platform, _):
+        of_reports = series_due(platform.context, ["report_due_timestamp_seconds"])
+        of_backups = series_due(platform.context, ["backup_runs", "up"])
+    assert of_reports == datetime(2026, 1, 31, 21, 50, tzinfo=UTC) + SETTLED
+    assert of_backups == OLD + SETTLED
 
 
 def test_a_dashboard_that_grafana_lacks_or_has_otherwise_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
