@@ -92,6 +92,8 @@ generate: setup ## Pages and dashboards that are made from the catalogue and the
 	$(PYTHON) -m components.telemetry thresholds > docs/thresholds.md.part
 	mv docs/thresholds.md.part docs/thresholds.md
 	$(PYTHON) -m components.dashboards
+	$(PYTHON) -m lab.simulator.capture > ops/bench_capture.json.part
+	mv ops/bench_capture.json.part ops/bench_capture.json
 	$(PYTHON) -m ops drill report
 
 lint: setup ## Format and fix what can be fixed

@@ -68,18 +68,25 @@ func (b *bodies) apply(patch *Patch, template, body []byte, slot, now int64) {
 		own := binary.LittleEndian.Uint64(template[patch.Offset:])
 		binary.LittleEndian.PutUint64(place, own^mixed(b.seeds[patch.Group], 3))
 	case kindHex:
-		seed := b.seeds[patch.Group]
-		if patch.Population > 0 {
-			seed = mixed(seed, 4) % patch.Population
-		}
-		putHex(place[:patch.Size], seed, patch.Salt)
+		putHex(place[:patch.Size], b.drawn(patch), patch.Salt)
+	case kindName:
+		putName(place[:patch.Size], b.drawn(patch))
 	case kindDevice:
 		device, _ := b.device(patch.Group, slot)
-		putDecimal(place[:patch.Size], uint64(device))
+		putName(place[:patch.Size], uint64(device))
 	case kindSequence:
 		_, sequence := b.device(patch.Group, slot)
 		putDecimal(place[:patch.Size], uint64(sequence))
 	}
+}
+
+// drawn is the group's random number, or one of the population's.
+func (b *bodies) drawn(patch *Patch) uint64 {
+	seed := b.seeds[patch.Group]
+	if patch.Population > 0 {
+		return mixed(seed, 4) % patch.Population
+	}
+	return seed
 }
 
 // device is the number of the slot's device, and its sequence number there. A lane's devices take turns, so that no
@@ -106,6 +113,16 @@ func putHex(place []byte, seed, salt uint64) {
 		place[index] = hexDigits[bits&15]
 		bits >>= 4
 	}
+}
+
+// putName writes a letter and digits: b0000, b0001, ... c0000, ...
+func putName(place []byte, number uint64) {
+	limit := uint64(1)
+	for range place[1:] {
+		limit *= 10
+	}
+	place[0] = 'b' + byte(number/limit%('z'-'b'+1))
+	putDecimal(place[1:], number)
 }
 
 func putDecimal(place []byte, value uint64) {

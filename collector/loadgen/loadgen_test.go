@@ -224,6 +224,25 @@ func TestTheBodyKeepsItsSpanIdsApart(t *testing.T) {
 	}
 }
 
+func TestNamesOfDevicesAreALetterAndDigits(t *testing.T) {
+	for number, want := range map[uint64]string{0: "b0000", 9999: "b9999", 10000: "c0000", 31234: "e1234"} {
+		place := make([]byte, 5)
+		if putName(place, number); string(place) != want {
+			t.Errorf("%d is %s, must be %s", number, place, want)
+		}
+	}
+	plan := planFor("https://127.0.0.1:1", "")
+	plan.Parts[0].Patches = []Patch{{Kind: kindName, Offset: 0, Size: 5, Population: 3}}
+	made, seen := newBodies(plan, 0, 1), map[string]bool{}
+	for slot := range int64(100) {
+		made.refresh(slot, time.Now())
+		seen[string(made.current[0][:5])] = true
+	}
+	if len(seen) != 3 || !seen["b0000"] || !seen["b0002"] {
+		t.Errorf("names of a population of three: %v", seen)
+	}
+}
+
 func TestOnlyOurOwnAddressesAreTargets(t *testing.T) {
 	for address, good := range map[string]bool{
 		"127.0.0.1:1": true, "[::1]:1": true, "10.1.2.3:1": true, "198.18.0.100:4318": true, "192.168.7.1:1": true,
@@ -276,6 +295,7 @@ func TestWrongPlansAreOneLine(t *testing.T) {
 		"devices is 3, must be at least 4":            func(p *Plan) { p.Devices = 3 },
 		"part 0: has no items or no body":             func(p *Plan) { p.Parts[0].Body = nil },
 		"part 0: patch time at 64 does not fit":       func(p *Plan) { p.Parts[0].Patches[1].Offset = 64 },
+		"part 0: patch device at 0 has size 1":        func(p *Plan) { p.Parts[0].Patches[0].Size = 1 },
 		"part 0: patch hex at 52 does not fit":        func(p *Plan) { p.Parts[0].Patches[6].Size = 17 },
 		"part 0: patch trace_id at 28 has group 0":    func(p *Plan) { p.Groups = 0 },
 		`part 0: patch of unknown kind "mystery"`:     func(p *Plan) { p.Parts[0].Patches[0].Kind = "mystery" },

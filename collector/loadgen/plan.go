@@ -64,7 +64,8 @@ const (
 	kindTraceID  = "trace_id"        // 16 bytes
 	kindSpanID   = "span_id"         // 8 bytes: those of the body, changed by the group
 	kindHex      = "hex"             // Size hexadecimal digits
-	kindDevice   = "device"          // Size digits of the device's number
+	kindDevice   = "device"          // a letter and Size-1 digits: the device's number
+	kindName     = "name"            // the same for a device that is drawn by chance
 	kindSequence = "sequence_text"   // Size digits of the sequence number
 )
 
@@ -126,12 +127,15 @@ func (p *Plan) checkPart(part *Part) error {
 	for _, patch := range part.Patches {
 		size, fixed := sizes[patch.Kind]
 		switch patch.Kind {
-		case kindHex, kindDevice, kindSequence:
+		case kindHex, kindDevice, kindName, kindSequence:
 			size = patch.Size
 		default:
 			if !fixed {
 				return fmt.Errorf("patch of unknown kind %q", patch.Kind)
 			}
+		}
+		if (patch.Kind == kindDevice || patch.Kind == kindName) && size < 2 {
+			return fmt.Errorf("patch %s at %d has size %d, must be at least 2", patch.Kind, patch.Offset, size)
 		}
 		if size < 1 || patch.Offset < 0 || patch.Offset > len(part.Body)-size {
 			return fmt.Errorf("patch %s at %d does not fit into %d bytes", patch.Kind, patch.Offset, len(part.Body))
@@ -148,7 +152,7 @@ func (p *Patch) ofDevice() bool {
 }
 
 func (p *Patch) needsGroup() bool {
-	return p.Kind == kindTraceID || p.Kind == kindSpanID || p.Kind == kindHex
+	return p.Kind == kindTraceID || p.Kind == kindSpanID || p.Kind == kindHex || p.Kind == kindName
 }
 
 // lanes is the number of requests that may be in flight at the same time.
