@@ -120,7 +120,15 @@ class TracesPath:
 
     item = "spans"
     delay_s = 16.0
-    workloads: tuple[str, ...] = ("gateway", "kafka", SAMPLER, "jaeger-collector", "search", "service-graph", "kafka-archive")
+    workloads: tuple[str, ...] = (
+        "gateway",
+        "kafka",
+        SAMPLER,
+        "jaeger-collector",
+        "search",
+        "service-graph",
+        "kafka-archive",
+    )
 
     def __init__(self, context: Context) -> None:
         self._query = context.thanos
