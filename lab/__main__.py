@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from lab import environment, outside, setup
+from lab import environment, outside, setup, step_evidence
 from lab.cluster import aside, cutting, lifecycle, network
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
@@ -80,6 +80,8 @@ def up(stack: _Chosen = environment.STACK) -> None:
     show_summary(_PATHS, outputs, series, second=second)
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
+    if not second:
+        step_evidence.leave(steps.taken, stack, _namespace(stack), _PATHS.kubeconfig)
 
 
 @app.command()
@@ -117,6 +119,7 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
     steps.show()
+    steps.save()
 
 
 @app.command()

@@ -66,6 +66,8 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
         "PULUMI_OPTION_CWD": str(view),
         "PYTHONPATH": str(CHECKOUT),
+        # The lab's clusters are disposable: what this checkout measured on an earlier one counts.
+        "OBS_EVIDENCE_SCOPE": "checkout",
         "OBS_PEOPLE_FILE": str(directory.logins(paths)),
         "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
         "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),

@@ -109,7 +109,12 @@ class Stack:
             raise LabError(f"pulumi preview of {self._name} failed: see above")
 
     def destroy(self) -> None:
-        """Remove every resource of the stack."""
+        """Remove every resource of the stack, those too that an update may not delete: here that is what is asked."""
+        done = self._pulumi(
+            "state", "unprotect", "--all", "--yes", "--stack", self._name, timeout_s=_QUICK_LIMIT_S, capture=True
+        )
+        if done.returncode:
+            raise LabError(f"pulumi state unprotect of {self._name} failed: {_last_line(done)}")
         if self._pulumi("destroy", "--yes", "--skip-preview", timeout_s=_UPDATE_LIMIT_S, capture=False).returncode:
             raise LabError(f"pulumi destroy of {self._name} failed: see above")
 

@@ -41,7 +41,7 @@ class _Model(BaseModel):
 
 
 class Target(_Model):
-    """A limit on one figure; ``a/b`` names figure b inside a."""
+    """A limit on one figure; ``a/b`` names figure b inside a. ``cores``: asked of machines of at least so many."""
 
     figure: str
     at_most: float | None = None
@@ -49,9 +49,16 @@ class Target(_Model):
     equals: float | str | bool | None = None
     unit: str = ""
     source: str = ""
+    cores: int | None = Field(default=None, ge=1)
 
-    def problem(self, figures: Mapping[str, Any]) -> str | None:
-        """Why the figures miss the target, or None when they meet it."""
+    def applies(self, cores: int) -> bool:
+        """Whether the target is asked of a machine of so many cores."""
+        return self.cores is None or cores >= self.cores
+
+    def problem(self, figures: Mapping[str, Any], cores: int | None = None) -> str | None:
+        """Why the figures miss the target, or None when they meet it or it is not asked of so few cores."""
+        if cores is not None and not self.applies(cores):
+            return None
         value = figure(figures, self.figure)
         if value is None:
             return f"{self.figure} was not measured"
@@ -75,7 +82,7 @@ class Target(_Model):
 
 
 class Entry(_Model):
-    """What the catalog says about one name."""
+    """What the catalog says about one name; ``text`` has figures in braces and its parts between ``; ``."""
 
     title: str
     covers: tuple[str, ...] = Field(min_length=1)
@@ -168,10 +175,13 @@ class Runs(_Model):
 
 
 def figure(figures: Mapping[str, Any], name: str) -> Any:
-    """The value of ``name``, or of ``a/b``: b within a; None when it is missing."""
+    """The value of ``name``, or of ``a/b``: b within a (of a list: its item with this index); None when missing."""
     value: Any = figures
     for part in (name,) if name in figures else name.split("/"):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        if isinstance(value, list | tuple) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        else:
+            value = value.get(part) if isinstance(value, Mapping) else None
     return value
 
 
@@ -220,7 +230,8 @@ def write(
         OpsError: The catalog does not have the name, or the cluster does not answer.
     """
     entry = catalog().entry(name)
-    missed = [problem for target in entry.targets if (problem := target.problem(figures))]
+    measured_on = machine()
+    missed = [problem for target in entry.targets if (problem := target.problem(figures, int(measured_on["cores"])))]
     now = datetime.now(UTC)
     evidence = Evidence(
         name=name,
@@ -232,7 +243,7 @@ def write(
         time=now.replace(microsecond=0),
         seconds=None if started is None else round((now - started).total_seconds(), 1),
         platform=None if kube is None else platform_id(kube),
-        machine=machine(),
+        machine=measured_on,
         versions={} if kube is None else versions(kube),
         settings=dict(settings or {}),
         figures=dict(figures),
@@ -276,7 +287,7 @@ def staleness(evidence: Evidence, project: Path = PROJECT) -> str | None:
         return "stale, commit not in this history"
     patterns = [f":(glob){path}" for path in paths]
     counted = _git(project, "rev-list", "--count", f"{evidence.commit}..HEAD", "--", *patterns)
-    changed = bool(_git(project, "status", "--porcelain", "--untracked-files=no", "--", *patterns))
+    changed = bool(_git(project, "status", "--porcelain", "--", *patterns))
     count = int(counted or 0) + changed
     if count == 0:
         # Without a digest the history alone decides; with one, the run was made with uncommitted changes.
@@ -293,11 +304,18 @@ def standing(evidence: Evidence, platform: PlatformId, project: Path = PROJECT) 
     Returns:
         The standing and the reason for it.
     """
-    same = evidence.platform is None or evidence.platform.cluster_id == platform.cluster_id
-    if not same and os.environ.get(SCOPE_VARIABLE) != "checkout":
+    if not counts(evidence, platform):
         return Standing.FOREIGN, "measured on another cluster"
+    same = evidence.platform is None or evidence.platform.cluster_id == platform.cluster_id
     stale = staleness(evidence, project)
     return (Standing.STALE, stale) if stale else (Standing.VALID, "this cluster" if same else "this checkout")
+
+
+def counts(evidence: Evidence, platform: PlatformId) -> bool:
+    """Whether a run counts for a platform, stale or not: see `standing`."""
+    if evidence.platform is None or evidence.platform.cluster_id == platform.cluster_id:
+        return True
+    return os.environ.get(SCOPE_VARIABLE) == "checkout" and evidence.platform.stack == platform.stack
 
 
 def platform_id(kube: Kube) -> PlatformId:
@@ -312,6 +330,11 @@ def platform_id(kube: Kube) -> PlatformId:
 def commit(project: Path = PROJECT) -> str:
     """Short id of the checkout's commit, ``none`` without a repository."""
     return _git(project, "rev-parse", "--short=12", "HEAD") or "none"
+
+
+def whole_history(project: Path = PROJECT) -> bool:
+    """Whether the checkout has every commit: without them no changes since a run can be counted."""
+    return _git(project, "rev-parse", "--is-shallow-repository") == "false"
 
 
 def dirty(project: Path = PROJECT) -> bool:

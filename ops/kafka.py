@@ -48,6 +48,8 @@ def errors(what: str) -> Iterator[None]:
         yield
     except KafkaException as error:
         raise OpsError(f"{what}: {one_line(error.args[0].str() if error.args else error)}") from None
+    except TimeoutError:
+        raise OpsError(f"{what}: no answer in time") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,16 +72,17 @@ class KafkaAdmin:
 
     def __init__(self, platform: Platform) -> None:
         self._settings = client_settings(platform, platform.kafka_admin)
+        self._silent = f"no answer from Kafka ({platform.kafka_bootstrap})"
         self.client = ADMIN.AdminClient(self._settings)
 
     def brokers(self) -> tuple[int, ...]:
         """Ids of the brokers that are registered and alive."""
-        with errors("no answer from Kafka"):
+        with errors(self._silent):
             return tuple(sorted(self.client.list_topics(timeout=TIMEOUT_SECONDS).brokers))
 
     def topics(self) -> dict[str, TopicState]:
         """All topics by name."""
-        with errors("no answer from Kafka"):
+        with errors(self._silent):
             found = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
         return {
             name: TopicState(
@@ -102,7 +105,7 @@ class KafkaAdmin:
 
     def _settings_of(self, kind: Any, names: list[str]) -> dict[str, dict[str, str]]:
         found: dict[str, dict[str, str]] = {}
-        with errors("Kafka does not tell its settings"):
+        with errors(f"{self._silent} to the question for settings"):
             # One request per resource: librdkafka takes one broker per call.
             for name in names:
                 for resource, future in self.client.describe_configs([ADMIN.ConfigResource(kind, name)]).items():
@@ -112,7 +115,7 @@ class KafkaAdmin:
 
     def lag(self, group: str) -> dict[str, int]:
         """Records that the group has not committed, by topic."""
-        with errors(f"cannot read the offsets of group {group}"):
+        with errors(f"{self._silent} to the question for offsets of group {group}"):
             request = [ConsumerGroupTopicPartitions(group)]
             committed = self.client.list_consumer_group_offsets(request)[group].result(timeout=TIMEOUT_SECONDS)
         lag: dict[str, int] = {}
@@ -178,6 +181,6 @@ def consumer(settings: Mapping[str, Any]) -> Iterator[Consumer]:
 
 def watermarks(reader: Consumer, topic: str, partition: int) -> tuple[int, int]:
     """First offset that is kept, and the next one to be written."""
-    with errors(f"cannot read the ends of {topic}/{partition}"):
+    with errors(f"Kafka: cannot read the ends of {topic}/{partition}"):
         low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_SECONDS)
     return (0 if low == OFFSET_INVALID else low), high

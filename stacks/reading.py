@@ -17,6 +17,7 @@ from components.contracts import (
     SearchEndpoint,
 )
 from components.dashboards import grafana as boards
+from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.sources import Plugins
 from components.grafana.arguments import GrafanaArgs, Logs, TraceReader
@@ -110,7 +111,7 @@ class Reading:
                 grafana=self.grafana.endpoint,
                 authority=authority,
                 folders=FOLDERS,
-                boards={board.uid: boards.text(board, plugins) for board in DASHBOARDS},
+                boards={**{board.uid: boards.text(board, plugins) for board in DASHBOARDS}, **lookups.texts(plugins)},
                 home=HOME,
                 time_zone=self._settings.grafana.time_zone,
             ),

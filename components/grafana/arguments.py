@@ -133,10 +133,20 @@ class GrafanaArgs:
     def sources(self) -> tuple[Source, ...]:
         """Every data source."""
         logs, traces = self.logs, self.traces
-        found = [metrics_source(self.query), alerts_source(self.alertmanager, self.alerts_user)]
+        found = [
+            metrics_source(self.query, traces=traces is not None),
+            alerts_source(self.alertmanager, self.alerts_user),
+        ]
         if logs:
             found.append(
-                logs_source(logs.search, user=logs.user, index=logs.index, plugin=logs.plugin, traces=self.trace_pages)
+                logs_source(
+                    logs.search,
+                    user=logs.user,
+                    index=logs.index,
+                    plugin=logs.plugin,
+                    traces=traces is not None,
+                    pages=self.trace_pages,
+                )
             )
         if traces:
             found.append(traces_source(traces.url, traces.access_label, traces.user))

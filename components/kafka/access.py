@@ -9,6 +9,7 @@ import pulumi
 import pulumi_kafka as kafka
 
 from components.contracts import Credential
+from components.kafka.waiting import Brokers
 
 _ANY = "*"
 
@@ -90,7 +91,7 @@ class Access:
         replication_factor: Copies of every record.
         min_insync_replicas: Copies that must have a record before it counts as written.
         max_message_bytes: Largest record batch.
-        protect: Refuse to delete topics.
+        protect: Refuse to delete topics, and so to replace them: the provider replaces a topic whose partitions shrink.
     """
 
     topics: Sequence[Topic]
@@ -136,11 +137,18 @@ def provider(
     )
 
 
-def make_access(parent: pulumi.Resource, connection: kafka.Provider, access: Access) -> pulumi.Output[bool]:
-    """Make topics, users and permissions; the result is True once they exist."""
+def make_access(
+    parent: pulumi.Resource, connection: kafka.Provider, brokers: Brokers, access: Access
+) -> pulumi.Output[bool]:
+    """Make topics, users and permissions, once the brokers answer; the result is True when they exist."""
 
-    def options(protect: bool = False) -> pulumi.ResourceOptions:
-        return pulumi.ResourceOptions(parent=parent, provider=connection, protect=protect)
+    def options(*, topic: bool = False) -> pulumi.ResourceOptions:
+        return pulumi.ResourceOptions(
+            parent=parent,
+            provider=connection,
+            protect=topic and access.protect,
+            hooks=brokers.hooks(all_for_create=topic),
+        )
 
     made: list[pulumi.CustomResource] = [
         kafka.Topic(
@@ -151,7 +159,7 @@ def make_access(parent: pulumi.Resource, connection: kafka.Provider, access: Acc
             config=topic_config(
                 topic, min_insync_replicas=access.min_insync_replicas, max_message_bytes=access.max_message_bytes
             ),
-            opts=options(access.protect),
+            opts=options(topic=True),
         )
         for topic in access.topics
     ]

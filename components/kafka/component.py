@@ -27,6 +27,7 @@ from components.kafka import config
 from components.kafka.access import Access, Topic, User, make_access, provider
 from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
 from components.kafka.nodes import NodeSet, NodeSize, node_set
+from components.kafka.waiting import Brokers
 
 TOKEN = "obs:kafka:Kafka"  # noqa: S105  (a type token)
 
@@ -152,7 +153,9 @@ class Kafka(pulumi.ComponentResource):
             external=external,
             access_label=naming.access_label(BROKERS),
             users=credentials,
-            ready=make_access(self, connection, access),
+            ready=make_access(
+                self, connection, Brokers(f"{name}-answer", external, self.admin, self.authority), access
+            ),
         )
         self.register_outputs({"bootstrap": self.endpoint.bootstrap, "external": list(external)})
 

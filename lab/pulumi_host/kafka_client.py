@@ -1,8 +1,14 @@
-"""The Kafka connection of the provider plugin: made on first use, patient with brokers that move, never for ever."""
+"""The Kafka connection of the provider plugin: made on first use, and as impatient as the vendor's plugin.
+
+The vendor's plugin (Mongey's Terraform provider behind ``pulumi-kafka``) makes its client once. When that fails, every
+later operation of the run fails with the same error, and what a broker refuses is not tried again. So whoever uses it
+must see that the brokers answer before it is used; ``components/kafka/waiting.py`` does.
+"""
 
 from __future__ import annotations
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -12,38 +18,20 @@ from typing import Any, Final, TypeVar
 from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
-from lab.pulumi_host.provider import ProviderError, say
+from lab.pulumi_host.provider import ProviderError
 from lab.pulumi_host.values import Properties, Unknown
 
 T = TypeVar("T")
 
 _MECHANISMS: Final = {"plain": "PLAIN", "scram-sha256": "SCRAM-SHA-256", "scram-sha512": "SCRAM-SHA-512"}
 _DEFAULT_TIMEOUT_S: Final = 120
-_REQUEST_S: Final = 5
-_RETRY_S: Final = 1.0
-# Right after a format or a password change a broker may not know the user yet; later it is simply a wrong password.
-_LOGIN_LIMIT_S: Final = 20.0
+_REQUEST_S: Final = 30
+"""Seconds that brokers get for one request."""
+_DIAL_S: Final = 30.0
+"""Seconds for one TCP connection, at most."""
+_STEP_S: Final = 0.5
 _LOGIN = frozenset({KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED, KafkaError._SSL})
-TRANSIENT = frozenset(
-    {
-        KafkaError._TRANSPORT,
-        KafkaError._ALL_BROKERS_DOWN,
-        KafkaError._TIMED_OUT,
-        KafkaError._RESOLVE,
-        KafkaError._WAIT_COORD,
-        KafkaError.REQUEST_TIMED_OUT,
-        KafkaError.NETWORK_EXCEPTION,
-        KafkaError.NOT_CONTROLLER,
-        KafkaError.BROKER_NOT_AVAILABLE,
-        KafkaError.LEADER_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_NOT_AVAILABLE,
-        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-        KafkaError.NOT_COORDINATOR,
-        # Brokers that are still registering: the controller counts too few of them.
-        KafkaError.INVALID_REPLICATION_FACTOR,
-        *_LOGIN,
-    }
-)
+_AWAY = frozenset({KafkaError._TRANSPORT, KafkaError._ALL_BROKERS_DOWN, KafkaError._TIMED_OUT, KafkaError._RESOLVE})
 _SETTINGS: Final = {
     "bootstrapServers", "caCert", "caCertFile", "clientCert", "clientCertFile", "clientKey", "clientKeyFile",
     "clientKeyPassphrase", "kafkaVersion", "saslMechanism", "saslPassword", "saslUsername", "skipTlsVerify", "timeout",
@@ -111,90 +99,129 @@ def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
     return configuration, float(_decoded(settings.get("timeout", _DEFAULT_TIMEOUT_S)))
 
 
-class Brokers:
-    """An administrator's connection to a cluster."""
+def dial(configuration: Mapping[str, Any], timeout_s: float) -> None:
+    """Open and close one TCP connection to the first bootstrap server that takes one.
 
-    def __init__(self, stopping: threading.Event, connect: Callable[..., Any] = AdminClient) -> None:
-        """Wait no longer once ``stopping`` is set; ``connect`` makes the client from librdkafka settings."""
+    Raises:
+        OSError: None of them does; the reason of the last one.
+    """
+    problem = OSError("no bootstrap server")
+    for address in str(configuration["bootstrap.servers"]).split(","):
+        host, _, port = address.rpartition(":")
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=min(_DIAL_S, timeout_s)).close()
+        except (OSError, ValueError) as error:
+            problem = OSError(f"{address}: {getattr(error, 'strerror', None) or error}")
+        else:
+            return
+    raise problem
+
+
+class Brokers:
+    """An administrator's connection to a cluster, made once per configuration; a failure to make it is final."""
+
+    def __init__(
+        self,
+        stopping: threading.Event,
+        connect: Callable[..., Any] = AdminClient,
+        dial: Callable[[Mapping[str, Any], float], None] = dial,
+    ) -> None:
+        """Wait no longer once ``stopping`` is set.
+
+        Args:
+            stopping: Set when the engine cancels.
+            connect: Makes the client from librdkafka's settings.
+            dial: Tries the addresses; raises OSError where no broker takes a connection.
+        """
         self._stopping = stopping
-        self._connect = connect
+        self._connect, self._dial = connect, dial
         self._lock = threading.Lock()
         self._settings: Properties = {}
         self._client: Any = None
+        self._failure = ""
         self._timeout_s = float(_DEFAULT_TIMEOUT_S)
         self._last_error: KafkaError | None = None
-        self._refused = ""
 
     def configure(self, settings: Properties) -> None:
         """Take settings; nothing is connected until an operation needs it."""
         with self._lock:
-            self._settings, self._client = settings, None
+            self._settings, self._client, self._failure = settings, None, ""
 
     def _admin(self) -> Any:
         with self._lock:
+            if self._failure:
+                raise ProviderError(self._failure)
             if self._client is None:
                 configuration, self._timeout_s = client_configuration(self._settings)
                 try:
-                    self._client = self._connect({**configuration, "error_cb": self._note})
-                except KafkaException as error:
-                    raise ProviderError(f"kafka provider: the settings do not make a client: {_text(error)}") from None
+                    self._client = self._first(configuration)
+                except ProviderError as error:
+                    self._failure = str(error)
+                    raise
             return self._client
 
-    def _note(self, error: KafkaError) -> None:
-        self._last_error = error
-        if error.code() in _LOGIN:
-            self._refused = error.str()
+    def _first(self, configuration: dict[str, Any]) -> Any:
+        """Make the client and ask the brokers one question."""
+        servers = configuration["bootstrap.servers"]
+        self._last_error = None
+        try:
+            self._dial(configuration, self._timeout_s)
+            client = self._connect({**configuration, "error_cb": self._note})
+            self._greet(client)
+        except OSError as error:
+            raise ProviderError(_unreachable(servers, str(error), login=False)) from None
+        except KafkaException as error:
+            noted = self._last_error
+            login = error.args[0].code() in _LOGIN or (noted is not None and noted.code() in _LOGIN)
+            reason = _text(error)
+            reason = f"{reason} ({noted.str()})" if noted is not None and noted.str() not in reason else reason
+            raise ProviderError(_unreachable(servers, reason, login=login)) from None
+        return client
 
-    def call(
-        self,
-        purpose: str,
-        action: Callable[[Any], T],
-        accept: Mapping[int, T] | None = None,
-        accept_after_retry: Mapping[int, T] | None = None,
-    ) -> T:
-        """Do something with the brokers, trying again while they are merely not ready, up to the timeout.
+    def _greet(self, client: Any) -> None:
+        """Ask for metadata; a refused login and brokers that are all away end it, a slow answer may take its time."""
+        deadline = time.monotonic() + self._timeout_s
+        while True:
+            try:
+                client.list_topics(timeout=_STEP_S)
+            except KafkaException as error:
+                client.poll(0)
+                noted = self._last_error
+                final = noted is not None and (noted.code() in _LOGIN or noted.code() == KafkaError._ALL_BROKERS_DOWN)
+                slow = error.args[0].code() in _AWAY and not final
+                if not slow or time.monotonic() > deadline or self._stopping.is_set():
+                    raise
+            else:
+                return
+
+    def _note(self, error: KafkaError) -> None:
+        # A refused login is told once, and later only that nobody answers.
+        if self._last_error is None or self._last_error.code() not in _LOGIN:
+            self._last_error = error
+
+    def call(self, purpose: str, action: Callable[[Any], T], accept: Mapping[int, T] | None = None) -> T:
+        """Do something with the brokers, once.
 
         Args:
             purpose: What is being done, for messages.
             action: What to do, given the client.
             accept: Error codes that are a good answer, and the result they stand for.
-            accept_after_retry: Likewise, but only when an earlier attempt may have been carried out unseen.
 
         Raises:
-            ProviderError: The brokers refuse, or are not ready in time.
+            ProviderError: The brokers cannot be reached or refuse.
         """
-        admin = self._admin()
-        started = time.monotonic()
-        good, told = dict(accept or {}), ""
-        self._refused = ""
-        while True:
-            try:
-                return action(admin)
-            except KafkaException as error:
-                code, reason = error.args[0].code(), _text(error)
-                if code in good:
-                    return good[code]
-                admin.poll(0)
-                behind = self._last_error if code in TRANSIENT else None
-                login = code in _LOGIN or (behind is not None and behind.code() in _LOGIN)
-                reason = f"{reason} ({behind.str()})" if behind is not None and behind.str() not in reason else reason
-                if code in _LOGIN:
-                    self._refused = reason
-                limit = min(_LOGIN_LIMIT_S, self._timeout_s) if login else self._timeout_s
-                if code not in TRANSIENT:
-                    raise ProviderError(f"kafka: {purpose}: {reason}") from None
-                if time.monotonic() - started + _RETRY_S > limit:
-                    # librdkafka tells of a refused login once, and later only that nobody answers.
-                    before = f"; before that: {self._refused}" if self._refused and not login else ""
-                    remedy = _remedy(login or bool(before))
-                    raise ProviderError(f"kafka: {purpose}: {reason}{before}; waited {limit:.0f} s. {remedy}") from None
-                if reason != told:
-                    say(f"kafka: {purpose}: waiting for the brokers, up to {limit:.0f} s: {reason}")
-                    told = reason
-                good |= accept_after_retry or {}
-            self._last_error = None
-            if self._stopping.wait(_RETRY_S):
-                raise ProviderError(f"kafka: {purpose}: cancelled")
+        good = accept or {}
+        try:
+            return action(self._admin())
+        except KafkaException as error:
+            code = error.args[0].code()
+            if code in good:
+                return good[code]
+            raise ProviderError(f"kafka: {purpose}: {_text(error)}") from None
+        except TimeoutError:
+            raise ProviderError(f"kafka: {purpose}: no answer within {_REQUEST_S} s") from None
+        except ProviderError as error:
+            raise ProviderError(f"kafka: {purpose}: {error}") from None
 
     def until(self, purpose: str, ready: Callable[[Any], bool]) -> None:
         """Wait until the brokers show a state, up to the timeout.
@@ -206,7 +233,7 @@ class Brokers:
         while not self.call(purpose, ready):
             if time.monotonic() > deadline:
                 raise ProviderError(f"kafka: {purpose}: not seen within {self._timeout_s:.0f} s")
-            if self._stopping.wait(_RETRY_S / 4):
+            if self._stopping.wait(_STEP_S / 2):
                 raise ProviderError(f"kafka: {purpose}: cancelled")
 
 
@@ -225,10 +252,12 @@ def _text(error: KafkaException) -> str:
     return str(error.args[0].str())
 
 
-def _remedy(login: bool) -> str:
+def _unreachable(servers: str, reason: str, *, login: bool) -> str:
     if login:
-        return "Check caCert, saslUsername, saslPassword and saslMechanism of the provider against the brokers"
-    return "Check bootstrapServers, and that the brokers run and can be reached from here"
+        remedy = "check caCert, saslUsername, saslPassword and saslMechanism of the provider against the brokers"
+    else:
+        remedy = "check bootstrapServers, and that the brokers run and can be reached from here"
+    return f"cannot connect to {servers}: {reason}. The provider does not try again in this run: {remedy}"
 
 
 REQUEST_S: Final = _REQUEST_S

@@ -1,7 +1,12 @@
-"""Topics: made, grown and configured in place; never shrunk or moved, since that would cost their data."""
+"""Topics, with the semantics of the vendor's plugin: grown and configured in place, replaced where partitions shrink.
+
+A replaced topic is deleted first, since its name is fixed, and its records are gone. What keeps the platform from that
+is ``protect`` on every topic (``components/kafka/access.py``), not this plugin.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from confluent_kafka import KafkaError
@@ -43,19 +48,21 @@ class Topic(Handler):
         ]
         if found or old is None or old.get("name") != inputs.get("name", old.get("name")):
             return found
-        before, after = old.get("partitions"), inputs["partitions"]
-        if isinstance(before, int) and isinstance(after, int) and after < before:
-            found.append(
-                Refusal(
-                    "partitions",
-                    f"cannot shrink from {before} to {after}: ask for at least {before}, or use a new topic",
-                )
-            )
         before, after = old.get("replicationFactor"), inputs["replicationFactor"]
         if isinstance(before, int) and isinstance(after, int) and after != before:
+            # The vendor's plugin moves the replicas itself; librdkafka has no such request.
             remedy = "move the replicas with Kafka's own reassignment first, then refresh"
             found.append(Refusal("replicationFactor", f"cannot change from {before} to {after} here: {remedy}"))
         return found
+
+    def replaced_by(self, key: str, old: Properties, new: Properties) -> bool:
+        if key == "partitions":
+            before, after = old.get(key), new.get(key)
+            return isinstance(before, int) and isinstance(after, int) and after < before
+        return super().replaced_by(key, old, new)
+
+    def deleted_first(self, replaces: Sequence[str]) -> bool:
+        return "name" not in replaces
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         name, partitions, factor = str(inputs["name"]), int(inputs["partitions"]), int(inputs["replicationFactor"])
@@ -66,8 +73,7 @@ class Topic(Handler):
             only(admin.create_topics([new], request_timeout=REQUEST_S, operation_timeout=REQUEST_S))
             return True
 
-        exists = KafkaError.TOPIC_ALREADY_EXISTS
-        made = self._brokers.call(purpose, make, accept={exists: False}, accept_after_retry={exists: True})
+        made = self._brokers.call(purpose, make, accept={KafkaError.TOPIC_ALREADY_EXISTS: False})
         if not made:
             raise ProviderError(
                 f"kafka: {purpose}: it exists already. Import it: pulumi import kafka:index/topic:Topic NAME {name}"
@@ -83,12 +89,7 @@ class Topic(Handler):
             topic = _metadata(admin, identity)
             if topic is None:
                 return None
-            entries = only(admin.describe_configs([_resource(identity)], request_timeout=REQUEST_S))
-            own = {
-                key: entry.value
-                for key, entry in entries.items()
-                if entry.source == ConfigSource.DYNAMIC_TOPIC_CONFIG.value
-            }
+            own = _own_config(admin, identity)
             factor = min(len(partition.replicas) for partition in topic.partitions.values())
             seen = {"name": identity, "partitions": len(topic.partitions), "replicationFactor": factor}
             return {**seen, "config": own}
@@ -111,14 +112,14 @@ class Topic(Handler):
                 f"wait for topic {identity} to have {partitions} partitions",
                 lambda admin: _partitions(admin, identity) == partitions,
             )
-        changes = config_changes(_config(old), _config(new))
-        if changes:
-            resource = _resource(identity, changes)
 
-            def alter(admin: Any) -> None:
-                only(admin.incremental_alter_configs([resource], request_timeout=REQUEST_S))
+        def alter(admin: Any) -> None:
+            # As upstream: the whole configuration is set, so what somebody set by hand goes back to its default.
+            changes = config_changes(_own_config(admin, identity), _config(new))
+            if changes:
+                only(admin.incremental_alter_configs([_resource(identity, changes)], request_timeout=REQUEST_S))
 
-            self._brokers.call(f"change the configuration of topic {identity}", alter)
+        self._brokers.call(f"change the configuration of topic {identity}", alter)
         return new
 
     def delete(self, identity: str, state: Properties) -> None:
@@ -149,6 +150,13 @@ def _config(properties: Properties) -> dict[str, str]:
 
 def _resource(name: str, changes: list[ConfigEntry] | None = None) -> ConfigResource:
     return ConfigResource(ResourceType.TOPIC, name, incremental_configs=changes)
+
+
+def _own_config(admin: Any, name: str) -> dict[str, str]:
+    """Return what is configured on the topic itself."""
+    entries = only(admin.describe_configs([_resource(name)], request_timeout=REQUEST_S))
+    dynamic = ConfigSource.DYNAMIC_TOPIC_CONFIG.value
+    return {key: entry.value for key, entry in entries.items() if entry.source == dynamic}
 
 
 def _metadata(admin: Any, name: str) -> Any:

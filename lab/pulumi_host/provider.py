@@ -55,6 +55,10 @@ class Handler(ABC):
         """Tell whether the change of one input makes another resource; ``old`` and ``new`` are all inputs."""
         return key in self.replace_on
 
+    def deleted_first(self, replaces: Sequence[str]) -> bool:
+        """Tell whether a replaced resource goes before the new one comes; ``replaces`` are the inputs that changed."""
+        return False
+
     def foreseen(self, inputs: Properties) -> Properties:
         """Return the outputs that a preview shows of a resource that does not exist yet."""
         return {**dict.fromkeys(self.computed, UNKNOWN), **inputs}
@@ -156,6 +160,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
                 changes=kind,
                 diffs=keys,
                 replaces=replaces,
+                deleteBeforeReplace=bool(replaces) and handler.deleted_first(replaces),
                 hasDetailedDiff=True,
                 detailedDiff={key: _detail(key, old, new, key in replaces) for key in keys},
             )

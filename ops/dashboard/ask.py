@@ -1,4 +1,8 @@
-"""Asks the questions of a dashboard's panels: many at once, each timed, all within a limited time."""
+"""Asks the questions of a dashboard's panels: many at once, each timed, all within a limited time.
+
+`PanelAsker` asks as Grafana's own pages do: one request of ``/api/ds/query`` for each panel, with the session of
+whoever looks. `Asker` asks the read address of metrics, past Grafana.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,15 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from string import ascii_uppercase
+from typing import Any, Protocol
 
 from components.dashboards.model import Kind, Panel, Query
 from components.dashboards.promql import within
 from ops.errors import OpsError, one_line
-from ops.incident.metrics import Found, Metrics, step
+from ops.grafana import METRICS, Grafana
+from ops.incident.metrics import FINEST_S, MOST_POINTS, Found, Metrics, step
 from ops.web import Query as Server
 
 LIMIT_S = 60.0
@@ -84,9 +92,125 @@ class Result:
         return any(not each.points for each in self.answers)
 
 
+class Source(Protocol):
+    """Where questions go."""
+
+    def expression(self, query: Query, span: Span) -> str:
+        """PromQL as it is sent."""
+
+    def batches(self, panel: Panel) -> Sequence[Sequence[int]]:
+        """Numbers of a panel's queries; those that are asked together are together."""
+
+    def answers(self, panel: Panel, numbers: Sequence[int], span: Span) -> Sequence[Answer]:
+        """Answers of some of a panel's queries; a server that fails gives answers with a problem."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PanelAsker:
+    """Grafana, as somebody who is logged in.
+
+    Attributes:
+        grafana: The visitor.
+        chosen: Values of the dashboard's variables, regular expressions; one that is not listed means all.
+    """
+
+    grafana: Grafana
+    chosen: Mapping[str, str] = field(default_factory=dict)
+
+    def expression(self, query: Query, span: Span) -> str:
+        """PromQL with the dashboard's variables filled in by the page; those with two underscores are Grafana's."""
+        del span
+        text = within(query.expr, 'region=~"$region"')
+        return _VARIABLE.sub(
+            lambda found: found.group() if found.group(1).startswith("__") else self.chosen.get(found.group(1), ".*"),
+            text,
+        )
+
+    def batches(self, panel: Panel) -> Sequence[Sequence[int]]:
+        """All queries of a panel are one request."""
+        return (range(len(panel.queries)),)
+
+    def answers(self, panel: Panel, numbers: Sequence[int], span: Span) -> Sequence[Answer]:
+        """Answers of a panel."""
+        asked = {ascii_uppercase[number]: panel.queries[number] for number in numbers}
+        began = time.monotonic()
+        try:
+            results = self._results([self._query(panel, letter, query, span) for letter, query in asked.items()], span)
+        except OpsError as error:
+            results = {letter: {"error": one_line(error, 200)} for letter in asked}
+        took = time.monotonic() - began
+        return [
+            _read(query, self.expression(query, span), results.get(letter), took) for letter, query in asked.items()
+        ]
+
+    def _query(self, panel: Panel, letter: str, query: Query, span: Span) -> dict[str, Any]:
+        lines = panel.kind is Kind.SERIES
+        form = "table" if panel.kind in (Kind.TABLE, Kind.GRAPH) else "time_series"
+        return {
+            "refId": letter,
+            "datasource": {"type": "prometheus", "uid": METRICS},
+            "expr": self.expression(query, span),
+            "range": lines,
+            "instant": not lines,
+            "format": form,
+            "legendFormat": query.legend or "__auto",
+            "interval": f"{FINEST_S:g}s",
+            "intervalMs": int(step(span.start, span.end) * 1000),
+            "maxDataPoints": MOST_POINTS,
+        }
+
+    def _results(self, queries: Sequence[Mapping[str, Any]], span: Span) -> dict[str, Any]:
+        """What Grafana says of each query.
+
+        Raises:
+            OpsError: There was no answer, or none in Grafana's form.
+        """
+        body = {
+            "queries": list(queries),
+            "from": f"{span.start.timestamp() * 1000:.0f}",
+            "to": f"{span.end.timestamp() * 1000:.0f}",
+        }
+        with self.grafana.call("POST", "/api/ds/query", body=body) as response:
+            try:
+                content = response.json()
+            except ValueError:
+                raise OpsError(f"Grafana answers {response.status_code} to a panel, and no JSON") from None
+            results = content.get("results") if isinstance(content, dict) else None
+            # With 400 some of the queries may have failed; which ones is in the results.
+            if response.status_code not in (HTTPStatus.OK, HTTPStatus.BAD_REQUEST) or not isinstance(results, dict):
+                said = content.get("message") if isinstance(content, dict) else None
+                why = f": {one_line(said, 120)}" if said else ", and not in its form"
+                raise OpsError(f"Grafana answers {response.status_code} to a panel{why}")
+        return results
+
+
+def _read(query: Query, asked: str, result: object, took: float) -> Answer:
+    """The answer of one query, from Grafana's frames."""
+    if not isinstance(result, dict):
+        return Answer(query=query, asked=asked, problem="Grafana has no answer to this query")
+    if "error" in result:
+        return Answer(query=query, asked=asked, problem=one_line(result["error"], 200))
+    try:
+        series = tuple(_series(each) for each in result["frames"])
+    except (KeyError, IndexError, TypeError, ValueError):
+        return Answer(query=query, asked=asked, problem="Grafana's answer is no time series")
+    return Answer(query=query, asked=asked, series=series, latency_s=took)
+
+
+def _series(frame: Mapping[str, Any]) -> Found:
+    _, column = frame["schema"]["fields"]
+    times, values = frame["data"]["values"]
+    return Found(
+        labels=dict(column.get("labels") or {}),
+        points=tuple(
+            (at / 1000, None if value is None else float(value)) for at, value in zip(times, values, strict=True)
+        ),
+    )
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asker:
-    """Where questions go.
+    """The read address of metrics.
 
     Attributes:
         metrics: For values over time.
@@ -108,6 +232,14 @@ class Asker:
         }
         return _VARIABLE.sub(lambda found: known.get(found.group(1), ".*"), text)
 
+    def batches(self, panel: Panel) -> Sequence[Sequence[int]]:
+        """Every query is a request of its own."""
+        return [[number] for number in range(len(panel.queries))]
+
+    def answers(self, panel: Panel, numbers: Sequence[int], span: Span) -> Sequence[Answer]:
+        """Answers of some of a panel's queries."""
+        return [self.answer(panel, panel.queries[number], span) for number in numbers]
+
     def answer(self, panel: Panel, query: Query, span: Span) -> Answer:
         """One answer; a server that fails gives an answer with a problem."""
         asked, began = self.expression(query, span), time.monotonic()
@@ -125,7 +257,7 @@ class Asker:
 
 
 def ask(
-    asker: Asker,
+    asker: Source,
     panels: Sequence[Panel],
     span: Span,
     *,
@@ -140,24 +272,24 @@ def ask(
         panels: The panels.
         span: The time that is looked at.
         limit_s: Seconds for all of it; what has not been answered by then is a problem of its panel.
-        workers: Questions at the same time.
-        done: Told after each answer.
+        workers: Requests at the same time.
+        done: Told after each request.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="panel")
-    asked: dict[tuple[int, int], Future[Answer]] = {}
+    asked: dict[tuple[int, int], tuple[Future[Sequence[Answer]], int]] = {}
     for number, panel in enumerate(panels):
-        for index, query in enumerate(panel.queries):
-            future = pool.submit(asker.answer, panel, query, span.of(panel))
+        for batch in asker.batches(panel):
+            future = pool.submit(asker.answers, panel, batch, span.of(panel))
             future.add_done_callback(lambda _: done())
-            asked[number, index] = future
-    wait(asked.values(), timeout=limit_s)
+            asked |= {(number, query): (future, place) for place, query in enumerate(batch)}
+    wait({future for future, _ in asked.values()}, timeout=limit_s)
     pool.shutdown(wait=False, cancel_futures=True)
     return [
         Result(
             panel=panel,
             span=span.of(panel),
             answers=tuple(
-                _taken(asked[number, index], asker, query, span.of(panel), limit_s)
+                _taken(*asked[number, index], asker, query, span.of(panel), limit_s)
                 for index, query in enumerate(panel.queries)
             ),
         )
@@ -165,14 +297,16 @@ def ask(
     ]
 
 
-def _taken(future: Future[Answer], asker: Asker, query: Query, span: Span, limit_s: float) -> Answer:
+def _taken(
+    future: Future[Sequence[Answer]], place: int, asker: Source, query: Query, span: Span, limit_s: float
+) -> Answer:
     asked = asker.expression(query, span)
     if not future.done() or future.cancelled():
         return Answer(query=query, asked=asked, problem=f"no answer within {limit_s:g} s")
     error = future.exception()
     if error is not None:
         return Answer(query=query, asked=asked, problem=f"{type(error).__name__}: {one_line(error, 160)}")
-    return future.result()
+    return future.result()[place]
 
 
 def latencies(results: Iterable[Result]) -> list[float]:

@@ -20,10 +20,22 @@ from components.dashboards.boards import dashboard as find
 from components.dashboards.model import Dashboard
 from ops import platform as platform_module
 from ops.context import Context
-from ops.dashboard.ask import LIMIT_S, Asker, Result, Span, ask, latencies, quantile, span
+from ops.dashboard.ask import (
+    LIMIT_S,
+    Asker,
+    PanelAsker,
+    Result,
+    Source,
+    Span,
+    ask,
+    latencies,
+    quantile,
+    span,
+)
 from ops.dashboard.page import page
 from ops.dashboard.values import last, legends
 from ops.errors import OpsError
+from ops.grafana import Grafana, address, administrator
 from ops.incident.metrics import Metrics
 from ops.kube import Kube
 
@@ -42,19 +54,22 @@ def dashboard(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A choice of the dashboard, such as layer=data.")
     ] = None,
     only: Annotated[str | None, typer.Option("--only", metavar="NAME", help="`check` this dashboard only.")] = None,
+    direct: Annotated[
+        bool, typer.Option("--direct", help="Ask the read address of metrics, where Grafana is away.")
+    ] = False,
 ) -> None:
-    """Show a dashboard without Grafana, from the same queries."""
+    """Show a dashboard from the same queries as Grafana, asked through Grafana as its pages ask."""
     if name == "list":
         _list(as_json)
         return
     if name == "check":
-        _check(length or CHECK_RANGE, region, only, as_json)
+        _check(length or CHECK_RANGE, region, only, as_json, direct=direct)
         return
     chosen = known(name)
     if html is None and not as_json:
         raise OpsError("say what you want: --html FILE for a page, or --json")
     seen, choices = span(length or chosen.since), _choices(chosen, choose or [])
-    with connected(region) as (asked, platform):
+    with connected(region, direct=direct) as (asked, platform):
         results = ask(replace(asked, chosen={**asked.chosen, **choices}), list(chosen.panels), seen)
     if html is not None:
         where = f"{platform}, region {region}" if region != ".*" else f"{platform}, all regions"
@@ -92,15 +107,41 @@ def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def connected(region: str = ".*") -> Iterator[tuple[Asker, str]]:
+def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Asker | PanelAsker, str]]:
     """Somebody to ask, and the platform's name."""
     platform = platform_module.load()
     with Context(platform, Kube.connect(platform.namespace)) as context:
-        yield asker(context, region), platform.platform
+        if direct:
+            yield asker(context, region), platform.platform
+            return
+        with as_viewer(context, region) as asked:
+            yield asked, platform.platform
+
+
+@contextmanager
+def as_viewer(context: Context, region: str = ".*") -> Iterator[PanelAsker]:
+    """Grafana as somebody who may only look, where an account of the directory is known; else as the administrator.
+
+    Raises:
+        OpsError: The stack has no Grafana, or the login is refused.
+    """
+    # Here: `people` reads dashboards too.
+    from ops.people import known_logins
+
+    url, logins = address(context.platform), known_logins()
+    visitor = (
+        Grafana.sign_in(context.ca_file, url, logins.viewer.pair)
+        if logins
+        else Grafana(context.ca_file, url, auth=administrator(context.platform))
+    )
+    with visitor:
+        yield PanelAsker(grafana=visitor, chosen={"region": region})
+        if visitor.session:
+            visitor.status("GET", "/logout")
 
 
 def asker(context: Context, region: str = ".*") -> Asker:
-    """The read address of a platform."""
+    """The read address of metrics, past Grafana."""
     platform = context.platform
     return Asker(
         metrics=Metrics(context.web, platform.query_url, platform.query_reader.pair, "Thanos Query"),
@@ -109,7 +150,7 @@ def asker(context: Context, region: str = ".*") -> Asker:
     )
 
 
-def check(asker: Asker, boards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
+def check(asker: Source, boards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
     """Ask every panel of some dashboards, one dashboard after the other."""
     return [(board, ask(asker, list(board.panels), seen, limit_s=LIMIT_S)) for board in boards]
 
@@ -132,9 +173,9 @@ def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, An
     ]
 
 
-def _check(length: str, region: str, only: str | None, as_json: bool) -> None:
+def _check(length: str, region: str, only: str | None, as_json: bool, *, direct: bool) -> None:
     boards = (known(only),) if only else DASHBOARDS
-    with connected(region) as (asked, _):
+    with connected(region, direct=direct) as (asked, _):
         checked = check(asked, boards, span(length))
     found = rows(checked)
     results = [result for _, each in checked for result in each]

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ops import evidence
-from ops.drill.model import NOT_MEASURED, Aspect, Drill, told
+from ops.drill.model import Aspect, Drill
 from ops.drill.registry import DRILLS
 from ops.drill.timeline import Event, cell, mermaid, rows
 from ops.drill.watch import Watched, parsed
 from ops.errors import OpsError
 from ops.evidence import Evidence
+from ops.figures import NOT_MEASURED, told
 
 FOLDER = evidence.FOLDER / "reports"
 VERSION = 1

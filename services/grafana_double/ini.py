@@ -25,6 +25,7 @@ _UNITS: Final = {
 _TRUE: Final = ("1", "t", "true", "yes", "y", "on")
 _FALSE: Final = ("0", "f", "false", "no", "n", "off")
 _TOP: Final = "\0"
+_OF_THE_IMAGE: Final = ("GF_PATHS_HOME", "GF_PATHS_CONFIG")
 
 
 class SettingsError(Exception):
@@ -92,6 +93,10 @@ class Ini:
                     "write $__file{PATH} into the ini file"
                 )
 
+    def sections(self) -> tuple[str, ...]:
+        """Sections that the file has; what stands before the first one is in the section without a name."""
+        return tuple(name for name, entries in self._sections.items() if name or entries)
+
     def keys(self, section: str) -> tuple[str, ...]:
         """Keys that the file gives in a section."""
         return tuple(self._sections.get(section, {}))
@@ -102,7 +107,7 @@ class Ini:
         Raises:
             SettingsError: A reference in it cannot be filled in.
         """
-        value = self._environment.get(_variable(section, key)) or self._sections.get(section, {}).get(key, "")
+        value = self._environment.get(variable(section, key)) or self._sections.get(section, {}).get(key, "")
         value = _OWN.sub(lambda match: self.text(section, match[1]), value)
         return expanded(self.name(section, key), value, self._environment) or default
 
@@ -147,16 +152,19 @@ class Ini:
 
     def name(self, section: str, key: str) -> str:
         """A setting's name in messages."""
-        return f"{self._path}: [{section}] {key}"
+        return f"{self.place(section)} {key}"
 
-    def overrides(self, section: str, keys: tuple[str, ...]) -> tuple[str, ...]:
-        """Names of the variables of a section that set none of its keys; other sections' variables are not meant."""
-        prefix = _variable(section, "")
-        known = {_variable(section, key) for key in keys}
-        return tuple(name for name in self._environment if name.startswith(prefix) and name not in known)
+    def place(self, section: str) -> str:
+        """A section's name in messages."""
+        return f"{self._path}: [{section}]"
+
+    def variables(self) -> tuple[str, ...]:
+        """Names of the variables that are meant as settings, those of the image's own script left out."""
+        return tuple(name for name in self._environment if name.startswith("GF_") and name not in _OF_THE_IMAGE)
 
 
-def _variable(section: str, key: str) -> str:
+def variable(section: str, key: str) -> str:
+    """The variable that goes before a setting in the file."""
     return f"GF_{section}_{key}".upper().replace(".", "_").replace("-", "_")
 
 

@@ -7,36 +7,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Final
 
-from services.grafana_double.ini import Ini, SettingsError
+from services.grafana_double import VERSION
+from services.grafana_double.ini import Ini, SettingsError, variable
+from services.grafana_double.known_settings import KNOWN, OPEN, expected, type_of
 
 _PUBLISHED_KEY: Final = "SW2YcwTIb9zpOOhoPsMm"
 _TOP_PORT: Final = 65535
-_KNOWN: Final[dict[str, tuple[str, ...]]] = {
-    "server": (
-        *("protocol", "min_tls_version", "http_addr", "http_port", "domain", "enforce_domain", "root_url"),
-        *("serve_from_sub_path", "router_logging", "static_root_path", "enable_gzip", "cert_file", "cert_key"),
-        *("cert_pass", "certs_watch_interval", "socket_gid", "socket_mode", "socket", "cdn_url", "read_timeout"),
-    ),
-    "database": (
-        *("type", "host", "name", "user", "password", "url", "high_availability", "max_idle_conn", "max_open_conn"),
-        *("conn_max_lifetime", "log_queries", "ssl_mode", "ssl_sni", "isolation_level", "ca_cert_path"),
-        *("client_key_path", "client_cert_path", "server_cert_name", "path", "cache_mode", "wal", "query_retries"),
-        *("migration_locking", "locking_attempt_timeout_sec", "transaction_retries", "instrument_queries"),
-    ),
-    "security": (
-        *("disable_initial_admin_creation", "admin_user", "admin_password", "admin_email", "secret_key"),
-        *("encryption_provider", "available_encryption_providers", "disable_gravatar", "data_source_proxy_whitelist"),
-        *("disable_brute_force_login_protection", "brute_force_login_protection_max_attempts"),
-        *("disable_username_login_protection", "disable_ip_address_login_protection", "cookie_secure"),
-        *("cookie_samesite", "allow_embedding", "strict_transport_security", "csrf_trusted_origins"),
-        *("strict_transport_security_max_age_seconds", "strict_transport_security_preload"),
-        *("strict_transport_security_subdomains", "x_content_type_options", "x_xss_protection"),
-        *("content_security_policy", "content_security_policy_template", "content_security_policy_report_only"),
-        *("content_security_policy_report_only_template", "csrf_additional_headers", "csrf_always_check"),
-        *("actions_allow_post_url", "angular_support_enabled"),
-    ),
-    "auth.ldap": ("enabled", "config_file", "allow_sign_up", "skip_org_role_sync", "sync_cron", "active_sync_enabled"),
-}
 _OFF: Final = (
     ("unified_alerting", "enabled", True),
     ("public_dashboards", "enabled", True),
@@ -172,12 +148,7 @@ def load(ini: Ini, home: Path) -> Settings:
     Raises:
         SettingsError: Something is missing, unknown, or not offered by the double.
     """
-    for section, keys in _KNOWN.items():
-        for key in ini.keys(section):
-            if key not in keys:
-                raise SettingsError(f"{ini.name(section, key)} is no setting of Grafana; allowed: {', '.join(keys)}")
-        for name in ini.overrides(section, keys):
-            raise SettingsError(f"{name} is no setting of Grafana's section [{section}]; allowed: {', '.join(keys)}")
+    _check_names(ini)
     for section, key, default in _OFF:
         if ini.flag(section, key, default=default):
             raise SettingsError(f"{ini.name(section, key)} is true; the double does not offer it: set it to false")
@@ -185,7 +156,7 @@ def load(ini: Ini, home: Path) -> Settings:
     _must(ini, "log.console", "format", "console", "json")
     metrics = ini.flag("metrics", "enabled", default=True)
     hsts = ini.flag("security", "strict_transport_security")
-    return Settings(
+    found = Settings(
         host=ini.text("server", "http_addr", "0.0.0.0"),  # noqa: S104
         port=ini.number("server", "http_port", 3000, 0, _TOP_PORT),
         cert_file=Path(_needed(ini, "server", "cert_file")),
@@ -206,6 +177,44 @@ def load(ini: Ini, home: Path) -> Settings:
         versions_to_keep=ini.number("dashboards", "versions_to_keep", 20, 1, 1000),
         trusted_origins=tuple(ini.text("security", "csrf_trusted_origins").split()),
     )
+    _check_types(ini)
+    return found
+
+
+def _check_names(ini: Ini) -> None:
+    """Refuse what Grafana would take no notice of."""
+    for section in ini.sections():
+        if section not in KNOWN and not section.startswith(OPEN):
+            raise SettingsError(f"{ini.place(section)} is no section of Grafana {VERSION}")
+        for key in ini.keys(section):
+            if type_of(section, key) is None:
+                raise SettingsError(
+                    f"{ini.name(section, key)} is no setting of Grafana; allowed: {', '.join(KNOWN[section])}"
+                )
+    known = {variable(section, key) for section, names in KNOWN.items() for key in names}
+    free = tuple(variable(name, "") for name, names in KNOWN.items() if "*" in names)
+    free += tuple(variable(name.rstrip("."), "") for name in OPEN)
+    for name in ini.variables():
+        if name not in known and not name.startswith(free):
+            near = [section for section in KNOWN if section and name.startswith(variable(section, ""))]
+            if not near:
+                raise SettingsError(f"{name} is no setting of Grafana {VERSION}")
+            section = max(near, key=len)
+            raise SettingsError(
+                f"{name} is no setting of Grafana's section [{section}]; allowed: {', '.join(KNOWN[section])}"
+            )
+
+
+def _check_types(ini: Ini) -> None:
+    """Refuse what Grafana would read as its default, since it is not of the setting's type."""
+    set_by = set(ini.variables())
+    for section in (*ini.sections(), *KNOWN):
+        given = set(ini.keys(section))
+        for key in {*given, *(each for each in KNOWN.get(section, {}) if variable(section, each) in set_by)}:
+            value, kind = ini.text(section, key), type_of(section, key) or ""
+            wanted = expected(kind, value) if value else ""
+            if wanted:
+                raise SettingsError(f"{ini.name(section, key)} is {value!r}; it must be {wanted}")
 
 
 def _database(ini: Ini) -> DatabaseSettings:

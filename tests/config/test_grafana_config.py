@@ -15,13 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from policy.documents import Format, parse
+from services.grafana_double.known_settings import expected, type_of
 from tests.config.pki import write_certificates
 from tests.unit.grafana.made import Made, login, make, oidc
 
-KEYS = Path(__file__).parent / "data" / "grafana_keys.yaml"
 SECRETS = "/etc/grafana-secrets"
 ROOT = Path(__file__).parents[2]
 READ = """
@@ -49,10 +48,6 @@ print(json.dumps(answer))
 """
 """The double's own readers, in a process of their own, as in its pod."""
 FILES = {"grafana.ini": "grafana", "ldap.toml": "grafana", "datasources.yaml": "grafana-sources"}
-
-
-def known() -> dict[str, set[str]]:
-    return {section: set(names) for section, names in yaml.safe_load(KEYS.read_text()).items()}
 
 
 def read(made: Made) -> dict[str, dict[str, str]]:
@@ -88,20 +83,17 @@ def pod(made: Made, tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("change", [dict, with_provider], ids=["usual", "with a provider"])
-def test_grafana_knows_every_setting_that_is_written(change: Any) -> None:
-    names = known()
-    foreign = {
-        f"[{section}] {key}"
-        for section, entries in read(make(change)).items()
-        for key in entries
-        if key not in names.get(section, set())
-    }
-    assert foreign == set()
+def test_grafana_knows_every_setting_that_is_written_and_reads_it_as_it_is_meant(change: Any) -> None:
+    entries = [(section, key, value) for section, held in read(make(change)).items() for key, value in held.items()]
+    foreign = [f"[{section}] {key}" for section, key, _ in entries if type_of(section, key) is None]
+    assert foreign == []
+    plain = [(section, key, value) for section, key, value in entries if "$__" not in value]
+    assert [(each, wrong) for *each, value in plain if (wrong := expected(type_of(*each) or "", value))] == []
 
 
-def test_grafana_would_take_no_notice_of_a_mistyped_setting_and_this_test_does() -> None:
-    assert "cookie_secured" not in known()["security"]
-    assert "alerting" not in known()
+def test_grafana_would_take_no_notice_of_a_mistyped_setting_and_the_double_does() -> None:
+    assert type_of("security", "cookie_secured") is None
+    assert type_of("alerting", "enabled") is None
 
 
 def test_no_section_is_written_twice_and_no_value_is_cut_off(made: Made) -> None:

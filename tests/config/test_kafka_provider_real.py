@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -144,3 +145,33 @@ def test_another_ca_than_the_brokers_is_named_as_the_cause(
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(TOPIC, {**METRICS, "name": "never"})
     assert "caCert" in str(caught.value.details())
+
+
+def test_a_refused_connection_is_final_for_the_run_also_when_the_broker_answers_later(
+    engine: Engine, broker: Broker
+) -> None:
+    port = kafka_broker.free_port()
+    engine.configure(settings(broker, bootstrapServers=f'["127.0.0.1:{port}"]'))
+    for _ in range(2):
+        began = time.monotonic()
+        with pytest.raises(grpc.RpcError) as caught:
+            engine.create(TOPIC, {**METRICS, "name": "never"})
+        assert f"cannot connect to 127.0.0.1:{port}" in str(caught.value.details())
+        assert "The provider does not try again in this run" in str(caught.value.details())
+        assert time.monotonic() - began < 5
+    engine.configure(settings(broker))
+    assert engine.read(TOPIC, "never", {}, {})[0] == ""
+
+
+def test_fewer_partitions_are_a_replacement_and_the_broker_takes_the_topic_away_first(engine: Engine) -> None:
+    engine.create(TOPIC, METRICS)
+    smaller = {**METRICS, "partitions": 1}
+    answer = engine.diff(TOPIC, METRICS, smaller)
+    assert (list(answer.replaces), answer.deleteBeforeReplace) == (["partitions"], True)
+    with pytest.raises(grpc.RpcError) as caught:
+        engine.create(TOPIC, smaller)
+    assert "it exists already" in str(caught.value.details())
+    engine.delete(TOPIC, "telemetry-metrics", METRICS)
+    engine.create(TOPIC, smaller)
+    assert engine.read(TOPIC, "telemetry-metrics", smaller, smaller)[2]["partitions"] == 1
+    engine.delete(TOPIC, "telemetry-metrics", smaller)

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ops import evidence
-from policy.model import Level, Resource
+from policy.model import Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import recorded
@@ -17,7 +17,8 @@ from tests.support.mutations import Mutation, mutations
 
 NAME = "policy-mutations"
 STACKS = ("local", "prod")
-_MANDATORY = tuple(rule for rule in RULES if rule.level is Level.MANDATORY)
+_MANDATORY = [rule for rule in RULES if rule.level is Level.MANDATORY]
+_AT_RESOURCE = [rule for rule in _MANDATORY if rule.resource is not None]
 _AT_STACK = [rule for rule in _MANDATORY if rule.stack is not None]
 
 
@@ -50,13 +51,18 @@ def platform(stack: str) -> list[Resource]:
     return [Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources if not each.read]
 
 
-def run(stack: str) -> Run:
-    """Run every mutation of a stack."""
+def run(stack: str, *, count: bool = True) -> Run:
+    """Run every mutation of a stack.
+
+    Args:
+        stack: Name of the stack file.
+        count: Whether it is counted which rules notice a mutation; else the first one is enough.
+    """
     resources = platform(stack)
     runner = Runner(agreed=[])
     result = Run()
     for mutation in mutations(resources):
-        noticed = _noticed(runner, mutation, resources)
+        noticed = _noticed(runner, mutation, resources, count)
         result.mutations += 1
         result.by_kind[resources[mutation.index].kind] += 1
         result.by_rule.update(noticed)
@@ -65,21 +71,30 @@ def run(stack: str) -> Run:
     return result
 
 
-def _noticed(runner: Runner, mutation: Mutation, resources: list[Resource]) -> set[str]:
+def _noticed(runner: Runner, mutation: Mutation, resources: list[Resource], count: bool) -> set[str]:
     """Ids of the mandatory rules that notice a mutation: those at the changed resource, else the first at the
     stack."""
     found: set[str] = set()
-    for rule in _MANDATORY:
-        if rule.resource is not None and mutation.changed is not None:
-            found |= {each.rule.id for each in runner.at_resource(rule, mutation.changed) if each.stops}
+    if mutation.changed is not None:
+        for rule in tuple(_AT_RESOURCE):
+            if any(each.stops for each in runner.at_resource(rule, mutation.changed)):
+                found.add(rule.id)
+                if not count:
+                    _first(_AT_RESOURCE, rule)
+                    return found
     if not found:
         changed = mutation.applied(resources)
-        for position, rule in enumerate(_AT_STACK):
+        for rule in tuple(_AT_STACK):
             if any(each.stops for each in runner.at_stack(rule, changed)):
-                # Neighbouring mutations are noticed by the same rule: let it look first.
-                _AT_STACK.insert(0, _AT_STACK.pop(position))
+                _first(_AT_STACK, rule)
                 return {rule.id}
     return found
+
+
+def _first(rules: list[Rule], rule: Rule) -> None:
+    """Neighbouring mutations are noticed by the same rule: let it look first."""
+    rules.remove(rule)
+    rules.insert(0, rule)
 
 
 def main() -> None:

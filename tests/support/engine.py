@@ -127,7 +127,7 @@ def alerting_secrets() -> dict[str, Any]:
     """Secrets of channels, each recognisable."""
     return {
         "phone_keys": {name: password_of(f"phone of {name}") for name in PHONES},
-        "slack_url": f"https://slack.example.com/services/{password_of('slack')}",
+        "slack_urls": {"operators": f"https://slack.example.com/services/{password_of('slack')}"},
         "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
         **{name: password_of(name) for name in ("mail_password", "sms_access_key_id", "sms_secret_access_key")},
         "authority": AUTHORITY,
@@ -194,6 +194,13 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     return recording
 
 
+class _Hooks:
+    """Takes hooks of resources and calls none: nothing is made here."""
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        """Take one."""
+
+
 class _Loops(asyncio.DefaultEventLoopPolicy):
     """Remembers event loops: Pulumi makes one per worker thread and closes none."""
 
@@ -217,6 +224,7 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         # Outputs that a test made outside a run belong to no loop that runs: Pulumi would wait for them for ever.
         SETTINGS.outputs.clear()
         mocks.set_mocks(recording, project=PROJECT, stack=stack, preview=False)
+        SETTINGS.callbacks = _Hooks()
 
         async def body() -> None:
             program()

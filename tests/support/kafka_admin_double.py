@@ -5,7 +5,7 @@ For the logic of the provider plugin only; what brokers really do is tested in t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
@@ -37,13 +37,20 @@ class AdminDouble:
         self.acls: list[Any] = []
         self.users: dict[tuple[str, Any], tuple[int, bytes]] = {}
         self.fail_next: list[int] = []
-        self.fail_after_next: list[int] = []
+        self.refuse: Callable[[], OSError] | None = None
+        self.dialled = 0
         self.configurations: list[dict[str, Any]] = []
 
     def connect(self, configuration: dict[str, Any]) -> AdminDouble:
         """Stand in for the client's constructor."""
         self.configurations.append(configuration)
         return self
+
+    def dial(self, configuration: Mapping[str, Any], timeout_s: float) -> None:
+        """Stand in for the TCP connection; refuses while ``refuse`` is set."""
+        self.dialled += 1
+        if self.refuse:
+            raise self.refuse()
 
     def poll(self, timeout: float) -> int:
         """Serve no callbacks."""
@@ -53,10 +60,7 @@ class AdminDouble:
         def attempt() -> Any:
             if self.fail_next:
                 raise refused(self.fail_next.pop(0))
-            done = work()
-            if self.fail_after_next:
-                raise refused(self.fail_after_next.pop(0))
-            return done
+            return work()
 
         return _answer(attempt)
 

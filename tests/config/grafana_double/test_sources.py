@@ -7,6 +7,10 @@ import time
 import pytest
 import requests
 
+from components.dashboards.model import Query, series, stat
+from ops.dashboard.ask import PanelAsker, ask, span
+from ops.grafana import Grafana
+from tests.config.grafana_double.directory_server import password_of
 from tests.config.grafana_double.prometheus_server import PASSWORD
 from tests.config.grafana_double.replica import METRICS, Client, Replica
 
@@ -77,17 +81,51 @@ def test_the_list_of_sources_holds_no_secret(first: Replica) -> None:
 
 
 def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
-    query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "intervalMs": 60_000}
+    query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "interval": "1m"}
     now = int(time.time() * 1000)
-    answer = viewer.post("/api/ds/query", {"queries": [query], "from": str(now - 3_600_000), "to": str(now)})
+    asked = {"queries": [query], "from": str(now - 3_600_000), "to": str(now)}
+    answer = viewer.post("/api/ds/query", asked)
 
     assert answer.status_code == 200, answer.text
     times, values = answer.json()["results"]["A"]["frames"][0]["data"]["values"]
     assert len(times) == 61
     assert set(values) == {7}
-    wrong = viewer.post("/api/ds/query", {"queries": [query | {"expr": "(("}], "from": "now-1h", "to": "now"})
+    wrong = viewer.post("/api/ds/query", asked | {"queries": [query | {"expr": "(("}, query | {"refId": "B"}]})
     assert wrong.status_code == 400
     assert "parse error" in wrong.json()["results"]["A"]["error"]
+    assert wrong.json()["results"]["B"]["frames"]
+    # As the page sends it: with a variable that the server fills in, and with values that JSON has no number for.
+    panel = {**query, "expr": "rate(vector(1)[$__rate_interval:]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
+    odd = viewer.post("/api/ds/query", asked | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
+    assert odd["data"]["entities"][1]["NaN"] == list(range(len(odd["data"]["values"][1])))
+    many = viewer.post("/api/ds/query", asked | {"queries": [query | {"refId": str(each)} for each in range(51)]})
+    assert (many.status_code, many.json()["message"]) == (400, "bad request data: at most 50 queries")
+
+
+def test_ops_reads_panels_through_grafana_as_whoever_is_logged_in(first: Replica) -> None:
+    panel = stat("A", "A.", "", Query(expr="vector(7)"), Query(expr="absent(vector(1))"), Query(expr="vector("))
+    lines = series("B", "B.", "", Query(expr='label_replace(vector(1), "a", "b", "", "")'))
+    with Grafana.sign_in(str(first.ca_file), first.url, ("viewer", password_of("viewer"))) as visitor:
+        number, line = ask(PanelAsker(grafana=visitor), [panel, lines], span("15m"))
+
+    seven, none, wrong = number.answers
+    assert [value for _, value in seven.series[0].points] == [7.0]
+    assert (none.series, none.problem) == ((), "")
+    assert "parse error" in wrong.problem
+    (found,) = line.answers[0].series
+    assert (found.labels, len(found.points)) == ({"a": "b"}, 61)
+
+
+def test_panels_ask_with_a_session_only_and_learn_of_a_source_that_is_away(first: Replica, viewer: Client) -> None:
+    query = {"refId": "A", "datasource": {"uid": "away"}, "expr": "up"}
+    asked = {"queries": [query], "from": "now-1h", "to": "now"}
+    assert first.person().post("/api/ds/query", asked).status_code == 401
+
+    answer = viewer.post("/api/ds/query", asked)
+    assert answer.status_code == 400
+    assert answer.json()["results"]["A"] == {"status": 502, "error": "Bad Gateway", "errorSource": "downstream"}
+    gone = viewer.post("/api/ds/query", asked | {"queries": [query | {"datasource": {"uid": "gone"}}]})
+    assert (gone.status_code, gone.json()["message"]) == (404, "Data source not found")
 
 
 def test_metrics_have_grafanas_names_and_a_password(first: Replica, viewer: Client) -> None:

@@ -52,6 +52,8 @@ class State:
         answer: What the data source says to every query.
         status: Status of that answer.
         delay_s: How long it takes.
+        panels: Status and content of the answer to every request of a panel.
+        panel_requests: Requests of panels that arrived.
         asked: Questions that arrived at the data source: path and query.
         busy: Questions under way now, and most of them by one session.
     """
@@ -70,6 +72,8 @@ class State:
     answer: str = ANSWER
     status: int = 200
     delay_s: float = 0.0
+    panels: tuple[int, Any] = (404, {"message": "Not found"})
+    panel_requests: list[dict[str, Any]] = field(default_factory=list)
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
@@ -108,10 +112,19 @@ class _Handler(BaseHTTPRequestHandler):
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/login":
             self._log_in(body)
+        elif self.path == "/api/ds/query":
+            self._panel(body)
         elif self.state.publishes:
             self._say(200, {"url": "https://everybody.example.com"})
         else:
             self._say(403, {"message": "Dashboard Snapshots are disabled"})
+
+    def _panel(self, body: dict[str, Any]) -> None:
+        if self._who() is None:
+            self._say(401, {"message": "Unauthorized"})
+            return
+        self.state.panel_requests.append(body)
+        self._say(*self.state.panels)
 
     def _log_in(self, body: dict[str, str]) -> None:
         user, password, state = body["user"], body["password"], self.state

@@ -191,7 +191,7 @@ def test_a_foreign_or_absent_target_is_one_line(receiver: Any) -> None:
     made, load = batch(Signal.METRICS, 20), Load(rate=100, seconds=1, clients=1)
     with pytest.raises(OpsError, match="neither loopback nor private: load is not sent to others"):
         bench_load.run(replace(target(receiver), url="https://192.0.2.1:4318"), made, load)
-    with pytest.raises(OpsError, match="cannot connect to 127.0.0.1:9: .*connection refused"):
+    with pytest.raises(OpsError, match=r"cannot connect to 127\.0\.0\.1:9: .*connection refused"):
         bench_load.run(replace(target(receiver), url="https://127.0.0.1:9"), made, load)
 
 

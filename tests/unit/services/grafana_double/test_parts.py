@@ -11,7 +11,6 @@ from services.grafana_double.access import Access
 from services.grafana_double.audit import Log
 from services.grafana_double.exchange import Answer, Need, RefusedError, Request, Route, Router, told
 from services.grafana_double.metrics import Metrics
-from services.grafana_double.queries import frames, moment, step_of
 
 
 def access(**more: object) -> Access:
@@ -106,33 +105,6 @@ def test_a_line_of_the_log_is_one_json_object_whatever_is_in_it() -> None:
     assert (entry["logger"], entry["level"], entry["msg"]) == ("authn.service", "warn", "Login refused")
     assert entry["uname"] == 'a"\n{"level": "info"}'
     assert entry["t"].endswith("Z")
-
-
-@pytest.mark.parametrize(("text", "seconds"), [("1000", 1.0), (2000, 2.0), ("now", 100.0), ("now-1m", 40.0)])
-def test_times_of_queries_are_milliseconds_or_relative(text: object, seconds: float) -> None:
-    assert moment(text, 100.0) == seconds
-
-
-@pytest.mark.parametrize("text", ["", "now-", "now-1y", "yesterday", "now-999999999999m", None])
-def test_other_times_are_refused(text: object) -> None:
-    with pytest.raises(RefusedError):
-        moment(text, 100.0)
-
-
-def test_a_range_query_has_no_more_points_than_prometheus_gives() -> None:
-    assert step_of({"intervalMs": 60_000}, 0, 3600) == 60
-    assert step_of({}, 0, 3600) == 15
-    assert step_of({"intervalMs": 1}, 0, 86_400 * 365) == 2867
-
-
-def test_numbers_that_json_has_no_word_for_are_empty_in_frames() -> None:
-    series = {"metric": {"__name__": "up", "job": "a"}, "values": [[1, "1.5"], [2, "NaN"], [3, "+Inf"]]}
-    (frame,) = frames({"resultType": "matrix", "result": [series]}, "A", "up", 15)
-
-    assert frame["data"]["values"] == [[1000, 2000, 3000], [1.5, None, None]]
-    assert frame["schema"]["fields"][1]["labels"] == {"__name__": "up", "job": "a"}
-    (single,) = frames({"resultType": "scalar", "result": [1, "7"]}, "A", "7", 15)
-    assert single["data"]["values"] == [[1000], [7.0]]
 
 
 def test_requests_are_counted_by_route_and_status() -> None:

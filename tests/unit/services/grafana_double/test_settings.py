@@ -98,6 +98,16 @@ def test_nothing_that_is_shown_of_the_settings_holds_a_secret(tmp_path: Path) ->
         (("unified_alerting", "enabled"), None, "[unified_alerting] enabled is true; the double does not offer it"),
         (("auth.anonymous", "enabled"), "true", "[auth.anonymous] enabled is true"),
         (("auth", "login_maximum_lifetime_duration"), "long", "it must be a duration, for example 30m or 7d"),
+        (("alerting", "enabled"), "false", "[alerting] is no section of Grafana 12.3.1"),
+        (("user", "allow_sign_up"), "false", "[user] is no section of Grafana"),
+        (("users", "allow_signup"), "false", "[users] allow_signup is no setting of Grafana; allowed: allow_sign_up, "),
+        (("quota", "org_users"), "1", "[quota] org_users is no setting of Grafana"),
+        (("plugins", "plugin_admin_enable"), "false", "[plugins] plugin_admin_enable is no setting of Grafana"),
+        (("quota", "org_user"), "5k", "[quota] org_user is '5k'; it must be a whole number"),
+        (("smtp", "enabled"), "off.", "[smtp] enabled is 'off.'; it must be true or false"),
+        (("dashboards", "min_refresh_interval"), "10", "is '10'; it must be a duration, for example 30m or 7d"),
+        (("feature_toggles", "onPremToCloudMigrations"), "no way", "it must be true or false"),
+        (("rendering", "server_url"), "$__file{/not/there}", "the file /not/there cannot be read"),
         (("log.console", "format"), "text", "[log.console] format is 'text'; the double offers json only"),
     ],
 )
@@ -115,6 +125,9 @@ def test_a_mistake_is_one_line_with_the_place_and_what_to_do(
     ("name", "said"),
     [
         ("GF_SECURITY_ADMIN_PASSWORD__FILE", "write $__file{PATH} into the ini file"),
+        ("GF_USERS_ALLOW_SIGNUP", "GF_USERS_ALLOW_SIGNUP is no setting of Grafana's section [users]; allowed: "),
+        ("GF_ALERTING_ENABLED", "GF_ALERTING_ENABLED is no setting of Grafana 12.3.1"),
+        ("GF_SMTP_ENABLED", "[smtp] enabled is 'x'; it must be true or false"),
         ("GF_SERVER_HTTP_PROT", "GF_SERVER_HTTP_PROT is no setting of Grafana's section [server]"),
     ],
 )
@@ -123,6 +136,26 @@ def test_a_variable_that_would_do_nothing_is_refused(tmp_path: Path, name: str, 
         read(tmp_path, environment={name: "x"})
 
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [
+        (("smtp.static_headers", "X-From"), "monitoring"),
+        (("plugin.grafana-image-renderer", "rendering_args"), "--no-sandbox"),
+        (("feature_toggles", "someFeature"), "true"),
+        (("feature_toggles", "enable"), "one,two"),
+        (("unified_alerting", "max_attempts"), "3"),
+        (("users", "user_invite_max_lifetime_duration"), "1d12h"),
+    ],
+)
+def test_what_grafana_takes_is_taken(tmp_path: Path, place: tuple[str, str], value: str) -> None:
+    assert read(tmp_path, {place: value}).port == 3000
+
+
+def test_variables_of_the_image_and_of_open_sections_are_taken(tmp_path: Path) -> None:
+    environment = {"GF_PATHS_HOME": "/usr/share/grafana", "GF_FEATURE_TOGGLES_X": "true", "GF_PLUGIN_X_Y": "1"}
+    assert read(tmp_path, environment=environment).port == 3000
 
 
 def test_the_program_ends_with_that_line_and_no_traceback(tmp_path: Path) -> None:

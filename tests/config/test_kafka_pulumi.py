@@ -1,0 +1,227 @@
+"""The real engine with the product's own program for topics and users and the Kafka plugin, on a real broker."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from confluent_kafka.admin import AdminClient
+
+from lab.pulumi_host import home
+from lab.toolchain import tools
+from tests.config.servers import free_port
+from tests.support import kafka_broker
+from tests.support.kafka_broker import Broker
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = """
+import os
+import pulumi
+from components.contracts import Credential
+from components.kafka.access import Access, Topic, User, make_access, provider
+from components.kafka.waiting import Brokers
+
+secret = pulumi.Output.secret
+admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))
+gateway = Credential(username="gateway", password=secret("a-password-of-the-gateway"), bcrypt=secret(""))
+parent = pulumi.ComponentResource("obs:kafka:Kafka", "kafka")
+external = [os.environ["BROKER"]]
+connection = provider(
+    parent, "admin", bootstrap=external, admin=admin, authority=os.environ["AUTHORITY"], after=[]
+)
+brokers = Brokers("answer", external, admin, os.environ["AUTHORITY"], limit_s=float(os.environ["LIMIT"]))
+access = Access(
+    topics=[Topic(name="telemetry-metrics", partitions=int(os.environ["PARTITIONS"]), retention_ms=60_000)],
+    users=[User(name="gateway", writes=("telemetry-metrics",))],
+    credentials={"gateway": gateway},
+    replication_factor=1,
+    min_insync_replicas=1,
+    max_message_bytes=1_000_000,
+    protect=os.environ["PROTECT"] == "yes",
+)
+pulumi.export("ready", make_access(parent, connection, brokers, access))
+"""
+
+
+@dataclass
+class Project:
+    """A project folder with its own home and state, and what its program is told."""
+
+    folder: Path
+    broker: Broker
+    told: dict[str, str] = field(default_factory=lambda: {"PARTITIONS": "3", "PROTECT": "yes", "LIMIT": "60"})
+
+    def pulumi(self, *words: str, **told: str) -> tuple[int, str]:
+        """Run the engine; its exit code and everything it said."""
+        programs = [self.folder / "home" / "bin", tools.path("pulumi").parent]
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("PULUMI_")}
+        environment = {
+            **kept,
+            "PULUMI_HOME": str(self.folder / "home"),
+            "PATH": os.pathsep.join([*map(str, programs), os.environ["PATH"]]),
+            "PYTHONPATH": str(ROOT),
+            "PULUMI_BACKEND_URL": f"file://{self.folder / 'backend'}",
+            "PULUMI_CONFIG_PASSPHRASE": "a passphrase",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
+            "BROKER": self.broker.bootstrap,
+            "AUTHORITY": self.broker.ca,
+            "ADMIN_PASSWORD": self.broker.password,
+            **self.told,
+            **told,
+        }
+        done = subprocess.run(
+            ["pulumi", *words, "--non-interactive", "--color=never"],
+            cwd=self.folder / "project",
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=150,
+            stdin=subprocess.DEVNULL,
+        )
+        said = done.stdout + done.stderr
+        assert self.broker.password not in said
+        return done.returncode, said
+
+    def up(self, **told: str) -> tuple[int, str]:
+        """Run an update without a preview."""
+        return self.pulumi("up", "--yes", "--skip-preview", **told)
+
+    def partitions(self) -> int:
+        """Partitions that the broker has of the topic; 0: there is no topic."""
+        client = AdminClient(
+            {
+                "bootstrap.servers": self.broker.bootstrap,
+                "security.protocol": "sasl_ssl",
+                "sasl.mechanism": "SCRAM-SHA-512",
+                "sasl.username": self.broker.username,
+                "sasl.password": self.broker.password,
+                "ssl.ca.pem": self.broker.ca,
+            }
+        )
+        topic = client.list_topics(timeout=20).topics.get("telemetry-metrics")
+        return len(topic.partitions) if topic else 0
+
+
+@pytest.fixture(scope="module")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
+    with kafka_broker.running(tmp_path_factory.mktemp("broker")) as running:
+        yield running
+
+
+@pytest.fixture
+def project(tmp_path: Path, broker: Broker) -> Iterator[Project]:
+    for name in ("project", "backend"):
+        (tmp_path / name).mkdir()
+    home.install(tmp_path / "home", sys.executable)
+    (tmp_path / "project" / "Pulumi.yaml").write_text("name: kafka\nruntime: python\n")
+    (tmp_path / "project" / "__main__.py").write_text(PROGRAM)
+    made = Project(tmp_path, broker)
+    assert made.pulumi("stack", "init", "dev")[0] == 0
+    yield made
+    made.pulumi("state", "unprotect", "--all", "--yes")
+    assert made.pulumi("destroy", "--yes", "--skip-preview")[0] == 0
+    shutil.rmtree(tmp_path / "home")
+
+
+@contextmanager
+def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
+    """A port that refuses connections at first and leads to ``target`` after a while."""
+    host, _, number = target.rpartition(":")
+    over, server = threading.Event(), socket.socket()
+    server.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sockets: list[socket.socket] = [server]
+
+    def pass_on(source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+    def serve() -> None:
+        if over.wait(after_s):
+            return
+        server.bind(("127.0.0.1", port))
+        server.listen(16)
+        while True:
+            try:
+                near = server.accept()[0]
+                far = socket.create_connection((host, int(number)), timeout=10)
+            except OSError:
+                return
+            far.settimeout(None)
+            sockets.extend((near, far))
+            for pair in ((near, far), (far, near)):
+                threading.Thread(target=pass_on, args=pair, daemon=True).start()
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        for each in sockets:
+            with suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+            each.close()
+        thread.join(15)
+
+
+@pytest.mark.timeout(400)
+def test_an_update_waits_for_the_brokers_before_the_provider_connects_once_and_for_all(project: Project) -> None:
+    closed = free_port()
+    # A preview asks nobody.
+    assert project.pulumi("preview", BROKER=f"127.0.0.1:{closed}")[0] == 0
+
+    code, said = project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2")
+    assert code != 0
+    reason = f"Kafka: 127.0.0.1:{closed} does not answer as it must ("
+    assert reason in said
+    assert "see that the brokers run and that this address can be reached from here, then run the update again" in said
+    assert "Traceback" not in said
+    assert 'File "' not in said
+    assert "The provider does not try again" not in said, "the provider was used before the brokers answered"
+    assert project.partitions() == 0
+
+    with opened_later(closed, project.broker.bootstrap, 6):
+        code, said = project.up(BROKER=f"127.0.0.1:{closed}")
+        assert code == 0, said
+    assert project.partitions() == 3
+    # Nothing is to be changed, so nobody is asked.
+    assert project.up(BROKER=f"127.0.0.1:{closed}", LIMIT="2")[0] == 0
+    # Its own address again, for the end.
+    assert project.up()[0] == 0
+
+
+@pytest.mark.timeout(400)
+def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_replaced(project: Project) -> None:
+    code, said = project.up()
+    assert code == 0, said
+    assert project.partitions() == 3
+
+    for words in (("preview",), ("up", "--yes", "--skip-preview")):
+        code, said = project.pulumi(*words, PARTITIONS="2")
+        assert code != 0, said
+        [line] = {each.strip() for each in " ".join(said.split()).split("error: ") if "marked for protection" in each}
+        assert line.startswith('unable to replace resource "urn:pulumi:dev::kafka')
+        assert "topic:Topic::telemetry-metrics" in line
+        assert project.partitions() == 3
+
+    # Without protection: what the provider does is what the vendor's does.
+    assert project.up(PROTECT="no")[0] == 0
+    code, said = project.up(PROTECT="no", PARTITIONS="2")
+    assert code == 0, said
+    assert project.partitions() == 2
+    code, said = project.up(PROTECT="no", PARTITIONS="5")
+    assert code == 0, said
+    assert "~ 1 updated" in said
+    assert project.partitions() == 5
