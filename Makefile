@@ -61,8 +61,13 @@ drills: setup ## All other end-to-end tests, one after the other, over an hour; 
 verify: setup ## A line per requirement on the live platform; ROW=K1: its details; JSON=1: for machines
 	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
-bench: setup ## Throughput of the path of SIGNAL (metrics, traces) on the running cluster
-	@$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL)
+bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: beside stock collector settings
+	@$(LAB) tools obs-loadgen
+	if [ -n "$(PEER)" ]; then
+		$(LAB) bench $(BENCH)
+	else
+		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
+	fi
 
 policies: setup ## The mutation run over every rule of the policy pack, with evidence
 	@$(PYTHON) -m tests.policy.mutation_run
