@@ -15,8 +15,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -161,10 +163,11 @@ class Peer:
 
     def samples(self, since: float) -> float:
         """Samples of sequence numbers that its Prometheus holds since then (seconds since 1970)."""
-        query = samples_query(time.time() - since + 0.001)
+        now = time.time()
+        params = {"query": samples_query(now - since), "time": f"{now:.3f}"}
         url = f"http://127.0.0.1:{self._ports['prometheus']}/api/v1/query"
         try:
-            answer = requests.get(url, params={"query": query}, timeout=15)
+            answer = requests.get(url, params=params, timeout=15)
             answer.raise_for_status()
             result = answer.json()["data"]["result"]
         except (requests.RequestException, ValueError, KeyError) as error:
@@ -199,7 +202,7 @@ class Peer:
     def _kafka(self) -> dict[str, Any]:
         """Brokers and login; everything else is the component's default."""
         return {
-            "brokers": [self._context.platform.kafka_bootstrap],
+            "brokers": self._context.platform.kafka_bootstrap.split(","),
             "tls": {"ca_file": self._context.ca_file},
             "auth": {
                 "sasl": {
@@ -291,7 +294,9 @@ class Comparison:
         took = time.monotonic() - at
         seconds = dict(bench_cpu.cost(before, after, idle).seconds)
         seconds |= {each: used - own[each] - idle[each] * took for each, used in self._peer.cpu_seconds().items()}
-        say(f"  {result.acknowledged / result.seconds:,.0f} points/s acknowledged, {arrived:,.0f} arrived")
+        say(f"  {result.acknowledged:,} points acknowledged, {arrived:,.0f} arrived")
+        if not arrived:
+            raise OpsError(f"nothing arrived in the turn of {name}: there is nothing to compare")
         return Turn(result, arrived, seconds)
 
     def _arrived(self, name: str, wanted: int, since: float) -> float:
@@ -396,6 +401,8 @@ def _free_port() -> int:
 
 def main() -> None:
     """Run inside the lab; a mistake is one line."""
+    # Else a termination would leave the peer's processes and its topic behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         typer.run(compare)
     except (LabError, OpsError) as error:

@@ -96,8 +96,9 @@ class MetricsPath:
 
     def arrived(self, mark: Mark) -> dict[str, float]:
         def held(replica: str) -> float:
-            samples = self._queries[replica].number(samples_query(time.time() - mark.at + 0.001)) or 0.0
-            return samples * self._per_sample
+            now = time.time()
+            found = self._queries[replica].instant(samples_query(now - mark.at), now)
+            return sum(sample.value for sample in found) * self._per_sample
 
         with ThreadPoolExecutor(len(self._replicas)) as pool:
             counts = pool.map(held, self._replicas)

@@ -39,7 +39,7 @@ LEFT_OUT = "device.connected"
 
 
 def samples_query(age_s: float) -> str:
-    """Query for the number of sequence numbers that a Prometheus holds of the last ``age_s`` seconds.
+    """Query for the number of sequence numbers that a Prometheus holds of the ``age_s`` seconds before its time.
 
     The environment is a label of ``target_info`` only, which has the ``job`` and ``instance`` of each device.
     """
