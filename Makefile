@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where it is set, each of the hundred Python programs of a run would compile all of the checkout again.
+unexport PYTHONDONTWRITEBYTECODE
+
 CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
 REQUIREMENTS := requirements.txt requirements-dev.txt
 VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
@@ -13,8 +16,8 @@ STACK ?= local
 BASE ?= main
 SIGNAL ?= metrics
 
-.PHONY: help setup tools up up-dr test e2e drills verify bench policies preview review destroy destroy-dr down status \
-	generate lint
+.PHONY: help setup tools up up-dr check test e2e drills verify bench policies preview review destroy destroy-dr down status \
+	docs seconds lint
 
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -41,32 +44,36 @@ up: setup ## Cluster, platform, live telemetry: everything, from nothing
 up-dr: setup ## A second region beside the first, which `make up` made: its own Kafka, fed by a mirror
 	@$(LAB) up --stack local-dr
 
-test: setup tools ## Everything that needs no cluster
-	@$(PYTHON) -m ruff check .
-	$(PYTHON) -m ruff format --check .
-	$(PYTHON) -m mypy
-	$(PYTHON) -m tests.run tests -m "not e2e and not drill" -n 3 --dist loadfile --no-loadscope-reorder
+check: setup ## Under a minute: format, types, the unit tests of what changed since CHECK_BASE (default: main)
+	@$(PYTHON) -m tests.run check $(if $(CHECK_BASE),--base "$(CHECK_BASE)")
 
-e2e: setup ## Drills on the running cluster, with evidence in docs/evidence
-	@$(LAB) exec -- $(PYTHON) -m tests.run tests/e2e -m "e2e and not drill" -s
-	$(PYTHON) -m ops drill report
+test: setup tools ## Everything that needs no cluster: format and types beside the tests
+	@$(PYTHON) -m tests.run test
 
-drills: setup ## What needs the whole machine or long: on the running cluster, and beside it; the second region at last
+e2e: setup ## The core of the end-to-end tests on the running cluster, 12 minutes; evidence in evidence/
+	@$(LAB) exec -- $(PYTHON) -m tests.run e2e
+	$(PYTHON) -m ops docs
+
+drills: setup ## All other end-to-end tests, one after the other, over an hour; the second region at last
 	@$(PYTHON) -m pytest tests/config -m drill
-	$(LAB) exec -- $(PYTHON) -m pytest tests/e2e -m drill --ignore tests/e2e/test_region.py -s
+	$(LAB) exec -- $(PYTHON) -m tests.run drills --ignore tests/e2e/test_region.py
 	$(LAB) up --stack local-dr
-	$(LAB) exec -- $(PYTHON) -m pytest tests/e2e/test_region.py -s
-	$(PYTHON) -m ops drill report
+	$(LAB) exec -- $(PYTHON) -m tests.run drills tests/e2e/test_region.py
+	$(PYTHON) -m ops docs
 
-verify: setup ## A row per requirement, seen on the live platform
-	@$(LAB) exec -- $(PYTHON) -m ops verify
+verify: setup ## A line per requirement on the live platform; ROW=K1: its details; JSON=1: for machines
+	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
-bench: setup ## Throughput of the path of SIGNAL (metrics, traces) on the running cluster
-	@$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL)
+bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: beside stock collector settings
+	@$(LAB) tools obs-loadgen
+	if [ -n "$(PEER)" ]; then
+		$(LAB) bench $(BENCH)
+	else
+		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
+	fi
 
-policies: setup ## docs/policies.md and the mutation report, from the rules
-	@$(PYTHON) -m policy.document
-	$(PYTHON) -m tests.policy.mutation_run
+policies: setup ## The mutation run over every rule of the policy pack, with evidence
+	@$(PYTHON) -m tests.policy.mutation_run
 
 preview: setup ## pulumi preview of STACK (local, local-dr, prod, dr)
 	@$(LAB) preview --stack $(STACK)
@@ -86,13 +93,19 @@ status: setup ## Parts of the embedded cluster
 down: setup ## End the cluster and remove what it wrote
 	@$(LAB) down
 
-generate: setup ## Pages and dashboards that are made from the catalogue and the file of thresholds
-	@$(PYTHON) -m components.telemetry > docs/telemetry.md.part
-	mv docs/telemetry.md.part docs/telemetry.md
-	$(PYTHON) -m components.telemetry thresholds > docs/thresholds.md.part
-	mv docs/thresholds.md.part docs/thresholds.md
+docs: setup ## Every generated page: measurements, thresholds, telemetry, masking, dashboards, policies
+	@page() { "$${@:2}" > "docs/$$1.part" && mv "docs/$$1.part" "docs/$$1"; }
+	page telemetry.md $(PYTHON) -m components.telemetry
+	page thresholds.md $(PYTHON) -m components.telemetry thresholds
+	page masking.md $(PYTHON) -m components.masking
 	$(PYTHON) -m components.dashboards
-	$(PYTHON) -m ops drill report
+	$(PYTHON) -m lab.simulator.capture > ops/bench_capture.json.part
+	mv ops/bench_capture.json.part ops/bench_capture.json
+	$(PYTHON) -m policy.document
+	$(PYTHON) -m ops docs
+
+seconds: setup ## tests/seconds.json and lab/seconds.json, by which work is ordered and announced, from this machine's last runs
+	@$(PYTHON) -m tests.run record
 
 lint: setup ## Format and fix what can be fixed
 	@$(PYTHON) -m ruff format .

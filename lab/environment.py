@@ -19,6 +19,7 @@ from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import setup as receivers
 from lab.storage import places as storage
 from lab.toolchain import tools
+from lab.toolchain.recipes import LOAD_GENERATOR
 
 STACK, SECOND_STACK = "local", "local-dr"
 STACKS = (STACK, SECOND_STACK)
@@ -48,6 +49,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         paths.pulumi_home / "bin",
         tools.path("pulumi").parent,
         tools.path("kubectl").parent,
+        tools.place(LOAD_GENERATOR).parent,
         Path(sys.executable).parent,
     ]
     return {
@@ -64,6 +66,8 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PULUMI_K8S_ENABLE_PATCH_FORCE": "true",
         "PULUMI_OPTION_CWD": str(view),
         "PYTHONPATH": str(CHECKOUT),
+        # The lab's clusters are disposable: what this checkout measured on an earlier one counts.
+        "OBS_EVIDENCE_SCOPE": "checkout",
         "OBS_PEOPLE_FILE": str(directory.logins(paths)),
         "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
         "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),

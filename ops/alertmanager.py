@@ -147,6 +147,20 @@ class Alertmanager:
         """Everything that fires, told or not."""
         return [_alert(each) for each in self._call("GET", "/alerts", list)]
 
+    def post(self, labels: Mapping[str, str], annotations: Mapping[str, str], starts: datetime, ends: datetime) -> None:
+        """Hand over one alert as Prometheus does; it has ended once ``ends`` is past.
+
+        Raises:
+            OpsError: Alertmanager refuses it, or does not answer.
+        """
+        alert = {
+            "labels": dict(labels),
+            "annotations": dict(annotations),
+            "startsAt": starts.isoformat(),
+            "endsAt": ends.isoformat(),
+        }
+        self._call("POST", "/alerts", None, [alert])
+
     def silences(self) -> list[Silence]:
         """All silences that are kept, also those that have ended."""
         return [_silence(each) for each in self._call("GET", "/silences", list)]

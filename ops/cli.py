@@ -1,14 +1,12 @@
 """The command line: ``python -m ops verify`` and ``python -m ops health``.
 
-Exit codes: 0 everything passes (or is not built yet), 1 something fails, 2 it cannot run at all. Progress and errors go
+Exit codes: 0 nothing fails, 1 something fails, 2 it cannot run at all. Progress and errors go
 to standard error, results to standard output.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,14 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from ops import bench as bench_module
-from ops import bench_traces, evidence
 from ops import health as health_module
 from ops import platform as platform_module
 from ops.ack import ack
 from ops.alert_events_command import alert_events
 from ops.alerts_command import alerts
 from ops.backup.command import backup_app
+from ops.bench_command import bench
 from ops.certificates import certificates
 from ops.context import Context
 from ops.dashboard.command import dashboard
@@ -35,15 +32,14 @@ from ops.kube import Kube
 from ops.logs import logs
 from ops.maintain.command import maintain_app
 from ops.notify import notify
+from ops.pages import docs
 from ops.people import people
 from ops.regions.command import failback, failover, regions_app
 from ops.report.command import report_app
-from ops.requirements import TITLES
 from ops.review.command import review
 from ops.silences import silence_app
 from ops.traces import trace
-from ops.verify import registry, runner
-from ops.verify.rows import Row, Status
+from ops.verify.command import verify
 
 app = typer.Typer(
     help="Day-2 commands of the monitoring platform.",
@@ -51,6 +47,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.command()(verify)
 app.command()(review)
 app.command()(trace)
 app.command()(logs)
@@ -63,6 +60,7 @@ app.command()(alert_events)
 app.command()(certificates)
 app.command()(dashboard)
 app.command()(people)
+app.command()(bench)
 app.add_typer(report_app, name="report")
 app.add_typer(backup_app, name="backup")
 app.add_typer(maintain_app, name="maintain")
@@ -70,17 +68,8 @@ app.add_typer(regions_app, name="regions")
 app.command()(failover)
 app.command()(failback)
 app.add_typer(drill_app, name="drill")
-_STYLES = {Status.PASS: "green", Status.FAIL: "bold red", Status.ABSENT: "dim"}
+app.command()(docs)
 _CANNOT_RUN = 2
-_SHOWN = 160
-"""Characters of a passing row's evidence in the table; ``--json`` has all of it."""
-
-
-class BenchSignal(StrEnum):
-    """Paths that the bench can measure."""
-
-    METRICS = "metrics"
-    TRACES = "traces"
 
 
 def main() -> None:
@@ -90,24 +79,6 @@ def main() -> None:
     except OpsError as error:
         typer.echo(f"error: {one_line(error, 400)}", err=True)
         raise SystemExit(_CANNOT_RUN) from None
-
-
-@app.command()
-def verify(
-    as_json: Annotated[bool, typer.Option("--json", help="Print rows for machines.")] = False,
-    only: Annotated[str | None, typer.Option("--only", metavar="K1,K2", help="Only these requirements.")] = None,
-) -> None:
-    """Check every requirement on the live platform; one row each."""
-    ids = runner.choose(only)
-    with _context() as context, _progress() as progress:
-        task = progress.add_task("verify", total=sum(identifier in registry.CHECKS for identifier in ids))
-
-        def done(identifier: str) -> None:
-            progress.update(task, advance=1, description=f"verified {identifier}")
-
-        rows = runner.run(ids, registry.CHECKS, context, done)
-    print_rows(rows, as_json=as_json)
-    raise typer.Exit(exit_code(rows))
 
 
 @app.command()
@@ -125,46 +96,6 @@ def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for
             table.add_row(state, line.name, Text(line.detail))
         Console().print(table)
     raise typer.Exit(0 if all(line.healthy for line in lines) else 1)
-
-
-@app.command()
-def bench(
-    seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of the load.")] = 30,
-    senders: Annotated[int, typer.Option(min=1, max=16, help="Parallel clients.")] = 4,
-    signal: Annotated[BenchSignal, typer.Option(help="Whose path is measured.")] = BenchSignal.METRICS,
-) -> None:
-    """Measure the throughput of the path of metrics or traces and write it as evidence."""
-    measure = {BenchSignal.METRICS: bench_module.measure, BenchSignal.TRACES: bench_traces.measure}[signal]
-    with _context() as context, _progress() as progress:
-        task = progress.add_task("bench", total=None)
-        figures = measure(context, seconds, senders, lambda text: progress.update(task, description=text))
-        evidence.write(f"throughput-{signal}", passed=True, figures=figures, versions=evidence.versions(context.kube))
-    table = Table("figure", "value", title=f"Throughput of the path of {signal}")
-    for name, value in figures.items():
-        table.add_row(name, str(value))
-    Console().print(table)
-
-
-def exit_code(rows: Iterable[Row]) -> int:
-    """0 when no row fails, else 1."""
-    return int(any(row.status is Status.FAIL for row in rows))
-
-
-def print_rows(rows: list[Row], *, as_json: bool) -> None:
-    """Print to standard output: JSON, or a table with totals."""
-    if as_json:
-        typer.echo(json.dumps({"rows": [row.as_json() for row in rows]}, indent=2))
-        return
-    table = Table("id", "status", "requirement", "figure", "evidence", title="Requirements on the live platform")
-    for row in rows:
-        status = Text(str(row.status), style=_STYLES[row.status])
-        # `Text` because figures and evidence may hold brackets, which Rich would take for markup.
-        shown = row.evidence if row.status is Status.FAIL else one_line(row.evidence, _SHOWN) if row.evidence else ""
-        table.add_row(row.id, status, TITLES[row.id], Text(row.figure), Text(shown))
-    console = Console()
-    console.print(table)
-    counts = {status: sum(row.status is status for row in rows) for status in Status}
-    console.print(", ".join(f"{count} {status}" for status, count in counts.items()))
 
 
 def _context() -> Context:

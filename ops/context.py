@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import urlsplit
 
 from ops.alertmanager import Alertmanager, client_of
 from ops.kafka import KafkaAdmin
@@ -29,10 +30,25 @@ class Context:
         path = Path(self._folder.name) / "ca.pem"
         path.write_text(platform.ca_certificate)
         self.ca_file = str(path)
-        self.web = Web(self.ca_file)
+        self.web = Web(self.ca_file, self._server)
         self.otlp = OtlpClient(platform, self.web)
         self.kafka = KafkaAdmin(platform)
         self.thanos = Query(self.web, lambda: platform.query_url, platform.query_reader.pair, "Thanos Query")
+
+    def _server(self, url: str) -> str:
+        """Name of the server at a URL: one of the stack's addresses, or the pod at the end of a tunnel."""
+        at = urlsplit(url).netloc
+        platform = self.platform
+        known = {
+            platform.otlp_http: "the gateway",
+            platform.query_url: "Thanos Query",
+            platform.alertmanager_url: "Alertmanager",
+            platform.grafana_url: "Grafana",
+            **{query: f"the Jaeger query {name}" for name, query in platform.trace_query_urls.items()},
+            **({platform.trace_login.issuer: "the identity provider"} if platform.trace_login else {}),
+        }
+        names = {urlsplit(base).netloc: name for base, name in known.items() if base}
+        return names.get(at) or self.tunnels.what(urlsplit(url).port or 0)
 
     def prometheus_url(self, replica: str) -> str:
         """Base URL of one Prometheus, through a tunnel to its pod."""
@@ -55,6 +71,7 @@ class Context:
     def close(self) -> None:
         """Close connections, end tunnels, remove the CA file."""
         self.tunnels.close()
+        self.kafka.close()
         self.web.close()
         self.kube.close()
         self._folder.cleanup()

@@ -36,7 +36,7 @@ class Grafana:
 
     def __init__(self, ca_file: str, url: str, *, auth: tuple[str, str] | None = None, session: str = "") -> None:
         self._ca_file, self.url, self._auth, self.session = ca_file, url.rstrip("/"), auth, session
-        self._web = Web(ca_file)
+        self._web = Web(ca_file, lambda _: "Grafana")
 
     @classmethod
     def sign_in(cls, ca_file: str, url: str, login: tuple[str, str]) -> Grafana:

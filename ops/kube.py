@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import urllib3
@@ -14,8 +16,11 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config.config_exception import ConfigException
 
 from ops.errors import OpsError, one_line
+from ops.steps import say
 
 _TIMEOUT_SECONDS = 15
+_TOLD_AFTER_S = 2.0
+"""A wait that takes longer is a step that is told."""
 NAME_LABEL = "app.kubernetes.io/name"
 _OVER = ("Succeeded", "Failed")
 STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
@@ -34,6 +39,17 @@ class Pod:
     container_ids: tuple[str, ...]
     containers: tuple[str, ...]
     images: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CronJob:
+    """A job that runs on a schedule: five fields of cron in a time zone (IANA name)."""
+
+    name: str
+    cron: str
+    time_zone: str
+    created: datetime
+    suspended: bool
 
 
 def pod_of(item: Any) -> Pod:
@@ -60,18 +76,20 @@ class Kube:
         self.namespace = namespace
         self.core: Any = client.CoreV1Api(api)
         self.apps: Any = client.AppsV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
         self._api = api
 
     @classmethod
-    def connect(cls, namespace: str) -> Kube:
-        """Connect with ``KUBECONFIG`` and ask for the server's version.
+    def connect(cls, namespace: str, config_file: Path | None = None) -> Kube:
+        """Connect with ``config_file`` or ``KUBECONFIG`` and ask for the server's version.
 
         Raises:
             OpsError: No configuration, or the cluster does not answer.
         """
         settings = client.Configuration()
         try:
-            config.load_kube_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+            file = None if config_file is None else str(config_file)
+            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
         except (ConfigException, OSError) as error:
             raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
         settings.retries = False
@@ -79,6 +97,12 @@ class Kube:
         with call_errors("the cluster does not answer"):
             client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
         return kube
+
+    def cluster_id(self) -> str:
+        """UID of the namespace ``kube-system``, which identifies a cluster for its whole life."""
+        with call_errors("cannot read the cluster's identity (namespace kube-system)"):
+            found = self.core.read_namespace("kube-system", _request_timeout=_TIMEOUT_SECONDS)
+        return str(found.metadata.uid)
 
     def close(self) -> None:
         """Close the connections."""
@@ -115,6 +139,45 @@ class Kube:
         with call_errors(f"cannot read ConfigMap {name}"):
             found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
         return dict(found.data or {})
+
+    def cron_jobs(self) -> list[CronJob]:
+        """Every CronJob."""
+        with call_errors(f"cannot list the CronJobs of {self.namespace}"):
+            found = self.batch.list_namespaced_cron_job(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+        return [
+            CronJob(
+                name=item.metadata.name,
+                cron=item.spec.schedule,
+                time_zone=item.spec.time_zone or "UTC",
+                created=item.metadata.creation_timestamp,
+                suspended=bool(item.spec.suspend),
+            )
+            for item in found
+        ]
+
+    def cron_job(self, name: str) -> CronJob | None:
+        """A CronJob, or None where there is none of that name."""
+        return next((job for job in self.cron_jobs() if job.name == name), None)
+
+    def created(self) -> datetime:
+        """When the namespace was created: the beginning of the platform."""
+        with call_errors(f"cannot read namespace {self.namespace}"):
+            found = self.core.read_namespace(self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        at: datetime = found.metadata.creation_timestamp
+        return at
+
+    def argument(self, stateful_set: str, name: str) -> str:
+        """Value of ``--name=value`` among the arguments of a StatefulSet's containers; empty where there is none."""
+        with call_errors(f"cannot read {stateful_set}"):
+            found = self.apps.read_namespaced_stateful_set(
+                stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
+            )
+        words = (
+            word
+            for container in found.spec.template.spec.containers
+            for word in [*(container.command or []), *(container.args or [])]
+        )
+        return next((word.partition("=")[2] for word in words if word.startswith(f"--{name}=")), "")
 
     def scale(self, stateful_set: str, replicas: int) -> None:
         """Set the number of replicas of a StatefulSet."""
@@ -174,7 +237,7 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
         OpsError: ``what`` did not come true in time.
     """
     start = time.monotonic()
-    problem = ""
+    problem, told = "", False
     while time.monotonic() - start < seconds:
         try:
             if condition():
@@ -182,6 +245,9 @@ def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: 
             problem = ""
         except OpsError as error:
             problem = f" ({error})"
+        if not told and time.monotonic() - start > _TOLD_AFTER_S:
+            told = True
+            say(f"waiting for {what}, {seconds:.0f} s at most")
         time.sleep(pause)
     raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
 

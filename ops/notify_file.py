@@ -63,9 +63,8 @@ class Sms(_Section):
 
 
 class Slack(_Section):
-    """An incoming webhook; its address is a secret."""
+    """Slack's incoming webhooks; each contact has one of its own, whose address is a secret."""
 
-    url_file: str
     ca_file: str | None = None
 
 
@@ -99,7 +98,7 @@ class Contact(_Section):
 
     phone_key_file: str | None = None
     sms_topic: str | None = None
-    slack_channel: str | None = None
+    slack_url_file: str | None = None
     mail: list[str] = []
 
 
@@ -114,7 +113,9 @@ class Directory(_Section):
         for name, contact in self.contacts.items():
             reached = reach(contact)
             if not reached:
-                raise ValueError(f"contact {name} has no channel: give it one of phone_key_file, sms_topic, mail")
+                raise ValueError(
+                    f"contact {name} has no channel: give it one of phone_key_file, sms_topic, slack_url_file, mail"
+                )
             missing = [channel for channel in reached if getattr(self.channels, channel) is None]
             if missing:
                 raise ValueError(f"contact {name} wants {missing[0]}, but channels has no {missing[0]}")
@@ -131,7 +132,7 @@ def reach(contact: Contact) -> list[str]:
     ways = {
         "phone": contact.phone_key_file,
         "sms": contact.sms_topic,
-        "slack": contact.slack_channel,
+        "slack": contact.slack_url_file,
         "mail": contact.mail,
     }
     return [channel for channel, address in ways.items() if address]

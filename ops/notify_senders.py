@@ -163,16 +163,16 @@ def sms(way: Way, notice: Notice) -> str:
 
 
 def slack(way: Way, notice: Notice) -> str:
-    """Post to the incoming webhook.
+    """Post to the contact's incoming webhook, which says to which channel it goes.
 
     Raises:
         OpsError: Slack refuses it, or a file is not as it has to be.
         OSError: No answer.
     """
     channel = way.directory.channels.slack
-    if channel is None or not way.contact.slack_channel:
+    if channel is None or way.contact.slack_url_file is None:
         raise OpsError("the file has no slack for this contact")
-    url = _slack_url(way, channel.url_file)
+    url = _slack_url(way, way.contact.slack_url_file)
     quiet = logging.Logger("slack")
     quiet.addHandler(logging.NullHandler())
     client = WebhookClient(
@@ -182,7 +182,7 @@ def slack(way: Way, notice: Notice) -> str:
         logger=quiet,
     )
     text = f"*{_slack_text(notice.title)}*\n{_slack_text(notice.footer)}"
-    answer = client.send_dict({"text": text, "channel": way.contact.slack_channel})
+    answer = client.send_dict({"text": text})
     if answer.status_code != 200:
         raise OpsError(f"answered {answer.status_code}: {one_line(answer.body, 160)}")
     return "Slack took it"
@@ -235,7 +235,7 @@ def secret_files(way: Way, channel: str = "") -> list[str]:
     files = {
         "phone": way.contact.phone_key_file,
         "sms": channels.sms.credentials_file if channels.sms else None,
-        "slack": channels.slack.url_file if channels.slack else None,
+        "slack": way.contact.slack_url_file,
         "mail": channels.mail.password_file if channels.mail else None,
     }
     return [file for name, file in files.items() if file and channel in ("", name)]
@@ -255,7 +255,7 @@ def address(way: Way, channel: str) -> str:
         return f"incident at {settings.url}"
     if channel == "mail":
         return f"{', '.join(way.contact.mail)} through {settings.server}"
-    return f"topic {way.contact.sms_topic}" if channel == "sms" else f"channel {way.contact.slack_channel}"
+    return f"topic {way.contact.sms_topic}" if channel == "sms" else f"the webhook in {way.contact.slack_url_file}"
 
 
 def reason(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from ops.notify_file import load
 from ops.platform import NotifyChannels, Platform
 
 FILE = "channels.yaml"
-_AUTHORITY, _AWS, _SLACK, _MAIL = "authority.pem", "aws-credentials", "slack-url", "mail-password"
+_AUTHORITY, _AWS, _MAIL = "authority.pem", "aws-credentials", "mail-password"
 
 
 def write(platform: Platform, folder: Path) -> list[Path]:
@@ -52,7 +52,7 @@ def _content(source: NotifyChannels) -> dict[str, Any]:
     channels = {
         "phone": {"url": phone["url"], **private},
         "sms": {"region": sms["region"], "url": sms.get("url"), "credentials_file": _AWS, **private},
-        "slack": {"url_file": _SLACK, **private},
+        "slack": private,
         "mail": {
             "server": mail["server"],
             "sender": mail["sender"],
@@ -68,7 +68,7 @@ def _contact(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
     found = {
         "phone_key_file": _phone_file(name) if given.get("phone") else None,
         "sms_topic": given.get("sms_topic"),
-        "slack_channel": given.get("slack_channel"),
+        "slack_url_file": _slack_file(name) if given.get("slack") else None,
         "mail": [given["mail"]] if given.get("mail") else None,
     }
     return {key: value for key, value in found.items() if value}
@@ -82,8 +82,8 @@ def _secrets(source: NotifyChannels) -> dict[str, str]:
         f"aws_secret_access_key = {_text(secrets.sms_secret_access_key)}\n"
     )
     found = {_phone_file(name): _text(key) for name, key in secrets.phone_keys.items()}
+    found |= {_slack_file(name): _text(url) for name, url in secrets.slack_urls.items()}
     found |= {
-        _SLACK: _text(secrets.slack_url),
         _MAIL: _text(secrets.mail_password),
         _AWS: aws,
         _AUTHORITY: _text(secrets.authority),
@@ -93,6 +93,10 @@ def _secrets(source: NotifyChannels) -> dict[str, str]:
 
 def _phone_file(name: str) -> str:
     return f"phone-{name}"
+
+
+def _slack_file(name: str) -> str:
+    return f"slack-{name}"
 
 
 def _text(secret: SecretStr | None) -> str:

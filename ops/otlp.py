@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from ops.platform import Login, Platform
 from ops.web import Web
@@ -57,19 +58,23 @@ def gauge(
     return request
 
 
-def span(resource: Mapping[str, str], name: str) -> ExportTraceServiceRequest:
-    """A request with one span of a new trace, one millisecond long."""
+def span(
+    resource: Mapping[str, str], name: str, *, milliseconds: int = 1, failed: bool = False
+) -> ExportTraceServiceRequest:
+    """A request with one span of a new trace, which ends now."""
     request = ExportTraceServiceRequest()
     resource_spans = request.resource_spans.add()
     resource_spans.resource.attributes.extend(attributes(resource))
     now = time.time_ns()
-    resource_spans.scope_spans.add().spans.add(
+    made = resource_spans.scope_spans.add().spans.add(
         trace_id=secrets.token_bytes(16),
         span_id=secrets.token_bytes(8),
         name=name,
-        start_time_unix_nano=now - 1_000_000,
+        start_time_unix_nano=now - milliseconds * 1_000_000,
         end_time_unix_nano=now,
     )
+    if failed:
+        made.status.code = Status.STATUS_CODE_ERROR
     return request
 
 

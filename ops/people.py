@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -98,14 +99,22 @@ def people(
     if logins is None and not direct:
         raise OpsError(f"people log in with accounts of the directory: give --logins FILE or {PEOPLE_FILE}; {_FORM}")
     accounts = None if direct or logins is None else read_logins(logins)
-    platform = platform_module.load()
+    platform, started = platform_module.load(), datetime.now(UTC)
     screen = Console(stderr=True)
     with Context(platform, Kube.connect(platform.namespace)) as context, screen.status("people arrive") as status:
         ways = through_grafana(context, accounts.inside, count) if accounts else directly(context, count)
         found = crowd(ways, asker(context), seconds=seconds, think_s=think, progress=status.update)
-        name = "people" if accounts else "people-direct"
+        name = "people-load" if accounts else "people-direct"
         figures = found.figures()
-        evidence.write(name, passed=not found.wrong(), figures=figures, versions=evidence.versions(context.kube))
+        evidence.write(
+            name,
+            figures=figures,
+            kube=context.kube,
+            passed=not found.wrong(),
+            problems=found.wrong(),
+            started=started,
+            settings={"people": count, "seconds": seconds, "think s": think},
+        )
     _show(found, as_json)
     raise typer.Exit(1 if found.wrong() else 0)
 

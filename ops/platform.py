@@ -52,7 +52,7 @@ class ChannelSecrets(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     phone_keys: Mapping[str, SecretStr]
-    slack_url: SecretStr
+    slack_urls: Mapping[str, SecretStr]
     mail_password: SecretStr
     sms_access_key_id: SecretStr
     sms_secret_access_key: SecretStr

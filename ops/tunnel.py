@@ -102,6 +102,11 @@ class Tunnels:
                 tunnel = self._open[pod, port] = Tunnel(self._namespace, pod, port)
         return f"https://localhost:{tunnel.port}"
 
+    def what(self, port: int) -> str:
+        """Pod and port behind a local port, ``pod:port``; empty where no tunnel begins there."""
+        with self._lock:
+            return next((tunnel.what for tunnel in self._open.values() if tunnel.port == port), "")
+
     def drop(self, pod: str, port: int) -> None:
         """Close a tunnel, for example because its pod was replaced."""
         with self._lock:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from time import sleep
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -27,9 +28,15 @@ class Sample:
 
 
 class Web:
-    """A session that trusts only ``ca_file`` and takes nothing (proxies, netrc) from the environment."""
+    """A session that trusts only ``ca_file`` and takes nothing (proxies, netrc) from the environment.
 
-    def __init__(self, ca_file: str) -> None:
+    Args:
+        ca_file: Authority of the servers.
+        server: Says which server answers at a URL, for messages; empty where that is not known.
+    """
+
+    def __init__(self, ca_file: str, server: Callable[[str], str] = lambda _: "") -> None:
+        self._server = server
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.verify = ca_file
@@ -64,7 +71,9 @@ class Web:
                 timeout=TIMEOUT,
             )
         except requests.RequestException as error:
-            raise OpsError(f"{method} {url}: {_cause(error)}") from None
+            name, at = self._server(url), urlsplit(url)
+            what = f"no answer from {name} ({at.scheme}://{at.netloc})" if name else f"{method} {url}"
+            raise OpsError(f"{what}: {_cause(error)}") from None
 
     def status(self, url: str, auth: tuple[str, str] | None = None) -> int:
         """Status code of a GET."""

@@ -17,7 +17,7 @@ TARGET = Path(__file__).resolve().parents[1] / "docs" / "policies.md"
 
 _HEAD = f"""# Policies
 
-Generated from `policy/rules` by `make policies`: change the rules, not this file.
+Generated from `policy/rules` by `make docs`: change the rules, not this file.
 
 The pack looks at every resource as the servers will read it: configuration files in ConfigMaps and Secrets are
 parsed, command lines are understood, topics, users and ACLs are read from their own resources. A **mandatory** rule
@@ -64,7 +64,7 @@ def main(arguments: list[str]) -> int:
     """Write the document, or with ``--check`` compare it."""
     if "--check" in arguments:
         same = TARGET.exists() and TARGET.read_text() == text()
-        print("docs/policies.md is current" if same else "docs/policies.md is old: run `make policies` and commit it")
+        print("docs/policies.md is current" if same else "docs/policies.md is old: run `make docs` and commit it")
         return 0 if same else 1
     TARGET.write_text(text())
     return 0

@@ -33,6 +33,10 @@ UNKNOWN: Final = _Unknown()
 """The one unknown value in properties."""
 
 
+_MAPPINGS = (dict, Mapping)
+"""A plain dict, which is told at once, before any other mapping."""
+
+
 class Level(StrEnum):
     """What a violation does: stop the preview or update, or be shown only."""
 
@@ -43,14 +47,27 @@ class Level(StrEnum):
 class Node:
     """A value inside a resource or a configuration file, with its path.
 
-    Missing keys give a node whose value is None, so that a rule can walk without asking at each step.
+    Missing keys give a node whose value is None, so that a rule can walk without asking at each step. The path is put
+    together only when somebody asks: rules walk millions of nodes and tell of a few.
     """
 
-    __slots__ = ("path", "raw")
+    __slots__ = ("_key", "_parent", "raw")
 
-    def __init__(self, raw: Any, path: str = "") -> None:
+    def __init__(self, raw: Any, path: str | int = "", parent: Node | None = None) -> None:
         self.raw = raw
-        self.path = path
+        self._key = path
+        self._parent = parent
+
+    @property
+    def path(self) -> str:
+        """Where it is: dotted keys, numbers of list elements in brackets."""
+        if self._parent is None:
+            return str(self._key)
+        before, key = self._parent.path, self._key
+        if isinstance(key, int):
+            return f"{before}[{key}]"
+        quoted = key if key.replace("_", "").replace("-", "").isalnum() else f'"{key}"'
+        return f"{before}.{quoted}" if before else quoted
 
     @property
     def value(self) -> Any:
@@ -72,10 +89,9 @@ class Node:
         value = self.value
         if isinstance(key, int):
             found = value[key] if isinstance(value, Sequence) and -len(value) <= key < len(value) else None
-            return Node(found, f"{self.path}[{key}]")
-        found = value.get(key) if isinstance(value, Mapping) else None
-        quoted = key if key.replace("_", "").replace("-", "").isalnum() else f'"{key}"'
-        return Node(found, f"{self.path}.{quoted}" if self.path else quoted)
+        else:
+            found = value.get(key) if isinstance(value, _MAPPINGS) else None
+        return Node(found, key, self)
 
     def at(self, path: str) -> Node:
         """Follow a dotted path of plain keys."""
@@ -87,7 +103,7 @@ class Node:
     def items(self) -> Iterator[tuple[str, Node]]:
         """Entries of a mapping; nothing for any other value."""
         value = self.value
-        if isinstance(value, Mapping):
+        if isinstance(value, _MAPPINGS):
             for key in value:
                 yield str(key), self[key]
 
@@ -140,12 +156,12 @@ class Resource:
         """The properties, to walk in."""
         return Node(self.props)
 
-    @property
+    @functools.cached_property
     def kind(self) -> str:
         """Last part of the type, for example ``StatefulSet``."""
         return self.type.rsplit(":", 1)[-1]
 
-    @property
+    @functools.cached_property
     def kubernetes(self) -> bool:
         """Whether it is an object of the Kubernetes API."""
         return self.type.startswith("kubernetes:")
@@ -157,7 +173,7 @@ class Resource:
         inner = metadata.get("name") if isinstance(metadata, Mapping) else self.props.get("name")
         return inner if isinstance(inner, str) else self.name
 
-    @property
+    @functools.cached_property
     def namespace(self) -> str:
         """Namespace of a Kubernetes object, or empty."""
         metadata = self.props.get("metadata")

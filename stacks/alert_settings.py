@@ -14,17 +14,17 @@ CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
 
 
 class Contact(Section):
-    """One audience, and the channels that reach it."""
+    """One audience, and the channels that reach it; routing keys and Slack webhooks are in ``alertingSecrets``."""
 
     mail: fields.Mail | None
     phone: bool
     sms_topic: fields.Arn | None
-    slack_channel: fields.SlackChannel | None
+    slack: bool
 
     @model_validator(mode="after")
     def _reachable(self) -> Self:
-        if not (self.mail or self.phone or self.sms_topic or self.slack_channel):
-            raise fields.not_allowed("at least one of mail, phone, sms_topic and slack_channel")
+        if not (self.mail or self.phone or self.sms_topic or self.slack):
+            raise fields.not_allowed("at least one of mail, phone, sms_topic and slack")
         return self
 
 
@@ -89,6 +89,6 @@ class Alerting(Section):
         if set(self.contacts) != set(CONTACTS):
             raise fields.not_allowed(f"exactly the contacts {', '.join(CONTACTS)} under contacts")
         first = self.contacts[CONTACTS[0]]
-        if not (first.phone and first.mail and first.slack_channel and first.sms_topic):
-            raise fields.not_allowed(f"mail, phone, sms_topic and slack_channel for {CONTACTS[0]}")
+        if not (first.phone and first.mail and first.slack and first.sms_topic):
+            raise fields.not_allowed(f"mail, phone, sms_topic and slack for {CONTACTS[0]}")
         return self

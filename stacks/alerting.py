@@ -56,6 +56,7 @@ class Alerting:
                 site=site,
                 replicas=sizes.alerting.alertmanagers,
                 resources=sizes.alerting.alertmanager,
+                closer=sizes.alerting.closer,
                 storage=settings.storage.alertmanager,
                 channels=_channels(alerting),
                 secrets=self.secrets,
@@ -73,7 +74,11 @@ class Alerting:
             options,
         )
         self.receivers: tuple[AlertReceiver, ...] = (self.alertmanager.receiver, self.events.receiver)
-        self.scrapes: tuple[ScrapeTarget, ...] = (self.alertmanager.scrape, self.events.scrape)
+        self.scrapes: tuple[ScrapeTarget, ...] = (
+            self.alertmanager.scrape,
+            self.alertmanager.closer_scrape,
+            self.events.scrape,
+        )
 
     @property
     def notify_channels(self) -> pulumi.Output[dict[str, Any]]:

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from components.dashboards import grafana as boards
+from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.sources import Plugins
 from components.kafka.access import acl_rules
@@ -31,7 +32,9 @@ def definitions(settings: Settings) -> dict[str, str]:
         "permissions": _digest({user.name: [asdict(rule) for rule in acl_rules(user)] for user in own_users(settings)}),
         "rules": _digest([*(group.data("") for group in rules.FIXED), alerting.escalation.model_dump()]),
         "notices": _digest({name: contact.model_dump() for name, contact in alerting.contacts.items()}),
-        "dashboards": _digest({board.uid: boards.text(board, Plugins(logs="")) for board in DASHBOARDS}),
+        "dashboards": _digest(
+            {board.uid: boards.text(board, Plugins(logs="")) for board in DASHBOARDS} | lookups.texts(Plugins(logs=""))
+        ),
     }
 
 

@@ -95,7 +95,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Minutes = Annotated[str, _pattern(r"[1-9][0-9]*(s|m|h)", "a duration such as 5m or 4h")]
 Mail = Annotated[str, _pattern(r"[^@\s<>,;]+@[a-z0-9.-]+", "a mail address")]
 Arn = Annotated[str, _pattern(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:\S+", "the ARN of an SNS topic")]
-SlackChannel = Annotated[str, _pattern(r"[#@]\S{1,79}", "a channel such as #alerts")]
 HostPort = Annotated[str, _pattern(r"[a-z0-9.-]+:[1-9][0-9]{0,4}", "host:port")]
 Word = Annotated[str, _pattern(r"[!-~]{1,200}", "printable characters without spaces")]
 Dn = Annotated[

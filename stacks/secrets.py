@@ -15,7 +15,7 @@ from stacks.settings import CONFIG_NAMESPACE, SettingsError
 SECRETS_KEY = "alertingSecrets"
 SECRET_NAMES = (
     "phone_keys",
-    "slack_url",
+    "slack_urls",
     "mail_password",
     "sms_access_key_id",
     "sms_secret_access_key",
@@ -28,7 +28,7 @@ WITNESS_KEY = "witnessSecrets"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
-_MAY_BE_EMPTY = ("phone_keys", "authority")
+_MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority")
 _UNKNOWN = "not-set-yet-for-previews-only---"
 
 
@@ -65,15 +65,35 @@ def alerting_secrets(settings: Alerting) -> pulumi.Output[dict[str, Any]]:
     Raises:
         SettingsError: They are missing in an update, or not what is needed; the message shows none of them.
     """
-    phones = [name for name, contact in settings.contacts.items() if contact.phone]
+    needed = {
+        "phone_keys": [name for name, contact in settings.contacts.items() if contact.phone],
+        "slack_urls": [name for name, contact in settings.contacts.items() if contact.slack],
+    }
+    what = {
+        "phone_keys": "the routing key of every contact with phone: true",
+        "slack_urls": "the webhook (https://...) of every contact with slack: true",
+    }
 
     def check(content: Mapping[str, Any], where: str) -> None:
-        keys = content["phone_keys"]
-        missing = [name for name in phones if not (isinstance(keys, Mapping) and keys.get(name))]
-        if missing:
-            raise SettingsError(f"{where}: phone_keys lacks {', '.join(missing)}: add one for every phone")
+        for key, names in needed.items():
+            given = content[key]
+            missing = [name for name in names if not (isinstance(given, Mapping) and given.get(name))]
+            if missing:
+                raise SettingsError(f"{where}: {key} lacks {', '.join(missing)}: add {what[key]}")
+        webhooks = content["slack_urls"]
+        wrong = [name for name in needed["slack_urls"] if not str(webhooks[name]).startswith("https://")]
+        if wrong:
+            raise SettingsError(f"{where}: slack_urls of {', '.join(wrong)} is no https:// address: give the webhook's")
+        shared = [name for name in needed["slack_urls"] if list(webhooks.values()).count(webhooks[name]) > 1]
+        if shared:
+            raise SettingsError(
+                f"{where}: slack_urls of {' and '.join(shared)} are the same: a webhook tells one channel, "
+                "so give every contact its own"
+            )
 
-    return _object(SECRETS_KEY, SECRET_NAMES, {"phone_keys": dict.fromkeys(phones, _UNKNOWN)}, check)
+    return _object(
+        SECRETS_KEY, SECRET_NAMES, {key: dict.fromkeys(names, _UNKNOWN) for key, names in needed.items()}, check
+    )
 
 
 def directory_secrets() -> pulumi.Output[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""How the tests are spread over workers: by file; those that wait for servers take turns with those that compute."""
+"""How tests are spread over workers: by file, the longest first; and what may not be listed as flaky."""
 
 from __future__ import annotations
 
@@ -7,24 +7,62 @@ from pathlib import Path
 import pytest
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
+from xdist.workermanage import WorkerController
+
+from tests import flaky, seconds
+from tests.support import once
 
 _TESTS = Path(__file__).parent
-_WAITING = "tests/config/"
+_SERVERS = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
-_LIMIT_S = 300
+_LIMIT_S = 420
 """Of a test there that has no limit of its own: its first one waits for all servers of the file."""
 _SHARED = ("tests/config/search", "tests/config/grafana_double")
-"""Folders whose files share servers, and so a worker; they take longest."""
+"""Folders whose files share servers, and so a worker."""
+_PROMISES = tuple(
+    _SERVERS + name
+    for name in (
+        "grafana_double/test_crowd",
+        "test_alert",
+        "test_collector_pipeline",
+        "test_escalation",
+        "test_jaeger_collector",
+        "test_kafka_archive",
+        "test_logs_path",
+        "test_mirror",
+        "test_postgres_standby",
+        "test_region",
+        "test_sampler_pipeline",
+    )
+)
+"""Beginnings of the files there that show that nothing is lost, doubled or late."""
+_UNKNOWN_S = 20.0
+"""Of a file that nobody has timed."""
+
+
+once.apply()
 
 
 class ByFile(LoadScopeScheduling):
-    """A file's tests go to one worker, and so do those of a folder that shares servers.
+    """A file's tests go to one worker, and so do those of a folder that shares servers; what takes longest is first.
 
-    Marks of `xdist_group` would say the same, but xdist 3.8 writes them where pytest 9 does not look.
+    Marks of `xdist_group` would say the same as the folders, but xdist 3.8 writes them where pytest 9 does not look.
     """
+
+    def __init__(self, config: pytest.Config, log: Producer) -> None:
+        super().__init__(config, log)
+        self._known = seconds.known()
 
     def _split_scope(self, nodeid: str) -> str:
         return _group(nodeid.partition("::")[0])
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        self.workqueue.move_to_end(max(self.workqueue, key=self._takes), last=False)
+        super()._assign_work_unit(node)
+
+    def _takes(self, scope: str) -> float:
+        files = dict.fromkeys(test.partition("::")[0] for test in self.workqueue[scope])
+        return sum(self._known.get(file, _UNKNOWN_S) for file in files)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
@@ -33,12 +71,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByFile:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the files into an order in which the cores are never idle and never overrun; give servers time to start."""
+    """Give servers time to start, mark what shows a promise, hold the list of flaky tests against the marks.
+
+    Raises:
+        pytest.UsageError: A test that shows a promise is listed as flaky.
+    """
     for item in items:
-        if _file(item).startswith(_WAITING) and item.get_closest_marker("timeout") is None:
+        if _file(item).startswith(_SERVERS) and item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(_LIMIT_S))
-    turns = _turns(list(dict.fromkeys(_group(_file(item)) for item in items)))
-    items.sort(key=lambda item: turns[_group(_file(item))])
+        if _file(item).startswith(_PROMISES):
+            item.add_marker(pytest.mark.promise)
+    listed = {entry.test for entry in flaky.read()}
+    promises = [item.nodeid for item in items if item.nodeid in listed and item.get_closest_marker("promise")]
+    if promises:
+        raise pytest.UsageError(f"{flaky.FILE.name} lists what shows a promise: {', '.join(promises)}; mend it instead")
 
 
 def _file(item: pytest.Item) -> str:
@@ -47,13 +93,3 @@ def _file(item: pytest.Item) -> str:
 
 def _group(file: str) -> str:
     return next((folder for folder in _SHARED if file.startswith(f"{folder}/")), file)
-
-
-def _turns(groups: list[str]) -> dict[str, float]:
-    """Group -> its turn, from 0 to 1: both kinds begin together, and servers are done well before the end."""
-    waiting = sorted((each for each in groups if each.startswith(_WAITING)), key=lambda each: each not in _SHARED)
-    others = [each for each in groups if not each.startswith(_WAITING)]
-    return {
-        **{each: 0.7 * index / len(waiting) for index, each in enumerate(waiting)},
-        **{each: index / len(others) for index, each in enumerate(others)},
-    }

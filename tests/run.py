@@ -1,55 +1,321 @@
-"""Runs pytest; what fails gets one second look, alone, and is named even when it passes then.
+"""Runs what a change must pass: ``python -m tests.run check|test|e2e|drills|record``.
 
-Usage: ``python -m tests.run ARGUMENTS OF PYTEST``. Servers of three workers and of the tests themselves share the
-cores: a deadline that is missed beside others says something about the machine, one that is missed alone about us.
+``test`` runs four things beside each other: format and lint, types, the tests that compute, and those that mostly
+wait for servers. The computing ones are niced, so that a server that wakes up gets a core at once. A test that fails
+fails the run; only one that ``tests/flaky.yaml`` lists is run a second time, alone, and named at the end.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
+import re
+import shlex
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
+import time
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn
+
+from lab import timing
+from lab.paths import cache_root
+from ops.steps import clock
+from tests import flaky, seconds
 
 ROOT = Path(__file__).resolve().parent.parent
-LIMIT = 5
-"""Where more fail there is no second look: that is no accident."""
-SECOND_LOOK = "OBS_SECOND_LOOK"
-"""Set during the second look, for evidence that is written then."""
+CORES = len(os.sched_getaffinity(0))
+COMPUTING = ("tests/unit", "tests/policy", "tests/rules")
+WAITING = ("tests/config",)
+"""Folder of the tests that start servers."""
+WAITING_PER_CORE = 2
+"""Workers that wait for servers: two tests wait for every one that computes."""
+NICE = 5
+TEST_LIMIT_S = 2400.0
+"""Ends what hangs; a run takes less than 600 s on two quiet cores."""
+CHECK_LIMIT_S = 300.0
+CHECK_BUDGET_S = 40.0
+"""Of tests, one after the other: two workers, and the time that it takes them to start."""
+_SILENT_S = 30.0
 _SOME_FAILED = 1
-_CACHE = ".pytest_cache/run"
+_PLUGIN = ("-p", "tests.reporting")
 
 
-def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Run, and look again at what failed.
+@dataclass
+class Job:
+    """One program that runs beside others; its lines are printed behind its name.
 
-    Returns:
-        Exit code of pytest: of the second look where there was one.
+    Attributes:
+        name: What it does.
+        command: Command line.
+        results: File for the results of pytest; None for other programs.
+        nice: How much it lets others go first.
+        code: How it ended.
+        took: Seconds from its start to its end.
+        cpu: Seconds of processor that it and its children used.
     """
-    cache = root / _CACHE
-    common = [*arguments, "-o", f"cache_dir={cache}"]
-    code = _pytest([*common, "--cache-clear"], root)
-    failed = _failed(cache)
-    if code != _SOME_FAILED or not 0 < len(failed) <= LIMIT:
-        return code
-    print(f"\n== second look at {len(failed)} that failed, alone", flush=True)
-    again = _pytest([*common, "--last-failed", "--last-failed-no-failures=none", "-n0"], root, {SECOND_LOOK: "1"})
-    remain = _failed(cache) if again else []
+
+    name: str
+    command: Sequence[str]
+    results: Path | None = None
+    nice: int = 0
+    code: int | None = None
+    took: float = 0.0
+    cpu: float = 0.0
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def passed(self) -> int:
+        """Tests that passed."""
+        return int(self._read("passed", 0))
+
+    @property
+    def failed(self) -> list[str]:
+        """Node ids of the tests that failed."""
+        return list(self._read("failed", []))
+
+    def _read(self, key: str, default: object) -> object:
+        if self.results is None or not self.results.exists() or not self.results.stat().st_size:
+            return default
+        return json.loads(self.results.read_text())[key]
+
+
+class Beside:
+    """Runs jobs at the same time and relays what they say.
+
+    Args:
+        limit_s: Seconds after which what still runs is ended and counts as failed.
+        about_s: Seconds that all take, about; 0 where nobody knows.
+    """
+
+    def __init__(self, limit_s: float, about_s: float = 0.0) -> None:
+        self._limit_s, self._about_s = limit_s, about_s
+        self._began = self._spoke = time.monotonic()
+        self._lock = threading.Lock()
+
+    def run(self, jobs: Sequence[Job]) -> None:
+        """Run all to their end."""
+        threads = [threading.Thread(target=self._follow, args=(job,), daemon=True) for job in jobs]
+        try:
+            for job, thread in zip(jobs, threads, strict=True):
+                job.process = _start(job)
+                thread.start()
+            while any(thread.is_alive() for thread in threads):
+                self._beat([job.name for job in jobs if job.code is None])
+                if time.monotonic() - self._began > self._limit_s:
+                    self._say("make", f"ended after {clock(self._limit_s)}: {_running(jobs)}")
+                    break
+                time.sleep(0.2)
+        finally:
+            for job in jobs:
+                _end(job)
+        for thread in threads:
+            thread.join(10)
+
+    def _follow(self, job: Job) -> None:
+        process = job.process
+        assert process is not None
+        assert process.stdout is not None
+        with process.stdout as said:
+            for line in said:
+                self._say(job.name, line.decode(errors="replace").rstrip())
+        _, status, used = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        job.took, job.cpu = time.monotonic() - self._began, used.ru_utime + used.ru_stime
+        job.code = process.returncode
+        self._say(job.name, f"{'ended' if job.code == 0 else f'failed ({job.code})'} after {clock(job.took)}")
+
+    def _beat(self, running: Sequence[str]) -> None:
+        if time.monotonic() - self._spoke < _SILENT_S:
+            return
+        gone = time.monotonic() - self._began
+        left = f", about {clock(self._about_s - gone)} left" if self._about_s > gone else ""
+        self._say("make", f"{clock(gone)} gone{left}; running: {', '.join(running)}")
+
+    def _say(self, name: str, line: str) -> None:
+        with self._lock:
+            self._spoke = time.monotonic()
+            print(f"{name:9} | {line}", flush=True)
+
+
+def _running(jobs: Sequence[Job]) -> str:
+    return ", ".join(job.name for job in jobs if job.code is None)
+
+
+def _start(job: Job) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        ["nice", "-n", str(job.nice), *job.command],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+
+
+def _end(job: Job) -> None:
+    if job.process is None or job.code is not None:
+        return
+    for number, patience_s in ((signal.SIGTERM, 20.0), (signal.SIGKILL, 5.0)):
+        try:
+            os.killpg(job.process.pid, number)
+        except ProcessLookupError:
+            return
+        deadline = time.monotonic() + patience_s
+        while job.code is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if job.code is not None:
+            return
+
+
+def pytest_command(*arguments: str) -> list[str]:
+    """Command line of pytest with our plugin."""
+    return [sys.executable, "-m", "pytest", *_PLUGIN, *arguments]
+
+
+def lint() -> Job:
+    """Format and lint."""
+    ruff = f"{shlex.quote(sys.executable)} -m ruff"
+    return Job("lint", ["bash", "-c", f"{ruff} format --check --quiet . && {ruff} check --quiet ."])
+
+
+def types() -> Job:
+    """Types, with what was read before from the cache; one type check at a time writes there."""
+    cache = cache_root() / "types"
+    cache.mkdir(parents=True, exist_ok=True)
+    mypy = [sys.executable, "-m", "mypy", "--cache-dir", str(cache), "--sqlite-cache"]
+    return Job("types", ["flock", "--wait", "600", str(cache / "lock"), *mypy], nice=NICE)
+
+
+def _tests(name: str, places: Sequence[str], workers: int, folder: Path, nice: int = 0) -> Job:
+    results = folder / f"{name}.json"
+    command = pytest_command(
+        *places,
+        *("-q", "-m", "not e2e and not drill", "-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"),
+        *("-p", "no:cacheprovider", "--results", str(results)),
+    )
+    return Job(name, command, results, nice)
+
+
+def test() -> int:
+    """Everything that needs no cluster."""
+    with tempfile.TemporaryDirectory(prefix="obs-test-") as folder:
+        jobs = [
+            _tests("waiting", WAITING, WAITING_PER_CORE * CORES, Path(folder)),
+            _tests("computing", COMPUTING, CORES, Path(folder), NICE),
+            lint(),
+            types(),
+        ]
+        return _judged(jobs, TEST_LIMIT_S, "make test")
+
+
+def check(base: str | None) -> int:
+    """Format, types, and the unit tests of what changed."""
+    from tests import changed
+
+    try:
+        files = changed.changed_files(ROOT, base)
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
+    chosen = changed.selected(files, ROOT, CHECK_BUDGET_S)
+    print(f"{len(files)} files changed: {len(chosen.files)} test files, {clock(chosen.seconds)} of tests")
+    if chosen.left_out:
+        print(f"left to `make test`, for want of time: {', '.join(chosen.left_out)}")
+    with tempfile.TemporaryDirectory(prefix="obs-check-") as folder:
+        jobs = [lint(), types()]
+        if chosen.files:
+            jobs.append(_tests("tests", chosen.files, min(CORES, len(chosen.files)), Path(folder)))
+        return _judged(jobs, CHECK_LIMIT_S, "make check")
+
+
+def _judged(jobs: Sequence[Job], limit_s: float, title: str) -> int:
+    """Run jobs, run what is listed as flaky once more, print a row per job; 0 when all is well."""
+    times = cache_root() / "seconds" / f"{title.replace(' ', '-')}.json"
+    began = time.monotonic()
+    Beside(limit_s, _last(times)).run(jobs)
+    again = [name for job in jobs if job.code == _SOME_FAILED for name in job.failed]
+    repeated = _repeated(again)
+    good = [job for job in jobs if job.code == 0 or (job.failed and set(job.failed) <= set(repeated))]
+    took = time.monotonic() - began
+    print(f"\n{'step':10} {'seconds':>8} {'cpu s':>8} {'passed':>8} {'failed':>8}")
+    for job in jobs:
+        print(f"{job.name:10} {job.took:8.0f} {job.cpu:8.0f} {job.passed or '':>8} {len(job.failed) or '':>8}")
+    print(f"{title:10} {took:8.0f} {sum(job.cpu for job in jobs):8.0f}")
+    for name, entry in repeated.items():
+        print(f"repeated, and passed then: {name} (listed since {entry.since}: {entry.reason})")
+    lost = [name for job in jobs for name in job.failed if name not in repeated]
+    for name in lost:
+        print(f"failed: {name}")
+    broken = [job.name for job in jobs if job not in good]
+    if broken:
+        print(f"not passed: {', '.join(broken)}")
+    print(f"{sum(job.passed for job in jobs) + len(repeated)} passed, {len(lost)} failed")
+    if not broken:
+        times.parent.mkdir(parents=True, exist_ok=True)
+        times.write_text(json.dumps({"seconds": round(took, 1)}))
+    return 1 if broken else 0
+
+
+def _repeated(failed: Sequence[str]) -> dict[str, flaky.Entry]:
+    """Tests that failed, are listed, and passed when they were run once more, alone; none where another one failed."""
+    listed = {entry.test: entry for entry in flaky.read()}
+    if not failed or not set(failed) <= set(listed):
+        return {}
+    found = {}
     for name in failed:
-        print(f"{'failed twice' if name in remain else 'unsteady: passed alone only'}: {name}", flush=True)
-    return again
+        print(f"\n== {name} failed and is listed in {flaky.FILE.name}: once more, alone", flush=True)
+        done = subprocess.run(pytest_command(name, "-q", "-n0", "-p", "no:cacheprovider"), cwd=ROOT, timeout=1200)
+        if done.returncode == 0:
+            found[name] = listed[name]
+    return found
 
 
-def _pytest(arguments: Sequence[str], root: Path, more: dict[str, str] | None = None) -> int:
-    command = [sys.executable, "-m", "pytest", *arguments]
-    return subprocess.run(command, cwd=root, env={**os.environ, **(more or {})}, check=False).returncode
+def _last(file: Path) -> float:
+    try:
+        return float(json.loads(file.read_text())["seconds"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0
 
 
-def _failed(cache: Path) -> list[str]:
-    file = cache / "v" / "cache" / "lastfailed"
-    return sorted(json.loads(file.read_text())) if file.exists() else []
+def on_cluster(marks: str, more: Sequence[str]) -> NoReturn:
+    """End-to-end tests on the running cluster, none of them twice; does not return."""
+    places = [] if any(re.match(r"tests/", each) for each in more) else ["tests/e2e"]
+    command = pytest_command(*places, "-m", marks, "-s", "--steps", "-p", "no:cacheprovider", *more)
+    # In our place, so that a signal reaches the drill, which then puts back what it took away.
+    os.chdir(ROOT)
+    os.execve(command[0], command, {**os.environ, "PYTHONUNBUFFERED": "1"})
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run what is asked for; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.run", description=__doc__)
+    parser.add_argument("what", choices=("check", "test", "e2e", "drills", "record"))
+    parser.add_argument("--base", help="check: commit to compare with")
+    given, more = parser.parse_known_args(arguments)
+    # What we started runs in sessions of its own: whoever ends us ends it too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if more and given.what not in ("e2e", "drills"):
+        parser.error(f"unknown: {' '.join(more)}")
+    if wrong := flaky.problems(flaky.read(), datetime.now(UTC).date(), ROOT):
+        print("\n".join(wrong), file=sys.stderr)
+        return 2
+    if given.what == "record":
+        print(f"{seconds.COMMITTED.relative_to(ROOT)}: {seconds.record(ROOT)} times")
+        print(f"{timing.COMMITTED.relative_to(ROOT)}: {', '.join(timing.commit())}")
+        return 0
+    if given.what == "check":
+        return check(given.base)
+    if given.what == "test":
+        return test()
+    on_cluster("core" if given.what == "e2e" else "drill", more)
 
 
 if __name__ == "__main__":

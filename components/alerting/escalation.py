@@ -4,6 +4,9 @@ Alertmanager cannot escalate: it does not know who has seen a notice. So every a
 ``<Alert>Escalated``: the same condition, true for as much longer as people may take to acknowledge, and a label that
 says whom to tell. Both carry the same ``alert_id``: one silence on it is the acknowledgement, and stops both.
 
+The next contact has the notice *within* the delay, counted from the fault and at worst: a twin waits for the delay less
+what the way of a notice may take (``components.alerting.timings``), and less what an evaluation rounds up.
+
 The twins stand in the group of their original. Rules of a group are evaluated at the same instant, so a twin starts to
 count anew exactly when its original does.
 """
@@ -16,6 +19,7 @@ from types import MappingProxyType
 from typing import Final
 
 from components.alerting.durations import divided, duration, milliseconds, split
+from components.alerting.timings import Way
 from components.rules import Alert, RuleGroup, Severity
 
 ESCALATION_LABEL = "escalation"
@@ -40,7 +44,7 @@ _WORDS_JA: Final = {"d": "日", "h": "時間", "m": "分", "s": "秒", "ms": "�
 
 @dataclass(frozen=True, kw_only=True)
 class EscalationDelays:
-    """How long an alert may fire unacknowledged before the next level is told, as Prometheus durations.
+    """Within which time the next level is told of an alert that nobody acknowledged, as Prometheus durations.
 
     Raises:
         ValueError: One of them is no duration, or is zero.
@@ -70,30 +74,64 @@ class EscalationDelays:
         return EscalationDelays(**{field.name: divided(getattr(self, field.name), divisor) for field in fields(self)})
 
 
-def escalated(groups: Iterable[RuleGroup], delays: EscalationDelays | None = None) -> tuple[RuleGroup, ...]:
+def escalated(
+    groups: Iterable[RuleGroup], delays: EscalationDelays | None = None, way: Way | None = None
+) -> tuple[RuleGroup, ...]:
     """The same groups, with the escalated twins of their alerts at the end of each.
 
     Args:
         groups: All groups of the platform, without twins.
-        delays: How long people may take; the requirement's times if not given.
+        delays: Within which time the next contact is told; the requirement's times if not given.
+        way: What a notice may take; that of the platform if not given.
 
     Raises:
-        ValueError: A group has twins already.
+        ValueError: A group has twins already, or a delay is shorter than the way of a notice.
     """
-    times = delays or EscalationDelays()
-    return tuple(replace(group, rules=(*group.rules, *_twins(group.alerts, times))) for group in groups)
+    times, longest = delays or EscalationDelays(), way or Way()
+    return tuple(replace(group, rules=(*group.rules, *_twins(group, times, longest))) for group in groups)
 
 
-def _twins(alerts: Iterable[Alert], delays: EscalationDelays) -> Iterable[Alert]:
-    for alert in alerts:
+def waited_ms(group: RuleGroup, severity: Severity, delay: str, way: Way) -> int:
+    """Milliseconds that a twin waits longer than its original, so that its notice is there within the delay.
+
+    It is a whole number of evaluations: a rule fires at one of them, so anything else would be rounded up.
+
+    Args:
+        group: The rules of both.
+        severity: Their priority.
+        delay: Within which time the next contact is told.
+        way: What a notice may take.
+
+    Raises:
+        ValueError: The way takes longer than the delay.
+    """
+    interval, takes = milliseconds(group.interval), way.longest_ms(severity, group)
+    evaluations = (milliseconds(delay) - takes) // interval
+    if evaluations < 1:
+        raise ValueError(
+            f"escalation delay {severity}: within {delay} nobody can be told of alerts of {group.name}, whose notices "
+            f"take up to {duration(takes)}: give at least {duration(takes + interval)}"
+        )
+    return evaluations * interval
+
+
+def _twins(group: RuleGroup, delays: EscalationDelays, way: Way) -> Iterable[Alert]:
+    for alert in group.alerts:
         if alert.original:
             raise ValueError(f"rules: {alert.name} is a twin already: hand over the groups as they were before")
         delay = delays.of(alert.severity)
         if delay and alert.name not in NEVER:
-            yield _twin(alert, delay)
+            yield _twin(alert, delay, _hold(group, alert, waited_ms(group, alert.severity, delay, way)))
 
 
-def _twin(alert: Alert, delay: str) -> Alert:
+def _hold(group: RuleGroup, alert: Alert, waited: int) -> str:
+    """How long a twin has to be true: its original's time, as evaluations round it up, and what it waits longer."""
+    interval = milliseconds(group.interval)
+    rounded = -(-milliseconds(alert.hold) // interval) * interval
+    return duration(rounded + waited)
+
+
+def _twin(alert: Alert, delay: str, hold: str) -> Alert:
     waited = milliseconds(delay)
     annotations = dict(alert.annotations)
     if "summary_ja" in annotations:
@@ -102,7 +140,7 @@ def _twin(alert: Alert, delay: str) -> Alert:
         alert,
         name=f"{alert.name}{SUFFIX}",
         original=alert.name,
-        hold=duration(milliseconds(alert.hold) + waited),
+        hold=hold,
         summary=f"Not acknowledged for {_english(waited)}: {alert.summary}",
         labels={**alert.labels, ESCALATION_LABEL: LEVELS[alert.severity]},
         annotations=annotations,

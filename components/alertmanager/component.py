@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pulumi
 
 from components import naming
+from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.config import (
-    TIMINGS,
     AlertmanagerConfig,
-    Timing,
     alertmanager_config,
+    paged_routes,
     rendered,
     template_files,
 )
 from components.alertmanager.contacts import EVENTS_PASSWORD_FILE, Channels
-from components.alertmanager.pods import alertmanager_container
+from components.alertmanager.pods import (
+    CLOSER,
+    CLOSER_FILE,
+    CLOSER_PASSWORD_FILE,
+    CLOSER_PORT,
+    CLOSER_PORT_NAME,
+    alertmanager_container,
+    closer_config,
+    closer_container,
+)
 from components.alertmanager.process import GOSSIP_PORT, WEB_PORT, client_config, gossip_config, web_config
 from components.alertmanager.receivers import EventsWebhook
 from components.alertmanager.secrets import has_authority, receiver_files
@@ -57,11 +66,12 @@ class AlertmanagerArgs:
         site: Surroundings.
         replicas: Members, 2 or more.
         resources: Of each member.
+        closer: Of what closes the pager's incidents of muted alerts, beside each member.
         storage: Size of each member's volume (silences, log of notifications).
         channels: Who can be told, and where notices are handed over.
-        secrets: ``phone_keys`` (contact -> routing key), ``slack_url``, ``mail_password``, ``sms_access_key_id``,
-            ``sms_secret_access_key``, ``heartbeat_url``, and ``authority``: PEM of the authority that signs the
-            receivers' certificates, empty for public ones.
+        secrets: ``phone_keys`` (contact -> routing key), ``slack_urls`` (contact -> webhook), ``mail_password``,
+            ``sms_access_key_id``, ``sms_secret_access_key``, ``heartbeat_url``, and ``authority``: PEM of the authority
+            that signs the receivers' certificates, empty for public ones.
         events: Where every notice is told, too (requirement A3).
         escalation: Priority -> contact that is told of alerts that nobody acknowledged.
         inhibitions: Which alerts keep which other ones quiet.
@@ -76,6 +86,7 @@ class AlertmanagerArgs:
     site: Site
     replicas: int
     resources: Resources
+    closer: Resources
     storage: str
     channels: Channels
     secrets: pulumi.Input[Mapping[str, Any]]
@@ -98,12 +109,16 @@ class AlertmanagerArgs:
 
 @dataclass(frozen=True, kw_only=True)
 class _Users:
-    """Who may use the API. Alertmanager knows users, not rights: each of them may read, send and silence."""
+    """Who may use the API. Alertmanager knows users, not rights: each of them may read, send and silence.
+
+    ``closer`` is no user of it: that one may read the metrics of the container beside it.
+    """
 
     prometheus: Credential
     operator: Credential
     probe: Credential
     scrape: Credential
+    closer: Credential
 
     def all(self) -> tuple[Credential, ...]:
         return (self.prometheus, self.operator, self.probe, self.scrape)
@@ -116,11 +131,13 @@ class Alertmanager(pulumi.ComponentResource):
         endpoint: Where people and tools read alerts and silence them.
         receiver: Where each Prometheus sends alerts.
         scrape: Its own metrics.
+        closer_scrape: Those of what closes the pager's incidents of muted alerts.
     """
 
     endpoint: AlertmanagerEndpoint
     receiver: AlertReceiver
     scrape: ScrapeTarget
+    closer_scrape: ScrapeTarget
 
     def __init__(self, name: str, args: AlertmanagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
@@ -129,6 +146,11 @@ class Alertmanager(pulumi.ComponentResource):
         access = naming.access_label(WORKLOAD)
         host = next(iter(args.hosts), None) or args.address or site.host(WORKLOAD)
         self.scrape = site.scrape_target(WORKLOAD, WEB_PORT, users.scrape)
+        self.closer_scrape = replace(
+            site.scrape_target(WORKLOAD, CLOSER_PORT, users.closer),
+            job=CLOSER,
+            srv=f"_{CLOSER_PORT_NAME}._tcp.{site.host(naming.headless(WORKLOAD))}",
+        )
         self.receiver = AlertReceiver(
             name=WORKLOAD,
             workload=WORKLOAD,
@@ -148,7 +170,12 @@ class Alertmanager(pulumi.ComponentResource):
             access_label=access,
             operator=users.operator,
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT})
+        headless_service(
+            self,
+            site,
+            workload=WORKLOAD,
+            ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT, CLOSER_PORT_NAME: CLOSER_PORT},
+        )
         self._network(args, access)
         pods = stateful_set(
             self,
@@ -176,6 +203,7 @@ class Alertmanager(pulumi.ComponentResource):
             operator=made("operator"),
             probe=made("probe"),
             scrape=made(naming.scrape_user(WORKLOAD)),
+            closer=credential(self, name=naming.scrape_user(CLOSER), username=naming.scrape_user(CLOSER)),
         )
 
     def _network(self, args: AlertmanagerArgs, access: str) -> None:
@@ -187,6 +215,7 @@ class Alertmanager(pulumi.ComponentResource):
             ingress=[
                 Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
                 Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS), *clients], ports=[WEB_PORT]),
+                Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[CLOSER_PORT]),
             ],
             egress=[
                 Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
@@ -211,6 +240,7 @@ class Alertmanager(pulumi.ComponentResource):
             workload=WORKLOAD,
             files={
                 "alertmanager.yml": _config_file(args),
+                CLOSER_FILE: _closer_file(args, users),
                 "gossip.yml": rendered(gossip_config(tls.server_name)),
                 **template_files(),
             },
@@ -224,6 +254,7 @@ class Alertmanager(pulumi.ComponentResource):
                 "web.yml": _web_file(users.all()),
                 "client.yml": rendered(client_config(username=users.probe.username)),
                 "client-password": users.probe.password,
+                CLOSER_PASSWORD_FILE: users.closer.password,
             },
         )
         receivers = secret_files(
@@ -245,7 +276,8 @@ class Alertmanager(pulumi.ComponentResource):
                     peers=[f"{site.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)],
                     cluster=f"{site.platform}-{site.region}",
                     external_url=self.endpoint.url,
-                )
+                ),
+                closer_container(args.closer),
             ],
             volumes=[
                 Volume(name="config", files=public),
@@ -258,24 +290,35 @@ class Alertmanager(pulumi.ComponentResource):
         )
 
 
+def _config(args: AlertmanagerArgs, private_authority: bool) -> AlertmanagerConfig:
+    return AlertmanagerConfig(
+        channels=args.channels,
+        events=EventsWebhook(
+            url=args.events.url,
+            username=args.events.credential.username,
+            server_name=args.events.server_name,
+        ),
+        escalation=args.escalation,
+        inhibitions=args.inhibitions,
+        private_authority=private_authority,
+        timings=args.timings,
+    )
+
+
 def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
     """The configuration; of the secrets it depends on one thing only: whether there is a private authority."""
+    return has_authority(args.secrets).apply(lambda private: rendered(alertmanager_config(_config(args, private))))
 
-    def written(private_authority: bool) -> str:
+
+def _closer_file(args: AlertmanagerArgs, users: _Users) -> pulumi.Output[str]:
+    def written(private: bool) -> str:
         return rendered(
-            alertmanager_config(
-                AlertmanagerConfig(
-                    channels=args.channels,
-                    events=EventsWebhook(
-                        url=args.events.url,
-                        username=args.events.credential.username,
-                        server_name=args.events.server_name,
-                    ),
-                    escalation=args.escalation,
-                    inhibitions=args.inhibitions,
-                    private_authority=private_authority,
-                    timings=args.timings,
-                )
+            closer_config(
+                args.channels.phone_url,
+                paged_routes(_config(args, private)),
+                user=users.probe.username,
+                scraper=users.closer.username,
+                private_authority=private,
             )
         )
 

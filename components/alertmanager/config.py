@@ -12,6 +12,7 @@ from pathlib import Path
 
 import yaml
 
+from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel, Channels
 from components.alertmanager.receivers import Data, EventsWebhook, Sending, events_only, heartbeat, receiver
 from components.k8s import TLS_MOUNT
@@ -27,39 +28,33 @@ DAILY_REPORT = "daily-report"
 FALLBACK = f"{FIRST}-fallback"
 GROUP_BY = ("alertname", "severity", "escalation", "layer", "region")
 """Alerts that are equal in these are one notice: a storm of one kind is no storm of notices."""
+EACH_ALERT = ("...",)
+"""How the pager's notices are grouped: not at all. The group is the pager's ``dedup_key``, and a pager rings for a new
+incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
+PAGED = "phone"
+"""End of the name of a receiver that rings the phone, where another one tells the same contact by other channels."""
+
+
+HEARTBEAT_TIMING = Timing(group_wait="0s", group_interval="10s", repeat_interval="25s")
+"""A heartbeat each 30 s: Alertmanager looks each 10 s, and sends when the last one is older than 25 s."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Timing:
-    """When a group of alerts is told, as Prometheus durations.
+class PagedRoute:
+    """A route whose alerts ring a phone.
 
     Attributes:
-        group_wait: Before the first notice, so that alerts of one cause are in one notice.
-        group_interval: Before news of the group (another alert, one that resolved); also between attempts.
-        repeat_interval: Before the same is told again.
+        contact: Whose phone.
+        matcher: Which alerts.
     """
 
-    group_wait: str
-    group_interval: str
-    repeat_interval: str
+    contact: str
+    matcher: str
 
-    def data(self) -> Data:
-        """As a route has it."""
-        return {
-            "group_wait": self.group_wait,
-            "group_interval": self.group_interval,
-            "repeat_interval": self.repeat_interval,
-        }
-
-
-TIMINGS: Mapping[Severity, Timing] = {
-    Severity.CRITICAL: Timing(group_wait="1s", group_interval="15s", repeat_interval="1h"),
-    Severity.HIGH: Timing(group_wait="10s", group_interval="1m", repeat_interval="4h"),
-    Severity.MEDIUM: Timing(group_wait="2m", group_interval="5m", repeat_interval="24h"),
-    Severity.LOW: Timing(group_wait="1m", group_interval="5m", repeat_interval="24h"),
-}
-HEARTBEAT_TIMING = Timing(group_wait="0s", group_interval="10s", repeat_interval="25s")
-"""A heartbeat each 30 s: Alertmanager looks each 10 s, and sends when the last one is older than 25 s."""
+    @property
+    def key(self) -> str:
+        """What Alertmanager calls the route where it names its groups."""
+        return f"{{}}/{{{self.matcher}}}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +110,34 @@ def template_files() -> dict[str, str]:
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.tmpl"))}
 
 
+def paged_receiver(name: str, channels: Sequence[Channel]) -> str | None:
+    """Name of the receiver that rings the phone for receiver ``name``; None where these channels have no phone.
+
+    It is ``name`` itself where the phone is the only channel.
+    """
+    if Channel.PHONE not in channels:
+        return None
+    return f"{name}-{PAGED}" if len(channels) > 1 else name
+
+
+def paged_routes(settings: AlertmanagerConfig) -> dict[str, PagedRoute]:
+    """Receiver -> the route whose alerts ring a phone; each of these has an incident of its own."""
+    first = settings.channels.first_channels
+    by_priority = {
+        paged_receiver(first_receiver(severity), first(severity)): (FIRST, f'severity="{severity.value}"')
+        for severity in FIRST_NOTICE
+    }
+    by_contact = {
+        paged_receiver(contact, settings.channels.contacts[contact].channels): (contact, f'escalation="{contact}"')
+        for contact in settings.escalation.values()
+    }
+    return {
+        name: PagedRoute(contact=contact, matcher=matcher)
+        for name, (contact, matcher) in {**by_priority, **by_contact}.items()
+        if name
+    }
+
+
 def first_receiver(severity: Severity) -> str:
     """Name of the receiver of a priority's first notice."""
     return f"{FIRST}-{severity.value}" if severity in FIRST_NOTICE else DAILY_REPORT
@@ -126,13 +149,16 @@ def rendered(config: Mapping[str, object]) -> str:
 
 
 def _routes(settings: AlertmanagerConfig) -> Data:
-    escalated = [
-        _route(f'escalation="{contact}"', contact, settings.timings[severity])
-        for severity, contact in settings.escalation.items()
-    ]
+    escalated: dict[str, list[Data]] = {}
+    for severity, contact in settings.escalation.items():
+        used = settings.channels.contacts[contact].channels
+        escalated.setdefault(contact, _told(f'escalation="{contact}"', contact, used, settings.timings[severity]))
     first = [
-        _route(f'severity="{severity.value}"', first_receiver(severity), timing)
+        route
         for severity, timing in settings.timings.items()
+        for route in _told(
+            f'severity="{severity.value}"', first_receiver(severity), _first_channels(settings, severity), timing
+        )
     ]
     return {
         "receiver": FALLBACK,
@@ -140,12 +166,26 @@ def _routes(settings: AlertmanagerConfig) -> Data:
         **settings.timings[Severity.HIGH].data(),
         "routes": [
             _route(f'alertname="{WATCHDOG}"', HEARTBEAT, settings.heartbeat_timing),
-            *escalated,
+            *(route for routes in escalated.values() for route in routes),
             # Whoever it was for is not known here; it was told once, and must not be told as if it were new.
             _route('escalation!=""', FALLBACK, settings.timings[Severity.CRITICAL]),
             *first,
         ],
     }
+
+
+def _first_channels(settings: AlertmanagerConfig, severity: Severity) -> tuple[Channel, ...]:
+    return settings.channels.first_channels(severity) if severity in FIRST_NOTICE else ()
+
+
+def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) -> list[Data]:
+    """Routes of the alerts that a matcher meets: one that rings the phone for each of them, one for the rest."""
+    paged = paged_receiver(name, channels)
+    rest = _route(matcher, name, timing)
+    if paged is None:
+        return [rest]
+    each = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
+    return [each] if paged == name else [{**each, "continue": True}, rest]
 
 
 def _route(matcher: str, receiver_name: str, timing: Timing) -> Data:
@@ -168,15 +208,26 @@ def _receivers(settings: AlertmanagerConfig) -> list[Data]:
         receiver(sending, FALLBACK, FIRST, quiet),
         heartbeat(sending, HEARTBEAT),
         *(
-            receiver(sending, contact, contact, channels.contacts[contact].channels)
+            each
             for contact in dict.fromkeys(settings.escalation.values())
+            for each in _tellers(sending, contact, contact, channels.contacts[contact].channels)
         ),
         *(
-            receiver(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
+            each
             for severity in FIRST_NOTICE
+            for each in _tellers(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
         ),
         events_only(sending, DAILY_REPORT),
     ]
+
+
+def _tellers(sending: Sending, name: str, contact: str, channels: Sequence[Channel]) -> list[Data]:
+    """Receivers of the routes that `_told` makes."""
+    paged = paged_receiver(name, channels)
+    if paged is None or paged == name:
+        return [receiver(sending, name, contact, tuple(channels))]
+    others = tuple(each for each in channels if each is not Channel.PHONE)
+    return [receiver(sending, paged, contact, (Channel.PHONE,)), receiver(sending, name, contact, others)]
 
 
 def _inhibit_rule(inhibition: Inhibition) -> Data:

@@ -13,7 +13,6 @@ from components.rules import Severity
 
 FIRST = "operators"
 """The contact that is told first; the others are told when nobody acknowledges."""
-SLACK_FILE = "slack-url"
 MAIL_PASSWORD_FILE = "mail-password"  # noqa: S105  (a file name)
 AWS_FILE = "aws-credentials"
 HEARTBEAT_FILE = "heartbeat-url"
@@ -25,6 +24,11 @@ AUTHORITY_FILE = "authority.crt"
 def phone_file(contact: str) -> str:
     """File with the routing key that pages a contact."""
     return f"phone-{contact}"
+
+
+def slack_file(contact: str) -> str:
+    """File with the address of the Slack webhook that tells a contact."""
+    return f"slack-{contact}"
 
 
 class Channel(StrEnum):
@@ -52,13 +56,14 @@ class Contact:
         mail: Mail address.
         phone: Whether the paging service calls it; the routing key is a secret (`phone_file`).
         sms_topic: ARN of the SNS topic whose subscribers are its phones.
-        slack_channel: Slack channel, for example ``#alerts``.
+        slack: Whether a Slack webhook tells it. A webhook belongs to one channel, so each contact has one of its own;
+            its address is a secret (`slack_file`).
     """
 
     mail: str | None = None
     phone: bool = False
     sms_topic: str | None = None
-    slack_channel: str | None = None
+    slack: bool = False
 
     @property
     def channels(self) -> tuple[Channel, ...]:
@@ -66,7 +71,7 @@ class Contact:
         used = {
             Channel.PHONE: self.phone,
             Channel.SMS: bool(self.sms_topic),
-            Channel.SLACK: bool(self.slack_channel),
+            Channel.SLACK: self.slack,
             Channel.MAIL: bool(self.mail),
         }
         return tuple(channel for channel, is_used in used.items() if is_used)
@@ -101,7 +106,7 @@ class Channels:
             if not contact.channels:
                 raise ValueError(
                     f"alerting.contacts.{name} has no channel, so nobody would be told: "
-                    "set at least one of mail, phone, sms_topic and slack_channel"
+                    "set at least one of mail, phone, sms_topic and slack"
                 )
         for severity, wanted in FIRST_NOTICE.items():
             if not self.first_channels(severity):
@@ -119,3 +124,8 @@ class Channels:
     def phones(self) -> tuple[str, ...]:
         """Contacts that are paged, each with a routing key of its own."""
         return tuple(name for name, contact in self.contacts.items() if contact.phone)
+
+    @property
+    def slacks(self) -> tuple[str, ...]:
+        """Contacts that Slack tells, each by a webhook of its own."""
+        return tuple(name for name, contact in self.contacts.items() if contact.slack)

@@ -1,12 +1,13 @@
-"""The container of an Alertmanager pod."""
+"""The containers of an Alertmanager pod."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from components import naming
-from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY
-from components.alertmanager.contacts import AWS_FILE
+from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY, PagedRoute
+from components.alertmanager.contacts import AUTHORITY_FILE, AWS_FILE, phone_file
 from components.alertmanager.process import (
     DATA_DIRECTORY,
     GOSSIP_PORT,
@@ -17,7 +18,13 @@ from components.alertmanager.process import (
     alertmanager_command,
     ready_probe_command,
 )
-from components.k8s import Container, Mount, Probe, Resources
+from components.k8s import TLS_MOUNT, Container, Mount, Probe, Resources
+
+CLOSER = "incident-closer"
+"""Container, and job of its metrics."""
+CLOSER_PORT, CLOSER_PORT_NAME = 9095, "closer"
+CLOSER_PASSWORD_FILE = "closer-password"  # noqa: S105  (a file name)
+CLOSER_FILE = "incident-closer.yml"
 
 
 def alertmanager_container(resources: Resources, *, peers: Sequence[str], cluster: str, external_url: str) -> Container:
@@ -55,3 +62,76 @@ def alertmanager_container(resources: Resources, *, peers: Sequence[str], cluste
         pre_stop_sleep_s=5,
         working_dir=DATA_DIRECTORY,
     )
+
+
+def closer_container(resources: Resources) -> Container:
+    """What closes the pager's incidents of muted alerts, with the volumes of Alertmanager.
+
+    Args:
+        resources: Requests and limits.
+    """
+    return Container(
+        name=CLOSER,
+        image="services",
+        command=["/usr/bin/python3", "-m", "services.incident_closer", "--config", f"{CONFIG_DIRECTORY}/{CLOSER_FILE}"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={CLOSER_PORT_NAME: CLOSER_PORT},
+        mounts=[
+            Mount(volume="config", path=CONFIG_DIRECTORY),
+            Mount(volume="web", path=WEB_DIRECTORY),
+            Mount(volume="receivers", path=SECRETS_DIRECTORY),
+        ],
+        startup=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=3, failures=40),
+        # It is ready whether or not the pager answers: a member must not leave its Service for that.
+        readiness=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=10),
+        liveness=Probe(http="/healthz", port=CLOSER_PORT, https=True, period_s=20, failures=6),
+    )
+
+
+def closer_config(
+    pager_url: str,
+    receivers: Mapping[str, PagedRoute],
+    *,
+    user: str,
+    scraper: str,
+    private_authority: bool,
+    alertmanager_url: str = f"https://localhost:{WEB_PORT}",
+    listen: str = f"0.0.0.0:{CLOSER_PORT}",
+    auth_directory: str = WEB_DIRECTORY,
+    tls_directory: str = TLS_MOUNT,
+    secrets_directory: str = SECRETS_DIRECTORY,
+) -> dict[str, Any]:
+    """The settings file of ``services.incident_closer``.
+
+    Args:
+        pager_url: Where the pager takes events.
+        receivers: Receiver that rings a phone -> its route.
+        user: Login name at Alertmanager.
+        scraper: User that reads the metrics.
+        private_authority: Whether the pager's certificate is signed by an authority that is not public.
+        alertmanager_url: The Alertmanager beside it.
+        listen: Where it answers whether it works.
+        auth_directory: Folder with both passwords.
+        tls_directory: Folder of the pod's certificate.
+        secrets_directory: Folder with the routing keys.
+    """
+    return {
+        "listen": listen,
+        "tls": {"cert_file": f"{tls_directory}/tls.crt", "key_file": f"{tls_directory}/tls.key"},
+        "alertmanager": {
+            "url": alertmanager_url,
+            "ca_file": f"{tls_directory}/ca.crt",
+            "user": user,
+            "password_file": f"{auth_directory}/client-password",
+        },
+        "metrics": {"user": scraper, "password_file": f"{auth_directory}/{CLOSER_PASSWORD_FILE}"},
+        "pager": {
+            "url": pager_url,
+            "ca_file": f"{secrets_directory}/{AUTHORITY_FILE}" if private_authority else None,
+        },
+        "receivers": {
+            name: {"route": route.key, "key_file": f"{secrets_directory}/{phone_file(route.contact)}"}
+            for name, route in receivers.items()
+        },
+    }

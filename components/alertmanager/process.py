@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from components.alerting.timings import PEER_TIMEOUT_S
 from components.alertmanager.config import CONFIG_DIRECTORY
 from components.alertmanager.receivers import Data
 from components.k8s import TLS_MOUNT
@@ -19,7 +20,6 @@ DATA_DIRECTORY = "/alertmanager"
 CLIENT_CONFIG = f"{WEB_DIRECTORY}/client.yml"
 POD_ADDRESS = "POD_IP"
 """Environment variable with the pod's own address."""
-PEER_TIMEOUT_S = 3
 START_DELAY_S = 45
 """A member that starts tells nothing for so long: Prometheus sends each alert again within 40 s, and an alert must not
 be told before the one that keeps it quiet is here."""

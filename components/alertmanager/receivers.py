@@ -14,11 +14,11 @@ from components.alertmanager.contacts import (
     EVENTS_PASSWORD_FILE,
     HEARTBEAT_FILE,
     MAIL_PASSWORD_FILE,
-    SLACK_FILE,
     Channel,
     Channels,
     Contact,
     phone_file,
+    slack_file,
 )
 
 Data = dict[str, Any]
@@ -165,12 +165,11 @@ def _sms(sending: Sending, name: str, contact: Contact) -> Data:
 
 
 def _slack(sending: Sending, name: str, contact: Contact) -> Data:
-    del name
+    del contact
     return {
         "send_resolved": True,
-        "api_url_file": sending.file(SLACK_FILE),
-        "channel": contact.slack_channel,
-        "username": "Alertmanager",
+        # The webhook says to which channel it goes; an app's webhook ignores channel and username.
+        "api_url_file": sending.file(slack_file(name)),
         "color": _template("obs.slack.color"),
         "title": _template("obs.title"),
         "title_link": "{{ .CommonAnnotations.runbook_url }}",

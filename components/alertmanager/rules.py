@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from components.alerting.starting import STARTING
+from components.alertmanager.pods import CLOSER
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
 
 _JOB = 'job="alertmanager"'
@@ -99,6 +100,18 @@ def _delivery() -> RuleGroup:
                 annotations={
                     "summary_ja": "{{ $labels.integration }} での通知に失敗しています",
                     "description_ja": "再送を続けています。他の手段での通知は届いています。",
+                },
+            ),
+            Alert(
+                name="IncidentsNotClosed",
+                expr=f'max by (job) (incident_closer_failing{{job="{CLOSER}"}}) > 0',
+                hold="10m",
+                severity=Severity.HIGH,
+                summary="Incidents of silenced alerts stay open at the pager",
+                description="While an incident is open, the same alert rings nobody when it comes again.",
+                annotations={
+                    "summary_ja": "抑止中のアラートのインシデントがページャーで閉じられていません",
+                    "description_ja": "インシデントが開いている間、同じアラートが再発しても電話は鳴りません。",
                 },
             ),
             Alert(

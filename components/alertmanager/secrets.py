@@ -12,14 +12,14 @@ from components.alertmanager.contacts import (
     AWS_FILE,
     HEARTBEAT_FILE,
     MAIL_PASSWORD_FILE,
-    SLACK_FILE,
     Channels,
     phone_file,
+    slack_file,
 )
 
 
 def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]]) -> dict[str, pulumi.Output[str]]:
-    """File name -> secret; every contact that is paged has a file.
+    """File name -> secret; every contact that is paged or told by Slack has one for that.
 
     Args:
         channels: Who is told.
@@ -33,9 +33,12 @@ def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]])
     def key_of(contact: str) -> pulumi.Output[str]:
         return of(lambda values: values["phone_keys"][contact])
 
+    def webhook_of(contact: str) -> pulumi.Output[str]:
+        return of(lambda values: values["slack_urls"][contact])
+
     return {
         **{phone_file(contact): key_of(contact) for contact in channels.phones},
-        SLACK_FILE: of(lambda values: values["slack_url"]),
+        **{slack_file(contact): webhook_of(contact) for contact in channels.slacks},
         MAIL_PASSWORD_FILE: of(lambda values: values["mail_password"]),
         AWS_FILE: of(aws_file),
         HEARTBEAT_FILE: of(lambda values: values["heartbeat_url"]),

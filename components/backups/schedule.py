@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import re
-from datetime import date, timedelta
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Final
 
@@ -16,6 +17,8 @@ _SUNDAY = 7
 _TWICE = 2
 _FIRST, _LAST = date(2023, 1, 1), date(2032, 12, 31)
 """Years that hold every sort of year, two leap years one after the other among them."""
+_SEARCHED_DAYS = 8 * 366 + 1
+"""The 29th of February may be eight years away."""
 _DAY_MINUTES = 24 * 60
 _LEAST_GAP_S = 600
 _MOST_LATE_S, _MOST_RUN_S = 6 * 3600, 2 * 3600
@@ -63,6 +66,38 @@ def longest_gap_s(cron: str) -> int:
     Raises:
         ValueError: The line is none (numbers, ``*``, ranges, lists and steps are), or it comes true less than twice.
     """
+    times, runs = _parsed(cron)
+    every = (_FIRST + timedelta(days=number) for number in range((_LAST - _FIRST).days + 1))
+    found = [day for day in every if runs(day)]
+    if len(found) < _TWICE:
+        raise ValueError(_told(cron, "it never comes true"))
+    within = [later - earlier for earlier, later in itertools.pairwise(times)]
+    between = [
+        (later - earlier).days * _DAY_MINUTES + times[0] - times[-1] for earlier, later in itertools.pairwise(found)
+    ]
+    return 60 * max([*within, *between])
+
+
+def next_time(cron: str, after: datetime) -> datetime:
+    """The first moment after ``after``, in its time zone, at which a line of cron comes true.
+
+    Raises:
+        ValueError: As `longest_gap_s`.
+    """
+    times, runs = _parsed(cron)
+    for number in range(_SEARCHED_DAYS):
+        day = after.date() + timedelta(days=number)
+        if not runs(day):
+            continue
+        for minutes in times:
+            at = datetime(day.year, day.month, day.day, minutes // 60, minutes % 60, tzinfo=after.tzinfo)
+            if at > after:
+                return at
+    raise ValueError(_told(cron, "it never comes true"))
+
+
+def _parsed(cron: str) -> tuple[list[int], Callable[[date], bool]]:
+    """Minutes of the day, sorted, and whether a day is one on which the line comes true."""
     fields = cron.split()
     if len(fields) != len(_BOUNDS):
         raise ValueError(_told(cron, f"it has {len(fields)} fields"))
@@ -77,15 +112,7 @@ def longest_gap_s(cron: str) -> int:
         of_month, of_week = day.day in days, day.isoweekday() in weekdays
         return day.month in months and (of_month or of_week if either else of_month and of_week)
 
-    every = (_FIRST + timedelta(days=number) for number in range((_LAST - _FIRST).days + 1))
-    found = [day for day in every if runs(day)]
-    if len(found) < _TWICE:
-        raise ValueError(_told(cron, "it never comes true"))
-    within = [later - earlier for earlier, later in itertools.pairwise(times)]
-    between = [
-        (later - earlier).days * _DAY_MINUTES + times[0] - times[-1] for earlier, later in itertools.pairwise(found)
-    ]
-    return 60 * max([*within, *between])
+    return times, runs
 
 
 def _numbers(cron: str, field: str, low: int, high: int) -> set[int]:

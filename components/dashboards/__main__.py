@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.document import markdown
 from components.dashboards.grafana import text
@@ -14,7 +15,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def files() -> dict[str, str]:
     """All files, by their path within `DOCS`."""
-    return {"dashboards.md": markdown(), **{f"dashboards/{each.uid}.json": text(each) for each in DASHBOARDS}}
+    boards = {**{each.uid: text(each) for each in DASHBOARDS}, **lookups.texts()}
+    return {"dashboards.md": markdown(), **{f"dashboards/{uid}.json": content for uid, content in boards.items()}}
 
 
 def main() -> None:

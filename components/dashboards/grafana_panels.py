@@ -14,7 +14,7 @@ from grafana_foundation_sdk.models.prometheus import PromQueryFormat
 
 from components.dashboards.model import Kind, Limit, Panel, Query
 from components.dashboards.promql import within
-from components.dashboards.sources import METRICS, Plugins, dashboard_link, logs_link, reference, traces_link
+from components.dashboards.sources import METRICS, Plugins, dashboard_link, reference, service_link
 from components.dashboards.units import grafana_unit
 
 COLOURS: Final = {"good": "green", "note": "blue", "warning": "orange", "bad": "red"}
@@ -51,7 +51,7 @@ def panel(shown: Panel, identity: int, place: models.GridPos, plugins: Plugins) 
         builder.mappings([_mapping(shown)])
     if shown.since:
         builder.time_from(shown.since)
-    if links := list(_links(shown, plugins)):
+    if links := list(_links(shown)):
         builder.data_links(links)
     return builder
 
@@ -75,7 +75,7 @@ def _target(shown: Panel, query: Query, letter: str, plugins: Plugins) -> promet
         .legend_format(query.legend or "__auto")
     )
     if shown.kind is Kind.SERIES:
-        return built.range()
+        return built.range().exemplar(shown.exemplars)
     if shown.kind in (Kind.TABLE, Kind.GRAPH):
         return built.instant().format(PromQueryFormat.TABLE)
     return built.instant()
@@ -194,13 +194,12 @@ def _named(shown: Panel) -> str:
     return f"${{__field.labels.{shown.service}}}"
 
 
-def _links(shown: Panel, plugins: Plugins) -> Iterator[builders.DashboardLink]:
+def _links(shown: Panel) -> Iterator[builders.DashboardLink]:
     if shown.detail:
         yield builders.DashboardLink("Details").url(dashboard_link(shown.detail))
     if shown.service:
         service = _named(shown)
-        yield builders.DashboardLink("Traces of this service").url(traces_link(plugins, service))
-        yield builders.DashboardLink("Logs of this service").url(logs_link(plugins, service))
+        yield builders.DashboardLink("Traces and logs of this service").url(service_link(service))
 
 
 _BUILDERS: Final = {

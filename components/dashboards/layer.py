@@ -3,15 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Unpack
 
 from components.dashboards import kpis, limits
-from components.dashboards.model import RATE, Dashboard, Kind, Panel, Query, Row, Variable, bars, series, stat, table
+from components.dashboards.model import (
+    RATE,
+    Dashboard,
+    Kind,
+    More,
+    Panel,
+    Query,
+    Row,
+    Variable,
+    bars,
+    series,
+    stat,
+    table,
+)
 from components.telemetry.layers import Layer, Signal
 from components.telemetry.services import TRACED_SERVICES
 
 _CALLS = "traces_service_graph_request_total"
 _FAILED = "traces_service_graph_request_failed_total"
 _SERVED = "traces_service_graph_request_server_seconds_bucket"
+_SPANS = "traces_span_metrics_duration_seconds_bucket"
 _ENTRY = 'span_kind=~"SPAN_KIND_SERVER|SPAN_KIND_CONSUMER"'
 
 
@@ -148,6 +163,28 @@ def _edges(expr: str, services: str) -> str:
     return f"({' or '.join(f'({each})' for each in ends)})"
 
 
+def traced_latency(selector: str = "", **more: Unpack[More]) -> Panel:
+    """P95 of the raw histogram of spans, with single requests that lead to their traces.
+
+    Args:
+        selector: Which spans, as PromQL matchers.
+        more: Size of the panel.
+    """
+    return series(
+        "Latency with traces",
+        "P95 by service, from the histogram itself. Each point is one request: it leads to its trace, if that was "
+        "kept; slow and failed ones always are.",
+        "s",
+        Query(
+            expr=f"histogram_quantile(0.95, sum by (service_name, le) (rate({_SPANS}{{{selector}}}[{RATE}])))",
+            legend="{{service_name}}",
+        ),
+        service="service_name",
+        exemplars=True,
+        **more,
+    )
+
+
 def _dependencies(layer: Layer) -> Row:
     own = "|".join(each.name for each in TRACED_SERVICES if each.layer is layer)
     about = "" if own else f" Layer {layer.name} may not send traces itself: this is the map of the whole system."
@@ -237,6 +274,7 @@ def _performance(layer: Layer) -> Row:
                 service="service_name",
                 top=12,
             ),
+            traced_latency(own, width=24),
         ),
     )
 

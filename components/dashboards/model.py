@@ -98,6 +98,8 @@ class Panel:
         service: Label that names the service whose traces and logs are one click away.
         detail: Label whose value names the dashboard with the details: ``layer`` leads to ``layer-<value>``.
         stacked: Whether series are stacked.
+        exemplars: Whether single requests are shown as points that lead to their traces. The queries have to name a
+            histogram that carries them.
         top: Most rows of a table or bars, largest first; 0 shows all.
     """
 
@@ -115,6 +117,7 @@ class Panel:
     service: str = ""
     detail: str = ""
     stacked: bool = False
+    exemplars: bool = False
     top: int = 0
 
 
@@ -192,6 +195,7 @@ class More(TypedDict, total=False):
     service: str
     detail: str
     stacked: bool
+    exemplars: bool
     top: int
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import quote
 
 from grafana_foundation_sdk.models.dashboard import DataSourceRef
 
 METRICS, TRACES, LOGS = "metrics", "traces", "logs"
 """Names of the variables with which a reader chooses a data source; the first of each kind is chosen at first."""
 
-SERVICE_OF_LOGS = "service"
-"""Field of a stored log record that names its service."""
+SERVICE_OF_LOGS, TRACE_OF_LOGS = "service", "trace_id"
+"""Fields of a stored log record that name its service and its trace."""
+SERVICE_PAGE, TRACE_PAGE = "obs-service", "obs-trace"
+"""Grafana's identities of the pages of ``components.dashboards.lookups``."""
+SERVICE, TRACE = "service", "trace"
+"""Their variables."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,30 +37,25 @@ def reference(plugin: str, variable: str) -> DataSourceRef:
     return DataSourceRef(type_val=plugin, uid=f"${{{variable}}}")
 
 
-def traces_link(plugins: Plugins, service: str) -> str:
-    """Address of Grafana's search for traces of a service; ``service`` is Grafana's expression for its name."""
-    query = {"queryType": "search", "service": service, "limit": 20}
-    return _explore(TRACES, plugins.traces, query)
+def service_link(service: str) -> str:
+    """Address of the page with traces and logs of a service, at the same time.
+
+    Args:
+        service: Grafana's expression for its name.
+    """
+    return f"/d/{SERVICE_PAGE}?var-{SERVICE}={service}&${{__url_time_range}}"
 
 
-def logs_link(plugins: Plugins, service: str) -> str:
-    """Address of Grafana's search for logs of that service."""
-    query = {"query": f'{SERVICE_OF_LOGS}:"{service}"', "metrics": [{"type": "logs", "id": "1"}]}
-    return _explore(LOGS, plugins.logs, query)
+def trace_link(value: str = "${__value.raw}", time: str = "${__url_time_range}") -> str:
+    """Address of the page with one trace and its logs.
+
+    Args:
+        value: Grafana's expression for the identity of the trace.
+        time: Its expression for the time; empty where Grafana knows none: then the page's own.
+    """
+    return f"/d/{TRACE_PAGE}?var-{TRACE}={value}" + (f"&{time}" if time else "")
 
 
 def dashboard_link(label: str) -> str:
     """Address of the dashboard with the details of what a value is about, at the same time and in the same regions."""
     return f"/d/obs-{label}-${{__field.labels.{label}}}?${{__url_time_range}}&${{region:queryparam}}"
-
-
-def _explore(variable: str, plugin: str, query: dict[str, Any]) -> str:
-    source = f"${{{variable}}}"
-    pane = {
-        "datasource": source,
-        "queries": [{"refId": "A", "datasource": {"type": plugin, "uid": source}, **query}],
-        "range": {"from": "${__from}", "to": "${__to}"},
-    }
-    # Grafana fills variables in before it reads the address: their signs may not be escaped.
-    text = quote(json.dumps({"main": pane}, separators=(",", ":")), safe="${}:,._")
-    return f"/explore?schemaVersion=1&panes={text}"

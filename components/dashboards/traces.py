@@ -90,6 +90,7 @@ _SERVICES = Row(
             width=12,
             service="service_name",
         ),
+        layer.traced_latency(width=24),
     ),
 )
 

@@ -93,7 +93,7 @@ FOLDERS: tuple[FolderSpec, ...] = (
     FolderSpec(
         uid="obs-overview",
         title="Overview",
-        boards=("obs-overview", "obs-traces", "obs-alerting"),
+        boards=("obs-overview", "obs-traces", "obs-alerting", "obs-service", "obs-trace"),
         grants=EVERYBODY,
     ),
     FolderSpec(

@@ -12,16 +12,19 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint, TraceQueryEndpoint
+from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint
 from components.grafana.process import from_file
 from components.k8s import TLS_MOUNT
 
 METRICS, ALERTS, LOGS, TRACES = "metrics", "alerts", "logs", "traces"
 """Identity and name of each source."""
+TRACE_LABEL = "trace_id"
+"""Label of an exemplar that names its trace."""
 _PRIVATE = {"tlsAuthWithCACert": True, "tlsSkipVerify": False}
 _AUTHORITY = {"tlsCACert": f"$__file{{{TLS_MOUNT}/ca.crt}}"}
 _VALUE = "$${__value.raw}"
 """Grafana fills one dollar in when it reads the file; what is left is filled in where a value is shown."""
+_TRACE_WORDS = "Trace and its logs"
 
 
 class LogsPlugin(StrEnum):
@@ -98,8 +101,14 @@ class Source:
         }
 
 
-def metrics_source(query: QueryEndpoint) -> Source:
-    """Thanos Query, as its reader."""
+def metrics_source(query: QueryEndpoint, *, trace_page: str = "") -> Source:
+    """Thanos Query, as its reader.
+
+    Args:
+        query: Where it is.
+        trace_page: Where exemplars lead to: address of the page of a trace, up to its identity; empty: nowhere.
+    """
+    destination = {"name": TRACE_LABEL, "url": f"{trace_page}{_VALUE}", "urlDisplayLabel": _TRACE_WORDS}
     return Source(
         uid=METRICS,
         type="prometheus",
@@ -111,6 +120,7 @@ def metrics_source(query: QueryEndpoint) -> Source:
             "queryTimeout": "30s",
             "manageAlerts": False,
             "allowAsRecordingRulesTarget": False,
+            **({"exemplarTraceIdDestinations": [destination]} if trace_page else {}),
         },
         user=query.reader,
         access_label=query.access_label,
@@ -136,7 +146,12 @@ def alerts_source(alertmanager: AlertmanagerEndpoint, user: Credential | None = 
 
 
 def logs_source(
-    search: SearchEndpoint, *, user: str, index: str, plugin: LogsPlugin, traces: TraceQueryEndpoint | None
+    search: SearchEndpoint,
+    *,
+    user: str,
+    index: str,
+    plugin: LogsPlugin,
+    trace_page: str = "",
 ) -> Source:
     """The logs in the search cluster.
 
@@ -145,14 +160,14 @@ def logs_source(
         user: Its user that may read logs and nothing else.
         index: Alias that logs are read through.
         plugin: Who reads it.
-        traces: Where a record's trace is shown, after a login of its own; None: nowhere.
+        trace_page: Where a record leads to: address of the page of a trace, up to its identity; empty: nowhere.
     """
     fields = {"timeField": "@timestamp", "logMessageField": "body", "logLevelField": "severity"}
     places: dict[LogsPlugin, dict[str, Any]] = {
         LogsPlugin.ELASTICSEARCH: {"index": index},
         LogsPlugin.OPENSEARCH: {"database": index, "flavor": "opensearch", "version": "2.19.4", "pplEnabled": False},
     }
-    link = {"field": "trace_id", "url": f"{traces.url}/trace/{_VALUE}", "urlDisplayLabel": "Trace"} if traces else None
+    link = {"field": "trace_id", "url": f"{trace_page}{_VALUE}", "urlDisplayLabel": _TRACE_WORDS}
     return Source(
         uid=LOGS,
         type=plugin.value,
@@ -161,7 +176,7 @@ def logs_source(
             **places[plugin],
             **fields,
             "maxConcurrentShardRequests": 5,
-            **({"dataLinks": [link]} if link else {}),
+            **({"dataLinks": [link]} if trace_page else {}),
         },
         user=search.users[user],
         access_label=search.access_label,

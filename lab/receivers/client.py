@@ -15,8 +15,9 @@ from lab.paths import LabPaths
 from lab.receivers import carried, keys
 from lab.receivers.certificates import AUTHORITY
 from lab.receivers.contacts import addresses_of
+from lab.receivers.phone import ACKNOWLEDGE, Incident, State
 from lab.receivers.places import CERTIFICATES, SECRETS, STACK_FILE, URL, folder
-from lab.receivers.record import PHONE, Notice
+from lab.receivers.record import PHONE, SLACK, Notice
 
 _CALL_LIMIT_S = 10.0
 _LOOK_EVERY_S = 0.2
@@ -58,7 +59,7 @@ class Receivers:
             url: ``https://host:port``.
             login: User and password of who may read.
             ca_file: Authority of the doubles' certificate.
-            contacts: Contact -> his audiences beside the pager (topic, Slack channel, mail address).
+            contacts: Contact -> its audiences beside pager and Slack (topic, mail address).
         """
         self._url, self._contacts = url, {name: set(each) for name, each in (contacts or {}).items()}
         self._session = requests.Session()
@@ -91,6 +92,26 @@ class Receivers:
         notices = self.since()
         return notices[-1].number if notices else 0
 
+    def incidents(self, start: float = 0.0) -> list[Incident]:
+        """Incidents of the pager that were opened since ``start`` (seconds since 1970), the oldest first."""
+        found = self._ask(time.time())["pager"]["incidents"]
+        known = [Incident(**{**each, "state": State(each["state"])}) for each in found]
+        return [each for each in known if each.opened_at >= start]
+
+    def acknowledge(self, incident: Incident) -> None:
+        """Take an incident, as a person does in the pager's app.
+
+        Raises:
+            LabError: The doubles do not answer, or it is not open and waiting.
+        """
+        content = {"contact": incident.contact, "dedup_key": incident.dedup_key, "event_action": ACKNOWLEDGE}
+        try:
+            answer = self._session.post(f"{self._url}/incidents", json=content, timeout=_CALL_LIMIT_S)
+        except requests.RequestException as error:
+            raise LabError(f"receivers at {self._url} do not answer ({type(error).__name__})") from None
+        if not answer.ok:
+            raise LabError(f"receivers: {incident.title!r} cannot be acknowledged: {answer.text.strip()[:160]}")
+
     def switch(self) -> dict[str, Any]:
         """State of the dead man's switch: ``armed``, ``silent``, ``quiet_s``, ``grace_s``."""
         return dict(self._ask(time.time())["switch"])
@@ -120,7 +141,7 @@ class Receivers:
 
     def contacts(self, notice: Notice) -> frozenset[str]:
         """Names of the contacts that a notice reached."""
-        if notice.channel == PHONE:
+        if notice.channel in (PHONE, SLACK):
             return frozenset({notice.audience})
         return frozenset(name for name, audiences in self._contacts.items() if notice.audience in audiences)
 

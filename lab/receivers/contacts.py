@@ -10,11 +10,11 @@ import yaml
 CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
 TOPICS = tuple(f"arn:aws:sns:ap-northeast-1:000000000000:{contact}" for contact in CONTACTS)
 """Topics of a double that is told of no other."""
-_ADDRESSES = ("mail", "sms_topic", "slack_channel")
+_ADDRESSES = ("mail", "sms_topic")
 
 
 def addresses_of(stack_file: Path) -> dict[str, dict[str, str]]:
-    """Contacts of a stack file (``alerting.contacts``) -> channel's key -> address; the pager's key is a secret."""
+    """Contacts of a stack file (``alerting.contacts``) -> channel's key -> address; pager and Slack know names."""
     contacts = (_settings(stack_file).get("alerting") or {}).get("contacts") or {}
     return {
         name: {key: str(contact[key]) for key in _ADDRESSES if contact.get(key)} for name, contact in contacts.items()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import string
 from dataclasses import asdict, dataclass, field
@@ -38,7 +39,7 @@ class Secrets:
 
     Attributes:
         phone_keys: Contact -> routing key of the pager.
-        slack_token: What stands behind ``/services/`` in the webhook's URL.
+        slack_token: What the webhooks of `slack_tokens` are made of.
         mail_password: Of `MAIL_USER`.
         aws_key: Access key id that may publish on the SNS topics.
         aws_secret: Its secret.
@@ -56,10 +57,18 @@ class Secrets:
     heartbeat_token: str = field(default_factory=lambda: secrets.token_urlsafe(24))
     reader_password: str = field(default_factory=lambda: secrets.token_urlsafe(24))
 
+    @property
+    def slack_tokens(self) -> dict[str, str]:
+        """Contact -> what stands behind ``/services/`` in the URL of its webhook, which no other one is like."""
+        team, _, _ = self.slack_token.partition("/")
+        made = {name: hashlib.sha256(f"{self.slack_token} {name}".encode()).hexdigest() for name in CONTACTS}
+        return {name: f"{team}/B{digest[:9].upper()}/{digest[-24:]}" for name, digest in made.items()}
+
     def all(self) -> list[str]:
         """Every secret text, for those who must not show any."""
         rest = [value for value in asdict(self).values() if isinstance(value, str)]
-        return [*self.phone_keys.values(), *rest, self.slack_token.rpartition("/")[2]]
+        hooks = [*self.slack_tokens.values(), self.slack_token]
+        return [*self.phone_keys.values(), *rest, *hooks, *(each.rpartition("/")[2] for each in hooks)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,8 @@ class Notice:
         number: Position in the record, counted from 1 and never used twice.
         channel: One of `CHANNELS`.
         audience: Who it was for: the pager key's contact (the key itself where a double knows no contacts), the ARN of
-            the SNS topic, the Slack channel, the mail address.
+            the SNS topic, the contact whose Slack webhook it came by (where a double knows none: what stands behind
+            ``/services/``), the mail address.
         title: What a person sees first.
         body: Everything that arrived, as JSON data, without the secret that opened the door.
         received_at: Seconds since 1970 (UTC).
@@ -110,6 +111,11 @@ class Record:
             if isinstance(start, float):
                 return [notice for notice in self._notices if notice.received_at >= start]
             return [notice for notice in self._notices if notice.number > start]
+
+    def of_channel(self, channel: str) -> list[Notice]:
+        """All notices of a channel that are kept, in the order of arrival."""
+        with self._lock:
+            return [notice for notice in self._notices if notice.channel == channel]
 
     def last(self, channel: str) -> Notice | None:
         """The newest notice of a channel."""

@@ -40,7 +40,7 @@ def running(settings: Settings) -> Iterator[Record]:
     web = application(
         record,
         contacts={key: contact for contact, key in secrets.phone_keys.items()},
-        slack_token=secrets.slack_token,
+        slack_webhooks={token: contact for contact, token in secrets.slack_tokens.items()},
         heartbeat_token=secrets.heartbeat_token,
         aws=(secrets.aws_key, secrets.aws_secret),
         topics=settings.topics,

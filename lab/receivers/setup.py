@@ -97,7 +97,7 @@ def alerting_secrets(paths: LabPaths) -> dict[str, Any]:
     secrets = keys.load(place / SECRETS)
     return {
         "phone_keys": secrets.phone_keys,
-        "slack_url": f"{URL}/services/{secrets.slack_token}",
+        "slack_urls": {name: f"{URL}/services/{token}" for name, token in secrets.slack_tokens.items()},
         "mail_password": secrets.mail_password,
         "sms_access_key_id": secrets.aws_key,
         "sms_secret_access_key": secrets.aws_secret,

@@ -61,6 +61,8 @@ class Receivers:
             return Answer.text(HTTPStatus.OK, "ok\n")
         if path == "/notices":
             return self._notices(environ)
+        if path == "/incidents" and method == "POST":
+            return self._refusal(environ) or self._phone.press(body_of(environ))
         if first == "heartbeat" and method in ("GET", "HEAD", "POST"):
             return self._heartbeat(rest, body_of(environ))
         if first == VERSION and self._dns is not None:
@@ -87,10 +89,8 @@ class Receivers:
         return Answer.text(HTTPStatus.OK, "OK")
 
     def _notices(self, environ: WSGIEnvironment) -> Answer:
-        header = environ.get("HTTP_AUTHORIZATION", "")
-        if self._login is None or not allowed(header, *self._login):
-            challenge = ("WWW-Authenticate", 'Basic realm="notices"')
-            return Answer.text(HTTPStatus.UNAUTHORIZED, "user and password, please\n", challenge)
+        if refusal := self._refusal(environ):
+            return refusal
         text = parse_qs(environ.get("QUERY_STRING", "")).get("since", ["0"])[0]
         try:
             start = float(text) if "." in text else int(text)
@@ -99,14 +99,22 @@ class Receivers:
                 HTTPStatus.BAD_REQUEST, "since must be a number of a notice, or seconds since 1970 with a point\n"
             )
         notices = [notice.data() for notice in self._record.since(start)]
-        return Answer.json(HTTPStatus.OK, {"notices": notices, "switch": self._switch.data()})
+        content = {"notices": notices, "switch": self._switch.data(), "pager": self._phone.data()}
+        return Answer.json(HTTPStatus.OK, content)
+
+    def _refusal(self, environ: WSGIEnvironment) -> Answer | None:
+        header = environ.get("HTTP_AUTHORIZATION", "")
+        if self._login is not None and allowed(header, *self._login):
+            return None
+        challenge = ("WWW-Authenticate", 'Basic realm="notices"')
+        return Answer.text(HTTPStatus.UNAUTHORIZED, "user and password, please\n", challenge)
 
 
 def application(
     record: Record,
     *,
     contacts: Mapping[str, str] | None = None,
-    slack_token: str | None = None,
+    slack_webhooks: Mapping[str, str] | None = None,
     heartbeat_token: str | None = None,
     aws: tuple[str, str] | None = None,
     topics: Sequence[str] = TOPICS,
@@ -121,18 +129,18 @@ def application(
     Args:
         record: Where everything goes that was accepted.
         contacts: Routing key -> contact of the pager.
-        slack_token: What stands behind ``/services/`` in the webhook's URL.
+        slack_webhooks: What stands behind ``/services/`` in a webhook's URL -> contact whose channel it is.
         heartbeat_token: What stands behind ``/heartbeat/`` in the switch's URL.
         aws: Access key id and secret that may publish.
         topics: ARNs of the SNS topics that exist.
-        reader: User and password for ``/notices``; None lets nobody read there.
+        reader: User and password for ``/notices`` and ``/incidents``; None lets nobody in.
         switch: Takes the heartbeats; its owner starts it. None only records them.
         dns: The zone of names; None has none.
     """
     return Receivers(
         record,
         Phone(record, contacts),
-        Slack(record, slack_token),
+        Slack(record, slack_webhooks),
         Sms(record, topics, Signatures(*aws, service="sns") if aws else None),
         switch or Switch(record),
         heartbeat_token,

@@ -1,4 +1,4 @@
-"""The commands: one for each drill, ``list``, and ``report``.
+"""The commands: one for each drill, and ``list``.
 
 Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, no test), 130 interrupted.
 """
@@ -17,18 +17,18 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Column, Table
 from rich.text import Text
 
-from ops import evidence
+from ops import evidence, steps
 from ops import platform as platform_module
 from ops.context import Context
-from ops.drill import alerts, record, steady, table
+from ops.drill import alerts, record, steady
 from ops.drill.model import Drill
 from ops.drill.record import FOLDER, Report
 from ops.drill.registry import SHOWN, find
 from ops.drill.run import Outcome, alone, command_of, ready, run
+from ops.drill.shown import Shown
 from ops.drill.watch import Watched, Watcher
 from ops.errors import OpsError, one_line
 from ops.kube import Kube
@@ -59,21 +59,14 @@ def list_(as_json: AsJson = False) -> None:
     for drill, written, _ in found:
         state = Text("never", style="dim")
         if written is not None:
-            state = Text(f"{'passed' if written.passed else 'failed'} {written.time[:10]}")
+            state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
             state.stylize("green" if written.passed else "bold red")
         about = f"{drill.seconds} s" if drill.seconds < 120 else f"{drill.seconds / 60:.0f} min"
         shows = Text(drill.shows)
-        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}.json", style="dim")
+        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}", style="dim")
         rows.add_row(drill.name, shows, ", ".join(drill.requirements), about, state)
     console = Console()
     (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
-
-
-@drill_app.command("report")
-def report_() -> None:
-    """Bring the measured table of docs/dr.md up to date, from docs/evidence."""
-    changed = table.update()
-    typer.echo(f"{table.PAGE.relative_to(platform_module.PROJECT)}: {'changed' if changed else 'was up to date'}")
 
 
 def _command(name: str) -> Callable[[Path, bool, bool], None]:
@@ -92,16 +85,12 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
     platform = platform_module.load()
     if not yes:
         _agreed(drill, f"{platform.platform} ({platform.region})")
-    with alone(drill.name), Context(platform, Kube.connect(platform.namespace)) as context, _progress() as progress:
-        task = progress.add_task(f"{drill.name}: is the platform steady?", total=drill.seconds)
+    with alone(drill.name), Context(platform, Kube.connect(platform.namespace)) as context, Shown(drill) as shown:
+        shown.say("is the platform steady?")
         if drill.looked_at and (wrong := steady.wait(lambda: steady.problems(context), steady.BEFORE_S)):
             raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
-
-        def beat(seconds: float) -> None:
-            progress.update(task, completed=min(seconds, drill.seconds), description=f"{drill.name}: {drill.fault}")
-
         try:
-            found = _carry_out(drill, context, beat, lambda text: progress.update(task, description=text))
+            found = _carry_out(drill, context, shown)
         except KeyboardInterrupt:
             typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
             raise typer.Exit(_INTERRUPTED) from None
@@ -110,19 +99,21 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
     else:
         typer.echo(record.markdown(found))
-    typer.echo(f"report: {', '.join(map(str, written))}; `ops drill report` takes it into docs/dr.md", err=True)
+    typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
     raise typer.Exit(0 if found.passed else 1)
 
 
-def _carry_out(drill: Drill, context: Context, beat: Callable[[float], None], say: Callable[[str], None]) -> Report:
+def _carry_out(drill: Drill, context: Context, shown: Shown) -> Report:
     """Run the test, look meanwhile, wait until everything is whole again, read what was told."""
     log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
     watcher = Watcher(context) if drill.watched else None
     started, after = datetime.now(UTC), list[str]()
     with watcher or nullcontext():
-        outcome = run(command_of(drill), drill.limit_s, log, beat)
+        shown.say(f"{drill.fault}; load: {drill.load}")
+        outcome = run(command_of(drill), drill.limit_s, log, shown.beat, variables={steps.FILE: str(shown.steps)})
+        shown.beat(outcome.seconds)
         if watcher is not None:
-            say(f"{drill.name}: waiting until everything is whole again")
+            shown.say("waiting until everything is whole again")
             after = steady.wait(lambda: steady.problems(context), steady.AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
     return made(drill, context, started, outcome, watched, after, notes)
@@ -139,9 +130,9 @@ def made(
     folder: Path = evidence.FOLDER,
 ) -> Report:
     """Put the report together; what is missing or not whole is a problem."""
-    written = evidence.read(drill.evidence, folder)
+    written = evidence.newest(drill.evidence, folder)
     # Evidence has whole seconds.
-    if written is not None and datetime.fromisoformat(written.time) < started.replace(microsecond=0):
+    if written is not None and written.time < started.replace(microsecond=0):
         written = None
     problems = [*outcome.reasons] if not outcome.passed else []
     if not outcome.passed and not problems:
@@ -149,9 +140,9 @@ def made(
     if not outcome.passed:
         problems.append(f"all that the test said: {outcome.log}")
     if written is None:
-        problems.append(f"the test wrote no evidence {drill.evidence}.json")
+        problems.append(f"the test wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
-        problems.append(f"{drill.evidence}.json says failed")
+        problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
     problems += [f"not whole {steady.AFTER_S:.0f} s after the drill: {each}" for each in after]
     return Report(
         drill=drill,
@@ -201,14 +192,4 @@ def _data(drill: Drill) -> dict[str, object]:
 
 
 def _newest(found: evidence.Evidence | None) -> dict[str, object] | None:
-    return None if found is None else {"passed": found.passed, "time": found.time, "commit": found.commit}
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )
+    return None if found is None else {"passed": found.passed, "time": found.time.isoformat(), "commit": found.commit}

@@ -32,7 +32,7 @@ FLOW: tuple[Drill, ...] = (
     ),
     Drill(
         name="two-brokers",
-        shows="two of three brokers killed: producers are refused, gateways keep accepting, nothing is lost",
+        shows="two of three brokers killed: no producer's record is accepted, gateways keep accepting, nothing is lost",
         requirements=("K1", "O1"),
         test=f"{_TESTS}/test_faults.py::test_two_brokers_killed_stop_producers_and_lose_nothing",
         evidence="two-brokers-killed",
@@ -42,7 +42,9 @@ FLOW: tuple[Drill, ...] = (
         fault="SIGKILL to two brokers, kept down",
         figures={
             Aspect.FAULT: (
-                "down for {down s} s; {accepted with two brokers down} accepted from the producer, {refused}",
+                "down for {down s} s",
+                "{accepted with two brokers down} records accepted from the producer meanwhile",
+                "refused by a broker: {refused by brokers}; given up by the client itself: {given up by the client}",
             ),
             Aspect.RECOVERY: ("brokers back after {brokers back after s} s",),
             Aspect.RTO: ("clients of the gateway repeated {gateway retries} sends",),

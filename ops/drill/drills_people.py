@@ -152,7 +152,7 @@ PEOPLE: tuple[Drill, ...] = (
         load="changes that Grafana confirms",
         fault="SIGKILL to PostgreSQL's standby",
         figures={
-            Aspect.RECOVERY: ("follows again after {follows again, as metrics say, after s} s",),
+            Aspect.RECOVERY: ("standby back after {standby back after s} s",),
             Aspect.RTO: ("longest time between two saves {longest time between two saves s} s",),
             Aspect.RPO: ("{missing} confirmed changes missing, {refused} refused",),
         },

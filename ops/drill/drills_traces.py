@@ -92,7 +92,10 @@ TRACES: tuple[Drill, ...] = (
         load=f"{_LOGS}; questions about both",
         fault="SIGKILL to one of three nodes",
         figures={
-            Aspect.RECOVERY: ("node back after {node back after s} s, all copies {green after s} s later",),
+            Aspect.RECOVERY: (
+                "node back after {node back after s} s",
+                "every copy again after {every copy again after s} s",
+            ),
             Aspect.RTO: (
                 "slowest answer about traces {traces: slowest answer s} s, about logs {logs: slowest answer s} s",
             ),

@@ -1,15 +1,10 @@
-"""What a drill is, as data, and how figures of an evidence file read."""
+"""What a drill is, as data."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
-
-NOT_MEASURED = "not measured"
-_NAMED = re.compile(r"\{([^{}]+)\}")
 
 
 class Aspect(StrEnum):
@@ -58,39 +53,3 @@ class Drill:
     figures: Mapping[Aspect, tuple[str, ...]] = field(default_factory=dict)
     watched: bool = True
     looked_at: bool = True
-
-
-def told(figures: Mapping[str, Any], texts: Iterable[str]) -> list[str]:
-    """Texts with their figures, in their order; one of whose figures is not there is left out."""
-    return [found for text in texts if (found := filled(text, figures)) is not None]
-
-
-def filled(text: str, figures: Mapping[str, Any]) -> str | None:
-    """A text with the figure of each name in braces in its place (``a/b``: b within a); None when one is missing."""
-    values = {name: _figure(figures, name) for name in named(text)}
-    if None in values.values():
-        return None
-    return _NAMED.sub(lambda found: plain(values[found[1]]), text)
-
-
-def named(text: str) -> list[str]:
-    """Names of the figures in a text."""
-    return _NAMED.findall(text)
-
-
-def _figure(figures: Mapping[str, Any], name: str) -> object:
-    found: object = figures
-    for part in (name,) if name in figures else name.split("/"):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
-
-
-def plain(value: object) -> str:
-    """A value on one line."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, Mapping):
-        return "; ".join(f"{key} {plain(each)}" for key, each in value.items()) or "none"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(plain, value)) or "none"
-    return f"{value:,}" if isinstance(value, int) else str(value)

@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from ops import evidence
-from ops.drill.model import NOT_MEASURED, Aspect, Drill, told
+from ops.drill.model import Aspect, Drill
 from ops.drill.registry import DRILLS
 from ops.drill.timeline import Event, cell, mermaid, rows
 from ops.drill.watch import Watched, parsed
 from ops.errors import OpsError
 from ops.evidence import Evidence
+from ops.figures import NOT_MEASURED, told
 
-FOLDER = evidence.FOLDER / "drills"
+FOLDER = evidence.FOLDER / "reports"
 VERSION = 1
 TIMELINE = "timeline"
 """Figure of an evidence file that has its own events: lists of lane, text, first and last second."""
@@ -82,7 +83,7 @@ class Report:
             "aspects": {str(aspect): lines for aspect, lines in self.aspects().items()},
             "timeline": [each.as_json() for each in self.events],
             "watched": self.watched.as_json() if self.watched else None,
-            "evidence": asdict(self.evidence) if self.evidence else None,
+            "evidence": self.evidence.model_dump(mode="json") if self.evidence else None,
         }
 
 
@@ -144,7 +145,7 @@ def markdown(report: Report) -> str:
     length = max([report.seconds, *(each.end or each.start for each in report.events)])
     title = f"{drill.name}, seconds since the test began"
     lines += ["## Timeline", "", "```mermaid", mermaid(title, report.events, length), "```", ""]
-    lines += [*rows(report.events), "", f"Evidence: `docs/evidence/{drill.evidence}.json`, by `{drill.test}`."]
+    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.test}`."]
     return "\n".join(lines) + "\n"
 
 
@@ -183,7 +184,8 @@ def watched_of(drill: Drill, found: Evidence, folder: Path = FOLDER) -> Watched 
     try:
         content = json.loads(file.read_text())
         # A run without the command replaces the evidence and not the report: then they do not belong together.
-        if (content["evidence"] or {}).get("time") != found.time or content["watched"] is None:
+        measured = (content["evidence"] or {}).get("time")
+        if measured is None or datetime.fromisoformat(measured) != found.time or content["watched"] is None:
             return None
         return parsed(content["watched"])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -194,7 +196,7 @@ def newest(folder: Path = evidence.FOLDER) -> list[tuple[Drill, Evidence | None,
     """Every drill with what is known of its newest run."""
     found = []
     for drill in DRILLS:
-        written = evidence.read(drill.evidence, folder)
+        written = evidence.newest(drill.evidence, folder)
         found.append((drill, written, watched_of(drill, written, folder / FOLDER.name) if written else None))
     return found
 

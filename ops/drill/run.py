@@ -11,7 +11,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,6 +73,7 @@ def run(
     *,
     cwd: Path = PROJECT,
     put_back_s: float = PUT_BACK_S,
+    variables: Mapping[str, str] | None = None,
 ) -> Outcome:
     """Run a drill's test; ends it when the time is up, or when we are interrupted, so that it puts things back.
 
@@ -83,6 +84,7 @@ def run(
         beat: Told the seconds since the start, twice a second.
         cwd: Where it runs.
         put_back_s: Seconds that it has after it was told to end.
+        variables: Added to its environment.
 
     Raises:
         OpsError: No test was run.
@@ -90,7 +92,13 @@ def run(
     began = time.monotonic()
     with log.open("wb") as out, _terminated():
         process = subprocess.Popen(
-            list(command), cwd=cwd, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+            list(command),
+            cwd=cwd,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
         )
         try:
             late = _wait(process, began, limit_s, beat)

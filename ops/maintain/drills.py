@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from ops import evidence
 from ops.maintain.model import Tools
 from ops.silences import span
-from ops.verify.rows import Finding, listed
+from ops.verify.rows import Finding, State, listed
 
 
 def fresh(name: str, title: str, limit: timedelta) -> Callable[[Tools], Finding]:
-    """Whether the evidence of a drill is there, passed and young; what was never done is said to be never done."""
+    """Whether the newest run of a drill on this platform passed, is not stale, and is at most ``limit`` old."""
 
-    def look(tools: Tools) -> Finding:
-        finding, found = Finding(), evidence.read(name)
-        if found is None:
+    def check(tools: Tools) -> Finding:
+        finding, drill = Finding(), tools.drills.judge(name)
+        if drill.time is None or not drill.runs:
             finding.figures.append("never")
-            finding.wrong.append(f"{title}: never done (no evidence in {evidence.FOLDER.name}/{name}.json)")
+            problem = drill.summary if drill.time else f"no evidence in {evidence.FOLDER.name}/{name}/"
+            finding.wrong.append(f"{title}: never done here ({problem}): run `{drill.command}`")
             return finding
-        age = tools.now - datetime.fromisoformat(found.time)
+        age = tools.now - drill.time
         finding.figures.append(f"{span(age)} ago")
-        finding.expect(found.passed, f"{title} failed: {found.summary()}")
-        finding.expect(age <= limit, f"{title}: {span(age)} ago, must be at most {span(limit)}")
-        if found.passed:
-            finding.seen.append(found.summary())
+        if drill.state is State.FAIL:
+            finding.wrong.append(f"{title} failed: {drill.summary}: run `{drill.command}`")
+        elif drill.state is State.STALE:
+            finding.wrong.append(f"{title}: {drill.summary}: run `{drill.command}`")
+        else:
+            finding.seen.append(drill.summary)
+        finding.expect(age <= limit, f"{title}: {span(age)} ago, must be at most {span(limit)}: run `{drill.command}`")
         return finding
 
-    return look
+    return check
 
 
 def repository_and_tag(image: str) -> tuple[str, str]:

@@ -13,7 +13,8 @@ from typing import Generic, TypeVar
 from components.dashboards.model import Dashboard
 from ops.context import Context
 from ops.dashboard.ask import Result as Panel
-from ops.verify.rows import Finding, Row, Status
+from ops.verify.drills import Drills
+from ops.verify.rows import Finding, Row, State
 
 T = TypeVar("T")
 
@@ -51,6 +52,7 @@ class Tools:
         silence_age: How old a silence may be.
         identity: File with the age identities of an operator, or None: then nothing is decrypted.
         boards: Every dashboard with the answers of its panels.
+        drills: What the evidence of drills is worth on this platform.
     """
 
     context: Context
@@ -58,6 +60,7 @@ class Tools:
     silence_age: timedelta
     identity: Path | None
     boards: Once[list[tuple[Dashboard, list[Panel]]]]
+    drills: Drills
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ class Result:
     @property
     def good(self) -> bool:
         """Whether everything was within its limit."""
-        return self.row.status is Status.PASS
+        return self.row.state is State.PASS
 
     def as_json(self) -> dict[str, str]:
         """The result for machines; advice only where it is needed."""

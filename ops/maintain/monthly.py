@@ -11,22 +11,22 @@ from ops.maintain.model import Check
 RESTORE_DRILL = "backups-restored"
 DR_DRILL = "region-drill"
 """Evidence of a failover to the other region and back; `ops` reads it, the drill writes it."""
-LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("throughput-metrics", "throughput-traces")
+LATENCY_DRILL, THROUGHPUT = "alert-latency-both", ("bench-metrics", "bench-traces")
 MONTH, QUARTER = timedelta(days=35), timedelta(days=100)
 
 MONTHLY: tuple[Check, ...] = (
     Check(
         id="restore-drill",
         what="backups were restored and compared in the last month",
-        asked=f"docs/evidence/{RESTORE_DRILL}.json",
+        asked=f"evidence/{RESTORE_DRILL}",
         limit="passed, at most 35 days ago",
-        advice="`make e2e`, or by hand: docs/operations/backups.md, 'The drill of a month'",
+        advice="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
         look=drills.fresh(RESTORE_DRILL, "Restore drill", MONTH),
     ),
     Check(
         id="dr-drill",
         what="a failover to the other region and back was tried in the last month",
-        asked=f"docs/evidence/{DR_DRILL}.json",
+        asked=f"evidence/{DR_DRILL}",
         limit="passed, at most 35 days ago",
         advice="do it (requirement D3); until then nobody knows RTO and RPO",
         look=drills.fresh(DR_DRILL, "DR drill", MONTH),
@@ -43,18 +43,18 @@ MONTHLY: tuple[Check, ...] = (
     Check(
         id="notices-quick",
         what="how long notices take was measured in the last quarter",
-        asked=f"docs/evidence/{LATENCY_DRILL}.json",
+        asked=f"evidence/{LATENCY_DRILL}",
         limit="passed, at most 100 days ago",
-        advice="`make e2e` measures it; what it says: docs/figures.md",
+        advice="`make e2e` measures it; what it says: docs/measured.md",
         look=drills.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
     ),
     *(
         Check(
             id=name,
-            what=f"the throughput of {name.removeprefix('throughput-')} was measured in the last quarter",
-            asked=f"docs/evidence/{name}.json",
+            what=f"the throughput of {name.removeprefix('bench-')} was measured in the last quarter",
+            asked=f"evidence/{name}",
             limit="passed, at most 100 days ago",
-            advice=f"`make bench SIGNAL={name.removeprefix('throughput-')}`; compare with docs/figures.md",
+            advice=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
             look=drills.fresh(name, "Bench", QUARTER),
         )
         for name in THROUGHPUT

@@ -15,6 +15,7 @@ from ops.dashboard.command import CHECK_RANGE, asker
 from ops.dashboard.command import check as ask_boards
 from ops.maintain.model import Check, Maintenance, Once, Period, Result, Tools
 from ops.verify import runner
+from ops.verify.drills import Drills
 from ops.verify.rows import Finding, Row
 
 
@@ -26,6 +27,7 @@ def tools_of(context: Context, *, silence_age: timedelta, identity: Path | None)
         silence_age=silence_age,
         identity=identity,
         boards=Once(lambda: ask_boards(asker(context), DASHBOARDS, span(CHECK_RANGE))),
+        drills=Drills.of(context.kube),
     )
 
 
@@ -44,7 +46,7 @@ def run(
     for seconds in sorted({check.seconds for check in checks}):
         names = [check.id for check in checks if check.seconds == seconds]
         looks = {name: bound(by_id[name]) for name in names}
-        rows |= {row.id: row for row in runner.run(names, looks, tools.context, progress, seconds)}
+        rows |= {row.id: row for row in runner.run(names, looks, tools.context, lambda row: progress(row.id), seconds)}
     return Maintenance(
         period=period,
         platform=tools.context.platform.platform,

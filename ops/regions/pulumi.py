@@ -1,8 +1,9 @@
-"""The role of a stack, and ``pulumi up``."""
+"""The role of a stack, and ``pulumi up`` with the policy pack: also in a hurry nothing unsafe is deployed."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -14,9 +15,12 @@ from ops.platform import PROJECT
 
 ROLE_KEY = "observability:role"
 COMMAND = "OBS_PULUMI_UP"
-"""Variable with another command line for ``pulumi up``."""
+"""Variable with another command line for ``pulumi up``; Pulumi itself has to be given the policy pack in it."""
+PACK, PACK_FILE, PACK_OPTION = "policy", "PulumiPolicy.yaml", "--policy-pack"
 UP_LIMIT_S = 1800.0
 _LIMIT_S = 60.0
+_THROWN = re.compile(r"\w*(Error|Exception): ")
+_VIOLATION = re.compile(r"^(- )?\[mandatory\]")
 _UP = ("pulumi", "up", "--yes", "--skip-preview", "--non-interactive", "--suppress-outputs", "--color=never")
 
 
@@ -34,12 +38,31 @@ def up(stack: str = "", cwd: Path = PROJECT) -> None:
     """Bring a stack up; what Pulumi says is kept in a file when it fails.
 
     Raises:
-        OpsError: Pulumi is not there, fails, or needs longer than ``UP_LIMIT_S``.
+        OpsError: Pulumi or the policy pack is not there, a policy is violated, the command fails, or it needs longer
+            than ``UP_LIMIT_S``.
     """
     given = shlex.split(os.environ.get(COMMAND, ""))
     # Another command line knows the stack from PULUMI_STACK.
-    command = given or [*_UP, *_stack(stack)]
+    command = _checked(given) if given else [*_UP, *_policies(cwd), *_stack(stack)]
     _run(command, shlex.join(given) or "pulumi up", UP_LIMIT_S, stack, cwd)
+
+
+def _policies(cwd: Path) -> list[str]:
+    pack = cwd / PACK
+    if not (pack / PACK_FILE).is_file():
+        raise OpsError(
+            f"the policy pack is not at {pack}: run from a whole checkout of this repository, or set {COMMAND} to a "
+            f"command with {PACK_OPTION}"
+        )
+    return [PACK_OPTION, str(pack)]
+
+
+def _checked(command: list[str]) -> list[str]:
+    """Another command line, if it does not call Pulumi without the pack; a script of one's own is trusted."""
+    with_pack = any(word.partition("=")[0] == PACK_OPTION for word in command)
+    if Path(command[0]).name == "pulumi" and not with_pack:
+        raise OpsError(f"{COMMAND} calls pulumi without {PACK_OPTION}: add `{PACK_OPTION} {PACK}` to it")
+    return command
 
 
 def _stack(stack: str) -> list[str]:
@@ -74,4 +97,8 @@ def _run(command: list[str], what: str, limit_s: float, stack: str, cwd: Path) -
 def _reason(file: Path) -> str:
     lines = [line.strip() for line in file.read_text(errors="replace").splitlines() if line.strip()]
     wrong = [line for line in lines if line.startswith("error:")]
-    return one_line((wrong or lines[-1:] or ["no reason given"])[0].removeprefix("error:"))
+    violated = [line for line in lines if _VIOLATION.search(line)]
+    if any(line.startswith("error: policy pack") for line in lines):
+        thrown = next((line for line in reversed(lines) if _THROWN.match(line)), wrong[-1].removeprefix("error: "))
+        return one_line(f"the policy pack cannot run, so nothing was changed ({thrown})")
+    return one_line((violated or wrong or lines[-1:] or ["no reason given"])[0].removeprefix("error:"))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import timedelta
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 
+from components.alerting.durations import milliseconds
+from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backup import runs
 from ops.backup.access import BackupAccess, access_of
@@ -15,17 +18,24 @@ from ops.backup.storage import opened
 from ops.backup.verify import prove
 from ops.context import Context
 from ops.errors import one_line
+from ops.kube import Kube
 from ops.maintain.checks import checks
 from ops.maintain.daily import DAILY
 from ops.maintain.model import Check as Looked
 from ops.maintain.model import Period, Tools
 from ops.maintain.run import tools_of
 from ops.verify.rows import Check, Finding, listed
+from ops.verify.young import first_run, settled
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 
 RESTORED, OUTAGE, MAINTAINED = "backups-restored", "archive-storage-outage", "maintenance"
 """Drills: every kind restored and compared; the object storage away; maintenance of all periods run."""
+CREATED_WITHIN = timedelta(minutes=20)
+"""From the creation of the namespace until every workload runs."""
+ARCHIVED_WITHIN = CREATED_WITHIN + timedelta(minutes=10)
+_HELD_BLOCKS = 2
+"""Blocks of samples in memory before one must have been stored: one and a half to cut it, and the upload."""
 AGE_HEADER = b"age-encryption.org/v1\n"
 _MOST_BYTES = 2**28
 """Objects of a run that are compared with their checksums here; larger ones wait for `ops backup verify`."""
@@ -34,21 +44,53 @@ _MOST_BYTES = 2**28
 def d1(context: Context) -> Finding:
     """Each kind has a young, whole, sealed run; the archive has every topic without a gap; blocks arrive; restored."""
     finding, access = Finding(), access_of(context.platform)
+    kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
         for kind, allowed in kinds_with_age(access).items():
             found = runs.newest(store, kind)
+            if found is None:
+                never_made(context, kind, access, finding)
+                continue
             judge(kind, found, allowed, tools.now, finding)
-            if found is not None:
-                whole(store, found, access, Path(folder) / kind, finding)
-        archive(runs.archived(store), finding)
+            whole(store, found, access, Path(folder) / kind, finding)
+        archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
     with opened(access, access.metrics_prefix) as store:
-        blocks(runs.shipped(store), context.platform.prometheus_replicas, finding)
+        blocks(runs.shipped(store), context.platform.prometheus_replicas, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
     finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
-    finding.expect_equal("backup_look_failed", context.thanos.number("max(backup_look_failed)"), 0.0)
+    failed = context.thanos.number("max(backup_look_failed)")
+    if failed is None:
+        problem = "nobody watches the backups: backup_look_failed is not there"
+        finding.expect_by(settled(context), False, "first look at the backups", problem)
+    else:
+        finding.expect_equal("backup_look_failed", failed, 0.0)
     finding.drill(RESTORED, OUTAGE)
     return finding
+
+
+def never_made(context: Context, kind: str, access: BackupAccess, finding: Finding) -> None:
+    """A kind of which no run is stored: its job has not come round yet, or operators make it."""
+    command = f"ops backup run {kind}"
+    cron = access.schedules.get(kind.replace("-", "_"))
+    if cron is None:
+        finding.set_up(f"no {kind} backup is stored", command)
+        return
+    schedule = job_schedule(cron)
+    first_run(
+        finding,
+        context.kube.cron_job(f"backup-{kind}"),
+        timedelta(seconds=schedule.start_within_s + schedule.limit_s),
+        f"first {kind} backup",
+        f"no {kind} backup is stored",
+        command,
+    )
+
+
+def first_block(kube: Kube, replica: str) -> datetime:
+    """When the first block of a Prometheus must be stored: it is cut once the head holds one and a half."""
+    duration = milliseconds(kube.argument(f"prometheus-{replica}", "storage.tsdb.min-block-duration"))
+    return kube.created() + CREATED_WITHIN + timedelta(milliseconds=_HELD_BLOCKS * duration)
 
 
 def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
@@ -67,20 +109,22 @@ def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, fin
         finding.expect(head == AGE_HEADER, f"{found.kind} {found.run}: {each.name} is not sealed")
 
 
-def archive(found: list[Archived], finding: Finding) -> None:
-    """Every topic is archived, without a gap."""
+def archive(found: list[Archived], finding: Finding, due: datetime) -> None:
+    """Every topic is archived since ``due``, without a gap."""
     missing = set(TOPIC_NAMES) - {each.topic for each in found}
-    finding.expect(not missing, f"the archive has nothing of {listed(missing)}")
+    problem = f"the archive has nothing of {listed(missing)}"
+    finding.expect_by(due, not missing, f"first archived records of {listed(missing)}", problem)
     for each in found:
         finding.expect(not each.missing, f"the archive of {each.topic} lacks {each.missing} offsets")
     total = sum(each.offsets for each in found)
     finding.figures.append(f"archive: {len(found)} topics, {total:,} records, {sum(e.bytes for e in found):,} bytes")
 
 
-def blocks(found: list[Shipped], replicas: tuple[str, ...], finding: Finding) -> None:
-    """Every Prometheus ships its blocks."""
-    missing = set(replicas) - {each.name for each in found}
-    finding.expect(not missing, f"no block of metrics is stored of {listed(missing)}")
+def blocks(found: list[Shipped], replicas: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
+    """Every Prometheus ships its blocks, each since it is ``due`` to."""
+    for name in sorted(set(replicas) - {each.name for each in found}):
+        problem = f"no block of metrics is stored of {name}"
+        finding.expect_by(due(name), False, f"first block of metrics of {name}", problem)
     for each in found:
         finding.figures.append(f"{each.name} {each.blocks} blocks, {each.samples:,} samples")
 

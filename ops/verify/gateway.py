@@ -51,7 +51,9 @@ def o1(context: Context) -> Finding:
         "wrong password": (Login.model_validate({"username": user, "password": wrong[1]}), "UNAUTHENTICATED"),
     }
     for who, (login, code) in logins.items():
-        finding.expect_equal(f"OTLP/gRPC {who}", context.otlp.grpc_code(probe(layer), login), code)
+        finding.expect_equal(
+            f"OTLP/gRPC ({context.platform.otlp_grpc}) {who}", context.otlp.grpc_code(probe(layer), login), code
+        )
     finding.figures.append(f"{len(ready)} of {len(pods)} gateways ready")
     finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
     finding.drill("gateway-killed", "kafka-outage")
@@ -109,7 +111,7 @@ def o5(context: Context) -> Finding:
         replica for replica in context.platform.prometheus_replicas if f"metrics-consumer-{replica}" not in groups
     ]
     finding.expect(not shared, f"Prometheus {', '.join(shared)} has no consumer group of its own")
-    with errors("cannot describe the consumer groups"):
+    with errors(f"Kafka ({context.platform.kafka_bootstrap}) does not describe the consumer groups"):
         described = context.kafka.client.describe_consumer_groups(groups)
         found = {name: future.result(timeout=TIMEOUT_SECONDS) for name, future in described.items()}
     for name, group in found.items():

@@ -12,6 +12,7 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.verify.prometheus import layer_check
 from ops.verify.rows import Check, Finding
+from ops.verify.young import settled
 
 FOUND_SECONDS = 15.0
 """From writing a log record to its being found."""
@@ -60,11 +61,21 @@ def signals_check(layer: Layer) -> Check:
         finding = layer_check(layer)(context)
         if layer.may_send(Signal.LOGS):
             records = layers_with_logs(context).get(layer.name, 0)
-            finding.expect(records > 0, f"no log record of layer {layer.name} in the last {WINDOW}")
+            finding.expect_by(
+                settled(context),
+                records > 0,
+                f"first log record of layer {layer.name}",
+                f"no log record of layer {layer.name} in the last {WINDOW}",
+            )
             finding.figures.append(f"{records} log records in {WINDOW}")
         if layer.may_send(Signal.TRACES):
             count = spans(context, layer)
-            finding.expect(count > 0, f"no span of layer {layer.name} in the last 5m")
+            finding.expect_by(
+                settled(context),
+                count > 0,
+                f"first span of layer {layer.name}",
+                f"no span of layer {layer.name} in the last 5m",
+            )
             finding.figures.append(f"{count:.0f} spans in 5m")
         return finding
 

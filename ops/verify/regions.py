@@ -1,4 +1,4 @@
-"""D2, D3: the other region has what it needs, exactly one of both tells people, and the drill kept its limits.
+"""D2, D3: the other region has what it needs, exactly one of both notifies people, and the drill kept its targets.
 
 What is copied is measured where it arrives: run with the standby's stack, D2 has the figures of now; with the
 primary's it has parity, and the copy's figures of the drill.
@@ -7,7 +7,8 @@ primary's it has parity, and the copy's figures of the drill.
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+import os
+from typing import Final
 
 from components.mirror.rules import LAG_LIMIT_S
 from components.regions.config import Standing
@@ -20,9 +21,7 @@ from ops.verify.rows import Check, Finding, listed
 METRICS: Final = METRICS_TOPIC.name
 DRILL: Final = "region-drill"
 RTO, RPO = "RTO s", "RPO s"
-"""Figures of the drill."""
-LIMITS: Final = {RTO: 300.0, RPO: 15.0}
-"""Seconds until the other region has taken over, and seconds of metrics that may be lost."""
+"""Figures of the drill; the catalog of evidence holds their targets."""
 DEFINITIONS: Final = frozenset({"rules", "dashboards", "topics", "permissions"})
 """What has to be compared at least."""
 
@@ -42,13 +41,13 @@ def d2(context: Context) -> Finding:
 
 
 def d3(context: Context) -> Finding:
-    """The lease can be read, exactly one region tells people, and the newest drill was within its limits."""
+    """The lease can be read, exactly one region notifies people, and the newest drill met its targets."""
     finding = Finding()
     if _alive(context, finding):
         tells = [
             context.thanos.number(f"max({name})") for name in ("region_guard_notifies", "region_guard_peer_notifies")
         ]
-        finding.expect_equal("number of regions that tell people", sum(each or 0.0 for each in tells), 1.0)
+        finding.expect_equal("number of regions that notify people", sum(each or 0.0 for each in tells), 1.0)
     age = context.thanos.number("max(region_guard_lease_read_age_seconds)")
     finding.expect(age is not None, "there is no region guard")
     if age is not None:
@@ -57,15 +56,20 @@ def d3(context: Context) -> Finding:
         finding.figures.append(f"epoch {epoch or 0:.0f}")
     isolated = context.thanos.number("max(region_guard_isolated)")
     finding.expect(not isolated, "the region is cut off from the witness and every pager")
-    _drilled(finding)
+    finding.drill(DRILL, show=(RTO, RPO))
     return finding
+
+
+def second_region() -> str:
+    """Command that brings the other region up."""
+    return "make up-dr" if os.environ.get(evidence.SCOPE_VARIABLE) == "checkout" else "pulumi up --stack dr"
 
 
 def _alive(context: Context, finding: Finding) -> bool:
     """Whether the other region says something."""
     age = context.thanos.number("max(region_guard_peer_age_seconds)")
     if age is None:
-        finding.wrong.append("no other region was ever seen: nothing is kept in step with anything")
+        finding.set_up("no second region was ever seen", second_region())
         return False
     finding.expect(age <= PEER_LIMIT_S, f"the other region says nothing since {age:.0f} s, at most {PEER_LIMIT_S} s")
     return True
@@ -100,25 +104,6 @@ def _copied(context: Context, finding: Finding) -> None:
         finding.figures.append(
             f"{len(late)} topics, the slowest {max(late.values()):.2f} s late, {behind or 0:.0f} records behind"
         )
-
-
-def _drilled(finding: Finding) -> None:
-    """The newest drill passed, and its times are within the limits whatever it says of itself."""
-    finding.drill(DRILL)
-    found = evidence.read(DRILL)
-    if found is None:
-        return
-    for name, most in LIMITS.items():
-        value = _seconds(found.figures.get(name))
-        if value is None:
-            finding.wrong.append(f"{DRILL} has no figure {name}")
-            continue
-        finding.expect(value <= most, f"{name.removesuffix(' s')} was {value:g} s, at most {most:g} s")
-        finding.figures.append(f"{name.removesuffix(' s')} {value:g} s")
-
-
-def _seconds(value: Any) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 CHECKS: dict[str, Check] = {"D2": d2, "D3": d3}

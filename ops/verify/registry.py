@@ -6,6 +6,7 @@ from ops.verify import (
     alerting,
     backups,
     gateway,
+    incident,
     kafka,
     logs,
     masking,
@@ -18,8 +19,6 @@ from ops.verify import (
 )
 from ops.verify.rows import Check
 
-_NOT_WHOLE_YET = ("S2",)
-"""S2 wants 100,000 points and 10,000 spans a second."""
 CHECKS: dict[str, Check] = {
     **kafka.CHECKS,
     **security.CHECKS,
@@ -30,7 +29,8 @@ CHECKS: dict[str, Check] = {
     **sampling.CHECKS,
     **traces.CHECKS,
     **alerting.CHECKS,
+    **incident.CHECKS,
     **backups.CHECKS,
     **regions.CHECKS,
-    **{name: check for name, check in reading.CHECKS.items() if name not in _NOT_WHOLE_YET},
+    **reading.CHECKS,
 }

@@ -28,7 +28,7 @@ def k5(context: Context) -> Finding:
         finding.expect(
             settings.get("allow.everyone.if.no.acl.found", "false") != "true", f"broker {broker} allows by default"
         )
-    with errors("cannot read users and ACLs"):
+    with errors(f"Kafka ({platform.kafka_bootstrap}) does not list users and ACLs"):
         users = kafka.client.describe_user_scram_credentials(None).result(timeout=TIMEOUT_SECONDS)
         every = ADMIN.AclBindingFilter(
             ADMIN.ResourceType.ANY,

@@ -21,6 +21,7 @@ from ops.kube import wait_until
 from ops.traces import TraceReader, fetch_token
 from ops.verify import search
 from ops.verify.rows import Check, Finding, listed
+from ops.verify.young import settled
 
 PODS = 2
 FOUND_SECONDS = 15.0
@@ -139,16 +140,19 @@ def j2(context: Context) -> Finding:
         "Jaeger": calls_in_jaeger(context, fetch_token(context.web, context.platform)),
         "Prometheus": calls_in_prometheus(context),
     }
+    due = settled(context)
     for where, calls in maps.items():
         missing, more = set(EDGES) - set(calls), set(calls) - set(EDGES)
-        finding.expect(not missing, f"{where} lacks {listed(' -> '.join(each) for each in missing)}")
+        lacks = listed(" -> ".join(edge) for edge in missing)
+        finding.expect_by(due, not missing, f"first calls {lacks} in {where}", f"{where} lacks {lacks}")
         finding.expect(not more, f"{where} shows calls that nobody makes: {listed(' -> '.join(each) for each in more)}")
         finding.figures.append(f"{where}: {len(calls)} edges, {sum(calls.values()):.0f} calls")
     for percentile in _PERCENTILES:
         found = context.thanos.instant(f"max by (service_name) (obs:span_latency:{percentile})")
         values = {sample.labels["service_name"]: sample.value for sample in found}
         lacking = [service.name for service in TRACED_SERVICES if service.name not in values]
-        finding.expect(not lacking, f"no {percentile} of {listed(lacking)}")
+        what = f"{percentile} of {listed(lacking)}"
+        finding.expect_by(due, not lacking, f"first {what}", f"no {what}")
         slowest = max((values.get(service.name, 0.0) for service in TRACED_SERVICES), default=0.0)
         finding.figures.append(f"slowest {percentile} {slowest * 1000:.0f} ms")
     finding.seen.append(f"maps of the last {_MAP_HOURS} h compared with {len(EDGES)} calls of the catalogue")

@@ -101,9 +101,13 @@ def _prompt(resource: Resource, route: Route, options: Options) -> Iterator[Find
 
 def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        for route in _critical(routing, options):
+        critical = _critical(routing, options)
+        for route in critical:
+            together = _together(route, critical)
+            if route is not together[0]:
+                continue
             receiver = route.of("receiver")
-            ways = routing.people(receiver.text())
+            ways = dict.fromkeys(way for each in together for way in routing.people(each.of("receiver").text()))
             if len(ways) < options["least"]:
                 yield finding(
                     resource,
@@ -112,6 +116,17 @@ def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
                     f"{', '.join(ways) or 'no channel'}",
                     f"give the receiver {options['least']} channels of different kinds",
                 )
+
+
+def _together(route: Route, routes: Sequence[Route]) -> list[Route]:
+    """The routes with the same conditions and place that Alertmanager takes together: each but the last goes on."""
+    found: list[Route] = []
+    for each in routes:
+        if each.above == route.above and each.matchers == route.matchers:
+            found.append(each)
+            if each.node["continue"].value is not True:
+                break
+    return found if route in found else [route]
 
 
 _TIME: Final = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}

@@ -16,10 +16,10 @@ from components.alertmanager.contacts import (
     FIRST,
     HEARTBEAT_FILE,
     MAIL_PASSWORD_FILE,
-    SLACK_FILE,
     Channels,
     Contact,
     phone_file,
+    slack_file,
 )
 from components.alertmanager.process import client_config, gossip_config, web_config
 from components.alertmanager.receivers import EventsWebhook
@@ -43,11 +43,15 @@ def topic(audience: str) -> str:
 
 
 CONTACTS = {
-    FIRST: Contact(mail="operators@example.org", phone=True, sms_topic=topic(FIRST), slack_channel="#alerts"),
+    FIRST: Contact(mail="operators@example.org", phone=True, sms_topic=topic(FIRST), slack=True),
     "senior-manager": Contact(mail="senior@example.org", phone=True, sms_topic=topic("senior-manager")),
     "on-call-engineer": Contact(phone=True),
     "team-leader": Contact(mail="leader@example.org"),
 }
+
+
+WEBHOOKS = {f"T000/B000/{name}-token": name for name, contact in CONTACTS.items() if contact.slack}
+"""End of a Slack webhook's address -> contact whose channel it is."""
 
 
 def channels(https_port: int = 8443, mail_port: int = 8025) -> Channels:
@@ -99,7 +103,7 @@ def write_files(folder: Path, settings: AlertmanagerConfig, https_port: int = 84
         shutil.copy(template, folder / "templates")
     secrets = {
         **{phone_file(name): key for name, key in ROUTING_KEYS.items()},
-        SLACK_FILE: f"https://localhost:{https_port}/services/T000/B000/slack-token",
+        **{slack_file(name): f"https://localhost:{https_port}/services/{hook}" for hook, name in WEBHOOKS.items()},
         MAIL_PASSWORD_FILE: MAIL_LOGIN[1],
         AWS_FILE: "[default]\naws_access_key_id = double\naws_secret_access_key = double\n",
         HEARTBEAT_FILE: f"https://localhost:{https_port}/heartbeat/token",

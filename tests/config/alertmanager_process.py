@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -16,9 +18,14 @@ from typing import Any
 import requests
 from prometheus_client import CollectorRegistry
 
+from components.alertmanager.config import AlertmanagerConfig, paged_routes, rendered
 from components.alertmanager.contacts import AWS_FILE
+from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
 from components.alertmanager.process import alertmanager_command
+from lab.paths import CHECKOUT
+from lab.receivers.client import Receivers
 from lab.receivers.mail import MailDouble
+from lab.receivers.phone import Incident
 from lab.receivers.record import Notice, Record
 from lab.receivers.web import application as receivers_application
 from lab.toolchain import tools
@@ -26,9 +33,11 @@ from services.alert_events.sender import Sender
 from services.alert_events.settings import parse as parse_events
 from services.alert_events.web import Entrances, HttpsServer
 from services.common.web import application as metrics_application
-from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, config, outside, write_files
+from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
 from tests.config.alertmanager_line import Line
-from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open
+from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open, running
+
+READER = ("reader", "sesame-for-readers")
 
 
 class Brokers:
@@ -113,6 +122,8 @@ class Pair:
     members: list[Member]
     record: Record
     brokers: Brokers
+    receivers: Receivers
+    settings: AlertmanagerConfig
     start_delay_s: int = 0
     stack: ExitStack = field(default_factory=ExitStack)
 
@@ -154,7 +165,7 @@ class Pair:
         """End a member, gently or by a kill."""
         if member.process is not None:
             (member.process.kill if kill else member.process.terminate)()
-            member.process.wait(15)
+            member.process.wait(60)
             member.process = None
 
     def together(self) -> None:
@@ -199,6 +210,33 @@ class Pair:
             assert answer.status_code == 200, answer.text
         return sent
 
+    def incidents(self, name: str) -> list[Incident]:
+        """Incidents of the pager whose title begins with an alert's name."""
+        return [each for each in self.receivers.incidents() if re.match(rf"\[[^]]*\] {name}\b", each.title)]
+
+    def close_incidents(self, member: Member) -> None:
+        """Start what runs beside a member and closes incidents of muted alerts, with the pod's own settings."""
+        content = closer_config(
+            self.settings.channels.phone_url,
+            paged_routes(self.settings),
+            user="probe",
+            scraper="scraper",
+            private_authority=True,
+            alertmanager_url=f"https://localhost:{member.web}",
+            listen=f"127.0.0.1:{free_port()}",
+            auth_directory=str(self.folder),
+            tls_directory=str(self.folder),
+            secrets_directory=str(self.folder / "secrets"),
+        )
+        (self.folder / CLOSER_PASSWORD_FILE).write_text("sesame")
+        file = self.folder / f"closer-{member.index}.yml"
+        file.write_text(rendered(content))
+        program = [sys.executable, "-m", "services.incident_closer", "--config", str(file)]
+        name, port = f"closer-{member.index}", int(content["listen"].rpartition(":")[2])
+        self.stack.enter_context(
+            running(["env", f"PYTHONPATH={CHECKOUT}", *program], self.folder / f"{name}.log", port)
+        )
+
     def notices(self, name: str, channel: str | None = None) -> list[Notice]:
         """Notices about an alert, by one channel or all."""
         return [
@@ -225,7 +263,9 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
     record, brokers = Record(), Brokers()
     certificate = (outside(folder) / "tls.crt", outside(folder) / "tls.key")
     with ExitStack() as stack:
-        receivers = HttpsServer("127.0.0.1", https_port, *certificate, receivers_application(record))
+        receivers = HttpsServer(
+            "127.0.0.1", https_port, *certificate, receivers_application(record, slack_webhooks=WEBHOOKS, reader=READER)
+        )
         events = events_server(folder, events_port, brokers)
         for server in (receivers, events):
             server.start()
@@ -240,7 +280,8 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
             line = Line(gossip)
             stack.callback(line.close)
             members.append(Member(folder, index, free_port(), gossip, line))
-        both = Pair(folder, members, record, brokers, start_delay_s, stack)
+        reader = Receivers(f"https://localhost:{https_port}", READER, outside(folder) / "ca.crt")
+        both = Pair(folder, members, record, brokers, reader, settings, start_delay_s, stack)
         for member in members:
             stack.callback(both.stop, member)
             both.start(member)

@@ -1,8 +1,10 @@
-"""A Prometheus and a pair of Alertmanagers in which a minute lasts a second, with the receivers' doubles behind them.
+"""A Prometheus and a pair of Alertmanagers whose time runs faster, with the receivers' doubles behind them.
 
-Rules, routes and command lines are the platform's own. Divided by 60 are the alerts' ``for``, the delays of the
-escalation and the routes' times. Undivided are the times in which the two Alertmanagers agree who notifies: 5 s of
-waiting for each other and, so that these fit, at least 10 s between two looks at a group, as Critical has it.
+Rules, routes and command lines are the platform's own. Divided are the alerts' ``for``, the delays of the escalation
+and the routes' times: by 60 for Critical, whose minute lasts a second, by more for what takes hours. What a notice may
+take on its way is that of this world, written in `WAY`. Undivided are the times in which the two Alertmanagers agree
+who notifies: 3 s of waiting for each other and, so that these fit, at least 10 s between two looks at a group, as
+Critical has it.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from components.alerting.durations import divided, milliseconds
 from components.alerting.escalation import LEVELS, EscalationDelays, escalated
 from components.alerting.identity import alert_id
-from components.alertmanager.config import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing, Way
 from components.rules import Alert, RuleGroup, Severity, rule_file
 from lab.receivers.record import HEARTBEAT, MAIL, PHONE, SLACK, SMS, SWITCH, Notice
 from ops.ack import acknowledge
@@ -40,7 +42,18 @@ from tests.config.prometheus_process import (
     write_files,
 )
 
-DIVISOR = 60
+DIVISORS: Mapping[Severity, int] = {
+    Severity.CRITICAL: 60,
+    Severity.HIGH: 120,
+    Severity.MEDIUM: 160,
+    Severity.LOW: 60,
+}
+"""How many times faster the time of a priority runs. Medium's delay has to be longer than the 30 s for which a
+Prometheus that was restarted keeps everything waiting."""
+INTERVAL = "500ms"
+"""Between two evaluations."""
+WAY = {"arrival": "300ms", "delivery": "1500ms", "members": "0s"}
+"""What a notice may take here at worst: values come four times a second, both members are there."""
 LOOK = "10s"
 """Least time between two looks at a group."""
 LOOK_S = milliseconds(LOOK) / 1000
@@ -50,16 +63,29 @@ _PUSH_EVERY_S = 0.25
 _JUST_LOOKED_S, _BEFORE_LOOK_S = 0.3, 4.0
 
 
+def delays() -> EscalationDelays:
+    """The delays of the escalation in this world."""
+    return EscalationDelays(
+        **{severity.value: divided(str(EscalationDelays().of(severity)), DIVISORS[severity]) for severity in LEVELS}
+    )
+
+
 def delay_s(severity: Severity) -> float:
-    """Seconds from a problem to its escalation in this world."""
-    delay = EscalationDelays().divided_by(DIVISOR).of(severity)
+    """Seconds from a problem within which the next contact is told in this world."""
+    delay = delays().of(severity)
     assert delay is not None
     return hold_s(severity) + milliseconds(delay) / 1000
 
 
+def early_s(severity: Severity) -> float:
+    """How much earlier the next contact may be told: what a notice may take here, and what an evaluation rounds."""
+    longest = Way(timings=timings(), **WAY).longest_ms(severity, RuleGroup(name="any", rules=(), interval=INTERVAL))
+    return (longest + milliseconds(INTERVAL)) / 1000
+
+
 def hold_s(severity: Severity) -> float:
     """Seconds from a problem to its alert in this world."""
-    return milliseconds(divided(HOLDS[severity], DIVISOR)) / 1000
+    return milliseconds(divided(HOLDS[severity], DIVISORS[severity])) / 1000
 
 
 def wait_s(severity: Severity) -> float:
@@ -73,7 +99,7 @@ def groups(alerts: Mapping[str, Severity]) -> tuple[RuleGroup, ...]:
         Alert(
             name=name,
             expr=f'trouble{{kind="{name}"}} > 0',
-            hold=divided(HOLDS[severity], DIVISOR),
+            hold=divided(HOLDS[severity], DIVISORS[severity]),
             severity=severity,
             summary=f"{name} at {{{{ $labels.instance }}}}",
             description="Only for tests.",
@@ -81,17 +107,17 @@ def groups(alerts: Mapping[str, Severity]) -> tuple[RuleGroup, ...]:
         )
         for name, severity in alerts.items()
     )
-    group = RuleGroup(name="trouble", rules=rules, interval="500ms")
-    return escalated([group], EscalationDelays().divided_by(DIVISOR))
+    group = RuleGroup(name="trouble", rules=rules, interval=INTERVAL)
+    return escalated([group], delays(), Way(timings=timings(), **WAY))
 
 
 def timings() -> dict[Severity, Timing]:
     """The routes' times in this world."""
     return {
         severity: Timing(
-            group_wait=divided(timing.group_wait, DIVISOR),
-            group_interval=max(divided(timing.group_interval, DIVISOR), LOOK, key=milliseconds),
-            repeat_interval=divided(timing.repeat_interval, DIVISOR),
+            group_wait=divided(timing.group_wait, DIVISORS[severity]),
+            group_interval=max(divided(timing.group_interval, DIVISORS[severity]), LOOK, key=milliseconds),
+            repeat_interval=divided(timing.repeat_interval, DIVISORS[severity]),
         )
         for severity, timing in TIMINGS.items()
     }
@@ -117,7 +143,14 @@ class World:
     names: Sequence[str]
     prometheus: PrometheusProcess | None = None
     ended: threading.Event = field(default_factory=threading.Event)
+    away_from: float = 0.0
+    away_to: float = 0.0
     _trouble: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def away_s(self) -> float:
+        """For how many seconds Prometheus did not evaluate, with what it lost of the last evaluations."""
+        return self.away_to - self.away_from + 2 * milliseconds(INTERVAL) / 1000
 
     def trouble(self, alert: str, there: bool) -> float:
         """Make or end the trouble that an alert is about; the moment before it."""
@@ -206,7 +239,7 @@ def _read(notices: Sequence[Notice], names: Sequence[str]) -> Iterator[Told]:
     contacts = {
         address: name
         for name, contact in alertmanager_files.CONTACTS.items()
-        for address in (name, contact.mail, contact.sms_topic, contact.slack_channel)
+        for address in (name, contact.mail, contact.sms_topic)
         if address
     }
     contacts |= {key: name for name, key in alertmanager_files.ROUTING_KEYS.items()}

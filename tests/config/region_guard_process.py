@@ -205,7 +205,7 @@ class World:
     def until(self, silent: bool, seconds: float, what: str) -> float:
         """Wait until every Alertmanager is silent, or none is; how many seconds that took."""
         began = time.monotonic()
-        eventually(lambda: set(self.silent()) == {silent}, seconds, what)
+        eventually(lambda: set(self.silent()) == {silent}, seconds, what, promised=True)
         return time.monotonic() - began
 
     def stays(self, silent: bool, seconds: float) -> None:

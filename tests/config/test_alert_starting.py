@@ -16,7 +16,7 @@ import yaml
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
 from components.alerting.starting import STARTING
-from components.alertmanager.config import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.rules import alertmanager_rules
 from components.kafka.rules import kafka_rules
 from components.prometheus.rules import prometheus_rules

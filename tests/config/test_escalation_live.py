@@ -1,4 +1,4 @@
-"""The whole tree of escalation, with a minute that lasts a second: who is told what, and who is not (requirement A2).
+"""The whole tree of escalation, in a time that runs faster: who is told what, and who is not (requirement A2).
 
 Every story is one alert that nobody else shares. All of them happen at the same time, in front of a real Prometheus and
 a real pair of Alertmanagers; Prometheus is restarted while only Medium alerts wait for their escalation.
@@ -16,7 +16,7 @@ import pytest
 
 from components.alerting.escalation import LEVELS
 from components.rules import Severity
-from tests.config.escalation_world import LOOK_S, Told, World, delay_s, hold_s, wait_s, world
+from tests.config.escalation_world import LOOK_S, Told, World, delay_s, early_s, hold_s, wait_s, world
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -33,7 +33,8 @@ NEXT = {
 """Every channel that the test's contact of the next level has."""
 LATE_S = 20.0
 """How much later than it should a busy machine may do something."""
-RESTART_AT_S = 100.0
+RESTART_AT_S = 45.0
+"""When Critical and High alerts are over, and Medium ones wait for longer than the restarted Prometheus does (30 s)."""
 EARLY_S = 1.5
 """What the times that Prometheus keeps over a restart are rounded by, and what our clock is read before."""
 
@@ -137,8 +138,10 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                     for story in STORIES
                 ]
                 time.sleep(RESTART_AT_S)
+                here.away_from = time.time()
                 running.close()
                 running = here.start_prometheus()
+                here.away_to = time.time()
                 for each in told:
                     each.result()
             time.sleep(max(0.0, begun + delay_s(Severity.MEDIUM) + LATE_S - time.time()))
@@ -169,19 +172,22 @@ def test_the_first_notice_comes_at_once(lived: World, severity: Severity, kind: 
 
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("kind", ["Ignored", "AcknowledgedLate"])
-def test_the_next_level_is_told_when_the_delay_is_over(lived: World, severity: Severity, kind: str) -> None:
+def test_the_next_level_is_told_within_the_delay(lived: World, severity: Severity, kind: str) -> None:
     story = BY_NAME[Story(severity, kind).alert]
     due = story.moments["trouble"] + delay_s(severity)
-    for each in lived.told(story.alert):
-        if (each.state, each.contact) == ("firing", LEVELS[severity]):
-            assert due - EARLY_S <= each.at <= due + wait_s(severity) + LATE_S
+    # The time for which the only Prometheus is away does not count; on the platform the other replica goes on.
+    away = lived.away_s if severity is Severity.MEDIUM else 0.0
+    told = [each.at for each in lived.told(story.alert) if (each.state, each.contact) == ("firing", LEVELS[severity])]
+    assert len(told) == len(NEXT[severity])
+    assert due - early_s(severity) - EARLY_S <= min(told)
+    assert max(told) <= due + away
 
 
 def test_a_restart_of_prometheus_starts_no_delay_anew(lived: World) -> None:
     story = BY_NAME[Story(Severity.MEDIUM, "Ignored").alert]
     (told,) = (each for each in lived.told(story.alert) if (each.state, each.contact) == ("firing", "team-leader"))
-    waited = told.at - story.moments["trouble"]
-    assert delay_s(Severity.MEDIUM) - EARLY_S <= waited < RESTART_AT_S + delay_s(Severity.MEDIUM) - 2 * LATE_S
+    assert lived.away_to < told.at, "the restart came too late to show anything"
+    assert told.at < lived.away_to + delay_s(Severity.MEDIUM) - LATE_S
 
 
 @pytest.mark.parametrize("severity", LEVELS)

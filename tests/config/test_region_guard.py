@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from components.alertmanager.config import TIMINGS, Timing
+from components.alerting.timings import TIMINGS, Timing
 from components.rules import Severity
 from services.regions.records import LEASE_KEY, Heartbeat
 from tests.config.alertmanager_files import ROUTING_KEYS, topic
@@ -22,7 +22,7 @@ from tests.config.storage_process import storage_process
 
 QUIET_S = 7.0
 """Longer than the second member waits for the first."""
-OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "#alerts"), ("sms", topic("operators"))])
+OPERATORS = sorted([("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms", topic("operators"))])
 QUICK = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
 
 
@@ -224,11 +224,11 @@ def test_heartbeats_say_what_people_silenced_and_how_regions_differ(world: World
     assert said.definitions == {"rules": "11aa", "topics": "22bb"}
     began = time.monotonic()
     world.lease(PEER)
-    eventually(lambda: not beat().notifies and beat().epoch == 2, 6, "it says that it is silent")
+    eventually(lambda: not beat().notifies and beat().epoch == 2, 6, "it says that it is silent", promised=True)
     print(f"lease lost -> said in the heartbeat after {time.monotonic() - began:.1f} s")
     assert len(beat().silences) == 1, "the guard's own silence is nobody's"
     first = beat().at
-    eventually(lambda: beat().at > first, 8, "it says so again")
+    eventually(lambda: beat().at > first, 8, "it says so again", promised=True)
 
 
 def test_it_is_ready_once_every_alertmanager_is_as_the_lease_says(world: World) -> None:

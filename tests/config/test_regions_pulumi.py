@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import yaml
 
+from lab.paths import CHECKOUT
+from lab.pulumi_host import home
 from lab.toolchain import tools
 from ops.errors import OpsError
 from ops.regions import pulumi
 
 PROJECT = "obs-platform"
+PATH = os.environ["PATH"]
 FULL = f"organization/{PROJECT}/local-dr"
 
 
@@ -76,3 +80,94 @@ def test_a_command_that_does_not_end_is_ended(project: Path, monkeypatch: pytest
     with pytest.raises(OpsError, match="`sleep 60` did not end in 0 s") as caught:
         pulumi.up(cwd=project)
     Path(str(caught.value).rpartition(" ")[2]).unlink()
+
+
+PROGRAM = """import pulumi
+
+pulumi.ComponentResource("test:index:Thing", "thing", None, None)
+pulumi.export("made", True)
+"""
+PACK = """from pulumi_policy import EnforcementLevel, PolicyPack, ResourceValidationPolicy
+
+
+def check(arguments, report):
+    if arguments.resource_type == "{type}":
+        report("a thing is not allowed")
+
+
+PolicyPack(
+    name="test-pack",
+    enforcement_level=EnforcementLevel.MANDATORY,
+    policies=[ResourceValidationPolicy(name="no-things", description="No things.", validate=check)],
+)
+"""
+
+
+@pytest.fixture
+def program(project: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The project with a program and the host that runs it; it has no policy pack yet."""
+    monkeypatch.setenv("PATH", PATH)
+    home.install(project / "home", sys.executable)
+    programs = [project / "home" / "bin", tools.path("pulumi").parent]
+    monkeypatch.setenv("PATH", os.pathsep.join([*map(str, programs), "/usr/bin:/bin"]))
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    (project / "__main__.py").write_text(PROGRAM)
+    return project
+
+
+def pack(project: Path, forbidden: str, content: str = PACK) -> None:
+    """A policy pack that forbids resources of a type."""
+    (project / "policy").mkdir()
+    (project / "policy" / "PulumiPolicy.yaml").write_text("runtime: python\n")
+    (project / "policy" / "__main__.py").write_text(content.replace("{type}", forbidden))
+
+
+def made(project: Path) -> bool:
+    """Whether the stack was brought up."""
+    state = project / "backend" / ".pulumi" / "stacks" / PROJECT / "local.json"
+    return "test:index:Thing" in state.read_text()
+
+
+def test_what_a_policy_forbids_is_not_brought_up_and_the_policy_is_named(program: Path) -> None:
+    pack(program, "test:index:Thing")
+    with pytest.raises(OpsError, match=r"`pulumi up` failed: .*\[mandatory\] +no-things") as caught:
+        pulumi.up(cwd=program)
+    Path(str(caught.value).rpartition(" ")[2]).unlink()
+    assert not made(program)
+
+
+def test_what_the_policies_allow_is_brought_up(program: Path) -> None:
+    pack(program, "test:index:Other")
+    pulumi.up(cwd=program)
+    assert made(program)
+
+
+def test_a_pack_that_cannot_run_stops_everything_in_one_line(program: Path) -> None:
+    pack(program, "test:index:Other", "import a_module_that_nobody_has\n")
+    told = (
+        r"failed: the policy pack cannot run, so nothing was changed \(ModuleNotFoundError: No module named 'a_module"
+    )
+    with pytest.raises(OpsError, match=told) as caught:
+        pulumi.up(cwd=program)
+    assert "\n" not in str(caught.value)
+    Path(str(caught.value).rpartition(" ")[2]).unlink()
+    assert not made(program)
+
+
+def test_without_a_pack_nothing_is_brought_up(program: Path) -> None:
+    with pytest.raises(OpsError, match=f"the policy pack is not at {program / 'policy'}: run from a whole checkout"):
+        pulumi.up(cwd=program)
+    assert not made(program)
+
+
+@pytest.mark.parametrize("command", ["pulumi up --yes", "/opt/pulumi/bin/pulumi up --yes --stack local"])
+def test_another_command_line_has_to_give_pulumi_the_pack(
+    project: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv(pulumi.COMMAND, command)
+    with pytest.raises(OpsError, match="OBS_PULUMI_UP calls pulumi without --policy-pack: add `--policy-pack policy`"):
+        pulumi.up(cwd=project)
+
+
+def test_the_pack_of_this_repository_is_where_it_is_looked_for() -> None:
+    assert pulumi._policies(CHECKOUT) == ["--policy-pack", str(CHECKOUT / "policy")]

@@ -15,9 +15,11 @@ from ops.kafka import KafkaAdmin
 from ops.kube import Kube, wait_until
 from ops.otlp import OtlpClient
 from ops.platform import Platform
+from tests.e2e.core import is_core
 
 _ORDER = (
     "test_pulumi",
+    "test_change",
     "test_five_layers",
     "test_bad_input",
     "test_security",
@@ -44,11 +46,13 @@ _ORDER = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put this folder's files into the order above and leave the rest alone."""
+    """Put this folder's files into the order above; what is not of the core is a drill; none is ever repeated."""
     here = Path(__file__).parent
     mine = [item for item in items if item.path.parent == here]
     for item in mine:
         item.add_marker(pytest.mark.e2e)
+        item.add_marker(pytest.mark.promise)
+        item.add_marker(pytest.mark.core if is_core(item.path.stem, item.name) else pytest.mark.drill)
     mine.sort(key=lambda item: _ORDER.index(item.path.stem))
     items[:] = [item for item in items if item.path.parent != here] + mine
 

@@ -27,7 +27,8 @@ from tests.support.alerts import CRITICAL, Injector, Raised, collected
 from tests.support.faults import scaled
 from tests.support.results import recorded
 
-ESCALATES_S = 300.0
+ESCALATES_S, EARLIEST_S = 300.0, 270.0
+"""Within which time the senior manager has the notice, and how early at best: what a notice may take on its way."""
 _LATE_S = 60.0
 
 
@@ -96,7 +97,6 @@ def test_quick_thresholds_fire_reach_their_people_and_resolve(
     drive("alert-thresholds-quick", context, receivers, waves(quick))
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(2700)
 def test_every_threshold_fires_reaches_its_people_and_resolves(context: Context, receivers: Receivers) -> None:
     drive("alert-thresholds", context, receivers, waves())
@@ -137,7 +137,6 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         assert figures["most notices of one alert by one channel"][1] <= durations.NOTICES_OF_ONE_ALERT
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_only_what_nobody_takes_is_escalated(
     context: Context, pair: Pair, receivers: Receivers, tmp_path: Path
@@ -155,7 +154,8 @@ def test_only_what_nobody_takes_is_escalated(
         figures["escalated after s"] = round(min(each.received_at for each in notices) - pair.alone.at, 1)
         figures["told"] = sorted({f"{each.channel} {name}" for each in notices for name in receivers.contacts(each)})
         figures["escalations of the acknowledged one"] = len(escalated(receivers, pair, pair.taken))
-        assert figures["escalated after s"] >= ESCALATES_S
+        assert EARLIEST_S <= figures["escalated after s"] <= ESCALATES_S
+        assert max(each.received_at for each in notices) - pair.alone.at <= ESCALATES_S
         assert {each.channel for each in notices} == {"phone", "sms", "mail"}
         assert figures["escalations of the acknowledged one"] == 0
         assert [
@@ -198,7 +198,6 @@ def test_a_silence_is_on_both_members_and_survives_the_death_of_one(context: Con
     wait_until(lambda: known(members[1]), 60, "the silence on the member that was away")
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_the_dead_mans_switch_tells_when_the_platform_cannot(settled: Context, receivers: Receivers) -> None:
     with recorded("dead-mans-switch", settled.kube) as figures:

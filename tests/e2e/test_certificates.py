@@ -21,7 +21,6 @@ SERVERS = {"gateway", "kafka", "prometheus-primary", "thanos-query", "alertmanag
 """Some of those that must be among what is looked at, so that the look itself is not blind."""
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(3600)
 def test_renewed_certificates_are_taken_up_and_nobody_notices(settled: Context) -> None:
     certificates = Certificates(settled)

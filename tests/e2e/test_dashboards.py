@@ -21,7 +21,6 @@ from ops.platform import PROJECT
 from ops.regions.region import witness_of
 from tests.support.results import recorded
 
-pytestmark = pytest.mark.drill
 """On a platform that has been through the other drills: before the first notice and the first failure some panels are
 empty, and rightly so."""
 
@@ -51,14 +50,13 @@ def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -
         results = [result for _, each in found for result in each]
         times = latencies(results)
         figures["dashboards"], figures["panels"], figures["queries"] = len(found), len(results), len(rows(found))
-        figures["panels without data"] = [
-            f"{board.name}: {result.panel.title}" for board, each in found for result in each if result.empty
-        ]
+        empty = [f"{board.name}: {result.panel.title}" for board, each in found for result in each if result.empty]
+        figures["panels without data"], figures["empty panels"] = len(empty), empty
         figures["mean ms"] = round(1000 * sum(times) / len(times), 1)
         figures["P95 ms"] = round(1000 * quantile(times, 0.95), 1)
         figures["slowest ms"] = round(1000 * times[-1], 1)
         figures["answers"] = rows(found)
-        assert figures["panels without data"] == []
+        assert empty == []
         assert sum(times) / len(times) <= MEAN_S
         assert quantile(times, 0.95) <= P95_S
 

@@ -61,7 +61,6 @@ def pages(context: Context, folder: Path) -> Iterator[Page]:
             yield Page(name=name, path=path)
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_every_page_is_whole_in_a_browser(context: Context, browser: Browser, tmp_path: Path) -> None:
     pictures = Path(tempfile.mkdtemp(prefix="obs-pages-"))

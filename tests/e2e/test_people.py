@@ -19,7 +19,6 @@ from tests.support.grafana import directory_logins
 from tests.support.load import OtlpLoad
 from tests.support.results import recorded
 
-pytestmark = pytest.mark.drill
 """The people are on this machine as well, so nothing else may be."""
 
 

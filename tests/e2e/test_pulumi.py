@@ -16,8 +16,7 @@ from ops.platform import PROJECT
 from tests.support.results import recorded
 
 NO_CHANGE_SECONDS = 90.0
-"""25 s were for the backbone's 139 resources; the whole platform has three times as many, on the same two cores, which
-it shares with them. 30-40 s on a quiet platform, 55-60 s in the minute after `make up`."""
+"""What a look at the whole platform may take on the two cores that the platform itself uses."""
 _WRONG_KEY = "no_such_setting"
 
 
@@ -36,10 +35,11 @@ def pulumi(*arguments: str, cwd: Path | None = None, seconds: float = 240) -> su
 
 
 @pytest.mark.timeout(600)
-def test_a_second_up_changes_nothing_and_is_quick(settled: Context) -> None:
+def test_after_up_a_preview_finds_nothing_to_change(settled: Context) -> None:
+    """Read only: an `up` that finds a difference removes what it should have told of."""
     with recorded("pulumi-no-change", settled.kube) as figures:
         start = time.monotonic()
-        done = pulumi("up", "--yes", "--skip-preview", "--expect-no-changes")
+        done = pulumi("preview", "--diff", "--expect-no-changes")
         figures["seconds"] = round(time.monotonic() - start, 1)
         figures["target s"] = NO_CHANGE_SECONDS
         assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]

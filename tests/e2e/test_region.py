@@ -317,7 +317,6 @@ def hand_back(world: World, drive: Traffic, clock: Clock) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(6000)
 def test_a_region_is_lost_and_comes_back(world: World) -> None:
     clock = Clock()

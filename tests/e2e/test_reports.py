@@ -80,7 +80,7 @@ def check_mail(notice: Notice) -> None:
 
 
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("period", ["now", pytest.param("over", marks=pytest.mark.drill)])
+@pytest.mark.parametrize("period", ["now", "over"])
 def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers: Receivers, period: str) -> None:
     """Of the period that goes on, which has live data, and of the last one that is over, as the schedule makes it."""
     access = access_of(context.platform)
@@ -126,7 +126,6 @@ def on_shelf(context: Context, kind: Kind, period: str, page: bytes) -> None:
     assert period in index.decode()
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(400)
 def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
     name = "report_newest_timestamp_seconds"
@@ -137,7 +136,6 @@ def test_the_newest_reports_are_seen_by_prometheus(context: Context) -> None:
     wait_until(lambda: seen() == set(map(str, Kind)), LOOKED_AT_S, f"{name} of all kinds", 3.0)
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -> None:
     with recorded("reports-low-alert", context.kube) as figures:
@@ -155,7 +153,6 @@ def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -
             assert longest in text, f"the summary in {language}"
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(600)
 def test_a_second_run_replaces_the_report_and_does_not_mail_it_again(receivers: Receivers) -> None:
     first = run_now(Kind.WEEKLY)

@@ -169,7 +169,6 @@ def share(stored: Stored, load: SpanLoad) -> float:
     return len(stored.whole(plain)) / len(plain)
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(420)
 def test_the_base_rate_falls_under_five_times_the_load_and_comes_back(settled: Context) -> None:
     limits = budget(settled)

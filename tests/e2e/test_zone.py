@@ -35,7 +35,6 @@ def began_to_fire(context: Context, since: float) -> set[str]:
     return {each.name for each in found if each.starts.timestamp() >= since}
 
 
-@pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_a_zone_is_gone_and_everything_goes_on(settled: Context) -> None:
     receivers = Receivers.of_lab()

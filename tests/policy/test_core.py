@@ -199,4 +199,4 @@ def test_every_rule_is_whole() -> None:
 
 
 def test_the_documentation_is_current() -> None:
-    assert document.main(["--check"]) == 0, "run `make policies` and commit docs/policies.md"
+    assert document.main(["--check"]) == 0, "run `make docs` and commit docs/policies.md"

@@ -86,11 +86,15 @@ def test_a_gateway_of_one_pod_is_noticed_although_its_image_may_be_single() -> N
 @pytest.mark.parametrize("kind", ["Namespace", "PodDisruptionBudget", "NetworkPolicy", "ServiceAccount", "Certificate"])
 def test_no_protecting_object_of_the_platform_can_go_unnoticed(kind: str) -> None:
     resources = rendered("prod")
-    stack_rules = [each for each in MINE if each.stack is not None]
-    runner = Runner(rules=stack_rules, agreed=[])
+    rules = [each for each in MINE if each.stack is not None]
+    runner = Runner(rules=rules, agreed=[])
     for index, resource in enumerate(resources):
         if resource.kind == kind:
-            assert runner.all([*resources[:index], *resources[index + 1 :]]), resource.label
+            others = [*resources[:index], *resources[index + 1 :]]
+            noticed = next((each for each in rules if any(runner.at_stack(each, others))), None)
+            assert noticed is not None, resource.label
+            # Objects of one kind are noticed by the same rule: it looks first.
+            rules.sort(key=lambda each: each is not noticed)
 
 
 def test_a_label_that_is_taken_from_the_namespace_is_noticed() -> None:

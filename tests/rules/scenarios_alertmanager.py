@@ -56,6 +56,15 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "alertmanager"},
     ),
     Scenario(
+        alert="IncidentsNotClosed",
+        bad={'incident_closer_failing{job="incident-closer",instance="alertmanager-0"}': "0x9 1x60"},
+        # One look that fails is tried again five seconds later.
+        good={'incident_closer_failing{job="incident-closer",instance="alertmanager-0"}': "0x9 1x8 0 1x8 0x40"},
+        silent_at="14m30s",
+        firing_at="15m30s",
+        labels={"job": "incident-closer"},
+    ),
+    Scenario(
         alert="AlertmanagerNotificationsFail",
         bad={
             f'alertmanager_notifications_failed_total{{{_FIRST},integration="pagerduty",reason="other"}}': "0x9 1+1x40"

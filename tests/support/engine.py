@@ -127,7 +127,7 @@ def alerting_secrets() -> dict[str, Any]:
     """Secrets of channels, each recognisable."""
     return {
         "phone_keys": {name: password_of(f"phone of {name}") for name in PHONES},
-        "slack_url": f"https://slack.example.com/services/{password_of('slack')}",
+        "slack_urls": {"operators": f"https://slack.example.com/services/{password_of('slack')}"},
         "heartbeat_url": f"https://switch.example.com/{password_of('heartbeat')}",
         **{name: password_of(name) for name in ("mail_password", "sms_access_key_id", "sms_secret_access_key")},
         "authority": AUTHORITY,

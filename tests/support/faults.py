@@ -14,6 +14,7 @@ from ops import otlp
 from ops.context import Context
 from ops.errors import OpsError
 from ops.kube import Kube, Pod
+from ops.steps import say
 from ops.web import Query
 from tests.support.load import LAYER
 
@@ -27,6 +28,7 @@ def kill(kube: Kube, pod: Pod) -> str:
     are processes of this machine, so they can be killed for real. On a cluster elsewhere the pod is deleted with one
     second of grace, the closest that the API offers.
     """
+    say(f"killing {pod.name}")
     found = [process for container in pod.container_ids for process in processes(container)]
     for process in found:
         try:
@@ -57,10 +59,12 @@ def processes(container: str) -> list[int]:
 @contextmanager
 def scaled(kube: Kube, stateful_set: str, replicas: int, normal: int) -> Iterator[None]:
     """Keep a StatefulSet at fewer replicas inside the block; always scales back."""
+    say(f"{stateful_set}: {replicas} of {normal} pods")
     kube.scale(stateful_set, replicas)
     try:
         yield
     finally:
+        say(f"{stateful_set}: {normal} of {normal} pods again")
         kube.scale(stateful_set, normal)
 
 

@@ -6,6 +6,7 @@ import secrets
 import threading
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import client_settings
 from ops.otlp import OtlpClient
+from ops.steps import say
 from ops.web import Query, Web
 from tests.support.sequences import Ledger, Number
 
@@ -60,6 +62,7 @@ class _Load(ABC):
 
     def run_for(self, seconds: float) -> None:
         """Let it run; ends early when all workers died."""
+        say(f"load for {seconds:.0f} s")
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             assert any(thread.is_alive() for thread in self._threads), "every worker of the load has ended"
@@ -167,10 +170,18 @@ def numbers_of(record: bytes, run_id: str) -> set[Number]:
 
 
 class ProducerLoad(_Load):
-    """A producer with ``acks=all`` straight to a topic of its own; one worker, one number per record."""
+    """A producer with ``acks=all`` straight to a topic of its own; one worker, one number per record.
 
-    def __init__(self, context: Context, topic: str, *, pause: float = 0.02, timeout: float = 15.0) -> None:
+    A client that tries again reports its own time-out and hides what the broker answered; with ``retries=0`` each
+    answer of a broker is reported. `refusals` has those, `timeouts` what the client itself gave up.
+    """
+
+    def __init__(
+        self, context: Context, topic: str, *, pause: float = 0.02, timeout: float = 15.0, retries: int | None = None
+    ) -> None:
         super().__init__(1)
+        self.refusals: Counter[str] = Counter()
+        self.timeouts: Counter[str] = Counter()
         self._context, self.topic, self._pause = context, topic, pause
         self._settings = {
             **client_settings(context.platform, context.platform.kafka_admin),
@@ -179,6 +190,7 @@ class ProducerLoad(_Load):
             "delivery.timeout.ms": int(timeout * 1000),
             "request.timeout.ms": 5000,
             "retry.backoff.max.ms": 1000,
+            **({} if retries is None else {"retries": retries}),
         }
 
     def _work(self, worker: int) -> None:
@@ -204,6 +216,8 @@ class ProducerLoad(_Load):
             if error is None:
                 self.ledger.acknowledge([number], time.time())
             else:
+                # Codes below zero are the client's own: no broker said so.
+                (self.timeouts if error.code() < 0 else self.refusals)[error.name().strip("_")] += 1
                 self.ledger.retry(error.name().strip("_"))
                 self.ledger.give_up([number])
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.receivers.client import Receivers
+from ops.steps import say
 from services.regions.records import Heartbeat, RegionError
 from services.regions.witness import Witness
 from tests.e2e import durations
@@ -41,6 +42,7 @@ class Clock:
 
     def note(self, lane: str, what: str, start: float, end: float | None = None) -> None:
         """Something at a moment, or that lasted."""
+        say(what)
         first = round(start - self.began, 1)
         self.events.append([lane, what, first, first if end is None else round(end - self.began, 1)])
 

@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Any
 
 from ops import evidence
+from ops.errors import one_line
 from ops.kube import Kube
-from tests.run import SECOND_LOOK
 
 
 @contextmanager
 def recorded(name: str, kube: Kube) -> Iterator[dict[str, Any]]:
-    """Figures to fill in; the drill passed when the block ends without an error."""
-    figures: dict[str, Any] = {"second look": True} if SECOND_LOOK in os.environ else {}
-    images = evidence.versions(kube)
-    passed = False
+    """Figures to fill in; the drill passed when the block ends without an error and every target of the catalog held.
+
+    Raises:
+        AssertionError: A target was missed.
+    """
+    figures: dict[str, Any] = {}
+    started, failure = datetime.now(UTC), None
     try:
         yield figures
-        passed = True
+    except BaseException as error:
+        failure = one_line(f"{type(error).__name__}: {error}", 300)
+        raise
     finally:
-        evidence.write(name, passed=passed, figures=figures, versions=images)
+        problems = (failure,) if failure else ()
+        written = evidence.write(
+            name, figures=figures, kube=kube, passed=failure is None, problems=problems, started=started
+        )
+    assert written.passed, f"{name}: {'; '.join(written.problems)}"

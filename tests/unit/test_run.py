@@ -1,67 +1,229 @@
-"""The second look at what failed: one, alone, named, and none where much failed."""
+"""Running the tests: what fails fails, only what is listed is run twice, everything ends and is told line by line."""
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
 
-from tests import run
+from tests import conftest, flaky, run, seconds
+from tests.flaky import Entry, ListError
+from tests.run import Beside, Job
 
-PASSES = "def test_fine():\n    pass\n"
-ALONE = f"""
-import os, pytest
+TODAY = date(2026, 11, 27)
+ENTRY = Entry(test="tests/unit/test_run.py::test_the_committed_list_holds", since=TODAY, reason="made up")
+SECOND_TIME = """
+from pathlib import Path
 
-@pytest.mark.parametrize("number", range({{count}}))
-def test_only_alone(number):
-    assert os.environ.get({run.SECOND_LOOK!r}) == "1"
+def test_second_time():
+    mark = Path(__file__).with_name("ran")
+    before = mark.exists()
+    mark.touch()
+    assert before
 """
 NEVER = "def test_never():\n    assert False\n"
+PASSES = "def test_fine():\n    pass\n"
+
+
+def test_the_committed_list_holds() -> None:
+    assert flaky.problems(flaky.read(), date.today(), run.ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("entries", "problem"),
+    [
+        ([ENTRY] * (flaky.MOST + 1), f"{flaky.MOST + 1} tests are listed, at most {flaky.MOST} may be"),
+        ([Entry(ENTRY.test, TODAY - flaky.LONGEST - timedelta(1), "x")], "over 60 days: mend it"),
+        ([Entry(ENTRY.test, TODAY + timedelta(1), "x")], "which is still to come"),
+        ([Entry("tests/unit/test_run.py::test_gone", TODAY, "x")], "there is no such test"),
+        ([Entry("tests/unit/test_run.py", TODAY, "x")], "there is no such test"),
+        ([ENTRY, ENTRY], "is listed 2 times"),
+    ],
+)
+def test_a_list_has_bounds(entries: list[Entry], problem: str) -> None:
+    assert problem in "\n".join(flaky.problems(entries, TODAY, run.ROOT))
+    assert flaky.problems([ENTRY], TODAY, run.ROOT) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("[", "cannot be read"),
+        ("other: []", "expected one key, tests"),
+        ("tests: 1", "expected one key, tests"),
+        ("tests: [{test: a, since: 2026-11-27}]", "exactly test, since, reason"),
+        ("tests: [{test: a, since: soon, reason: b}]", "is no date"),
+        ("tests: [{test: a, since: 2026-11-27, reason: ' '}]", "reason of 'a' is empty"),
+    ],
+)
+def test_a_spoilt_list_is_one_line(tmp_path: Path, text: str, problem: str) -> None:
+    file = tmp_path / "flaky.yaml"
+    file.write_text(text)
+    with pytest.raises(ListError, match=problem) as caught:
+        flaky.read(file)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.promise
+def test_a_test_that_shows_a_promise_cannot_be_listed(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(flaky, "read", lambda: (Entry(request.node.nodeid, TODAY, "x"),))
+    with pytest.raises(pytest.UsageError, match=r"lists what shows a promise: .*mend it instead"):
+        conftest.pytest_collection_modifyitems([request.node])
+
+
+def test_every_end_to_end_test_shows_a_promise() -> None:
+    command = [sys.executable, "-m", "pytest", "tests/e2e", "--collect-only", "-q", "-m"]
+    of_all, others = (
+        subprocess.run([*command, marks], cwd=run.ROOT, capture_output=True, text=True, timeout=110).stdout
+        for marks in ("promise", "e2e and not promise")
+    )
+    assert "test_a_broker_killed_under_load_loses_nothing" in of_all
+    assert "no tests collected" in others
+
+
+Judge = Callable[..., tuple[int, str]]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def judge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Judge:
+    """Runs test files, given by their text, as `make test` does; exit code and what was said."""
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(run.ROOT))
+    project = tmp_path / "project"
+    project.mkdir()
+    (project / "pytest.ini").write_text("[pytest]\nmarkers = \n  e2e: x\n  drill: x\n")
+    monkeypatch.setattr(run, "ROOT", project)
+
+    def judged(listed: str = "", **files: str) -> tuple[int, str]:
+        for name, text in files.items():
+            (project / f"test_{name}.py").write_text(text)
+        monkeypatch.setattr(flaky, "read", lambda: (Entry(listed, TODAY, "made up"),) if listed else ())
+        jobs = [run._tests("tests", ["."], 2, tmp_path)]
+        return run._judged(jobs, 100, "make test"), capfd.readouterr().out
+
+    return judged
+
+
+def test_all_pass(judge: Judge) -> None:
+    code, said = judge(a=PASSES)
+    assert code == 0
+    assert said.splitlines()[-1] == "1 passed, 0 failed"
+
+
+def test_what_fails_is_not_run_again(judge: Judge) -> None:
+    code, said = judge(a=PASSES, b=SECOND_TIME)
+    assert code == 1
+    assert "failed: test_b.py::test_second_time" in said
+    assert "once more" not in said
+    assert said.splitlines()[-1] == "1 passed, 1 failed"
+
+
+def test_what_is_listed_is_run_again_and_named(judge: Judge) -> None:
+    code, said = judge("test_b.py::test_second_time", a=PASSES, b=SECOND_TIME)
+    assert code == 0
+    assert "repeated, and passed then: test_b.py::test_second_time (listed since 2026-11-27: made up)" in said
+    assert said.splitlines()[-1] == "2 passed, 0 failed"
+
+
+def test_what_is_listed_and_fails_twice_fails(judge: Judge) -> None:
+    code, said = judge("test_c.py::test_never", a=PASSES, c=NEVER)
+    assert code == 1
+    assert "failed: test_c.py::test_never" in said
+
+
+def test_beside_another_failure_nothing_is_run_again(judge: Judge) -> None:
+    code, said = judge("test_b.py::test_second_time", b=SECOND_TIME, c=NEVER)
+    assert code == 1
+    assert "once more" not in said
+
+
+def test_a_file_that_cannot_be_read_fails(judge: Judge) -> None:
+    code, said = judge(a=PASSES, d="import nothing_of_that_name\n")
+    assert code == 1
+    assert "not passed: tests" in said
+
+
+def test_jobs_run_beside_each_other_and_are_relayed(capfd: pytest.CaptureFixture[str]) -> None:
+    busy = "import time\nwhile time.process_time() < 0.3: pass\nprint('worked')"
+    jobs = [Job("busy", [sys.executable, "-c", busy]), Job("wrong", [sys.executable, "-c", "raise SystemExit(3)"])]
+    Beside(60).run(jobs)
+    assert [job.code for job in jobs] == [0, 3]
+    assert jobs[0].cpu >= 0.3
+    assert jobs[0].took > 0
+    said = capfd.readouterr().out
+    assert "busy      | worked" in said
+    assert "wrong     | failed (3) after " in said
+
+
+def test_what_hangs_is_ended_and_named(capfd: pytest.CaptureFixture[str]) -> None:
+    job = Job("hangs", [sys.executable, "-c", "import time; time.sleep(60)"])
+    began = time.monotonic()
+    Beside(1).run([job])
+    assert time.monotonic() - began < 30
+    assert job.code not in (0, None)
+    assert "ended after 1 s: hangs" in capfd.readouterr().out
+
+
+STEPS = """
+from ops.steps import say
+
+def test_drill():
+    say("killing a broker")
+"""
+
+
+def test_each_step_is_a_line_with_time_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OBS_CACHE", str(tmp_path / "cache"))
     (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    (tmp_path / "test_a.py").write_text(PASSES)
-    return tmp_path
+    (tmp_path / "test_a.py").write_text(STEPS)
+    command = [*run.pytest_command("--steps", "-s", "--results", str(tmp_path / "results.json")), "test_a.py"]
+    monkeypatch.setenv("PYTHONPATH", str(run.ROOT))
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout
+    lines = done.stdout.splitlines()
+    assert "1 tests, about 20 s" in lines
+    assert "[1/1] test_a.py::test_drill: about 20 s; 20 s left" in lines
+    assert "    0 s killing a broker" in lines
+    assert "[1/1] test_a.py::test_drill: ended after 0 s" in lines
+    found = json.loads((tmp_path / "results.json").read_text())
+    assert (found["passed"], found["failed"]) == (1, [])
+    assert list(seconds.known()).count("test_a.py") == 1
 
 
-def looked(folder: Path, capfd: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = run.main(["-n2", "-p", "no:randomly"], folder)
-    return code, capfd.readouterr().out
+def test_end_to_end_tests_are_timed_one_by_one_and_others_by_file(tmp_path: Path) -> None:
+    file = tmp_path / "tests.json"
+    seconds.remember({"tests/unit/a.py::one": 1.0, "tests/unit/a.py::two": 2.0, "tests/e2e/b.py::three": 3.0}, file)
+    assert json.loads(file.read_text()) == {"tests/e2e/b.py::three": 3.0, "tests/unit/a.py": 3.0}
+    file.write_text("{")
+    seconds.remember({"tests/unit/a.py::one": 1.5}, file)
+    assert json.loads(file.read_text()) == {"tests/unit/a.py": 1.5}
+    table = {"tests/unit/a.py": 1.5}
+    assert seconds.expected(["tests/unit/a.py::one", "x.py::y"], 9.0, table) == {"tests/unit/a.py": 1.5, "x.py": 9.0}
 
 
-def test_all_pass_and_nothing_is_looked_at_again(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    code, said = looked(folder, capfd)
-    assert code == 0
-    assert "second look" not in said
+ENDED = """
+import os, signal, sys, threading
+from tests import run
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+job = run.Job("sleeps", [sys.executable, "-c", "import time; print('on'); time.sleep(60)"])
+def end():
+    print("child", job.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Timer(1.5, end).start()
+run.Beside(60).run([job])
+"""
 
 
-def test_what_passes_alone_passes_and_is_named(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "test_b.py").write_text(ALONE.format(count=2))
-    code, said = looked(folder, capfd)
-    assert code == 0
-    assert "second look at 2 that failed" in said
-    assert "unsteady: passed alone only: test_b.py::test_only_alone[0]" in said
-    assert looked(folder, capfd)[0] == 0, "what failed in an earlier run is not carried on"
-
-
-def test_what_fails_twice_fails(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "test_b.py").write_text(ALONE.format(count=1))
-    (folder / "test_c.py").write_text(NEVER)
-    code, said = looked(folder, capfd)
-    assert code == 1
-    assert "failed twice: test_c.py::test_never" in said
-    assert "unsteady: passed alone only: test_b.py::test_only_alone[0]" in said
-
-
-def test_where_much_fails_it_fails_at_once(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "test_b.py").write_text(ALONE.format(count=run.LIMIT + 1))
-    code, said = looked(folder, capfd)
-    assert code == 1
-    assert "second look" not in said
-
-
-def test_a_file_that_cannot_be_read_fails(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    (folder / "test_b.py").write_text("import nothing_of_that_name\n")
-    assert looked(folder, capfd)[0] != 0
+def test_who_is_ended_ends_what_was_started() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], cwd=run.ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 143, done.stderr
+    [child] = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("child")]
+    assert not Path(f"/proc/{child}").exists()

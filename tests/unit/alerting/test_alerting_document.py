@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from components.alerting.escalation import LEVELS, EscalationDelays
-from components.alertmanager.config import TIMINGS
+from components.alerting.timings import TIMINGS
 from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel
 from components.rules import RuleGroup, Severity
 
@@ -23,7 +23,7 @@ def _row(severity: Severity) -> str:
 
 
 def test_the_table_has_a_row_for_each_priority_and_no_other() -> None:
-    head = "| priority | first notice | to | within | not acknowledged for | then also |"
+    head = "| priority | first notice | to | waits for others of its kind | not acknowledged: within | then also |"
     rows = TEXT.partition(head)[2].strip().partition("\n\n")[0].splitlines()
     assert rows[1:] == [_row(severity) for severity in Severity]
 

@@ -19,7 +19,7 @@ from tests.support.site import site
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nreceivers\n-----END CERTIFICATE-----\n"
 SECRETS: dict[str, Any] = {
     "phone_keys": {FIRST: "o" * 32, "senior-manager": "s" * 32, "on-call-engineer": "e" * 32},
-    "slack_url": "https://hooks.example.org/services/T1/B1/slack-secret",
+    "slack_urls": {FIRST: "https://hooks.example.org/services/T1/B1/slack-secret"},
     "mail_password": "mail-secret",
     "sms_access_key_id": "AKIAsecret",
     "sms_secret_access_key": "sms-secret",
@@ -36,7 +36,7 @@ CONTACTS = {
         mail="operators@example.org",
         phone=True,
         sms_topic="arn:aws:sns:ap-northeast-1:000000000000:operators",
-        slack_channel="#alerts",
+        slack=True,
     ),
     "senior-manager": Contact(mail="senior@example.org", phone=True),
     "on-call-engineer": Contact(phone=True),
@@ -81,6 +81,7 @@ def arguments(**changes: Any) -> AlertmanagerArgs:
             "site": SITE,
             "replicas": 2,
             "resources": Resources(cpu="50m", memory="64Mi", memory_limit="128Mi"),
+            "closer": Resources(cpu="10m", memory="32Mi", memory_limit="64Mi"),
             "storage": "1Gi",
             "channels": channels(),
             "secrets": SECRETS,

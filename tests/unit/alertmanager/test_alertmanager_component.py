@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alertmanager.contacts import FIRST, phone_file
+from components.alertmanager.contacts import FIRST, phone_file, slack_file
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
+from services.incident_closer.settings import Settings, parse
 from tests.support.engine import password_of, texts
 from tests.unit.alertmanager.made import AUTHORITY, SECRETS, channels, made, make
 
@@ -26,9 +27,10 @@ SURROUNDINGS = {
 """Rules about what the rest of the platform brings."""
 
 
-def container() -> dict[str, Any]:
-    [found] = made().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["spec"]["containers"]
-    return dict(found)
+def container(name: str = "alertmanager") -> dict[str, Any]:
+    found = made().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["spec"]["containers"]
+    assert [each["name"] for each in found] == ["alertmanager", "incident-closer"]
+    return next(dict(each) for each in found if each["name"] == name)
 
 
 def options() -> dict[str, list[str]]:
@@ -109,7 +111,7 @@ def test_every_secret_of_a_channel_is_a_file_of_its_own() -> None:
     assert {phone_file(name): files[phone_file(name)] for name in SECRETS["phone_keys"]} == {
         phone_file(name): key for name, key in SECRETS["phone_keys"].items()
     }
-    assert files["slack-url"] == SECRETS["slack_url"]
+    assert files[slack_file(FIRST)] == SECRETS["slack_urls"][FIRST]
     assert files["mail-password"] == SECRETS["mail_password"]
     assert files["heartbeat-url"] == SECRETS["heartbeat_url"]
     assert files["authority.crt"] == AUTHORITY
@@ -137,7 +139,8 @@ def test_every_file_that_the_configuration_names_is_mounted() -> None:
 def test_no_secret_is_outside_a_secret() -> None:
     known = [
         *SECRETS["phone_keys"].values(),
-        *(value for key, value in SECRETS.items() if key != "phone_keys"),
+        *SECRETS["slack_urls"].values(),
+        *(value for value in SECRETS.values() if isinstance(value, str)),
         "password-of-events",
         *made().recording.passwords.values(),
     ]
@@ -164,8 +167,9 @@ def test_a_contact_that_is_not_called_needs_no_routing_key() -> None:
 
 
 def test_it_receives_gossip_from_itself_and_alerts_and_questions_from_those_who_may() -> None:
-    gossip, api = made().recording.one("NetworkPolicy", "alertmanager")["spec"]["ingress"]
-    assert ports([gossip, api]) == [[9094], [9093]]
+    gossip, api, closer = made().recording.one("NetworkPolicy", "alertmanager")["spec"]["ingress"]
+    assert ports([gossip, api, closer]) == [[9094], [9093], [9095]]
+    assert closer["from"] == [{"podSelector": {"matchLabels": {"obs.access/metrics": "true"}}}]
     [own] = gossip["from"]
     assert own["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "alertmanager"
     assert api["from"] == [
@@ -208,6 +212,53 @@ def test_the_neighbours_are_told_how_to_reach_it() -> None:
     assert options()["web.external-url"] == [component.endpoint.url]
 
 
+def closer_settings(**changes: Any) -> Settings:
+    """The settings of the incident closer, as the closer reads them."""
+    recording = make(**changes).recording if changes else made().recording
+    return parse(yaml.safe_load(recording.one("ConfigMap", "alertmanager")["data"]["incident-closer.yml"]))
+
+
+def test_what_closes_incidents_has_a_key_for_each_receiver_that_rings_a_phone() -> None:
+    config = yaml.safe_load(made().recording.one("ConfigMap", "alertmanager")["data"]["alertmanager.yml"])
+    paging = {each["name"]: each["pagerduty_configs"] for each in config["receivers"] if "pagerduty_configs" in each}
+    settings = closer_settings()
+    assert {name: str(each.key_file) for name, each in settings.receivers.items()} == {
+        name: entry["routing_key_file"] for name, (entry,) in paging.items()
+    }
+    assert {settings.pager_url} == {entry["url"] for (entry,) in paging.values()}
+    assert str(settings.pager_ca_file) == "/etc/alertmanager-secrets/authority.crt"
+    assert closer_settings(secrets={**SECRETS, "authority": None}).pager_ca_file is None
+
+
+def test_what_closes_incidents_asks_its_own_member_and_has_every_file_that_it_names() -> None:
+    settings, mounts = closer_settings(), {each["mountPath"] for each in container("incident-closer")["volumeMounts"]}
+    assert settings.alertmanager_url == "https://localhost:9093"
+    assert "localhost" in made().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
+    files = {
+        "/etc/alertmanager-web": set(secret("alertmanager-web")),
+        "/etc/alertmanager-secrets": set(secret("alertmanager-receivers")),
+        "/etc/tls": {"tls.crt", "tls.key", "ca.crt"},
+    }
+    named = [settings.cert_file, settings.key_file, settings.alertmanager_ca_file, settings.alertmanager_password_file]
+    named += [settings.metrics_password_file, *(each.key_file for each in settings.receivers.values())]
+    for path in named:
+        assert str(path.parent) in mounts
+        assert path.name in files[str(path.parent)]
+    assert settings.alertmanager_user in yaml.safe_load(secret("alertmanager-web")["web.yml"])["basic_auth_users"]
+
+
+def test_the_metrics_of_what_closes_incidents_are_a_job_of_their_own_with_a_password_of_their_own() -> None:
+    scrape, settings = made().component.closer_scrape, closer_settings()
+    assert (scrape.job, scrape.port) == ("incident-closer", settings.listen_port)
+    assert scrape.srv == "_closer._tcp.alertmanager-headless.ns.svc.cluster.local"
+    assert scrape.credential.username == settings.metrics_user == "scrape-incident-closer"
+    assert secret("alertmanager-web")["closer-password"] == password_of("scrape-incident-closer")
+    named = {
+        each["name"]: each["port"] for each in made().recording.one("Service", "alertmanager-headless")["spec"]["ports"]
+    }
+    assert named["closer"] == scrape.port
+
+
 def test_the_policies_have_nothing_to_say_about_it() -> None:
     resources = [Resource(each.token, each.name, each.inputs) for each in made().recording.resources]
     rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
@@ -228,7 +279,7 @@ def test_the_policies_notice_when_an_option_is_taken_away(rule: str, option: str
     for each in made().recording.resources:
         inputs = json.loads(json.dumps(each.inputs))
         if each.token == "kubernetes:apps/v1:StatefulSet":
-            [found] = inputs["spec"]["template"]["spec"]["containers"]
+            found, _ = inputs["spec"]["template"]["spec"]["containers"]
             words = [instead if word.startswith(option) else word for word in found["command"]]
             found["command"] = [word for word in words if word is not None]
         resources.append(Resource(each.token, each.name, inputs))

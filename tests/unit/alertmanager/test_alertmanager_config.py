@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
+from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.config import (
     DAILY_REPORT,
     FALLBACK,
     GROUP_BY,
     HEARTBEAT,
-    TIMINGS,
     AlertmanagerConfig,
-    Timing,
     alertmanager_config,
     first_receiver,
+    paged_routes,
     template_files,
 )
 from components.alertmanager.contacts import FIRST, Contact
@@ -52,13 +52,15 @@ def entries(config: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]
 @pytest.mark.parametrize(
     ("receiver", "expected"),
     [
-        ("operators-critical", ["pagerduty_configs", "sns_configs", "slack_configs", "webhook_configs"]),
+        ("operators-critical-phone", ["pagerduty_configs", "webhook_configs"]),
+        ("operators-critical", ["sns_configs", "slack_configs", "webhook_configs"]),
         ("operators-high", ["slack_configs", "email_configs", "webhook_configs"]),
         ("operators-medium", ["email_configs", "webhook_configs"]),
         (DAILY_REPORT, ["webhook_configs"]),
         (FALLBACK, ["slack_configs", "email_configs", "webhook_configs"]),
         (HEARTBEAT, ["webhook_configs"]),
-        ("senior-manager", ["pagerduty_configs", "email_configs", "webhook_configs"]),
+        ("senior-manager-phone", ["pagerduty_configs", "webhook_configs"]),
+        ("senior-manager", ["email_configs", "webhook_configs"]),
         ("on-call-engineer", ["pagerduty_configs", "webhook_configs"]),
         ("team-leader", ["email_configs", "webhook_configs"]),
     ],
@@ -68,7 +70,7 @@ def test_a_receiver_tells_by_the_channels_of_its_contact_and_tells_kafka(receive
 
 
 def test_a_contact_without_a_phone_is_not_called() -> None:
-    silent = made(channels=channels(**{**CONTACTS, FIRST: Contact(mail="a@example.org", slack_channel="#a")}))
+    silent = made(channels=channels(**{**CONTACTS, FIRST: Contact(mail="a@example.org", slack=True)}))
     assert integrations(silent, "operators-critical") == ["slack_configs", "webhook_configs"]
 
 
@@ -87,6 +89,44 @@ def test_a_storm_of_one_kind_is_one_notice_and_escalated_alerts_are_apart() -> N
     assert made()["route"]["group_by"] == list(GROUP_BY)
     assert {"alertname", "severity", "escalation"} <= set(GROUP_BY)
     assert not {"alert_id", "instance"} & set(GROUP_BY)
+
+
+def test_each_alert_that_rings_a_phone_is_a_group_of_its_own_and_the_other_channels_group_as_they_do() -> None:
+    config = made()
+    paging = {each["name"] for each in config["receivers"] if "pagerduty_configs" in each}
+    assert paging == {"operators-critical-phone", "senior-manager-phone", "on-call-engineer"}
+    for route in config["route"]["routes"]:
+        assert route.get("group_by") == (["..."] if route["receiver"] in paging else None)
+    for name in paging:
+        (only,) = (each for each in config["receivers"] if each["name"] == name)
+        assert set(only) == {"name", "pagerduty_configs", "webhook_configs"}
+
+
+def test_a_route_that_rings_a_phone_goes_on_to_that_of_the_other_channels_if_there_are_some() -> None:
+    routes = made()["route"]["routes"]
+    found = {each["receiver"]: each for each in routes}
+    assert [each["receiver"] for each in routes if each["matchers"] == ['severity="critical"']] == [
+        "operators-critical-phone",
+        "operators-critical",
+    ]
+    assert found["operators-critical-phone"]["continue"] is True
+    assert found["senior-manager-phone"]["continue"] is True
+    assert not any("continue" in found[name] for name in ("operators-critical", "senior-manager", "on-call-engineer"))
+
+
+def test_two_priorities_that_escalate_to_one_contact_call_it_once() -> None:
+    escalation = {Severity.CRITICAL: "senior-manager", Severity.HIGH: "senior-manager"}
+    matchers = [each["matchers"] for each in made(escalation=escalation)["route"]["routes"]]
+    assert matchers.count(['escalation="senior-manager"']) == 2
+
+
+def test_what_closes_incidents_knows_each_receiver_that_rings_a_phone_by_its_routes_name() -> None:
+    settings = AlertmanagerConfig(channels=channels(), events=EVENTS, escalation=ESCALATION)
+    assert {name: (each.contact, each.key) for name, each in paged_routes(settings).items()} == {
+        "operators-critical-phone": (FIRST, '{}/{severity="critical"}'),
+        "senior-manager-phone": ("senior-manager", '{}/{escalation="senior-manager"}'),
+        "on-call-engineer": ("on-call-engineer", '{}/{escalation="on-call-engineer"}'),
+    }
 
 
 def test_an_escalated_alert_has_the_timing_of_its_priority() -> None:

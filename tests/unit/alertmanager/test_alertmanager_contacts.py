@@ -52,7 +52,7 @@ def test_every_phone_has_a_routing_key_of_its_own() -> None:
         (
             {**CONTACTS, "team-leader": Contact()},
             "alerting.contacts.team-leader has no channel, so nobody would be told: "
-            "set at least one of mail, phone, sms_topic and slack_channel",
+            "set at least one of mail, phone, sms_topic and slack",
         ),
         (
             {FIRST: Contact(mail="a@example.org")},
@@ -65,7 +65,7 @@ def test_every_phone_has_a_routing_key_of_its_own() -> None:
             "set at least one",
         ),
         (
-            {FIRST: Contact(phone=True, slack_channel="#alerts")},
+            {FIRST: Contact(phone=True, slack=True)},
             "alerting.contacts.operators: medium alerts are told by mail, and it has none of them: set at least one",
         ),
     ],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
 from components.grafana.sharing import EDITORS, EVERYBODY, FOLDERS, HOME, FolderSpec, Grant, Level, TeamSpec
 from tests.support import engine
@@ -34,13 +35,13 @@ def one(recording: engine.Recording, token: str, name: str) -> dict[str, Any]:
 
 def test_every_dashboard_of_the_platform_has_one_folder() -> None:
     placed = [uid for spec in FOLDERS for uid in spec.boards]
-    assert sorted(placed) == sorted(each.uid for each in DASHBOARDS)
+    assert sorted(placed) == sorted([*(each.uid for each in DASHBOARDS), *lookups.texts()])
 
 
 def test_dashboards_are_made_in_their_folder_as_they_are_in_the_repository() -> None:
     recording = made()
     assert {each.inputs["uid"] for each in recording.of(FOLDER)} == {"obs-overview", "obs-layers", "obs-operations"}
-    assert len(recording.of(DASHBOARD)) == len(DASHBOARDS)
+    assert len(recording.of(DASHBOARD)) == len(DASHBOARDS) + len(lookups.PAGES)
     kafka = one(recording, DASHBOARD, "obs-kafka")
     assert kafka["folder"] == "obs-operations"
     assert json.loads(kafka["configJson"])["uid"] == "obs-kafka"
@@ -92,7 +93,7 @@ def test_everything_is_made_by_one_provider_with_the_administrators_password_in_
 
 def test_it_is_there_only_when_everything_in_it_is() -> None:
     recording, component = make_content()
-    assert len(component.after) == len(DASHBOARDS) + len(FOLDERS) + 1
+    assert len(component.after) == len(DASHBOARDS) + len(lookups.PAGES) + len(FOLDERS) + 1
     assert component.boards["obs-kafka"] == "https://grafana.example.org:3000/d/obs-kafka"
     assert recording.of(FOLDER)
 

@@ -46,7 +46,7 @@ def doubles(folder: Path) -> Iterator[Doubles]:
     web = application(
         record,
         contacts={key: contact for contact, key in secrets.phone_keys.items()},
-        slack_token=secrets.slack_token,
+        slack_webhooks={token: contact for contact, token in secrets.slack_tokens.items()},
         heartbeat_token=secrets.heartbeat_token,
         aws=(secrets.aws_key, secrets.aws_secret),
         reader=(READER, secrets.reader_password),

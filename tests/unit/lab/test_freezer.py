@@ -63,7 +63,7 @@ def counting(pod_group: Path, output: Path) -> Iterator[Counting]:
             with contextlib.suppress(OSError):
                 Group(pod_group, version).ask(frozen=False)
         process.kill()
-        process.wait(10)
+        process.wait(60)
         for folder in (container, pod_group, *list(pod_group.parents)[:3]):
             with contextlib.suppress(OSError):
                 folder.rmdir()
@@ -112,7 +112,7 @@ def test_everything_goes_on_before_a_lab_is_removed(root: Path, tmp_path: Path) 
         freezer.freeze(instance(root), ("uid-one",))
         one.process.kill()
         freezer.thaw_all(instance(root))
-        assert one.process.wait(10) == -9
+        assert one.process.wait(60) == -9
     freezer.thaw_all("nosuch")
 
 

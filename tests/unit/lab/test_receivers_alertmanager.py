@@ -22,7 +22,7 @@ from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
 CHANNELS = {
     "phone": "senior-manager",
     "sms": TOPIC,
-    "slack": "#alerts",
+    "slack": "operators",
     "mail": "operators@example.org",
     "heartbeat": "operators",
 }
@@ -33,7 +33,7 @@ def config(made: Doubles, **changes: str) -> dict[str, Any]:
         "phone": made.secrets.phone_keys["senior-manager"],
         "aws_key": made.secrets.aws_key,
         "aws_secret": made.secrets.aws_secret,
-        "slack": made.secrets.slack_token,
+        "slack": made.secrets.slack_tokens["operators"],
         "mail": made.secrets.mail_password,
         "heartbeat": made.secrets.heartbeat_token,
         **changes,
@@ -55,7 +55,7 @@ def config(made: Doubles, **changes: str) -> dict[str, Any]:
                 },
             }
         ],
-        "slack_configs": [{**http, "api_url": f"{made.base}/services/{secrets['slack']}", "channel": "#alerts"}],
+        "slack_configs": [{**http, "api_url": f"{made.base}/services/{secrets['slack']}"}],
         "email_configs": [
             {
                 "send_resolved": True,

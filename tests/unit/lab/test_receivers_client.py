@@ -114,7 +114,7 @@ def test_a_reader_finds_by_alert_channel_contact_and_state(all_doubles: Doubles)
     assert receivers.find(alert_id=OTHER) == []
     assert receivers.find(alert="KafkaDiskFull", status="resolved") == [resolved]
     assert [each.channel for each in receivers.find(channel=SLACK)] == [SLACK]
-    assert [each.channel for each in receivers.find(contact="operators")] == [PHONE, SMS]
+    assert [each.channel for each in receivers.find(contact="operators")] == [PHONE, SLACK, SMS]
     assert receivers.find(contact="team-leader") == [resolved]
     assert receivers.find(2, contact="operators", alert_id=DISK, status="firing")[0].channel == SMS
     with pytest.raises(TypeError, match="unexpected keyword argument 'chanel'"):
@@ -164,11 +164,11 @@ def test_contacts_and_topics_come_from_the_stack_file(tmp_path: Path) -> None:
     file = tmp_path / "Pulumi.x.yaml"
     file.write_text(
         "config:\n  observability:settings:\n    alerting:\n      contacts:\n"
-        f"        operators: {{mail: o@example.org, phone: true, sms_topic: '{TOPIC}', slack_channel: '#a'}}\n"
-        "        team-leader: {mail: l@example.org, phone: false, sms_topic: null, slack_channel: null}\n"
+        f"        operators: {{mail: o@example.org, phone: true, sms_topic: '{TOPIC}', slack: true}}\n"
+        "        team-leader: {mail: l@example.org, phone: false, sms_topic: null, slack: false}\n"
     )
     assert addresses_of(file) == {
-        "operators": {"mail": "o@example.org", "sms_topic": TOPIC, "slack_channel": "#a"},
+        "operators": {"mail": "o@example.org", "sms_topic": TOPIC},
         "team-leader": {"mail": "l@example.org"},
     }
     assert topics_of(file) == (TOPIC,)

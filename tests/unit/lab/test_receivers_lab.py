@@ -12,7 +12,7 @@ from lab.cluster.processes import Daemon
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import keys, setup
-from lab.receivers.contacts import topics_of
+from lab.receivers.contacts import CONTACTS, topics_of
 from lab.receivers.report import show_notices
 from lab.receivers.settings import load
 
@@ -93,14 +93,16 @@ def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) 
     given = setup.alerting_secrets(paths)
     assert set(given) == {
         "phone_keys",
-        "slack_url",
+        "slack_urls",
         "mail_password",
         "sms_access_key_id",
         "sms_secret_access_key",
         "heartbeat_url",
         "authority",
     }
-    assert given["slack_url"].startswith("https://198.18.0.2:8443/services/T")
+    assert set(given["slack_urls"]) == set(CONTACTS)
+    assert len(set(given["slack_urls"].values())) == len(CONTACTS)
+    assert all(each.startswith("https://198.18.0.2:8443/services/T") for each in given["slack_urls"].values())
     assert given["heartbeat_url"].startswith("https://198.18.0.2:8443/heartbeat/")
     assert given["authority"] == (paths.state / "receivers" / "pki" / "ca.crt").read_text()
     assert setup.alerting_secrets(paths) == given

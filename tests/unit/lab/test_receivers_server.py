@@ -84,7 +84,7 @@ def test_the_whole_process_takes_notices_and_a_kill_loses_none(tmp_path: Path) -
         with route53(base, authority, zone.key, zone.secret) as client:
             assert leads_to(client) == {"otlp.obs.example.com.": ["198.18.0.50"]}
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
     for file in (tmp_path / "notices.jsonl", tmp_path / "receivers.log", log, tmp_path / "config.json"):
         text = file.read_text()
         assert not [secret for secret in [*secrets.all(), zone.secret] if secret in text], file

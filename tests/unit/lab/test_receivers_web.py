@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,10 @@ import pytest
 import requests
 from slack_sdk.webhook import WebhookClient
 
+from lab.errors import LabError
+from lab.receivers.client import Receivers
 from lab.receivers.keys import READER
+from lab.receivers.phone import Incident, Phone, State
 from lab.receivers.record import Record
 from lab.receivers.web import application
 from services.common.web import HttpsServer
@@ -53,6 +57,99 @@ def test_the_pager_takes_the_real_clients_events(all_doubles: Doubles) -> None:
     assert "routing_key" not in first.body
     assert [each.body["event_action"] for each in (first, second, third)] == ["trigger", "acknowledge", "resolve"]
     assert {each.body["dedup_key"] for each in (first, second, third)} == {key}
+
+
+def incidents(made: Doubles) -> list[Incident]:
+    contacts = Receivers(made.base, (READER, made.secrets.reader_password), Path(made.ca))
+    return contacts.incidents()
+
+
+def send(made: Doubles, action: str, key: str, contact: str = "operators") -> None:
+    event = trigger(routing_key=made.secrets.phone_keys[contact], event_action=action, dedup_key=key)
+    assert post(made, "/v2/enqueue", event).status_code == 202
+
+
+def actions(made: Doubles) -> list[tuple[str, str]]:
+    """What people noticed at the pager."""
+    return [(each.audience, each.body["event_action"]) for each in made.record.since()]
+
+
+def test_a_second_trigger_of_an_open_incident_is_merged_and_rings_nobody(all_doubles: Doubles) -> None:
+    for _ in range(3):
+        send(all_doubles, "trigger", "a")
+    assert actions(all_doubles) == [("operators", "trigger")]
+    (incident,) = incidents(all_doubles)
+    assert (incident.state, incident.rang, incident.merged) == (State.TRIGGERED, 1, 2)
+
+
+def test_an_acknowledged_incident_stays_open_and_merges_what_comes(all_doubles: Doubles) -> None:
+    for action in ("trigger", "acknowledge", "trigger", "acknowledge"):
+        send(all_doubles, action, "a")
+    assert actions(all_doubles) == [("operators", "trigger"), ("operators", "acknowledge")]
+    (incident,) = incidents(all_doubles)
+    assert (incident.state, incident.merged) == (State.ACKNOWLEDGED, 1)
+
+
+def test_after_a_resolve_a_trigger_opens_a_new_incident_and_rings(all_doubles: Doubles) -> None:
+    for action in ("trigger", "acknowledge", "resolve", "resolve", "trigger"):
+        send(all_doubles, action, "a")
+    noticed = [action for _, action in actions(all_doubles)]
+    assert noticed == ["trigger", "acknowledge", "resolve", "trigger"]
+    (incident,) = incidents(all_doubles)
+    assert (incident.state, incident.rang) == (State.TRIGGERED, 2)
+
+
+def test_an_incident_belongs_to_one_key_and_one_contact(all_doubles: Doubles) -> None:
+    send(all_doubles, "trigger", "a")
+    send(all_doubles, "trigger", "b")
+    send(all_doubles, "trigger", "a", "senior-manager")
+    send(all_doubles, "resolve", "a")
+    assert [(each.contact, each.dedup_key, each.state.value) for each in incidents(all_doubles)] == [
+        ("operators", "a", "resolved"),
+        ("operators", "b", "triggered"),
+        ("senior-manager", "a", "triggered"),
+    ]
+
+
+@pytest.mark.parametrize("action", ["acknowledge", "resolve"])
+def test_an_event_for_no_open_incident_does_nothing(all_doubles: Doubles, action: str) -> None:
+    send(all_doubles, action, "never-triggered")
+    assert (all_doubles.record.since(), incidents(all_doubles)) == ([], [])
+
+
+def test_a_person_acknowledges_in_the_pagers_app(all_doubles: Doubles) -> None:
+    send(all_doubles, "trigger", "a")
+    reader = Receivers(all_doubles.base, (READER, all_doubles.secrets.reader_password), Path(all_doubles.ca))
+    (incident,) = reader.incidents()
+    reader.acknowledge(incident)
+    assert [each.state for each in reader.incidents()] == [State.ACKNOWLEDGED]
+    with pytest.raises(LabError, match="cannot be acknowledged: no such incident is open"):
+        reader.acknowledge(incident)
+    assert post(all_doubles, "/incidents", {"contact": "operators"}).status_code == 401
+
+
+def test_a_pager_that_restarts_knows_its_open_incidents(tmp_path: Path) -> None:
+    def take(pager: Phone, action: str) -> None:
+        assert pager.enqueue(json.dumps(trigger(event_action=action, dedup_key="a")).encode()).accepted
+
+    take(Phone(Record(tmp_path / "notices.jsonl"), None), "trigger")
+    again = Record(tmp_path / "notices.jsonl")
+    take(Phone(again, None), "trigger")
+    assert len(again.since()) == 1
+    take(Phone(again, None), "resolve")
+    take(Phone(Record(tmp_path / "notices.jsonl"), None), "trigger")
+    assert [each.body["event_action"] for each in Record(tmp_path / "notices.jsonl").since()] == [
+        "trigger",
+        "resolve",
+        "trigger",
+    ]
+
+
+def test_a_pager_forgets_the_oldest_incidents_and_closed_ones_first() -> None:
+    pager = Phone(Record(), None, most=2)
+    for key, action in (("a", "trigger"), ("b", "trigger"), ("b", "resolve"), ("c", "trigger"), ("d", "trigger")):
+        pager.enqueue(json.dumps(trigger(event_action=action, dedup_key=key)).encode())
+    assert [each["dedup_key"] for each in pager.data()["incidents"]] == ["c", "d"]
 
 
 def test_the_pager_refuses_a_key_that_nobody_has(all_doubles: Doubles) -> None:
@@ -106,20 +203,29 @@ def slack(made: Doubles, token: str) -> WebhookClient:
 
 
 def test_slack_takes_the_real_clients_messages(all_doubles: Doubles) -> None:
-    client = slack(all_doubles, all_doubles.secrets.slack_token)
+    client = slack(all_doubles, all_doubles.secrets.slack_tokens["operators"])
     answers = [
         client.send(text="[HIGH 高] Lag\nmore"),
         client.send_dict({"channel": "#alerts", "attachments": [{"title": "[RESOLVED 復旧] Lag", "text": "t"}]}),
     ]
     assert [(each.status_code, each.body) for each in answers] == [(200, "ok")] * 2
     assert [(each.audience, each.title) for each in all_doubles.record.since()] == [
-        ("(the webhook's own)", "[HIGH 高] Lag"),
-        ("#alerts", "[RESOLVED 復旧] Lag"),
+        ("operators", "[HIGH 高] Lag"),
+        ("operators", "[RESOLVED 復旧] Lag"),
     ]
 
 
+def test_slack_tells_whom_the_webhook_belongs_to_whatever_channel_a_message_names(all_doubles: Doubles) -> None:
+    tokens = all_doubles.secrets.slack_tokens
+    assert len(set(tokens.values())) == len(tokens) > 1
+    for token in tokens.values():
+        answer = slack(all_doubles, token).send_dict({"channel": "#alerts", "username": "x", "text": "hello"})
+        assert (answer.status_code, answer.body) == (200, "ok")
+    assert [each.audience for each in all_doubles.record.since()] == list(tokens)
+
+
 def test_slack_takes_a_form_as_well(all_doubles: Doubles) -> None:
-    path = f"/services/{all_doubles.secrets.slack_token}"
+    path = f"/services/{all_doubles.secrets.slack_tokens['operators']}"
     assert post(all_doubles, path, data={"payload": '{"text": "hello"}'}).text == "ok"
     assert all_doubles.record.since()[0].title == "hello"
 
@@ -135,13 +241,13 @@ def test_slack_takes_a_form_as_well(all_doubles: Doubles) -> None:
     ],
 )
 def test_slack_says_in_a_word_what_is_wrong(all_doubles: Doubles, content: bytes, word: str) -> None:
-    answer = post(all_doubles, f"/services/{all_doubles.secrets.slack_token}", data=content)
+    answer = post(all_doubles, f"/services/{all_doubles.secrets.slack_tokens['operators']}", data=content)
     assert (answer.status_code, answer.text) == (400, word)
     assert all_doubles.record.since() == []
 
 
 @pytest.mark.parametrize("token", ["T/B/other", "", "T"])
-def test_slack_knows_one_webhook_only(all_doubles: Doubles, token: str) -> None:
+def test_slack_knows_its_webhooks_only(all_doubles: Doubles, token: str) -> None:
     answer = slack(all_doubles, token).send(text="x")
     assert (answer.status_code, answer.body) == (404, "no_service")
     assert all_doubles.record.since() == []
@@ -216,7 +322,7 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
     server.server_close()
     assert [(each.channel, each.audience) for each in record.since()] == [
         ("phone", "k" * 32),
-        ("slack", "(the webhook's own)"),
+        ("slack", "T/B/x"),
         ("heartbeat", "operators"),
         ("heartbeat", "operators"),
     ]
@@ -228,7 +334,7 @@ def test_other_paths_and_methods_are_refused_without_showing_a_secret(
     assert post(all_doubles, "/elsewhere", {}).status_code == 404
     assert requests.get(f"{all_doubles.base}/v2/enqueue", verify=all_doubles.ca, timeout=10).status_code == 405
     assert requests.get(f"{all_doubles.base}/healthz", verify=all_doubles.ca, timeout=10).text == "ok\n"
-    post(all_doubles, f"/services/{all_doubles.secrets.slack_token}x", {"text": "x"})
+    post(all_doubles, f"/services/{all_doubles.secrets.slack_tokens['operators']}x", {"text": "x"})
     post(all_doubles, f"/heartbeat/{all_doubles.secrets.heartbeat_token}x", {})
     told = capfd.readouterr().err
     assert "refused: /services: 404 no_service" in told

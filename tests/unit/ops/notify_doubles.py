@@ -34,7 +34,7 @@ class Doubles:
         self.folder, self.record = folder, Record()
         certificate = (folder / "tls.crt", folder / "tls.key")
         mail_port = free_port()
-        app = application(self.record, contacts=KEYS, slack_token=SLACK_TOKEN, aws=AWS)
+        app = application(self.record, contacts=KEYS, slack_webhooks={SLACK_TOKEN: "operators"}, aws=AWS)
         self.server = HttpsServer("127.0.0.1", 0, *certificate, app)
         self.mail = MailDouble(self.record, host="127.0.0.1", port=mail_port, certificate=certificate, login=LOGIN)
         base = f"https://localhost:{self.server.server_port}"
@@ -48,7 +48,7 @@ class Doubles:
             self.secret(name, content)
         self.channels: dict[str, Any] = {
             "phone": {"url": f"{base}/v2/enqueue", "ca_file": "ca.crt"},
-            "slack": {"url_file": "slack", "ca_file": "ca.crt"},
+            "slack": {"ca_file": "ca.crt"},
             "sms": {"region": "ap-northeast-1", "credentials_file": "aws", "url": base, "ca_file": "ca.crt"},
             "mail": {
                 "server": f"localhost:{mail_port}",
@@ -62,7 +62,7 @@ class Doubles:
             "operators": {
                 "phone_key_file": "phone-operators",
                 "sms_topic": TOPICS[0],
-                "slack_channel": "#alerts",
+                "slack_url_file": "slack",
                 "mail": ["a@example.org", "b@example.org"],
             },
             "senior-manager": {"phone_key_file": "phone-senior", "mail": ["senior@example.org"]},

@@ -1,4 +1,4 @@
-"""A platform for the checks of what people read: it keeps its promises, unless told otherwise."""
+"""A platform for the checks of what people read: it works, unless a test says otherwise."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -16,8 +17,8 @@ import pytest
 import requests
 
 from components.reports.schedule import SCHEDULES
-from ops import evidence
 from ops.context import Context
+from ops.kube import CronJob
 from ops.people import PEOPLE_FILE
 from ops.platform import Login
 from ops.report.access import ReportAccess
@@ -53,9 +54,13 @@ SHELF = ReportAccess.model_validate(
 LDAP = f'[[servers]]\nhost = "directory.example.com"\nport = 636\nuse_ssl = true\nssl_skip_verify = false\n{GROUPS}'
 
 
+OLD = datetime(2026, 1, 1, tzinfo=UTC)
+"""When a platform was created that is no longer young."""
+
+
 @dataclass
 class Platform:
-    """A platform that keeps its promises, unless told otherwise."""
+    """A platform that works, unless a test says otherwise."""
 
     folder: Path
     urls: list[str]
@@ -67,6 +72,8 @@ class Platform:
     failed: Mapping[str, float] = field(default_factory=dict)
     stored: Any = field(default_factory=lambda: shelf(*(report(kind) for kind in SCHEDULES)))
     answered: int = 200
+    jobs: Mapping[str, CronJob] = field(default_factory=dict)
+    created: datetime = OLD
     newest: Mapping[str, float] = field(default_factory=lambda: dict.fromkeys(map(str, SCHEDULES), time.time() - 60))
 
     @property
@@ -88,7 +95,15 @@ class Platform:
                 query_reader=login(*READER),
                 reports=SHELF,
             ),
-            kube=SimpleNamespace(core=core, namespace="obs", pods=lambda _: pods, ready_pod=lambda _: pods[0]),
+            kube=SimpleNamespace(
+                core=core,
+                namespace="obs",
+                pods=lambda _: pods,
+                ready_pod=lambda _: pods[0],
+                cron_job=self.jobs.get,
+                cron_jobs=lambda: list(self.jobs.values()),
+                created=lambda: self.created,
+            ),
             tunnels=SimpleNamespace(url=lambda pod, port: self.urls[int(pod[-1])] if port == 3000 else "https://shelf"),
             thanos=SimpleNamespace(instant=self._instant, number=self._number),
             web=SimpleNamespace(call=self._shelf),
@@ -139,14 +154,8 @@ def login(user: str, password: str) -> Login:
 
 
 def platforms(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
-    """Makes platforms of two replicas, beside drills that passed, from what each, and its Grafana, has of its own."""
+    """Makes platforms of two replicas, from what each, and its Grafana, has of its own."""
     monkeypatch.delenv(PEOPLE_FILE, raising=False)
-    fine = SimpleNamespace(
-        passed=True,
-        summary=lambda: "a drill: fine",
-        figures={"points/s acknowledged": 100_000, "spans/s acknowledged": 10_000},
-    )
-    monkeypatch.setattr(evidence, "read", lambda _: fine)
 
     @contextmanager
     def make(state: State | None = None, **differs: Any) -> Iterator[tuple[Platform, State]]:

@@ -12,12 +12,16 @@ import pytest
 
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backup import maintained, runs
+from ops.evidence import PlatformId
+from ops.kube import CronJob
 from ops.maintain.model import Once, Tools
 from ops.verify import backups
-from ops.verify.rows import Finding
+from ops.verify.drills import Drills
+from ops.verify.rows import Finding, Setup
 from ops.web import Sample
 from services.backup.store import Store
 from tests.unit.ops.backup_world import ago, identity_file, reached, run, segment, state_run
+from tests.unit.ops.reading_platform import OLD
 from tests.unit.services.backup.world import World, world
 
 
@@ -43,6 +47,7 @@ def tools(place: World, identity: Path | None = None, **context: Any) -> Tools:
         silence_age=timedelta(days=7),
         identity=identity,
         boards=Once(list),
+        drills=Drills(lambda: PlatformId(stack="local", namespace="obs", cluster_id="cluster")),
     )
 
 
@@ -121,11 +126,15 @@ def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
         segment(store, topic, 0, 0, 3)
     segment(store, TOPIC_NAMES[-1], 0, 6, 9)
     finding = Finding()
-    backups.archive(runs.archived(store), finding)
+    backups.archive(runs.archived(store), finding, OLD)
     assert finding.wrong == [
-        f"the archive has nothing of {TOPIC_NAMES[0]}",
+        f"the archive has nothing of {TOPIC_NAMES[0]} (was due at 01 Jan 00:00 UTC)",
         f"the archive of {TOPIC_NAMES[-1]} lacks 2 offsets",
     ]
+    young = Finding()
+    backups.archive(runs.archived(store), young, ahead())
+    assert [wait.what for wait in young.waits] == [f"first archived records of {TOPIC_NAMES[0]}"]
+    assert len(young.wrong) == 1, "a gap is no matter of age"
 
 
 def test_the_row_wants_objects_that_are_sealed_for_those_who_are_named(
@@ -139,10 +148,45 @@ def test_the_row_wants_objects_that_are_sealed_for_those_who_are_named(
     assert "is sealed for somebody who is not named in the settings" in finding.wrong[0]
 
 
-def test_the_row_wants_blocks_of_every_prometheus() -> None:
+def test_the_row_wants_blocks_of_every_prometheus_once_they_are_due() -> None:
     finding = Finding()
-    backups.blocks([], ("primary", "secondary"), finding)
-    assert finding.wrong == ["no block of metrics is stored of primary, secondary"]
+    backups.blocks([], ("primary", "secondary"), finding, lambda name: OLD if name == "primary" else ahead())
+    assert finding.wrong == ["no block of metrics is stored of primary (was due at 01 Jan 00:00 UTC)"]
+    assert [wait.what for wait in finding.waits] == ["first block of metrics of secondary"]
+
+
+def test_the_first_block_is_due_after_two_of_its_durations(place: World) -> None:
+    kube: Any = SimpleNamespace(created=lambda: OLD, argument=lambda name, option: f"{5 if name else 0}m")
+    assert backups.first_block(kube, "primary") - OLD == backups.CREATED_WITHIN + timedelta(minutes=10)
+
+
+def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operator(place: World) -> None:
+    access = reached(place)
+    context: Any = SimpleNamespace(kube=SimpleNamespace(cron_job=lambda name: job(name, datetime.now(UTC))))
+    finding = Finding()
+    for kind in ("database", "pulumi-state"):
+        backups.never_made(context, kind, access, finding)
+    assert finding.wrong == []
+    assert [(wait.what, wait.command) for wait in finding.waits] == [
+        ("first database backup", "ops backup run database")
+    ]
+    assert finding.waits[0].due > datetime.now(UTC)
+    assert finding.setups == [Setup(what="no pulumi-state backup is stored", command="ops backup run pulumi-state")]
+    late = Finding()
+    context.kube.cron_job = lambda name: job(name, OLD)
+    backups.never_made(context, "database", access, late)
+    assert "no database backup is stored: the first was due at 01 Jan" in late.wrong[0]
+    context.kube.cron_job = lambda _: None
+    backups.never_made(context, "database", access, late)
+    assert late.wrong[1] == "no database backup is stored, and no job makes one"
+
+
+def job(name: str, created: datetime) -> CronJob:
+    return CronJob(name=name, cron="20 */4 * * *", time_zone="Asia/Tokyo", created=created, suspended=False)
+
+
+def ahead() -> datetime:
+    return datetime.now(UTC) + timedelta(hours=1)
 
 
 def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -156,7 +200,6 @@ def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: py
     ]
     monkeypatch.setattr(backups, "DAILY", looked)
     monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
-    monkeypatch.setattr(Finding, "drill", lambda *_: None)
     found = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
     assert found.wrong == ["c cannot look: no answer"]
     assert "1 of 3 daily ones ask for somebody now" in found.figures[0]

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,9 +16,11 @@ from ops.errors import OpsError
 from ops.incident.evidence import ClusterEvent
 from ops.maintain import boards, drills, looks
 from ops.maintain.model import Once, Tools
+from ops.verify.drills import Drills
 from ops.verify.rows import Finding
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+HERE = evidence.PlatformId(stack="local", namespace="obs", cluster_id="cluster")
 
 
 def tools(context: Any = None, **changed: Any) -> Tools:
@@ -32,6 +31,7 @@ def tools(context: Any = None, **changed: Any) -> Tools:
         "silence_age": timedelta(days=7),
         "identity": None,
         "boards": Once(list),
+        "drills": Drills(lambda: HERE),
         **changed,
     }
     return Tools(**given)
@@ -113,38 +113,59 @@ def test_a_topic_with_another_retention_is_named() -> None:
     assert len(looks.topics_retention(tools(context)).wrong) == 2
 
 
-def test_a_drill_that_was_never_done_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        drills, "evidence", SimpleNamespace(read=partial(evidence.read, folder=tmp_path), FOLDER=tmp_path)
+def drilled(folder: Path, *, passed: bool = True, days: float = 1, cluster: str = HERE.cluster_id) -> Drills:
+    """Evidence of one failover, stored in a folder of its own."""
+    run = evidence.Evidence(
+        name="region-drill",
+        passed=passed,
+        problems=() if passed else ("a record was lost",),
+        commit=evidence.commit(),
+        dirty=False,
+        covers_digest=evidence.digest(evidence.catalog().paths("region-drill")),
+        time=NOW - timedelta(days=days),
+        seconds=60,
+        platform=HERE.model_copy(update={"cluster_id": cluster}),
+        machine={"cores": 2},
+        versions={},
+        figures={target.figure: 0 for target in evidence.catalog().entry("region-drill").targets},
     )
-    found = drills.fresh("dr-failover", "DR drill", timedelta(days=35))(tools())
+    file = folder / run.name / "1.json"
+    file.parent.mkdir()
+    file.write_text(run.model_dump_json())
+    return Drills(lambda: HERE, folder)
+
+
+def test_a_drill_that_was_never_done_says_so_and_how_to_do_it(tmp_path: Path) -> None:
+    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=Drills(lambda: HERE, tmp_path)))
     assert found.figures == ["never"]
-    assert found.wrong[0].startswith("DR drill: never done")
+    assert found.wrong == ["DR drill: never done here (no evidence in evidence/region-drill/): run `ops drill region`"]
+
+
+def test_a_drill_of_another_cluster_was_never_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(evidence.SCOPE_VARIABLE, raising=False)
+    given = drilled(tmp_path, cluster="another")
+    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    assert "never done here" in found.wrong[0]
+    assert "measured on another cluster" in found.wrong[0]
 
 
 @pytest.mark.parametrize(
     ("passed", "days", "problem"),
-    [(True, 34, ""), (True, 36, "must be at most 35 d"), (False, 1, "DR drill failed")],
+    [(True, 34, ""), (True, 36, "must be at most 35 d"), (False, 1, "DR drill failed: region-drill failed")],
 )
-def test_a_drill_must_have_passed_and_be_young(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passed: bool, days: int, problem: str
-) -> None:
-    content: Mapping[str, Any] = {
-        "name": "dr-failover",
-        "passed": passed,
-        "commit": "abc",
-        "time": (NOW - timedelta(days=days)).isoformat(),
-        "machine": {},
-        "versions": {},
-        "figures": {"RTO s": 12},
-    }
-    (tmp_path / "dr-failover.json").write_text(json.dumps(content))
-    monkeypatch.setattr(
-        drills, "evidence", SimpleNamespace(read=partial(evidence.read, folder=tmp_path), FOLDER=tmp_path)
-    )
-    found = drills.fresh("dr-failover", "DR drill", timedelta(days=35))(tools())
+def test_a_drill_must_have_passed_and_be_young(tmp_path: Path, passed: bool, days: int, problem: str) -> None:
+    given = drilled(tmp_path, passed=passed, days=days)
+    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
     assert bool(found.wrong) is bool(problem)
     assert problem in " ".join(found.wrong)
+
+
+def test_a_drill_of_other_sources_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = drilled(tmp_path)
+    monkeypatch.setattr(evidence, "staleness", lambda *_: "stale, 3 commits")
+    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    assert "stale, 3 commits" in found.wrong[0]
+    assert found.wrong[0].endswith("run `ops drill region`")
 
 
 @pytest.mark.parametrize(

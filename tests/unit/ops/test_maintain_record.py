@@ -16,9 +16,11 @@ from typer.testing import CliRunner, Result
 
 from ops.cli import app
 from ops.errors import OpsError
+from ops.evidence import PlatformId
 from ops.maintain import command, record
 from ops.maintain.model import Check, Maintenance, Once, Period, Tools
 from ops.maintain.run import run
+from ops.verify.drills import Drills
 from ops.verify.rows import Finding
 
 PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local")
@@ -55,6 +57,7 @@ def tools() -> Tools:
         silence_age=timedelta(days=7),
         identity=None,
         boards=Once(list),
+        drills=Drills(lambda: PlatformId(stack="local", namespace="obs", cluster_id="cluster")),
     )
 
 
@@ -138,7 +141,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 def maintain(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Result]:
     @contextmanager
     def context(platform: Any, kube: Any) -> Any:
-        yield SimpleNamespace(platform=platform)
+        yield SimpleNamespace(platform=platform, kube=kube)
 
     def call(look: Callable[[Tools], Finding], *words: str) -> Result:
         monkeypatch.setattr(command, "checks", lambda _: (check("only", look),))

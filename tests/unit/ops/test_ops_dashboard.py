@@ -76,18 +76,18 @@ def test_an_answer_that_is_no_number_is_no_data() -> None:
 
 
 def test_a_page_is_bounded_in_time() -> None:
-    asked, _ = asker(ANSWERS, delay_s=0.5)
+    asked, _ = asker(ANSWERS, delay_s=3.0)
     began = time.monotonic()
     results = ask(asked, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
-    assert time.monotonic() - began < 0.45
+    assert time.monotonic() - began < 2.5
     assert {result.problems for result in results} == {("no answer within 0.2 s",)}
 
 
 def test_answers_are_timed_and_questions_run_side_by_side() -> None:
-    asked, _ = asker(ANSWERS, delay_s=0.1)
+    asked, _ = asker(ANSWERS, delay_s=1.0)
     began = time.monotonic()
     results = ask(asked, [NUMBER] * 6, HOUR, workers=6)
-    assert time.monotonic() - began < 0.5
+    assert time.monotonic() - began < 4.0, "one after the other they take 6 s"
     times = latencies(results)
     assert len(times) == 6
     assert times[0] >= 0.1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 import textwrap
 import threading
@@ -10,12 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
+from ops import kube, steps
 from ops.drill import run as runner
+from ops.drill import shown as module_shown
 from ops.drill.registry import find
 from ops.drill.run import Outcome, alone, command_of, ready, reasons, run
+from ops.drill.shown import Shown
 from ops.errors import OpsError
 from ops.platform import PROJECT
+from ops.steps import clock
 
 LIMIT_S = 60.0
 CONFTEST = """
@@ -153,3 +159,69 @@ def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
     thread.join(60)
     assert found
     assert found[0].passed
+
+
+def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
+    body = """
+        import time
+        from ops.steps import say
+
+        def test_it():
+            say("killing a  broker")
+            time.sleep(1.5)
+            say("waiting for it")
+        """
+    out = io.StringIO()
+    drill = replace(find("broker"), seconds=60)
+    command = written(tmp_path, body)
+    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+        shown.say("is the platform steady?")
+        variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
+        assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
+        shown.beat(2.0)
+    lines = out.getvalue().splitlines()
+    assert [line.partition(": ")[2].partition(": ")[2] for line in lines if line.startswith("broker: ")] == [
+        "is the platform steady?",
+        "killing a broker",
+        "waiting for it",
+    ]
+
+
+def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module_shown, "SILENT_S", 0.2)
+    out = io.StringIO()
+    drill = replace(find("broker"), seconds=60)
+    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+        shown.say("killing a broker")
+        for second in (5.0, 6.0, 7.0):
+            time.sleep(0.15)
+            shown.beat(second)
+        time.sleep(0.25)
+        shown.beat(70.0)
+    assert [line for line in out.getvalue().splitlines() if "still at" in line] == [
+        "broker: 6 s: still at: killing a broker; about 54 s left",
+        f"broker: 1 min 10 s: still at: killing a broker; longer than usual, ended at {clock(drill.limit_s)}",
+    ]
+
+
+def test_a_wait_is_a_step_once_it_lasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kube, "_TOLD_AFTER_S", 0.1)
+    told: list[str] = []
+    answers = iter([False, False, False, True, True])
+    with steps.heard(told.append):
+        kube.wait_until(lambda: next(answers), 10, "three pods", 0.1)
+        kube.wait_until(lambda: next(answers), 10, "nothing", 0.1)
+    assert told == ["waiting for three pods, 10 s at most"]
+
+
+def test_a_step_that_cannot_be_told_stops_nothing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(steps.FILE, str(tmp_path / "not" / "there"))
+    steps.say("x")
+    file = tmp_path / "steps"
+    reader = steps.Reader(file)
+    monkeypatch.setenv(steps.FILE, str(file))
+    steps.say("one\ntwo " + 300 * "x")
+    with file.open("a") as half:
+        half.write("not whole")
+    assert reader.new() == [("one two " + 300 * "x")[:200]]
+    assert reader.new() == []

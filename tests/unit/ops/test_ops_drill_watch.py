@@ -252,4 +252,4 @@ def test_waiting_for_steadiness_is_bounded_and_says_what_is_wrong() -> None:
     assert steady.wait(lambda: next(left), 10, 0.01) == []
     began = time.monotonic()
     assert steady.wait(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 9

@@ -1,44 +1,201 @@
-"""Evidence files: complete, replaced as a whole, dated."""
+"""Evidence: complete, never replaced, judged against targets, stale when what it covers has changed."""
 
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta
+import subprocess
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from ops import evidence
 from ops.errors import OpsError
+from ops.evidence import Catalog, Entry, Evidence, PlatformId, Standing, Target
+
+CATALOG = Catalog(
+    sources={"code": ("code/**/*",)},
+    evidence={
+        "a-drill": Entry(
+            title="a drill", covers=("code",), run="make a", targets=(Target(figure="missing", equals=0),)
+        ),
+        "other": Entry(title="another", covers=("settings.yaml",), run="make b"),
+    },
+)
+HERE = PlatformId(stack="local", namespace="obs", cluster_id="cluster-1")
 
 
-def test_what_is_written_is_read_again_with_commit_time_machine_and_versions(tmp_path: Path) -> None:
+@pytest.fixture(autouse=True)
+def catalog(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG)
+    monkeypatch.delenv(evidence.SCOPE_VARIABLE, raising=False)
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    folder = tmp_path / "checkout"
+    (folder / "code").mkdir(parents=True)
+    (folder / "code" / "a.py").write_text("one\n")
+    (folder / "settings.yaml").write_text("a: 1\n")
+    git(folder, "init", "-q")
+    save(folder, "first")
+    return folder
+
+
+def git(folder: Path, *arguments: str) -> None:
+    options = ("-c", "user.name=a", "-c", "user.email=a@example.org", "-c", "commit.gpgsign=false")
+    subprocess.run(["git", "-C", str(folder), *options, *arguments], check=True, capture_output=True, timeout=30)
+
+
+def save(folder: Path, message: str) -> None:
+    git(folder, "add", "-A")
+    git(folder, "commit", "-qm", message)
+
+
+def write(project: Path, name: str = "a-drill", missing: int = 0) -> Evidence:
+    return evidence.write(name, figures={"missing": missing}, kube=None, folder=project / "evidence", project=project)
+
+
+def test_what_is_written_is_read_again_with_commit_machine_and_duration(project: Path) -> None:
+    started = datetime.now(UTC) - timedelta(seconds=5)
+    folder = project / "evidence"
     written = evidence.write(
-        "a-drill", passed=True, figures={"missing": 0}, versions={"kafka": "4.3.1"}, folder=tmp_path
+        "a-drill",
+        figures={"missing": 0},
+        kube=None,
+        started=started,
+        settings={"load": 4},
+        folder=folder,
+        project=project,
     )
-    assert evidence.read("a-drill", tmp_path) == written
-    stored = json.loads((tmp_path / "a-drill.json").read_text())
-    assert set(stored) == {"name", "passed", "commit", "time", "machine", "versions", "figures"}
-    assert stored["machine"]["cores"] >= 1
-    assert [file.name for file in tmp_path.iterdir()] == ["a-drill.json"]
+    assert evidence.newest("a-drill", folder) == written
+    assert written.passed
+    assert not written.dirty
+    assert written.commit == evidence.commit(project) != "none"
+    assert written.seconds is not None
+    assert 4.5 < written.seconds < 60
+    assert written.settings == {"load": 4}
+    assert int(written.machine["cores"]) >= 1
 
 
-def test_a_drill_that_never_ran_has_no_evidence(tmp_path: Path) -> None:
-    assert evidence.read("a-drill", tmp_path) is None
+def test_a_missed_target_fails_the_run_and_says_which(project: Path) -> None:
+    written = write(project, missing=3)
+    assert not written.passed
+    assert written.problems == ("missing is 3, must be exactly 0",)
 
 
-def test_a_spoilt_file_is_told_so(tmp_path: Path) -> None:
-    (tmp_path / "a-drill.json").write_text("{}")
-    with pytest.raises(OpsError, match="is not an evidence file"):
-        evidence.read("a-drill", tmp_path)
+def test_a_run_that_failed_itself_stays_failed_whatever_its_figures(project: Path) -> None:
+    written = evidence.write(
+        "a-drill",
+        figures={"missing": 0},
+        kube=None,
+        passed=False,
+        problems=["a pod did not come back"],
+        folder=project / "evidence",
+        project=project,
+    )
+    assert not written.passed
+    assert "a pod did not come back" in written.summary()
 
 
-def test_a_name_that_is_no_file_name_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(OpsError, match="evidence name"):
-        evidence.write("../a", passed=True, figures={}, versions={}, folder=tmp_path)
+@pytest.mark.parametrize(
+    ("target", "figures", "problem"),
+    [
+        (Target(figure="s", at_most=5), {"s": 5}, None),
+        (Target(figure="s", at_most=5, unit="s"), {"s": 5.1}, "s is 5.1 s, must be at most 5"),
+        (Target(figure="n", at_least=2), {"n": 1}, "n is 1, must be at least 2"),
+        (Target(figure="a/b", equals=0), {"a": {"b": 0}}, None),
+        (Target(figure="a/b", equals=0), {"a": {}}, "a/b was not measured"),
+        (Target(figure="s", at_most=5), {"s": "fast"}, "s is fast, must be at most 5"),
+    ],
+)
+def test_a_target_compares_one_figure(target: Target, figures: dict[str, object], problem: str | None) -> None:
+    assert target.problem(figures) == problem
+
+
+def test_a_second_run_is_a_second_file_and_the_newest_is_read(project: Path) -> None:
+    write(project, missing=1)
+    write(project)
+    runs = evidence.read("a-drill", project / "evidence").runs
+    assert [run.passed for run in runs] == [True, False]
+
+
+def test_beyond_the_limit_the_oldest_passed_run_goes_and_failed_ones_stay(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evidence, "KEPT_RUNS", 3)
+    for missing in (1, 0, 0, 0):
+        write(project, missing=missing)
+    runs = evidence.read("a-drill", project / "evidence").runs
+    assert [run.passed for run in runs] == [True, True, False]
+
+
+def test_a_damaged_and_a_foreign_file_are_named_and_ignored(project: Path) -> None:
+    written = write(project)
+    folder = project / "evidence" / "a-drill"
+    (folder / "20990101T000000000Z.json").write_text("{")
+    (folder / "20990102T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "name": "other"}))
+    (folder / "20990103T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "more": 1}))
+    found = evidence.read("a-drill", project / "evidence")
+    assert found.runs == (written,)
+    assert [each.split(" ")[0] for each in found.ignored] == [
+        "a-drill/20990103T000000000Z.json",
+        "20990102T000000000Z.json",
+        "a-drill/20990101T000000000Z.json",
+    ]
+
+
+def test_a_name_that_the_catalog_does_not_have_is_refused(project: Path) -> None:
+    with pytest.raises(OpsError, match=r"evidence '\.\./a' is not in catalog\.yaml"):
+        write(project, name="../a")
+
+
+def test_a_run_is_stale_by_the_commits_that_change_what_it_covers(project: Path) -> None:
+    written = write(project)
+    save(project, "evidence")
+    (project / "settings.yaml").write_text("a: 2\n")
+    save(project, "what it does not cover")
+    assert evidence.staleness(written, project) is None
+    (project / "code" / "a.py").write_text("two\n")
+    assert evidence.staleness(written, project) == "stale, 1 commit"
+    save(project, "what it covers")
+    assert evidence.staleness(written, project) == "stale, 1 commit"
+    (project / "code" / "b.py").write_text("three\n")
+    save(project, "a new file")
+    assert evidence.staleness(written, project) == "stale, 2 commits"
+
+
+def test_a_run_of_uncommitted_changes_is_valid_once_they_are_committed_and_stale_when_dropped(project: Path) -> None:
+    (project / "code" / "a.py").write_text("two\n")
+    written = write(project)
+    assert written.dirty
+    save(project, "the change")
+    assert evidence.staleness(written, project) is None
+    git(project, "reset", "-q", "--hard", "HEAD~1")
+    assert evidence.staleness(written, project) == "stale, run with uncommitted changes"
+
+
+def test_a_run_of_a_commit_that_is_not_in_the_history_is_stale(project: Path) -> None:
+    written = write(project)
+    (project / "code" / "a.py").write_text("two\n")
+    foreign = written.model_copy(update={"commit": "0123456789ab"})
+    assert evidence.staleness(foreign, project) == "stale, commit not in this history"
+
+
+def test_only_runs_of_the_same_cluster_count_unless_the_cluster_is_disposable(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written = write(project).model_copy(update={"platform": HERE})
+    elsewhere = HERE.model_copy(update={"cluster_id": "cluster-2"})
+    assert evidence.standing(written, HERE, project)[0] is Standing.VALID
+    assert evidence.standing(written, elsewhere, project)[0] is Standing.FOREIGN
+    monkeypatch.setenv(evidence.SCOPE_VARIABLE, "checkout")
+    assert evidence.standing(written, elsewhere, project)[0] is Standing.VALID
+    (project / "code" / "a.py").write_text("two\n")
+    assert evidence.standing(written, elsewhere, project) == (Standing.STALE, "stale, 1 commit")
 
 
 @pytest.mark.parametrize(("seconds", "age"), [(5, "5 s"), (125, "2 min"), (7300, "2 h"), (200000, "2 d")])
-def test_the_age_is_in_words(tmp_path: Path, seconds: int, age: str) -> None:
-    written = evidence.write("a-drill", passed=True, figures={}, versions={}, folder=tmp_path)
-    assert written.age(datetime.fromisoformat(written.time) + timedelta(seconds=seconds)) == age
+def test_the_age_is_in_words(project: Path, seconds: int, age: str) -> None:
+    written = write(project)
+    assert written.age(written.time + timedelta(seconds=seconds)) == age

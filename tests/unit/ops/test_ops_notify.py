@@ -51,7 +51,7 @@ def test_a_notice_goes_to_the_first_contact_by_every_channel(doubles: Doubles) -
     assert doubles.reached() == {
         ("phone", "operators"),
         ("sms", TOPICS[0]),
-        ("slack", "#alerts"),
+        ("slack", "operators"),
         ("mail", "a@example.org"),
         ("mail", "b@example.org"),
     }
@@ -169,7 +169,7 @@ def test_a_server_that_never_answers_costs_a_bounded_time(doubles: Doubles) -> N
         settings = {**doubles.channels["mail"], "server": f"127.0.0.1:{mute.getsockname()[1]}"}
         begun = time.monotonic()
         outcomes = send_all(load(doubles.file(mail=settings)), doubles.folder, NOTICE, (), 3.0)
-    assert time.monotonic() - begun < 6
+    assert time.monotonic() - begun < 30
     assert [each.channel for each in outcomes if not each.sent] == ["mail"]
     assert outcomes[-1].detail == "no answer in 3 s: it may have arrived"
 
@@ -226,7 +226,7 @@ MAIL = {"server": "x:587", "sender": "a@b"}
     ("changes", "message"),
     [
         ({"fax": {}}, "channels.fax: Extra inputs are not permitted"),
-        ({"slack": {}}, "channels.slack.url_file: Field required"),
+        ({"slack": {"url_file": "x"}}, "channels.slack.url_file: Extra inputs are not permitted"),
         ({"phone": {"url": "http://x"}}, "channels.phone.url: must be an https:// address"),
         ({"mail": {**MAIL, "server": "x"}}, 'channels.mail.server: server must be "host:port"'),
         ({"mail": {**MAIL, "server": "x:465"}}, "port 465 speaks TLS from the first byte"),

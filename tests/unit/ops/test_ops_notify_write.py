@@ -25,12 +25,12 @@ SOURCE: dict[str, Any] = {
         "mail": {"server": "mail.example.org:587", "sender": "alerts@example.org", "user": "alerts"},
     },
     "contacts": {
-        "operators": {"mail": "ops@example.org", "phone": True, "sms_topic": "arn:x", "slack_channel": "#alerts"},
-        "team-leader": {"mail": "leader@example.org", "phone": False, "sms_topic": None, "slack_channel": None},
+        "operators": {"mail": "ops@example.org", "phone": True, "sms_topic": "arn:x", "slack": True},
+        "team-leader": {"mail": "leader@example.org", "phone": False, "sms_topic": None, "slack": False},
     },
     "secrets": {
         "phone_keys": {"operators": KEY},
-        "slack_url": "https://slack.example.org/services/T/B/token",
+        "slack_urls": {"operators": "https://slack.example.org/services/T/B/token"},
         "mail_password": "mail-secret",
         "sms_access_key_id": "AKIA",
         "sms_secret_access_key": "aws-secret",

@@ -331,7 +331,7 @@ def test_the_command_writes_evidence_and_ends_with_0(tmp_path: Path, monkeypatch
         words = ("--count", "3", "--seconds", "1", "--think", "30", "--logins", str(file), "--json")
         code, said, written = run(monkeypatch, context, *words)
     assert code == 0, said
-    assert (written["name"], written["passed"]) == ("people", True)
+    assert (written["name"], written["passed"]) == ("people-load", True)
     assert json.loads(said)["figures"] == written["figures"]
     assert written["figures"]["openings"] == 3
     assert not any(password in said + str(written) for password in PASSWORDS.values())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +16,8 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import logs, search
 from ops.verify.rows import Finding
+from ops.verify.young import SETTLED
+from tests.unit.ops.reading_platform import OLD
 
 
 @dataclass
@@ -26,12 +29,15 @@ class Platform:
     status: int = 200
     reader: Any = field(default_factory=lambda: SimpleNamespace(pair=("log-reader", "secret")))
     asked: list[tuple[str, Any]] = field(default_factory=list)
+    created: datetime = OLD
 
     @property
     def context(self) -> Context:
         made = SimpleNamespace(
             platform=SimpleNamespace(log_reader=self.reader),
-            kube=SimpleNamespace(ready_pod=lambda name: SimpleNamespace(name=f"{name}-0")),
+            kube=SimpleNamespace(
+                ready_pod=lambda name: SimpleNamespace(name=f"{name}-0"), created=lambda: self.created
+            ),
             tunnels=SimpleNamespace(url=lambda pod, port: f"https://localhost/{pod}/{port}"),
             web=SimpleNamespace(call=self.call),
             thanos=SimpleNamespace(number=self.number),
@@ -72,10 +78,21 @@ def test_a_layer_that_may_send_no_traces_is_not_asked_for_any() -> None:
 
 def test_missing_logs_and_spans_are_found() -> None:
     finding = logs.signals_check(STREAMING)(Platform(counts={"device": 1}, numbers={"traces_span": None}).context)
-    assert finding.wrong == [
+    assert [problem.partition(" (was due")[0] for problem in finding.wrong] == [
         "no log record of layer streaming in the last 15m",
         "no span of layer streaming in the last 5m",
     ]
+
+
+def test_a_young_platform_waits_for_the_first_logs_and_spans() -> None:
+    young = Platform(counts={}, numbers={"traces_span": None}, created=datetime.now(UTC))
+    finding = logs.signals_check(STREAMING)(young.context)
+    assert finding.wrong == []
+    assert [wait.what for wait in finding.waits] == [
+        "first log record of layer streaming",
+        "first span of layer streaming",
+    ]
+    assert all(wait.due == young.created + SETTLED for wait in finding.waits)
 
 
 def test_a_refusal_of_the_search_cluster_is_one_line() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -16,11 +17,13 @@ from components.dashboards.model import Dashboard, Row
 from components.reports.schedule import SCHEDULES
 from ops import evidence
 from ops.errors import OpsError
+from ops.kube import CronJob
 from ops.people_crowd import Crowd, Opening
 from ops.verify import reading
+from ops.verify.young import SETTLED, series_due
 from tests.unit.ops.dashboard_doubles import asker
 from tests.unit.ops.reading_doubles import State
-from tests.unit.ops.reading_platform import known, platforms, report, shelf
+from tests.unit.ops.reading_platform import OLD, known, platforms, report, shelf
 
 
 @pytest.fixture
@@ -64,8 +67,27 @@ def test_an_empty_panel_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> 
     full(monkeypatch, board, without=panel.queries[0].expr.partition("{")[0][-20:])
     with made() as (platform, _):
         [wrong] = reading.CHECKS["G2"](platform.context).wrong
-    assert wrong.startswith("overview: no data in ")
+    assert wrong.startswith("no data in overview: ")
     assert panel.title in wrong
+
+
+def test_an_empty_panel_of_a_young_platform_waits(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    [board] = boards("overview")
+    panel = next(iter(board.panels))
+    full(monkeypatch, board, without=panel.queries[0].expr.partition("{")[0][-20:])
+    with made(created=datetime.now(UTC)) as (platform, _):
+        finding = reading.CHECKS["G2"](platform.context)
+    assert finding.wrong == []
+    assert panel.title in finding.waits[0].what
+    assert finding.waits[0].due == platform.created + SETTLED
+
+
+def test_series_about_reports_are_due_after_the_first_report_of_each_kind(made: Any) -> None:
+    with made(jobs=jobs(OLD)) as (platform, _):
+        of_reports = series_due(platform.context, ["report_due_timestamp_seconds"])
+        of_backups = series_due(platform.context, ["backup_runs", "up"])
+    assert of_reports == datetime(2026, 1, 31, 21, 50, tzinfo=UTC) + SETTLED
+    assert of_backups == OLD + SETTLED
 
 
 def test_a_dashboard_that_grafana_lacks_or_has_otherwise_is_named(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -108,16 +130,52 @@ def test_reports_that_are_there_in_time_pass(made: Any) -> None:
     assert finding.figures == [f"{kind} a period, 0.0 h old, 2 files" for kind in SCHEDULES]
 
 
+def jobs(created: datetime, *, suspended: bool = False) -> dict[str, CronJob]:
+    """The reports' CronJobs."""
+    return {
+        f"report-{kind}": CronJob(
+            name=f"report-{kind}",
+            cron=schedule.cron,
+            time_zone="Asia/Tokyo",
+            created=created,
+            suspended=suspended,
+        )
+        for kind, schedule in SCHEDULES.items()
+    }
+
+
 def test_a_report_that_is_missing_or_late_is_named(made: Any) -> None:
     now = time.time()
     stored = shelf(report("daily"), report("monthly", end="2999-01-01T00:00:00Z"))
-    with made(due={"daily": now - 7200}, newest={"daily": now, "monthly": now}, stored=stored) as (platform, _):
+    differs = {"due": {"daily": now - 7200}, "newest": {"daily": now, "monthly": now}, "stored": stored}
+    with made(**differs, jobs=jobs(OLD)) as (platform, _):
         wrong = reading.r1(platform.context).wrong
     assert wrong == [
         "the next daily report is missing since 2.0 h",
-        "no weekly report of a period that is over is in the object storage",
-        "no monthly report of a period that is over is in the object storage",
+        "no weekly report of a period that is over is in the object storage: the first was due at 04 Jan 21:30 UTC",
+        "no monthly report of a period that is over is in the object storage: the first was due at 31 Jan 21:50 UTC",
     ]
+    with made(**differs) as (platform, _):
+        assert reading.r1(platform.context).wrong[1].endswith("is in the object storage, and no job makes one")
+
+
+def test_the_first_reports_are_waited_for_until_their_schedule(made: Any) -> None:
+    created = datetime.now(UTC)
+    with made(newest={}, stored=shelf(), jobs=jobs(created)) as (platform, _):
+        finding = reading.r1(platform.context)
+    assert finding.wrong == []
+    assert [wait.what for wait in finding.waits] == [f"first {kind} report" for kind in SCHEDULES]
+    daily = finding.waits[0]
+    assert daily.command == "ops report run daily"
+    assert daily.due.astimezone(ZoneInfo("Asia/Tokyo")).strftime("%H:%M") == "06:10"
+    assert timedelta() < daily.due - created <= timedelta(days=1)
+
+
+def test_a_region_that_stands_by_makes_no_reports(made: Any) -> None:
+    with made(newest={}, stored=shelf(), jobs=jobs(OLD, suspended=True)) as (platform, _):
+        finding = reading.r1(platform.context)
+    assert (finding.wrong, finding.waits) == ([], [])
+    assert "first daily report: made by the other region, since this one stands by" in finding.seen
 
 
 def test_a_report_whose_run_failed_or_that_is_not_whole_is_named(made: Any) -> None:
@@ -151,18 +209,24 @@ def test_dashboards_that_answer_in_time_pass(made: Any, monkeypatch: pytest.Monk
     assert finding.figures[0] == "10 people, 2 dashboards: 0.50 s on average, P95 0.50 s"
 
 
-def test_slow_dashboards_and_too_little_throughput_are_found(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_dashboards_are_found_and_throughput_comes_from_the_bench(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     visited(monkeypatch, 6.0)
-    slow = SimpleNamespace(passed=True, summary=lambda: "fine", figures={"points/s acknowledged": 25_794})
-    monkeypatch.setattr(evidence, "read", lambda _: slow)
     with made() as (platform, _):
-        wrong = reading.s2(platform.context).wrong
-    assert wrong == [
+        finding = reading.s2(platform.context)
+    assert finding.wrong == [
         "a dashboard takes 6.00 s on average, at most 3 s",
         "95 of 100 dashboards take 6.00 s, at most 5 s",
-        "throughput-metrics: 25,794 points/s acknowledged, must be 100,000: run `make bench`",
-        "throughput-traces: 0 spans/s acknowledged, must be 10,000: run `make bench`",
     ]
+    assert finding.drills["bench-metrics"] == ("sustained points/s",)
+    assert finding.drills["bench-traces"] == ("sustained spans/s",)
+
+
+def test_the_targets_of_throughput_are_the_catalogs() -> None:
+    for name, figure in reading.THROUGHPUT.items():
+        [target] = [each for each in evidence.catalog().entry(name).targets if each.source == "S2"]
+        assert target.figure == figure
 
 
 def test_a_short_visit_of_people_through_grafana_is_a_real_one(

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -15,6 +14,7 @@ from ops import evidence
 from ops.context import Context
 from ops.verify import reading, regions
 from ops.verify.registry import CHECKS
+from ops.verify.rows import Check, Setup
 
 KINDS = ("rules", "dashboards", "topics", "permissions", "notices")
 Answers = dict[str, list[tuple[dict[str, str], float]]]
@@ -65,29 +65,6 @@ def context(found: Answers) -> Context:
     return cast(Context, SimpleNamespace(thanos=SimpleNamespace(instant=instant, number=number)))
 
 
-@pytest.fixture
-def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
-    """Writes the evidence of a drill; without a call there is none."""
-    read = evidence.read
-    monkeypatch.setattr(evidence, "read", lambda name: read(name, tmp_path))
-
-    def write(*, passed: bool = True, **figures: Any) -> None:
-        shown = {
-            regions.RTO: 210.5,
-            regions.RPO: 3.2,
-            **{getattr(regions, name): each for name, each in figures.items()},
-        }
-        evidence.write(
-            regions.DRILL,
-            passed=passed,
-            figures={name: value for name, value in shown.items() if value is not None},
-            versions={},
-            folder=tmp_path,
-        )
-
-    return write
-
-
 def test_a_standby_that_is_kept_in_step_passes() -> None:
     finding = regions.d2(context(answers()))
     assert finding.wrong == []
@@ -97,20 +74,28 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
     ]
 
 
-def test_a_primary_shows_parity_and_the_copy_of_the_drill(drilled: Callable[..., None]) -> None:
+def test_a_primary_shows_parity_and_relies_on_the_drill_for_the_copy() -> None:
     found = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
-    assert regions.d2(context(found)).wrong == ["drill region-drill was never run: run `make e2e`"]
-    drilled()
     finding = regions.d2(context(found))
     assert finding.wrong == []
     assert "run it with the other region's stack" in finding.seen[0]
-    assert "RPO s 3.2" in finding.seen[1]
+    assert set(finding.drills) == {regions.DRILL}
+
+
+@pytest.mark.parametrize("check", [regions.d2, regions.d3])
+@pytest.mark.parametrize(("scope", "command"), [("checkout", "make up-dr"), ("", "pulumi up --stack dr")])
+def test_a_region_alone_is_not_set_up_and_says_how(
+    check: Check, scope: str, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(evidence.SCOPE_VARIABLE, scope)
+    finding = check(context(answers({PEER_AGE: None})))
+    assert finding.wrong == []
+    assert finding.setups == [Setup(what="no second region was ever seen", command=command)]
 
 
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({PEER_AGE: None}, "no other region was ever seen: nothing is kept in step with anything"),
         ({PEER_AGE: 61}, "the other region says nothing since 61 s, at most 60 s"),
         (
             {DIFFERS: [({"definition": kind}, kind == "rules") for kind in KINDS]},
@@ -128,52 +113,30 @@ def test_a_region_that_is_not_kept_in_step_is_found(changes: dict[str, Any], wro
     assert regions.d2(context(answers(changes))).wrong == [wrong]
 
 
-def test_a_pair_of_which_one_tells_people_and_a_drill_within_its_limits_pass(drilled: Callable[..., None]) -> None:
-    drilled()
+def test_a_pair_of_which_one_notifies_people_passes_with_the_drill() -> None:
     finding = regions.d3(context(answers()))
     assert finding.wrong == []
-    assert finding.figures == ["epoch 7", "RTO 210.5 s", "RPO 3.2 s"]
+    assert finding.figures == ["epoch 7"]
+    assert finding.drills == {regions.DRILL: (regions.RTO, regions.RPO)}
+
+
+def test_the_drills_targets_are_the_catalogs() -> None:
+    targets = {each.figure: each.at_most for each in evidence.catalog().entry(regions.DRILL).targets}
+    assert (targets[regions.RTO], targets[regions.RPO]) == (300, 15)
 
 
 @pytest.mark.parametrize(
     ("changes", "wrong"),
     [
-        ({NOTIFIES: 1}, "number of regions that tell people is 2.0, must be 1.0"),
-        ({PEER_NOTIFIES: 0}, "number of regions that tell people is 0.0, must be 1.0"),
+        ({NOTIFIES: 1}, "number of regions that notify people is 2.0, must be 1.0"),
+        ({PEER_NOTIFIES: 0}, "number of regions that notify people is 0.0, must be 1.0"),
         ({LEASE_AGE: 121}, "the lease was not read for 121 s"),
         ({LEASE_AGE: None}, "there is no region guard"),
         ({ISOLATED: 1}, "the region is cut off from the witness and every pager"),
-        ({PEER_AGE: None}, "no other region was ever seen: nothing is kept in step with anything"),
     ],
 )
-def test_a_pair_that_could_not_take_over_is_found(
-    changes: dict[str, Any], wrong: str, drilled: Callable[..., None]
-) -> None:
-    drilled()
+def test_a_pair_that_could_not_take_over_is_found(changes: dict[str, Any], wrong: str) -> None:
     assert regions.d3(context(answers(changes))).wrong == [wrong]
-
-
-@pytest.mark.parametrize(
-    ("figures", "wrong"),
-    [
-        ({"RTO": 300.1}, ["RTO was 300.1 s, at most 300 s"]),
-        ({"RPO": 15.5}, ["RPO was 15.5 s, at most 15 s"]),
-        ({"RPO": None}, ["region-drill has no figure RPO s"]),
-        ({"RTO": "soon"}, ["region-drill has no figure RTO s"]),
-    ],
-)
-def test_a_drill_beyond_its_limits_fails_although_it_says_that_it_passed(
-    figures: dict[str, Any], wrong: list[str], drilled: Callable[..., None]
-) -> None:
-    drilled(**figures)
-    assert regions.d3(context(answers())).wrong == wrong
-
-
-def test_a_drill_that_failed_or_never_ran_is_found(drilled: Callable[..., None]) -> None:
-    assert regions.d3(context(answers())).wrong == ["drill region-drill was never run: run `make e2e`"]
-    drilled(passed=False)
-    [wrong] = regions.d3(context(answers())).wrong
-    assert wrong.startswith("drill failed: region-drill: RTO s 210.5")
 
 
 def test_rows_of_the_regions_are_no_longer_absent() -> None:

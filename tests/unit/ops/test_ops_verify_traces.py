@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -13,10 +14,10 @@ import requests
 
 from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
 from components.telemetry.services import EDGES, TRACED_SERVICES
-from ops import evidence
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import traces
+from tests.unit.ops.reading_platform import OLD
 
 URLS = {name: f"https://{name}:4180" for name in CLASSES}
 CLAIMS = {"sub": "ops", "groups": ["traces-confidential"]}
@@ -37,6 +38,7 @@ class Platform:
     in_prometheus: tuple[tuple[str, str], ...] = EDGES
     timed: tuple[str, ...] = tuple(service.name for service in TRACED_SERVICES)
     search_nodes: float = 3.0
+    created: datetime = OLD
 
     @property
     def context(self) -> Context:
@@ -47,6 +49,7 @@ class Platform:
                     [SimpleNamespace(ready=True)] * self.ready.get(name, 1 if name == "otel-agent" else 2)
                 ),
                 core=SimpleNamespace(list_node=lambda **_: SimpleNamespace(items=[1])),
+                created=lambda: self.created,
             ),
             otlp=SimpleNamespace(traces=self.take),
             web=SimpleNamespace(call=self.call),
@@ -94,9 +97,6 @@ class Platform:
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "fetch_token", lambda *_: TOKEN)
     monkeypatch.setattr(traces, "_PATIENCE_SECONDS", 0.05)
-    monkeypatch.setattr(
-        evidence, "read", lambda _: SimpleNamespace(passed=True, summary=lambda: "jaeger-collector-killed: fine")
-    )
 
 
 def test_a_platform_that_keeps_its_promises_passes() -> None:
@@ -157,14 +157,20 @@ def test_a_missing_search_node_is_found() -> None:
 def test_a_map_that_is_not_the_services_graph_is_found(where: str) -> None:
     name = {"edges": "Jaeger", "in_prometheus": "Prometheus"}[where]
     lacking: Any = {where: EDGES[1:]}
-    assert traces.j2(Platform(**lacking).context).wrong == [f"{name} lacks {' -> '.join(EDGES[0])}"]
+    [wrong] = traces.j2(Platform(**lacking).context).wrong
+    assert wrong.startswith(f"{name} lacks {' -> '.join(EDGES[0])} (was due at ")
+    young = traces.j2(Platform(**lacking, created=datetime.now(UTC)).context)
+    assert (young.wrong, [wait.what for wait in young.waits]) == (
+        [],
+        [f"first calls {' -> '.join(EDGES[0])} in {name}"],
+    )
     more: Any = {where: (*EDGES, ("metadata", "nobody"))}
     assert traces.j2(Platform(**more).context).wrong == [f"{name} shows calls that nobody makes: metadata -> nobody"]
 
 
 def test_a_service_without_percentiles_is_found() -> None:
     timed = tuple(service.name for service in TRACED_SERVICES[1:])
-    wrong = traces.j2(Platform(timed=timed).context).wrong
+    wrong = [problem.partition(" (was due")[0] for problem in traces.j2(Platform(timed=timed).context).wrong]
     assert wrong == [f"no {each} of {TRACED_SERVICES[0].name}" for each in ("p50", "p95", "p99")]
 
 

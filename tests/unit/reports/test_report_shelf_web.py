@@ -224,5 +224,5 @@ def test_the_program_serves_until_it_is_told_to_stop(made: Storage) -> None:
             assert running.get("/reports").json()["reports"][0]["kind"] == "daily"
         finally:
             process.terminate()
-        assert process.wait(15) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read().endswith("report-shelf: stopped\n")

@@ -71,7 +71,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Sessi
             yield f"http://{address}"
         finally:
             process.terminate()
-            process.wait(20)
+            process.wait(60)
 
 
 def _await_ready(session: requests.Session, address: str, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -157,5 +157,5 @@ def test_it_starts_as_a_program_and_stops_when_it_is_asked_to(made: Storage, tmp
         assert process.stderr is not None
         assert process.stderr.readline().startswith("backup-keeper: serving https port ")
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
         assert process.stderr.read() == "backup-keeper: stopped\n"

@@ -81,7 +81,7 @@ def test_results_are_not_waited_for_without_end() -> None:
     began = time.monotonic()
     assert storing.results() == []
     assert storing.results(wait_s=0.05) == []
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 20
 
 
 class Admin:

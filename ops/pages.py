@@ -1,0 +1,277 @@
+"""``ops docs``: fills the blocks of README and docs that show measurements, from evidence.
+
+A block begins with ``<!-- evidence: NAME -->`` and ends with ``<!-- /evidence -->``, each on a line of its own. NAME is
+``catalog``, ``failed``, ``machine``, ``drills``, or a table of ``evidence/pages.yaml``, whose placeholders read
+``{name of evidence: figure}``. The same checkout gives the same bytes: no clock is read, and uncommitted changes count
+as the commit that they will become.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ops import evidence
+from ops.drill import table
+from ops.drill.timeline import cell
+from ops.errors import OpsError, one_line
+from ops.evidence import Evidence
+from ops.figures import NOT_MEASURED, filled, plain, told
+from ops.platform import PROJECT
+
+TABLES: Final = evidence.FOLDER / "pages.yaml"
+PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")
+END: Final = "<!-- /evidence -->"
+BLOCK: Final = re.compile(r"^<!-- evidence: ([a-z][a-z0-9-]*) -->\n(.*?)^<!-- /evidence -->$", re.MULTILINE | re.DOTALL)
+_BEGIN = re.compile(r"^<!-- evidence: ", re.MULTILINE)
+_PLACEHOLDER = re.compile(r"\{([a-z0-9-]+): ([^{}]+)\}")
+_SHORT = 7
+_MOST_SCALARS = 8
+_LONGEST_REASON = 300
+_BETWEEN = "<br>"
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Row(_Model):
+    """One promise: ``shows`` maps what was done to a text with figures, ``limits`` says what it does not show."""
+
+    promise: str
+    shows: Mapping[str, str]
+    limits: str = ""
+
+
+class Tables(_Model):
+    """Tables of promises, by the name that their blocks have."""
+
+    tables: Mapping[str, tuple[Row, ...]]
+
+
+class Source:
+    """Runs of a folder, each read once, and what may be said of them.
+
+    Args:
+        folder: Where evidence is kept.
+        project: The checkout whose sources decide what is stale.
+    """
+
+    def __init__(self, folder: Path = evidence.FOLDER, project: Path = PROJECT) -> None:
+        self.folder, self._project = folder, project
+        self.runs = cache(lambda name: evidence.read(name, folder).runs)
+        self._stale: dict[tuple[str, datetime], str | None] = {}
+
+    def newest(self, name: str) -> Evidence | None:
+        """The newest run of a name, or None."""
+        runs = self.runs(name)
+        return runs[0] if runs else None
+
+    def stale(self, run: Evidence) -> str | None:
+        """What makes a run stale, or None."""
+        key = run.name, run.time
+        if key not in self._stale:
+            self._stale[key] = evidence.staleness(run, self._project)
+        return self._stale[key]
+
+    def run_line(self, name: str, page: Path) -> str:
+        """Name with its link, date, commit, and what restricts its newest run."""
+        runs = self.runs(name)
+        if not runs:
+            return f"`{name}`: {NOT_MEASURED} on this version (`{evidence.catalog().entry(name).run}`)"
+        newest, failed = runs[0], sum(not run.passed for run in runs)
+        link = os.path.relpath(self.folder / name, page.parent)
+        commit = f"{newest.commit[:_SHORT]}{'+' if newest.dirty else ''}"
+        parts = [f"[`{name}`]({link}/) {newest.time:%Y-%m-%d}, {commit}"]
+        if not newest.passed:
+            parts.append("**failed**")
+        if stale := self.stale(newest):
+            parts.append(f"**{stale}**")
+        if failed:
+            parts.append(f"{failed} of {len(runs)} runs failed")
+        return ", ".join(parts)
+
+
+def read_tables(file: Path = TABLES) -> Tables:
+    """Read the tables of promises.
+
+    Raises:
+        OpsError: The file is missing, has another shape, or names evidence that the catalog does not have.
+    """
+    try:
+        tables = Tables.model_validate(yaml.safe_load(file.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError) as error:
+        raise OpsError(f"{file}: {one_line(error)}") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise OpsError(f"{file}: {'.'.join(map(str, first['loc']))}: {one_line(first['msg'])}") from None
+    for rows in tables.tables.values():
+        for text in (text for row in rows for text in row.shows.values()):
+            for name in names(text):
+                evidence.catalog().entry(name)
+    return tables
+
+
+def names(text: str) -> list[str]:
+    """Names of evidence in a text, each once, in their order."""
+    return list(dict.fromkeys(name for name, _ in _PLACEHOLDER.findall(text)))
+
+
+def promises(rows: Iterable[Row], source: Source, page: Path) -> str:
+    """A table with a row for each promise: its figures, and the runs that they are from."""
+    lines = ["| promise | what was measured | newest run |", "|---|---|---|"]
+    for row in rows:
+        shown = [_shown(what, text, source) for what, text in row.shows.items()]
+        shown += [row.limits] if row.limits else []
+        used = dict.fromkeys(name for text in row.shows.values() for name in names(text))
+        runs = [source.run_line(name, page) for name in used]
+        lines.append(f"| {row.promise} | {_BETWEEN.join(shown)} | {_BETWEEN.join(runs)} |")
+    return "\n".join(lines)
+
+
+def _shown(what: str, text: str, source: Source) -> str:
+    failed = any(not run.passed for name in names(text) if (run := source.newest(name)))
+    measured = text
+    for name in names(text):
+        run = source.newest(name)
+        for placeholder in re.findall(rf"\{{{name}: [^{{}}]+\}}", text):
+            figure = placeholder.removeprefix(f"{{{name}: ")
+            value = None if run is None else filled("{" + figure, run.figures)
+            if value is None:
+                return f"{what}: {NOT_MEASURED}" if not failed else f"{what}: **failed**, {NOT_MEASURED}"
+            measured = measured.replace(placeholder, cell(value))
+    return f"{what}: {'**failed**, ' if failed else ''}{measured}"
+
+
+def catalog_table(source: Source, page: Path) -> str:
+    """Every name of the catalog with its figures, and its newest run."""
+    lines = ["| what | what was measured | newest run |", "|---|---|---|"]
+    for name, entry in evidence.catalog().evidence.items():
+        run = source.newest(name)
+        shown = NOT_MEASURED
+        if run is not None:
+            parts = told(run.figures, entry.text.split("; ")) if entry.text else _scalars(run)
+            shown = cell("; ".join(parts)) or NOT_MEASURED
+            if not run.passed:
+                shown = f"**failed**: {cell(_reasons(run))}; {shown}"
+        lines.append(f"| {cell(entry.title)} | {shown} | {source.run_line(name, page)} |")
+    return "\n".join(lines)
+
+
+def failed_table(source: Source, page: Path) -> str:
+    """Every failed run that is kept, newest first for each name, with its reasons."""
+    lines = ["| what | run | why it failed |", "|---|---|---|"]
+    for name, entry in evidence.catalog().evidence.items():
+        for run in source.runs(name):
+            if not run.passed:
+                file = os.path.relpath(source.folder / name, page.parent)
+                when = f"[`{name}`]({file}/) {run.time:%Y-%m-%d %H:%M}, {run.commit[:_SHORT]}{'+' if run.dirty else ''}"
+                lines.append(f"| {cell(entry.title)} | {when} | {cell(_reasons(run))} |")
+    return "\n".join(lines) if len(lines) > 2 else "No run that is kept failed."
+
+
+def machines(source: Source) -> str:
+    """On which machines, with which versions, the newest runs were made."""
+    newest = [run for name in evidence.catalog().evidence if (run := source.newest(name))]
+    if not newest:
+        return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} on any machine."
+    found: dict[str, int] = {}
+    for run in newest:
+        text = f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB"
+        text += f", {run.machine.get('processor', 'processor not recorded')}"
+        found[text] = found.get(text, 0) + 1
+    where = "; ".join(f"{text} ({count} of {len(newest)} newest runs)" for text, count in sorted(found.items()))
+    latest = max((run for run in newest if run.versions), key=lambda run: (run.time, run.name), default=None)
+    versions = latest.versions if latest else {}
+    listed = ", ".join(f"{image.rpartition('/')[2]} {tag}" for image, tag in sorted(versions.items()))
+    return f"Machine: {where}. Images of the newest of them: {listed or 'not recorded'}."
+
+
+def _scalars(run: Evidence) -> list[str]:
+    """Some figures of a run about which the catalog has no text."""
+    single = {name: value for name, value in run.figures.items() if isinstance(value, str | int | float)}
+    return [f"{name} {plain(value)}" for name, value in list(single.items())[:_MOST_SCALARS]]
+
+
+def _reasons(run: Evidence) -> str:
+    return one_line("; ".join(run.problems) or "reason not recorded", _LONGEST_REASON)
+
+
+def made(text: str, page: Path, source: Source, tables: Tables) -> str:
+    """The text of a page with each of its blocks filled anew.
+
+    Raises:
+        OpsError: A block has an unknown name or no end.
+    """
+    kinds: dict[str, Callable[[], str]] = {
+        "catalog": lambda: catalog_table(source, page),
+        "failed": lambda: failed_table(source, page),
+        "machine": lambda: machines(source),
+        "drills": lambda: table.measured(source.folder, source.stale),
+    }
+
+    def filled_block(match: re.Match[str]) -> str:
+        name = match[1]
+        if name in tables.tables:
+            content = promises(tables.tables[name], source, page)
+        elif name in kinds:
+            content = kinds[name]()
+        else:
+            known = ", ".join(sorted([*kinds, *tables.tables]))
+            raise OpsError(f"{page}: no block {name!r}: use one of {known}")
+        return f"<!-- evidence: {name} -->\n\n{content}\n\n{END}"
+
+    if len(_BEGIN.findall(text)) != len(BLOCK.findall(text)) or text.count(END) != len(BLOCK.findall(text)):
+        raise OpsError(f"{page}: each block needs the lines '<!-- evidence: NAME -->' and '{END}', once each, in order")
+    return BLOCK.sub(filled_block, text)
+
+
+def pages(project: Path = PROJECT) -> list[Path]:
+    """Pages that may have blocks."""
+    return sorted(path for pattern in PAGES for path in project.glob(pattern))
+
+
+def changed(project: Path = PROJECT, source: Source | None = None, tables: Tables | None = None) -> dict[Path, str]:
+    """Pages whose text differs from what the evidence gives, with the text that they should have.
+
+    Raises:
+        OpsError: A page cannot be read or has a wrong block; ``evidence/pages.yaml`` or the catalog is damaged.
+    """
+    source, tables = source or Source(), tables or read_tables()
+    result: dict[Path, str] = {}
+    for page in pages(project):
+        try:
+            before = page.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise OpsError(f"{page}: {one_line(error)}") from None
+        if "<!-- evidence:" in before or END in before:
+            after = made(before, page, source, tables)
+            if after != before:
+                result[page] = after
+    return result
+
+
+def docs(
+    check: Annotated[bool, typer.Option("--check", help="Write nothing; exit code 1 when one is out of date.")] = False,
+) -> None:
+    """Fill the tables of measurements in README and docs from evidence/."""
+    different = changed()
+    for page, text in different.items():
+        typer.echo(f"{page.relative_to(PROJECT)}: {'out of date' if check else 'changed'}")
+        if not check:
+            draft = page.with_name(f".{page.name}.new")
+            try:
+                draft.write_text(text, encoding="utf-8")
+                draft.replace(page)
+            except OSError as error:
+                raise OpsError(f"{page}: {error.strerror or error}") from None
+    raise typer.Exit(1 if check and different else 0)

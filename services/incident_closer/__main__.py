@@ -1,0 +1,7 @@
+"""Entry point: ``python3 -m services.incident_closer --config FILE``."""
+
+import sys
+
+from services.incident_closer.program import main
+
+sys.exit(main())

@@ -1,0 +1,167 @@
+"""The program: look at the Alertmanager beside it again and again, and close what is open for nobody."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import requests
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from services.common import serving, web
+from services.incident_closer.incidents import Closing, Incident, looked
+from services.incident_closer.settings import Settings, load
+from services.region_guard.rounds import News, Rounds
+
+LOOK_S = 5.0
+"""Seconds between two looks."""
+MOST_AT_ONCE = 10
+"""Incidents that one look closes: the pager takes 120 events a minute, and what is due has to be fresh."""
+_TIMEOUT_S = (2.0, 5.0)
+_LARGEST_ANSWER = 64 * 1024 * 1024
+_CHUNK = 64 * 1024
+
+
+def log(message: str) -> None:
+    """Write one line for the operator."""
+    print(f"incident-closer: {message}\n", end="", file=sys.stderr, flush=True)
+
+
+class CloserError(Exception):
+    """Alertmanager or the pager does not answer, or refuses; one line without secrets."""
+
+
+class Measures:
+    """What the closer tells Prometheus."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.failing = Gauge("incident_closer_failing", "1 while the last look failed.", registry=registry)
+        self.muted = Gauge("incident_closer_muted", "Alerts that are muted and may ring a phone.", registry=registry)
+        self.closed = Counter("incident_closer_closed", "Resolve events that the pager took.", registry=registry)
+
+
+class Closer:
+    """Asks Alertmanager, and tells the pager; for one thread. Files are read again at each look."""
+
+    def __init__(self, settings: Settings, news: News, measures: Measures) -> None:
+        self._settings, self._news, self._measures, self._closing = settings, news, measures, Closing()
+
+    def look(self) -> None:
+        """Close what is due; what does not work is told in a line, and tried again at the next look."""
+        problem = ""
+        try:
+            look = looked(self._alerts(), self._settings.receivers)
+            self._measures.muted.set(len(look.muted))
+            for incident in self._closing.due(time.monotonic(), look)[:MOST_AT_ONCE]:
+                self._close(incident)
+                self._closing.closed(incident, time.monotonic())
+                self._measures.closed.inc()
+        except CloserError as error:
+            problem = str(error)
+        except (KeyError, TypeError, AttributeError):
+            problem = "Alertmanager does not answer as its API, version 2, does"
+        self._measures.failing.set(bool(problem))
+        self._news.tell("closing incidents", problem)
+
+    def _alerts(self) -> list[Any]:
+        settings = self._settings
+        content = self._call(
+            "Alertmanager",
+            "GET",
+            f"{settings.alertmanager_url}/api/v2/alerts",
+            settings.alertmanager_ca_file,
+            auth=(settings.alertmanager_user, _read(settings.alertmanager_password_file)),
+        )
+        if not isinstance(content, list):
+            raise CloserError("Alertmanager: the answer is no list of alerts")
+        return content
+
+    def _close(self, incident: Incident) -> None:
+        settings = self._settings
+        event = {
+            "routing_key": _read(settings.receivers[incident.receiver].key_file),
+            "event_action": "resolve",
+            "dedup_key": incident.dedup_key,
+        }
+        self._call("the pager", "POST", settings.pager_url, settings.pager_ca_file, json=event)
+
+    def _call(self, who: str, method: str, url: str, ca_file: Path | None, **options: Any) -> Any:
+        with requests.Session() as session:
+            session.trust_env = False
+            session.verify = str(ca_file) if ca_file else True
+            try:
+                answer = session.request(method, url, timeout=_TIMEOUT_S, allow_redirects=False, stream=True, **options)
+                content = _bounded(answer.iter_content(_CHUNK))
+            except (requests.RequestException, OSError) as error:
+                raise CloserError(f"{who}: no answer ({type(error).__name__})") from None
+        if answer.status_code not in (requests.codes.ok, requests.codes.accepted):
+            raise CloserError(f"{who}: answered {answer.status_code}")
+        if len(content) > _LARGEST_ANSWER:
+            raise CloserError(f"{who}: the answer is larger than {_LARGEST_ANSWER} bytes")
+        try:
+            return json.loads(content)
+        except ValueError:
+            raise CloserError(f"{who}: the answer is no JSON") from None
+
+
+def _bounded(parts: Iterable[bytes]) -> bytes:
+    """What was sent, up to a little more than is allowed."""
+    content = bytearray()
+    for part in parts:
+        content += part
+        if len(content) > _LARGEST_ANSWER:
+            break
+    return bytes(content)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text().strip()
+    except OSError as error:
+        raise CloserError(f"{file} cannot be read: {error.strerror}") from None
+
+
+class HttpsServer(web.HttpsServer):
+    """The closer's web server."""
+
+    program = "incident-closer"
+
+
+class Service(serving.Service):
+    """Looks, metrics and probes."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Listen as ``settings`` say.
+
+        Raises:
+            OSError: The address is taken, or the certificate does not fit its key.
+        """
+        super().__init__()
+        registry = CollectorRegistry()
+        self._rounds = Rounds("closing", LOOK_S, Closer(settings, News(log), Measures(registry)).look)
+        application = web.application(
+            registry, settings.metrics_user, settings.metrics_password_file, self._rounds.alive
+        )
+        self.server = HttpsServer(
+            settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, application
+        )
+
+    def begin(self, stop: threading.Event) -> None:
+        """Look until ``stop``."""
+        self._rounds.start(stop)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    return serving.main(
+        arguments,
+        program="incident-closer",
+        description="Closes the pager's incidents of alerts that are silenced or inhibited.",
+        make=lambda file: Service(load(file)),
+        log=log,
+    )

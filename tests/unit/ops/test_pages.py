@@ -1,0 +1,259 @@
+"""``ops docs``: pages say what the evidence says, with commit, staleness and failures, and the same bytes each time."""
+
+from __future__ import annotations
+
+import subprocess
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ops import evidence, pages
+from ops.cli import app
+from ops.errors import OpsError
+from ops.evidence import Catalog, Entry, Evidence
+from ops.figures import named
+from ops.pages import Row, Source, Tables
+from ops.platform import PROJECT
+from tests.unit.ops.test_ops_evidence import git, save
+
+CATALOG = Catalog(
+    sources={"code": ("code/**/*",)},
+    evidence={
+        "kill": Entry(
+            title="a thing killed",
+            covers=("code",),
+            run="ops drill kill",
+            text="{missing} of {sent} missing; back after {back s} s; {parts/0} first",
+        ),
+        "load": Entry(title="load", covers=("settings.yaml",), run="make load", text="{average s} s"),
+    },
+)
+TABLE = Tables(
+    tables={
+        "promises": (
+            Row(
+                promise="nothing is lost",
+                shows={"killed": "{kill: missing} of {kill: sent}", "loaded": "{load: average s} s"},
+                limits="one machine",
+            ),
+        )
+    }
+)
+PAGE = "# Page\n\n<!-- evidence: promises -->\nold\n<!-- /evidence -->\n\nend\n"
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG)
+    (tmp_path / "code").mkdir()
+    (tmp_path / "code" / "a.py").write_text("one\n")
+    (tmp_path / "settings.yaml").write_text("a: 1\n")
+    (tmp_path / "README.md").write_text(PAGE)
+    git(tmp_path, "init", "-q")
+    save(tmp_path, "first")
+    return tmp_path
+
+
+def left(project: Path, name: str = "kill", *problems: str, when: int = 1, **figures: Any) -> Evidence:
+    """A run that was made at minute ``when``, on the checkout as it is."""
+    run = evidence.write(
+        name,
+        figures=figures or {"missing": 0, "sent": 12345, "back s": 1.5},
+        kube=None,
+        passed=not problems,
+        problems=problems,
+        folder=project / "evidence",
+        project=project,
+    )
+    folder = project / "evidence" / name
+    written = max(folder.glob("*.json"))
+    moment = datetime(2026, 11, 20, 10, when, tzinfo=UTC)
+    run = run.model_copy(update={"time": moment})
+    (folder / f"{moment:%Y%m%dT%H%M%S}000Z.json").write_text(run.model_dump_json(indent=2))
+    written.unlink()
+    return run
+
+
+def source(project: Path) -> Source:
+    return Source(project / "evidence", project)
+
+
+def table(project: Path) -> str:
+    return pages.promises(TABLE.tables["promises"], source(project), project / "README.md").splitlines()[-1]
+
+
+def row_of(text: str, title: str) -> list[str]:
+    (line,) = [line for line in text.splitlines() if line.startswith(f"| {title} |")]
+    return [cell.strip() for cell in line.strip("|").split(" | ")]
+
+
+def test_the_committed_pages_are_what_the_evidence_gives() -> None:
+    if not evidence.whole_history():
+        pytest.skip("staleness counts commits, and this checkout has not all of them")
+    assert list(pages.changed()) == [], "run `make docs` and commit what it changes"
+
+
+def test_every_placeholder_names_a_figure_of_the_newest_run() -> None:
+    for row in (row for rows in pages.read_tables().tables.values() for row in rows):
+        for text in row.shows.values():
+            for placeholder in named(text):
+                name, _, figure = placeholder.partition(": ")
+                run = evidence.newest(name)
+                if run is not None and run.passed:
+                    assert evidence.figure(run.figures, figure) is not None, f"{row.promise}: {placeholder}"
+
+
+def test_every_part_of_a_catalog_text_has_figures_that_some_run_or_test_has() -> None:
+    written = "".join(file.read_text() for file in (PROJECT / "tests" / "e2e").glob("*.py"))
+    for name, entry in evidence.catalog().evidence.items():
+        runs = evidence.read(name).runs
+        for figure in named(entry.text) if runs else ():
+            known = any(evidence.figure(run.figures, figure) is not None for run in runs)
+            assert known or f'"{figure}"' in written, f"{name}: no run has {figure!r}"
+
+
+def test_without_a_text_the_single_figures_are_shown(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(project, sent=12345, parts=[1], ok=True)
+    silent = {"kill": CATALOG.evidence["kill"].model_copy(update={"text": ""})}
+    monkeypatch.setattr(evidence, "catalog", lambda: CATALOG.model_copy(update={"evidence": silent}))
+    assert "| sent 12,345; ok yes |" in pages.catalog_table(source(project), project / "README.md")
+
+
+def test_a_promise_shows_its_figures_and_their_run(project: Path) -> None:
+    run = left(project)
+    promise, shown, runs = row_of(table(project), "nothing is lost")
+    assert promise == "nothing is lost"
+    assert shown == "killed: 0 of 12,345<br>loaded: not measured<br>one machine"
+    assert runs == (
+        f"[`kill`](evidence/kill/) 2026-11-20, {run.commit[:7]}<br>`load`: not measured on this version (`make load`)"
+    )
+
+
+def test_what_changed_since_is_counted(project: Path) -> None:
+    left(project)
+    assert "stale" not in table(project)
+    (project / "code" / "a.py").write_text("two\n")
+    save(project, "second")
+    (project / "settings.yaml").write_text("a: 2\n")
+    save(project, "of no concern")
+    assert "**stale, 1 commit**" in table(project)
+
+
+def test_failed_runs_are_counted_and_the_newest_one_is_said_to_have_failed(project: Path) -> None:
+    left(project, when=1)
+    left(project, "kill", "10 lost", when=2)
+    left(project, when=3)
+    shown, runs = row_of(table(project), "nothing is lost")[1:]
+    assert "failed" not in shown
+    assert "1 of 3 runs failed" in runs
+    left(project, "kill", "a | b", when=4)
+    shown, runs = row_of(table(project), "nothing is lost")[1:]
+    assert shown.startswith("killed: **failed**, 0 of 12,345")
+    assert ", **failed**, 2 of 4 runs failed" in runs
+    whole = pages.catalog_table(source(project), project / "README.md")
+    assert r"| a thing killed | **failed**: a \| b; 0 of 12,345 missing; back after 1.5 s |" in whole
+    listed = pages.failed_table(source(project), project / "docs" / "page.md").splitlines()[2:]
+    assert [line.split(" | ")[-1] for line in listed] == [r"a \| b |", "10 lost |"]
+    assert "(../evidence/kill/) 2026-11-20 10:04" in listed[0]
+
+
+def test_a_failed_run_without_figures_is_not_measured(project: Path) -> None:
+    left(project, "kill", "broke off", note=1)
+    assert "killed: **failed**, not measured" in table(project)
+
+
+def test_no_failed_run_is_said_in_words(project: Path) -> None:
+    left(project)
+    assert pages.failed_table(source(project), project / "README.md") == "No run that is kept failed."
+
+
+def test_the_machine_and_versions_are_those_of_the_runs(project: Path) -> None:
+    assert pages.machines(source(project)) == "Not measured on any machine."
+    run = left(project)
+    said = pages.machines(source(project))
+    assert f"{run.machine['cores']} cores, {run.machine['memory_gib']} GiB, {run.machine['processor']}" in said
+    assert "(1 of 1 newest runs). Images of the newest of them: not recorded." in said
+
+
+def test_a_page_is_filled_once_and_then_stays(project: Path) -> None:
+    left(project)
+    changed = pages.changed(project, source(project), TABLE)
+    assert list(changed) == [project / "README.md"]
+    text = changed[project / "README.md"]
+    assert text.startswith("# Page\n\n<!-- evidence: promises -->\n\n| promise |")
+    assert text.endswith("|\n\n<!-- /evidence -->\n\nend\n")
+    (project / "README.md").write_text(text)
+    assert pages.changed(project, source(project), TABLE) == {}
+
+
+def test_before_and_after_the_commit_the_page_is_the_same(project: Path) -> None:
+    left(project)
+    save(project, "evidence")
+    (project / "code" / "a.py").write_text("two\n")
+    (project / "code" / "new.py").write_text("new\n")
+    before = table(project)
+    assert "**stale, 1 commit**" in before
+    save(project, "change and pages")
+    assert table(project) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("<!-- evidence: unknown -->\n<!-- /evidence -->\n", "no block 'unknown': use one of catalog, drills, failed"),
+        ("<!-- evidence: promises -->\n", "each block needs the lines"),
+        ("<!-- /evidence -->\n", "each block needs the lines"),
+        (PAGE + "<!-- evidence: promises -->\n", "each block needs the lines"),
+    ],
+)
+def test_a_wrong_block_is_one_line_and_the_page_is_left_alone(project: Path, text: str, says: str) -> None:
+    (project / "README.md").write_text(text)
+    with pytest.raises(OpsError, match=says):
+        pages.changed(project, source(project), TABLE)
+    assert (project / "README.md").read_text() == text
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "pages.yaml"),
+        ("tables: [", "pages.yaml: "),
+        ("tables: {a: [{promise: b}]}", r"tables\.a\.0\.shows: Field required"),
+        ("tables: {a: [{promise: b, shows: {c: '{nobody: knows}'}}]}", "evidence 'nobody' is not in catalog.yaml"),
+    ],
+)
+def test_damaged_tables_are_one_line(project: Path, content: str | None, says: str) -> None:
+    file = project / "pages.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(OpsError, match=says):
+        pages.read_tables(file)
+
+
+def test_the_command_tells_what_is_out_of_date_and_writes_it(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    left(project)
+    expected = pages.changed(project, source(project), TABLE)
+    monkeypatch.setattr(pages, "PROJECT", project)
+    monkeypatch.setattr(pages, "changed", lambda: expected)
+    checked = CliRunner().invoke(app, ["docs", "--check"])
+    assert (checked.exit_code, checked.output) == (1, "README.md: out of date\n")
+    assert (project / "README.md").read_text() == PAGE
+    written = CliRunner().invoke(app, ["docs"])
+    assert (written.exit_code, written.output) == (0, "README.md: changed\n")
+    assert (project / "README.md").read_text() == expected[project / "README.md"]
+    assert [file.name for file in project.glob(".README*")] == []
+
+
+def test_a_history_that_was_cut_short_is_known(project: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    assert evidence.whole_history(project)
+    save_again = project / "code" / "a.py"
+    save_again.write_text("two\n")
+    save(project, "second")
+    folder = tmp_path_factory.mktemp("clones")
+    clone = ["git", "clone", "-q", "--depth", "1", f"file://{project}", str(folder / "shallow")]
+    subprocess.run(clone, check=True, capture_output=True, timeout=60)
+    assert not evidence.whole_history(folder / "shallow")
+    assert not evidence.whole_history(folder)

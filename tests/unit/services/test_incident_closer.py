@@ -1,0 +1,268 @@
+"""The incident closer: Alertmanager's name of an incident, which are closed and when, and what goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from lab.receivers.phone import Phone
+from lab.receivers.record import Record
+from lab.receivers.web import application
+from services.common.settings import SettingsError
+from services.common.web import HttpsServer
+from services.incident_closer.incidents import MOST_ENDING, Closing, Incident, Look, dedup_key, looked
+from services.incident_closer.program import MOST_AT_ONCE, Closer, Measures
+from services.incident_closer.settings import Paged, Settings, load
+from services.region_guard.rounds import News
+from tests.config.pki import write_certificates
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+ONE, TWO = Incident("phone", "1"), Incident("phone", "2")
+ROUTE = '{}/{severity="critical"}'
+PAGED = {"phone": Paged(route=ROUTE, key_file=Path("/keys/phone"))}
+KEY = "k" * 32
+
+
+def look(muted: tuple[Incident, ...] = (), told: tuple[Incident, ...] = ()) -> Look:
+    return Look(frozenset(muted), frozenset(told))
+
+
+def alert(state: str, receivers: tuple[str, ...] = ("phone", "mail"), **labels: str) -> dict[str, Any]:
+    return {
+        "labels": {"alertname": "Down", "severity": "critical", **labels},
+        "status": {"state": state},
+        "receivers": [{"name": each} for each in receivers],
+    }
+
+
+def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
+    found = looked(
+        [
+            alert("suppressed", instance="a"),
+            alert("active", instance="b"),
+            alert("unprocessed", instance="c"),
+            alert("suppressed", ("mail",), instance="d"),
+        ],
+        PAGED,
+    )
+    labels = {"alertname": "Down", "severity": "critical"}
+    assert found.muted == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": "a"}))}
+    assert found.told == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": each})) for each in "bc"}
+
+
+def test_an_incident_is_closed_at_once_and_again_while_a_notice_may_be_under_way() -> None:
+    closing = Closing()
+    moments = []
+    for now in range(0, 400, 5):
+        for each in closing.due(float(now), look((ONE,))):
+            moments.append(now)
+            closing.closed(each, float(now))
+    assert moments == [0, 15, 60]
+
+
+def test_what_could_not_be_closed_stays_due() -> None:
+    closing = Closing()
+    assert [closing.due(now, look((ONE, TWO))) for now in (0.0, 5.0)] == [[ONE, TWO]] * 2
+    closing.closed(ONE, 5.0)
+    assert closing.due(6.0, look((ONE, TWO))) == [TWO]
+
+
+def test_what_ended_while_it_was_muted_is_closed_once_more() -> None:
+    closing = Closing()
+    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
+    assert closing.due(5.0, look()) == [ONE]
+    assert closing.due(10.0, look()) == [ONE]
+    closing.closed(ONE, 10.0)
+    assert closing.due(15.0, look()) == []
+
+
+def test_what_is_told_again_is_not_closed() -> None:
+    closing = Closing()
+    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
+    assert closing.due(5.0, look(told=(ONE,))) == []
+    assert closing.due(10.0, look()) == []
+
+
+def test_a_second_mute_closes_anew() -> None:
+    closing = Closing()
+    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
+    closing.due(100.0, look(told=(ONE,)))
+    assert closing.due(105.0, look((ONE,))) == [ONE]
+
+
+def test_memory_is_bounded() -> None:
+    closing = Closing()
+    for number in range(MOST_ENDING + 100):
+        closing.due(0.0, look((Incident("phone", str(number)),)))
+    assert len(closing.due(1.0, look())) == MOST_ENDING
+
+
+class Alertmanager:
+    """Answers ``/api/v2/alerts`` with what a test sets."""
+
+    def __init__(self) -> None:
+        self.alerts: Any = []
+        self.status = "200 OK"
+
+    def __call__(self, environ: WSGIEnvironment, start: StartResponse) -> list[bytes]:
+        start(self.status, [("Content-Type", "application/json")])
+        return [json.dumps(self.alerts).encode()]
+
+
+@contextmanager
+def served(folder: Path, app: Any) -> Iterator[str]:
+    server = HttpsServer("127.0.0.1", 0, folder / "tls.crt", folder / "tls.key", app)
+    server.start()
+    try:
+        yield f"https://localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
+    for name, text in (("password", "p"), ("key", KEY)):
+        (folder / name).write_text(text)
+    return {
+        "listen": "127.0.0.1:0",
+        "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
+        "alertmanager": {
+            "url": alertmanager,
+            "ca_file": str(folder / "ca.crt"),
+            "user": "probe",
+            "password_file": str(folder / "password"),
+        },
+        "metrics": {"user": "scraper", "password_file": str(folder / "password")},
+        "pager": {"url": f"{pager}/v2/enqueue", "ca_file": str(folder / "ca.crt")},
+        "receivers": {"phone": {"route": ROUTE, "key_file": str(folder / "key")}},
+    }
+
+
+class Here:
+    """A closer between an Alertmanager that a test directs and the pager's double."""
+
+    def __init__(self, folder: Path, alertmanager: Alertmanager, settings: Settings, record: Record) -> None:
+        self.folder, self.alertmanager, self.settings, self.record = folder, alertmanager, settings, record
+        self.said: list[str] = []
+        self.registry = CollectorRegistry()
+        self.closer = Closer(settings, News(self.said.append), Measures(self.registry))
+
+    def value(self, name: str) -> float | None:
+        return self.registry.get_sample_value(f"incident_closer_{name}")
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Here]:
+    write_certificates(tmp_path)
+    alertmanager, record = Alertmanager(), Record()
+    with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
+        file = tmp_path / "closer.yml"
+        file.write_text(json.dumps(settings_of(tmp_path, url, pager)))
+        yield Here(tmp_path, alertmanager, load(file), record)
+
+
+def ring(here: Here, **labels: str) -> None:
+    """What Alertmanager does for an alert, before it is muted."""
+    key = dedup_key(ROUTE, {"alertname": "Down", "severity": "critical", **labels})
+    payload = {"summary": "Down", "source": "x", "severity": "critical"}
+    event = {"routing_key": KEY, "event_action": "trigger", "dedup_key": key, "payload": payload}
+    Phone(here.record, None).enqueue(json.dumps(event).encode())
+
+
+def actions(here: Here) -> list[str]:
+    return [each.body["event_action"] for each in here.record.since()]
+
+
+def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    alertmanager, record = Alertmanager(), Record()
+    first = Here(tmp_path, alertmanager, load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), record)
+    ring(first, instance="a")
+    ring(first, instance="b")
+    with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
+        made = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
+        alertmanager.alerts = [alert("suppressed", instance="a"), alert("active", instance="b")]
+        made.closer.look()
+    assert actions(made) == ["trigger", "trigger", "resolve"]
+    assert record.since()[2].body["dedup_key"] == record.since()[0].body["dedup_key"]
+    assert (made.value("closed_total"), made.value("muted"), made.value("failing")) == (1, 1, 0)
+    assert made.said == []
+
+
+def _file(folder: Path, alertmanager: str, pager: str) -> Path:
+    file = folder / "closer.yml"
+    file.write_text(json.dumps(settings_of(folder, alertmanager, pager)))
+    return file
+
+
+def test_a_storm_is_closed_in_parts(here: Here) -> None:
+    here.alertmanager.alerts = [alert("suppressed", instance=str(number)) for number in range(MOST_AT_ONCE + 3)]
+    here.closer.look()
+    assert here.value("closed_total") == MOST_AT_ONCE
+    here.closer.look()
+    assert here.value("closed_total") == MOST_AT_ONCE + 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "status", "line"),
+    [
+        ([], "401 Unauthorized", "Alertmanager: answered 401"),
+        ({"alerts": []}, "200 OK", "Alertmanager: the answer is no list of alerts"),
+        ([{"labels": {}}], "200 OK", "Alertmanager does not answer as its API, version 2, does"),
+        (["x"], "200 OK", "Alertmanager does not answer as its API, version 2, does"),
+    ],
+)
+def test_an_alertmanager_that_refuses_or_talks_nonsense_is_one_line_until_it_is_well_again(
+    here: Here, answer: Any, status: str, line: str
+) -> None:
+    here.alertmanager.alerts, here.alertmanager.status = answer, status
+    here.closer.look()
+    here.closer.look()
+    assert (here.said, here.value("failing")) == ([line], 1)
+    here.alertmanager.alerts, here.alertmanager.status = [], "200 OK"
+    here.closer.look()
+    assert here.said[1:] == ["closing incidents: all is well again"]
+    assert here.value("failing") == 0
+
+
+def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(here: Here) -> None:
+    (here.folder / "key").write_text("withdrawn")
+    here.alertmanager.alerts = [alert("suppressed")]
+    here.closer.look()
+    assert here.said == ["the pager: answered 400"]
+    (here.folder / "key").write_text(KEY)
+    here.closer.look()
+    assert (here.value("closed_total"), here.value("failing")) == (1, 0)
+
+
+def test_servers_that_are_away_are_named(tmp_path: Path) -> None:
+    write_certificates(tmp_path)
+    made = Here(tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record())
+    made.closer.look()
+    assert made.said == ["Alertmanager: no answer (ConnectionError)"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"pager": {"url": "http://x", "ca_file": None}}, "pager.url is 'http://x'; it must be an https:// address"),
+        ({"pager": {"url": "https://x", "ca_file": 1}}, "pager.ca_file is 1; it must be a file, or null"),
+        ({"receivers": []}, "receivers must be a mapping of the receivers that ring a phone"),
+        ({"receivers": {"a": {"route": "", "key_file": "x"}}}, "receivers.a.route is ''; it must be a text"),
+        ({"more": 1}, "more is not a setting; allowed: listen, tls, alertmanager, metrics, pager, receivers"),
+    ],
+)
+def test_a_mistake_in_the_settings_is_one_clear_line(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
+    file = tmp_path / "closer.yml"
+    file.write_text(json.dumps({**settings_of(tmp_path, "https://a:1", "https://b:1"), **changes}))
+    with pytest.raises(SettingsError) as caught:
+        load(file)
+    assert str(caught.value).startswith(f"{file}: {line}")
