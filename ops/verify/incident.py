@@ -34,7 +34,6 @@ from ops.verify.alerting import WORKLOAD
 from ops.verify.rows import Check, Finding, listed
 
 NAME = "VerifyIncident"
-DRILL = "incident-report"
 AUTHOR = "ops verify"
 NOTES: Mapping[Phase, str] = {
     Phase.RESPOND: "The synthetic alert is seen.",
@@ -66,7 +65,6 @@ def m3(context: Context) -> Finding:
     left = [alert.identity for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
     finding.expect(not left, f"{identity} still fires")
     finding.figures.append(f"opened, filled, reported, closed in {time.monotonic() - began:.0f} s")
-    finding.drill(DRILL)
     return finding
 
 
