@@ -4,6 +4,9 @@ SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 
+# Where it is set, each of the hundred Python programs of a run would compile all of the checkout again.
+unexport PYTHONDONTWRITEBYTECODE
+
 CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
 REQUIREMENTS := requirements.txt requirements-dev.txt
 VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
@@ -61,8 +64,13 @@ drills: setup ## All other end-to-end tests, one after the other, over an hour; 
 verify: setup ## A line per requirement on the live platform; ROW=K1: its details; JSON=1: for machines
 	@$(LAB) exec -- $(PYTHON) -m ops verify $(ROW) $(if $(JSON),--json)
 
-bench: setup ## Throughput of the path of SIGNAL (metrics, traces) on the running cluster
-	@$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL)
+bench: setup ## Load test of SIGNAL (metrics, traces, logs), 6 minutes; PEER=1: beside stock collector settings
+	@$(LAB) tools obs-loadgen
+	if [ -n "$(PEER)" ]; then
+		$(LAB) bench $(BENCH)
+	else
+		$(LAB) exec -- $(PYTHON) -m ops bench --signal $(SIGNAL) $(BENCH)
+	fi
 
 policies: setup ## The mutation run over every rule of the policy pack, with evidence
 	@$(PYTHON) -m tests.policy.mutation_run
@@ -91,10 +99,12 @@ docs: setup ## Every generated page: measurements, thresholds, telemetry, maskin
 	page thresholds.md $(PYTHON) -m components.telemetry thresholds
 	page masking.md $(PYTHON) -m components.masking
 	$(PYTHON) -m components.dashboards
+	$(PYTHON) -m lab.simulator.capture > ops/bench_capture.json.part
+	mv ops/bench_capture.json.part ops/bench_capture.json
 	$(PYTHON) -m policy.document
 	$(PYTHON) -m ops docs
 
-seconds: setup ## tests/seconds.json, by which tests are ordered and announced, from this machine's last runs
+seconds: setup ## tests/seconds.json and lab/seconds.json, by which work is ordered and announced, from this machine's last runs
 	@$(PYTHON) -m tests.run record
 
 lint: setup ## Format and fix what can be fixed

@@ -24,6 +24,8 @@ from lab.stack import Stack
 from lab.storage import setup as storage
 from lab.summary import show_summary, wait_for_layers
 from lab.timing import Steps
+from lab.toolchain import tools as toolbox
+from lab.toolchain.recipes import LOAD_GENERATOR
 
 _Chosen = Annotated[str, typer.Option(help="local, or local-dr: the second region")]
 _COPIED_LIMIT_S = 300.0
@@ -41,6 +43,7 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
         setup.packages()
     setup.toolchain(steps, names or ())
     steps.show()
+    steps.save()
 
 
 @app.command()
@@ -200,6 +203,16 @@ def execute(context: typer.Context) -> None:
         raise LabError("exec: no command given; for example: python -m lab exec -- kubectl get pods -A")
     _need_cluster()
     command = environment.inside(_PATHS, list(context.args))
+    sys.stdout.flush()
+    os.execvpe(command[0], command, environment.variables(_PATHS))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def bench(context: typer.Context) -> None:
+    """Compare the metrics path with stock collector settings on the same brokers; `lab bench --help` lists options."""
+    _need_cluster()
+    toolbox.path(LOAD_GENERATOR)
+    command = environment.inside(_PATHS, [sys.executable, "-m", "lab.bench_peer", *context.args])
     sys.stdout.flush()
     os.execvpe(command[0], command, environment.variables(_PATHS))
 

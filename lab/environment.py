@@ -19,6 +19,7 @@ from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import setup as receivers
 from lab.storage import places as storage
 from lab.toolchain import tools
+from lab.toolchain.recipes import LOAD_GENERATOR
 
 STACK, SECOND_STACK = "local", "local-dr"
 STACKS = (STACK, SECOND_STACK)
@@ -48,6 +49,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         paths.pulumi_home / "bin",
         tools.path("pulumi").parent,
         tools.path("kubectl").parent,
+        tools.place(LOAD_GENERATOR).parent,
         Path(sys.executable).parent,
     ]
     return {

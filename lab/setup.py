@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Collection
 
 from lab.errors import LabError
-from lab.timing import Steps
+from lab.timing import TOOL, Steps
 from lab.toolchain import build
 from lab.toolchain.recipes import RECIPES
 
@@ -67,8 +67,11 @@ def toolchain(steps: Steps, only: Collection[str] = ()) -> None:
     for name in only:
         if name not in known:
             raise LabError(f"tool {name}: unknown; allowed: {', '.join(sorted(known))}")
-    for recipe in RECIPES:
-        if not only or recipe.name in only:
-            _, seconds = build.ensure(recipe)
-            if seconds:
-                steps.record(f"tool: {recipe.name} {recipe.version}", seconds)
+    missing = {f"{TOOL}{recipe.name} {recipe.version}": recipe for recipe in RECIPES if not only or recipe.name in only}
+    for name, recipe in tuple(missing.items()):
+        if build.folder(recipe).is_dir():
+            steps.skip(name)
+            del missing[name]
+    for name, recipe in missing.items():
+        with steps.step(name):
+            build.ensure(recipe)

@@ -9,12 +9,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from lab.paths import cache_root
 
+COMMITTED = Path(__file__).with_name("seconds.json")
+"""Title -> step -> seconds, for a machine that has not done it yet; `make seconds` writes it."""
+TOOL = "tool: "
+"""How the steps begin that a machine does once."""
 SILENT_S = 30.0
 """A step that takes longer says so this often."""
 
@@ -34,10 +39,11 @@ class Steps:
     console: Console = field(default_factory=lambda: Console(stderr=True, soft_wrap=True))
     taken: dict[str, float] = field(default_factory=dict)
     last: Mapping[str, float] = field(default_factory=dict)
+    _done: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        """Read what the last run took."""
-        self.last = self.last or _read(self._file)
+        """Read what the last run took, here or where the committed times come from."""
+        self.last = self.last or {**committed().get(self.title, {}), **read(self._file)}
 
     @contextmanager
     def step(self, name: str) -> Iterator[None]:
@@ -57,14 +63,19 @@ class Steps:
     def record(self, name: str, seconds: float) -> None:
         """Add a step that was timed elsewhere."""
         self.taken[name] = seconds
+        self._done.add(name)
         self.console.print(f"[green]ok[/] {name} [dim]{seconds:.1f} s[/]", highlight=False)
+
+    def skip(self, name: str) -> None:
+        """Say that a step is not needed this time."""
+        self._done.add(name)
 
     def left(self, name: str, passed: float = 0.0) -> float:
         """Seconds from a moment of a step to the end of the work, by the last run; 0 where nobody knows."""
         if name not in self.last:
             return 0.0
         names = list(self.last)
-        later = sum(self.last[each] for each in names[names.index(name) + 1 :] if each not in self.taken)
+        later = sum(self.last[each] for each in names[names.index(name) + 1 :] if each not in self._done)
         return max(self.last[name] - passed, 0.0) + later
 
     def show(self) -> None:
@@ -79,14 +90,15 @@ class Steps:
 
     def save(self, path: Path | None = None) -> None:
         """Write the steps as JSON: for the next run's estimates, and to a path."""
-        for file in (self._file, path):
+        once = {name: seconds for name, seconds in self.last.items() if name.startswith(TOOL)}
+        for file, seconds in ((self._file, {**once, **self.taken}), (path, self.taken)):
             if file is not None:
                 file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(json.dumps({"title": self.title, "seconds": self.taken}, indent=1) + "\n")
+                file.write_text(json.dumps({"title": self.title, "seconds": seconds}, indent=1) + "\n")
 
     @property
     def _file(self) -> Path:
-        return cache_root() / "seconds" / f"{self.title.replace(' ', '-')}.json"
+        return measured_file(self.title)
 
     def _expected(self, name: str) -> str:
         if name not in self.last:
@@ -101,9 +113,43 @@ class Steps:
             self.console.print(f"[dim].. {name}: {passed:.0f} s gone{rest}[/]", highlight=False)
 
 
-def _read(file: Path) -> dict[str, float]:
+def measured_file(title: str) -> Path:
+    """What the steps of some work took on this machine the last time."""
+    return cache_root() / "seconds" / f"{title.replace(' ', '-')}.json"
+
+
+def committed() -> dict[str, dict[str, float]]:
+    """Title -> step -> seconds of the committed file; empty where it cannot be read."""
     try:
-        seconds = json.loads(file.read_text())["seconds"]
-        return {str(name): float(each) for name, each in seconds.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        content = json.loads(COMMITTED.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def commit() -> list[str]:
+    """Take what this machine measured over into the committed file; the titles that it has then."""
+    known = committed()
+    for file in sorted(measured_file("x").parent.glob("*.json")):
+        found = _parsed(file)
+        seconds = read(file)
+        if seconds and isinstance(found.get("title"), str):
+            known[found["title"]] = {name: round(each, 1) for name, each in seconds.items()}
+    COMMITTED.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
+    return sorted(known)
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_text())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def read(file: Path) -> dict[str, float]:
+    """Step -> seconds of a file that was saved; empty where it is no such file."""
+    try:
+        return {str(name): float(each) for name, each in _parsed(file)["seconds"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
         return {}

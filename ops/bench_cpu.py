@@ -1,9 +1,9 @@
-"""CPU time of the platform's workloads: as their processes tell it, and as the nodes see it."""
+"""CPU time of the platform's workloads as the nodes see it, and what a load costs beyond the idle platform."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kubernetes.client.exceptions import ApiException
@@ -13,17 +13,9 @@ from urllib3.exceptions import HTTPError
 from ops.context import Context
 from ops.errors import OpsError, one_line
 
-_CPU = '{__name__=~"process_cpu_seconds_total|otelcol_process_cpu_seconds_total"}'
 _NODE, _CONTAINER = "node_cpu_usage_seconds", "container_cpu_usage_seconds"
-READ = "read"
-"""Key of `NodeUsage.at`: when the nodes were asked."""
 _SECONDS = 15
-
-
-def of_processes(context: Context) -> dict[str, float]:
-    """CPU seconds used so far, per scrape job, as the processes tell it."""
-    found = context.thanos.instant(f"sum by (job) ({_CPU})")
-    return {sample.labels.get("job", ""): sample.value for sample in found}
+_SETTLE_SECONDS = 25.0
 
 
 @dataclass(frozen=True)
@@ -34,7 +26,6 @@ class NodeUsage:
         cores: Cores of all nodes.
         total: CPU seconds of all nodes, whoever used them.
         of_pod: CPU seconds of the platform's pods, by name.
-        generator: CPU seconds of this process.
         workloads: Pod name -> workload.
         at: When each value was taken, seconds since 1970; the nodes measure every few seconds.
     """
@@ -42,7 +33,6 @@ class NodeUsage:
     cores: float
     total: float
     of_pod: Mapping[str, float]
-    generator: float
     workloads: Mapping[str, str]
     at: Mapping[str, float] = field(default_factory=dict)
 
@@ -51,22 +41,78 @@ class NodeUsage:
         return (self.total - before.total) / _elapsed(self.at, before.at, _NODE)
 
     def by_workload(self, before: NodeUsage) -> dict[str, float]:
-        """Cores that each workload used since ``before``; pods that are younger are left out."""
+        """Cores that each workload used since ``before``; pods that are younger are left out, as is a restart."""
         found: dict[str, float] = {}
         for pod, seconds in self.of_pod.items():
             if pod in before.of_pod:
                 name = self.workloads[pod]
-                cores = (seconds - before.of_pod[pod]) / _elapsed(self.at, before.at, pod)
+                cores = max(0.0, seconds - before.of_pod[pod]) / _elapsed(self.at, before.at, pod)
                 found[name] = found.get(name, 0.0) + cores
         return found
 
-    def seconds(self, before: NodeUsage, workload: str) -> float:
-        """CPU seconds of a workload's pods since ``before``."""
-        return sum(
-            seconds - before.of_pod[pod]
-            for pod, seconds in self.of_pod.items()
-            if pod in before.of_pod and self.workloads[pod] == workload
-        )
+    @property
+    def oldest(self) -> float:
+        """When the oldest of its values was taken, seconds since 1970."""
+        return min(self.at.values(), default=0.0)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a load cost.
+
+    Attributes:
+        seconds: CPU seconds by workload, those of the idle platform subtracted.
+        busy: Cores that were busy on all nodes meanwhile, whoever used them.
+        cores: Cores of all nodes.
+    """
+
+    seconds: Mapping[str, float]
+    busy: float
+    cores: float
+
+    def per_million(self, items: int, workloads: Sequence[str]) -> dict[str, float]:
+        """CPU seconds per million items: of each workload that they pass, of all others, and of all together."""
+        if not items:
+            return {}
+        found = {name: self.seconds.get(name, 0.0) for name in workloads}
+        found["other workloads"] = sum(value for name, value in self.seconds.items() if name not in workloads)
+        found["all"] = sum(found[name] for name in workloads)
+        return {name: round(value / items * 1e6, 1) for name, value in found.items()}
+
+
+def cost(before: NodeUsage, after: NodeUsage, idle: Mapping[str, float]) -> Cost:
+    """What happened between two readings, beyond what the idle platform uses.
+
+    Args:
+        before: Reading from before the load.
+        after: Reading from after it.
+        idle: Cores by workload when nothing is sent.
+    """
+    seconds: dict[str, float] = {}
+    for pod, used in after.of_pod.items():
+        # A container that was restarted counts from zero again, a pod that is younger has nothing before.
+        since = before.of_pod.get(pod, 0.0)
+        name = after.workloads[pod]
+        seconds[name] = seconds.get(name, 0.0) + (used - since if used >= since else used)
+    whole = _elapsed(after.at, before.at, _NODE)
+    elapsed = dict.fromkeys(seconds, whole)
+    for pod in after.of_pod.keys() & before.of_pod.keys():
+        elapsed[after.workloads[pod]] = _elapsed(after.at, before.at, pod)
+    beyond = {name: used - idle.get(name, 0.0) * elapsed[name] for name, used in seconds.items()}
+    return Cost(beyond, after.busy(before), after.cores)
+
+
+def settled(context: Context, since: float, seconds: float = _SETTLE_SECONDS) -> NodeUsage:
+    """A reading whose values are all from after ``since`` (seconds since 1970): nodes measure every 10 s or so.
+
+    After ``seconds`` the newest reading is taken as it is.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        found = of_nodes(context)
+        if found.oldest >= since or time.monotonic() >= deadline:
+            return found
+        time.sleep(2.0)
 
 
 def of_nodes(context: Context) -> NodeUsage:
@@ -79,7 +125,7 @@ def of_nodes(context: Context) -> NodeUsage:
     workloads = {pod.name: pod.workload for pod in context.kube.pods()}
     cores = total = 0.0
     of_pod: dict[str, float] = {}
-    at: dict[str, float] = {READ: time.time()}
+    at: dict[str, float] = {}
     try:
         for node in core.list_node(_request_timeout=_SECONDS).items:
             cores += _quantity(node.status.capacity["cpu"])
@@ -104,7 +150,7 @@ def of_nodes(context: Context) -> NodeUsage:
         raise OpsError(f"the nodes do not tell their CPU times: HTTP {error.status} {one_line(error.reason)}") from None
     except (HTTPError, ValueError) as error:
         raise OpsError(f"the nodes do not tell their CPU times: {one_line(error)}") from None
-    return NodeUsage(cores, total, of_pod, time.process_time(), workloads, at)
+    return NodeUsage(cores, total, of_pod, workloads, at)
 
 
 def _elapsed(now: Mapping[str, float], before: Mapping[str, float], key: str) -> float:

@@ -7,8 +7,6 @@ to standard error, results to standard output.
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -17,14 +15,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from ops import bench as bench_module
-from ops import bench_traces, evidence
 from ops import health as health_module
 from ops import platform as platform_module
 from ops.ack import ack
 from ops.alert_events_command import alert_events
 from ops.alerts_command import alerts
 from ops.backup.command import backup_app
+from ops.bench_command import bench
 from ops.certificates import certificates
 from ops.context import Context
 from ops.dashboard.command import dashboard
@@ -63,6 +60,7 @@ app.command()(alert_events)
 app.command()(certificates)
 app.command()(dashboard)
 app.command()(people)
+app.command()(bench)
 app.add_typer(report_app, name="report")
 app.add_typer(backup_app, name="backup")
 app.add_typer(maintain_app, name="maintain")
@@ -72,13 +70,6 @@ app.command()(failback)
 app.add_typer(drill_app, name="drill")
 app.command()(docs)
 _CANNOT_RUN = 2
-
-
-class BenchSignal(StrEnum):
-    """Paths that the bench can measure."""
-
-    METRICS = "metrics"
-    TRACES = "traces"
 
 
 def main() -> None:
@@ -105,25 +96,6 @@ def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for
             table.add_row(state, line.name, Text(line.detail))
         Console().print(table)
     raise typer.Exit(0 if all(line.healthy for line in lines) else 1)
-
-
-@app.command()
-def bench(
-    seconds: Annotated[float, typer.Option(min=5, max=600, help="Length of the load.")] = 30,
-    senders: Annotated[int, typer.Option(min=1, max=16, help="Parallel clients.")] = 4,
-    signal: Annotated[BenchSignal, typer.Option(help="Whose path is measured.")] = BenchSignal.METRICS,
-) -> None:
-    """Measure the throughput of the path of metrics or traces and write it as evidence."""
-    measure = {BenchSignal.METRICS: bench_module.measure, BenchSignal.TRACES: bench_traces.measure}[signal]
-    with _context() as context, _progress() as progress:
-        task = progress.add_task("bench", total=None)
-        started = datetime.now(UTC)
-        figures = measure(context, seconds, senders, lambda text: progress.update(task, description=text))
-        evidence.write(f"bench-{signal}", figures=figures, kube=context.kube, started=started)
-    table = Table("figure", "value", title=f"Throughput of the path of {signal}")
-    for name, value in figures.items():
-        table.add_row(name, str(value))
-    Console().print(table)
 
 
 def _context() -> Context:

@@ -71,6 +71,7 @@ class Context:
     def close(self) -> None:
         """Close connections, end tunnels, remove the CA file."""
         self.tunnels.close()
+        self.kafka.close()
         self.web.close()
         self.kube.close()
         self._folder.cleanup()

@@ -1,4 +1,10 @@
-"""Kafka clients for ``ops``: settings of a client, what topics and brokers say, records read from the end."""
+"""Kafka clients for ``ops``: settings of a client, what topics and brokers say, records read from the end.
+
+**Offsets of a group are asked by a consumer, never by ``AdminClient.list_consumer_group_offsets``.** Where the broker
+answers that it is not the group's coordinator (it has just started, or the coordinator moves), librdkafka 2.x follows a
+null pointer in the administrator's client, and the whole process ends with a segmentation fault (upstream issue 5040).
+A consumer, which has the structure that the other lacks, looks for the coordinator again.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +12,10 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
-from confluent_kafka import (
-    OFFSET_INVALID,
-    Consumer,
-    ConsumerGroupTopicPartitions,
-    KafkaException,
-    TopicPartition,
-)
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
 from confluent_kafka import admin as _admin
 
 from ops.errors import OpsError, one_line
@@ -24,6 +25,8 @@ ADMIN: Any = _admin
 """Classes of the administrator's client; the library does not mark them as exported, so they have no types here."""
 
 TIMEOUT_SECONDS = 15.0
+_INTERNAL = "__"
+_READER = "ops-reader"
 
 
 def client_settings(platform: Platform, login: Login) -> dict[str, Any]:
@@ -73,7 +76,15 @@ class KafkaAdmin:
     def __init__(self, platform: Platform) -> None:
         self._settings = client_settings(platform, platform.kafka_admin)
         self._silent = f"no answer from Kafka ({platform.kafka_bootstrap})"
-        self.client = ADMIN.AdminClient(self._settings)
+
+    @cached_property
+    def client(self) -> Any:
+        """The administrator's client, made when it is first used: it has threads of its own from then on."""
+        return ADMIN.AdminClient(self._settings)
+
+    def close(self) -> None:
+        """End the client's threads, so that none of them runs while the interpreter ends."""
+        vars(self).pop("client", None)
 
     def brokers(self) -> tuple[int, ...]:
         """Ids of the brokers that are registered and alive."""
@@ -113,17 +124,29 @@ class KafkaAdmin:
                     found[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
         return found
 
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """Offset of the next record that the group will read, by topic and partition; only where it has one."""
+        partitions = [
+            TopicPartition(name, number)
+            for name, topic in self.topics().items()
+            if not name.startswith(_INTERNAL)
+            for number in range(topic.partitions)
+        ]
+        with errors(f"cannot read the offsets of group {group}"), consumer(self._settings, group) as reader:
+            found = reader.committed(partitions, timeout=TIMEOUT_SECONDS)
+            for each in found:
+                if each.error:
+                    raise KafkaException(each.error)
+        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+
     def lag(self, group: str) -> dict[str, int]:
         """Records that the group has not committed, by topic."""
-        with errors(f"{self._silent} to the question for offsets of group {group}"):
-            request = [ConsumerGroupTopicPartitions(group)]
-            committed = self.client.list_consumer_group_offsets(request)[group].result(timeout=TIMEOUT_SECONDS)
         lag: dict[str, int] = {}
+        committed = self.committed(group)
         with consumer(self._settings) as reader:
-            for each in committed.topic_partitions:
-                low, high = watermarks(reader, each.topic, each.partition)
-                position = max(each.offset, low)
-                lag[each.topic] = lag.get(each.topic, 0) + high - position
+            for (topic, partition), offset in committed.items():
+                low, high = watermarks(reader, topic, partition)
+                lag[topic] = lag.get(topic, 0) + high - max(offset, low)
         return lag
 
     def end_offsets(self, topic: str) -> dict[int, int]:
@@ -162,12 +185,17 @@ class KafkaAdmin:
 
 
 @contextmanager
-def consumer(settings: Mapping[str, Any]) -> Iterator[Consumer]:
-    """A consumer that joins no group and commits nothing."""
+def consumer(settings: Mapping[str, Any], group: str = _READER) -> Iterator[Consumer]:
+    """A consumer that joins no group and commits nothing.
+
+    Args:
+        settings: See `client_settings`.
+        group: Whose committed offsets it can tell.
+    """
     reader = Consumer(
         {
             **settings,
-            "group.id": "ops-reader",
+            "group.id": group,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",

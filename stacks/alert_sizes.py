@@ -27,8 +27,8 @@ class AlertSizes:
 
 
 SMALL = AlertSizes(
-    alertmanager=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
-    closer=Resources(cpu="10m", memory="48Mi", memory_limit="128Mi"),
+    alertmanager=Resources(cpu="15m", memory="64Mi", memory_limit="256Mi"),
+    closer=Resources(cpu="5m", memory="48Mi", memory_limit="128Mi"),
     events=Resources(cpu="20m", memory="64Mi", memory_limit="256Mi"),
     probes=Resources(cpu="20m", memory="32Mi", memory_limit="128Mi"),
 )

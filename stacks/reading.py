@@ -19,7 +19,7 @@ from components.contracts import (
 from components.dashboards import grafana as boards
 from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
-from components.dashboards.sources import Plugins
+from components.dashboards.sources import Plugins, trace_link
 from components.grafana.arguments import GrafanaArgs, Logs, TraceReader
 from components.grafana.component import Grafana, grafana_scrape
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
@@ -192,6 +192,7 @@ class Reading:
                 traces=TraceReader(url=traces.url, access_label=traces.access_label, user=traces.user)
                 if traces
                 else None,
+                trace_board=trace_link("", ""),
                 oidc=self._oidc(),
                 autoscale=sizes.grafana_autoscale,
             ),

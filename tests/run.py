@@ -24,6 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import NoReturn
 
+from lab import timing
 from lab.paths import cache_root
 from ops.steps import clock
 from tests import flaky, seconds
@@ -299,13 +300,16 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("what", choices=("check", "test", "e2e", "drills", "record"))
     parser.add_argument("--base", help="check: commit to compare with")
     given, more = parser.parse_known_args(arguments)
+    # What we started runs in sessions of its own: whoever ends us ends it too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if more and given.what not in ("e2e", "drills"):
         parser.error(f"unknown: {' '.join(more)}")
     if wrong := flaky.problems(flaky.read(), datetime.now(UTC).date(), ROOT):
         print("\n".join(wrong), file=sys.stderr)
         return 2
     if given.what == "record":
-        print(f"{seconds.COMMITTED.name}: {seconds.record(ROOT)} times")
+        print(f"{seconds.COMMITTED.relative_to(ROOT)}: {seconds.record(ROOT)} times")
+        print(f"{timing.COMMITTED.relative_to(ROOT)}: {', '.join(timing.commit())}")
         return 0
     if given.what == "check":
         return check(given.base)

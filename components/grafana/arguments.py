@@ -87,7 +87,9 @@ class GrafanaArgs:
         alerts_user: Login at Alertmanager for Grafana only; None: the operator's.
         logs: Where logs are read, or None.
         traces: A Jaeger query that Grafana may ask, or None: then traces are links to ``trace_pages``.
-        trace_pages: Where people read traces after a login of their own, for links; or None.
+        trace_board: Path of the dashboard that shows a trace, up to the identity of the trace; empty: there is none.
+        trace_pages: Where people read traces after a login of their own, for links where Grafana asks no Jaeger; or
+            None.
         oidc: A further login, or None.
         autoscale: Bounds of the autoscaler, or None.
     """
@@ -106,6 +108,7 @@ class GrafanaArgs:
     alerts_user: Credential | None = None
     logs: Logs | None = None
     traces: TraceReader | None = None
+    trace_board: str = ""
     trace_pages: TraceQueryEndpoint | None = None
     oidc: OidcLogin | None = None
     hosts: Sequence[str] = ()
@@ -133,20 +136,16 @@ class GrafanaArgs:
     def sources(self) -> tuple[Source, ...]:
         """Every data source."""
         logs, traces = self.logs, self.traces
+        pages = self.trace_pages
+        # Jaeger's own page is behind a login of its own: only where Grafana cannot show a trace itself.
+        page = self.trace_board if traces else f"{pages.url}/trace/" if pages else ""
         found = [
-            metrics_source(self.query, traces=traces is not None),
+            metrics_source(self.query, trace_page=self.trace_board if traces else ""),
             alerts_source(self.alertmanager, self.alerts_user),
         ]
         if logs:
             found.append(
-                logs_source(
-                    logs.search,
-                    user=logs.user,
-                    index=logs.index,
-                    plugin=logs.plugin,
-                    traces=traces is not None,
-                    pages=self.trace_pages,
-                )
+                logs_source(logs.search, user=logs.user, index=logs.index, plugin=logs.plugin, trace_page=page)
             )
         if traces:
             found.append(traces_source(traces.url, traces.access_label, traces.user))

@@ -12,8 +12,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import urlsplit
 
-from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint, TraceQueryEndpoint
-from components.dashboards.sources import TRACE_OF_LOGS, trace_link
+from components.contracts import AlertmanagerEndpoint, Credential, QueryEndpoint, SearchEndpoint
 from components.grafana.process import from_file
 from components.k8s import TLS_MOUNT
 
@@ -23,8 +22,9 @@ TRACE_LABEL = "trace_id"
 """Label of an exemplar that names its trace."""
 _PRIVATE = {"tlsAuthWithCACert": True, "tlsSkipVerify": False}
 _AUTHORITY = {"tlsCACert": f"$__file{{{TLS_MOUNT}/ca.crt}}"}
-_TRACE = trace_link("$${__value.raw}", "")
-"""Page of a trace. Grafana fills one dollar in when it reads the file; the rest is filled in where a value is shown."""
+_VALUE = "$${__value.raw}"
+"""Grafana fills one dollar in when it reads the file; what is left is filled in where a value is shown."""
+_TRACE_WORDS = "Trace and its logs"
 
 
 class LogsPlugin(StrEnum):
@@ -101,14 +101,14 @@ class Source:
         }
 
 
-def metrics_source(query: QueryEndpoint, *, traces: bool = False) -> Source:
+def metrics_source(query: QueryEndpoint, *, trace_page: str = "") -> Source:
     """Thanos Query, as its reader.
 
     Args:
         query: Where it is.
-        traces: Whether there is a source of traces, to which exemplars lead.
+        trace_page: Where exemplars lead to: address of the page of a trace, up to its identity; empty: nowhere.
     """
-    destination = {"name": TRACE_LABEL, "url": _TRACE, "urlDisplayLabel": "Trace and its logs"}
+    destination = {"name": TRACE_LABEL, "url": f"{trace_page}{_VALUE}", "urlDisplayLabel": _TRACE_WORDS}
     return Source(
         uid=METRICS,
         type="prometheus",
@@ -120,7 +120,7 @@ def metrics_source(query: QueryEndpoint, *, traces: bool = False) -> Source:
             "queryTimeout": "30s",
             "manageAlerts": False,
             "allowAsRecordingRulesTarget": False,
-            **({"exemplarTraceIdDestinations": [destination]} if traces else {}),
+            **({"exemplarTraceIdDestinations": [destination]} if trace_page else {}),
         },
         user=query.reader,
         access_label=query.access_label,
@@ -151,8 +151,7 @@ def logs_source(
     user: str,
     index: str,
     plugin: LogsPlugin,
-    traces: bool = False,
-    pages: TraceQueryEndpoint | None = None,
+    trace_page: str = "",
 ) -> Source:
     """The logs in the search cluster.
 
@@ -161,16 +160,14 @@ def logs_source(
         user: Its user that may read logs and nothing else.
         index: Alias that logs are read through.
         plugin: Who reads it.
-        traces: Whether there is a source of traces: then a record leads to the page of its trace.
-        pages: Where traces are shown after a login of its own, where there is no source of them; None: nowhere.
+        trace_page: Where a record leads to: address of the page of a trace, up to its identity; empty: nowhere.
     """
     fields = {"timeField": "@timestamp", "logMessageField": "body", "logLevelField": "severity"}
     places: dict[LogsPlugin, dict[str, Any]] = {
         LogsPlugin.ELASTICSEARCH: {"index": index},
         LogsPlugin.OPENSEARCH: {"database": index, "flavor": "opensearch", "version": "2.19.4", "pplEnabled": False},
     }
-    place = _TRACE if traces else f"{pages.url}/trace/$${{__value.raw}}" if pages else None
-    link = {"field": TRACE_OF_LOGS, "url": place, "urlDisplayLabel": "Trace"}
+    link = {"field": "trace_id", "url": f"{trace_page}{_VALUE}", "urlDisplayLabel": _TRACE_WORDS}
     return Source(
         uid=LOGS,
         type=plugin.value,
@@ -179,7 +176,7 @@ def logs_source(
             **places[plugin],
             **fields,
             "maxConcurrentShardRequests": 5,
-            **({"dataLinks": [link]} if place else {}),
+            **({"dataLinks": [link]} if trace_page else {}),
         },
         user=search.users[user],
         access_label=search.access_label,

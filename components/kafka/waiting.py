@@ -18,6 +18,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -100,9 +101,11 @@ class Brokers:
             "limit_s": self.limit_s,
         }
         loop = asyncio.get_running_loop()
-        problem = await asyncio.to_thread(
-            _ask_apart, json.dumps(asked), lambda line: loop.call_soon_threadsafe(pulumi.log.info, line)
-        )
+        # A thread of its own: the loop's pool may be full of resources that wait for this very answer.
+        with ThreadPoolExecutor(1) as own:
+            problem = await loop.run_in_executor(
+                own, _ask_apart, json.dumps(asked), lambda line: loop.call_soon_threadsafe(pulumi.log.info, line)
+            )
         if problem:
             raise BrokersAwayError(problem)
 

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab.errors import LabError
-from lab.paths import cache_root
+from lab.paths import CHECKOUT, cache_root
 from lab.toolchain.maven import maven_libraries
-from lab.toolchain.recipes import Collector, GoTool, MavenLibraries, Recipe, SearchServer
+from lab.toolchain.recipes import Collector, GoTool, MavenLibraries, OwnProgram, Recipe, SearchServer
 from lab.toolchain.search import assemble
 from lab.toolchain.steps import BUILD_LIMIT_S
 from lab.toolchain.steps import run_logged as run_logged
@@ -34,7 +34,17 @@ def fingerprint(recipe: Recipe) -> str:
     if isinstance(recipe, GoTool) and recipe.source:
         for file in sorted((SOURCES / recipe.source).iterdir()):
             digest.update(file.read_bytes())
+    if isinstance(recipe, OwnProgram):
+        for file in _sources(recipe):
+            digest.update(file.name.encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:10]
+
+
+def _sources(recipe: OwnProgram) -> list[Path]:
+    """Files that the program is built from; its tests are none of them."""
+    module = CHECKOUT / recipe.folder
+    found = [*module.rglob("*.go"), *module.glob("go.*")]
+    return sorted(file for file in found if not file.name.endswith("_test.go"))
 
 
 def folder(recipe: Recipe) -> Path:
@@ -88,6 +98,8 @@ def ensure(recipe: Recipe) -> tuple[Path, float]:
                 atomically(target, lambda work: maven_libraries(recipe.artifacts, work / "libs", log))
             case SearchServer():
                 atomically(target, lambda work: assemble(recipe, work, log))
+            case OwnProgram():
+                atomically(target, lambda work: _own(recipe, work, log))
         return target, time.monotonic() - started
 
 
@@ -148,6 +160,11 @@ def _go(recipe: GoTool, work: Path, log: Path) -> None:
         command = ["go", "build", "-trimpath", *tags, f"-ldflags={recipe.ldflags}", "-o", str(work / binary), package]
         run_logged(command, cwd=source, log=log, env=_GO_ENV)
     shutil.rmtree(source)
+
+
+def _own(recipe: OwnProgram, work: Path, log: Path) -> None:
+    command = ["go", "build", "-trimpath", "-ldflags=-s -w", "-o", str(work / recipe.name), "."]
+    run_logged(command, cwd=CHECKOUT / recipe.folder, log=log, env=_GO_ENV)
 
 
 def _stamp_schema(schema: Path, version: str) -> None:

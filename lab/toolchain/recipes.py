@@ -12,6 +12,7 @@ POSTGRES_EXPORTER = "0.19.1"
 VERSITYGW = "1.8.0"
 PULUMI = "3.259.0"
 PULUMI_KUBERNETES = "4.25.0"
+LOAD_GENERATOR = "obs-loadgen"
 
 _PULUMI_KUBERNETES_MODULE = "v4.0.0-20260115033456-f47bc2d6f199"
 _CONTRIB = "github.com/open-telemetry/opentelemetry-collector-contrib"
@@ -98,7 +99,22 @@ class SearchServer:
     plugins: tuple[str, ...]
 
 
-Recipe = GoTool | Collector | MavenLibraries | SearchServer
+@dataclass(frozen=True, kw_only=True)
+class OwnProgram:
+    """A Go module of this checkout. What it is built from is part of its key, so no version tells it.
+
+    Attributes:
+        name: Cache key, log name and program.
+        version: For people.
+        folder: Where its ``go.mod`` is, from the checkout's root.
+    """
+
+    name: str
+    version: str
+    folder: str
+
+
+Recipe = GoTool | Collector | MavenLibraries | SearchServer | OwnProgram
 
 
 def _kubernetes() -> GoTool:
@@ -334,4 +350,5 @@ RECIPES: tuple[Recipe, ...] = (
         module_version="v0.7.0",
         programs={"kubeconform": "github.com/yannh/kubeconform/cmd/kubeconform"},
     ),
+    OwnProgram(name=LOAD_GENERATOR, version="1", folder="collector/loadgen"),
 )

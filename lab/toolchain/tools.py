@@ -6,7 +6,7 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.toolchain.build import folder
-from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries, SearchServer
+from lab.toolchain.recipes import RECIPES, GoTool, MavenLibraries, Recipe, SearchServer
 from lab.toolchain.search import HOME
 
 
@@ -16,15 +16,29 @@ def path(program: str) -> Path:
     Raises:
         LabError: The program is unknown, or not built yet.
     """
+    recipe = _recipe(program)
+    found = folder(recipe) / program
+    if not found.is_file():
+        raise LabError(f"{program} {recipe.version} is not built: run `python -m lab tools {recipe.name}`")
+    return found
+
+
+def place(program: str) -> Path:
+    """Where a program is, or will be once it is built.
+
+    Raises:
+        LabError: The program is unknown.
+    """
+    return folder(_recipe(program)) / program
+
+
+def _recipe(program: str) -> Recipe:
     for recipe in RECIPES:
         if isinstance(recipe, MavenLibraries | SearchServer):
             continue
         programs = recipe.programs if isinstance(recipe, GoTool) else {recipe.name: ""}
         if program in programs:
-            found = folder(recipe) / program
-            if not found.is_file():
-                raise LabError(f"{program} {recipe.version} is not built: run `python -m lab tools {recipe.name}`")
-            return found
+            return recipe
     raise LabError(f"{program} is not a tool of this project: see lab/toolchain/recipes.py")
 
 

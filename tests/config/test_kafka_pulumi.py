@@ -27,7 +27,7 @@ PROGRAM = """
 import os
 import pulumi
 from components.contracts import Credential
-from components.kafka.access import Access, Topic, User, make_access, provider
+from components.kafka.access import Access, AclRule, Topic, User, make_access, provider
 from components.kafka.waiting import Brokers
 
 secret = pulumi.Output.secret
@@ -41,7 +41,16 @@ connection = provider(
 brokers = Brokers("answer", external, admin, os.environ["AUTHORITY"], limit_s=float(os.environ["LIMIT"]))
 access = Access(
     topics=[Topic(name="telemetry-metrics", partitions=int(os.environ["PARTITIONS"]), retention_ms=60_000)],
-    users=[User(name="gateway", writes=("telemetry-metrics",))],
+    # More than the program has threads: all of them wait for the brokers at once.
+    users=[
+        User(
+            name="gateway",
+            writes=("telemetry-metrics",),
+            grants=tuple(
+                AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
+            ),
+        )
+    ],
     credentials={"gateway": gateway},
     replication_factor=1,
     min_insync_replicas=1,

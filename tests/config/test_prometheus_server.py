@@ -6,10 +6,14 @@ import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pytest
 import requests
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
 
+from components.grafana.sources import TRACE_LABEL
 from components.prometheus.config import CLIENT_CONFIG, WEB_PORT, ready_probe_command
 from lab.toolchain import tools
 from tests.config.gateway_process import metrics_request
@@ -69,6 +73,39 @@ def test_plain_http_is_not_answered(prometheus: PrometheusProcess) -> None:
 
 def test_the_scrape_user_reads_the_metrics(prometheus: PrometheusProcess) -> None:
     assert "prometheus_build_info" in prometheus.get("/metrics", user="scrape-prometheus-primary").text
+
+
+TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
+
+
+def traced_request() -> ExportMetricsServiceRequest:
+    """A histogram in which one slow request is an exemplar with its trace."""
+    request = ExportMetricsServiceRequest()
+    resource = request.resource_metrics.add()
+    for key, value in {"service.name": "work-api", "service.instance.id": "work-api-1"}.items():
+        resource.resource.attributes.add(key=key).value.string_value = value
+    histogram = resource.scope_metrics.add().metrics.add(name="request.duration", unit="s").histogram
+    histogram.aggregation_temporality = AggregationTemporality.AGGREGATION_TEMPORALITY_CUMULATIVE
+    now = time.time_ns()
+    point = histogram.data_points.add(start_time_unix_nano=now - 10**9, time_unix_nano=now, count=2, sum=4.2)
+    point.explicit_bounds.extend([0.5, 5.0])
+    point.bucket_counts.extend([1, 1, 0])
+    point.exemplars.add(time_unix_nano=now, as_double=4.1, trace_id=bytes.fromhex(TRACE_ID), span_id=bytes(7) + b"x")
+    return request
+
+
+def test_an_exemplar_that_comes_by_otlp_names_its_trace_as_the_dashboards_ask(prometheus: PrometheusProcess) -> None:
+    assert write(prometheus, traced_request().SerializeToString(), "writer").status_code == 200
+
+    def exemplars() -> list[dict[str, str]]:
+        expr = "histogram_quantile(0.95, sum by (service_name, le) (rate(request_duration_seconds_bucket[1m])))"
+        now = time.time()
+        query = urlencode({"query": expr, "start": now - 300, "end": now + 60})
+        found = prometheus.get(f"/api/v1/query_exemplars?{query}", user="reader").json()["data"]
+        return [each["labels"] for series in found for each in series["exemplars"]]
+
+    eventually(lambda: bool(exemplars()), 5, "the exemplar is there")
+    assert [each[TRACE_LABEL] for each in exemplars()] == [TRACE_ID]
 
 
 def test_otlp_metrics_get_the_labels_of_the_catalogue(prometheus: PrometheusProcess) -> None:

@@ -12,14 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from confluent_kafka import ConsumerGroupTopicPartitions
-
 from components.backups.config import ARCHIVE_USER
 from lab.paths import LabPaths
 from lab.storage import setup as storage
 from ops.backup.options import IDENTITY
 from ops.context import Context
-from ops.kafka import ADMIN, TIMEOUT_SECONDS, errors
+from ops.kafka import ADMIN, TIMEOUT_SECONDS
 from ops.kube import wait_until
 from ops.platform import PROJECT
 from services.backup.seal import Identity
@@ -68,11 +66,8 @@ def new_topic(context: Context, name: str) -> None:
 
 def archived_up_to(context: Context, topic: str) -> dict[int, int]:
     """Partition -> offset before which every record is stored: what the archive's group has committed."""
-    group = ConsumerGroupTopicPartitions(ARCHIVE_USER)
-    with errors("the offsets of the archive cannot be read"):
-        future = context.kafka.client.list_consumer_group_offsets([group])[ARCHIVE_USER]
-        found = future.result(timeout=TIMEOUT_SECONDS).topic_partitions
-    return {each.partition: max(each.offset, 0) for each in found if each.topic == topic}
+    committed = context.kafka.committed(ARCHIVE_USER)
+    return {partition: offset for (name, partition), offset in committed.items() if name == topic}
 
 
 def archived(

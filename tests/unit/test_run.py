@@ -207,3 +207,23 @@ def test_end_to_end_tests_are_timed_one_by_one_and_others_by_file(tmp_path: Path
     assert json.loads(file.read_text()) == {"tests/unit/a.py": 1.5}
     table = {"tests/unit/a.py": 1.5}
     assert seconds.expected(["tests/unit/a.py::one", "x.py::y"], 9.0, table) == {"tests/unit/a.py": 1.5, "x.py": 9.0}
+
+
+ENDED = """
+import os, signal, sys, threading
+from tests import run
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+job = run.Job("sleeps", [sys.executable, "-c", "import time; print('on'); time.sleep(60)"])
+def end():
+    print("child", job.process.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGTERM)
+threading.Timer(1.5, end).start()
+run.Beside(60).run([job])
+"""
+
+
+def test_who_is_ended_ends_what_was_started() -> None:
+    done = subprocess.run([sys.executable, "-c", ENDED], cwd=run.ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 143, done.stderr
+    [child] = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("child")]
+    assert not Path(f"/proc/{child}").exists()

@@ -14,7 +14,7 @@ import pytest
 from components.dashboards import lookups
 from components.dashboards.boards import DASHBOARDS
 from components.dashboards.grafana import text
-from components.dashboards.sources import LOGS, METRICS, TRACES
+from components.dashboards.sources import LOGS, METRICS, TRACES, trace_link
 from components.grafana.arguments import TraceReader
 from components.grafana.sharing import FOLDERS
 from components.telemetry.layers import LAYERS
@@ -74,7 +74,7 @@ def urls(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def sources() -> dict[str, dict[str, Any]]:
     """Data sources as the platform has them: by identity, what the plugin is told."""
-    return {each.uid: dict(each.data) for each in arguments(traces=READER).sources()}
+    return {each.uid: dict(each.data) for each in arguments(traces=READER, trace_board=trace_link("", "")).sources()}
 
 
 def asked(board: Mapping[str, Any]) -> set[str]:
@@ -202,7 +202,7 @@ def test_the_traces_of_a_service_lead_to_each_of_them() -> None:
 
 
 def test_without_a_source_of_traces_a_record_leads_to_jaegers_own_page() -> None:
-    data = {each.uid: each.data for each in arguments(traces=None).sources()}
+    data = {each.uid: each.data for each in arguments(traces=None, trace_board=trace_link("", "")).sources()}
     assert TRACES not in data
     assert "exemplarTraceIdDestinations" not in data[METRICS]
     (link,) = data[LOGS]["dataLinks"]

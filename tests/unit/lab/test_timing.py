@@ -17,6 +17,7 @@ from lab.timing import Steps
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("OBS_CACHE", str(tmp_path))
+    monkeypatch.setattr(timing, "COMMITTED", tmp_path / "committed.json")
     return tmp_path / "seconds" / "make-up.json"
 
 
@@ -66,3 +67,30 @@ def test_a_spoilt_file_counts_as_no_run(cache: Path, text: str) -> None:
     cache.parent.mkdir()
     cache.write_text(text)
     assert steps()[0].last == {}
+
+
+def test_a_machine_that_never_did_it_knows_the_committed_times(cache: Path) -> None:
+    first, _ = steps()
+    first.record("tool: kafka 1", 100.0)
+    first.record("pulumi up", 200.0)
+    first.save()
+    assert timing.commit() == ["make up"]
+    cache.unlink()
+    second, out = steps()
+    with second.step("tool: kafka 1"):
+        pass
+    assert ".. tool: kafka 1 (about 100 s; 300 s left)" in out.getvalue()
+
+
+def test_what_is_done_once_is_remembered_and_not_counted_when_it_is_there(cache: Path) -> None:
+    first, _ = steps()
+    first.record("cluster", 5.0)
+    first.record("tool: kafka 1", 100.0)
+    first.record("pulumi up", 200.0)
+    first.save()
+    second, _ = steps()
+    second.skip("tool: kafka 1")
+    assert second.left("cluster") == 205.0
+    second.record("pulumi up", 210.0)
+    second.save()
+    assert steps()[0].last == {"tool: kafka 1": 100.0, "pulumi up": 210.0}

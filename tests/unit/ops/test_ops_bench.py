@@ -1,53 +1,185 @@
-"""The bench's bookkeeping: only what the gateway acknowledged counts."""
+"""The bench's judgement: which rate a platform sustains, what a load costs, and that it always ends with figures."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
-from ops.bench import DEVICES_PER_REQUEST, POINTS_PER_DEVICE, Sender
+import pytest
+
+from components.telemetry.layers import Signal
+from ops import bench as bench_module
+from ops import bench_cpu
+from ops.bench import Bench, BenchSettings, as_settings
+from ops.bench_command import sizes_of
+from ops.bench_cpu import NodeUsage
+from ops.bench_load import Load, LoadResult
+from ops.bench_paths import Mark
 from ops.context import Context
+from ops.errors import OpsError
 
-POINTS = DEVICES_PER_REQUEST * POINTS_PER_DEVICE
-
-
-class Gateway:
-    """Double of the gateway: gives the answers that it is told, then refuses."""
-
-    def __init__(self, *answers: tuple[int, int]) -> None:
-        self.answers = list(answers)
-        self.devices: set[str] = set()
-
-    def metrics(self, request: Any, layer: str) -> tuple[int, int]:
-        for resource in request.resource_metrics:
-            values = {each.key: each.value.string_value for each in resource.resource.attributes}
-            assert values["layer"] == layer
-            self.devices.add(values["device_id"])
-        return self.answers.pop(0) if self.answers else (503, 0)
+NODE = "node_cpu_usage_seconds"
+QUICK = BenchSettings(
+    signal=Signal.METRICS, rate=1000, step_s=10, window_s=20, idle_s=0, catch_up_s=0.1, limit_s=10_000
+)
 
 
-def sender(gateway: Gateway, number: int = 0) -> Sender:
-    return Sender(cast(Context, SimpleNamespace(otlp=gateway)), number, "run")
+class System:
+    """A platform that acknowledges up to one rate, and delivers up to another; items per second."""
+
+    item = "points"
+    workloads = ("gateway",)
+    delay_s = 0.0
+
+    def __init__(self, takes: float, delivers: float, slow_above: float = float("inf")) -> None:
+        self.takes, self.delivers, self.slow_above = takes, delivers, slow_above
+        self.rates: list[float] = []
+        self._arrived = 0.0
+
+    def send(self, _target: Any, _batch: Any, load: Load) -> LoadResult:
+        self.rates.append(load.rate)
+        due = load.rate * load.seconds
+        taken = min(load.rate, self.takes) * load.seconds
+        self._arrived = min(taken, self.delivers * load.seconds)
+        late = 5000.0 if load.rate > self.slow_above else 20.0
+        return LoadResult(
+            {
+                "acknowledged_items": taken,
+                "offered_items": due,
+                "seconds": load.seconds,
+                "latency_ms": {"p95": late} if taken else {},
+                "refused_requests_by_status": {"503": 7} if taken < due else {},
+                "requests_timed_out": 0,
+                "requests_failed": 0,
+                "not_sent_items": 0,
+                "rejected_items": 0,
+                "cpu_seconds": taken * 5e-7,
+            }
+        )
+
+    def mark(self) -> Mark:
+        return Mark(0.0, {})
+
+    def arrived(self, _: Mark) -> dict[str, float]:
+        return {"prometheus-primary": self._arrived, "prometheus-secondary": self._arrived}
+
+    def tolerance(self) -> float:
+        return 0.0
+
+    def more(self, _: Mark) -> dict[str, Any]:
+        return {}
 
 
-def test_refused_and_partly_rejected_requests_do_not_count() -> None:
-    client = sender(Gateway((200, 0), (503, 0), (200, 3), (200, 0)))
-    client.run(time.monotonic() + 0.45)
-    assert client.acknowledged == 2 * POINTS
-    assert client.refused >= 2
-    assert client.last == 4, "the last acknowledged value is what Prometheus must show"
+def measured(
+    system: System, settings: BenchSettings, monkeypatch: pytest.MonkeyPatch
+) -> tuple[dict[str, Any], list[str]]:
+    """Figures and lines of progress of a bench on a made-up platform."""
+    usage = NodeUsage(2.0, 0.0, {"gateway-0": 0.0}, {"gateway-0": "gateway"}, {NODE: 100.0, "gateway-0": 100.0})
+    monkeypatch.setattr(bench_module, "run", system.send)
+    monkeypatch.setattr(bench_module, "path_of", lambda *_: system)
+    monkeypatch.setattr(bench_module.bench_cpu, "of_nodes", lambda _: usage)
+    monkeypatch.setattr(bench_module.bench_cpu, "settled", lambda *_: usage)
+    platform = SimpleNamespace(otlp_http="", ca_certificate="", otlp_credentials={})
+    said: list[str] = []
+    bench = Bench(cast(Context, SimpleNamespace(platform=platform)), settings, said.append)
+    return bench.measure(), said
 
 
-def test_it_ends_by_itself() -> None:
-    started = time.monotonic()
-    sender(Gateway()).run(started + 0.2)
-    assert time.monotonic() - started < 20
+@pytest.mark.parametrize("capacity", [700, 1500, 5000, 40_000])
+def test_the_highest_rate_that_holds_is_found(capacity: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(takes=1e9, delivers=capacity)
+    # All of what was too much arrives before the next step, as with a queue that empties.
+    monkeypatch.setattr(Bench, "_catch_up", lambda _self, _mark, wanted, *_: ({"end": system._arrived}, {}, 60.0))
+    figures, said = measured(system, replace(QUICK, steps=12), monkeypatch)
+    sustained = figures["sustained points/s"]
+    assert capacity / 1.31 <= sustained <= capacity * 1.06, figures["steps"]
+    assert figures["window s"] == 20
+    assert any(line.lstrip("[ ").split()[0] == "0" and "step 1: 1,000 points/s for 10 s" in line for line in said)
+    assert all("left]" in line for line in said)
 
 
-def test_clients_have_devices_of_their_own() -> None:
-    one, two = Gateway((200, 0)), Gateway((200, 0))
-    sender(one, 1).run(time.monotonic() + 0.05)
-    sender(two, 2).run(time.monotonic() + 0.05)
-    assert len(one.devices) == DEVICES_PER_REQUEST
-    assert not one.devices & two.devices
+def test_what_does_not_arrive_is_a_figure_and_no_exception(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, said = measured(System(takes=1e9, delivers=300), QUICK, monkeypatch)
+    assert figures["sustained points/s"] == 0
+    assert figures["missing"] == 14_000
+    assert figures["not caught up"] == (
+        "not caught up after 1 s, missing: 7,000 at prometheus-primary, 7,000 at prometheus-secondary"
+    )
+    assert len(figures["steps"]) == 1, "a load on top of one that has not arrived would measure nothing"
+    assert any("not caught up after 1 s" in line for line in said)
+
+
+def test_refusals_and_slow_answers_make_a_rate_too_high(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, _ = measured(System(takes=3000, delivers=1e9), replace(QUICK, steps=3), monkeypatch)
+    assert [step["held"] for step in figures["steps"]] == [True, True, False]
+    assert figures["steps"][2]["why"] == "75% of what was due was acknowledged"
+    assert figures["sustained points/s"] == 2000
+    slow, _ = measured(System(takes=1e9, delivers=1e9, slow_above=1500), replace(QUICK, steps=2), monkeypatch)
+    assert slow["steps"][1]["why"] == "answers took 5.0 s at P95"
+    assert slow["sustained points/s"] == 1000
+
+
+def test_a_gateway_that_takes_nothing_ends_with_figures(monkeypatch: pytest.MonkeyPatch) -> None:
+    figures, _ = measured(System(takes=0, delivers=0), QUICK, monkeypatch)
+    assert figures["sustained points/s"] == 0
+    assert all(not step["held"] for step in figures["steps"])
+
+
+def test_a_window_that_does_not_hold_is_tried_once_more_lower(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(takes=1e9, delivers=1e9, slow_above=1700)
+    figures, _ = measured(system, replace(QUICK, steps=0, rate=2000), monkeypatch)
+    assert system.rates == [2000, 1500]
+    assert figures["sustained points/s"] == 1500
+    assert figures["latency p95 ms"] == 20.0
+
+
+def test_it_stops_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    system = System(takes=1e9, delivers=1e9)
+    figures, _ = measured(system, replace(QUICK, limit_s=30), monkeypatch)
+    assert figures["steps"] == []
+    assert len(system.rates) == 0
+
+
+def usage(total: float, gateway: float, at: float, extra: Mapping[str, float] | None = None) -> NodeUsage:
+    pods = {"gateway-0": gateway, "search-0": gateway / 10, **(extra or {})}
+    workloads = {pod: pod.rpartition("-")[0] for pod in pods}
+    return NodeUsage(2.0, total, pods, workloads, dict.fromkeys((NODE, *pods), at))
+
+
+def test_the_cost_of_a_load_has_no_idle_platform_in_it() -> None:
+    cost = bench_cpu.cost(usage(10, 5, 1000), usage(25, 17, 1010), {"gateway": 0.2, "search": 0.02})
+    assert cost.seconds == pytest.approx({"gateway": 10.0, "search": 1.0})
+    assert cost.busy == pytest.approx(1.5)
+    found = cost.per_million(500_000, ("gateway", "kafka"))
+    assert found == {"gateway": 20.0, "kafka": 0.0, "other workloads": 2.0, "all": 20.0}
+    assert cost.per_million(0, ("gateway",)) == {}
+
+
+def test_pods_that_are_new_or_were_restarted_count_what_they_used() -> None:
+    cost = bench_cpu.cost(usage(10, 5, 1000), usage(25, 2, 1010, {"late-0": 3.0}), {"late": 0.1})
+    assert cost.seconds["gateway"] == pytest.approx(2.0), "a counter that fell began again"
+    assert cost.seconds["late"] == pytest.approx(2.0), "the window is ten seconds, not since 1970"
+
+
+def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPatch) -> None:
+    readings = iter([usage(1, 1, 100), usage(1, 1, 100), usage(2, 2, 110)])
+    monkeypatch.setattr(bench_cpu, "of_nodes", lambda _: next(readings))
+    monkeypatch.setattr(time, "sleep", lambda _: None)
+    found = bench_cpu.settled(cast(Context, None), 105.0)
+    assert found.oldest == 110
+    assert next(readings, None) is None
+
+
+def test_sizes_of_requests_are_read_and_refused() -> None:
+    assert sizes_of("1000,20, 5000") == (1000, 20, 5000)
+    for text in ("", "a", "0", "20,", "30000"):
+        with pytest.raises(OpsError, match="--items is"):
+            sizes_of(text)
+
+
+def test_settings_are_kept_as_data() -> None:
+    assert as_settings(QUICK)["signal"] == "metrics"
+    assert as_settings(QUICK)["rate"] == 1000

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -105,6 +109,43 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
     request = ConsumerGroupTopicPartitions("a-group", [TopicPartition("telemetry-traces", 0, ends[0] + 2)])
     kafka.client.alter_consumer_group_offsets([request])["a-group"].result(timeout=20)
     assert kafka.lag("a-group") == {"telemetry-traces": 3}
+
+
+_ASK = """
+import json, sys
+from ops.kafka import KafkaAdmin
+from ops.platform import parse
+kafka = KafkaAdmin(parse(json.load(sys.stdin)))
+for number in range(20):
+    assert kafka.lag(f"group-{number}") == {}
+kafka.close()
+"""
+
+
+def test_offsets_are_asked_of_a_broker_that_is_no_coordinator_yet(tmp_path: Path, made_up: dict[str, Any]) -> None:
+    """A process of its own, since what this is about ended the whole process with a segmentation fault."""
+    with kafka_broker.running(tmp_path) as broker:
+        login = {"username": broker.username, "password": broker.password}
+        outputs = {
+            **made_up,
+            "kafka_bootstrap": broker.bootstrap,
+            "ca_certificate": broker.ca,
+            "kafka_admin": login,
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", _ASK], input=json.dumps(outputs), capture_output=True, text=True, timeout=60
+        )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_client_that_was_closed_is_made_again(platform: Platform) -> None:
+    kafka = KafkaAdmin(platform)
+    kafka.close()
+    assert kafka.brokers() == (0,)
+    first = kafka.client
+    kafka.close()
+    assert kafka.brokers() == (0,)
+    assert kafka.client is not first
 
 
 @pytest.fixture(scope="module")

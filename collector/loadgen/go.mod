@@ -1,0 +1,3 @@
+module obs-platform/loadgen
+
+go 1.24
