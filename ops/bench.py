@@ -24,13 +24,13 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.platform import Platform
 
-SLOW_S = 1.0
-"""P95 from when a request was due to its answer, above which a rate is too high."""
+SLOW_S = 5.0
+"""P95 from when a request was due to its answer, above which a rate is too high: half of what an SDK waits."""
 SHARE = 0.98
 """Of what was due, acknowledged at least."""
 LAG_S, LAG_SHARE = 1.5, 0.05
 """Seconds of load that may still be on their way when it ends; or this share of the window, if that is longer."""
-FIRST_RATE = {Signal.METRICS: 2000.0, Signal.TRACES: 500.0, Signal.LOGS: 500.0}
+FIRST_RATE = {Signal.METRICS: 2000.0, Signal.TRACES: 1000.0, Signal.LOGS: 1000.0}
 _LEAST_RATE = 20.0
 _CLOSE_ENOUGH = 1.3
 """Between a rate that held and one that did not, a ratio that needs no further step."""
@@ -106,8 +106,8 @@ class Outcome:
 
     @property
     def per_second(self) -> float:
-        """Items acknowledged per second of the load, its last answers included."""
-        return self.result.acknowledged / max(self.seconds, self.result.seconds)
+        """Items acknowledged per second of the load; never more than were due, however the requests fall."""
+        return min(self.rate, self.result.acknowledged / max(self.seconds, self.result.seconds))
 
     def figures(self) -> dict[str, Any]:
         """What a table tells of it."""

@@ -108,16 +108,10 @@ func (r *sending) lane(ctx context.Context, caller *http.Client, lane int) {
 	defer timer.Stop()
 	for slot := int64(0); ; slot++ {
 		due := r.started.Add(time.Duration(slot*lanes+int64(lane)) * interval)
-		if !due.Before(r.end) {
+		if !due.Add(r.plan.after(len(r.plan.Parts) - 1)).Before(r.end) {
 			return
 		}
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-		}
+		pause(ctx, timer, due)
 		now := time.Now()
 		if ctx.Err() != nil || !now.Before(r.end) || now.Sub(due) > latest {
 			r.tally.leftOut(r.plan)
@@ -128,7 +122,20 @@ func (r *sending) lane(ctx context.Context, caller *http.Client, lane int) {
 		}
 		made.refresh(slot, now)
 		for number := range r.plan.Parts {
-			r.send(caller, requests[number], made.current[number], number, due)
+			own := due.Add(r.plan.after(number))
+			pause(ctx, timer, own)
+			r.send(caller, requests[number], made.current[number], number, own)
+		}
+	}
+}
+
+// pause waits until a moment, or until ctx is done.
+func pause(ctx context.Context, timer *time.Timer, until time.Time) {
+	if wait := time.Until(until); wait > 0 {
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
 		}
 	}
 }

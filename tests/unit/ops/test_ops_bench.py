@@ -44,7 +44,7 @@ class System:
         due = load.rate * load.seconds
         taken = min(load.rate, self.takes) * load.seconds
         self._arrived = min(taken, self.delivers * load.seconds)
-        late = 5000.0 if load.rate > self.slow_above else 20.0
+        late = 6000.0 if load.rate > self.slow_above else 20.0
         return LoadResult(
             {
                 "acknowledged_items": taken,
@@ -118,7 +118,7 @@ def test_refusals_and_slow_answers_make_a_rate_too_high(monkeypatch: pytest.Monk
     assert figures["steps"][2]["why"] == "75% of what was due was acknowledged"
     assert figures["sustained points/s"] == 2000
     slow, _ = measured(System(takes=1e9, delivers=1e9, slow_above=1500), replace(QUICK, steps=2), monkeypatch)
-    assert slow["steps"][1]["why"] == "answers took 5.0 s at P95"
+    assert slow["steps"][1]["why"] == "answers took 6.0 s at P95"
     assert slow["sustained points/s"] == 1000
 
 
