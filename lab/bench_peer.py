@@ -38,7 +38,7 @@ from ops.bench import target_of
 from ops.bench_command import say, show
 from ops.bench_load import Load, LoadResult, Target, run
 from ops.bench_paths import Mark, MetricsPath
-from ops.bench_requests import DEVICES, SEQUENCE_SERIES, Batch, batch
+from ops.bench_requests import Batch, batch, samples_query
 from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import ADMIN, TIMEOUT_SECONDS, errors
@@ -161,8 +161,7 @@ class Peer:
 
     def samples(self, since: float) -> float:
         """Samples of sequence numbers that its Prometheus holds since then (seconds since 1970)."""
-        age = round((time.time() - since) * 1000) + 1
-        query = f'sum(count_over_time({SEQUENCE_SERIES}{{instance=~"{DEVICES}"}}[{age}ms]))'
+        query = samples_query(time.time() - since + 0.001)
         url = f"http://127.0.0.1:{self._ports['prometheus']}/api/v1/query"
         try:
             answer = requests.get(url, params={"query": query}, timeout=15)

@@ -81,6 +81,7 @@ class Outcome:
 
     Attributes:
         rate: Items per second that were due.
+        seconds: For how long.
         result: What became of the requests.
         missing: Items acknowledged and not yet arrived when the wait ended, by end of the path; empty: none.
         lag_s: Seconds of load that were on their way when the load ended, at the slowest end.
@@ -90,6 +91,7 @@ class Outcome:
     """
 
     rate: float
+    seconds: float
     result: LoadResult
     missing: Mapping[str, int]
     lag_s: float
@@ -102,12 +104,17 @@ class Outcome:
         """Whether the rate was sustained."""
         return not self.why
 
+    @property
+    def per_second(self) -> float:
+        """Items acknowledged per second of the load, its last answers included."""
+        return self.result.acknowledged / max(self.seconds, self.result.seconds)
+
     def figures(self) -> dict[str, Any]:
         """What a table tells of it."""
         late = "" if self.caught_up_s is not None else self.not_caught_up
         return {
             "rate": round(self.rate),
-            "acknowledged/s": round(self.result.acknowledged / self.result.seconds),
+            "acknowledged/s": round(self.per_second),
             "latency p95 ms": round(self.result.latency_s("p95") * 1000, 1) if self.result.acknowledged else None,
             "lag s": round(self.lag_s, 1),
             "caught up after s": None if self.caught_up_s is None else round(self.caught_up_s, 1),
@@ -156,11 +163,11 @@ class Bench:
         if start and (not steps or steps[-1].caught_up_s is not None):
             window = self._window(start, idle, figures)
         if window is not None and window.held:
-            figures[f"sustained {item}/s"] = round(window.result.acknowledged / window.result.seconds)
+            figures[f"sustained {item}/s"] = round(window.per_second)
             figures["window s"] = round(settings.window_s, 1)
         elif held:
             best = max(held, key=lambda step: step.rate)
-            figures[f"sustained {item}/s"] = round(best.result.acknowledged / best.result.seconds)
+            figures[f"sustained {item}/s"] = round(best.per_second)
             figures["window s"] = round(settings.step_s, 1)
         last = window or (steps[-1] if steps else None)
         figures["missing"] = sum(last.missing.values()) if last and last.caught_up_s is None else 0
@@ -217,7 +224,7 @@ class Bench:
             self._tell(f"  {_words(outcome, self._path.item)}")
             result, item = outcome.result, self._path.item
             figures |= {
-                f"{item}/s in the window": round(result.acknowledged / result.seconds),
+                f"{item}/s in the window": round(outcome.per_second),
                 **result.figures(),
                 "lag s": round(outcome.lag_s, 1),
                 f"CPU s per million {item}": {
@@ -252,6 +259,7 @@ class Bench:
             why = "what was acknowledged did not arrive in time"
         return Outcome(
             rate=rate,
+            seconds=seconds,
             result=result,
             missing=missing if caught_up is None else {},
             lag_s=lag,
@@ -314,12 +322,13 @@ def _why(result: LoadResult, lag_s: float, seconds: float) -> str:
 
 
 def _words(outcome: Outcome, item: str) -> str:
-    rate = outcome.result.acknowledged / outcome.result.seconds
     p95 = outcome.result.latency_s("p95") * 1000
     arrived = f"all there after {outcome.caught_up_s:.1f} s" if outcome.caught_up_s is not None else ""
     end = "held" if outcome.held else f"too much: {outcome.why}"
     return "; ".join(
-        part for part in (f"{rate:,.0f} {item}/s, P95 {p95:.0f} ms", arrived or outcome.not_caught_up, end) if part
+        part
+        for part in (f"{outcome.per_second:,.0f} {item}/s, P95 {p95:.0f} ms", arrived or outcome.not_caught_up, end)
+        if part
     )
 
 
