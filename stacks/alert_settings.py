@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Self
 
 from pydantic import Field, model_validator
 
+from components.alerting.durations import milliseconds
 from stacks import fields
 from stacks.section import Entrance, Section
 
@@ -57,12 +59,23 @@ class Channels(Section):
     mail: Mail
 
 
+SHORTEST: Mapping[str, str] = {"critical": "2m", "high": "5m", "medium": "15m"}
+"""Shortest delays of the escalation: the way of a notice, and the wait for others of its kind, are part of them."""
+
+
 class Escalation(Section):
-    """How long an alert may stay unacknowledged before the next contact is told, per priority."""
+    """Within which time the next contact is told of an alert that nobody acknowledged, per priority."""
 
     critical: fields.Minutes
     high: fields.Minutes
     medium: fields.Minutes
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        for name, shortest in SHORTEST.items():
+            if milliseconds(getattr(self, name)) < milliseconds(shortest):
+                raise fields.not_allowed(f"{shortest} or more for {name}: a notice takes some of it on its way")
+        return self
 
 
 class Alerting(Section):

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Unpack
 
 from components.dashboards import kpis, limits
 from components.dashboards.model import (
     RATE,
     Dashboard,
     Kind,
-    More,
     Panel,
     Query,
     Row,
@@ -163,12 +161,11 @@ def _edges(expr: str, services: str) -> str:
     return f"({' or '.join(f'({each})' for each in ends)})"
 
 
-def traced_latency(selector: str = "", **more: Unpack[More]) -> Panel:
+def traced_latency(selector: str = "") -> Panel:
     """P95 of the raw histogram of spans, with single requests that lead to their traces.
 
     Args:
         selector: Which spans, as PromQL matchers.
-        more: Size of the panel.
     """
     return series(
         "Latency with traces",
@@ -181,7 +178,7 @@ def traced_latency(selector: str = "", **more: Unpack[More]) -> Panel:
         ),
         service="service_name",
         exemplars=True,
-        **more,
+        width=24,
     )
 
 
@@ -274,7 +271,7 @@ def _performance(layer: Layer) -> Row:
                 service="service_name",
                 top=12,
             ),
-            traced_latency(own, width=24),
+            traced_latency(own),
         ),
     )
 

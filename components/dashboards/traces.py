@@ -90,7 +90,7 @@ _SERVICES = Row(
             width=12,
             service="service_name",
         ),
-        layer.traced_latency(width=24),
+        layer.traced_latency(),
     ),
 )
 

@@ -152,6 +152,7 @@ class PanelAsker:
             "expr": self.expression(query, span),
             "range": lines,
             "instant": not lines,
+            "exemplar": lines and panel.exemplars,
             "format": form,
             "legendFormat": query.legend or "__auto",
             "interval": f"{FINEST_S:g}s",
@@ -191,10 +192,16 @@ def _read(query: Query, asked: str, result: object, took: float) -> Answer:
     if "error" in result:
         return Answer(query=query, asked=asked, problem=one_line(result["error"], 200))
     try:
-        series = tuple(_series(each) for each in result["frames"])
-    except (KeyError, IndexError, TypeError, ValueError):
+        series = tuple(_series(each) for each in result["frames"] if not _exemplars(each))
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError):
         return Answer(query=query, asked=asked, problem="Grafana's answer is no time series")
     return Answer(query=query, asked=asked, series=series, latency_s=took)
+
+
+def _exemplars(frame: Mapping[str, Any]) -> bool:
+    """Whether a frame is about single requests, which are drawn over the series."""
+    custom = frame["schema"].get("meta", {}).get("custom", {})
+    return isinstance(custom, dict) and custom.get("resultType") == "exemplar"
 
 
 def _series(frame: Mapping[str, Any]) -> Found:

@@ -16,14 +16,16 @@ def topic_costs(changes: Sequence[Change]) -> Iterator[Cost]:
     """Consequences of changed partitions, copies and retention."""
     for change in changes:
         if change.kind is Kind.CHANGED and change.planned.resource.type == TOPIC:
+            # Pulumi looks at the protection that the topic has in the state, so both count.
+            kept = change.before is not None and change.before.protect and change.planned.protect
             for entry in change.entries:
-                yield from _entry(change.planned.resource.object_name, entry)
+                yield from _entry(change.planned.resource.object_name, entry, kept=kept)
 
 
-def _entry(name: str, entry: Entry) -> Iterator[Cost]:
+def _entry(name: str, entry: Entry, *, kept: bool) -> Iterator[Cost]:
     was, now = _number(entry.before), _number(entry.after)
     if entry.path == ("partitions",):
-        yield from _partitions(name, was, now)
+        yield from _partitions(name, was, now, kept=kept)
     elif entry.path == ("replicationFactor",):
         yield from _copies(name, was, now)
     elif entry.path == ("config", "retention.ms") and now is not None and now >= 0 and not (was and 0 <= was < now):
@@ -45,7 +47,7 @@ def _copies(name: str, was: float | None, now: float | None) -> Iterator[Cost]:
         yield Cost(Price.LOSS, f"topic {name}: {now:g} copies of every record instead of {was:g}; the others go")
 
 
-def _partitions(name: str, was: float | None, now: float | None) -> Iterator[Cost]:
+def _partitions(name: str, was: float | None, now: float | None, *, kept: bool) -> Iterator[Cost]:
     if was is None or now is None:
         yield Cost(Price.NOTE, f"topic {name}: its number of partitions changes")
     elif now > was:
@@ -55,11 +57,17 @@ def _partitions(name: str, was: float | None, now: float | None) -> Iterator[Cos
             "partitions, so their order is not kept until consumers have read what was written before (K6); partitions "
             "can never be taken away again",
         )
-    else:
+    elif kept:
         yield Cost(
             Price.REFUSED,
-            f"topic {name}: Kafka cannot take partitions away ({was:g} to {now:g}); the only way is to delete the "
-            "topic with all its records",
+            f"topic {name}: {now:g} partitions instead of {was:g} would replace it, with all its records lost; it is "
+            f"protected, so Pulumi refuses: ask for at least {was:g}",
+        )
+    else:
+        yield Cost(
+            Price.LOSS,
+            f"topic {name} is deleted with all its records and made anew: Kafka cannot take partitions away "
+            f"({was:g} to {now:g})",
         )
 
 

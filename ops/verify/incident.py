@@ -1,7 +1,8 @@
 """M3: opens, fills, reports and closes an incident about an alert that is raised for it and notifies nobody.
 
-The alert is of priority Low, whose receiver is the daily report alone and waits for a minute; a silence that every
-member of Alertmanager knows comes before it. It ends with the check, and by itself when the check is killed.
+The alert is a synthetic instance of a rule of priority Low, whose receiver is the daily report alone and waits for a
+minute; a silence that every member of Alertmanager knows comes before it. It ends with the check, and by itself when
+the check is killed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pathlib import Path
 from components.alerting.identity import ID_LABEL, alert_id
 from components.alertmanager.config import DAILY_REPORT
 from components.rules import Severity
+from components.telemetry.thresholds import THRESHOLDS
 from ops.alertmanager import Matcher
 from ops.context import Context
 from ops.errors import OpsError
@@ -33,8 +35,8 @@ from ops.kube import wait_until
 from ops.verify.alerting import WORKLOAD
 from ops.verify.rows import Check, Finding, listed
 
-NAME = "VerifyIncident"
-DRILL = "incident-report"
+THRESHOLD = next(each for each in THRESHOLDS if each.priority is Severity.LOW)
+NAME = THRESHOLD.alert
 AUTHOR = "ops verify"
 NOTES: Mapping[Phase, str] = {
     Phase.RESPOND: "The synthetic alert is seen.",
@@ -66,7 +68,6 @@ def m3(context: Context) -> Finding:
     left = [alert.identity for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
     finding.expect(not left, f"{identity} still fires")
     finding.figures.append(f"opened, filled, reported, closed in {time.monotonic() - began:.0f} s")
-    finding.drill(DRILL)
     return finding
 
 
@@ -75,7 +76,13 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
     """An alert that fires at every member and is silent at each; its identity."""
     run = secrets.token_hex(4)
     identity = alert_id(NAME, {"run": run})
-    labels = {"alertname": NAME, "severity": Severity.LOW.value, "run": run, ID_LABEL: identity}
+    labels = {
+        "alertname": NAME,
+        "severity": Severity.LOW.value,
+        "layer": THRESHOLD.layer.name,
+        "run": run,
+        ID_LABEL: identity,
+    }
     annotations = {"summary": f"Synthetic alert of {AUTHOR}", "description": "It is about nothing."}
     everywhere = [context.alertmanager(member) for member in members]
     starts = datetime.now(UTC)

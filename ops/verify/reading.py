@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -242,6 +243,7 @@ def s2(context: Context) -> Finding:
         think_s=SHORT_THINK_S,
     )
     finding.wrong.extend(found.wrong())
+    finding.seen.append(f"load of this machine {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
     if found.openings:
         finding.figures.append(
             f"{SHORT_PEOPLE} people, {len(found.openings)} dashboards: {found.mean:.2f} s on average, "

@@ -208,7 +208,7 @@ class Finding:
         self.setups.append(Setup(what=what, command=command))
 
     def drill(self, *names: str, show: Sequence[str] = ()) -> None:
-        """Rely on the evidence of drills, and show these figures of theirs."""
+        """Rely on the evidence of drills, and show these figures of those that are not stale."""
         for name in names:
             self.drills[name] = tuple(show)
 
@@ -227,7 +227,7 @@ class Finding:
             *(Setup(what=each.summary, command=each.command) for each in results if each.state is State.NOT_SET_UP),
         ]
         figures = [*self.figures]
-        for result in results:
+        for result in (each for each in results if each.state is not State.STALE):
             figures += [f"{name} {result.figures[name]}" for name in self.drills[result.name] if name in result.figures]
         stale = any(each.state is State.STALE for each in results)
         state = (

@@ -13,6 +13,8 @@ from ops.verify.rows import Finding, Wait, moment
 
 REPORT, BACKUP = "report-", "backup-"
 """Beginnings of the names of jobs; series about them begin in the same way."""
+RUN = timedelta(hours=1)
+"""From when a job is due until what it made is counted: a late start, its run, and a look at the object storage."""
 SETTLED = timedelta(minutes=45)
 """From the creation of the namespace until every source has sent, every rate has a window, every service is mapped."""
 
@@ -28,12 +30,13 @@ def first_due(job: CronJob) -> datetime:
 
 
 def series_due(context: Context, names: Iterable[str]) -> datetime:
-    """When every one of some series has to be there: those about scheduled jobs once each job had its first run."""
+    """When every one of some series has to be there: those about reports or backups once the first of them was made."""
     due = settled(context)
-    for job in context.kube.cron_jobs():
-        about = next((prefix for prefix in (REPORT, BACKUP) if job.name.startswith(prefix)), "")
-        if about and any(name.startswith(f"{about[:-1]}_") for name in names):
-            due = max(due, first_due(job) + SETTLED)
+    jobs = context.kube.cron_jobs()
+    for prefix in (REPORT, BACKUP):
+        first = [first_due(job) for job in jobs if job.name.startswith(prefix)]
+        if first and any(name.startswith(f"{prefix[:-1]}_") for name in names):
+            due = max(due, min(first) + RUN)
     return due
 
 

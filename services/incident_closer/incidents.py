@@ -81,7 +81,8 @@ def looked(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) 
     Raises:
         KeyError, TypeError: That is no such answer.
     """
-    muted, told = set(), set()
+    muted: set[Incident] = set()
+    told: set[Incident] = set()
     for alert in alerts:
         found = muted if alert["status"]["state"] == "suppressed" else told
         for name in {each["name"] for each in alert["receivers"]} & receivers.keys():

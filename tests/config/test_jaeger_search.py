@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,12 @@ from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
 from components.telemetry.classification import CLASSES
+from services.grafana_double.audit import Log
+from services.grafana_double.exchange import Answer
+from services.grafana_double.metrics import Metrics
+from services.grafana_double.proxy import Proxy
+from services.grafana_double.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
+from services.grafana_double.sources import Source
 from tests.config.jaeger_process import (
     JaegerProcess,
     Sent,
@@ -34,6 +40,8 @@ TRACE_ID = bytes(range(16))
 USERS = (
     access.trace_writer("jaeger-collector"),
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
+    access.log_writer("log-indexer"),
+    access.log_reader("grafana"),
     *access.own_users([]),
 )
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
@@ -161,3 +169,89 @@ def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(site: 
 def test_a_collector_can_read_nothing_back(site: Site) -> None:
     found = site.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
     assert found.status_code == 403
+
+
+# What a panel of Grafana asks here: traces of Jaeger, and logs of the search cluster.
+
+
+def source(kind: str, url: str = "", **more: Any) -> Source:
+    made: dict[str, Any] = {"user": "", "password": "", "authority": "", "data": {}, **more}
+    return Source(id=1, uid="x", name="x", type=kind, url=url, server_name="", default=False, secrets=[], **made)
+
+
+def question(**model: Any) -> Question:
+    now = time.time()
+    return Question(ref="A", window=Window(begin=now - 3600, end=now + 60), points=240, interval_ms=15_000, model=model)
+
+
+def columns(frame: dict[str, Any]) -> dict[str, list[Any]]:
+    names = [each["name"] for each in frame["schema"]["fields"]]
+    return dict(zip(names, frame["data"]["values"], strict=True))
+
+
+class Unencrypted:
+    """The way to a Jaeger that listens without TLS, as it does behind its login."""
+
+    def __init__(self, site: Site, clearance: str) -> None:
+        self._site, self._clearance = site, clearance
+
+    def ask(self, source: Source, method: str, target: str, body: bytes = b"", headers: object = None) -> Answer:
+        """One request."""
+        found = self._site.get(self._clearance, f"/{target}")
+        return Answer(status=found.status_code, body=found.content)
+
+
+def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(site: Site) -> None:
+    proxy: Any = Unencrypted(site, "confidential")
+    (whole,) = ask_jaeger(proxy, source("jaeger"), question(query=TRACE_ID.hex()))
+    assert set(columns(whole)["operationName"]) == {"entry", "inside", "secret"}
+    by_id = dict(zip(columns(whole)["spanID"], columns(whole)["operationName"], strict=True))
+    parents = {
+        name: by_id.get(parent, "")
+        for name, parent in zip(columns(whole)["operationName"], columns(whole)["parentSpanID"], strict=True)
+    }
+    assert parents == {"entry": "", "inside": "entry", "secret": "inside"}
+
+    (listed,) = ask_jaeger(proxy, source("jaeger"), question(queryType="search", service="portal", tags="", limit=5))
+    assert columns(listed)["traceID"] == [TRACE_ID.hex()]
+    assert columns(listed)["traceName"] == ["portal: entry"]
+
+    public: Any = Unencrypted(site, "public")
+    (part,) = ask_jaeger(public, source("jaeger"), question(query=TRACE_ID.hex()))
+    assert columns(part)["operationName"] == ["entry"]
+    with pytest.raises(FailedQueryError) as caught:
+        ask_jaeger(public, source("jaeger"), question(query="f" * 32))
+    assert caught.value.status == 404
+
+
+def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_login(site: Site) -> None:
+    now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
+    record = {"@timestamp": now, "body": "the pump stands still", "severity": "ERROR", "trace_id": TRACE_ID.hex()}
+    written = site.search.ask("POST", "/logs-write/_doc?refresh=true", "log-indexer", record)
+    assert written.status_code == 201, written.text
+    logs = source(
+        "grafana-opensearch-datasource",
+        site.search.nodes[0].url,
+        user="grafana",
+        password=password_of("grafana"),
+        authority=site.search.ca.read_text(),
+        data={"database": "logs-read", "timeField": "@timestamp", "logMessageField": "body"},
+    )
+    proxy = Proxy((logs,), 30, 2**24, Log(lambda _: None), Metrics())
+    wanted = {"luceneQueryType": "Logs", "metrics": [{"type": "logs"}]}
+    (found,) = ask_search(proxy, logs, question(query="severity:ERROR AND pump", **wanted))
+    assert columns(found)["body"] == ["the pump stands still"]
+    assert columns(found)["trace_id"] == [TRACE_ID.hex()]
+    (none,) = ask_search(proxy, logs, question(query="severity:FATAL", **wanted))
+    assert columns(none)["body"] == []
+    counted = {"metrics": [{"type": "count"}], "bucketAggs": [{"type": "date_histogram"}]}
+    (counts,) = ask_search(proxy, logs, question(query="pump", **counted))
+    assert sum(columns(counts)["Value"]) == 1
+
+    with pytest.raises(FailedQueryError) as wrong:
+        ask_search(proxy, logs, question(query="severity:(((", **wanted))
+    assert wrong.value.status == 400
+    other = replace(logs, data={**logs.data, "database": "public-jaeger-span-read"})
+    with pytest.raises(FailedQueryError) as foreign:
+        ask_search(proxy, other, question(query="*", **wanted))
+    assert foreign.value.status == 403

@@ -27,7 +27,7 @@ PROGRAM = """
 import os
 import pulumi
 from components.contracts import Credential
-from components.kafka.access import Access, Topic, User, make_access, provider
+from components.kafka.access import Access, AclRule, Topic, User, make_access, provider
 from components.kafka.waiting import Brokers
 
 secret = pulumi.Output.secret
@@ -41,7 +41,16 @@ connection = provider(
 brokers = Brokers("answer", external, admin, os.environ["AUTHORITY"], limit_s=float(os.environ["LIMIT"]))
 access = Access(
     topics=[Topic(name="telemetry-metrics", partitions=int(os.environ["PARTITIONS"]), retention_ms=60_000)],
-    users=[User(name="gateway", writes=("telemetry-metrics",))],
+    # More than the program has threads: all of them wait for the brokers at once.
+    users=[
+        User(
+            name="gateway",
+            writes=("telemetry-metrics",),
+            grants=tuple(
+                AclRule(operation="Describe", resource_type="Topic", resource=f"topic-{number}") for number in range(40)
+            ),
+        )
+    ],
     credentials={"gateway": gateway},
     replication_factor=1,
     min_insync_replicas=1,
@@ -225,3 +234,16 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
     assert code == 0, said
     assert "~ 1 updated" in said
     assert project.partitions() == 5
+
+
+@pytest.mark.timeout(200)
+def test_a_wrong_password_of_the_administrator_is_named_as_the_cause(project: Project) -> None:
+    code, said = project.up(ADMIN_PASSWORD="another-password", LIMIT="2")
+    assert code != 0
+    assert f"Kafka: {project.broker.bootstrap} refuses the administrator since" in said
+    assert "check that its password and the authority are those that the brokers were made with" in " ".join(
+        said.split()
+    )
+    assert "another-password" not in said
+    assert project.partitions() == 0
+    assert project.up()[0] == 0

@@ -6,7 +6,9 @@ import re
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,9 @@ from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.sources import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
 from ops.context import Context
-from ops.dashboard.ask import Result, latencies, quantile, span
+from ops.dashboard.ask import PanelAsker, Result, latencies, quantile, span
 from ops.dashboard.command import as_viewer, check, rows
 from ops.platform import PROJECT
 from ops.regions.region import witness_of
@@ -59,6 +62,50 @@ def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -
         assert empty == []
         assert sum(times) / len(times) <= MEAN_S
         assert quantile(times, 0.95) <= P95_S
+
+
+def filled(target: Any, values: Mapping[str, str]) -> Any:
+    """A query with the page's variables filled in, as the page sends it."""
+    if isinstance(target, str):
+        return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], found[0]), target)
+    if isinstance(target, dict):
+        return {key: filled(value, values) for key, value in target.items()}
+    return [filled(each, values) for each in target] if isinstance(target, list) else target
+
+
+def asked_of_page(viewer: PanelAsker, uid: str, values: Mapping[str, str], since: str) -> dict[str, dict[str, Any]]:
+    """Panel -> what Grafana answers to its query, as somebody who opens the page gets it."""
+    page = viewer.grafana.get(f"/api/dashboards/uid/{uid}")["dashboard"]
+    found = {}
+    for panel in page["panels"]:
+        body = {"queries": filled(panel["targets"], values), "from": f"now-{since}", "to": "now"}
+        with viewer.grafana.call("POST", "/api/ds/query", body=body) as response:
+            assert response.status_code == 200, f"{uid}: {panel['title']}: {response.text[:300]}"
+            found[panel["title"]] = response.json()["results"]["A"]["frames"][0]
+    return found
+
+
+def column(frame: Mapping[str, Any], name: str) -> list[Any]:
+    """Values of a column."""
+    names = [each["name"] for each in frame["schema"]["fields"]]
+    values: list[Any] = frame["data"]["values"][names.index(name)]
+    return values
+
+
+def test_the_pages_of_a_service_and_of_a_trace_answer_a_viewer(context: Context) -> None:
+    with as_viewer(context) as viewer:
+        settings = viewer.grafana.get("/api/frontend/settings")["datasources"].values()
+        by_type = {each["type"]: each["uid"] for each in settings}
+        values = {"traces": by_type["jaeger"], "logs": by_type["grafana-opensearch-datasource"]}
+        # As the page's own variable finds them.
+        names = {each.labels["service_name"] for each in context.thanos.instant("obs:span_latency:p95")}
+        pages = {name: asked_of_page(viewer, SERVICE_PAGE, {**values, SERVICE: name}, "1h") for name in sorted(names)}
+        traces = {name: column(page["Traces"], "traceID") for name, page in pages.items()}
+        assert any(traces.values()), f"no service of {sorted(names)} has a trace"
+        assert any(column(page["Logs"], "body") for page in pages.values())
+        one = next(found[0] for found in traces.values() if found)
+        trace = asked_of_page(viewer, TRACE_PAGE, {**values, TRACE: one}, "24h")
+        assert set(column(trace["Trace"], "traceID")) == {one}
 
 
 def without_a_second_region(context: Context) -> frozenset[str]:

@@ -3,26 +3,41 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from components.reports.schedule import SCHEDULES
+from ops import evidence
 from ops.context import Context
 from ops.incident.reach import Reach
-from ops.platform import PROJECT, Platform
+from ops.platform import PROJECT
 from ops.requirements import REQUIREMENT_IDS
 
-ABSENT = {"K6", "P4", "M1", "S1"}
-SECOND_REGION = {"D2", "D3"}
-ANYTHING_BUT_FAIL = {"pass", "stale", "waiting", "not set up"}
-"""States of rows that rely on drills: evidence decides, and `Drills` is tested for how."""
-OBSERVED = {*("K2", "K3", "K4", "K5", "O2", "P2", "A3"), *("L1", "L2", "L3", "L4", "L5")}
-"""Rows that rely on nothing but what is observed now."""
+ABSENT = frozenset(("K6", "P4", "M1", "S1"))
+PASS, STALE, WAITING, NOT_SET_UP = "pass", "stale", "waiting", "not set up"
+EXPECTED: dict[str, frozenset[str]] = {
+    # Observed now, all of it.
+    **dict.fromkeys(("K2", "K3", "K4", "K5", "O2", "P2", "M3"), frozenset((PASS,))),
+    # Observed now; in the first minutes the slowest sources have not sent yet.
+    **dict.fromkeys(("L1", "L2", "L3", "L4", "L5", "A3"), frozenset((PASS, WAITING))),
+    # Observed now, and drills, whose evidence may be older than what it covers.
+    **dict.fromkeys(
+        ("K1", "O1", "O3", "O5", "P1", "P3", "A1", "G1", "G5", "J1", "J3", "D4", "M2", "M4"),
+        frozenset((PASS, STALE)),
+    ),
+    **dict.fromkeys(("O4", "A2", "G2", "G3", "G4", "R1", "J2"), frozenset((PASS, STALE, WAITING))),
+    # Operators save Pulumi's state; a second region is set up by `make up-dr`; two cores are few for a throughput.
+    "D1": frozenset((PASS, STALE, WAITING, NOT_SET_UP)),
+    **dict.fromkeys(("D2", "D3", "S2"), frozenset((PASS, STALE, NOT_SET_UP))),
+    **dict.fromkeys(ABSENT, frozenset(("absent",))),
+}
+"""Row -> its states on a platform that works, right after `make up` and later."""
 
 
 def verify(*words: str) -> subprocess.CompletedProcess[str]:
@@ -56,45 +71,50 @@ def test_nothing_fails(done: subprocess.CompletedProcess[str], rows: dict[str, d
     assert done.returncode == 0, done.stderr[-2000:]
 
 
-def test_the_rows_are_in_exactly_these_states(rows: dict[str, dict[str, Any]]) -> None:
+def test_every_row_is_in_a_state_that_its_parts_explain(rows: dict[str, dict[str, Any]]) -> None:
     assert list(rows) == list(REQUIREMENT_IDS)
-    states: dict[str, set[str]] = {}
-    for identifier, row in rows.items():
-        states.setdefault(row["state"], set()).add(identifier)
-    assert states.pop("absent") == ABSENT
-    assert {identifier for identifier in OBSERVED if rows[identifier]["state"] not in ("pass", "waiting")} == set()
-    for state, found in states.items():
-        for identifier in found:
-            assert state in explained(rows[identifier]), rows[identifier]
+    assert set(EXPECTED) == set(REQUIREMENT_IDS)
+    unexpected = {
+        identifier: row["state"] for identifier, row in rows.items() if row["state"] not in EXPECTED[identifier]
+    }
+    assert unexpected == {}
+    assert {identifier for identifier, row in rows.items() if row["state"] == "absent"} == ABSENT
+    for identifier in set(rows) - ABSENT:
+        assert rows[identifier]["state"] == explained(rows[identifier]), rows[identifier]
 
 
-def explained(row: dict[str, Any]) -> set[str]:
+def explained(row: dict[str, Any]) -> str:
     """The one state that a row's own parts allow."""
-    drills = {drill["state"] for drill in row["drills"]}
     if row["problems"]:
-        return {"fail"}
+        return "fail"
     if row["setups"]:
-        return {"not set up"}
+        return NOT_SET_UP
     if row["waits"]:
-        return {"waiting"}
-    return {"stale"} if "stale" in drills else {"pass"}
+        return WAITING
+    return STALE if STALE in {drill["state"] for drill in row["drills"]} else PASS
 
 
-def test_what_waits_says_until_when_and_what_is_not_set_up_by_which_command(
-    rows: dict[str, dict[str, Any]], platform: Platform
-) -> None:
+def test_what_waits_says_until_when_and_what_is_not_set_up_by_which_command(rows: dict[str, dict[str, Any]]) -> None:
     for row in rows.values():
-        if row["state"] == "waiting":
-            assert datetime.fromisoformat(row["due"]) > datetime.now(UTC), row
-            assert all(re.search(r"is due at .*\d\d:\d\d UTC", wait) for wait in row["waits"]), row
-        if row["state"] in ("stale", "not set up"):
+        if row["state"] == WAITING:
+            assert datetime.fromisoformat(row["due"]) > datetime.now(UTC) - timedelta(minutes=10), row
+            assert all(re.search(r" is due at .*\d\d:\d\d UTC", wait) for wait in row["waits"]), row
+        if row["state"] in (STALE, NOT_SET_UP):
             assert row["commands"], row
-    if rows["R1"]["state"] == "waiting":
-        first = {wait.partition(" report")[0].removeprefix("first ") for wait in rows["R1"]["waits"]}
-        assert first <= set(map(str, SCHEDULES))
-    if rows["D2"]["state"] == "not set up":
-        assert rows["D2"]["commands"] == ["make up-dr"]
-        assert "make up-dr" in rows["D3"]["commands"]
+    for wait in rows["R1"]["waits"]:
+        assert wait.removeprefix("first ").partition(" report")[0] in set(map(str, SCHEDULES))
+    for identifier in ("D2", "D3"):
+        if rows[identifier]["state"] == NOT_SET_UP:
+            assert rows[identifier]["commands"][0] == "make up-dr"
+
+
+def test_evidence_of_another_cluster_is_not_green(rows: dict[str, dict[str, Any]], context: Context) -> None:
+    here = context.kube.cluster_id()
+    counts = os.environ.get(evidence.SCOPE_VARIABLE) == "checkout"
+    for row in rows.values():
+        for drill in row["drills"]:
+            if drill["state"] == PASS and drill["cluster_id"] not in ("", here):
+                assert counts, drill
 
 
 def test_no_password_is_told(done: subprocess.CompletedProcess[str], context: Context) -> None:

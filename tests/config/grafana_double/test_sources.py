@@ -95,7 +95,7 @@ def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
     assert "parse error" in wrong.json()["results"]["A"]["error"]
     assert wrong.json()["results"]["B"]["frames"]
     # As the page sends it: with a variable that the server fills in, and with values that JSON has no number for.
-    panel = {**query, "expr": "rate(vector(1)[$__rate_interval:]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
+    panel = {**query, "expr": "rate(vector(1)[$__rate_interval:15s]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
     odd = viewer.post("/api/ds/query", asked | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
     assert odd["data"]["entities"][1]["NaN"] == list(range(len(odd["data"]["values"][1])))
     many = viewer.post("/api/ds/query", asked | {"queries": [query | {"refId": str(each)} for each in range(51)]})

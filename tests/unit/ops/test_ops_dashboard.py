@@ -237,6 +237,7 @@ def test_a_panel_is_one_request_with_all_its_queries_as_grafanas_page_sends_them
         "expr": 'partitions{region=~"tokyo"}',
         "range": False,
         "instant": True,
+        "exemplar": False,
         "format": "table",
         "legendFormat": "Partitions",
         "interval": "15s",
@@ -250,6 +251,14 @@ def test_a_panel_is_one_request_with_all_its_queries_as_grafanas_page_sends_them
     assert table.answers[0].latency_s == table.answers[1].latency_s > 0
     assert table.empty, "the second query has no series"
     assert (lines.empty, lines.problems) == (False, ())
+
+
+def test_exemplars_are_asked_for_where_they_are_drawn_and_are_no_series(tmp_path: Path) -> None:
+    single = {"schema": {"meta": {"custom": {"resultType": "exemplar"}}, "fields": [{}] * 5}, "data": {}}
+    with grafana(tmp_path, panels=(200, {"results": {"A": {"frames": [FRAME, single]}}})) as (it, state):
+        (result,) = ask(it, [replace(LINES, exemplars=True)], HOUR)
+    assert state.panel_requests[0]["queries"][0]["exemplar"] is True
+    assert (len(result.answers[0].series), result.problems) == (1, ())
 
 
 def test_grafanas_own_variables_are_left_to_grafana(tmp_path: Path) -> None:

@@ -209,7 +209,7 @@ def test_another_cluster_is_data_at_risk() -> None:
     ("changes", "price", "start"),
     [
         ({"partitions": 12}, Price.AMOUNT, "topic telemetry-logs: 6 more partitions. Records of one key"),
-        ({"partitions": 3}, Price.REFUSED, "topic telemetry-logs: Kafka cannot take partitions away (6 to 3)"),
+        ({"partitions": 3}, Price.LOSS, "topic telemetry-logs is deleted with all its records and made anew: Kafka"),
         ({"replicationFactor": 2}, Price.LOSS, "topic telemetry-logs: 2 copies of every record instead of 3"),
         ({"replicationFactor": 4}, Price.NOTE, "topic telemetry-logs: every record is copied over the network"),
         ({"retention_ms": 86_400_000}, Price.LOSS, "topic telemetry-logs: records older than 24 h are deleted"),
@@ -220,6 +220,16 @@ def test_what_a_changed_topic_costs(changes: dict[str, Any], price: Price, start
     assert len(prices) == 1
     assert prices[0][0] is price
     assert prices[0][1].startswith(start)
+
+
+def test_a_protected_topic_that_would_shrink_is_refused() -> None:
+    assert _resource(topic(protect=True), topic(protect=True, partitions=3)) == [
+        (
+            Price.REFUSED,
+            "topic telemetry-logs: 3 partitions instead of 6 would replace it, with all its records lost; it is "
+            "protected, so Pulumi refuses: ask for at least 6",
+        )
+    ]
 
 
 def test_a_renamed_topic_is_made_anew_and_empty() -> None:

@@ -150,6 +150,16 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.backups.schedules.search is '61 3 * * *': allowed is five fields of cron: minute, hour, day of the "
         "month, month, day of the week; correct it",
     ),
+    "a delay that a notice alone would use up": (
+        _set("alerting", "escalation", "critical", to="1m"),
+        "settings.alerting.escalation: allowed is 2m or more for critical: a notice takes some of it on its way; "
+        "correct it",
+    ),
+    "a contact without a channel": (
+        _set("alerting", "contacts", "team-leader", "mail", to=None),
+        "settings.alerting.contacts.team-leader: allowed is at least one of mail, phone, sms_topic and slack; "
+        "correct it",
+    ),
     "a topic too few": (
         _drop("topics", "alerts-raw"),
         "settings: allowed is exactly the topics telemetry-metrics, telemetry-traces, telemetry-logs, alerts-raw, "
