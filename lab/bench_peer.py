@@ -271,6 +271,7 @@ class Comparison:
         figures: dict[str, Any] = {
             "ours": {**ours, "idle cores": round(sum(value for name, value in idle.items() if "peer" not in name), 2)},
             "peer": {**peer, "idle cores": round(sum(idle[name] for name in Peer.stages), 2)},
+            "load average of this machine": round(os.getloadavg()[0], 1),
             "guarantees": {name: {"ours": here, "peer": there} for name, (here, there) in GUARANTEES.items()},
         }
         each = "points per CPU second"

@@ -10,6 +10,7 @@ What the platform cannot take is a figure, not an error: a load that does not ar
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -232,6 +233,8 @@ class Bench:
                     "load generator": round(result.values["cpu_seconds"] / max(1, result.acknowledged) * 1e6, 2),
                 },
                 "cores busy on all nodes": f"{cost.busy:.2f} of {cost.cores:g}",
+                "cores of the platform's pods": round(cost.pods, 2),
+                "load average of this machine": round(os.getloadavg()[0], 1),
                 **self._path.more(mark),
             }
             if outcome.caught_up_s is not None:

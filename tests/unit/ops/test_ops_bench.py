@@ -153,6 +153,7 @@ def test_the_cost_of_a_load_has_no_idle_platform_in_it() -> None:
     cost = bench_cpu.cost(usage(10, 5, 1000), usage(25, 17, 1010), {"gateway": 0.2, "search": 0.02})
     assert cost.seconds == pytest.approx({"gateway": 10.0, "search": 1.0})
     assert cost.busy == pytest.approx(1.5)
+    assert cost.pods == pytest.approx(1.32)
     found = cost.per_million(500_000, ("gateway", "kafka"))
     assert found == {"gateway": 20.0, "kafka": 0.0, "other workloads": 2.0, "all": 20.0}
     assert cost.per_million(0, ("gateway",)) == {}
