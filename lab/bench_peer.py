@@ -69,13 +69,13 @@ GUARANTEES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PeerSettings:
-    """What is compared: points per second, of both; items of a request; lengths in seconds."""
+    """What is compared: points per second of both, items of a request; seconds of each turn and of idleness before it."""
 
     rate: float
     size: int = 1000
     clients: int = 8
     turn_s: float = 40.0
-    idle_s: float = 30.0
+    idle_s: float = 15.0
     catch_up_s: float = 30.0
 
 
@@ -246,26 +246,22 @@ class Comparison:
         self._batch: Batch = batch(Signal.METRICS, settings.size)
         self._path = MetricsPath(context, self._batch)
         self._started = time.monotonic()
-        turn = settings.turn_s + settings.catch_up_s + 20
-        self._expected = settings.idle_s + 10 + len(ORDER) * turn
+        turn = settings.idle_s + settings.turn_s + settings.catch_up_s + 20
+        self._expected = len(ORDER) * turn
 
     def measure(self) -> dict[str, Any]:
-        """Idle platform and peer, then the turns.
+        """The turns, before each of them the idle platform and the idle peer.
 
         Returns:
             Figures of both, their ratio, and what each guarantees.
         """
-        self._tell(f"idle for {self._settings.idle_s:.0f} s, the peer's processes beside the platform")
-        before, own = bench_cpu.settled(self._context, 0.0), self._peer.cpu_seconds()
-        began = time.monotonic()
-        time.sleep(self._settings.idle_s)
-        idle = dict(bench_cpu.of_nodes(self._context).by_workload(before))
-        took = time.monotonic() - began
-        idle |= {name: (used - own[name]) / took for name, used in self._peer.cpu_seconds().items()}
         turns: dict[str, list[Turn]] = {name: [] for name in ORDER}
+        idles: list[Mapping[str, float]] = []
         for number, name in enumerate(ORDER, 1):
+            idles.append(self._idle())
             self._tell(f"turn {number} of {len(ORDER)}, {name}: {self._settings.rate:,.0f} points/s")
-            turns[name].append(self._turn(name, idle))
+            turns[name].append(self._turn(name, idles[-1]))
+        idle = {stage: sum(each.get(stage, 0.0) for each in idles) / len(idles) for stage in idles[0]}
         ours = self._figures(turns["ours"], self._path.workloads)
         peer = self._figures(turns["peer"], (*Peer.stages[:1], KAFKA, *Peer.stages[1:]))
         figures: dict[str, Any] = {
@@ -281,6 +277,16 @@ class Comparison:
                 ours[f"{each}, one consumer group"] / peer[each], 2
             )
         return figures
+
+    def _idle(self) -> dict[str, float]:
+        """Cores by workload and by the peer's processes while neither is sent to."""
+        self._tell(f"idle for {self._settings.idle_s:.0f} s")
+        before, own = bench_cpu.settled(self._context, time.time()), self._peer.cpu_seconds()
+        began = time.monotonic()
+        time.sleep(self._settings.idle_s)
+        found = bench_cpu.settled(self._context, time.time()).by_workload(before)
+        took = time.monotonic() - began
+        return found | {name: (used - own[name]) / took for name, used in self._peer.cpu_seconds().items()}
 
     def _turn(self, name: str, idle: Mapping[str, float]) -> Turn:
         settings = self._settings
@@ -363,7 +369,7 @@ def compare(
     items: Annotated[int, typer.Option(min=1, max=20_000, help="Points of one request.")] = 1000,
     clients: Annotated[int, typer.Option(min=1, max=64, help="Connections.")] = 8,
     seconds: Annotated[float, typer.Option(min=10, max=600, help="Length of each of the four turns.")] = 40,
-    idle_seconds: Annotated[float, typer.Option(min=15, max=600, help="How long idleness is watched.")] = 30,
+    idle_seconds: Annotated[float, typer.Option(min=10, max=600, help="Idle time that is watched before each.")] = 15,
     catch_up_seconds: Annotated[float, typer.Option(min=5, max=300, help="Longest wait after a turn.")] = 30,
     keep: Annotated[bool, typer.Option(help="Write evidence.")] = True,
 ) -> None:
