@@ -83,7 +83,7 @@ def project(checkout: Path, folder: Path) -> Path:
 
 def edited(file: Path, threshold: Threshold) -> float:
     """Raise the limit of a threshold by half, as an operator would: one number in one file; the new limit."""
-    limit = threshold.limit * 1.5
+    limit = round(threshold.limit * 1.5, 6)
     text = file.read_text(encoding="utf-8")
     pattern = re.compile(rf"(- name: {threshold.name}\n(?:.*\n)*?    limit: ){threshold.limit:g}\n")
     changed, count = pattern.subn(rf"\g<1>{limit:g}\n", text, count=1)
