@@ -242,8 +242,9 @@ def s2(context: Context) -> Finding:
         seconds=SHORT_SECONDS,
         think_s=SHORT_THINK_S,
     )
-    finding.wrong.extend(found.wrong())
-    finding.seen.append(f"load of this machine {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores")
+    load = f"load of this machine {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
+    finding.wrong.extend(f"{problem} ({load})" for problem in found.wrong())
+    finding.seen.append(load)
     if found.openings:
         finding.figures.append(
             f"{SHORT_PEOPLE} people, {len(found.openings)} dashboards: {found.mean:.2f} s on average, "

@@ -34,3 +34,5 @@ CHECKS: dict[str, Check] = {
     **regions.CHECKS,
     **reading.CHECKS,
 }
+ALONE = frozenset({"S2"})
+"""Rows that measure how long people wait: checked last, while no other check asks the same servers."""

@@ -35,7 +35,8 @@ def test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed(context: C
     threshold = next(each for each in THRESHOLDS if each.name == "battery")
     tracked = status()
     with recorded("change-reviewed", context.kube) as figures, scratch() as checkout:
-        before = previewed(checkout)
+        view = project(checkout, tmp_path / "project")
+        before = previewed(checkout, view)
         limit = edited(checkout / FILE, threshold)
         figures["change"] = f"limit of {threshold.name}: {limit:g} instead of {threshold.limit:g}"
 
@@ -46,7 +47,7 @@ def test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed(context: C
         figures["in plain words"] = sentences
 
         start = time.monotonic()
-        after = previewed(checkout)
+        after = previewed(checkout, view)
         figures["preview s"] = round(time.monotonic() - start, 1)
         changed = sorted(urn for urn in {**before, **after} if before.get(urn) != after.get(urn))
         figures["changed resources"] = [urn.rpartition("::")[2] for urn in changed]
@@ -62,19 +63,27 @@ def test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed(context: C
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A worktree of the checked out commit with the live stack's own settings; gone afterwards."""
+    """A worktree of the checked out commit, gone afterwards."""
     repository = Repository(PROJECT)
-    live = Path(os.environ.get("PULUMI_OPTION_CWD", PROJECT))
     with repository.checked_out(repository.base("HEAD")) as place:
-        for file in live.glob("Pulumi.*.yaml"):
-            shutil.copy(file, place / file.name)
-        run(place, "git", "update-index", "--assume-unchanged", *(file.name for file in place.glob("Pulumi.*.yaml")))
         yield place
+
+
+def project(checkout: Path, folder: Path) -> Path:
+    """A view of a checkout for Pulumi: links to everything, and the live stack's own settings with its secrets."""
+    live = Path(os.environ.get("PULUMI_OPTION_CWD", PROJECT))
+    folder.mkdir(mode=0o700)
+    for entry in checkout.iterdir():
+        if entry.name.startswith("Pulumi.") and entry.name != "Pulumi.yaml":
+            shutil.copy(live / entry.name, folder / entry.name)
+        elif not entry.name.startswith("."):
+            (folder / entry.name).symlink_to(entry)
+    return folder
 
 
 def edited(file: Path, threshold: Threshold) -> float:
     """Raise the limit of a threshold by half, as an operator would: one number in one file; the new limit."""
-    limit = threshold.limit * 1.5
+    limit = round(threshold.limit * 1.5, 6)
     text = file.read_text(encoding="utf-8")
     pattern = re.compile(rf"(- name: {threshold.name}\n(?:.*\n)*?    limit: ){threshold.limit:g}\n")
     changed, count = pattern.subn(rf"\g<1>{limit:g}\n", text, count=1)
@@ -90,11 +99,10 @@ def reviewed(checkout: Path, output: Path) -> str:
     return output.read_text(encoding="utf-8")
 
 
-def previewed(checkout: Path) -> dict[str, str]:
+def previewed(checkout: Path, view: Path) -> dict[str, str]:
     """Resource -> what an update of the live stack would do with it; the policies have to agree."""
-    policies = ("--policy-pack", str(checkout / "policy"))
-    command = ("pulumi", "preview", "--json", "--cwd", str(checkout), "--non-interactive", "--color=never", *policies)
-    done = run(checkout, *command)
+    options = ("--json", "--cwd", str(view), "--non-interactive", "--color=never")
+    done = run(checkout, "pulumi", "preview", *options, "--policy-pack", str(view / "policy"))
     assert done.returncode == 0, done.stderr[-2000:]
     steps = json.loads(done.stdout)["steps"]
     return {step["urn"]: step["op"] for step in steps if step["op"] != "same"}

@@ -24,14 +24,12 @@ from ops.platform import PROJECT
 from ops.regions.region import witness_of
 from tests.support.results import recorded
 
-"""On a platform that has been through the other drills: before the first notice and the first failure some panels are
-empty, and rightly so."""
-
 MEAN_S, P95_S = 3.0, 5.0
 """Requirement S2: how long an answer may take on average, and how long 95 of 100 may."""
 
 _PATIENCE_S = 300
-"""A platform that was just started has no rates yet, and the slowest services send every few minutes."""
+"""A platform that was just started has no rates yet, and the slowest services send every few minutes. What reports and
+backups fill is there once each of them has run (`tests/e2e/conftest.py` has the order)."""
 
 
 def checked(context: Context) -> list[tuple[Dashboard, list[Result]]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -410,6 +411,26 @@ def test_json_is_all_that_is_printed_and_has_every_part(verify: Callable[..., Re
         f"ignored: {rows['K1']['drills'][0]['ignored'][0]}"
     ]
     assert "[1/2] K1 pass after 0.0 s" in done.stderr.splitlines()
+
+
+def test_what_measures_waiting_times_is_checked_when_nothing_else_is(verify: Callable[..., Result]) -> None:
+    busy, order = set[str](), list[str]()
+
+    def check(name: str) -> Check:
+        def asked(_: Context) -> Finding:
+            order.append(name)
+            assert name != "S2" or not busy
+            busy.add(name)
+            time.sleep(0.1)
+            busy.discard(name)
+            return Finding()
+
+        return asked
+
+    done = verify({name: check(name) for name in ("S2", "K1", "K2", "M3", "M4")}, "--json")
+    assert done.exit_code == 0
+    assert order[-1] == "S2"
+    assert [row["id"] for row in json.loads(done.stdout)["rows"]] == list(REQUIREMENT_IDS)
 
 
 def test_the_overview_has_a_line_a_row_and_named_rows_have_details(verify: Callable[..., Result]) -> None:
