@@ -15,8 +15,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +40,7 @@ from ops.bench import target_of
 from ops.bench_command import say, show
 from ops.bench_load import Load, LoadResult, Target, run
 from ops.bench_paths import Mark, MetricsPath
-from ops.bench_requests import DEVICES, SEQUENCE_SERIES, Batch, batch
+from ops.bench_requests import Batch, batch, samples_query
 from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import ADMIN, TIMEOUT_SECONDS, errors
@@ -161,11 +163,11 @@ class Peer:
 
     def samples(self, since: float) -> float:
         """Samples of sequence numbers that its Prometheus holds since then (seconds since 1970)."""
-        age = round((time.time() - since) * 1000) + 1
-        query = f'sum(count_over_time({SEQUENCE_SERIES}{{instance=~"{DEVICES}"}}[{age}ms]))'
+        now = time.time()
+        params = {"query": samples_query(now - since), "time": f"{now:.3f}"}
         url = f"http://127.0.0.1:{self._ports['prometheus']}/api/v1/query"
         try:
-            answer = requests.get(url, params={"query": query}, timeout=15)
+            answer = requests.get(url, params=params, timeout=15)
             answer.raise_for_status()
             result = answer.json()["data"]["result"]
         except (requests.RequestException, ValueError, KeyError) as error:
@@ -200,7 +202,7 @@ class Peer:
     def _kafka(self) -> dict[str, Any]:
         """Brokers and login; everything else is the component's default."""
         return {
-            "brokers": [self._context.platform.kafka_bootstrap],
+            "brokers": self._context.platform.kafka_bootstrap.split(","),
             "tls": {"ca_file": self._context.ca_file},
             "auth": {
                 "sasl": {
@@ -269,6 +271,7 @@ class Comparison:
         figures: dict[str, Any] = {
             "ours": {**ours, "idle cores": round(sum(value for name, value in idle.items() if "peer" not in name), 2)},
             "peer": {**peer, "idle cores": round(sum(idle[name] for name in Peer.stages), 2)},
+            "load average of this machine": round(os.getloadavg()[0], 1),
             "guarantees": {name: {"ours": here, "peer": there} for name, (here, there) in GUARANTEES.items()},
         }
         each = "points per CPU second"
@@ -292,7 +295,9 @@ class Comparison:
         took = time.monotonic() - at
         seconds = dict(bench_cpu.cost(before, after, idle).seconds)
         seconds |= {each: used - own[each] - idle[each] * took for each, used in self._peer.cpu_seconds().items()}
-        say(f"  {result.acknowledged / result.seconds:,.0f} points/s acknowledged, {arrived:,.0f} arrived")
+        say(f"  {result.acknowledged:,} points acknowledged, {arrived:,.0f} arrived")
+        if not arrived:
+            raise OpsError(f"nothing arrived in the turn of {name}: there is nothing to compare")
         return Turn(result, arrived, seconds)
 
     def _arrived(self, name: str, wanted: int, since: float) -> float:
@@ -397,6 +402,8 @@ def _free_port() -> int:
 
 def main() -> None:
     """Run inside the lab; a mistake is one line."""
+    # Else a termination would leave the peer's processes and its topic behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         typer.run(compare)
     except (LabError, OpsError) as error:

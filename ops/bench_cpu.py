@@ -63,11 +63,13 @@ class Cost:
     Attributes:
         seconds: CPU seconds by workload, those of the idle platform subtracted.
         busy: Cores that were busy on all nodes meanwhile, whoever used them.
+        pods: Cores that the platform's pods used, the idle platform's included.
         cores: Cores of all nodes.
     """
 
     seconds: Mapping[str, float]
     busy: float
+    pods: float
     cores: float
 
     def per_million(self, items: int, workloads: Sequence[str]) -> dict[str, float]:
@@ -99,7 +101,7 @@ def cost(before: NodeUsage, after: NodeUsage, idle: Mapping[str, float]) -> Cost
     for pod in after.of_pod.keys() & before.of_pod.keys():
         elapsed[after.workloads[pod]] = _elapsed(after.at, before.at, pod)
     beyond = {name: used - idle.get(name, 0.0) * elapsed[name] for name, used in seconds.items()}
-    return Cost(beyond, after.busy(before), after.cores)
+    return Cost(beyond, after.busy(before), sum(after.by_workload(before).values()), after.cores)
 
 
 def settled(context: Context, since: float, seconds: float = _SETTLE_SECONDS) -> NodeUsage:

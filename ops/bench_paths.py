@@ -15,7 +15,7 @@ from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.sampler.config import POLICIES
 from components.telemetry.layers import Signal
-from ops.bench_requests import DEVICES, ENVIRONMENT, SEQUENCE_SERIES, Batch
+from ops.bench_requests import ENVIRONMENT, Batch, samples_query
 from ops.context import Context
 from ops.errors import OpsError, one_line
 from ops.logs import READ_ALIAS, SEARCH, SEARCH_PORT
@@ -96,10 +96,9 @@ class MetricsPath:
 
     def arrived(self, mark: Mark) -> dict[str, float]:
         def held(replica: str) -> float:
-            age = round((time.time() - mark.at) * 1000) + 1
-            series = f'{SEQUENCE_SERIES}{{instance=~"{DEVICES}"}}'
-            samples = self._queries[replica].number(f"sum(count_over_time({series}[{age}ms]))") or 0.0
-            return samples * self._per_sample
+            now = time.time()
+            found = self._queries[replica].instant(samples_query(now - mark.at), now)
+            return sum(sample.value for sample in found) * self._per_sample
 
         with ThreadPoolExecutor(len(self._replicas)) as pool:
             counts = pool.map(held, self._replicas)

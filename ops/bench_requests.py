@@ -4,9 +4,9 @@ The capture (``bench_capture.json``, made by ``python -m lab.simulator.capture``
 each fate and the logs of one journey. From it follow requests of any size: serialised once, with the places that the
 load generator refreshes before each is sent (times, ids, names, sequence numbers).
 
-What is sent is marked by ``deployment.environment.name`` `ENVIRONMENT` and, for metrics, by the names of the devices
-(`DEVICES`). One metric of the device is left out: a device that has told ``device.connected`` and falls silent is an
-alert.
+What is sent is marked by ``deployment.environment.name`` `ENVIRONMENT`. Names of devices, ``dev-b0000`` and so on, are
+no mark: the gateway hashes them. One metric of the device is left out: a device that has told ``device.connected`` and
+falls silent is an alert.
 """
 
 from __future__ import annotations
@@ -32,12 +32,22 @@ from components.telemetry.naming import Kind, prometheus_name
 
 CAPTURE = Path(__file__).with_name("bench_capture.json")
 ENVIRONMENT = "bench"
-DEVICES = "dev-[b-z][0-9]{4}"
-"""Names of the devices, which are the label ``instance`` of their series."""
 SEQUENCE = "device.delivery.frames"
 """Counter that carries the sequence number of its device."""
 SEQUENCE_SERIES = prometheus_name(SEQUENCE, "{frame}", Kind.COUNTER)
 LEFT_OUT = "device.connected"
+
+
+def samples_query(age_s: float) -> str:
+    """Query for the number of sequence numbers that a Prometheus holds of the ``age_s`` seconds before its time.
+
+    The environment is a label of ``target_info`` only, which has the ``job`` and ``instance`` of each device.
+    """
+    age = f"{round(age_s * 1000)}ms"
+    ours = f'max by (job, instance) (last_over_time(target_info{{deployment_environment_name="{ENVIRONMENT}"}}[{age}]))'
+    return f"sum(count_over_time({SEQUENCE_SERIES}[{age}]) * on (job, instance) group_left () {ours})"
+
+
 FAILED_OF_100, SLOW_OF_100 = 37, 87
 """Which of a hundred traces of a request has failed, and which is slow."""
 _RUNNING_NS = 600 * 10**9

@@ -78,7 +78,7 @@ class Steps:
         self._config = config
         self._left: dict[str, float] = {}
         self._count = self._at = 0
-        self._test, self._began = "", 0.0
+        self._test, self._began, self._outcome = "", 0.0, ""
         self._spoke = time.monotonic()
         self._ended = threading.Event()
         self._lock = threading.Lock()
@@ -93,12 +93,18 @@ class Steps:
         """No dots: this prints a line."""
         return ("passed", "", "") if report.passed and report.when == "call" else None
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Know how a test ends before its end is told."""
+        if not report.passed:
+            self._outcome = report.outcome
+
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Generator[None, Any, Any]:
         """Say when a test begins and ends, and at least every half minute that it goes on."""
         self._at += 1
         about = self._left.get(item.nodeid, UNKNOWN_S)
         self._test, self._began = item.nodeid.removeprefix("tests/e2e/"), time.monotonic()
+        self._outcome = "passed"
         self._print(f"[{self._at}/{self._count}] {self._test}: about {clock(about)}; {self._rest()}")
         ended = threading.Event()
         beat = threading.Thread(target=self._beat, args=(ended, about), daemon=True)
@@ -110,7 +116,7 @@ class Steps:
             ended.set()
             beat.join()
             self._left.pop(item.nodeid, None)
-            self._print(f"[{self._at}/{self._count}] {self._test}: ended after {self._took()}")
+            self._print(f"[{self._at}/{self._count}] {self._test}: {self._outcome} after {self._took()}")
 
     def _beat(self, ended: threading.Event, about: float) -> None:
         while not ended.wait(_QUIET_WAIT_S):

@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import re
 import shlex
 import signal
 import subprocess
@@ -287,8 +286,8 @@ def _last(file: Path) -> float:
 
 def on_cluster(marks: str, more: Sequence[str]) -> NoReturn:
     """End-to-end tests on the running cluster, none of them twice; does not return."""
-    places = [] if any(re.match(r"tests/", each) for each in more) else ["tests/e2e"]
-    command = pytest_command(*places, "-m", marks, "-s", "--steps", "-p", "no:cacheprovider", *more)
+    places = [] if any(each.startswith("tests/") for each in more) else ["tests/e2e"]
+    command = pytest_command(*places, "-q", "-m", marks, "-s", "--steps", "-p", "no:cacheprovider", *more)
     # In our place, so that a signal reaches the drill, which then puts back what it took away.
     os.chdir(ROOT)
     os.execve(command[0], command, {**os.environ, "PYTHONUNBUFFERED": "1"})

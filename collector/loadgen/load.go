@@ -38,7 +38,7 @@ func load(ctx context.Context, plan *Plan, progress io.Writer) (*Result, error) 
 			return nil, errors.New("authority: no certificate in it")
 		}
 	}
-	if err := reachable(ctx, target, plan.TimeoutSeconds); err != nil {
+	if err := reachable(ctx, target, security, plan.TimeoutSeconds); err != nil {
 		return nil, err
 	}
 	run := &sending{plan: plan, tally: newTally(plan), started: time.Now()}
@@ -108,16 +108,10 @@ func (r *sending) lane(ctx context.Context, caller *http.Client, lane int) {
 	defer timer.Stop()
 	for slot := int64(0); ; slot++ {
 		due := r.started.Add(time.Duration(slot*lanes+int64(lane)) * interval)
-		if !due.Before(r.end) {
+		if !due.Add(r.plan.after(len(r.plan.Parts) - 1)).Before(r.end) {
 			return
 		}
-		if wait := time.Until(due); wait > 0 {
-			timer.Reset(wait)
-			select {
-			case <-ctx.Done():
-			case <-timer.C:
-			}
-		}
+		pause(ctx, timer, due)
 		now := time.Now()
 		if ctx.Err() != nil || !now.Before(r.end) || now.Sub(due) > latest {
 			r.tally.leftOut(r.plan)
@@ -128,7 +122,20 @@ func (r *sending) lane(ctx context.Context, caller *http.Client, lane int) {
 		}
 		made.refresh(slot, now)
 		for number := range r.plan.Parts {
-			r.send(caller, requests[number], made.current[number], number, due)
+			own := due.Add(r.plan.after(number))
+			pause(ctx, timer, own)
+			r.send(caller, requests[number], made.current[number], number, own)
+		}
+	}
+}
+
+// pause waits until a moment, or until ctx is done.
+func pause(ctx context.Context, timer *time.Timer, until time.Time) {
+	if wait := time.Until(until); wait > 0 {
+		timer.Reset(wait)
+		select {
+		case <-ctx.Done():
+		case <-timer.C:
 		}
 	}
 }
@@ -196,15 +203,23 @@ func allowed(address string, loopbackOnly bool) error {
 	return fmt.Errorf("%s is neither loopback nor private: load is not sent to others", where)
 }
 
-// reachable connects once before the load, so that a wrong address is one clear line.
-func reachable(ctx context.Context, target *url.URL, seconds float64) error {
+// reachable connects once before the load, so that a wrong address or certificate is one clear line.
+func reachable(ctx context.Context, target *url.URL, security *tls.Config, seconds float64) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(seconds*float64(time.Second)))
 	defer cancel()
 	connection, err := guarded(target.Scheme == "http")(ctx, "tcp", target.Host)
 	if err != nil {
 		return fmt.Errorf("cannot connect to %s: %w", target.Host, err)
 	}
-	return connection.Close()
+	defer connection.Close()
+	if target.Scheme == "https" {
+		security = security.Clone()
+		security.ServerName = target.Hostname()
+		if err := tls.Client(connection, security).HandshakeContext(ctx); err != nil {
+			return fmt.Errorf("no TLS with %s: %w", target.Host, err)
+		}
+	}
+	return nil
 }
 
 func cpuSeconds() float64 {

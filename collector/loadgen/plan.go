@@ -18,8 +18,8 @@ const (
 
 // Plan says what is sent, where to, how fast and for how long.
 //
-// A slot is one batch of telemetry: one request for each part. Slots are due at equal intervals, whatever became of
-// those before (open loop), and are dealt out to the clients in turn.
+// A slot is one batch of telemetry: one request for each part, spread over the time until the next slot. Slots are due
+// at equal intervals, whatever became of those before (open loop), and are dealt out to the clients in turn.
 type Plan struct {
 	URL            string  `json:"url"`             // scheme, host and port; https, or http to loopback only
 	Authority      string  `json:"authority"`       // PEM of the certificates to trust
@@ -182,4 +182,9 @@ func (p *Plan) itemsPerSlot() int {
 // interval is the time between two slots.
 func (p *Plan) interval() time.Duration {
 	return time.Duration(float64(p.itemsPerSlot()) / p.Rate * float64(time.Second))
+}
+
+// after is when a part is due, counted from its slot.
+func (p *Plan) after(part int) time.Duration {
+	return p.interval() * time.Duration(part) / time.Duration(len(p.Parts))
 }

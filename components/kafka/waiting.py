@@ -157,13 +157,14 @@ def wait(
     began = told = time.monotonic()
     refused_since: float | None = None
     while True:
+        asked = time.monotonic()
         found = [(address, *_ask(address, settings, need)) for address in bootstrap]
         wrong = [(address, reason, login) for address, reason, login in found if reason]
         if len(found) - len(wrong) >= need:
             return ""
         now = time.monotonic()
         address, reason, _ = wrong[0]
-        refused_since = (refused_since or now) if all(login for *_, login in wrong) else None
+        refused_since = (refused_since or asked) if all(login for *_, login in wrong) else None
         if refused_since is not None and now - refused_since > min(_LOGIN_LIMIT_S, limit_s):
             return (
                 f"{address} refuses the administrator since {now - refused_since:.0f} s ({reason}): check that its "
@@ -184,11 +185,16 @@ def wait(
 def _ask(address: str, settings: dict[str, Any], need: int) -> tuple[str, bool]:
     """Ask one broker who is there: what is wrong, and whether it is the login."""
     noted: list[KafkaError] = []
+    configuration: dict[str, Any] = {**settings, "bootstrap.servers": address, "error_cb": noted.append}
     try:
-        configuration: dict[str, Any] = {**settings, "bootstrap.servers": address, "error_cb": noted.append}
         client = AdminClient(configuration)
+    except KafkaException as error:
+        return " ".join(str(error.args[0].str()).split()), False
+    try:
         known = len(client.list_topics(timeout=_ASK_S).brokers)
     except KafkaException as error:
+        # What went wrong before is told by a callback, which this serves.
+        client.poll(0)
         cause = next((each for each in noted if each.code() in _LOGIN), noted[-1] if noted else error.args[0])
         return " ".join(str(cause.str()).split()), cause.code() in _LOGIN
     return ("" if known >= need else f"it knows of {known} of {need} brokers"), False

@@ -49,11 +49,11 @@ def _decoded(value: Any) -> Any:
     return value
 
 
-def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
-    """Translate the provider's settings to librdkafka's, and return them with the timeout in seconds.
+def check_settings(settings: Properties) -> None:
+    """Look at what is known of the settings already, as the vendor's plugin does before anything is made.
 
     Raises:
-        ProviderError: A setting is unknown yet, not supported here, or contradicts another.
+        ProviderError: A setting is not supported, or is not what it may be.
     """
     strange = sorted(settings.keys() - _SETTINGS)
     if strange:
@@ -61,6 +61,18 @@ def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
             f"kafka provider: {strange[0]} is not supported by the lab's plugin; allowed: "
             f"{', '.join(sorted(_SETTINGS))}"
         )
+    mechanism = settings.get("saslMechanism", "plain")
+    if not isinstance(mechanism, Unknown) and mechanism not in _MECHANISMS:
+        raise ProviderError(f"kafka provider: saslMechanism is {mechanism}; allowed here: {', '.join(_MECHANISMS)}")
+
+
+def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
+    """Translate the provider's settings to librdkafka's, and return them with the timeout in seconds.
+
+    Raises:
+        ProviderError: A setting is unknown yet, not supported here, or contradicts another.
+    """
+    check_settings(settings)
     waiting = sorted(key for key, value in settings.items() if isinstance(value, Unknown))
     if waiting:
         raise ProviderError(f"kafka provider: {', '.join(waiting)} not known yet, so the brokers cannot be asked")
@@ -71,11 +83,8 @@ def client_configuration(settings: Properties) -> tuple[dict[str, Any], float]:
     encrypted = _decoded(settings.get("tlsEnabled", True)) is True
     user = settings.get("saslUsername")
     if user:
-        mechanism = str(settings.get("saslMechanism", "plain"))
-        if mechanism not in _MECHANISMS:
-            raise ProviderError(f"kafka provider: saslMechanism is {mechanism}; allowed here: {', '.join(_MECHANISMS)}")
         configuration |= {
-            "sasl.mechanism": _MECHANISMS[mechanism],
+            "sasl.mechanism": _MECHANISMS[str(settings.get("saslMechanism", "plain"))],
             "sasl.username": user,
             "sasl.password": settings.get("saslPassword", ""),
         }
@@ -143,7 +152,12 @@ class Brokers:
         self._last_error: KafkaError | None = None
 
     def configure(self, settings: Properties) -> None:
-        """Take settings; nothing is connected until an operation needs it."""
+        """Take settings; nothing is connected until an operation needs it.
+
+        Raises:
+            ProviderError: One is not supported, or is not what it may be.
+        """
+        check_settings(settings)
         with self._lock:
             self._settings, self._client, self._failure = settings, None, ""
 

@@ -11,11 +11,12 @@ from rich.text import Text
 from lab.paths import LabPaths
 from lab.receivers import carried
 from lab.receivers.client import Receivers
+from lab.receivers.phone import State
 from lab.receivers.record import HEARTBEAT
 
 
 def show_notices(paths: LabPaths, *, last: int, alert: str | None, heartbeats: bool) -> None:
-    """Print the newest notices, oldest first, and the state of the dead man's switch.
+    """Print the newest notices, oldest first, and the states of the pager and of the dead man's switch.
 
     Args:
         paths: The lab.
@@ -39,6 +40,10 @@ def show_notices(paths: LabPaths, *, last: int, alert: str | None, heartbeats: b
         table.add_row(*map(Text, cells))
     console = Console()
     console.print(table if found else "no notice yet")
+    incidents = receivers.incidents()
+    still_open = sum(each.state is not State.RESOLVED for each in incidents)
+    merged = sum(each.merged for each in incidents)
+    console.print(f"pager: {still_open} incidents open, {merged} triggers merged into open ones", highlight=False)
     switch = receivers.switch()
     state = "tells that the platform is silent" if switch["silent"] else "quiet" if switch["armed"] else "not armed yet"
     since = f", last heartbeat {switch['quiet_s']:.0f} s ago" if switch["armed"] else ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -14,6 +15,7 @@ from services.grafana_double.access import ADMIN, EDIT, VIEW, Access, access_of,
 from services.grafana_double.database import Database, Db, Row
 from services.grafana_double.exchange import Answer, Need, RefusedError, Request, Route, denied, told
 from services.grafana_double.folders import allowed_folder, folder_row
+from services.grafana_double.ini import duration_of
 
 
 def address(uid: str, title: str) -> str:
@@ -38,9 +40,9 @@ def allowed_dashboard(db: Db, access: Access, uid: str, level: int, action: str)
 class Dashboards:
     """Dashboards and their versions."""
 
-    def __init__(self, database: Database, versions_to_keep: int) -> None:
-        """Keep them in that database, each with so many versions."""
-        self._database, self._keep = database, versions_to_keep
+    def __init__(self, database: Database, versions_to_keep: int, min_refresh: timedelta) -> None:
+        """Keep them in that database, each with so many versions, and none that refreshes itself more often."""
+        self._database, self._keep, self._min_refresh = database, versions_to_keep, min_refresh
 
     def routes(self) -> list[Route]:
         """Its routes."""
@@ -60,6 +62,7 @@ class Dashboards:
         if not isinstance(model, dict):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
         title = naming.title(model.get("title"), "Dashboard title cannot be empty")
+        self._check_refresh(model.get("refresh"))
         given = content.get("folderUid")
         folder = given if isinstance(given, str) and given not in ("", "general") else None
         with self._database.writing() as db:
@@ -92,6 +95,16 @@ class Dashboards:
                 "slug": naming.slug(title),
             }
         )
+
+    def _check_refresh(self, given: object) -> None:
+        """Refuse a dashboard that would ask more often than the settings allow."""
+        if given in (None, "", False):
+            return
+        every = duration_of(given) if isinstance(given, str) else None
+        if every is None:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "parsing refresh duration failed: invalid duration")
+        if every < self._min_refresh:
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "Dashboard refresh interval is too low")
 
     def _write(
         self,

@@ -28,6 +28,17 @@ _TOP: Final = "\0"
 _OF_THE_IMAGE: Final = ("GF_PATHS_HOME", "GF_PATHS_CONFIG")
 
 
+def duration_of(text: str) -> timedelta | None:
+    """A duration as Grafana writes it; None where it is none."""
+    parts = _DURATION.findall(text)
+    if not parts or len(text) > 50 or "".join(f"{count}{unit}" for count, unit in parts) != text:
+        return None
+    try:
+        return sum((int(count) * _UNITS[unit] for count, unit in parts), timedelta())
+    except OverflowError:
+        return None
+
+
 class SettingsError(Exception):
     """What is wrong with the settings, in one line that says what to do; never with a secret in it."""
 
@@ -144,9 +155,8 @@ class Ini:
             SettingsError: It is none.
         """
         value = self.text(section, key, default)
-        parts = _DURATION.findall(value)
-        total = sum((int(count) * _UNITS[unit] for count, unit in parts), timedelta())
-        if "".join(f"{count}{unit}" for count, unit in parts) != value or not total:
+        total = duration_of(value)
+        if not total:
             raise SettingsError(f"{self.name(section, key)} is {value!r}; it must be a duration, for example 30m or 7d")
         return total
 

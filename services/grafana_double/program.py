@@ -56,7 +56,7 @@ def application(
         Preferences(database),
         Teams(database),
         Folders(database),
-        Dashboards(database, read.versions_to_keep),
+        Dashboards(database, read.versions_to_keep, read.min_refresh),
         Permissions(database),
         Search(database),
         Sources(found, proxy),

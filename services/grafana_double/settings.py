@@ -113,6 +113,7 @@ class Settings:
         proxy_limit: Bytes of a data source's answer, at most.
         proxy_hosts: ``host:port`` that the proxy may ask; none: every data source.
         versions_to_keep: Versions of a dashboard that are kept.
+        min_refresh: Dashboards may not refresh themselves more often.
         trusted_origins: Names of hosts whose pages may send changes.
     """
 
@@ -132,6 +133,7 @@ class Settings:
     proxy_limit: int
     proxy_hosts: tuple[str, ...]
     versions_to_keep: int
+    min_refresh: timedelta
     trusted_origins: tuple[str, ...]
 
 
@@ -175,6 +177,7 @@ def load(ini: Ini, home: Path) -> Settings:
         proxy_limit=ini.number("dataproxy", "response_limit", 0, 0, 10**10) or _ANSWER_LIMIT,
         proxy_hosts=tuple(ini.text("security", "data_source_proxy_whitelist").split()),
         versions_to_keep=ini.number("dashboards", "versions_to_keep", 20, 1, 1000),
+        min_refresh=ini.duration("dashboards", "min_refresh_interval", "5s"),
         trusted_origins=tuple(ini.text("security", "csrf_trusted_origins").split()),
     )
     _check_types(ini)

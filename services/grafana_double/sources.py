@@ -30,6 +30,32 @@ _KEYS: Final = (
     *("name", "type", "uid", "access", "orgId", "url", "user", "database", "basicAuth", "basicAuthUser", "isDefault"),
     *("withCredentials", "jsonData", "secureJsonData", "version", "editable"),
 )
+_TOP: Final = ("apiVersion", "datasources", "deleteDatasources", "prune")
+_DATA: Final = (
+    *("tlsAuth", "tlsAuthWithCACert", "tlsSkipVerify", "serverName", "oauthPassThru", "sigV4Auth", "keepCookies"),
+    *("timeout", "httpHeaderName1", "enableSecureSocksProxy", "correlations", "manageAlerts"),
+)
+_DATA_OF: Final = MappingProxyType(
+    {
+        "prometheus": (
+            *("httpMethod", "prometheusType", "prometheusVersion", "timeInterval", "queryTimeout", "cacheLevel"),
+            *("customQueryParameters", "defaultEditor", "disableMetricsLookup", "exemplarTraceIdDestinations"),
+            *("incrementalQuerying", "incrementalQueryOverlapWindow", "disableRecordingRules", "seriesEndpoint"),
+            *("seriesLimit", "allowAsRecordingRulesTarget", "maxSamplesProcessedWarningThreshold"),
+        ),
+        "jaeger": ("nodeGraph", "traceIdTimeParams", "spanBar", "tracesToLogs", "tracesToLogsV2", "tracesToMetrics"),
+        "alertmanager": ("implementation", "handleGrafanaManagedAlerts"),
+        "elasticsearch": (
+            *("index", "timeField", "logMessageField", "logLevelField", "maxConcurrentShardRequests", "dataLinks"),
+            *("interval", "timeInterval", "includeFrozen", "defaultQueryMode"),
+        ),
+        "grafana-opensearch-datasource": (
+            *("database", "timeField", "logMessageField", "logLevelField", "maxConcurrentShardRequests", "dataLinks"),
+            *("interval", "timeInterval", "flavor", "version", "versionLabel", "pplEnabled", "serverless"),
+        ),
+    }
+)
+"""Keys of ``jsonData`` that every plugin reads, and those of each; Grafana takes no notice of others."""
 _SECRETS: Final = ("basicAuthPassword", "tlsCACert", "tlsClientCert", "tlsClientKey")
 
 
@@ -83,6 +109,9 @@ def load(folder: Path, environment: Mapping[str, str]) -> tuple[Source, ...]:
             raise SettingsError(f"{path}: is not YAML") from None
         if not isinstance(content, dict) or content.get("apiVersion") != 1:
             raise SettingsError(f"{path}: apiVersion must be 1")
+        for key in content:
+            if key not in _TOP:
+                raise SettingsError(f"{path}: {key} is no setting of Grafana; allowed: {', '.join(_TOP)}")
         for index, each in enumerate(content.get("datasources") or []):
             found.append(_source(f"{path}: datasources[{index}]", each, len(found) + 1, environment))
     for key in ("uid", "name"):
@@ -130,6 +159,11 @@ def _source(where: str, given: object, number: int, environment: Mapping[str, st
     if given.get("access", "proxy") != "proxy":
         raise SettingsError(f"{where}.access is {given['access']!r}; it must be proxy")
     data, secure = given.get("jsonData") or {}, given.get("secureJsonData") or {}
+    for key in data:
+        if key not in (*_DATA, *_DATA_OF[kind]):
+            raise SettingsError(
+                f"{where}.jsonData.{key} is no setting of {kind}; allowed: {', '.join((*_DATA, *_DATA_OF[kind]))}"
+            )
     if data.get("tlsSkipVerify"):
         raise SettingsError(f"{where}.jsonData.tlsSkipVerify must not be true; set tlsAuthWithCACert and tlsCACert")
     for key in ("tlsAuth", "oauthPassThru", "sigV4Auth"):

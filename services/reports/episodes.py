@@ -13,6 +13,8 @@ from services.reports.text import Text
 PRIORITIES = ("critical", "high", "medium", "low")
 """Most urgent first (requirement 6.2)."""
 ESCALATION = "escalation"
+PAGED = "-phone"
+"""End of the name of a receiver that rings a phone."""
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
 _AGAIN_S = 60.0
 """The same notice within this time is one that was sent again, or by the other Alertmanager."""
@@ -98,7 +100,9 @@ def _notices(events: Sequence[ProcessedEvent]) -> int:
     last: dict[tuple[str, str, str], float] = {}
     count = 0
     for event in sorted(events, key=lambda each: each.received_at):
-        key, at = (event.fingerprint, event.status, event.receiver), event.received_at.timestamp()
+        # A contact's phone has a receiver of its own, beside that of its other channels.
+        receiver = event.receiver.removesuffix(PAGED)
+        key, at = (event.fingerprint, event.status, receiver), event.received_at.timestamp()
         if at - last.get(key, float("-inf")) > _AGAIN_S:
             count += 1
             last[key] = at

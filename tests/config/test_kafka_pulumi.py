@@ -234,3 +234,16 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
     assert code == 0, said
     assert "~ 1 updated" in said
     assert project.partitions() == 5
+
+
+@pytest.mark.timeout(200)
+def test_a_wrong_password_of_the_administrator_is_named_as_the_cause(project: Project) -> None:
+    code, said = project.up(ADMIN_PASSWORD="another-password", LIMIT="2")
+    assert code != 0
+    assert f"Kafka: {project.broker.bootstrap} refuses the administrator since" in said
+    assert "check that its password and the authority are those that the brokers were made with" in " ".join(
+        said.split()
+    )
+    assert "another-password" not in said
+    assert project.partitions() == 0
+    assert project.up()[0] == 0

@@ -29,6 +29,12 @@ LOW = next(each for each in THRESHOLDS if each.name == "sessions")
 LANGUAGES = ("en", "ja")
 CHARTS = {Kind.DAILY: 2, Kind.WEEKLY: 2, Kind.MONTHLY: 0}
 """Charts of a platform that is minutes old: the lines of a month need hours."""
+PERIODS = {
+    "today": ("reports-today", (Kind.DAILY,)),
+    "now": ("reports-run-now", tuple(Kind)),
+    "over": ("reports-run", tuple(Kind)),
+}
+"""Case -> name of its evidence, and the reports that it makes."""
 LOOKED_AT_S = 150
 """The shelf looks into the storage every minute, and Prometheus at the shelf."""
 _JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
@@ -80,13 +86,14 @@ def check_mail(notice: Notice) -> None:
 
 
 @pytest.mark.timeout(2400)
-@pytest.mark.parametrize("period", ["now", "over"])
+@pytest.mark.parametrize("period", list(PERIODS))
 def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers: Receivers, period: str) -> None:
     """Of the period that goes on, which has live data, and of the last one that is over, as the schedule makes it."""
     access = access_of(context.platform)
-    today = ["--at", datetime.now(access.zone).date().isoformat()] if period == "now" else []
-    with recorded("reports-run" if period == "over" else "reports-run-now", context.kube) as figures:
-        for kind in Kind:
+    today = [] if period == "over" else ["--at", datetime.now(access.zone).date().isoformat()]
+    evidence, kinds = PERIODS[period]
+    with recorded(evidence, context.kube) as figures:
+        for kind in kinds:
             start = receivers.newest()
             ran = run_now(kind, *today, "--again")
             assert ran.code == 0, ran.said[-1000:]

@@ -16,19 +16,23 @@ from ops.kube import Kube
 def recorded(name: str, kube: Kube) -> Iterator[dict[str, Any]]:
     """Figures to fill in; the drill passed when the block ends without an error and every target of the catalog held.
 
+    An interruption (Ctrl-C) is no result about the platform and leaves nothing.
+
     Raises:
         AssertionError: A target was missed.
     """
     figures: dict[str, Any] = {}
-    started, failure = datetime.now(UTC), None
+    started = datetime.now(UTC)
+
+    def write(*problems: str) -> evidence.Evidence:
+        return evidence.write(name, figures=figures, kube=kube, passed=not problems, problems=problems, started=started)
+
     try:
         yield figures
-    except BaseException as error:
-        failure = one_line(f"{type(error).__name__}: {error}", 300)
+    except KeyboardInterrupt:
         raise
-    finally:
-        problems = (failure,) if failure else ()
-        written = evidence.write(
-            name, figures=figures, kube=kube, passed=failure is None, problems=problems, started=started
-        )
+    except BaseException as error:
+        write(one_line(f"{type(error).__name__}: {error}", 300))
+        raise
+    written = write()
     assert written.passed, f"{name}: {'; '.join(written.problems)}"

@@ -177,6 +177,9 @@ from ops.steps import say
 
 def test_drill():
     say("killing a broker")
+
+def test_lost():
+    assert False
 """
 
 
@@ -187,14 +190,15 @@ def test_each_step_is_a_line_with_time_left(tmp_path: Path, monkeypatch: pytest.
     command = [*run.pytest_command("--steps", "-s", "--results", str(tmp_path / "results.json")), "test_a.py"]
     monkeypatch.setenv("PYTHONPATH", str(run.ROOT))
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == 1, done.stdout
     lines = done.stdout.splitlines()
-    assert "1 tests, about 20 s" in lines
-    assert "[1/1] test_a.py::test_drill: about 20 s; 20 s left" in lines
+    assert "2 tests, about 20 s" in lines
+    assert "[1/2] test_a.py::test_drill: about 20 s; 20 s left" in lines
     assert "    0 s killing a broker" in lines
-    assert "[1/1] test_a.py::test_drill: ended after 0 s" in lines
+    assert "[1/2] test_a.py::test_drill: passed after 0 s" in lines
     found = json.loads((tmp_path / "results.json").read_text())
-    assert (found["passed"], found["failed"]) == (1, [])
+    assert "[2/2] test_a.py::test_lost: failed after 0 s" in lines
+    assert (found["passed"], found["failed"]) == (1, ["test_a.py::test_lost"])
     assert list(seconds.known()).count("test_a.py") == 1
 
 

@@ -112,6 +112,24 @@ def test_dashboards_that_cannot_be_are_refused(admin: Client, content: object, s
     assert (answer.status_code, answer.json()["message"]) == (status, message)
 
 
+@pytest.mark.parametrize(
+    ("refresh", "status", "message"),
+    [
+        ("5s", 200, "success"),
+        ("", 200, "success"),
+        ("1m", 200, "success"),
+        ("1s", 400, "Dashboard refresh interval is too low"),
+        ("often", 400, "parsing refresh duration failed: invalid duration"),
+    ],
+)
+def test_dashboards_do_not_refresh_themselves_too_often(
+    admin: Client, uid: str, refresh: str, status: int, message: str
+) -> None:
+    answer = save(admin, {"uid": uid, "refresh": refresh})
+    assert answer.status_code == status
+    assert message in answer.text
+
+
 def test_a_body_that_is_no_json_is_refused(admin: Client) -> None:
     for body in (b"{", b"[]", b"\xff", b"[" * 100_000):
         assert admin.send("POST", "/api/dashboards/db", data=body).status_code == 400

@@ -104,6 +104,12 @@ def test_settings_that_make_no_client_are_one_clear_line(settings: dict[str, obj
         client_configuration(settings)
 
 
+@pytest.mark.parametrize(("key", "value"), [("saslMechanism", "SCRAM"), ("bootstrapServer", "a:1")])
+def test_mistaken_settings_are_told_in_the_preview(engine: Engine, key: str, value: str) -> None:
+    with pytest.raises(grpc.RpcError, match=key):
+        engine.configure({**SETTINGS, key: value})
+
+
 def test_configuring_connects_to_nothing(engine: Engine, brokers: AdminDouble) -> None:
     engine.configure({**SETTINGS, "caCert": UNKNOWN})
     identity, _, _ = engine.create(TOPIC, METRICS, preview=True)

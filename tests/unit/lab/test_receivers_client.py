@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
 from lab.errors import LabError
+from lab.paths import LabPaths
 from lab.receivers import carried
 from lab.receivers.client import Receivers
 from lab.receivers.contacts import addresses_of, topics_of
 from lab.receivers.keys import READER
 from lab.receivers.record import HEARTBEAT, MAIL, PHONE, SLACK, SMS, SWITCH, Notice
+from lab.receivers.report import show_notices
 from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
 
 DISK = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib"
@@ -174,3 +177,20 @@ def test_contacts_and_topics_come_from_the_stack_file(tmp_path: Path) -> None:
     assert topics_of(file) == (TOPIC,)
     file.write_text("config:\n  observability:settings:\n    platform: x\n")
     assert (addresses_of(file), topics_of(file)) == ({}, ())
+
+
+def test_people_see_notices_open_incidents_and_the_switch(
+    all_doubles: Doubles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(Receivers, "of_lab", classmethod(lambda cls, paths=None: client(all_doubles)))
+    key = all_doubles.secrets.phone_keys["operators"]
+    payload = {"summary": "[CRITICAL 緊急] Lag: late", "source": "x", "severity": "critical"}
+    for dedup_key in ("a", "a", "b"):
+        event = {"routing_key": key, "event_action": "trigger", "dedup_key": dedup_key, "payload": payload}
+        url = f"{all_doubles.base}/v2/enqueue"
+        assert requests.post(url, json=event, verify=all_doubles.ca, timeout=10).status_code == 202
+    show_notices(LabPaths(instance="none"), last=5, alert=None, heartbeats=False)
+    shown = capsys.readouterr().out
+    assert shown.count("phone") == 2
+    assert "pager: 2 incidents open, 1 triggers merged into open ones" in shown
+    assert "dead man's switch: not armed yet" in shown

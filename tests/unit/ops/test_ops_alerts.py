@@ -38,7 +38,7 @@ def test_an_alert_is_shown_with_who_is_told_and_when_the_next_one_is(both: Pair,
     alert = fire(both, "BrokerSilent")
     found = shown(run)[alert]
     assert (found["alert"], found["severity"], found["layer"]) == ("BrokerSilent", "critical", "platform")
-    assert found["receivers"] == ["operators-critical"]
+    assert found["receivers"] == ["operators-critical-phone", "operators-critical"]
     assert found["runbook"] == "https://runbooks.example.org/BrokerSilent.md"
     assert (found["acknowledged"], found["quiet"], found["inhibited_by"]) == (None, False, [])
     since = datetime.fromisoformat(found["since"])

@@ -66,6 +66,11 @@ def test_a_folder_that_is_not_there_has_no_sources(tmp_path: Path) -> None:
         ({"access": "direct"}, "it must be proxy"),
         ({"name": ""}, "datasources[0].name is missing"),
         ({"secureJson": {}}, "datasources[0].secureJson is no setting of Grafana"),
+        (
+            {"jsonData": {"tlsAuthWithCACerts": True}},
+            "jsonData.tlsAuthWithCACerts is no setting of prometheus; allowed",
+        ),
+        ({"jsonData": {"timeField": "@timestamp"}}, "jsonData.timeField is no setting of prometheus"),
         ({"jsonData": {"tlsSkipVerify": True}}, "tlsSkipVerify must not be true"),
         ({"jsonData": {"tlsAuthWithCACert": True}}, "tlsCACert is missing"),
         ({"jsonData": {"oauthPassThru": True}}, "oauthPassThru is not offered by the double"),
@@ -113,7 +118,7 @@ def test_only_questions_are_passed_on_and_silences_of_editors(
     tmp_path: Path, kind: str, method: str, path: str, role: str, status: int
 ) -> None:
     # Nothing listens on port 1: what is passed on ends as 502.
-    sources = read(tmp_path, SOURCE | {"type": kind, "url": "https://127.0.0.1:1"})
+    sources = read(tmp_path, SOURCE | {"type": kind, "url": "https://127.0.0.1:1", "jsonData": {}})
     proxy = Proxy(sources, 2, 1000, Log(lambda line: None), Metrics())
     request = Request(method=method, path=path, who=person(role))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from components.alertmanager.config import paged_receiver
+from components.alertmanager.contacts import Channel
 from services.reports.episodes import by_alert, episodes, tally
 from services.reports.recommendations import noisy
 from tests.unit.services.reports.events import event
@@ -43,6 +45,13 @@ def test_the_same_notice_within_a_minute_counts_once_and_a_reminder_counts_again
     ]
     (found,) = episodes(told, END)
     assert found.notices == 3
+
+
+def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notice() -> None:
+    names = [paged_receiver("operators-critical", [Channel.PHONE, Channel.SMS]), "operators-critical"]
+    (found,) = episodes([event("A", NOON, received=NOON + n, receiver=str(each)) for n, each in enumerate(names)], END)
+    assert names[0] != names[1]
+    assert found.notices == 1
 
 
 def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
