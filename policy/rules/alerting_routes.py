@@ -13,6 +13,7 @@ from policy.rules._servers import Container
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
+_ESCALATION: Final = "escalation"
 
 
 def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -75,10 +76,12 @@ def _critical(routing: Routing, options: Options) -> list[Route]:
 
 
 def _means_critical(matcher: Matcher, options: Options) -> bool:
-    return (
-        matcher.label in options["labels"]
-        and matcher.operator in ("=", "=~")
-        and any(matcher.fits({matcher.label: value}) for value in options["values"])
+    meanings = (
+        *((label, value) for label in options["labels"] for value in options["values"]),
+        *((_ESCALATION, level) for level in options["escalations"]),
+    )
+    return matcher.operator in ("=", "=~") and any(
+        matcher.label == label and matcher.fits({label: value}) for label, value in meanings
     )
 
 
@@ -141,6 +144,11 @@ _CRITICAL: Final = {
         schema={"type": "array", "items": {"type": "string"}},
         meaning="Values that mean Critical.",
     ),
+    "escalations": Option(
+        default=["senior-manager"],
+        schema={"type": "array", "items": {"type": "string"}},
+        meaning="Escalation levels of Critical alerts.",
+    ),
 }
 
 RULES: tuple[Rule, ...] = (
@@ -175,13 +183,13 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="alertmanager-critical-ways",
-        promise="People are told of Critical alerts by at least two kinds of channels.",
-        why="With one, its outage or an unread mail is a night without help.",
+        promise="Critical alerts and their escalations go out by at least three kinds of channels.",
+        why="Phone, SMS and Slack are promised: with fewer, one outage or an unread mail is a night without help.",
         sources=("A2",),
         options={
             **_CRITICAL,
             "least": Option(
-                default=2, schema={"type": "integer", "minimum": 2}, meaning="Kinds of channels to people, at least."
+                default=3, schema={"type": "integer", "minimum": 2}, meaning="Kinds of channels to people, at least."
             ),
         },
         kinds=_FILES,

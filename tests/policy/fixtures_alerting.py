@@ -98,6 +98,7 @@ GOOD: Data = {
                         "http_config": {"tls_config": OUTSIDE},
                     }
                 ],
+                "sns_configs": [{"topic_arn": "arn:y", "http_config": {"tls_config": OUTSIDE}}],
                 "webhook_configs": [
                     {"url": "https://hook.example.com/x", "http_config": {"tls_config": OUTSIDE}},
                     {"url": "http://127.0.0.1:8080/events"},

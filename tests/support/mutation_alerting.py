@@ -44,7 +44,10 @@ def _with_routes(content: Data, routes: list[Any]) -> Data:
 
 
 def _receivers(content: Data) -> Iterator[Change]:
-    critical = {route["receiver"] for route in content["route"]["routes"] if 'severity="critical"' in route["matchers"]}
+    matched = ('severity="critical"', 'escalation="senior-manager"')
+    critical = {
+        route["receiver"] for route in content["route"]["routes"] if any(each in route["matchers"] for each in matched)
+    }
     for index, receiver in enumerate(content["receivers"]):
         kinds = [key for key in receiver if key.endswith("_configs")]
         people = [key for key in kinds if key != _RECORD]
@@ -52,7 +55,7 @@ def _receivers(content: Data) -> Iterator[Change]:
         if people:
             weaker["told to programs only"] = [_RECORD]
         if receiver["name"] in critical:
-            weaker |= {f"told by {kind} only": [kind, _RECORD] for kind in people}
+            weaker |= {f"told by {kind} only": [kind, _RECORD] for kind in people if len(people) > 1}
         for label, kept in weaker.items():
             changed = {key: value for key, value in receiver.items() if key not in kinds or key in kept}
             receivers = [*content["receivers"]]

@@ -33,7 +33,8 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
     workloads -= {"search"}  # its keeper measures it
     probes = {"probe-pods", "probe-services"}
-    assert jobs == workloads | probes | {f"thanos-sidecar-{name}" for name in REPLICAS}
+    sidecars = {"incident-closer", *(f"thanos-sidecar-{name}" for name in REPLICAS)}
+    assert jobs == workloads | probes | sidecars
 
 
 def test_the_scrape_secret_has_one_password_per_job_and_workload() -> None:
