@@ -235,15 +235,21 @@ class Peer:
     def _await_group(self) -> None:
         """Wait until the consumer has its partitions: by default it reads only what comes after that."""
         deadline = time.monotonic() + _START_S
+        problem = "it has joined no group"
         while time.monotonic() < deadline:
-            with errors(f"group {TOPIC} cannot be described"):
-                asked = self._context.kafka.client.describe_consumer_groups([TOPIC])[TOPIC]
-                found = asked.result(timeout=TIMEOUT_SECONDS)
-            assigned = sum(len(member.assignment.topic_partitions) for member in found.members)
-            if assigned == PARTITIONS:
-                return
+            try:
+                with errors(f"group {TOPIC} cannot be described"):
+                    asked = self._context.kafka.client.describe_consumer_groups([TOPIC])[TOPIC]
+                    found = asked.result(timeout=TIMEOUT_SECONDS)
+                assigned = sum(len(member.assignment.topic_partitions) for member in found.members)
+                if assigned == PARTITIONS:
+                    return
+                problem = f"it has {assigned} of {PARTITIONS} partitions"
+            except OpsError as error:
+                # The group's coordinator has just begun, too.
+                problem = str(error)
             time.sleep(0.5)
-        raise LabError(f"the peer's consumer has no partitions after {_START_S:.0f} s: {self._tail('peer consumer')}")
+        raise LabError(f"the peer's consumer is not ready after {_START_S:.0f} s: {problem}")
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name.replace(' ', '-')}.log"
