@@ -31,7 +31,6 @@ from ops.verify.mounted import grafana_settings
 from ops.verify.rows import Check, Finding, listed
 from ops.verify.young import first_run, series_due
 
-PANELS_DRILL = "dashboards-panels"
 PEOPLE_DRILLS = ("people-load", "people-prometheus-down")
 SESSION_DRILLS = ("grafana-replica-killed", "grafana-database-killed")
 REPORTS_DRILL = "reports-run"
@@ -146,7 +145,6 @@ def boards_check(names: Sequence[str], subjects: dict[str, str] | None = None) -
         with as_viewer(context) as viewer:
             checked = check(viewer, chosen, span(CHECK_RANGE))
         _answers(context, checked, finding)
-        finding.drill(PANELS_DRILL)
         return finding
 
     return look

@@ -82,7 +82,7 @@ def test_a_test_that_shows_a_promise_cannot_be_listed(
 def test_every_end_to_end_test_shows_a_promise() -> None:
     command = [sys.executable, "-m", "pytest", "tests/e2e", "--collect-only", "-q", "-m"]
     of_all, others = (
-        subprocess.run([*command, marks], cwd=run.ROOT, capture_output=True, text=True, timeout=110).stdout
+        subprocess.run([*command, marks], cwd=run.ROOT, capture_output=True, text=True, timeout=280).stdout
         for marks in ("promise", "e2e and not promise")
     )
     assert "test_a_broker_killed_under_load_loses_nothing" in of_all
