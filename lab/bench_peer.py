@@ -69,7 +69,7 @@ GUARANTEES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PeerSettings:
-    """What is compared: points per second of both, items of a request; seconds of each turn and of idleness before it."""
+    """Points per second of both, items of a request; seconds of each turn and of idleness before it."""
 
     rate: float
     size: int = 1000
