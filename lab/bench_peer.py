@@ -69,7 +69,7 @@ GUARANTEES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class PeerSettings:
-    """What is compared: points per second of both, items of a request; seconds of each turn and of idleness before it."""
+    """What is compared: points per second, items of a request, clients; seconds of a turn and of idleness before it."""
 
     rate: float
     size: int = 1000
@@ -135,6 +135,7 @@ class Peer:
             ("peer consumer", "consumer own"),
         ):
             self._await(name, self._ports[port])
+        self._await_group()
 
     def stop(self) -> None:
         """End them; safe to call twice."""
@@ -230,6 +231,25 @@ class Peer:
                     return
             time.sleep(0.2)
         raise LabError(f"{name} did not listen within {_START_S:.0f} s: {self._tail(name)}")
+
+    def _await_group(self) -> None:
+        """Wait until the consumer has its partitions: by default it reads only what comes after that."""
+        deadline = time.monotonic() + _START_S
+        problem = "it has joined no group"
+        while time.monotonic() < deadline:
+            try:
+                with errors(f"group {TOPIC} cannot be described"):
+                    asked = self._context.kafka.client.describe_consumer_groups([TOPIC])[TOPIC]
+                    found = asked.result(timeout=TIMEOUT_SECONDS)
+                assigned = sum(len(member.assignment.topic_partitions) for member in found.members)
+                if assigned == PARTITIONS:
+                    return
+                problem = f"it has {assigned} of {PARTITIONS} partitions"
+            except OpsError as error:
+                # The group's coordinator has just begun, too.
+                problem = str(error)
+            time.sleep(0.5)
+        raise LabError(f"the peer's consumer is not ready after {_START_S:.0f} s: {problem}")
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name.replace(' ', '-')}.log"

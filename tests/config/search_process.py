@@ -30,7 +30,7 @@ from lab.toolchain.layers import open_files_library
 from tests.config.servers import eventually, free_port
 from tests.support.kafka_nodes import Authority
 
-START_S = 200.0
+START_S = 300.0
 HEAP = "384m"
 JVM_FLAGS = ("-XX:+UseParallelGC", "-XX:TieredStopAtLevel=1", "-XX:-AlwaysPreTouch")
 

@@ -41,9 +41,10 @@ def test_the_peer_carries_a_load_to_its_prometheus(tmp_path: Path, monkeypatch: 
                 peer.start()
                 before, started = peer.cpu_seconds(), time.time()
                 made = batch(Signal.METRICS, 1000)
-                result = run(peer.target, made, Load(rate=5000, seconds=2, clients=2))
-                assert result.acknowledged == 10_000
-                wait_until(lambda: peer.samples(started) * 10 >= 10_000, 60, "the peer's Prometheus to hold everything")
+                # Each device once: without keys, a second sample may overtake the first and is then refused.
+                result = run(peer.target, made, Load(rate=2000, seconds=2, clients=2))
+                assert result.acknowledged == 4000
+                wait_until(lambda: peer.samples(started) * 10 >= 4000, 60, "the peer's Prometheus to hold everything")
                 used = peer.cpu_seconds()
                 assert set(used) == set(Peer.stages)
                 assert all(used[name] >= before[name] for name in used)
