@@ -24,7 +24,6 @@ def leave(taken: Mapping[str, float], stack: str, namespace: str, kubeconfig: Pa
     """
     if os.environ.get(EVIDENCE_VARIABLE) != "1":
         return
-    os.environ.setdefault("PULUMI_STACK", stack)
     total = sum(taken.values())
     try:
         evidence.write(
@@ -34,6 +33,7 @@ def leave(taken: Mapping[str, float], stack: str, namespace: str, kubeconfig: Pa
                 "steps s": {name: round(seconds, 1) for name, seconds in taken.items()},
             },
             kube=Kube.connect(namespace, kubeconfig),
+            stack=stack,
             started=datetime.now(UTC) - timedelta(seconds=total),
         )
     except OpsError as error:

@@ -210,6 +210,7 @@ def write(
     problems: Iterable[str] = (),
     started: datetime | None = None,
     settings: Mapping[str, Any] | None = None,
+    stack: str | None = None,
     folder: Path = FOLDER,
     project: Path = PROJECT,
 ) -> Evidence:
@@ -223,6 +224,7 @@ def write(
         problems: Why the run itself failed.
         started: When it began, for its duration.
         settings: What the run was asked to do (load, duration, sizes).
+        stack: The platform's stack; that of ``PULUMI_STACK`` if not given.
         folder: Where evidence is kept.
         project: The checkout whose sources were run.
 
@@ -242,7 +244,7 @@ def write(
         covers_digest=digest(catalog().paths(name), project),
         time=now.replace(microsecond=0),
         seconds=None if started is None else round((now - started).total_seconds(), 1),
-        platform=None if kube is None else platform_id(kube),
+        platform=None if kube is None else platform_id(kube, stack),
         machine=measured_on,
         versions={} if kube is None else versions(kube),
         settings=dict(settings or {}),
@@ -318,13 +320,18 @@ def counts(evidence: Evidence, platform: PlatformId) -> bool:
     return os.environ.get(SCOPE_VARIABLE) == "checkout" and evidence.platform.stack == platform.stack
 
 
-def platform_id(kube: Kube) -> PlatformId:
+def platform_id(kube: Kube, stack: str | None = None) -> PlatformId:
     """Identity of the platform's cluster.
+
+    Args:
+        kube: The cluster.
+        stack: Name of the stack; that of ``PULUMI_STACK`` if not given.
 
     Raises:
         OpsError: The cluster does not answer.
     """
-    return PlatformId(stack=os.environ.get("PULUMI_STACK", ""), namespace=kube.namespace, cluster_id=kube.cluster_id())
+    name = os.environ.get("PULUMI_STACK", "") if stack is None else stack
+    return PlatformId(stack=name, namespace=kube.namespace, cluster_id=kube.cluster_id())
 
 
 def commit(project: Path = PROJECT) -> str:
