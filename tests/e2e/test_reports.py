@@ -30,7 +30,7 @@ LANGUAGES = ("en", "ja")
 CHARTS = {Kind.DAILY: 2, Kind.WEEKLY: 2, Kind.MONTHLY: 0}
 """Charts of a platform that is minutes old: the lines of a month need hours."""
 PERIODS = {
-    "today": ("reports-today", (Kind.DAILY,)),
+    "yesterday": ("reports-yesterday", (Kind.DAILY,)),
     "now": ("reports-run-now", tuple(Kind)),
     "over": ("reports-run", tuple(Kind)),
 }
@@ -90,7 +90,8 @@ def check_mail(notice: Notice) -> None:
 def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers: Receivers, period: str) -> None:
     """Of the period that goes on, which has live data, and of the last one that is over, as the schedule makes it."""
     access = access_of(context.platform)
-    today = [] if period == "over" else ["--at", datetime.now(access.zone).date().isoformat()]
+    over = period != "now"
+    today = [] if over else ["--at", datetime.now(access.zone).date().isoformat()]
     evidence, kinds = PERIODS[period]
     with recorded(evidence, context.kube) as figures:
         for kind in kinds:
@@ -110,7 +111,7 @@ def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers
                 check_page(found[f"{language}.html"].decode(), language)
                 assert found[f"{language}.pdf"].startswith(b"%PDF-")
                 # Of a period before the platform was there, there is nothing to draw.
-                assert period == "over" or found[f"{language}.html"].count(b"<svg") >= CHARTS[kind]
+                assert over or found[f"{language}.html"].count(b"<svg") >= CHARTS[kind]
             assert told, f"nobody got the {kind} report"
             for notice in told:
                 check_mail(notice)
