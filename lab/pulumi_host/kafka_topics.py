@@ -120,6 +120,10 @@ class Topic(Handler):
                 only(admin.incremental_alter_configs([_resource(identity, changes)], request_timeout=REQUEST_S))
 
         self._brokers.call(f"change the configuration of topic {identity}", alter)
+        self._brokers.until(
+            f"wait for topic {identity} to show its configuration",
+            lambda admin: not config_changes(_own_config(admin, identity), _config(new)),
+        )
         return new
 
     def delete(self, identity: str, state: Properties) -> None:

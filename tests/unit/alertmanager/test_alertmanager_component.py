@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alertmanager.contacts import FIRST, phone_file, slack_file
+from components.alertmanager.contacts import FIRST, Contact, phone_file, slack_file
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.incident_closer.settings import Settings, parse
 from tests.support.engine import password_of, texts
-from tests.unit.alertmanager.made import AUTHORITY, SECRETS, channels, made, make
+from tests.unit.alertmanager.made import AUTHORITY, CONTACTS, SECRETS, channels, made, make
 
 SURROUNDINGS = {
     "certificate-authority",
@@ -260,7 +260,9 @@ def test_the_metrics_of_what_closes_incidents_are_a_job_of_their_own_with_a_pass
 
 
 def test_the_policies_have_nothing_to_say_about_it() -> None:
-    resources = [Resource(each.token, each.name, each.inputs) for each in made().recording.resources]
+    manager = Contact(mail="senior@example.org", phone=True, sms_topic="arn:aws:sns:ap-northeast-1:000000000000:senior")
+    placed = make(channels=channels(**{**CONTACTS, "senior-manager": manager}))
+    resources = [Resource(each.token, each.name, each.inputs) for each in placed.recording.resources]
     rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
     assert [verdict.message for verdict in Runner(rules=rules, agreed=[]).all(resources)] == []
 
