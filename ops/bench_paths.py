@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -16,8 +15,8 @@ from components.sampler.config import POLICIES
 from components.telemetry.layers import Signal
 from ops.bench_requests import ENVIRONMENT, Batch, samples_query
 from ops.context import Context
-from ops.errors import OpsError, one_line
-from ops.logs import READ_ALIAS, SEARCH, SEARCH_PORT
+from ops.errors import OpsError
+from ops.logs import SEARCH, SEARCH_PORT, LogReader
 
 _TAIL = "otelcol_processor_tail_sampling"
 _READ = f'otelcol_receiver_accepted_spans_total{{job="{SAMPLER}"}}'
@@ -181,17 +180,7 @@ class LogsPath:
         query = {"term": {"resource.deployment.environment.name": ENVIRONMENT}}
         body = {"query": query, "size": 0, "track_total_hits": True}
         url = self._context.tunnels.url(self._context.kube.ready_pod(SEARCH).name, SEARCH_PORT)
-        response = self._context.web.call(
-            "POST",
-            f"{url}/{READ_ALIAS}/_search",
-            auth=self._auth,
-            data=json.dumps(body).encode(),
-            headers={"Content-Type": "application/json"},
-        )
-        with response:
-            if response.status_code != 200:
-                raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
-            return float(response.json()["hits"]["total"]["value"])
+        return float(LogReader(self._context.web, url, self._auth).search(body)["total"]["value"])
 
     def tolerance(self) -> float:
         return 0.0

@@ -104,6 +104,18 @@ class LogReader:
             "sort": [{"@timestamp": "desc"}],
             "size": limit,
         }
+        try:
+            hits = self.search(body)["hits"]
+        except (KeyError, TypeError):
+            raise OpsError("the search cluster did not answer as one does") from None
+        return distinct(_row(hit) for hit in reversed(hits))
+
+    def search(self, body: Mapping[str, Any]) -> Any:
+        """What a search of all logs answers under ``hits``.
+
+        Raises:
+            OpsError: The search cluster refuses, or does not answer.
+        """
         response = self._web.call(
             "POST",
             f"{self._url}/{READ_ALIAS}/_search",
@@ -115,10 +127,9 @@ class LogReader:
             if response.status_code != 200:
                 raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
             try:
-                hits = response.json()["hits"]["hits"]
+                return response.json()["hits"]
             except (ValueError, KeyError, TypeError):
                 raise OpsError("the search cluster did not answer as one does") from None
-        return distinct(_row(hit) for hit in reversed(hits))
 
 
 def distinct(rows: Iterable[Row]) -> list[Row]:

@@ -53,7 +53,7 @@ def sent(receiver: Any, signal: Signal, size: int, batches: int = 4) -> LoadResu
 
 def test_the_committed_capture_is_what_the_simulator_sends() -> None:
     assert json.loads(CAPTURE.read_text()) == json.loads(json.dumps(capture.capture())), (
-        "the simulator has changed: `make generate`"
+        "the simulator has changed: `make docs`"
     )
 
 
