@@ -35,6 +35,7 @@ class Platform:
     status: int = 200
     sent: list[Any] = field(default_factory=list)
     edges: tuple[tuple[str, str], ...] = EDGES
+    late: dict[str, int] = field(default_factory=dict)
     in_prometheus: tuple[tuple[str, str], ...] = EDGES
     timed: tuple[str, ...] = tuple(service.name for service in TRACED_SERVICES)
     search_nodes: float = 3.0
@@ -83,9 +84,13 @@ class Platform:
             calls = [{"parent": a, "child": b, "callCount": 4} for a, b in self.edges]
             response._content = json.dumps({"data": calls}).encode()
             return response
+        shows = self.shows[clearance]
+        if self.late.get(clearance, 0) > 0:
+            self.late[clearance] -= 1
+            shows = shows[:-1]
         spans = [
             {"spanID": str(index), "operationName": name, "startTime": 1, "duration": 1}
-            for index, name in enumerate(self.shows[clearance])
+            for index, name in enumerate(shows)
         ]
         response._content = json.dumps({"data": [{"traceID": "t", "spans": spans}]}).encode()
         if not spans and response.status_code == 200:
@@ -97,6 +102,7 @@ class Platform:
 def _token(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(traces, "fetch_token", lambda *_: TOKEN)
     monkeypatch.setattr(traces, "_PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr(traces, "_REFRESH_SECONDS", 1.2)
 
 
 def test_a_platform_that_keeps_its_promises_passes() -> None:
@@ -125,6 +131,12 @@ def test_a_missing_pod_is_found(workload: str) -> None:
 def test_a_trace_that_never_comes_is_found() -> None:
     with pytest.raises(OpsError, match="in vain for the probe's trace"):
         traces.j1(Platform(shows=dict.fromkeys(CLASSES, ())).context)
+
+
+def test_a_query_whose_copy_of_the_index_refreshes_later_is_waited_for() -> None:
+    platform = Platform(late={CLASSES[1]: 2})
+    assert traces.j3(platform.context).wrong == []
+    assert platform.late[CLASSES[1]] == 0
 
 
 def test_a_gateway_that_refuses_is_found() -> None:
