@@ -10,13 +10,14 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from lab import environment, outside, setup, step_evidence
 from lab.cluster import aside, cutting, lifecycle, network
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
-from lab.paths import LabPaths
+from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.receivers.report import show_notices
 from lab.simulator import deploy as simulator
@@ -257,12 +258,20 @@ def _need_first_region() -> None:
         raise LabError("the first region is not up: run `make up` first")
 
 
+def _refuse_outside_of_a_checkout() -> None:
+    if not (CHECKOUT / "Makefile").exists():
+        raise LabError(
+            f"the lab runs from a checkout of the project, and {CHECKOUT} is none: clone it and run `make up`"
+        )
+
+
 def main() -> None:
     """Run the command line; a user's mistake or a failed step is one line, never a traceback."""
     try:
+        _refuse_outside_of_a_checkout()
         app()
     except LabError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, markup=True)
         sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; repeat the command to go on")

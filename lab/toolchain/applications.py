@@ -7,7 +7,9 @@ import re
 import shutil
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from lab.paths import CHECKOUT, cache_root
@@ -105,8 +107,9 @@ def _install(pins: list[str], target: Path, *options: str) -> None:
 
 
 def pinned(names: Iterable[str]) -> list[str]:
-    """Lines of the requirements, with the extras that they have there."""
-    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    """Requirements as the project pins them, in requirements.txt and in the extras of pyproject.toml."""
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = [*(CHECKOUT / "requirements.txt").read_text().splitlines(), *chain(*extras.values())]
     pins = {re.split(r"\[|==", line)[0].lower(): line for line in lines if "==" in line}
     return [pins[name.lower()] for name in names]
 

@@ -62,7 +62,7 @@ def ready(drill: Drill, project: Path = PROJECT) -> None:
     if not file.is_file():
         raise OpsError(f"drill {drill.name} has no test here: {file} is not there; run it from a whole checkout")
     if importlib.util.find_spec("pytest") is None:
-        raise OpsError("a drill is a test, and pytest is not there: pip install -r requirements-dev.txt")
+        raise OpsError("a drill is a test, and pytest is not there: pip install '.[dev]'")
 
 
 def run(

@@ -142,7 +142,7 @@ def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
 
 def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OpsError, match=r"pip install -r requirements-dev\.txt"):
+    with pytest.raises(OpsError, match=r"pip install '\.\[dev\]'"):
         ready(find("broker"))
 
 
