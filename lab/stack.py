@@ -127,7 +127,7 @@ class Stack:
         return outputs
 
     def declare_replicas(self, namespace: str, parts: Collection[str]) -> list[str]:
-        """Let Pulumi remember the declared replicas of parts that were set aside while it waited for them.
+        """Let Pulumi remember the declared replicas of parts that were scaled down while it waited for them.
 
         Args:
             namespace: Where they are.

@@ -76,7 +76,7 @@ def ack(
     every: Annotated[bool, typer.Option("--every", help="All alerts that are meant, not only one.")] = False,
     end: Annotated[bool, typer.Option("--end", help="Take it back: by ALERT, or by the silence's id.")] = False,
 ) -> None:
-    """Acknowledge an alert: nobody else is told of it, and it is not escalated, until the time is over.
+    """Acknowledge an alert: nobody else is notified of it, and it is not escalated, until the time is over.
 
     A second time extends it. Nothing is acknowledged when ALERT may mean several and --every is not given.
     """

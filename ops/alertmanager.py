@@ -53,7 +53,7 @@ class Matcher:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Alerts that nobody is told of for a while.
+    """Alerts that nobody is notified of for a while.
 
     Attributes:
         id: Its id.

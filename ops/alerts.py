@@ -1,4 +1,4 @@
-"""What fires now, who is told, who has it, and when the next one is told (requirement A2). No input or output here."""
+"""What fires now, who is notified, who took it, and when the next one is notified (requirement A2). Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Escalates(StrEnum):
     Attributes:
         NEVER: Its priority has no escalation.
         LATER: At a known time, unless somebody acknowledges.
-        NOW: The next contact is told.
+        NOW: The next contact is notified.
         STOPPED: A silence keeps it from the next contact.
     """
 
@@ -85,12 +85,12 @@ class Row:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody is told of it now."""
+        """Whether nobody is notified of it now."""
         return self.alert.state == "suppressed"
 
     @property
     def open(self) -> bool:
-        """Whether somebody has to take it: no silence and no other alert speaks for it, and people are told of it."""
+        """Whether somebody has to take it: not silenced, not inhibited by another alert, and on-call is notified."""
         return not self.quiet and self.alert.name != WATCHDOG and self.severity != Severity.LOW
 
 

@@ -124,7 +124,7 @@ def alerts(
         list[str] | None, typer.Option(help=f"Only this layer ({NO_LAYER}: the platform itself); may be repeated.")
     ] = None,
 ) -> None:
-    """Show what fires now: since when, who is told, who has it, who is next.
+    """Show what fires now: since when, who is notified, who has it, who is next.
 
     Exit codes: 0 nothing fires that nobody has taken, 1 something does (or the watchdog's heartbeat is missing), 2 no
     answer.

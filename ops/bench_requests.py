@@ -1,8 +1,8 @@
 """Requests for a load test, made from a capture of what the observed system's clients send.
 
 The capture (``bench_capture.json``, made by ``python -m lab.simulator.capture``) has one device's metrics, one trace of
-each fate and the logs of one journey. From it follow requests of any size: serialised once, with the places that the
-load generator refreshes before each is sent (times, ids, names, sequence numbers).
+each outcome and the logs of one request flow. From it follow requests of any size: serialised once, with the places
+that the load generator refreshes before each is sent (times, ids, names, sequence numbers).
 
 What is sent is marked by ``deployment.environment.name`` `ENVIRONMENT`. Names of devices, ``dev-b0000`` and so on, are
 no mark: the gateway hashes them. One metric of the device is left out: a device that has told ``device.connected`` and
@@ -122,7 +122,7 @@ class Batch:
         requests: One for each layer that has a part in it.
         groups: Sets of random ids that the requests share.
         devices: Devices that it names in turn; 0 where names are drawn by chance.
-        units: Devices, traces or journeys in it.
+        units: Devices, traces or request flows in it.
     """
 
     signal: Signal

@@ -40,7 +40,7 @@ def write(platform: Platform, folder: Path) -> list[Path]:
 
 def _header(platform: Platform) -> str:
     return (
-        f"# Who is told, and how, when the monitoring of {platform.platform} ({platform.region}) is down.\n"
+        f"# Who is notified, and how, when the monitoring of {platform.platform} ({platform.region}) is down.\n"
         "# Written by `ops notify --write`; write it again when contacts or secrets change.\n"
     )
 

@@ -69,7 +69,7 @@ class ChannelSecrets(BaseModel):
 
 
 class NotifyChannels(BaseModel):
-    """Who can be told and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and the secrets."""
+    """Who can be notified and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and secrets."""
 
     model_config = ConfigDict(frozen=True)
 

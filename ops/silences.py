@@ -1,4 +1,4 @@
-"""``ops silence``: nobody is told of the alerts of planned work; a list of silences, and the end of one."""
+"""``ops silence``: nobody is notified of the alerts of planned work; a list of silences, and the end of one."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def refuse_heartbeat(matchers: Sequence[Matcher], alerts: Iterable[FiringAlert])
 def warn_if_alone(alertmanager: Alertmanager) -> None:
     """Say that a silence may hold at one member only."""
     if alertmanager.cluster().members < 2:
-        typer.echo("only one Alertmanager knows of it: if the others run, they tell people all the same", err=True)
+        typer.echo("only one Alertmanager knows of it: if the others run, they notify on-call all the same", err=True)
 
 
 def choose(silences: Iterable[Silence], text: str) -> Silence:
@@ -251,7 +251,7 @@ def show(
 
 @silence_app.command("end")
 def end(silence: Annotated[str, typer.Argument(help="Id of the silence, or its beginning.")]) -> None:
-    """End a silence: who has to be told is told again."""
+    """End a silence: who has to be notified is told again."""
     with connect(platform_module.load()) as alertmanager:
         chosen = choose(alertmanager.silences(), silence)
         alertmanager.end(chosen.id)

@@ -115,7 +115,7 @@ def storage_secrets() -> pulumi.Output[dict[str, Any]]:
 
 
 def witness_secrets() -> pulumi.Output[dict[str, Any]]:
-    """Keys of the bucket in which both regions see who tells people, and the PEM of who signs for it.
+    """Keys of the bucket in which both regions see which region is active, and the PEM of who signs for it.
 
     Raises:
         SettingsError: As `alerting_secrets`.

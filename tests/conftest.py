@@ -18,12 +18,12 @@ _SERVERS = "tests/config/"
 """Folder of the files that start servers, and mostly wait for them."""
 _LIMIT_S = 420
 """Of a test there that has no limit of its own: its first one waits for all servers of the file."""
-_SHARED = ("tests/config/search", "tests/config/grafana_double")
+_SHARED = ("tests/config/search", "tests/config/grafana_fake")
 """Folders whose files share servers, and so a worker."""
 _PROMISES = tuple(
     _SERVERS + name
     for name in (
-        "grafana_double/test_crowd",
+        "grafana_fake/test_crowd",
         "test_alert",
         "test_collector_pipeline",
         "test_escalation",

@@ -1,4 +1,4 @@
-"""One notice by one channel, as Alertmanager's receivers are configured; every secret is the path of a file.
+"""One notification by one channel, as Alertmanager's receivers are configured; every secret is the path of a file.
 
 Every connection is TLS and verified. Redirects are not followed: keys and passwords stay with the address that was
 configured.
@@ -31,7 +31,7 @@ _EVENTS_LIMIT = "9s"
 
 @dataclass(frozen=True, kw_only=True)
 class EventsWebhook:
-    """Where every notice is told, too, so that Kafka has it (requirement A3).
+    """Where every notification is told, too, so that Kafka has it (requirement A3).
 
     Attributes:
         url: URL of the webhook.
@@ -49,7 +49,7 @@ class Sending:
     """What all channels share.
 
     Attributes:
-        channels: Where notices are handed over.
+        channels: Where notifications are handed over.
         events: Where they are told, too.
         private_authority: Whether the receivers' certificates are signed by the authority in `AUTHORITY_FILE`.
         secrets_directory: Folder with the secrets' files.

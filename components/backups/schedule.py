@@ -49,7 +49,7 @@ def job_schedule(cron: str) -> Schedule:
 
 
 def most_age_s(cron: str) -> int:
-    """Seconds from the start of the newest run until people are told that the next one is missing.
+    """Seconds from the start of the newest run until on-call is notified that the next one is missing.
 
     That is the longest time between two runs, how late a run may begin, and how long it may take with all its tries.
 

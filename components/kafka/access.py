@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kafka as kafka
 
 from components.contracts import Credential
-from components.kafka.waiting import Brokers
+from components.kafka.wait_for_brokers import Brokers
 
 _ANY = "*"
 

@@ -1,7 +1,7 @@
 """Configuration of PostgreSQL (requirement G1), as data: settings, logins, and how members reach each other.
 
 Every member has the same files. Which of them takes writes is no setting: it is what its data says
-(docs/adr/0022-postgresql-is-one-set-and-its-data-says-who-leads.md).
+(docs/adr/0022-postgresql-primary.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings files of the report program and of the shelf, as data."""
+"""Settings files of the report program and of the report server, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER: Final = "reports"
 LANGUAGES: Final = ("ja", "en")
 """Languages that the program knows."""
 AUTH_FOLDER: Final = "/etc/reports-auth"
-SHELF_AUTH_FOLDER: Final = "/etc/report-shelf-auth"
+SERVER_AUTH_FOLDER: Final = "/etc/report-server-auth"
 QUERY_PASSWORD, KAFKA_PASSWORD, MAIL_PASSWORD = "query-password", "kafka-password", "mail-password"
 KEY_ID, SECRET_KEY = "storage-access-key-id", "storage-secret-access-key"
 MAIL_AUTHORITY, STORAGE_AUTHORITY = "mail-authority.crt", "storage-authority.crt"
@@ -195,7 +195,7 @@ def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> d
     }
 
 
-def shelf_config(
+def report_server_config(
     storage: ObjectStorage,
     schedules: Mapping[Kind, Schedule],
     *,
@@ -205,7 +205,7 @@ def shelf_config(
     scraper: str,
     private_storage: bool,
 ) -> dict[str, Any]:
-    """The settings file of ``services.report_shelf``.
+    """The settings file of ``services.report_server``.
 
     Args:
         storage: Where reports are stored.
@@ -218,12 +218,12 @@ def shelf_config(
     """
 
     def login(user: str, file: str) -> dict[str, str]:
-        return {"user": user, "password_file": f"{SHELF_AUTH_FOLDER}/{file}"}
+        return {"user": user, "password_file": f"{SERVER_AUTH_FOLDER}/{file}"}
 
     return {
         "listen": f"0.0.0.0:{port}",
         "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "storage": storage_settings(storage, SHELF_AUTH_FOLDER, private=private_storage),
+        "storage": storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage),
         "time_zone": time_zone,
         "most_age_h": {str(kind): schedules[kind].most_age_h for kind in Kind},
         "reader": login(reader, READER_PASSWORD),

@@ -9,7 +9,7 @@ from typing import Any
 from components.search.indices import DEPENDENCIES, LOGS, SERVICES, SPANS, trace_alias, trace_family
 from components.telemetry import classification
 
-KEEPER = "search-keeper"
+INDEX_MANAGER = "index-manager"
 PROBE = "search-probe"
 
 _HELLO = "cluster:monitor/main"
@@ -116,8 +116,8 @@ def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
 
 
 def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
-    """Users of the cluster's own parts: the keeper, and the nodes' startup probe."""
-    return (SearchUser(name=KEEPER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
+    """Users of the cluster's own parts: the index manager, and the nodes' startup probe."""
+    return (SearchUser(name=INDEX_MANAGER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
 
 
 def members(family: str) -> str:

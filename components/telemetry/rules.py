@@ -59,7 +59,7 @@ def _alert(row: Threshold) -> Alert:
     return Alert(
         name=row.alert,
         expr=row.expression,
-        hold=row.hold,
+        for_=row.hold,
         severity=row.priority,
         summary=row.summary,
         description=row.description,

@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pydantic import ValidationError
 
 from components.rules import Severity
-from components.telemetry.complaints import complaints
 from components.telemetry.rows import AlertName, Line, Name, Row
 from components.telemetry.service_row import Service
 from components.telemetry.slo_row import BurnRate, Slo
 from components.telemetry.threshold_row import Threshold
+from components.telemetry.validation_errors import validation_errors
 
 _URGENCY = list(Severity)
 
@@ -50,7 +50,7 @@ def judge(content: object) -> Document | list[str]:
     try:
         document = Document.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        return list(complaints(error, Document, content))
+        return list(validation_errors(error, Document, content))
     return list(_incoherent(document)) or _worded(document)
 
 

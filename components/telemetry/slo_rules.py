@@ -113,7 +113,7 @@ def _alerts(slos: tuple[Slo, ...], rates: tuple[BurnRate, ...]) -> Iterator[Aler
             yield Alert(
                 name=name,
                 expr=any_of(conditions),
-                hold="0s",
+                for_="0s",
                 severity=severity,
                 summary='Error budget of {{ $labels.slo }}: used {{ $value | printf "%.1f" }} times too fast',
                 description=f"Objective: {_each(told, _english)}. At this speed it is missed.",

@@ -155,7 +155,7 @@ def _indicators(slo: Slo) -> Iterator[tuple[str, str]]:
 def _quiet(rows: tuple[Inhibition, ...]) -> Iterator[str]:
     yield "## What keeps what quiet"
     yield ""
-    yield "While an alert of the first column fires, nobody is told of those in the second, where the labels are equal."
+    yield "An alert of the first column inhibits those in the second, where the labels are equal."
     yield ""
     yield from table(
         ("while this fires", "these are quiet", "same", "why"),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from lab import outside
+from lab import external_services
 from lab.cluster import addons, freezer, network, node, pki
 from lab.cluster.addresses import API_URL, MAX_PODS, NODE_NAME
 from lab.cluster.processes import Daemon, start_time, wait_until
@@ -61,7 +61,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         (paths.state / "boot").write_text(_BOOT_ID.read_text())
         pki.create(paths.state / "pki")
         network.create_namespace(paths.netns)
-        outside.prepare(paths)
+        external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
@@ -120,7 +120,7 @@ def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
         paths.state,
         {"PYTHONPATH": str(CHECKOUT)},
     )
-    return (*node.daemons(paths, cgroup), controllers, *outside.daemons(paths))
+    return (*node.daemons(paths, cgroup), controllers, *external_services.daemons(paths))
 
 
 def _discard_dead_run(paths: LabPaths) -> None:

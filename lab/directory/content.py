@@ -10,7 +10,7 @@ from pathlib import Path
 import bcrypt
 
 from lab.directory.keys import MEMBERS, Secrets
-from lab.directory.places import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
+from lab.directory.paths import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
 from lab.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
 
 _SCHEMAS = tuple(Path("/etc/ldap/schema") / f"{name}.ldif" for name in ("core", "cosine", "inetorgperson"))

@@ -49,7 +49,7 @@ class Folder(Resource):
         answer = self._grafana.call(purpose, "POST", path_of("folders"), body=body, accept={CONFLICT, PRECONDITION})
         seen = answer.content
         if answer.status in (CONFLICT, PRECONDITION):
-            seen = self._look(uid)
+            seen = self._fetch(uid)
             if seen is None:
                 raise ProviderError(f"grafana: {purpose}: {answer.said}")
             if not (answer.repeated and seen["title"] == inputs["title"]):
@@ -57,7 +57,7 @@ class Folder(Resource):
         return identity_of(uid), self._outputs(inputs, seen)
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
-        seen = self._look(name_in(identity))
+        seen = self._fetch(name_in(identity))
         if seen is None:
             return None
         live = {"uid": seen["uid"], "title": seen["title"]}
@@ -86,7 +86,7 @@ class Folder(Resource):
         params = {"forceDeleteRules": "true"}
         self._grafana.call(purpose, "DELETE", path_of("folders", uid), params=params, accept={NOT_FOUND})
 
-    def _look(self, uid: str) -> Any:
+    def _fetch(self, uid: str) -> Any:
         answer = self._grafana.call(f"read folder {uid}", "GET", path_of("folders", uid), accept={NOT_FOUND})
         return None if answer.status == NOT_FOUND else answer.content
 

@@ -51,11 +51,11 @@ class Team(Resource):
             # The engine would not know of a team whose creation failed, and the next one would be refused.
             self.delete(identity_of(number), inputs)
             raise
-        return identity_of(number), self._outputs(inputs, self._look(number))
+        return identity_of(number), self._outputs(inputs, self._fetch(number))
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
         number = name_in(identity)
-        seen = self._look(number)
+        seen = self._fetch(number)
         if seen is None:
             return None
         people = self._people(number)
@@ -72,13 +72,13 @@ class Team(Resource):
         body = {"name": new["name"], "email": new["email"]}
         self._grafana.call(f"change team {new['name']}", "PUT", path_of("teams", number), body=body)
         self._set_people(number, new)
-        return self._outputs(new, self._look(number))
+        return self._outputs(new, self._fetch(number))
 
     def delete(self, identity: str, state: Properties) -> None:
         number = name_in(identity)
         self._grafana.call(f"delete team {number}", "DELETE", path_of("teams", number), accept={NOT_FOUND})
 
-    def _look(self, number: str) -> Any:
+    def _fetch(self, number: str) -> Any:
         answer = self._grafana.call(f"read team {number}", "GET", path_of("teams", number), accept={NOT_FOUND})
         return None if answer.status == NOT_FOUND else answer.content
 

@@ -178,14 +178,16 @@ class UserScramCredential(Handler):
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
         user, mechanism = self._parse(identity)
 
-        def look(admin: Any) -> int | None:
+        def describe(admin: Any) -> int | None:
             described = only(admin.describe_user_scram_credentials([user], request_timeout=REQUEST_S))
             for info in described.scram_credential_infos:
                 if info.mechanism == _MECHANISMS[mechanism]:
                     return int(info.iterations)
             return None
 
-        iterations = self._brokers.call(f"read SCRAM user {user}", look, accept={KafkaError.RESOURCE_NOT_FOUND: None})
+        iterations = self._brokers.call(
+            f"read SCRAM user {user}", describe, accept={KafkaError.RESOURCE_NOT_FOUND: None}
+        )
         if iterations is None:
             return None
         seen = {**state, "username": user, "scramMechanism": mechanism, "scramIterations": iterations}

@@ -85,7 +85,7 @@ class Topic(Handler):
         return name, inputs
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
-        def look(admin: Any) -> Properties | None:
+        def describe(admin: Any) -> Properties | None:
             topic = _metadata(admin, identity)
             if topic is None:
                 return None
@@ -95,7 +95,7 @@ class Topic(Handler):
             return {**seen, "config": own}
 
         gone = {KafkaError.UNKNOWN_TOPIC_OR_PART: None}
-        found = self._brokers.call(f"read topic {identity}", look, accept=gone)
+        found = self._brokers.call(f"read topic {identity}", describe, accept=gone)
         return None if found is None else (found, found)
 
     def update(self, identity: str, old: Properties, new: Properties) -> Properties:

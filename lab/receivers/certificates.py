@@ -19,7 +19,7 @@ _CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
 def create(folder: Path, address: str) -> None:
-    """Create authority and server certificate of the doubles in one folder, unless they are there already."""
+    """Create authority and server certificate of the fakes in one folder, unless they are there already."""
     create_authority(folder)
     issue(folder, folder, "receivers", address)
 

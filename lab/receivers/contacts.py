@@ -9,7 +9,7 @@ import yaml
 
 CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
 TOPICS = tuple(f"arn:aws:sns:ap-northeast-1:000000000000:{contact}" for contact in CONTACTS)
-"""Topics of a double that is told of no other."""
+"""Topics of a fake that is told of no other."""
 _ADDRESSES = ("mail", "sms_topic")
 
 

@@ -1,4 +1,4 @@
-"""The secrets of the doubles: made once for a lab, kept in one file that its owner alone can read."""
+"""The secrets of the fakes: made once for a lab, kept in one file that its owner alone can read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def aws_secret() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Everything that opens a double.
+    """Everything that opens a fake.
 
     Attributes:
         phone_keys: Contact -> routing key of the pager.

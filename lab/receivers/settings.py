@@ -16,7 +16,7 @@ _ARN_PARTS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the doubles listen, and the files that they use.
+    """Where the fakes listen, and the files that they use.
 
     Attributes:
         host: Address to listen on.
@@ -25,7 +25,7 @@ class Settings:
         cert_file: Certificate (chain).
         key_file: Its key.
         secrets_file: See `lab.receivers.keys`.
-        record_file: Where notices are kept.
+        record_file: Where notifications are kept.
         topics: ARNs of the SNS topics that exist.
         grace_s: Seconds without a heartbeat after which the switch tells.
         dns_secrets_file: Keys of the zone, see `lab.receivers.keys`.

@@ -1,7 +1,7 @@
-"""Double of Slack's incoming webhooks of apps (``POST /services/T.../B.../token``).
+"""Fake of Slack's incoming webhooks of apps (``POST /services/T.../B.../token``).
 
-As there, a webhook belongs to one channel: who is told follows from its address alone. ``channel``, ``username`` and
-``icon_*`` of a message change nothing; they stay in the record as what was sent.
+As there, a webhook belongs to one channel: who is notified follows from its address alone. ``channel``, ``username``
+and ``icon_*`` of a message change nothing; they stay in the record as what was sent.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Double of SMS: Amazon SNS, as moto plays it, behind AWS' own check of signatures.
+"""Fake of SMS: Amazon SNS, provided by moto, behind AWS' own check of signatures.
 
-Who subscribed to a topic with which phone number is AWS' business; the double records what is published.
+Who subscribed to a topic with which phone number is AWS' business; the fake records what is published.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.sns.models import SNSBackend, sns_backends
 
-from lab.receivers import played
+from lab.receivers import moto_backend
 from lab.receivers.answers import Answer
 from lab.receivers.record import SMS, Record
 from lab.receivers.sigv4 import Signatures
@@ -64,7 +64,7 @@ class Sms:
         if _arn(form) not in self._topics:
             return _error(HTTPStatus.NOT_FOUND, "NotFound", "Topic does not exist")
         with self._lock:
-            answer = played.ask(self._moto, environ, body)
+            answer = moto_backend.ask(self._moto, environ, body)
             if answer.accepted:
                 self._keep(form, answer)
         return answer
@@ -102,4 +102,4 @@ def _wrong(form: dict[str, str]) -> str:
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Answer:
-    return played.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))
+    return moto_backend.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))

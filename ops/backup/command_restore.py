@@ -22,7 +22,7 @@ from ops.backup import runs
 from ops.backup import search as search_part
 from ops.backup.access import BackupAccess
 from ops.backup.command_streams import metrics, topic
-from ops.backup.logins import Server, read_dsn, server
+from ops.backup.credentials import Server, read_dsn, server
 from ops.backup.options import AccessFile, AsJson, IdentityFile, RunName, access, connected, scratch, tell, working
 from ops.backup.storage import identities, opened
 from ops.errors import OpsError

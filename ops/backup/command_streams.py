@@ -15,7 +15,7 @@ from ops.backup import topic as topics
 from ops.backup.options import AccessFile, AsJson, IdentityFile, access, connected, tell, working
 from ops.backup.storage import identities, opened
 from ops.errors import OpsError
-from ops.incident.when import moment
+from ops.incident.time_window import moment
 from services.backup import restore_metrics
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ops.backup.logins import Server
+from ops.backup.credentials import Server
 from ops.context import Context
 from ops.grafana import address, administrator
 from services.backup import restore_grafana

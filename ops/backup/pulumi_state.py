@@ -1,4 +1,4 @@
-"""Pulumi's state as a backup: exported with its secrets encrypted as Pulumi keeps them, sealed once more for people.
+"""Pulumi's state as a backup: exported with its secrets encrypted as Pulumi keeps them, encrypted once more for people.
 
 What is stored opens with two keys: an operator's identity for the file, and the stack's passphrase or key for the
 secrets in it. The second one is in no backup: keep it where the identities are kept.
@@ -22,8 +22,8 @@ from ops.errors import OpsError, one_line
 from ops.platform import PROJECT
 from services.backup import retention
 from services.backup.manifest import Manifest
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
 
 FILE = "state.json"
 KEEP_DAYS = 90
@@ -34,7 +34,7 @@ _VERSION = re.compile(r"v?\d+\.\d+\.\d+\S*")
 
 
 def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str, cwd: Path = PROJECT) -> Manifest:
-    """Export the selected stack, seal it, store it, remove what is too old.
+    """Export the selected stack, encrypt it, store it, remove what is too old.
 
     Raises:
         OpsError: Pulumi does not answer, or the export has a secret in clear text: nothing is stored then.
@@ -43,9 +43,11 @@ def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str
     content = exported(cwd)
     state = parsed(content)
     counts = counted(state)
-    target = Target(store, PULUMI_STATE, recipients)
+    target = RunWriter(store, PULUMI_STATE, recipients)
     target.add(FILE, BytesIO(content))
-    made = target.finish(Made(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region)
+    made = target.finish(
+        RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region
+    )
     retention.apply(store, PULUMI_STATE, KEEP_DAYS, datetime.now(UTC))
     return made
 

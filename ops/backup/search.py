@@ -46,7 +46,7 @@ class Cluster:
 
 @contextmanager
 def administrator(context: Context) -> Iterator[Cluster]:
-    """Reach the search cluster through a tunnel, with the certificate that its keeper has.
+    """Reach the search cluster through a tunnel, with the certificate of the index manager.
 
     Raises:
         OpsError: There is no such certificate, or no node is ready.

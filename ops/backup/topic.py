@@ -12,7 +12,7 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.kube import wait_until
-from services.backup.seal import Identity
+from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive import compare as comparison
 from services.kafka_archive import records

@@ -12,9 +12,9 @@ from ops.backup import pulumi_state, search
 from ops.backup.runs import PULUMI_STATE, Archived, missing
 from services.backup import postgres, restore, restore_database, restore_grafana, restore_kafka_metadata
 from services.backup.database import DUMP
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, object_key
-from services.backup.seal import Identity
 from services.backup.store import Store
 from services.kafka_archive import segments
 from services.kafka_archive.names import Name
@@ -63,14 +63,14 @@ def prove(store: Store, found: Manifest, identities: Sequence[Identity] | None, 
     Args:
         store: Where it is.
         found: Its manifest.
-        identities: Secret keys of an operator; None: compare the sealed objects with their checksums, open nothing.
+        identities: Secret keys of an operator; None: compare the encrypted objects with their checksums, open nothing.
         folder: Where to; it is made, and what it gets is removed with whatever the caller keeps it in.
     """
     problems: list[str] = []
     seen: list[str] = []
     try:
         if identities is None:
-            problems = sealed(store, found, folder)
+            problems = encrypted(store, found, folder)
         else:
             restore.fetch(store, found.kind, found.run, identities, folder)
             look = CONTENTS.get(found.kind)
@@ -89,11 +89,11 @@ def prove(store: Store, found: Manifest, identities: Sequence[Identity] | None, 
     )
 
 
-def sealed(store: Store, found: Manifest, folder: Path) -> list[str]:
+def encrypted(store: Store, found: Manifest, folder: Path) -> list[str]:
     """Objects that are missing or not what was stored; nothing is opened."""
     problems = []
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = folder / "sealed"
+    file = folder / "encrypted"
     for each in found.objects:
         key = object_key(found.kind, found.run, each.name)
         try:

@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from components.dashboards.boards import DASHBOARDS
-from components.dashboards.boards import dashboard as find
 from components.dashboards.model import Dashboard
+from components.dashboards.registry import DASHBOARDS
+from components.dashboards.registry import dashboard_named as find
 from ops import platform as platform_module
 from ops.context import Context
-from ops.dashboard.ask import (
+from ops.dashboard.page import page
+from ops.dashboard.panel_queries import (
     LIMIT_S,
-    Asker,
-    PanelAsker,
+    GrafanaQueryClient,
+    QueryClient,
     Result,
     Source,
     Span,
@@ -32,7 +33,6 @@ from ops.dashboard.ask import (
     quantile,
     span,
 )
-from ops.dashboard.page import page
 from ops.dashboard.values import last, legends
 from ops.errors import OpsError
 from ops.grafana import Grafana, address, administrator
@@ -107,59 +107,59 @@ def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
 
 
 @contextmanager
-def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Asker | PanelAsker, str]]:
+def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[QueryClient | GrafanaQueryClient, str]]:
     """Somebody to ask, and the platform's name."""
     platform = platform_module.load()
     with Context(platform, Kube.connect(platform.namespace)) as context:
         if direct:
-            yield asker(context, region), platform.platform
+            yield query_client(context, region), platform.platform
             return
         with as_viewer(context, region) as asked:
             yield asked, platform.platform
 
 
 @contextmanager
-def as_viewer(context: Context, region: str = ".*") -> Iterator[PanelAsker]:
+def as_viewer(context: Context, region: str = ".*") -> Iterator[GrafanaQueryClient]:
     """Grafana as somebody who may only look, where an account of the directory is known; else as the administrator.
 
     Raises:
         OpsError: The stack has no Grafana, or the login is refused.
     """
     # Here: `people` reads dashboards too.
-    from ops.people import known_logins
+    from ops.loadtest import known_credentials
 
-    url, logins = address(context.platform), known_logins()
+    url, credentials = address(context.platform), known_credentials()
     visitor = (
-        Grafana.sign_in(context.ca_file, url, logins.viewer.pair)
-        if logins
+        Grafana.sign_in(context.ca_file, url, credentials.viewer.pair)
+        if credentials
         else Grafana(context.ca_file, url, auth=administrator(context.platform))
     )
     with visitor:
-        yield PanelAsker(grafana=visitor, chosen={"region": region})
+        yield GrafanaQueryClient(grafana=visitor, chosen={"region": region})
         if visitor.session:
             visitor.status("GET", "/logout")
 
 
-def asker(context: Context, region: str = ".*") -> Asker:
+def query_client(context: Context, region: str = ".*") -> QueryClient:
     """The read address of metrics, past Grafana."""
     platform = context.platform
-    return Asker(
+    return QueryClient(
         metrics=Metrics(context.web, platform.query_url, platform.query_reader.pair, "Thanos Query"),
         now=context.thanos,
         chosen={"region": region},
     )
 
 
-def check(asker: Source, boards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
+def check(query_client: Source, dashboards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
     """Ask every panel of some dashboards, one dashboard after the other."""
-    return [(board, ask(asker, list(board.panels), seen, limit_s=LIMIT_S)) for board in boards]
+    return [(dashboard, ask(query_client, list(dashboard.panels), seen, limit_s=LIMIT_S)) for dashboard in dashboards]
 
 
 def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, Any]]:
     """One row per query: dashboard, panel, query, latency, series, points, problem."""
     return [
         {
-            "dashboard": board.name,
+            "dashboard": dashboard.name,
             "panel": result.panel.title,
             "query": answer.query.expr,
             "latency_ms": None if math.isnan(answer.latency_s) else round(answer.latency_s * 1000, 1),
@@ -167,21 +167,21 @@ def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, An
             "points": answer.points,
             "problem": answer.problem,
         }
-        for board, results in checked
+        for dashboard, results in checked
         for result in results
         for answer in result.answers
     ]
 
 
 def _check(length: str, region: str, only: str | None, as_json: bool, *, direct: bool) -> None:
-    boards = (known(only),) if only else DASHBOARDS
+    dashboards = (known(only),) if only else DASHBOARDS
     with connected(region, direct=direct) as (asked, _):
-        checked = check(asked, boards, span(length))
+        checked = check(asked, dashboards, span(length))
     found = rows(checked)
     results = [result for _, each in checked for result in each]
     times, empty = latencies(results), [result for result in results if result.empty]
     summary = {
-        "dashboards": len(boards),
+        "dashboards": len(dashboards),
         "panels": len(results),
         "queries": len(found),
         "panels without data": len(empty),

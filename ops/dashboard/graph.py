@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from ops.dashboard.ask import Result
+from ops.dashboard.panel_queries import Result
 from ops.dashboard.values import last, shown
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE = 132, 46, 74, 30, 12

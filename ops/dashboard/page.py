@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.dashboards.model import Dashboard, Kind
-from ops.dashboard import graph, lines
-from ops.dashboard.ask import Answer, Result, Span
+from ops.dashboard import graph, line_chart
+from ops.dashboard.panel_queries import Answer, Result, Span
 from ops.dashboard.values import NOTHING, last, legends, shown, tone, worded
 from ops.errors import one_line
 
@@ -94,7 +94,7 @@ def card(number: int, result: Result) -> Card:
         return _plain(result, problem=NOTHING)
     panel = result.panel
     if panel.kind is Kind.SERIES:
-        picture, note = lines.drawn(result, f"panel{number}")
+        picture, note = line_chart.drawn(result, f"panel{number}")
         return _plain(result, picture=picture, note=note)
     if panel.kind is Kind.GRAPH:
         return _plain(result, picture=graph.drawn(result, f"panel{number}"))

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from components.dashboards.model import Limit, Panel, Tone
-from ops.incident.drawing import labels_of
+from ops.incident.charts import labels_of
 from ops.incident.metrics import Found
 from services.charts.units import number, scale
 

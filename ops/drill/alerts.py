@@ -1,4 +1,4 @@
-"""Alerts that began, and notices that were sent, while a drill ran: read from Kafka afterwards, where both are kept."""
+"""Alerts that began, and notifications that were sent, while a drill ran: read from Kafka afterwards."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NAME, _SEVERITY = "alertname", "severity"
 
 
 def read(platform: Platform, began: datetime) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """Alerts and notices since a moment.
+    """Alerts and notifications since a moment.
 
     Raises:
         OpsError: Kafka does not answer, or the platform has no topic of alerts.
     """
     raw = alert_events.read(platform, Stage.RAW, began)
     processed = alert_events.read(platform, Stage.PROCESSED, began)
-    return raised(raw.events, began), notices(processed.events, began)
+    return raised(raw.events, began), notifications(processed.events, began)
 
 
 def raised(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
@@ -52,8 +52,8 @@ def raised(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
     return tuple(sorted(found, key=lambda each: (each.start, each.what)))
 
 
-def notices(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
-    """Notices that were sent since then; one may be about several alerts."""
+def notifications(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
+    """Notifications that were sent since then; one may be about several alerts."""
     found: dict[tuple[str, str, str, datetime], set[str]] = {}
     for each in events:
         if not isinstance(each, ProcessedEvent) or each.received_at < began:

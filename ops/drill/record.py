@@ -110,7 +110,7 @@ def _add_watched(result: dict[Aspect, list[str]], watched: Watched) -> None:
         again = watched.whole_again
         text = "not whole at the end" if again is None else f"whole again {again - sign.start:.1f} s after it"
         result[Aspect.RECOVERY].append(text)
-    for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTICES, watched.notices)):
+    for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTIFICATIONS, watched.notifications)):
         if events is not None:
             result[aspect] += [each.what for each in events[:_MOST_LISTED]] or ["none"]
             if len(events) > _MOST_LISTED:

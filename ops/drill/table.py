@@ -13,7 +13,7 @@ from ops.drill.watch import Watched
 from ops.evidence import Evidence
 from ops.figures import NOT_MEASURED
 
-_SHOWN = (Aspect.RTO, Aspect.RPO, Aspect.DETECTION, Aspect.RECOVERY, Aspect.NOTICES, Aspect.DASHBOARDS)
+_SHOWN = (Aspect.RTO, Aspect.RPO, Aspect.DETECTION, Aspect.RECOVERY, Aspect.NOTIFICATIONS, Aspect.DASHBOARDS)
 
 
 Stale = Callable[[Evidence], str | None]

@@ -1,4 +1,4 @@
-"""What can be seen from outside while a drill runs: pods, partitions, the panels of the overview, alerts, notices."""
+"""What can be seen from outside during a drill: pods, partitions, panels of the overview, alerts, notifications."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from components.dashboards.boards import dashboard
 from components.dashboards.model import Panel, Query
+from components.dashboards.registry import dashboard_named
 from ops.context import Context
-from ops.dashboard.ask import Answer, Asker, ask, span
-from ops.dashboard.command import CHECK_RANGE, asker
+from ops.dashboard.command import CHECK_RANGE, query_client
+from ops.dashboard.panel_queries import Answer, QueryClient, ask, span
 from ops.drill.timeline import Changes, Event
 from ops.errors import OpsError
 from ops.kube import Pod
 
-BOARD = "overview"
+DASHBOARD = "overview"
 PODS_EVERY_S, PARTITIONS_EVERY_S, QUESTION_EVERY_S = 2.0, 2.0, 1.0
 UNANSWERED = "a question without an answer"
 _JOIN_S = 60.0
@@ -36,7 +36,7 @@ class Watched:
         questions: Questions of the overview's panels that were asked.
         unanswered: Those without an answer, or empty where there had been values before the drill.
         slowest_s: The slowest answer; None where there was none.
-        alerts, notices: Events, or None where they could not be read.
+        alerts, notifications: Events, or None where they could not be read.
     """
 
     events: tuple[Event, ...]
@@ -44,7 +44,7 @@ class Watched:
     unanswered: int
     slowest_s: float | None
     alerts: tuple[Event, ...] | None = None
-    notices: tuple[Event, ...] | None = None
+    notifications: tuple[Event, ...] | None = None
 
     @property
     def first_sign(self) -> Event | None:
@@ -59,7 +59,7 @@ class Watched:
 
     def everything(self) -> list[Event]:
         """All events of all kinds."""
-        return [*self.events, *(self.alerts or ()), *(self.notices or ())]
+        return [*self.events, *(self.alerts or ()), *(self.notifications or ())]
 
     def as_json(self) -> dict[str, Any]:
         """For machines, and for the table that is made from it later."""
@@ -69,7 +69,7 @@ class Watched:
             "unanswered": self.unanswered,
             "slowest_s": self.slowest_s,
             "alerts": None if self.alerts is None else [each.as_json() for each in self.alerts],
-            "notices": None if self.notices is None else [each.as_json() for each in self.notices],
+            "notices": None if self.notifications is None else [each.as_json() for each in self.notifications],
         }
 
 
@@ -90,7 +90,7 @@ def parsed(data: Mapping[str, Any]) -> Watched:
         unanswered=data["unanswered"],
         slowest_s=data["slowest_s"],
         alerts=events(data["alerts"]),
-        notices=events(data["notices"]),
+        notifications=events(data["notices"]),
     )
 
 
@@ -133,11 +133,11 @@ class Questions:
 
     def __init__(
         self,
-        asked: Asker,
+        asked: QueryClient,
         questions: Sequence[tuple[Panel, Query]],
         note: Callable[[float, bool], None] = lambda *_: None,
     ) -> None:
-        self._asker, self._questions, self._note = asked, questions, note
+        self._client, self._questions, self._note = asked, questions, note
         self.asked = self.unanswered = 0
         self.latencies: list[float] = []
         self._stopping = threading.Event()
@@ -159,7 +159,7 @@ class Questions:
             if self._stopping.is_set():
                 return
             at = time.monotonic() - start
-            answer = self._asker.answer(panel, query, span(CHECK_RANGE).of(panel))
+            answer = self._client.answer(panel, query, span(CHECK_RANGE).of(panel))
             good = _has_values(answer)
             self.asked += 1
             self.unanswered += not good
@@ -184,9 +184,9 @@ class Watcher:
         self._stopping = threading.Event()
         self._platform, self._dashboards = Changes("platform"), Changes("dashboards")
         self._pods = Pods(context.kube.pods())
-        asked = asker(context)
-        self._questions = Questions(asked, answered_before(asked, dashboard(BOARD).panels), self._answered)
-        looks = ((self._look_at_pods, PODS_EVERY_S), (self._look_at_partitions, PARTITIONS_EVERY_S))
+        asked = query_client(context)
+        self._questions = Questions(asked, answered_before(asked, dashboard_named(DASHBOARD).panels), self._answered)
+        looks = ((self._poll_pods, PODS_EVERY_S), (self._poll_partitions, PARTITIONS_EVERY_S))
         self._threads = [threading.Thread(target=self._every, args=each, daemon=True) for each in looks]
 
     def __enter__(self) -> Watcher:
@@ -228,7 +228,7 @@ class Watcher:
             look(self._clock() - self._start)
             self._stopping.wait(pause)
 
-    def _look_at_pods(self, at: float) -> None:
+    def _poll_pods(self, at: float) -> None:
         try:
             now = self._context.kube.pods()
         except OpsError:
@@ -239,7 +239,7 @@ class Watcher:
         for name in self._pods.restarted(now):
             self._platform.note(at, f"{name} started again")
 
-    def _look_at_partitions(self, at: float) -> None:
+    def _poll_partitions(self, at: float) -> None:
         try:
             topics = self._context.kafka.topics().values()
         except OpsError:
@@ -254,7 +254,7 @@ class Watcher:
         self._dashboards.feed(at, "panels", {} if good else {UNANSWERED: 1})
 
 
-def answered_before(asked: Asker, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
+def answered_before(asked: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
     """Questions that have values now: only those can lose them."""
     return [
         (result.panel, answer.query)

@@ -12,7 +12,7 @@ from typing import Any
 
 from ops.errors import OpsError, one_line
 from ops.incident.evidence import Change
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.platform import PROJECT
 
 MOST = 20
@@ -20,7 +20,7 @@ _PAGE = 50
 _TIMEOUT_SECONDS = 40
 
 
-def changes(window: Window, cwd: Path = PROJECT) -> tuple[Change, ...]:
+def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[Change, ...]:
     """Updates that ran in the window, oldest first; previews change nothing and are left out.
 
     Raises:
@@ -47,7 +47,7 @@ def changes(window: Window, cwd: Path = PROJECT) -> tuple[Change, ...]:
     return parse(done.stdout, window)
 
 
-def parse(text: str, window: Window) -> tuple[Change, ...]:
+def parse(text: str, window: TimeWindow) -> tuple[Change, ...]:
     """Updates of the window from the command's output.
 
     Raises:

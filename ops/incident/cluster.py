@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.errors import one_line
 from ops.incident.evidence import ClusterEvent
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.kube import Kube
 
 MOST = 80
@@ -18,7 +18,7 @@ _TELLING = ("Killing", "Preempted", "Evicted", "NodeNotReady", "ScalingReplicaSe
 """Reasons of ordinary events that are worth a line."""
 
 
-def cluster(kube: Kube, window: Window) -> tuple[tuple[ClusterEvent, ...], int]:
+def cluster(kube: Kube, window: TimeWindow) -> tuple[tuple[ClusterEvent, ...], int]:
     """What happened in the platform's namespace in the window, oldest first, and how much there was.
 
     Kubernetes forgets events after an hour by default: what is older is here only if it was collected in time.

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from components.rules import Severity
 from ops.errors import OpsError, one_line
-from ops.incident import clock, events
-from ops.incident.clock import span
+from ops.incident import events, response_clock
 from ops.incident.command_report import report, timeline
 from ops.incident.common import (
     CLOCK_STYLES,
@@ -23,14 +22,15 @@ from ops.incident.common import (
     Folder,
     Identifier,
     clock_line,
+    connected_clients,
     present,
-    reached,
     row,
 )
+from ops.incident.create import firing_alert, manual_alert, new
 from ops.incident.model import LONGEST_TEXT, Incident, Note, Phase, valid
-from ops.incident.opening import firing_alert, manual_alert, new
+from ops.incident.response_clock import span
 from ops.incident.store import DEFAULT, Store
-from ops.incident.when import moment
+from ops.incident.time_window import moment
 from ops.silences import author
 
 _SEVERITIES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
@@ -59,13 +59,13 @@ def open_(
     if layer and not manual:
         raise OpsError("--layer belongs to --manual: else the alert tells its layer")
     begun = moment(at, "--at", now) if at else None
-    with reached() as reach:
+    with connected_clients() as clients:
         if manual:
             found = manual_alert(alert, begun or now, layer, severity)
         elif begun:
-            found = events.past_alert(reach.platform, reach.kafka, alert, begun, now)
+            found = events.past_alert(clients.platform, clients.kafka, alert, begun, now)
         else:
-            found = firing_alert(reach.alertmanager.alerts(), alert)
+            found = firing_alert(clients.alertmanager.alerts(), alert)
     with valid():
         made = Store(folder).create(lambda identifier: new(identifier, found, now, who, title, severity), now)
     if as_json:
@@ -142,7 +142,7 @@ def list_(
     elif shown:
         table = Table("id", "status", "priority", "began (UTC)", "first response", "title")
         for each in shown:
-            reading = clock.read(each, now)
+            reading = response_clock.read(each, now)
             table.add_row(
                 each.id,
                 each.state,

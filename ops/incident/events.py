@@ -1,4 +1,4 @@
-"""Sources "events" and "notices": what Kafka keeps of the alert, as Prometheus raised it and as people were told."""
+"""Sources "events" and "notifications": what Kafka keeps of the alert, as Prometheus raised it and as it was sent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.rules import Severity
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.errors import OpsError, one_line
-from ops.incident.evidence import AlertEvent, Notice
+from ops.incident.evidence import AlertEvent, Notification
 from ops.incident.model import AlertRecord
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
 from ops.platform import Platform
 from services.alert_events.events import AlertEvent as Kept
@@ -43,7 +43,7 @@ class Read:
     whole: bool = True
 
 
-def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read) -> list[RawEvent]:
+def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[RawEvent]:
     """What the Prometheus said of one alert, in the order in which it came.
 
     Raises:
@@ -53,7 +53,7 @@ def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: Win
 
 
 def processed_events(
-    platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read
+    platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read
 ) -> list[ProcessedEvent]:
     """The notifications that named one alert.
 
@@ -64,7 +64,13 @@ def processed_events(
 
 
 def _kept(
-    platform: Platform, admin: KafkaAdmin, topic: str, model: type[K], window: Window, read: Read, alert_id: str = ""
+    platform: Platform,
+    admin: KafkaAdmin,
+    topic: str,
+    model: type[K],
+    window: TimeWindow,
+    read: Read,
+    alert_id: str = "",
 ) -> Iterator[K]:
     """Records of a topic that came in the window, of one alert or of all; records that are none are passed over.
 
@@ -132,13 +138,13 @@ def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, 
     return tuple(found[:MOST_EVENTS])
 
 
-def notices(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notice, ...]:
-    """One notice per notification: its records, one per alert, come together."""
+def notifications(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notification, ...]:
+    """One entry per notification: its records, one per alert, come together."""
     found: dict[tuple[str, str, str, datetime], list[ProcessedEvent]] = {}
     for event in events:
         found.setdefault((event.receiver, event.group_key, event.group_status, event.received_at), []).append(event)
     made = [
-        Notice(
+        Notification(
             at=at,
             receiver=receiver,
             status=records[0].status,
@@ -164,7 +170,7 @@ def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, n
         OpsError: None fired then, or several are meant; the message lists them.
     """
     read = Read()
-    window = Window(start=at - FURTHEST, end=min(at + FURTHEST, now))
+    window = TimeWindow(start=at - FURTHEST, end=min(at + FURTHEST, now))
     return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at)
 
 

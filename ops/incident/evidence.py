@@ -84,8 +84,8 @@ class AlertEvent(Frozen):
     own: bool
 
 
-class Notice(Frozen):
-    """One notice of ``alerts-processed``: somebody was told."""
+class Notification(Frozen):
+    """One notification of ``alerts-processed``: somebody was told."""
 
     at: AwareDatetime
     receiver: str
@@ -188,7 +188,7 @@ class Evidence(Frozen):
     measured: tuple[Measured, ...] = ()
     firing: tuple[Firing, ...] = ()
     events: tuple[AlertEvent, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     silences: tuple[Silenced, ...] = ()
     traces: tuple[TraceSeen, ...] = ()
     logs: tuple[LogSeen, ...] = ()

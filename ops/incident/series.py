@@ -14,7 +14,7 @@ from ops.incident.evidence import Firing, Line, Measured
 from ops.incident.metrics import Found, Metrics, step
 from ops.incident.model import Incident
 from ops.incident.promql import Operand, mentions, operands, quoted, restricted, unit
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 
 MOST_LINES = 12
 MOST_VALUES = 4
@@ -32,7 +32,7 @@ class Seen:
     remark: str = ""
 
 
-def firing(metrics: Metrics, incident: Incident, window: Window) -> Seen:
+def firing(metrics: Metrics, incident: Incident, window: TimeWindow) -> Seen:
     """When both Prometheus had the alert pending and firing, and which alerts of its layer fired meanwhile.
 
     Raises:
@@ -79,7 +79,7 @@ def _spells(series: Found, step_s: float, end: datetime, *, own: bool) -> Iterab
         )
 
 
-def measured(metrics: Metrics, incident: Incident, window: Window, say: Callable[[], bool] = lambda: True) -> Seen:
+def measured(metrics: Metrics, incident: Incident, window: TimeWindow, say: Callable[[], bool] = lambda: True) -> Seen:
     """The series of the alert's expression, then those of the most urgent alerts of its layer that fired.
 
     Args:
@@ -117,7 +117,7 @@ def measured(metrics: Metrics, incident: Incident, window: Window, say: Callable
     return Seen(measured=tuple(found), remark="; ".join(remarks))
 
 
-def _siblings(metrics: Metrics, incident: Incident, window: Window) -> list[str]:
+def _siblings(metrics: Metrics, incident: Incident, window: TimeWindow) -> list[str]:
     seen = {each.alert: each.severity for each in firing(metrics, incident, window).firing if not each.own}
     order = {name: index for index, name in enumerate(_SEVERITIES)}
     return sorted(seen, key=lambda name: (order.get(seen[name], len(order)), name))
@@ -134,7 +134,7 @@ def _value(
     operand: Operand,
     alert: str,
     subject: Mapping[str, str],
-    window: Window,
+    window: TimeWindow,
     *,
     alert_at: datetime,
     sibling: bool = False,

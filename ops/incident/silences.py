@@ -6,12 +6,12 @@ from components.alerting.escalation import SUFFIX
 from ops.alertmanager import Alertmanager
 from ops.incident.evidence import Silenced
 from ops.incident.model import Incident
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 
 MOST = 50
 
 
-def silences(alertmanager: Alertmanager, incident: Incident, window: Window) -> tuple[Silenced, ...]:
+def silences(alertmanager: Alertmanager, incident: Incident, window: TimeWindow) -> tuple[Silenced, ...]:
     """Silences that met the alert or its escalated twin in the window, the earliest first.
 
     Raises:

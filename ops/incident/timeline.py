@@ -40,7 +40,7 @@ class Entry:
     phase: Phase | None = None
 
 
-_ORDER = ("change", "rollout", "pending", "alert", "fired", "notice", "acknowledged", "opened")
+_ORDER = ("change", "rollout", "pending", "alert", "fired", "notification", "acknowledged", "opened")
 """Of entries of the same moment, causes come before what follows from them."""
 
 
@@ -48,7 +48,7 @@ def entries(incident: Incident, evidence: Evidence | None) -> list[Entry]:
     """All entries, oldest first; those of the same moment in the order of cause and effect."""
     found = list(_of_record(incident))
     if evidence is not None:
-        for part in (_of_alert, _of_notices, _of_traces, _of_logs, _of_changes):
+        for part in (_of_alert, _of_notifications, _of_traces, _of_logs, _of_changes):
             found += part(evidence)
     rank = {kind: index for index, kind in enumerate(_ORDER)}
     return sorted(found, key=lambda each: (each.at, rank.get(each.kind, len(rank)), each.source, each.text))
@@ -95,11 +95,11 @@ def _of_alert(evidence: Evidence) -> Iterator[Entry]:
                 yield Entry(at=each.end, kind="ended", text=text, source="firing", weight=2)
 
 
-def _of_notices(evidence: Evidence) -> Iterator[Entry]:
-    for notice in evidence.notices:
-        kind = "notice" if notice.status == "firing" else "notice_resolved"
-        text = f"{notice.receiver}: {', '.join(notice.alerts)}"
-        yield Entry(at=notice.at, kind=kind, text=text, source="notices", weight=2)
+def _of_notifications(evidence: Evidence) -> Iterator[Entry]:
+    for notification in evidence.notifications:
+        kind = "notification" if notification.status == "firing" else "notification_resolved"
+        text = f"{notification.receiver}: {', '.join(notification.alerts)}"
+        yield Entry(at=notification.at, kind=kind, text=text, source="notifications", weight=2)
     for silence in evidence.silences:
         kind = "acknowledged" if silence.acknowledges else "silenced"
         text = f"{_joined(silence.author, silence.comment)} ({span(silence.end - silence.start)})"

@@ -10,7 +10,7 @@ from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
 from ops.incident.evidence import TraceSeen
 from ops.incident.model import Incident
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.trace_tree import Trace
 from ops.traces import TraceReader
 
@@ -23,7 +23,7 @@ class WindowReader(TraceReader):
     """Reads the traces of a time that may lie in the past."""
 
     def between(
-        self, service: str, window: Window, *, errors: bool = False, slower_us: int = 0, limit: int = MOST_EACH
+        self, service: str, window: TimeWindow, *, errors: bool = False, slower_us: int = 0, limit: int = MOST_EACH
     ) -> list[Trace]:
         """Traces of a service, the newest first.
 
@@ -50,7 +50,7 @@ def services_of(incident: Incident) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*own, *layer]))[:MOST_SERVICES]
 
 
-def traces(reader: WindowReader, services: Sequence[str], window: Window) -> tuple[TraceSeen, ...]:
+def traces(reader: WindowReader, services: Sequence[str], window: TimeWindow) -> tuple[TraceSeen, ...]:
     """Failed and slow traces of the services, oldest first, each once.
 
     Raises:

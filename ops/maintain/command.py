@@ -80,10 +80,10 @@ def list_(as_json: AsJson = False) -> None:
         listed = [{"period": str(period), **check.as_json()} for period, own in OWN.items() for check in own]
         typer.echo(json.dumps({"checks": listed}, indent=2))
         return
-    table = Table("id", "from", "what must hold", "limit", "asked")
+    table = Table("id", "from", "what must hold", "limit", "query")
     for period, own in OWN.items():
         for check in own:
-            table.add_row(check.id, str(period), Text(check.what), Text(check.limit), Text(check.asked))
+            table.add_row(check.id, str(period), Text(check.what), Text(check.limit), Text(check.query))
     Console().print(table)
 
 
@@ -117,7 +117,7 @@ def _print(done: Maintenance) -> None:
     console = Console()
     console.print(table)
     for each in done.failed:
-        console.print(Text(f"{each.check.id}: {each.check.advice}", style="bold"))
+        console.print(Text(f"{each.check.id}: {each.check.remediation}", style="bold"))
     console.print(f"{len(done.results) - len(done.failed)} of {len(done.results)} checks good")
 
 

@@ -46,7 +46,7 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
     """Whether pods run what is pinned (short name -> ``repository:tag``), and nothing that is not."""
     wanted = dict(repository_and_tag(image) for image in pinned.values())
 
-    def look(tools: Tools) -> Finding:
+    def run(tools: Tools) -> Finding:
         finding = Finding()
         images = sorted({image for pod in tools.context.kube.pods() for image in pod.images})
         unknown = []
@@ -64,4 +64,4 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
         finding.figures.append(f"{len(images) - len(finding.wrong)} of {len(images)} images as pinned")
         return finding
 
-    return look
+    return run

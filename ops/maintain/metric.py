@@ -83,13 +83,20 @@ class Metric:
         return f"{name} {self.unit.text(sample.value)}".strip()
 
 
-def metric(id: str, what: str, asked: Metric, advice: str) -> Check:
+def metric(id: str, what: str, query: Metric, remediation: str) -> Check:
     """A check of a metric."""
-    return Check(id=id, what=what, asked=asked.expression, limit=asked.limit_text, advice=advice, look=_looks(asked))
+    return Check(
+        id=id,
+        what=what,
+        query=query.expression,
+        limit=query.limit_text,
+        remediation=remediation,
+        run=_check_function(query),
+    )
 
 
-def _looks(asked: Metric) -> Callable[[Tools], Finding]:
-    def look(tools: Tools) -> Finding:
-        return asked.judge(tools.context.thanos.instant(asked.expression))
+def _check_function(query: Metric) -> Callable[[Tools], Finding]:
+    def run(tools: Tools) -> Finding:
+        return query.judge(tools.context.thanos.instant(query.expression))
 
-    return look
+    return run

@@ -48,7 +48,7 @@ def markdown(done: Maintenance) -> str:
 
 def _task(result: Result) -> str:
     check, seen = result.check, _plain(result.row.evidence or result.row.figure)
-    return f"- [ ] **{check.id}**, {check.what}: {seen}. Limit: {check.limit}. What to do: {check.advice}."
+    return f"- [ ] **{check.id}**, {check.what}: {seen}. Limit: {check.limit}. What to do: {check.remediation}."
 
 
 def _line(result: Result) -> str:

@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.errors import OpsError
-from ops.regions import look, report, status
+from ops.regions import preflight, report, status
+from ops.regions.failover_context import FailoverContext
 from ops.regions.journal import Kind, Operation, begin, operations, unfinished
 from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
 from ops.regions.region import Region, opened, witness_of
-from ops.regions.run import advice, run
-from ops.regions.work import Work
+from ops.regions.run import resume_hint, run
 from ops.silences import author
 from services.regions.witness import Witness
 
@@ -58,7 +58,7 @@ def parity(as_json: AsJson = False) -> None:
     """Compare rules, dashboards, topics, permissions, thresholds of both regions. Exit code 1: something differs."""
     with opened() as region, witness_of(region.access) as witness:
         lines, other = status.parity(region, witness)
-        count = len(region.access.definitions)
+        count = len(region.access.fingerprints)
     if as_json:
         typer.echo(json.dumps({"differences": lines}, indent=2))
     else:
@@ -92,8 +92,10 @@ def failover(
         journal, goes_on = begin(witness, "failover", target=to, source=source, planned=asked, by=author(by))
         if goes_on:
             _tell(f"goes on with {journal.operation.id}")
-        work = Work(target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell)
-        _run(steps, work, folder, as_json)
+        context = FailoverContext(
+            target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell
+        )
+        _run(steps, context, folder, as_json)
 
 
 def failback(
@@ -118,7 +120,7 @@ def failback(
         journal, goes_on = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by))
         if goes_on:
             _tell(f"goes on with {journal.operation.id}")
-        work = Work(
+        context = FailoverContext(
             target=target,
             source=other.name,
             witness=witness,
@@ -127,7 +129,7 @@ def failback(
             tell=_tell,
             other=other,
         )
-        _run(FAILBACK, work, folder, as_json)
+        _run(FAILBACK, context, folder, as_json)
 
 
 def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
@@ -142,10 +144,10 @@ def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
     return named[to]
 
 
-def _run(steps: Sequence[Step], work: Work, folder: Path, as_json: bool) -> None:
-    with _interrupted(work):
-        run(steps, work)
-    operation = work.journal.operation
+def _run(steps: Sequence[Step], context: FailoverContext, folder: Path, as_json: bool) -> None:
+    with _interrupted(context):
+        run(steps, context)
+    operation = context.journal.operation
     written = report.write(operation, folder)
     if as_json:
         typer.echo(json.dumps(report.as_json(operation), indent=2, ensure_ascii=False))
@@ -155,11 +157,11 @@ def _run(steps: Sequence[Step], work: Work, folder: Path, as_json: bool) -> None
 
 
 @contextmanager
-def _interrupted(work: Work) -> Iterator[None]:
+def _interrupted(context: FailoverContext) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _tell(f"interrupted{advice(work)}")
+        _tell(f"interrupted{resume_hint(context)}")
         raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -180,7 +182,7 @@ def _dry_run(
     """
     done = {step.name: bool(known and known.has(step.name) and not step.again) for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
-    checks = look.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
+    checks = preflight.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
     if as_json:
         content = {
             "operation": known.id if known else None,
@@ -213,19 +215,19 @@ def _tell(text: str) -> None:
 
 
 def _print(found: status.Status) -> None:
-    table = Table("region", "role", "sign of life", "tells people", "epoch", "silences")
+    table = Table("region", "role", "sign of life", "active", "epoch", "silences")
     for each in found.regions:
         last = each.heartbeat
         if last is None:
             table.add_row(each.region, "?", "never", "?", "?", "?")
             continue
         tells = Text("yes", style="green") if last.notifies else Text("no")
-        age = Text(f"{each.age_s or 0:.0f} s ago", style="" if (each.age_s or 0) <= look.FRESH_S else "bold red")
+        age = Text(f"{each.age_s or 0:.0f} s ago", style="" if (each.age_s or 0) <= preflight.FRESH_S else "bold red")
         table.add_row(each.region, last.role, age, tells, str(last.epoch), str(len(last.silences)))
     console = Console()
     console.print(table)
-    holder = f"{found.holder}, epoch {found.epoch}" if found.holder else "nobody yet: the primary region tells people"
-    console.print(Text(f"lease: {holder}{'' if found.notify else ', while it changes nobody tells people'}"))
+    holder = f"{found.holder}, epoch {found.epoch}" if found.holder else "nobody yet: the primary region is active"
+    console.print(Text(f"lease: {holder}{'' if found.notify else ', while it changes no region is active'}"))
     if found.lag is not None or found.latency_s is not None:
         console.print(
             Text(f"mirror: {_number(found.lag)} records to copy, {_number(found.latency_s)} s old at arrival")

@@ -177,6 +177,6 @@ def unfinished(known: Iterable[Operation], kind: Kind, target: str) -> Operation
 
 
 def promotion(known: Iterable[Operation], holder: str) -> Operation | None:
-    """The operation by which a region became the one that tells people."""
+    """The operation by which a region became the active one."""
     found = [each for each in known if each.target == holder and each.has("offsets") and each.has("fence")]
     return found[-1] if found else None

@@ -1,4 +1,4 @@
-"""Taking the lease in two phases, and waiting for the guards that follow it."""
+"""Taking the lease in two phases, and waiting for the failover agents that follow it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ops.errors import OpsError
-from ops.regions.look import FRESH_S, heartbeat
+from ops.regions.preflight import FRESH_S, heartbeat
 from ops.regions.region import witness_errors
 from services.regions.records import Heartbeat, Lease, now
 from services.regions.witness import Witness
@@ -15,7 +15,7 @@ from services.regions.witness import Witness
 CONFIRM_S = 30.0
 """How long is waited for the region that gives up to say that it is silent."""
 NOTIFY_S = 20.0
-"""How long is waited for the region that takes over to say that it tells people."""
+"""How long is waited for the region that takes over to say that it is active."""
 _PAUSE_S = 1.0
 
 
@@ -30,7 +30,7 @@ def current(witness: Witness) -> tuple[Lease, str] | None:
 
 
 def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
-    """First phase: the lease is the new holder's, and nobody tells people until `let`.
+    """First phase: the lease is the new holder's, and no region is active until `let`.
 
     Taking what one has already in this phase, from an interrupted command, changes nothing.
 
@@ -48,7 +48,7 @@ def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
 
 
 def let(witness: Witness, holder: str, epoch: int, by: str, reason: str) -> Lease:
-    """Second phase: the holder tells people.
+    """Second phase: the holder is active.
 
     Raises:
         OpsError: The lease is not the holder's of that epoch any more, or the witness does not answer.
@@ -108,7 +108,7 @@ def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S
 
 
 def notifies(witness: Witness, region: str, epoch: int, seconds: float = NOTIFY_S) -> bool:
-    """Wait until a region says that it tells people."""
+    """Wait until a region says that it is active."""
 
     def done() -> bool:
         last = heartbeat(witness, region)

@@ -34,7 +34,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
         zone: Time zone in which days begin.
 
     Raises:
-        OpsError: Metrics or notices cannot be read, or the period has not begun.
+        OpsError: Metrics or notifications cannot be read, or the period has not begun.
     """
     platform = context.platform
     if USER not in platform.kafka_users:
@@ -48,7 +48,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
                 period=chosen(kind, at, now, zone),
                 platform=f"{platform.platform} ({platform.region})",
                 metrics=metrics,
-                alerts=KafkaAlertLog(_notices(context, Path(folder))),
+                alerts=KafkaAlertLog(_notifications(context, Path(folder))),
                 now=now,
             )
     except ReportError as error:
@@ -57,7 +57,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
         metrics.close()
 
 
-def _notices(context: Context, folder: Path) -> KafkaAccess:
+def _notifications(context: Context, folder: Path) -> KafkaAccess:
     user, password = context.platform.kafka_login(USER).pair
     file = folder / "password"
     file.touch(mode=0o600)

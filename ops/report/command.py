@@ -23,7 +23,7 @@ from ops.errors import OpsError
 from ops.kube import Kube
 from ops.report import build, jobs
 from ops.report.access import ReportAccess, access_of
-from ops.report.shelf import LATEST, Listing, ShelfClient, rows
+from ops.report.client import LATEST, Listing, ReportClient, rows
 from services.reports.model import Kind
 
 report_app = typer.Typer(
@@ -74,7 +74,7 @@ def list_(
     """List the stored reports, and how the last run of each kind ended; exit code 1 when one failed."""
     kinds = [kind.value] if kind else [each.value for each in Kind]
     with _connected() as (context, access):
-        listing = ShelfClient(context, access).listing()
+        listing = ReportClient(context, access).listing()
     if as_json:
         runs = {name: run.model_dump(mode="json") for name, run in listing.runs.items() if name in kinds}
         typer.echo(json.dumps({"reports": rows(listing, kinds), "runs": runs}, indent=2, ensure_ascii=False))
@@ -96,11 +96,11 @@ def get(
     """Write a stored report to a file."""
     wanted = _wanted(html, pdf)
     with _connected() as (context, access):
-        shelf = ShelfClient(context, access)
-        found = shelf.listing().find(kind.value, period)
+        report_server = ReportClient(context, access)
+        found = report_server.listing().find(kind.value, period)
         language = lang.value if lang else access.languages[0]
         for suffix, file in wanted.items():
-            _write(file, shelf.content(found.file(language, suffix)), f"--{suffix}")
+            _write(file, report_server.content(found.file(language, suffix)), f"--{suffix}")
             typer.echo(f"{file}: the {found.kind} report {found.period}, {language}", err=True)
 
 

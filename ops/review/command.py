@@ -17,7 +17,7 @@ def review(
     output: Annotated[Path | None, typer.Option("--output", help="Write the comment into this file.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Configuration of the policy pack (JSON).")] = None,
 ) -> None:
-    """Say what a change does to every stack: meaning, cost, policies, owners. Exit code 1: a policy stops it."""
+    """Say what a change does to every stack: explanation, cost, policies, owners. Exit code 1: a policy stops it."""
     # Here, since the policies and the Pulumi SDK are slow to load and no other command needs them.
     from ops.review.comment import render
     from ops.review.review import run

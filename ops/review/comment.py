@@ -9,11 +9,11 @@ from itertools import groupby
 from typing import Any
 
 from ops.review.difference import Change, Entry, Kind
-from ops.review.meaning import together
+from ops.review.explain import together
+from ops.review.impact import Cost, Impact
 from ops.review.model import ABSENT, is_placeholder
-from ops.review.prices import Cost, Price
+from ops.review.phrasing import code
 from ops.review.review import Review, StackReview, Verdicts
-from ops.review.statements import code
 from policy.model import UNKNOWN, Level
 from policy.runner import Verdict
 
@@ -147,12 +147,12 @@ def _costs(review: Review) -> Iterator[str]:
         for each in stack.costs:
             found.setdefault(each, []).append(stack.name)
     lines: list[str] = []
-    for price in Price:
-        chosen = {each: names for each, names in found.items() if each.price is price}
+    for impact in Impact:
+        chosen = {each: names for each, names in found.items() if each.impact is impact}
         if chosen:
-            lines += ["", f"**{price}**", ""]
+            lines += ["", f"**{impact}**", ""]
             ordered = (
-                sorted(chosen.items(), key=lambda item: item[0].text) if price is Price.RESTARTS else chosen.items()
+                sorted(chosen.items(), key=lambda item: item[0].text) if impact is Impact.RESTARTS else chosen.items()
             )
             lines += [f"- {escaped(each.text)}{_stacks(names, review)}" for each, names in ordered]
     yield from _section("What it costs", lines[1:] or ["No pod restarts, nothing is replaced, no data is at risk."])

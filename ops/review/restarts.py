@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ops.review.difference import Change, Entry, Kind
 from ops.review.model import Planned
+from ops.review.phrasing import listed
 from ops.review.pods import WORKLOADS, at, replicas, short
-from ops.review.statements import listed
 
 _TEMPLATE = ("spec", "template")
 _REASONS = (

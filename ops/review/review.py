@@ -13,11 +13,11 @@ from ops.errors import OpsError
 from ops.review import owners, program
 from ops.review.cost import cost
 from ops.review.difference import Change, compare
-from ops.review.meaning import meaning
+from ops.review.explain import explain
+from ops.review.impact import Cost
 from ops.review.model import StackPlan
-from ops.review.prices import Cost
+from ops.review.phrasing import Statement
 from ops.review.revisions import Repository
-from ops.review.statements import Statement
 from policy.model import Resource, UnknownValueError
 from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check
@@ -152,7 +152,7 @@ def stack_review(before: StackPlan, after: StackPlan, config: Mapping[str, Any],
     return StackReview(
         name=after.name,
         changes=[change for change in changes if change.planned.custom and not change.planned.read],
-        statements=meaning(before, after),
+        statements=explain(before, after),
         costs=cost(changes, before, after),
         verdicts=judged(_checked(before, config, checker), _checked(after, config, checker)),
         resources=len(after.resources),

@@ -12,7 +12,7 @@ from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backup import runs
 from ops.backup.access import BackupAccess, access_of
-from ops.backup.maintained import judge, kinds_with_age
+from ops.backup.maintenance_checks import judge, kinds_with_age
 from ops.backup.runs import Archived, Shipped
 from ops.backup.storage import opened
 from ops.backup.verify import prove
@@ -24,8 +24,8 @@ from ops.maintain.daily import DAILY
 from ops.maintain.model import Check as Looked
 from ops.maintain.model import Period, Tools
 from ops.maintain.run import tools_of
+from ops.verify.grace_period import first_run, grace_period_end
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import first_run, settled
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 
@@ -42,7 +42,7 @@ _MOST_BYTES = 2**28
 
 
 def d1(context: Context) -> Finding:
-    """Each kind has a young, whole, sealed run; the archive has every topic without a gap; blocks arrive; restored."""
+    """Each kind has a young, whole, encrypted run; the archive has no gap; blocks arrive; restored."""
     finding, access = Finding(), access_of(context.platform)
     kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
@@ -59,12 +59,12 @@ def d1(context: Context) -> Finding:
         blocks(runs.shipped(store), context.platform.prometheus_replicas, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
     finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
-    failed = context.thanos.number("max(backup_look_failed)")
+    failed = context.thanos.number("max(backup_poll_failed)")
     if failed is None:
-        problem = "nobody watches the backups: backup_look_failed is not there"
-        finding.expect_by(settled(context), False, "first look at the backups", problem)
+        problem = "nobody watches the backups: backup_poll_failed is not there"
+        finding.expect_by(grace_period_end(context), False, "first look at the backups", problem)
     else:
-        finding.expect_equal("backup_look_failed", failed, 0.0)
+        finding.expect_equal("backup_poll_failed", failed, 0.0)
     finding.drill(RESTORED, OUTAGE)
     return finding
 
@@ -94,10 +94,10 @@ def first_block(kube: Kube, replica: str) -> datetime:
 
 
 def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
-    """Objects are what was stored, and sealed for those who are named."""
+    """Objects are what was stored, and encrypted for those who are named."""
     finding.expect(
         set(found.recipients) <= set(access.recipients),
-        f"{found.kind} {found.run} is sealed for somebody who is not named in the settings",
+        f"{found.kind} {found.run} is encrypted for somebody who is not named in the settings",
     )
     if found.total_bytes > _MOST_BYTES:
         finding.seen.append(f"{found.kind} {found.run} is too large to be read here: `ops backup verify` does")
@@ -106,7 +106,7 @@ def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, fin
         finding.wrong.append(f"{found.kind} {found.run}: {problem}")
     for each in found.objects[:1]:
         head = store.get(object_key(found.kind, found.run, each.name), _MOST_BYTES)[: len(AGE_HEADER)]
-        finding.expect(head == AGE_HEADER, f"{found.kind} {found.run}: {each.name} is not sealed")
+        finding.expect(head == AGE_HEADER, f"{found.kind} {found.run}: {each.name} is not encrypted")
 
 
 def archive(found: list[Archived], finding: Finding, due: datetime) -> None:
@@ -147,7 +147,7 @@ def m2(context: Context) -> Finding:
 def _asks(check: Looked, tools: Tools, finding: Finding) -> bool:
     """Whether a check asks for somebody; one that cannot look is a problem."""
     try:
-        return bool(check.look(tools).wrong)
+        return bool(check.run(tools).wrong)
     except Exception as error:  # any failure of a check is this row's
         finding.wrong.append(f"{check.id} cannot look: {one_line(error)}")
         return False

@@ -23,14 +23,14 @@ from components.telemetry.thresholds import THRESHOLDS
 from ops.alertmanager import Matcher
 from ops.context import Context
 from ops.errors import OpsError
+from ops.incident.clients import Clients
 from ops.incident.collect import collect, missing
+from ops.incident.create import firing_alert, new
+from ops.incident.i18n import Language, Texts
 from ops.incident.model import Incident, Note, Phase
-from ops.incident.moments import Moments
-from ops.incident.opening import firing_alert, new
-from ops.incident.reach import Reach
 from ops.incident.store import Store
-from ops.incident.when import window
-from ops.incident.words import Language, Words
+from ops.incident.time_window import window
+from ops.incident.timefmt import TimeFormat
 from ops.kube import wait_until
 from ops.verify.alerting import WORKLOAD
 from ops.verify.rows import Check, Finding, listed
@@ -150,16 +150,16 @@ def reported(context: Context, incident: Incident, folder: Path, finding: Findin
     from ops.incident.parts import Parts
     from ops.incident.report import document
 
-    now, reach = datetime.now(UTC), Reach(load=lambda: context.platform)
+    now, clients = datetime.now(UTC), Clients(load=lambda: context.platform)
     try:
-        seen = collect(reach, incident, window(incident, now), clearance="internal", limit_s=COLLECT_S)
-        known = reach.secrets()
+        seen = collect(clients, incident, window(incident, now), clearance="internal", limit_s=COLLECT_S)
+        known = clients.secrets()
     finally:
-        reach.close()
+        clients.close()
     for name, source in missing(seen):
         finding.wrong.append(f"source {name} of the report: {source.problem}")
     files = write(
-        document(Parts(incident, seen, now, Words(Language.ENGLISH), Moments(UTC))), incident.id, folder, known
+        document(Parts(incident, seen, now, Texts(Language.ENGLISH), TimeFormat(UTC))), incident.id, folder, known
     )
     pages = [file for file in files if file.suffix in (".md", ".html")]
     finding.expect_equal("report", listed(file.suffix for file in pages), ".html, .md")

@@ -21,8 +21,8 @@ from ops.errors import OpsError
 from ops.kube import wait_until
 from ops.traces import TraceReader, fetch_token
 from ops.verify import search
+from ops.verify.grace_period import grace_period_end
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import settled
 
 PODS = 2
 FOUND_SECONDS = 15.0
@@ -143,7 +143,7 @@ def j2(context: Context) -> Finding:
         "Jaeger": calls_in_jaeger(context, fetch_token(context.web, context.platform)),
         "Prometheus": calls_in_prometheus(context),
     }
-    due = settled(context)
+    due = grace_period_end(context)
     for where, calls in maps.items():
         missing, more = set(EDGES) - set(calls), set(calls) - set(EDGES)
         lacks = listed(" -> ".join(edge) for edge in missing)

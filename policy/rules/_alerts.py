@@ -12,9 +12,9 @@ from functools import cached_property
 from policy.documents import Format, files, parse
 from policy.model import Node, Resource
 from policy.rules._mounts import Mounted
-from policy.rules._reading import Unknowns, seconds
 from policy.rules._routes import Labels
 from policy.rules._servers import Container, containers
+from policy.rules._values import Unknowns, seconds
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,8 +10,8 @@ from policy.documents import parse
 from policy.model import Node, Resource, UnknownValueError
 from policy.rules._servers import Container, containers
 
-JOB, ARCHIVE, KEEPER = "services.backup", "services.kafka_archive", "services.backup_keeper"
-PROGRAMS: Final = (JOB, ARCHIVE, KEEPER)
+JOB, ARCHIVE, BACKUP_EXPORTER = "services.backup", "services.kafka_archive", "services.backup_exporter"
+PROGRAMS: Final = (JOB, ARCHIVE, BACKUP_EXPORTER)
 
 
 @dataclass(frozen=True)

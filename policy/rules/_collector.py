@@ -8,7 +8,7 @@ from functools import cached_property
 
 from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
-from policy.rules._reading import loopback
+from policy.rules._values import loopback
 
 KAFKA = frozenset({"kafka", "kafkametrics", "kafka_topics_observer"})
 WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})

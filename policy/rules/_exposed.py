@@ -23,7 +23,7 @@ _WEB = (
 )
 _ON = ("true", "1", "yes", "on", "t", "y")
 _VERIFYING = "RequireAndVerifyClientCert"
-_LOGINS = ("accounts_file", "password_file", "client_ca_file", "users_file", "htpasswd_file")
+_CREDENTIAL_KEYS = ("accounts_file", "password_file", "client_ca_file", "users_file", "htpasswd_file")
 
 
 def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str | None:
@@ -167,4 +167,4 @@ def _services(mounted: Mounted, port: int) -> Iterator[str]:
 
 
 def _login(content: Mapping[str, Any]) -> str:
-    return next((str(content[key]) for key in _LOGINS if content.get(key)), "")
+    return next((str(content[key]) for key in _CREDENTIAL_KEYS if content.get(key)), "")

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
-from policy.rules._reading import host_of
+from policy.rules._values import host_of
 
 SCRAM = "SCRAM-SHA-512"
 TOPIC = "kafka:index/topic:Topic"

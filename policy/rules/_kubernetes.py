@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy.model import Finding, Node, Resource
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 
 RUNNING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Kinds whose pods run until somebody stops them."""

@@ -11,11 +11,11 @@ from typing import Final
 
 from policy.documents import Format, files, parse
 from policy.model import Node, Resource
-from policy.rules._reading import Unknowns, host_of, loopback
+from policy.rules._values import Unknowns, host_of, loopback
 
 TIMES: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
 """When a route tells, with Alertmanager's own values."""
-LOGINS: Final = (
+CREDENTIAL_KEYS: Final = (
     ("basic_auth", "password_file"),
     ("authorization", "credentials_file"),
     ("oauth2", "client_secret_file"),

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from policy.documents import Format, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import client_tls, each_known, finding, flag, seconds, server_tls, shown
 from policy.rules._servers import WORKLOADS, Container, containers, persistent, replicas
+from policy.rules._values import client_tls, each_known, finding, flag, seconds, server_tls, shown
 
 _MUTUAL = "RequireAndVerifyClientCert"
 

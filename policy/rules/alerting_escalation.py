@@ -7,8 +7,8 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, alerts, all_alerts, evaluators
-from policy.rules._reading import Unknowns, each_known, finding, seconds
 from policy.rules._routes import Routing, all_routings
+from policy.rules._values import Unknowns, each_known, finding, seconds
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _PROMETHEUS_GRACE: Final = "10m"
@@ -27,7 +27,7 @@ def _raised_again(resource: Resource, options: Options) -> Iterator[Finding]:
             continue
         found = twins.get((alert.group, alert.label(identity).text()), [])
         if not found:
-            problem = f"nobody else is ever told of {alert.name}, which is {severity}"
+            problem = f"nobody else is ever notified of {alert.name}, which is {severity}"
             fix = f"raise it again in its group after {delay}, with the same {identity} and the label {label}"
             yield finding(resource, alert.node, problem, fix)
         for twin in found:
@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="alert-escalates",
         promise="Critical, High and Medium alerts that nobody acknowledges are raised again for somebody else in time.",
-        why="The first one who is told may be asleep, ill or gone.",
+        why="The first one who is notified may be asleep, ill or gone.",
         sources=("A2",),
         options={
             "label": _LABEL,

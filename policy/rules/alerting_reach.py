@@ -1,4 +1,4 @@
-"""Rules and routes fit together: every alert is taken by a route that tells people in time (requirements A2, S2)."""
+"""Rules and routes fit together: each alert matches a route that notifies on-call in time (requirements A2, S2)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Final
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, all_alerts
-from policy.rules._reading import Unknowns, finding, seconds
 from policy.rules._routes import Route, Routing, all_routings
+from policy.rules._values import Unknowns, finding, seconds
 
 
 def _reached(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
@@ -57,14 +57,14 @@ _TIME: Final = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
 RULES: tuple[Rule, ...] = (
     Rule(
         id="alert-reaches-people",
-        promise="Every alert of the rules is taken by a route of its own, which tells people in its priority's time.",
+        promise="Every alert of the rules matches a route of its own, which notifies on-call in its priority's time.",
         why="An alert that waits, or that only programs read, is found by those who suffer from it.",
         sources=("A2", "P3", "S2"),
         options={
             "within": Option(
                 default={"critical": "5s", "high": "2m", "medium": "1h"},
                 schema={"type": "object", "additionalProperties": _TIME},
-                meaning="Longest wait before the first notice, by priority; others need no people, only a route.",
+                meaning="Longest wait before the first notification, by priority; others need no people, only a route.",
             )
         },
         stack=_reached,

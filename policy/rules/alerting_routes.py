@@ -7,9 +7,9 @@ from typing import Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._reading import each_known, finding, seconds
 from policy.rules._routes import TIMES, Matcher, Route, Routing, routings
 from policy.rules._servers import Container
+from policy.rules._values import each_known, finding, seconds
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -115,7 +115,7 @@ def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
                 yield finding(
                     resource,
                     receiver,
-                    f"Critical alerts go to {receiver.text() or 'nobody'}, which tells people by "
+                    f"Critical alerts go to {receiver.text() or 'nobody'}, which notifies by "
                     f"{', '.join(ways) or 'no channel'}",
                     f"give the receiver {options['least']} channels of different kinds",
                 )
@@ -174,9 +174,11 @@ RULES: tuple[Rule, ...] = (
         sources=("A2", "S2"),
         options={
             **_CRITICAL,
-            "group_wait": Option(default="5s", schema=_TIME, meaning="Longest wait before the first notice."),
+            "group_wait": Option(default="5s", schema=_TIME, meaning="Longest wait before the first notification."),
             "group_interval": Option(default="1m", schema=_TIME, meaning="Longest wait before news of a group."),
-            "repeat_interval": Option(default="1h", schema=_TIME, meaning="Longest time between two equal notices."),
+            "repeat_interval": Option(
+                default="1h", schema=_TIME, meaning="Longest time between two equal notifications."
+            ),
         },
         kinds=_FILES,
         resource=_urgent,

@@ -8,8 +8,8 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Evaluator, alerts, evaluators
-from policy.rules._reading import Unknowns, each_known, finding, shown
 from policy.rules._routes import Labels
+from policy.rules._values import Unknowns, each_known, finding, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 

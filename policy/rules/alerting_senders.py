@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import known_documents
-from policy.rules._reading import client_tls, each_known, finding, shown
-from policy.rules._routes import LOGINS
+from policy.rules._routes import CREDENTIAL_KEYS
+from policy.rules._values import client_tls, each_known, finding, shown
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -41,7 +41,7 @@ def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
             "alerts go to any host of the platform that discovery names",
             "set server_name to the name in the certificates of those that are told",
         )
-    if not any(node[section][key].text() for section, key in LOGINS):
+    if not any(node[section][key].text() for section, key in CREDENTIAL_KEYS):
         yield finding(
             resource,
             node,

@@ -7,8 +7,8 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, all_alerts
-from policy.rules._reading import Unknowns, finding, seconds
 from policy.rules._routes import Labels, Route, Routing, all_routings, matchers
+from policy.rules._values import Unknowns, finding, seconds
 
 _MUTED: Final = ("mute_time_intervals", "active_time_intervals")
 
@@ -46,7 +46,7 @@ def _leaves(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Finding]:
     if not route.above:
-        problem = f"no route is for {name}, so it goes where people are told, and the switch hears nothing"
+        problem = f"no route is for {name}, so it goes where on-call is notified, and the switch hears nothing"
         yield finding(
             routing.resource, route.node["routes"], problem, f'add a first route with the matcher alertname="{name}"'
         )

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._kafka import PROVIDER, SCRAM, Server, clients, servers, services, super_users, words
-from policy.rules._reading import finding, flag, shown, stated
+from policy.rules._values import finding, flag, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import Collector, collectors
 from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
-from policy.rules._reading import Unknowns, each_known, finding, number, shown
+from policy.rules._values import Unknowns, each_known, finding, number, shown
 
 _OPERATIONS = frozenset({"Read", "Write", "Create", "Describe", "DescribeConfigs", "IdempotentWrite"})
 _CHANGING = frozenset({"Read", "Write", "Create", "IdempotentWrite"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._collector import URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._kafka import SCRAM
-from policy.rules._reading import finding, loopback, shown
+from policy.rules._values import finding, loopback, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 

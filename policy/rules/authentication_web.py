@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._reading import finding, loopback, shown
+from policy.rules._values import finding, loopback, shown
 from policy.rules.tls_prometheus import http_clients, scrape_jobs
 
 _FILES = frozenset({"ConfigMap", "Secret"})

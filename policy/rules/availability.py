@@ -19,7 +19,7 @@ from policy.rules._kubernetes import (
     template,
     workloads,
 )
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 from policy.rules.workload_life import sources
 
 _COUNTED = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
@@ -58,9 +58,9 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "services.search_keeper",
+        "argument": "services.index_manager",
         "together": 1,
-        "reason": "one keeper changes indices at a time; the cluster serves without it, and its absence is an alert",
+        "reason": "one of them changes indices at a time; the cluster serves without it, and its absence is an alert",
     },
     {
         "image": "obs/services",
@@ -70,7 +70,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "services.identity_double",
+        "argument": "services.identity_fake",
         "together": 1,
         "reason": "it stands for the company's identity provider where there is none",
     },
@@ -82,7 +82,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/backup",
-        "argument": "services.region_guard",
+        "argument": "services.failover_agent",
         "together": 1,
         "reason": "two would apply leases of different moments; what is silent stays so, and its absence is an alert",
     },

@@ -8,9 +8,9 @@ from typing import Any, Final
 from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import Word, known_documents
-from policy.rules._reading import each_known, finding, flag, number, shown
 from policy.rules._regions import reports, suspended
 from policy.rules._servers import WORKLOADS, Container, containers
+from policy.rules._values import each_known, finding, flag, number, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SSE: Final = ("SSE-S3", "SSE-KMS", "SSE-C")

@@ -1,4 +1,4 @@
-"""Backups that are there: of everything that keeps data, sealed for operators only, watched, and kept."""
+"""Backups that are there: of everything that keeps data, encrypted for operators only, watched, and kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Option, Options, Resource, Rule
-from policy.rules._backups import ARCHIVE, JOB, KEEPER, Program, programs
+from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules._mounts import known_documents
-from policy.rules._reading import finding, number, shown
 from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules._values import finding, number, shown
 from policy.rules.backups import shippers, store_flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -24,7 +24,7 @@ _HOW: Mapping[str, str] = {
     _METRICS: "give every Thanos sidecar an object store",
     _TOPICS: "run services.kafka_archive, or a collector with the awss3 exporter, that reads every topic",
     _DATABASE: "add a CronJob with services.backup database, pg_dump or pg_basebackup",
-    _SEARCH: "add a CronJob with services.backup search, or let the keeper of the cluster take snapshots",
+    _SEARCH: "add a CronJob with services.backup search, or let the index manager take snapshots",
     _GRAFANA: "add a CronJob with services.backup grafana",
     _KAFKA: "add a CronJob with services.backup kafka-metadata",
 }
@@ -105,7 +105,7 @@ def _exported(document: Document) -> bool:
 
 
 def _snapshots(document: Document) -> bool:
-    """Whether these are settings of a search keeper that takes snapshots."""
+    """Whether these are settings of an index manager that takes snapshots."""
     content = document.node.value
     return isinstance(content, Mapping) and "families" in content and document.node["snapshots"].exists
 
@@ -122,12 +122,12 @@ def _each(resources: Sequence[Resource], *modules: str) -> Iterator[Program]:
         raise unknown
 
 
-def _sealed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+def _encrypted(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     for each in _each(resources, JOB, ARCHIVE):
-        yield from _openers(each)
+        yield from _recipients(each)
 
 
-def _openers(program: Program) -> Iterator[Finding]:
+def _recipients(program: Program) -> Iterator[Finding]:
     fix = "name public keys of operators (age1...)"
     recipients = program.settings["recipients"]
     if not recipients.texts():
@@ -166,33 +166,33 @@ def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     own, unknown = programs(resources)
     if unknown:
         raise unknown
-    made, keepers = _scheduled(own), [each for each in own if each.module == KEEPER]
-    if made and not keepers:
-        yield _of_stack("nobody watches whether backups are made", "run services.backup_keeper")
+    made, exporters = _scheduled(own), [each for each in own if each.module == BACKUP_EXPORTER]
+    if made and not exporters:
+        yield _of_stack("nobody watches whether backups are made", "run services.backup_exporter")
     shipped = any(store_flag(container) for container in shippers(resources))
-    for keeper in keepers:
-        ages, blocks = keeper.settings["most_age_s"], keeper.settings["blocks"]
+    for exporter in exporters:
+        ages, blocks = exporter.settings["most_age_s"], exporter.settings["blocks"]
         expected = {kind for kind, _ in ages.items()}
         for kind in sorted(made - expected):
             yield finding(
-                keeper.held, ages, f"nobody is told when the {kind} backup is missing", f"set most_age_s.{kind}"
+                exporter.held, ages, f"nobody is notified when the {kind} backup is missing", f"set most_age_s.{kind}"
             )
         for kind in sorted(expected - made):
             yield finding(
-                keeper.held,
+                exporter.held,
                 ages[kind],
                 f"no CronJob makes the {kind} backup, which is expected",
                 f"add a CronJob with services.backup {kind}, or remove it here",
             )
         if shipped and not blocks.exists:
-            yield finding(keeper.held, blocks, "nobody is told when metrics are shipped no more", "set blocks")
+            yield finding(exporter.held, blocks, "nobody is notified when metrics are shipped no more", "set blocks")
         limits = [*ages.items(), *([("metrics", blocks["most_age_s"])] if blocks.exists else [])]
         for kind, age in limits:
             if not 0 < (number(age) or 0) <= options["most_age_s"]:
                 yield finding(
-                    keeper.held,
+                    exporter.held,
                     age,
-                    f"nobody is told of an old {kind} backup in time: its limit {shown(age)} seconds",
+                    f"nobody is notified of an old {kind} backup in time: its limit {shown(age)} seconds",
                     f"set it to {options['most_age_s']} or less",
                 )
 
@@ -238,11 +238,11 @@ RULES: tuple[Rule, ...] = (
         stack=_search_exists,
     ),
     Rule(
-        id="backup-sealed",
-        promise="Every backup is sealed for public keys of operators, and goes to the object storage over TLS.",
+        id="backup-encrypted",
+        promise="Every backup is encrypted for public keys of operators, and goes to the object storage over TLS.",
         why="Without a recipient nobody can restore; a backup that can be read on the way gives everything away.",
         sources=("D1", "P2"),
-        stack=_sealed,
+        stack=_encrypted,
     ),
     Rule(
         id="backup-identities-away",
@@ -254,7 +254,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="backup-watched",
-        promise="Every backup that a job makes is watched by the keeper, and every one that it watches has a job.",
+        promise="The backup exporter watches every backup that a job makes, and every one that it watches has a job.",
         why="A backup that nobody misses is found missing on the day it is needed.",
         sources=("D1", "M2"),
         options={

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._kubernetes import at, number, of_kind, served, shown, state, template, workloads
-from policy.rules._reading import each_known, seconds
+from policy.rules._values import each_known, seconds
 from policy.rules.workload_life import sources
 
 _DAY_S = 86400

@@ -11,8 +11,8 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._mounts import File, Mounted
-from policy.rules._reading import each_known, finding
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known, finding
 
 _NAMES = ("postgres", "postgresql")
 _STRONG = ("scram-sha-256", "cert")

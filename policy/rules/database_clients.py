@@ -8,8 +8,8 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._mounts import Word
-from policy.rules._reading import each_known, finding
 from policy.rules._servers import WORKLOADS, Container, all_containers
+from policy.rules._values import each_known, finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _FIX = "set sslmode=verify-full and sslrootcert to the platform's CA"

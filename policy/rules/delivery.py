@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import Collector, Component, Pipeline, collectors
-from policy.rules._reading import Unknowns, finding, flag, number, seconds, shown, stated
+from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _BATCHING = frozenset({"batch", "groupbytrace", "tail_sampling"})

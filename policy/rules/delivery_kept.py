@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._collector import Collector, Component, collectors
-from policy.rules._reading import finding, flag, shown
+from policy.rules._values import finding, flag, shown
 
 _CONFIGS = frozenset({"ConfigMap", "Secret"})
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._exposed import weakness
 from policy.rules._kubernetes import at, number, of_kind, served, shown, state, too_wide
-from policy.rules._reading import each_known
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known
 
 _SECURED = "give it TLS and a login, or make the Service a ClusterIP"
 

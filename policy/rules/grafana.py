@@ -10,7 +10,7 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._grafana import Grafana, Setting, grafanas
-from policy.rules._reading import each_known, finding
+from policy.rules._values import each_known, finding
 from policy.rules.database_clients import problem
 
 

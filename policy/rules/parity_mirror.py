@@ -12,7 +12,7 @@ from policy.documents import files
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import Mirror
-from policy.rules._reading import finding
+from policy.rules._values import finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"

@@ -11,7 +11,7 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._commands import Files, Process, processes
 from policy.rules._formats import Mirror
-from policy.rules._reading import SAFE_VERSIONS, each_known, finding
+from policy.rules._values import SAFE_VERSIONS, each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _MAIN: Final = "org.apache.kafka.connect.mirror.MirrorMaker"

@@ -8,7 +8,7 @@ from typing import Final
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._reading import Unknowns, client_tls, finding, flag, loopback, shown
+from policy.rules._values import Unknowns, client_tls, finding, flag, loopback, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 PROGRAM: Final = ("blackbox_exporter", "blackbox-exporter")
@@ -123,7 +123,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="prober-modules-tls",
         promise="Every way of probing demands TLS and verifies the certificate by an authority.",
-        why="A probe that is content with less says of an open or a false entrance that all is well.",
+        why="A probe that is content with less says of an open or a false endpoint that all is well.",
         sources=("K5", "P2", "P3"),
         kinds=_FILES,
         resource=_modules,
@@ -131,14 +131,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="prober-modules-known",
         promise="Every way of probing that Prometheus asks for is one that the prober has.",
-        why="The prober refuses what it does not know, and the entrance is not looked at.",
+        why="The prober refuses what it does not know, and the endpoint is not looked at.",
         sources=("P3",),
         stack=_missing,
     ),
     Rule(
         id="prober-targets-tls",
         promise="Prometheus has nothing probed in clear text.",
-        why="An entrance that also answers in clear text would be found in order, and its certificate never looked at.",
+        why="An endpoint that also answers in clear text would be found in order, and its certificate never looked at.",
         sources=("P2", "P3"),
         stack=_targets,
     ),

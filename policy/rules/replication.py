@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, Server, clients, servers, services
-from policy.rules._reading import Unknowns, finding, flag, number, shown, stated
+from policy.rules._values import Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 
 _FILES = frozenset({"ConfigMap", "Secret"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from policy.documents import Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import processes
-from policy.rules._reading import Unknowns, each_known, finding
+from policy.rules._values import Unknowns, each_known, finding
 
 _LABEL = "--query.replica-label"
 

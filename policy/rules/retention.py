@@ -8,7 +8,7 @@ from policy.documents import Format, documents
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Process, processes
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._reading import DAY_MS, finding, number, seconds, shown, size
+from policy.rules._values import DAY_MS, finding, number, seconds, shown, size
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _DAYS = {"telemetry-metrics": 30, "telemetry-traces": 7, "telemetry-logs": 14, "alerts-raw": 30, "alerts-processed": 30}

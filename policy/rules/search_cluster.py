@@ -9,9 +9,9 @@ from typing import Final
 from policy.documents import files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._formats import flatten
-from policy.rules._reading import each_known, finding, flag
 from policy.rules._search import OPENSEARCH_SECURITY, Search, Setting, servers
 from policy.rules._servers import replicas
+from policy.rules._values import each_known, finding, flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _OS: Final = OPENSEARCH_SECURITY

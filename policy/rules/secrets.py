@@ -9,8 +9,8 @@ from typing import Any
 from policy.documents import files
 from policy.model import UNKNOWN, Finding, Node, Option, Options, Resource, Rule, UnknownValueError
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, template
-from policy.rules._reading import each_known
 from policy.rules._secret_material import in_file, in_text
+from policy.rules._values import each_known
 
 _PASSWORD = "RandomPassword"  # noqa: S105
 _RESULTS = ("result", "bcryptHash")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._kafka import PROVIDER, Client, Server, clients, servers, services, words
-from policy.rules._reading import SAFE_VERSIONS, finding, flag, loopback, shown, stated
+from policy.rules._values import SAFE_VERSIONS, finding, flag, loopback, shown, stated
 
 _TLS = frozenset({"SSL", "SASL_SSL"})
 _STORE_TYPES = {"pem": "PEM", "crt": "PEM", "p12": "PKCS12", "pfx": "PKCS12", "jks": "JKS"}

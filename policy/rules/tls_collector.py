@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._collector import URLS, Collector, Component, Serving, collectors
-from policy.rules._reading import client_tls, finding, flag, loopback, server_tls, shown
+from policy.rules._values import client_tls, finding, flag, loopback, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _HEALTH = ("health_check", "healthcheckv2")

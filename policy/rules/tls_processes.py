@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from policy.documents import Document, Format, parse
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Files, Process, processes
-from policy.rules._reading import SAFE_VERSIONS, each_known, finding, loopback
+from policy.rules._values import SAFE_VERSIONS, each_known, finding, loopback
 
 _GRPC = ("sidecar", "store", "query", "rule", "receive")
 _GRPC_FLAGS = ("--grpc-server-tls-cert", "--grpc-server-tls-key", "--grpc-server-tls-client-ca")

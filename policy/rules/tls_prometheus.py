@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._reading import client_tls, finding, flag, loopback, old_versions, server_tls, shown
+from policy.rules._values import client_tls, finding, flag, loopback, old_versions, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _CLIENT_KEYS = frozenset({"basic_auth", "tls_config", "authorization", "oauth2", "follow_redirects", "enable_http2"})

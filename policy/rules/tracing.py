@@ -10,8 +10,8 @@ from typing import Final
 
 from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import client_tls, each_known, finding, loopback, number, server_tls, shown
 from policy.rules._servers import Container, containers
+from policy.rules._values import client_tls, each_known, finding, loopback, number, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SEARCH: Final = ("elasticsearch", "opensearch")

@@ -10,8 +10,8 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._mounts import File, Mounted, Variables
-from policy.rules._reading import each_known, finding, loopback
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known, finding, loopback
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
 _GROUPS: Final = ("allowed_group", "allowed_role", "keycloak_group", "google_group", "gitlab_group", "github_team")

@@ -19,7 +19,7 @@ from policy.rules._kubernetes import (
     wanted,
     workloads,
 )
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 
 _QUANTITIES = (
     ("requests", "cpu", "ask for the CPU that it needs"),

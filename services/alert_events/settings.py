@@ -33,7 +33,7 @@ class Settings:
     """Where events come from and where they go.
 
     Attributes:
-        listen_host: Address of both entrances and the metrics.
+        listen_host: Address of both endpoints and the metrics.
         listen_port: Port of them.
         kafka: Where events go.
         raw_topic: Topic of alerts as Prometheus raised them.

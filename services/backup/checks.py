@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from services.backup.encryption import recipient
 from services.backup.errors import BackupError
-from services.backup.seal import recipient
 from services.common.settings import SettingsError
 
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Grafana
-from services.backup.target import Made, Target
 from services.backup.web import Web, part
 
 _PAGE = 1000
@@ -66,7 +66,7 @@ FILES = {each.name: f"{each.name}.json" for each in fields(Definitions)}
 """Part of the definitions -> object of the run."""
 
 
-def back_up(settings: Grafana, target: Target) -> Made:
+def back_up(settings: Grafana, target: RunWriter) -> RunSummary:
     """Read everything and store it.
 
     Raises:
@@ -79,7 +79,7 @@ def back_up(settings: Grafana, target: Target) -> Made:
         found = read(web)
     for name, content in asdict(found).items():
         target.add_json(FILES[name], content)
-    return Made(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=found.counts())
+    return RunSummary(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=found.counts())
 
 
 def read(web: Web) -> Definitions:

@@ -22,8 +22,8 @@ from confluent_kafka.admin import (
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError, one_line
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import KafkaMetadata
-from services.backup.target import Made, Target
 
 REQUEST_S = 20.0
 _INTERNAL = "__"
@@ -66,7 +66,7 @@ FILES = {each.name: f"{each.name}.json" for each in fields(Metadata)}
 """Part of the metadata -> object of the run."""
 
 
-def back_up(settings: KafkaMetadata, target: Target) -> Made:
+def back_up(settings: KafkaMetadata, target: RunWriter) -> RunSummary:
     """Read everything and store it.
 
     Raises:
@@ -78,7 +78,7 @@ def back_up(settings: KafkaMetadata, target: Target) -> Made:
     found = read(admin)
     for name, content in asdict(found).items():
         target.add_json(FILES[name], content)
-    return Made(program=f"confluent-kafka {version()[0]}", counts=found.counts())
+    return RunSummary(program=f"confluent-kafka {version()[0]}", counts=found.counts())
 
 
 def _check_seen(admin: Any, user: str) -> None:

@@ -13,7 +13,7 @@ from services.backup.errors import BackupError, one_line
 
 FORMAT = 1
 FILE = "manifest.json"
-SEALED = ".age"
+ENCRYPTED_SUFFIX = ".age"
 """What the key of every other object of a run ends with."""
 MOST_BYTES = 64 * 2**20
 """A manifest is never larger."""
@@ -35,10 +35,10 @@ class StoredObject(_Model):
 
     Attributes:
         name: Its name in the run, without ``.age``.
-        bytes: Size of the sealed object.
-        sha256: Digest of the sealed object.
-        plain_bytes: Size of what was sealed.
-        plain_sha256: Digest of what was sealed.
+        bytes: Size of the encrypted object.
+        sha256: Digest of the encrypted object.
+        plain_bytes: Size of what was encrypted.
+        plain_sha256: Digest of what was encrypted.
     """
 
     name: str = Field(pattern=f"^{_NAME}$")
@@ -164,7 +164,7 @@ def object_key(kind: str, run: str, name: str) -> str:
         raise BackupError(
             f"the name of an object is {name!r}; allowed: letters, digits and . _ % + -, no more than 241"
         )
-    return f"{kind}/{run}/{name}{SEALED}"
+    return f"{kind}/{run}/{name}{ENCRYPTED_SUFFIX}"
 
 
 def as_counts(counts: Mapping[str, Any]) -> dict[str, int]:

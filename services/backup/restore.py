@@ -11,9 +11,9 @@ from typing import Any
 
 from services.backup import manifest as form
 from services.backup import retention
+from services.backup.encryption import Digest, Identity, decrypt
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, StoredObject
-from services.backup.seal import Digest, Identity, unseal
 from services.backup.store import NotStoredError, Store
 
 LATEST = "latest"
@@ -78,7 +78,7 @@ def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], fol
         store: Where it is.
         kind: Which kind.
         run: Its name, or ``latest``.
-        identities: Secret keys of an operator; see `services.backup.seal.read_identities`.
+        identities: Secret keys of an operator; see `services.backup.encryption.read_identities`.
         folder: Where to; it is made, and must be empty.
 
     Raises:
@@ -99,13 +99,13 @@ def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], fol
 
 def _fetch(store: Store, run: Manifest, wanted: StoredObject, identities: Sequence[Identity], folder: Path) -> None:
     key = form.object_key(run.kind, run.run, wanted.name)
-    sealed, plain = folder / f"{wanted.name}{form.SEALED}", folder / wanted.name
+    encrypted, plain = folder / f"{wanted.name}{form.ENCRYPTED_SUFFIX}", folder / wanted.name
     try:
-        _same(key, "stored", store.download(key, sealed), (wanted.bytes, wanted.sha256))
+        _same(key, "stored", store.download(key, encrypted), (wanted.bytes, wanted.sha256))
         plain.touch(0o600, exist_ok=False)
-        with sealed.open("rb") as source, plain.open("wb") as target:
-            _, digest = unseal(source, target, identities)
-        _same(key, "sealed", digest, (wanted.plain_bytes, wanted.plain_sha256))
+        with encrypted.open("rb") as source, plain.open("wb") as target:
+            _, digest = decrypt(source, target, identities)
+        _same(key, "encrypted", digest, (wanted.plain_bytes, wanted.plain_sha256))
     except BaseException as error:
         with suppress(OSError):
             plain.unlink(missing_ok=True)
@@ -114,7 +114,7 @@ def _fetch(store: Store, run: Manifest, wanted: StoredObject, identities: Sequen
         raise
     finally:
         with suppress(OSError):
-            sealed.unlink(missing_ok=True)
+            encrypted.unlink(missing_ok=True)
 
 
 def _same(key: str, how: str, found: Digest, wanted: tuple[int, str]) -> None:

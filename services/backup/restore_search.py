@@ -32,8 +32,8 @@ def restore(
 ) -> Outcome:
     """Restore a fetched run.
 
-    An index of a name in the backup that is there without a document is made anew, since a keeper makes such ones as
-    soon as a cluster runs. Other indices are left alone.
+    An index of a name in the backup that is there without a document is made anew, since the index manager makes such
+    ones as soon as a cluster runs. Other indices are left alone.
 
     Args:
         folder: Where the run was fetched to.

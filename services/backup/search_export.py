@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Search
-from services.backup.target import Made, Target
 from services.backup.web import Web
 
 INDICES = "indices.json"
@@ -29,7 +29,7 @@ _OWN_SETTINGS = ("uuid", "creation_date", "version", "provided_name", "history",
 """Settings of an index that its cluster gives it; a new one gets others."""
 
 
-def back_up(settings: Search, target: Target) -> Made:
+def back_up(settings: Search, target: RunWriter) -> RunSummary:
     """Export every index that the patterns name.
 
     Raises:
@@ -50,7 +50,7 @@ def back_up(settings: Search, target: Target) -> Made:
             target.add_chunks(file_name(name), compressed(export.documents()))
             counts[name] = export.count
         target.add_json(INDICES, indices)
-    return Made(program=program, counts=counts)
+    return RunSummary(program=program, counts=counts)
 
 
 def file_name(index: str) -> str:

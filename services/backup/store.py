@@ -15,8 +15,8 @@ import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from services.backup.encryption import Digest
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Digest
 from services.backup.settings import SettingsError, Storage, secret
 from services.backup.upload import PART_BYTES, Upload
 from services.common import storage as common

@@ -48,7 +48,7 @@ def figure(chart: LineChart) -> Figure:
         axes.axvspan(_time(span.start), _time(span.end), color=_SPAN, alpha=0.55, linewidth=0, zorder=0)
     for limit in chart.limits:
         _draw_limit(axes, limit, size)
-    for each, colour, style, width in _looks(chart):
+    for each, colour, style, width in _styled(chart):
         line = [(at, value / size.factor) for at, value in _with_gaps(each.points, chart.gap_s)]
         axes.plot(
             [_time(at) for at, _ in line],
@@ -80,17 +80,17 @@ def figure(chart: LineChart) -> Figure:
     return drawn
 
 
-def _looks(chart: LineChart) -> Iterable[tuple[Series, str, Style, float]]:
+def _styled(chart: LineChart) -> Iterable[tuple[Series, str, Style, float]]:
     """Series with colour, style and width; the ones that matter last, so that they lie on top."""
     ordered = _ordered(chart)
-    looks: list[tuple[Series, str, Style, float]] = []
+    styled: list[tuple[Series, str, Style, float]] = []
     for index, each in enumerate(ordered):
         if index >= SHOWN_SERIES:
-            looks.append((each, _OTHER, "solid", 0.7))
+            styled.append((each, _OTHER, "solid", 0.7))
         else:
             style = _STYLES[(index // 2) % len(_STYLES)]
-            looks.append((each, _COLOURS[index % len(_COLOURS)], style, 2.0 if each.emphasis else 1.2))
-    return reversed(looks)
+            styled.append((each, _COLOURS[index % len(_COLOURS)], style, 2.0 if each.emphasis else 1.2))
+    return reversed(styled)
 
 
 def _ordered(chart: LineChart) -> list[Series]:
@@ -98,12 +98,12 @@ def _ordered(chart: LineChart) -> list[Series]:
 
 
 def _handles(chart: LineChart) -> list[tuple[Line2D | Patch, str]]:
-    looks = list(_looks(chart))[::-1]
+    styled = list(_styled(chart))[::-1]
     found: list[tuple[Line2D | Patch, str]] = [
         (Line2D([], [], color=colour, linestyle=style, linewidth=width), each.label or "-")
-        for each, colour, style, width in looks[:SHOWN_SERIES]
+        for each, colour, style, width in styled[:SHOWN_SERIES]
     ]
-    rest = len(looks) - SHOWN_SERIES
+    rest = len(styled) - SHOWN_SERIES
     if rest > 0:
         found.append((Line2D([], [], color=_OTHER, linewidth=0.7), chart.more.replace("{}", str(rest))))
     found += [(Patch(color=_SPAN, alpha=0.55, linewidth=0), label) for label in {span.label: 0 for span in chart.spans}]

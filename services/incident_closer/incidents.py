@@ -17,8 +17,8 @@ from typing import Any
 from services.incident_closer.settings import Paged
 
 AGAIN_S = (0.0, 15.0, 60.0)
-"""Seconds after which a muted alert's incident is closed, and closed again: a notice that was under way when the mute
-began may open it a little later."""
+"""Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the
+mute began may open it a little later."""
 MOST_ENDING = 10_000
 """Incidents of alerts that ended while they were muted, which are remembered until the pager takes their end."""
 _NAMED_ESCAPES = {
@@ -59,7 +59,7 @@ def dedup_key(route: str, labels: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class AlertStates:
     """Incidents that alerts may have at one moment.
 
     Attributes:
@@ -71,7 +71,7 @@ class Look:
     told: frozenset[Incident]
 
 
-def looked(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) -> Look:
+def evaluate(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) -> AlertStates:
     """What Alertmanager says about the alerts that ring a phone.
 
     Args:
@@ -87,7 +87,7 @@ def looked(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) 
         found = muted if alert["status"]["state"] == "suppressed" else told
         for name in {each["name"] for each in alert["receivers"]} & receivers.keys():
             found.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
-    return Look(frozenset(muted), frozenset(told))
+    return AlertStates(frozenset(muted), frozenset(told))
 
 
 class Closing:
@@ -98,25 +98,25 @@ class Closing:
         self._closed: dict[Incident, float] = {}
         self._ending: set[Incident] = set()
 
-    def due(self, now: float, look: Look) -> list[Incident]:
+    def due(self, now: float, states: AlertStates) -> list[Incident]:
         """Incidents to close now; `closed` has to be told of each that was.
 
         Those of muted alerts, and once more those of alerts that ended while they were muted.
 
         Args:
             now: Seconds that never go back.
-            look: What Alertmanager says now.
+            states: What Alertmanager says now.
         """
-        for each in self._since.keys() - look.muted:
+        for each in self._since.keys() - states.muted:
             del self._since[each]
             self._closed.pop(each, None)
             if len(self._ending) < MOST_ENDING:
                 self._ending.add(each)
-        for each in look.muted:
+        for each in states.muted:
             self._since.setdefault(each, now)
         # Closing what is told again would hang up on somebody.
-        self._ending -= look.told | look.muted
-        found = {each for each in look.muted if self._is_due(each, now)} | self._ending
+        self._ending -= states.told | states.muted
+        found = {each for each in states.muted if self._is_due(each, now)} | self._ending
         return sorted(found, key=lambda each: each.dedup_key)
 
     def closed(self, incident: Incident, now: float) -> None:

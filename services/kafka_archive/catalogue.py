@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
-from services.backup.seal import Identity
 from services.backup.store import Store
 from services.kafka_archive import names
 from services.kafka_archive.names import Name
@@ -23,7 +23,7 @@ _AHEAD_OF_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Hole:
+class OffsetGap:
     """Offsets of a partition, ``first`` to ``last``, that the archive does not have between others that it has."""
 
     partition: int
@@ -47,7 +47,7 @@ class Catalogue:
 
 
 @dataclass
-class Notes:
+class ReadStats:
     """What was noticed while reading.
 
     Attributes:
@@ -58,7 +58,7 @@ class Notes:
 
     objects: int = 0
     doubled: int = 0
-    holes: list[Hole] = field(default_factory=list)
+    holes: list[OffsetGap] = field(default_factory=list)
 
 
 def topics(store: Store) -> list[str]:
@@ -103,7 +103,7 @@ def records(
     store: Store,
     identities: Sequence[Identity],
     segments: Sequence[tuple[Name, datetime]],
-    notes: Notes,
+    stats: ReadStats,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -114,7 +114,7 @@ def records(
         store: The bucket.
         identities: Of those who may open it.
         segments: Of the partition, as in its `Catalogue`.
-        notes: Gets what is noticed.
+        stats: Gets what is noticed.
         since: Only records with this timestamp or a later one.
         until: Only records with an earlier timestamp.
 
@@ -126,16 +126,16 @@ def records(
     expected: int | None = None
     for name, fetched in _fetched(store, asked, low, high):
         if expected is not None and name.first > expected:
-            notes.holes.append(Hole(name.partition, expected, name.first - 1))
+            stats.holes.append(OffsetGap(name.partition, expected, name.first - 1))
         if fetched is not None and (expected is None or name.last >= expected):
-            notes.objects += 1
+            stats.objects += 1
             for each in read(name, fetched[0], fetched[1], identities):
                 if expected is not None and each.offset < expected:
-                    notes.doubled += 1
+                    stats.doubled += 1
                 elif (low is None or each.timestamp_ms >= low) and (high is None or each.timestamp_ms < high):
                     yield each
         elif fetched is not None:
-            notes.doubled += int(fetched[1].get(RECORDS, 0))
+            stats.doubled += int(fetched[1].get(RECORDS, 0))
         expected = name.last + 1 if expected is None else max(expected, name.last + 1)
 
 

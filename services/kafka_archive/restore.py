@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Identity
 from services.backup.store import Store
-from services.kafka_archive.catalogue import Hole, Notes, catalogue, records
+from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.records import Record
 
 _REQUEST_S = 20.0
@@ -43,7 +43,7 @@ class Restored:
     records: Mapping[int, int]
     objects: int
     doubled: int
-    holes: tuple[Hole, ...]
+    holes: tuple[OffsetGap, ...]
 
 
 def restore(
@@ -83,9 +83,9 @@ def restore(
     target = into or topic
     found = catalogue(storage, topic, topic_id)
     _check_target(producer, admin, target, max(found.segments) + 1)
-    sending, notes = _Sending(producer, target), Notes()
+    sending, stats = _Sending(producer, target), ReadStats()
     for partition, segments in sorted(found.segments.items()):
-        for number, each in enumerate(records(storage, identity, segments, notes, since=since, until=until), 1):
+        for number, each in enumerate(records(storage, identity, segments, stats, since=since, until=until), 1):
             sending.send(partition, each)
             if progress is not None and number % 1000 == 0:
                 progress(partition, number)
@@ -94,9 +94,9 @@ def restore(
         topic=target,
         topic_id=found.topic_id,
         records={partition: sending.confirmed[partition] for partition in sorted(found.segments)},
-        objects=notes.objects,
-        doubled=notes.doubled,
-        holes=tuple(notes.holes),
+        objects=stats.objects,
+        doubled=stats.doubled,
+        holes=tuple(stats.holes),
     )
 
 

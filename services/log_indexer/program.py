@@ -45,7 +45,7 @@ class Indexer:
         self._stop = threading.Event()
         self._writer = writer or BulkWriter(settings.search)
         self._last_turn = time.monotonic()
-        self._told = ""
+        self._last_logged = ""
         # Until they are committed: a failure anywhere in between must not lose sight of them.
         self._messages: list[Any] = []
         self._left: list[Document] = []
@@ -110,7 +110,7 @@ class Indexer:
                 self.turn()
             except KafkaException as error:
                 self.failures.labels("kafka").inc()
-                self._tell(f"kafka: {error.args[0]}")
+                self._log_change(f"kafka: {error.args[0]}")
                 self._stop.wait(_PAUSES_S[-1])
         self._client.close()
         self._writer.close()
@@ -175,12 +175,12 @@ class Indexer:
             if not left:
                 break
             self.failures.labels("search").inc()
-            self._tell(f"search: {reason}")
+            self._log_change(f"search: {reason}")
             if self._pause(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
                 return False
             attempt += 1
         self.waiting.set(0)
-        self._tell("")
+        self._log_change("")
         return True
 
     def _count(self, written: int, rejected: Sequence[tuple[Document, str]]) -> None:
@@ -216,10 +216,10 @@ class Indexer:
         offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
         self._client.commit(offsets=offsets, asynchronous=False)
 
-    def _tell(self, news: str) -> None:
-        if news != self._told:
-            self._told = news
-            log(news or "the index takes documents again")
+    def _log_change(self, message: str) -> None:
+        if message != self._last_logged:
+            self._last_logged = message
+            log(message or "the index takes documents again")
 
 
 def first(found: Sequence[Document], most_bytes: int) -> list[Document]:

@@ -1,4 +1,4 @@
-"""Alerts as people lived through them: one for each time that an alert fired, with the notices that they got of it."""
+"""Alert episodes: one for each time that an alert fired, with the notifications that were sent about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGED = "-phone"
 """End of the name of a receiver that rings a phone."""
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
 _AGAIN_S = 60.0
-"""The same notice within this time is one that was sent again, or by the other Alertmanager."""
+"""The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Episode:
         layer: Layer, or empty.
         started: When it began to fire, seconds since 1970.
         ended: When it ended; None while it fires.
-        notices: Notices to people, escalations among them.
+        notifications: Notifications to people, escalations among them.
         escalated: To whom it was escalated.
         summary: What it said, in both languages.
     """
@@ -42,7 +42,7 @@ class Episode:
     layer: str
     started: float
     ended: float | None
-    notices: int
+    notifications: int
     escalated: tuple[str, ...]
     summary: Text
 
@@ -89,14 +89,14 @@ def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -
         layer=last.labels.get("layer", ""),
         started=last.starts_at.timestamp(),
         ended=max(ends).timestamp() if ends else None,
-        notices=_notices([*told, *raised]),
+        notifications=_notifications([*told, *raised]),
         escalated=tuple(sorted({each.labels[ESCALATION] for each in raised})),
         summary=Text(en=summary, ja=last.annotations.get("summary_ja") or summary),
     )
 
 
-def _notices(events: Sequence[ProcessedEvent]) -> int:
-    """Different notices: what was tried again, or told by both Alertmanagers, counts once."""
+def _notifications(events: Sequence[ProcessedEvent]) -> int:
+    """Different notifications: what was tried again, or told by both Alertmanagers, counts once."""
     last: dict[tuple[str, str, str], float] = {}
     count = 0
     for event in sorted(events, key=lambda each: each.received_at):
@@ -116,7 +116,7 @@ class Tally:
     Attributes:
         count: How many.
         open: How many had not ended.
-        notices: Notices to people.
+        notifications: Notifications to people.
         escalated: How many were escalated.
         median_s: Middle time until one ended; None where none has.
         longest_s: Longest time until one ended.
@@ -124,7 +124,7 @@ class Tally:
 
     count: int
     open: int
-    notices: int
+    notifications: int
     escalated: int
     median_s: float | None
     longest_s: float | None
@@ -137,7 +137,7 @@ def tally(found: Iterable[Episode]) -> Tally:
     return Tally(
         count=len(listed),
         open=sum(each.ended is None for each in listed),
-        notices=sum(each.notices for each in listed),
+        notifications=sum(each.notifications for each in listed),
         escalated=sum(bool(each.escalated) for each in listed),
         median_s=median(times) if times else None,
         longest_s=max(times, default=None),

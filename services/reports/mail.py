@@ -10,11 +10,11 @@ from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
 from services.reports.errors import ReportError, one_line
+from services.reports.i18n import translate
 from services.reports.model import Figure, Figures, Report
 from services.reports.render import environment
 from services.reports.settings import Mail
 from services.reports.text import Language
-from services.reports.words import say
 
 _TIMEOUT_S = 30.0
 _TLS_AT_ONCE = 465
@@ -41,7 +41,7 @@ def message(
     """
     languages = list(pdfs)
     made = EmailMessage()
-    made["Subject"] = say("mail.subject", platform=platform, title=report.title).of(languages[0])
+    made["Subject"] = translate("mail.subject", platform=platform, title=report.title).of(languages[0])
     made["From"] = sender
     made["To"] = ", ".join(recipients)
     made["Date"] = format_datetime(datetime.now(UTC))

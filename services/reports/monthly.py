@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from services.reports import section_alerts, section_capacity, section_maintenance, section_uptime
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import promise
 from services.reports.daily import alerts_counted, promises_kept
+from services.reports.i18n import translate
 from services.reports.model import Figure, Figures, Section
 from services.reports.objectives import Achieved
+from services.reports.query_runner import QueryRunner
 from services.reports.text import share
-from services.reports.words import say
 
 
-def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     layers, parts = section_uptime.all_of(asker)
     kept = section_uptime.achieved(asker)
@@ -23,12 +23,12 @@ def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
         figures=(
             promises_kept(kept),
             *(_worst(kept)),
-            Figure(label=say("summary.soonest"), value=section_capacity.soonest(asker, found)),
+            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(asker, found)),
             alerts_counted(alerts),
         )
     )
     return (
-        Section(title=say("summary.title"), blocks=(summary,)),
+        Section(title=translate("summary.title"), blocks=(summary,)),
         section_uptime.section(asker, layers, parts, kept),
         section_alerts.weekly(alerts),
         section_capacity.section(asker, found),
@@ -44,7 +44,7 @@ def _worst(kept: list[Achieved]) -> list[Figure]:
     worst = max(known, key=lambda each: each.burn or 0.0)
     return [
         Figure(
-            label=say("summary.worst"),
+            label=translate("summary.worst"),
             value=share(worst.good),
             note=worst.objective.description,
             tone=promise(worst.kept),

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
+from services.reports.i18n import translate
 from services.reports.model import Report
 from services.reports.render import html
 from services.reports.text import Language
-from services.reports.words import say
 
 _PAGE = """@page {{
   font: 7.5pt "DejaVu Sans", "Noto Sans CJK JP", IPAPGothic, sans-serif;
@@ -35,7 +35,7 @@ def pdf(report: Report, language: Language, **options: Any) -> bytes:
 def document(report: Report, language: Language) -> Any:
     """The pages, laid out."""
     fonts = FontConfiguration()
-    style = _PAGE.format(title=_quoted(report.title.of(language)), page=_quoted(say("page.number").of(language)))
+    style = _PAGE.format(title=_quoted(report.title.of(language)), page=_quoted(translate("page.number").of(language)))
     page = HTML(string=html(report, language, paper=True), url_fetcher=_refuse)
     return page.render(stylesheets=[CSS(string=style, font_config=fonts)], font_config=fonts)
 

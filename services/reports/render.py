@@ -12,9 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services import charts
+from services.reports.i18n import translate
 from services.reports.model import Block, Chart, Figures, Paragraph, Report, Table
 from services.reports.text import Language, Text, amount
-from services.reports.words import say
 
 _LONG_WORD = 18
 _PARTS = re.compile(r"(?<=[_:./{=,-])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")
@@ -54,7 +54,7 @@ def environment(language: Language) -> Environment:
     )
     made.filters["t"] = lambda text: readable(text.of(language))
     made.filters["breakable"] = breakable
-    made.globals["say"] = lambda key, **values: readable(say(key, **values).of(language))
+    made.globals["translate"] = lambda key, **values: readable(translate(key, **values).of(language))
     return made
 
 
@@ -95,8 +95,8 @@ def drawing(chart: Chart, language: Language, name: str, *, paper: bool) -> str:
             spans=[charts.Span(start=each.start, end=each.end, label=said(each.label)) for each in chart.spans],
             gap_s=chart.gap_s,
             zone=chart.zone,
-            empty=said(say("chart.empty")),
-            more=said(say("chart.more", count="{}")),
+            empty=said(translate("chart.empty")),
+            more=said(translate("chart.more", count="{}")),
         ),
         name,
         outlines=paper,
@@ -108,8 +108,10 @@ def _description(chart: Chart) -> Text:
     """The chart in a sentence, for those who cannot see it."""
     values = [value for line in chart.lines for _, value in line.points if math.isfinite(value)]
     if not values:
-        return Text(en=f"{chart.title.en}: {say('chart.empty').en}", ja=f"{chart.title.ja}：{say('chart.empty').ja}")
-    return say(
+        return Text(
+            en=f"{chart.title.en}: {translate('chart.empty').en}", ja=f"{chart.title.ja}：{translate('chart.empty').ja}"
+        )
+    return translate(
         "chart.description",
         title=chart.title,
         count=str(len(chart.lines)),

@@ -6,26 +6,26 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, place, priority, table
 from services.reports.episodes import PRIORITIES, Episode, by_alert, episodes, tally
 from services.reports.errors import ReportError, one_line
+from services.reports.i18n import translate
 from services.reports.model import Section, Table
+from services.reports.query_runner import QueryRunner
 from services.reports.text import duration, moment, text_of
-from services.reports.words import say
 
 _MOST_LISTED = 40
 
 
-def read(asker: Asker, log: AlertLog) -> tuple[Episode, ...] | None:
+def read(asker: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
     """Episodes of the period; None where they cannot be read, which is a problem of the report."""
     try:
         found = log.since(asker.period.start)
     except ReportError as error:
-        asker.problems.append(say("problem.alerts", error=one_line(error)))
+        asker.problems.append(translate("problem.alerts", error=one_line(error)))
         return None
     if found.unreadable:
-        asker.problems.append(say("problem.records", count=str(found.unreadable)))
+        asker.problems.append(translate("problem.records", count=str(found.unreadable)))
     return episodes(found.events, asker.end)
 
 
@@ -36,7 +36,7 @@ def daily(found: Sequence[Episode] | None, zone: ZoneInfo) -> Section:
     urgent = [each for each in found if each.priority in ("critical", "high", "medium")]
     low = [each for each in found if each.priority not in ("critical", "high", "medium")]
     return Section(
-        title=say("alerts.title"),
+        title=translate("alerts.title"),
         blocks=(
             priorities(found),
             _list("alerts.urgent", sorted(urgent, key=_urgency), zone, empty="alerts.none-urgent"),
@@ -59,7 +59,7 @@ def weekly(found: Sequence[Episode] | None) -> Section:
                 cell(place(those[0].layer)),
                 figure(str(one.count)),
                 figure(str(len({each.identity for each in those}))),
-                figure(str(one.notices)),
+                figure(str(one.notifications)),
                 figure(duration(one.median_s)),
                 figure(duration(one.longest_s)),
             )
@@ -72,7 +72,7 @@ def weekly(found: Sequence[Episode] | None) -> Section:
             "head.layer",
             "head.count",
             "head.subjects",
-            "head.notices",
+            "head.notifications",
             "head.median",
             "head.longest",
         ),
@@ -80,7 +80,7 @@ def weekly(found: Sequence[Episode] | None) -> Section:
         empty="alerts.none",
         most=15,
     )
-    return Section(title=say("alerts.title"), blocks=(priorities(found), top))
+    return Section(title=translate("alerts.title"), blocks=(priorities(found), top))
 
 
 def priorities(found: Sequence[Episode]) -> Table:
@@ -94,7 +94,7 @@ def priorities(found: Sequence[Episode]) -> Table:
                 priority(name),
                 figure(str(one.count)),
                 figure(str(one.open), "warning" if one.open else ""),
-                figure(str(one.notices)),
+                figure(str(one.notifications)),
                 figure(str(one.escalated)),
                 figure(duration(one.median_s)),
                 figure(duration(one.longest_s)),
@@ -102,9 +102,17 @@ def priorities(found: Sequence[Episode]) -> Table:
         )
     return table(
         "alerts.priorities",
-        ("head.priority", "head.count", "head.open", "head.notices", "head.escalated", "head.median", "head.longest"),
+        (
+            "head.priority",
+            "head.count",
+            "head.open",
+            "head.notifications",
+            "head.escalated",
+            "head.median",
+            "head.longest",
+        ),
         rows,
-        note=say("alerts.note"),
+        note=translate("alerts.note"),
     )
 
 
@@ -115,12 +123,12 @@ def _list(title: str, found: Sequence[Episode], zone: ZoneInfo, *, empty: str) -
             priority(each.priority),
             cell(each.alert),
             cell(each.summary if each.summary.en else text_of(each.subject)),
-            figure(duration(each.seconds) if each.ended is not None else say("alerts.still")),
-            figure(str(each.notices)),
+            figure(duration(each.seconds) if each.ended is not None else translate("alerts.still")),
+            figure(str(each.notifications)),
         )
         for each in found
     ]
-    head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notices")
+    head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notifications")
     return table(title, head, rows, empty=empty, most=_MOST_LISTED)
 
 
@@ -130,5 +138,6 @@ def _urgency(each: Episode) -> tuple[int, float]:
 
 def _unknown() -> Section:
     return Section(
-        title=say("alerts.title"), blocks=(table("alerts.priorities", ("head.priority",), (), empty="alerts.unread"),)
+        title=translate("alerts.title"),
+        blocks=(table("alerts.priorities", ("head.priority",), (), empty="alerts.unread"),),
     )

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, table
+from services.reports.i18n import translate
 from services.reports.metrics import Series
 from services.reports.model import Block, Chart, ChartLimit, Line, Table
 from services.reports.periods import DAY
 from services.reports.queries import CPU, DISKS, MEMORY, TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE, Query
+from services.reports.query_runner import QueryRunner
 from services.reports.section_uptime import step_for
 from services.reports.text import amount, change, text_of
-from services.reports.words import say
 
 _DRAWN = 8
 _DISK_LIMIT = 0.75
 
 
-def blocks(asker: Asker) -> tuple[Block, ...]:
+def blocks(asker: QueryRunner) -> tuple[Block, ...]:
     """Tables and charts."""
     step = step_for(asker.seconds)
     cpu, memory, disks = (
@@ -35,7 +35,7 @@ def blocks(asker: Asker) -> tuple[Block, ...]:
     )
 
 
-def _parts(asker: Asker, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
+def _parts(asker: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
     earlier = _earlier(asker)
     sizes = {each.labels.get("job", ""): each.points for each in memory if each.points}
     rows = []
@@ -54,10 +54,10 @@ def _parts(asker: Asker, cpu: Sequence[Series], memory: Sequence[Series]) -> Tab
             )
         )
     head = ("head.part", "head.cpu", "head.cpu-most", "head.cpu-change", "head.memory", "head.memory-most")
-    return table("resources.parts", head, rows, note=say("resources.note"), most=60)
+    return table("resources.parts", head, rows, note=translate("resources.note"), most=60)
 
 
-def _earlier(asker: Asker) -> dict[str, float]:
+def _earlier(asker: QueryRunner) -> dict[str, float]:
     """Mean processor time of each part in the period before, as far as that is known."""
     end = asker.period.start
     start = max(end - asker.period.seconds, asker.history if asker.history is not None else end)
@@ -81,7 +81,7 @@ def _disks(found: Sequence[Series]) -> Table:
     return table("resources.disks", ("head.volume", "head.used", "head.most", "head.per-day"), rows)
 
 
-def _topics(asker: Asker) -> Table:
+def _topics(asker: QueryRunner) -> Table:
     volume, records, size = (asker.by(each, "topic") for each in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
     days = max(asker.seconds / DAY, 1e-9)
     rows = [
@@ -100,16 +100,22 @@ def _topics(asker: Asker) -> Table:
 
 
 def _chart(
-    asker: Asker, title: str, query: Query, found: Sequence[Series], label: str, step: float, limit: float | None = None
+    asker: QueryRunner,
+    title: str,
+    query: Query,
+    found: Sequence[Series],
+    label: str,
+    step: float,
+    limit: float | None = None,
 ) -> Chart:
     largest = sorted((each for each in found if each.points), key=lambda one: -_mean(one.points))[:_DRAWN]
     return Chart(
-        title=say(title),
+        title=translate(title),
         unit=query.unit,
         start=asker.period.start,
         end=asker.period.end,
         lines=tuple(Line(label=text_of(each.labels.get(label, "")), points=each.points) for each in largest),
-        limits=() if limit is None else (ChartLimit(label=say("chart.limit"), value=limit),),
+        limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
         zone=asker.period.zone,
     )

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, place, promise, table
+from services.reports.i18n import translate
 from services.reports.model import Cell, Section, Table, Tone
 from services.reports.objectives import OBJECTIVES, Achieved
 from services.reports.periods import DAY
@@ -18,9 +18,9 @@ from services.reports.queries import (
     SLO_MINUTES_BAD,
     Query,
 )
+from services.reports.query_runner import QueryRunner
 from services.reports.text import amount, duration, share, text_of
 from services.reports.uptime import Uptime, uptime
-from services.reports.words import say
 
 _FINE, _MOST_STEPS = 300.0, 300
 _ALL_GOOD, _POOR = 0.9995, 0.99
@@ -35,7 +35,7 @@ def step_for(seconds: float) -> float:
     return next((each for each in steps[1:] if seconds / each <= _MOST_STEPS), steps[-1])
 
 
-def uptimes(asker: Asker, query: Query, label: str) -> dict[str, Uptime]:
+def uptimes(asker: QueryRunner, query: Query, label: str) -> dict[str, Uptime]:
     """Uptime by a label, over what is known of the period."""
     step = step_for(asker.seconds)
     found = asker.lines(query.name, query.expr, asker.start, asker.end, step)
@@ -51,11 +51,11 @@ def layers(found: dict[str, Uptime]) -> Table:
         "uptime.layers",
         ("head.layer", *_HEAD),
         [(cell(place(name)), *_up(one)) for name, one in found.items()],
-        note=say("uptime.layers-note"),
+        note=translate("uptime.layers-note"),
     )
 
 
-def parts(asker: Asker, found: dict[str, Uptime]) -> Table:
+def parts(asker: QueryRunner, found: dict[str, Uptime]) -> Table:
     """Uptime of the platform's parts, worst first."""
     answered, count = asker.by(INSTANCES_UP, "job"), asker.by(INSTANCES, "job")
     rows = [
@@ -71,12 +71,12 @@ def parts(asker: Asker, found: dict[str, Uptime]) -> Table:
         "uptime.parts",
         ("head.part", "head.instances", *_HEAD, "head.instances-up"),
         rows,
-        note=say("uptime.parts-note"),
+        note=translate("uptime.parts-note"),
         most=60,
     )
 
 
-def achieved(asker: Asker) -> list[Achieved]:
+def achieved(asker: QueryRunner) -> list[Achieved]:
     """How each objective was kept over what is known of the period."""
     bad, left = asker.by(SLO_BAD, "slo"), asker.by(SLO_LEFT, "slo")
     broken, minutes = asker.by(SLO_MINUTES_BAD, "slo"), asker.by(SLO_MINUTES, "slo")
@@ -118,16 +118,18 @@ def promises(found: list[Achieved]) -> Table:
             "head.budget-window",
         ),
         rows,
-        note=say("slo.note"),
+        note=translate("slo.note"),
     )
 
 
-def section(asker: Asker, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]) -> Section:
+def section(
+    asker: QueryRunner, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]
+) -> Section:
     """The section."""
-    return Section(title=say("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
+    return Section(title=translate("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
 
 
-def all_of(asker: Asker) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
+def all_of(asker: QueryRunner) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
     """Uptime of layers and of parts."""
     return uptimes(asker, LAYER_FRESH, "layer"), uptimes(asker, PART_UP, "job")
 

@@ -9,9 +9,9 @@ from statistics import fmean
 
 from services.reports import recommendations, section_alerts, section_uptime
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
+from services.reports.i18n import translate
 from services.reports.kpis import KPIS, MAIN, PLACES, Kpi
 from services.reports.model import (
     Block,
@@ -29,10 +29,10 @@ from services.reports.model import (
 from services.reports.objectives import Achieved
 from services.reports.periods import DAY, HOUR
 from services.reports.queries import SLO_LEFT
+from services.reports.query_runner import QueryRunner
 from services.reports.section_resources import blocks as resource_blocks
 from services.reports.section_uptime import step_for
 from services.reports.text import amount, change, duration, share, text_of
-from services.reports.words import say
 
 _STEADY = 0.05
 _FINE = 300.0
@@ -73,7 +73,7 @@ class Compared:
         return "good" if (now > before) == (self.kpi.better == "higher") else "bad"
 
 
-def compare(asker: Asker) -> list[Compared]:
+def compare(asker: QueryRunner) -> list[Compared]:
     """All figures that have values."""
     length = asker.period.seconds
     step = HOUR if asker.seconds >= DAY else _FINE
@@ -90,7 +90,7 @@ def compare(asker: Asker) -> list[Compared]:
     return found
 
 
-def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     found = compare(asker)
     kept = section_uptime.achieved(asker)
@@ -104,11 +104,11 @@ def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
         )
     )
     return (
-        Section(title=say("summary.title"), blocks=(summary,)),
-        Section(title=say("trends.title"), blocks=(*_note(asker), *_tables(found), *_charts(asker, found))),
-        Section(title=say("resources.title"), blocks=resource_blocks(asker)),
+        Section(title=translate("summary.title"), blocks=(summary,)),
+        Section(title=translate("trends.title"), blocks=(*_note(asker), *_tables(found), *_charts(asker, found))),
+        Section(title=translate("resources.title"), blocks=resource_blocks(asker)),
         section_alerts.weekly(alerts),
-        Section(title=say("budget.title"), blocks=(_budgets(asker, kept), _left(asker))),
+        Section(title=translate("budget.title"), blocks=(_budgets(asker, kept), _left(asker))),
         recommendations.section(asker, alerts),
     )
 
@@ -116,18 +116,18 @@ def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
 def _counted(label: str, found: Sequence[Compared], tone: Tone) -> Figure:
     count = sum(each.tone == tone for each in found)
     return Figure(
-        label=say(label),
+        label=translate(label),
         value=text_of(str(count)),
-        note=say("trends.of", count=str(len(found))),
+        note=translate("trends.of", count=str(len(found))),
         tone=tone if count else "",
     )
 
 
-def _note(asker: Asker) -> tuple[Block, ...]:
+def _note(asker: QueryRunner) -> tuple[Block, ...]:
     earlier = asker.period.start - asker.period.seconds
     if asker.history is not None and asker.history <= earlier + HOUR:
         return ()
-    return (Paragraph(text=say("trends.no-before", history=duration(asker.history_s)), tone="warning"),)
+    return (Paragraph(text=translate("trends.no-before", history=duration(asker.history_s)), tone="warning"),)
 
 
 def _tables(found: Sequence[Compared]) -> tuple[Table, ...]:
@@ -152,7 +152,7 @@ def _tables(found: Sequence[Compared]) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _charts(asker: Asker, found: Sequence[Compared]) -> tuple[Chart, ...]:
+def _charts(asker: QueryRunner, found: Sequence[Compared]) -> tuple[Chart, ...]:
     return tuple(
         Chart(
             title=kpi_name(each.kpi),
@@ -160,8 +160,8 @@ def _charts(asker: Asker, found: Sequence[Compared]) -> tuple[Chart, ...]:
             start=asker.period.start,
             end=asker.period.end,
             lines=(
-                Line(label=say("line.week"), points=each.now, emphasis=True),
-                Line(label=say("line.week-before"), points=each.before),
+                Line(label=translate("line.week"), points=each.now, emphasis=True),
+                Line(label=translate("line.week-before"), points=each.before),
             ),
             gap_s=3 * HOUR,
             zone=asker.period.zone,
@@ -171,7 +171,7 @@ def _charts(asker: Asker, found: Sequence[Compared]) -> tuple[Chart, ...]:
     )
 
 
-def _budgets(asker: Asker, kept: Sequence[Achieved]) -> Table:
+def _budgets(asker: QueryRunner, kept: Sequence[Achieved]) -> Table:
     rows = [
         (
             cell(each.objective.description),
@@ -184,21 +184,21 @@ def _budgets(asker: Asker, kept: Sequence[Achieved]) -> Table:
         for each in kept
     ]
     head = ("head.objective", "head.promised", "head.achieved", "head.burn", "head.budget-used", "head.budget-window")
-    return table("budget.table", head, rows, note=say("budget.note"))
+    return table("budget.table", head, rows, note=translate("budget.note"))
 
 
-def _left(asker: Asker) -> Chart:
+def _left(asker: QueryRunner) -> Chart:
     step = step_for(asker.seconds)
     found = asker.lines(SLO_LEFT.name, SLO_LEFT.expr, asker.start, asker.end, step)
     return Chart(
-        title=say("budget.chart"),
+        title=translate("budget.chart"),
         unit="1",
         start=asker.period.start,
         end=asker.period.end,
         lines=tuple(
             Line(label=text_of(each.labels.get("slo", "")), points=each.points, emphasis=True) for each in found
         ),
-        limits=(ChartLimit(label=say("budget.gone"), value=0.0, bad="below"),),
+        limits=(ChartLimit(label=translate("budget.gone"), value=0.0, bad="below"),),
         gap_s=3 * step,
         zone=asker.period.zone,
     )

@@ -81,14 +81,14 @@ class Matcher:
             if known is None:
                 self._waiting.setdefault(parent_key, []).append((own, linked))
             elif known[0] != own[0]:
-                _tell(known, own, linked, call)
+                _log_change(known, own, linked, call)
         return taken
 
     def _released(self, key: bytes, own: Known, call: Call) -> None:
         for waiting in (self._waiting, self._waiting_old):
             for child, linked in waiting.pop(key, ()):
                 if child[0] != own[0]:
-                    _tell(own, child, linked, call)
+                    _log_change(own, child, linked, call)
 
     def _turn(self, now_ms: int) -> None:
         if self._young and now_ms - self._turned_at < self._window_ms:
@@ -99,7 +99,7 @@ class Matcher:
         self._waiting_old, self._waiting = self._waiting, {}
 
 
-def _tell(caller: Known, called: Known, linked: bool, call: Call) -> None:
+def _log_change(caller: Known, called: Known, linked: bool, call: Call) -> None:
     if linked and caller[1] != PRODUCER:
         return
     seen = caller[2] if caller[1] == CLIENT else 0

@@ -35,7 +35,7 @@ from lab.paths import CHECKOUT
 from tests.config.servers import eventually, free_port, running
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
-from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, content
+from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, content
 
 TOPICS = (ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
 USER = User(name="kafka", writes=tuple(topic.name for topic in TOPICS))

@@ -1,4 +1,4 @@
-"""A real pair of Alertmanagers with the platform's configuration, its receivers' doubles, and a line to cut."""
+"""A real pair of Alertmanagers with the platform's configuration, its receivers' fakes, and a line to cut."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
 from components.alertmanager.process import alertmanager_command
 from lab.paths import CHECKOUT
 from lab.receivers.client import Receivers
-from lab.receivers.mail import MailDouble
+from lab.receivers.mail import MailFake
 from lab.receivers.phone import Incident
-from lab.receivers.record import Notice, Record
+from lab.receivers.record import Notification, Record
 from lab.receivers.web import application as receivers_application
 from lab.toolchain import tools
 from services.alert_events.sender import Sender
 from services.alert_events.settings import parse as parse_events
-from services.alert_events.web import Entrances, HttpsServer
+from services.alert_events.web import Endpoints, HttpsServer
 from services.common.web import application as metrics_application
 from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
 from tests.config.alertmanager_line import Line
@@ -41,7 +41,7 @@ READER = ("reader", "sesame-for-readers")
 
 
 class Brokers:
-    """A producer double: the brokers take every record."""
+    """A producer fake: the brokers take every record."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes, dict[str, Any]]] = []
@@ -116,7 +116,7 @@ class Member:
 
 @dataclass
 class Pair:
-    """Two members, and what the doubles got."""
+    """Two members, and what the fakes got."""
 
     folder: Path
     members: list[Member]
@@ -237,17 +237,17 @@ class Pair:
             running(["env", f"PYTHONPATH={CHECKOUT}", *program], self.folder / f"{name}.log", port)
         )
 
-    def notices(self, name: str, channel: str | None = None) -> list[Notice]:
-        """Notices about an alert, by one channel or all."""
+    def notifications(self, name: str, channel: str | None = None) -> list[Notification]:
+        """Notifications about an alert, by one channel or all."""
         return [
-            notice
-            for notice in self.record.since()
-            if name in json.dumps(notice.data()) and channel in (None, notice.channel)
+            notification
+            for notification in self.record.since()
+            if name in json.dumps(notification.data()) and channel in (None, notification.channel)
         ]
 
     def told(self, name: str) -> list[tuple[str, str]]:
-        """Channel and audience of the notices about an alert, sorted."""
-        return sorted((notice.channel, notice.audience) for notice in self.notices(name))
+        """Channel and audience of the notifications about an alert, sorted."""
+        return sorted((notification.channel, notification.audience) for notification in self.notifications(name))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What Kafka was told about an alert."""
@@ -271,7 +271,7 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
             server.start()
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
-        mail = MailDouble(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
+        mail = MailFake(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
         mail.start()
         stack.callback(mail.stop)
         members = []
@@ -290,7 +290,7 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
 
 
 def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
-    """The alert event service with a double of the brokers."""
+    """The alert event service with a fake of the brokers."""
     (folder / "events-auth").mkdir(exist_ok=True)
     for name, password in (
         ("kafka", "kafka-password"),
@@ -316,5 +316,5 @@ def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
     )
     registry = CollectorRegistry()
     rest = metrics_application(registry, "metrics", settings.metrics.password_file, lambda: True)
-    app = Entrances(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
+    app = Endpoints(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
     return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app)

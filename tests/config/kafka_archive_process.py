@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from lab.paths import CHECKOUT
-from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.compare import Compared, compare
 from services.kafka_archive.records import Record, comparing, connection, restoring
 from services.kafka_archive.restore import Restored, restore
@@ -41,7 +41,7 @@ MEBIBYTE = 2**20
 
 
 @dataclass
-class World:
+class Harness:
     """Broker, storage, the line to the storage, and the files of the program."""
 
     folder: Path
@@ -144,7 +144,7 @@ class World:
         with self.storage.store("backups/") as store:
             found = catalogue(store, topic)
             return {
-                number: list(records(store, [IDENTITY], segments, Notes()))
+                number: list(records(store, [IDENTITY], segments, ReadStats()))
                 for number, segments in found.segments.items()
             }
 
@@ -206,10 +206,10 @@ class Sender:
         confirmed: (partition, offset) -> key, value, headers.
     """
 
-    def __init__(self, world: World, topic: str, *, pause_s: float = 0.002, size: int = 300) -> None:
+    def __init__(self, harness: Harness, topic: str, *, pause_s: float = 0.002, size: int = 300) -> None:
         self.confirmed: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._topic, self._pause_s, self._size = topic, pause_s, size
-        self._producer = Producer(restoring(world.options) | {"linger.ms": 5})
+        self._producer = Producer(restoring(harness.options) | {"linger.ms": 5})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -255,7 +255,7 @@ class Sender:
 
 
 @contextmanager
-def archive_world(folder: Path) -> Iterator[World]:
+def archive_harness(folder: Path) -> Iterator[Harness]:
     """A broker, a storage, and a line to it; everything is in ``folder``."""
     (folder / "kafka").mkdir()
     write_certificates(folder)
@@ -265,6 +265,6 @@ def archive_world(folder: Path) -> Iterator[World]:
         (folder / "scrape-password").write_text(SCRAPE)
         line = Line(int(storage.url.rpartition(":")[2]))
         try:
-            yield World(folder, broker, storage, line)
+            yield Harness(folder, broker, storage, line)
         finally:
             line.close()

@@ -28,7 +28,7 @@ from components.postgres.config import WORKLOAD, Member, PostgresConfig, Postgre
 from tests.config.postgres_container import Container, scratch, write_file, write_volume
 from tests.config.servers import eventually, free_port
 from tests.support.kafka_nodes import Authority, loopback
-from tests.unit.sampler.surroundings import site
+from tests.unit.sampler.stubs import deployment_context
 
 DATABASES = (PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody"))
 PATIENCE_S = 4
@@ -113,7 +113,7 @@ class Postgres:
     @property
     def names(self) -> list[str]:
         """Names of the certificate."""
-        return dns_names(site(), WORKLOAD)
+        return dns_names(deployment_context(), WORKLOAD)
 
     @property
     def ca(self) -> Path:
@@ -124,7 +124,7 @@ class Postgres:
         """Log in as the platform's clients do; keywords change what libpq is told."""
         server = self.servers[index]
         words: dict[str, Any] = {
-            "host": site().host(WORKLOAD),
+            "host": deployment_context().host(WORKLOAD),
             "hostaddr": server.address,
             "port": server.member.port,
             "dbname": "grafana",
@@ -202,7 +202,7 @@ def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
     root.chmod(0o755)
     addresses = loopback(1 + standbys)
     members = [
-        Member(name=f"{WORKLOAD}-{index}", host=site().pod_host(WORKLOAD, index), port=free_port())
+        Member(name=f"{WORKLOAD}-{index}", host=deployment_context().pod_host(WORKLOAD, index), port=free_port())
         for index in range(1 + standbys)
     ]
     hosts = root / "hosts"

@@ -18,7 +18,7 @@ from lab import secret_file
 from lab.receivers import certificates
 from lab.storage.client import client, make_bucket
 from lab.storage.keys import Secrets
-from lab.storage.places import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
+from lab.storage.paths import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
 from lab.storage.setup import command, variables
 from services.backup.settings import Storage
 from services.backup.store import Store

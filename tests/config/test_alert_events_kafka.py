@@ -20,7 +20,7 @@ from services.alert_events.events import ProcessedEvent, RawEvent
 from services.alert_events.sender import ANSWER_S
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.servers import eventually
-from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, alert, notification
+from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, alert, notification
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 GRACE_S = 30
@@ -250,7 +250,7 @@ def test_a_service_with_a_wrong_password_is_not_ready_and_says_why(
 
 def test_it_speaks_https_only_and_its_metrics_need_their_own_login(events: EventsProcess) -> None:
     text = events.get("/metrics").text
-    written = re.search(r'^alert_events_written_total\{entrance="raw"\} (\S+)$', text, re.MULTILINE)
+    written = re.search(r'^alert_events_written_total\{endpoint="raw"\} (\S+)$', text, re.MULTILINE)
     assert written
     assert float(written[1]) > 100
     for user in ("prometheus", "alertmanager"):

@@ -22,7 +22,7 @@ from services.alert_events.events import fingerprint
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.prometheus_process import alert_target, local_command, write_files
 from tests.config.servers import eventually, free_port, running
-from tests.unit.services.alert_events_doubles import PASSWORDS
+from tests.unit.services.alert_events_fakes import PASSWORDS
 
 FIRES_S = 12
 RESEND = "--rules.alert.resend-delay"
@@ -193,5 +193,5 @@ def test_prometheus_hears_of_brokers_that_are_away_and_tells_the_alert_when_they
 
 
 def _written(metrics: str) -> float:
-    [line] = [line for line in metrics.splitlines() if line.startswith('alert_events_written_total{entrance="raw"}')]
+    [line] = [line for line in metrics.splitlines() if line.startswith('alert_events_written_total{endpoint="raw"}')]
     return float(line.rpartition(" ")[2])

@@ -15,7 +15,7 @@ import yaml
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
-from components.alerting.starting import STARTING
+from components.alerting.startup import STARTING
 from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.rules import alertmanager_rules
 from components.kafka.rules import kafka_rules
@@ -73,9 +73,9 @@ def test_a_young_platform_tells_of_layers_and_of_what_is_critical_and_of_the_res
     eventually(lambda: len(both.told("KafkaTooFewBrokers")) == 3, 15, "the critical alert is told")
     eventually(lambda: len(both.told(LAYER_ALERT.original)) == 2, 15, "the alert about a layer is told")
     time.sleep(QUIET_S)
-    assert both.notices("TargetDown") == []
-    assert both.notices("KafkaLagUnknown") == []
-    assert both.notices("PlatformStarting") == []
+    assert both.notifications("TargetDown") == []
+    assert both.notifications("KafkaLagUnknown") == []
+    assert both.notifications("PlatformStarting") == []
     assert both.events("PlatformStarting")
     both.raise_alert("PlatformStarting", "low", resolved=True)
     eventually(lambda: len(both.told("TargetDown in words")) == 2, 20, "what still fires is told")

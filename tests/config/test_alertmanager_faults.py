@@ -59,7 +59,7 @@ def test_a_member_is_killed_and_the_other_one_tells_everything_once(both: Pair, 
         both.stop(victim, kill=True)
     try:
         eventually(lambda: all(len(both.told(name)) >= len(OPERATORS) for name in names), 20, "all are told")
-        last = max(notice.received_at for name in names for notice in both.notices(name))
+        last = max(notification.received_at for name in names for notification in both.notifications(name))
         assert last - sent < LATEST_S, f"told after {last - sent:.1f} s"
         time.sleep(QUIET_S)
         assert {name: both.told(name) for name in names} == dict.fromkeys(names, OPERATORS)
@@ -76,7 +76,7 @@ def test_a_pair_that_is_cut_apart_tells_everything_twice_and_loses_nothing(both:
         for name in names:
             both.raise_alert(name)
         eventually(lambda: all(len(both.told(name)) >= len(twice) for name in names), 20, "both tell")
-        last = max(notice.received_at for name in names for notice in both.notices(name))
+        last = max(notification.received_at for name in names for notification in both.notifications(name))
         assert last - sent < LATEST_S, f"told after {last - sent:.1f} s"
         time.sleep(QUIET_S)
         told = {name: Counter(both.told(name)) for name in names}
@@ -107,7 +107,7 @@ def apart(both: Pair, how: State) -> Iterator[None]:
 
 
 def merged(both: Pair, names: list[str]) -> list[int]:
-    """How many notices the pager merged into the one incident of each alert."""
+    """How many notifications the pager merged into the one incident of each alert."""
     return [incident.merged for name in names for incident in both.incidents(name)]
 
 
@@ -231,4 +231,4 @@ def test_a_member_that_starts_does_not_tell_what_has_a_known_cause(tmp_path: Pat
         eventually(lambda: len(both.told("FreshCritical")) == 3, 30, "the members tell again")
         time.sleep(QUIET_S)
         assert both.told("Cause in words") == OPERATORS
-        assert both.notices("Effect/instance") == []
+        assert both.notifications("Effect/instance") == []

@@ -16,13 +16,13 @@ from services.backup import database, restore_database
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Database
 from services.backup.settings import Postgres as PostgresSettings
 from services.backup.store import Store
-from services.backup.target import Target
 from tests.config.postgres_process import Postgres, password_of, postgres
 from tests.config.storage_process import storage_process
-from tests.unit.sampler.surroundings import site
+from tests.unit.sampler.stubs import deployment_context
 
 IDENTITY = pyrage.x25519.Identity.generate()
 CONTENT = """
@@ -39,7 +39,7 @@ CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';
 INSERT INTO folders (title) SELECT '現場 ' || n FROM generate_series(1, 50) n;
 UPDATE folders SET parent = id - 1 WHERE id % 2 = 0;
 INSERT INTO dashboards
-    SELECT 'board-' || n, 1 + n % 50,
+    SELECT 'dashboard-' || n, 1 + n % 50,
            jsonb_build_object('title', 'ダッシュボード ' || n, 'text', repeat(md5(n::text), 40)),
            decode(md5(n::text), 'hex'), '2026-11-25 15:04:05.123456+09', n / 7.0, ARRAY['a\\b', E'c\\td', NULL, 'é']
     FROM generate_series(1, 5000) n;
@@ -77,7 +77,7 @@ def settings(server: Postgres, folder: Path, *users: str) -> PostgresSettings:
         (folder / user).chmod(0o440)
     return PostgresSettings(
         keep_days=30,
-        host=site().host(WORKLOAD),
+        host=deployment_context().host(WORKLOAD),
         port=server.servers[0].member.port,
         ca_file=server.ca,
         databases=tuple(Database(name=names[user], user=user, password_file=folder / user) for user in users),
@@ -86,7 +86,7 @@ def settings(server: Postgres, folder: Path, *users: str) -> PostgresSettings:
 
 def dsn(server: Postgres, user: str, name: str) -> str:
     """A connection as an operator writes it."""
-    host, port = site().host(WORKLOAD), server.servers[0].member.port
+    host, port = deployment_context().host(WORKLOAD), server.servers[0].member.port
     return f"postgresql://{user}:{password_of(user)}@{host}:{port}/{name}?sslmode=verify-full&sslrootcert={server.ca}"
 
 
@@ -111,7 +111,7 @@ def content(server: Postgres, user: str, name: str) -> dict[str, Any]:
 
 def backed_up(server: Postgres, store: Store, folder: Path, *users: str) -> Manifest:
     """A run."""
-    target = Target(store, "database", [str(IDENTITY.to_public())])
+    target = RunWriter(store, "database", [str(IDENTITY.to_public())])
     made = database.back_up(settings(server, folder, *users), target)
     manifest = target.finish(made, platform="obs", region="tokyo")
     # Names of runs have whole seconds.
@@ -193,7 +193,7 @@ def test_a_wrong_password_an_unverified_server_and_a_stranger_are_one_line(
     foreign = PostgresSettings(**{**vars(right), "ca_file": tmp_path / "foreign.crt"})
     for given, message in ((right, "password authentication failed"), (foreign, "certificate verify failed")):
         with pytest.raises(BackupError) as raised:
-            database.back_up(given, Target(store, "database", [str(IDENTITY.to_public())]))
+            database.back_up(given, RunWriter(store, "database", [str(IDENTITY.to_public())]))
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)
         assert "wrong0password" not in str(raised.value)

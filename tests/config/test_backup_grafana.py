@@ -1,4 +1,4 @@
-"""Definitions of one Grafana (the double, on real PostgreSQL and a real directory) restored into another one."""
+"""Definitions of one Grafana (the fake, on real PostgreSQL and a real directory) restored into another one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from services.backup import grafana, restore_grafana
 from services.backup.errors import BackupError
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Grafana
 from services.backup.store import Store
-from services.backup.target import Target
 from services.backup.web import Web
-from tests.config.grafana_double.directory_server import DirectoryServer
-from tests.config.grafana_double.postgres_server import NAME, PostgresServer
-from tests.config.grafana_double.prometheus_server import PrometheusServer
-from tests.config.grafana_double.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Client, Replica, World
+from tests.config.grafana_fake.directory_server import DirectoryServer
+from tests.config.grafana_fake.postgres_server import NAME, PostgresServer
+from tests.config.grafana_fake.prometheus_server import PrometheusServer
+from tests.config.grafana_fake.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Client, Harness, Replica
 from tests.config.servers import free_port
 from tests.config.storage_process import storage_process
 
@@ -41,10 +41,10 @@ def grafanas() -> Iterator[tuple[Replica, Replica]]:
         postgres.start()
         directory.start()
         source = PrometheusServer(port=free_port(), ca_file=postgres.ca_file)
-        world = World(folder, postgres, directory, source)
+        harness = Harness(folder, postgres, directory, source)
         for name in (NAME, "empty"):
             postgres.make(name)
-            started.append(world.replica(f"replica-{name}", database=name))
+            started.append(harness.replica(f"replica-{name}", database=name))
             started[-1].begin()
         for each in started:
             each.await_health()
@@ -75,10 +75,15 @@ def fill(admin: Client) -> None:
         good(admin.post("/api/folders", {"uid": uid, "title": title, "parentUid": parent, "description": f"of {uid}"}))
     for number in range(5):
         folder = ("", "plant", "line", "cell")[number % 4]
-        model = {"uid": f"board-{number}", "title": f"ボード {number}", "tags": ["a", "b"], "panels": [{"id": number}]}
+        model = {
+            "uid": f"dashboard-{number}",
+            "title": f"ボード {number}",
+            "tags": ["a", "b"],
+            "panels": [{"id": number}],
+        }
         good(admin.post("/api/dashboards/db", {"dashboard": model, "folderUid": folder}))
     # A second version: what is backed up is the newest one.
-    model = {"uid": "board-3", "title": "changed", "panels": [], "description": "second"}
+    model = {"uid": "dashboard-3", "title": "changed", "panels": [], "description": "second"}
     good(admin.post("/api/dashboards/db", {"dashboard": model, "overwrite": True}))
     people = {each["login"]: each for each in good(admin.get("/api/users"))}
     teams = {}
@@ -87,14 +92,14 @@ def fill(admin: Client) -> None:
         teams[name] = made["teamId"]
     members = {"members": [people["viewer"]["email"]], "admins": [people["editor"]["email"]]}
     good(admin.put(f"/api/teams/{teams['operators']}/members", members))
-    good(admin.put(f"/api/teams/{teams['leads']}/preferences", {"theme": "dark", "homeDashboardUID": "board-1"}))
+    good(admin.put(f"/api/teams/{teams['leads']}/preferences", {"theme": "dark", "homeDashboardUID": "dashboard-1"}))
     own = [
         {"role": "Viewer", "permission": 1},
         {"teamId": teams["operators"], "permission": 2},
         {"userId": people["viewer"]["id"], "permission": 4},
     ]
     good(admin.post("/api/folders/plant/permissions", {"items": own}))
-    good(admin.post("/api/dashboards/uid/board-4/permissions", {"items": own[1:]}))
+    good(admin.post("/api/dashboards/uid/dashboard-4/permissions", {"items": own[1:]}))
     good(admin.post("/api/folders/cell/permissions", {"items": []}))
     good(admin.put("/api/org", {"name": "Example K.K."}))
     good(admin.put("/api/org/preferences", {"timezone": "Asia/Tokyo", "weekStart": "monday", "theme": "light"}))
@@ -121,7 +126,7 @@ def test_a_new_grafana_gets_everything_back(grafanas: tuple[Replica, Replica], s
     settings = Grafana(
         keep_days=90, url=first.url, ca_file=first.ca_file, user=ADMIN, password_file=tmp_path / "password"
     )
-    target = Target(store, "grafana", [str(IDENTITY.to_public())])
+    target = RunWriter(store, "grafana", [str(IDENTITY.to_public())])
     made = target.finish(grafana.back_up(settings, target), platform="obs", region="tokyo")
     assert dict(made.counts) == {
         "folders": 3,

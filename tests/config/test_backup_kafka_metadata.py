@@ -27,9 +27,9 @@ from services.backup import kafka_metadata, restore_kafka_metadata
 from services.backup.errors import BackupError
 from services.backup.kafka_metadata import connect, read, result
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import KafkaMetadata
 from services.backup.store import Store
-from services.backup.target import Target
 from tests.config.servers import eventually
 from tests.config.storage_process import storage_process
 from tests.support.kafka_broker import Broker, running
@@ -138,7 +138,7 @@ def test_topics_and_permissions_come_back_as_they_were(
         password_file=tmp_path / "password",
     )
     before = read(admin)
-    target = Target(store, "kafka-metadata", [str(IDENTITY.to_public())])
+    target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())])
     made = target.finish(kafka_metadata.back_up(settings, target), platform="obs", region="tokyo")
     assert dict(made.counts) == {
         "topics": 3,
@@ -198,7 +198,7 @@ def test_a_user_that_may_not_describe_makes_no_half_backup(
     )
     # Not at the second of the run before, which a busy machine may still be in.
     started = datetime.now(UTC) - timedelta(hours=1)
-    target = Target(store, "kafka-metadata", [str(IDENTITY.to_public())], started)
+    target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())], started)
     with pytest.raises(BackupError, match=r"^Kafka: nobody sees no topic; it needs DESCRIBE on all topics$"):
         kafka_metadata.back_up(settings, target)
     binding = allow("nobody", AclOperation.DESCRIBE, ResourceType.TOPIC, "*")

@@ -15,9 +15,9 @@ from components.search.access import SearchUser, own_users
 from services.backup import restore_search, search_export
 from services.backup.errors import BackupError
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Search
 from services.backup.store import Store
-from services.backup.target import Target
 from services.backup.web import Web
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.storage_process import storage_process
@@ -113,7 +113,7 @@ def settings(cluster: SearchProcesses, folder: Path, *indices: str) -> Search:
 def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: Store, tmp_path: Path) -> None:
     fill(cluster)
     before = everything(cluster)
-    target = Target(store, "search", [str(IDENTITY.to_public())])
+    target = RunWriter(store, "search", [str(IDENTITY.to_public())])
     made = target.finish(
         search_export.back_up(settings(cluster, tmp_path, "logs-0*", "internal-jaeger-span-0*"), target),
         platform="obs",
@@ -130,7 +130,7 @@ def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: 
 
     for index in INDICES:
         good(cluster.as_admin("DELETE", f"/{index}"))
-    # A keeper makes the first index of a family as soon as there is a cluster.
+    # A exporter makes the first index of a family as soon as there is a cluster.
     good(cluster.as_admin("PUT", f"/{INDICES[0]}", {"aliases": {"logs-write": {"is_write_index": True}}}))
     outcome = restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key)
     assert differences(made, outcome.counts) == []
@@ -149,7 +149,7 @@ def test_a_reader_cannot_write_nor_export_what_it_may_not_read(
         cluster.as_admin("PUT", f"/{name}")
     with pytest.raises(BackupError, match=r"^search cluster: GET /secret-0\*: 403 no permissions for"):
         search_export.back_up(
-            settings(cluster, tmp_path, "secret-0*"), Target(store, "search", [str(IDENTITY.to_public())])
+            settings(cluster, tmp_path, "secret-0*"), RunWriter(store, "search", [str(IDENTITY.to_public())])
         )
     assert cluster.ask("PUT", f"/{INDICES[1]}/_doc/x", READER.name, {"number": 1}).status_code == 403
     assert cluster.ask("DELETE", f"/{INDICES[1]}", READER.name).status_code == 403

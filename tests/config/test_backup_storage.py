@@ -12,11 +12,11 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from services.backup import retention
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
 from services.backup.restore import fetch, kept
-from services.backup.seal import Identity
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
 from tests.config.storage_process import BUCKET, StorageProcess, storage_process
 
 PART = 5 * 2**20
@@ -43,9 +43,9 @@ def identity() -> Identity:
 
 def stored(store: Store, identity: Identity, content: bytes, age: timedelta = timedelta(0)) -> str:
     """A run with one object; its name."""
-    target = Target(store, "pulumi-state", [str(identity.to_public())], NOW - age)
+    target = RunWriter(store, "pulumi-state", [str(identity.to_public())], NOW - age)
     target.add("state.bin", io.BytesIO(content))
-    return target.finish(Made(program="test 1", counts={}), platform="obs", region="tokyo").run
+    return target.finish(RunSummary(program="test 1", counts={}), platform="obs", region="tokyo").run
 
 
 @pytest.mark.parametrize("size", [0, 1000, PART, 3 * PART + 17])

@@ -1,7 +1,7 @@
-"""Grafana's files as they are in its pods, read by parsers of their formats and by the double that runs them here.
+"""Grafana's files as they are in its pods, read by parsers of their formats and by the fake that runs them here.
 
-Grafana itself is not to be had here. What it would not know is found by name; what the double refuses, it would not
-start with (tests/config/grafana_double runs it).
+Grafana itself is not to be had here. What it would not know is found by name; what the fake refuses, it would not
+start with (tests/config/grafana_fake runs it).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import pytest
 
 from policy.documents import Format, parse
-from services.grafana_double.known_settings import expected, type_of
+from services.grafana_fake.known_settings import expected, type_of
 from tests.config.pki import write_certificates
-from tests.unit.grafana.made import Made, login, make, oidc
+from tests.unit.grafana.stubs import Made, login, make, oidc
 
 SECRETS = "/etc/grafana-secrets"
 ROOT = Path(__file__).parents[2]
 READ = """
 import json, pathlib, sys
-from services.grafana_double import directory_settings, settings, sources
-from services.grafana_double.ini import Ini
+from services.grafana_fake import directory_settings, settings, sources
+from services.grafana_fake.ini import Ini
 
 pod = pathlib.Path(sys.argv[1])
 found = settings.load(Ini(pod / "grafana.ini", {}), pathlib.Path("/usr/share/grafana"))
@@ -46,7 +46,7 @@ answer = {
 }
 print(json.dumps(answer))
 """
-"""The double's own readers, in a process of their own, as in its pod."""
+"""The fake's own readers, in a process of their own, as in its pod."""
 FILES = {"grafana.ini": "grafana", "ldap.toml": "grafana", "datasources.yaml": "grafana-sources"}
 
 
@@ -91,7 +91,7 @@ def test_grafana_knows_every_setting_that_is_written_and_reads_it_as_it_is_meant
     assert [(each, wrong) for *each, value in plain if (wrong := expected(type_of(*each) or "", value))] == []
 
 
-def test_grafana_would_take_no_notice_of_a_mistyped_setting_and_the_double_does() -> None:
+def test_grafana_would_ignore_a_mistyped_setting_and_the_fake_refuses_it() -> None:
     assert type_of("security", "cookie_secured") is None
     assert type_of("alerting", "enabled") is None
 
@@ -117,7 +117,7 @@ def test_the_directorys_file_is_toml_with_one_server_three_roles_and_no_password
     assert server["attributes"]["username"] == "uid"
 
 
-def test_the_double_takes_each_file_and_understands_it(pod: Path) -> None:
+def test_the_fake_takes_each_file_and_understands_it(pod: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", READ, str(pod)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )

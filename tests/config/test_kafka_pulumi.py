@@ -28,7 +28,7 @@ import os
 import pulumi
 from components.contracts import Credential
 from components.kafka.access import Access, AclRule, Topic, User, make_access, provider
-from components.kafka.waiting import Brokers
+from components.kafka.wait_for_brokers import Brokers
 
 secret = pulumi.Output.secret
 admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))

@@ -13,8 +13,8 @@ from components.masking.catalogue import EVERY
 from components.masking.pseudonyms import pseudonym
 from components.telemetry.layers import Signal
 from tests.config.gateway_process import HASH_KEY, PASSWORDS, GatewayProcess, gateway_data, gateway_process
-from tests.support.dirty.reading import Arrived, by_case, readable
 from tests.support.dirty.records import DIRTY_FILES, LAYER, Record, load, requests
+from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.dirty.sink import Sink, into_sink, sink
 
 DIRTY = (

@@ -134,7 +134,7 @@ def test_the_rules_find_the_certificate_and_the_open_door(prometheus: Prometheus
         "CertificateExpiresSoon": {"soon"},
         "CertificateEnds": set(),
         "EndpointUnreachable": {"ended"},
-        "EntranceOpen": {"open"},
+        "EndpointUnauthenticated": {"open"},
         "ProbesMissing": set(),
     }
     loaded = prometheus.get("/api/v1/rules").json()["data"]["groups"]

@@ -81,7 +81,7 @@ def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: Storag
         holder="region-b",
         notifies=False,
         isolated=False,
-        definitions={"rules": "abc"},
+        fingerprints={"rules": "abc"},
         silences=(),
     )
     assert one.heartbeat("region-a") is None

@@ -61,7 +61,7 @@ def test_it_fires_is_silent_at_every_member_and_leaves_nothing_behind(both: Pair
     for member in ("0", "1"):
         assert [each for each in context.alertmanager(member).alerts() if each.identity == identity] == []
         assert {each.state for each in context.alertmanager(member).silences()} == {"expired"}
-    assert both.notices(incident.NAME) == []
+    assert both.notifications(incident.NAME) == []
     assert both.events(incident.NAME) == []
 
 
@@ -70,7 +70,7 @@ def test_a_failure_in_between_ends_it_too(both: Pair, context: Any) -> None:
         raise OpsError("nothing works")
     time.sleep(QUIET_S)
     assert [each for each in context.alertmanager("1").alerts() if each.identity == identity] == []
-    assert both.notices(incident.NAME) == []
+    assert both.notifications(incident.NAME) == []
 
 
 def test_without_a_ready_member_nothing_is_raised() -> None:

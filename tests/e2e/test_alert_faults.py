@@ -1,5 +1,5 @@
-"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, and a region's guard
-that is gone silences nobody (A3, O5, D2).
+"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, and a region's failover
+agent that is gone silences nobody (A3, O5, D2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from components.alertevents.component import WORKLOAD as EVENTS
 from components.probes.component import WORKLOAD as PROBES
-from components.regions.config import WORKLOAD as GUARD
+from components.regions.config import WORKLOAD as FAILOVER_AGENT
 from lab.receivers.client import Receivers
 from ops import alert_events
 from ops.alert_events import Stage
@@ -120,20 +120,20 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
 
 
 def says(context: Context, metric: str, since: float = 0.0) -> float | None:
-    """What a guard that started after ``since`` last said about itself, as long as it is there to be scraped."""
-    started = f'max(process_start_time_seconds{{job="{GUARD}"}}) > {since:.0f}'
-    return context.thanos.number(f'max({metric}) and on () up{{job="{GUARD}"}} == 1 and on () {started}')
+    """Last metrics of a failover agent that started after ``since``, as long as it can be scraped."""
+    started = f'max(process_start_time_seconds{{job="{FAILOVER_AGENT}"}}) > {since:.0f}'
+    return context.thanos.number(f'max({metric}) and on () up{{job="{FAILOVER_AGENT}"}} == 1 and on () {started}')
 
 
 @pytest.mark.timeout(420)
-def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settled: Context) -> None:
-    """People are told of what begins while it is away, once, and as fast as ever."""
-    with recorded("region-guard-killed", settled.kube) as figures:
-        assert says(settled, "region_guard_notifies") == 1
-        epoch = says(settled, "region_guard_lease_epoch")
+def test_a_killed_failover_agent_silences_nobody_and_keeps_its_lease(settled: Context) -> None:
+    """On-call is notified of what begins while it is away, once, and as fast as ever."""
+    with recorded("failover-agent-killed", settled.kube) as figures:
+        assert says(settled, "failover_agent_notifies") == 1
+        epoch = says(settled, "failover_agent_lease_epoch")
         assert epoch is not None
         receivers = Receivers.of_lab()
-        start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
+        start, victim = receivers.newest(), settled.kube.ready_pod(FAILOVER_AGENT)
         with Injector(settled) as injector:
             returning, killed = Returning(settled.kube, victim, durations.READY), time.time()
             figures["how"] = kill(settled.kube, victim)
@@ -144,15 +144,15 @@ def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settl
             figures["back after s"] = returning.after()
             wait_until(
                 lambda: (
-                    says(settled, "region_guard_notifies", killed) == 1
-                    and says(settled, "region_guard_lease_epoch", killed) is not None
+                    says(settled, "failover_agent_notifies", killed) == 1
+                    and says(settled, "failover_agent_lease_epoch", killed) is not None
                 ),
                 ARRIVES_S,
-                f"the new {GUARD} to follow the lease",
+                f"the new {FAILOVER_AGENT} to follow the lease",
                 PAUSE_S,
             )
-            figures["notices twice"] = duplicates(raised.notices(receivers.since(start)))
-        figures["lease changed hands"] = says(settled, "region_guard_lease_epoch", killed) != epoch
+            figures["notices twice"] = duplicates(raised.notifications(receivers.since(start)))
+        figures["lease changed hands"] = says(settled, "failover_agent_lease_epoch", killed) != epoch
         assert figures["told after s"] is not None
         assert figures["told after s"] <= CRITICAL.limit_s
         assert figures["notices twice"] == 0

@@ -1,7 +1,7 @@
-"""From a fault to a notice: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
+"""From a fault to a notification: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
 
-At the pager only a call counts: what is merged into an open incident rings nobody, and is no notice. All conditions of
-a run are of one name and layer, so they share the notices of every other channel.
+At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification. All
+conditions of a run are of one name and layer, so they share the notifications of every other channel.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from lab.receivers.carried import FIRING, status
 from lab.receivers.client import Receivers
+from lab.receivers.notification_content import FIRING, status
 from lab.receivers.phone import Incident, State
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops.ack import acknowledge
 from ops.context import Context
 from ops.kube import wait_until
@@ -36,7 +36,7 @@ _LATE_S = 200.0
 
 @pytest.fixture
 def receivers() -> Receivers:
-    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    """The fakes that stand for pagers, Slack, SNS and a mail server."""
     return Receivers.of_lab()
 
 
@@ -70,7 +70,7 @@ def measure(context: Context, receivers: Receivers, runs: int, figures: dict[str
             injector.raise_one(CRITICAL)
             injector.raise_one(HIGH)
             time.sleep(BETWEEN_S + chance.uniform(0, BETWEEN_S / 2))
-            # A notice names the first of many alerts only, so what was told makes room.
+            # A notification names the first of many alerts only, so what was told makes room.
             injector.end_told(receivers.since(start))
         found = collected(receivers, start, injector.raised, _LATE_S)
     for kind, label in ((CRITICAL, "critical"), (HIGH, "high")):
@@ -84,7 +84,7 @@ def measure(context: Context, receivers: Receivers, runs: int, figures: dict[str
             ]
     calls = [len(firing(each, found)) for each in injector.raised if each.kind is CRITICAL]
     figures["calls for each Critical, fewest and most"] = [min(calls), max(calls)]
-    figures["notices"] = sum(notice.channel in ("phone", "sms", "slack", "mail") for notice in found)
+    figures["notices"] = sum(notification.channel in ("phone", "sms", "slack", "mail") for notification in found)
     figures["duplicates"] = duplicates(found)
     for kind, label in ((CRITICAL, "critical"), (HIGH, "high")):
         assert figures[f"{label} lost"] == 0
@@ -92,9 +92,9 @@ def measure(context: Context, receivers: Receivers, runs: int, figures: dict[str
     assert figures["calls for each Critical, fewest and most"][0] >= 1
 
 
-def firing(raised: Raised, found: Sequence[Notice]) -> list[Notice]:
-    """Notices of a condition by its channel that say that it is there."""
-    return [each for each in raised.notices(found) if status(each) == FIRING]
+def firing(raised: Raised, found: Sequence[Notification]) -> list[Notification]:
+    """Notifications of a condition by its channel that say that it is there."""
+    return [each for each in raised.notifications(found) if status(each) == FIRING]
 
 
 CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
@@ -107,7 +107,7 @@ CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", list(CASES))
-def test_a_notice_arrives_in_time(settled: Context, receivers: Receivers, case: str) -> None:
+def test_a_notification_arrives_in_time(settled: Context, receivers: Receivers, case: str) -> None:
     situation = CASES[case](settled)
     with recorded(f"alert-latency-{case}", settled.kube) as figures, situation as how:
         figures["situation"] = how

@@ -251,9 +251,9 @@ def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: C
         figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
         running = live(settled, TOPIC, start)
         with opened(access_of(settled.platform)) as store:
-            held, notes = archived(store, keys, TOPIC, start)
+            held, stats = archived(store, keys, TOPIC, start)
         figures["records"] = sum(end - start.get(partition, 0) for partition, end in ends.items())
-        figures["doubled"] = notes.doubled
+        figures["doubled"] = stats.doubled
         missing = different = 0
         for partition, end in ends.items():
             there = {each.offset: each for each in held.get(partition, [])}
@@ -262,7 +262,7 @@ def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: C
             different += sum(each.offset in there and there[each.offset] != each for each in wanted)
         figures.update(missing=missing, different=different, acknowledged=len(load.ledger.acknowledged))
         assert load.ledger.acknowledged
-        assert (missing, different, notes.holes) == (0, 0, [])
+        assert (missing, different, stats.holes) == (0, 0, [])
 
 
 @pytest.mark.timeout(600)

@@ -23,7 +23,7 @@ from tests.support.results import recorded
 
 FILE = Path("components/telemetry/thresholds.yaml")
 LIMIT_S = 420.0
-CHANGED = ("prometheus-", "grafana-content-", "region-guard")
+CHANGED = ("prometheus-", "grafana-content-", "failover-agent")
 """What a threshold is part of: rules, its layer's dashboard, the fingerprint that regions compare."""
 _SECTION = "### What changes, in plain words\n"
 _SENTENCE = re.compile(r"^- (.+)$", re.MULTILINE)

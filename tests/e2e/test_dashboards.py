@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
 from ops.context import Context
-from ops.dashboard.ask import PanelAsker, Result, latencies, quantile, span
 from ops.dashboard.command import as_viewer, check, rows
+from ops.dashboard.panel_queries import GrafanaQueryClient, Result, latencies, quantile, span
 from ops.platform import PROJECT
 from ops.regions.region import witness_of
 from tests.support.results import recorded
@@ -51,7 +51,9 @@ def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -
         results = [result for _, each in found for result in each]
         times = latencies(results)
         figures["dashboards"], figures["panels"], figures["queries"] = len(found), len(results), len(rows(found))
-        empty = [f"{board.name}: {result.panel.title}" for board, each in found for result in each if result.empty]
+        empty = [
+            f"{dashboard.name}: {result.panel.title}" for dashboard, each in found for result in each if result.empty
+        ]
         figures["panels without data"], figures["empty panels"] = len(empty), empty
         figures["mean ms"] = round(1000 * sum(times) / len(times), 1)
         figures["P95 ms"] = round(1000 * quantile(times, 0.95), 1)
@@ -71,7 +73,9 @@ def filled(target: Any, values: Mapping[str, str]) -> Any:
     return [filled(each, values) for each in target] if isinstance(target, list) else target
 
 
-def asked_of_page(viewer: PanelAsker, uid: str, values: Mapping[str, str], since: str) -> dict[str, dict[str, Any]]:
+def asked_of_page(
+    viewer: GrafanaQueryClient, uid: str, values: Mapping[str, str], since: str
+) -> dict[str, dict[str, Any]]:
     """Panel -> what Grafana answers to its query, as somebody who opens the page gets it."""
     page = viewer.grafana.get(f"/api/dashboards/uid/{uid}")["dashboard"]
     found = {}
@@ -119,7 +123,7 @@ def without_a_second_region(context: Context) -> frozenset[str]:
 
 def test_every_series_that_a_dashboard_asks_for_is_there(context: Context) -> None:
     used = set().union(
-        *(metrics(each.expr) for board in DASHBOARDS for panel in board.panels for each in panel.queries)
+        *(metrics(each.expr) for dashboard in DASHBOARDS for panel in dashboard.panels for each in panel.queries)
     )
     # A share of failures is there only after a failure.
     known = context.thanos.instant(
@@ -129,7 +133,7 @@ def test_every_series_that_a_dashboard_asks_for_is_there(context: Context) -> No
     assert missing - without_a_second_region(context) == set()
 
 
-@pytest.mark.parametrize("name", [board.name for board in DASHBOARDS])
+@pytest.mark.parametrize("name", [dashboard.name for dashboard in DASHBOARDS])
 def test_a_dashboard_is_one_page_that_stands_alone(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.html"
     done = subprocess.run(

@@ -119,7 +119,7 @@ def test_two_brokers_killed_stop_producers_and_lose_nothing(settled: Context, sc
                 figures["how"] = ", ".join(kill(settled.kube, pod) for pod in victims)
                 killed = time.time()
                 load.run_for(durations.TWO_BROKERS_DOWN)
-                refused_from, refused_to = killed + durations.NOTICE, time.time()
+                refused_from, refused_to = killed + durations.NOTIFICATION, time.time()
             figures["down s"] = durations.TWO_BROKERS_DOWN
             figures["brokers back after s"] = round(settled.kube.wait_ready("kafka", BROKERS, durations.READY), 1)
             back = time.time()

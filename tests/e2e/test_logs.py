@@ -24,7 +24,7 @@ from tests.support.results import recorded
 from tests.support.returning import Returning
 from tests.support.search_client import SearchClient, stored_logs
 from tests.support.trace_faults import LogLoad, gateway
-from tests.support.traces_journey import send_journey
+from tests.support.traces_request_flow import send_request_flow
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,7 @@ def logs(context: Context) -> SearchClient:
 @pytest.mark.timeout(180)
 def test_the_logs_of_a_trace_are_found_by_its_id(context: Context, logs: SearchClient, tmp_path: Path) -> None:
     with recorded("logs-of-a-trace", context.kube) as figures:
-        sent = send_journey(context.platform, tmp_path, fails="")
+        sent = send_request_flow(context.platform, tmp_path, fails="")
         query = {"term": {"trace_id": sent.trace_id}}
         found: list[dict[str, Any]] = []
 
@@ -45,7 +45,7 @@ def test_the_logs_of_a_trace_are_found_by_its_id(context: Context, logs: SearchC
             found[:] = logs.hits(query, ["service", "layer", "span_id"])
             return len(found) >= len(sent.logs)
 
-        wait_until(complete, 60, "the journey's logs", 0.3)
+        wait_until(complete, 60, "the request flow's logs", 0.3)
         figures["found after s"] = round(time.time() - sent.ended, 1)
         figures["records"], figures["services"] = len(found), len({hit["service"] for hit in found})
         assert sorted(hit["service"] for hit in found) == sorted(sent.logs)

@@ -17,8 +17,8 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.context import Context
 from ops.kube import wait_until
 from ops.traces import fetch_token
-from tests.support.dirty.reading import Arrived, by_case, readable
 from tests.support.dirty.records import CASE, DIRTY_FILES, LAYER, Record, Request, load, requests
+from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.exposure import pod_logs
 from tests.support.results import recorded
 from tests.support.search_client import SearchClient, stored_logs, stored_spans

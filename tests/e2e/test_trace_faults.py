@@ -29,7 +29,7 @@ from tests.support.results import recorded
 from tests.support.returning import Returning
 from tests.support.search_client import stored_logs, stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, batches
-from tests.support.trace_faults import Asker, LogLoad, agent, gateway
+from tests.support.trace_faults import LogLoad, QueryRunner, agent, gateway
 from tests.support.traces import SPANS_PER_TRACE, Traffic
 
 TRACES_PER_S = 40
@@ -101,7 +101,7 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             raise OpsError("no trace found")
 
     with recorded("search-node-killed", settled.kube) as figures:
-        with Asker(traces) as jaeger, Asker(lambda: logs.ask({"match_all": {}})) as direct:
+        with QueryRunner(traces) as jaeger, QueryRunner(lambda: logs.ask({"match_all": {}})) as direct:
             with failing(settled) as load, LogLoad(settled, gateway(settled)) as numbered:
                 load.run_for(durations.WARM_UP)
                 victim = settled.kube.ready_pod(SEARCH)

@@ -39,7 +39,7 @@ def began_to_fire(context: Context, since: float) -> set[str]:
 def test_a_zone_is_gone_and_everything_goes_on(settled: Context) -> None:
     receivers = Receivers.of_lab()
     with recorded("zone-gone", settled.kube) as figures:
-        start, notices = settled.kafka.end_offsets(TOPIC), receivers.newest()
+        start, notifications = settled.kafka.end_offsets(TOPIC), receivers.newest()
         began = time.time()
         with Injector(settled) as injector, Ticker(settled, f"{int(began)}", settled.thanos) as ticker:
             with OtlpLoad(settled, give_up_after=240) as load:
@@ -61,11 +61,11 @@ def test_a_zone_is_gone_and_everything_goes_on(settled: Context) -> None:
                 load.run_for(durations.AFTER_FAULT)
                 wait_until(lambda: is_settled(settled), BACK_S, "all pods ready and all replicas in sync", LOOK_S)
                 figures["whole again after s"] = round(time.time() - back, 1)
-            told = collected(receivers, notices, injector.raised, TOLD_S)
+            told = collected(receivers, notifications, injector.raised, TOLD_S)
         for what, raised in (("at once", at_once), ("once noticed", later)):
             latency = raised.latency(told)
             figures[f"Critical {what} told after s"] = None if latency is None else round(latency, 1)
-        figures["notices twice"] = duplicates([each for one in injector.raised for each in one.notices(told)])
+        figures["notices twice"] = duplicates([each for one in injector.raised for each in one.notifications(told)])
         figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
         figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), len(missing)

@@ -18,7 +18,7 @@ import pulumi_kubernetes as k8s
 
 from components.kafka import access
 from components.kafka import config as kafka_config
-from stacks import profile
+from stacks import sizing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -33,10 +33,10 @@ def _spoil_properties(**changes: str) -> None:
 
 
 def _spoil_profiles(**changes: Any) -> None:
-    profile.PROFILES = MappingProxyType({name: replace(each, **changes) for name, each in profile.PROFILES.items()})
+    sizing.PROFILES = MappingProxyType({name: replace(each, **changes) for name, each in sizing.PROFILES.items()})
     from stacks import platform
 
-    platform.PROFILES = profile.PROFILES
+    platform.PROFILES = sizing.PROFILES
 
 
 def listener_without_tls() -> None:

@@ -56,7 +56,7 @@ def run(stack: str, *, count: bool = True) -> Run:
 
     Args:
         stack: Name of the stack file.
-        count: Whether it is counted which rules notice a mutation; else the first one is enough.
+        count: Whether it is counted which rules notification a mutation; else the first one is enough.
     """
     resources = platform(stack)
     runner = Runner(agreed=[])

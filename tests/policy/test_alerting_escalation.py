@@ -15,13 +15,13 @@ TWINS: list[tuple[str, Any, str]] = [
     (
         "1",
         GONE,
-        f"{FILE}[0]: nobody else is ever told of DiskFull, which is critical. "
+        f"{FILE}[0]: nobody else is ever notified of DiskFull, which is critical. "
         f"Fix: raise it again in its group after 5m, {AGAIN}.",
     ),
     (
         "3/labels/alert_id",
         "other",
-        f"{FILE}[2]: nobody else is ever told of Slow, which is high. "
+        f"{FILE}[2]: nobody else is ever notified of Slow, which is high. "
         f"Fix: raise it again in its group after 30m, {AGAIN}.",
     ),
     (
@@ -67,7 +67,7 @@ def test_an_escalation_in_another_group_is_none() -> None:
     twin = GOOD["rules"]["groups"][0]["rules"][1]
     moved = broken(broken(GOOD, "rules/groups/0/rules/1", GONE), "rules/groups/+", {"name": "late", "rules": [twin]})
     assert said(rule("alert-escalates"), build(moved)) == told(
-        f"{FILE}[0]: nobody else is ever told of DiskFull, which is critical. "
+        f"{FILE}[0]: nobody else is ever notified of DiskFull, which is critical. "
         f"Fix: raise it again in its group after 5m, {AGAIN}."
     )
 

@@ -136,7 +136,7 @@ BROKEN: list[tuple[str, str, Any, str]] = [
         "Fix: set ca_file to /etc/secrets/authority.crt.",
     ),
     (
-        "alertmanager-notices-recorded",
+        "alertmanager-notifications-recorded",
         "receivers/1/webhook_configs/2",
         GONE,
         ".receivers[1].webhook_configs: what phone is told is not recorded: others tell a Service of the cluster, "
@@ -187,7 +187,7 @@ def test_a_mail_server_inside_is_verified_too() -> None:
 
 def test_without_a_record_anywhere_none_is_asked_for() -> None:
     data = {**GOOD["routing"], "receivers": [{"name": "mail", "email_configs": [{"to": "x"}]}]}
-    assert said(rule("alertmanager-notices-recorded"), [config_map("r", **{"am.yml": data})]) == []
+    assert said(rule("alertmanager-notifications-recorded"), [config_map("r", **{"am.yml": data})]) == []
 
 
 def test_every_rule_about_receivers_is_broken_here() -> None:

@@ -69,21 +69,21 @@ ROUTING: list[tuple[str, str, Any, str]] = [
         "alertmanager-critical-ways",
         "receivers/1/pagerduty_configs",
         GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by sns_configs, webhook_configs. "
+        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by sns_configs, webhook_configs. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (
         "alertmanager-critical-ways",
         "receivers/1/webhook_configs/0",
         GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by pagerduty_configs, sns_configs. "
+        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by pagerduty_configs, sns_configs. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (
         "alertmanager-critical-ways",
         "route/routes/0/receiver",
         "report",
-        ".route.routes[0].receiver: Critical alerts go to report, which tells people by no channel. "
+        ".route.routes[0].receiver: Critical alerts go to report, which notifies by no channel. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (

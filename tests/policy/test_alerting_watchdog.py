@@ -61,7 +61,7 @@ def test_a_heartbeat_without_a_route_is_noticed() -> None:
     routes = [GOOD["routing"]["route"]["routes"][index] for index in (0, 1)]
     found = said(rule("watchdog-leaves"), build(broken(GOOD, "routing/route/routes", routes)))
     assert [each for each in found if each.startswith("ConfigMap")] == [
-        f"{FILE}.route.routes: no route is for Watchdog, so it goes where people are told, and the switch hears "
+        f"{FILE}.route.routes: no route is for Watchdog, so it goes where on-call is notified, and the switch hears "
         'nothing. Fix: add a first route with the matcher alertname="Watchdog".'
     ]
 

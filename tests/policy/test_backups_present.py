@@ -1,4 +1,4 @@
-"""Backups are there, sealed, watched and kept: each promise broken once, from the platform's own component."""
+"""Backups are there, encrypted, watched and kept: each promise broken once, from the platform's own component."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from policy.rules.backups_present import RULES
 from tests.policy import fixtures_dataplane as dataplane
 from tests.policy.fixtures_servers import config_map, rule, said, secret, workload
 from tests.support.mutations import mutations
-from tests.unit.backups.surroundings import arguments
-from tests.unit.sampler.surroundings import record, site
+from tests.unit.backups.stubs import arguments
+from tests.unit.sampler.stubs import deployment_context, record
 
 TOPIC = "kafka:index/topic:Topic"
 TOPICS = [
@@ -35,7 +35,7 @@ KEEPS = [
 @pytest.fixture(scope="module")
 def good() -> list[Resource]:
     def program() -> None:
-        Backups("backups", arguments(site()))
+        Backups("backups", arguments(deployment_context()))
 
     return [*KEEPS, *(Resource(each.token, each.name, each.inputs) for each in record(program).resources)]
 
@@ -116,14 +116,14 @@ def test_other_programs_that_back_up_count_too() -> None:
 def test_a_search_cluster_needs_an_export_or_snapshots(good: list[Resource]) -> None:
     message = (
         "stack, backups: nothing in the stack backs up the search cluster. "
-        "Fix: add a CronJob with services.backup search, or let the keeper of the cluster take snapshots."
+        "Fix: add a CronJob with services.backup search, or let the index manager take snapshots."
     )
     fewer = without(good, "CronJob", "backup-search")
     assert said(rule("backup-search-exists"), fewer) == [message]
-    keeper: dict[str, Any] = {"families": [], "snapshots": {"type": "s3"}}
-    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": keeper})]) == []
-    keeper = {"families": [], "snapshots": None}
-    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": keeper})]) == [message]
+    exporter: dict[str, Any] = {"families": [], "snapshots": {"type": "s3"}}
+    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == []
+    exporter = {"families": [], "snapshots": None}
+    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == [message]
     snap = workload("CronJob", "snap", "example/tools:1", command=["python", "-m", "snapshot"])
     assert said(rule("backup-search-exists"), [*fewer, snap]) == []
 
@@ -150,12 +150,12 @@ def test_a_search_cluster_needs_an_export_or_snapshots(good: list[Resource]) -> 
 def test_a_backup_that_nobody_or_everybody_can_open_is_noticed(
     good: list[Resource], name: str, change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    [found] = said(rule("backup-sealed"), told(good, name, change))
+    [found] = said(rule("backup-encrypted"), told(good, name, change))
     assert found.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
 
 
-def test_settings_that_are_not_mounted_seal_nothing(good: list[Resource]) -> None:
-    [found] = said(rule("backup-sealed"), without(good, "ConfigMap", "backup-database"))
+def test_settings_that_are_not_mounted_encrypt_nothing(good: list[Resource]) -> None:
+    [found] = said(rule("backup-encrypted"), without(good, "ConfigMap", "backup-database"))
     assert found.startswith("CronJob obs/backup-database, ")
     assert "recipients is not set" in found
 
@@ -208,7 +208,7 @@ def test_an_identity_in_the_cluster_is_noticed_and_not_shown(resource: Resource,
     [
         (
             lambda ages: ages.pop("grafana"),
-            "most_age_s: nobody is told when the grafana backup is missing. Fix: set most_age_s.grafana.",
+            "most_age_s: nobody is notified when the grafana backup is missing. Fix: set most_age_s.grafana.",
         ),
         (
             lambda ages: ages.update(other=60),
@@ -217,21 +217,21 @@ def test_an_identity_in_the_cluster_is_noticed_and_not_shown(resource: Resource,
         ),
         (
             lambda ages: ages.update(database=10**9),
-            "most_age_s.database: nobody is told of an old database backup in time: its limit is 1000000000 seconds. "
-            "Fix: set it to 259200 or less.",
+            "most_age_s.database: nobody is notified of an old database backup in time: its limit is 1000000000 "
+            "seconds. Fix: set it to 259200 or less.",
         ),
     ],
 )
 def test_a_backup_that_nobody_misses_is_noticed(
     good: list[Resource], change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    changed = told(good, "backup-keeper", lambda content: change(content["most_age_s"]))
-    assert said(rule("backup-watched"), changed) == [f"ConfigMap obs/backup-keeper, config.yaml:.{message}"]
+    changed = told(good, "backup-exporter", lambda content: change(content["most_age_s"]))
+    assert said(rule("backup-watched"), changed) == [f"ConfigMap obs/backup-exporter, config.yaml:.{message}"]
 
 
-def test_backups_without_a_keeper_and_a_missing_job_are_noticed(good: list[Resource]) -> None:
-    assert said(rule("backup-watched"), without(good, "Deployment", "backup-keeper")) == [
-        "stack, backups: nobody watches whether backups are made. Fix: run services.backup_keeper."
+def test_backups_without_an_exporter_and_a_missing_job_are_noticed(good: list[Resource]) -> None:
+    assert said(rule("backup-watched"), without(good, "Deployment", "backup-exporter")) == [
+        "stack, backups: nobody watches whether backups are made. Fix: run services.backup_exporter."
     ]
     [found] = said(rule("backup-watched"), without(good, "CronJob", "backup-search"))
     assert "no CronJob makes the search backup, which is expected" in found
@@ -240,15 +240,15 @@ def test_backups_without_a_keeper_and_a_missing_job_are_noticed(good: list[Resou
 def test_blocks_that_nobody_misses_are_noticed(good: list[Resource]) -> None:
     shipper = workload("StatefulSet", "t", "thanosio/thanos:v0.42.0", args=["sidecar", "--objstore.config-file=/x"])
     assert said(rule("backup-watched"), [*good, shipper]) == []
-    fewer = told(good, "backup-keeper", lambda content: content.pop("blocks"))
+    fewer = told(good, "backup-exporter", lambda content: content.pop("blocks"))
     assert said(rule("backup-watched"), fewer) == []
     assert said(rule("backup-watched"), [*fewer, shipper]) == [
-        "ConfigMap obs/backup-keeper, config.yaml:.blocks: nobody is told when metrics are shipped no more. "
+        "ConfigMap obs/backup-exporter, config.yaml:.blocks: nobody is notified when metrics are shipped no more. "
         "Fix: set blocks."
     ]
-    slow = told(good, "backup-keeper", lambda content: content["blocks"].update(most_age_s=10**9))
+    slow = told(good, "backup-exporter", lambda content: content["blocks"].update(most_age_s=10**9))
     [found] = said(rule("backup-watched"), slow)
-    assert "blocks.most_age_s: nobody is told of an old metrics backup in time" in found
+    assert "blocks.most_age_s: nobody is notified of an old metrics backup in time" in found
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_backups_that_are_soon_gone_or_late_are_noticed(
     assert found.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
 
 
-@pytest.mark.parametrize("rule_id", ["backup-sealed", "backup-watched", "backup-kept", "backup-exists"])
+@pytest.mark.parametrize("rule_id", ["backup-encrypted", "backup-watched", "backup-kept", "backup-exists"])
 def test_settings_that_are_not_known_yet_are_not_called_missing(good: list[Resource], rule_id: str) -> None:
     unknown: list[Resource] = []
     for each in good:

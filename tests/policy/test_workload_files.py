@@ -83,7 +83,7 @@ def test_optional_files_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(("path", "value"), [(CHECKSUM, GONE), (f"{CHECKSUM}/obs.config~checksum", "")])
-def test_pods_that_do_not_notice_a_change_are_told(path: str, value: Any) -> None:
+def test_pods_that_do_not_notification_a_change_are_told(path: str, value: Any) -> None:
     assert said("pod-restart-on-change", swapped(platform(), changed(deployment(), path, value))) == [
         'Deployment obs/query, spec.template.metadata.annotations."obs.config/checksum": the pods do not notice a'
         " change of ConfigMap query, Secret query-web: annotation obs.config/checksum is missing"

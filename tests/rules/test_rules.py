@@ -116,8 +116,8 @@ def test_an_escalated_alert_is_its_original_later_and_for_somebody_else_within_t
     assert _seconds(theirs["for"]) % every == 0, "an evaluation would round it up"
     waits = _seconds(theirs["for"]) - math.ceil(_seconds(ours["for"]) / every) * every
     # Until the next scrape, until the next evaluation, the route's wait, the other Alertmanager, the wires.
-    notice = waits + 15 + every + group_wait + 3 + 2
-    assert promised - every < notice <= promised
+    notification = waits + 15 + every + group_wait + 3 + 2
+    assert promised - every < notification <= promised
     assert theirs["labels"] == {**ours["labels"], "escalation": contact}
     assert theirs["labels"][ID_LABEL].startswith(f"{original.name}{{{{")
     assert theirs["annotations"]["runbook_url"] == f"https://runbooks.example.org/{original.name}.md"

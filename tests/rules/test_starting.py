@@ -11,7 +11,7 @@ import yaml
 
 from components.alerting.identity import ID_LABEL
 from components.alerting.inhibitions import collected
-from components.alerting.starting import OBSERVED
+from components.alerting.startup import OBSERVED
 from tests.rules.scenario import needed
 from tests.rules.test_rules import ALERTS, ALL, promtool
 

@@ -1,4 +1,4 @@
-"""What the pages of the layers' and objectives' alerts tell people to type can be typed: PromQL, commands, links."""
+"""What the pages of the layers' and objectives' alerts notify on-call to type can be typed: PromQL, commands, links."""
 
 from __future__ import annotations
 

@@ -20,9 +20,9 @@ from ops.context import Context
 from ops.kafka import ADMIN, TIMEOUT_SECONDS
 from ops.kube import wait_until
 from ops.platform import PROJECT
-from services.backup.seal import Identity
+from services.backup.encryption import Identity
 from services.backup.store import Store
-from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.records import Record, record
 
 COMMAND_S = 600
@@ -72,15 +72,15 @@ def archived_up_to(context: Context, topic: str) -> dict[int, int]:
 
 def archived(
     store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int]
-) -> tuple[dict[int, list[Record]], Notes]:
+) -> tuple[dict[int, list[Record]], ReadStats]:
     """Records of the archive from some offsets on, by partition, and what was noticed."""
-    notes, found = Notes(), {}
+    stats, found = ReadStats(), {}
     for partition, segments in catalogue(store, topic).segments.items():
         first = start.get(partition, 0)
         asked = [(name, written) for name, written in segments if name.last >= first]
-        held = records(store, identities, asked, notes)
+        held = records(store, identities, asked, stats)
         found[partition] = [each for each in held if each.offset >= first]
-    return found, notes
+    return found, stats
 
 
 def live(context: Context, topic: str, start: Mapping[int, int], seconds: float = 20.0) -> dict[int, list[Record]]:

@@ -145,7 +145,7 @@ class Browser:
         self._waiting.close()
         os.close(self._in)
 
-    def look(self, page: Path, width: int, script: str) -> Sight:
+    def inspect(self, page: Path, width: int, script: str) -> Sight:
         """Open a page, wait until it is loaded, run a script in it and take its picture.
 
         Args:
@@ -159,11 +159,11 @@ class Browser:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         try:
-            return self._look(session, page.resolve().as_uri(), width, script)
+            return self._inspect(session, page.resolve().as_uri(), width, script)
         finally:
             self._call("Target.closeTarget", targetId=target)
 
-    def _look(self, session: str, address: str, width: int, script: str) -> Sight:
+    def _inspect(self, session: str, address: str, width: int, script: str) -> Sight:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable", session)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-PROGRAMS = ("services.backup", "services.kafka_archive", "services.backup_keeper")
+PROGRAMS = ("services.backup", "services.kafka_archive", "services.backup_exporter")
 _LONG_S = 10**9
 
 

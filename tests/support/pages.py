@@ -76,20 +76,20 @@ class Looked:
     load_ms: float = 0.0
 
 
-def look(browser: Browser, page: Page, pictures: Path) -> Looked:
+def inspect_page(browser: Browser, page: Page, pictures: Path) -> Looked:
     """Open a page at every width; its pictures are written to ``pictures``."""
     seen = Looked()
     for width in WIDTHS:
-        sight = browser.look(page.path, width, LOOK)
+        sight = browser.inspect(page.path, width, LOOK)
         (pictures / f"{page.name}-{width}.png").write_bytes(sight.picture)
-        seen.problems += [f"{width} px: {problem}" for problem in complaints(page, sight)]
+        seen.problems += [f"{width} px: {problem}" for problem in layout_problems(page, sight)]
         seen.empty = [panel["title"] for panel in sight.found["panels"] if panel["problem"]]
         seen.pictures = sight.found["pictures"]
         seen.load_ms = max(seen.load_ms, round(1000 * sight.load_s, 1))
     return seen
 
 
-def complaints(page: Page, sight: Sight) -> Iterator[str]:
+def layout_problems(page: Page, sight: Sight) -> Iterator[str]:
     """What is wrong with a page at one width; nothing when all is well."""
     found: dict[str, Any] = sight.found
     yield from (f"the console says {error[:200]!r}" for error in sight.errors)

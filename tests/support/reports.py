@@ -1,4 +1,4 @@
-"""Reports on the live platform: run now, looked up in the object storage, on the shelf and in people's mail."""
+"""Reports on the live platform: run now, looked up in the object storage, on the report server and in people's mail."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from components.reports.schedule import Kind
 from lab.receivers.client import Receivers
-from lab.receivers.record import MAIL, Notice
-from lab.storage.places import BUCKET
+from lab.receivers.record import MAIL, Notification
+from lab.storage.paths import BUCKET
 from lab.storage.setup import bucket_client
 from ops.context import Context
 from ops.platform import PROJECT
-from ops.report.shelf import PORT, WORKLOAD
+from ops.report.client import PORT, WORKLOAD
 
 JOB_S = 600
 _TOLD = re.compile(r"report (\S+): stored")
@@ -69,17 +69,17 @@ def objects(kind: Kind, period: str) -> dict[str, bytes]:
     }
 
 
-def from_shelf(context: Context, path: str, auth: tuple[str, str] | None) -> tuple[int, bytes]:
-    """Status and content of what the shelf answers."""
+def from_report_server(context: Context, path: str, auth: tuple[str, str] | None) -> tuple[int, bytes]:
+    """Status and content of what the report server answers."""
     base = context.tunnels.url(context.kube.ready_pod(WORKLOAD).name, PORT)
     with context.web.call("GET", base + path, auth=auth) as response:
         return response.status_code, response.content
 
 
-def mails(receivers: Receivers, start: int) -> list[Notice]:
+def mails(receivers: Receivers, start: int) -> list[Notification]:
     """Reports that were mailed since ``start``; unlike mails about alerts, they have files attached."""
     return [
-        notice
-        for notice in receivers.find(start, channel=MAIL)
-        if notice.body["headers"]["Content-Type"].startswith("multipart/mixed")
+        notification
+        for notification in receivers.find(start, channel=MAIL)
+        if notification.body["headers"]["Content-Type"].startswith("multipart/mixed")
     ]

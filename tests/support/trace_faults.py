@@ -128,7 +128,7 @@ def number_of(attributes: Mapping[str, object]) -> Number:
     return int(str(attributes[SENDER])), int(str(attributes[SEQUENCE]))
 
 
-class Asker:
+class QueryRunner:
     """Asks something about once a second, as a person or a dashboard would, who tries again when there is no answer.
 
     Args:
@@ -144,7 +144,7 @@ class Asker:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> QueryRunner:
         self._thread.start()
         return self
 

@@ -50,7 +50,7 @@ def test_tests_that_import_a_changed_module_are_found_and_the_nearest_are_first(
     found = distance(["ops/drill/run.py"], ROOT)
     assert found["tests/unit/ops/test_ops_drill_run.py"] == 1
     assert found["tests/unit/ops/test_ops_drill_report.py"] >= 1
-    assert "tests/unit/masking/test_masking_plain.py" not in found
+    assert "tests/unit/masking/test_masking_fast_path.py" not in found
     assert not any(file.startswith(("tests/config", "tests/e2e")) for file in found)
 
 

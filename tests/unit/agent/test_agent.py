@@ -10,7 +10,7 @@ import yaml
 from components.agent.config import AgentConfig, agent_config
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
 from components.telemetry.layers import LAYER_NAMES
-from tests.unit.jaeger.made import SITE, SIZE, made
+from tests.unit.jaeger.stubs import CONTEXT, SIZE, made
 
 MIB = 2**20
 
@@ -88,4 +88,4 @@ def test_a_daemon_set_with_an_autoscaler_is_refused() -> None:
         autoscale=Autoscale(minimum=1, maximum=2, cpu_percent=50),
     )
     with pytest.raises(ValueError, match="no autoscaler"):
-        daemon_set(None, SITE, workload)  # type: ignore[arg-type]
+        daemon_set(None, CONTEXT, workload)  # type: ignore[arg-type]

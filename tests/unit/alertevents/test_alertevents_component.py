@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.alertevents.component import AlertEvents, AlertEventsArgs
-from components.k8s import Resources, Site, default_deny
+from components.k8s import DeploymentContext, Resources, default_deny
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
@@ -20,16 +20,16 @@ from policy.runner import Runner
 from services.alert_events.sender import ANSWER_S
 from services.alert_events.settings import parse
 from tests.support.engine import PASSWORD, Recording
-from tests.unit.sampler.surroundings import kafka, record, site
+from tests.unit.sampler.stubs import deployment_context, kafka, record
 
 HOST = "alert-events.obs.svc.cluster.local"
 
 
-def program(where: Site) -> AlertEvents:
+def program(where: DeploymentContext) -> AlertEvents:
     return AlertEvents(
         "alert-events",
         AlertEventsArgs(
-            site=where,
+            context=where,
             kafka=kafka("alert-events"),
             resources=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
         ),
@@ -39,7 +39,7 @@ def program(where: Site) -> AlertEvents:
 @pytest.fixture(scope="module")
 def made() -> tuple[Recording, AlertEvents]:
     kept: list[AlertEvents] = []
-    recording = record(lambda: kept.append(program(site())))
+    recording = record(lambda: kept.append(program(deployment_context())))
     return recording, kept[0]
 
 
@@ -72,7 +72,7 @@ def test_prometheus_finds_one_address_whatever_pods_there_are(made: tuple[Record
     assert receiver.credential.username == "prometheus"
 
 
-def test_alertmanager_is_told_the_other_entrance_with_another_login(made: tuple[Recording, AlertEvents]) -> None:
+def test_alertmanager_is_told_the_other_endpoint_with_another_login(made: tuple[Recording, AlertEvents]) -> None:
     recording, events = made
     assert events.endpoint.url == f"https://{HOST}:8443/processed"
     assert events.endpoint.server_name == HOST
@@ -132,7 +132,7 @@ def test_its_metrics_are_scraped_with_a_user_of_their_own(made: tuple[Recording,
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)

@@ -10,7 +10,7 @@ from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 
 def alert(name: str, severity: Severity) -> Alert:
-    return Alert(name=name, expr="up == 0", hold="0s", severity=severity, summary="s", description="d")
+    return Alert(name=name, expr="up == 0", for_="0s", severity=severity, summary="s", description="d")
 
 
 GROUPS = escalated(

@@ -6,12 +6,12 @@ import pytest
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
-from components.alerting.starting import STARTING, while_young
+from components.alerting.startup import STARTING, startup_inhibition
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 
 def alert(name: str, severity: Severity, **labels: str) -> Alert:
-    return Alert(name=name, expr="up == 0", hold="0s", severity=severity, summary="s", description="d", labels=labels)
+    return Alert(name=name, expr="up == 0", for_="0s", severity=severity, summary="s", description="d", labels=labels)
 
 
 PARTS = RuleGroup(
@@ -40,7 +40,7 @@ def test_without_a_rule_that_tells_its_age_nothing_is_kept_quiet() -> None:
 
 
 def test_with_nothing_to_keep_quiet_there_is_no_inhibition() -> None:
-    assert while_young([*STARTING.alerts, alert("Outage", Severity.CRITICAL)]) == ()
+    assert startup_inhibition([*STARTING.alerts, alert("Outage", Severity.CRITICAL)]) == ()
 
 
 def test_it_is_told_to_nobody_and_escalates_to_nobody() -> None:

@@ -14,14 +14,14 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.incident_closer.settings import Settings, parse
 from tests.support.engine import password_of, texts
-from tests.unit.alertmanager.made import AUTHORITY, CONTACTS, SECRETS, channels, made, make
+from tests.unit.alertmanager.stubs import AUTHORITY, CONTACTS, SECRETS, channels, made, make
 
-SURROUNDINGS = {
+PREREQUISITES = {
     "certificate-authority",
     "image-registry",
     "network-default-deny",
     "namespace-made",
-    "region-guard-exists",
+    "failover-agent-exists",
     "watchdog-fires",
 }
 """Rules about what the rest of the platform brings."""
@@ -61,7 +61,7 @@ def test_two_run_at_once_each_with_a_volume_for_silences() -> None:
 
 
 def test_one_alone_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^alertmanager\.replicas is 1: at least 2, else nobody is told"):
+    with pytest.raises(ValueError, match=r"^alertmanager\.replicas is 1: at least 2, else nobody is notified"):
         make(replicas=1)
 
 
@@ -263,7 +263,7 @@ def test_the_policies_have_nothing_to_say_about_it() -> None:
     manager = Contact(mail="senior@example.org", phone=True, sms_topic="arn:aws:sns:ap-northeast-1:000000000000:senior")
     placed = make(channels=channels(**{**CONTACTS, "senior-manager": manager}))
     resources = [Resource(each.token, each.name, each.inputs) for each in placed.recording.resources]
-    rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
+    rules = [rule for rule in RULES if rule.id not in PREREQUISITES]
     assert [verdict.message for verdict in Runner(rules=rules, agreed=[]).all(resources)] == []
 
 

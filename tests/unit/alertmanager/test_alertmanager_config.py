@@ -22,7 +22,7 @@ from components.alertmanager.config import (
 from components.alertmanager.contacts import FIRST, Contact
 from components.alertmanager.receivers import EventsWebhook
 from components.rules import Severity
-from tests.unit.alertmanager.made import CONTACTS, ESCALATION, INHIBITION, channels
+from tests.unit.alertmanager.stubs import CONTACTS, ESCALATION, INHIBITION, channels
 
 EVENTS = EventsWebhook(url="https://alert-events:8443/processed", username="alertmanager", server_name="alert-events")
 OUTSIDE = ("pagerduty_configs", "sns_configs", "slack_configs", "email_configs")
@@ -85,7 +85,7 @@ def test_every_route_has_a_receiver_and_every_receiver_a_route() -> None:
     assert used == {receiver["name"] for receiver in config["receivers"]}
 
 
-def test_a_storm_of_one_kind_is_one_notice_and_escalated_alerts_are_apart() -> None:
+def test_a_storm_of_one_kind_is_one_notification_and_escalated_alerts_are_apart() -> None:
     assert made()["route"]["group_by"] == list(GROUP_BY)
     assert {"alertname", "severity", "escalation"} <= set(GROUP_BY)
     assert not {"alert_id", "instance"} & set(GROUP_BY)

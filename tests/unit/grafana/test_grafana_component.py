@@ -14,7 +14,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recorded, password_of, texts
-from tests.unit.grafana.made import (
+from tests.unit.grafana.stubs import (
     AUTHORITY,
     DIRECTORY_SECRETS,
     arguments,

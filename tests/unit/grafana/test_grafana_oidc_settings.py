@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stacks.reading_settings import Oidc
 from stacks.settings import SettingsError, parse
+from stacks.visualization_settings import Oidc
 from tests.support import engine
 
 PROVIDER: dict[str, Any] = {
@@ -45,7 +45,7 @@ def test_pods_reach_the_provider_at_the_port_of_its_addresses(port: str, expecte
     [
         (
             {"authorize_url": "https://login.example.org/authorize"},
-            "settings.grafana: allowed is an oidc.authorize_url under one domain with entrance.host "
+            "settings.grafana: allowed is an oidc.authorize_url under one domain with external_endpoint.host "
             "(grafana.region-a.obs.example.com)",
         ),
         (

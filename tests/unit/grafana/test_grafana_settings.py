@@ -12,7 +12,7 @@ from components.grafana.config import GrafanaConfig, grafana_config, ini_text
 from components.grafana.ldap import Groups, bind_password, ldap_config, toml
 from components.grafana.oidc import check_site, oidc_settings
 from components.grafana.sources import LogsPlugin, Source, sources_config, traces_source
-from tests.unit.grafana.made import DIRECTORY, TRACE_PAGES, arguments, database, login, logs, made, make, oidc
+from tests.unit.grafana.stubs import DIRECTORY, TRACE_PAGES, arguments, database, login, logs, made, make, oidc
 
 
 def ini(**changes: Any) -> dict[str, dict[str, str]]:

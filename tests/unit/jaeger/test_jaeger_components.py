@@ -11,7 +11,7 @@ import yaml
 from components.jaeger.query import allowed_groups
 from components.telemetry.classification import CLASSES
 from tests.support import engine
-from tests.unit.jaeger.made import ADDRESSES, GROUPS, made
+from tests.unit.jaeger.stubs import ADDRESSES, GROUPS, made
 
 QUERIES = [f"jaeger-query-{name}" for name in CLASSES]
 
@@ -153,7 +153,7 @@ def test_no_password_is_in_a_configuration_or_a_command_line() -> None:
                 assert not found, f"{manifest['kind']} {manifest['metadata']['name']} shows {found}"
 
 
-@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES, "identity-double"])
+@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES, "identity-fake"])
 def test_pods_are_restricted(workload: str) -> None:
     spec = pod(workload)
     assert spec["securityContext"]["runAsNonRoot"]
@@ -170,13 +170,13 @@ def test_every_query_has_a_cookie_key_of_its_own() -> None:
     assert {len(key) for key in keys} == {32}
 
 
-def test_the_double_knows_hashes_of_passwords_and_the_registered_addresses() -> None:
+def test_the_fake_knows_hashes_of_passwords_and_the_registered_addresses() -> None:
     recording = made().recording
-    accounts = json.loads(recording.one("Secret", "identity-double-accounts")["stringData"]["accounts.json"])
+    accounts = json.loads(recording.one("Secret", "identity-fake-accounts")["stringData"]["accounts.json"])
     assert accounts["users"]["carol"]["password_hash"].startswith("$2b$")
     assert accounts["clients"]["jaeger"]["redirects"] == [
         f"https://{address}:4180/oauth2/callback" for address in ADDRESSES.values()
     ]
     assert accounts["clients"]["ops"]["audiences"] == ["jaeger"]
-    assert ports(policy("identity-double")["ingress"]) == [5556, 8080]
-    assert not policy("identity-double").get("egress")
+    assert ports(policy("identity-fake")["ingress"]) == [5556, 8080]
+    assert not policy("identity-fake").get("egress")

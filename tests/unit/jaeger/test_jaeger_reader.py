@@ -15,9 +15,9 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support import engine
-from tests.unit.jaeger.made import SITE, SIZE
+from tests.unit.jaeger.stubs import CONTEXT, SIZE
 
-SURROUNDINGS = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
+PREREQUISITES = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
 
 
 @dataclass
@@ -45,7 +45,7 @@ def made() -> Made:
             ready=pulumi.Output.from_input(True),
             after=(),
         )
-        args = JaegerReaderArgs(site=SITE, clearance="public", search=search, replicas=2, resources=SIZE)
+        args = JaegerReaderArgs(context=CONTEXT, clearance="public", search=search, replicas=2, resources=SIZE)
         found.append(JaegerReader(WORKLOAD, args))
 
     engine.run(recording, "local", program)
@@ -74,5 +74,5 @@ def test_it_reads_one_clearance_behind_tls_and_a_password() -> None:
 
 def test_the_policies_have_nothing_to_say_about_it() -> None:
     resources = [Resource(each.token, each.name, each.inputs) for each in made().recording.resources]
-    rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
+    rules = [rule for rule in RULES if rule.id not in PREREQUISITES]
     assert [verdict.message for verdict in Runner(rules=rules, agreed=[]).all(resources)] == []

@@ -96,6 +96,6 @@ def test_a_password_that_would_break_the_argument_file_is_refused(password: str 
 
 
 def test_the_metrics_agent_is_given_a_hash_and_not_the_password() -> None:
-    text = process.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="opener")
+    text = process.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="keystore-password")
     assert "plainpassword" not in text
     assert "SHA-256" in text

@@ -1,4 +1,4 @@
-"""boto3's Route 53 against the double of the zone, over verified TLS."""
+"""boto3's Route 53 against the fake of the zone, over verified TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Pulumi remembers of parts that the lab set aside."""
+"""What Pulumi remembers of parts that the lab scaled down."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from lab.pulumi_host import server
 from lab.pulumi_host.language import EXECUTOR, Children, LanguageHost, dependencies, run_command
 
 # Stands where the vendor's executor does: shows what it was started with, and ends as its program says.
-EXECUTOR_DOUBLE = """#!/usr/bin/env python
+EXECUTOR_FAKE = """#!/usr/bin/env python
 import json, os, pathlib, runpy, sys
 pathlib.Path("started.json").write_text(json.dumps({"args": sys.argv[1:], "config": os.environ["PULUMI_CONFIG"]}))
 runpy.run_path(sys.argv[-1], run_name="__main__")
@@ -32,7 +32,7 @@ runpy.run_path(sys.argv[-1], run_name="__main__")
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / EXECUTOR).write_text(EXECUTOR_DOUBLE)
+    (folder / EXECUTOR).write_text(EXECUTOR_FAKE)
     (folder / EXECUTOR).chmod(0o755)
     monkeypatch.setenv("OBS_PULUMI_BIN", str(folder))
     (tmp_path / "program").mkdir()

@@ -1,4 +1,4 @@
-"""The doubles with every secret set, and a real Alertmanager as their sender: its keys, signatures, login and TLS."""
+"""The fakes with every secret set, and a real Alertmanager as their sender: its keys, signatures, login and TLS."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from lab.receivers.carried import status
 from lab.receivers.keys import MAIL_USER
+from lab.receivers.notification_content import status
 from lab.toolchain import tools
 from tests.config.servers import eventually, free_port, running
-from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
+from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 CHANNELS = {
     "phone": "senior-manager",
@@ -28,7 +28,7 @@ CHANNELS = {
 }
 
 
-def config(made: Doubles, **changes: str) -> dict[str, Any]:
+def config(made: Fakes, **changes: str) -> dict[str, Any]:
     secrets = {
         "phone": made.secrets.phone_keys["senior-manager"],
         "aws_key": made.secrets.aws_key,
@@ -76,7 +76,7 @@ def config(made: Doubles, **changes: str) -> dict[str, Any]:
 
 
 @contextmanager
-def alertmanager(made: Doubles, content: dict[str, Any]) -> Iterator[str]:
+def alertmanager(made: Fakes, content: dict[str, Any]) -> Iterator[str]:
     """A real Alertmanager, until the block ends."""
     port = free_port()
     (made.folder / "alertmanager.yml").write_text(json.dumps(content))
@@ -102,18 +102,18 @@ def tell(base: str, *, over: bool = False) -> None:
 
 
 @pytest.fixture
-def all_doubles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doubles]:
+def all_fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     for name in [each for each in os.environ if each.startswith("AWS_") or each.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    with doubles(tmp_path) as made:
+    with fakes(tmp_path) as made:
         yield made
 
 
-def test_its_notices_are_taken_on_every_channel(all_doubles: Doubles) -> None:
-    record = all_doubles.record
-    with alertmanager(all_doubles, config(all_doubles)) as base:
+def test_its_notifications_are_taken_on_every_channel(all_fakes: Fakes) -> None:
+    record = all_fakes.record
+    with alertmanager(all_fakes, config(all_fakes)) as base:
         tell(base)
-        eventually(lambda: len(record.since()) == len(CHANNELS), 20, "every channel has the notice")
+        eventually(lambda: len(record.since()) == len(CHANNELS), 20, "every channel has the notification")
         firing = record.since()
         tell(base, over=True)
         eventually(lambda: len(record.since()) == 2 * len(CHANNELS) - 1, 20, "all but the switch know that it is over")
@@ -122,20 +122,20 @@ def test_its_notices_are_taken_on_every_channel(all_doubles: Doubles) -> None:
     assert all("KafkaBrokerDown" in json.dumps(each.data()) for each in firing)
     assert {each.channel for each in record.since(len(CHANNELS))} == {"phone", "sms", "slack", "mail"}
     assert {status(each) for each in record.since(len(CHANNELS))} == {"resolved"}
-    written = (all_doubles.folder / "notices.jsonl").read_text()
-    assert not [secret for secret in all_doubles.secrets.all() if secret in written]
+    written = (all_fakes.folder / "notifications.jsonl").read_text()
+    assert not [secret for secret in all_fakes.secrets.all() if secret in written]
 
 
-def test_with_wrong_secrets_nothing_is_taken(all_doubles: Doubles) -> None:
+def test_with_wrong_secrets_nothing_is_taken(all_fakes: Fakes) -> None:
     wrong = config(
-        all_doubles,
+        all_fakes,
         phone="0" * 32,
         aws_secret="wrong",
         slack="T/B/wrong",
         mail="wrong",
         heartbeat="wrong",
     )
-    with alertmanager(all_doubles, wrong) as base:
+    with alertmanager(all_fakes, wrong) as base:
         tell(base)
 
         def failed() -> bool:
@@ -146,4 +146,4 @@ def test_with_wrong_secrets_nothing_is_taken(all_doubles: Doubles) -> None:
             return all(any(f'integration="{kind}"' in line for line in failures) for kind in kinds)
 
         eventually(failed, 20, "every channel has failed")
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []

@@ -18,12 +18,13 @@ from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.receivers import certificates
-from lab.storage import places, setup
+from lab.storage import paths as storage_paths
+from lab.storage import setup
 from lab.storage.client import client
 from lab.storage.keys import RegionSecrets, Secrets
-from tests.unit.lab.outside_places import loopback_lab, started
+from tests.unit.lab.external_services_harness import loopback_lab, started
 
-BUCKET = places.BUCKET
+BUCKET = storage_paths.BUCKET
 KEY = "reports/daily/日報 1.html"
 
 
@@ -43,15 +44,15 @@ def bucket(lab: LabPaths) -> Iterator[Any]:
 
 
 def authority(lab: LabPaths) -> Path:
-    return places.folder(lab) / "pki" / "ca.crt"
+    return storage_paths.folder(lab) / "pki" / "ca.crt"
 
 
 def keys(lab: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, places.folder(lab) / "secrets.json", "the object storage")
+    return secret_file.load(Secrets, storage_paths.folder(lab) / "secrets.json", "the object storage")
 
 
 def region_keys(lab: LabPaths) -> RegionSecrets:
-    return secret_file.load(RegionSecrets, places.folder(lab) / "region-secrets.json", "the regions' storage")
+    return secret_file.load(RegionSecrets, storage_paths.folder(lab) / "region-secrets.json", "the regions' storage")
 
 
 @contextmanager
@@ -181,8 +182,8 @@ def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pyte
     with loopback_lab(setup) as (paths, _):
         setup.prepare(paths)
         accounts, regions = (
-            places.folder(paths) / "accounts" / "users.json",
-            places.folder(paths) / "region-secrets.json",
+            storage_paths.folder(paths) / "accounts" / "users.json",
+            storage_paths.folder(paths) / "region-secrets.json",
         )
         content = json.loads(accounts.read_text())
         content["accessAccounts"] = {keys(paths).key: content["accessAccounts"][keys(paths).key]}
@@ -236,7 +237,7 @@ def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, buck
     assert (process.pid(), setup.storage_secrets(lab)) == (pid, before)
     assert before["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
     assert all(
-        (places.folder(lab) / name).stat().st_mode & 0o077 == 0
+        (storage_paths.folder(lab) / name).stat().st_mode & 0o077 == 0
         for name in ("secrets.json", "region-secrets.json", "accounts", ".")
     )
     process.stop()
@@ -255,7 +256,7 @@ def test_a_process_that_would_be_started_differently_now_is_ended(
         with started(other):
             setup.prepare(paths)
             assert other.pid() is not None
-            (places.folder(paths) / "started-as.json").write_text("older")
+            (storage_paths.folder(paths) / "started-as.json").write_text("older")
             setup.prepare(paths)
             assert other.pid() is None
 

@@ -10,7 +10,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recording
-from tests.unit.mirror.surroundings import AUTHORITY, SOURCE_PASSWORD, TARGET_PASSWORD, recorded
+from tests.unit.mirror.stubs import AUTHORITY, SOURCE_PASSWORD, TARGET_PASSWORD, recorded
 
 ALONE = {
     "replicas-least",

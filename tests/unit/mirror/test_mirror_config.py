@@ -23,7 +23,7 @@ from components.mirror.config import (
     target_permissions,
 )
 from policy.rules import RULES as POLICIES
-from tests.unit.mirror.surroundings import GROUPS, TOPICS, flow
+from tests.unit.mirror.stubs import GROUPS, TOPICS, flow
 
 FLOW = "region-a->region-b"
 
@@ -145,9 +145,9 @@ def test_what_a_file_cannot_carry_is_refused() -> None:
 
 
 def test_metrics_need_tls_and_a_password_that_is_not_in_the_file() -> None:
-    text = process.jmx_exporter(user="scrape-mirror-maker", password="secret1", keystore_password="opener1")
+    text = process.jmx_exporter(user="scrape-mirror-maker", password="secret1", keystore_password="keystore-password")
     server = yaml.safe_load(text)["httpServer"]
-    assert server["ssl"]["keyStore"] == {"filename": "/etc/tls/keystore.p12", "password": "opener1"}
+    assert server["ssl"]["keyStore"] == {"filename": "/etc/tls/keystore.p12", "password": "keystore-password"}
     assert server["authentication"]["basic"]["username"] == "scrape-mirror-maker"
     assert "secret1" not in text
 

@@ -6,7 +6,7 @@ from policy.model import Level, Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.mutations import mutations
-from tests.unit.mirror.surroundings import recorded
+from tests.unit.mirror.stubs import recorded
 
 LEAST = 60
 IN_A_PLATFORM = ("NetworkPolicy", "Certificate", "PodDisruptionBudget")

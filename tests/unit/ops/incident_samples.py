@@ -17,7 +17,7 @@ from ops.incident.evidence import (
     Line,
     LogSeen,
     Measured,
-    Notice,
+    Notification,
     Silenced,
     Source,
     TraceSeen,
@@ -218,11 +218,11 @@ def evidence(**changes: Any) -> Evidence:
                 own=True,
             ),
         ),
-        "notices": (
-            Notice(
+        "notifications": (
+            Notification(
                 at=after(0.1), receiver="operators-critical", status="firing", alerts=("RecordingFailures",), own=True
             ),
-            Notice(
+            Notification(
                 at=after(27.3),
                 receiver="operators-critical",
                 status="resolved",

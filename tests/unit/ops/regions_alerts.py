@@ -17,8 +17,8 @@ def labels(**changed: str) -> dict[str, str]:
     return {name: value for name, value in own.items() if value}
 
 
-def notice(at: datetime, status: str = "firing", **changed: str) -> ProcessedEvent:
-    """A notice of Alertmanager, with labels that differ."""
+def notification(at: datetime, status: str = "firing", **changed: str) -> ProcessedEvent:
+    """A notification of Alertmanager, with labels that differ."""
     return ProcessedEvent.model_validate(
         {
             **_common(at, status, labels(**changed), at - timedelta(seconds=5), at if status == "resolved" else None),

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ops.backup.access import BackupAccess, access_of, read_access
-from ops.backup.logins import read_dsn, server
+from ops.backup.credentials import read_dsn, server
 from ops.errors import OpsError
 
 GIVEN: dict[str, Any] = {

@@ -16,25 +16,25 @@ from ops.cli import app
 from ops.errors import OpsError
 from services.backup.manifest import run_name
 from services.backup.store import Store
-from tests.unit.ops.backup_world import access_file, ago, identity_file, run, segment, state_run
-from tests.unit.services.backup.world import BUCKET, PREFIX, World, world
+from tests.unit.ops.backup_harness import access_file, ago, identity_file, run, segment, state_run
+from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness, harness
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
+    with harness(folder) as made:
         yield made
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
+def store(place: Harness) -> Iterator[Store]:
     with place.store() as made:
         yield made
 
 
-def backup(place: World, *words: str, identity: bool = False) -> Result:
+def backup(place: Harness, *words: str, identity: bool = False) -> Result:
     more = ["--identity", str(identity_file(place))] if identity else []
     return CliRunner().invoke(app, ["backup", *words, "--access", str(access_file(place)), *more])
 
@@ -44,7 +44,7 @@ def as_json(result: Result) -> dict[str, Any]:
     return found
 
 
-def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: World, store: Store) -> None:
+def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: Harness, store: Store) -> None:
     for hours in (3, 2, 1):
         run(store, "database", ago(hours=hours), rows=hours)
     torn = run_name(ago(minutes=1))
@@ -54,7 +54,7 @@ def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: World, store:
     assert (found.total, found.torn) == (3, (torn,))
 
 
-def test_an_empty_bucket_lists_as_empty(place: World) -> None:
+def test_an_empty_bucket_lists_as_empty(place: Harness) -> None:
     result = backup(place, "list", "--json")
     assert result.exit_code == 0, result.output
     found = as_json(result)
@@ -64,7 +64,7 @@ def test_an_empty_bucket_lists_as_empty(place: World) -> None:
     ]
 
 
-def test_people_are_told_what_is_not_stored(place: World, store: Store) -> None:
+def test_people_are_told_what_is_not_stored(place: Harness, store: Store) -> None:
     run(store, "grafana", ago(hours=1), dashboards=10)
     result = backup(place, "list")
     assert result.exit_code == 0, result.output
@@ -72,7 +72,7 @@ def test_people_are_told_what_is_not_stored(place: World, store: Store) -> None:
     assert "grafana: none is stored" not in result.stdout
 
 
-def test_the_list_has_runs_topics_and_sizes(place: World, store: Store) -> None:
+def test_the_list_has_runs_topics_and_sizes(place: Harness, store: Store) -> None:
     made = run(store, "grafana", ago(hours=1), dashboards=10)
     segment(store, "alerts-raw", 0, 0, 9)
     segment(store, "alerts-raw", 0, 5, 14)
@@ -110,7 +110,7 @@ def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
         find(store, "search", None)
 
 
-def test_what_can_be_used_is_proven(place: World, store: Store) -> None:
+def test_what_can_be_used_is_proven(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
     result = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
     assert result.exit_code == 0, result.output
@@ -119,14 +119,14 @@ def test_what_can_be_used_is_proven(place: World, store: Store) -> None:
     assert "1 objects open and hold what 2 counts say" in proof["seen"][0]
 
 
-def test_counts_that_do_not_fit_are_a_problem(place: World, store: Store) -> None:
+def test_counts_that_do_not_fit_are_a_problem(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1), resources=3, secrets=1)
     result = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
     assert result.exit_code == 1
     assert as_json(result)["proofs"][0]["problems"] == ["resources: 2, the manifest says 3"]
 
 
-def test_a_changed_object_is_named(place: World, store: Store) -> None:
+def test_a_changed_object_is_named(place: Harness, store: Store) -> None:
     made = state_run(store, ago(hours=1))
     key = f"{PREFIX}pulumi-state/{made.run}/state.json.age"
     body = bytearray(place.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
@@ -138,7 +138,7 @@ def test_a_changed_object_is_named(place: World, store: Store) -> None:
     assert "is not what was" in told
 
 
-def test_the_wrong_identity_opens_nothing(place: World, store: Store) -> None:
+def test_the_wrong_identity_opens_nothing(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
     other = place.folder / "other.txt"
     other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
@@ -149,14 +149,14 @@ def test_the_wrong_identity_opens_nothing(place: World, store: Store) -> None:
     assert "AGE-SECRET-KEY" not in result.output
 
 
-def test_without_an_identity_it_does_not_begin(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_identity_it_does_not_begin(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OBS_BACKUP_IDENTITY", raising=False)
     result = backup(place, "verify")
     assert isinstance(result.exception, OpsError)
     assert "--identity is missing" in str(result.exception)
 
 
-def test_everything_is_verified_and_nothing_stored_is_a_failure(place: World, store: Store) -> None:
+def test_everything_is_verified_and_nothing_stored_is_a_failure(place: Harness, store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     result = backup(place, "verify", "--json", identity=True)
     assert result.exit_code == 1
@@ -167,7 +167,7 @@ def test_everything_is_verified_and_nothing_stored_is_a_failure(place: World, st
     assert proofs["metrics"]["problems"] == ["nothing is stored"]
 
 
-def test_a_damaged_segment_and_a_gap_are_problems(place: World, store: Store) -> None:
+def test_a_damaged_segment_and_a_gap_are_problems(place: Harness, store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     key = PREFIX + segment(store, "alerts-raw", 0, 12, 20)
     found = place.s3.get_object(Bucket=BUCKET, Key=key)
@@ -179,14 +179,14 @@ def test_a_damaged_segment_and_a_gap_are_problems(place: World, store: Store) ->
     assert "is damaged" in problems[1]
 
 
-def test_a_run_belongs_to_a_kind(place: World) -> None:
+def test_a_run_belongs_to_a_kind(place: Harness) -> None:
     result = backup(place, "verify", "--run", "20261125T150405Z", identity=True)
     assert isinstance(result.exception, OpsError)
     assert "name it with --kind" in str(result.exception)
 
 
 def test_nothing_plain_stays_on_this_machine(
-    place: World, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Harness, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

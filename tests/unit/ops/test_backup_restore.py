@@ -20,29 +20,29 @@ from ops.errors import OpsError
 from services.backup import restore
 from services.backup.grafana import Definitions
 from services.backup.manifest import Manifest
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
-from tests.unit.ops.backup_world import access_file, ago, identity_file, segment
-from tests.unit.services.backup.world import IDENTITY, RECIPIENT, World, world
+from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, harness
 
 ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
+    with harness(folder) as made:
         yield made
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
+def store(place: Harness) -> Iterator[Store]:
     with place.store() as made:
         yield made
 
 
-def run(place: World, *words: str) -> Result:
+def run(place: Harness, *words: str) -> Result:
     more = ["--access", str(access_file(place)), "--identity", str(identity_file(place))]
     return CliRunner().invoke(app, ["backup", "restore", *words, *more])
 
@@ -61,20 +61,20 @@ def run(place: World, *words: str) -> Result:
         (["pulumi-state", "--to", "x", "--run", "now"], "must be a start in UTC such as"),
     ],
 )
-def test_a_mistake_is_one_line_and_changes_nothing(place: World, words: list[str], message: str) -> None:
+def test_a_mistake_is_one_line_and_changes_nothing(place: Harness, words: list[str], message: str) -> None:
     result = run(place, *words)
     assert isinstance(result.exception, OpsError), result.output
     assert message in str(result.exception)
 
 
-def test_a_topic_that_is_made_needs_a_name(place: World) -> None:
+def test_a_topic_that_is_made_needs_a_name(place: Harness) -> None:
     words = ["backup", "restore", "topic", "alerts-raw", "--make", "--identity", str(identity_file(place))]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, OpsError)
     assert "--to restored-alerts-raw" in str(result.exception)
 
 
-def test_blocks_of_nobody_are_told(place: World, tmp_path: Path) -> None:
+def test_blocks_of_nobody_are_told(place: Harness, tmp_path: Path) -> None:
     words = ["backup", "restore", "metrics", "--to", str(tmp_path / "data"), "--access", str(access_file(place))]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, OpsError)
@@ -83,11 +83,11 @@ def test_blocks_of_nobody_are_told(place: World, tmp_path: Path) -> None:
 
 def exported(store: Store, counts: int = 2) -> Manifest:
     """A run of the search cluster with one index of two documents."""
-    target = Target(store, "search", [RECIPIENT], ago(hours=1))
+    target = RunWriter(store, "search", [RECIPIENT], ago(hours=1))
     lines = b"".join(json.dumps({"_id": str(each), "_source": {"n": each}}).encode() + b"\n" for each in range(2))
     target.add("logs-000001.ndjson.gz", BytesIO(gzip.compress(lines)))
     target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
-    made = Made(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
+    made = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
     return target.finish(made, platform="obs", region="here")
 
 

@@ -18,7 +18,7 @@ from ops.cli import app
 from ops.errors import OpsError
 from ops.evidence import PlatformId
 from ops.maintain import command, record
-from ops.maintain.model import Check, Maintenance, Once, Period, Tools
+from ops.maintain.model import Check, Lazy, Maintenance, Period, Tools
 from ops.maintain.run import run
 from ops.verify.drills import Drills
 from ops.verify.rows import Finding
@@ -30,10 +30,10 @@ def check(name: str, look: Callable[[Tools], Finding], seconds: float = 60.0) ->
     return Check(
         id=name,
         what=f"{name} holds",
-        asked="a | b",
+        query="a | b",
         limit="at most 1",
-        advice="do something about it",
-        look=look,
+        remediation="do something about it",
+        run=look,
         seconds=seconds,
     )
 
@@ -56,7 +56,7 @@ def tools() -> Tools:
         now=datetime(2026, 11, 25, 12, 0, tzinfo=UTC),
         silence_age=timedelta(days=7),
         identity=None,
-        boards=Once(list),
+        dashboards=Lazy(list),
         drills=Drills(lambda: PlatformId(stack="local", namespace="obs", cluster_id="cluster")),
     )
 
@@ -115,8 +115,8 @@ def test_machines_get_everything_and_advice_where_it_is_needed() -> None:
     found = record.as_json(done(check("first", good), check("second", bad)))
     assert (found["maintenance"], found["passed"], found["region"]) == ("weekly", False, "here")
     first, second = found["checks"]
-    assert (first["result"], "advice" in first) == ("ok", False)
-    assert (second["result"], second["advice"], second["asked"]) == ("failed", "do something about it", "a | b")
+    assert (first["result"], "remediation" in first) == ("ok", False)
+    assert (second["result"], second["remediation"], second["query"]) == ("failed", "do something about it", "a | b")
 
 
 def test_both_files_are_written_whole(tmp_path: Path) -> None:
@@ -182,4 +182,4 @@ def test_the_list_asks_nobody() -> None:
     assert result.exit_code == 0, result.output
     listed = json.loads(result.stdout)["checks"]
     assert {each["period"] for each in listed} == {"daily", "weekly", "monthly"}
-    assert all(each["asked"] for each in listed)
+    assert all(each["query"] for each in listed)

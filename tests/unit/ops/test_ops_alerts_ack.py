@@ -55,12 +55,12 @@ def test_an_acknowledgement_stops_the_alert_and_its_escalation_on_both_members(
 def test_nobody_is_told_of_what_was_acknowledged_before(both: Pair, run: Run) -> None:
     fire(both, "SlowLeak")
     fire(both, "FastLeak")
-    eventually(lambda: bool(both.notices("SlowLeak", "phone")), 20, "somebody is told")
+    eventually(lambda: bool(both.notifications("SlowLeak", "phone")), 20, "somebody is told")
     run("ack", "SlowLeak")
     fire(both, "SlowLeakEscalated", escalation="senior-manager")
     fire(both, "FastLeakEscalated", escalation="senior-manager")
-    eventually(lambda: bool(both.notices("FastLeakEscalated", "phone")), 20, "the control is told")
-    assert both.notices("SlowLeakEscalated") == []
+    eventually(lambda: bool(both.notifications("FastLeakEscalated", "phone")), 20, "the control is told")
+    assert both.notifications("SlowLeakEscalated") == []
 
 
 def test_a_second_acknowledgement_extends_the_first_and_never_shortens_it(

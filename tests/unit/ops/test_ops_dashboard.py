@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Query, series, stat
+from components.dashboards.registry import DASHBOARDS
 from ops.cli import app
 from ops.dashboard import command
-from ops.dashboard.ask import Asker, PanelAsker, ask, latencies, quantile, seconds, span
+from ops.dashboard.panel_queries import GrafanaQueryClient, QueryClient, ask, latencies, quantile, seconds, span
 from ops.errors import OpsError
 from ops.grafana import Grafana
-from tests.unit.ops.dashboard_doubles import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, asker
-from tests.unit.ops.reading_doubles import ADMINISTRATOR, PASSWORDS, State, accounts, replica
+from tests.unit.ops.dashboard_fakes import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, query_client
+from tests.unit.ops.visualization_fakes import ADMINISTRATOR, PASSWORDS, State, accounts, replica
 
 EMPTY = stat("Nothing", "Nothing.", "", Query(expr="nothing"))
 BROKEN = stat("Broken", "Refused.", "", Query(expr="broken"))
@@ -32,7 +32,7 @@ BUG = stat("Bug", "Fails.", "", Query(expr="bug"))
 
 
 def test_everything_that_grafana_fills_in_is_filled_in() -> None:
-    asked, address = asker({}, region="tokyo", layer="data")
+    asked, address = query_client({}, region="tokyo", layer="data")
     query = Query(expr='sum(rate(x_total{layer=~"$layer",device=~"$device"}[$__rate_interval])) > $__range')
     ask(asked, [stat("A", "A.", "", query)], HOUR)
     assert address.asked == [
@@ -41,27 +41,27 @@ def test_everything_that_grafana_fills_in_is_filled_in() -> None:
 
 
 def test_a_groups_number_in_label_replace_is_no_variable() -> None:
-    asked, address = asker({})
+    asked, address = query_client({})
     ask(asked, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
     assert address.asked == ['label_replace(vector(1), "a", "$1", "b", "(.*)")']
 
 
 def test_rates_over_a_long_time_take_longer_windows() -> None:
-    asked, address = asker({})
+    asked, address = query_client({})
     day = replace(HOUR, start=HOUR.end - timedelta(days=1))
     ask(asked, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
     assert address.asked == ['rate(x{region=~".*"}[720s])']
 
 
 def test_a_panel_with_a_time_of_its_own_is_asked_over_that() -> None:
-    asked, _ = asker(ANSWERS)
+    asked, _ = query_client(ANSWERS)
     result = ask(asked, [replace(LINES, since="24h")], HOUR)[0]
     assert result.span.seconds == 86_400
     assert result.answers[0].points > 200
 
 
 def test_a_panel_that_fails_does_not_stop_the_others() -> None:
-    asked, _ = asker(ANSWERS)
+    asked, _ = query_client(ANSWERS)
     broken, bug, empty, number = ask(asked, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
     assert broken.problems == ("Thanos Query answered 422: many-to-many matching",)
     assert bug.problems == ("RuntimeError: something else",)
@@ -71,12 +71,12 @@ def test_a_panel_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_an_answer_that_is_no_number_is_no_data() -> None:
-    asked, _ = asker({"odd": [({}, math.nan)]})
+    asked, _ = query_client({"odd": [({}, math.nan)]})
     assert ask(asked, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
 
 
 def test_a_page_is_bounded_in_time() -> None:
-    asked, _ = asker(ANSWERS, delay_s=3.0)
+    asked, _ = query_client(ANSWERS, delay_s=3.0)
     began = time.monotonic()
     results = ask(asked, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
     assert time.monotonic() - began < 2.5
@@ -84,7 +84,7 @@ def test_a_page_is_bounded_in_time() -> None:
 
 
 def test_answers_are_timed_and_questions_run_side_by_side() -> None:
-    asked, _ = asker(ANSWERS, delay_s=1.0)
+    asked, _ = query_client(ANSWERS, delay_s=1.0)
     began = time.monotonic()
     results = ask(asked, [NUMBER] * 6, HOUR, workers=6)
     assert time.monotonic() - began < 4.0, "one after the other they take 6 s"
@@ -113,13 +113,13 @@ def test_other_durations_are_refused_with_an_example(text: str) -> None:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The command, connected to a double; ``answers`` may be changed."""
+    """The command, connected to a fake; ``answers`` may be changed."""
     state: dict[str, Any] = {"answers": {"": [({}, 1.0)]}}
 
     @contextmanager
-    def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Asker, str]]:
+    def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[QueryClient, str]]:
         state.update(region=region, direct=direct)
-        yield asker(state["answers"], region=region)[0], "obs"
+        yield query_client(state["answers"], region=region)[0], "obs"
 
     monkeypatch.setattr(command, "connected", connected)
     return state
@@ -131,7 +131,7 @@ def run(*arguments: str) -> Any:
 
 def test_list_shows_all_dashboards() -> None:
     listed = json.loads(run("list", "--json").stdout)["dashboards"]
-    assert [each["name"] for each in listed] == [board.name for board in DASHBOARDS]
+    assert [each["name"] for each in listed] == [dashboard.name for dashboard in DASHBOARDS]
     assert run("list").exit_code == 0
 
 
@@ -200,7 +200,7 @@ def test_mistakes_are_told_in_one_line(answering: dict[str, Any], arguments: tup
 
 
 def test_disks_and_lines_are_asked_in_their_own_way() -> None:
-    asked, _ = asker(ANSWERS)
+    asked, _ = query_client(ANSWERS)
     disks, lines = ask(asked, [DISKS, LINES], HOUR)
     assert [len(each.points) for each in disks.answers[0].series] == [1, 1, 1]
     assert lines.answers[0].points == 240
@@ -213,14 +213,14 @@ FRAME = {
 
 
 @contextmanager
-def grafana(tmp_path: Path, **answer: Any) -> Iterator[tuple[PanelAsker, State]]:
+def grafana(tmp_path: Path, **answer: Any) -> Iterator[tuple[GrafanaQueryClient, State]]:
     """Somebody who is logged in at a Grafana that gives panels that answer."""
     state = State(**answer)
     with (
         replica(tmp_path, state) as url,
         Grafana.sign_in(str(tmp_path / "ca.crt"), url, ("viewer", PASSWORDS["viewer"])) as visitor,
     ):
-        yield PanelAsker(grafana=visitor, chosen={"region": "tokyo"}), state
+        yield GrafanaQueryClient(grafana=visitor, chosen={"region": "tokyo"}), state
 
 
 def test_a_panel_is_one_request_with_all_its_queries_as_grafanas_page_sends_them(tmp_path: Path) -> None:
@@ -301,12 +301,12 @@ def test_whoever_looks_is_a_viewer_where_one_is_known_and_else_the_administrator
     with replica(tmp_path, state := State(panels=(200, {"results": {"A": {"frames": [FRAME]}}}))) as url:
         platform = SimpleNamespace(grafana_url=url, grafana_admin=SimpleNamespace(pair=(user, password)))
         context: Any = SimpleNamespace(platform=platform, ca_file=str(tmp_path / "ca.crt"))
-        monkeypatch.delenv("OBS_PEOPLE_FILE", raising=False)
+        monkeypatch.delenv("OBS_TEST_ACCOUNTS_FILE", raising=False)
         with command.as_viewer(context) as asked:
             assert not ask(asked, [NUMBER], HOUR)[0].empty
         assert state.logins == []
         (tmp_path / "people.json").write_text(json.dumps(accounts()))
-        monkeypatch.setenv("OBS_PEOPLE_FILE", str(tmp_path / "people.json"))
+        monkeypatch.setenv("OBS_TEST_ACCOUNTS_FILE", str(tmp_path / "people.json"))
         with command.as_viewer(context) as asked:
             assert not ask(asked, [NUMBER], HOUR)[0].empty
         assert (state.logins, state.sessions) == (["viewer"], {})

@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import pytest
 
 from components.dashboards.model import Limit, Panel, Query, stat
-from ops.dashboard import graph, lines, page
-from ops.dashboard.ask import Result, ask
+from ops.dashboard import graph, line_chart, page
 from ops.dashboard.graph import Call
+from ops.dashboard.panel_queries import Result, ask
 from ops.dashboard.values import legends, shown, tone, worded
 from ops.incident.metrics import Found
-from tests.unit.ops.dashboard_doubles import (
+from tests.unit.ops.dashboard_fakes import (
     ANSWERS,
     DISKS,
     FULL,
@@ -25,17 +25,17 @@ from tests.unit.ops.dashboard_doubles import (
     TABLE,
     WORDS,
     Answers,
-    asker,
-    board,
+    dashboard,
+    query_client,
 )
 
 
 def results(*panels: Panel, answers: Answers = ANSWERS) -> list[Result]:
-    return ask(asker(answers)[0], list(panels), HOUR)
+    return ask(query_client(answers)[0], list(panels), HOUR)
 
 
 def html(*panels: Panel, answers: Answers = ANSWERS) -> str:
-    return page.page(board(*panels), results(*panels, answers=answers), HOUR, "obs, all regions")
+    return page.page(dashboard(*panels), results(*panels, answers=answers), HOUR, "obs, all regions")
 
 
 def test_a_page_shows_every_kind_of_panel_and_loads_nothing() -> None:
@@ -76,7 +76,7 @@ def test_a_panel_that_cannot_be_drawn_does_not_stop_the_page(monkeypatch: pytest
     def fail(result: Result, name: str) -> tuple[str, str]:
         raise ZeroDivisionError("no room")
 
-    monkeypatch.setattr(lines, "drawn", fail)
+    monkeypatch.setattr(line_chart, "drawn", fail)
     text = html(LINES, NUMBER)
     assert "cannot be drawn: ZeroDivisionError: no room" in text
     assert ">16<" in text

@@ -1,4 +1,4 @@
-"""What the region drill counts with: who took a number, which records are its own, which notice is a first one."""
+"""What the region drill counts: who took a number, which records are its own, which notification is a first one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops.errors import OpsError
 from tests.support import region_traffic
 from tests.support.alerts import CRITICAL, Raised
@@ -94,8 +94,8 @@ def test_only_records_of_the_own_load_are_counted() -> None:
     assert points_of("1234")(record) == set()
 
 
-def notice(number: int, name: str, action: str, audience: str = "operators") -> Notice:
-    return Notice(
+def notification(number: int, name: str, action: str, audience: str = "operators") -> Notification:
+    return Notification(
         number=number,
         channel="phone",
         audience=audience,
@@ -105,14 +105,14 @@ def notice(number: int, name: str, action: str, audience: str = "operators") -> 
     )
 
 
-def test_a_first_notice_is_one_that_fires_and_was_not_escalated() -> None:
+def test_a_first_notification_is_one_that_fires_and_was_not_escalated() -> None:
     raised = Raised(CRITICAL, "drill-1x", 0.0)
     found = [
-        notice(1, "drill-1x", "trigger"),
-        notice(2, "drill-2x", "trigger"),
-        notice(3, "drill-1x", "resolve"),
-        notice(4, "drill-1x", "trigger", "senior-manager"),
-        notice(5, "drill-1x", "trigger"),
+        notification(1, "drill-1x", "trigger"),
+        notification(2, "drill-2x", "trigger"),
+        notification(3, "drill-1x", "resolve"),
+        notification(4, "drill-1x", "trigger", "senior-manager"),
+        notification(5, "drill-1x", "trigger"),
     ]
     people = {"operators": frozenset({"operators"}), "senior-manager": frozenset({"senior-manager"})}
     assert [each.number for each in mentions(found, raised, lambda each: people[each.audience])] == [1, 5]

@@ -48,7 +48,7 @@ SEEN = Watched(
     unanswered=1,
     slowest_s=0.8,
     alerts=(Event(lane="alerts", what="KafkaBrokerDown (critical)", start=38.5, end=50.0),),
-    notices=(),
+    notifications=(),
 )
 
 
@@ -84,7 +84,7 @@ def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path
     assert rows["recovery"] == "broker back after 3.3 s"
     assert rows["RTO"] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
     assert rows["RPO"] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
-    for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTICES, Aspect.DASHBOARDS):
+    for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTIFICATIONS, Aspect.DASHBOARDS):
         assert rows[aspect] == NOT_MEASURED
 
 
@@ -96,14 +96,14 @@ def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
     ]
     assert found[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
     assert found[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
-    assert found[Aspect.NOTICES] == ["none"]
+    assert found[Aspect.NOTIFICATIONS] == ["none"]
     assert found[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
 
 
 def test_what_could_not_be_read_is_not_measured(tmp_path: Path) -> None:
-    found = report(tmp_path, replace(SEEN, events=(), alerts=None, notices=None, questions=0)).aspects()
+    found = report(tmp_path, replace(SEEN, events=(), alerts=None, notifications=None, questions=0)).aspects()
     assert found[Aspect.DETECTION] == ["nothing to be seen from outside"]
-    assert (found[Aspect.ALERTS], found[Aspect.NOTICES], found[Aspect.DASHBOARDS]) == ([], [], [])
+    assert (found[Aspect.ALERTS], found[Aspect.NOTIFICATIONS], found[Aspect.DASHBOARDS]) == ([], [], [])
 
 
 def test_many_alerts_are_counted(tmp_path: Path) -> None:
@@ -232,8 +232,8 @@ def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drilled:
         monkeypatch.setattr(command, "alone", nobody_else)
         monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
         monkeypatch.setattr(command.Kube, "connect", lambda _: None)
-        monkeypatch.setattr(command.steady, "BEFORE_S", 0.0)
-        monkeypatch.setattr(command.steady, "problems", lambda _: wrong or [])
+        monkeypatch.setattr(command.steady_state, "BEFORE_S", 0.0)
+        monkeypatch.setattr(command.steady_state, "problems", lambda _: wrong or [])
         ended = outcome(tmp_path, *([] if passed else ["AssertionError: lost"]))
         figures(tmp_path, passed=passed)
 

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from ops import kube, steps
+from ops.drill import progress as module_shown
 from ops.drill import run as runner
-from ops.drill import shown as module_shown
+from ops.drill.progress import DrillProgress
 from ops.drill.registry import find
 from ops.drill.run import Outcome, alone, command_of, ready, reasons, run
-from ops.drill.shown import Shown
 from ops.errors import OpsError
 from ops.platform import PROJECT
 from ops.steps import clock
@@ -174,7 +174,7 @@ def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
     command = written(tmp_path, body)
-    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+    with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("is the platform steady?")
         variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
         assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
@@ -191,7 +191,7 @@ def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module_shown, "SILENT_S", 0.2)
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
-    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+    with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("killing a broker")
         for second in (5.0, 6.0, 7.0):
             time.sleep(0.15)

@@ -18,9 +18,9 @@ from ops.alertmanager import FiringAlert
 from ops.errors import OpsError
 from ops.incident import collect as collect_module
 from ops.incident import command_report, common
+from ops.incident.clients import Clients
 from ops.incident.collect import SOURCES, Answer, Case
-from ops.incident.opening import firing_alert, new
-from ops.incident.reach import Reach
+from ops.incident.create import firing_alert, new
 from ops.incident.store import Store
 from ops.platform import Platform
 from tests.config.alertmanager_process import Pair
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of incidents; nothing is collected but what Alertmanager tells."""
     monkeypatch.setenv("OBS_INCIDENTS", str(tmp_path / "incidents"))
 
-    def away(reach: Reach, case: Case) -> Answer:
+    def away(clients: Clients, case: Case) -> Answer:
         raise OpsError("away")
 
     sources = {name: SOURCES[name] if name == "silences" else away for name in SOURCES}
@@ -341,7 +341,7 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
         asked.append((text, at))
         return samples.alert(source="alerts-raw", ends=samples.after(20))
 
-    monkeypatch.setattr(common, "Reach", Away)
+    monkeypatch.setattr(common, "Clients", Away)
     monkeypatch.setattr("ops.incident.events.past_alert", past)
     monkeypatch.setattr("ops.incident.command.present", lambda: samples.after(90))
     done = CliRunner().invoke(

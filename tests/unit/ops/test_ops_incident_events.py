@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from components.rules import Severity
 from ops.errors import OpsError
 from ops.incident import events
-from ops.incident.events import Read, choose, expression, notices, past_alert, transitions
-from ops.incident.when import Window
+from ops.incident.events import Read, choose, expression, notifications, past_alert, transitions
+from ops.incident.time_window import TimeWindow
 from ops.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.platform import Platform, parse
 from services.alert_events import posts
@@ -83,7 +83,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
         )
         admin = KafkaAdmin(found)
         with pytest.raises(OpsError, match="Kafka has no topic alerts-raw"):
-            events.raw_events(found, admin, OWN, Window(start=ago(60), end=NOW), Read())
+            events.raw_events(found, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
         topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
         for future in admin.client.create_topics(topics).values():
             future.result(timeout=20)
@@ -121,11 +121,11 @@ def write(platform: Platform) -> None:
     assert producer.flush(20) == 0
 
 
-def window(begin: float = 60, end: float = 0) -> Window:
-    return Window(start=ago(begin), end=ago(end))
+def window(begin: float = 60, end: float = 0) -> TimeWindow:
+    return TimeWindow(start=ago(begin), end=ago(end))
 
 
-def read_raw(platform: Platform, seen: Window, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
+def read_raw(platform: Platform, seen: TimeWindow, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
     return events.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
 
 
@@ -166,9 +166,9 @@ def test_reading_ends_after_so_many_records_and_says_so(platform: Platform, monk
     assert whole.records > 80
 
 
-def test_a_notification_is_one_notice_with_all_its_alerts(platform: Platform) -> None:
+def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platform) -> None:
     seen = events.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
-    found = notices(seen, OWN)
+    found = notifications(seen, OWN)
     assert [(each.receiver, each.status) for each in found] == [
         ("operators-critical", "firing"),
         ("senior-manager", "firing"),

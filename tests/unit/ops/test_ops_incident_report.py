@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from ops.errors import OpsError
+from ops.incident.charts import labels_of
 from ops.incident.collect import SOURCES
-from ops.incident.drawing import labels_of
 from ops.incident.evidence import Evidence, Source
 from ops.incident.files import write
+from ops.incident.i18n import TEXTS, Language, Texts
 from ops.incident.model import Incident, Phase
-from ops.incident.moments import Moments, zone
 from ops.incident.parts import Parts
 from ops.incident.render import escaped, html, markdown, paragraph
 from ops.incident.report import MOST_ENTRIES, document
-from ops.incident.words import WORDS, Language, Words
+from ops.incident.timefmt import TimeFormat, zone
 from tests.unit.ops import incident_samples as samples
 
 HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> | `code` [link](javascript:alert(1)) **b** \x1b[31m'
@@ -37,8 +37,8 @@ def parts(
         incident or samples.incident(),
         evidence or samples.evidence(),
         now or samples.after(90),
-        Words(language),
-        Moments(UTC),
+        Texts(language),
+        TimeFormat(UTC),
     )
 
 
@@ -119,7 +119,7 @@ def test_headings_are_in_the_language_that_is_asked_for() -> None:
 
 
 def test_every_word_has_both_languages_with_the_same_names_to_fill_in() -> None:
-    for key, (english, japanese) in WORDS.items():
+    for key, (english, japanese) in TEXTS.items():
         assert english, key
         assert japanese, key
         names = [set(re.findall(r"(?<!\{)\{(\w+)\}", text)) for text in (english, japanese)]
@@ -127,11 +127,11 @@ def test_every_word_has_both_languages_with_the_same_names_to_fill_in() -> None:
 
 
 def test_every_source_and_every_kind_of_entry_has_words() -> None:
-    assert {f"from.{name}" for name in SOURCES} <= set(WORDS)
+    assert {f"from.{name}" for name in SOURCES} <= set(TEXTS)
     used = re.findall(r'kind="(\w+)"', (Path(__file__).parents[3] / "ops/incident/timeline.py").read_text())
     assert len(used) > 5
-    assert {f"event.{kind}" for kind in used} <= set(WORDS)
-    assert {f"phase.{phase}" for phase in Phase} <= set(WORDS)
+    assert {f"event.{kind}" for kind in used} <= set(TEXTS)
+    assert {f"phase.{phase}" for phase in Phase} <= set(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_very_long_timeline_is_cut_to_what_tells_the_story() -> None:
 
 def test_times_are_in_the_zone_that_is_asked_for() -> None:
     tokyo = parts()
-    tokyo.moments = Moments(zone("Asia/Tokyo"))
+    tokyo.time_format = TimeFormat(zone("Asia/Tokyo"))
     text = Page(html(document(tokyo))).text
     assert "2026-11-25 07:10:00" in text
     assert "07:14:30" in text

@@ -16,7 +16,7 @@ from ops.incident.evidence import Measured
 from ops.incident.metrics import Metrics, step
 from ops.incident.model import Incident
 from ops.incident.series import firing, measured
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.web import Web
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually
@@ -24,7 +24,7 @@ from tests.unit.ops import incident_samples as samples
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 FIRED = NOW - timedelta(minutes=30)
-WINDOW = Window(start=NOW - timedelta(minutes=60), end=NOW)
+WINDOW = TimeWindow(start=NOW - timedelta(minutes=60), end=NOW)
 SITE = 'tokyo "1" \\ $1'
 """A label that has to be quoted."""
 

@@ -21,16 +21,16 @@ from ops.incident import changes as changes_module
 from ops.incident.changes import changes, parse
 from ops.incident.cluster import MOST, cluster
 from ops.incident.logs import logs, query
+from ops.incident.time_window import TimeWindow
 from ops.incident.traces import WindowReader, services_of, traces
-from ops.incident.when import Window
 from ops.kube import Kube
 from tests.unit.ops import incident_samples as samples
 
-WINDOW = Window(start=samples.after(-30), end=samples.after(80))
+WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
 
 
 class Web:
-    """A double of `ops.web.Web`: gives its answers in turn, then the last one again."""
+    """A fake of `ops.web.Web`: gives its answers in turn, then the last one again."""
 
     def __init__(self, *answers: object, status: int = 200) -> None:
         self.answers, self.status = list(answers), status
@@ -348,7 +348,7 @@ def test_the_real_command_is_understood(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "backend").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: incident\nruntime: python\n")
     now = datetime.now(UTC)
-    window = Window(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5))
+    window = TimeWindow(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5))
 
     def pulumi(*words: str) -> None:
         done = subprocess.run(

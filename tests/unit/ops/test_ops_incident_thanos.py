@@ -17,7 +17,7 @@ from components.prometheus.thanos import endpoints_config, query_command, sideca
 from ops.incident.metrics import Metrics
 from ops.incident.model import Incident
 from ops.incident.series import firing, measured
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.web import Web
 from tests.config.prometheus_process import prometheus_process, write_files
 from tests.config.servers import eventually, free_port, running
@@ -93,8 +93,8 @@ def replica(stack: ExitStack, top: Path, name: str) -> str:
     return f"localhost:{grpc}"
 
 
-def window() -> Window:
-    return Window(start=NOW - timedelta(minutes=30), end=datetime.now(UTC))
+def window() -> TimeWindow:
+    return TimeWindow(start=NOW - timedelta(minutes=30), end=datetime.now(UTC))
 
 
 def incident() -> Incident:

@@ -34,7 +34,7 @@ def test_everything_is_there_in_the_order_of_time() -> None:
         "pending",
         "alert",
         "fired",
-        "notice",
+        "notification",
         "sibling",
         "opened",
         "slow",
@@ -44,7 +44,7 @@ def test_everything_is_there_in_the_order_of_time() -> None:
         "note",
         "sibling_ended",
         "ended",
-        "notice_resolved",
+        "notification_resolved",
         "note",
         "closed",
     ]
@@ -87,9 +87,9 @@ def test_lines_of_one_service_that_follow_each_other_are_one_entry() -> None:
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    notice = samples.evidence().notices[0]
+    notification = samples.evidence().notifications[0]
     silence = samples.evidence().silences[0].model_copy(update={"comment": "\x1b[2Jgone"})
-    found = only(told(silences=(silence,), notices=(notice,)), "acknowledged")
+    found = only(told(silences=(silence,), notifications=(notification,)), "acknowledged")
     assert "\x1b" not in found[0].text
 
 

@@ -22,7 +22,7 @@ URL = "https://localhost:1234"
 
 
 class Web:
-    """A double of `ops.web.Web` that answers every request alike."""
+    """A fake of `ops.web.Web` that answers every request alike."""
 
     def __init__(self, status: int, body: object) -> None:
         self.status, self.body = status, body

@@ -52,7 +52,7 @@ def test_the_files_can_be_used_and_only_their_owner_can_read_them(outputs: dict[
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
     directory = load(folder / "channels.yaml")
     assert list(directory.contacts) == ["operators", "team-leader"]
-    assert all(each.sent for each in notify_module.look(directory, folder))
+    assert all(each.sent for each in notify_module.check_channels(directory, folder))
     text = (folder / "channels.yaml").read_text()
     assert not any(secret in text for secret in (KEY, "token", "mail-secret", "aws-secret"))
 

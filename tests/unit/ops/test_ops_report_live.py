@@ -17,7 +17,7 @@ from ops.report import build, command
 from services.reports.alert_log import KafkaAccess, Log
 from services.reports.errors import ReportError
 from services.reports.metrics import Sample, Series
-from tests.unit.ops.report_doubles import Cluster, connected, context, platform, shelf_web
+from tests.unit.ops.report_fakes import Cluster, connected, context, platform, report_server_web
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Platform:
     mode: int = 0
 
     def since(self, start: float) -> Log:
-        """No notices."""
+        """No notifications."""
         assert self.access is not None
         self.password = self.access.password_file.read_text()
         self.mode = stat.S_IMODE(self.access.password_file.stat().st_mode)
@@ -76,7 +76,9 @@ def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
         found.access = access
         return found
 
-    made = context(platform(outputs, kafka_users={"reports": "password-of-reports"}), shelf_web(), Cluster(), "/ca.pem")
+    made = context(
+        platform(outputs, kafka_users={"reports": "password-of-reports"}), report_server_web(), Cluster(), "/ca.pem"
+    )
     monkeypatch.setattr(build, "ThanosMetrics", metrics)
     monkeypatch.setattr(build, "KafkaAlertLog", alerts)
     monkeypatch.setattr(command, "_connected", lambda: connected(made))
@@ -144,7 +146,7 @@ def test_a_read_address_that_does_not_answer_ends_it_and_writes_nothing(live: Pl
 
 
 def test_a_stack_without_the_kafka_user_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = context(platform(outputs), shelf_web(), Cluster())
+    made = context(platform(outputs), report_server_web(), Cluster())
     monkeypatch.setattr(command, "_connected", lambda: connected(made))
     result = report("daily", "--html", "x")
     assert isinstance(result.exception, OpsError)

@@ -72,7 +72,7 @@ def test_a_number_and_its_text_differ() -> None:
     [
         ("server__properties", "acks=all\nlisteners=A\n", "acks=1\nlisteners=A\n", "server.properties: acks"),
         ("config__yaml", {"a": {"b": 1}}, {"a": {"b": 2}}, "config.yaml: a.b"),
-        ("board__json", {"title": "x", "panels": []}, {"title": "y", "panels": []}, "board.json: title"),
+        ("dashboard__json", {"title": "x", "panels": []}, {"title": "y", "panels": []}, "dashboard.json: title"),
         ("grafana__ini", "[server]\nport=1\n", "[server]\nport=2\n", "grafana.ini: server.port"),
         ("run__sh", "#!/bin/sh\none\n", "#!/bin/sh\ntwo\n", "run.sh: (line 2)"),
     ],

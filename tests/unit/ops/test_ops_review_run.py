@@ -277,16 +277,16 @@ def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(sta
     # The bundle holds the authority's certificate, for which each engine has its own text; whether the receivers of
     # alerts, the directory and the storages have authorities of their own is among the secrets, which a review lacks,
     # like the public keys of backups and what the other region has said.
-    sealed = ("backup-keeper", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
+    encrypted = ("backup-exporter", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
     apart = (
         "trust-bundle",
         "alertmanager",
         "grafana",
         "reports",
-        "report-shelf",
-        "region-guard",
+        "report-server",
+        "failover-agent",
         "mirror-maker",
-        *sealed,
+        *encrypted,
     )
     files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
     assert files

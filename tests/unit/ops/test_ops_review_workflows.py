@@ -125,7 +125,7 @@ def test_what_is_no_review_is_not_posted(tmp_path: Path, content: str) -> None:
 
 
 def _post(folder: Path, content: str, earlier: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the script of the workflow with a double of the forge's command line."""
+    """Run the script of the workflow with a fake of the forge's command line."""
     step = next(each for each in _steps(_read("review.yml")) if each.get("name", "").startswith("Post"))
     assert step["env"]["MARKER"] == MARKER
     (folder / "gh").write_text(_DOUBLE)

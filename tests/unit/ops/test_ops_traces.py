@@ -64,7 +64,7 @@ def shown(content: Mapping[str, Any]) -> list[str]:
 
 
 class Web:
-    """A double of `ops.web.Web`: answers from a table, remembers what was asked."""
+    """A fake of `ops.web.Web`: answers from a table, remembers what was asked."""
 
     def __init__(self, answers: Mapping[str, tuple[int, object]]) -> None:
         self.answers, self.asked = answers, list[tuple[str, str, dict[str, Any]]]()

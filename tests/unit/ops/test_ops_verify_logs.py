@@ -1,4 +1,4 @@
-"""The layers' logs and traces, and the search cluster's health, against doubles of the platform."""
+"""The layers' logs and traces, and the search cluster's health, against fakes of the platform."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from components.telemetry.layers import DEVICE, LAYERS, STREAMING
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import logs, search
+from ops.verify.grace_period import GRACE_PERIOD
 from ops.verify.rows import Finding
-from ops.verify.young import SETTLED
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 
 @dataclass
@@ -92,7 +92,7 @@ def test_a_young_platform_waits_for_the_first_logs_and_spans() -> None:
         "first log record of layer streaming",
         "first span of layer streaming",
     ]
-    assert all(wait.due == young.created + SETTLED for wait in finding.waits)
+    assert all(wait.due == young.created + GRACE_PERIOD for wait in finding.waits)
 
 
 def test_a_refusal_of_the_search_cluster_is_one_line() -> None:

@@ -1,4 +1,4 @@
-"""O3 against a double of the platform that masks, or does not."""
+"""O3 against a fake of the platform that masks, or does not."""
 
 from __future__ import annotations
 

@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards.registry import DASHBOARDS
 from ops import evidence
 from ops.context import Context
-from ops.verify import reading, regions
+from ops.verify import regions, visualization
 from ops.verify.registry import CHECKS
 from ops.verify.rows import Check, Setup
 
-KINDS = ("rules", "dashboards", "topics", "permissions", "notices")
+KINDS = ("rules", "dashboards", "topics", "permissions", "notifications")
 Answers = dict[str, list[tuple[dict[str, str], float]]]
-NOTIFIES, PEER_NOTIFIES = "max(region_guard_notifies)", "max(region_guard_peer_notifies)"
-PEER_AGE = "max(region_guard_peer_age_seconds)"
-LEASE_AGE, EPOCH = "max(region_guard_lease_read_age_seconds)", "max(region_guard_lease_epoch)"
-ISOLATED, ROLE = "max(region_guard_isolated)", "max by (role) (region_guard_role) == 1"
-DIFFERS = "max by (definition) (region_guard_peer_differs)"
+NOTIFIES, PEER_NOTIFIES = "max(failover_agent_notifies)", "max(failover_agent_peer_notifies)"
+PEER_AGE = "max(failover_agent_peer_age_seconds)"
+LEASE_AGE, EPOCH = "max(failover_agent_lease_read_age_seconds)", "max(failover_agent_lease_epoch)"
+ISOLATED, ROLE = "max(failover_agent_isolated)", "max by (role) (failover_agent_role) == 1"
+DIFFERS = "max by (definition) (failover_agent_peer_differs)"
 TASKS, LATE, BEHIND = (
     'sum(kafka_mirror_tasks{state="failed"})',
     "obs:mirror_latency:seconds",
@@ -131,7 +131,7 @@ def test_the_drills_targets_are_the_catalogs() -> None:
         ({NOTIFIES: 1}, "number of regions that notify people is 2.0, must be 1.0"),
         ({PEER_NOTIFIES: 0}, "number of regions that notify people is 0.0, must be 1.0"),
         ({LEASE_AGE: 121}, "the lease was not read for 121 s"),
-        ({LEASE_AGE: None}, "there is no region guard"),
+        ({LEASE_AGE: None}, "there is no failover agent"),
         ({ISOLATED: 1}, "the region is cut off from the witness and every pager"),
     ],
 )
@@ -143,14 +143,14 @@ def test_rows_of_the_regions_are_no_longer_absent() -> None:
     assert {"D2", "D3", "G4"} <= set(CHECKS)
 
 
-@pytest.mark.parametrize("part", ["region_guard_peer_", "obs:mirror_"])
+@pytest.mark.parametrize("part", ["failover_agent_peer_", "obs:mirror_"])
 def test_the_operations_dashboards_show_whether_the_other_region_could_take_over(part: str) -> None:
-    assert part in reading.SUBJECTS.values()
+    assert part in visualization.SUBJECTS.values()
     asked = [
         query.expr
-        for board in DASHBOARDS
-        if board.name in reading.OPERATIONS
-        for panel in board.panels
+        for dashboard in DASHBOARDS
+        if dashboard.name in visualization.OPERATIONS
+        for panel in dashboard.panels
         for query in panel.queries
     ]
     assert any(part in each for each in asked)

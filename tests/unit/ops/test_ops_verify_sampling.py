@@ -1,4 +1,4 @@
-"""O4 against doubles of the platform: each promise broken once."""
+"""O4 against fakes of the platform: each promise broken once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import sampling
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The checks of Jaeger against doubles of the platform: each promise broken once."""
+"""The checks of Jaeger against fakes of the platform: each promise broken once."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from components.telemetry.services import EDGES, TRACED_SERVICES
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import traces
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 URLS = {name: f"https://{name}:4180" for name in CLASSES}
 CLAIMS = {"sub": "ops", "groups": ["traces-confidential"]}

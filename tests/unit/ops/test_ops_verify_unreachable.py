@@ -16,7 +16,7 @@ from ops.errors import OpsError
 from ops.kube import Kube
 from ops.platform import parse
 from ops.traces import fetch_token
-from ops.verify import prometheus, reading, runner, traces
+from ops.verify import prometheus, runner, traces, visualization
 from ops.verify.registry import CHECKS
 from ops.verify.rows import State
 from tests.config.pki import write_certificates
@@ -118,7 +118,7 @@ def test_a_row_names_the_server_that_is_away(
     ("ask", "name", "server"),
     [
         (lambda context: context.alertmanager().alerts(), "Alertmanager", "alertmanager"),
-        (lambda context: reading.visitor(context).get("/api/health"), "Grafana", "grafana"),
+        (lambda context: visualization.visitor(context).get("/api/health"), "Grafana", "grafana"),
         (lambda context: traces.calls_in_jaeger(context, "token", "internal"), "the Jaeger query internal", "jaeger"),
         (lambda context: fetch_token(context.web, context.platform), "the identity provider", "issuer"),
         (prometheus.freshness, "the gateway", "gateway"),

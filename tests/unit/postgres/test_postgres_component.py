@@ -19,7 +19,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import PASSWORD, Recording, password_of, texts
-from tests.unit.postgres.made import arguments, in_its_namespace, made
+from tests.unit.postgres.stubs import arguments, in_its_namespace, made
 
 HOST = "postgres.obs.svc.cluster.local"
 

@@ -11,13 +11,13 @@ import yaml
 from components.contracts import ProbeJob
 from components.k8s import Resources
 from components.probes.component import Probes, ProbesArgs
-from components.probes.targets import Entrance, Listener, Module, metrics_listener, pod_listener
+from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
 from policy.model import Resource
 from policy.runner import Runner
 from tests.support.engine import PASSWORD, Recorded, Recording, password_of
-from tests.unit.sampler.surroundings import record, site, user
+from tests.unit.sampler.stubs import deployment_context, record, user
 
-DOOR = Entrance(
+DOOR = Endpoint(
     name="gateway-http",
     url="https://gateway.obs.svc.cluster.local:4318/v1/metrics",
     module=Module.CLOSED,
@@ -26,18 +26,18 @@ DOOR = Entrance(
     access_label="obs.access/gateway",
     host="otlp.example.com",
 )
-STORE = pod_listener(site(), "prometheus-primary", "grpc", 10901)
+STORE = pod_listener(deployment_context(), "prometheus-primary", "grpc", 10901)
 
 
 def args() -> ProbesArgs:
     return ProbesArgs(
-        site=site(),
+        context=deployment_context(),
         listeners=[
-            metrics_listener(site().scrape_target("gateway", 8888, user("scrape-gateway"))),
-            pod_listener(site(), "kafka", "client", 9092),
+            metrics_listener(deployment_context().scrape_target("gateway", 8888, user("scrape-gateway"))),
+            pod_listener(deployment_context(), "kafka", "client", 9092),
             STORE,
         ],
-        entrances=[DOOR],
+        endpoints=[DOOR],
         resources=Resources(cpu="20m", memory="32Mi", memory_limit="128Mi"),
     )
 
@@ -122,7 +122,7 @@ def test_pods_are_found_by_name_and_looked_at_once_a_minute(jobs: dict[str, Prob
     assert (job.module, job.interval, job.targets) == ("tls", "1m", ())
 
 
-def test_entrances_are_looked_at_by_the_name_that_people_use(jobs: dict[str, ProbeJob]) -> None:
+def test_endpoints_are_looked_at_by_the_name_that_people_use(jobs: dict[str, ProbeJob]) -> None:
     job = jobs["probe-services"]
     [target] = job.targets
     assert (target.name, target.address, target.module, target.host) == (
@@ -145,17 +145,17 @@ def test_every_job_asks_the_prober_with_a_user_of_its_own(jobs: dict[str, ProbeJ
 
 
 @pytest.mark.parametrize(
-    ("listeners", "entrances", "problem"),
+    ("listeners", "endpoints", "problem"),
     [
         ([], [DOOR], "there is no listener"),
-        ([STORE], [], "there is no entrance"),
+        ([STORE], [], "there is no endpoint"),
         ([STORE, STORE], [DOOR], "listener _grpc._tcp.prometheus-primary-headless.obs.svc.cluster.local occurs twice"),
-        ([STORE], [DOOR, replace(DOOR, url="https://other")], "entrance gateway-http occurs twice"),
+        ([STORE], [DOOR, replace(DOOR, url="https://other")], "endpoint gateway-http occurs twice"),
     ],
 )
-def test_what_cannot_work_is_refused(listeners: list[Listener], entrances: list[Entrance], problem: str) -> None:
+def test_what_cannot_work_is_refused(listeners: list[Listener], endpoints: list[Endpoint], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        replace(args(), listeners=listeners, entrances=entrances)
+        replace(args(), listeners=listeners, endpoints=endpoints)
 
 
 def test_the_policies_find_nothing_but_what_a_part_of_a_platform_lacks(recording: Recording) -> None:

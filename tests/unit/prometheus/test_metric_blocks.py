@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.contracts import ObjectStorage
-from components.k8s import Resources, Site, default_deny
+from components.k8s import DeploymentContext, Resources, default_deny
 from components.prometheus.compactor import Compactor, CompactorArgs, compactor_scrape
 from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import prometheus_command
@@ -26,7 +26,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import record, site
+from tests.unit.sampler.stubs import deployment_context, record
 
 SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="512Mi")
 AUTHORITY = "-----BEGIN CERTIFICATE-----\noutside\n-----END CERTIFICATE-----\n"
@@ -50,14 +50,14 @@ def storage(**changes: Any) -> ObjectStorage:
     return ObjectStorage(**{**values, **changes})
 
 
-def build(where: Site, objects: ObjectStorage | None) -> None:
+def build(where: DeploymentContext, objects: ObjectStorage | None) -> None:
     """All parts, handed to each other as the platform does it."""
     around = pulumi.ComponentResource("obs:test:Around", "around")
     of_query, of_store, of_compactor = (made(around, where) for made in (query_scrape, store_scrape, compactor_scrape))
     prometheus = Prometheus(
         "prometheus",
         PrometheusArgs(
-            site=where,
+            context=where,
             replicas=REPLICAS,
             scrapes=[of_query, *([of_store, of_compactor] if objects else [])],
             alert_receivers=[],
@@ -78,7 +78,7 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
     )
     gateways = []
     if objects:
-        shared: dict[str, Any] = {"site": where, "objects": objects, "encryption": "SSE-S3", "resources": SIZE}
+        shared: dict[str, Any] = {"context": where, "objects": objects, "encryption": "SSE-S3", "resources": SIZE}
         store = StoreGateway(
             "thanos-store",
             StoreGatewayArgs(
@@ -96,7 +96,7 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
     ThanosQuery(
         "thanos-query",
         ThanosQueryArgs(
-            site=where,
+            context=where,
             stores=list(prometheus.endpoints.values()),
             gateways=gateways,
             scrape=of_query,
@@ -111,12 +111,12 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    return record(lambda: build(site(), storage()))
+    return record(lambda: build(deployment_context(), storage()))
 
 
 @pytest.fixture(scope="module")
 def without() -> Recording:
-    return record(lambda: build(site(), None))
+    return record(lambda: build(deployment_context(), None))
 
 
 def pod(recording: Recording, workload: str) -> dict[str, Any]:
@@ -297,7 +297,7 @@ def test_a_mistake_about_the_storage_is_one_clear_line(changes: dict[str, Any], 
 
 def test_in_their_namespace_they_pass_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)

@@ -31,7 +31,7 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     config = yaml.safe_load(recording.one("ConfigMap", f"prometheus-{replica}")["data"]["prometheus.yml"])
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
     workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
-    workloads -= {"search"}  # its keeper measures it
+    workloads -= {"search"}  # the index manager measures it
     probes = {"probe-pods", "probe-services"}
     sidecars = {"incident-closer", *(f"thanos-sidecar-{name}" for name in REPLICAS)}
     assert jobs == workloads | probes | sidecars

@@ -11,7 +11,7 @@ from components.k8s import Resources
 from components.sampler.component import Sampler, SamplerArgs
 from components.sampler.config import SamplingPolicy
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import kafka, record, site, traces
+from tests.unit.sampler.stubs import deployment_context, kafka, record, traces
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def recording() -> Recording:
         Sampler(
             "sampler",
             SamplerArgs(
-                site=site(),
+                context=deployment_context(),
                 kafka=kafka("sampler"),
                 traces=traces(),
                 replicas=2,

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.search import access, config, indices, mappings, process, started
+from components.search import access, config, indices, mappings, process, startup_probe
 from components.search.access import SearchUser
 from components.search.component import check
 from components.search.config import Engine
@@ -27,7 +27,7 @@ def node_settings(kind: Engine) -> dict[str, Any]:
     return config.node_settings(
         search_cluster(
             NodeSet(
-                site=args.site,
+                context=args.context,
                 engine=kind,
                 count=args.nodes,
                 size=args.size,
@@ -142,7 +142,7 @@ def test_elasticsearch_knows_the_same_users_in_its_own_words() -> None:
         "cluster": ["monitor"],
         "indices": [{"names": ["logs-0*", "logs-read"], "privileges": ["read", "view_index_metadata"]}],
     }
-    assert files["roles.yml"]["search-keeper"]["indices"][0]["names"] == ["logs-*"]
+    assert files["roles.yml"]["index-manager"]["indices"][0]["names"] == ["logs-*"]
 
 
 def test_a_class_is_read_by_its_clearance_and_those_above() -> None:
@@ -219,7 +219,7 @@ YELLOW = {"status": "yellow", "unassigned_shards": 1}
 def test_a_node_has_started_when_its_copies_are_back(
     health: dict[str, Any], of_cluster: dict[str, Any], running_s: float, reason: str
 ) -> None:
-    assert started.judge(health, of_cluster, "search-0", running_s, 300) == reason
+    assert startup_probe.judge(health, of_cluster, "search-0", running_s, 300) == reason
 
 
 def test_the_startup_probe_of_elasticsearch_waits_for_green() -> None:

@@ -12,7 +12,7 @@ from services.alert_events import sender
 from services.alert_events.posts import Record
 from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import parse
-from tests.unit.services.alert_events_doubles import Producer, content, kafka_exception
+from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception
 
 TOPIC = "alerts-raw"
 

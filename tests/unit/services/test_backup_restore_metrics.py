@@ -1,6 +1,6 @@
 """Blocks of metrics that are damaged, foreign, unfinished or too old; and answers that differ.
 
-The storage is moto over TLS, a named double; what Thanos really ships is read in ``tests/config``.
+The storage is moto over TLS, a named fake; what Thanos really ships is read in ``tests/config``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from services.backup.restore_metrics import blocks, restore
 from services.backup.store import Store
 from services.common.storage import Storage
 from tests.config.pki import write_certificates
-from tests.unit.reports import shelf_doubles
+from tests.unit.reports import report_server_fakes
 
 PREFIX = "metrics/"
 LABELS = {"platform": "obs", "region": "one", "prometheus_replica": "primary"}
@@ -34,15 +34,15 @@ FILES = {"index": b"the index", "chunks/000001": b"samples", "chunks/000002": b"
 class Shipped:
     """A bucket that blocks are put into as a sidecar does it."""
 
-    def __init__(self, made: shelf_doubles.Storage, store: Store) -> None:
+    def __init__(self, made: report_server_fakes.Storage, store: Store) -> None:
         self.made = made
         self.store = store
 
     def put(self, name: str, content: bytes) -> None:
-        self.made.client.put_object(Bucket=shelf_doubles.BUCKET, Key=PREFIX + name, Body=content)
+        self.made.client.put_object(Bucket=report_server_fakes.BUCKET, Key=PREFIX + name, Body=content)
 
     def remove(self, name: str) -> None:
-        self.made.client.delete_object(Bucket=shelf_doubles.BUCKET, Key=PREFIX + name)
+        self.made.client.delete_object(Bucket=report_server_fakes.BUCKET, Key=PREFIX + name)
 
     def block(self, name: str, **changes: Any) -> None:
         for path, content in FILES.items():
@@ -80,11 +80,11 @@ def meta(name: str, **changes: Any) -> dict[str, Any]:
 def shipped(tmp_path: Path) -> Iterator[Shipped]:
     folder = tmp_path / "storage"
     folder.mkdir()
-    with shelf_doubles.storage(folder) as made:
+    with report_server_fakes.storage(folder) as made:
         place = Storage(
             endpoint=made.endpoint,
             region="ap-northeast-1",
-            bucket=shelf_doubles.BUCKET,
+            bucket=report_server_fakes.BUCKET,
             prefix=PREFIX,
             access_key_id_file=folder / "key-id",
             secret_access_key_file=folder / "secret-key",

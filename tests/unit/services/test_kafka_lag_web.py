@@ -200,7 +200,7 @@ def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_p
         assert "kafka-lag: stopped\n" in rest
 
 
-def test_a_crash_of_the_kafka_client_ends_one_look_and_not_the_program(tmp_path: Path) -> None:
+def test_a_crash_of_the_kafka_client_ends_one_poll_and_not_the_program(tmp_path: Path) -> None:
     counted = 'kafka_lag_collection_errors_total{stage="process"} 1.0'
     with program(tmp_path) as (process, exporter):
         eventually(lambda: children(process) != [], 20, "the process that asks the brokers")

@@ -11,7 +11,7 @@ from services.log_indexer import program
 from services.log_indexer.bulk import Outcome, SearchError
 from services.log_indexer.documents import Document
 from services.log_indexer.program import Indexer, first
-from tests.unit.services.indexer_doubles import Consumer, Message, Writer, indexer, logs
+from tests.unit.services.indexer_fakes import Consumer, Message, Writer, indexer, logs
 
 
 @pytest.fixture(autouse=True)

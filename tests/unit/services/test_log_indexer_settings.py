@@ -11,7 +11,7 @@ import yaml
 from components.logs.component import LogIndexerArgs
 from services.log_indexer.program import main
 from services.log_indexer.settings import SettingsError, load, parse
-from tests.unit.services.indexer_doubles import content
+from tests.unit.services.indexer_fakes import content
 
 
 def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def spans(receiver: Any) -> list[Sent]:
 
 
 def by_trace(receiver: Any) -> dict[bytes, list[Sent]]:
-    """Journeys: traces that begin at the edge."""
+    """RequestFlows: traces that begin at the edge."""
     found: dict[bytes, list[Sent]] = {}
     for sent in spans(receiver):
         found.setdefault(sent.span.trace_id, []).append(sent)

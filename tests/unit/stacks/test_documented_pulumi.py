@@ -13,7 +13,7 @@ _COMMAND = re.compile(r"`pulumi up(?P<options>[^`\n]*)`|^\s*pulumi up(?P<line>.*
 
 
 def pages() -> Iterator[Path]:
-    """What people are told to do; what was measured or decided is left out, and so is what the pack says of itself."""
+    """Pages with instructions; without measurements, decisions, and what the pack says of itself."""
     yield CHECKOUT / "README.md"
     for page in sorted((CHECKOUT / "docs").rglob("*.md")):
         parts = page.relative_to(CHECKOUT / "docs").parts

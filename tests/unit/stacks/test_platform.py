@@ -147,7 +147,7 @@ def test_headless_services_are_not_awaited_and_publish_pods_that_are_not_ready(r
 
 def test_every_workload_offers_its_metrics_under_a_password_of_its_own(recording: Recording) -> None:
     logins = recording.outputs["scrape_credentials"]
-    workloads = {name for name, _ in _pods(recording)} - {"search"}  # its keeper measures it
+    workloads = {name for name, _ in _pods(recording)} - {"search"}  # the index manager measures it
     assert workloads <= logins.keys()
     for name in workloads:
         ports = recording.one("Service", f"{name}-headless")["spec"]["ports"]
@@ -173,7 +173,7 @@ def test_every_password_is_used(recording: Recording) -> None:
         "reader",
         "writer",
         "sidecar",
-        "identity-double-user",
+        "identity-fake-user",
         "sampling",
         "log-reader",
         "alertmanager-operator",
@@ -271,7 +271,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "alertmanager_url",
         "ca_certificate",
         "consumer_groups",
-        "definitions",
+        "fingerprints",
         "grafana_admin",
         "grafana_url",
         "id_hash_key",
@@ -299,7 +299,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "search_url",
         "topics",
         "trace_login",
-        "trace_people",
+        "trace_users",
         "trace_query_urls",
     }
     assert recording.outputs["ca_certificate"] == engine.AUTHORITY

@@ -27,7 +27,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".kafka.load_balancer_annotations", ".traces.identity.double.", ".traces.identity.provider.")
+    free = (".kafka.load_balancer_annotations", ".traces.identity.embedded.", ".traces.identity.external.")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
@@ -150,9 +150,9 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.backups.schedules.search is '61 3 * * *': allowed is five fields of cron: minute, hour, day of the "
         "month, month, day of the week; correct it",
     ),
-    "a delay that a notice alone would use up": (
+    "a delay that a notification alone would use up": (
         _set("alerting", "escalation", "critical", to="1m"),
-        "settings.alerting.escalation: allowed is 2m or more for critical: a notice takes some of it on its way; "
+        "settings.alerting.escalation: allowed is 2m or more for critical: a notification takes some of it on its way; "
         "correct it",
     ),
     "a contact without a channel": (

@@ -24,8 +24,8 @@ DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
 COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.toml")
 TOLD = """
 import json
-from components.masking.allow import allowed_keys
-from components.masking.plain import KNOWN_KEYS
+from components.masking.allow_list import allowed_keys
+from components.masking.fast_path import KNOWN_KEYS
 from components.masking.render import masking_processors
 from components.rules import rule_file
 from components.sampler.config import SamplingPolicy
@@ -196,7 +196,7 @@ def test_a_mistake_in_the_new_entry_is_told_in_one_line_by_whatever_reads_it_fir
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["services"][0]["metrics"][0]["unit"] = 5
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    for arguments in (["-c", "import components.masking.allow"], ["-m", "components.telemetry", "thresholds"]):
+    for arguments in (["-c", "import components.masking.allow_list"], ["-m", "components.telemetry", "thresholds"]):
         done = subprocess.run(
             [sys.executable, "-P", *arguments],
             cwd=folder,

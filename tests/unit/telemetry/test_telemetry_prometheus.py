@@ -22,7 +22,7 @@ from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, metric
 from components.telemetry.thresholds import SLOS, THRESHOLDS, slo
 from lab.simulator.faults import FaultPlan
 from lab.simulator.pipeline import Pipeline
-from lab.simulator.world import World
+from lab.simulator.simulation import Simulation
 from lab.toolchain import tools
 
 START_LIMIT_S = 30.0
@@ -57,9 +57,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Sessi
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             _await_ready(session, address, process, folder / "log")
-            world = World(seed=1, devices=3)
-            world.step(10, FaultPlan())
-            parts = [part for source in world.sources for part in Pipeline(source, "test").metrics()]
+            simulation = Simulation(seed=1, devices=3)
+            simulation.step(10, FaultPlan())
+            parts = [part for source in simulation.sources for part in Pipeline(source, "test").metrics()]
             body = encode_metrics(MetricsData(resource_metrics=parts)).SerializeToString()
             answer = session.post(
                 f"http://{address}/api/v1/otlp/v1/metrics",

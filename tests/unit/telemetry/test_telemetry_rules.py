@@ -43,7 +43,7 @@ def test_thresholds_have_the_priorities_of_the_requirement(priority: str) -> Non
 @pytest.mark.parametrize("row", THRESHOLDS, ids=lambda row: row.name)
 def test_an_alert_says_what_its_threshold_says(row: Threshold) -> None:
     alert = ALERTS[row.alert]
-    assert (alert.expr, alert.hold, alert.severity) == (row.expression, row.hold, row.priority)
+    assert (alert.expr, alert.for_, alert.severity) == (row.expression, row.hold, row.priority)
     assert (alert.summary, alert.description) == (row.summary, row.description)
     assert alert.labels["layer"] == row.layer.name
     assert alert.labels["owner"] == row.owner
@@ -119,7 +119,7 @@ def test_what_keeps_quiet_is_accepted_together_with_the_alerts() -> None:
     elsewhere = RuleGroup(
         name="elsewhere",
         rules=tuple(
-            Alert(name=name, expr="x", hold="0s", severity=severity, summary="", description="")
+            Alert(name=name, expr="x", for_="0s", severity=severity, summary="", description="")
             for name, severity in DOCUMENT.alerts_elsewhere.items()
         ),
     )

@@ -15,12 +15,12 @@ import pytest
 
 from services.backup import postgres, restore_database, search_export
 from services.backup.database import _dumping
+from services.backup.encryption import encrypt
 from services.backup.errors import BackupError
 from services.backup.kafka_metadata import Metadata
 from services.backup.restore_kafka_metadata import alike, compared
 from services.backup.restore_search import documents
-from services.backup.seal import seal
-from tests.unit.services.backup.world import RECIPIENT
+from tests.unit.services.backup.harness import RECIPIENT
 
 
 def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
@@ -46,7 +46,7 @@ def test_a_dump_that_fails_is_an_error_with_its_reason_even_when_it_wrote_someth
         _dumping(["sh", "-c", script], {}, (), "grafana") as dump,
         pytest.raises(BackupError, match=r"^pg_dump of grafana failed: pg_dump: error: connection lost$"),
     ):
-        seal(dump, io.BytesIO(), [RECIPIENT])
+        encrypt(dump, io.BytesIO(), [RECIPIENT])
 
 
 def test_a_dump_that_nobody_reads_on_is_ended() -> None:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from services.backup import retention
 from services.backup.manifest import run_name
 from services.backup.store import Object, Unfinished
-from tests.unit.services.backup.world import World
+from tests.unit.services.backup.harness import Harness
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -80,7 +80,7 @@ def test_uploads_that_nobody_finishes_are_given_up_after_two_days() -> None:
     assert [each.upload for each in retention.forgotten(uploads, NOW)] == ["3"]
 
 
-def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: World) -> None:
+def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
     those = [*objects(90), *objects(40), *objects(1), *objects(3, complete=False), *objects(90, kind="grafana")]
     with place.store() as store:
         for each in those:

@@ -10,7 +10,7 @@ import yaml
 
 from services.backup.program import main
 from services.backup.settings import SettingsError, load, parse
-from tests.unit.services.backup.world import IDENTITY, RECIPIENT
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT
 
 LOGIN = {"ca_file": "/ca", "user": "backup", "password_file": "/password"}
 

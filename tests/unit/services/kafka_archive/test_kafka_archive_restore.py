@@ -12,37 +12,37 @@ from confluent_kafka import KafkaError
 
 from services.backup.errors import BackupError
 from services.kafka_archive import restore as restoring
-from services.kafka_archive.catalogue import Hole, Notes, catalogue, records
+from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.compare import compare, differences
 from services.kafka_archive.records import Record
 from services.kafka_archive.restore import restore
-from tests.unit.services.kafka_archive.archive_doubles import IDENTITY, OTHER_ID, TOPIC, TOPIC_ID, Store, put, some
+from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, OTHER_ID, TOPIC, TOPIC_ID, Store, put, some
 
 
-def offsets(store: Store, notes: Notes | None = None, **more: Any) -> list[int]:
+def offsets(store: Store, stats: ReadStats | None = None, **more: Any) -> list[int]:
     made: Any = store
     segments = catalogue(made, TOPIC).segments[0]
-    return [each.offset for each in records(made, [IDENTITY], segments, notes or Notes(), **more)]
+    return [each.offset for each in records(made, [IDENTITY], segments, stats or ReadStats(), **more)]
 
 
 def test_records_come_by_offset_each_once() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(4, 5, 6, 7))
     put(store, some(0, 1, 2))
     put(store, some(0, 1, 2, 3, 4))
     put(store, some(6, 7, 8))
-    assert offsets(store, notes) == list(range(9))
-    assert notes.doubled == 6
-    assert notes.holes == []
+    assert offsets(store, stats) == list(range(9))
+    assert stats.doubled == 6
+    assert stats.holes == []
 
 
 def test_offsets_that_are_not_there_are_told() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(0, 1))
     put(store, some(5, 6))
     put(store, some(7, 9))
-    assert offsets(store, notes) == [0, 1, 5, 6, 7, 9]
-    assert notes.holes == [Hole(0, 2, 4)]
+    assert offsets(store, stats) == [0, 1, 5, 6, 7, 9]
+    assert stats.holes == [OffsetGap(0, 2, 4)]
 
 
 def test_a_time_is_chosen_by_the_timestamps_of_records() -> None:
@@ -62,11 +62,11 @@ def test_a_time_is_chosen_by_the_timestamps_of_records() -> None:
 
 
 def test_segments_stored_an_hour_before_are_not_asked_for() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(0))
     put(store, some(1))
     since = store.held[max(store.held)][2] + timedelta(hours=2)
-    assert offsets(store, notes, since=since) == []
+    assert offsets(store, stats, since=since) == []
     assert store.read == []
 
 
@@ -94,8 +94,8 @@ def test_nothing_of_a_topic_is_said() -> None:
 def test_a_damaged_segment_ends_it() -> None:
     store = Store()
     name = put(store, some(0, 1))
-    sealed, metadata, written = store.held[name.key]
-    store.held[name.key] = sealed[:-1] + bytes([sealed[-1] ^ 1]), metadata, written
+    encrypted, metadata, written = store.held[name.key]
+    store.held[name.key] = encrypted[:-1] + bytes([encrypted[-1] ^ 1]), metadata, written
     with pytest.raises(BackupError, match="is damaged"):
         offsets(store)
 

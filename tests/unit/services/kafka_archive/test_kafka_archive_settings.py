@@ -10,7 +10,7 @@ import yaml
 
 from services.kafka_archive import program
 from services.kafka_archive.settings import SettingsError, load, parse
-from tests.unit.services.kafka_archive.archive_doubles import RECIPIENT, content
+from tests.unit.services.kafka_archive.archive_fakes import RECIPIENT, content
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Alerts of a period: episodes, notices, escalations, and what is made of them."""
+"""Alerts of a period: episodes, notifications, escalations, and what is made of them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from components.alertmanager.contacts import Channel
 from services.reports.episodes import by_alert, episodes, tally
 from services.reports.recommendations import noisy
 from tests.unit.services.reports.events import event
-from tests.unit.services.reports.world import HOUR, MINUTE, at
+from tests.unit.services.reports.harness import HOUR, MINUTE, at
 
 NOON = at("2026-11-24 12:00")
 END = at("2026-11-25 00:00")
@@ -25,7 +25,7 @@ def test_firing_and_resolved_are_one_episode_with_the_time_between() -> None:
     )
     assert (found.alert, found.priority, found.layer) == ("KafkaBrokerDown", "high", "platform")
     assert found.seconds == HOUR
-    assert found.notices == 2
+    assert found.notifications == 2
     assert found.subject.startswith("instance=kafka-1")
     assert (found.summary.en, found.summary.ja) == ("it is down", "停止しています")
 
@@ -36,7 +36,7 @@ def test_an_alert_that_fires_again_is_another_episode() -> None:
     assert all(each.ended is None for each in found)
 
 
-def test_the_same_notice_within_a_minute_counts_once_and_a_reminder_counts_again() -> None:
+def test_the_same_notification_within_a_minute_counts_once_and_a_reminder_counts_again() -> None:
     told = [
         event("A", NOON, received=NOON + 10),
         event("A", NOON, received=NOON + 12, sender="10.0.0.2"),
@@ -44,14 +44,14 @@ def test_the_same_notice_within_a_minute_counts_once_and_a_reminder_counts_again
         event("A", NOON, received=NOON + 4 * HOUR),
     ]
     (found,) = episodes(told, END)
-    assert found.notices == 3
+    assert found.notifications == 3
 
 
-def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notice() -> None:
+def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notification() -> None:
     names = [paged_receiver("operators-critical", [Channel.PHONE, Channel.SMS]), "operators-critical"]
     (found,) = episodes([event("A", NOON, received=NOON + n, receiver=str(each)) for n, each in enumerate(names)], END)
     assert names[0] != names[1]
-    assert found.notices == 1
+    assert found.notifications == 1
 
 
 def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
@@ -63,7 +63,7 @@ def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
     ]
     first, second = episodes(told, END)
     assert (first.escalated, second.escalated) == (("senior-manager",), ())
-    assert (first.notices, second.notices) == (3, 1)
+    assert (first.notifications, second.notifications) == (3, 1)
 
 
 def test_what_began_after_the_period_is_left_out_and_an_end_after_it_counts() -> None:
@@ -90,7 +90,7 @@ def test_episodes_are_counted_with_the_middle_and_the_longest_time() -> None:
     told.append(event("B", NOON, received=NOON))
     found = episodes(told, END)
     one = tally(found)
-    assert (one.count, one.open, one.notices, one.median_s, one.longest_s) == (4, 1, 7, 600, 3600)
+    assert (one.count, one.open, one.notifications, one.median_s, one.longest_s) == (4, 1, 7, 600, 3600)
     assert [(name, len(those)) for name, those in by_alert(found)] == [("A", 3), ("B", 1)]
     assert tally(()).median_s is None
 

@@ -1,4 +1,4 @@
-"""Where reports go: stored with an index, mailed once, and written down, so that the shelf knows."""
+"""Where reports go: stored with an index, mailed once, and written down, so that the report server knows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.report_shelf.bucket import Object
-from services.report_shelf.stored import reports as on_shelf
-from services.report_shelf.watch import read_run
+from services.report_server.bucket import Object
+from services.report_server.poller import read_run
+from services.report_server.stored import reports as stored_reports
 from services.reports import index, mail, program
 from services.reports.errors import ReportError
 from services.reports.model import Kind
@@ -26,8 +26,8 @@ from services.reports.settings import Settings, parse
 from services.reports.store import MAILED, Store, Stored, key, stored
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
+from tests.unit.services.reports.harness import TOKYO
 from tests.unit.services.reports.samples import sample
-from tests.unit.services.reports.world import TOKYO
 
 DAY = date(2026, 11, 24)
 FILES = Files(
@@ -65,7 +65,7 @@ def test_a_report_is_stored_in_each_language_as_page_and_pdf_with_an_index(there
     assert (paper["ContentType"], paper["Body"].read()) == ("application/pdf", b"%PDF-1.7 en")
 
 
-def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Places) -> None:
+def test_the_report_server_finds_what_is_stored_and_reads_how_the_run_ended(there: Places) -> None:
     found = settings(there)
     deliver(found, day(), sample(), FILES)
     assert found.storage is not None
@@ -74,7 +74,7 @@ def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Place
         Object(key=each["Key"].removeprefix(PREFIX), size=each["Size"], written=each["LastModified"].timestamp())
         for each in there.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     ]
-    (shown,) = on_shelf(objects, TOKYO)
+    (shown,) = stored_reports(objects, TOKYO)
     assert (shown.kind, shown.period, shown.end, len(shown.files)) == ("daily", "2026-11-24", day().end, 4)
     ended = read_run(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
     assert ended is not None
@@ -84,9 +84,9 @@ def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Place
 
 def test_the_mail_has_a_text_a_page_and_the_report_in_each_language(there: Places) -> None:
     deliver(settings(there, link="https://reports.example.org"), day(), sample(), FILES)
-    notices = there.record.since()
-    assert [each.audience for each in notices] == RECIPIENTS
-    body = notices[0].body
+    notifications = there.record.since()
+    assert [each.audience for each in notifications] == RECIPIENTS
+    body = notifications[0].body
     assert body["subject"] == "[obs (local)] 日次レポート 2026-11-24"
     assert body["sender"] == "obs@example.org"
     assert body["headers"]["Auto-Submitted"] == "auto-generated"

@@ -10,7 +10,7 @@ import pytest
 from services.reports.errors import ReportError
 from services.reports.model import Kind
 from services.reports.periods import DAY, chosen, period
-from tests.unit.services.reports.world import TOKYO, at
+from tests.unit.services.reports.harness import TOKYO, at
 
 
 def test_a_day_a_week_and_a_month_begin_at_midnight_of_the_zone() -> None:

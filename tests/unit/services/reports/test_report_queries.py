@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
+from components.dashboards.known_metrics import SERIES
 from components.dashboards.limits import PLATFORM as DASHBOARD_LIMITS
-from components.dashboards.produced import SERIES
 from components.dashboards.promql import metrics
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.kafka.rules import kafka_rules
@@ -24,11 +24,11 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.telemetry.rules import RULES as LAYER_RULES
 from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
+from services.index_manager.metrics import IndexManagerMetrics
 from services.reports import queries
-from services.reports.advice import RULES
 from services.reports.kpis import KPIS, kpi
 from services.reports.queries import CAPACITIES, FRESH_S, Query
-from services.search_keeper.metrics import KeeperMetrics
+from services.reports.recommendation_rules import RULES
 
 ALL_RULES = (
     *LAYER_RULES,
@@ -79,8 +79,10 @@ def test_prometheus_takes_every_query(tmp_path: Path) -> None:
 
 
 def test_every_series_is_one_that_the_platform_produces() -> None:
-    keeper = set(re.findall(r"^# TYPE (\S+)", generate_latest(KeeperMetrics(1, 60.0).registry).decode(), re.MULTILINE))
-    known = SERIES | RECORDED | keeper | set(OWN_WORDS)
+    index_manager = set(
+        re.findall(r"^# TYPE (\S+)", generate_latest(IndexManagerMetrics(1, 60.0).registry).decode(), re.MULTILINE)
+    )
+    known = SERIES | RECORDED | index_manager | set(OWN_WORDS)
     for name, expr in EXPRESSIONS.items():
         asked = metrics(expr)
         assert asked, name

@@ -11,14 +11,14 @@ import pytest
 from services.reports import build
 from services.reports.alert_log import AlertLog
 from services.reports.errors import ReportError
+from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics
 from services.reports.model import Chart, Figures, Kind, Paragraph, Report, Section, Table
 from services.reports.periods import period
 from services.reports.text import Text
-from services.reports.words import say
-from tests.unit.services.reports import world
+from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Silent, Told, event
-from tests.unit.services.reports.world import DAY, HOUR, MINUTE, TOKYO, Served, at
+from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
 
 pytestmark = pytest.mark.timeout(300)
 START, END = at("2026-11-19 12:00"), at("2026-11-25 07:00")
@@ -29,7 +29,7 @@ OUTAGE = (at("2026-11-24 13:00"), at("2026-11-24 14:00"))
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Five and a half days; on the last whole one, the API fails for an hour and a broker is away."""
     folder = tmp_path_factory.mktemp("past")
-    with world.prometheus(folder, world.platform(END, failing=OUTAGE), START, END) as served:
+    with harness.prometheus(folder, harness.platform(END, failing=OUTAGE), START, END) as served:
         yield served
 
 
@@ -66,11 +66,11 @@ def made(metrics: ThanosMetrics, kind: Kind, day: str, now: float = END, log: Al
 
 
 def section(found: Report, title: str) -> Section:
-    return next(each for each in found.sections if each.title == say(title))
+    return next(each for each in found.sections if each.title == translate(title))
 
 
 def table(found: Report, title: str | Text) -> Table:
-    wanted = say(title) if isinstance(title, str) else title
+    wanted = translate(title) if isinstance(title, str) else title
     blocks = [block for each in found.sections for block in each.blocks]
     return next(block for block in blocks if isinstance(block, Table) and block.title == wanted)
 
@@ -93,14 +93,14 @@ def test_the_daily_report_counts_what_happened_on_that_day(metrics: ThanosMetric
     assert (found.period, found.complete, found.problems) == ("2026-11-24", True, ())
     counted = rows(table(found, "counts.table"))
     step = range(int(at("2026-11-24 00:00")), int(at("2026-11-25 00:00")), 60)
-    events = sum((1 + 8 * world.daytime(time)) * 60 for time in step)
-    failed = sum((5 + 40 * world.daytime(time)) * 60 * 0.5 for time in step if OUTAGE[0] <= time < OUTAGE[1])
+    events = sum((1 + 8 * harness.daytime(time)) * 60 for time in step)
+    failed = sum((5 + 40 * harness.daytime(time)) * 60 * 0.5 for time in step if OUTAGE[0] <= time < OUTAGE[1])
     assert number(counted["Work events"][0]) == pytest.approx(events, rel=0.01)
     assert number(counted["API calls with a server error"][0]) == pytest.approx(failed, rel=0.05)
     assert counted["Devices connected, most"][:2] == ["4", "4"]
     assert number(counted["Work events"][1]) == pytest.approx(events, rel=0.01)
     sent = rows(table(found, "items.table"))
-    points = sum(900 * (0.6 + 0.4 * world.daytime(time)) * 60 for time in step)
+    points = sum(900 * (0.6 + 0.4 * harness.daytime(time)) * 60 for time in step)
     assert number(sent["Devices"][0]) == pytest.approx(points, rel=0.03)
     assert sent["Devices"][1] == "-"
 
@@ -120,7 +120,9 @@ def test_the_daily_report_knows_the_outage_and_only_that(metrics: ThanosMetrics)
     off = rows(table(found, "anomalies.table"))
     assert {"API server errors", "API response, P95"} <= set(off)
     assert off["API server errors"][1].endswith("-14:00")
-    assert [each for each in charts(section(found, "anomalies.title").blocks) if each.title == say("kpi.api-errors")]
+    assert [
+        each for each in charts(section(found, "anomalies.title").blocks) if each.title == translate("kpi.api-errors")
+    ]
 
 
 def test_the_daily_report_has_the_low_alerts_in_full_and_the_others_by_priority(metrics: ThanosMetrics) -> None:
@@ -144,7 +146,7 @@ def test_a_day_under_way_says_until_when_and_counts_only_that(metrics: ThanosMet
     assert not found.complete
     assert any(fact.en == "The period is not over: figures are those until 2026-11-25 07:00." for fact in found.facts)
     step = range(int(at("2026-11-25 00:00")), int(END), 60)
-    events = sum((1 + 8 * world.daytime(time)) * 60 for time in step)
+    events = sum((1 + 8 * harness.daytime(time)) * 60 for time in step)
     assert number(rows(table(found, "counts.table"))["Work events"][0]) == pytest.approx(events, rel=0.02)
 
 
@@ -162,7 +164,7 @@ def test_a_day_with_too_little_history_says_so_and_judges_nothing(metrics: Thano
 
 def test_a_time_without_any_metrics_invents_nothing(metrics: ThanosMetrics) -> None:
     found = made(metrics, Kind.DAILY, "2026-08-01", now=at("2026-08-02 07:00"), log=Told())
-    assert say("fact.no-history") in found.facts
+    assert translate("fact.no-history") in found.facts
     assert all(value[0] in ("-", "0") for value in rows(table(found, "counts.table")).values())
     assert table(found, "uptime.layers").rows == ()
 
@@ -170,11 +172,13 @@ def test_a_time_without_any_metrics_invents_nothing(metrics: ThanosMetrics) -> N
 def test_the_weekly_report_sets_this_week_against_the_one_before(metrics: ThanosMetrics) -> None:
     found = made(metrics, Kind.WEEKLY, "2026-11-24")
     assert found.period == "2026-W48"
-    api = rows(table(found, say("place.business")))
+    api = rows(table(found, translate("place.business")))
     assert number(api["API server errors"][0]) > 5 * number(api["API server errors"][1])
-    errors = next(row for row in table(found, say("place.business")).rows if row[0].text.en == "API server errors")
+    errors = next(
+        row for row in table(found, translate("place.business")).rows if row[0].text.en == "API server errors"
+    )
     assert errors[3].tone == "bad"
-    streams = next(row for row in table(found, say("place.streaming")).rows if row[0].text.en == "Live streams")
+    streams = next(row for row in table(found, translate("place.streaming")).rows if row[0].text.en == "Live streams")
     assert streams[3].tone == ""
     drawn = charts(section(found, "trends.title").blocks)
     assert [each.title.en for each in drawn][:2] == ["Devices connected", "Live streams"]
@@ -235,9 +239,14 @@ def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(m
     assert plan["Devices known"][4:6] == ["-", "-"]
     blocks = section(found, "capacity.title").blocks
     assert any(isinstance(each, Paragraph) and each.tone == "warning" for each in blocks)
-    drawn = next(each for each in charts(blocks) if each.title == say("capacity.kafka-disk"))
+    drawn = next(each for each in charts(blocks) if each.title == translate("capacity.kafka-disk"))
     assert drawn.end > END + 25 * DAY
-    assert [line.label.en for line in drawn.lines] == ["measured", "trend", say("line.lower").en, say("line.upper").en]
+    assert [line.label.en for line in drawn.lines] == [
+        "measured",
+        "trend",
+        translate("line.lower").en,
+        translate("line.upper").en,
+    ]
     assert drawn.limits[0].value == 0.75
     tasks = rows(table(found, "maintenance.tasks"))
     assert any("Renew the certificate of gateway/otlp" in text for text in tasks)
@@ -251,9 +260,9 @@ def test_alerts_that_cannot_be_read_are_a_problem_that_the_report_shows(metrics:
     for kind in Kind:
         found = made(metrics, kind, "2026-11-24", log=Silent())
         assert any("Topic authorization failed" in problem.en for problem in found.problems)
-        assert table(found, "alerts.priorities").empty == say("alerts.unread")
+        assert table(found, "alerts.priorities").empty == translate("alerts.unread")
         shown = [figure for block in found.sections[0].blocks if isinstance(block, Figures) for figure in block.figures]
-        (told,) = [figure for figure in shown if figure.label == say("summary.alerts")]
+        (told,) = [figure for figure in shown if figure.label == translate("summary.alerts")]
         assert told.value.en == "-"
     strange = made(metrics, Kind.DAILY, "2026-11-24", log=replace(alerts(), unreadable=3))
     assert any("3 records" in problem.en for problem in strange.problems)

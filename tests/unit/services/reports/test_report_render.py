@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from services.reports.i18n import translate
 from services.reports.model import Cell, Chart, Table
 from services.reports.pdf import document, pdf
 from services.reports.render import breakable, drawing, html
 from services.reports.text import LANGUAGES, Language, text_of
-from services.reports.words import say
+from tests.unit.services.reports.harness import HOUR
 from tests.unit.services.reports.samples import EVIL, START, sample
-from tests.unit.services.reports.world import HOUR
 
 LANGUAGE = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -35,7 +35,7 @@ def test_a_page_is_well_formed_and_says_its_language(language: Language) -> None
     assert page.startswith("<!DOCTYPE html>")
     assert root.get("lang") == language
     assert [each.text for each in root.iter("h2")] == [
-        say(key).of(language) for key in ("summary.title", "alerts.title", "problems.title")
+        translate(key).of(language) for key in ("summary.title", "alerts.title", "problems.title")
     ]
 
 
@@ -95,7 +95,7 @@ def test_an_empty_table_says_so_and_a_chart_without_values_too() -> None:
     page = html(sample(), "en")
     assert "No row" in text_in(page)
     empty = Chart(title=text_of("t"), unit="{device}", start=START, end=START + HOUR, lines=())
-    assert say("chart.empty").ja in drawing(empty, "ja", "c", paper=False)
+    assert translate("chart.empty").ja in drawing(empty, "ja", "c", paper=False)
 
 
 def test_the_name_of_what_is_counted_is_not_written_on_an_axis() -> None:
@@ -106,8 +106,8 @@ def test_the_name_of_what_is_counted_is_not_written_on_an_axis() -> None:
 
 
 def test_problems_are_left_out_where_there_is_none() -> None:
-    assert say("problems.title").en in html(sample(), "en")
-    assert say("problems.title").en not in html(sample(problems=0), "en")
+    assert translate("problems.title").en in html(sample(), "en")
+    assert translate("problems.title").en not in html(sample(problems=0), "en")
 
 
 def test_a_row_that_does_not_fit_its_head_is_a_mistake_of_the_program() -> None:
@@ -149,7 +149,7 @@ def test_a_pdf_has_the_texts_of_the_report_on_a4_pages_with_numbers(language: La
         assert section.title.of(language).replace(" ", "") in words
     assert EVIL.replace(" ", "") in words
     for number in range(1, len(laid_out.pages) + 1):
-        assert f"{say('page.number').of(language)}{number}/{len(laid_out.pages)}" in words
+        assert f"{translate('page.number').of(language)}{number}/{len(laid_out.pages)}" in words
 
 
 @LANGUAGE
