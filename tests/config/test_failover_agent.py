@@ -221,7 +221,7 @@ def test_heartbeats_say_what_people_silenced_and_how_regions_differ(harness: Har
     said = beat()
     assert (said.epoch, said.holder, said.notifies, said.isolated) == (1, REGION, True, False)
     assert [(each.id, each.created_by) for each in said.silences] == [(acknowledged, "tester")]
-    assert said.definitions == {"rules": "11aa", "topics": "22bb"}
+    assert said.fingerprints == {"rules": "11aa", "topics": "22bb"}
     began = time.monotonic()
     harness.lease(PEER)
     eventually(lambda: not beat().notifies and beat().epoch == 2, 6, "it says that it is silent", promised=True)
