@@ -42,9 +42,9 @@ _EXCLUDED = (":!evidence/*/*.json", ":!evidence/reports", ":!tests/unit/test_ret
 def test_a_retired_word_is_nowhere(words: str) -> None:
     patterns = [option for word in words.split(", ") for option in ("-e", rf"\b{re.escape(word)}\b")]
     command = ["git", "grep", "--untracked", "-nIP", *patterns, "--", ".", *_EXCLUDED]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert found.returncode in (0, 1), found.stderr
-    assert found.stdout.splitlines() == [], f"write {RETIRED[words]}"
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert process.returncode in (0, 1), process.stderr
+    assert process.stdout.splitlines() == [], f"write {RETIRED[words]}"
 
 
 def test_no_file_is_named_by_a_retired_word() -> None:
