@@ -58,8 +58,8 @@ def refused(folder: str, file: Path) -> list[str]:
 def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None:
     files = sorted((ROOT / folder).rglob("*.py"))
     assert files, f"{folder} of docs/architecture.md is not there"
-    found = {str(file.relative_to(ROOT)): modules for file in files if (modules := refused(folder, file))}
-    assert found == {}
+    refusals = {str(file.relative_to(ROOT)): modules for file in files if (modules := refused(folder, file))}
+    assert refusals == {}
 
 
 def test_every_folder_with_code_has_a_row() -> None:

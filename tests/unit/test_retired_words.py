@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 from pathlib import Path
@@ -35,6 +36,7 @@ RETIRED = {
     "Price": "Impact",
 }
 """Words that were replaced -> what to write."""
+_FILLERS = {"each", "found", "made", "asked"}
 _EXCLUDED = (":!evidence/*/*.json", ":!evidence/reports", ":!tests/unit/test_retired_words.py")
 
 
@@ -52,3 +54,16 @@ def test_no_file_is_named_by_a_retired_word() -> None:
     words = {word for group in RETIRED for word in group.split(", ") if re.fullmatch(r"[\w-]+", word)}
     names = {path: set(re.split(r"[/.]", path)) for path in listed.stdout.splitlines()}
     assert [path for path, parts in names.items() if parts & words] == []
+
+
+def test_variables_are_named_for_what_they_hold() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    fillers: list[str] = []
+    for path in listed.stdout.splitlines():
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
+            if name in _FILLERS and isinstance(node, ast.Name | ast.arg):
+                fillers.append(f"{path}:{node.lineno} {name}")
+    assert fillers == []
