@@ -119,7 +119,7 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     if second and _namespace(environment.STACK) in lifecycle.namespaces(_PATHS):
         with steps.step("first region: what was scaled down is scaled up"):
             scaling.scale_up(_PATHS, _namespace(environment.STACK))
-    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(each) for each in environment.STACKS):
+    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(stack_name) for stack_name in environment.STACKS):
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
     steps.show()
@@ -136,11 +136,11 @@ def partition(
     Cluster DNS, the API server and the kubelet's probes still reach them, as in a region with a cluster of its own.
     """
     _enter()
-    found = network_partition.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
+    parts = network_partition.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
     done = "partitioned and frozen" if freeze else "partitioned"
-    print(f"{namespace} is {done}: {len(found.pods)} pods, {len(found.service_addresses)} Service IPs")
-    if found.on_node:
-        print(f"not partitioned, since they have the node's own address: {', '.join(found.on_node)}")
+    print(f"{namespace} is {done}: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs")
+    if parts.on_node:
+        print(f"not partitioned, since they have the node's own address: {', '.join(parts.on_node)}")
 
 
 @app.command()
@@ -178,8 +178,8 @@ def status() -> None:
     for name, pid in rows:
         table.add_row(name, str(pid) if pid else "[red]not running[/]")
     Console().print(table if rows else "no cluster: run `make up`")
-    for each in network_partition.partitions(_PATHS):
-        print(f"partitioned{' and frozen' if each.frozen else ''}: {each.namespace}")
+    for partition in network_partition.partitions(_PATHS):
+        print(f"partitioned{' and frozen' if partition.frozen else ''}: {partition.namespace}")
     for namespace, count in scaling.namespaces(_PATHS).items():
         print(f"scaled down in {namespace}: {count} parts and jobs (`python -m lab scale-up {namespace}`)")
     if not rows or any(pid is None for _, pid in rows):

@@ -132,8 +132,8 @@ def committed(stack: str) -> Mapping[str, object]:
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise LabError(f"stack {stack}: there is no {file.name}; the lab's stacks are {', '.join(STACKS)}")
-    found: Mapping[str, object] = yaml.safe_load(file.read_text())["config"]["observability:settings"]
-    return found
+    settings: Mapping[str, object] = yaml.safe_load(file.read_text())["config"]["observability:settings"]
+    return settings
 
 
 def _is_stack_file(file: Path) -> bool:

@@ -69,16 +69,16 @@ class GrafanaDashboardClient:
 
     def visible(self, dashboards: Sequence[Dashboard]) -> list[Dashboard]:
         """What the search of Grafana shows: not everybody may see everything."""
-        found = {each["uid"] for each in self._session.get("/api/search", {"type": "dash-db", "limit": "1000"})}
-        return [dashboard for dashboard in dashboards if dashboard.uid in found]
+        uids = {hit["uid"] for hit in self._session.get("/api/search", {"type": "dash-db", "limit": "1000"})}
+        return [dashboard for dashboard in dashboards if dashboard.uid in uids]
 
     def open(self, uid: str) -> str:
         """Fetch a dashboard."""
         try:
-            found = self._session.get(f"/api/dashboards/uid/{uid}")
+            dashboard = self._session.get(f"/api/dashboards/uid/{uid}")
         except OpsError as error:
             return one_line(error, 160)
-        return "" if isinstance(found, dict) and found.get("dashboard") else f"Grafana's {uid} has no content"
+        return "" if isinstance(dashboard, dict) and dashboard.get("dashboard") else f"Grafana's {uid} has no content"
 
     def send(self, panel_request: PanelRequest) -> requests.Response:
         """One question through the proxy."""
@@ -151,7 +151,8 @@ def through_grafana(context: Context, credentials: Sequence[Login], count: int) 
         return lambda: GrafanaDashboardClient(context.ca_file, url, login.pair)
 
     return [
-        (f"{each.username} {number}", factory(each)) for number, each in enumerate(islice(cycle(credentials), count), 1)
+        (f"{credential.username} {number}", factory(credential))
+        for number, credential in enumerate(islice(cycle(credentials), count), 1)
     ]
 
 
@@ -176,10 +177,14 @@ def private_address(url: str) -> str:
     """
     host = urlparse(url).hostname or ""
     try:
-        found = {str(each[4][0]) for each in socket.getaddrinfo(host, None)}
+        addresses = {str(address_info[4][0]) for address_info in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise OpsError(f"{url}: {host} cannot be resolved: {one_line(error)}") from None
-    public = sorted(each for each in found if not ipaddress.ip_address(each.partition("%")[0]).is_private)
+    public = sorted(
+        host_address
+        for host_address in addresses
+        if not ipaddress.ip_address(host_address.partition("%")[0]).is_private
+    )
     if public:
         raise OpsError(f"{url} is at {public[0]}, a public address: the load test is for private networks only")
     return url

@@ -105,32 +105,34 @@ def loadtest(
     screen = Console(stderr=True)
     with Context(platform, Kube.connect(platform.namespace)) as context, screen.status("virtual users start") as status:
         factories = through_grafana(context, accounts.inside, count) if accounts else directly(context, count)
-        found = run_virtual_users(
+        outcome = run_virtual_users(
             factories, query_client(context), seconds=seconds, think_s=think, progress=status.update
         )
         name = "dashboard-load" if accounts else "dashboard-load-direct"
-        figures = found.figures()
+        figures = outcome.figures()
         evidence.write(
             name,
             figures=figures,
             kube=context.kube,
-            passed=not found.wrong(),
-            problems=found.wrong(),
+            passed=not outcome.wrong(),
+            problems=outcome.wrong(),
             started=started,
             settings={"people": count, "seconds": seconds, "think s": think},
         )
-    _show(found, as_json)
-    raise typer.Exit(1 if found.wrong() else 0)
+    _show(outcome, as_json)
+    raise typer.Exit(1 if outcome.wrong() else 0)
 
 
-def _show(found: LoadTestResult, as_json: bool) -> None:
+def _show(outcome: LoadTestResult, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"figures": found.figures(), "wrong": found.wrong()}, indent=2))
+        typer.echo(json.dumps({"figures": outcome.figures(), "wrong": outcome.wrong()}, indent=2))
         return
     table = Table("figure", "value", title="Dashboard load test")
-    for name, value in found.figures().items():
-        shown = ", ".join(f"{key} {each}" for key, each in value.items()) if isinstance(value, Mapping) else str(value)
+    for name, value in outcome.figures().items():
+        shown = (
+            ", ".join(f"{key} {figure}" for key, figure in value.items()) if isinstance(value, Mapping) else str(value)
+        )
         table.add_row(name, shown)
     Console().print(table)
-    for line in found.wrong():
+    for line in outcome.wrong():
         typer.echo(f"wrong: {line}", err=True)

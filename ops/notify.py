@@ -75,17 +75,17 @@ def send_all(
 
         # No pool: its threads would keep the program from ending while one of them waits.
         threading.Thread(target=attempt, daemon=True).start()
-    found: dict[tuple[str, str], Outcome] = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
     deadline = time.monotonic() + limit_s
-    while len(found) < len(ways) and (left := deadline - time.monotonic()) > 0:
+    while len(outcomes) < len(ways) and (left := deadline - time.monotonic()) > 0:
         try:
             key, outcome = done.get(timeout=left)
         except queue.Empty:
             break
-        found[key] = outcome
+        outcomes[key] = outcome
     late = f"no answer in {limit_s:.0f} s: it may have arrived"
     return [
-        found.get((name, channel), Outcome(contact=name, channel=channel, sent=False, detail=late))
+        outcomes.get((name, channel), Outcome(contact=name, channel=channel, sent=False, detail=late))
         for name, channel in ways
     ]
 
@@ -102,7 +102,7 @@ def _attempt(name: str, channel: str, way: Way, notification: Notification) -> O
 
 def check_channels(directory: Directory, folder: Path) -> list[Outcome]:
     """Read every file that a notification would need, and send nothing."""
-    found = []
+    outcomes = []
     for name, contact in directory.contacts.items():
         way = Way(directory=directory, folder=folder, contact=contact)
         for channel in reach(contact):
@@ -110,8 +110,8 @@ def check_channels(directory: Directory, folder: Path) -> list[Outcome]:
                 detail, good = address(way, channel), True
             except OpsError as error:
                 detail, good = str(error), False
-            found.append(Outcome(contact=name, channel=channel, sent=good, detail=detail))
-    return found
+            outcomes.append(Outcome(contact=name, channel=channel, sent=good, detail=detail))
+    return outcomes
 
 
 def _without_secrets(text: str, way: Way) -> str:
@@ -173,8 +173,8 @@ def notify(
 
 def _finish(outcomes: Sequence[Outcome], good: str) -> NoReturn:
     table = Table("", "contact", "channel", "outcome")
-    for each in outcomes:
-        mark = Text(good, style="green") if each.sent else Text("FAILED", style="bold red")
-        table.add_row(mark, Text(each.contact), each.channel, Text(each.detail))
+    for outcome in outcomes:
+        mark = Text(good, style="green") if outcome.sent else Text("FAILED", style="bold red")
+        table.add_row(mark, Text(outcome.contact), outcome.channel, Text(outcome.detail))
     Console().print(table)
-    raise typer.Exit(int(not all(each.sent for each in outcomes)))
+    raise typer.Exit(int(not all(outcome.sent for outcome in outcomes)))

@@ -274,13 +274,13 @@ def _aws(way: Way, name: str) -> dict[str, str]:
     reader = configparser.ConfigParser(interpolation=None)
     try:
         reader.read_string(way.secret(name))
-        found = dict(reader["default"])
+        profile = dict(reader["default"])
     except (configparser.Error, KeyError):
         raise OpsError(f"{way.folder / name} is no file of AWS credentials with a section [default]") from None
-    missing = [key for key in _AWS_KEYS[:2] if not found.get(key)]
+    missing = [key for key in _AWS_KEYS[:2] if not profile.get(key)]
     if missing:
         raise OpsError(f"{way.folder / name} lacks {missing[0]} in its section [default]")
-    return {key: found[key] for key in _AWS_KEYS if found.get(key)}
+    return {key: profile[key] for key in _AWS_KEYS if profile.get(key)}
 
 
 def _slack_url(way: Way, name: str) -> str:

@@ -111,7 +111,7 @@ class VirtualUser:
             return DashboardLoad(
                 dashboard=dashboard.name, began=began, seconds=time.monotonic() - began, queries=0, problems=(wrong,)
             )
-        answers = list(pool.map(lambda each: _answer(client, each), sent))
+        answers = list(pool.map(lambda question: _answer(client, question), sent))
         return DashboardLoad(
             dashboard=dashboard.name,
             began=began,
@@ -156,7 +156,7 @@ class LoadTestResult:
     @property
     def times(self) -> list[float]:
         """Seconds of all loads, quickest first."""
-        return sorted(each.seconds for each in self.loads)
+        return sorted(load.seconds for load in self.loads)
 
     @property
     def mean(self) -> float:
@@ -166,14 +166,14 @@ class LoadTestResult:
     @property
     def errors(self) -> list[str]:
         """Everything that went wrong."""
-        return [*self.refused, *(problem for each in self.loads for problem in each.problems)]
+        return [*self.refused, *(problem for load in self.loads for problem in load.problems)]
 
     @property
     def at_once(self) -> int:
         """Most dashboards that were being opened at the same time."""
-        ends = [(each.began + each.seconds, -1) for each in self.loads]
+        ends = [(load.began + load.seconds, -1) for load in self.loads]
         now = most = 0
-        for _, change in sorted([*((each.began, 1) for each in self.loads), *ends]):
+        for _, change in sorted([*((load.began, 1) for load in self.loads), *ends]):
             now += change
             most = max(most, now)
         return most
@@ -182,19 +182,19 @@ class LoadTestResult:
         """What the requirement does not allow."""
         if not self.loads:
             return [f"nobody opened a dashboard: {'; '.join(self.refused[:3]) or 'there was no time'}"]
-        found = [f"{len(self.errors)} errors, such as {self.errors[0]}"] if self.errors else []
+        problems = [f"{len(self.errors)} errors, such as {self.errors[0]}"] if self.errors else []
         if not self.mean <= MEAN_S:
-            found.append(f"a dashboard takes {self.mean:.2f} s on average, at most {MEAN_S:g} s")
+            problems.append(f"a dashboard takes {self.mean:.2f} s on average, at most {MEAN_S:g} s")
         if not quantile(self.times, 0.95) <= P95_S:
-            found.append(f"95 of 100 dashboards take {quantile(self.times, 0.95):.2f} s, at most {P95_S:g} s")
-        return found
+            problems.append(f"95 of 100 dashboards take {quantile(self.times, 0.95):.2f} s, at most {P95_S:g} s")
+        return problems
 
     def figures(self) -> dict[str, Any]:
         """For evidence."""
-        queries = sum(each.queries for each in self.loads)
+        queries = sum(load.queries for load in self.loads)
         by_dashboard: dict[str, list[float]] = defaultdict(list)
-        for each in self.loads:
-            by_dashboard[each.dashboard].append(each.seconds)
+        for load in self.loads:
+            by_dashboard[load.dashboard].append(load.seconds)
         return {
             "people": self.count,
             "seconds": round(self.seconds, 1),
@@ -206,7 +206,7 @@ class LoadTestResult:
             "max s": _rounded(self.times[-1] if self.times else math.nan),
             "queries": queries,
             "queries/s": round(queries / self.seconds, 1) if self.seconds else 0.0,
-            "answers without a series": sum(each.empty for each in self.loads),
+            "answers without a series": sum(load.empty for load in self.loads),
             "errors": len(self.errors),
             "average s by dashboard": {
                 name: _rounded(sum(times) / len(times)) for name, times in sorted(by_dashboard.items())

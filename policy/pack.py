@@ -33,7 +33,7 @@ def policies() -> list[Policy]:
     read_cache.install()
     runner = Runner()
     notes, seen = _Notes(), ResourceView()
-    made: list[Policy] = []
+    pack_policies: list[Policy] = []
     for rule in (*RULES, EXCEPTIONS):
         common: dict[str, Any] = {
             "name": rule.id,
@@ -42,10 +42,12 @@ def policies() -> list[Policy]:
             "config_schema": _schema(rule),
         }
         if rule.resource is not None:
-            made.append(ResourceValidationPolicy(validate=_resource_check(runner, rule, seen, notes), **common))
+            pack_policies.append(
+                ResourceValidationPolicy(validate=_resource_check(runner, rule, seen, notes), **common)
+            )
         else:
-            made.append(StackValidationPolicy(validate=_stack_check(runner, rule, seen, notes), **common))
-    made.append(
+            pack_policies.append(StackValidationPolicy(validate=_stack_check(runner, rule, seen, notes), **common))
+    pack_policies.append(
         StackValidationPolicy(
             name="unknown-until-update",
             description="Some values are known only during the update, where these rules look again.",
@@ -53,7 +55,7 @@ def policies() -> list[Policy]:
             validate=notes.report,
         )
     )
-    return made
+    return pack_policies
 
 
 class _Notes:

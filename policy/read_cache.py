@@ -30,15 +30,15 @@ class Memoized:
         if more:
             return self._function(subject, *more)
         with self._lock:
-            found = self._made.get(id(subject))
-        if found is not None and found[0] is subject:
-            return found[1]
-        made = self._function(subject)
+            cached = self._made.get(id(subject))
+        if cached is not None and cached[0] is subject:
+            return cached[1]
+        computed = self._function(subject)
         with self._lock:
-            self._made[id(subject)] = (subject, made)
+            self._made[id(subject)] = (subject, computed)
             while len(self._made) > _KEPT:
                 self._made.popitem(last=False)
-        return made
+        return computed
 
 
 def install() -> None:

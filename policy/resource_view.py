@@ -34,18 +34,24 @@ class ResourceView:
         props = self._plain(given.props)
         if known is not None and known.source is props:
             return known
-        made = self._made(given.resource_type, given.name, props, given.urn)
+        resource = self._made(given.resource_type, given.name, props, given.urn)
         with self._lock:
-            self._inputs[given.urn] = made
-        return made
+            self._inputs[given.urn] = resource
+        return resource
 
     def stack(self, given: Sequence[PolicyResource]) -> list[Resource]:
         """All resources of the stack, as the program asked for them."""
         with self._lock:
             inputs = dict(self._inputs)
         return [
-            inputs.get(each.urn) or self._made(each.resource_type, each.name, self._plain(each.props), each.urn)
-            for each in given
+            inputs.get(policy_resource.urn)
+            or self._made(
+                policy_resource.resource_type,
+                policy_resource.name,
+                self._plain(policy_resource.props),
+                policy_resource.urn,
+            )
+            for policy_resource in given
         ]
 
     def _made(self, type_: str, name: str, props: dict[str, Any], urn: str) -> Resource:

@@ -95,7 +95,7 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         secret_access_key=storage.secret_access_key,
         authority=storage.authority,
     )
-    return pulumi.Output.secret(secrets.apply(lambda found: {**known, **found}))
+    return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, **resolved}))
 
 
 def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
@@ -117,7 +117,7 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         access_key_id=place.access_key_id, secret_access_key=place.secret_access_key, authority=place.authority
     )
     where = {"endpoint": place.endpoint, "region": place.region, "bucket": place.bucket}
-    return pulumi.Output.secret(secrets.apply(lambda found: {**known, "witness": {**where, **found}}))
+    return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, "witness": {**where, **resolved}}))
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:
@@ -131,4 +131,6 @@ def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:
 
 
 def _credentials(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
-    return pulumi.Output.secret(pulumi.Output.all(**{name: _login(each) for name, each in credentials.items()}))
+    return pulumi.Output.secret(
+        pulumi.Output.all(**{name: _login(credential) for name, credential in credentials.items()})
+    )

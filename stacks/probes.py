@@ -97,7 +97,7 @@ def _endpoints(
             host=host,
         )
 
-    queries: Mapping[str, str] = {name: each.host for name, each in settings.traces.queries.items()}
+    queries: Mapping[str, str] = {name: query.host for name, query in settings.traces.queries.items()}
     return [
         endpoint(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
         endpoint(

@@ -150,8 +150,8 @@ class Regions:
         """
         peer = self._settings.regions.peer
         assert peer is not None
-        found = self._reference(peer.stack).get_output("fingerprints")
-        pulumi.Output.all(found).apply(lambda all_: check_agreed(self.fingerprints, all_[0], peer.stack))
+        peer_definitions = self._reference(peer.stack).get_output("fingerprints")
+        pulumi.Output.all(peer_definitions).apply(lambda all_: check_agreed(self.fingerprints, all_[0], peer.stack))
 
     def _reference(self, stack: str) -> pulumi.StackReference:
         if stack not in self._known:
@@ -160,19 +160,19 @@ class Regions:
 
     def _needed(self, other: pulumi.StackReference, stack: str, name: str, *path: str) -> pulumi.Output[str]:
         """An output of the other stack; a preview may do without."""
-        return pulumi.Output.secret(other.get_output(name).apply(lambda found: needed(found, stack, name, *path)))
+        return pulumi.Output.secret(other.get_output(name).apply(lambda output: needed(output, stack, name, *path)))
 
 
-def needed(found: Any, stack: str, name: str, *path: str) -> str:
+def needed(output: Any, stack: str, name: str, *path: str) -> str:
     """A text in the outputs of another stack.
 
     Raises:
         SettingsError: It is not there, and this is no preview.
     """
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    if isinstance(found, str) and found:
-        return found
+        output = output.get(key) if isinstance(output, Mapping) else None
+    if isinstance(output, str) and output:
+        return output
     where = ".".join((name, *path))
     told = f"the stack {stack} has no output {where}: run `pulumi up` of it first, as this region takes it from there"
     if not pulumi.runtime.is_dry_run():
@@ -199,7 +199,7 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
 
 
 def _rules(permissions: tuple[Permission, ...]) -> tuple[AclRule, ...]:
-    return tuple(AclRule(**each._asdict()) for each in permissions)
+    return tuple(AclRule(**permission._asdict()) for permission in permissions)
 
 
 def _outside(settings: Settings) -> tuple[str, ...]:

@@ -266,13 +266,13 @@ def role() -> Role:
         SettingsError: It is missing or none.
     """
     file = f"Pulumi.{pulumi.get_stack()}.yaml"
-    found = pulumi.Config(CONFIG_NAMESPACE).get(ROLE_KEY)
-    if found not in tuple(Role):
+    role_text = pulumi.Config(CONFIG_NAMESPACE).get(ROLE_KEY)
+    if role_text not in tuple(Role):
         raise SettingsError(
-            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {_shown(found)}: allowed is {' or '.join(Role)}; run "
+            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {_shown(role_text)}: allowed is {' or '.join(Role)}; run "
             f"`pulumi config set {CONFIG_NAMESPACE}:{ROLE_KEY} {Role.PRIMARY}`, or `ops failover` where a region moves"
         )
-    return Role(found)
+    return Role(role_text)
 
 
 def _shown(content: object) -> str:

@@ -135,7 +135,7 @@ def _shared(value: _T, part: float) -> _T:
         return replace(value, cpu=f"{max(1, round(int(value.cpu.removesuffix('m')) * part))}m")
     if not is_dataclass(value) or isinstance(value, type):
         return value
-    return replace(value, **{each.name: _shared(getattr(value, each.name), part) for each in fields(value)})
+    return replace(value, **{field.name: _shared(getattr(value, field.name), part) for field in fields(value)})
 
 
 SMALL_STANDBY = _shared(SMALL, 0.5)

@@ -112,7 +112,7 @@ def _nested_model(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     for argument in get_args(annotation):
-        found = _nested_model(argument)
-        if found is not None:
-            return found
+        nested_model = _nested_model(argument)
+        if nested_model is not None:
+            return nested_model
     return None

@@ -127,7 +127,7 @@ class Agent(pulumi.ComponentResource):
             self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
         )
         scrape = self.scrape.credential
-        clients = {each.username: each.password for each in args.layers.values()}
+        clients = {layer.username: layer.password for layer in args.layers.values()}
         secret = secret_files(
             self,
             args.context,

@@ -112,11 +112,11 @@ def collected(groups: Iterable[RuleGroup], inhibitions: Iterable[Inhibition] = P
     """
     alerts = {alert.name: alert for group in groups for alert in group.alerts}
     listed = tuple(inhibitions)
-    for each in listed:
-        _check(each, alerts)
-    made = (*listed, *startup_inhibition(alerts.values()))
-    _refuse_circles(made)
-    return tuple(replace(each, targets=_with_twins(each.targets, alerts)) for each in made)
+    for inhibition in listed:
+        _check(inhibition, alerts)
+    all_inhibitions = (*listed, *startup_inhibition(alerts.values()))
+    _refuse_circles(all_inhibitions)
+    return tuple(replace(inhibition, targets=_with_twins(inhibition.targets, alerts)) for inhibition in all_inhibitions)
 
 
 def _with_twins(targets: Sequence[str], alerts: Mapping[str, Alert]) -> tuple[str, ...]:
@@ -147,9 +147,9 @@ def _check(inhibition: Inhibition, alerts: Mapping[str, Alert]) -> None:
 def _refuse_circles(inhibitions: Sequence[Inhibition]) -> None:
     """Inhibited alerts inhibit as well: in a circle nobody would be notified of anything."""
     quiet: dict[str, set[str]] = {}
-    for each in inhibitions:
-        for source in each.source:
-            quiet.setdefault(source, set()).update(each.targets)
+    for inhibition in inhibitions:
+        for source in inhibition.source:
+            quiet.setdefault(source, set()).update(inhibition.targets)
     for start in sorted(quiet):
         reached, waiting = set[str](), [start]
         while waiting:

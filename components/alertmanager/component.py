@@ -195,14 +195,14 @@ class Alertmanager(pulumi.ComponentResource):
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 
     def _users(self) -> _Users:
-        def made(username: str) -> Credential:
+        def new_credential(username: str) -> Credential:
             return credential(self, name=f"{WORKLOAD}-{username}", username=username)
 
         return _Users(
-            prometheus=made("prometheus"),
-            operator=made("operator"),
-            probe=made("probe"),
-            scrape=made(naming.scrape_user(WORKLOAD)),
+            prometheus=new_credential("prometheus"),
+            operator=new_credential("operator"),
+            probe=new_credential("probe"),
+            scrape=new_credential(naming.scrape_user(WORKLOAD)),
             closer=credential(self, name=naming.scrape_user(CLOSER), username=naming.scrape_user(CLOSER)),
         )
 

@@ -100,7 +100,7 @@ def alertmanager_config(settings: AlertmanagerConfig) -> Data:
         "global": {"resolve_timeout": "5m", "smtp_require_tls": True},
         "templates": [f"{settings.config_directory}/*.tmpl"],
         "route": _routes(settings),
-        "inhibit_rules": [_inhibit_rule(each) for each in settings.inhibitions],
+        "inhibit_rules": [_inhibit_rule(inhibition) for inhibition in settings.inhibitions],
         "receivers": _receivers(settings),
     }
 
@@ -184,8 +184,8 @@ def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) 
     rest = _route(matcher, name, timing)
     if paged is None:
         return [rest]
-    each = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
-    return [each] if paged == name else [{**each, "continue": True}, rest]
+    route = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
+    return [route] if paged == name else [{**route, "continue": True}, rest]
 
 
 def _route(matcher: str, receiver_name: str, timing: Timing) -> Data:
@@ -203,19 +203,19 @@ def _receivers(settings: AlertmanagerConfig) -> list[Data]:
     )
     everywhere = channels.contacts[FIRST].channels
     # Nobody is called for an alert whose priority is not known, unless that is the only way.
-    quiet = tuple(each for each in everywhere if each in (Channel.SLACK, Channel.MAIL)) or everywhere
+    quiet = tuple(channel for channel in everywhere if channel in (Channel.SLACK, Channel.MAIL)) or everywhere
     return [
         receiver(sending, FALLBACK, FIRST, quiet),
         heartbeat(sending, HEARTBEAT),
         *(
-            each
+            teller
             for contact in dict.fromkeys(settings.escalation.values())
-            for each in _tellers(sending, contact, contact, channels.contacts[contact].channels)
+            for teller in _tellers(sending, contact, contact, channels.contacts[contact].channels)
         ),
         *(
-            each
+            teller
             for severity in FIRST_NOTIFICATION
-            for each in _tellers(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
+            for teller in _tellers(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
         ),
         events_only(sending, DAILY_REPORT),
     ]
@@ -226,7 +226,7 @@ def _tellers(sending: Sending, name: str, contact: str, channels: Sequence[Chann
     paged = paged_receiver(name, channels)
     if paged is None or paged == name:
         return [receiver(sending, name, contact, tuple(channels))]
-    others = tuple(each for each in channels if each is not Channel.PHONE)
+    others = tuple(channel for channel in channels if channel is not Channel.PHONE)
     return [receiver(sending, paged, contact, (Channel.PHONE,)), receiver(sending, name, contact, others)]
 
 

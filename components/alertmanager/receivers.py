@@ -86,11 +86,11 @@ def receiver(sending: Sending, name: str, contact: str, channels: tuple[Channel,
         Channel.SLACK: ("slack_configs", _slack),
         Channel.MAIL: ("email_configs", _mail),
     }
-    made: Data = {"name": name}
+    receiver_config: Data = {"name": name}
     for channel in channels:
         key, make = makers[channel]
-        made[key] = [make(sending, contact, sending.channels.contacts[contact])]
-    return {**made, **events_only(sending, name)}
+        receiver_config[key] = [make(sending, contact, sending.channels.contacts[contact])]
+    return {**receiver_config, **events_only(sending, name)}
 
 
 def events_only(sending: Sending, name: str) -> Data:

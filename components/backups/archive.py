@@ -107,7 +107,7 @@ def _volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
         args.context,
         workload=WORKLOAD,
         storage=target.storage,
-        made=lambda private: config.archive_config(
+        volume_source=lambda private: config.archive_config(
             target, kafka, args.archiving, TOPIC_NAMES, port=PORT, scraper=scraper.username, private=private
         ),
         passwords={

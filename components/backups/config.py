@@ -51,8 +51,8 @@ class BackupTarget:
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ValueError("backups.recipients is empty: name at least one public key of age (age1...)")
-        for number, each in enumerate(self.recipients):
-            if not _RECIPIENT.fullmatch(each):
+        for number, recipient in enumerate(self.recipients):
+            if not _RECIPIENT.fullmatch(recipient):
                 # It may be a secret key by mistake.
                 raise ValueError(
                     f"backups.recipients[{number}] is no public key of age: it must be age1 and 58 letters"
@@ -183,7 +183,7 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> d
         ValueError: They are not all on one server.
     """
     first = databases[0]
-    servers = sorted({f"{each.host}:{each.port}" for each in databases})
+    servers = sorted({f"{database.host}:{database.port}" for database in databases})
     if len(servers) > 1:
         raise ValueError(f"backups: the databases are on {', '.join(servers)}; they must be on one server")
     return {
@@ -193,8 +193,12 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> d
             "port": first.port,
             "ca_file": f"{TRUST_MOUNT}/ca.crt" if first.private_authority else PUBLIC_AUTHORITIES,
             "databases": [
-                {"name": each.name, "user": each.user.username, "password_file": f"{AUTH_FOLDER}/{database_file(each)}"}
-                for each in databases
+                {
+                    "name": database.name,
+                    "user": database.user.username,
+                    "password_file": f"{AUTH_FOLDER}/{database_file(database)}",
+                }
+                for database in databases
             ],
         }
     }

@@ -96,7 +96,7 @@ def _volumes(parent: pulumi.Resource, args: BackupExporterArgs) -> list[Volume]:
         args.context,
         workload=WORKLOAD,
         storage=args.storage,
-        made=lambda private: config.exporter_config(
+        volume_source=lambda private: config.exporter_config(
             args.storage, args.most_age_s, args.blocks, port=PORT, scraper=scraper.username, private=private
         ),
         passwords={config.SCRAPE_PASSWORD: scraper.password},

@@ -65,7 +65,7 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
         context,
         workload=workload,
         storage=args.target.storage,
-        made=lambda private: config.backup_config(
+        volume_source=lambda private: config.backup_config(
             args.target, source.section, limit_s=schedule.limit_s, private=private
         ),
         passwords=source.passwords,
@@ -90,7 +90,7 @@ def backup_volumes(
     *,
     workload: str,
     storage: ObjectStorage,
-    made: Callable[[bool], Mapping[str, Any]],
+    volume_source: Callable[[bool], Mapping[str, Any]],
     passwords: Mapping[str, pulumi.Input[str]],
 ) -> list[Volume]:
     """Volumes ``config`` and ``auth`` of a program that uses the object storage.
@@ -105,7 +105,7 @@ def backup_volumes(
         passwords: File name -> further password.
     """
     private = pulumi.Output.unsecret(storage.authority.apply(bool))
-    settings = private.apply(lambda own: yaml.safe_dump(made(own), sort_keys=True))
+    settings = private.apply(lambda own: yaml.safe_dump(volume_source(own), sort_keys=True))
     public = config_files(parent, context, name=workload, workload=workload, files={"config.yaml": settings})
     secret = secret_files(
         parent,

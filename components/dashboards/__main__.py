@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def files() -> dict[str, str]:
     """All files, by their path within `DOCS`."""
-    dashboards = {**{each.uid: text(each) for each in DASHBOARDS}, **drilldowns.texts()}
+    dashboards = {**{registered.uid: text(registered) for registered in DASHBOARDS}, **drilldowns.texts()}
     return {"dashboards.md": markdown(), **{f"dashboards/{uid}.json": content for uid, content in dashboards.items()}}
 
 

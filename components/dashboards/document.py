@@ -49,12 +49,18 @@ def _lines() -> Iterator[str]:
     yield from table(
         ("name", "uid", "title", "panels", "what it answers"),
         (
-            (f"`{each.name}`", f"`{each.uid}`", each.title, str(len(list(each.panels))), each.description)
-            for each in DASHBOARDS
+            (
+                f"`{dashboard.name}`",
+                f"`{dashboard.uid}`",
+                dashboard.title,
+                str(len(list(dashboard.panels))),
+                dashboard.description,
+            )
+            for dashboard in DASHBOARDS
         ),
     )
-    for each in DASHBOARDS:
-        yield from _dashboard(each)
+    for dashboard in DASHBOARDS:
+        yield from _dashboard(dashboard)
 
 
 def _dashboard(dashboard: Dashboard) -> Iterator[str]:

@@ -70,8 +70,8 @@ def texts(plugins: Plugins | None = None) -> dict[str, str]:
         plugins: Plugins of the data sources; the default is for OpenSearch.
     """
     used = plugins or Plugins()
-    made = {SERVICE_DASHBOARD: _service_page(used), TRACE_DASHBOARD: _trace_page(used)}
-    return {page.uid: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for page, content in made.items()}
+    page_models = {SERVICE_DASHBOARD: _service_page(used), TRACE_DASHBOARD: _trace_page(used)}
+    return {page.uid: json.dumps(content, indent=2, ensure_ascii=False) + "\n" for page, content in page_models.items()}
 
 
 def _service_page(plugins: Plugins) -> dict[str, Any]:
@@ -85,9 +85,9 @@ def _service_page(plugins: Plugins) -> dict[str, Any]:
         .sort(models.VariableSort.ALPHABETICAL_ASC)
     )
     search = {"queryType": "search", "service": f"${SERVICE}", "limit": TRACES_SHOWN}
-    found = _panel(1, "Traces", "table", TRACES, plugins.traces, search, height=10)
-    found["description"] = "The newest traces that are kept; the clearance of the data source says of what."
-    found["fieldConfig"] = {
+    traces_panel = _panel(1, "Traces", "table", TRACES, plugins.traces, search, height=10)
+    traces_panel["description"] = "The newest traces that are kept; the clearance of the data source says of what."
+    traces_panel["fieldConfig"] = {
         "defaults": {},
         "overrides": [
             {
@@ -97,7 +97,7 @@ def _service_page(plugins: Plugins) -> dict[str, Any]:
         ],
     }
     logs = _logs(2, "Logs", plugins, f'{SERVICE_OF_LOGS}:"${SERVICE}"', top=10)
-    return _page(SERVICE_DASHBOARD, plugins, variable, [found, logs], since="1h")
+    return _page(SERVICE_DASHBOARD, plugins, variable, [traces_panel, logs], since="1h")
 
 
 def _trace_page(plugins: Plugins) -> dict[str, Any]:
@@ -128,13 +128,13 @@ def _page(page: Page, plugins: Plugins, variable: Any, panels: list[dict[str, An
     ):
         builder.with_variable(builders.DatasourceVariable(name).label(label).type(plugin))
     builder.with_variable(variable)
-    found: dict[str, Any] = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
-    return {**found, "panels": panels}
+    model: dict[str, Any] = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    return {**model, "panels": panels}
 
 
 def _logs(identity: int, title: str, plugins: Plugins, query: str, *, top: int) -> dict[str, Any]:
-    asked = {"query": query, "metrics": [{"type": "logs", "id": "1", "settings": {"limit": str(LOGS_SHOWN)}}]}
-    shown = _panel(identity, title, "logs", LOGS, plugins.logs, asked, height=14, top=top)
+    target = {"query": query, "metrics": [{"type": "logs", "id": "1", "settings": {"limit": str(LOGS_SHOWN)}}]}
+    shown = _panel(identity, title, "logs", LOGS, plugins.logs, target, height=14, top=top)
     shown["description"] = "Newest first. Of a record with a trace, the field of its identity leads to that trace."
     shown["options"] = {
         "showTime": True,

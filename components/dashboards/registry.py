@@ -44,4 +44,6 @@ def dashboard_named(name: str) -> Dashboard:
     for candidate in DASHBOARDS:
         if candidate.name == name:
             return candidate
-    raise KeyError(f"dashboard {name!r} does not exist: use one of {', '.join(each.name for each in DASHBOARDS)}")
+    raise KeyError(
+        f"dashboard {name!r} does not exist: use one of {', '.join(dashboard.name for dashboard in DASHBOARDS)}"
+    )

@@ -170,7 +170,7 @@ class Gateway(pulumi.ComponentResource):
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": pulumi.Output.all(**{each.username: each.password for each in clients}).apply(
+                "clients.htpasswd": pulumi.Output.all(**{client.username: client.password for client in clients}).apply(
                     htpasswd
                 ),
                 "scrape.htpasswd": pulumi.Output.all(

@@ -139,17 +139,17 @@ class GrafanaArgs:
         pages = self.trace_pages
         # Jaeger's own page is behind a login of its own: only where Grafana cannot show a trace itself.
         page = self.trace_dashboard if traces else f"{pages.url}/trace/" if pages else ""
-        found = [
+        sources = [
             metrics_source(self.query, trace_page=self.trace_dashboard if traces else ""),
             alerts_source(self.alertmanager, self.alerts_user),
         ]
         if logs:
-            found.append(
+            sources.append(
                 logs_source(logs.search, user=logs.user, index=logs.index, plugin=logs.plugin, trace_page=page)
             )
         if traces:
-            found.append(traces_source(traces.url, traces.access_label, traces.user))
-        return tuple(found)
+            sources.append(traces_source(traces.url, traces.access_label, traces.user))
+        return tuple(sources)
 
 
 def grafana_url(context: DeploymentContext, address: str | None, hosts: Sequence[str] = ()) -> str:

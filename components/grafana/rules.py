@@ -25,7 +25,7 @@ def grafana_rules(replicas: int = REPLICAS) -> tuple[RuleGroup, ...]:
 
 
 def _reach(replicas: int) -> RuleGroup:
-    asked = f"sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE}}}[5m]))"
+    request_rate = f"sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE}}}[5m]))"
     return RuleGroup(
         name="grafana",
         rules=(
@@ -58,7 +58,7 @@ def _reach(replicas: int) -> RuleGroup:
             Alert(
                 name="GrafanaErrors",
                 expr=f'sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE},status_code=~"5.."}}[5m]))'
-                f" / {asked} > 0.05",
+                f" / {request_rate} > 0.05",
                 for_="2m",
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the requests to Grafana fail",
@@ -72,7 +72,7 @@ def _reach(replicas: int) -> RuleGroup:
                 name="GrafanaSlow",
                 # One bound of the histogram is written 5 by Grafana and 5.0 by Prometheus.
                 expr=f"1 - sum by (job) (rate({_REQUESTS}_bucket"
-                f'{{{_JOB},{_LIVE},le=~"{SLOW_S}(\\\\.0)?"}}[5m])) / {asked} > 0.05',
+                f'{{{_JOB},{_LIVE},le=~"{SLOW_S}(\\\\.0)?"}}[5m])) / {request_rate} > 0.05',
                 for_="5m",
                 severity=Severity.MEDIUM,
                 summary=f"{{{{ $value | humanizePercentage }}}} of the answers of Grafana take longer than {SLOW_S} s",

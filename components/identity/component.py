@@ -121,7 +121,7 @@ class IdentityFake(pulumi.ComponentResource):
             self,
             context,
             workload=WORKLOAD,
-            hosts=[each for each in args.hosts if each != args.address],
+            hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
         clients = [with_access(access), *(network(cidr) for cidr in args.client_cidrs)]

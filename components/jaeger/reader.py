@@ -68,16 +68,16 @@ def reader_config(settings: QueryConfig, htpasswd_file: str = _HTPASSWD) -> Data
         settings: As for a query behind a proxy.
         htpasswd_file: Who may ask.
     """
-    found = merged(
+    config = merged(
         query_config(settings),
         {"extensions": {_AUTH: {"htpasswd": {"file": htpasswd_file}}}, "service": {"extensions": [_AUTH]}},
     )
-    found["extensions"]["jaeger_query"]["http"] = {
+    config["extensions"]["jaeger_query"]["http"] = {
         "endpoint": f"0.0.0.0:{QUERY_PORT}",
         "tls": server_tls(settings.tls_directory),
         "auth": {"authenticator": _AUTH},
     }
-    return found
+    return config
 
 
 class JaegerReader(pulumi.ComponentResource):

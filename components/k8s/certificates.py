@@ -48,7 +48,7 @@ def certificate(
         keystore_password: Also write ``keystore.p12``, for Java programs that read nothing else, with this password.
     """
     secret = f"{workload}-tls"
-    made = CustomResource(
+    resource = CustomResource(
         f"{workload}-certificate",
         api_version=API,
         kind="Certificate",
@@ -70,7 +70,7 @@ def certificate(
     )
     return TlsIdentity(
         workload=workload,
-        secret_name=made.urn.apply(lambda _: secret),
+        secret_name=resource.urn.apply(lambda _: secret),
         server_name=context.host(workload),
     )
 

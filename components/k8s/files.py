@@ -49,14 +49,14 @@ def config_files(
     files: Mapping[str, pulumi.Input[str]],
 ) -> FileSet:
     """Put public files into a ConfigMap."""
-    made = k8s.core.v1.ConfigMap(
+    config_map = k8s.core.v1.ConfigMap(
         name,
         metadata=metadata(context, name, workload),
         data=files,
         opts=pulumi.ResourceOptions(parent=parent),
     )
     contents: pulumi.Output[dict[str, str]] = pulumi.Output.all(**files)
-    return FileSet(kind="ConfigMap", name=_name(made, name), checksum=contents.apply(checksum))
+    return FileSet(kind="ConfigMap", name=_name(config_map, name), checksum=contents.apply(checksum))
 
 
 def secret_files(
@@ -69,7 +69,7 @@ def secret_files(
 ) -> FileSet:
     """Put files that hold a secret into a Secret."""
     contents: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**files))
-    made = k8s.core.v1.Secret(
+    secret = k8s.core.v1.Secret(
         name,
         metadata=metadata(context, name, workload),
         type="Opaque",
@@ -78,11 +78,11 @@ def secret_files(
     )
     return FileSet(
         kind="Secret",
-        name=_name(made, name),
+        name=_name(secret, name),
         checksum=pulumi.Output.unsecret(contents.apply(checksum)),
     )
 
 
-def _name(made: pulumi.Resource, name: str) -> pulumi.Output[str]:
+def _name(resource: pulumi.Resource, name: str) -> pulumi.Output[str]:
     """The plain name, known already in a preview, which a pod gets only after the object exists."""
-    return made.urn.apply(lambda _: name)
+    return resource.urn.apply(lambda _: name)

@@ -18,11 +18,11 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
         name: Resource name; unique in the platform, since it decides whether the password is kept.
         username: Login name.
     """
-    made = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
+    password = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
     return Credential(
         username=username,
-        password=pulumi.Output.secret(made.result),
-        bcrypt=pulumi.Output.secret(made.bcrypt_hash),
+        password=pulumi.Output.secret(password.result),
+        bcrypt=pulumi.Output.secret(password.bcrypt_hash),
     )
 
 

@@ -96,7 +96,7 @@ def stateful_set(
         timeout: How long ``pulumi up`` waits for all pods to be ready.
     """
     _service_account(parent, context, workload.name)
-    made = k8s.apps.v1.StatefulSet(
+    resource = k8s.apps.v1.StatefulSet(
         workload.name,
         metadata=metadata(context, workload.name, workload.name),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
@@ -114,7 +114,7 @@ def stateful_set(
         opts=_options(parent, workload, after, timeout),
     )
     _disruption_budget_and_autoscaler(parent, context, workload, "StatefulSet")
-    return made
+    return resource
 
 
 def deployment(
@@ -138,7 +138,7 @@ def deployment(
     """
     _service_account(parent, context, workload.name)
     rolling = k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
-    made = k8s.apps.v1.Deployment(
+    resource = k8s.apps.v1.Deployment(
         workload.name,
         metadata=metadata(context, workload.name, workload.name),
         spec=k8s.apps.v1.DeploymentSpecArgs(
@@ -153,7 +153,7 @@ def deployment(
         opts=_options(parent, workload, after, timeout),
     )
     _disruption_budget_and_autoscaler(parent, context, workload, "Deployment")
-    return made
+    return resource
 
 
 def _options(

@@ -92,7 +92,7 @@ class Brokers:
     async def _wait(self, need: int) -> None:
         values = await pulumi.Output.all(self.authority, self.admin.username, self.admin.password).future()
         authority, username, password = values or ["", "", ""]
-        asked = {
+        request = {
             "bootstrap": list(self.bootstrap),
             "authority": authority,
             "username": username,
@@ -104,13 +104,13 @@ class Brokers:
         # A thread of its own: the loop's pool may be full of resources that wait for this very answer.
         with ThreadPoolExecutor(1) as own:
             problem = await loop.run_in_executor(
-                own, _ask_apart, json.dumps(asked), lambda line: loop.call_soon_threadsafe(pulumi.log.info, line)
+                own, _ask_apart, json.dumps(request), lambda line: loop.call_soon_threadsafe(pulumi.log.info, line)
             )
         if problem:
             raise BrokersUnavailableError(problem)
 
 
-def _ask_apart(asked: str, tell: Callable[[str], object]) -> str:
+def _ask_apart(request: str, tell: Callable[[str], object]) -> str:
     """Ask in a process of its own; what is wrong, or nothing.
 
     Args:
@@ -126,7 +126,7 @@ def _ask_apart(asked: str, tell: Callable[[str], object]) -> str:
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
-        child.stdin.write(asked)
+        child.stdin.write(request)
         child.stdin.close()
         last = ""
         for line in child.stdout:
@@ -157,14 +157,14 @@ def wait(
     began = told = time.monotonic()
     refused_since: float | None = None
     while True:
-        asked = time.monotonic()
-        found = [(address, *_ask(address, settings, need)) for address in bootstrap]
-        wrong = [(address, reason, login) for address, reason, login in found if reason]
-        if len(found) - len(wrong) >= need:
+        attempt_start = time.monotonic()
+        answers = [(address, *_ask(address, settings, need)) for address in bootstrap]
+        wrong = [(address, reason, login) for address, reason, login in answers if reason]
+        if len(answers) - len(wrong) >= need:
             return ""
         now = time.monotonic()
         address, reason, _ = wrong[0]
-        refused_since = (refused_since or asked) if all(login for *_, login in wrong) else None
+        refused_since = (refused_since or attempt_start) if all(login for *_, login in wrong) else None
         if refused_since is not None and now - refused_since > min(_LOGIN_LIMIT_S, limit_s):
             return (
                 f"{address} refuses the administrator since {now - refused_since:.0f} s ({reason}): check that its "
@@ -195,25 +195,27 @@ def _ask(address: str, settings: dict[str, Any], need: int) -> tuple[str, bool]:
     except KafkaException as error:
         # What went wrong before is told by a callback, which this serves.
         client.poll(0)
-        cause = next((each for each in noted if each.code() in _LOGIN), noted[-1] if noted else error.args[0])
+        cause = next(
+            (reported for reported in noted if reported.code() in _LOGIN), noted[-1] if noted else error.args[0]
+        )
         return " ".join(str(cause.str()).split()), cause.code() in _LOGIN
     return ("" if known >= need else f"it knows of {known} of {need} brokers"), False
 
 
 def main() -> int:
     """Ask as standard input says; the last line of the output is what is wrong. Returns 0 when nothing is, else 1."""
-    asked = json.load(sys.stdin)
+    request = json.load(sys.stdin)
     settings = {
         "client.id": "pulumi-waiting",
         "log_level": 0,
         "security.protocol": "sasl_ssl",
         "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": asked["username"],
-        "sasl.password": asked["password"],
-        "ssl.ca.pem": asked["authority"],
+        "sasl.username": request["username"],
+        "sasl.password": request["password"],
+        "ssl.ca.pem": request["authority"],
     }
     parent = os.getppid()
-    problem = wait(asked["bootstrap"], settings, asked["need"], asked["limit_s"], lambda: os.getppid() == parent)
+    problem = wait(request["bootstrap"], settings, request["need"], request["limit_s"], lambda: os.getppid() == parent)
     if problem:
         print(problem, flush=True)
     return 1 if problem else 0

@@ -29,18 +29,18 @@ def candidate_condition(fields: OtlpFields) -> str:
 
 def mark_candidates(fields: OtlpFields) -> list[str]:
     whole_text, lower, keys = fields.cache("u"), fields.cache("t"), fields.cache("y")
-    found = [f"IsMatch({whole_text}, {pattern(each)})" for each in (ODD,)]
-    found += [has(whole_text, each) for each in (*NESTED, *ENCODED)]
-    found += [f"(IsMatch({keys}, {pattern(KEY_WORDS)}) and IsMatch({keys}, {pattern(_sensitive_in_list())}))"]
+    conditions = [f"IsMatch({whole_text}, {pattern(odd)})" for odd in (ODD,)]
+    conditions += [has(whole_text, marker) for marker in (*NESTED, *ENCODED)]
+    conditions += [f"(IsMatch({keys}, {pattern(KEY_WORDS)}) and IsMatch({keys}, {pattern(_sensitive_in_list())}))"]
     for gate, names in GATES.items():
         words = any_of(word for name in names for word in WORDS[name])
-        found.append(f"(IsMatch({whole_text}, {pattern(gate)}) and IsMatch({lower}, {words}))")
+        conditions.append(f"(IsMatch({whole_text}, {pattern(gate)}) and IsMatch({lower}, {words}))")
     return [
         f"set({whole_text}, {as_text(fields)})",
         f'replace_pattern({whole_text}, {pattern(HASHED)}, "")',
         f'set({lower}, ConvertCase({whole_text}, "lower"))',
         f'set({keys}, ConvertCase(String(Keys({fields.attributes})), "lower"))',
-        f'set({fields.attributes}["{FLAG}"], true) where {" or ".join(found)}',
+        f'set({fields.attributes}["{FLAG}"], true) where {" or ".join(conditions)}',
     ]
 
 

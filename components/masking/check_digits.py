@@ -15,36 +15,38 @@ _ROUNDS = 2
 def check_digit_statements(fields: OtlpFields, number: CheckedNumber) -> Iterable[str]:
     """Candidates one by one: the check digit is computed, and only a right one is masked."""
     everything, seen = fields.attributes, f"{fields.cache('g-number')} == true"
-    rest, found, digits, right = (fields.cache(f"{number.id}-{part}") for part in ("rest", "found", "digits", "right"))
+    rest, matched, digits, right = (
+        fields.cache(f"{number.id}-{part}") for part in ("rest", "found", "digits", "right")
+    )
     candidate = pattern(f"{number.pattern}|$")
     long = f"{fields.cache('f-long')} == true"
     yield f'set({rest}, "")'
     yield f"set({rest}, String({everything})) where {seen} and {long}"
     for _ in range(_ROUNDS):
-        yield f'set({found}, "")'
+        yield f'set({matched}, "")'
         yield f"set({right}, false)"
-        yield f'set({found}, ExtractPatterns({rest}, {candidate})["n"]) where {rest} != ""'
-        yield f'set({rest}, "") where {found} == ""'
-        yield f"set({digits}, {found})"
-        yield f'replace_pattern({digits}, "[^0-9]", "") where {found} != ""'
-        like = f'{found} != "" and not IsMatch({digits}, {pattern(number.not_like)})'
+        yield f'set({matched}, ExtractPatterns({rest}, {candidate})["n"]) where {rest} != ""'
+        yield f'set({rest}, "") where {matched} == ""'
+        yield f"set({digits}, {matched})"
+        yield f'replace_pattern({digits}, "[^0-9]", "") where {matched} != ""'
+        like = f'{matched} != "" and not IsMatch({digits}, {pattern(number.not_like)})'
         yield from _CHECKS[number.check](digits, right, like)
-        marked = f"{found}, {quoted(number.replacement)}) where {right} == true"
+        marked = f"{matched}, {quoted(number.replacement)}) where {right} == true"
         yield f'replace_all_patterns({everything}, "value", {marked}'
-        yield f'replace_pattern({rest}, {found}, "") where {found} != ""'
+        yield f'replace_pattern({rest}, {matched}, "") where {matched} != ""'
         if number.bare:
-            yield from _bare_number(fields, number, found, right)
+            yield from _bare_number(fields, number, matched, right)
     left = f'{rest} != "" and IsMatch({rest}, {pattern(number.pattern)})'
     yield f"{replace(fields, number.pattern, number.replacement)} where {left}"
 
 
-def _bare_number(fields: OtlpFields, number: CheckedNumber, found: str, right: str) -> Iterable[str]:
+def _bare_number(fields: OtlpFields, number: CheckedNumber, matched: str, right: str) -> Iterable[str]:
     """The value is a number and no text: the map is written and read as JSON, with a marker in its place."""
     json = fields.cache("j")
-    bare = f'{right} == true and IsMatch(String({fields.attributes}), Concat(["\\":", {found}, "[,}}]"], ""))'
+    bare = f'{right} == true and IsMatch(String({fields.attributes}), Concat(["\\":", {matched}, "[,}}]"], ""))'
     yield f"set({json}, String({fields.attributes})) where {bare}"
     marked = f'Concat(["\\":\\"", {quoted(number.replacement)}, "\\"$$1"], "")'
-    yield f'replace_pattern({json}, Concat(["\\":", {found}, "([,}}])"], ""), {marked}) where {bare}'
+    yield f'replace_pattern({json}, Concat(["\\":", {matched}, "([,}}])"], ""), {marked}) where {bare}'
     yield f"set({fields.attributes}, ParseJSON({json})) where {bare}"
 
 

@@ -23,7 +23,7 @@ _WORDS = (
 
 
 def _odd(text: str) -> list[str]:
-    return [f"IsMatch({text}, {pattern(each)})" for each in (ODD, _WORDS)]
+    return [f"IsMatch({text}, {pattern(expression)})" for expression in (ODD, _WORDS)]
 
 
 def _masked(path: str) -> Iterable[str]:
@@ -35,7 +35,7 @@ def _masked(path: str) -> Iterable[str]:
 def resource_groups() -> list[Data]:
     """Values of resource attributes, of which the catalogue's are kept later; versions are left alone."""
     attributes = "resource.attributes"
-    nested = " or ".join(has(attributes, each) for each in NESTED)
+    nested = " or ".join(has(attributes, marker) for marker in NESTED)
     kept = [(f'{attributes}["{key}"]', f'resource.cache["{key}"]') for key in _VERSIONS]
     statements = [
         f"flatten({attributes}, resolveConflicts=true) where {nested}",

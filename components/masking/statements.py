@@ -54,8 +54,10 @@ def masking(fields: OtlpFields) -> Iterable[str]:
 def _guards(fields: OtlpFields) -> Iterable[str]:
     text, lower = fields.cache("p"), fields.cache("t")
     for name, expression in GUARDS.items():
-        found = f"IsMatch({text}, {pattern(expression)})" if expression else f"IsMatch({lower}, {any_of(WORDS[name])})"
-        yield f"set({fields.cache('g-' + name)}, true) where {found}"
+        condition = (
+            f"IsMatch({text}, {pattern(expression)})" if expression else f"IsMatch({lower}, {any_of(WORDS[name])})"
+        )
+        yield f"set({fields.cache('g-' + name)}, true) where {condition}"
 
 
 def _keys(fields: OtlpFields) -> Iterable[str]:

@@ -144,7 +144,7 @@ class Mirror(pulumi.ComponentResource):
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[process.METRICS_PORT])],
             egress=[
-                Allow(peers=[network(each) for each in args.source.networks], ports=ports(args.source.bootstrap)),
+                Allow(peers=[network(cidr) for cidr in args.source.networks], ports=ports(args.source.bootstrap)),
                 Allow(peers=[workload_pods(_BROKERS)], ports=[args.kafka.port]),
             ],
         )
@@ -216,13 +216,13 @@ def ports(bootstrap: Sequence[str]) -> list[int]:
     Raises:
         ValueError: An address has no port.
     """
-    found: list[int] = []
+    port_numbers: list[int] = []
     for address in bootstrap:
         port = address.rpartition(":")[2]
         if not port.isdigit():
             raise ValueError(f"mirror.source.bootstrap has {address!r}: write host:port")
-        found.append(int(port))
-    return sorted(set(found))
+        port_numbers.append(int(port))
+    return sorted(set(port_numbers))
 
 
 def _container(flow: MirrorFlow, args: MirrorArgs) -> Container:

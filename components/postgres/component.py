@@ -92,11 +92,11 @@ class Postgres(pulumi.ComponentResource):
         context = args.context
         settings = postgres_config(args)
 
-        def made(username: str) -> Credential:
+        def new_credential(username: str) -> Credential:
             return credential(self, name=f"{WORKLOAD}-{username}", username=username)
 
-        owners = {each.name: made(each.owner) for each in args.databases}
-        own = {username: made(username) for username in (REPLICATION, METRICS)}
+        owners = {database.name: new_credential(database.owner) for database in args.databases}
+        own = {username: new_credential(username) for username in (REPLICATION, METRICS)}
         scraper = naming.scrape_user(WORKLOAD)
         self.scrape = context.scrape_target(
             WORKLOAD, process.EXPORTER_PORT, credential(self, name=scraper, username=scraper)
@@ -131,17 +131,17 @@ class Postgres(pulumi.ComponentResource):
             timeout="20m",
         )
         self.databases = {
-            each.name: DatabaseEndpoint(
+            database.name: DatabaseEndpoint(
                 host=context.host(WORKLOAD),
                 port=PORT,
-                name=each.name,
-                user=owners[each.name],
+                name=database.name,
+                user=owners[database.name],
                 private_authority=True,
                 workload=WORKLOAD,
                 access_label=naming.access_label(WORKLOAD),
                 after=(made_pods, service),
             )
-            for each in args.databases
+            for database in args.databases
         }
         self.register_outputs({"pods": made_pods.id, "service": service.id, "databases": list(self.databases)})
 

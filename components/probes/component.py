@@ -73,8 +73,8 @@ class ProbesArgs:
 
     def __post_init__(self) -> None:
         for what, names in (
-            ("listener", [each.srv for each in self.listeners]),
-            ("endpoint", [each.name for each in self.endpoints]),
+            ("listener", [listener.srv for listener in self.listeners]),
+            ("endpoint", [endpoint.name for endpoint in self.endpoints]),
         ):
             if not names:
                 raise ValueError(f"probes: there is no {what}: name at least one, or leave the prober out")
@@ -98,21 +98,29 @@ class Probes(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
 
-        def made(job: str) -> Credential:
+        def new_credential(job: str) -> Credential:
             user = naming.scrape_user(job)
             return credential(self, name=user, username=user)
 
-        self.scrape = context.scrape_target(WORKLOAD, PORT, made(WORKLOAD))
+        self.scrape = context.scrape_target(WORKLOAD, PORT, new_credential(WORKLOAD))
         self.jobs = (
-            _job(context, POD_JOB, made(POD_JOB), args.pod_interval, srvs=[each.srv for each in args.listeners]),
+            _job(
+                context,
+                POD_JOB,
+                new_credential(POD_JOB),
+                args.pod_interval,
+                srvs=[listener.srv for listener in args.listeners],
+            ),
             _job(
                 context,
                 SERVICE_JOB,
-                made(SERVICE_JOB),
+                new_credential(SERVICE_JOB),
                 args.service_interval,
                 targets=[
-                    ProbeTarget(name=each.name, address=each.url, module=each.module.value, host=each.host)
-                    for each in args.endpoints
+                    ProbeTarget(
+                        name=endpoint.name, address=endpoint.url, module=endpoint.module.value, host=endpoint.host
+                    )
+                    for endpoint in args.endpoints
                 ],
             ),
         )
@@ -125,7 +133,10 @@ class Probes(pulumi.ComponentResource):
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=_egress([*args.listeners, *args.endpoints]),
         )
-        labels = [*(each.access_label for each in args.listeners), *(each.access_label for each in args.endpoints)]
+        labels = [
+            *(listener.access_label for listener in args.listeners),
+            *(endpoint.access_label for endpoint in args.endpoints),
+        ]
         pods = deployment(
             self,
             context,
@@ -177,8 +188,8 @@ def _job(
 def _egress(targets: Sequence[Listener | Endpoint]) -> list[Allow]:
     """One rule per workload: its ports that are looked at, and no others."""
     ports: dict[str, set[int]] = {}
-    for each in targets:
-        ports.setdefault(each.workload, set()).add(each.port)
+    for target in targets:
+        ports.setdefault(target.workload, set()).add(target.port)
     return [Allow(peers=[workload_pods(workload)], ports=sorted(ports[workload])) for workload in sorted(ports)]
 
 

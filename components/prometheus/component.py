@@ -134,7 +134,10 @@ class Prometheus(pulumi.ComponentResource):
             files={
                 **{target.job: target.credential.password for target in targets},
                 **{job.job: job.credential.password for job in args.probes},
-                **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
+                **{
+                    password_file_of(alert_receiver.name): alert_receiver.credential.password
+                    for alert_receiver in args.alert_receivers
+                },
             },
         )
         objects = (
@@ -184,8 +187,11 @@ class Prometheus(pulumi.ComponentResource):
                     Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
                     for target in targets
                 ),
-                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
-                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
+                *(
+                    Allow(peers=[workload_pods(alert_receiver.workload)], ports=[alert_receiver.port])
+                    for alert_receiver in args.alert_receivers
+                ),
+                *(Allow(peers=[workload_pods(probe.workload)], ports=[probe.port]) for probe in args.probes),
                 *([to_storage(args.objects)] if args.objects else []),
             ],
         )
@@ -256,7 +262,7 @@ class Prometheus(pulumi.ComponentResource):
                 *([objects_volume(objects)] if objects else []),
             ],
             tls=tls,
-            access=[naming.METRICS_ACCESS, *(each.access_label for each in args.alert_receivers)],
+            access=[naming.METRICS_ACCESS, *(alert_receiver.access_label for alert_receiver in args.alert_receivers)],
             grace_s=120,
         )
 

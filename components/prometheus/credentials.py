@@ -33,15 +33,15 @@ class Users:
 def users_of(parent: pulumi.Resource, replica: str) -> Users:
     """Make the users of a replica."""
 
-    def made(username: str) -> Credential:
+    def new_credential(username: str) -> Credential:
         return credential(parent, name=f"prometheus-{replica}-{username}", username=username)
 
     return Users(
-        reader=made("reader"),
-        writer=made("writer"),
-        sidecar=made("sidecar"),
-        scrape=made(naming.scrape_user(workload_name(replica))),
-        sidecar_scrape=made(naming.scrape_user(sidecar_name(replica))),
+        reader=new_credential("reader"),
+        writer=new_credential("writer"),
+        sidecar=new_credential("sidecar"),
+        scrape=new_credential(naming.scrape_user(workload_name(replica))),
+        sidecar_scrape=new_credential(naming.scrape_user(sidecar_name(replica))),
     )
 
 

@@ -95,7 +95,7 @@ def objects_files(
         name=f"{workload}-objects",
         workload=workload,
         files={
-            OBJECTS_FILE: known.apply(lambda each: written(*map(str, each))),
+            OBJECTS_FILE: known.apply(lambda resolved: written(*map(str, resolved))),
             AUTHORITY_FILE: storage.authority,
         },
     )

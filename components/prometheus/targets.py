@@ -33,13 +33,13 @@ def alert_targets(receivers: Sequence[AlertReceiver]) -> list[AlertTarget]:
     """Where alerts go."""
     return [
         AlertTarget(
-            name=each.name,
-            srv=each.srv,
-            server_name=each.server_name,
-            username=each.credential.username,
-            path_prefix=each.path_prefix,
+            name=receiver.name,
+            srv=receiver.srv,
+            server_name=receiver.server_name,
+            username=receiver.credential.username,
+            path_prefix=receiver.path_prefix,
         )
-        for each in receivers
+        for receiver in receivers
     ]
 
 
@@ -47,14 +47,14 @@ def probe_scrapes(jobs: Sequence[ProbeJob]) -> list[ProbeScrape]:
     """What a prober is asked for."""
     return [
         ProbeScrape(
-            job=each.job,
-            address=each.address,
-            server_name=each.server_name,
-            username=each.credential.username,
-            interval=each.interval,
-            module=each.module,
-            srvs=each.srvs,
-            targets=each.targets,
+            job=job.job,
+            address=job.address,
+            server_name=job.server_name,
+            username=job.credential.username,
+            interval=job.interval,
+            module=job.module,
+            srvs=job.srvs,
+            targets=job.targets,
         )
-        for each in jobs
+        for job in jobs
     ]

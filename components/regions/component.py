@@ -114,7 +114,7 @@ class FailoverAgent(pulumi.ComponentResource):
             egress=[
                 Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
                 to_storage(args.witness),
-                Allow(peers=[network(each) for each in args.networks], ports=args.ports),
+                Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
             ],
         )
         self.pods = deployment(

@@ -60,32 +60,32 @@ class FailoverAgentConfig:
     scraper: str
 
 
-def failover_agent_config(made: FailoverAgentConfig) -> dict[str, Any]:
+def failover_agent_config(settings: FailoverAgentConfig) -> dict[str, Any]:
     """The settings file of ``services.failover_agent``."""
     return {
-        "region": made.region,
-        "role": str(Standing.PRIMARY if made.leads else Standing.STANDBY),
-        "peer": made.peer,
+        "region": settings.region,
+        "role": str(Standing.PRIMARY if settings.leads else Standing.STANDBY),
+        "peer": settings.peer,
         "witness": {
-            "endpoint": made.witness.endpoint,
-            "region": made.witness.region,
-            "bucket": made.witness.bucket,
+            "endpoint": settings.witness.endpoint,
+            "region": settings.witness.region,
+            "bucket": settings.witness.bucket,
             "access_key_id_file": f"{AUTH_FOLDER}/{KEY_ID}",
             "secret_access_key_file": f"{AUTH_FOLDER}/{SECRET_KEY}",
-            "ca_file": f"{AUTH_FOLDER}/{AUTHORITY}" if made.private_witness else None,
+            "ca_file": f"{AUTH_FOLDER}/{AUTHORITY}" if settings.private_witness else None,
         },
         "alertmanagers": {
-            "urls": list(made.alertmanagers),
-            "server_name": made.alertmanager.server_name,
+            "urls": list(settings.alertmanagers),
+            "server_name": settings.alertmanager.server_name,
             "ca_file": f"{TLS_MOUNT}/ca.crt",
-            "user": made.alertmanager.operator.username,
+            "user": settings.alertmanager.operator.username,
             "password_file": f"{AUTH_FOLDER}/{ALERTMANAGER_PASSWORD}",
         },
-        "egress_targets": list(made.egress_targets),
-        "fingerprints": dict(made.fingerprints),
-        "listen": f"0.0.0.0:{made.port}",
+        "egress_targets": list(settings.egress_targets),
+        "fingerprints": dict(settings.fingerprints),
+        "listen": f"0.0.0.0:{settings.port}",
         "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": made.scraper, "password_file": f"{AUTH_FOLDER}/{SCRAPE_PASSWORD}"},
+        "metrics": {"user": settings.scraper, "password_file": f"{AUTH_FOLDER}/{SCRAPE_PASSWORD}"},
         "poll_interval_s": POLL_INTERVAL_S,
         "heartbeat_interval_s": HEARTBEAT_INTERVAL_S,
         "isolated_s": ISOLATED_S,
@@ -119,12 +119,12 @@ def check_egress_targets(egress_targets: Sequence[str], ports: Sequence[int]) ->
         raise ValueError(
             "regions: egress_targets is empty: name host:port of the pagers, else a region that is cut off stays active"
         )
-    for each in egress_targets:
-        host, _, port = each.rpartition(":")
+    for egress_target in egress_targets:
+        host, _, port = egress_target.rpartition(":")
         if not host or not port.isdigit():
-            raise ValueError(f"regions: egress_targets has {each!r}: write host:port")
+            raise ValueError(f"regions: egress_targets has {egress_target!r}: write host:port")
         if int(port) not in ports:
             allowed = ", ".join(map(str, sorted(ports)))
             raise ValueError(
-                f"regions: egress_targets has {each!r}, whose port is not open: it must be one of {allowed}"
+                f"regions: egress_targets has {egress_target!r}, whose port is not open: it must be one of {allowed}"
             )

@@ -199,7 +199,7 @@ def _settings(args: ReportsArgs) -> pulumi.Output[str]:
     known = pulumi.Output.all(args.mail.authority, args.storage.authority)
 
     def written(private_mail: bool, private_storage: bool) -> str:
-        made = reports_config(
+        content = reports_config(
             ReportsConfig(
                 platform=args.context.platform,
                 region=args.context.region,
@@ -216,10 +216,10 @@ def _settings(args: ReportsArgs) -> pulumi.Output[str]:
                 link=args.link,
             )
         )
-        return yaml.safe_dump(made, sort_keys=True, allow_unicode=True)
+        return yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
 
-    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(each) for each in authorities]))
-    return private.apply(lambda each: written(*each))
+    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(authority) for authority in authorities]))
+    return private.apply(lambda resolved: written(*resolved))
 
 
 def _volume(name: str, files: FileSet) -> Volume:

@@ -69,14 +69,14 @@ def checked_recipients(recipients: Mapping[Kind, Sequence[str]]) -> dict[Kind, t
     Raises:
         ValueError: A report has nobody who gets it, or an address is none.
     """
-    found = {kind: tuple(recipients.get(kind, ())) for kind in Kind}
-    for kind, addresses in found.items():
+    by_kind = {kind: tuple(recipients.get(kind, ())) for kind in Kind}
+    for kind, addresses in by_kind.items():
         if not addresses:
             raise ValueError(f"reports.recipients.{kind} is empty: name at least one mail address")
         for address in addresses:
             if not _ADDRESS.fullmatch(address):
                 raise ValueError(f"reports.recipients.{kind} has {address!r}, must be a mail address")
-    return found
+    return by_kind
 
 
 def checked_languages(languages: Sequence[str]) -> tuple[str, ...]:
@@ -142,43 +142,43 @@ class ReportsConfig:
     link: str | None = None
 
 
-def reports_config(made: ReportsConfig) -> dict[str, Any]:
+def reports_config(config: ReportsConfig) -> dict[str, Any]:
     """The settings file of ``services.reports``."""
 
     def file(name: str) -> str:
         return f"{AUTH_FOLDER}/{name}"
 
     return {
-        "platform": made.platform,
-        "region": made.region,
-        "time_zone": made.time_zone,
-        "languages": list(made.languages),
+        "platform": config.platform,
+        "region": config.region,
+        "time_zone": config.time_zone,
+        "languages": list(config.languages),
         "query": {
-            "url": made.query.internal_url,
+            "url": config.query.internal_url,
             "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": made.query.reader.username,
+            "user": config.query.reader.username,
             "password_file": file(QUERY_PASSWORD),
         },
         "kafka": {
-            "bootstrap": made.kafka.bootstrap,
+            "bootstrap": config.kafka.bootstrap,
             "topic": ALERTS_PROCESSED_TOPIC.name,
             "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": made.kafka.users[USER].username,
+            "user": config.kafka.users[USER].username,
             "password_file": file(KAFKA_PASSWORD),
         },
         "mail": {
-            "server": made.mail.server,
-            "sender": made.mail.sender,
-            "user": made.mail.user,
+            "server": config.mail.server,
+            "sender": config.mail.sender,
+            "user": config.mail.user,
             "password_file": file(MAIL_PASSWORD),
-            "ca_file": file(MAIL_AUTHORITY) if made.private_mail else None,
-            "recipients": {str(kind): list(made.recipients[kind]) for kind in Kind},
+            "ca_file": file(MAIL_AUTHORITY) if config.private_mail else None,
+            "recipients": {str(kind): list(config.recipients[kind]) for kind in Kind},
         },
         "storage": {
-            **storage_settings(made.storage, AUTH_FOLDER, private=made.private_storage),
-            **({"encryption": made.encryption} if made.encryption else {}),
+            **storage_settings(config.storage, AUTH_FOLDER, private=config.private_storage),
+            **({"encryption": config.encryption} if config.encryption else {}),
         },
-        **({"link": made.link} if made.link else {}),
+        **({"link": config.link} if config.link else {}),
     }
 
 

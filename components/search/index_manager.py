@@ -174,7 +174,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
     volumes: list[Volume] = []
     if args.engine is Engine.OPENSEARCH:
         secrets["access.json"] = hashes(args.credentials).apply(
-            lambda found: json.dumps(access.security_documents(args.users, found), sort_keys=True)
+            lambda bcrypt_hashes: json.dumps(access.security_documents(args.users, bcrypt_hashes), sort_keys=True)
         )
         volumes.append(Volume(name="admin", files=certificate_files(_administrator(parent, context))))
     text = yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
@@ -214,7 +214,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
 def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:
     """The administrator's certificate, good for calling only: it stands for no host. Returns the name of its Secret."""
     secret = f"{ADMIN}-tls"
-    made = CustomResource(
+    admin_certificate = CustomResource(
         f"{ADMIN}-certificate",
         api_version=API,
         kind="Certificate",
@@ -230,7 +230,7 @@ def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulum
         },
         opts=pulumi.ResourceOptions(parent=parent),
     )
-    return made.id.apply(lambda _: secret)
+    return admin_certificate.id.apply(lambda _: secret)
 
 
 def _container(args: IndexManagerArgs) -> Container:

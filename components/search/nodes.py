@@ -149,13 +149,13 @@ def certificate_files(secret: pulumi.Input[str]) -> FileSet:
 
 def files(args: NodeSet) -> dict[str, str]:
     """The public files: settings, logging, the startup probe."""
-    found = {
+    contents = {
         config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
         "log4j2.properties": process.log_configuration(),
     }
     if args.engine is Engine.ELASTICSEARCH:
-        return found | {"jvm.options": process.jvm_options(args.size.heap, args.size.jvm_flags)}
-    return found | {
+        return contents | {"jvm.options": process.jvm_options(args.size.heap, args.size.jvm_flags)}
+    return contents | {
         "startup_probe.py": process.startup_probe_script(),
         "probe.json": process.probe_settings(
             user=access.PROBE,
@@ -168,10 +168,10 @@ def files(args: NodeSet) -> dict[str, str]:
 
 def hashes(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, str]]:
     """User name -> bcrypt hash."""
-    found: pulumi.Output[dict[str, str]] = pulumi.Output.all(
+    bcrypt_hashes: pulumi.Output[dict[str, str]] = pulumi.Output.all(
         **{name: credential.bcrypt for name, credential in credentials.items()}
     )
-    return found
+    return bcrypt_hashes
 
 
 def _security(parent: pulumi.Resource, args: NodeSet) -> FileSet:
@@ -181,11 +181,11 @@ def _security(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     known = hashes(args.credentials)
 
     def text(name: str) -> pulumi.Output[str]:
-        return known.apply(lambda found: _text(content(args.users, found)[name]))
+        return known.apply(lambda hashes: _text(content(args.users, hashes)[name]))
 
     names = content(args.users, dict.fromkeys(args.credentials, ""))
     name = f"{WORKLOAD}-security"
-    return secret_files(parent, args.context, name=name, workload=WORKLOAD, files={each: text(each) for each in names})
+    return secret_files(parent, args.context, name=name, workload=WORKLOAD, files={name: text(name) for name in names})
 
 
 def _text(content: Any) -> str:

@@ -57,8 +57,8 @@ def main(path: str) -> int:
     def get(path: str) -> dict[str, Any]:
         request = urllib.request.Request(settings["url"] + path, headers={"Authorization": f"Basic {basic}"})  # noqa: S310
         with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=context) as answer:  # noqa: S310
-            found: dict[str, Any] = json.load(answer)
-            return found
+            body: dict[str, Any] = json.load(answer)
+            return body
 
     try:
         health = get("/_cluster/health")

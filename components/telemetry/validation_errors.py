@@ -109,4 +109,4 @@ def _inner(annotation: Any) -> type[BaseModel] | None:
     """The model inside ``Model``, ``tuple[Model, ...]`` or ``Model | None``."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next((found for each in get_args(annotation) if (found := _inner(each)) is not None), None)
+    return next((inner for arg in get_args(annotation) if (inner := _inner(arg)) is not None), None)

@@ -86,14 +86,18 @@ def assign_addresses(services: list[Object]) -> dict[str, str]:
     assigned: dict[str, str] = {}
     for service in sorted(wanting, key=lambda item: not item["spec"].get("loadBalancerIP")):
         name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-        asked = service["spec"].get("loadBalancerIP")
-        if asked:
-            address = asked if ipaddress.ip_address(asked) in network and asked not in taken else None
+        load_balancer_ip = service["spec"].get("loadBalancerIP")
+        if load_balancer_ip:
+            address = (
+                load_balancer_ip
+                if ipaddress.ip_address(load_balancer_ip) in network and load_balancer_ip not in taken
+                else None
+            )
         else:
             pool = (str(network[number]) for number in range(LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST + 1))
             address = next((candidate for candidate in pool if candidate not in taken), None)
         if address is None:
-            _log.warning("no address for %s (asked for %s)", name, asked or "any")
+            _log.warning("no address for %s (asked for %s)", name, load_balancer_ip or "any")
             continue
         taken.add(address)
         assigned[name] = address

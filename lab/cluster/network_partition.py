@@ -55,8 +55,8 @@ class Partition:
 
 def partitions(paths: LabPaths) -> list[Partition]:
     """Partitions in effect."""
-    found = (json.loads(file.read_text()) for file in sorted(_folder(paths).glob("*.json")))
-    return [Partition(**{**each, "uids": tuple(each["uids"])}) for each in found]
+    documents = (json.loads(file.read_text()) for file in sorted(_folder(paths).glob("*.json")))
+    return [Partition(**{**host_address, "uids": tuple(host_address["uids"])}) for host_address in documents]
 
 
 def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool) -> PartitionMembers:
@@ -79,14 +79,14 @@ def partition(paths: LabPaths, cluster: Cluster, namespace: str, *, freeze: bool
     if namespace in _KEPT:
         raise LabError(f"namespace {namespace} is the cluster's own: only that of a stack can be partitioned")
     with _locked(paths):
-        found = _members(cluster, namespace)
-        if not found.pods:
+        cut_members = _members(cluster, namespace)
+        if not cut_members.pods:
             raise LabError(f"namespace {namespace} has no pods that could be partitioned: see `kubectl get pods -A`")
-        before = next((each for each in partitions(paths) if each.namespace == namespace), None)
+        before = next((partition for partition in partitions(paths) if partition.namespace == namespace), None)
         if before is not None and before.frozen and not freeze:
             freezer.thaw(paths.instance, before.uids)
-        _apply(paths, Partition(namespace=namespace, frozen=freeze, uids=before.uids if before else ()), found)
-    return found
+        _apply(paths, Partition(namespace=namespace, frozen=freeze, uids=before.uids if before else ()), cut_members)
+    return cut_members
 
 
 def reconnect(paths: LabPaths, namespace: str) -> bool:
@@ -99,7 +99,7 @@ def reconnect(paths: LabPaths, namespace: str) -> bool:
         LabError: The kernel refuses.
     """
     with _locked(paths):
-        others = {uid for each in partitions(paths) if each.namespace != namespace for uid in each.uids}
+        others = {uid for partition in partitions(paths) if partition.namespace != namespace for uid in partition.uids}
         freezer.thaw(paths.instance, freezer.pods(paths.instance).keys() - others)
         _nft(removal(namespace))
         known = _file(paths, namespace).exists()
@@ -122,11 +122,11 @@ def follow(paths: LabPaths, cluster: Cluster, applied: dict[str, PartitionMember
         applied.clear()
         return
     with _locked(paths):
-        for each in partitions(paths):
-            found = _members(cluster, each.namespace)
-            if applied.get(each.namespace) != found:
-                _apply(paths, each, found)
-                applied[each.namespace] = found
+        for partition in partitions(paths):
+            current_members = _members(cluster, partition.namespace)
+            if applied.get(partition.namespace) != current_members:
+                _apply(paths, partition, current_members)
+                applied[partition.namespace] = current_members
 
 
 def refuse_while_partitioned(paths: LabPaths, namespace: str) -> None:
@@ -135,17 +135,17 @@ def refuse_while_partitioned(paths: LabPaths, namespace: str) -> None:
     Raises:
         LabError: The namespace is partitioned.
     """
-    if any(each.namespace == namespace for each in partitions(paths)):
+    if any(partition.namespace == namespace for partition in partitions(paths)):
         raise LabError(f"namespace {namespace} is partitioned: run `python -m lab reconnect {namespace}` first")
 
 
-def _apply(paths: LabPaths, wanted: Partition, found: PartitionMembers) -> None:
+def _apply(paths: LabPaths, wanted: Partition, cut_members: PartitionMembers) -> None:
     """The network first: a frozen pod's kernel would still answer for it."""
-    uids = tuple(sorted({*wanted.uids, *found.uids})) if wanted.frozen else ()
+    uids = tuple(sorted({*wanted.uids, *cut_members.uids})) if wanted.frozen else ()
     _remember(paths, Partition(namespace=wanted.namespace, frozen=wanted.frozen, uids=uids))
-    _nft(rules(wanted.namespace, found))
+    _nft(rules(wanted.namespace, cut_members))
     if wanted.frozen:
-        freezer.freeze(paths.instance, found.uids)
+        freezer.freeze(paths.instance, cut_members.uids)
 
 
 def _members(cluster: Cluster, namespace: str) -> PartitionMembers:

@@ -78,7 +78,7 @@ def _address(pod: Object) -> str:
 def _service_addresses(service: Object) -> list[str]:
     spec = service["spec"]
     given = service.get("status", {}).get("loadBalancer", {}).get("ingress") or []
-    addresses = [spec.get("clusterIP", ""), *spec.get("externalIPs", []), *(each.get("ip", "") for each in given)]
+    addresses = [spec.get("clusterIP", ""), *spec.get("externalIPs", []), *(ingress.get("ip", "") for ingress in given)]
     return [address for address in addresses if address != "None"]
 
 
@@ -97,7 +97,7 @@ def removal(namespace: str) -> str:
     return f"table ip {name} {{ }}\ndelete table ip {name}\n"
 
 
-def rules(namespace: str, found: PartitionMembers) -> str:
+def rules(namespace: str, partition_members: PartitionMembers) -> str:
     """Program of nft that partitions a namespace, whatever was partitioned before.
 
     Addresses of Services are looked at before they are translated into those of pods: one without pods that are ready
@@ -105,9 +105,9 @@ def rules(namespace: str, found: PartitionMembers) -> str:
     """
     lines = [
         f"table ip {table(namespace)} {{",
-        *_set("pods", found.pods),
-        *_set("service_addresses", found.service_addresses),
-        *_set("dns", found.dns),
+        *_set("pods", partition_members.pods),
+        *_set("service_addresses", partition_members.service_addresses),
+        *_set("dns", partition_members.dns),
         *_chain("arriving", "prerouting", "mangle", "ip daddr @service_addresses ip saddr != @pods drop"),
         *_chain("sent", "output", "mangle", "ip daddr @service_addresses ip saddr != @pods drop"),
         *_chain("passing", "forward", "filter - 10", "jump region_policy"),
@@ -146,4 +146,4 @@ def _set(name: str, addresses: Sequence[str]) -> list[str]:
 
 def _chain(name: str, hook: str, priority: str, *statements: str) -> list[str]:
     first = f"    type filter hook {hook} priority {priority}; policy accept;"
-    return [f"  chain {name} {{", first, *(f"    {each}" for each in statements), "  }"]
+    return [f"  chain {name} {{", first, *(f"    {statement}" for statement in statements), "  }"]

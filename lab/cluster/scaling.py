@@ -65,17 +65,17 @@ def scale_down(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) 
         LabError: The API server refused, or pods were still there after four minutes.
     """
     ask = _asked(paths, namespace, kubectl)
-    found = _remember(paths, namespace, {**_running(ask), **_jobs(ask)})
-    if found:
-        _suspend(ask, found, on=True)
-        _scale(ask, dict.fromkeys(_parts(found), 0))
+    counts = _remember(paths, namespace, {**_running(ask), **_jobs(ask)})
+    if counts:
+        _suspend(ask, counts, on=True)
+        _scale(ask, dict.fromkeys(_parts(counts), 0))
         wait_until(
-            f"{len(found)} parts of {namespace} to end",
+            f"{len(counts)} parts of {namespace} to end",
             lambda: not any(_running(ask, "{.status.replicas}").values()),
             timeout_s=_GONE_LIMIT_S,
             every_s=1,
         )
-    return found
+    return counts
 
 
 @contextmanager
@@ -90,10 +90,10 @@ def scale_down_on_creation(
     ask, over = _asked(paths, namespace, kubectl), threading.Event()
 
     def scale_new() -> None:
-        found = {name: count for name, count in _running(ask).items() if name not in _FILLED}
-        if found:
-            _remember(paths, namespace, found)
-            _scale(ask, dict.fromkeys(found, 0))
+        counts = {name: count for name, count in _running(ask).items() if name not in _FILLED}
+        if counts:
+            _remember(paths, namespace, counts)
+            _scale(ask, dict.fromkeys(counts, 0))
 
     def follow() -> None:
         while not over.wait(every_s):
@@ -118,19 +118,19 @@ def scale_up(paths: LabPaths, namespace: str, kubectl: Kubectl | None = None) ->
     Raises:
         LabError: The API server refused, or parts were not ready after ten minutes.
     """
-    found = _remembered(paths, namespace)
-    if not found:
+    counts = _remembered(paths, namespace)
+    if not counts:
         return {}
     ask = _asked(paths, namespace, kubectl)
-    parts = _parts(found)
+    parts = _parts(counts)
     first = {name: count for name, count in parts.items() if name in _FIRST}
     for group in (first, {name: count for name, count in parts.items() if name not in first}):
         if group:
             _scale(ask, group)
             _wait_ready(ask, namespace, group)
-    _suspend(ask, found, on=False)
+    _suspend(ask, counts, on=False)
     _file(paths, namespace).unlink()
-    return found
+    return counts
 
 
 def namespaces(paths: LabPaths) -> dict[str, int]:
@@ -146,8 +146,8 @@ def forget(paths: LabPaths, namespace: str) -> None:
 
 def _wait_ready(ask: Kubectl, namespace: str, wanted: Mapping[str, int]) -> None:
     def ready() -> bool:
-        found = _running(ask, "{.status.readyReplicas}")
-        return all(found.get(name, 0) >= count for name, count in wanted.items())
+        ready_counts = _running(ask, "{.status.readyReplicas}")
+        return all(ready_counts.get(name, 0) >= count for name, count in wanted.items())
 
     wait_until(f"{len(wanted)} parts of {namespace} to be ready", ready, timeout_s=_READY_LIMIT_S, every_s=2)
 
@@ -179,12 +179,12 @@ def _jobs(ask: Kubectl) -> dict[str, int]:
     return {f"{_JOB}{name}": 1 for name in ask("get", "cronjobs", "-o", f"jsonpath={line}").stdout.split()}
 
 
-def _parts(found: Mapping[str, int]) -> dict[str, int]:
-    return {name: count for name, count in found.items() if not name.startswith(_JOB)}
+def _parts(counts: Mapping[str, int]) -> dict[str, int]:
+    return {name: count for name, count in counts.items() if not name.startswith(_JOB)}
 
 
-def _suspend(ask: Kubectl, found: Mapping[str, int], *, on: bool) -> None:
-    for name in sorted(name for name in found if name.startswith(_JOB)):
+def _suspend(ask: Kubectl, counts: Mapping[str, int], *, on: bool) -> None:
+    for name in sorted(name for name in counts if name.startswith(_JOB)):
         ask("patch", name, "--type=merge", "--patch", json.dumps({"spec": {"suspend": on}}))
 
 
@@ -199,13 +199,13 @@ def _file(paths: LabPaths, namespace: str) -> Path:
 
 def _remembered(paths: LabPaths, namespace: str) -> dict[str, int]:
     file = _file(paths, namespace)
-    found: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
-    return found
+    counts: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+    return counts
 
 
-def _remember(paths: LabPaths, namespace: str, found: Mapping[str, int]) -> dict[str, int]:
+def _remember(paths: LabPaths, namespace: str, counts: Mapping[str, int]) -> dict[str, int]:
     """Add to what is scaled down, and keep what was known before; all of it."""
-    known = {**found, **_remembered(paths, namespace)}
+    known = {**counts, **_remembered(paths, namespace)}
     file = _file(paths, namespace)
     file.parent.mkdir(parents=True, exist_ok=True)
     write_private(file, json.dumps(known, indent=1, sort_keys=True).encode() + b"\n")

@@ -95,7 +95,7 @@ def _person(name: str, password: str) -> Entry:
 
 
 def _group(name: str, members: Sequence[str]) -> Entry:
-    values = {"objectClass": ["groupOfNames"], "cn": [name], "member": [name_of(each) for each in members]}
+    values = {"objectClass": ["groupOfNames"], "cn": [name], "member": [name_of(member) for member in members]}
     return Entry(name=f"cn={name},{GROUPS}", values=values)
 
 

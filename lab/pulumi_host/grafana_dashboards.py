@@ -36,17 +36,17 @@ class Dashboard(Resource):
         }
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         if not isinstance(inputs["configJson"], str):
-            return found
+            return refusals
         model = _model(inputs)
         if model is None:
-            return [*found, Refusal("configJson", "is not a JSON object: it must be a dashboard's model")]
+            return [*refusals, Refusal("configJson", "is not a JSON object: it must be a dashboard's model")]
         if not isinstance(model.get("title"), str) or not model["title"]:
-            found.append(Refusal("configJson", "has no title"))
+            refusals.append(Refusal("configJson", "has no title"))
         if "uid" in model:
-            found += uid_refusals("configJson", model["uid"], "has the uid")
-        return found
+            refusals += uid_refusals("configJson", model["uid"], "has the uid")
+        return refusals
 
     def replaced_by(self, key: str, old: Properties, new: Properties) -> bool:
         before, after = _model(old), _model(new)
@@ -69,10 +69,10 @@ class Dashboard(Resource):
             accept={PRECONDITION},
         )
         if answer.status == PRECONDITION:
-            found = self.read(identity_of(uid), inputs) if answer.repeated else None
-            if found is None or found[0]["configJson"] != inputs["configJson"]:
+            existing = self.read(identity_of(uid), inputs) if answer.repeated else None
+            if existing is None or existing[0]["configJson"] != inputs["configJson"]:
                 raise self._exists(f"{purpose}: {answer.said}", identity_of(uid))
-            return identity_of(uid), {**inputs, **found[0]}
+            return identity_of(uid), {**inputs, **existing[0]}
         return identity_of(uid), self._outputs(inputs, answer.content)
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:

@@ -32,13 +32,13 @@ class Folder(Resource):
     computed: ClassVar[frozenset[str]] = frozenset({"uid", "url", "orgId"})
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         if inputs["title"] == "":
-            found.append(Refusal("title", "is empty"))
+            refusals.append(Refusal("title", "is empty"))
         for key in ("uid", "parentFolderUid"):
             if key in inputs:
-                found += uid_refusals(key, inputs[key])
-        return found
+                refusals += uid_refusals(key, inputs[key])
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         uid = str(inputs.get("uid") or new_uid())
@@ -78,7 +78,7 @@ class Folder(Resource):
         if state.get("preventDestroyIfNotEmpty"):
             inside = self._grafana.call(purpose, "GET", path_of("search"), params={"folderUIDs": uid}).content
             if inside:
-                titles = ", ".join(str(each["title"]) for each in inside[:_NAMED_IN_MESSAGE])
+                titles = ", ".join(str(hit["title"]) for hit in inside[:_NAMED_IN_MESSAGE])
                 raise ProviderError(
                     f"grafana: {purpose}: preventDestroyIfNotEmpty is set and it holds {len(inside)}: {titles}. "
                     "Move or delete these first"

@@ -61,7 +61,7 @@ class Receivers:
             ca_file: Authority of the fakes' certificate.
             contacts: Contact -> its audiences beside pager and Slack (topic, mail address).
         """
-        self._url, self._contacts = url, {name: set(each) for name, each in (contacts or {}).items()}
+        self._url, self._contacts = url, {name: set(contact) for name, contact in (contacts or {}).items()}
         self._session = requests.Session()
         self._session.trust_env = False
         self._session.auth = login
@@ -76,7 +76,7 @@ class Receivers:
         """
         place = folder(paths or LabPaths.of_checkout())
         login = (keys.READER, keys.load(place / SECRETS).reader_password)
-        contacts = {name: each.values() for name, each in addresses_of(STACK_FILE).items()}
+        contacts = {name: address.values() for name, address in addresses_of(STACK_FILE).items()}
         return cls(URL, login, place / CERTIFICATES / AUTHORITY, contacts)
 
     def since(self, start: int | float = 0) -> list[Notification]:
@@ -85,7 +85,7 @@ class Receivers:
         Raises:
             LabError: The fakes do not answer.
         """
-        return [Notification.of(each) for each in self._ask(start)["notifications"]]
+        return [Notification.of(notification) for notification in self._ask(start)["notifications"]]
 
     def newest(self) -> int:
         """Number of the newest notification, 0 where there is none: what comes later is ``since`` it."""
@@ -94,9 +94,9 @@ class Receivers:
 
     def incidents(self, start: float = 0.0) -> list[Incident]:
         """Incidents of the pager that were opened since ``start`` (seconds since 1970), the oldest first."""
-        found = self._ask(time.time())["pager"]["incidents"]
-        known = [Incident(**{**each, "state": State(each["state"])}) for each in found]
-        return [each for each in known if each.opened_at >= start]
+        entries = self._ask(time.time())["pager"]["incidents"]
+        known = [Incident(**{**entry, "state": State(entry["state"])}) for entry in entries]
+        return [incident for incident in known if incident.opened_at >= start]
 
     def acknowledge(self, incident: Incident) -> None:
         """Take an incident, as a person does in the pager's app.
@@ -130,16 +130,19 @@ class Receivers:
             LabError: There are fewer after ``timeout_s``; the message says what came instead.
         """
         deadline = time.monotonic() + timeout_s
-        while len(found := self.find(start, **wanted)) < count:
+        while len(notifications := self.find(start, **wanted)) < count:
             if time.monotonic() > deadline:
-                others = [f"{each.channel} {each.audience}: {each.title}" for each in self.since(start)[-_SHOWN:]]
+                others = [
+                    f"{notification.channel} {notification.audience}: {notification.title}"
+                    for notification in self.since(start)[-_SHOWN:]
+                ]
                 filters = ", ".join(f"{name} {value}" for name, value in wanted.items())
                 raise LabError(
-                    f"receivers: {len(found)} of {count} notifications with {filters or 'any content'} "
+                    f"receivers: {len(notifications)} of {count} notifications with {filters or 'any content'} "
                     f"within {timeout_s:.0f} s; the last ones: {'; '.join(others) or 'none'}"
                 )
             time.sleep(_LOOK_EVERY_S)
-        return found
+        return notifications
 
     def contacts(self, notification: Notification) -> frozenset[str]:
         """Names of the contacts that a notification reached."""

@@ -63,16 +63,16 @@ class Dns:
         backend.reset()
         self._zone: FakeZone = backend.create_hosted_zone(name=f"{zone}.", private_zone=False)
         # As changes: moto knows what may be created or deleted from those it has seen.
-        found = _read(file) if file is not None else None
-        backend.change_resource_record_sets(self._zone.id, [_created(name) for name in found or names])
+        stored_names = _read(file) if file is not None else None
+        backend.change_resource_record_sets(self._zone.id, [_created(name) for name in stored_names or names])
         self._moto = create_backend_app("route53")
 
     def names(self) -> list[Name]:
         """Addresses and aliases of the zone."""
         return [
-            Name(name=each.name.rstrip("."), type=each.type, ttl_s=int(each.ttl or 0), values=tuple(each.records))
-            for each in self._zone.rrsets
-            if each.type in _KEPT and each.records
+            Name(name=rrset.name.rstrip("."), type=rrset.type, ttl_s=int(rrset.ttl or 0), values=tuple(rrset.records))
+            for rrset in self._zone.rrsets
+            if rrset.type in _KEPT and rrset.records
         ]
 
     def call(self, environ: WSGIEnvironment, body: bytes) -> Answer:
@@ -118,7 +118,7 @@ def _read(file: Path) -> list[Name] | None:
 
 
 def _write(file: Path, names: Sequence[Name]) -> None:
-    write_private(file, json.dumps([each.__dict__ for each in names], indent=1).encode() + b"\n")
+    write_private(file, json.dumps([name.__dict__ for name in names], indent=1).encode() + b"\n")
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Answer:

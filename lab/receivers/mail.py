@@ -87,7 +87,7 @@ class MailFake:
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
-        user, password = (each.encode() for each in self._login)
+        user, password = (part.encode() for part in self._login)
         right = (
             isinstance(data, LoginPassword)
             and hmac.compare_digest(data.login, user)

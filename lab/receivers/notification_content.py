@@ -29,12 +29,12 @@ def texts(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield html.unescape(value)
     elif isinstance(value, Mapping):
-        for key, each in value.items():
+        for key, nested in value.items():
             yield str(key)
-            yield from texts(each)
+            yield from texts(nested)
     elif isinstance(value, list):
-        for each in value:
-            yield from texts(each)
+        for nested in value:
+            yield from texts(nested)
 
 
 def alert_ids(notification: Notification) -> frozenset[str]:
@@ -43,8 +43,8 @@ def alert_ids(notification: Notification) -> frozenset[str]:
     An alert whose series has no labels has an identity that is its bare name: that one is found only where a sender
     gives labels as data. `mentions` finds it everywhere.
     """
-    found = {match for text in _all(notification) for match in _IDENTITY.findall(text)}
-    return frozenset(found | set(_values(notification.body, _ALERT_ID)))
+    identities = {match for text in _all(notification) for match in _IDENTITY.findall(text)}
+    return frozenset(identities | set(_values(notification.body, _ALERT_ID)))
 
 
 def alert_names(notification: Notification) -> frozenset[str]:
@@ -64,7 +64,7 @@ def mentions(notification: Notification, text: str) -> bool:
         wanted = re.compile(rf"(?<!{_CHARACTER}){re.escape(text)}(?!{_CHARACTER})")
     else:
         wanted = re.compile(rf"(?<!\w){re.escape(text)}(?:{_ESCALATED})?(?!\w)")
-    return any(wanted.search(each) for each in _all(notification))
+    return any(wanted.search(part) for part in _all(notification))
 
 
 def status(notification: Notification) -> str | None:
@@ -91,8 +91,8 @@ def _values(data: Any, key: str) -> Iterator[str]:
     if isinstance(data, Mapping):
         if isinstance(data.get(key), str):
             yield data[key]
-        for each in data.values():
-            yield from _values(each, key)
+        for nested in data.values():
+            yield from _values(nested, key)
     elif isinstance(data, list):
-        for each in data:
-            yield from _values(each, key)
+        for nested in data:
+            yield from _values(nested, key)

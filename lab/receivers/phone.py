@@ -123,7 +123,7 @@ class Phone:
     def data(self) -> dict[str, Any]:
         """The incidents as JSON data, the oldest first, and how many events did nothing."""
         with self._lock:
-            return {"incidents": [asdict(each) for each in self._incidents.values()], "dropped": self.dropped}
+            return {"incidents": [asdict(incident) for incident in self._incidents.values()], "dropped": self.dropped}
 
     def _take(self, contact: str, event: dict[str, Any]) -> bool:
         """Put an event on record, if people notice it; whether they do."""
@@ -175,7 +175,7 @@ class Phone:
 
     def _forget(self) -> None:
         if len(self._incidents) > self._most:
-            closed = (key for key, each in self._incidents.items() if each.state is State.RESOLVED)
+            closed = (key for key, incident in self._incidents.items() if incident.state is State.RESOLVED)
             del self._incidents[next(closed, next(iter(self._incidents)))]
 
 

@@ -77,7 +77,7 @@ class Record:
             keep: Newest notifications that are kept at least; twice as many are at most.
         """
         self._file, self._clock, self._keep = file, clock, keep
-        self._hidden = sorted((each for each in hidden if each), key=len, reverse=True)
+        self._hidden = sorted((secret for secret in hidden if secret), key=len, reverse=True)
         self._lock = threading.Lock()
         self._notifications = _read(file)[-keep:] if file else []
         self._number = self._notifications[-1].number if self._notifications else 0
@@ -132,9 +132,9 @@ class Record:
                 value = value.replace(secret, HIDDEN)
             return value
         if isinstance(value, Mapping):
-            return {self._clean(str(key)): self._clean(each) for key, each in value.items()}
+            return {self._clean(str(key)): self._clean(nested) for key, nested in value.items()}
         if isinstance(value, list | tuple):
-            return [self._clean(each) for each in value]
+            return [self._clean(nested) for nested in value]
         return value if value is None or isinstance(value, bool | int | float) else self._clean(str(value))
 
     def _rewrite(self, file: Path) -> None:

@@ -28,14 +28,14 @@ def show_notifications(paths: LabPaths, *, last: int, alert: str | None, heartbe
         LabError: The fakes do not answer.
     """
     receivers = Receivers.of_lab(paths)
-    found = [
+    notifications = [
         notification
         for notification in receivers.since()
         if (heartbeats or notification.channel != HEARTBEAT)
         and (alert is None or notification_content.mentions(notification, alert))
     ]
     table = Table("at", "channel", "for", "says", "state")
-    for notification in found[-last:]:
+    for notification in notifications[-last:]:
         moment = datetime.fromtimestamp(notification.received_at).strftime("%m-%d %H:%M:%S")
         cells = (
             moment,
@@ -46,10 +46,10 @@ def show_notifications(paths: LabPaths, *, last: int, alert: str | None, heartbe
         )
         table.add_row(*map(Text, cells))
     console = Console()
-    console.print(table if found else "no notification yet")
+    console.print(table if notifications else "no notification yet")
     incidents = receivers.incidents()
-    still_open = sum(each.state is not State.RESOLVED for each in incidents)
-    merged = sum(each.merged for each in incidents)
+    still_open = sum(incident.state is not State.RESOLVED for incident in incidents)
+    merged = sum(incident.merged for incident in incidents)
     console.print(f"pager: {still_open} incidents open, {merged} triggers merged into open ones", highlight=False)
     switch = receivers.switch()
     state = "tells that the platform is silent" if switch["silent"] else "quiet" if switch["armed"] else "not armed yet"

@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab.receivers", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="JSON or YAML; see lab/receivers/settings.py")
     given = parser.parse_args(arguments)
-    for name in [each for each in os.environ if each.startswith(("AWS_", "MOTO_"))]:
+    for name in [variable for variable in os.environ if variable.startswith(("AWS_", "MOTO_"))]:
         del os.environ[name]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -71,8 +71,8 @@ class Sms:
 
     def _keep(self, form: dict[str, str], answer: Answer) -> None:
         """Move the message from moto's memory into the record."""
-        found = ElementTree.fromstring(answer.content).find(f".//{{{_NAMESPACE}}}MessageId")  # noqa: S314
-        identity = found.text if found is not None else None
+        message_id = ElementTree.fromstring(answer.content).find(f".//{{{_NAMESPACE}}}MessageId")  # noqa: S314
+        identity = message_id.text if message_id is not None else None
         arn = _arn(form)
         sent = _backend(arn).topics[arn].sent_notifications
         for entry in [entry for entry in sent if entry[0] == identity]:

@@ -44,7 +44,7 @@ def capture() -> dict[str, Any]:
     simulation.step(10.0, FaultPlan(()))
     pipelines = [Pipeline(source, "local") for source in simulation.sources]
     device = simulation.devices[0]
-    of_device = next(each for each in pipelines if each.source is device.source)
+    of_device = next(pipeline for pipeline in pipelines if pipeline.source is device.source)
     device.source.events.clear()
     metrics = encode_metrics(MetricsData(resource_metrics=of_device.metrics()))
     for point in _points(metrics):
@@ -106,16 +106,16 @@ def _normalised(requests: dict[str, Any], name: str) -> dict[str, Any]:
         return ids.setdefault(value, known) if value else value
 
     times = ("start_time_unix_nano", "end_time_unix_nano", "time_unix_nano", "observed_time_unix_nano")
-    last = max(getattr(record, each) for record in records for each in times if hasattr(record, each))
+    last = max(getattr(record, time) for record in records for time in times if hasattr(record, time))
     for record in sorted(records, key=_begin):
         record.trace_id, record.span_id = fixed(record.trace_id), fixed(record.span_id)
         for link in getattr(record, "links", ()):
             link.trace_id, link.span_id = fixed(link.trace_id), fixed(link.span_id)
         if hasattr(record, "parent_span_id"):
             record.parent_span_id = fixed(record.parent_span_id)
-        for each in times:
-            if hasattr(record, each):
-                setattr(record, each, getattr(record, each) - last + NOW_NS)
+        for time in times:
+            if hasattr(record, time):
+                setattr(record, time, getattr(record, time) - last + NOW_NS)
     return {layer: MessageToDict(request) for layer, request in requests.items()}
 
 

@@ -21,7 +21,9 @@ class CatalogService:
         """``thresholds`` are the entries of the file: their faults are the services' faults."""
         name = entry["name"]
         self.source = Source(name, f"{name}-further", extra={"host.name": f"{name}-further"})
-        self._simulated = {each["name"]: each["simulated"] for each in entry.get("metrics", ()) if "simulated" in each}
+        self._simulated = {
+            metric["name"]: metric["simulated"] for metric in entry.get("metrics", ()) if "simulated" in metric
+        }
         self._faults = {name: [row["name"] for row in thresholds if name in row["metrics"]] for name in self._simulated}
 
     def step(self, dt: float, now: float, faults: FaultPlan) -> None:
@@ -45,4 +47,4 @@ class CatalogService:
 def catalog_services() -> list[CatalogService]:
     """All services that the file adds and that send metrics."""
     file = content()
-    return [CatalogService(each, file["thresholds"]) for each in file["services"] if each.get("metrics")]
+    return [CatalogService(service, file["thresholds"]) for service in file["services"] if service.get("metrics")]

@@ -91,7 +91,7 @@ class Tracing:
             Context(),
             kind=SpanKind[operation.kind.name],
             attributes={"recording.batch.segments": len(self._stored), DATA_CLASSIFICATION: operation.classification},
-            links=[Link(each) for each in self._stored],
+            links=[Link(span_context) for span_context in self._stored],
         )
         span.end(end_time=end)
         self._stored.clear()

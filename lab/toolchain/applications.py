@@ -75,7 +75,7 @@ def sources() -> Layer:
     files: list[Path] = []
     for source in _SOURCES:
         path = CHECKOUT / source
-        files += [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+        files += [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES)
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())
@@ -117,5 +117,5 @@ def pinned(names: Iterable[str]) -> list[str]:
 def _installed(layer: Layer) -> list[str]:
     """Packages of a layer, as pip's constraints."""
     with tarfile.open(layer.ensure()) as archive:
-        found = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
-    return [f"{name}=={version}" for name, version in sorted(found)]
+        distributions = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
+    return [f"{name}=={version}" for name, version in sorted(distributions)]

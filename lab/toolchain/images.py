@@ -43,7 +43,7 @@ class Image:
     def variables(self) -> list[str]:
         """Environment of its programs; what the image gives wins over what all images have."""
         common = ("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={':'.join(applications.PYTHON_PATH)}")
-        named = {each.partition("=")[0]: each for each in (*common, *self.environment)}
+        named = {assignment.partition("=")[0]: assignment for assignment in (*common, *self.environment)}
         return list(named.values())
 
     def archive(self, target: io.BufferedIOBase) -> None:

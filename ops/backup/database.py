@@ -131,12 +131,12 @@ def drop(kube: Kube, name: str, pod: str | None = None) -> None:
 
 def _owner(kube: Kube, pod: str, database: str) -> str:
     question = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :'name';"
-    found = _ask(kube, pod, MAINTENANCE, question, name=database).strip()
-    if not _NAME.fullmatch(found):
+    owner = _ask(kube, pod, MAINTENANCE, question, name=database).strip()
+    if not _NAME.fullmatch(owner):
         raise OpsError(
-            f"the platform has no database {database}, whose owner the new one gets: {one_line(found) or '-'}"
+            f"the platform has no database {database}, whose owner the new one gets: {one_line(owner) or '-'}"
         )
-    return found
+    return owner
 
 
 def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = pod_exec.LIMIT_S, **names: str) -> str:

@@ -33,17 +33,17 @@ def kinds_with_age(access: BackupAccess) -> dict[str, float]:
     return {**access.scheduled, runs.PULUMI_STATE: STATE_AGE_S}
 
 
-def judge(kind: str, found: Manifest | None, allowed_s: float, now: datetime, finding: Finding) -> None:
+def judge(kind: str, manifest: Manifest | None, allowed_s: float, now: datetime, finding: Finding) -> None:
     """Whether the newest run of a kind is young enough and holds something."""
-    if found is None:
+    if manifest is None:
         finding.wrong.append(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
         return
-    age = now - found.started
-    finding.figures.append(f"{kind} {span(age)} ago, {found.total_bytes:,} bytes")
+    age = now - manifest.started
+    finding.figures.append(f"{kind} {span(age)} ago, {manifest.total_bytes:,} bytes")
     limit = timedelta(seconds=allowed_s)
     finding.expect(age <= limit, f"{kind}: the newest run is {span(age)} old, must be at most {span(limit)}")
-    finding.expect(bool(found.objects) and found.total_bytes > 0, f"{kind}: run {found.run} has no objects")
-    finding.expect(any(found.counts.values()), f"{kind}: run {found.run} counts nothing")
+    finding.expect(bool(manifest.objects) and manifest.total_bytes > 0, f"{kind}: run {manifest.run} has no objects")
+    finding.expect(any(manifest.counts.values()), f"{kind}: run {manifest.run} counts nothing")
 
 
 def backups_made(tools: Tools) -> Finding:
@@ -60,7 +60,7 @@ def archive_kept(tools: Tools) -> Finding:
     finding, context = Finding(), tools.context
     lag = context.kafka.lag(ARCHIVE_USER)
     finding.expect(bool(lag), f"group {ARCHIVE_USER} has committed nothing: does the archive run?")
-    stored = {each.labels.get("topic", "?"): each.value for each in context.thanos.instant(_LAST_STORED)}
+    stored = {sample.labels.get("topic", "?"): sample.value for sample in context.thanos.instant(_LAST_STORED)}
     for topic, waiting in sorted(lag.items()):
         if not waiting:
             continue
@@ -72,9 +72,9 @@ def archive_kept(tools: Tools) -> Finding:
         )
     failed = context.thanos.number(_FAILED) or 0.0
     finding.expect(failed == 0, f"{failed:.0f} stores failed in the last {span(ARCHIVE_LATE)}")
-    for each in context.thanos.instant(_GAPS):
-        topic = each.labels.get("topic", "?")
-        finding.wrong.append(f"{topic}: {each.value:.0f} offsets between the first and the last are in no segment")
+    for sample in context.thanos.instant(_GAPS):
+        topic = sample.labels.get("topic", "?")
+        finding.wrong.append(f"{topic}: {sample.value:.0f} offsets between the first and the last are in no segment")
     finding.figures.append(f"{sum(lag.values())} records of {len(lag)} topics wait to be stored")
     return finding
 
@@ -85,11 +85,11 @@ def backups_whole(tools: Tools) -> Finding:
     keys = identities(tools.identity) if tools.identity else None
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-verify-") as folder:
         for kind in kinds_with_age(access):
-            found = runs.newest(store, kind)
-            if found is None:
+            newest = runs.newest(store, kind)
+            if newest is None:
                 finding.wrong.append(f"no {kind} backup is stored")
                 continue
-            note(prove(store, found, keys, Path(folder) / kind), finding)
+            note(prove(store, newest, keys, Path(folder) / kind), finding)
     if keys is None:
         finding.seen.append("encrypted objects compared with their checksums, none opened: give --identity FILE")
     return finding
@@ -99,5 +99,5 @@ def note(proof: Proof, finding: Finding) -> None:
     """What a proof says, as part of a finding."""
     how = "opened" if proof.opened else "encrypted"
     finding.figures.append(f"{proof.kind} {proof.run} {how}, {proof.objects} objects")
-    finding.wrong.extend(f"{proof.kind} {proof.run}: {each}" for each in proof.problems)
-    finding.seen.extend(f"{proof.kind}: {each}" for each in proof.seen)
+    finding.wrong.extend(f"{proof.kind} {proof.run}: {problem}" for problem in proof.problems)
+    finding.seen.extend(f"{proof.kind}: {remark}" for remark in proof.seen)

@@ -54,8 +54,8 @@ def run(
     except OSError as error:
         raise OpsError(f"{what}: {error.strerror}") from None
     if done.returncode != 0:
-        said = [each for each in done.stderr.decode(errors="replace").splitlines() if each.strip()]
+        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
         # kubectl's own last line only repeats the exit code.
-        told = [each for each in said if not each.startswith("command terminated with exit code")] or said
+        told = [line for line in said if not line.startswith("command terminated with exit code")] or said
         raise OpsError(f"{what} failed: {one_line(told[-1] if told else f'exit code {done.returncode}')}")
     return done.stdout.decode(errors="replace")

@@ -45,11 +45,11 @@ def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str
     counts = counted(state)
     target = RunWriter(store, PULUMI_STATE, recipients)
     target.add(FILE, BytesIO(content))
-    made = target.finish(
+    manifest = target.finish(
         RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region
     )
     retention.apply(store, PULUMI_STATE, KEEP_DAYS, datetime.now(UTC))
-    return made
+    return manifest
 
 
 def exported(cwd: Path) -> bytes:
@@ -98,7 +98,7 @@ def parsed(content: bytes) -> Mapping[str, Any]:
         raise OpsError("`pulumi stack export` did not print a state") from None
     if not isinstance(state, dict) or not isinstance(resources, list):
         raise OpsError("`pulumi stack export` did not print a state")
-    if any("plaintext" in each for each in secrets_of(held)):
+    if any("plaintext" in secret for secret in secrets_of(held)):
         raise OpsError("the exported state has secrets in clear text: it is not stored; export without --show-secrets")
     return state
 
@@ -111,8 +111,8 @@ def secrets_of(value: Any) -> Iterator[Mapping[str, Any]]:
             return
         value = list(value.values())
     if isinstance(value, list):
-        for each in value:
-            yield from secrets_of(each)
+        for nested in value:
+            yield from secrets_of(nested)
 
 
 def counted(state: Mapping[str, Any]) -> dict[str, int]:
@@ -124,13 +124,13 @@ def counted(state: Mapping[str, Any]) -> dict[str, int]:
 def version(state: Mapping[str, Any], cwd: Path) -> str:
     """Version of Pulumi that wrote the state, else of the program here."""
     manifest = state["deployment"].get("manifest") or {}
-    found = _VERSION.search(str(manifest.get("version") or "")) or _VERSION.search(
+    match = _VERSION.search(str(manifest.get("version") or "")) or _VERSION.search(
         _pulumi(cwd, "version").decode(errors="replace")
     )
-    return found[0] if found else "unknown"
+    return match[0] if match else "unknown"
 
 
-def check(folder: Path, found: Manifest) -> list[str]:
+def check(folder: Path, manifest: Manifest) -> list[str]:
     """What is wrong with a fetched run."""
     try:
         counts = counted(parsed((folder / FILE).read_bytes()))
@@ -138,7 +138,7 @@ def check(folder: Path, found: Manifest) -> list[str]:
         return [one_line(error)]
     return [
         f"{name}: {counts.get(name, 0)}, the manifest says {number}"
-        for name, number in found.counts.items()
+        for name, number in manifest.counts.items()
         if counts.get(name, 0) != number
     ]
 

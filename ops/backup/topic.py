@@ -50,8 +50,8 @@ def make(context: Context, store: Store, topic: str, into: str, topic_id: str | 
         kafka.client.create_topics([new], operation_timeout=TIMEOUT_SECONDS)[into].result(timeout=TIMEOUT_SECONDS)
 
     def led() -> bool:
-        found = kafka.topics().get(into)
-        return found is not None and found.partitions == partitions and min(found.leaders) >= 0
+        state = kafka.topics().get(into)
+        return state is not None and state.partitions == partitions and min(state.leaders) >= 0
 
     wait_until(led, _SEEN_S, f"every partition of {into} to have a leader", 0.5)
     return partitions

@@ -69,8 +69,8 @@ def dashboard(
     if html is None and not as_json:
         raise OpsError("say what you want: --html FILE for a page, or --json")
     seen, choices = span(length or chosen.since), _choices(chosen, choose or [])
-    with connected(region, direct=direct) as (asked, platform):
-        results = ask(replace(asked, chosen={**asked.chosen, **choices}), list(chosen.panels), seen)
+    with connected(region, direct=direct) as (panel_asker, platform):
+        results = ask(replace(panel_asker, chosen={**panel_asker.chosen, **choices}), list(chosen.panels), seen)
     if html is not None:
         where = f"{platform}, region {region}" if region != ".*" else f"{platform}, all regions"
         where += "".join(f", {key} {value}" for key, value in choices.items())
@@ -81,7 +81,7 @@ def dashboard(
         missing = [result.panel.title for result in results if result.empty]
         typer.echo(f"{html}: {len(results)} panels, {len(missing)} without data", err=True)
     if as_json:
-        typer.echo(json.dumps({"dashboard": chosen.uid, "panels": [_data(each) for each in results]}, indent=2))
+        typer.echo(json.dumps({"dashboard": chosen.uid, "panels": [_data(result) for result in results]}, indent=2))
 
 
 def known(name: str) -> Dashboard:
@@ -98,12 +98,12 @@ def known(name: str) -> Dashboard:
 
 def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
     names = [variable.name for variable in chosen.variables]
-    found = dict(each.partition("=")[::2] for each in given)
-    for name, value in found.items():
+    choices = dict(choice.partition("=")[::2] for choice in given)
+    for name, value in choices.items():
         if name not in names or not value:
-            allowed = ", ".join(f"{each}=VALUE" for each in names) or "none: this dashboard has no choices"
+            allowed = ", ".join(f"{variable}=VALUE" for variable in names) or "none: this dashboard has no choices"
             raise OpsError(f"--choose is {name}={value}, must be one of {allowed}")
-    return found
+    return choices
 
 
 @contextmanager
@@ -114,8 +114,8 @@ def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Que
         if direct:
             yield query_client(context, region), platform.platform
             return
-        with as_viewer(context, region) as asked:
-            yield asked, platform.platform
+        with as_viewer(context, region) as panel_asker:
+            yield panel_asker, platform.platform
 
 
 @contextmanager
@@ -175,31 +175,31 @@ def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, An
 
 def _check(length: str, region: str, only: str | None, as_json: bool, *, direct: bool) -> None:
     dashboards = (known(only),) if only else DASHBOARDS
-    with connected(region, direct=direct) as (asked, _):
-        checked = check(asked, dashboards, span(length))
-    found = rows(checked)
-    results = [result for _, each in checked for result in each]
+    with connected(region, direct=direct) as (panel_asker, _):
+        checked = check(panel_asker, dashboards, span(length))
+    table_rows = rows(checked)
+    results = [result for _, panel_results in checked for result in panel_results]
     times, empty = latencies(results), [result for result in results if result.empty]
     summary = {
         "dashboards": len(dashboards),
         "panels": len(results),
-        "queries": len(found),
+        "queries": len(table_rows),
         "panels without data": len(empty),
         "mean ms": round(1000 * sum(times) / len(times), 1) if times else None,
         "P95 ms": round(1000 * quantile(times, 0.95), 1) if times else None,
         "slowest ms": round(1000 * times[-1], 1) if times else None,
     }
     if as_json:
-        typer.echo(json.dumps({"summary": summary, "queries": found}, indent=2))
+        typer.echo(json.dumps({"summary": summary, "queries": table_rows}, indent=2))
     else:
-        _print(found)
+        _print(table_rows)
         typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
     raise typer.Exit(1 if empty else 0)
 
 
-def _print(found: Sequence[dict[str, Any]]) -> None:
+def _print(rows: Sequence[dict[str, Any]]) -> None:
     table = Table("dashboard", "panel", Column("query", no_wrap=True, ratio=1), "ms", "series", "points", expand=True)
-    for row in found:
+    for row in rows:
         points = Text(str(row["points"]), style="" if row["points"] else "bold red")
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
         shown = Text(row["problem"], style="red") if row["problem"] else Text(row["query"])
@@ -212,14 +212,19 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
 def _list(as_json: bool) -> None:
     if as_json:
         listed = [
-            {"name": each.name, "uid": each.uid, "title": each.title, "panels": len(list(each.panels))}
-            for each in DASHBOARDS
+            {
+                "name": dashboard.name,
+                "uid": dashboard.uid,
+                "title": dashboard.title,
+                "panels": len(list(dashboard.panels)),
+            }
+            for dashboard in DASHBOARDS
         ]
         typer.echo(json.dumps({"dashboards": listed}, indent=2))
         return
     table = Table("name", "title", "panels", "what it answers")
-    for each in DASHBOARDS:
-        table.add_row(each.name, each.title, str(len(list(each.panels))), each.description)
+    for dashboard in DASHBOARDS:
+        table.add_row(dashboard.name, dashboard.title, str(len(list(dashboard.panels))), dashboard.description)
     Console().print(table)
 
 
@@ -229,9 +234,9 @@ def _data(result: Result) -> dict[str, Any]:
         "unit": result.panel.unit,
         "problems": list(result.problems),
         "series": [
-            {"name": label, "labels": dict(each.labels), "value": last(each), "points": [list(p) for p in each.points]}
+            {"name": label, "labels": dict(line.labels), "value": last(line), "points": [list(p) for p in line.points]}
             for answer in result.answers
-            for label, each in zip(
+            for label, line in zip(
                 legends(result.panel, answer.query.legend, answer.series), answer.series, strict=True
             )
         ],

@@ -38,12 +38,12 @@ def drawn(result: Result, name: str) -> tuple[str, str]:
     with matplotlib.rc_context(settings), warnings.catch_warnings():  # type: ignore[arg-type]
         # A letter that no installed font has: the reader's own fonts show it.
         warnings.filterwarnings("ignore", message=r"(?s).*Glyph .* missing from", category=UserWarning)
-        made = figure(chart)
-        made.axes[0].set_title("", loc="left")
-        made.axes[0].set_xlabel("")
+        drawing = figure(chart)
+        drawing.axes[0].set_title("", loc="left")
+        drawing.axes[0].set_xlabel("")
         width = _PAGE_IN * result.panel.width / GRID
-        made.set_size_inches(width, made.get_size_inches()[1] * min(1.0, max(0.8, width / 6)))
-        FigureCanvasSVG(made).print_svg(output, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        drawing.set_size_inches(width, drawing.get_size_inches()[1] * min(1.0, max(0.8, width / 6)))
+        FigureCanvasSVG(drawing).print_svg(output, metadata={"Date": None})  # type: ignore[no-untyped-call]
     text = inline(output.getvalue(), name=name, title=chart.title, description=describe(chart))
     return text, left_out
 
@@ -51,13 +51,13 @@ def drawn(result: Result, name: str) -> tuple[str, str]:
 def _chart(result: Result) -> tuple[LineChart, str]:
     panel = result.panel
     series = [
-        Series(label=label, points=[(at, math.nan if value is None else value) for at, value in each.points])
+        Series(label=label, points=[(at, math.nan if value is None else value) for at, value in line.points])
         for answer in result.answers
-        for label, each in zip(legends(panel, answer.query.legend, answer.series), answer.series, strict=True)
+        for label, line in zip(legends(panel, answer.query.legend, answer.series), answer.series, strict=True)
     ]
     # The largest ones get a line in the legend.
-    series.sort(key=lambda each: -max((abs(v) for _, v in each.points if math.isfinite(v)), default=0.0))
-    largest = max((abs(v) for each in series for _, v in each.points if math.isfinite(v)), default=0.0)
+    series.sort(key=lambda line: -max((abs(v) for _, v in line.points if math.isfinite(v)), default=0.0))
+    largest = max((abs(v) for line in series for _, v in line.points if math.isfinite(v)), default=0.0)
     near = [limit for limit in panel.limits if limit.bad == "below" or limit.value <= _FAR * largest]
     far = [f"{limit.label} {shown(limit.value, panel.unit)}" for limit in panel.limits if limit not in near]
     chart = LineChart(

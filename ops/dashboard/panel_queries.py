@@ -62,7 +62,7 @@ class Answer:
     """
 
     query: Query
-    asked: str
+    expression: str
     series: tuple[Found, ...] = ()
     latency_s: float = math.nan
     problem: str = ""
@@ -70,7 +70,7 @@ class Answer:
     @property
     def points(self) -> int:
         """How many values there are that are numbers."""
-        return sum(value is not None for each in self.series for _, value in each.points)
+        return sum(value is not None for line in self.series for _, value in line.points)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,12 +84,12 @@ class Result:
     @property
     def problems(self) -> tuple[str, ...]:
         """What went wrong, each said once."""
-        return tuple(dict.fromkeys(each.problem for each in self.answers if each.problem))
+        return tuple(dict.fromkeys(answer.problem for answer in self.answers if answer.problem))
 
     @property
     def empty(self) -> bool:
         """Whether any of the queries has no value."""
-        return any(not each.points for each in self.answers)
+        return any(not answer.points for answer in self.answers)
 
 
 class Source(Protocol):
@@ -122,7 +122,7 @@ class GrafanaQueryClient:
         del span
         text = within(query.expr, 'region=~"$region"')
         return _VARIABLE.sub(
-            lambda found: found.group() if found.group(1).startswith("__") else self.chosen.get(found.group(1), ".*"),
+            lambda match: match.group() if match.group(1).startswith("__") else self.chosen.get(match.group(1), ".*"),
             text,
         )
 
@@ -132,15 +132,17 @@ class GrafanaQueryClient:
 
     def answers(self, panel: Panel, numbers: Sequence[int], span: Span) -> Sequence[Answer]:
         """Answers of a panel."""
-        asked = {ascii_uppercase[number]: panel.queries[number] for number in numbers}
+        queries = {ascii_uppercase[number]: panel.queries[number] for number in numbers}
         began = time.monotonic()
         try:
-            results = self._results([self._query(panel, letter, query, span) for letter, query in asked.items()], span)
+            results = self._results(
+                [self._query(panel, letter, query, span) for letter, query in queries.items()], span
+            )
         except OpsError as error:
-            results = {letter: {"error": one_line(error, 200)} for letter in asked}
+            results = {letter: {"error": one_line(error, 200)} for letter in queries}
         took = time.monotonic() - began
         return [
-            _read(query, self.expression(query, span), results.get(letter), took) for letter, query in asked.items()
+            _read(query, self.expression(query, span), results.get(letter), took) for letter, query in queries.items()
         ]
 
     def _query(self, panel: Panel, letter: str, query: Query, span: Span) -> dict[str, Any]:
@@ -185,17 +187,17 @@ class GrafanaQueryClient:
         return results
 
 
-def _read(query: Query, asked: str, result: object, took: float) -> Answer:
+def _read(query: Query, expression: str, result: object, took: float) -> Answer:
     """The answer of one query, from Grafana's frames."""
     if not isinstance(result, dict):
-        return Answer(query=query, asked=asked, problem="Grafana has no answer to this query")
+        return Answer(query=query, expression=expression, problem="Grafana has no answer to this query")
     if "error" in result:
-        return Answer(query=query, asked=asked, problem=one_line(result["error"], 200))
+        return Answer(query=query, expression=expression, problem=one_line(result["error"], 200))
     try:
-        series = tuple(_series(each) for each in result["frames"] if not _exemplars(each))
+        series = tuple(_series(frame) for frame in result["frames"] if not _exemplars(frame))
     except (KeyError, IndexError, TypeError, ValueError, AttributeError):
-        return Answer(query=query, asked=asked, problem="Grafana's answer is no time series")
-    return Answer(query=query, asked=asked, series=series, latency_s=took)
+        return Answer(query=query, expression=expression, problem="Grafana's answer is no time series")
+    return Answer(query=query, expression=expression, series=series, latency_s=took)
 
 
 def _exemplars(frame: Mapping[str, Any]) -> bool:
@@ -237,7 +239,7 @@ class QueryClient:
             "__range": f"{int(span.seconds)}s",
             **self.chosen,
         }
-        return _VARIABLE.sub(lambda found: known.get(found.group(1), ".*"), text)
+        return _VARIABLE.sub(lambda match: known.get(match.group(1), ".*"), text)
 
     def batches(self, panel: Panel) -> Sequence[Sequence[int]]:
         """Every query is a request of its own."""
@@ -249,18 +251,18 @@ class QueryClient:
 
     def answer(self, panel: Panel, query: Query, span: Span) -> Answer:
         """One answer; a server that fails gives an answer with a problem."""
-        asked, began = self.expression(query, span), time.monotonic()
+        expression, began = self.expression(query, span), time.monotonic()
         try:
             if panel.kind is Kind.SERIES:
-                found = self.metrics.over(asked, span.start, span.end, step(span.start, span.end))
+                lines = self.metrics.over(expression, span.start, span.end, step(span.start, span.end))
             else:
-                found = [
-                    Found(labels=each.labels, points=((each.time, _finite(each.value)),))
-                    for each in self.now.instant(asked, span.end.timestamp())
+                lines = [
+                    Found(labels=sample.labels, points=((sample.time, _finite(sample.value)),))
+                    for sample in self.now.instant(expression, span.end.timestamp())
                 ]
         except OpsError as error:
-            return Answer(query=query, asked=asked, problem=one_line(error, 200))
-        return Answer(query=query, asked=asked, series=tuple(found), latency_s=time.monotonic() - began)
+            return Answer(query=query, expression=expression, problem=one_line(error, 200))
+        return Answer(query=query, expression=expression, series=tuple(lines), latency_s=time.monotonic() - began)
 
 
 def ask(
@@ -283,20 +285,20 @@ def ask(
         done: Told after each request.
     """
     pool = ThreadPoolExecutor(workers, thread_name_prefix="panel")
-    asked: dict[tuple[int, int], tuple[Future[Sequence[Answer]], int]] = {}
+    pending: dict[tuple[int, int], tuple[Future[Sequence[Answer]], int]] = {}
     for number, panel in enumerate(panels):
         for batch in query_client.batches(panel):
             future = pool.submit(query_client.answers, panel, batch, span.of(panel))
             future.add_done_callback(lambda _: done())
-            asked |= {(number, query): (future, place) for place, query in enumerate(batch)}
-    wait({future for future, _ in asked.values()}, timeout=limit_s)
+            pending |= {(number, query): (future, place) for place, query in enumerate(batch)}
+    wait({future for future, _ in pending.values()}, timeout=limit_s)
     pool.shutdown(wait=False, cancel_futures=True)
     return [
         Result(
             panel=panel,
             span=span.of(panel),
             answers=tuple(
-                _taken(*asked[number, index], query_client, query, span.of(panel), limit_s)
+                _taken(*pending[number, index], query_client, query, span.of(panel), limit_s)
                 for index, query in enumerate(panel.queries)
             ),
         )
@@ -307,18 +309,18 @@ def ask(
 def _taken(
     future: Future[Sequence[Answer]], place: int, query_client: Source, query: Query, span: Span, limit_s: float
 ) -> Answer:
-    asked = query_client.expression(query, span)
+    expression = query_client.expression(query, span)
     if not future.done() or future.cancelled():
-        return Answer(query=query, asked=asked, problem=f"no answer within {limit_s:g} s")
+        return Answer(query=query, expression=expression, problem=f"no answer within {limit_s:g} s")
     error = future.exception()
     if error is not None:
-        return Answer(query=query, asked=asked, problem=f"{type(error).__name__}: {one_line(error, 160)}")
+        return Answer(query=query, expression=expression, problem=f"{type(error).__name__}: {one_line(error, 160)}")
     return future.result()[place]
 
 
 def latencies(results: Iterable[Result]) -> list[float]:
     """Seconds of all answers, quickest first."""
-    return sorted(each.latency_s for result in results for each in result.answers if not each.problem)
+    return sorted(answer.latency_s for result in results for answer in result.answers if not answer.problem)
 
 
 def quantile(values: Sequence[float], share: float) -> float:
@@ -342,8 +344,8 @@ def seconds(length: str) -> int:
     Raises:
         OpsError: It is none, or not between a minute and 30 days.
     """
-    found = re.fullmatch(r"(\d{1,6})([smhd])", length)
-    value = int(found.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[found.group(2)] if found else 0
+    match = re.fullmatch(r"(\d{1,6})([smhd])", length)
+    value = int(match.group(1)) * {"s": 1, "m": 60, "h": 3600, "d": 86_400}[match.group(2)] if match else 0
     if not 60 <= value <= 30 * 86_400:
         raise OpsError(f"--range is {length!r}, must be between 60s and 30d, for example 15m, 6h or 7d")
     return value

@@ -50,13 +50,13 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobod
 @drill_app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Show every drill with its newest result; nothing is asked."""
-    found = record.newest()
+    records = record.newest()
     if as_json:
-        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in found]
+        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in records]
         typer.echo(json.dumps({"drills": listed}, indent=2))
         return
     rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
-    for drill, written, _ in found:
+    for drill, written, _ in records:
         state = Text("never", style="dim")
         if written is not None:
             state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
@@ -96,17 +96,17 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         ):
             raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
         try:
-            found = _carry_out(drill, context, progress)
+            report = _carry_out(drill, context, progress)
         except KeyboardInterrupt:
             typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-    written = record.write(found, folder)
+    written = record.write(report, folder)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
-        typer.echo(record.markdown(found))
+        typer.echo(record.markdown(report))
     typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
-    raise typer.Exit(0 if found.passed else 1)
+    raise typer.Exit(0 if report.passed else 1)
 
 
 def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Report:
@@ -122,10 +122,10 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Repor
             progress.say("waiting until everything is whole again")
             after = steady_state.wait(lambda: steady_state.problems(context), steady_state.AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
-    return made(drill, context, started, outcome, watched, after, notes)
+    return build_report(drill, context, started, outcome, watched, after, notes)
 
 
-def made(
+def build_report(
     drill: Drill,
     context: Context,
     started: datetime,
@@ -149,7 +149,7 @@ def made(
         problems.append(f"the test wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
         problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
-    problems += [f"not whole {steady_state.AFTER_S:.0f} s after the drill: {each}" for each in after]
+    problems += [f"not whole {steady_state.AFTER_S:.0f} s after the drill: {problem}" for problem in after]
     return Report(
         drill=drill,
         passed=not problems,
@@ -197,5 +197,13 @@ def _data(drill: Drill) -> dict[str, object]:
     }
 
 
-def _newest(found: evidence.Evidence | None) -> dict[str, object] | None:
-    return None if found is None else {"passed": found.passed, "time": found.time.isoformat(), "commit": found.commit}
+def _newest(newest_evidence: evidence.Evidence | None) -> dict[str, object] | None:
+    return (
+        None
+        if newest_evidence is None
+        else {
+            "passed": newest_evidence.passed,
+            "time": newest_evidence.time.isoformat(),
+            "commit": newest_evidence.commit,
+        }
+    )

@@ -11,7 +11,7 @@ from ops.errors import OpsError
 
 DRILLS: tuple[Drill, ...] = (*FLOW, *ALERTING, *TRACES, *RECOVERY)
 
-SHOWN: dict[str, str] = {each.name: each.shows for each in DRILLS}
+SHOWN: dict[str, str] = {drill.name: drill.shows for drill in DRILLS}
 """Name -> what it shows."""
 
 

@@ -117,8 +117,8 @@ def run(
 
 def reasons(said: Sequence[str]) -> list[str]:
     """What failed, from what pytest said."""
-    found = [line[1:].strip() for line in said if line.startswith("E  ")]
-    return [one_line(each) for each in dict.fromkeys(found) if each][:_MOST_REASONS]
+    messages = [line[1:].strip() for line in said if line.startswith("E  ")]
+    return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
 
 
 @contextmanager

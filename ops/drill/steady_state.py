@@ -20,21 +20,21 @@ def problems(context: Context) -> list[str]:
     """What is not as it must be: workloads, Kafka, the read address, Critical alerts. Empty: steady."""
     try:
         lines = health.check(context)
-        found = [f"{line.name}: {line.detail}" for line in lines if not line.healthy]
+        messages = [f"{line.name}: {line.detail}" for line in lines if not line.healthy]
     except OpsError as error:
         return [str(error)]
-    return [*found, *_alerts(context)]
+    return [*messages, *_alerts(context)]
 
 
 def critical(alerts: list[FiringAlert]) -> list[str]:
     """Critical alerts that nobody has silenced."""
     return sorted(
         {
-            each.identity or each.name
-            for each in alerts
-            if each.labels.get("severity") == Severity.CRITICAL.value
-            and each.state != "suppressed"
-            and each.name != WATCHDOG
+            alert.identity or alert.name
+            for alert in alerts
+            if alert.labels.get("severity") == Severity.CRITICAL.value
+            and alert.state != "suppressed"
+            and alert.name != WATCHDOG
         }
     )
 

@@ -49,12 +49,14 @@ class Watched:
     @property
     def first_sign(self) -> Event | None:
         """The first thing that was not whole."""
-        return min((each for each in self.events if each.lane == "platform"), key=lambda each: each.start, default=None)
+        return min(
+            (event for event in self.events if event.lane == "platform"), key=lambda event: event.start, default=None
+        )
 
     @property
     def whole_again(self) -> float | None:
         """Second from which on everything was whole; None where nothing was seen, or something still is not."""
-        ends = [each.end for each in self.events if each.lane == "platform"]
+        ends = [event.end for event in self.events if event.lane == "platform"]
         return max((end for end in ends if end is not None), default=None) if None not in ends else None
 
     def everything(self) -> list[Event]:
@@ -64,12 +66,14 @@ class Watched:
     def as_json(self) -> dict[str, Any]:
         """For machines, and for the table that is made from it later."""
         return {
-            "events": [each.as_json() for each in self.events],
+            "events": [event.as_json() for event in self.events],
             "questions": self.questions,
             "unanswered": self.unanswered,
             "slowest_s": self.slowest_s,
-            "alerts": None if self.alerts is None else [each.as_json() for each in self.alerts],
-            "notices": None if self.notifications is None else [each.as_json() for each in self.notifications],
+            "alerts": None if self.alerts is None else [alert.as_json() for alert in self.alerts],
+            "notices": None
+            if self.notifications is None
+            else [notification.as_json() for notification in self.notifications],
         }
 
 
@@ -81,8 +85,8 @@ def parsed(data: Mapping[str, Any]) -> Watched:
         TypeError: Something has another shape.
     """
 
-    def events(found: Iterable[Mapping[str, Any]] | None) -> tuple[Event, ...] | None:
-        return None if found is None else tuple(Event(**each) for each in found)
+    def events(stored_events: Iterable[Mapping[str, Any]] | None) -> tuple[Event, ...] | None:
+        return None if stored_events is None else tuple(Event(**stored_event) for stored_event in stored_events)
 
     return Watched(
         events=events(data["events"]) or (),
@@ -117,9 +121,9 @@ class Pods:
 
     def restarted(self, now: Iterable[Pod]) -> list[str]:
         """Names of pods whose containers were started again since the last look."""
-        found = [pod.name for pod in now if pod.restarts > self._restarts.get(pod.name, pod.restarts)]
+        names = [pod.name for pod in now if pod.restarts > self._restarts.get(pod.name, pod.restarts)]
         self._restarts |= {pod.name: pod.restarts for pod in now}
-        return found
+        return names
 
 
 class Questions:
@@ -133,12 +137,12 @@ class Questions:
 
     def __init__(
         self,
-        asked: QueryClient,
+        panel_asker: QueryClient,
         questions: Sequence[tuple[Panel, Query]],
         note: Callable[[float, bool], None] = lambda *_: None,
     ) -> None:
-        self._client, self._questions, self._note = asked, questions, note
-        self.asked = self.unanswered = 0
+        self._client, self._questions, self._note = panel_asker, questions, note
+        self.asker = self.unanswered = 0
         self.latencies: list[float] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -161,7 +165,7 @@ class Questions:
             at = time.monotonic() - start
             answer = self._client.answer(panel, query, span(CHECK_RANGE).of(panel))
             good = _has_values(answer)
-            self.asked += 1
+            self.asker += 1
             self.unanswered += not good
             if good:
                 self.latencies.append(answer.latency_s)
@@ -184,10 +188,12 @@ class Watcher:
         self._stopping = threading.Event()
         self._platform, self._dashboards = Changes("platform"), Changes("dashboards")
         self._pods = Pods(context.kube.pods())
-        asked = query_client(context)
-        self._questions = Questions(asked, answered_before(asked, dashboard_named(DASHBOARD).panels), self._answered)
+        panel_asker = query_client(context)
+        self._questions = Questions(
+            panel_asker, answered_before(panel_asker, dashboard_named(DASHBOARD).panels), self._answered
+        )
         looks = ((self._poll_pods, PODS_EVERY_S), (self._poll_partitions, PARTITIONS_EVERY_S))
-        self._threads = [threading.Thread(target=self._every, args=each, daemon=True) for each in looks]
+        self._threads = [threading.Thread(target=self._every, args=look, daemon=True) for look in looks]
 
     def __enter__(self) -> Watcher:
         self.began, self._start = datetime.now(UTC), self._clock()
@@ -211,14 +217,14 @@ class Watcher:
         except OpsError:
             left = {pod.workload for pod in self._pods.before}
         events = [
-            each
-            for each in self._platform.events()
-            if each.end is not None or each.what.partition(",")[0] in left or "," not in each.what
+            event
+            for event in self._platform.events()
+            if event.end is not None or event.what.partition(",")[0] in left or "," not in event.what
         ]
         times = list(self._questions.latencies)
         return Watched(
             events=(*events, *self._dashboards.events()),
-            questions=self._questions.asked,
+            questions=self._questions.asker,
             unanswered=self._questions.unanswered,
             slowest_s=round(max(times), 2) if times else None,
         )
@@ -254,11 +260,11 @@ class Watcher:
         self._dashboards.feed(at, "panels", {} if good else {UNANSWERED: 1})
 
 
-def answered_before(asked: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
+def answered_before(panel_asker: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
     """Questions that have values now: only those can lose them."""
     return [
         (result.panel, answer.query)
-        for result in ask(asked, list(panels), span(CHECK_RANGE))
+        for result in ask(panel_asker, list(panels), span(CHECK_RANGE))
         for answer in result.answers
         if _has_values(answer)
     ]

@@ -54,11 +54,11 @@ def parse(text: str, window: TimeWindow) -> tuple[Change, ...]:
         OpsError: It is no such output.
     """
     try:
-        found = [_change(each) for each in json.loads(text) if each.get("kind") != "preview"]
+        changes = [_change(load) for load in json.loads(text) if load.get("kind") != "preview"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OpsError("`pulumi stack history --json` did not print a history") from None
-    inside = [each for each in found if each.at <= window.end and (each.end or window.end) >= window.start]
-    return tuple(sorted(inside, key=lambda each: each.at)[-MOST:])
+    inside = [change for change in changes if change.at <= window.end and (change.end or window.end) >= window.start]
+    return tuple(sorted(inside, key=lambda change: change.at)[-MOST:])
 
 
 def _change(update: Mapping[str, Any]) -> Change:
@@ -77,5 +77,5 @@ def _change(update: Mapping[str, Any]) -> Change:
 
 
 def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    timestamp = datetime.fromisoformat(text)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)

@@ -29,12 +29,12 @@ def pictures(
     time_format: TimeFormat,
 ) -> list[Picture]:
     """One chart for each value, numbered from ``first``."""
-    found = []
-    for number, each in enumerate(measured, start=first):
-        chart = _chart(each, incident, evidence, texts, time_format)
+    drawn_pictures = []
+    for number, measurement in enumerate(measured, start=first):
+        chart = _chart(measurement, incident, evidence, texts, time_format)
         drawn = svg(chart, f"chart{number}")
-        found.append(Picture(svg=drawn, name=f"{incident.id}-chart-{number}.svg", alt=describe(chart)))
-    return found
+        drawn_pictures.append(Picture(svg=drawn, name=f"{incident.id}-chart-{number}.svg", alt=describe(chart)))
+    return drawn_pictures
 
 
 def _chart(
@@ -80,16 +80,16 @@ def labels_of(series: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _marks(incident: Incident, evidence: Evidence, texts: Texts) -> list[tuple[datetime, str]]:
-    found = [(incident.alert.starts, texts("event.alert"))]
-    acknowledged = [each.start for each in evidence.silences if each.acknowledges]
+    marks = [(incident.alert.starts, texts("event.alert"))]
+    acknowledged = [silence.start for silence in evidence.silences if silence.acknowledges]
     if acknowledged:
-        found.append((min(acknowledged), texts("event.acknowledged")))
+        marks.append((min(acknowledged), texts("event.acknowledged")))
     if responses := [note.at for note in incident.notes if note.first_response]:
-        found.append((min(responses), texts("event.response")))
+        marks.append((min(responses), texts("event.response")))
     if evidence.resolved is not None:
-        found.append((evidence.resolved, texts("resolved")))
-    changed = [(each.at, f"{texts('event.change')}: {each.kind} {each.version}") for each in evidence.changes]
-    return found + changed[:_MOST_CHANGES]
+        marks.append((evidence.resolved, texts("resolved")))
+    changed = [(change.at, f"{texts('event.change')}: {change.kind} {change.version}") for change in evidence.changes]
+    return marks + changed[:_MOST_CHANGES]
 
 
 def _firing(incident: Incident, evidence: Evidence, texts: Texts) -> Span:

@@ -51,7 +51,7 @@ class Lazy(Generic[T]):
                     raise
             return self._made[0]
 
-    def made(self) -> T | None:
+    def existing(self) -> T | None:
         """The value, if it was made already."""
         return self._made[0] if self._made else None
 
@@ -120,14 +120,14 @@ class Clients:
 
     def secrets(self) -> frozenset[str]:
         """Every password that the platform told; nothing when it told nothing."""
-        platform = self._platform.made()
+        platform = self._platform.existing()
         return frozenset() if platform is None else frozenset(_secrets(platform))
 
     def close(self) -> None:
         """Close connections and tunnels."""
-        for each in (self._tunnels.made(), self._web.made(), self._kube.made()):
-            if each is not None:
-                each.close()
+        for client in (self._tunnels.existing(), self._web.existing(), self._kube.existing()):
+            if client is not None:
+                client.close()
         self._folder.cleanup()
 
     def _make_web(self) -> Web:
@@ -149,5 +149,5 @@ def _secrets(value: object) -> set[str]:
     if isinstance(value, Mapping):
         return _secrets(list(value.values()))
     if isinstance(value, list | tuple):
-        return set().union(*(_secrets(each) for each in value))
+        return set().union(*(_secrets(nested) for nested in value))
     return set()

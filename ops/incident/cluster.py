@@ -25,16 +25,16 @@ def cluster(kube: Kube, window: TimeWindow) -> tuple[tuple[ClusterEvent, ...], i
     """
     core, apps, space = kube.core, kube.apps, kube.namespace
     bounds = {"limit": _PAGE, "_request_timeout": _TIMEOUT_SECONDS}
-    found = [
+    events = [
         *_events(core.list_namespaced_event(space, **bounds).items),
         *_restarts(core.list_namespaced_pod(space, **bounds).items),
         *_rollouts(apps.list_namespaced_replica_set(space, **bounds).items, "pod-template-hash"),
         *_rollouts(apps.list_namespaced_controller_revision(space, **bounds).items, "controller-revision-hash"),
     ]
-    inside = [each for each in found if window.holds(each.at)]
+    inside = [event for event in events if window.holds(event.at)]
     # Restarts and rollouts first when there are too many, then warnings.
-    chosen = sorted(inside, key=lambda each: (each.kind == "event", not each.warning, each.at))[:MOST]
-    return tuple(sorted(chosen, key=lambda each: each.at)), len(inside)
+    chosen = sorted(inside, key=lambda event: (event.kind == "event", not event.warning, event.at))[:MOST]
+    return tuple(sorted(chosen, key=lambda event: event.at)), len(inside)
 
 
 def _events(items: Iterable[Any]) -> Iterable[ClusterEvent]:

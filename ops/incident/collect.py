@@ -57,25 +57,27 @@ Collector = Callable[[Clients, Case], Answer]
 
 
 def _firing(clients: Clients, case: Case) -> Answer:
-    found = firing(clients.metrics, case.incident, case.window)
-    return Answer(fields={"firing": found.firing}, remark=found.remark)
+    collected = firing(clients.metrics, case.incident, case.window)
+    return Answer(fields={"firing": collected.firing}, remark=collected.remark)
 
 
 def _metrics(clients: Clients, case: Case) -> Answer:
-    found = measured(clients.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
-    return Answer(fields={"measured": found.measured}, remark=found.remark)
+    collected = measured(clients.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
+    return Answer(fields={"measured": collected.measured}, remark=collected.remark)
 
 
 def _events(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    found = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
-    return Answer(fields={"events": kafka_events.transitions(found, alert_id)}, remark=_partly(read))
+    raw_events = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(fields={"events": kafka_events.transitions(raw_events, alert_id)}, remark=_partly(read))
 
 
 def _notifications(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    found = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
-    return Answer(fields={"notifications": kafka_events.notifications(found, alert_id)}, remark=_partly(read))
+    processed_events = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(
+        fields={"notifications": kafka_events.notifications(processed_events, alert_id)}, remark=_partly(read)
+    )
 
 
 def _partly(read: kafka_events.Read) -> str:
@@ -91,23 +93,23 @@ def _traces(clients: Clients, case: Case) -> Answer:
     if not services:
         return Answer(fields={"traces": ()}, remark="no service of this alert or its layer sends traces")
     clearance, url = choose(clients.platform, case.clearance or None)
-    found = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
-    return Answer(fields={"traces": found, "clearance": clearance}, remark=f"services: {', '.join(services)}")
+    trace_list = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
+    return Answer(fields={"traces": trace_list, "clearance": clearance}, remark=f"services: {', '.join(services)}")
 
 
 def _logs(clients: Clients, case: Case) -> Answer:
     login = clients.platform.log_reader
     if login is None:
         raise OpsError("the stack has no reader of logs")
-    found, total = logs(clients.web, clients.logs_url, login.pair, case.incident, case.window)
-    remark = "" if total == len(found) else f"the first {len(found)} of {total} lines"
-    return Answer(fields={"logs": found}, remark=remark)
+    log_lines, total = logs(clients.web, clients.logs_url, login.pair, case.incident, case.window)
+    remark = "" if total == len(log_lines) else f"the first {len(log_lines)} of {total} lines"
+    return Answer(fields={"logs": log_lines}, remark=remark)
 
 
 def _cluster(clients: Clients, case: Case) -> Answer:
-    found, total = cluster(clients.kube, case.window)
-    remark = "" if total == len(found) else f"{len(found)} of {total}, the most telling ones"
-    return Answer(fields={"cluster": found}, remark=remark)
+    cluster_events, total = cluster(clients.kube, case.window)
+    remark = "" if total == len(cluster_events) else f"{len(cluster_events)} of {total}, the most telling ones"
+    return Answer(fields={"cluster": cluster_events}, remark=remark)
 
 
 def _changes(clients: Clients, case: Case) -> Answer:
@@ -183,12 +185,12 @@ def collect(
         problem = results.problems.get(name) or f"no answer within {limit_s:g} s"
         known = before.sources.get(name) if before is not None else None
         if before is not None and known is not None and known.collected is not None:
-            values |= {each: getattr(before, each) for each in FIELDS.get(name, ())}
+            values |= {evidence_field: getattr(before, evidence_field) for evidence_field in FIELDS.get(name, ())}
             states[name] = Source(collected=known.collected, problem=problem, remark=known.remark)
         else:
             states[name] = Source(collected=None, problem=problem)
-    found = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
-    return cleaned(found, clients.secrets())
+    evidence = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
+    return cleaned(evidence, clients.secrets())
 
 
 def _run(clients: Clients, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:

@@ -51,11 +51,11 @@ def timeline(
     now, store, time_format = present(), Store(folder), TimeFormat(zone(zone_name))
     incident = store.read(identifier)
     seen = _evidence(store, incident, now, offline=offline, clearance=clearance)[0]
-    found = entries(incident, seen)
+    timeline_entries = entries(incident, seen)
     if as_json:
         content = {
             "incident": row(incident, now),
-            "entries": [_entry(each) for each in found],
+            "entries": [_entry(entry) for entry in timeline_entries],
             "not_collected": {name: source.problem for name, source in missing(seen)},
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
@@ -64,12 +64,12 @@ def timeline(
     table = Table(
         f"time ({time_format.name})", "after", "what", "text", "source", title=f"{incident.id}: {incident.title}"
     )
-    for each in found:
-        style = "bold" if each.weight > 1 else ""
-        what = Text(texts(f"event.{each.kind}"), style=style)
-        text = Text(one_line(each.text, _SHOWN) if each.text else "", overflow="fold")
+    for entry in timeline_entries:
+        style = "bold" if entry.weight > 1 else ""
+        what = Text(texts(f"event.{entry.kind}"), style=style)
+        text = Text(one_line(entry.text, _SHOWN) if entry.text else "", overflow="fold")
         table.add_row(
-            time_format.short(each.at, start), after(each.at, start), what, text, texts(f"from.{each.source}")
+            time_format.short(entry.at, start), after(entry.at, start), what, text, texts(f"from.{entry.source}")
         )
     console = Console()
     console.print(table)
@@ -117,10 +117,10 @@ def _evidence(
         def done(name: str) -> None:
             progress.update(task, advance=1, description=f"collected {name}")
 
-        found = collect(clients, incident, looked, clearance=clearance, before=kept, done=done)
+        gathered = collect(clients, incident, looked, clearance=clearance, before=kept, done=done)
         secrets = clients.secrets()
-    store.keep(incident.id, EVIDENCE, found)
-    return found, secrets
+    store.keep(incident.id, EVIDENCE, gathered)
+    return gathered, secrets
 
 
 def _progress() -> Progress:

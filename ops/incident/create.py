@@ -32,9 +32,9 @@ def firing_alert(alerts: Sequence[FiringAlert], text: str) -> AlertRecord:
         )
     if len(identities) > 1:
         raise OpsError(several(text, identities))
-    same = [each for each in alerts if each.identity == identities[0]]
+    same = [alert for alert in alerts if alert.identity == identities[0]]
     # The escalated twin has the same identity and begins later.
-    alert = min(same, key=lambda each: (bool(each.labels.get(ESCALATION_LABEL)), each.starts))
+    alert = min(same, key=lambda same_alert: (bool(same_alert.labels.get(ESCALATION_LABEL)), same_alert.starts))
     name = alert.name.removesuffix(SUFFIX)
     labels = {key: value for key, value in alert.labels.items() if key != ESCALATION_LABEL}
     return AlertRecord(
@@ -45,7 +45,7 @@ def firing_alert(alerts: Sequence[FiringAlert], text: str) -> AlertRecord:
         labels={**labels, "alertname": name},
         annotations=dict(alert.annotations),
         expression=expression(alert.source),
-        starts=min(each.starts for each in same),
+        starts=min(same_alert.starts for same_alert in same),
         source="alertmanager",
     )
 

@@ -61,11 +61,11 @@ def logs(
             raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
         try:
             hits = response.json()["hits"]
-            found = {str(hit["_id"]): _seen(hit["_source"]) for hit in hits["hits"]}
+            lines = {str(hit["_id"]): _seen(hit["_source"]) for hit in hits["hits"]}
             total = int(hits["total"]["value"])
         except (ValueError, KeyError, TypeError):
             raise OpsError("the search cluster did not answer as one does") from None
-    return tuple(found.values()), max(total, len(found))
+    return tuple(lines.values()), max(total, len(lines))
 
 
 def _seen(source: Mapping[str, Any]) -> LogSeen:

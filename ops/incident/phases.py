@@ -17,8 +17,14 @@ def respond(parts: Parts) -> list[Block]:
     notifications = Table(
         head=[parts.time_head(), texts("since"), texts("receiver"), texts("status"), texts("alerts")],
         rows=[
-            [parts.short(each.at), parts.after(each.at), each.receiver, each.status, ", ".join(each.alerts)]
-            for each in evidence.notifications
+            [
+                parts.short(notification.at),
+                parts.after(notification.at),
+                notification.receiver,
+                notification.status,
+                ", ".join(notification.alerts),
+            ]
+            for notification in evidence.notifications
         ],
         empty=texts("nothing_seen"),
     )
@@ -26,14 +32,14 @@ def respond(parts: Parts) -> list[Block]:
         head=[parts.time_head(), texts("since"), texts("who"), texts("until"), texts("what"), texts("comment")],
         rows=[
             [
-                parts.short(each.start),
-                parts.after(each.start),
-                each.author,
-                parts.short(each.end),
-                texts("acknowledged") if each.acknowledges else each.matchers,
-                each.comment,
+                parts.short(silence.start),
+                parts.after(silence.start),
+                silence.author,
+                parts.short(silence.end),
+                texts("acknowledged") if silence.acknowledges else silence.matchers,
+                silence.comment,
             ]
-            for each in evidence.silences
+            for silence in evidence.silences
         ],
         empty=texts("nothing_seen"),
     )
@@ -49,22 +55,22 @@ def respond(parts: Parts) -> list[Block]:
 def diagnose(parts: Parts) -> list[Block]:
     """Phase 2: root cause, series, traces, logs, changes."""
     texts, evidence = parts.texts, parts.evidence
-    own = [each for each in evidence.measured if not each.sibling]
-    siblings = [each for each in evidence.measured if each.sibling]
-    found: list[Block] = [
+    own = [measured for measured in evidence.measured if not measured.sibling]
+    siblings = [measured for measured in evidence.measured if measured.sibling]
+    blocks: list[Block] = [
         Heading(text=texts("cause")),
         Text(text=parts.incident.cause or texts("not_written"), tone="" if parts.incident.cause else "muted"),
         Heading(text=texts("metrics")),
         *parts.state("metrics"),
     ]
-    found += pictures(own, 1, parts.incident, evidence, texts, parts.time_format)
+    blocks += pictures(own, 1, parts.incident, evidence, texts, parts.time_format)
     if siblings:
-        found.append(Heading(text=texts("siblings")))
-        found += pictures(siblings, len(own) + 1, parts.incident, evidence, texts, parts.time_format)
-    found += parts.part("traces", "traces", _traces(parts))
-    found += parts.part("logs", "logs", _logs(parts))
-    found += parts.part("changes", "changes", _changes(parts))
-    return found + parts.notes(Phase.DIAGNOSE)
+        blocks.append(Heading(text=texts("siblings")))
+        blocks += pictures(siblings, len(own) + 1, parts.incident, evidence, texts, parts.time_format)
+    blocks += parts.part("traces", "traces", _traces(parts))
+    blocks += parts.part("logs", "logs", _logs(parts))
+    blocks += parts.part("changes", "changes", _changes(parts))
+    return blocks + parts.notes(Phase.DIAGNOSE)
 
 
 def _traces(parts: Parts) -> Table:
@@ -74,15 +80,15 @@ def _traces(parts: Parts) -> Table:
         head=[*head, texts("class"), texts("trace")],
         rows=[
             [
-                parts.short(each.at),
-                each.service,
-                each.operation,
-                duration(each.duration_us),
-                texts("failed") if each.failed else texts("slow"),
-                each.data_class,
-                Code(each.trace_id),
+                parts.short(trace.at),
+                trace.service,
+                trace.operation,
+                duration(trace.duration_us),
+                texts("failed") if trace.failed else texts("slow"),
+                trace.data_class,
+                Code(trace.trace_id),
             ]
-            for each in parts.evidence.traces
+            for trace in parts.evidence.traces
         ],
         empty=texts("nothing_seen"),
     )
@@ -93,8 +99,8 @@ def _logs(parts: Parts) -> Table:
     return Table(
         head=[parts.time_head(), texts("level"), texts("service"), texts("text"), texts("trace")],
         rows=[
-            [parts.short(each.at), each.severity, each.service, each.text, Code(each.trace[:16])]
-            for each in parts.evidence.logs
+            [parts.short(log.at), log.severity, log.service, log.text, Code(log.trace[:16])]
+            for log in parts.evidence.logs
         ],
         empty=texts("nothing_seen"),
     )
@@ -106,14 +112,14 @@ def _changes(parts: Parts) -> Table:
         head=[parts.time_head(), texts("revision"), texts("result"), texts("text"), texts("commit"), texts("who")],
         rows=[
             [
-                parts.short(each.at),
-                f"{each.kind} {each.version}",
-                each.result,
-                "\n".join([each.message, ", ".join(f"{count} {name}" for name, count in each.changes.items())]),
-                Code(each.commit),
-                each.author,
+                parts.short(change.at),
+                f"{change.kind} {change.version}",
+                change.result,
+                "\n".join([change.message, ", ".join(f"{count} {name}" for name, count in change.changes.items())]),
+                Code(change.commit),
+                change.author,
             ]
-            for each in parts.evidence.changes
+            for change in parts.evidence.changes
         ],
         empty=texts("nothing_seen"),
     )
@@ -126,20 +132,20 @@ def recover(parts: Parts) -> list[Block]:
         head=[texts("prometheus"), texts("alert"), texts("status"), texts("from"), texts("to")],
         rows=[
             [
-                each.replica or "-",
-                each.alert,
-                texts(each.state),
-                parts.short(each.start),
-                parts.short(each.end) if each.end else texts("still"),
+                firing.replica or "-",
+                firing.alert,
+                texts(firing.state),
+                parts.short(firing.start),
+                parts.short(firing.end) if firing.end else texts("still"),
             ]
-            for each in evidence.firing
-            if each.own
+            for firing in evidence.firing
+            if firing.own
         ],
         empty=texts("nothing_seen"),
     )
     cluster = Table(
         head=[parts.time_head(), texts("subject"), texts("reason"), texts("text")],
-        rows=[[parts.short(each.at), each.subject, each.reason, each.text] for each in evidence.cluster],
+        rows=[[parts.short(event.at), event.subject, event.reason, event.text] for event in evidence.cluster],
         empty=texts("nothing_seen"),
     )
     return [

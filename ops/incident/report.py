@@ -77,35 +77,35 @@ def _impact(parts: Parts) -> list[Block]:
         labels = ", ".join(f"{name}={value}" for name, value in alert.subject.items())
         points.append(texts("impact.subject", labels=labels))
     if alert.layer and parts.known("firing"):
-        others = sorted({each.alert for each in evidence.firing if not each.own})
+        others = sorted({firing.alert for firing in evidence.firing if not firing.own})
         points.append(texts("impact.siblings", names=", ".join(others)) if others else texts("impact.no_siblings"))
     if evidence.traces:
-        failed = sum(each.failed for each in evidence.traces)
-        services = ", ".join(sorted({each.service for each in evidence.traces}))
+        failed = sum(trace.failed for trace in evidence.traces)
+        services = ", ".join(sorted({trace.service for trace in evidence.traces}))
         slow = len(evidence.traces) - failed
         points.append(texts("impact.traces", failed=failed, slow=slow, services=services))
     if evidence.logs:
-        services = ", ".join(sorted({each.service for each in evidence.logs}))
+        services = ", ".join(sorted({log.service for log in evidence.logs}))
         points.append(texts("impact.logs", count=len(evidence.logs), services=services))
     return [Points(items=points)]
 
 
 def _timeline(parts: Parts) -> Block:
     texts, start = parts.texts, parts.incident.alert.starts
-    found = entries(parts.incident, parts.evidence)
-    if len(found) > MOST_ENTRIES:
-        found = [each for each in found if each.weight > 1][:MOST_ENTRIES]
+    shown = entries(parts.incident, parts.evidence)
+    if len(shown) > MOST_ENTRIES:
+        shown = [entry for entry in shown if entry.weight > 1][:MOST_ENTRIES]
     return Table(
         head=[parts.time_head(), texts("since"), texts("what"), texts("text"), texts("source")],
         rows=[
             [
-                parts.time_format.short(each.at, start),
-                after(each.at, start),
-                texts(f"event.{each.kind}"),
-                each.text,
-                texts(f"from.{each.source}"),
+                parts.time_format.short(entry.at, start),
+                after(entry.at, start),
+                texts(f"event.{entry.kind}"),
+                entry.text,
+                texts(f"from.{entry.source}"),
             ]
-            for each in found
+            for entry in shown
         ],
     )
 
@@ -129,12 +129,12 @@ def _queries(parts: Parts) -> list[Block]:
     texts, alert = parts.texts, parts.incident.alert
     rows: list[list[Cell]] = [
         [
-            each.alert,
-            Code(each.asked),
-            "" if each.limit is None else f"{each.comparison} {each.limit:g}",
-            parts.shown(len(each.lines), each.total),
+            measured.alert,
+            Code(measured.expression),
+            "" if measured.limit is None else f"{measured.comparison} {measured.limit:g}",
+            parts.shown(len(measured.lines), measured.total),
         ]
-        for each in parts.evidence.measured
+        for measured in parts.evidence.measured
     ]
     head = [texts("alert"), texts("asked"), texts("limit"), texts("value")]
     labels = [(name, value) for name, value in sorted(alert.labels.items())]

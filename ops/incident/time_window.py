@@ -32,16 +32,16 @@ def moment(text: str, option: str, now: datetime) -> datetime:
     try:
         if match := _AGO.fullmatch(text.strip()):
             return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
-        found = datetime.fromisoformat(text.strip())
+        local_time = datetime.fromisoformat(text.strip())
     except (ValueError, OverflowError):
         raise OpsError(
             f"{option} is {text!r}, must be a time like 2026-11-24T22:10Z (UTC where no zone is named), "
             "or how long ago it was, like 15m"
         ) from None
-    found = found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
-    if found > now + _CLOCK_ERROR:
+    timestamp = local_time.replace(tzinfo=UTC) if local_time.tzinfo is None else local_time.astimezone(UTC)
+    if timestamp > now + _CLOCK_ERROR:
         raise OpsError(f"{option} is {text}, which is in the future (now: {now:%Y-%m-%dT%H:%MZ})")
-    return found
+    return timestamp
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +71,7 @@ class TimeWindow:
 def window(incident: Incident, now: datetime) -> TimeWindow:
     """From half an hour before the alert to a quarter of an hour after the end, at most a day."""
     start = incident.alert.starts - BEFORE
-    ended = [each for each in (incident.closed, incident.alert.ends) if each is not None]
+    ended = [timestamp for timestamp in (incident.closed, incident.alert.ends) if timestamp is not None]
     end = min(now, max(ended) + AFTER) if ended else now
     end = max(end, incident.alert.starts + timedelta(minutes=1))
     return TimeWindow(start=start, end=min(end, start + LONGEST), cut=end - start > LONGEST)

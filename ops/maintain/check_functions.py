@@ -35,10 +35,10 @@ def healthy(tools: Tools) -> Finding:
 def restarts(tools: Tools) -> Finding:
     """Containers that ended with an error in the last day; Kubernetes remembers the last end of each."""
     finding = Finding()
-    found, _ = cluster(tools.context.kube, TimeWindow(start=tools.now - DAY, end=tools.now))
-    ended = [each for each in found if each.kind == "restart" and each.warning]
-    for each in ended:
-        finding.wrong.append(f"{each.subject} at {each.at:%H:%M} UTC: {each.reason}, {each.text}")
+    events, _ = cluster(tools.context.kube, TimeWindow(start=tools.now - DAY, end=tools.now))
+    ended = [event for event in events if event.kind == "restart" and event.warning]
+    for event in ended:
+        finding.wrong.append(f"{event.subject} at {event.at:%H:%M} UTC: {event.reason}, {event.text}")
     finding.figures.append(f"{len(ended)} in 24 h")
     return finding
 
@@ -46,37 +46,39 @@ def restarts(tools: Tools) -> Finding:
 def alerts_taken(tools: Tools) -> Finding:
     """Urgent alerts that are active and not acknowledged."""
     finding, alertmanager = Finding(), tools.context.alertmanager()
-    alerts = [each for each in alertmanager.alerts() if each.name != WATCHDOG]
+    alerts = [alert for alert in alertmanager.alerts() if alert.name != WATCHDOG]
     taken = acknowledgements(alertmanager.silences())
-    urgent = [each for each in alerts if each.labels.get("severity") in URGENT and each.state != "suppressed"]
-    for each in urgent:
-        if each.identity not in taken:
-            since = span(tools.now - each.starts)
-            finding.wrong.append(f"{each.identity or each.name} ({each.labels['severity']}) for {since}")
+    urgent = [alert for alert in alerts if alert.labels.get("severity") in URGENT and alert.state != "suppressed"]
+    for alert in urgent:
+        if alert.identity not in taken:
+            since = span(tools.now - alert.starts)
+            finding.wrong.append(f"{alert.identity or alert.name} ({alert.labels['severity']}) for {since}")
     finding.figures.append(f"{len(alerts)} fire, {len(urgent)} of them Critical or High, {len(taken)} acknowledged")
     return finding
 
 
 def certificates_read(tools: Tools) -> Finding:
     """Pods that read their certificate only when they start, and did so before it was renewed."""
-    finding, found = Finding(), readers(tools.context.kube)
-    for each in found:
-        since = span(tools.now - each.issued)
-        finding.expect(not each.late, f"{each.pod} shows a certificate that was renewed {since} ago")
-    finding.figures.append(f"{sum(not each.late for each in found)} of {len(found)} pods have read the newest")
+    finding, pod_readers = Finding(), readers(tools.context.kube)
+    for reader in pod_readers:
+        since = span(tools.now - reader.issued)
+        finding.expect(not reader.late, f"{reader.pod} shows a certificate that was renewed {since} ago")
+    finding.figures.append(
+        f"{sum(not reader.late for reader in pod_readers)} of {len(pod_readers)} pods have read the newest"
+    )
     return finding
 
 
 def silences_young(tools: Tools) -> Finding:
     """Silences in force that are older than is allowed: somebody forgot them."""
     finding = Finding()
-    active = [each for each in tools.context.alertmanager().silences() if each.state == "active"]
-    for each in active:
-        age = tools.now - each.starts
+    active = [silence for silence in tools.context.alertmanager().silences() if silence.state == "active"]
+    for silence in active:
+        age = tools.now - silence.starts
         finding.expect(
             age <= tools.silence_age,
-            f"{each.id[:8]} by {each.author or '?'} for {span(age)}: {', '.join(map(str, each.matchers))} "
-            f"({each.comment or 'no comment'})",
+            f"{silence.id[:8]} by {silence.author or '?'} for {span(age)}: {', '.join(map(str, silence.matchers))} "
+            f"({silence.comment or 'no comment'})",
         )
     finding.figures.append(f"{len(active)} in force")
     return finding
@@ -91,11 +93,11 @@ def dashboards_present(tools: Tools) -> Finding:
         present = 0
         for dashboard in DASHBOARDS:
             try:
-                found = grafana.get(f"/api/dashboards/uid/{dashboard.uid}")["dashboard"]
+                dashboard_model = grafana.get(f"/api/dashboards/uid/{dashboard.uid}")["dashboard"]
             except OpsError as error:
                 finding.wrong.append(f"{dashboard.name}: {error}")
                 continue
-            shown = {str(each["title"]) for each in panels_of(found)}
+            shown = {str(panel["title"]) for panel in panels_of(dashboard_model)}
             missing = {panel.title for panel in dashboard.panels} - shown
             finding.expect(not missing, f"{dashboard.name} lacks {listed(missing)}")
             present += not missing
@@ -108,7 +110,7 @@ def topics_retention(tools: Tools) -> Finding:
     finding = Finding()
     settings = tools.context.kafka.topic_settings(list(TOPIC_NAMES))
     for topic in TOPICS:
-        found = settings.get(topic.name, {}).get("retention.ms", "no topic")
-        finding.expect_equal(f"retention.ms of {topic.name}", found, str(topic.retention_ms))
+        retention_ms = settings.get(topic.name, {}).get("retention.ms", "no topic")
+        finding.expect_equal(f"retention.ms of {topic.name}", retention_ms, str(topic.retention_ms))
         finding.figures.append(f"{topic.name} {topic.retention_days} d")
     return finding

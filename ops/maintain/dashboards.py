@@ -15,9 +15,9 @@ TOP = 5
 def panels_full(tools: Tools) -> Finding:
     """Panels without data, by dashboard."""
     finding, checked = Finding(), tools.dashboards.get()
-    results = [result for _, each in checked for result in each]
-    for dashboard, each in checked:
-        empty = [result.panel.title for result in each if result.empty]
+    results = [result for _, dashboard_results in checked for result in dashboard_results]
+    for dashboard, dashboard_results in checked:
+        empty = [result.panel.title for result in dashboard_results if result.empty]
         finding.expect(not empty, f"{dashboard.name}: no data in {listed(empty)}")
     finding.figures.append(f"{sum(not result.empty for result in results)} of {len(results)} with data")
     return finding
@@ -26,7 +26,7 @@ def panels_full(tools: Tools) -> Finding:
 def slow_queries(tools: Tools) -> Finding:
     """How long the answers took, and which took longest."""
     finding, checked = Finding(), tools.dashboards.get()
-    times = latencies([result for _, each in checked for result in each])
+    times = latencies([result for _, dashboard_results in checked for result in dashboard_results])
     if not times:
         finding.wrong.append("no query was answered")
         return finding
@@ -35,6 +35,6 @@ def slow_queries(tools: Tools) -> Finding:
     finding.expect(slow <= P95_S, f"P95 is {slow:.2f} s, must be at most {P95_S:g} s")
     finding.figures.append(f"{len(times)} queries, average {mean * 1000:.0f} ms, P95 {slow * 1000:.0f} ms")
     answered = [row for row in rows(checked) if row["latency_ms"] is not None]
-    for row in sorted(answered, key=lambda each: -float(each["latency_ms"]))[:TOP]:
+    for row in sorted(answered, key=lambda row: -float(row["latency_ms"]))[:TOP]:
         finding.seen.append(f"{row['latency_ms']:.0f} ms: {row['dashboard']}, {row['panel']}: {row['query']}")
     return finding

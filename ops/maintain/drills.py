@@ -52,7 +52,14 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
         unknown = []
         for image in images:
             repository, tag = repository_and_tag(image)
-            known = next((each for each in wanted if repository == each or repository.endswith(f"/{each}")), None)
+            known = next(
+                (
+                    wanted_name
+                    for wanted_name in wanted
+                    if repository == wanted_name or repository.endswith(f"/{wanted_name}")
+                ),
+                None,
+            )
             if known is None:
                 unknown.append(image)
             elif tag != wanted[known]:

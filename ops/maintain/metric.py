@@ -68,10 +68,10 @@ class Metric:
             finding.expect(bool(self.none), "no series answers: nobody measures it")
             finding.figures.extend([self.none] if self.none else [])
             return finding
-        ordered = sorted(samples, key=lambda each: each.value, reverse=not self.least)
-        worst = next((each for each in ordered if math.isnan(each.value)), ordered[0])
+        ordered = sorted(samples, key=lambda sample: sample.value, reverse=not self.least)
+        worst = next((sample for sample in ordered if math.isnan(sample.value)), ordered[0])
         finding.figures.append(self._named(worst) + (f", worst of {len(samples)}" if len(samples) > 1 else ""))
-        beyond = [each for each in ordered if not self.good(each.value)]
+        beyond = [sample for sample in ordered if not self.good(sample.value)]
         if beyond:
             more = f" and {len(beyond) - _MOST_NAMED} more" if len(beyond) > _MOST_NAMED else ""
             named = ", ".join(map(self._named, beyond[:_MOST_NAMED]))

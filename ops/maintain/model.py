@@ -130,7 +130,7 @@ class Maintenance:
     @property
     def failed(self) -> list[Result]:
         """What needs somebody."""
-        return [each for each in self.results if not each.good]
+        return [result for result in self.results if not result.good]
 
     @property
     def name(self) -> str:

@@ -25,8 +25,8 @@ def both(context: FailoverContext) -> Figures:
     Raises:
         OpsError: The lease is not the source's, a region gives no sign of life, or nobody knows where it took over.
     """
-    found = lease.current(context.witness)
-    if found is None or not found[0].may_notify(context.source):
+    current = lease.current(context.witness)
+    if current is None or not current[0].may_notify(context.source):
         raise OpsError(f"{context.source} does not hold the lease: there is nothing to fail back from")
     now = datetime.now(UTC)
     for name in (context.source, context.target.name):
@@ -34,13 +34,13 @@ def both(context: FailoverContext) -> Figures:
         if last is None or last.age(now) > preflight.FRESH_S:
             silent = f"since {last.age(now):.0f} s" if last else "for ever"
             raise OpsError(f"{name} gives no sign of life {silent}: bring it up first, then fail back")
-    known = [each for each in operations(context.witness) if each.id != context.journal.operation.id]
+    known = [operation for operation in operations(context.witness) if operation.id != context.journal.operation.id]
     took_over = promotion(known, context.source)
     if took_over is None:
         raise OpsError(
             f"no journal tells where {context.source} took over: without it everything would be copied again"
         )
-    return {"operation": took_over.id, "offsets": took_over.figures("offsets")["offsets"], "epoch": found[0].epoch}
+    return {"operation": took_over.id, "offsets": took_over.figures("offsets")["offsets"], "epoch": current[0].epoch}
 
 
 def set_target_offsets(context: FailoverContext) -> Figures:

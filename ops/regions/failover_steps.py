@@ -28,16 +28,18 @@ def check(context: FailoverContext) -> Figures:
         OpsError: It cannot.
     """
     now = datetime.now(UTC)
-    found = lease.current(context.witness)
-    if found is not None and found[0].may_notify(context.target.name):
-        raise OpsError(f"{context.target.name} holds the lease already, epoch {found[0].epoch}: there is nothing to do")
+    current = lease.current(context.witness)
+    if current is not None and current[0].may_notify(context.target.name):
+        raise OpsError(
+            f"{context.target.name} holds the lease already, epoch {current[0].epoch}: there is nothing to do"
+        )
     answers = preflight.target(context.target, context.witness, planned=context.planned, now=now)
-    fatal = [str(each) for each in answers if each.problem and each.fatal]
+    fatal = [str(preflight_check) for preflight_check in answers if preflight_check.problem and preflight_check.fatal]
     if fatal:
         raise OpsError(f"{context.target.name} cannot take over: {'; '.join(fatal)}")
-    for each in answers:
-        if each.problem:
-            context.problem(str(each))
+    for preflight_check in answers:
+        if preflight_check.problem:
+            context.problem(str(preflight_check))
     newest = preflight.newest(context.target.kafka, context.target.topics)
     ages = {topic: round((now - at).total_seconds(), 1) for topic, at in newest.items()}
     if context.planned and min(ages.values(), default=0.0) > preflight.MOST_BEHIND_S:
@@ -46,7 +48,7 @@ def check(context: FailoverContext) -> Figures:
         )
     last = preflight.heartbeat(context.witness, context.source)
     return {
-        "seen": [str(each) for each in answers],
+        "seen": [str(preflight_check) for preflight_check in answers],
         "newest_copied": {topic: at.isoformat() for topic, at in newest.items()},
         "newest_copied_age_s": ages,
         "source_last_seen": last.at.isoformat() if last else None,
@@ -55,9 +57,9 @@ def check(context: FailoverContext) -> Figures:
 
 def offsets(context: FailoverContext) -> Figures:
     """Where what is the target's own begins."""
-    found = mirror_offsets.marks(context.target.platform, context.target.topics)
-    records = sum(sum(parts.values()) for parts in found.ends.values())
-    return {"offsets": mirror_offsets.as_json(found.ends), "records": records}
+    marks = mirror_offsets.marks(context.target.platform, context.target.topics)
+    records = sum(sum(parts.values()) for parts in marks.ends.values())
+    return {"offsets": mirror_offsets.as_json(marks.ends), "records": records}
 
 
 def fence(context: FailoverContext) -> Figures:
@@ -100,7 +102,7 @@ def names(context: FailoverContext) -> Figures:
     if access.dns is None:
         context.problem("no name moves (regions.dns): lead clients to the new region by hand")
         return {"names": {}}
-    made = {}
+    changes = {}
     with dns.zone(access.dns) as zone:
         for what, name in access.dns.names.items():
             target = access.targets.get(what)
@@ -109,8 +111,8 @@ def names(context: FailoverContext) -> Figures:
             before = zone.answer(name)
             if before is None or not before.leads_to(target) or before.ttl_s != access.dns.ttl_s:
                 zone.point(name, target, access.dns.ttl_s)
-            made[name] = {"before": str(before) if before else None, "now": str(zone.answer(name))}
-    return {"names": made}
+            changes[name] = {"before": str(before) if before else None, "now": str(zone.answer(name))}
+    return {"names": changes}
 
 
 def first_probe(context: FailoverContext) -> Figures:
@@ -129,10 +131,10 @@ def answer(region: Region) -> str:
         return ""
     name = access.dns.names["otlp"]
     with dns.zone(access.dns) as zone:
-        found = zone.answer(name)
-    if found is None or len(found.values) != 1:
-        raise OpsError(f"{name} leads to {found or 'nothing'}, must lead to one place")
-    return found.values[0].rstrip(".")
+        dns_answer = zone.answer(name)
+    if dns_answer is None or len(dns_answer.values) != 1:
+        raise OpsError(f"{name} leads to {dns_answer or 'nothing'}, must lead to one place")
+    return dns_answer.values[0].rstrip(".")
 
 
 def drain(context: FailoverContext) -> Figures:
@@ -174,14 +176,15 @@ def verify(context: FailoverContext) -> Figures:
     Raises:
         OpsError: A point is not seen, or Alertmanager is silenced.
     """
-    found = lease.current(context.witness)
-    if found is None or not found[0].may_notify(context.target.name):
+    current = lease.current(context.witness)
+    if current is None or not current[0].may_notify(context.target.name):
         raise OpsError(f"{context.target.name} may not notify: another command has the lease")
     seen = probe(context.target, answer(context.target))
 
     def free() -> bool:
         return not any(
-            each.author == FAILOVER_AGENT and each.state == "active" for each in context.target.alertmanager.silences()
+            silence.author == FAILOVER_AGENT and silence.state == "active"
+            for silence in context.target.alertmanager.silences()
         )
 
     took = wait_until(free, lease.NOTIFY_S, f"Alertmanager of {context.target.name} to be silenced no more")

@@ -156,18 +156,18 @@ def marks(platform: Platform, topics: Sequence[str]) -> Marks:
     missing = [topic for topic in topics if topic not in known]
     if missing:
         raise OpsError(f"topic {', '.join(missing)} is not there")
-    found = Marks(lows={}, ends={})
+    marks = Marks(lows={}, ends={})
     with consumer(client_settings(platform, platform.kafka_admin)) as reader:
         for topic in topics:
             pairs = [watermarks(reader, topic, partition) for partition in range(known[topic].partitions)]
-            found.lows[topic] = {number: low for number, (low, _) in enumerate(pairs)}
-            found.ends[topic] = {number: high for number, (_, high) in enumerate(pairs)}
-    return found
+            marks.lows[topic] = {number: low for number, (low, _) in enumerate(pairs)}
+            marks.ends[topic] = {number: high for number, (_, high) in enumerate(pairs)}
+    return marks
 
 
-def from_json(found: Mapping[str, Mapping[str, Any]]) -> Offsets:
+def from_json(content: Mapping[str, Mapping[str, Any]]) -> Offsets:
     """Offsets as a journal has them."""
-    return {topic: {int(number): int(offset) for number, offset in parts.items()} for topic, parts in found.items()}
+    return {topic: {int(number): int(offset) for number, offset in parts.items()} for topic, parts in content.items()}
 
 
 def as_json(offsets: Mapping[str, Mapping[int, int]]) -> dict[str, dict[str, int]]:

@@ -84,12 +84,12 @@ def newest(admin: KafkaAdmin, topics: tuple[str, ...]) -> dict[str, datetime]:
     Raises:
         OpsError: Kafka does not answer.
     """
-    found = {}
+    newest_times = {}
     for topic in topics:
         stamps = [int(message.timestamp()[1]) for message in admin.read_last(topic, 1)]
         if stamps:
-            found[topic] = datetime.fromtimestamp(max(stamps) / 1000, UTC)
-    return found
+            newest_times[topic] = datetime.fromtimestamp(max(stamps) / 1000, UTC)
+    return newest_times
 
 
 def heartbeat(witness: Witness, region: str) -> Heartbeat | None:
@@ -115,8 +115,8 @@ def parity(region: Region, witness: Witness, *, fatal: bool) -> PreflightCheck:
         last = heartbeat(witness, other)
         if last is None:
             raise OpsError(f"{other} has never told what it has")
-        if found := differences(region.access.fingerprints, last.fingerprints):
-            raise OpsError(f"{', '.join(found)} differ between {region.name} and {other}")
+        if drift := differences(region.access.fingerprints, last.fingerprints):
+            raise OpsError(f"{', '.join(drift)} differ between {region.name} and {other}")
         return f"{len(last.fingerprints)} definitions are the same in {other}"
 
     return _ask("parity", look, fatal=fatal)

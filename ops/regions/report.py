@@ -64,7 +64,7 @@ def figures(operation: Operation) -> dict[str, float | int | None]:
 
 def problems(operation: Operation) -> list[str]:
     """What was not as it should be, step by step."""
-    return [f"{name}: {each}" for name, step in operation.steps.items() for each in step.problems]
+    return [f"{name}: {problem}" for name, step in operation.steps.items() for problem in step.problems]
 
 
 def markdown(operation: Operation) -> str:
@@ -79,14 +79,14 @@ def markdown(operation: Operation) -> str:
     for name, step in operation.steps.items():
         shown = {key: value for key, value in step.figures.items() if not isinstance(value, dict | list)}
         lines.append(f"| {name} | {step.seconds:.1f} | {_cell(', '.join(f'{k} {v}' for k, v in shown.items()))} |")
-    for title, found in (
+    for title, entries in (
         ("Problems", problems(operation)),
         ("Silences handed over: not notified again", operation.figures("silence-handover").get("handed_over", ())),
         ("Notified again, in doubt", operation.figures("silence-handover").get("again", ())),
         ("Silences of operators", operation.figures("silence-handover").get("silences", ())),
     ):
-        if found:
-            lines += ["", f"## {title}", "", *(f"- {_cell(str(each))}" for each in found)]
+        if entries:
+            lines += ["", f"## {title}", "", *(f"- {_cell(str(entry))}" for entry in entries)]
     ages = operation.figures("check").get("newest_copied_age_s", {})
     if ages:
         lines += ["", "## Newest copied record when it was checked", "", "| topic | seconds old |", "|---|---|"]
@@ -113,8 +113,8 @@ def write(operation: Operation, folder: Path) -> tuple[Path, Path]:
 
 
 def _end(operation: Operation, step: str) -> datetime | None:
-    found = operation.steps.get(step)
-    return found.ended if found else None
+    step_state = operation.steps.get(step)
+    return step_state.ended if step_state else None
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float | None:

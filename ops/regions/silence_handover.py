@@ -95,7 +95,7 @@ def decide(
         region: The region that gives up.
         sure_until: When the region was last seen, if it is gone; None if it has confirmed that it is silent.
     """
-    raised = [each for each in raw if _of(each) == region]
+    raised = [event for event in raw if _of(event) == region]
     failing = _failing_since(raised)
     handed_over: list[NotifiedAlert] = []
     again: list[tuple[NotifiedAlert, str]] = []
@@ -118,15 +118,15 @@ def _last(processed: Iterable[ProcessedEvent]) -> list[tuple[NotifiedAlert, Proc
     """Each alert of telemetry whose last notification says that it fires, with that notification."""
     first: dict[tuple[str, str], ProcessedEvent] = {}
     last: dict[tuple[str, str], ProcessedEvent] = {}
-    for each in sorted(processed, key=lambda event: event.received_at):
-        given = each.labels.get(ID_LABEL)
-        if not given or not each.labels.get(LAYER_LABEL):
+    for notification in sorted(processed, key=lambda event: event.received_at):
+        given = notification.labels.get(ID_LABEL)
+        if not given or not notification.labels.get(LAYER_LABEL):
             continue
-        what = (given, each.labels.get(ESCALATION_LABEL, ""))
+        what = (given, notification.labels.get(ESCALATION_LABEL, ""))
         before = last.get(what)
-        if before is None or before.status != "firing" or _of(before) != _of(each):
-            first[what] = each
-        last[what] = each
+        if before is None or before.status != "firing" or _of(before) != _of(notification):
+            first[what] = notification
+        last[what] = notification
     return [
         (
             NotifiedAlert(alert_id=what[0], escalation=what[1], at=first[what].received_at, receiver=event.receiver),
@@ -145,56 +145,65 @@ def _kept_silent(told: NotifiedAlert, raised: Sequence[AlertEvent]) -> bool:
     """Whether an alert that was told elsewhere has fired in the region all the time without a notification."""
     if not raised:
         return False
-    newest = max(each.received_at for each in raised)
+    newest = max(event.received_at for event in raised)
     about = [
-        each
-        for each in raised
-        if each.labels.get(ID_LABEL) == told.alert_id and each.labels.get(ESCALATION_LABEL, "") == told.escalation
+        event
+        for event in raised
+        if event.labels.get(ID_LABEL) == told.alert_id and event.labels.get(ESCALATION_LABEL, "") == told.escalation
     ]
     now = _now(about)
     return bool(now) and all(
-        each.status == "firing" and each.starts_at <= newest - KEPT_SILENT and each.received_at >= newest - KEPT_SILENT
-        for each in now
+        event.status == "firing"
+        and event.starts_at <= newest - KEPT_SILENT
+        and event.received_at >= newest - KEPT_SILENT
+        for event in now
     )
 
 
 def _ended(told: ProcessedEvent, raised: Sequence[AlertEvent]) -> bool:
     """Whether the alert ended after on-call was notified: one Prometheus says when, or all that speak of it say so."""
-    about = [each for each in raised if each.fingerprint == told.fingerprint]
+    about = [event for event in raised if event.fingerprint == told.fingerprint]
     since = any(
-        each.status == "resolved" and each.ends_at is not None and each.ends_at >= told.received_at for each in about
+        event.status == "resolved" and event.ends_at is not None and event.ends_at >= told.received_at
+        for event in about
     )
-    return since or (bool(about) and not any(each.status == "firing" for each in _now(about)))
+    return since or (bool(about) and not any(event.status == "firing" for event in _now(about)))
 
 
 def _now(raised: Iterable[AlertEvent]) -> list[AlertEvent]:
     """What each Prometheus said last of each alert."""
     last: dict[tuple[str, str], AlertEvent] = {}
-    for each in sorted(raised, key=lambda event: event.received_at):
-        last[each.fingerprint, each.sender] = each
+    for raised_event in sorted(raised, key=lambda event: event.received_at):
+        last[raised_event.fingerprint, raised_event.sender] = raised_event
     return list(last.values())
 
 
 def _failing_since(raised: Sequence[AlertEvent]) -> datetime | None:
     """Since when notifications of the region fail; None if they do not."""
-    failing = [each for each in raised if each.labels.get("alertname") == FAILING]
-    return min((each.starts_at for each in _now(failing) if each.status == "firing"), default=None)
+    failing = [event for event in raised if event.labels.get("alertname") == FAILING]
+    return min((event.starts_at for event in _now(failing) if event.status == "firing"), default=None)
 
 
 def operator_silences(kept: Iterable[KeptSilence], now: datetime) -> list[KeptSilence]:
     """Silences that operators of the other region made and that have not ended."""
-    return [each for each in kept if each.ends_at > now and each.created_by not in (FAILOVER_AGENT, HANDOVER_AUTHOR)]
+    return [
+        silence
+        for silence in kept
+        if silence.ends_at > now and silence.created_by not in (FAILOVER_AGENT, HANDOVER_AUTHOR)
+    ]
 
 
 def matchers_of(kept: KeptSilence) -> tuple[Matcher, ...]:
     """Its matchers as the client of Alertmanager has them."""
     return tuple(
-        Matcher(name=each.name, value=each.value, regex=each.is_regex, equal=each.is_equal) for each in kept.matchers
+        Matcher(name=matcher.name, value=matcher.value, regex=matcher.is_regex, equal=matcher.is_equal)
+        for matcher in kept.matchers
     )
 
 
 def is_there(silences: Iterable[Silence], matchers: Sequence[Matcher], author: str) -> bool:
     """Whether such a silence is in force, or will be: a repeated command makes none twice."""
     return any(
-        each.state != "expired" and each.author == author and set(each.matchers) == set(matchers) for each in silences
+        silence.state != "expired" and silence.author == author and set(silence.matchers) == set(matchers)
+        for silence in silences
     )

@@ -49,7 +49,7 @@ def _alerts(context: FailoverContext, last: Heartbeat | None) -> Figures:
         context.problem(
             f"partition {', '.join(map(str, processed.silent))} of alerts-processed does not give all it has"
         )
-    notifications = [each for each in processed.events if isinstance(each, ProcessedEvent)]
+    notifications = [event for event in processed.events if isinstance(event, ProcessedEvent)]
     decision = silence_handover.decide(notifications, raw.events, context.source, sure_until)
     alertmanager = context.target.alertmanager
     there = alertmanager.silences()
@@ -58,7 +58,7 @@ def _alerts(context: FailoverContext, last: Heartbeat | None) -> Figures:
             comment = f"{context.source} told {told.receiver} of it at {told.at:%Y-%m-%d %H:%M:%S} UTC"
             alertmanager.silence(told.matchers, now + silence_handover.LASTS, HANDOVER_AUTHOR, comment)
     return {
-        "handed_over": [str(each) for each in decision.handed_over],
+        "handed_over": [str(carried_alert) for carried_alert in decision.handed_over],
         "again": [f"{told}: {why}" for told, why in decision.again],
     }
 
@@ -74,12 +74,12 @@ def _last_seen(context: FailoverContext, last: Heartbeat | None) -> datetime:
 def _operator_silences(context: FailoverContext, last: Heartbeat | None) -> list[str]:
     if last is None:
         return []
-    alertmanager, made = context.target.alertmanager, []
+    alertmanager, descriptions = context.target.alertmanager, []
     there = alertmanager.silences()
-    for each in silence_handover.operator_silences(last.silences, datetime.now(UTC)):
-        matchers = silence_handover.matchers_of(each)
-        if not silence_handover.is_there(there, matchers, each.created_by):
-            comment = f"{each.comment} (handed over from {context.source})".strip()
-            alertmanager.silence(matchers, each.ends_at, each.created_by, comment)
-        made.append(f"{', '.join(map(str, matchers))} by {each.created_by}")
-    return made
+    for operator_silence in silence_handover.operator_silences(last.silences, datetime.now(UTC)):
+        matchers = silence_handover.matchers_of(operator_silence)
+        if not silence_handover.is_there(there, matchers, operator_silence.created_by):
+            comment = f"{operator_silence.comment} (handed over from {context.source})".strip()
+            alertmanager.silence(matchers, operator_silence.ends_at, operator_silence.created_by, comment)
+        descriptions.append(f"{', '.join(map(str, matchers))} by {operator_silence.created_by}")
+    return descriptions

@@ -79,7 +79,7 @@ class Status:
             "holder": self.holder or None,
             "epoch": self.epoch,
             "notify": self.notify,
-            "regions": [each.as_json() for each in self.regions],
+            "regions": [region.as_json() for region in self.regions],
             "differences": list(self.differences),
             "mirror_lag": self.lag,
             "mirror_latency_s": self.latency_s,
@@ -99,24 +99,24 @@ def status(region: Region, witness: Witness) -> Status:
             problems.append(str(error))
             return otherwise
 
-    found = ask(lambda: lease.current(witness), None)
+    held_lease = ask(lambda: lease.current(witness), None)
     peer = region.access.peer
     both = (region.name, *((peer.region,) if peer else ()))
     lines = tuple(ask(partial(_line, witness, name), _none(name)) for name in both)
     problems += [
-        f"{each.region} gives no sign of life" + ("" if each.age_s is None else f" since {each.age_s:.0f} s")
-        for each in lines
-        if each.age_s is None or each.age_s > preflight.FRESH_S
+        f"{line.region} gives no sign of life" + ("" if line.age_s is None else f" since {line.age_s:.0f} s")
+        for line in lines
+        if line.age_s is None or line.age_s > preflight.FRESH_S
     ]
-    if sum(bool(each.heartbeat and each.heartbeat.notifies and not _old(each)) for each in lines) > 1:
+    if sum(bool(line.heartbeat and line.heartbeat.notifies and not _old(line)) for line in lines) > 1:
         problems.append("both regions are active")
     other = lines[-1].heartbeat if peer else None
     different = preflight.differences(region.access.fingerprints, other.fingerprints) if other else []
     mirrored = region.access.mirror is not None
     return Status(
-        holder=found[0].holder if found else "",
-        epoch=found[0].epoch if found else 0,
-        notify=found[0].notify if found else True,
+        holder=held_lease[0].holder if held_lease else "",
+        epoch=held_lease[0].epoch if held_lease else 0,
+        notify=held_lease[0].notify if held_lease else True,
         regions=lines,
         differences=tuple(different),
         lag=ask(lambda: region.metrics.number(_LAG), None) if mirrored else None,

@@ -77,20 +77,20 @@ def known(language: str) -> Language:
     Raises:
         OpsError: There is none of that name.
     """
-    for each in LANGUAGES:
-        if each == language:
-            return each
+    for supported in LANGUAGES:
+        if supported == language:
+            return supported
     raise OpsError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
 
 
-def page(made: Report, language: Language) -> bytes:
+def page(finished_report: Report, language: Language) -> bytes:
     """The report as one HTML page that stands alone."""
-    return html(made, language).encode()
+    return html(finished_report, language).encode()
 
 
-def paper(made: Report, language: Language) -> bytes:
+def paper(finished_report: Report, language: Language) -> bytes:
     """The report as PDF."""
     # Here: it loads libraries of the system, and other commands have to work where these are missing.
     from services.reports.pdf import pdf
 
-    return pdf(made, language)
+    return pdf(finished_report, language)

@@ -43,10 +43,10 @@ class StoredReport(BaseModel):
         Raises:
             OpsError: There is none.
         """
-        for each in self.files:
-            if each.path.endswith(f".{language}.{suffix}"):
-                return each
-        have = ", ".join(".".join(each.path.rsplit(".", 2)[1:]) for each in self.files)
+        for file in self.files:
+            if file.path.endswith(f".{language}.{suffix}"):
+                return file
+        have = ", ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in self.files)
         raise OpsError(f"the {self.kind} report {self.period} is not stored as {language}.{suffix}: there is {have}")
 
 
@@ -76,10 +76,10 @@ class Listing(BaseModel):
         Raises:
             OpsError: There is none.
         """
-        listed = [each for each in self.reports if each.kind == kind]
-        for each in listed:
-            if period in (LATEST, each.period):
-                return each
+        listed = [report for report in self.reports if report.kind == kind]
+        for report in listed:
+            if period in (LATEST, report.period):
+                return report
         if not listed:
             raise OpsError(f"no {kind} report is stored: `ops report run {kind}` makes one")
         raise OpsError(f"no {kind} report {period} is stored: the newest is {listed[0].period}; see `ops report list`")
@@ -109,10 +109,10 @@ class ReportClient:
         Raises:
             OpsError: It cannot be read, or was cut short.
         """
-        found = self._get(file.path)
-        if len(found) != file.bytes:
-            raise OpsError(f"{file.path} has {len(found)} of {file.bytes} bytes: it was made anew or cut; try again")
-        return found
+        content = self._get(file.path)
+        if len(content) != file.bytes:
+            raise OpsError(f"{file.path} has {len(content)} of {file.bytes} bytes: it was made anew or cut; try again")
+        return content
 
     def _get(self, path: str) -> bytes:
         answer = self._web.call("GET", f"{self._url}{path}", auth=self._auth)
@@ -126,11 +126,11 @@ def rows(listing: Listing, kinds: Sequence[str]) -> list[dict[str, Any]]:
     """One row per report of some kinds."""
     return [
         {
-            "kind": each.kind,
-            "period": each.period,
-            "stored_at": each.written_at.isoformat(),
-            "files": [".".join(file.path.rsplit(".", 2)[1:]) for file in each.files],
+            "kind": report.kind,
+            "period": report.period,
+            "stored_at": report.written_at.isoformat(),
+            "files": [".".join(file.path.rsplit(".", 2)[1:]) for file in report.files],
         }
-        for each in listing.reports
-        if each.kind in kinds
+        for report in listing.reports
+        if report.kind in kinds
     ]

@@ -28,8 +28,8 @@ def review(
     except PolicyInputError as error:
         raise OpsError(str(error)) from None
     with Console(stderr=True).status("review") as status:
-        found = run(PROJECT, base, settings, progress=lambda text: status.update(f"review: {text}"))
-    text = render(found)
+        outcome = run(PROJECT, base, settings, progress=lambda text: status.update(f"review: {text}"))
+    text = render(outcome)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -37,4 +37,4 @@ def review(
             output.write_text(text)
         except OSError as error:
             raise OpsError(f"--output is {output}: it cannot be written ({error.strerror}); choose another") from None
-    raise typer.Exit(1 if found.stopped else 0)
+    raise typer.Exit(1 if outcome.stopped else 0)

@@ -31,7 +31,7 @@ def cost(changes: Sequence[Change], before: StackPlan, after: StackPlan) -> list
                 "them; destroy the stack first",
             )
         ]
-    replaced = {change.planned.urn: found for change in changes if (found := replaced_by(change, after.planned))}
+    replaced = {change.planned.urn: reasons for change in changes if (reasons := replaced_by(change, after.planned))}
     costs: list[Cost] = [
         *_removed(changes, after),
         *_replacements(changes, replaced),
@@ -42,12 +42,12 @@ def cost(changes: Sequence[Change], before: StackPlan, after: StackPlan) -> list
         *_sample_retention(changes),
     ]
     order = list(Impact)
-    return sorted(dict.fromkeys(costs), key=lambda each: order.index(each.impact))
+    return sorted(dict.fromkeys(costs), key=lambda cost: order.index(cost.impact))
 
 
 def _removed(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]:
     """What is deleted, and what goes with it."""
-    labels = {(each.resource.type, each.resource.label) for each in after.planned.values()}
+    labels = {(planned.resource.type, planned.resource.label) for planned in after.planned.values()}
     for change in changes:
         if change.kind is not Kind.REMOVED or change.before is None or not change.before.custom:
             continue
@@ -193,12 +193,13 @@ def _unread_files(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]
             continue
         if not (change.touches("data") or change.touches("stringData")):
             continue
-        for each in after.planned.values():
-            still = each.resource.kind in WORKLOADS and each.urn not in rolled
-            if still and (resource.kind, resource.object_name) in mounted(each.resource):
+        for planned in after.planned.values():
+            still = planned.resource.kind in WORKLOADS and planned.urn not in rolled
+            if still and (resource.kind, resource.object_name) in mounted(planned.resource):
                 yield Cost(
                     Impact.NOTE,
-                    f"{short(each.resource)} does not restart for the changed {short(resource)}: it goes on with the "
+                    f"{short(planned.resource)} does not restart for the changed {short(resource)}: it goes on with "
+                    "the "
                     "old files unless its program reads them again by itself",
                 )
 

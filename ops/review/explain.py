@@ -19,7 +19,7 @@ def explain(before: StackPlan, after: StackPlan) -> list[Statement]:
     if not before.planned or not after.planned:
         return []
     old, new = before.resources, after.resources
-    found = [
+    statements = [
         *policies(before, after),
         *thresholds(before.thresholds, after.thresholds),
         *alerts(old, new),
@@ -28,7 +28,7 @@ def explain(before: StackPlan, after: StackPlan) -> list[Statement]:
         *surface(old, new),
         *dashboards(old, new),
     ]
-    return list(dict.fromkeys(found))
+    return list(dict.fromkeys(statements))
 
 
 def policies(before: StackPlan, after: StackPlan) -> Iterator[Statement]:
@@ -42,7 +42,10 @@ def policies(before: StackPlan, after: StackPlan) -> Iterator[Statement]:
     for rule in changed:
         weaker = after.rules[rule] != "mandatory"
         yield _about(f"rule {rule} is now {after.rules[rule]} instead of {before.rules[rule]}", weakens=weaker)
-    old, new = ({(each["rule"], each["resource"]): each for each in plan.exceptions} for plan in (before, after))
+    old, new = (
+        {(exception["rule"], exception["resource"]): exception for exception in plan.exceptions}
+        for plan in (before, after)
+    )
     added_exceptions, gone_exceptions, changed_exceptions = came_and_went(old, new)
     for key in (*added_exceptions, *changed_exceptions):
         entry = new[key]
@@ -57,12 +60,14 @@ def policies(before: StackPlan, after: StackPlan) -> Iterator[Statement]:
 
 def together(by_stack: Mapping[str, Sequence[Statement]]) -> dict[Statement, list[str]]:
     """Every sentence once, with the stacks that it holds for, in the order of subjects."""
-    found: dict[Statement, list[str]] = {}
+    stacks_by_statement: dict[Statement, list[str]] = {}
     for stack, statements in by_stack.items():
         for statement in statements:
-            found.setdefault(statement, []).append(stack)
+            stacks_by_statement.setdefault(statement, []).append(stack)
     order = list(Subject)
-    return dict(sorted(found.items(), key=lambda item: (order.index(item[0].subject), not item[0].weakens)))
+    return dict(
+        sorted(stacks_by_statement.items(), key=lambda item: (order.index(item[0].subject), not item[0].weakens))
+    )
 
 
 def _about(text: str, *, weakens: bool = False) -> Statement:

@@ -25,7 +25,7 @@ class _Limit(NamedTuple):
 
 def thresholds(before: Sequence[Mapping[str, Any]], after: Sequence[Mapping[str, Any]]) -> Iterator[Statement]:
     """Changes of the catalogue of thresholds."""
-    old, new = ({str(each["name"]): each for each in catalogue} for catalogue in (before, after))
+    old, new = ({str(threshold["name"]): threshold for threshold in catalogue} for catalogue in (before, after))
     added, gone, changed = came_and_went(old, new)
     for name in added:
         limit = compared(new[name]["comparison"], new[name]["limit"], new[name]["value"])
@@ -115,18 +115,18 @@ def _condition(name: str, old: str, new: str) -> Iterator[Statement]:
 
 def _limits(expression: str) -> list[_Limit]:
     """Every limit with what is compared with it."""
-    found: list[_Limit] = []
+    limits: list[_Limit] = []
     start = 0
     for match in _LIMIT.finditer(expression):
         left = re.sub(r"^\W*(and|or|unless)\b", "", expression[start : match.start()].strip()).strip()
-        found.append(_Limit(match[1], float(match[3]), left))
+        limits.append(_Limit(match[1], float(match[3]), left))
         start = match.end()
-    return found
+    return limits
 
 
 def _rules(resources: Sequence[Resource]) -> dict[tuple[str, str, int], Mapping[str, Any]]:
     """Rules of every rule file by group, name, and number among equal names."""
-    found: dict[tuple[str, str, int], Mapping[str, Any]] = {}
+    rules: dict[tuple[str, str, int], Mapping[str, Any]] = {}
     for resource in resources:
         for content in _contents(resource):
             counts: dict[tuple[str, str], int] = {}
@@ -134,8 +134,8 @@ def _rules(resources: Sequence[Resource]) -> dict[tuple[str, str, int], Mapping[
                 for rule in elements(at(group, "rules")):
                     key = (str(group.get("name")), str(rule.get("alert") or rule.get("record")))
                     counts[key] = counts.get(key, 0) + 1
-                    found[(*key, counts[key])] = rule
-    return found
+                    rules[(*key, counts[key])] = rule
+    return rules
 
 
 def _contents(resource: Resource) -> Iterator[Mapping[str, Any]]:

@@ -46,12 +46,12 @@ def _dashboard(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[State
 
 def _found(resources: Sequence[Resource]) -> dict[str, Mapping[str, Any]]:
     """Dashboards by their identity."""
-    found: dict[str, Mapping[str, Any]] = {}
+    models: dict[str, Mapping[str, Any]] = {}
     for resource in resources:
         for content in _contents(resource):
             if isinstance(content, Mapping) and isinstance(content.get("panels"), list) and "title" in content:
-                found[str(content.get("uid") or content["title"])] = content
-    return found
+                models[str(content.get("uid") or content["title"])] = content
+    return models
 
 
 def _contents(resource: Resource) -> Iterator[Any]:
@@ -71,7 +71,7 @@ def _contents(resource: Resource) -> Iterator[Any]:
 
 def _panels(dashboard: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Panels by title (rows opened); equal titles are numbered."""
-    found: dict[str, Mapping[str, Any]] = {}
+    panels: dict[str, Mapping[str, Any]] = {}
     pending = list(elements(dashboard.get("panels")))
     while pending:
         panel = pending.pop(0)
@@ -79,11 +79,11 @@ def _panels(dashboard: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
             continue
         pending = [*elements(panel.get("panels")), *pending]
         title = str(panel.get("title") or f"without title ({panel.get('type')})")
-        number = sum(name == title or name.startswith(f"{title} (") for name in found)
-        found[f"{title} ({number + 1})" if number else title] = {
+        number = sum(name == title or name.startswith(f"{title} (") for name in panels)
+        panels[f"{title} ({number + 1})" if number else title] = {
             key: value for key, value in panel.items() if key not in ("panels", "id", "gridPos")
         }
-    return found
+    return panels
 
 
 def _queries(panel: Mapping[str, Any]) -> list[str]:

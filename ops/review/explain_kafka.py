@@ -58,12 +58,12 @@ def _acls(resources: Sequence[Resource]) -> dict[tuple[str, ...], dict[str, str]
         "aclHost",
         "resourcePatternTypeFilter",
     )
-    found: dict[tuple[str, ...], dict[str, str]] = {}
+    acls: dict[tuple[str, ...], dict[str, str]] = {}
     for resource in resources:
         if resource.type == ACL:
             acl = {key: _known(resource.props.get(key)) for key in keys}
-            found[tuple(acl.values())] = acl
-    return found
+            acls[tuple(acl.values())] = acl
+    return acls
 
 
 def _who(acl: Mapping[str, str]) -> str:
@@ -201,18 +201,22 @@ def _listeners(where: str, was: str, now: str) -> Iterator[Statement]:
 
 
 def _properties(resources: Sequence[Resource]) -> dict[str, Mapping[str, str]]:
-    found: dict[str, Mapping[str, str]] = {}
+    properties: dict[str, Mapping[str, str]] = {}
     for resource in resources:
         try:
             for document in documents(resource, Format.KAFKA_SERVER):
-                found[f"{resource.object_name}/{document.name}"] = document.node.raw
+                properties[f"{resource.object_name}/{document.name}"] = document.node.raw
         except UnknownValueError:
             continue
-    return found
+    return properties
 
 
 def _of(resources: Sequence[Resource], token: str, key: str) -> dict[str, Mapping[str, Any]]:
-    return {_known(each.props.get(key)) or each.name: each.props for each in resources if each.type == token}
+    return {
+        _known(resource.props.get(key)) or resource.name: resource.props
+        for resource in resources
+        if resource.type == token
+    }
 
 
 def _known(value: Any) -> str:

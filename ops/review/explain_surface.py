@@ -31,11 +31,15 @@ def surface(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[S
 
 def _endpoints(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:
     old, new = (
-        {each.label: each for each in resources if each.kind in ("Service", "Ingress") and each.kubernetes}
+        {
+            resource.label: resource
+            for resource in resources
+            if resource.kind in ("Service", "Ingress") and resource.kubernetes
+        }
         for resources in (before, after)
     )
     for label in {**old, **new}:
-        was, now = (_open(each.get(label)) for each in (old, new))
+        was, now = (_open(resources.get(label)) for resources in (old, new))
         name = short(new.get(label) or old[label])
         if was == now:
             continue
@@ -61,7 +65,7 @@ def _open(resource: Resource | None) -> dict[str, list[str]] | None:
         return None
     ports = [str(at(port, "port")) for port in elements(at(spec, "ports"))]
     return {
-        "sources": [str(each) for each in elements(at(spec, "loadBalancerSourceRanges"))] or ["anywhere"],
+        "sources": [str(cidr) for cidr in elements(at(spec, "loadBalancerSourceRanges"))] or ["anywhere"],
         "ports": ports,
     }
 
@@ -72,7 +76,7 @@ def _reach(endpoint: Mapping[str, list[str]]) -> str:
 
 def _network(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:
     old, new = (
-        {each.label: each for each in resources if each.kind == "NetworkPolicy" and each.kubernetes}
+        {resource.label: resource for resource in resources if resource.kind == "NetworkPolicy" and resource.kubernetes}
         for resources in (before, after)
     )
     added, gone, _ = came_and_went(old, new)
@@ -86,7 +90,7 @@ def _network(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[
         if label not in old:
             continue
         for way, verb in (("ingress", "are let in"), ("egress", "may be reached")):
-            was, now = (_allowed(each[label], way) for each in (old, new))
+            was, now = (_allowed(resources[label], way) for resources in (old, new))
             for peer in sorted(now - was):
                 yield _about(f"{short(new[label])}: {peer} {verb} now", weakens=True)
             for peer in sorted(was - now):
@@ -96,7 +100,7 @@ def _network(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[
 def _allowed(policy: Resource, way: str) -> set[str]:
     """Every peer with its ports, in words."""
     spec = policy.props.get("spec")
-    if way.capitalize() not in [str(each) for each in elements(at(spec, "policyTypes"))]:
+    if way.capitalize() not in [str(policy_type) for policy_type in elements(at(spec, "policyTypes"))]:
         return {"everybody"}
     allowed: set[str] = set()
     for rule in elements(at(spec, way)):
@@ -140,19 +144,21 @@ def _logins(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[S
 
 def _users(resources: Sequence[Resource]) -> dict[str, set[str]]:
     """Names of users by the file that lets them in; their passwords are not looked at."""
-    found: dict[str, set[str]] = {}
+    users_by_file: dict[str, set[str]] = {}
     for resource in resources:
         try:
             for document in documents(resource, Format.WEB):
                 users = at(document.node.raw, "basic_auth_users")
-                found[f"{resource.object_name}/{document.name}"] = set(users) if isinstance(users, Mapping) else set()
+                users_by_file[f"{resource.object_name}/{document.name}"] = (
+                    set(users) if isinstance(users, Mapping) else set()
+                )
             for name, text in files(resource):
                 if name.endswith("htpasswd"):
                     lines = [line.partition(":")[0] for line in text.splitlines() if ":" in line]
-                    found[f"{resource.object_name}/{name}"] = set(lines)
+                    users_by_file[f"{resource.object_name}/{name}"] = set(lines)
         except UnknownValueError:
             continue
-    return found
+    return users_by_file
 
 
 def _commands(before: Sequence[Resource], after: Sequence[Resource]) -> Iterator[Statement]:

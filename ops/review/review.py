@@ -100,7 +100,7 @@ class _Plans:
 
 def run(
     root: Path,
-    asked: str,
+    base_revision: str,
     config: Mapping[str, Any] | None = None,
     *,
     checker: Check = check,
@@ -120,7 +120,7 @@ def run(
     """
     started = time.monotonic()
     repository = Repository(root)
-    base = repository.base(asked)
+    base = repository.base(base_revision)
     files = repository.changed(base)
     head = repository.head()
     plans = _Plans()
@@ -216,10 +216,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested mappings with dotted keys."""
     if not isinstance(value, Mapping):
         return {prefix: str(value)}
-    found: dict[str, str] = {}
+    flattened: dict[str, str] = {}
     for key, inner in value.items():
-        found |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        flattened |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flattened
 
 
 def _owners(repository: Repository, base: Path) -> str | None:

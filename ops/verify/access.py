@@ -49,10 +49,10 @@ MAY: Mapping[str, Mapping[str, int]] = {
 """Question -> role -> answer; a dashboard of each folder is shown to whom the folder is shown."""
 
 
-def configured(found: Settings, directory: Mapping[str, Any], finding: Finding) -> None:
+def configured(settings: Settings, directory: Mapping[str, Any], finding: Finding) -> None:
     """Compare the configuration of a running replica with what the requirement wants."""
     for section, key, wanted in RUNS_WITH:
-        finding.expect_equal(f"[{section}] {key}", found.of(section, key), wanted)
+        finding.expect_equal(f"[{section}] {key}", settings.of(section, key), wanted)
     servers = directory.get("servers") or []
     finding.expect(bool(servers), "ldap.toml names no server")
     for server in servers:
@@ -60,9 +60,10 @@ def configured(found: Settings, directory: Mapping[str, Any], finding: Finding) 
         finding.expect(bool(server.get("use_ssl")), f"{host}: LDAP without TLS")
         finding.expect(not server.get("ssl_skip_verify"), f"{host}: the directory's certificate is not verified")
         mapped = server.get("group_mappings") or []
-        finding.expect_equal(f"{host}: roles", listed({each.get("org_role") for each in mapped}), listed(ROLES))
+        finding.expect_equal(f"{host}: roles", listed({mapping.get("org_role") for mapping in mapped}), listed(ROLES))
         finding.expect(
-            not any(each.get("group_dn") == "*" for each in mapped), f"{host}: everybody in the directory gets a role"
+            not any(mapping.get("group_dn") == "*" for mapping in mapped),
+            f"{host}: everybody in the directory gets a role",
         )
         finding.seen.append(f"directory {host}: {len(mapped)} groups to roles")
 
@@ -94,7 +95,7 @@ def nothing_leaves(grafana: Grafana, finding: Finding) -> None:
 
 def role_of(person: Grafana) -> str:
     """Role of somebody in the organisation."""
-    return listed({each["role"] for each in person.get("/api/user/orgs")})
+    return listed({org["role"] for org in person.get("/api/user/orgs")})
 
 
 def people(ca_file: str, url: str, credentials: Credentials, finding: Finding) -> None:

@@ -95,13 +95,15 @@ def a3(context: Context) -> Finding:
     finding = Finding()
     start = datetime.now(UTC) - EVENTS_WINDOW
     for stage in alert_events.Stage:
-        found = alert_events.read(context.platform, stage, start)
+        history = alert_events.read(context.platform, stage, start)
         topic = alert_events.TOPICS[stage]
         problem = f"no event in {topic} of the last 10 minutes"
-        finding.expect_by(grace_period_end(context), bool(found.events), f"first event in {topic}", problem)
-        finding.expect_equal(f"unreadable records in {alert_events.TOPICS[stage]}", found.unreadable, 0)
-        keys = {event.alert_id for event in found.events}
-        finding.figures.append(f"{alert_events.TOPICS[stage]}: {len(found.events)} events of {len(keys)} alerts in 10m")
+        finding.expect_by(grace_period_end(context), bool(history.events), f"first event in {topic}", problem)
+        finding.expect_equal(f"unreadable records in {alert_events.TOPICS[stage]}", history.unreadable, 0)
+        keys = {event.alert_id for event in history.events}
+        finding.figures.append(
+            f"{alert_events.TOPICS[stage]}: {len(history.events)} events of {len(keys)} alerts in 10m"
+        )
     return finding
 
 

@@ -35,7 +35,7 @@ from ops.kube import wait_until
 from ops.verify.alerting import WORKLOAD
 from ops.verify.rows import Check, Finding, listed
 
-THRESHOLD = next(each for each in THRESHOLDS if each.priority is Severity.LOW)
+THRESHOLD = next(threshold for threshold in THRESHOLDS if threshold.priority is Severity.LOW)
 NAME = THRESHOLD.alert
 AUTHOR = "ops verify"
 NOTES: Mapping[Phase, str] = {
@@ -60,9 +60,9 @@ def m3(context: Context) -> Finding:
     with tempfile.TemporaryDirectory(prefix="obs-m3-") as folder, raised(context, members) as identity:
         firing = [alert for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
         finding.expect_equal(
-            "receivers of the alert", listed({name for each in firing for name in each.receivers}), DAILY_REPORT
+            "receivers of the alert", listed({name for alert in firing for name in alert.receivers}), DAILY_REPORT
         )
-        finding.expect_equal("states of the alert", listed({each.state for each in firing}), "suppressed")
+        finding.expect_equal("states of the alert", listed({alert.state for alert in firing}), "suppressed")
         incident = recorded(Store(Path(folder)), context, members[0], identity)
         reported(context, incident, Path(folder) / "report", finding)
     left = [alert.identity for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
@@ -94,7 +94,7 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
     )
     try:
         wait_until(
-            lambda: all(any(each.id == silence for each in one.silences()) for one in everywhere),
+            lambda: all(any(known.id == silence for known in one.silences()) for one in everywhere),
             _KNOWN_S,
             "the silence of the synthetic alert at every Alertmanager",
             0.5,
@@ -102,7 +102,9 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
         for one in everywhere:
             one.post(labels, annotations, starts, starts + _LASTS)
         wait_until(
-            lambda: any(each.identity == identity and each.state != "unprocessed" for each in everywhere[0].alerts()),
+            lambda: any(
+                alert.identity == identity and alert.state != "unprocessed" for alert in everywhere[0].alerts()
+            ),
             _KNOWN_S,
             "the synthetic alert at Alertmanager",
             0.5,
@@ -135,7 +137,7 @@ def recorded(store: Store, context: Context, member: str, identity: str) -> Inci
         )
         store.change(opened.id, partial(_noted, note))
     closed = {"closed": datetime.now(UTC), "closed_by": AUTHOR, "cause": CAUSE}
-    store.change(opened.id, lambda found: found.model_copy(update=closed))
+    store.change(opened.id, lambda incident: incident.model_copy(update=closed))
     return store.read(opened.id)
 
 

@@ -46,7 +46,7 @@ def layers_with_logs(context: Context, window: str = WINDOW) -> dict[str, int]:
         "aggs": {"layers": {"terms": {"field": "layer", "size": 2 * len(LAYERS)}}},
     }
     buckets = search_logs(context, body)["aggregations"]["layers"]["buckets"]
-    return {str(each["key"]): int(each["doc_count"]) for each in buckets}
+    return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
 
 
 def spans(context: Context, layer: Layer, window: str = "5m") -> float:

@@ -61,8 +61,13 @@ def grafana_settings(kube: Kube, pod: str) -> Settings:
 def variables_of(kube: Kube, pod: str) -> dict[str, str]:
     """Variables of a pod's containers whose values stand in the pod itself."""
     with _errors(pod):
-        found = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
-    return {each.name: each.value for container in found.spec.containers for each in container.env or [] if each.value}
+        manifest = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
+    return {
+        variable.name: variable.value
+        for container in manifest.spec.containers
+        for variable in container.env or []
+        if variable.value
+    }
 
 
 def file_of(kube: Kube, pod: str, name: str) -> str:
@@ -77,8 +82,8 @@ def file_of(kube: Kube, pod: str, name: str) -> str:
         OpsError: The pod mounts no such file, or it cannot be read.
     """
     with _errors(pod):
-        found = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        for kind, source in _sources(found.spec.volumes or []):
+        manifest = kube.core.read_namespaced_pod(pod, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        for kind, source in _sources(manifest.spec.volumes or []):
             text = _config_map(kube, source, name) if kind == "ConfigMap" else _secret(kube, source, name)
             if text is not None:
                 return text
@@ -91,21 +96,21 @@ def _sources(volumes: list[Any]) -> Iterator[tuple[str, str]]:
             yield "ConfigMap", volume.config_map.name
         if volume.secret:
             yield "Secret", volume.secret.secret_name
-        for each in (volume.projected.sources or []) if volume.projected else []:
-            if each.config_map:
-                yield "ConfigMap", each.config_map.name
-            if each.secret:
-                yield "Secret", each.secret.name
+        for source in (volume.projected.sources or []) if volume.projected else []:
+            if source.config_map:
+                yield "ConfigMap", source.config_map.name
+            if source.secret:
+                yield "Secret", source.secret.name
 
 
 def _config_map(kube: Kube, source: str, name: str) -> str | None:
-    found = kube.core.read_namespaced_config_map(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
-    return (found.data or {}).get(name)
+    config_map = kube.core.read_namespaced_config_map(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
+    return (config_map.data or {}).get(name)
 
 
 def _secret(kube: Kube, source: str, name: str) -> str | None:
-    found = kube.core.read_namespaced_secret(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
-    text = (found.data or {}).get(name)
+    secret = kube.core.read_namespaced_secret(source, kube.namespace, _request_timeout=_TIMEOUT_SECONDS)
+    text = (secret.data or {}).get(name)
     return None if text is None else base64.b64decode(text).decode()
 
 

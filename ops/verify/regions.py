@@ -48,7 +48,7 @@ def d3(context: Context) -> Finding:
             context.thanos.number(f"max({name})")
             for name in ("failover_agent_notifies", "failover_agent_peer_notifies")
         ]
-        finding.expect_equal("number of regions that notify people", sum(each or 0.0 for each in tells), 1.0)
+        finding.expect_equal("number of regions that notify people", sum(tell or 0.0 for tell in tells), 1.0)
     age = context.thanos.number("max(failover_agent_lease_read_age_seconds)")
     finding.expect(age is not None, "there is no failover agent")
     if age is not None:
@@ -77,13 +77,15 @@ def _alive(context: Context, finding: Finding) -> bool:
 
 
 def _roles(context: Context) -> set[str]:
-    return {each.labels.get("role", "") for each in context.thanos.instant("max by (role) (failover_agent_role) == 1")}
+    return {
+        sample.labels.get("role", "") for sample in context.thanos.instant("max by (role) (failover_agent_role) == 1")
+    }
 
 
 def _parity(context: Context, finding: Finding) -> None:
-    found = context.thanos.instant("max by (definition) (failover_agent_peer_differs)")
-    compared = {each.labels.get("definition", "") for each in found}
-    differing = [each.labels.get("definition", "") for each in found if each.value]
+    samples = context.thanos.instant("max by (definition) (failover_agent_peer_differs)")
+    compared = {sample.labels.get("definition", "") for sample in samples}
+    differing = [sample.labels.get("definition", "") for sample in samples if sample.value]
     finding.expect(compared >= FINGERPRINTS, f"nobody compares {listed(FINGERPRINTS - compared)}")
     finding.expect(not differing, f"the regions differ in {listed(differing)}: `ops regions parity` says how")
     finding.figures.append(f"{len(compared) - len(differing)} of {len(compared)} kinds of definitions are the same")
@@ -94,9 +96,9 @@ def _copied(context: Context, finding: Finding) -> None:
     failed = context.thanos.number('sum(kafka_mirror_tasks{state="failed"})')
     finding.expect(failed is not None, "no mirror runs")
     finding.expect(not failed, f"{failed or 0:.0f} tasks of the mirror have failed")
-    found = context.thanos.instant("obs:mirror_latency:seconds")
+    samples = context.thanos.instant("obs:mirror_latency:seconds")
     # Of a topic in which nothing arrived lately, no time is known.
-    late = {each.labels.get("topic", ""): each.value for each in found if not math.isnan(each.value)}
+    late = {sample.labels.get("topic", ""): sample.value for sample in samples if not math.isnan(sample.value)}
     finding.expect(METRICS in late, f"no record of {METRICS} has arrived lately")
     for topic, seconds in sorted(late.items()):
         finding.expect(seconds <= LAG_LIMIT_S, f"{topic} arrives {seconds:.1f} s late, at most {LAG_LIMIT_S} s")

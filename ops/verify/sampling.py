@@ -74,8 +74,8 @@ def budget(context: Context) -> Budget:
 
 def decisions(context: Context) -> dict[str, float]:
     """Policy -> traces that it has kept so far."""
-    found = context.thanos.instant(f'sum by (policy) ({_DECIDED}{{job="{WORKLOAD}",sampled="true"}})')
-    return {sample.labels["policy"]: sample.value for sample in found}
+    samples = context.thanos.instant(f'sum by (policy) ({_DECIDED}{{job="{WORKLOAD}",sampled="true"}})')
+    return {sample.labels["policy"]: sample.value for sample in samples}
 
 
 def provoked(context: Context, limits: Budget) -> dict[str, float]:

@@ -76,17 +76,19 @@ def g1(context: Context) -> Finding:
     finding = Finding()
     pods = [pod.name for pod in context.kube.pods(WORKLOAD) if pod.ready]
     finding.expect_equal("number of ready Grafana", len(pods), REPLICAS)
-    found = grafana_settings(context.kube, context.kube.ready_pod(WORKLOAD).name)
+    settings = grafana_settings(context.kube, context.kube.ready_pod(WORKLOAD).name)
     for section, key, wanted in RUNS_WITH:
-        finding.expect_equal(f"[{section}] {key} of Grafana", found.of(section, key), wanted)
-    finding.expect(bool(found.of("database", "ca_cert_path")), "no authority is named that the database is verified by")
+        finding.expect_equal(f"[{section}] {key} of Grafana", settings.of(section, key), wanted)
+    finding.expect(
+        bool(settings.of("database", "ca_cert_path")), "no authority is named that the database is verified by"
+    )
     with Grafana(context.ca_file, address(context.platform)) as anybody:
         finding.expect_equal("database that Grafana's health tells of", anybody.get("/api/health")["database"], "ok")
         finding.expect_equal("answer to somebody without a login", anybody.status("GET", "/api/search"), 401)
     _followed(context, finding)
     worked = _across(context, pods, finding)
     finding.figures.append(f"{len(pods)} replicas, {worked} sessions tried at the other replica")
-    finding.seen.append(f"database {found.of('database', 'host')} with {found.of('database', 'ssl_mode')}")
+    finding.seen.append(f"database {settings.of('database', 'host')} with {settings.of('database', 'ssl_mode')}")
     finding.drill(*SESSION_DRILLS)
     return finding
 
@@ -107,12 +109,12 @@ def _across(context: Context, pods: Sequence[str], finding: Finding) -> int:
     urls = {pod: context.tunnels.url(pod, PORT) for pod in pods}
     for maker in pods:
         with Grafana.sign_in(context.ca_file, urls[maker], administrator(context.platform)) as person:
-            for other in (each for each in pods if each != maker):
+            for other in (pod for pod in pods if pod != maker):
                 tried += 1
                 with person.at(urls[other]) as there:
                     finding.expect_equal(f"answer of {other} to a session of {maker}", there.status("GET", _SELF), 200)
             person.status("GET", "/logout")
-            for other in (each for each in pods if each != maker):
+            for other in (pod for pod in pods if pod != maker):
                 with person.at(urls[other]) as there:
                     finding.expect_equal(
                         f"answer of {other} after the logout at {maker}", there.status("GET", _SELF), 401
@@ -132,8 +134,8 @@ def dashboards_check(names: Sequence[str], subjects: dict[str, str] | None = Non
         missing = set(names) - {dashboard.name for dashboard in chosen}
         finding.expect(not missing, f"there is no dashboard {listed(missing)}")
         for subject, part in (subjects or {}).items():
-            asked = [each.expr for dashboard in chosen for panel in dashboard.panels for each in panel.queries]
-            finding.expect(any(part in each for each in asked), f"no panel shows {subject}")
+            expressions = [query.expr for dashboard in chosen for panel in dashboard.panels for query in panel.queries]
+            finding.expect(any(part in expression for expression in expressions), f"no panel shows {subject}")
         with visitor(context) as grafana:
             finding.expect_equal(
                 "health of the data source of metrics",
@@ -152,36 +154,36 @@ def dashboards_check(names: Sequence[str], subjects: dict[str, str] | None = Non
 
 def _present(grafana: Grafana, dashboard: Dashboard, finding: Finding) -> None:
     try:
-        found = grafana.get(f"/api/dashboards/uid/{dashboard.uid}")["dashboard"]
+        dashboard_model = grafana.get(f"/api/dashboards/uid/{dashboard.uid}")["dashboard"]
     except OpsError as error:
         finding.wrong.append(f"{dashboard.name}: {error}")
         return
-    shown = [each["title"] for each in panels_of(found)]
+    shown = [panel["title"] for panel in panels_of(dashboard_model)]
     finding.expect_equal(
-        f"panels of Grafana's {dashboard.uid}", listed(shown), listed(each.title for each in dashboard.panels)
+        f"panels of Grafana's {dashboard.uid}", listed(shown), listed(panel.title for panel in dashboard.panels)
     )
 
 
 def panels_of(dashboard: dict[str, Any]) -> list[dict[str, Any]]:
     """Panels of a dashboard in Grafana's form, without the headings of rows."""
-    found: list[dict[str, Any]] = []
-    for each in dashboard.get("panels") or []:
-        found += (each.get("panels") or []) if each.get("type") == "row" else [each]
-    return found
+    panels: list[dict[str, Any]] = []
+    for panel in dashboard.get("panels") or []:
+        panels += (panel.get("panels") or []) if panel.get("type") == "row" else [panel]
+    return panels
 
 
 def _answers(context: Context, checked: Sequence[tuple[Dashboard, list[Result]]], finding: Finding) -> None:
-    results = [result for _, each in checked for result in each]
-    for dashboard, each in checked:
+    results = [result for _, panel_results in checked for result in panel_results]
+    for dashboard, panel_results in checked:
         late: dict[datetime, list[str]] = {}
-        for result in each:
+        for result in panel_results:
             if result.empty:
-                asked = set().union(*(metrics(query.expr) for query in result.panel.queries))
-                late.setdefault(series_due(context, asked), []).append(result.panel.title)
+                metric_names = set().union(*(metrics(query.expr) for query in result.panel.queries))
+                late.setdefault(series_due(context, metric_names), []).append(result.panel.title)
         for due, empty in late.items():
             named = f"{dashboard.name}: {listed(empty)}"
             finding.expect_by(due, False, f"data of {named}", f"no data in {named}")
-        problems = [problem for result in each for problem in result.problems]
+        problems = [problem for result in panel_results for problem in result.problems]
         finding.expect(not problems, f"{dashboard.name}: {'; '.join(problems[:2])}")
     times, queries = latencies(results), rows(checked)
     full = sum(not result.empty for result in results)
@@ -197,7 +199,7 @@ def r1(context: Context) -> Finding:
     newest, due, failed = (_by_kind(context, name) for name in (REPORT_TIME, REPORT_DUE, REPORT_FAILED))
     stored, now = ReportClient(context, access_of(context.platform)).listing().reports, time.time()
     for kind, schedule in SCHEDULES.items():
-        over = [each for each in stored if each.kind == kind and each.period_end.timestamp() <= now]
+        over = [report for report in stored if report.kind == kind and report.period_end.timestamp() <= now]
         if not newest.get(kind) or not over:
             first_run(
                 finding,
@@ -212,8 +214,8 @@ def r1(context: Context) -> Finding:
         finding.expect(late <= timedelta(), f"the next {kind} report is missing since {_hours(late)}")
         finding.expect(not failed.get(kind), f"the last run of the {kind} report failed")
         for form in REPORT_FORMS:
-            found = [each for each in over[0].files if each.path.endswith(form) and each.bytes > 0]
-            finding.expect(bool(found), f"the newest {kind} report has no {form}")
+            files = [file for file in over[0].files if file.path.endswith(form) and file.bytes > 0]
+            finding.expect(bool(files), f"the newest {kind} report has no {form}")
         age = timedelta(seconds=max(0.0, now - newest[kind]))
         finding.figures.append(f"{kind} {over[0].period}, {_hours(age)} old, {len(over[0].files)} files")
     finding.seen.append(f"{len(stored)} reports on the report server")
@@ -222,8 +224,8 @@ def r1(context: Context) -> Finding:
 
 
 def _by_kind(context: Context, name: str) -> dict[str, float]:
-    found = context.thanos.instant(f"max by (kind) ({name})")
-    return {sample.labels.get("kind", "?"): sample.value for sample in found}
+    samples = context.thanos.instant(f"max by (kind) ({name})")
+    return {sample.labels.get("kind", "?"): sample.value for sample in samples}
 
 
 def _hours(age: timedelta) -> str:
@@ -236,19 +238,19 @@ def s2(context: Context) -> Finding:
     accounts = known_credentials()
     user, password = administrator(context.platform)
     credentials = accounts.inside if accounts else (Login.model_validate({"username": user, "password": password}),)
-    found = run_virtual_users(
+    short_load = run_virtual_users(
         through_grafana(context, credentials, SHORT_USERS),
         query_client(context),
         seconds=SHORT_SECONDS,
         think_s=SHORT_THINK_S,
     )
     load = f"load of this machine {os.getloadavg()[0]:.1f} on {len(os.sched_getaffinity(0))} cores"
-    finding.wrong.extend(f"{problem} ({load})" for problem in found.wrong())
+    finding.wrong.extend(f"{problem} ({load})" for problem in short_load.wrong())
     finding.seen.append(load)
-    if found.loads:
+    if short_load.loads:
         finding.figures.append(
-            f"{SHORT_USERS} virtual users, {len(found.loads)} dashboards: {found.mean:.2f} s on average, "
-            f"P95 {quantile(found.times, 0.95):.2f} s"
+            f"{SHORT_USERS} virtual users, {len(short_load.loads)} dashboards: {short_load.mean:.2f} s on average, "
+            f"P95 {quantile(short_load.times, 0.95):.2f} s"
         )
     finding.drill(*LOADTEST_DRILLS, *LATENCY_DRILLS)
     for name, figure in THROUGHPUT.items():

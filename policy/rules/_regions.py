@@ -49,26 +49,26 @@ class Copy:
 
 def failover_agents(stack: Sequence[Resource]) -> tuple[list[FailoverAgent], UnknownValueError | None]:
     """Failover agents of a stack, and what of them is not known yet, to raise after the known ones were looked at."""
-    found: list[FailoverAgent] = []
+    guard_list: list[FailoverAgent] = []
     unknown: UnknownValueError | None = None
     for container in _running(stack, FAILOVER_AGENT):
         mounted, word = container.mounted(stack), container.flag("config")
         file = mounted.at(word.text) if word else None
         content = parse(file.name, file.text)[1] if file else None
         if file and isinstance(content, dict):
-            found.append(FailoverAgent(container, file.resource, Node(content, f"{file.name}:")))
+            guard_list.append(FailoverAgent(container, file.resource, Node(content, f"{file.name}:")))
         elif mounted.unknown:
             unknown = unknown or UnknownValueError(mounted.unknown)
         else:
-            found.append(
+            guard_list.append(
                 FailoverAgent(container, container.resource, Node(None, word.where if word else container.node.path))
             )
-    return found, unknown
+    return guard_list, unknown
 
 
 def copies(stack: Sequence[Resource]) -> tuple[list[Copy], UnknownValueError | None]:
     """What MirrorMakers of a stack copy, and what of them is not known yet."""
-    found: list[Copy] = []
+    copy_list: list[Copy] = []
     unknown: UnknownValueError | None = None
     for container in _running(stack, MIRROR):
         texts = [word.text for word in container.words]
@@ -76,10 +76,10 @@ def copies(stack: Sequence[Resource]) -> tuple[list[Copy], UnknownValueError | N
         file = mounted.at(path) if path else None
         flows = _formats.mirror(file.text) if file else None
         if flows:
-            found += [Copy(container.resource, *flow) for flow in flows.flows]
+            copy_list += [Copy(container.resource, *flow) for flow in flows.flows]
         elif mounted.unknown:
             unknown = unknown or UnknownValueError(mounted.unknown)
-    return found, unknown
+    return copy_list, unknown
 
 
 def reports(resource: Resource) -> bool:

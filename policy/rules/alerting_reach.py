@@ -13,15 +13,15 @@ from policy.rules._values import Unknowns, finding, seconds
 
 def _reached(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    found = all_alerts(resources, unknown)
+    alerts = all_alerts(resources, unknown)
     for routing in all_routings(resources, unknown):
-        yield from _by(routing, found, options["within"])
+        yield from _by(routing, alerts, options["within"])
     unknown.tell()
 
 
-def _by(routing: Routing, found: Sequence[Alert], within: Mapping[str, str]) -> Iterator[Finding]:
+def _by(routing: Routing, alerts: Sequence[Alert], within: Mapping[str, str]) -> Iterator[Finding]:
     told: dict[tuple[str, str, str], list[str]] = {}
-    for alert, routes in zip(found, routing.taken([each.labels for each in found]), strict=True):
+    for alert, routes in zip(alerts, routing.taken([alert.labels for alert in alerts]), strict=True):
         severity = alert.label("severity").text() or "other"
         for route in routes:
             for where, problem, fix in _problems(routing, route, severity, within.get(severity)):
@@ -47,7 +47,7 @@ def _problems(routing: Routing, route: Route, severity: str, most: str | None) -
         problem = f"{severity} alerts wait for {route.time('group_wait')} before anybody is told, more than {most}"
         yield wait, problem, f"set group_wait to {most} or less on their route"
     for key in ("mute_time_intervals", "active_time_intervals"):
-        if any(route.node[key].each()):
+        if any(route.node[key].elements()):
             problem = f"{severity} alerts are held back at times: {key} is {', '.join(route.node[key].texts())}"
             yield route.node[key], problem, f"remove {key} from their route"
 

@@ -91,8 +91,8 @@ def _inside(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        outside = [each for each in routing.channels if each.outside]
-        named = sorted({each.tls["ca_file"].text() for each in outside} - {""})
+        outside = [channel for channel in routing.channels if channel.outside]
+        named = sorted({address.tls["ca_file"].text() for address in outside} - {""})
         for channel in outside:
             if named and not any(channel.tls[key].text() for key in ("ca_file", "ca")):
                 yield finding(
@@ -106,9 +106,9 @@ def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _recorded(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        recorded = {each.receiver for each in routing.channels if each.inside}
+        recorded = {channel.receiver for channel in routing.channels if channel.inside}
         silent = _receivers_of(routing, str(options["heartbeat"]))
-        for receiver in routing.node["receivers"].each() if recorded else ():
+        for receiver in routing.node["receivers"].elements() if recorded else ():
             name = receiver["name"].text()
             if name not in recorded and name not in silent:
                 yield finding(

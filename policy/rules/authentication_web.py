@@ -60,8 +60,8 @@ def _web_users(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.WEB):
         users, tls = document.node["basic_auth_users"], document.node["tls_server_config"]
         if not users.value:
-            asked = tls["client_auth_type"].text() == "RequireAndVerifyClientCert" and tls["client_ca_file"].text()
-            if not asked:
+            verified = tls["client_auth_type"].text() == "RequireAndVerifyClientCert" and tls["client_ca_file"].text()
+            if not verified:
                 problem = "the web API lets anybody in: it has no users"
                 yield finding(resource, users, problem, "add basic_auth_users with a bcrypt hash for each user")
         for name, where in users.items():

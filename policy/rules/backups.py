@@ -111,7 +111,7 @@ def store_flag(container: Container) -> Word | None:
 
 
 def _shipped(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    thanos = [container for each in resources for container in containers(each) if container.runs("thanos")]
+    thanos = [container for resource in resources for container in containers(resource) if container.runs("thanos")]
     stores, unknown = known_documents(resources, Format.OBJECT_STORE)
     if stores or any(store_flag(container) for container in thanos):
         for container in shippers(resources):

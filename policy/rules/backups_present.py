@@ -32,23 +32,24 @@ _HOW: Mapping[str, str] = {
 
 
 def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [container for each in resources for container in containers(each)]
+    running_containers = [container for resource in resources for container in containers(resource)]
     own, unknown = programs(resources)
-    made = _scheduled(own)
+    scheduled_kinds = _scheduled(own)
     needs: Mapping[str, bool] = {
-        _METRICS: any(container.runs("prometheus") for container in found),
+        _METRICS: any(container.runs("prometheus") for container in running_containers),
         _TOPICS: bool(_topics(resources)),
-        _DATABASE: any(container.runs("postgres") for container in found),
+        _DATABASE: any(container.runs("postgres") for container in running_containers),
         # Of what only our own jobs can back up.
-        _GRAFANA: bool(made) and any(container.runs("grafana") for container in found),
-        _KAFKA: bool(made) and bool(_topics(resources)),
+        _GRAFANA: bool(scheduled_kinds) and any(container.runs("grafana") for container in running_containers),
+        _KAFKA: bool(scheduled_kinds) and bool(_topics(resources)),
     }
     has: Mapping[str, bool] = {
         _METRICS: any(store_flag(container) for container in shippers(resources)),
         _TOPICS: _archived(resources, own),
-        _DATABASE: "database" in made or any(set(container.programs) & _DUMPS for container in found),
-        _GRAFANA: "grafana" in made,
-        _KAFKA: "kafka-metadata" in made,
+        _DATABASE: "database" in scheduled_kinds
+        or any(set(container.programs) & _DUMPS for container in running_containers),
+        _GRAFANA: "grafana" in scheduled_kinds,
+        _KAFKA: "kafka-metadata" in scheduled_kinds,
     }
     missing = [name for name in needs if needs[name] and not has[name] and name not in options["elsewhere"]]
     if missing and unknown:
@@ -58,13 +59,13 @@ def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 
 def _search_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [container for each in resources for container in containers(each)]
-    if not any(container.runs("opensearch", "elasticsearch") for container in found):
+    running_containers = [container for resource in resources for container in containers(resource)]
+    if not any(container.runs("opensearch", "elasticsearch") for container in running_containers):
         return
     own, unknown = programs(resources)
-    snapshots = any("snapshot" in word.text for c in found if c.resource.kind == "CronJob" for word in c.words) or any(
-        _snapshots(document) for document in known_documents(resources, Format.OTHER)[0]
-    )
+    snapshots = any(
+        "snapshot" in word.text for c in running_containers if c.resource.kind == "CronJob" for word in c.words
+    ) or any(_snapshots(document) for document in known_documents(resources, Format.OTHER)[0])
     if snapshots or "search" in _scheduled(own):
         return
     if unknown:
@@ -79,18 +80,24 @@ def _of_stack(problem: str, fix: str) -> Finding:
 def _scheduled(own: Sequence[Program]) -> set[str]:
     """Kinds that a CronJob makes and whose section its settings have."""
     return {
-        each.kind
-        for each in own
-        if each.module == JOB and each.container.resource.kind == "CronJob" and each.section.exists
+        program.kind
+        for program in own
+        if program.module == JOB and program.container.resource.kind == "CronJob" and program.section.exists
     }
 
 
 def _topics(resources: Sequence[Resource]) -> set[str]:
-    return {each.object_name for each in resources if each.type.startswith("kafka:") and each.kind == "Topic"}
+    return {
+        resource.object_name
+        for resource in resources
+        if resource.type.startswith("kafka:") and resource.kind == "Topic"
+    }
 
 
 def _archived(resources: Sequence[Resource], own: Sequence[Program]) -> bool:
-    read = {name for each in own if each.module == ARCHIVE for name in each.settings.at("kafka.topics").texts()}
+    read = {
+        name for program in own if program.module == ARCHIVE for name in program.settings.at("kafka.topics").texts()
+    }
     if read:
         return _topics(resources) <= read
     return any(_exported(document) for document in known_documents(resources, Format.COLLECTOR)[0])
@@ -116,15 +123,15 @@ def _each(resources: Sequence[Resource], *modules: str) -> Iterator[Program]:
     Raises:
         UnknownValueError: The settings of one are not known yet.
     """
-    found, unknown = programs(resources, *modules)
-    yield from found
+    found_programs, unknown = programs(resources, *modules)
+    yield from found_programs
     if unknown:
         raise unknown
 
 
 def _encrypted(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for each in _each(resources, JOB, ARCHIVE):
-        yield from _recipients(each)
+    for program in _each(resources, JOB, ARCHIVE):
+        yield from _recipients(program)
 
 
 def _recipients(program: Program) -> Iterator[Finding]:
@@ -132,7 +139,7 @@ def _recipients(program: Program) -> Iterator[Finding]:
     recipients = program.settings["recipients"]
     if not recipients.texts():
         yield finding(program.held, recipients, f"nobody could open the backups: recipients {shown(recipients)}", fix)
-    for node in recipients.each():
+    for node in recipients.elements():
         if not _RECIPIENT.fullmatch(node.text()):
             yield finding(program.held, node, "this is no public key of age", fix)
     endpoint = program.settings.at("storage.endpoint")
@@ -156,7 +163,7 @@ def _identities(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _written(container: Container, told: str, fix: str) -> Iterator[Finding]:
     places = [(word.text, word.where) for word in container.words]
-    places += [(each["value"].text(), each["value"].path) for each in container.node["env"].each()]
+    places += [(node["value"].text(), node["value"].path) for node in container.node["env"].elements()]
     for text, where in places:
         if _IDENTITY.search(text):
             yield finding(container.resource, where, told, fix)
@@ -166,18 +173,18 @@ def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     own, unknown = programs(resources)
     if unknown:
         raise unknown
-    made, exporters = _scheduled(own), [each for each in own if each.module == BACKUP_EXPORTER]
-    if made and not exporters:
+    scheduled_kinds, exporters = _scheduled(own), [program for program in own if program.module == BACKUP_EXPORTER]
+    if scheduled_kinds and not exporters:
         yield _of_stack("nobody watches whether backups are made", "run services.backup_exporter")
     shipped = any(store_flag(container) for container in shippers(resources))
     for exporter in exporters:
         ages, blocks = exporter.settings["most_age_s"], exporter.settings["blocks"]
         expected = {kind for kind, _ in ages.items()}
-        for kind in sorted(made - expected):
+        for kind in sorted(scheduled_kinds - expected):
             yield finding(
                 exporter.held, ages, f"nobody is notified when the {kind} backup is missing", f"set most_age_s.{kind}"
             )
-        for kind in sorted(expected - made):
+        for kind in sorted(expected - scheduled_kinds):
             yield finding(
                 exporter.held,
                 ages[kind],
@@ -198,19 +205,19 @@ def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 
 def _kept(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for each in _each(resources, JOB, ARCHIVE):
-        days = each.settings["keep_days"] if each.module == ARCHIVE else each.section["keep_days"]
+    for program in _each(resources, JOB, ARCHIVE):
+        days = program.settings["keep_days"] if program.module == ARCHIVE else program.section["keep_days"]
         if (number(days) or 0) < options["least_days"]:
             yield finding(
-                each.held,
+                program.held,
                 days,
                 f"backups are gone before a mistake is noticed: keep_days {shown(days)}",
                 f"set it to {options['least_days']} or more",
             )
-        often = each.settings["flush_s"]
-        if each.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
+        often = program.settings["flush_s"]
+        if program.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
             yield finding(
-                each.held,
+                program.held,
                 often,
                 f"so many seconds of telemetry are lost with the brokers: flush_s {shown(often)}",
                 f"set it to {options['most_flush_s']} or less",

@@ -135,7 +135,7 @@ def _early_answers(resource: Resource, options: Options) -> Iterator[Finding]:
 def _batching(resource: Resource, pipeline: Pipeline) -> Iterator[Finding]:
     if pipeline.signal == "traces" and pipeline.sampling:
         return
-    for processor in pipeline.node["processors"].each():
+    for processor in pipeline.node["processors"].elements():
         if processor.text().split("/", 1)[0] in _BATCHING:
             problem = f"processor {processor.text()} answers before anything is delivered"
             yield finding(resource, processor, problem, "remove it; batch in the exporter's sending_queue")

@@ -22,10 +22,10 @@ _VOLATILE = ("emptyDir", "configMap", "secret", "projected", "hostPath")
 
 def _requests(resource: Resource, options: Options) -> Iterator[Finding]:
     for collector in collectors(resource):
-        exporters = [each for each in collector.delivering if each.type == "kafka"]
+        exporters = [component for component in collector.delivering if component.type == "kafka"]
         if not exporters:
             continue
-        limit = min(_record(each) for each in exporters)
+        limit = min(_record(exporter) for exporter in exporters)
         for exporter in exporters:
             yield from _batches(resource, exporter)
         yield from _accepted(collector, limit)
@@ -65,11 +65,11 @@ def _accepted(collector: Collector, limit: float) -> Iterator[Finding]:
 
 
 def _records_fit(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = {each.object_name: each for each in resources if each.type == TOPIC}
+    topics_by_name = {resource.object_name: resource for resource in resources if resource.type == TOPIC}
     unknown = Unknowns()
-    brokers = [server for each in resources for server in unknown.known(servers(each)) if server.broker]
-    largest = max((_topic(each) for each in made.values()), default=0)
-    for name, topic in made.items():
+    brokers = [server for resource in resources for server in unknown.known(servers(resource)) if server.broker]
+    largest = max((_topic(topic) for topic in topics_by_name.values()), default=0)
+    for name, topic in topics_by_name.items():
         where = topic.node["config"]["max.message.bytes"]
         if not number(where):
             yield finding(topic, where, f"max.message.bytes {shown(where)}", f"say how large a record of {name} may be")
@@ -81,8 +81,8 @@ def _records_fit(resources: Sequence[Resource], options: Options) -> Iterator[Fi
             yield finding(server.resource, fetch, problem, f"set it to at least {largest:.0f}")
     for resource in resources:
         for collector in unknown.known(collectors(resource)):
-            yield from _written(collector, made)
-            yield from _read(collector, made)
+            yield from _written(collector, topics_by_name)
+            yield from _read(collector, topics_by_name)
     unknown.tell()
 
 
@@ -90,29 +90,33 @@ def _topic(topic: Resource) -> float:
     return number(topic.node["config"]["max.message.bytes"]) or _KAFKA_DEFAULT
 
 
-def _written(collector: Collector, made: dict[str, Resource]) -> Iterator[Finding]:
+def _written(collector: Collector, topics_by_name: dict[str, Resource]) -> Iterator[Finding]:
     for exporter in collector.components("exporters", "kafka"):
         where = exporter.node.at("producer.max_message_bytes")
         for name in topics(collector, "exporters", exporter.name):
-            if name in made and _record(exporter) > _topic(made[name]):
+            if name in topics_by_name and _record(exporter) > _topic(topics_by_name[name]):
                 problem = f"{exporter} writes records that {name} refuses: max_message_bytes {shown(where)}"
-                yield finding(collector.resource, where, problem, f"set it to at most {_topic(made[name]):.0f}")
+                yield finding(
+                    collector.resource, where, problem, f"set it to at most {_topic(topics_by_name[name]):.0f}"
+                )
 
 
-def _read(collector: Collector, made: dict[str, Resource]) -> Iterator[Finding]:
+def _read(collector: Collector, topics_by_name: dict[str, Resource]) -> Iterator[Finding]:
     for receiver in collector.components("receivers", "kafka"):
         for name in topics(collector, "receivers", receiver.name):
             for key in ("max_fetch_size", "max_partition_fetch_size"):
                 where = receiver.node[key]
-                if name in made and (number(where) or _FETCH_DEFAULT) < _topic(made[name]):
+                if name in topics_by_name and (number(where) or _FETCH_DEFAULT) < _topic(topics_by_name[name]):
                     state = f"{key} {stated(where, _FETCH_DEFAULT)}"
                     problem = f"{receiver} reads pieces smaller than a record of {name}: {state}"
-                    yield finding(collector.resource, where, problem, f"set it to at least {_topic(made[name]):.0f}")
+                    yield finding(
+                        collector.resource, where, problem, f"set it to at least {_topic(topics_by_name[name]):.0f}"
+                    )
 
 
 def _queues_on_disk(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     files = Files(resources)
-    yield from each_known(_workload_queues(files, resources, each) for each in resources)
+    yield from each_known(_workload_queues(files, resources, resource) for resource in resources)
 
 
 def _workload_queues(files: Files, resources: Sequence[Resource], workload: Resource) -> Iterator[Finding]:
@@ -127,7 +131,7 @@ def _workload_queues(files: Files, resources: Sequence[Resource], workload: Reso
 
 
 def _queue_folders(files: Files, process: Process, collector: Collector) -> Iterator[Finding]:
-    used = {each.node.at("sending_queue.storage").text() for each in collector.delivering} - {""}
+    used = {component.node.at("sending_queue.storage").text() for component in collector.delivering} - {""}
     for name in sorted(used):
         folder = collector.component("extensions", name).node["directory"].text()
         placed = files.volume(process, folder) if folder else None

@@ -30,9 +30,9 @@ _COPIES: Final = {
 def _mirrors(resource: Resource) -> Iterator[tuple[str, Mirror]]:
     for name, text in files(resource):
         if name.endswith((".properties", ".config", ".conf")):
-            found = _formats.mirror(text)
-            if found:
-                yield name, found
+            mirror = _formats.mirror(text)
+            if mirror:
+                yield name, mirror
 
 
 def _secured(resource: Resource, options: Options) -> Iterator[Finding]:

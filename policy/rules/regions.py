@@ -19,20 +19,20 @@ _COMPARED = ("rules", "dashboards")
 def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     if not _alertmanagers(resources):
         return
-    found, unknown = failover_agents(resources)
-    if not found and unknown:
+    guard_list, unknown = failover_agents(resources)
+    if not guard_list and unknown:
         raise unknown
-    if not found:
+    if not guard_list:
         yield _of_stack("nothing makes Alertmanager follow the lease", "run services.failover_agent")
 
 
 def _standby(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found, unknown = failover_agents(resources)
+    guard_list, unknown = failover_agents(resources)
     copied, also = copies(resources)
     unknown = unknown or also
-    for agent in found:
+    for agent in guard_list:
         own, role, peer = (agent.settings[key] for key in ("region", "role", "peer"))
-        flows = [(each.source, each.target) for each in copied]
+        flows = [(copy.source, copy.target) for copy in copied]
         if role.text() not in _ROLES:
             yield finding(agent.held, role, f"the role of the region {shown(role)}", f"set it to {' or '.join(_ROLES)}")
         elif role.text() == "standby" and (peer.text(), own.text()) not in flows and not unknown:
@@ -54,9 +54,9 @@ def _standby(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 
 def _reports(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found, unknown = failover_agents(resources)
-    standby = any(agent.settings["role"].text() == "standby" for agent in found)
-    for job in (each for each in resources if reports(each)):
+    guard_list, unknown = failover_agents(resources)
+    standby = any(agent.settings["role"].text() == "standby" for agent in guard_list)
+    for job in (resource for resource in resources if reports(resource)):
         node = job.node["spec"]["suspend"]
         if suspended(job) and not standby and not unknown:
             yield finding(job, node, "nobody gets this report: suspend is true and no standby", "set suspend to false")
@@ -67,11 +67,11 @@ def _reports(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 
 def _settings(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found, unknown = failover_agents(resources)
-    for agent in found:
+    guard_list, unknown = failover_agents(resources)
+    for agent in guard_list:
         settings = agent.settings
         targets, peer = settings["egress_targets"], settings["peer"]
-        if not [each for each in targets.texts() if each]:
+        if not [text for text in targets.texts() if text]:
             yield finding(
                 agent.held,
                 targets,
@@ -105,15 +105,17 @@ def _times(agent: FailoverAgent, options: Options) -> Iterator[Finding]:
 def _agreed(agent: FailoverAgent) -> Iterator[Finding]:
     """What the other region has to have too: without its digest nobody sees a difference."""
     named = {key for key, node in agent.settings["fingerprints"].items() if node.text()}
-    for each in _COMPARED:
-        if each not in named:
-            node = agent.settings["fingerprints"][each]
-            yield finding(agent.held, node, f"nobody would see that both regions have other {each}", "set its digest")
+    for definition in _COMPARED:
+        if definition not in named:
+            node = agent.settings["fingerprints"][definition]
+            yield finding(
+                agent.held, node, f"nobody would see that both regions have other {definition}", "set its digest"
+            )
 
 
 def _members(agent: FailoverAgent, resources: Sequence[Resource]) -> Iterator[Finding]:
     urls = agent.settings["alertmanagers"]["urls"]
-    hosts = {host_of(each) for each in urls.texts()}
+    hosts = {host_of(text) for text in urls.texts()}
     for workload in _alertmanagers(resources):
         wanted = {f"{workload.object_name}-{index}" for index in range(replicas(workload))}
         missing = sorted(wanted - {host.split(".")[0] for host in hosts})
@@ -124,7 +126,7 @@ def _members(agent: FailoverAgent, resources: Sequence[Resource]) -> Iterator[Fi
                 f"the failover agent does not reach {', '.join(missing)} by its own address",
                 "name every pod: silences do not spread while gossip is cut",
             )
-    for url in urls.each():
+    for url in urls.elements():
         if not url.text().startswith("https://"):
             yield finding(
                 agent.held, url, f"the operator's password travels in clear text: it {shown(url)}", "use https://"
@@ -132,9 +134,9 @@ def _members(agent: FailoverAgent, resources: Sequence[Resource]) -> Iterator[Fi
 
 
 def _witness(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found, unknown = failover_agents(resources)
-    own, also = _buckets(resources, {id(agent.held) for agent in found})
-    for agent in found:
+    guard_list, unknown = failover_agents(resources)
+    own, also = _buckets(resources, {id(agent.held) for agent in guard_list})
+    for agent in guard_list:
         witness = agent.settings["witness"]
         bucket, endpoint = witness["bucket"], witness["endpoint"]
         if not bucket.text():
@@ -160,19 +162,21 @@ def _witness(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 def _buckets(resources: Sequence[Resource], but: set[int]) -> tuple[dict[str, str], UnknownValueError | None]:
     """Bucket -> who uses it, of everything but the failover agent."""
     known, unknown = known_documents(resources, Format.OBJECT_STORE, Format.OTHER)
-    found: dict[str, str] = {}
+    owners: dict[str, str] = {}
     for document in known:
         section = "config" if document.format is Format.OBJECT_STORE else "storage"
         content = document.node
         if id(document.resource) not in but and isinstance(content.value, Mapping):
             bucket = content[section]["bucket"].text()
             if bucket:
-                found.setdefault(bucket, document.resource.label)
-    return found, unknown
+                owners.setdefault(bucket, document.resource.label)
+    return owners, unknown
 
 
 def _alertmanagers(resources: Sequence[Resource]) -> list[Resource]:
-    return [each for each in resources if any(container.runs("alertmanager") for container in containers(each))]
+    return [
+        resource for resource in resources if any(container.runs("alertmanager") for container in containers(resource))
+    ]
 
 
 def _of_stack(problem: str, fix: str) -> Finding:

@@ -77,10 +77,10 @@ def _fits(process: Process) -> Iterator[Finding]:
         )
         yield finding(process.resource, process.where, problem, "set it below the size of the volume")
         return
-    claims = list(process.resource.node.at("spec.volumeClaimTemplates").each())
+    claims = list(process.resource.node.at("spec.volumeClaimTemplates").elements())
     folder = process.flag("--storage.tsdb.path")
     for claim in claims:
-        for mount in process.container["volumeMounts"].each():
+        for mount in process.container["volumeMounts"].elements():
             volume = size(claim.at("spec.resources.requests.storage").text())
             fits = volume is None or limit <= volume * _SHARE
             if (

@@ -50,11 +50,11 @@ class _Proxy:
 
     def of(self, key: str) -> _Setting:
         """A setting, or an empty one at the container."""
-        found = self.given.get(key)
-        if found is None:
+        setting = self.given.get(key)
+        if setting is None:
             self.mounted.missing()
             self.variables.missing()
-        return found or _Setting((), self.container.resource, self.container.node.path)
+        return setting or _Setting((), self.container.resource, self.container.node.path)
 
 
 def _key(name: str) -> str:
@@ -65,7 +65,7 @@ def _key(name: str) -> str:
 
 def _file(file: File) -> Iterator[tuple[str, _Setting]]:
     for key, value in (_formats.toml(file.text) or {}).items():
-        values = tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
+        values = tuple(str(setting_value) for setting_value in value) if isinstance(value, list) else (str(value),)
         yield _key(key), _Setting(values, file.resource, f"{file.name}: {key}", file.resource.kind == "Secret")
 
 

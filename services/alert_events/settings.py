@@ -104,5 +104,5 @@ def parse(content: object) -> Settings:
 
 
 def _login(where: str, value: object) -> Login:
-    found = texts(where, value, _LOGIN)
-    return Login(user=found["user"], password_file=Path(found["password_file"]))
+    login = texts(where, value, _LOGIN)
+    return Login(user=login["user"], password_file=Path(login["password_file"]))

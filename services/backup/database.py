@@ -28,8 +28,8 @@ def back_up(settings: Postgres, target: RunWriter) -> RunSummary:
         SettingsError: A password cannot be read.
     """
     counts: dict[str, int] = {}
-    for each in settings.databases:
-        counts |= _back_up(settings, each, target)
+    for database in settings.databases:
+        counts |= _back_up(settings, database, target)
     return RunSummary(program=postgres.version("pg_dump"), counts=counts)
 
 
@@ -106,8 +106,8 @@ class _Dump:
             BackupError: pg_dump failed.
         """
         assert self._process.stdout is not None
-        found = self._process.stdout.read(size)
-        if not found and size:
+        chunk = self._process.stdout.read(size)
+        if not chunk and size:
             try:
                 code = self._process.wait(_END_S)
             except subprocess.TimeoutExpired:
@@ -116,4 +116,4 @@ class _Dump:
                 self._said.seek(0)
                 reason = postgres.complaint(self._said.read()) or f"exit code {code}"
                 raise BackupError(f"pg_dump of {self._database} failed: {reason}")
-        return found
+        return chunk

@@ -75,9 +75,9 @@ class _Ends:
         return self._keep(lambda: self._write(bytes(content)))
 
     def _read(self, size: int) -> bytes:
-        found = self._source.read(size)
-        self.digest_in.add(found)
-        return found
+        chunk = self._source.read(size)
+        self.digest_in.add(chunk)
+        return chunk
 
     def _write(self, content: bytes) -> int:
         self._sink.write(content)
@@ -108,8 +108,8 @@ class Chunks:
                 self._left = memoryview(next(self._chunks))
             except StopIteration:
                 return b""
-        found, self._left = self._left[:size], self._left[size:]
-        return bytes(found)
+        chunk, self._left = self._left[:size], self._left[size:]
+        return bytes(chunk)
 
 
 def recipient(text: str) -> Any:
@@ -140,16 +140,16 @@ def read_identities(file: Path) -> list[Identity]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise BackupError(f"{file}: cannot be read: {getattr(error, 'strerror', None) or 'it is no text'}") from None
-    found = []
+    identities = []
     for number, line in enumerate(lines, 1):
         if line and not line.startswith("#"):
             try:
-                found.append(pyrage.x25519.Identity.from_str(line))
+                identities.append(pyrage.x25519.Identity.from_str(line))
             except pyrage.IdentityError:
                 raise BackupError(f"{file}: line {number} is no identity of age (AGE-SECRET-KEY-1...)") from None
-    if not found:
+    if not identities:
         raise BackupError(f"{file}: holds no identity of age; age-keygen -o FILE makes one")
-    return found
+    return identities
 
 
 def encrypt(source: Readable, sink: Writable, recipients: Sequence[str]) -> tuple[Digest, Digest]:
@@ -169,7 +169,7 @@ def encrypt(source: Readable, sink: Writable, recipients: Sequence[str]) -> tupl
     """
     if not recipients:
         raise BackupError("nobody could open it: at least one recipient is needed")
-    return _through(pyrage.encrypt_io, source, sink, [recipient(each) for each in recipients], "it cannot be encrypted")
+    return _through(pyrage.encrypt_io, source, sink, [recipient(key) for key in recipients], "it cannot be encrypted")
 
 
 def decrypt(source: Readable, sink: Writable, identities: Sequence[Identity]) -> tuple[Digest, Digest]:
@@ -194,7 +194,7 @@ def encrypt_bytes(content: bytes, recipients: Sequence[str]) -> bytes:
     if not recipients:
         raise BackupError("nobody could open it: at least one recipient is needed")
     try:
-        return bytes(pyrage.encrypt(content, [recipient(each) for each in recipients]))
+        return bytes(pyrage.encrypt(content, [recipient(key) for key in recipients]))
     except pyrage.EncryptError as error:
         raise BackupError(f"it cannot be encrypted: {one_line(error)}") from None
 

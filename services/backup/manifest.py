@@ -92,7 +92,7 @@ class Manifest(_Model):
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
-        names = [each.name for each in self.objects]
+        names = [stored_object.name for stored_object in self.objects]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objects has {twice[0]} twice")
@@ -103,7 +103,7 @@ class Manifest(_Model):
     @property
     def total_bytes(self) -> int:
         """Size of all its objects."""
-        return sum(each.bytes for each in self.objects)
+        return sum(stored_object.bytes for stored_object in self.objects)
 
     @property
     def duration_s(self) -> float:
@@ -129,7 +129,7 @@ def parse(content: bytes, where: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(each) for each in first["loc"]) or "its content"
+        place = ".".join(str(part) for part in first["loc"]) or "its content"
         raise BackupError(f"{where} is no manifest of format {FORMAT}: {place}: {one_line(first['msg'])}") from None
 
 

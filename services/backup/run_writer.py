@@ -62,7 +62,7 @@ class RunWriter:
             BackupError: It cannot be encrypted or stored, or its name is there already.
             Exception: Whatever reading raises; nothing is stored then.
         """
-        if any(each.name == name for each in self._objects):
+        if any(stored_object.name == name for stored_object in self._objects):
             raise BackupError(f"{self.kind}: {name} is there twice")
         with self._store.writing(object_key(self.kind, self.run, name)) as upload:
             plain, encrypted = encrypt(source, upload, self._recipients)
@@ -85,7 +85,7 @@ class RunWriter:
         text = json.dumps(content, ensure_ascii=False, indent=1, sort_keys=True)
         return self.add(name, BytesIO(text.encode() + b"\n"))
 
-    def finish(self, made: RunSummary, *, platform: str, region: str) -> Manifest:
+    def finish(self, run_summary: RunSummary, *, platform: str, region: str) -> Manifest:
         """Store the manifest: from now on it is a run.
 
         Raises:
@@ -98,10 +98,10 @@ class RunWriter:
             region=region,
             started=self._started,
             finished=max(datetime.now(UTC), self._started),
-            program=made.program,
+            program=run_summary.program,
             recipients=self._recipients,
             objects=tuple(self._objects),
-            counts=as_counts(made.counts),
+            counts=as_counts(run_summary.counts),
         )
         self._store.put(manifest_key(self.kind, self.run), manifest.content(), kind="application/json")
         return manifest

@@ -64,14 +64,14 @@ def definitions(web: Web, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]
     Raises:
         BackupError: The cluster refuses or does not answer.
     """
-    found: dict[str, Any] = web.ask("GET", f"/{','.join(quote(each, safe='*') for each in patterns)}") or {}
-    return {name: definition(found[name]) for name in sorted(found)}
+    indices: dict[str, Any] = web.ask("GET", f"/{','.join(quote(pattern, safe='*') for pattern in patterns)}") or {}
+    return {name: definition(indices[name]) for name in sorted(indices)}
 
 
-def definition(found: Mapping[str, Any]) -> dict[str, Any]:
+def definition(index: Mapping[str, Any]) -> dict[str, Any]:
     """What an index is, without what its cluster gave it."""
-    settings = {key: value for key, value in found["settings"]["index"].items() if key not in _OWN_SETTINGS}
-    return {"aliases": found["aliases"], "mappings": found["mappings"], "settings": settings}
+    settings = {key: value for key, value in index["settings"]["index"].items() if key not in _OWN_SETTINGS}
+    return {"aliases": index["aliases"], "mappings": index["mappings"], "settings": settings}
 
 
 def compressed(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -101,10 +101,10 @@ class _Export:
     def _shard(self, shard: int) -> Iterator[bytes]:
         path = f"/{quote(self._index, safe='')}/_search/point_in_time"
         query = {"keep_alive": _KEEP_ALIVE, "preference": f"_shards:{shard}"}
-        made = self._web.ask("POST", path, params=query, again=True)
-        if made is None:
+        point_in_time = self._web.ask("POST", path, params=query, again=True)
+        if point_in_time is None:
             raise BackupError(f"search cluster: index {self._index} went away while it was read")
-        point = str(made["pit_id"])
+        point = str(point_in_time["pit_id"])
         try:
             yield from self._pages(point, shard)
         finally:

@@ -57,9 +57,9 @@ class _Line:
     last: int
     reach: ArchiveCoverage
 
-    def followed(self, name: names.Name, each: Object) -> _Line:
+    def followed(self, name: names.Name, stored_object: Object) -> _Line:
         gap = max(0, name.first - self.last - 1)
-        return _Line(key=each.key, last=max(self.last, name.last), reach=self.reach + _one(each, gap))
+        return _Line(key=stored_object.key, last=max(self.last, name.last), reach=self.reach + _one(stored_object, gap))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,29 +69,31 @@ class _Partition:
     @property
     def active(self) -> str | None:
         """Id of the topic that was written last."""
-        return max(self.lines, key=lambda each: self.lines[each].reach.written, default=None)
+        return max(self.lines, key=lambda name: self.lines[name].reach.written, default=None)
 
     @property
     def reach(self) -> ArchiveCoverage:
         """All of them together."""
-        return sum((each.reach for each in self.lines.values()), ArchiveCoverage())
+        return sum((line.reach for line in self.lines.values()), ArchiveCoverage())
 
     def followed(self, objects: Iterable[Object], only: str | None) -> _Partition:
         """With objects whose keys come after the known ones; what is no segment, or of another id, is left out."""
         lines = dict(self.lines)
-        for each in objects:
-            name = names.parse(each.key)
+        for stored_object in objects:
+            name = names.parse(stored_object.key)
             if name is None or only not in (None, name.topic_id):
                 continue
             known = lines.get(name.topic_id)
             lines[name.topic_id] = (
-                known.followed(name, each) if known else _Line(key=each.key, last=name.last, reach=_one(each, 0))
+                known.followed(name, stored_object)
+                if known
+                else _Line(key=stored_object.key, last=name.last, reach=_one(stored_object, 0))
             )
         return replace(self, lines=lines)
 
 
-def _one(each: Object, gap: int) -> ArchiveCoverage:
-    return ArchiveCoverage(segments=1, bytes=each.size, written=each.written, missing=gap)
+def _one(stored_object: Object, gap: int) -> ArchiveCoverage:
+    return ArchiveCoverage(segments=1, bytes=stored_object.size, written=stored_object.written, missing=gap)
 
 
 class Archive:
@@ -117,7 +119,7 @@ class Archive:
         """
         started = self._now()
         topics = {
-            topic: [f"{names.folder(topic)}{each}/" for each in self._bucket.folders(names.folder(topic))]
+            topic: [f"{names.folder(topic)}{folder}/" for folder in self._bucket.folders(names.folder(topic))]
             for topic in self._bucket.folders(names.FOLDER)
         }
         folders = [folder for those in topics.values() for folder in those]
@@ -154,7 +156,7 @@ class Archive:
         return known.followed(itertools.islice(later, _MOST_AT_ONCE), active)
 
     def _beating(self, objects: Iterable[Object]) -> Iterable[Object]:
-        for number, each in enumerate(objects):
+        for number, stored_object in enumerate(objects):
             if number % _MOST_AT_ONCE == 0:
                 self._beat()
-            yield each
+            yield stored_object

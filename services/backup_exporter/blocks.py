@@ -61,7 +61,7 @@ class Blocks:
 
     def _reach(self, folders: list[str]) -> int:
         reach, kept = 0, dict[str, int | None]()
-        for ulid in sorted((each for each in folders if _ULID.fullmatch(each)), reverse=True):
+        for ulid in sorted((folder for folder in folders if _ULID.fullmatch(folder)), reverse=True):
             if made_ms(ulid) < reach:
                 break
             end = self._ends.get(ulid) or self._end(ulid)

@@ -45,19 +45,19 @@ class Runs:
             StorageError: The storage does not answer, or refuses.
         """
         objects = self._bucket.objects(f"{kind}/")
-        found = _by_run(objects)
-        complete = sorted((run for run, files in found.items() if manifest.FILE in files), reverse=True)
-        self._forget(kind, {(manifest.manifest_key(kind, run), found[run][manifest.FILE].written) for run in complete})
+        by_run = _by_run(objects)
+        complete = sorted((run for run, files in by_run.items() if manifest.FILE in files), reverse=True)
+        self._forget(kind, {(manifest.manifest_key(kind, run), by_run[run][manifest.FILE].written) for run in complete})
         newest, damaged = None, []
         for run in complete:
-            read = self._manifest(kind, run, found[run][manifest.FILE].written)
-            problem = read if isinstance(read, str) else _problem(read, kind, run, found[run])
+            read = self._manifest(kind, run, by_run[run][manifest.FILE].written)
+            problem = read if isinstance(read, str) else _problem(read, kind, run, by_run[run])
             if not isinstance(read, str) and not problem:
                 newest = read
                 break
             damaged.append(run)
             self._log_once(f"{kind}/{run} is passed over: {problem}")
-        since = min((each.written for each in objects), default=None)
+        since = min((stored_object.written for stored_object in objects), default=None)
         return KindStatus(runs=len(complete), newest=newest, damaged=tuple(damaged), since=since)
 
     def _manifest(self, kind: str, run: str, written: float) -> Manifest | str:
@@ -92,12 +92,12 @@ class Runs:
 
 
 def _by_run(objects: Iterable[Object]) -> dict[str, dict[str, Object]]:
-    found: dict[str, dict[str, Object]] = {}
-    for each in objects:
-        parts = each.key.split("/")
+    by_run: dict[str, dict[str, Object]] = {}
+    for stored_object in objects:
+        parts = stored_object.key.split("/")
         if len(parts) == _PARTS and _is_run(parts[1]):
-            found.setdefault(parts[1], {})[parts[2]] = each
-    return found
+            by_run.setdefault(parts[1], {})[parts[2]] = stored_object
+    return by_run
 
 
 def _is_run(name: str) -> bool:
@@ -112,10 +112,13 @@ def _problem(read: Manifest, kind: str, run: str, files: Mapping[str, Object]) -
     """What is wrong with a run, seen from its keys and sizes; empty for nothing."""
     if (read.kind, read.run) != (kind, run):
         return f"its manifest is that of {read.kind}/{read.run}"
-    for each in read.objects:
-        held = files.get(each.name + manifest.ENCRYPTED_SUFFIX)
+    for stored_object in read.objects:
+        held = files.get(stored_object.name + manifest.ENCRYPTED_SUFFIX)
         if held is None:
-            return f"{each.name}{manifest.ENCRYPTED_SUFFIX} is missing"
-        if held.size != each.bytes:
-            return f"{each.name}{manifest.ENCRYPTED_SUFFIX} has {held.size} bytes instead of {each.bytes}"
+            return f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} is missing"
+        if held.size != stored_object.bytes:
+            return (
+                f"{stored_object.name}{manifest.ENCRYPTED_SUFFIX} has {held.size} bytes instead of "
+                f"{stored_object.bytes}"
+            )
     return ""

@@ -95,11 +95,11 @@ def _ages(value: object) -> Mapping[str, float]:
 
 
 def _blocks(value: object) -> Blocks:
-    found = mapping("blocks", value, _BLOCKS)
-    prefix = found["prefix"]
+    content = mapping("blocks", value, _BLOCKS)
+    prefix = content["prefix"]
     if not isinstance(prefix, str) or prefix.startswith("/") or not prefix.endswith("/"):
         raise SettingsError(f"blocks.prefix is {prefix!r}; it must end with /, for example metrics/")
-    return Blocks(prefix=prefix, most_age_s=_seconds("blocks.most_age_s", found["most_age_s"]))
+    return Blocks(prefix=prefix, most_age_s=_seconds("blocks.most_age_s", content["most_age_s"]))
 
 
 def _seconds(where: str, value: object) -> float:

@@ -52,9 +52,9 @@ class Alertmanager:
         Raises:
             AlertmanagerError: As the class says.
         """
-        found = self._call("GET", "/silences", list)
+        answer = self._call("GET", "/silences", list)
         with self._shape():
-            return [_held(each) for each in found]
+            return [_held(silence) for silence in answer]
 
     def alerts(self) -> list[Mapping[str, str]]:
         """Labels of each alert that fires, told or not.
@@ -62,9 +62,9 @@ class Alertmanager:
         Raises:
             AlertmanagerError: As the class says.
         """
-        found = self._call("GET", "/alerts", list)
+        answer = self._call("GET", "/alerts", list)
         with self._shape():
-            return [dict(each["labels"]) for each in found]
+            return [dict(alert["labels"]) for alert in answer]
 
     def up_s(self) -> float:
         """For how many seconds it has been running.
@@ -72,9 +72,9 @@ class Alertmanager:
         Raises:
             AlertmanagerError: As the class says.
         """
-        found = self._call("GET", "/status", dict)
+        status = self._call("GET", "/status", dict)
         with self._shape():
-            return (datetime.now(UTC) - datetime.fromisoformat(found["uptime"])).total_seconds()
+            return (datetime.now(UTC) - datetime.fromisoformat(status["uptime"])).total_seconds()
 
     def silence(self, content: Mapping[str, Any]) -> None:
         """Make a silence, or change the one whose id it has.
@@ -115,10 +115,10 @@ class Alertmanager:
         if kind is None:
             return None
         with self._shape():
-            found = answer.json()
-            if not isinstance(found, kind):
+            body = answer.json()
+            if not isinstance(body, kind):
                 raise TypeError
-        return found
+        return body
 
     def _session(self) -> requests.Session:
         settings = self._settings
@@ -145,13 +145,20 @@ class Alertmanager:
             raise AlertmanagerError(f"{self.name}: does not answer as Alertmanager's API, version 2, does") from None
 
 
-def _held(found: Mapping[str, Any]) -> StoredSilence:
+def _held(silence: Mapping[str, Any]) -> StoredSilence:
     matchers = [
-        {"name": each["name"], "value": each["value"], "isRegex": each["isRegex"], "isEqual": each.get("isEqual", True)}
-        for each in found["matchers"]
+        {
+            "name": matcher["name"],
+            "value": matcher["value"],
+            "isRegex": matcher["isRegex"],
+            "isEqual": matcher.get("isEqual", True),
+        }
+        for matcher in silence["matchers"]
     ]
-    content = {**{key: found[key] for key in _KEYS}, "matchers": matchers}
-    return StoredSilence(state=str(found["status"]["state"]), silence=parse(Silence, json.dumps(content), "a silence"))
+    content = {**{key: silence[key] for key in _KEYS}, "matchers": matchers}
+    return StoredSilence(
+        state=str(silence["status"]["state"]), silence=parse(Silence, json.dumps(content), "a silence")
+    )
 
 
 def _cause(error: BaseException) -> str:

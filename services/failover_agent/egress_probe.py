@@ -25,9 +25,9 @@ class EgressProbe:
 
     def poll(self) -> None:
         """Poll once."""
-        asked = self._gate.clock()
+        asked_at = self._gate.clock()
         try:
             socket.create_connection(self._address, self._timeout_s).close()
         except OSError:
             return
-        self._gate.reached(asked)
+        self._gate.reached(asked_at)

@@ -77,12 +77,12 @@ class AgentCollector:
             "Polls of lease and heartbeats that failed",
             value=self._lease_poller.errors + self._heartbeats.errors,
         )
-        found = self._gate.lease
-        if found is None:
+        lease_state = self._gate.lease
+        if lease_state is None:
             return
-        yield GaugeMetricFamily("failover_agent_lease_epoch", "Changes of the lease's holder", value=found.epoch)
-        regions = [self._settings.region, self._settings.peer, found.holder]
-        held = {region: region == found.holder for region in regions if region}
+        yield GaugeMetricFamily("failover_agent_lease_epoch", "Changes of the lease's holder", value=lease_state.epoch)
+        regions = [self._settings.region, self._settings.peer, lease_state.holder]
+        held = {region: region == lease_state.holder for region in regions if region}
         yield _gauge("failover_agent_holder", "Whether the region holds the lease", "holder", held)
 
     def _alertmanagers(self) -> Iterator[Metric]:

@@ -83,7 +83,7 @@ class NotificationGate:
         """Seconds since the last poll that succeeded; before the first, since the failover agent began."""
         return max(0.0, self.clock() - self._read_at)
 
-    def read(self, found: LeaseView, asked: float) -> bool:
+    def read(self, lease_state: LeaseView, asked_at: float) -> bool:
         """The lease was read.
 
         Args:
@@ -94,12 +94,12 @@ class NotificationGate:
             Whether something else is wanted since.
         """
         with self._lock:
-            if self.clock() - asked >= self._isolated_s:
+            if self.clock() - asked_at >= self._isolated_s:
                 self._failing = True
                 return False
             before = self._lease
-            changed = self._isolated or before is None or before.notifies != found.notifies
-            self._lease, self._read_at = found, asked
+            changed = self._isolated or before is None or before.notifies != lease_state.notifies
+            self._lease, self._read_at = lease_state, asked_at
             self._isolated = self._failing = False
             self._number += changed
             return changed
@@ -108,14 +108,14 @@ class NotificationGate:
         """The lease could not be read."""
         self._failing = True
 
-    def reached(self, asked: float) -> None:
+    def reached(self, asked_at: float) -> None:
         """Somebody outside was reached.
 
         Args:
             asked: When the connection was begun.
         """
         with self._lock:
-            self._reached_at = max(self._reached_at, asked)
+            self._reached_at = max(self._reached_at, asked_at)
 
     def wanted(self) -> DesiredState | None:
         """What is wanted now; None: nothing is known yet, so nothing changes."""

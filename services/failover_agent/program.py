@@ -52,10 +52,12 @@ class Service(serving.Service):
         self._gate = NotificationGate(settings.isolated_s)
         problems = DedupLogger(log)
         self._members = [
-            AlertmanagerReconciler(each, settings.region, self._gate, self._tell, log, problems)
-            for each in self._alertmanagers()
+            AlertmanagerReconciler(alertmanager, settings.region, self._gate, self._tell, log, problems)
+            for alertmanager in self._alertmanagers()
         ]
-        self._reconcile_tasks = [PeriodicTask(each.name, settings.poll_interval_s, each.poll) for each in self._members]
+        self._reconcile_tasks = [
+            PeriodicTask(member.name, settings.poll_interval_s, member.poll) for member in self._members
+        ]
         lease_poller = LeasePoller(settings, Witness(settings.witness), self._gate, self._follow, problems, log)
         heartbeats = HeartbeatExchange(
             settings, Witness(settings.witness), self._gate, self._members, self.ready, problems
@@ -81,7 +83,7 @@ class Service(serving.Service):
 
     def alive(self) -> bool:
         """Whether every task still happens."""
-        return all(each.alive() for each in self._tasks)
+        return all(task.alive() for task in self._tasks)
 
     def ready(self) -> bool:
         """Whether every Alertmanager was seen to be as the lease wants it, or a minute was not enough for that."""
@@ -89,8 +91,8 @@ class Service(serving.Service):
 
     def begin(self, stop: threading.Event) -> None:
         """Follow the lease; what is under way at the end is all done again by the next process."""
-        for each in self._tasks:
-            each.start(stop)
+        for task in self._tasks:
+            task.start(stop)
 
     def _alertmanagers(self) -> Iterator[Alertmanager]:
         return (Alertmanager(url, self._settings.alertmanagers) for url in self._settings.alertmanagers.urls)
@@ -106,8 +108,8 @@ class Service(serving.Service):
         self._heartbeat_task.wake()
 
     def _follow(self) -> None:
-        for each in self._reconcile_tasks:
-            each.wake()
+        for reconcile_task in self._reconcile_tasks:
+            reconcile_task.wake()
 
 
 def main(arguments: list[str] | None = None) -> int:

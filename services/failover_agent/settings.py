@@ -158,22 +158,22 @@ def _role(value: object) -> Role:
 
 
 def _witness(value: object) -> Storage:
-    found = mapping("witness", value, _WITNESS)
+    content = mapping("witness", value, _WITNESS)
     try:
-        return storage({**found, "prefix": ""})
+        return storage({**content, "prefix": ""})
     except SettingsError as error:
         raise SettingsError(str(error).replace("storage.", "witness.", 1)) from None
 
 
 def _alertmanagers(value: object) -> Alertmanagers:
-    found = mapping("alertmanagers", value, _ALERTMANAGERS)
+    content = mapping("alertmanagers", value, _ALERTMANAGERS)
     keys = tuple(key for key in _ALERTMANAGERS if key not in ("urls", "server_name"))
-    text = texts("alertmanagers", {key: found[key] for key in keys}, keys)
-    name = found["server_name"]
+    text = texts("alertmanagers", {key: content[key] for key in keys}, keys)
+    name = content["server_name"]
     if name is not None and (not isinstance(name, str) or not name):
         raise SettingsError(f"alertmanagers.server_name is {name!r}; it must be null or a text that is not empty")
     return Alertmanagers(
-        urls=tuple(_url(each) for each in _several("alertmanagers.urls", found["urls"], "https://host:port")),
+        urls=tuple(_url(url) for url in _several("alertmanagers.urls", content["urls"], "https://host:port")),
         server_name=name,
         ca_file=Path(text["ca_file"]),
         login=Login(user=text["user"], password_file=Path(text["password_file"])),
@@ -192,26 +192,28 @@ def _url(value: str) -> str:
 
 
 def _egress_targets(value: object) -> tuple[tuple[str, int], ...]:
-    found = []
-    for each in _several("egress_targets", value, "host:port"):
-        host, _, port = each.rpartition(":")
+    addresses = []
+    for host_port in _several("egress_targets", value, "host:port"):
+        host, _, port = host_port.rpartition(":")
         if not host or not port.isdigit() or not 0 < int(port) <= _TOP_PORT:
             raise SettingsError(
-                f"egress_targets has {each!r}; each must be host:port, for example events.pagerduty.com:443"
+                f"egress_targets has {host_port!r}; each must be host:port, for example events.pagerduty.com:443"
             )
-        found.append((host.strip("[]"), int(port)))
-    return tuple(found)
+        addresses.append((host.strip("[]"), int(port)))
+    return tuple(addresses)
 
 
 def _several(where: str, value: object, what: str) -> list[str]:
-    right = isinstance(value, list) and value and all(isinstance(each, str) for each in value)
+    right = isinstance(value, list) and value and all(isinstance(text, str) for text in value)
     if not right or len(set(cast(list[str], value))) != len(cast(list[str], value)):
         raise SettingsError(f"{where} is {value!r}; it must be a list of one {what} or more, none of them twice")
     return cast(list[str], value)
 
 
 def _definitions(value: Any) -> Mapping[str, str]:
-    right = isinstance(value, dict) and all(isinstance(each, str) and each for pair in value.items() for each in pair)
+    right = isinstance(value, dict) and all(
+        isinstance(digest, str) and digest for pair in value.items() for digest in pair
+    )
     if not right:
         raise SettingsError("fingerprints must be a mapping of names to hashes, for example rules: 3fa9c1...")
     return MappingProxyType(dict(value))

@@ -51,7 +51,7 @@ class SilenceExpirer:
 
     def poll(self) -> None:
         """Poll once. A member that does not answer is left out: its own polls show that."""
-        answers = [answer for each in self._alertmanagers if (answer := self._ask(each)) is not None]
+        answers = [answer for alertmanager in self._alertmanagers if (answer := self._ask(alertmanager)) is not None]
         alerts = [labels for answer in answers for labels in answer.alerts]
         known = {id: silence for answer in answers for id, silence in answer.handed_over.items()}
         now_over = over(known.values(), alerts)
@@ -65,8 +65,8 @@ class SilenceExpirer:
         try:
             if alertmanager.up_s() < self._least_up_s:
                 return None
-            found = handed_over(alertmanager.silences())
-            return _Answer(alertmanager=alertmanager, handed_over=found, alerts=alertmanager.alerts())
+            silences = handed_over(alertmanager.silences())
+            return _Answer(alertmanager=alertmanager, handed_over=silences, alerts=alertmanager.alerts())
         except AlertmanagerError:
             return None
 

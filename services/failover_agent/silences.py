@@ -61,8 +61,12 @@ def silenced(held: Iterable[StoredSilence]) -> bool:
 def steps(held: Sequence[StoredSilence], *, silent: bool, now: datetime) -> list[CreateSilence | ExpireSilence]:
     """What to do so that the failover agent's silence holds, or no longer does; nothing when all is as it should be."""
     if not silent:
-        return [ExpireSilence(id=each.silence.id) for each in held if each.author == FAILOVER_AGENT and each.lasting]
-    longest = max(_agent_silences(held), key=lambda each: each.ends_at, default=None)
+        return [
+            ExpireSilence(id=silence_held.silence.id)
+            for silence_held in held
+            if silence_held.author == FAILOVER_AGENT and silence_held.lasting
+        ]
+    longest = max(_agent_silences(held), key=lambda agent_silence: agent_silence.ends_at, default=None)
     if longest is None:
         return [CreateSilence(ends=now + LENGTH, id=None, starts=now - _START_MARGIN)]
     if longest.ends_at - now < _RENEWED_UNDER:
@@ -85,12 +89,20 @@ def body(step: CreateSilence, region: str) -> dict[str, Any]:
 
 def operator_silences(held: Iterable[StoredSilence]) -> list[Silence]:
     """What people silenced and acknowledged, and has not ended."""
-    return [each.silence for each in held if each.lasting and each.author not in (FAILOVER_AGENT, HANDOVER_AUTHOR)]
+    return [
+        silence_held.silence
+        for silence_held in held
+        if silence_held.lasting and silence_held.author not in (FAILOVER_AGENT, HANDOVER_AUTHOR)
+    ]
 
 
 def handed_over(held: Iterable[StoredSilence]) -> dict[str, Silence]:
     """Id -> silence of an alert that the other region has told."""
-    return {each.silence.id: each.silence for each in held if each.lasting and each.author == HANDOVER_AUTHOR}
+    return {
+        silence_held.silence.id: silence_held.silence
+        for silence_held in held
+        if silence_held.lasting and silence_held.author == HANDOVER_AUTHOR
+    }
 
 
 def matches(silence: Silence, labels: Mapping[str, str]) -> bool:
@@ -111,7 +123,9 @@ def _met(matcher: SilenceMatcher, value: str) -> bool:
 def _agent_silences(held: Iterable[StoredSilence]) -> list[Silence]:
     wanted = (SilenceMatcher(name="layer", value=".+", is_regex=True, is_equal=True),)
     return [
-        each.silence
-        for each in held
-        if each.author == FAILOVER_AGENT and each.state == ACTIVE and each.silence.matchers == wanted
+        silence_held.silence
+        for silence_held in held
+        if silence_held.author == FAILOVER_AGENT
+        and silence_held.state == ACTIVE
+        and silence_held.silence.matchers == wanted
     ]

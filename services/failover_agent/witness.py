@@ -49,10 +49,10 @@ class LeasePoller:
 
     def poll(self) -> None:
         """Poll once."""
-        asked = self._gate.clock()
+        asked_at = self._gate.clock()
         problem = ""
         try:
-            self._take(self._read(), asked)
+            self._take(self._read(), asked_at)
         except RegionError as error:
             self.errors += 1
             self._gate.failed()
@@ -67,20 +67,20 @@ class LeasePoller:
         )
 
     def _read(self) -> LeaseView:
-        found = self._witness.lease()
-        if found is None and self._written:
+        lease = self._witness.lease()
+        if lease is None and self._written:
             raise RegionError("the lease was there and is gone: everything stays as it is until there is one again")
-        self._written = found is not None
-        return lease_view(found[0] if found else None, self._settings.region, self._settings.role, self._settings.peer)
+        self._written = lease is not None
+        return lease_view(lease[0] if lease else None, self._settings.region, self._settings.role, self._settings.peer)
 
-    def _take(self, found: LeaseView, asked: float) -> None:
+    def _take(self, lease_state: LeaseView, asked_at: float) -> None:
         before = self._gate.lease
-        if self._gate.read(found, asked):
+        if self._gate.read(lease_state, asked_at):
             self._changed()
-        if found != before:
+        if lease_state != before:
             self._log(
-                f"the lease: {found.holder or 'the other region'} holds it, epoch {found.epoch}: "
-                f"{'telemetry is told here' if found.notifies else 'silent here'}"
+                f"the lease: {lease_state.holder or 'the other region'} holds it, epoch {lease_state.epoch}: "
+                f"{'telemetry is told here' if lease_state.notifies else 'silent here'}"
             )
 
 
@@ -129,14 +129,14 @@ class HeartbeatExchange:
 
     def heartbeat(self) -> Heartbeat:
         """What there is to say now."""
-        found = self._gate.lease
+        lease_state = self._gate.lease
         silences = {silence.id: silence for member in self._members for silence in member.operator_silences}
         return Heartbeat(
             region=self._settings.region,
             role=self._settings.role,
             at=datetime.now(UTC),
-            epoch=found.epoch if found else 0,
-            holder=found.holder if found else None,
+            epoch=lease_state.epoch if lease_state else 0,
+            holder=lease_state.holder if lease_state else None,
             notifies=notifies(self._members),
             isolated=self._gate.isolated,
             fingerprints=dict(self._settings.fingerprints),

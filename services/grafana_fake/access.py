@@ -38,7 +38,7 @@ class Access:
         """Level in a folder: the highest of its own and of the folders that it is in; 0: nothing."""
         if self.admin:
             return ADMIN
-        return max(self.folders.get(each, 0) for each in (uid, *self.above(uid)))
+        return max(self.folders.get(ancestor, 0) for ancestor in (uid, *self.above(uid)))
 
     def dashboard(self, uid: str, folder_uid: str | None) -> int:
         """Level on a dashboard: the highest of its own and of its folder's."""
@@ -52,16 +52,16 @@ class Access:
 
     def above(self, uid: str) -> tuple[str, ...]:
         """Folders that a folder is in, the nearest first."""
-        found: list[str] = []
+        ancestors: list[str] = []
         at = self.parents.get(uid)
-        while at and at not in found:
-            found.append(at)
+        while at and at not in ancestors:
+            ancestors.append(at)
             at = self.parents.get(at)
-        return tuple(found)
+        return tuple(ancestors)
 
     def below(self, uid: str) -> set[str]:
         """A folder and everything inside it."""
-        return {each for each in self.parents if uid in (each, *self.above(each))}
+        return {parent for parent in self.parents if uid in (parent, *self.above(parent))}
 
 
 def access_of(db: Db, person: User) -> Access:

@@ -101,8 +101,8 @@ class Accounts:
         limit, page = request.number("perpage", 1000, 1000), request.number("page", 1, 10**6)
         with self._database.reading() as db:
             rows = db.execute("SELECT * FROM users ORDER BY login").fetchall()
-        found = [_listed(row) for row in rows if _found(row, request)]
-        return found[(page - 1) * limit : page * limit], len(found), page, limit
+        accounts = [_listed(row) for row in rows if _found(row, request)]
+        return accounts[(page - 1) * limit : page * limit], len(accounts), page, limit
 
     def _lookup(self, request: Request) -> Answer:
         with self._database.reading() as db:

@@ -120,7 +120,7 @@ class Dashboards:
         person = request.person
         uid = row["uid"] if row else naming.chosen_uid(model.get("uid"))
         before = row["version"] if row else 0
-        tags = [each for each in model.get("tags") or [] if isinstance(each, str) and "\0" not in each]
+        tags = [tag for tag in model.get("tags") or [] if isinstance(tag, str) and "\0" not in tag]
         stored = {key: value for key, value in model.items() if key != "id"}
         stored |= {"uid": uid, "title": title, "version": before + 1}
         values = {
@@ -191,26 +191,26 @@ class Dashboards:
                 "SELECT * FROM dashboard_versions WHERE dashboard_id = %s ORDER BY version DESC LIMIT %s OFFSET %s",
                 (row["id"], request.number("limit", 1000, 1000), request.number("start", 0, 10**6)),
             ).fetchall()
-        return told({"continueToken": "", "versions": [_version(uid, each) for each in rows]})
+        return told({"continueToken": "", "versions": [_version(uid, row) for row in rows]})
 
     def _version(self, request: Request) -> Answer:
         uid = request.places["uid"]
         with self._database.reading() as db:
             row = allowed_dashboard(db, access_of(db, request.person), uid, EDIT, "dashboards:write")
-            found = _of_version(db, row, request.places["version"])
-        return told(_version(uid, found) | {"data": found["content"]})
+            content = _of_version(db, row, request.places["version"])
+        return told(_version(uid, content) | {"data": content["content"]})
 
     def _restore(self, request: Request) -> Answer:
         uid = request.places["uid"]
         with self._database.writing() as db:
             row = allowed_dashboard(db, access_of(db, request.person), uid, EDIT, "dashboards:write")
-            found = _of_version(db, row, request.content().get("version"))
-            if found["version"] == row["version"]:
+            content = _of_version(db, row, request.content().get("version"))
+            if content["version"] == row["version"]:
                 raise RefusedError(HTTPStatus.BAD_REQUEST, "Current dashboard is identical to the specified version")
-            message = f"Restored from version {found['version']}"
-            model = found["content"]
+            message = f"Restored from version {content['version']}"
+            model = content["content"]
             title = model["title"]
-            saved = self._write(db, request, row, model, title, row["folder_uid"], message, found["version"])
+            saved = self._write(db, request, row, model, title, row["folder_uid"], message, content["version"])
         more = {"id": saved["id"], "uid": uid, "url": address(uid, title), "slug": naming.slug(title)}
         return told({"status": "success", "version": saved["version"], **more})
 
@@ -230,13 +230,13 @@ def _existing(db: Db, model: Mapping[str, Any]) -> Row | None:
 
 
 def _of_version(db: Db, row: Row, version: Any) -> Row:
-    found = db.execute(
+    row_of_version = db.execute(
         "SELECT * FROM dashboard_versions WHERE dashboard_id = %s AND version = %s",
         (row["id"], min(naming.number(version), 2**31 - 1)),
     ).fetchone()
-    if found is None:
+    if row_of_version is None:
         raise RefusedError(HTTPStatus.NOT_FOUND, "Dashboard version not found")
-    return found
+    return row_of_version
 
 
 def _changed() -> RefusedError:

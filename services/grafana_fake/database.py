@@ -67,7 +67,7 @@ class Database:
         deadline, told = time.monotonic() + patience_s, ""
         while True:
             try:
-                made = self._migrate()
+                steps = self._migrate()
             except (psycopg.OperationalError, psycopg.errors.LockNotAvailable) as error:
                 if time.monotonic() > deadline:
                     raise DatabaseAwayError(_reason(error)) from None
@@ -77,7 +77,7 @@ class Database:
                 time.sleep(_AGAIN_S)
             else:
                 self._pool.open()
-                return made
+                return steps
 
     def _migrate(self) -> int:
         with psycopg.connect(**_parameters(self._settings)) as db, db.transaction():

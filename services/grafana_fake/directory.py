@@ -153,15 +153,17 @@ def _close(connection: Any) -> None:
 
 def _find(connection: Any, settings: DirectorySettings, name: str) -> dict[str, Any]:
     wanted = settings.search_filter.replace("%s", escape_filter_chars(name))
-    asked = {value for value in settings.attributes.values() if value}
+    attributes = {value for value in settings.attributes.values() if value}
     if settings.group_user_attribute.lower() != "dn":
-        asked.add(settings.group_user_attribute)
-    found = [entry for base in settings.search_bases for entry in _search(connection, base, wanted, sorted(asked))]
-    if not found:
+        attributes.add(settings.group_user_attribute)
+    entries = [
+        entry for base in settings.search_bases for entry in _search(connection, base, wanted, sorted(attributes))
+    ]
+    if not entries:
         raise NotThereError
-    if len(found) > 1:
+    if len(entries) > 1:
         raise DirectoryAwayError("search_filter finds more than one person")
-    return found[0]
+    return entries[0]
 
 
 def _groups(connection: Any, settings: DirectorySettings, person: dict[str, Any]) -> list[str]:

@@ -90,7 +90,7 @@ def load(path: Path, environment: Mapping[str, str]) -> tuple[DirectorySettings,
     servers = content.get("servers")
     if not isinstance(servers, list) or not servers:
         raise SettingsError(f"{path}: [[servers]] is missing; at least one directory is needed")
-    return tuple(_server(f"{path}: servers[{index}]", each, environment) for index, each in enumerate(servers))
+    return tuple(_server(f"{path}: servers[{index}]", server, environment) for index, server in enumerate(servers))
 
 
 def _server(where: str, server: Mapping[str, Any], environment: Mapping[str, str]) -> DirectorySettings:
@@ -141,22 +141,24 @@ def _server(where: str, server: Mapping[str, Any], environment: Mapping[str, str
 def _mappings(where: str, value: object) -> tuple[GroupMapping, ...]:
     if not isinstance(value, list) or not value:
         raise SettingsError(f"{where}.group_mappings is missing; without one everybody in the directory comes in")
-    found = []
-    for index, each in enumerate(value):
+    group_mappings = []
+    for index, mapping in enumerate(value):
         place = f"{where}.group_mappings[{index}]"
-        _closed(place, each, _MAPPING)
-        if not isinstance(each.get("group_dn"), str) or not each["group_dn"]:
+        _closed(place, mapping, _MAPPING)
+        if not isinstance(mapping.get("group_dn"), str) or not mapping["group_dn"]:
             raise SettingsError(f"{place}.group_dn is missing")
-        if each.get("org_role") not in ROLES:
-            raise SettingsError(f"{place}.org_role is {each.get('org_role')!r}; allowed: {', '.join(ROLES)}")
-        if each.get("org_id", 1) != 1:
-            raise SettingsError(f"{place}.org_id is {each['org_id']!r}; the fake has organization 1 only")
-        found.append(
+        if mapping.get("org_role") not in ROLES:
+            raise SettingsError(f"{place}.org_role is {mapping.get('org_role')!r}; allowed: {', '.join(ROLES)}")
+        if mapping.get("org_id", 1) != 1:
+            raise SettingsError(f"{place}.org_id is {mapping['org_id']!r}; the fake has organization 1 only")
+        group_mappings.append(
             GroupMapping(
-                group_dn=each["group_dn"], role=each["org_role"], server_admin=each.get("grafana_admin") is True
+                group_dn=mapping["group_dn"],
+                role=mapping["org_role"],
+                server_admin=mapping.get("grafana_admin") is True,
             )
         )
-    return tuple(found)
+    return tuple(group_mappings)
 
 
 def _closed(where: str, value: object, keys: tuple[str, ...]) -> None:
@@ -174,6 +176,6 @@ def _number(where: str, value: object, low: int, high: int) -> int:
 
 
 def _texts(where: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) and each for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(text, str) and text for text in value):
         raise SettingsError(f"{where} must be a list of texts that is not empty")
     return tuple(value)

@@ -163,7 +163,7 @@ class Router:
         """Know these routes."""
         self._routes = [
             (_pattern(route.path), route)
-            for route in sorted(routes, key=lambda each: (each.path.count("{"), each.path))
+            for route in sorted(routes, key=lambda route: (route.path.count("{"), route.path))
         ]
 
     def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:

@@ -168,7 +168,7 @@ class Folders:
                 inside = access.below(uid)
                 if parent in inside:
                     raise RefusedError(HTTPStatus.BAD_REQUEST, "a folder cannot be moved into itself or what it holds")
-                deepest = max(len(access.above(each)) for each in inside) - len(access.above(uid))
+                deepest = max(len(access.above(folder_uid)) for folder_uid in inside) - len(access.above(uid))
                 _check_depth(len(access.above(parent)) + 2 + deepest)
             elif not access.inside(None):
                 raise denied("folders:create")
@@ -182,8 +182,10 @@ class Folders:
         row = folder_row(db, uid)
         if row is None:
             raise RefusedError(HTTPStatus.NOT_FOUND, "folder not found", status="not-found")
-        above = [folder_row(db, each) for each in reversed(access.above(uid))]
-        parents = [_shown(each, access) for each in above if each and access.folder(each["uid"]) >= VIEW]
+        above = [folder_row(db, ancestor) for ancestor in reversed(access.above(uid))]
+        parents = [
+            _shown(ancestor, access) for ancestor in above if ancestor and access.folder(ancestor["uid"]) >= VIEW
+        ]
         more = {"parentUid": row["parent_uid"], "parents": parents} if row["parent_uid"] else {}
         return told(_shown(row, access) | more)
 

@@ -304,7 +304,7 @@ _TYPES: Final[Mapping[str, tuple[Callable[[str], object], str]]] = {
 
 
 def _read(text: str) -> Mapping[str, str]:
-    return MappingProxyType({name: kind for name, _, kind in (each.partition(":") for each in text.split())})
+    return MappingProxyType({name: kind for name, _, kind in (part.partition(":") for part in text.split())})
 
 
 KNOWN: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(

@@ -118,7 +118,7 @@ class Authenticator:
             raise _RefusedLoginError("no such account")
         try:
             # People are found by login in the directory, whatever they typed.
-            found = self._directories.login(account["login"] if account else name, password)
+            login = self._directories.login(account["login"] if account else name, password)
         except NotThereError:
             if account and account["source"] == users.LDAP:
                 with self._database.writing() as db:
@@ -135,7 +135,7 @@ class Authenticator:
         except DirectoryAwayError as error:
             raise _RefusedLoginError(f"the directory cannot be asked: {error}", guess=False) from None
         with self._database.writing() as db:
-            person = users.synchronize(db, found, sign_up=self._settings.sign_up)
+            person = users.synchronize(db, login, sign_up=self._settings.sign_up)
         if person is None:
             raise _RefusedLoginError("has no account, and none may be made", guess=False)
         return person

@@ -31,7 +31,7 @@ class LoginRoutes:
 
     def routes(self) -> list[Route]:
         """Its routes."""
-        found = [
+        routes = [
             Route(method="GET", path="/healthz", need=Need.NOBODY, handle=_alive),
             Route(method="GET", path="/api/health", need=Need.NOBODY, handle=self._health),
             Route(method="GET", path="/login", need=Need.NOBODY, handle=_login_page),
@@ -49,8 +49,8 @@ class LoginRoutes:
                 "/api/dashboard/snapshots",
                 "/api/snapshots-delete/{key}",
             ):
-                found.append(Route(method=method, path=path, need=Need.PERSON, handle=_no_snapshots))
-        return found
+                routes.append(Route(method=method, path=path, need=Need.PERSON, handle=_no_snapshots))
+        return routes
 
     def _health(self, request: Request) -> Answer:
         healthy = self._database.healthy()

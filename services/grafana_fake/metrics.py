@@ -98,7 +98,7 @@ class Metrics:
         """Somebody did not."""
         self._failed.labels(client).inc()
 
-    def asked(self, name: str, kind: str, code: int, method: str, seconds: float) -> None:
+    def answer(self, name: str, kind: str, code: int, method: str, seconds: float) -> None:
         """A data source answered."""
         self._source_requests.labels(name, kind, str(code), method.lower(), "false").inc()
         self._source_seconds.labels(name, kind, str(code), method.lower()).observe(seconds)

@@ -42,17 +42,17 @@ class Permissions:
     def routes(self) -> list[Route]:
         """Its routes."""
         older = {"folders": "/api/folders/{uid}/permissions", "dashboards": "/api/dashboards/uid/{uid}/permissions"}
-        found = []
+        routes = []
         for kind, path in older.items():
             newer = f"/api/access-control/{kind}/{{uid}}"
-            found += [
+            routes += [
                 self._route("GET", path, kind, self._list),
                 self._route("POST", path, kind, self._replace),
                 self._route("GET", newer, kind, self._managed),
                 self._route("POST", newer, kind, self._set_many),
                 self._route("POST", f"{newer}/{{whose}}/{{name}}", kind, self._set_one),
             ]
-        return found
+        return routes
 
     def _route(self, method: str, path: str, kind: str, handle: Any) -> Route:
         return Route(
@@ -85,7 +85,7 @@ class Permissions:
         given = request.content().get("items")
         if not isinstance(given, list):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
-        items = [_numbered(each) for each in given]
+        items = [_numbered(permission) for permission in given]
         owners = [(item.role, item.team, item.person) for item in items]
         if len(set(owners)) != len(owners):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "duplicate permission items: one for each role, team and user")
@@ -100,7 +100,7 @@ class Permissions:
         given = request.content().get("permissions")
         if not isinstance(given, list):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
-        items = [_named(each) for each in given]
+        items = [_named(permission) for permission in given]
         with self._database.writing() as db:
             _target(db, request, kind, request.places["uid"], "write")
             for item in items:
@@ -145,7 +145,7 @@ def _item(given: object, level: int) -> _Item:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
     role = given.get("role") or given.get("builtInRole") or None
     team, person = naming.number(given.get("teamId")) or None, naming.number(given.get("userId")) or None
-    if sum(each is not None for each in (role, team, person)) != 1 or (role is not None and role not in _ROLES):
+    if sum(subject is not None for subject in (role, team, person)) != 1 or (role is not None and role not in _ROLES):
         raise RefusedError(
             HTTPStatus.BAD_REQUEST, "a permission needs exactly one of role (Viewer, Editor), teamId and userId"
         )

@@ -42,14 +42,18 @@ _ENDING_S: Final = 10.0
 
 
 def application(
-    read: Settings, directories: Directories | None, found: tuple[Source, ...], database: Database, journal: Log
+    read: Settings,
+    directories: Directories | None,
+    configured_sources: tuple[Source, ...],
+    database: Database,
+    journal: Log,
 ) -> Application:
     """Put the parts together."""
     metrics = Metrics()
     metrics.watch(database)
     authenticator = Authenticator(read.login, database, directories, journal, metrics)
     sessions = Sessions(read.login)
-    proxy = Proxy(found, read.proxy_timeout_s, read.proxy_limit, journal, metrics)
+    proxy = Proxy(configured_sources, read.proxy_timeout_s, read.proxy_limit, journal, metrics)
     parts = (
         LoginRoutes(database, authenticator, sessions, journal),
         Accounts(database),
@@ -59,8 +63,8 @@ def application(
         Dashboards(database, read.versions_to_keep, read.min_refresh),
         Permissions(database),
         Search(database),
-        Sources(found, proxy),
-        Queries(found, proxy),
+        Sources(configured_sources, proxy),
+        Queries(configured_sources, proxy),
     )
     router = Router([route for part in parts for route in part.routes()])
     return Application(read, router, database, authenticator, sessions, journal, metrics)
@@ -77,23 +81,27 @@ def serve(config: Path, home: Path, environment: Mapping[str, str], stop: thread
     read = settings.load(Ini(config, environment), home)
     file = read.login.directory_file
     directories = Directories(directory_settings.load(file, environment)) if file else None
-    found = sources.load(read.sources, environment)
-    sources.check_hosts(found, read.proxy_hosts)
+    configured_sources = sources.load(read.sources, environment)
+    sources.check_hosts(configured_sources, read.proxy_hosts)
     database = Database(read.database)
     journal.info(
-        "settings", "Starting the fake of Grafana", version=VERSION, config=str(config), datasources=len(found)
+        "settings",
+        "Starting the fake of Grafana",
+        version=VERSION,
+        config=str(config),
+        datasources=len(configured_sources),
     )
 
     def waiting(reason: str) -> None:
         journal.warn("sqlstore", "The database cannot be asked yet", reason=reason)
 
-    made = database.migrate(_PATIENCE_S, waiting)
-    journal.info("migrator", "Tables are up to date", steps=made)
+    steps = database.migrate(_PATIENCE_S, waiting)
+    journal.info("migrator", "Tables are up to date", steps=steps)
     try:
         with database.writing() as db:
             if users.ensure_administrator(db, read.login):
                 journal.info("sqlstore", "Administrator was made", uname=read.login.admin_user)
-        app = application(read, directories, found, database, journal)
+        app = application(read, directories, configured_sources, database, journal)
         server = KeepAliveServer(read.host, read.port, read.cert_file, read.key_file, app)
         server.start()
         journal.info("http.server", "HTTP Server Listen", address=f"{read.host}:{server.server_port}", protocol="https")

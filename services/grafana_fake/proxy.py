@@ -140,7 +140,7 @@ class Proxy:
             raise SourceAwayError(HTTPStatus.GATEWAY_TIMEOUT, f"no answer within {self._timeout_s} s") from None
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise SourceAwayError(HTTPStatus.BAD_GATEWAY, _reason(error)) from None
-        self._metrics.asked(source.name, source.type, answer.status, method, time.monotonic() - began)
+        self._metrics.answer(source.name, source.type, answer.status, method, time.monotonic() - began)
         if answer.status == HTTPStatus.UNAUTHORIZED:
             # To a browser it would look as if its own session had ended.
             return told({"message": "Authentication to data source failed"}, HTTPStatus.BAD_REQUEST)

@@ -69,17 +69,17 @@ class Queries:
         queries = content.get("queries")
         if not isinstance(queries, list) or not queries:
             raise _refused("query.noQueries", "No queries found")
-        if len(queries) > _MOST_QUERIES or not all(isinstance(each, dict) for each in queries):
+        if len(queries) > _MOST_QUERIES or not all(isinstance(query, dict) for query in queries):
             raise RefusedError(HTTPStatus.BAD_REQUEST, f"bad request data: at most {_MOST_QUERIES} queries")
         window = window_of(content, time.time())
-        asked = [(self._source(each), question_of(each, window)) for each in queries]
-        refs = [question.ref for _, question in asked]
+        questions = [(self._source(query), question_of(query, window)) for query in queries]
+        refs = [question.ref for _, question in questions]
         if len(set(refs)) != len(refs):
             raise _refused("query.duplicateRefId", "Multiple queries using the same RefId is not allowed")
-        under_way = {question.ref: self._pool.submit(self._one, source, question) for source, question in asked}
+        under_way = {question.ref: self._pool.submit(self._one, source, question) for source, question in questions}
         wait(under_way.values(), timeout=_ALL_S)
         results = {ref: _taken(future) for ref, future in under_way.items()}
-        failed = any("error" in each for each in results.values())
+        failed = any("error" in answer for answer in results.values())
         return told({"results": results}, HTTPStatus.BAD_REQUEST if failed else HTTPStatus.OK)
 
     def _source(self, query: Mapping[str, Any]) -> Source:

@@ -38,25 +38,27 @@ def frame(ref: str, columns: Sequence[Column], *, meta: Mapping[str, Any], name:
         meta: What kind of frame it is.
         name: Its name.
     """
-    written = [_numbers(each.values) if each.kind == "number" else (list(each.values), None) for each in columns]
+    written = [
+        _numbers(column.values) if column.kind == "number" else (list(column.values), None) for column in columns
+    ]
     data: dict[str, Any] = {"values": [values for values, _ in written]}
     if any(odd for _, odd in written):
         data["entities"] = [odd for _, odd in written]
-    schema = {"refId": ref, "meta": dict(meta), "fields": [_field(each) for each in columns]}
+    schema = {"refId": ref, "meta": dict(meta), "fields": [_field(column) for column in columns]}
     return {"schema": {"name": name, **schema} if name else schema, "data": data}
 
 
 def _field(column: Column) -> dict[str, Any]:
-    found: dict[str, Any] = {
+    frame_field: dict[str, Any] = {
         "name": column.name,
         "type": column.kind,
         "typeInfo": {"frame": _KINDS[column.kind]},
     }
     if column.labels is not None:
-        found["labels"] = dict(column.labels)
+        frame_field["labels"] = dict(column.labels)
     if column.config:
-        found["config"] = dict(column.config)
-    return found
+        frame_field["config"] = dict(column.config)
+    return frame_field
 
 
 def _numbers(values: Sequence[float | None]) -> tuple[list[float | None], dict[str, list[int]] | None]:
@@ -69,5 +71,5 @@ def _numbers(values: Sequence[float | None]) -> tuple[list[float | None], dict[s
             continue
         plain.append(None)
         odd["NaN" if math.isnan(value) else "Inf" if value > 0 else "NegInf"].append(place)
-    found = {name: places for name, places in odd.items() if places}
-    return plain, found or None
+    places_by_name = {name: places for name, places in odd.items() if places}
+    return plain, places_by_name or None

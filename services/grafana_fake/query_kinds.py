@@ -115,19 +115,19 @@ def ask_prometheus(proxy: Proxy, source: Source, question: Question) -> Frames:
     expression = _filled(written, window, step, _seconds(source.data.get("timeInterval")) or _SCRAPE_S)
     # As in Grafana, a query that says nothing is asked over time.
     instant = model.get("instant") is True
-    found: Frames = []
+    frames: Frames = []
     if model.get("range") is True or not instant:
-        asked = {"query": expression, "start": window.begin, "end": window.end, "step": step}
-        found += _series(_prometheus(proxy, source, "query_range", asked), question, expression, step)
+        parameters = {"query": expression, "start": window.begin, "end": window.end, "step": step}
+        frames += _series(_prometheus(proxy, source, "query_range", parameters), question, expression, step)
     if instant:
         data = _prometheus(proxy, source, "query", {"query": expression, "time": window.end})
-        found += _series(data, question, expression, step)
+        frames += _series(data, question, expression, step)
     if model.get("exemplar") is True:
-        asked = {"query": expression, "start": window.begin, "end": window.end}
+        parameters = {"query": expression, "start": window.begin, "end": window.end}
         # Where there are none to be had, Grafana shows the series all the same.
         with suppress(FailedQueryError):
-            found += _exemplars(_prometheus(proxy, source, "query_exemplars", asked), question.ref)
-    return found
+            frames += _exemplars(_prometheus(proxy, source, "query_exemplars", parameters), question.ref)
+    return frames
 
 
 def step_of(question: Question, source: Source) -> float:
@@ -172,9 +172,9 @@ def _filled(expression: str, window: Window, step: float, scrape_s: float) -> st
     return expression
 
 
-def _prometheus(proxy: Proxy, source: Source, path: str, asked: Mapping[str, object]) -> Any:
+def _prometheus(proxy: Proxy, source: Source, path: str, parameters: Mapping[str, object]) -> Any:
     headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept-Encoding": "identity"}
-    answer = proxy.ask(source, "POST", f"api/v1/{path}", urlencode(asked).encode(), headers)
+    answer = proxy.ask(source, "POST", f"api/v1/{path}", urlencode(parameters).encode(), headers)
     content = _json(answer.body, answer.status)
     if content.get("status") != "success":
         reason = ": ".join(str(content[key]) for key in ("errorType", "error") if content.get(key))
@@ -194,9 +194,9 @@ def _series(data: Mapping[str, Any], question: Question, expression: str, step: 
         "custom": {"resultType": kind},
         "executedQueryString": f"Expr: {expression}\nStep: {step:g}s",
     }
-    found = []
-    for each in series:
-        labels, points = each["metric"], each.get("values") or [each["value"]]
+    frames = []
+    for single in series:
+        labels, points = single["metric"], single.get("values") or [single["value"]]
         times = Column(
             name="Time",
             kind="time",
@@ -211,8 +211,8 @@ def _series(data: Mapping[str, Any], question: Question, expression: str, step: 
             labels=labels,
             config={"displayNameFromDS": name} if name else {},
         )
-        found.append(frame(ref, [times, values], meta=meta, name=name))
-    return found
+        frames.append(frame(ref, [times, values], meta=meta, name=name))
+    return frames
 
 
 def _legend(form: str, labels: Mapping[str, str]) -> str:
@@ -220,13 +220,13 @@ def _legend(form: str, labels: Mapping[str, str]) -> str:
     if form == "__auto":
         return ""
     if form:
-        return _LABEL.sub(lambda found: labels.get(found[1], ""), form)
+        return _LABEL.sub(lambda match: labels.get(match[1], ""), form)
     pairs = ", ".join(f'{name}="{value}"' for name, value in sorted(labels.items()) if name != "__name__")
     return labels.get("__name__", "") + (f"{{{pairs}}}" if pairs else "")
 
 
 def _exemplars(data: Sequence[Mapping[str, Any]], ref: str) -> Frames:
-    rows = [(each["seriesLabels"], one) for each in data for one in each["exemplars"]]
+    rows = [(exemplar_series["seriesLabels"], one) for exemplar_series in data for one in exemplar_series["exemplars"]]
     if not rows:
         return []
     names = sorted({name for series, one in rows for name in (*series, *one["labels"])})
@@ -280,14 +280,14 @@ def ask_search(proxy: Proxy, source: Source, question: Question) -> Frames:
     headers = {"Content-Type": "application/x-ndjson", "Accept-Encoding": "identity"}
     answer = proxy.ask(source, "POST", f"_msearch?max_concurrent_shard_requests={shards}", lines.encode(), headers)
     content = _json(answer.body, answer.status)
-    found = content["responses"][0] if "responses" in content else content
-    if "error" in found:
-        error = found["error"]
+    response = content["responses"][0] if "responses" in content else content
+    if "error" in response:
+        error = response["error"]
         reason = error.get("reason", "the search failed") if isinstance(error, dict) else str(error)
-        raise FailedQueryError(_error_status(int(found.get("status", answer.status))), str(reason))
+        raise FailedQueryError(_error_status(int(response.get("status", answer.status))), str(reason))
     if kind == "count":
-        return [_counts(found["aggregations"]["2"]["buckets"], question.ref, interval)]
-    return [_documents(found["hits"], source, question, at, limit, logs=kind == "logs")]
+        return [_counts(response["aggregations"]["2"]["buckets"], question.ref, interval)]
+    return [_documents(response["hits"], source, question, at, limit, logs=kind == "logs")]
 
 
 def _search_kind(question: Question) -> tuple[str, int]:
@@ -303,7 +303,7 @@ def _search_kind(question: Question) -> tuple[str, int]:
         if not wanted.isdigit() or not 0 < int(wanted) <= _MOST_DOCUMENTS:
             raise FailedQueryError(HTTPStatus.BAD_REQUEST, f"the limit must be from 1 to {_MOST_DOCUMENTS}")
         return ("logs" if kind == "logs" else "raw_data"), int(wanted)
-    kinds = [each.get("type") for each in buckets if isinstance(each, dict)] if isinstance(buckets, list) else []
+    kinds = [bucket.get("type") for bucket in buckets if isinstance(bucket, dict)] if isinstance(buckets, list) else []
     if kind == "count" and kinds == ["date_histogram"] and isinstance(metrics, list) and len(metrics) == 1:
         return "count", 0
     raise FailedQueryError(
@@ -329,10 +329,10 @@ def _counts(buckets: Sequence[Mapping[str, Any]], ref: str, interval: float) -> 
     times = Column(
         name="Time",
         kind="time",
-        values=[int(each["key"]) for each in buckets],
+        values=[int(bucket["key"]) for bucket in buckets],
         config={"interval": round(interval * 1000)},
     )
-    counts = Column(name="Value", kind="number", values=[float(each["doc_count"]) for each in buckets], labels={})
+    counts = Column(name="Value", kind="number", values=[float(bucket["doc_count"]) for bucket in buckets], labels={})
     return frame(ref, [times, counts], meta={"type": "timeseries-multi", "typeVersion": [0, 1]}, name="Count")
 
 
@@ -340,22 +340,22 @@ def _documents(
     hits: Mapping[str, Any], source: Source, question: Question, at: str, limit: int, *, logs: bool
 ) -> dict[str, Any]:
     """Documents as a frame: time, message, level, identity, and each of their fields."""
-    found = hits["hits"]
-    flat = [dict(_flattened(each["_source"])) for each in found]
+    hit_list = hits["hits"]
+    flat = [dict(_flattened(hit["_source"])) for hit in hit_list]
     message = str(source.data.get("logMessageField") or "_source")
     level = str(source.data.get("logLevelField") or "level")
-    names = sorted({name for each in flat for name in each} - {at, message})[:_MOST_FIELDS]
+    names = sorted({name for document in flat for name in document} - {at, message})[:_MOST_FIELDS]
     texts = [
-        str(each.get(message, "")) if message != "_source" else json.dumps(hit["_source"])
-        for each, hit in zip(flat, found, strict=True)
+        str(document.get(message, "")) if message != "_source" else json.dumps(hit["_source"])
+        for document, hit in zip(flat, hit_list, strict=True)
     ]
     columns = [
-        Column(name=at, kind="time", values=[_time_ms(each.get(at)) for each in flat]),
+        Column(name=at, kind="time", values=[_time_ms(document.get(at)) for document in flat]),
         Column(name=message, kind="string", values=texts),
-        Column(name="level", kind="string", values=[str(each.get(level, "")) for each in flat]),
-        Column(name="id", kind="string", values=[f"{each['_index']}#{each['_id']}" for each in found]),
-        Column(name="_source", kind="other", values=[each["_source"] for each in found]),
-        *(Column(name=name, kind="other", values=[each.get(name) for each in flat]) for name in names),
+        Column(name="level", kind="string", values=[str(document.get(level, "")) for document in flat]),
+        Column(name="id", kind="string", values=[f"{hit['_index']}#{hit['_id']}" for hit in hit_list]),
+        Column(name="_source", kind="other", values=[hit["_source"] for hit in hit_list]),
+        *(Column(name=name, kind="other", values=[document.get(name) for document in flat]) for name in names),
     ]
     kept: dict[str, Column] = {}
     for column in columns:
@@ -400,17 +400,17 @@ def ask_jaeger(proxy: Proxy, source: Source, question: Question) -> Frames:
     if kind == "search":
         return [_traces(_jaeger(proxy, source, f"api/traces?{urlencode(_search_parameters(question))}"), question.ref)]
     if kind == "dependencyGraph":
-        asked = {"endTs": round(window.end * 1000), "lookback": round(window.seconds * 1000)}
-        return _graph(_jaeger(proxy, source, f"api/dependencies?{urlencode(asked)}"), question.ref)
+        parameters = {"endTs": round(window.end * 1000), "lookback": round(window.seconds * 1000)}
+        return _graph(_jaeger(proxy, source, f"api/dependencies?{urlencode(parameters)}"), question.ref)
     if kind:
         raise FailedQueryError(HTTPStatus.NOT_IMPLEMENTED, f"the fake answers no query of the type {kind[:40]}")
     identity = question.text("query").strip()
     if not re.fullmatch(r"[0-9a-fA-F]{1,32}", identity):
         raise FailedQueryError(HTTPStatus.BAD_REQUEST, "query must be the id of a trace: up to 32 hexadecimal digits")
-    found = _jaeger(proxy, source, f"api/traces/{quote(identity)}")
-    if not found:
+    traces = _jaeger(proxy, source, f"api/traces/{quote(identity)}")
+    if not traces:
         raise FailedQueryError(HTTPStatus.NOT_FOUND, "trace not found")
-    return [_trace(found[0], question.ref)]
+    return [_trace(traces[0], question.ref)]
 
 
 def _search_parameters(question: Question) -> dict[str, str]:
@@ -420,16 +420,18 @@ def _search_parameters(question: Question) -> dict[str, str]:
     limit = question.model.get("limit", 20)
     if not isinstance(limit, int) or isinstance(limit, bool) or not 0 < limit <= _MOST_TRACES:
         raise FailedQueryError(HTTPStatus.BAD_REQUEST, f"limit must be from 1 to {_MOST_TRACES}")
-    asked = {
+    parameters = {
         "service": service,
         "limit": str(limit),
         "start": str(round(question.window.begin * 1_000_000)),
         "end": str(round(question.window.end * 1_000_000)),
         "lookback": "custom",
     }
-    asked |= {name: question.text(name) for name in ("operation", "minDuration", "maxDuration") if question.text(name)}
+    parameters |= {
+        name: question.text(name) for name in ("operation", "minDuration", "maxDuration") if question.text(name)
+    }
     tags = {name: plain or quoted for name, quoted, plain in _TAG.findall(question.text("tags"))}
-    return {**asked, "tags": json.dumps(tags)} if tags else asked
+    return {**parameters, "tags": json.dumps(tags)} if tags else parameters
 
 
 def _jaeger(proxy: Proxy, source: Source, target: str) -> Any:
@@ -442,42 +444,42 @@ def _jaeger(proxy: Proxy, source: Source, target: str) -> Any:
     return content["data"] or []
 
 
-def _traces(found: Sequence[Mapping[str, Any]], ref: str) -> dict[str, Any]:
+def _traces(traces: Sequence[Mapping[str, Any]], ref: str) -> dict[str, Any]:
     rows = []
-    for trace in found:
-        spans = sorted(trace["spans"], key=lambda each: each["startTime"])
-        root = next((each for each in spans if not each.get("references")), spans[0])
+    for trace in traces:
+        spans = sorted(trace["spans"], key=lambda span: span["startTime"])
+        root = next((span for span in spans if not span.get("references")), spans[0])
         service = trace["processes"][root["processID"]]["serviceName"]
-        end = max(each["startTime"] + each["duration"] for each in spans)
+        end = max(span["startTime"] + span["duration"] for span in spans)
         rows.append((trace["traceID"], f"{service}: {root['operationName']}", spans[0]["startTime"], end))
-    rows.sort(key=lambda each: -each[2])
+    rows.sort(key=lambda row: -row[2])
     columns = [
-        Column(name="traceID", kind="string", values=[each[0] for each in rows]),
-        Column(name="traceName", kind="string", values=[each[1] for each in rows]),
-        Column(name="startTime", kind="time", values=[each[2] // 1000 for each in rows]),
-        Column(name="duration", kind="number", values=[each[3] - each[2] for each in rows], config={"unit": "µs"}),
+        Column(name="traceID", kind="string", values=[row[0] for row in rows]),
+        Column(name="traceName", kind="string", values=[row[1] for row in rows]),
+        Column(name="startTime", kind="time", values=[row[2] // 1000 for row in rows]),
+        Column(name="duration", kind="number", values=[row[3] - row[2] for row in rows], config={"unit": "µs"}),
     ]
     return frame(ref, columns, meta={"preferredVisualisationType": "table"})
 
 
 def _trace(trace: Mapping[str, Any], ref: str) -> dict[str, Any]:
-    spans = sorted(trace["spans"], key=lambda each: each["startTime"])
-    processes = [trace["processes"][each["processID"]] for each in spans]
+    spans = sorted(trace["spans"], key=lambda span: span["startTime"])
+    processes = [trace["processes"][span["processID"]] for span in spans]
     parents = [
-        next((one["spanID"] for one in each.get("references") or [] if one["refType"] == "CHILD_OF"), "")
-        for each in spans
+        next((one["spanID"] for one in span.get("references") or [] if one["refType"] == "CHILD_OF"), "")
+        for span in spans
     ]
     columns = [
-        Column(name="traceID", kind="string", values=[each["traceID"] for each in spans]),
-        Column(name="spanID", kind="string", values=[each["spanID"] for each in spans]),
+        Column(name="traceID", kind="string", values=[span["traceID"] for span in spans]),
+        Column(name="spanID", kind="string", values=[span["spanID"] for span in spans]),
         Column(name="parentSpanID", kind="string", values=parents),
-        Column(name="operationName", kind="string", values=[each["operationName"] for each in spans]),
-        Column(name="serviceName", kind="string", values=[each["serviceName"] for each in processes]),
-        Column(name="serviceTags", kind="other", values=[each.get("tags") or [] for each in processes]),
-        Column(name="startTime", kind="number", values=[each["startTime"] / 1000 for each in spans]),
-        Column(name="duration", kind="number", values=[each["duration"] / 1000 for each in spans]),
+        Column(name="operationName", kind="string", values=[span["operationName"] for span in spans]),
+        Column(name="serviceName", kind="string", values=[process["serviceName"] for process in processes]),
+        Column(name="serviceTags", kind="other", values=[process.get("tags") or [] for process in processes]),
+        Column(name="startTime", kind="number", values=[span["startTime"] / 1000 for span in spans]),
+        Column(name="duration", kind="number", values=[span["duration"] / 1000 for span in spans]),
         *(
-            Column(name=name, kind="other", values=[each.get(name) or [] for each in spans])
+            Column(name=name, kind="other", values=[span.get(name) or [] for span in spans])
             for name in ("logs", "references", "tags", "warnings")
         ),
     ]
@@ -485,13 +487,13 @@ def _trace(trace: Mapping[str, Any], ref: str) -> dict[str, Any]:
 
 
 def _graph(calls: Sequence[Mapping[str, Any]], ref: str) -> Frames:
-    names = sorted({each[end] for each in calls for end in ("parent", "child")})
+    names = sorted({call[end] for call in calls for end in ("parent", "child")})
     nodes = [Column(name=name, kind="string", values=names) for name in ("id", "title")]
     edges = [
-        Column(name="id", kind="string", values=[f"{each['parent']}--{each['child']}" for each in calls]),
-        Column(name="source", kind="string", values=[each["parent"] for each in calls]),
-        Column(name="target", kind="string", values=[each["child"] for each in calls]),
-        Column(name="mainstat", kind="number", values=[float(each["callCount"]) for each in calls]),
+        Column(name="id", kind="string", values=[f"{call['parent']}--{call['child']}" for call in calls]),
+        Column(name="source", kind="string", values=[call["parent"] for call in calls]),
+        Column(name="target", kind="string", values=[call["child"] for call in calls]),
+        Column(name="mainstat", kind="number", values=[float(call["callCount"]) for call in calls]),
     ]
     meta = {"preferredVisualisationType": "nodeGraph"}
     return [frame(ref, nodes, meta=meta, name="nodes"), frame(ref, edges, meta=meta, name="edges")]

@@ -33,10 +33,10 @@ class Search:
 
     def _search(self, request: Request) -> Answer:
         limit, page = request.number("limit", 1000, 5000), request.number("page", 1, 10**6)
-        found = [row for row in self._seen(request) if _wanted(row, request)]
+        rows = [row for row in self._seen(request) if _wanted(row, request)]
         with self._database.reading() as db:
             folders = {row["uid"]: row for row in db.execute("SELECT id, uid, title FROM folders").fetchall()}
-        chosen = found[(page - 1) * limit : page * limit]
+        chosen = rows[(page - 1) * limit : page * limit]
         return told([_shown(row, folders.get(row["folder_uid"] or "")) for row in chosen])
 
     def _seen(self, request: Request) -> list[Row]:
@@ -61,11 +61,11 @@ class Search:
 def _wanted(row: Row, request: Request) -> bool:
     words = request.one("query").lower().split()
     tags, uids = request.query.get("tag", ()), request.query.get("dashboardUIDs", request.query.get("dashboardUID", ()))
-    folders = [each for value in request.query.get("folderUIDs", ()) for each in value.split(",")]
+    folders = [part for value in request.query.get("folderUIDs", ()) for part in value.split(",")]
     return (
         all(word in row["title"].lower() for word in words)
         and all(tag in row["tags"] for tag in tags)
-        and (not uids or row["uid"] in [each for value in uids for each in value.split(",")])
+        and (not uids or row["uid"] in [part for value in uids for part in value.split(",")])
         and (not folders or (row["folder_uid"] or "general") in folders)
     )
 

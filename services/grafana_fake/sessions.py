@@ -72,10 +72,10 @@ class Sessions:
 
     def _token(self, cookies: str) -> str:
         try:
-            found = SimpleCookie(cookies).get(self._settings.cookie)
+            morsel = SimpleCookie(cookies).get(self._settings.cookie)
         except CookieError:
             return ""
-        return found.value if found else ""
+        return morsel.value if morsel else ""
 
     def _hash(self, token: str) -> bytes:
         return hmac.digest(self._settings.secret_key.encode(), token.encode("utf-8", "replace"), hashlib.sha256)

@@ -158,7 +158,7 @@ def load(ini: Ini, home: Path) -> Settings:
     _must(ini, "log.console", "format", "console", "json")
     metrics = ini.flag("metrics", "enabled", default=True)
     hsts = ini.flag("security", "strict_transport_security")
-    found = Settings(
+    settings = Settings(
         host=ini.text("server", "http_addr", "0.0.0.0"),  # noqa: S104
         port=ini.number("server", "http_port", 3000, 0, _TOP_PORT),
         cert_file=Path(_needed(ini, "server", "cert_file")),
@@ -181,7 +181,7 @@ def load(ini: Ini, home: Path) -> Settings:
         trusted_origins=tuple(ini.text("security", "csrf_trusted_origins").split()),
     )
     _check_types(ini)
-    return found
+    return settings
 
 
 def _check_names(ini: Ini) -> None:
@@ -213,7 +213,7 @@ def _check_types(ini: Ini) -> None:
     set_by = set(ini.variables())
     for section in (*ini.sections(), *KNOWN):
         given = set(ini.keys(section))
-        for key in {*given, *(each for each in KNOWN.get(section, {}) if variable(section, each) in set_by)}:
+        for key in {*given, *(option for option in KNOWN.get(section, {}) if variable(section, option) in set_by)}:
             value, kind = ini.text(section, key), type_of(section, key) or ""
             wanted = expected(kind, value) if value else ""
             if wanted:

@@ -31,19 +31,19 @@ class Sources:
     def routes(self) -> list[Route]:
         """Its routes."""
         base, read = "/api/datasources", "datasources:read"
-        found = [
+        routes = [
             Route(method="GET", path=base, need=Need.ADMIN, action=read, handle=self._list),
             Route(method="POST", path=base, need=Need.ADMIN, action="datasources:create", handle=_no_more, change=True),
             Route(method="GET", path=f"{base}/uid/{{uid}}/health", need=Need.PERSON, handle=self._health),
             Route(method="GET", path="/api/frontend/settings", need=Need.PERSON, handle=self._frontend),
         ]
         for path in ("{id}", "uid/{uid}", "name/{name}"):
-            found += [
+            routes += [
                 Route(method="GET", path=f"{base}/{path}", need=Need.ADMIN, action=read, handle=self._one),
                 self._fixed("PUT", f"{base}/{path}", "update", "datasources:write"),
                 self._fixed("DELETE", f"{base}/{path}", "delete", "datasources:delete"),
             ]
-        found += [
+        routes += [
             Route(
                 method=method,
                 path=f"{base}/proxy/{way}/{{rest*}}",
@@ -54,10 +54,10 @@ class Sources:
             for method in _METHODS
             for way in ("uid/{uid}", "{id}")
         ]
-        return found
+        return routes
 
     def _list(self, request: Request) -> Answer:
-        return told([shown(source) for source in sorted(self._sources, key=lambda each: each.name.lower())])
+        return told([shown(source) for source in sorted(self._sources, key=lambda source: source.name.lower())])
 
     def _one(self, request: Request) -> Answer:
         return told(shown(self._find(request)))

@@ -98,7 +98,7 @@ def load(folder: Path, environment: Mapping[str, str]) -> tuple[Source, ...]:
     Raises:
         SettingsError: A file cannot be read, or something in it is unknown or not safe.
     """
-    found: list[Source] = []
+    sources: list[Source] = []
     files = sorted([*folder.glob("*.yaml"), *folder.glob("*.yml")])
     for path in files:
         try:
@@ -112,25 +112,25 @@ def load(folder: Path, environment: Mapping[str, str]) -> tuple[Source, ...]:
         for key in content:
             if key not in _TOP:
                 raise SettingsError(f"{path}: {key} is no setting of Grafana; allowed: {', '.join(_TOP)}")
-        for index, each in enumerate(content.get("datasources") or []):
-            found.append(_source(f"{path}: datasources[{index}]", each, len(found) + 1, environment))
+        for index, datasource in enumerate(content.get("datasources") or []):
+            sources.append(_source(f"{path}: datasources[{index}]", datasource, len(sources) + 1, environment))
     for key in ("uid", "name"):
-        values = [getattr(source, key) for source in found]
+        values = [getattr(source, key) for source in sources]
         twice = {value for value in values if values.count(value) > 1}
         if twice:
             raise SettingsError(f"{folder}: two data sources have the {key} {min(twice)!r}; choose another one")
-    if sum(source.default for source in found) > 1:
+    if sum(source.default for source in sources) > 1:
         raise SettingsError(f"{folder}: only one data source may have isDefault: true")
-    return tuple(found)
+    return tuple(sources)
 
 
-def check_hosts(found: Sequence[Source], hosts: Sequence[str]) -> None:
+def check_hosts(sources: Sequence[Source], hosts: Sequence[str]) -> None:
     """Check that the proxy may ask every data source; no ``hosts``: it may.
 
     Raises:
         SettingsError: It may not.
     """
-    for source in found:
+    for source in sources:
         if hosts and urlsplit(source.url).netloc not in hosts:
             raise SettingsError(
                 f"[security] data_source_proxy_whitelist is {' '.join(hosts)!r}; it must name "
@@ -199,9 +199,9 @@ def _source(where: str, given: object, number: int, environment: Mapping[str, st
 def _plain(value: Any) -> Any:
     """Settings with the second of two dollars taken out, with which files say that nothing is to be filled in."""
     if isinstance(value, dict):
-        return {key: _plain(each) for key, each in value.items()}
+        return {key: _plain(nested) for key, nested in value.items()}
     if isinstance(value, list):
-        return [_plain(each) for each in value]
+        return [_plain(nested) for nested in value]
     return value.replace("$$", "$") if isinstance(value, str) else value
 
 

@@ -46,9 +46,9 @@ class Teams:
         name, query = request.one("name"), request.one("query").lower()
         with self._database.reading() as db:
             rows = db.execute(f"{_TEAM} ORDER BY name".encode()).fetchall()
-        found = [row for row in rows if (not name or row["name"] == name) and query in row["name"].lower()]
-        chosen = [_shown(row) for row in found[(page - 1) * limit : page * limit]]
-        return told({"totalCount": len(found), "teams": chosen, "page": page, "perPage": limit})
+        matching = [row for row in rows if (not name or row["name"] == name) and query in row["name"].lower()]
+        chosen = [_shown(row) for row in matching[(page - 1) * limit : page * limit]]
+        return told({"totalCount": len(matching), "teams": chosen, "page": page, "perPage": limit})
 
     def _make(self, request: Request) -> Answer:
         content = request.content()
@@ -102,11 +102,11 @@ class Teams:
             team = _team(db, request)
             if not db.execute("SELECT 1 FROM users WHERE id = %s", (number,)).fetchone():
                 raise RefusedError(HTTPStatus.NOT_FOUND, "user not found")
-            made = db.execute(
+            cursor = db.execute(
                 "INSERT INTO team_members (team_id, person_id) VALUES (%s, %s) ON CONFLICT DO NOTHING",
                 (team["id"], number),
             )
-            if made.rowcount != 1:
+            if cursor.rowcount != 1:
                 raise RefusedError(HTTPStatus.BAD_REQUEST, "User is already added to this team")
         return told({"message": "Member added to Team"})
 

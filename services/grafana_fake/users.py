@@ -103,7 +103,7 @@ def ensure_administrator(db: Db, settings: LoginSettings) -> bool:
     known = db.execute("SELECT 1 FROM users WHERE lower(login) = lower(%s)", (settings.admin_user,)).fetchone()
     if known:
         return False
-    made = db.execute(
+    cursor = db.execute(
         "INSERT INTO users (uid, login, email, name, role, server_admin, source, password_hash) "
         "VALUES (%s, %s, %s, %s, 'Admin', true, %s, %s) ON CONFLICT DO NOTHING",
         (
@@ -115,7 +115,7 @@ def ensure_administrator(db: Db, settings: LoginSettings) -> bool:
             hashed(settings.admin_password),
         ),
     )
-    return made.rowcount == 1
+    return cursor.rowcount == 1
 
 
 def find(db: Db, name: str) -> Row | None:
@@ -132,23 +132,23 @@ def by_id(db: Db, number: int) -> Row | None:
     return db.execute("SELECT * FROM users WHERE id = %s", (number,)).fetchone()
 
 
-def synchronize(db: Db, found: DirectoryPerson, *, sign_up: bool) -> User | None:
+def synchronize(db: Db, directory_person: DirectoryPerson, *, sign_up: bool) -> User | None:
     """Write what the directory says about a person who just proved themselves.
 
     Returns:
         The account; none when there is no account and none may be made, or the login is the local administrator's.
     """
-    row = db.execute("SELECT * FROM users WHERE lower(login) = lower(%s)", (found.login,)).fetchone()
+    row = db.execute("SELECT * FROM users WHERE lower(login) = lower(%s)", (directory_person.login,)).fetchone()
     if row and row["source"] == LOCAL and row["server_admin"]:
         return None
     if row is None and not sign_up:
         return None
     values = {
-        "login": found.login,
-        "email": found.email,
-        "name": found.name,
-        "role": found.role,
-        "server_admin": found.server_admin,
+        "login": directory_person.login,
+        "email": directory_person.email,
+        "name": directory_person.name,
+        "role": directory_person.role,
+        "server_admin": directory_person.server_admin,
     }
     if row is None:
         # Two replicas may see somebody's first login at once.

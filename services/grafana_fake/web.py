@@ -60,19 +60,19 @@ class Application:
         """Answer one request, as WSGI has it."""
         began = time.monotonic()
         request = _request(environ)
-        found = self._router.find(request.method, request.path)
-        handler = found[0].handler if found else "notfound"
+        match = self._router.find(request.method, request.path)
+        handler = match[0].handler if match else "notfound"
         counted = request.path != _METRICS
         if counted:
             self._metrics.begin()
         answer = Answer(status=HTTPStatus.INTERNAL_SERVER_ERROR)
         try:
-            request, answer = self._answer(request, environ, found)
+            request, answer = self._answer(request, environ, match)
         finally:
             took = time.monotonic() - began
             if counted:
                 self._metrics.end(handler, request.method, answer.status, took)
-        self._tell(request, answer, took, found[0] if found else None)
+        self._tell(request, answer, took, match[0] if match else None)
         headers = [*answer.headers, *self._headers, ("Content-Length", str(len(answer.body)))]
         if answer.status == HTTPStatus.UNAUTHORIZED and not request.path.startswith("/login"):
             headers.append(("WWW-Authenticate", 'Basic realm="grafana"'))
@@ -80,14 +80,14 @@ class Application:
         return [b"" if request.method == "HEAD" else answer.body]
 
     def _answer(
-        self, request: Request, environ: WSGIEnvironment, found: tuple[Route, dict[str, str]] | None
+        self, request: Request, environ: WSGIEnvironment, match: tuple[Route, dict[str, str]] | None
     ) -> tuple[Request, Answer]:
         try:
             if request.path == _METRICS and self._settings.metrics:
                 return request, self._own_metrics(request)
-            if found is None:
+            if match is None:
                 return request, told({"message": "Not found"}, HTTPStatus.NOT_FOUND)
-            route, places = found
+            route, places = match
             self._check_origin(request)
             request = replace(request, places=places, body=_body(environ))
             if route.need is not Need.NOBODY:
@@ -195,7 +195,7 @@ def _body(environ: WSGIEnvironment) -> bytes:
 
 
 def _safe_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
-    found = (
+    headers = (
         ("X-Fake", "grafana"),
         ("X-Content-Type-Options", "nosniff"),
         ("X-Frame-Options", "deny"),
@@ -205,7 +205,7 @@ def _safe_headers(settings: Settings) -> tuple[tuple[str, str], ...]:
         ("Content-Security-Policy", "default-src 'none'; form-action 'self'; frame-ancestors 'none'"),
     )
     seconds = settings.transport_security_s
-    return (*found, ("Strict-Transport-Security", f"max-age={seconds}")) if seconds else found
+    return (*headers, ("Strict-Transport-Security", f"max-age={seconds}")) if seconds else headers
 
 
 def _phrase(status: int) -> str:

@@ -105,7 +105,7 @@ class Grants:
         code = secrets.token_urlsafe(32)
         with self._lock:
             now = self._clock()
-            self._codes = {key: each for key, each in self._codes.items() if each.expires > now}
+            self._codes = {key: pending for key, pending in self._codes.items() if pending.expires > now}
             while len(self._codes) >= _CODES:
                 del self._codes[next(iter(self._codes))]
             self._codes[code] = _Code(request, user, now + CODE_LIFE_S)
@@ -130,16 +130,16 @@ class Grants:
             RefusedError: Code, client, address or verifier do not fit together.
         """
         with self._lock:
-            found = self._codes.pop(fields.get("code", ""), None)
-        if found is None or found.expires <= self._clock():
+            code = self._codes.pop(fields.get("code", ""), None)
+        if code is None or code.expires <= self._clock():
             raise RefusedError("invalid_grant", "the code is unknown, used up or too old")
         digest = hashlib.sha256(fields.get("code_verifier", "").encode()).digest()
         challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
         fits = (
-            found.request.client.client_id == client.client_id
-            and found.request.redirect == fields.get("redirect_uri", "")
-            and hmac.compare_digest(challenge, found.request.challenge)
+            code.request.client.client_id == client.client_id
+            and code.request.redirect == fields.get("redirect_uri", "")
+            and hmac.compare_digest(challenge, code.request.challenge)
         )
         if not fits:
             raise RefusedError("invalid_grant", "the code was given to another client, address or verifier")
-        return found.user, found.request
+        return code.user, code.request

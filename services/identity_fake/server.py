@@ -35,13 +35,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     server = HttpsServer(settings.listen_host, settings.listen_port, *files, app)
     own = metrics_application(registry, settings.metrics_user, settings.metrics_password_file, lambda: True)
     metrics = HttpsServer(settings.metrics_host, settings.metrics_port, *files, own)
-    for each in (server, metrics):
-        each.start()
+    for https_server in (server, metrics):
+        https_server.start()
     print(f"identity-fake: serving {settings.issuer} on port {server.server_port}", flush=True)
     wait_for_stop(stop)
-    for each in (server, metrics):
-        each.shutdown()
-        each.server_close()
+    for https_server in (server, metrics):
+        https_server.shutdown()
+        https_server.server_close()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

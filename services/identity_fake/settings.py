@@ -139,21 +139,21 @@ def load_accounts(path: Path) -> Accounts:
     users = {
         name: User(
             name=name,
-            password_hash=_text(path, f"users.{name}.password_hash", each["password_hash"]),
-            email=_text(path, f"users.{name}.email", each["email"]),
-            groups=_texts(path, f"users.{name}.groups", each["groups"]),
+            password_hash=_text(path, f"users.{name}.password_hash", user["password_hash"]),
+            email=_text(path, f"users.{name}.email", user["email"]),
+            groups=_texts(path, f"users.{name}.groups", user["groups"]),
         )
-        for name, each in _members(path, "users", content["users"], _USER)
+        for name, user in _members(path, "users", content["users"], _USER)
     }
     clients = {
         name: Client(
             client_id=name,
-            secret=_text(path, f"clients.{name}.secret", each["secret"]),
-            redirects=_texts(path, f"clients.{name}.redirects", each["redirects"]),
-            groups=_texts(path, f"clients.{name}.groups", each["groups"]),
-            audiences=_texts(path, f"clients.{name}.audiences", each["audiences"]),
+            secret=_text(path, f"clients.{name}.secret", client["secret"]),
+            redirects=_texts(path, f"clients.{name}.redirects", client["redirects"]),
+            groups=_texts(path, f"clients.{name}.groups", client["groups"]),
+            audiences=_texts(path, f"clients.{name}.audiences", client["audiences"]),
         )
-        for name, each in _members(path, "clients", content["clients"], _CLIENT)
+        for name, client in _members(path, "clients", content["clients"], _CLIENT)
     }
     return Accounts(users=users, clients=clients)
 
@@ -176,7 +176,7 @@ def _closed(path: Path, where: str, value: object, keys: tuple[str, ...]) -> Map
 def _members(path: Path, where: str, value: object, keys: tuple[str, ...]) -> list[tuple[str, Mapping[str, Any]]]:
     if not isinstance(value, dict):
         raise SettingsError(f"{path}: {where} must map names to {', '.join(keys)}")
-    return [(str(name), _closed(path, f"{where}.{name}", each, keys)) for name, each in value.items()]
+    return [(str(name), _closed(path, f"{where}.{name}", member, keys)) for name, member in value.items()]
 
 
 def _address(path: Path, key: str, value: object) -> tuple[str, int]:
@@ -193,6 +193,6 @@ def _text(path: Path, key: str, value: object) -> str:
 
 
 def _texts(path: Path, key: str, value: object) -> tuple[str, ...]:
-    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
         raise SettingsError(f"{path}: {key} must be a list of texts")
     return tuple(value)

@@ -84,9 +84,9 @@ def evaluate(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]
     muted: set[Incident] = set()
     told: set[Incident] = set()
     for alert in alerts:
-        found = muted if alert["status"]["state"] == "suppressed" else told
-        for name in {each["name"] for each in alert["receivers"]} & receivers.keys():
-            found.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
+        incidents = muted if alert["status"]["state"] == "suppressed" else told
+        for name in {receiver["name"] for receiver in alert["receivers"]} & receivers.keys():
+            incidents.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
     return AlertStates(frozenset(muted), frozenset(told))
 
 
@@ -107,17 +107,17 @@ class Closing:
             now: Seconds that never go back.
             states: What Alertmanager says now.
         """
-        for each in self._since.keys() - states.muted:
-            del self._since[each]
-            self._closed.pop(each, None)
+        for incident in self._since.keys() - states.muted:
+            del self._since[incident]
+            self._closed.pop(incident, None)
             if len(self._ending) < MOST_ENDING:
-                self._ending.add(each)
-        for each in states.muted:
-            self._since.setdefault(each, now)
+                self._ending.add(incident)
+        for incident in states.muted:
+            self._since.setdefault(incident, now)
         # Closing what is told again would hang up on somebody.
         self._ending -= states.told | states.muted
-        found = {each for each in states.muted if self._is_due(each, now)} | self._ending
-        return sorted(found, key=lambda each: each.dedup_key)
+        incidents = {incident for incident in states.muted if self._is_due(incident, now)} | self._ending
+        return sorted(incidents, key=lambda incident: incident.dedup_key)
 
     def closed(self, incident: Incident, now: float) -> None:
         """An incident was closed."""

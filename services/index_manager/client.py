@@ -109,8 +109,8 @@ class Client:
 def _reason(content: bytes) -> str:
     text = content.decode(errors="replace")
     try:
-        found = json.loads(text)
-        error = found.get("error", found.get("message", text))
+        document = json.loads(text)
+        error = document.get("error", document.get("message", text))
         text = str(error.get("reason", error) if isinstance(error, dict) else error)
     except (ValueError, AttributeError):
         pass

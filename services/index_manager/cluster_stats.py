@@ -51,8 +51,8 @@ class ClusterStats:
 
 def health(client: Client) -> dict[str, Any]:
     """Health of the cluster."""
-    found: dict[str, Any] = client.ask("GET", "/_cluster/health") or {}
-    return found
+    answer: dict[str, Any] = client.ask("GET", "/_cluster/health") or {}
+    return answer
 
 
 def sizes(client: Client, families: Sequence[FamilySettings]) -> dict[str, tuple[int, int]]:
@@ -108,14 +108,14 @@ def assemble(
 def _family(
     family: FamilySettings, own: Sequence[Index], of_index: Mapping[str, tuple[int, int]], now: float
 ) -> FamilyState:
-    found = [of_index.get(index.name, (0, 0)) for index in own]
+    totals = [of_index.get(index.name, (0, 0)) for index in own]
     # An index that nobody has written to holds nothing old, however old it is.
-    filled = [index for index, (documents, _) in zip(own, found, strict=True) if documents]
+    filled = [index for index, (documents, _) in zip(own, totals, strict=True) if documents]
     return FamilyState(
         name=family.name,
         indices=len(own),
-        documents=sum(documents for documents, _ in found),
-        bytes=sum(size for _, size in found),
+        documents=sum(documents for documents, _ in totals),
+        bytes=sum(size for _, size in totals),
         oldest_age_s=max(0.0, now - filled[0].created) if filled else 0.0,
         keep_s=family.keep_s,
         rollover_s=family.rollover_age_s,

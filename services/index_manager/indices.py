@@ -40,14 +40,14 @@ def listed(client: Client, families: Iterable[FamilySettings]) -> dict[str, list
 
 
 def _of_family(family: FamilySettings, answer: Mapping[str, Any]) -> list[Index]:
-    found = []
+    indices = []
     for name, content in answer.items():
         prefix, _, number = name.rpartition("-")
         if prefix == family.name and number.isdigit():
             created = int(content["settings"]["index"]["creation_date"]) / _MS
             aliases = frozenset(content.get("aliases", {}))
-            found.append(Index(name=name, number=int(number), created=created, aliases=aliases))
-    return sorted(found, key=lambda index: index.number)
+            indices.append(Index(name=name, number=int(number), created=created, aliases=aliases))
+    return sorted(indices, key=lambda index: index.number)
 
 
 def ensure_template(client: Client, family: FamilySettings) -> bool:

@@ -66,11 +66,11 @@ class IndexManager:
         self._last_turn = time.monotonic()
         self._failures = []
         self._step("access", self._apply_access)
-        found = self._step("health", lambda: cluster_stats.health(self._client))
-        if found:
+        health = self._step("health", lambda: cluster_stats.health(self._client))
+        if health:
             self._reconcile_indices()
             self._step("snapshots", self._reconcile_snapshots)
-            self._step("stats", lambda: self._publish_stats(found))
+            self._step("stats", lambda: self._publish_stats(health))
         if not self._failures:
             self._metrics.last_success.set(self._clock())
         self._log_change()
@@ -110,16 +110,16 @@ class IndexManager:
         families = self._settings.families
         for family in families:
             self._step("templates", partial(self._ensure_template, family))
-        found = self._step("indices", self._ensure_indices)
-        if found is not None and not self._failures:
+        indices_by_family = self._step("indices", self._ensure_indices)
+        if indices_by_family is not None and not self._failures:
             if not self._bootstrapped:
                 self._log(f"{len(families)} families of indices are in place")
             self._bootstrapped = True
-        if found is None:
+        if indices_by_family is None:
             return
         sizes = self._step("sizes", lambda: cluster_stats.sizes(self._client, families)) or {}
         for family in families:
-            own = found[family.name]
+            own = indices_by_family[family.name]
             if own and sizes.get(own[-1].name, (0, 0))[0]:
                 self._step("rollover", partial(self._roll_over, family))
             for index in indices.expired(family, own, self._clock()):
@@ -131,18 +131,18 @@ class IndexManager:
 
     def _ensure_indices(self) -> Mapping[str, Sequence[Index]]:
         families = self._settings.families
-        found = indices.listed(self._client, families)
-        missing = [family for family in families if not found[family.name]]
+        by_family = indices.listed(self._client, families)
+        missing = [family for family in families if not by_family[family.name]]
         for family in missing:
             indices.ensure_first(self._client, family)
         if missing:
-            found = indices.listed(self._client, families)
-        changes = indices.alias_changes(families, found)
+            by_family = indices.listed(self._client, families)
+        changes = indices.alias_changes(families, by_family)
         if changes:
             self._client.ask("POST", "/_aliases", {"actions": changes})
             self._metrics.repairs.inc(len(changes))
             self._log(f"corrected {len(changes)} aliases")
-        return found
+        return by_family
 
     def _roll_over(self, family: FamilySettings) -> None:
         if indices.roll_over(self._client, family):
@@ -172,10 +172,10 @@ class IndexManager:
 
     def _publish_stats(self, health: Mapping[str, object]) -> None:
         families, client = self._settings.families, self._client
-        found = indices.listed(client, families)
+        by_family = indices.listed(client, families)
         sizes = cluster_stats.sizes(client, families)
         self._metrics.publish(
-            cluster_stats.assemble(health, cluster_stats.nodes(client), families, found, sizes, self._clock())
+            cluster_stats.assemble(health, cluster_stats.nodes(client), families, by_family, sizes, self._clock())
         )
 
     def _log_change(self) -> None:

@@ -167,12 +167,12 @@ def _snapshots(value: object) -> SnapshotSettings:
 def _families(value: object) -> tuple[FamilySettings, ...]:
     if not isinstance(value, list) or not value:
         raise SettingsError(f"families is {_kind(value)}; it must be a list of families")
-    found = tuple(_family(f"families[{number}]", each) for number, each in enumerate(value))
-    names = [family.name for family in found] + [family.write_alias for family in found]
+    families = tuple(_family(f"families[{number}]", entry) for number, entry in enumerate(value))
+    names = [family.name for family in families] + [family.write_alias for family in families]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise SettingsError(f"families: {twice[0]} occurs twice; names and write aliases must be unique")
-    return found
+    return families
 
 
 def _family(where: str, value: object) -> FamilySettings:

@@ -34,8 +34,8 @@ def ensure_repository(client: Client, settings: SnapshotSettings) -> None:
 def listed(client: Client) -> list[Snapshot]:
     """Our snapshots, oldest first."""
     answer = client.ask("GET", f"/_snapshot/{REPOSITORY}/_all") or {}
-    found = [_snapshot(entry) for entry in answer.get("snapshots", []) if entry["snapshot"].startswith(_PREFIX)]
-    return sorted(found, key=lambda snapshot: snapshot.begun)
+    snapshots = [_snapshot(entry) for entry in answer.get("snapshots", []) if entry["snapshot"].startswith(_PREFIX)]
+    return sorted(snapshots, key=lambda snapshot: snapshot.begun)
 
 
 def _snapshot(entry: Mapping[str, Any]) -> Snapshot:

@@ -99,7 +99,7 @@ class Archiver:
     def finish(self) -> bool:
         """Store and commit what is in memory, and leave the group; tells whether all of it was stored in time."""
         self._give_back(list(self.buffers.values()))
-        left = sum(each.records for buffer in self.buffers.values() for each in buffer.segments())
+        left = sum(segment.records for buffer in self.buffers.values() for segment in buffer.segments())
         if left:
             self._problems.log(f"{left} records are not stored yet; whoever comes next reads them again")
         self.buffers.clear()
@@ -116,15 +116,15 @@ class Archiver:
         buffer = self.buffers.get((message.topic(), message.partition()))
         if buffer is None:
             return False
-        found = self._record(message)
+        archive_record = self._record(message)
         if not buffer.committed_known:
             self._gap_detector.begin(self.buffers.values())
-        self._gap_detector.check(buffer, found.offset)
+        self._gap_detector.check(buffer, archive_record.offset)
         if buffer.open is None:
             buffer.open = Segment(buffer.topic, buffer.partition)
         segment = buffer.open
-        segment.add(found)
-        self._largest = max(self._largest, found.weight)
+        segment.add(archive_record)
+        self._largest = max(self._largest, archive_record.weight)
         if segment.size >= self._limits.segment_bytes or segment.records >= self._limits.segment_records:
             buffer.close()
         return True
@@ -166,13 +166,15 @@ class Archiver:
             self._problems.failed("kafka", f"offsets cannot be committed: {text(error)}")
 
     def _committed(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            problem = error or each.error
-            buffer = self.buffers.get((each.topic, each.partition))
+        for partition in partitions:
+            problem = error or partition.error
+            buffer = self.buffers.get((partition.topic, partition.partition))
             if problem is not None and buffer is not None:
                 buffer.committed = -1
                 self._commit_at = time.monotonic() + _COMMIT_AGAIN_S
-                self._problems.failed("kafka", f"{each.topic}[{each.partition}] cannot be committed: {problem.str()}")
+                self._problems.failed(
+                    "kafka", f"{partition.topic}[{partition.partition}] cannot be committed: {problem.str()}"
+                )
 
     def _told(self, error: KafkaError) -> None:
         """What the client says beside records. That none is left is no news after each of them."""
@@ -215,13 +217,13 @@ class Archiver:
         metrics.partitions.set(len(self.buffers))
 
     def _assigned(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            self.buffers[each.topic, each.partition] = PartitionBuffer(each.topic, each.partition)
+        for partition in partitions:
+            self.buffers[partition.topic, partition.partition] = PartitionBuffer(partition.topic, partition.partition)
         if partitions:
             self._problems.log(f"reading {len(self.buffers)} partitions")
 
     def _revoked(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        keys = [(each.topic, each.partition) for each in partitions]
+        keys = [(partition.topic, partition.partition) for partition in partitions]
         self._give_back([self.buffers[key] for key in keys if key in self.buffers])
         self._drop(partitions)
 
@@ -234,10 +236,10 @@ class Archiver:
         self._drop(partitions)
 
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            self.buffers.pop((each.topic, each.partition), None)
+        for partition in partitions:
+            self.buffers.pop((partition.topic, partition.partition), None)
             if self._paused is not None:
-                self._paused.discard((each.topic, each.partition))
+                self._paused.discard((partition.topic, partition.partition))
 
     def _give_back(self, buffers: Sequence[PartitionBuffer]) -> None:
         """Store and commit all of these buffers, for as long as that may take."""
@@ -253,7 +255,7 @@ class Archiver:
             return
         try:
             answers = self._client.commit(offsets=_offsets(done), asynchronous=False) or ()
-            problems = [each.error.str() for each in answers if each.error is not None]
+            problems = [answer.error.str() for answer in answers if answer.error is not None]
         except KafkaException as error:
             problems = [text(error)]
         if problems:

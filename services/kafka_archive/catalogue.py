@@ -81,20 +81,24 @@ def catalogue(store: Store, topic: str, topic_id: str | None = None) -> Catalogu
     Raises:
         BackupError: There is nothing of it or there are several, or the storage does not answer.
     """
-    found: dict[str, list[tuple[Name, datetime]]] = {}
-    for each in store.objects(names.folder(topic)):
-        name = names.parse(each.name)
+    by_topic_id: dict[str, list[tuple[Name, datetime]]] = {}
+    for stored_object in store.objects(names.folder(topic)):
+        name = names.parse(stored_object.name)
         if name is not None and name.topic == topic:
-            found.setdefault(name.topic_id, []).append((name, each.written))
-    if not found:
+            by_topic_id.setdefault(name.topic_id, []).append((name, stored_object.written))
+    if not by_topic_id:
         raise BackupError(f"the archive has nothing of topic {topic}; it has {', '.join(topics(store)) or 'nothing'}")
-    if topic_id is None and len(found) > 1:
-        raise BackupError(f"topic {topic} was made again, and the archive has each: choose by topic_id: {_told(found)}")
-    chosen = topic_id or next(iter(found))
-    if chosen not in found:
-        raise BackupError(f"the archive has no topic {topic} with the id {chosen}; it has {_told(found)}")
+    if topic_id is None and len(by_topic_id) > 1:
+        raise BackupError(
+            f"topic {topic} was made again, and the archive has each: choose by topic_id: {_told(by_topic_id)}"
+        )
+    chosen = topic_id or next(iter(by_topic_id))
+    if chosen not in by_topic_id:
+        raise BackupError(f"the archive has no topic {topic} with the id {chosen}; it has {_told(by_topic_id)}")
     segments: dict[int, list[tuple[Name, datetime]]] = {}
-    for name, written in sorted(found[chosen], key=lambda each: (each[0].partition, each[0].first, -each[0].last)):
+    for name, written in sorted(
+        by_topic_id[chosen], key=lambda entry: (entry[0].partition, entry[0].first, -entry[0].last)
+    ):
         segments.setdefault(name.partition, []).append((name, written))
     return Catalogue(topic=topic, topic_id=chosen, segments=segments)
 
@@ -122,25 +126,25 @@ def records(
         BackupError: A segment is damaged or cannot be opened, or the storage does not answer.
     """
     low, high = _ms(since), _ms(until)
-    asked = [name for name, written in segments if since is None or written + _AHEAD_OF_TIME >= since]
+    segment_names = [name for name, written in segments if since is None or written + _AHEAD_OF_TIME >= since]
     expected: int | None = None
-    for name, fetched in _fetched(store, asked, low, high):
+    for name, fetched in _fetched(store, segment_names, low, high):
         if expected is not None and name.first > expected:
             stats.holes.append(OffsetGap(name.partition, expected, name.first - 1))
         if fetched is not None and (expected is None or name.last >= expected):
             stats.objects += 1
-            for each in read(name, fetched[0], fetched[1], identities):
-                if expected is not None and each.offset < expected:
+            for record in read(name, fetched[0], fetched[1], identities):
+                if expected is not None and record.offset < expected:
                     stats.doubled += 1
-                elif (low is None or each.timestamp_ms >= low) and (high is None or each.timestamp_ms < high):
-                    yield each
+                elif (low is None or record.timestamp_ms >= low) and (high is None or record.timestamp_ms < high):
+                    yield record
         elif fetched is not None:
             stats.doubled += int(fetched[1].get(RECORDS, 0))
         expected = name.last + 1 if expected is None else max(expected, name.last + 1)
 
 
 def _fetched(
-    store: Store, asked: Sequence[Name], low: int | None, high: int | None
+    store: Store, segment_names: Sequence[Name], low: int | None, high: int | None
 ) -> Iterator[tuple[Name, tuple[bytes, Mapping[str, str]] | None]]:
     """Content and metadata of objects in their order, some ahead; None for one without a record in that time."""
 
@@ -152,7 +156,7 @@ def _fetched(
 
     with ThreadPoolExecutor(_AHEAD) as threads:
         waiting: deque[tuple[Name, Future[tuple[bytes, Mapping[str, str]] | None]]] = deque()
-        left = iter(asked)
+        left = iter(segment_names)
         try:
             while True:
                 while len(waiting) < _AHEAD and (name := next(left, None)) is not None:
@@ -182,10 +186,10 @@ def _ms(moment: datetime | None) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
-def _told(found: Mapping[str, Sequence[tuple[Name, datetime]]]) -> str:
+def _told(by_topic_id: Mapping[str, Sequence[tuple[Name, datetime]]]) -> str:
     """Ids, and when each was stored first and last."""
     parts = []
-    for topic_id, segments in sorted(found.items(), key=lambda item: min(written for _, written in item[1])):
+    for topic_id, segments in sorted(by_topic_id.items(), key=lambda item: min(written for _, written in item[1])):
         times = sorted(written.astimezone(UTC) for _, written in segments)
         parts.append(f"{topic_id} (stored {times[0]:%Y-%m-%dT%H:%MZ} to {times[-1]:%Y-%m-%dT%H:%MZ})")
     return ", ".join(parts)

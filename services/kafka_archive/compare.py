@@ -81,17 +81,19 @@ def compare(
     Raises:
         BackupError: The archive is not whole, or the brokers do not answer.
     """
-    target, found, result = live or topic, catalogue(storage, topic, topic_id), Compared()
-    for partition in sorted({*found.segments, *_partitions(consumer, target)}):
-        archived = records(storage, identity, found.segments.get(partition, ()), ReadStats(), since=since, until=until)
+    target, archive, result = live or topic, catalogue(storage, topic, topic_id), Compared()
+    for partition in sorted({*archive.segments, *_partitions(consumer, target)}):
+        archived = records(
+            storage, identity, archive.segments.get(partition, ()), ReadStats(), since=since, until=until
+        )
         there = _live(consumer, target, partition)
         _partition(result, partition, _placed(archived, by_offset), _placed(there, by_offset), by_offset)
     return result
 
 
-def _placed(found: Iterable[Record], by_offset: bool) -> Iterator[_Placed]:
-    for number, each in enumerate(found):
-        yield (each.offset if by_offset else number), each
+def _placed(archive_records: Iterable[Record], by_offset: bool) -> Iterator[_Placed]:
+    for number, archive_record in enumerate(archive_records):
+        yield (archive_record.offset if by_offset else number), archive_record
 
 
 def _partition(
@@ -131,8 +133,8 @@ def _partitions(consumer: Any, topic: str) -> Mapping[int, Any]:
         raise BackupError(f"topic {topic} cannot be compared: {one_line(error)}") from None
     if listed.error is not None:
         raise BackupError(f"topic {topic} cannot be compared: {listed.error.str()}")
-    found: Mapping[int, Any] = listed.partitions
-    return found
+    partitions: Mapping[int, Any] = listed.partitions
+    return partitions
 
 
 def _live(consumer: Any, topic: str, partition: int) -> Iterator[Record]:

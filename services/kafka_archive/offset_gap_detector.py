@@ -23,17 +23,17 @@ class OffsetGapDetector:
 
     def begin(self, buffers: Iterable[PartitionBuffer]) -> None:
         """Find out what should come first, where the brokers were not asked yet: what the group has committed."""
-        asked = {buffer.key: buffer for buffer in buffers if not buffer.committed_known}
-        for buffer in asked.values():
+        places_by_key = {buffer.key: buffer for buffer in buffers if not buffer.committed_known}
+        for buffer in places_by_key.values():
             buffer.committed_known = True
         try:
-            found = self._client.committed([TopicPartition(*key) for key in asked], timeout=_REQUEST_S)
+            partitions = self._client.committed([TopicPartition(*key) for key in places_by_key], timeout=_REQUEST_S)
         except KafkaException as error:
             self._problems.failed("kafka", f"where the group was is not known, so gaps may go unseen: {text(error)}")
             return
-        for each in found:
-            if each.error is None and each.offset >= 0:
-                asked[each.topic, each.partition].expected = each.offset
+        for partition in partitions:
+            if partition.error is None and partition.offset >= 0:
+                places_by_key[partition.topic, partition.partition].expected = partition.offset
 
     def check(self, buffer: PartitionBuffer, offset: int) -> None:
         """Check the offset of the next record, before it is taken."""
@@ -57,13 +57,13 @@ class OffsetGapDetector:
     def _low(self, buffer: PartitionBuffer, offset: int) -> int:
         """First offset that the brokers still have; ``offset`` when they do not say."""
         try:
-            found = self._client.get_watermark_offsets(TopicPartition(*buffer.key), timeout=_REQUEST_S)
+            watermark_offsets = self._client.get_watermark_offsets(TopicPartition(*buffer.key), timeout=_REQUEST_S)
         except KafkaException:
             return offset
-        return int(found[0]) if found else offset
+        return int(watermark_offsets[0]) if watermark_offsets else offset
 
 
 def text(error: KafkaException) -> str:
     """What an error of the client says, in one line."""
-    found = error.args[0] if error.args else error
-    return str(found.str()) if isinstance(found, KafkaError) else str(found)
+    cause = error.args[0] if error.args else error
+    return str(cause.str()) if isinstance(cause, KafkaError) else str(cause)

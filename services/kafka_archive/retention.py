@@ -51,7 +51,11 @@ class Retention:
         for topic in store.folders(names.FOLDER):
             for partition in store.folders(names.folder(topic)):
                 listed = store.objects(f"{names.folder(topic)}{partition}/")
-                held = sorted((each.written, each.name) for each in listed if names.parse(each.name))
+                held = sorted(
+                    (stored_object.written, stored_object.name)
+                    for stored_object in listed
+                    if names.parse(stored_object.name)
+                )
                 old = [name for written, name in held[:-1] if written.timestamp() < now - self._keep_s]
                 if old:
                     store.delete(old)

@@ -173,15 +173,15 @@ def read(name: Name, content: bytes, metadata: Mapping[str, str], identities: Se
 
 def _records(name: Name, plain: bytes) -> Iterator[Record]:
     try:
-        for found in reader(io.BytesIO(plain), reader_schema=SCHEMA):
-            each: Any = found
+        for avro_row in reader(io.BytesIO(plain), reader_schema=SCHEMA):
+            row: Any = avro_row
             yield Record(
-                offset=each["offset"],
-                timestamp_ms=each["timestamp_ms"],
-                timestamp_type=each["timestamp_type"],
-                key=each["key"],
-                value=each["value"],
-                headers=tuple((header["key"], header["value"]) for header in each["headers"]),
+                offset=row["offset"],
+                timestamp_ms=row["timestamp_ms"],
+                timestamp_type=row["timestamp_type"],
+                key=row["key"],
+                value=row["value"],
+                headers=tuple((header["key"], header["value"]) for header in row["headers"]),
             )
     except (ValueError, KeyError, TypeError, EOFError, IndexError, zlib.error) as error:
         raise BackupError(f"{name.key} holds no records that can be read: {one_line(error)}") from None

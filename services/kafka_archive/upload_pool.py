@@ -80,17 +80,17 @@ class TopicIds:
         Raises:
             BackupError: The brokers do not tell.
         """
-        found = self._known.get(topic)
-        if found is None:
+        topic_id = self._known.get(topic)
+        if topic_id is None:
             client = self._connect({**self._options, "log_level": 2})
             try:
                 answers = client.describe_topics(TopicCollection([topic]), request_timeout=_REQUEST_S)
                 # As Kafka's own tools write it: this client has the two other signs of base64, and one is a slash.
-                found = str(answers[topic].result(timeout=2 * _REQUEST_S).topic_id).translate(_URL_SAFE)
+                topic_id = str(answers[topic].result(timeout=2 * _REQUEST_S).topic_id).translate(_URL_SAFE)
             except (KafkaException, TimeoutError) as error:
                 raise BackupError(f"the brokers do not tell the id of {topic}: {one_line(error)}") from None
-            self._known[topic] = found
-        return found
+            self._known[topic] = topic_id
+        return topic_id
 
 
 class UploadPool:
@@ -117,13 +117,13 @@ class UploadPool:
 
     def results(self, wait_s: float = 0.0) -> list[Result]:
         """What ended; waits for the first one so long."""
-        found: list[Result] = []
+        results: list[Result] = []
         try:
-            found.append(self._done.get(timeout=wait_s) if wait_s > 0 else self._done.get_nowait())
+            results.append(self._done.get(timeout=wait_s) if wait_s > 0 else self._done.get_nowait())
             while True:
-                found.append(self._done.get_nowait())
+                results.append(self._done.get_nowait())
         except queue.Empty:
-            return found
+            return results
 
     def _work(self) -> None:
         while True:

@@ -27,7 +27,7 @@ class UploadScheduler:
             return
         free = (1 if self._failed_in_row else WORKERS) - self._busy
         due = [buffer for buffer in buffers if buffer.closed and not buffer.uploading] if free > 0 else []
-        for buffer in sorted(due, key=lambda each: each.closed[0].opened)[:free]:
+        for buffer in sorted(due, key=lambda partition_buffer: partition_buffer.closed[0].opened)[:free]:
             buffer.uploading = True
             self._busy += 1
             self._pool.submit(buffer.closed[0])

@@ -27,7 +27,7 @@ class Brokers:
         """Poll once; failures are told, not raised."""
         failures: list[tuple[str, str]] = []
         try:
-            found = snapshot.poll(
+            lag_snapshot = snapshot.poll(
                 self._admin(),
                 self._settings.groups,
                 self._settings.topics,
@@ -35,7 +35,7 @@ class Brokers:
             )
         except (KafkaException, OSError) as error:
             return PollResult(failures=(*failures, ("brokers", str(error))))
-        return PollResult(snapshot=found, failures=tuple(failures))
+        return PollResult(snapshot=lag_snapshot, failures=tuple(failures))
 
     def _admin(self) -> Any:
         """Return the client; a new one whenever the CA or the password was renewed."""

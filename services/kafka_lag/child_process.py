@@ -46,11 +46,11 @@ class ChildProcess:
             if not pipe.poll(self._limit_s):
                 self.close()
                 return _failed(f"did not answer within {self._limit_s:g} s")
-            found = pipe.recv()
+            answer = pipe.recv()
         except (EOFError, OSError) as error:
             code = self.close()
             return _failed(f"could not be started: {error}" if code is None else _ended(code))
-        return found if isinstance(found, PollResult) else _failed("gave an answer that is no poll result")
+        return answer if isinstance(answer, PollResult) else _failed("gave an answer that is no poll result")
 
     def close(self) -> int | None:
         """End the child; how it ended, None if there is none. One that ended by itself keeps its own code."""

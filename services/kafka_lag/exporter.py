@@ -52,15 +52,15 @@ class PollLoop:
     def once(self) -> None:
         """Poll once; failures are counted and told, not raised."""
         started = time.monotonic()
-        found = self._poll()
-        for stage, _ in found.failures:
+        outcome = self._poll()
+        for stage, _ in outcome.failures:
             self._metrics.errors.labels(stage).inc()
-        if found.snapshot is not None:
-            self._metrics.publish(found.snapshot)
+        if outcome.snapshot is not None:
+            self._metrics.publish(outcome.snapshot)
         self._metrics.duration.set(time.monotonic() - started)
-        if not found.failures:
+        if not outcome.failures:
             self._metrics.last_success.set_to_current_time()
-        self._log_change([f"{stage}: {reason}" for stage, reason in found.failures])
+        self._log_change([f"{stage}: {reason}" for stage, reason in outcome.failures])
 
     def _log_change(self, failures: list[str]) -> None:
         message = failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else "") if failures else ""

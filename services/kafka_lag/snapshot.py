@@ -80,10 +80,10 @@ def _groups(admin: Any, wanted: Selection, failed: Callable[[str, str], None]) -
 
 
 def _gather(futures: Mapping[Any, Future[T]], stage: str, failed: Callable[[str, str], None]) -> dict[Any, T]:
-    found: dict[Any, T] = {}
+    answers: dict[Any, T] = {}
     for key, future in futures.items():
         try:
-            found[key] = future.result(timeout=2 * REQUEST_S)
+            answers[key] = future.result(timeout=2 * REQUEST_S)
         except (KafkaException, TimeoutError) as error:
             failed(stage, f"{key}: {error}")
-    return found
+    return answers

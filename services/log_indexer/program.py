@@ -142,7 +142,7 @@ class Indexer:
         Raises:
             KafkaException: There is nothing but an error.
         """
-        errors = [each.error() for each in messages if each.error() is not None]
+        errors = [message.error() for message in messages if message.error() is not None]
         for message in messages:
             if message.error() is None:
                 self._messages.append(message)
@@ -204,7 +204,7 @@ class Indexer:
                 # Of a partition that was assigned this moment, and so was not paused.
                 self._take([message])
         finally:
-            held = [each for each in held if each in self._client.assignment()]
+            held = [partition for partition in held if partition in self._client.assignment()]
             if held:
                 self._client.resume(held)
         return ended
@@ -222,14 +222,14 @@ class Indexer:
             log(message or "the index takes documents again")
 
 
-def first(found: Sequence[Document], most_bytes: int) -> list[Document]:
+def first(waiting: Sequence[Document], most_bytes: int) -> list[Document]:
     """The first documents that fit into a request of ``most_bytes``; one at least."""
     size = 0
-    for number, document in enumerate(found):
+    for number, document in enumerate(waiting):
         size += len(document.body.encode()) + len(document.id) + 40
         if number and size > most_bytes:
-            return list(found[:number])
-    return list(found)
+            return list(waiting[:number])
+    return list(waiting)
 
 
 def main(arguments: list[str] | None = None) -> int:

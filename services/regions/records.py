@@ -173,8 +173,8 @@ def parse(kind: type[_T], text: bytes | str, where: str) -> _T:
         RegionError: It is no record of that kind and version.
     """
     with errors(where):
-        found: _T = _ADAPTERS[kind].validate_json(text)
-        return found
+        record: _T = _ADAPTERS[kind].validate_json(text)
+        return record
 
 
 def dump(record: Record) -> bytes:
@@ -184,8 +184,8 @@ def dump(record: Record) -> bytes:
 
 def fields(record: Record) -> dict[str, Any]:
     """The same as what JSON is made of."""
-    found: dict[str, Any] = _ADAPTERS[type(record)].dump_python(record, mode="json", by_alias=True)
-    return found
+    content: dict[str, Any] = _ADAPTERS[type(record)].dump_python(record, mode="json", by_alias=True)
+    return content
 
 
 @contextmanager

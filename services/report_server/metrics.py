@@ -48,7 +48,7 @@ def _reports(snapshot: Snapshot, most_age_h: Mapping[str, float]) -> Iterator[Me
     yield gauge(
         "report_stored",
         "Reports in the object storage",
-        {kind: sum(each.kind == kind for each in snapshot.reports) for kind in KINDS},
+        {kind: sum(report.kind == kind for report in snapshot.reports) for kind in KINDS},
     )
     yield gauge(
         "report_newest_timestamp_seconds",

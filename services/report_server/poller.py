@@ -54,7 +54,9 @@ class Snapshot:
 
     def newest(self, kind: str) -> Report | None:
         """The report of the latest period that was over at that poll, and when the report was stored."""
-        whole = (each for each in self.reports if each.kind == kind and each.end <= min(self.at, each.written))
+        whole = (
+            report for report in self.reports if report.kind == kind and report.end <= min(self.at, report.written)
+        )
         return next(whole, None)
 
     def due(self, kind: str, most_age_h: float) -> float:
@@ -79,9 +81,9 @@ class ReportPoller(Poller[Snapshot]):
         objects = self._bucket.objects()
         return Snapshot(
             at=now,
-            since=min((each.written for each in objects), default=self._began),
+            since=min((stored_object.written for stored_object in objects), default=self._began),
             reports=reports(objects, self._settings.zone),
-            runs=dict(self._runs({each.key for each in objects})),
+            runs=dict(self._runs({stored_object.key for stored_object in objects})),
         )
 
     def _runs(self, keys: set[str]) -> Iterator[tuple[str, Run]]:
@@ -104,12 +106,12 @@ class ReportPoller(Poller[Snapshot]):
 def read_run(text: bytes) -> Run | None:
     """The record of a run; None when it is none."""
     try:
-        found = json.loads(text)
+        document = json.loads(text)
         return Run(
-            ended=datetime.fromisoformat(found["ended_at"]).astimezone(UTC).timestamp(),
-            failed=bool(found["failed"]),
-            period=str(found.get("period") or ""),
-            problem=str(found.get("problem") or ""),
+            ended=datetime.fromisoformat(document["ended_at"]).astimezone(UTC).timestamp(),
+            failed=bool(document["failed"]),
+            period=str(document.get("period") or ""),
+            problem=str(document.get("problem") or ""),
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

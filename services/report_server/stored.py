@@ -42,7 +42,7 @@ class Report:
     @property
     def written(self) -> float:
         """When the newest of its files was written."""
-        return max(each.written for each in self.files)
+        return max(file.written for file in self.files)
 
 
 def period_end(kind: str, period: str, zone: ZoneInfo) -> float | None:
@@ -61,14 +61,14 @@ def period_end(kind: str, period: str, zone: ZoneInfo) -> float | None:
 def reports(objects: Iterable[Object], zone: ZoneInfo) -> tuple[Report, ...]:
     """The reports among some objects, by kind and the newest period first; what is no report is passed over."""
     files: dict[tuple[str, str], list[Object]] = {}
-    for each in objects:
-        kind, _, rest = each.key.partition("/")
-        found = _PERIODS[kind].search(rest) if kind in KINDS else None
-        if found:
-            files.setdefault((kind, found[0]), []).append(each)
-    made = [
+    for stored_object in objects:
+        kind, _, rest = stored_object.key.partition("/")
+        match = _PERIODS[kind].search(rest) if kind in KINDS else None
+        if match:
+            files.setdefault((kind, match[0]), []).append(stored_object)
+    published_reports = [
         Report(kind=kind, period=period, end=end, files=tuple(held))
         for (kind, period), held in files.items()
         if (end := period_end(kind, period, zone)) is not None
     ]
-    return tuple(sorted(made, key=lambda each: (KINDS.index(each.kind), -each.end)))
+    return tuple(sorted(published_reports, key=lambda report: (KINDS.index(report.kind), -report.end)))

@@ -126,13 +126,13 @@ def listed(snapshot: Snapshot) -> dict[str, Any]:
         "read_at": _time(snapshot.at),
         "reports": [
             {
-                "kind": each.kind,
-                "period": each.period,
-                "period_end": _time(each.end),
-                "written_at": _time(each.written),
-                "files": [{"path": FILES_PATH + file.key, "bytes": file.size} for file in each.files],
+                "kind": report.kind,
+                "period": report.period,
+                "period_end": _time(report.end),
+                "written_at": _time(report.written),
+                "files": [{"path": FILES_PATH + file.key, "bytes": file.size} for file in report.files],
             }
-            for each in snapshot.reports
+            for report in snapshot.reports
         ],
         "runs": {
             kind: {"ended_at": _time(run.ended), "failed": run.failed, "period": run.period, "problem": run.problem}

@@ -37,7 +37,7 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     """
     asking = asker(metrics, period, now)
     sections = _SECTIONS[period.kind](asking, alerts)
-    incomplete = [translate("problem.warning", warning=each) for each in metrics.warnings[:_MOST_WARNINGS]]
+    incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
     return Report(
         kind=period.kind,
         period=period.name,

@@ -38,10 +38,10 @@ def table(
         notes.append(translate("table.more", count=str(more)))
     return Table(
         title=translate(title),
-        head=tuple(translate(each) for each in head),
+        head=tuple(translate(heading) for heading in head),
         rows=tuple(tuple(row) for row in rows[:most]),
         empty=translate(empty),
-        note=Text(en=" ".join(each.en for each in notes), ja="".join(each.ja for each in notes)) if notes else None,
+        note=Text(en=" ".join(text.en for text in notes), ja="".join(text.ja for text in notes)) if notes else None,
     )
 
 

@@ -43,7 +43,7 @@ def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     layers, parts = section_uptime.all_of(asker)
     kept = section_uptime.achieved(asker)
     alerts = section_alerts.read(asker, log)
-    counted = {each.name: asker.number(each) for each in COUNTS}
+    counted = {count.name: asker.number(count) for count in COUNTS}
     return (
         Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(asker))),
         section_uptime.section(asker, layers, parts, kept),
@@ -60,7 +60,7 @@ def _summary(
     kept: list[Achieved],
     alerts: Sequence[Episode] | None,
 ) -> Figures:
-    units = {each.name: each.unit for each in COUNTS}
+    units = {count.name: count.unit for count in COUNTS}
     figures = [Figure(label=translate(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
     shares = [(one.share, name) for name, one in layers.items() if one.share is not None]
     if shares:
@@ -75,8 +75,8 @@ def _summary(
 
 def promises_kept(kept: Sequence[Achieved]) -> Figure:
     """How many objectives were kept, of those that anything is known of."""
-    known = [each for each in kept if each.kept is not None]
-    count = sum(bool(each.kept) for each in known)
+    known = [achieved for achieved in kept if achieved.kept is not None]
+    count = sum(bool(achieved.kept) for achieved in known)
     return Figure(
         label=translate("summary.objectives"),
         value=text_of(f"{count} / {len(known)}") if known else NOTHING,
@@ -89,7 +89,7 @@ def alerts_counted(alerts: Sequence[Episode] | None) -> Figure:
     if alerts is None:
         return Figure(label=translate("summary.alerts"), value=NOTHING, note=translate("alerts.unread"), tone="warning")
     one = tally(alerts)
-    critical = sum(each.priority == "critical" for each in alerts)
+    critical = sum(alert.priority == "critical" for alert in alerts)
     return Figure(
         label=translate("summary.alerts"),
         value=text_of(str(one.count)),
@@ -123,14 +123,14 @@ def _counts(asker: QueryRunner, counted: dict[str, float | None]) -> tuple[Block
 
 
 def _items(asker: QueryRunner) -> Table:
-    found: dict[str, dict[str, float]] = {}
+    figures_by_label: dict[str, dict[str, float]] = {}
     for labels, value in asker.every(ITEMS):
         layer = labels.get("processor", "").removeprefix("transform/")
         if layer in LAYER_NAMES:
-            found.setdefault(layer, {})[labels.get("otel_signal", "")] = value
+            figures_by_label.setdefault(layer, {})[labels.get("otel_signal", "")] = value
     rows = [
         (cell(place(layer)), *(figure(amount(of.get(signal), "{item}")) for signal in _SIGNALS))
-        for layer, of in sorted(found.items())
+        for layer, of in sorted(figures_by_label.items())
     ]
     return table("items.table", ("head.layer", "head.points", "head.spans", "head.logs"), rows)
 
@@ -146,18 +146,22 @@ def line_chart(asker: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
     """Some figures of one unit over the period."""
     step = step_for(asker.seconds)
     lines = tuple(
-        Line(label=kpi_name(each), points=asker.line(each.name, each.expr, asker.start, asker.end, step), emphasis=True)
-        for each in figures
+        Line(
+            label=kpi_name(indicator),
+            points=asker.line(indicator.name, indicator.expr, asker.start, asker.end, step),
+            emphasis=True,
+        )
+        for indicator in figures
     )
     limits = tuple(
         ChartLimit(label=translate(words), value=value)
-        for each in figures
-        if each.name in _LIMITS
-        for words, value in [_LIMITS[each.name]]
+        for indicator in figures
+        if indicator.name in _LIMITS
+        for words, value in [_LIMITS[indicator.name]]
     )
     return Chart(
         title=translate(title),
-        unit=figures[0].unit if len({each.unit for each in figures}) == 1 else "",
+        unit=figures[0].unit if len({indicator.unit for indicator in figures}) == 1 else "",
         start=asker.period.start,
         end=asker.period.end,
         lines=lines,
@@ -169,8 +173,8 @@ def line_chart(asker: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
 
 def _firing(asker: QueryRunner) -> Chart:
     step = step_for(asker.seconds)
-    found = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
-    named = {each.labels.get("severity", ""): each.points for each in found}
+    lines = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
+    named = {line.labels.get("severity", ""): line.points for line in lines}
     return Chart(
         title=translate("chart.alerts"),
         unit="",

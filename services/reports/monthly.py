@@ -18,12 +18,12 @@ def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     layers, parts = section_uptime.all_of(asker)
     kept = section_uptime.achieved(asker)
     alerts = section_alerts.read(asker, log)
-    found = section_capacity.forecasts(asker)
+    forecasts = section_capacity.forecasts(asker)
     summary = Figures(
         figures=(
             promises_kept(kept),
             *(_worst(kept)),
-            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(asker, found)),
+            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(asker, forecasts)),
             alerts_counted(alerts),
         )
     )
@@ -31,17 +31,17 @@ def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
         Section(title=translate("summary.title"), blocks=(summary,)),
         section_uptime.section(asker, layers, parts, kept),
         section_alerts.weekly(alerts),
-        section_capacity.section(asker, found),
+        section_capacity.section(asker, forecasts),
         section_maintenance.section(asker),
     )
 
 
 def _worst(kept: list[Achieved]) -> list[Figure]:
     """The objective that used most of its budget."""
-    known = [each for each in kept if each.burn is not None]
+    known = [achieved for achieved in kept if achieved.burn is not None]
     if not known:
         return []
-    worst = max(known, key=lambda each: each.burn or 0.0)
+    worst = max(known, key=lambda achieved: achieved.burn or 0.0)
     return [
         Figure(
             label=translate("summary.worst"),

@@ -28,8 +28,8 @@ def pdf(report: Report, language: Language, **options: Any) -> bytes:
         language: In which language.
         options: Further options of WeasyPrint's ``write_pdf``.
     """
-    made: bytes = document(report, language).write_pdf(**options)
-    return made
+    pdf_bytes: bytes = document(report, language).write_pdf(**options)
+    return pdf_bytes
 
 
 def document(report: Report, language: Language) -> Any:
@@ -42,7 +42,7 @@ def document(report: Report, language: Language) -> Any:
 
 def _quoted(text: str) -> str:
     """A text as CSS writes it."""
-    return '"' + "".join(f"\\{ord(each):x} " if each in '"\\\n' else each for each in text) + '"'
+    return '"' + "".join(f"\\{ord(character):x} " if character in '"\\\n' else character for character in text) + '"'
 
 
 def _refuse(url: str, *_: Any, **__: Any) -> NoReturn:

@@ -51,11 +51,11 @@ class QueryRunner:
         self, query: Query, label: str, *, at: float | None = None, seconds: float | None = None
     ) -> dict[str, float]:
         """Values by one label, at ``at`` (the end) over the ``seconds`` before (what is known of the period)."""
-        found: dict[str, float] = {}
+        values: dict[str, float] = {}
         for labels, value in self.every(query, at=at, seconds=seconds):
             name = labels.get(label, "")
-            found[name] = max(value, found.get(name, value))
-        return dict(sorted(found.items()))
+            values[name] = max(value, values.get(name, value))
+        return dict(sorted(values.items()))
 
     def every(
         self, query: Query, *, at: float | None = None, seconds: float | None = None
@@ -68,7 +68,7 @@ class QueryRunner:
         except RefusedError as error:
             self._note(query.name, error)
             return []
-        return [(each.labels, each.value) for each in samples]
+        return [(sample.labels, sample.value) for sample in samples]
 
     def number(self, query: Query, *, at: float | None = None, seconds: float | None = None) -> float | None:
         """The one value; None where there is none."""
@@ -88,8 +88,8 @@ class QueryRunner:
 
     def line(self, name: str, expression: str, start: float, end: float, step: float) -> list[tuple[float, float]]:
         """The points of one line; none where there is none."""
-        found = self.lines(name, expression, start, end, step)
-        return list(found[0].points) if found else []
+        lines = self.lines(name, expression, start, end, step)
+        return list(lines[0].points) if lines else []
 
     def _note(self, name: str, error: RefusedError) -> None:
         self.problems.append(translate("problem.query", name=name, error=one_line(error)))
@@ -116,5 +116,5 @@ def _history(metrics: Metrics, end: float) -> float | None:
 
 
 def _first(metrics: Metrics, start: float, end: float, step: float) -> float | None:
-    times = [each.points[0][0] for each in metrics.range(HISTORY.expr, start, end, step) if each.points]
+    times = [index.points[0][0] for index in metrics.range(HISTORY.expr, start, end, step) if index.points]
     return min(times, default=None)

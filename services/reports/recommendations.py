@@ -40,7 +40,7 @@ class Recommendation:
 
 def judge(asker: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
     """What the rules recommend, and those that cannot judge yet for want of history."""
-    found, waiting = [], []
+    recommendations, waiting = [], []
     for rule in rules:
         if asker.seconds < rule.needs_days * DAY:
             waiting.append(rule)
@@ -50,18 +50,18 @@ def judge(asker: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recom
             ((value, labels) for labels, value in values if rule.applies(value)),
             key=lambda item: -item[0] if rule.side == "above" else item[0],
         )
-        found += [_recommend(rule, value, labels) for value, labels in beyond[:_MOST_PER_RULE]]
-    return found, waiting
+        recommendations += [_recommend(rule, value, labels) for value, labels in beyond[:_MOST_PER_RULE]]
+    return recommendations, waiting
 
 
 def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
     """Alerts that fire often and end by themselves soon: nobody learns from them."""
-    found = []
+    recommendations = []
     for name, those in by_alert(alerts):
         one = tally(those)
         if one.count >= _NOISY and one.median_s is not None and one.median_s <= _SHORT_S:
             text = translate("recommend.noisy", subject=name, median=duration(one.median_s))
-            found.append(
+            recommendations.append(
                 Recommendation(
                     text=text,
                     metric=f'ALERTS{{alertname="{name}"}}',
@@ -70,17 +70,22 @@ def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
                     tone="warning",
                 )
             )
-    return found
+    return recommendations
 
 
 def section(asker: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
     """The section: what to do, with the metric and the value that say so."""
-    found, waiting = judge(asker)
-    found += noisy(alerts or ())
+    recommendations, waiting = judge(asker)
+    recommendations += noisy(alerts or ())
     order: Mapping[Tone, int] = {"bad": 0, "warning": 1, "": 2, "good": 3}
     rows = [
-        (cell(each.text, each.tone), cell(each.metric), figure(each.value), figure(each.limit))
-        for each in sorted(found, key=lambda one: order[one.tone])
+        (
+            cell(recommendation.text, recommendation.tone),
+            cell(recommendation.metric),
+            figure(recommendation.value),
+            figure(recommendation.limit),
+        )
+        for recommendation in sorted(recommendations, key=lambda one: order[one.tone])
     ]
     head = ("head.recommendation", "head.metric", "head.value", "head.limit")
     blocks: list[Block] = [table("recommend.table", head, rows, empty="recommend.none", most=MOST_ROWS)]
@@ -97,7 +102,7 @@ def section(asker: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
 def _recommend(rule: Rule, value: float, labels: Mapping[str, str]) -> Recommendation:
     subject = labels.get(rule.subject, "") or "-"
     days = rule.unit == "s" and rule.limit >= DAY
-    shown, limit = (duration(each) if days else amount(each, rule.unit) for each in (value, rule.limit))
+    shown, limit = (duration(number) if days else amount(number, rule.unit) for number in (value, rule.limit))
     return Recommendation(
         text=translate(f"recommend.{rule.name}", subject=subject, value=shown),
         metric=rule.metric,

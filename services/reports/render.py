@@ -44,7 +44,7 @@ def html(report: Report, language: Language, *, paper: bool = False) -> str:
 @cache
 def environment(language: Language) -> Environment:
     """Templates that write `Text` in a language; every text is escaped, a missing value is an error."""
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,15 +52,15 @@ def environment(language: Language) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["t"] = lambda text: readable(text.of(language))
-    made.filters["breakable"] = breakable
-    made.globals["translate"] = lambda key, **values: readable(translate(key, **values).of(language))
-    return made
+    templates.filters["t"] = lambda text: readable(text.of(language))
+    templates.filters["breakable"] = breakable
+    templates.globals["translate"] = lambda key, **values: readable(translate(key, **values).of(language))
+    return templates
 
 
 def readable(text: str) -> str:
     """A text without signs that no page may have."""
-    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
 
 
 def breakable(text: str) -> Markup:
@@ -87,12 +87,12 @@ def drawing(chart: Chart, language: Language, name: str, *, paper: bool) -> str:
             start=chart.start,
             end=chart.end,
             series=[
-                charts.Series(label=said(each.label), points=each.points, emphasis=each.emphasis)
-                for each in chart.lines
-                if each.points
+                charts.Series(label=said(line.label), points=line.points, emphasis=line.emphasis)
+                for line in chart.lines
+                if line.points
             ],
-            limits=[charts.Limit(value=each.value, label=said(each.label), bad=each.bad) for each in chart.limits],
-            spans=[charts.Span(start=each.start, end=each.end, label=said(each.label)) for each in chart.spans],
+            limits=[charts.Limit(value=limit.value, label=said(limit.label), bad=limit.bad) for limit in chart.limits],
+            spans=[charts.Span(start=span.start, end=span.end, label=said(span.label)) for span in chart.spans],
             gap_s=chart.gap_s,
             zone=chart.zone,
             empty=said(translate("chart.empty")),

@@ -27,7 +27,7 @@ class Watched:
 
 def watch(asker: QueryRunner) -> list[Watched]:
     """All figures that have values on the day, judged."""
-    found = []
+    watched_kpis = []
     for kpi in KPIS:
         begin = asker.period.start - DAYS * DAY
         # Whole hours only: half an hour is not like an hour.
@@ -35,38 +35,41 @@ def watch(asker: QueryRunner) -> list[Watched]:
         points = asker.line(kpi.name, kpi.mean, begin, end, HOUR)
         judged = judge(points, asker.period.start, kpi.step)
         if judged.hours:
-            found.append(Watched(kpi=kpi, points=points, judged=judged))
-    return found
+            watched_kpis.append(Watched(kpi=kpi, points=points, judged=judged))
+    return watched_kpis
 
 
-def section(asker: QueryRunner, found: list[Watched]) -> Section:
+def section(asker: QueryRunner, watched_kpis: list[Watched]) -> Section:
     """The section: what was off, or that nothing was, or that nobody can say."""
-    hours, judged = sum(each.judged.hours for each in found), sum(each.judged.judged for each in found)
+    hours, judged = (
+        sum(watched.judged.hours for watched in watched_kpis),
+        sum(watched.judged.judged for watched in watched_kpis),
+    )
     zone = asker.period.zone
-    off = [(each, one) for each in found for one in each.judged.anomalies]
+    off = [(watched, one) for watched in watched_kpis for one in watched.judged.anomalies]
     off.sort(key=lambda item: -abs(item[1].deviation))
     rows = [
         (
-            cell(kpi_name(each.kpi)),
-            cell(place(each.kpi.layer)),
+            cell(kpi_name(watched.kpi)),
+            cell(place(watched.kpi.layer)),
             cell(
                 Text(
                     en=f"{moment(one.start, zone, '%H:%M').en}-{moment(one.end, zone, '%H:%M').en}",
                     ja=f"{moment(one.start, zone, '%H:%M').ja}～{moment(one.end, zone, '%H:%M').ja}",
                 )
             ),
-            figure(amount(one.value, each.kpi.unit), _tone(each.kpi, one.deviation)),
-            figure(amount(one.usual, each.kpi.unit)),
+            figure(amount(one.value, watched.kpi.unit), _tone(watched.kpi, one.deviation)),
+            figure(amount(one.usual, watched.kpi.unit)),
             figure(off_by(one)),
         )
-        for each, one in off
+        for watched, one in off
     ]
-    blocks: list[Block] = [Paragraph(text=_summary(asker, len(found), hours, judged, len(rows)))]
+    blocks: list[Block] = [Paragraph(text=_summary(asker, len(watched_kpis), hours, judged, len(rows)))]
     if rows:
         head = ("head.figure", "head.layer", "head.time", "head.value", "head.usual", "head.deviation")
         blocks.append(table("anomalies.table", head, rows, note=translate("anomalies.note", days=str(DAYS))))
-        names = list(dict.fromkeys(each.kpi.name for each, _ in off))[:_DRAWN]
-        blocks += [_chart(asker, each) for each in found if each.kpi.name in names]
+        names = list(dict.fromkeys(watched.kpi.name for watched, _ in off))[:_DRAWN]
+        blocks += [_chart(asker, watched) for watched in watched_kpis if watched.kpi.name in names]
     return Section(title=translate("anomalies.title"), blocks=tuple(blocks))
 
 
@@ -79,13 +82,13 @@ def _summary(asker: QueryRunner, figures: int, hours: int, judged: int, off: int
     return translate("anomalies.some", **values) if off else translate("anomalies.calm", **values)
 
 
-def _chart(asker: QueryRunner, each: Watched) -> Chart:
+def _chart(asker: QueryRunner, watched: Watched) -> Chart:
     start = asker.period.start
-    today = [(at - HOUR / 2, value) for at, value in each.points if at > start]
-    usual = [(at - HOUR / 2, value) for at, value in each.judged.usual]
+    today = [(at - HOUR / 2, value) for at, value in watched.points if at > start]
+    usual = [(at - HOUR / 2, value) for at, value in watched.judged.usual]
     return Chart(
-        title=kpi_name(each.kpi),
-        unit=each.kpi.unit,
+        title=kpi_name(watched.kpi),
+        unit=watched.kpi.unit,
         start=start,
         end=asker.period.end,
         lines=(

@@ -23,13 +23,15 @@ def forecasts(asker: QueryRunner) -> list[Forecast]:
     length = max(asker.end - start, 1.0)
     step = max(length / _SHOWN, 300.0)
     step = step if step < HOUR else step // HOUR * HOUR
-    return [forecast(each, asker.line(each.name, each.mean, start, asker.end, step)) for each in CAPACITIES]
+    return [
+        forecast(capacity, asker.line(capacity.name, capacity.mean, start, asker.end, step)) for capacity in CAPACITIES
+    ]
 
 
-def section(asker: QueryRunner, found: list[Forecast]) -> Section:
+def section(asker: QueryRunner, forecast_list: list[Forecast]) -> Section:
     """The section."""
-    known = [each for each in found if each.points]
-    history = max((each.history_s for each in known), default=0.0)
+    known = [outlook for outlook in forecast_list if outlook.points]
+    history = max((outlook.history_s for outlook in known), default=0.0)
     blocks: list[Block] = [
         Paragraph(
             text=translate(
@@ -50,22 +52,22 @@ def section(asker: QueryRunner, found: list[Forecast]) -> Section:
             )
         )
     blocks += [_table(asker, known), _tests(known)]
-    blocks += [_chart(asker, each) for each in known if each.trend is not None]
+    blocks += [_chart(asker, outlook) for outlook in known if outlook.trend is not None]
     return Section(title=translate("capacity.title"), blocks=tuple(blocks))
 
 
-def _table(asker: QueryRunner, found: list[Forecast]) -> Table:
+def _table(asker: QueryRunner, forecast_list: list[Forecast]) -> Table:
     rows = []
-    for each in found:
-        unit = each.capacity.unit
+    for outlook in forecast_list:
+        unit = outlook.capacity.unit
         rows.append(
             (
-                cell(translate(f"capacity.{each.capacity.name}")),
-                figure(amount(each.now, unit)),
-                figure(amount(each.per_day, unit)),
-                *(figure(_ahead(each, days)) for days in HORIZONS_DAYS),
-                figure(amount(each.capacity.limit, unit)),
-                figure(_when(asker, each), _tone(each)),
+                cell(translate(f"capacity.{outlook.capacity.name}")),
+                figure(amount(outlook.now, unit)),
+                figure(amount(outlook.per_day, unit)),
+                *(figure(_ahead(outlook, days)) for days in HORIZONS_DAYS),
+                figure(amount(outlook.capacity.limit, unit)),
+                figure(_when(asker, outlook), _tone(outlook)),
             )
         )
     head = (
@@ -80,41 +82,41 @@ def _table(asker: QueryRunner, found: list[Forecast]) -> Table:
     return table("capacity.table", head, rows, note=translate("capacity.limits"))
 
 
-def _tests(found: list[Forecast]) -> Table:
+def _tests(forecast_list: list[Forecast]) -> Table:
     rows = [
         (
-            cell(translate(f"capacity.{each.capacity.name}")),
-            figure(duration(each.test.horizon_s)),
-            figure(_small(each.test.error)),
-            figure(share(round(each.test.inside, 3))),
+            cell(translate(f"capacity.{outlook.capacity.name}")),
+            figure(duration(outlook.test.horizon_s)),
+            figure(_small(outlook.test.error)),
+            figure(share(round(outlook.test.inside, 3))),
         )
-        for each in found
-        if each.test is not None
+        for outlook in forecast_list
+        if outlook.test is not None
     ]
     head = ("head.what-grows", "head.ahead", "head.error", "head.inside")
     return table("capacity.errors", head, rows, note=translate("capacity.note"))
 
 
-def _ahead(each: Forecast, days: int) -> Text:
-    found = each.ahead(days)
-    if found is None:
+def _ahead(outlook: Forecast, days: int) -> Text:
+    bounds = outlook.ahead(days)
+    if bounds is None:
         return translate("capacity.too-short")
-    middle, low, high = (amount(value, each.capacity.unit) for value in found)
+    middle, low, high = (amount(value, outlook.capacity.unit) for value in bounds)
     return Text(en=f"{middle.en} ({low.en} to {high.en})", ja=f"{middle.ja}（{low.ja}～{high.ja}）")
 
 
-def _when(asker: QueryRunner, each: Forecast) -> Text:
-    if each.capacity.limit is None:
+def _when(asker: QueryRunner, outlook: Forecast) -> Text:
+    if outlook.capacity.limit is None:
         return NOTHING
-    if each.trend is None:
+    if outlook.trend is None:
         return translate("capacity.too-short")
-    if each.now is not None and each.now >= each.capacity.limit:
+    if outlook.now is not None and outlook.now >= outlook.capacity.limit:
         return translate("capacity.reached")
     day = "%Y-%m-%d"
-    full, earliest = each.full, each.full_earliest
+    full, earliest = outlook.full, outlook.full_earliest
     if full is None:
         if earliest is None:
-            return translate("capacity.not-within", time=duration(FURTHEST * each.history_s))
+            return translate("capacity.not-within", time=duration(FURTHEST * outlook.history_s))
         return translate("capacity.earliest-only", earliest=moment(earliest, asker.period.zone, day))
     return translate(
         "capacity.on",
@@ -123,17 +125,17 @@ def _when(asker: QueryRunner, each: Forecast) -> Text:
     )
 
 
-def _tone(each: Forecast) -> Tone:
-    if each.trend is None or each.capacity.limit is None:
+def _tone(outlook: Forecast) -> Tone:
+    if outlook.trend is None or outlook.capacity.limit is None:
         return ""
-    full = each.full
+    full = outlook.full
     if full is None:
         return ""
     return (
         "bad"
-        if full - each.trend.origin < 30 * DAY
+        if full - outlook.trend.origin < 30 * DAY
         else "warning"
-        if full - each.trend.origin < _SOON_DAYS * DAY
+        if full - outlook.trend.origin < _SOON_DAYS * DAY
         else ""
     )
 
@@ -143,41 +145,43 @@ def _small(error: float | None) -> Text:
     return text_of("< 0.1 %") if error is not None and error < _SMALL else amount(error, "1")
 
 
-def _chart(asker: QueryRunner, each: Forecast) -> Chart:
-    first, last = each.points[0][0], each.points[-1][0]
-    furthest = max((days for days in HORIZONS_DAYS if each.reaches_days(days)), default=0)
+def _chart(asker: QueryRunner, outlook: Forecast) -> Chart:
+    first, last = outlook.points[0][0], outlook.points[-1][0]
+    furthest = max((days for days in HORIZONS_DAYS if outlook.reaches_days(days)), default=0)
     # Where nothing is forecast, the trend is drawn over what is known.
     end = last + furthest * DAY if furthest else last + (last - first) * 0.02
-    lines = [Line(label=translate("line.measured"), points=each.points, emphasis=True)]
-    if each.trend is not None:
+    lines = [Line(label=translate("line.measured"), points=outlook.points, emphasis=True)]
+    if outlook.trend is not None:
         begin = last if furthest else first
         times = [begin + (end - begin) * index / 30 for index in range(31)]
-        lines.append(Line(label=translate("line.trend"), points=[(at, each.trend.at(at)) for at in times]))
+        lines.append(Line(label=translate("line.trend"), points=[(at, outlook.trend.at(at)) for at in times]))
         if furthest:
-            ends = [(at, each.trend.interval(at)) for at in times]
+            ends = [(at, outlook.trend.interval(at)) for at in times]
             lines.append(Line(label=translate("line.lower"), points=[(at, max(low, 0.0)) for at, (low, _) in ends]))
             lines.append(Line(label=translate("line.upper"), points=[(at, high) for at, (_, high) in ends]))
     near = (
-        each.capacity.limit is not None
-        and each.points
-        and each.capacity.limit <= 4 * max(value for line in lines for _, value in line.points)
+        outlook.capacity.limit is not None
+        and outlook.points
+        and outlook.capacity.limit <= 4 * max(value for line in lines for _, value in line.points)
     )
-    limit = each.capacity.limit
+    limit = outlook.capacity.limit
     return Chart(
-        title=translate(f"capacity.{each.capacity.name}"),
-        unit=each.capacity.unit,
+        title=translate(f"capacity.{outlook.capacity.name}"),
+        unit=outlook.capacity.unit,
         start=first,
         end=end,
         lines=tuple(lines),
         limits=(ChartLimit(label=translate("chart.limit"), value=limit),) if near and limit is not None else (),
         zone=asker.period.zone,
-        note=None if near or limit is None else translate("chart.limit-far", limit=amount(limit, each.capacity.unit)),
+        note=None
+        if near or limit is None
+        else translate("chart.limit-far", limit=amount(limit, outlook.capacity.unit)),
     )
 
 
-def soonest(asker: QueryRunner, found: list[Forecast]) -> Text:
+def soonest(asker: QueryRunner, forecast_list: list[Forecast]) -> Text:
     """The limit that is reached first."""
-    dated = [each.full for each in found if each.full is not None]
+    dated = [outlook.full for outlook in forecast_list if outlook.full is not None]
     if not dated:
         return NOTHING
     return moment(min(dated), asker.period.zone, "%Y-%m-%d")

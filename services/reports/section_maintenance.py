@@ -42,8 +42,10 @@ def section(asker: QueryRunner) -> Section:
 
 def _certificates(asker: QueryRunner) -> list[tuple[str, str, float]]:
     """Endpoint, instance and end of each certificate, soonest first."""
-    found = [(labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)]
-    return sorted(found, key=lambda each: (each[2], each[0], each[1]))
+    certificates = [
+        (labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)
+    ]
+    return sorted(certificates, key=lambda certificate: (certificate[2], certificate[0], certificate[1]))
 
 
 def _tasks(
@@ -83,7 +85,7 @@ def _tasks(
     return table("maintenance.tasks", head, cells, empty="maintenance.none")
 
 
-def _certificate_table(asker: QueryRunner, found: list[tuple[str, str, float]]) -> Table:
+def _certificate_table(asker: QueryRunner, certificates: list[tuple[str, str, float]]) -> Table:
     rows = [
         (
             cell(endpoint),
@@ -91,14 +93,14 @@ def _certificate_table(asker: QueryRunner, found: list[tuple[str, str, float]]) 
             figure(moment(end, asker.period.zone)),
             figure(duration(max(end - asker.end, 0.0))),
         )
-        for endpoint, instance, end in found
+        for endpoint, instance, end in certificates
     ]
     head = ("head.endpoint", "head.instance", "head.ends", "head.left")
     return table("maintenance.certificates", head, rows, most=_CERTIFICATES)
 
 
 def _stored(asker: QueryRunner) -> Table:
-    size, oldest, keep = (asker.by(each, "family") for each in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
+    size, oldest, keep = (asker.by(query, "family") for query in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
     rows = [
         (
             cell(name),
@@ -113,10 +115,10 @@ def _stored(asker: QueryRunner) -> Table:
 
 def _versions(asker: QueryRunner, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
     versions = {
-        each.name.removeprefix("version-"): ", ".join(
-            f"{version} ({count:.0f})" for version, count in asker.by(each, "version").items()
+        query.name.removeprefix("version-"): ", ".join(
+            f"{version} ({count:.0f})" for version, count in asker.by(query, "version").items()
         )
-        for each in VERSIONS
+        for query in VERSIONS
     }
     rows = []
     for job, count in asker.by(INSTANCES, "job").items():

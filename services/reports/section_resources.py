@@ -23,7 +23,7 @@ def blocks(asker: QueryRunner) -> tuple[Block, ...]:
     """Tables and charts."""
     step = step_for(asker.seconds)
     cpu, memory, disks = (
-        asker.lines(each.name, each.expr, asker.start, asker.end, step) for each in (CPU, MEMORY, DISKS)
+        asker.lines(query.name, query.expr, asker.start, asker.end, step) for query in (CPU, MEMORY, DISKS)
     )
     return (
         _parts(asker, cpu, memory),
@@ -37,17 +37,17 @@ def blocks(asker: QueryRunner) -> tuple[Block, ...]:
 
 def _parts(asker: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
     earlier = _earlier(asker)
-    sizes = {each.labels.get("job", ""): each.points for each in memory if each.points}
+    sizes = {series.labels.get("job", ""): series.points for series in memory if series.points}
     rows = []
-    for each in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
-        name = each.labels.get("job", "")
-        now = _mean(each.points)
+    for series in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
+        name = series.labels.get("job", "")
+        now = _mean(series.points)
         size = sizes.get(name, [])
         rows.append(
             (
                 cell(name),
                 figure(amount(now, "{processor}")),
-                figure(amount(_most(each.points), "{processor}")),
+                figure(amount(_most(series.points), "{processor}")),
                 figure(change(now, earlier.get(name))),
                 figure(amount(_mean(size) if size else None, "By")),
                 figure(amount(_most(size) if size else None, "By")),
@@ -61,20 +61,20 @@ def _earlier(asker: QueryRunner) -> dict[str, float]:
     """Mean processor time of each part in the period before, as far as that is known."""
     end = asker.period.start
     start = max(end - asker.period.seconds, asker.history if asker.history is not None else end)
-    found = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
-    return {each.labels.get("job", ""): _mean(each.points) for each in found if each.points}
+    lines = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
+    return {line.labels.get("job", ""): _mean(line.points) for line in lines if line.points}
 
 
-def _disks(found: Sequence[Series]) -> Table:
+def _disks(series: Sequence[Series]) -> Table:
     rows = []
-    for each in sorted((one for one in found if one.points), key=lambda one: -one.points[-1][1]):
-        first, last = each.points[0], each.points[-1]
+    for disk in sorted((one for one in series if one.points), key=lambda one: -one.points[-1][1]):
+        first, last = disk.points[0], disk.points[-1]
         per_day = (last[1] - first[1]) / (last[0] - first[0]) * DAY if last[0] > first[0] else None
         rows.append(
             (
-                cell(each.labels.get("volume", "")),
+                cell(disk.labels.get("volume", "")),
                 figure(amount(last[1], "1"), "bad" if last[1] > _DISK_LIMIT else ""),
-                figure(amount(_most(each.points), "1")),
+                figure(amount(_most(disk.points), "1")),
                 figure(amount(per_day, "1")),
             )
         )
@@ -82,7 +82,7 @@ def _disks(found: Sequence[Series]) -> Table:
 
 
 def _topics(asker: QueryRunner) -> Table:
-    volume, records, size = (asker.by(each, "topic") for each in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
+    volume, records, size = (asker.by(query, "topic") for query in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
     days = max(asker.seconds / DAY, 1e-9)
     rows = [
         (
@@ -103,18 +103,18 @@ def _chart(
     asker: QueryRunner,
     title: str,
     query: Query,
-    found: Sequence[Series],
+    series: Sequence[Series],
     label: str,
     step: float,
     limit: float | None = None,
 ) -> Chart:
-    largest = sorted((each for each in found if each.points), key=lambda one: -_mean(one.points))[:_DRAWN]
+    largest = sorted((line for line in series if line.points), key=lambda one: -_mean(one.points))[:_DRAWN]
     return Chart(
         title=translate(title),
         unit=query.unit,
         start=asker.period.start,
         end=asker.period.end,
-        lines=tuple(Line(label=text_of(each.labels.get(label, "")), points=each.points) for each in largest),
+        lines=tuple(Line(label=text_of(line.labels.get(label, "")), points=line.points) for line in largest),
         limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
         zone=asker.period.zone,

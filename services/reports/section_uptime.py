@@ -32,30 +32,30 @@ def step_for(seconds: float) -> float:
     steps = (60.0, _FINE, 900.0, 3600.0, 6 * 3600.0, DAY)
     if seconds < DAY / 4:
         return steps[0]
-    return next((each for each in steps[1:] if seconds / each <= _MOST_STEPS), steps[-1])
+    return next((step for step in steps[1:] if seconds / step <= _MOST_STEPS), steps[-1])
 
 
 def uptimes(asker: QueryRunner, query: Query, label: str) -> dict[str, Uptime]:
     """Uptime by a label, over what is known of the period."""
     step = step_for(asker.seconds)
-    found = asker.lines(query.name, query.expr, asker.start, asker.end, step)
+    lines = asker.lines(query.name, query.expr, asker.start, asker.end, step)
     return {
-        each.labels.get(label, ""): uptime(each.points, step, asker.seconds)
-        for each in sorted(found, key=lambda one: one.labels.get(label, ""))
+        line.labels.get(label, ""): uptime(line.points, step, asker.seconds)
+        for line in sorted(lines, key=lambda one: one.labels.get(label, ""))
     }
 
 
-def layers(found: dict[str, Uptime]) -> Table:
+def layers(uptimes_by_layer: dict[str, Uptime]) -> Table:
     """Uptime of the layers' telemetry."""
     return table(
         "uptime.layers",
         ("head.layer", *_HEAD),
-        [(cell(place(name)), *_up(one)) for name, one in found.items()],
+        [(cell(place(name)), *_up(one)) for name, one in uptimes_by_layer.items()],
         note=translate("uptime.layers-note"),
     )
 
 
-def parts(asker: QueryRunner, found: dict[str, Uptime]) -> Table:
+def parts(asker: QueryRunner, uptimes_by_part: dict[str, Uptime]) -> Table:
     """Uptime of the platform's parts, worst first."""
     answered, count = asker.by(INSTANCES_UP, "job"), asker.by(INSTANCES, "job")
     rows = [
@@ -65,7 +65,7 @@ def parts(asker: QueryRunner, found: dict[str, Uptime]) -> Table:
             *_up(one),
             figure(share(answered.get(name)), _tone(answered.get(name))),
         )
-        for name, one in sorted(found.items(), key=lambda item: (item[1].share or 0.0, item[0]))
+        for name, one in sorted(uptimes_by_part.items(), key=lambda item: (item[1].share or 0.0, item[0]))
     ]
     return table(
         "uptime.parts",
@@ -82,29 +82,29 @@ def achieved(asker: QueryRunner) -> list[Achieved]:
     broken, minutes = asker.by(SLO_MINUTES_BAD, "slo"), asker.by(SLO_MINUTES, "slo")
     return [
         Achieved(
-            objective=each,
-            bad=bad.get(each.name),
-            bad_minutes=broken.get(each.name),
-            minutes=minutes.get(each.name),
-            left=left.get(each.name),
+            objective=objective,
+            bad=bad.get(objective.name),
+            bad_minutes=broken.get(objective.name),
+            minutes=minutes.get(objective.name),
+            left=left.get(objective.name),
         )
-        for each in OBJECTIVES
+        for objective in OBJECTIVES
     ]
 
 
-def promises(found: list[Achieved]) -> Table:
+def promises(objectives: list[Achieved]) -> Table:
     """The objectives of a period."""
     rows = [
         (
-            cell(each.objective.description),
-            cell(place(each.objective.layer)),
-            figure(share(each.objective.objective)),
-            figure(share(each.good), promise(each.kept)),
-            figure(amount(each.left_of_period, "1"), promise(each.kept)),
-            figure(duration(None if each.bad_minutes is None else each.bad_minutes * 60)),
-            figure(amount(each.left, "1")),
+            cell(objective.objective.description),
+            cell(place(objective.objective.layer)),
+            figure(share(objective.objective.objective)),
+            figure(share(objective.good), promise(objective.kept)),
+            figure(amount(objective.left_of_period, "1"), promise(objective.kept)),
+            figure(duration(None if objective.bad_minutes is None else objective.bad_minutes * 60)),
+            figure(amount(objective.left, "1")),
         )
-        for each in found
+        for objective in objectives
     ]
     return table(
         "slo.title",

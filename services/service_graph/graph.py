@@ -40,8 +40,8 @@ class Matcher:
 
     def clear(self) -> None:
         """Forget everything."""
-        for each in (self._young, self._old, self._waiting, self._waiting_old):
-            each.clear()
+        for spans in (self._young, self._old, self._waiting, self._waiting_old):
+            spans.clear()
 
     def add(self, traces: Any, now_ms: int, call: Call, news: int = 1) -> int:
         """Take the spans of one record that was written at ``now_ms``; returns their number.
@@ -95,7 +95,7 @@ class Matcher:
             self.forgotten_early += len(self._old)
         self._turned_at = now_ms
         self._old, self._young = self._young, {}
-        self.unmatched += sum(len(each) for each in self._waiting_old.values())
+        self.unmatched += sum(len(waiting_spans) for waiting_spans in self._waiting_old.values())
         self._waiting_old, self._waiting = self._waiting, {}
 
 

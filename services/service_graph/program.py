@@ -102,8 +102,8 @@ class Program:
         )
         self._last_document.set_to_current_time()
         ProcessCollector(registry=self.registry)
-        for each in (self.edges, _Reading(self._reader, matcher, self.edges)):
-            self.registry.register(each)
+        for collector in (self.edges, _Reading(self._reader, matcher, self.edges)):
+            self.registry.register(collector)
 
     def alive(self) -> bool:
         """Tell whether the loop still turns; brokers or a search cluster that are away are no reason to restart."""

@@ -106,8 +106,8 @@ class Member:
 
     def silences(self) -> set[str]:
         """Ids of the silences that hold."""
-        found = self.call("GET", "/api/v2/silences").json()
-        return {each["id"] for each in found if each["status"]["state"] == "active"}
+        silences = self.call("GET", "/api/v2/silences").json()
+        return {silence["id"] for silence in silences if silence["status"]["state"] == "active"}
 
     def metrics(self) -> str:
         """Its own metrics."""
@@ -129,7 +129,7 @@ class Pair:
 
     def start(self, member: Member) -> None:
         """Start a member; nothing of the pod's command line is left out."""
-        peers = [f"127.0.0.1:{each.line.port}" for each in self.members]
+        peers = [f"127.0.0.1:{other.line.port}" for other in self.members]
         changed = {
             "config.file": str(self.folder / "alertmanager.yml"),
             "web.config.file": str(self.folder / "web.yml"),
@@ -170,7 +170,9 @@ class Pair:
 
     def together(self) -> None:
         """Wait until both see each other and notify."""
-        eventually(lambda: all(each.members() == 2 and each.settled() for each in self.members), 60, "they are a pair")
+        eventually(
+            lambda: all(member.members() == 2 and member.settled() for member in self.members), 60, "they are a pair"
+        )
 
     def raise_alert(
         self,
@@ -205,14 +207,14 @@ class Pair:
             "endsAt": (now if resolved else now + timedelta(minutes=4)).isoformat(),
         }
         sent = time.time()
-        for member in to or [each for each in self.members if each.process]:
+        for member in to or [member for member in self.members if member.process]:
             answer = member.call("POST", "/api/v2/alerts", "prometheus", json=[alert])
             assert answer.status_code == 200, answer.text
         return sent
 
     def incidents(self, name: str) -> list[Incident]:
         """Incidents of the pager whose title begins with an alert's name."""
-        return [each for each in self.receivers.incidents() if re.match(rf"\[[^]]*\] {name}\b", each.title)]
+        return [incident for incident in self.receivers.incidents() if re.match(rf"\[[^]]*\] {name}\b", incident.title)]
 
     def close_incidents(self, member: Member) -> None:
         """Start what runs beside a member and closes incidents of muted alerts, with the pod's own settings."""

@@ -171,16 +171,26 @@ class Harness:
 
     def told(self, alert: str | None = None) -> list[Told]:
         """Everything that anybody was told, in order."""
-        return [each for each in _read(self.pair.record.since(), self.names) if alert in (None, each.alert)]
+        return [
+            notification
+            for notification in _read(self.pair.record.since(), self.names)
+            if alert in (None, notification.alert)
+        ]
 
     def wait(self, alert: str, state: str, contact: str, channels: Sequence[str], limit_s: float) -> list[Told]:
         """Wait until a contact was notified by all channels."""
         deadline = time.monotonic() + limit_s
         while True:
-            found = [each for each in self.told(alert) if (each.state, each.contact) == (state, contact)]
-            if {each.channel for each in found} >= set(channels):
-                return found
-            assert time.monotonic() < deadline, f"{contact} not told in {limit_s} s that {alert} is {state}: {found}"
+            notifications = [
+                notification
+                for notification in self.told(alert)
+                if (notification.state, notification.contact) == (state, contact)
+            ]
+            if {notification.channel for notification in notifications} >= set(channels):
+                return notifications
+            assert time.monotonic() < deadline, (
+                f"{contact} not told in {limit_s} s that {alert} is {state}: {notifications}"
+            )
             time.sleep(0.1)
 
     def between_looks(self, *notifications: Sequence[Told]) -> None:
@@ -189,7 +199,7 @@ class Harness:
         Alertmanager 0.31 decides with what it saw before it waited for the other member. Where an alert changes between
         the looks of the two, which are some milliseconds apart, on-call is notified twice.
         """
-        starts = [min(each.at for each in told) for told in notifications]
+        starts = [min(notification.at for notification in told) for told in notifications]
         while not all(_JUST_LOOKED_S <= (time.time() - start) % LOOK_S <= LOOK_S - _BEFORE_LOOK_S for start in starts):
             time.sleep(0.05)
 
@@ -251,9 +261,9 @@ def _read(notifications: Sequence[Notification], names: Sequence[str]) -> Iterat
         if notification.channel == PHONE and notification.body["event_action"] == "resolve":
             state, alert = "resolved", incidents[notification.body["dedup_key"]]
         else:
-            found = re.match(r"\[(RESOLVED)?.*?\] (\w+)", notification.title)
-            assert found, f"a notification with another title: {notification.title!r}"
-            state, alert = "resolved" if found[1] else "firing", found[2]
+            match = re.match(r"\[(RESOLVED)?.*?\] (\w+)", notification.title)
+            assert match, f"a notification with another title: {notification.title!r}"
+            state, alert = "resolved" if match[1] else "firing", match[2]
         if notification.channel == PHONE:
             incidents[notification.body["dedup_key"]] = alert
         assert alert in names, f"a notification about something else: {notification.title!r}"

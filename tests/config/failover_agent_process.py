@@ -111,10 +111,12 @@ class Harness:
 
     def lease(self, holder: str, *, notify: bool = True) -> None:
         """Give the lease to a region, as ``ops`` does."""
-        found = self.witness.lease()
-        epoch = found[0].epoch + (found[0].holder != holder) if found else 1
-        made = Lease(holder=holder, epoch=epoch, notify=notify, since=datetime.now(UTC), by="tester", reason="test")
-        self.witness.take(made, found[1] if found else None)
+        current = self.witness.lease()
+        epoch = current[0].epoch + (current[0].holder != holder) if current else 1
+        new_lease = Lease(
+            holder=holder, epoch=epoch, notify=notify, since=datetime.now(UTC), by="tester", reason="test"
+        )
+        self.witness.take(new_lease, current[1] if current else None)
 
     def reset(self) -> None:
         """End every failover agent and silence, forget lease and heartbeats, mend everything."""
@@ -127,7 +129,7 @@ class Harness:
         for member in self.pair.members:
             for id in member.silences():
                 member.call("DELETE", f"/api/v2/silence/{id}")
-        eventually(lambda: not any(each.silences() for each in self.pair.members), 20, "no silence is left")
+        eventually(lambda: not any(member.silences() for member in self.pair.members), 20, "no silence is left")
 
     def end(self) -> None:
         """End every failover agent."""
@@ -141,9 +143,9 @@ class Harness:
         secrets = self.storage.secrets
         root = client(self.storage.url, self.storage.ca_file, secrets.root_key, secrets.root_secret)
         try:
-            found = root.list_object_versions(Bucket=BUCKET, Prefix=key)
-            for each in (*found.get("Versions", ()), *found.get("DeleteMarkers", ())):
-                root.delete_object(Bucket=BUCKET, Key=key, VersionId=each["VersionId"])
+            listing = root.list_object_versions(Bucket=BUCKET, Prefix=key)
+            for version in (*listing.get("Versions", ()), *listing.get("DeleteMarkers", ())):
+                root.delete_object(Bucket=BUCKET, Key=key, VersionId=version["VersionId"])
         finally:
             root.close()
 
@@ -157,7 +159,7 @@ class Harness:
             "peer": PEER,
             "witness": witness,
             "alertmanagers": {
-                "urls": [f"https://127.0.0.1:{each.web}" for each in self.pair.members],
+                "urls": [f"https://127.0.0.1:{member.web}" for member in self.pair.members],
                 "server_name": "localhost",
                 "ca_file": str(self.folder / "ca.crt"),
                 "user": "operator",
@@ -191,12 +193,12 @@ class Harness:
                 cwd=CHECKOUT,
                 env={**os.environ, "PYTHONWARNINGS": "default"},
             )
-        made = FailoverAgent(self.folder, port, log, process)
-        self.agents.append(made)
+        new_guard = FailoverAgent(self.folder, port, log, process)
+        self.agents.append(new_guard)
         eventually(lambda: port_is_open(port), 20, f"the failover agent listens: {log}")
         if ready:
-            eventually(made.ready, 10, f"the failover agent has applied the lease: {log}")
-        return made
+            eventually(new_guard.ready, 10, f"the failover agent has applied the lease: {log}")
+        return new_guard
 
     def silent(self) -> list[bool]:
         """Of each Alertmanager, whether a failover agent's silence holds."""
@@ -218,18 +220,22 @@ class Harness:
 
 def agent_silences(member: Member) -> list[dict[str, Any]]:
     """The failover agent's silences that hold at a member."""
-    found = member.call("GET", "/api/v2/silences").json()
-    return [each for each in found if each["createdBy"] == FAILOVER_AGENT and each["status"]["state"] == "active"]
+    silences = member.call("GET", "/api/v2/silences").json()
+    return [
+        silence
+        for silence in silences
+        if silence["createdBy"] == FAILOVER_AGENT and silence["status"]["state"] == "active"
+    ]
 
 
 @contextmanager
 def harness(pair: Pair, storage: StorageProcess) -> Iterator[Harness]:
     """A harness without failover agent and lease."""
-    made = Harness(pair, storage, Line(int(storage.url.rpartition(":")[2])), Door())
-    made.door.open()
+    new_world = Harness(pair, storage, Line(int(storage.url.rpartition(":")[2])), Door())
+    new_world.door.open()
     try:
-        yield made
+        yield new_world
     finally:
-        made.line.close()
-        made.door.close()
-        made.end()
+        new_world.line.close()
+        new_world.door.close()
+        new_world.end()

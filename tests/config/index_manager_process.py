@@ -124,8 +124,8 @@ def index_manager(
 ) -> Iterator[tuple[IndexManager, IndexManagerMetrics]]:
     """An index manager to be turned by hand."""
     metrics = IndexManagerMetrics(settings.nodes, settings.interval_s)
-    made = IndexManager(settings, metrics, (said if said is not None else []).append)
+    index_manager = IndexManager(settings, metrics, (said if said is not None else []).append)
     try:
-        yield made, metrics
+        yield index_manager, metrics
     finally:
-        made.close()
+        index_manager.close()

@@ -87,7 +87,7 @@ class Cluster:
         wanted = [Topic(name=name, partitions=count, retention_ms=3_600_000) for name, count in TOPICS.items()]
         settings = {"min_insync_replicas": 1, "max_message_bytes": MAX_MESSAGE_BYTES}
         topics = admin.create_topics(
-            [NewTopic(each.name, each.partitions, 1, config=topic_config(each, **settings)) for each in wanted],
+            [NewTopic(topic.name, topic.partitions, 1, config=topic_config(topic, **settings)) for topic in wanted],
             operation_timeout=ANSWER_S,
         )
         login = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
@@ -95,8 +95,8 @@ class Cluster:
             [UserScramCredentialUpsertion(user.name, login, password.encode(), b"salt-of-the-test")]
         )
         rules = admin.create_acls([_binding(user.name, rule) for rule in acl_rules(user)])
-        for each in (*topics.values(), *users.values(), *rules.values()):
-            each.result(timeout=ANSWER_S)
+        for topic in (*topics.values(), *users.values(), *rules.values()):
+            topic.result(timeout=ANSWER_S)
 
     def topics(self) -> set[str]:
         """Names of all topics."""
@@ -123,15 +123,15 @@ class Cluster:
         parts = [TopicPartition(topic, number, 0) for number in range(TOPICS[topic])]
         with consumer(self, "no-group", **{"enable.auto.commit": False}) as reader:
             reader.assign(parts)
-            found = drain(reader, least, limit_s)
-        return sorted(found, key=lambda each: (each.partition() or 0, each.offset() or 0))
+            messages = drain(reader, least, limit_s)
+        return sorted(messages, key=lambda message: (message.partition() or 0, message.offset() or 0))
 
     def committed(self, group: str, topic: str) -> dict[int, int]:
         """Partition -> offset of a group."""
         parts = [TopicPartition(topic, number) for number in range(TOPICS[topic])]
         with consumer(self, group) as reader:
-            found = reader.committed(parts, timeout=ANSWER_S)
-        return {each.partition: each.offset for each in found if each.offset >= 0}
+            positions = reader.committed(parts, timeout=ANSWER_S)
+        return {position.partition: position.offset for position in positions if position.offset >= 0}
 
 
 @dataclass
@@ -204,29 +204,29 @@ def drain(reader: Consumer, least: int, limit_s: float, quiet_s: float = 1.5) ->
     Raises:
         AssertionError: There were fewer within ``limit_s``.
     """
-    found: list[Message] = []
+    messages: list[Message] = []
     deadline, last = time.monotonic() + limit_s, time.monotonic()
     while time.monotonic() < deadline:
         message = reader.poll(0.2)
         if message is not None and message.error() is None:
-            found.append(message)
+            messages.append(message)
             last = time.monotonic()
-        elif len(found) >= least and time.monotonic() - last > quiet_s:
-            return found
-    assert len(found) >= least, f"{len(found)} of {least} records within {limit_s} s"
-    return found
+        elif len(messages) >= least and time.monotonic() - last > quiet_s:
+            return messages
+    assert len(messages) >= least, f"{len(messages)} of {least} records within {limit_s} s"
+    return messages
 
 
 def numbers(messages: Iterable[Message]) -> list[int]:
     """The numbers that records carry; records of other tests have none."""
-    values = [(each.value() or b"").decode() for each in messages]
+    values = [(message.value() or b"").decode() for message in messages]
     return [int(value) for value in values if value.isdecimal()]
 
 
 def cluster(root: Path, host: str, region: str) -> Cluster:
     """A formatted cluster of one broker, not started."""
-    made = dataclasses.replace(kafka_nodes.small_cluster((host,)), platform=region)
-    [node] = kafka_nodes.prepare(made, root)
+    small_cluster = dataclasses.replace(kafka_nodes.small_cluster((host,)), platform=region)
+    [node] = kafka_nodes.prepare(small_cluster, root)
     done = node.run(kafka_process.format_command(_BROKER_FILE))
     assert done.returncode == 0, f"StorageTool refuses {region}: {done.stdout}{done.stderr}"
     return Cluster(node)
@@ -250,7 +250,7 @@ def flow(source: Cluster, target: Cluster) -> MirrorFlow:
 
 def granted(name: str, permissions: Iterable[config.Permission]) -> User:
     """A user with single permissions."""
-    return User(name=name, grants=tuple(AclRule(**each._asdict()) for each in permissions))
+    return User(name=name, grants=tuple(AclRule(**permission._asdict()) for permission in permissions))
 
 
 @contextmanager

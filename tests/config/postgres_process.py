@@ -45,7 +45,7 @@ def issue(authority: Authority, folder: Path, names: Sequence[str]) -> None:
     """Write a certificate as the kubelet shows a Secret: all files change at once, and root owns them."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, WORKLOAD)]))
         .issuer_name(authority.name)
@@ -59,7 +59,7 @@ def issue(authority: Authority, folder: Path, names: Sequence[str]) -> None:
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files = {
-        "tls.crt": made.public_bytes(pem),
+        "tls.crt": certificate.public_bytes(pem),
         "tls.key": private,
         "ca.crt": authority.certificate.public_bytes(pem),
     }
@@ -141,10 +141,10 @@ class Postgres:
         """The rows of the test's table as a member has them; none before the table has come to it."""
         with self.connect(index) as connection:
             try:
-                found = connection.execute("SELECT number FROM kept ORDER BY number").fetchall()
+                rows = connection.execute("SELECT number FROM kept ORDER BY number").fetchall()
             except psycopg.errors.UndefinedTable:
                 return []
-            return [number for (number,) in found]
+            return [number for (number,) in rows]
 
     def one(self, question: str, index: int = 0) -> Any:
         """The single value that a question of the superuser has as its answer."""
@@ -173,7 +173,7 @@ def settings_of(members: Sequence[Member]) -> PostgresConfig:
 
 def write_access(folder: Path, databases: Sequence[PostgresDatabase] = DATABASES) -> None:
     """The Secret with roles and databases."""
-    users = [config.REPLICATION, config.METRICS, *(each.owner for each in databases)]
+    users = [config.REPLICATION, config.METRICS, *(database.owner for database in databases)]
     data = access_data(databases, {user: password_of(user) for user in users}, MAX_CONNECTIONS)
     line = process.password_line(config.REPLICATION, password_of(config.REPLICATION))
     write_volume(folder, {"access.json": rendered_access(data), "replication.pgpass": line}, secret=True)
@@ -208,27 +208,27 @@ def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
     hosts = root / "hosts"
     lines = zip(addresses, members, strict=True)
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {member.host}\n" for address, member in lines))
-    made = Postgres(
+    servers = Postgres(
         root,
         [_server(root, member, addresses[index], index, hosts) for index, member in enumerate(members)],
     )
     try:
-        for server in made.servers:
+        for server in servers.servers:
             folder = server.container.folder
             folder.mkdir()
             write_volume(folder / "config", process.files(settings_of(members)), secret=False)
             write_access(folder / "access")
-            issue(made.authority, folder / "tls", made.names)
+            issue(servers.authority, folder / "tls", servers.names)
             scratch(folder / "socket")
             scratch(folder / "volume")
         if start:
-            for server in made.servers:
+            for server in servers.servers:
                 server.start()
-            for server in made.servers:
+            for server in servers.servers:
                 server.wait()
-            eventually(lambda: made.streaming() == standbys, START_S, "every standby follows")
-        yield made
+            eventually(lambda: servers.streaming() == standbys, START_S, "every standby follows")
+        yield servers
     finally:
-        for server in made.servers:
+        for server in servers.servers:
             server.end(kill=True)
         shutil.rmtree(root, ignore_errors=True)

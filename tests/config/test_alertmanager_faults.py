@@ -31,13 +31,13 @@ OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with pair(tmp_path_factory.mktemp("faults")) as found:
-        yield found
+    with pair(tmp_path_factory.mktemp("faults")) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 def first_to_tell(both: Pair) -> Member:
     """The member that tells without waiting: the one whose name comes first."""
-    return min(both.members, key=lambda each: str(each.call("GET", "/api/v2/status").json()["cluster"]["name"]))
+    return min(both.members, key=lambda member: str(member.call("GET", "/api/v2/status").json()["cluster"]["name"]))
 
 
 def restart(both: Pair, member: Member) -> None:
@@ -70,7 +70,7 @@ def test_a_member_is_killed_and_the_other_one_tells_everything_once(both: Pair, 
 @pytest.mark.parametrize("how", [State.REFUSED, State.SILENT], ids=lambda state: state.name.lower())
 def test_a_pair_that_is_cut_apart_tells_everything_twice_and_loses_nothing(both: Pair, how: State) -> None:
     names = [f"Apart{how.name.title()}{index}" for index in range(4)]
-    twice = [*OPERATORS, *(each for each in OPERATORS if each[0] != "phone")]
+    twice = [*OPERATORS, *(operator for operator in OPERATORS if operator[0] != "phone")]
     with apart(both, how):
         sent = time.time()
         for name in names:
@@ -122,10 +122,10 @@ def test_an_alert_that_reaches_one_member_only_is_told(both: Pair) -> None:
 def test_silences_made_while_apart_hold_on_both_once_they_are_a_pair_again(both: Pair) -> None:
     first, second = both.members
     with apart(both, State.REFUSED):
-        made = {first.silence(alert_id="one"), second.silence(alert_id="two")}
+        silence_ids = {first.silence(alert_id="one"), second.silence(alert_id="two")}
         time.sleep(2)
-        assert [len(made & each.silences()) for each in both.members] == [1, 1]
-    eventually(lambda: all(made <= each.silences() for each in both.members), 30, "both have both silences")
+        assert [len(silence_ids & member.silences()) for member in both.members] == [1, 1]
+    eventually(lambda: all(silence_ids <= member.silences() for member in both.members), 30, "both have both silences")
 
 
 def test_a_silence_is_on_both_members_and_survives_the_restart_of_both(both: Pair) -> None:
@@ -137,7 +137,7 @@ def test_a_silence_is_on_both_members_and_survives_the_restart_of_both(both: Pai
     for member in both.members:
         both.start(member)
     both.together()
-    assert all(silence in each.silences() for each in both.members)
+    assert all(silence in member.silences() for member in both.members)
     both.raise_alert("Survivor")
     both.raise_alert("AwakeCritical")
     eventually(lambda: len(both.told("AwakeCritical")) >= 3, 10, "another alert is told")
@@ -225,7 +225,7 @@ def test_a_member_that_starts_does_not_tell_what_has_a_known_cause(tmp_path: Pat
             both.start(member)
         both.raise_alert("Effect")
         time.sleep(14)
-        assert all(each.settled() for each in both.members), "gossip does not keep them from telling any more"
+        assert all(member.settled() for member in both.members), "gossip does not keep them from telling any more"
         both.raise_alert("Cause")
         both.raise_alert("FreshCritical")
         eventually(lambda: len(both.told("FreshCritical")) == 3, 30, "the members tell again")

@@ -29,8 +29,8 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         timings=timings,
         heartbeat_timing=Timing(group_wait="0s", group_interval="1s", repeat_interval="2500ms"),
         inhibitions=(inhibition,),
-    ) as found:
-        yield found
+    ) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 def settled(both: Pair, name: str, expected: list[tuple[str, str]], seconds: float = 10) -> None:
@@ -143,7 +143,7 @@ def test_every_channel_tells_in_both_languages_with_runbook_and_the_command_that
 def test_kafka_hears_of_every_notification(both: Pair) -> None:
     both.raise_alert("HeardCritical")
     settled(both, "HeardCritical", OPERATORS)
-    assert sorted((each["receiver"], each["status"]) for each in both.events("HeardCritical")) == [
+    assert sorted((event["receiver"], event["status"]) for event in both.events("HeardCritical")) == [
         ("operators-critical", "firing"),
         ("operators-critical-phone", "firing"),
     ]
@@ -186,7 +186,7 @@ def test_an_alert_with_a_known_cause_is_not_told_and_one_elsewhere_is(both: Pair
 def refused(both: Pair) -> float:
     """Notifications that the phone's provider did not take, of both members."""
     counted = 'alertmanager_notifications_failed_total{integration="pagerduty",reason="clientError",'
-    lines = [line for each in both.members for line in each.metrics().splitlines() if line.startswith(counted)]
+    lines = [line for member in both.members for line in member.metrics().splitlines() if line.startswith(counted)]
     return sum(float(line.split()[-1]) for line in lines)
 
 
@@ -195,7 +195,7 @@ def test_a_channel_that_refuses_is_counted_and_does_not_hold_up_the_others(both:
     key.write_text("too short")
     try:
         both.raise_alert("HalfCritical")
-        settled(both, "HalfCritical", [each for each in OPERATORS if each[0] != "phone"])
+        settled(both, "HalfCritical", [operator for operator in OPERATORS if operator[0] != "phone"])
         eventually(lambda: refused(both) > 0, 20, "the refusal is counted")
     finally:
         key.write_text(ROUTING_KEYS["operators"])

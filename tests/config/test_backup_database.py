@@ -59,8 +59,8 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 @pytest.fixture(autouse=True)
@@ -93,11 +93,11 @@ def dsn(server: Postgres, user: str, name: str) -> str:
 def content(server: Postgres, user: str, name: str) -> dict[str, Any]:
     """Every row of every table, what a view and a function say, and where a sequence stands."""
     with server.connect(user=user, dbname=name) as connection:
-        found: dict[str, Any] = {}
+        tables: dict[str, Any] = {}
         for table in TABLES:
             question = f"COPY (SELECT * FROM {table} ORDER BY 1) TO STDOUT"  # noqa: S608
             with connection.cursor().copy(question.encode()) as rows:
-                found[table] = b"".join(bytes(each) for each in rows)
+                tables[table] = b"".join(bytes(row) for row in rows)
         for question in (
             "SELECT count(*), max(title) FROM titles",
             "SELECT twice(21)",
@@ -105,35 +105,35 @@ def content(server: Postgres, user: str, name: str) -> dict[str, Any]:
             "SELECT array_agg(convert_from(lo_get(oid), 'UTF8')) FROM pg_largeobject_metadata",
             "SELECT array_agg(indexname ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public'",
         ):
-            found[question] = connection.execute(question.encode()).fetchone()
-        return found
+            tables[question] = connection.execute(question.encode()).fetchone()
+        return tables
 
 
 def backed_up(server: Postgres, store: Store, folder: Path, *users: str) -> Manifest:
     """A run."""
     target = RunWriter(store, "database", [str(IDENTITY.to_public())])
-    made = database.back_up(settings(server, folder, *users), target)
-    manifest = target.finish(made, platform="obs", region="tokyo")
+    result = database.back_up(settings(server, folder, *users), target)
+    manifest = target.finish(result, platform="obs", region="tokyo")
     # Names of runs have whole seconds.
     time.sleep(1)
     return manifest
 
 
 def test_what_is_restored_is_what_was_there(server: Postgres, store: Store, tmp_path: Path) -> None:
-    made = backed_up(server, store, tmp_path, "grafana", "somebody")
-    assert made.program.startswith("pg_dump 15.")
-    assert made.counts["grafana.public.dashboards"] == 5000
-    assert made.counts["grafana"] == 4
-    assert made.counts["other"] == 0
-    assert made.counts["grafana: large objects"] == 1
+    manifest = backed_up(server, store, tmp_path, "grafana", "somebody")
+    assert manifest.program.startswith("pg_dump 15.")
+    assert manifest.counts["grafana.public.dashboards"] == 5000
+    assert manifest.counts["grafana"] == 4
+    assert manifest.counts["other"] == 0
+    assert manifest.counts["grafana: large objects"] == 1
     run = tmp_path / "run"
-    assert fetch(store, "database", made.run, [IDENTITY], run) == made
-    assert restore_database.databases(made) == ("grafana", "other")
+    assert fetch(store, "database", manifest.run, [IDENTITY], run) == manifest
+    assert restore_database.databases(manifest) == ("grafana", "other")
     with pytest.raises(BackupError, match=r"database not named: the backup \w+ has grafana, other"):
         restore_database.restore(run, dsn(server, "somebody", "other"))
     outcome = restore_database.restore(run, dsn(server, "somebody", "other"), database="grafana")
-    mine = restore_database.counts_of(made, "grafana")
-    assert differences(made.model_copy(update={"counts": mine}), outcome.counts) == []
+    mine = restore_database.counts_of(manifest, "grafana")
+    assert differences(manifest.model_copy(update={"counts": mine}), outcome.counts) == []
     assert content(server, "somebody", "other") == content(server, "grafana", "grafana")
 
     with pytest.raises(BackupError, match=r"database other: is not empty \(\d+ tables, views and sequences\)"):
@@ -147,8 +147,8 @@ def test_what_is_restored_is_what_was_there(server: Postgres, store: Store, tmp_
 
 
 def test_a_restore_that_fails_changes_nothing(server: Postgres, store: Store, tmp_path: Path) -> None:
-    made = backed_up(server, store, tmp_path, "grafana")
-    fetch(store, "database", made.run, [IDENTITY], tmp_path / "run")
+    manifest = backed_up(server, store, tmp_path, "grafana")
+    fetch(store, "database", manifest.run, [IDENTITY], tmp_path / "run")
     with server.connect(user="somebody", dbname="other") as connection:
         before = connection.execute("SELECT count(*) FROM pg_class").fetchone()
     dump = tmp_path / "run/grafana.dump"
@@ -170,18 +170,18 @@ def test_counts_and_dump_are_of_one_moment(server: Postgres, store: Store, tmp_p
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = backed_up(server, store, tmp_path, "grafana")
+        manifest = backed_up(server, store, tmp_path, "grafana")
     finally:
         stop.set()
         writer.join(10)
     with server.connect() as connection:
         row = connection.execute("SELECT count(*) FROM nothing").fetchone()
         connection.execute("TRUNCATE nothing")
-    fetch(store, "database", made.run, [IDENTITY], tmp_path / "run")
+    fetch(store, "database", manifest.run, [IDENTITY], tmp_path / "run")
     outcome = restore_database.restore(tmp_path / "run", dsn(server, "somebody", "other"), replace=True)
     assert row is not None
-    assert 0 < made.counts["grafana.public.nothing"] < row[0]
-    assert differences(made, outcome.counts) == []
+    assert 0 < manifest.counts["grafana.public.nothing"] < row[0]
+    assert differences(manifest, outcome.counts) == []
 
 
 def test_a_wrong_password_an_unverified_server_and_a_stranger_are_one_line(

@@ -24,8 +24,8 @@ HOUR = timedelta(hours=1)
 
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageProcess]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as process:
+        yield process
 
 
 def bucket(running: StorageProcess, prefix: str) -> BackupBucket:
@@ -80,8 +80,8 @@ def test_blocks_are_found_from_a_time_on(running: StorageProcess) -> None:
     assert blocks.poll() is None
     with running.store("metrics/") as store:
 
-        def put(made: datetime, end: datetime) -> None:
-            ulid = first_ulid(int(made.timestamp() * 1000)) + 16 * "0"
+        def put(written_at: datetime, end: datetime) -> None:
+            ulid = first_ulid(int(written_at.timestamp() * 1000)) + 16 * "0"
             store.put(f"{ulid}/index", b"x")
             store.put(f"{ulid}/chunks/000001", b"x")
             store.put(f"{ulid}/meta.json", b'{"maxTime": %d}' % int(end.timestamp() * 1000))

@@ -56,8 +56,8 @@ def admin(broker: Broker) -> Any:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 def allow(user: str, operation: AclOperation, kind: ResourceType, name: str, pattern: str = "LITERAL") -> AclBinding:
@@ -121,7 +121,7 @@ def empty(admin: Any) -> None:
     for answers in (admin.delete_topics([*TOPICS]), admin.delete_acls([every])):
         for answer in answers.values():
             result(answer)
-    eventually(lambda: not (found := read(admin)).topics and not found.acls, 30, "the broker is empty")
+    eventually(lambda: not (metadata := read(admin)).topics and not metadata.acls, 30, "the broker is empty")
 
 
 def test_topics_and_permissions_come_back_as_they_were(
@@ -139,8 +139,8 @@ def test_topics_and_permissions_come_back_as_they_were(
     )
     before = read(admin)
     target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())])
-    made = target.finish(kafka_metadata.back_up(settings, target), platform="obs", region="tokyo")
-    assert dict(made.counts) == {
+    manifest = target.finish(kafka_metadata.back_up(settings, target), platform="obs", region="tokyo")
+    assert dict(manifest.counts) == {
         "topics": 3,
         "partitions": 7,
         "topic settings": 4,
@@ -150,10 +150,10 @@ def test_topics_and_permissions_come_back_as_they_were(
         "committed offsets": 2,
     }
     run = tmp_path / "run"
-    fetch(store, "kafka-metadata", made.run, [IDENTITY], run)
+    fetch(store, "kafka-metadata", manifest.run, [IDENTITY], run)
     assert restore_kafka_metadata.load(run) == before
     plain = "".join(file.read_text() for file in run.iterdir())
-    assert not [each for each in (PASSWORD, broker.password) if each in plain]
+    assert not [password for password in (PASSWORD, broker.password) if password in plain]
     assert restore_kafka_metadata.plan(run, admin).lines() == []
     with pytest.raises(BackupError, match=r"is not empty \(3 topics, 6 permissions\); nothing was changed"):
         restore_kafka_metadata.restore(run, admin)
@@ -166,8 +166,10 @@ def test_topics_and_permissions_come_back_as_they_were(
     after = read(admin)
     assert (after.topics, after.acls, after.users) == (before.topics, before.acls, before.users)
     # Offsets went with their topic, and are not made up: records that are put back get others.
-    assert differences(made, outcome.counts) == [
-        line for line in differences(made, outcome.counts) if line.startswith(("committed offsets", "consumer groups"))
+    assert differences(manifest, outcome.counts) == [
+        line
+        for line in differences(manifest, outcome.counts)
+        if line.startswith(("committed offsets", "consumer groups"))
     ]
 
     result(admin.create_topics([NewTopic("more", num_partitions=1)])["more"])

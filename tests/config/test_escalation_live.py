@@ -64,7 +64,9 @@ class Story:
             "AcknowledgedLate": {"firing": first + second},
             "Recovered": {"firing": first, "resolved": first},
         }[self.kind]
-        return Counter((state, *each) for state, notifications in told.items() for each in notifications)
+        return Counter(
+            (state, *notification) for state, notifications in told.items() for notification in notifications
+        )
 
 
 STORIES = (
@@ -142,8 +144,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
                 running.close()
                 running = here.start_prometheus()
                 here.away_to = time.time()
-                for each in told:
-                    each.result()
+                for future in told:
+                    future.result()
             time.sleep(max(0.0, begun + delay_s(Severity.MEDIUM) + LATE_S - time.time()))
             # What was acknowledged would now be told as resolved.
             for story in STORIES:
@@ -156,7 +158,9 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
 
 @pytest.mark.parametrize("name", BY_NAME)
 def test_exactly_the_right_people_are_told_by_exactly_the_right_channels(lived: Harness, name: str) -> None:
-    told = Counter((each.state, each.contact, each.channel) for each in lived.told(name))
+    told = Counter(
+        (notification.state, notification.contact, notification.channel) for notification in lived.told(name)
+    )
     assert told == BY_NAME[name].expected()
 
 
@@ -165,9 +169,9 @@ def test_exactly_the_right_people_are_told_by_exactly_the_right_channels(lived: 
 def test_the_first_notification_comes_at_once(lived: Harness, severity: Severity, kind: str) -> None:
     story = BY_NAME[Story(severity, kind).alert]
     due = story.moments["trouble"] + hold_s(severity)
-    for each in lived.told(story.alert):
-        if (each.state, each.contact) == ("firing", "operators"):
-            assert due <= each.at <= due + wait_s(severity) + LATE_S
+    for notification in lived.told(story.alert):
+        if (notification.state, notification.contact) == ("firing", "operators"):
+            assert due <= notification.at <= due + wait_s(severity) + LATE_S
 
 
 @pytest.mark.drill
@@ -193,12 +197,20 @@ def test_the_next_level_is_told_once_and_not_too_early(lived: Harness, severity:
 
 def _next_told(here: Harness, story: Story) -> list[float]:
     contact = LEVELS[story.severity]
-    return [each.at for each in here.told(story.alert) if (each.state, each.contact) == ("firing", contact)]
+    return [
+        notification.at
+        for notification in here.told(story.alert)
+        if (notification.state, notification.contact) == ("firing", contact)
+    ]
 
 
 def test_a_restart_of_prometheus_starts_no_delay_anew(lived: Harness) -> None:
     story = BY_NAME[Story(Severity.MEDIUM, "Ignored").alert]
-    (told,) = (each for each in lived.told(story.alert) if (each.state, each.contact) == ("firing", "team-leader"))
+    (told,) = (
+        notification
+        for notification in lived.told(story.alert)
+        if (notification.state, notification.contact) == ("firing", "team-leader")
+    )
     assert lived.away_to < told.at, "the restart came too late to show anything"
     assert told.at < lived.away_to + delay_s(Severity.MEDIUM) - LATE_S
 

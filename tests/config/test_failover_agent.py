@@ -32,9 +32,9 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     with (
         pair(tmp_path_factory.mktemp("pair"), timings=timings) as both,
         storage_process(tmp_path_factory.mktemp("witness")) as storage,
-        new_harness(both, storage) as made,
+        new_harness(both, storage) as new_world,
     ):
-        yield made
+        yield new_world
 
 
 @pytest.fixture
@@ -58,17 +58,17 @@ def test_a_standby_tells_nothing_of_the_layers_and_everything_of_its_own_parts(h
     harness.pair.raise_alert("StandbyOwn")
     told_once(harness, "StandbyOwn")
     assert harness.pair.told("StandbyLayer") == []
-    found = agent.metrics()
-    assert found["failover_agent_notifies",] == 0
-    assert (found["failover_agent_holder", REGION], found["failover_agent_holder", PEER]) == (0, 1)
-    assert (found["failover_agent_lease_epoch",], found["failover_agent_role", "standby"]) == (0, 1)
+    metrics = agent.metrics()
+    assert metrics["failover_agent_notifies",] == 0
+    assert (metrics["failover_agent_holder", REGION], metrics["failover_agent_holder", PEER]) == (0, 1)
+    assert (metrics["failover_agent_lease_epoch",], metrics["failover_agent_role", "standby"]) == (0, 1)
 
 
 def test_a_primary_without_a_lease_tells(harness: Harness) -> None:
     agent = harness.agent()
     assert harness.silent() == [False, False]
-    found = agent.metrics()
-    assert (found["failover_agent_notifies",], found["failover_agent_holder", REGION]) == (1, 1)
+    metrics = agent.metrics()
+    assert (metrics["failover_agent_notifies",], metrics["failover_agent_holder", REGION]) == (1, 1)
 
 
 def test_the_lease_is_followed_within_seconds_and_what_fires_is_told_once_it_comes(harness: Harness) -> None:
@@ -100,7 +100,9 @@ def test_each_member_is_silenced_by_its_own_address_when_they_are_cut_off_from_e
         harness.agent()
         harness.lease(PEER)
         harness.until(True, FOLLOWS_S, "both are silent")
-        assert not {each["id"] for each in agent_silences(first)} & {each["id"] for each in agent_silences(second)}
+        assert not {agent_silence["id"] for agent_silence in agent_silences(first)} & {
+            agent_silence["id"] for agent_silence in agent_silences(second)
+        }
         harness.lease(REGION)
         harness.until(False, FOLLOWS_S, "both tell")
     finally:
@@ -113,10 +115,10 @@ def test_a_witness_that_is_away_changes_nothing_while_a_pager_is_reached(harness
     agent = harness.agent()
     harness.line.set(State.SILENT)
     harness.stays(False, 3 * ISOLATED_S)
-    found = agent.metrics()
-    assert found["failover_agent_isolated",] == 0
-    assert found["failover_agent_lease_read_age_seconds",] > 2 * ISOLATED_S
-    assert found["failover_agent_witness_errors_total",] >= 1
+    metrics = agent.metrics()
+    assert metrics["failover_agent_isolated",] == 0
+    assert metrics["failover_agent_lease_read_age_seconds",] > 2 * ISOLATED_S
+    assert metrics["failover_agent_witness_errors_total",] >= 1
 
 
 def test_an_operator_has_the_last_word_while_the_witness_is_away(harness: Harness) -> None:
@@ -125,8 +127,8 @@ def test_an_operator_has_the_last_word_while_the_witness_is_away(harness: Harnes
     harness.line.set(State.REFUSED)
     eventually(lambda: "cannot read regions/lease.json" in agent.log.read_text(), 10, "the lease cannot be read")
     first = harness.pair.members[0]
-    for each in agent_silences(first):
-        first.call("DELETE", f"/api/v2/silence/{each['id']}")
+    for silence in agent_silences(first):
+        first.call("DELETE", f"/api/v2/silence/{silence['id']}")
     harness.until(False, FOLLOWS_S, "the silence is gone at both")
     harness.stays(False, 6)
     harness.line.set(State.WHOLE)
@@ -207,9 +209,9 @@ def test_heartbeats_say_what_people_silenced_and_how_regions_differ(harness: Har
     assert not [name for name, *_ in agent.metrics() if name.startswith("failover_agent_peer")]
     harness.witness.beat(other)
     eventually(lambda: ("failover_agent_peer_notifies", PEER) in agent.metrics(), 10, "the other region is seen")
-    found = agent.metrics()
-    assert 30 <= found["failover_agent_peer_age_seconds", PEER] < 60
-    differs = {what: found["failover_agent_peer_differs", what, PEER] for what in ("rules", "topics", "dashboards")}
+    metrics = agent.metrics()
+    assert 30 <= metrics["failover_agent_peer_age_seconds", PEER] < 60
+    differs = {what: metrics["failover_agent_peer_differs", what, PEER] for what in ("rules", "topics", "dashboards")}
     assert differs == {"rules": 0, "topics": 1, "dashboards": 1}
 
     def beat() -> Heartbeat:
@@ -220,8 +222,8 @@ def test_heartbeats_say_what_people_silenced_and_how_regions_differ(harness: Har
     eventually(lambda: harness.witness.heartbeat(REGION) is not None, 10, "the region says something")
     said = beat()
     assert (said.epoch, said.holder, said.notifies, said.isolated) == (1, REGION, True, False)
-    assert [(each.id, each.created_by) for each in said.silences] == [(acknowledged, "tester")]
-    assert said.definitions == {"rules": "11aa", "topics": "22bb"}
+    assert [(silence.id, silence.created_by) for silence in said.silences] == [(acknowledged, "tester")]
+    assert said.fingerprints == {"rules": "11aa", "topics": "22bb"}
     began = time.monotonic()
     harness.lease(PEER)
     eventually(lambda: not beat().notifies and beat().epoch == 2, 6, "it says that it is silent", promised=True)

@@ -26,14 +26,14 @@ CHANNELS = {"phone", "slack", "sms"}
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with pair(tmp_path_factory.mktemp("pair")) as found:
-        (found.folder / "operator-password").write_text(USERS["operator"])
-        yield found
+    with pair(tmp_path_factory.mktemp("pair")) as alertmanager_pair:
+        (alertmanager_pair.folder / "operator-password").write_text(USERS["operator"])
+        yield alertmanager_pair
 
 
 def settings(both: Pair) -> Alertmanagers:
     return Alertmanagers(
-        urls=tuple(f"https://localhost:{each.web}" for each in both.members),
+        urls=tuple(f"https://localhost:{member.web}" for member in both.members),
         server_name=None,
         ca_file=both.folder / "ca.crt",
         login=Login(user="operator", password_file=both.folder / "operator-password"),
@@ -41,16 +41,16 @@ def settings(both: Pair) -> Alertmanagers:
 
 
 def clients(both: Pair) -> list[Alertmanager]:
-    found = settings(both)
-    return [Alertmanager(url, found) for url in found.urls]
+    alertmanagers = settings(both)
+    return [Alertmanager(url, alertmanagers) for url in alertmanagers.urls]
 
 
 @pytest.fixture
 def members(both: Pair) -> Iterator[list[Alertmanager]]:
-    made = clients(both)
-    yield made
-    for each in made:
-        each.close()
+    member_clients = clients(both)
+    yield member_clients
+    for client in member_clients:
+        client.close()
 
 
 def hand_over(both: Pair, name: str, escalation: str = "", author: str = HANDOVER_AUTHOR) -> str:
@@ -74,7 +74,7 @@ def hand_over(both: Pair, name: str, escalation: str = "", author: str = HANDOVE
     answer = both.members[0].call("POST", "/api/v2/silences", json=content)
     assert answer.status_code == 200, answer.text
     id = str(answer.json()["silenceID"])
-    eventually(lambda: all(holds(each, id) for each in both.members), 10, "both have the silence")
+    eventually(lambda: all(holds(member, id) for member in both.members), 10, "both have the silence")
     return id
 
 
@@ -92,13 +92,13 @@ def test_a_silence_of_an_alert_that_fires_stays_and_ends_after_it(both: Pair, me
     expirer = expirer_of(members)
     for _ in range(3):
         expirer.poll()
-    assert all(holds(each, id) for each in both.members)
+    assert all(holds(member, id) for member in both.members)
     both.raise_alert("HandedOver", layer="device", resolved=True)
-    eventually(lambda: not any("HandedOver" in str(each.alerts()) for each in members), 10, "the alert is over")
+    eventually(lambda: not any("HandedOver" in str(member.alerts()) for member in members), 10, "the alert is over")
     expirer.poll()
-    assert all(holds(each, id) for each in both.members), "one poll is not enough"
+    assert all(holds(member, id) for member in both.members), "one poll is not enough"
     expirer.poll()
-    assert not any(holds(each, id) for each in both.members)
+    assert not any(holds(member, id) for member in both.members)
     time.sleep(QUIET_S)
     assert both.told("HandedOver") == [], "neither the firing nor its end is told again"
     both.raise_alert("HandedOver", layer="device")
@@ -146,7 +146,7 @@ def test_one_member_that_is_away_does_not_keep_silences(both: Pair, members: lis
     expirer = expirer_of([gone, members[1]])
     for _ in range(2):
         expirer.poll()
-    eventually(lambda: not any(holds(each, id) for each in both.members), 10, "it is ended")
+    eventually(lambda: not any(holds(member, id) for member in both.members), 10, "it is ended")
 
 
 @pytest.mark.parametrize(("name", "answers"), [("localhost", True), ("elsewhere", False)])
@@ -165,8 +165,10 @@ def test_a_certificate_must_hold_the_name_that_is_asked_for(both: Pair, name: st
 def test_a_new_password_counts_at_once_and_a_wrong_one_is_one_line(both: Pair, tmp_path: Path) -> None:
     password = tmp_path / "password"
     password.write_text("wrong")
-    found = settings(both)
-    member = Alertmanager(found.urls[0], replace(found, login=Login(user="operator", password_file=password)))
+    alertmanagers = settings(both)
+    member = Alertmanager(
+        alertmanagers.urls[0], replace(alertmanagers, login=Login(user="operator", password_file=password))
+    )
     try:
         with pytest.raises(AlertmanagerError, match=r"^localhost:\d+: GET /silences: 401 Unauthorized$"):
             member.silences()

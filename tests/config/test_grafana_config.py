@@ -50,10 +50,10 @@ print(json.dumps(answer))
 FILES = {"grafana.ini": "grafana", "ldap.toml": "grafana", "datasources.yaml": "grafana-sources"}
 
 
-def read(made: Made) -> dict[str, dict[str, str]]:
+def read(component: Made) -> dict[str, dict[str, str]]:
     parser = configparser.RawConfigParser(delimiters=("=",), strict=True)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read_string(made.file("ConfigMap", "grafana", "grafana.ini"))
+    parser.read_string(component.file("ConfigMap", "grafana", "grafana.ini"))
     return {section: dict(parser.items(section)) for section in parser.sections()}
 
 
@@ -62,21 +62,21 @@ def with_provider() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def made() -> Made:
+def component() -> Made:
     return make()
 
 
 @pytest.fixture
-def pod(made: Made, tmp_path: Path) -> Path:
+def pod(component: Made, tmp_path: Path) -> Path:
     """The files of a pod, with the paths of that pod moved here."""
     write_certificates(tmp_path)
-    held = made.recording.one("Secret", "grafana-secrets")["stringData"]
+    held = component.recording.one("Secret", "grafana-secrets")["stringData"]
     for name, text in held.items():
         (tmp_path / name).write_text(text)
     (tmp_path / "directory-ca.pem").write_text((tmp_path / "ca.crt").read_text())
     (tmp_path / "provisioning").mkdir()
     for name, holder in FILES.items():
-        text = made.file("ConfigMap", holder, name)
+        text = component.file("ConfigMap", holder, name)
         moved = text.replace(SECRETS, str(tmp_path)).replace("/etc/tls", str(tmp_path))
         (tmp_path / ("provisioning" if name.endswith(".yaml") else "") / name).write_text(moved)
     return tmp_path
@@ -88,7 +88,7 @@ def test_grafana_knows_every_setting_that_is_written_and_reads_it_as_it_is_meant
     foreign = [f"[{section}] {key}" for section, key, _ in entries if type_of(section, key) is None]
     assert foreign == []
     plain = [(section, key, value) for section, key, value in entries if "$__" not in value]
-    assert [(each, wrong) for *each, value in plain if (wrong := expected(type_of(*each) or "", value))] == []
+    assert [(option, wrong) for *option, value in plain if (wrong := expected(type_of(*option) or "", value))] == []
 
 
 def test_grafana_would_ignore_a_mistyped_setting_and_the_fake_refuses_it() -> None:
@@ -96,24 +96,24 @@ def test_grafana_would_ignore_a_mistyped_setting_and_the_fake_refuses_it() -> No
     assert type_of("alerting", "enabled") is None
 
 
-def test_no_section_is_written_twice_and_no_value_is_cut_off(made: Made) -> None:
-    text = made.file("ConfigMap", "grafana", "grafana.ini")
+def test_no_section_is_written_twice_and_no_value_is_cut_off(component: Made) -> None:
+    text = component.file("ConfigMap", "grafana", "grafana.ini")
     lines = [line for line in text.splitlines() if line]
-    assert sum(line.startswith("[") for line in lines) == len(read(made))
+    assert sum(line.startswith("[") for line in lines) == len(read(component))
     assert not any("#" in line or ";" in line for line in lines)
 
 
-def test_the_policies_recognise_each_file_as_what_it_is(made: Made) -> None:
-    found = {name: parse(name, made.file("ConfigMap", holder, name))[0] for name, holder in FILES.items()}
-    assert found["grafana.ini"] is Format.GRAFANA
-    assert found["datasources.yaml"] is Format.DATASOURCES
+def test_the_policies_recognise_each_file_as_what_it_is(component: Made) -> None:
+    formats = {name: parse(name, component.file("ConfigMap", holder, name))[0] for name, holder in FILES.items()}
+    assert formats["grafana.ini"] is Format.GRAFANA
+    assert formats["datasources.yaml"] is Format.DATASOURCES
 
 
-def test_the_directorys_file_is_toml_with_one_server_three_roles_and_no_password(made: Made) -> None:
-    text = made.file("ConfigMap", "grafana", "ldap.toml")
+def test_the_directorys_file_is_toml_with_one_server_three_roles_and_no_password(component: Made) -> None:
+    text = component.file("ConfigMap", "grafana", "ldap.toml")
     [server] = tomllib.loads(text)["servers"]
     assert server["bind_password"] == "$__file{/etc/grafana-secrets/ldap-bind}"
-    assert [each["org_role"] for each in server["group_mappings"]] == ["Admin", "Editor", "Viewer"]
+    assert [group_mapping["org_role"] for group_mapping in server["group_mappings"]] == ["Admin", "Editor", "Viewer"]
     assert server["attributes"]["username"] == "uid"
 
 
@@ -122,8 +122,8 @@ def test_the_fake_takes_each_file_and_understands_it(pod: Path) -> None:
         [sys.executable, "-c", READ, str(pod)], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout)
-    assert found["settings"] == {
+    document = json.loads(done.stdout)
+    assert document["settings"] == {
         "port": 3000,
         "administrator": "platform-administrator",
         "same_site": "Strict",
@@ -131,8 +131,8 @@ def test_the_fake_takes_each_file_and_understands_it(pod: Path) -> None:
         "authority": str(pod / "ca.crt"),
         "sources": "/etc/grafana/provisioning/datasources",
     }
-    assert found["roles"] == ["Admin", "Editor", "Viewer"]
-    assert found["sources"] == {
+    assert document["roles"] == ["Admin", "Editor", "Viewer"]
+    assert document["sources"] == {
         "metrics": ["prometheus", "reader", login("reader").password],
         "alerts": ["alertmanager", "operator", login("operator").password],
         "logs": ["grafana-opensearch-datasource", "grafana-search", login("grafana-search").password],

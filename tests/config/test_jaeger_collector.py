@@ -91,18 +91,22 @@ def test_a_span_is_stored_once_under_the_most_restricted_class(harness: Harness,
     span_class, resource_class, expected = CASES[name]
     sent = trace([Sent(name=name, span_class=span_class, resource_class=resource_class)])
     assert harness.jaeger.send(sent) is grpc.StatusCode.OK
-    eventually(lambda: any(found == name for _, found in harness.search.spans()), 10, f"{name} is stored")
+    eventually(lambda: any(span_name == name for _, span_name in harness.search.spans()), 10, f"{name} is stored")
     time.sleep(0.3)
-    assert [index for index, found in harness.search.spans() if found == name] == [f"{expected}-jaeger-span-write"]
+    assert [index for index, span_name in harness.search.spans() if span_name == name] == [
+        f"{expected}-jaeger-span-write"
+    ]
 
 
 def test_spans_of_one_trace_are_split_by_class(harness: Harness) -> None:
     spans = [Sent(name=f"split-{name}", span_class=name) for name in ("public", "internal", "confidential")]
     assert harness.jaeger.send(trace(spans)) is grpc.StatusCode.OK
     eventually(
-        lambda: sum(found.startswith("split-") for _, found in harness.search.spans()) == 3, 10, "all are stored"
+        lambda: sum(span_name.startswith("split-") for _, span_name in harness.search.spans()) == 3,
+        10,
+        "all are stored",
     )
-    stored = {found: index for index, found in harness.search.spans() if found.startswith("split-")}
+    stored = {span_name: index for index, span_name in harness.search.spans() if span_name.startswith("split-")}
     assert stored == {f"split-{name}": f"{name}-jaeger-span-write" for name in ("public", "internal", "confidential")}
 
 
@@ -123,7 +127,7 @@ def test_service_names_are_stored_apart_as_well(harness: Harness) -> None:
 def test_a_sender_without_a_certificate_of_the_platform_is_refused(harness: Harness) -> None:
     sent = trace([Sent(name="anonymous")])
     assert harness.jaeger.send(sent, certificate=False) is grpc.StatusCode.UNAVAILABLE
-    assert not [found for _, found in harness.search.spans() if found == "anonymous"]
+    assert not [span_name for _, span_name in harness.search.spans() if span_name == "anonymous"]
 
 
 def test_metrics_ask_for_the_password(harness: Harness) -> None:

@@ -163,8 +163,8 @@ def _harness(folder: Path, *, discovered: bool) -> Iterator[Harness]:
 @pytest.fixture(scope="module", params=["discovered", "given"])
 def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Once with the provider's endpoints discovered, once with those that an inner and an outer name need."""
-    with _harness(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as made:
-        yield made
+    with _harness(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as jaeger_setup:
+        yield jaeger_setup
 
 
 def test_a_user_with_the_group_signs_in_and_sees_the_trace(harness: Harness) -> None:
@@ -178,7 +178,7 @@ def test_a_user_with_the_group_signs_in_and_sees_the_trace(harness: Harness) -> 
 
 def test_the_session_cookie_is_for_this_host_only_and_out_of_the_reach_of_scripts(harness: Harness) -> None:
     browser, _ = harness.sign_in("carol")
-    cookie = next(each for each in browser.cookies if each.name == "__Host-jaeger-query-confidential")
+    cookie = next(cookie for cookie in browser.cookies if cookie.name == "__Host-jaeger-query-confidential")
     assert cookie.secure
     assert cookie.path == "/"
     assert not cookie.domain_specified
@@ -218,11 +218,11 @@ def test_ops_trace_signs_in_and_reads(harness: Harness) -> None:
     )
     with closing(Web(harness.ca)) as web:
         token = fetch_token(web, cast(platform.Platform, SimpleNamespace(trace_login=login)))
-        found = TraceReader(web, harness.proxy, token, "confidential").one(TRACE_ID.hex())
+        read_trace = TraceReader(web, harness.proxy, token, "confidential").one(TRACE_ID.hex())
         refused = TraceReader(web, harness.proxy, harness.tool_token("junior"), "confidential")
         with pytest.raises(OpsError, match="its groups lack confidential"):
             refused.one(TRACE_ID.hex())
-    assert [span.name for span in found.spans] == ["secret-work"]
+    assert [span.name for span in read_trace.spans] == ["secret-work"]
 
 
 def test_a_tool_with_the_group_reads_with_its_token(harness: Harness) -> None:

@@ -70,7 +70,7 @@ class Harness:
         if answer.status_code == 404:
             return set()
         assert answer.status_code == 200, answer.text
-        return {span["operationName"] for found in answer.json()["data"] for span in found["spans"]}
+        return {span["operationName"] for read_trace in answer.json()["data"] for span in read_trace["spans"]}
 
 
 def _prepare(search: SearchProcesses) -> None:
@@ -79,14 +79,16 @@ def _prepare(search: SearchProcesses) -> None:
         template = search.as_admin("PUT", f"/_index_template/{family.name}", family.template())
         assert template.status_code == 200, template.text
         first = {"aliases": {family.write_alias: {"is_write_index": True}}}
-        made = search.as_admin("PUT", f"/{family.name}-000001", first)
-        assert made.status_code == 200, made.text
+        response = search.as_admin("PUT", f"/{family.name}-000001", first)
+        assert response.status_code == 200, response.text
 
 
 def _client(folder: Path, search: SearchProcesses, user: str) -> SearchClient:
-    made = files(folder, search.nodes[0].url, user)
+    search_client = files(folder, search.nodes[0].url, user)
     (folder / "search-password").write_text(password_of(user))
-    return SearchClient(url=made.url, user=user, password_file=made.password_file, ca_file=str(search.ca))
+    return SearchClient(
+        url=search_client.url, user=user, password_file=search_client.password_file, ca_file=str(search.ca)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +105,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
             folder = tmp_path_factory.mktemp(name)
             config = query_data(folder, _client(folder, search, f"jaeger-query-{name}"), name)
             queries[name] = stack.enter_context(jaeger_process(folder, config))
-        made = Harness(search, collector, queries)
+        jaeger_setup = Harness(search, collector, queries)
         spans = [
             Sent(name="entry", service="portal", span_class="public"),
             Sent(name="inside", service="ledger", span_class="internal", parent=0, error=True),
@@ -111,10 +113,10 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
         ]
         assert collector.send(trace(spans, TRACE_ID)) is grpc.StatusCode.OK
         started = time.monotonic()
-        eventually(lambda: len(made.names("confidential")) == 3, 30, "the whole trace is found")
-        eventually(lambda: len(made.services("confidential")) == 3, 30, "all services are listed")
+        eventually(lambda: len(jaeger_setup.names("confidential")) == 3, 30, "the whole trace is found")
+        eventually(lambda: len(jaeger_setup.services("confidential")) == 3, 30, "all services are listed")
         print(f"found after {time.monotonic() - started:.1f} s")
-        yield made
+        yield jaeger_setup
 
 
 def test_each_clearance_sees_its_own_class_and_those_below(harness: Harness) -> None:
@@ -130,7 +132,7 @@ def test_names_of_services_are_as_confidential_as_their_spans(harness: Harness) 
 
 
 @pytest.mark.parametrize(
-    ("clearance", "service", "tags", "found"),
+    ("clearance", "service", "tags", "expected_count"),
     [
         ("internal", "ledger", "", 1),
         ("internal", "ledger", '&tags={"error":"true"}', 1),
@@ -140,11 +142,11 @@ def test_names_of_services_are_as_confidential_as_their_spans(harness: Harness) 
     ],
 )
 def test_traces_are_found_by_service_and_by_error_within_the_clearance(
-    harness: Harness, clearance: str, service: str, tags: str, found: int
+    harness: Harness, clearance: str, service: str, tags: str, expected_count: int
 ) -> None:
     answer = harness.get(clearance, f"/api/traces?service={service}&lookback=1h&limit=5{tags}")
     assert answer.status_code == 200, answer.text
-    assert len(answer.json()["data"]) == found
+    assert len(answer.json()["data"]) == expected_count
 
 
 @pytest.mark.parametrize("clearance", CLASSES)
@@ -169,16 +171,16 @@ def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(harnes
 
 
 def test_a_collector_can_read_nothing_back(harness: Harness) -> None:
-    found = harness.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
-    assert found.status_code == 403
+    response = harness.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
+    assert response.status_code == 403
 
 
 # What a panel of Grafana asks here: traces of Jaeger, and logs of the search cluster.
 
 
 def source(kind: str, url: str = "", **more: Any) -> Source:
-    made: dict[str, Any] = {"user": "", "password": "", "authority": "", "data": {}, **more}
-    return Source(id=1, uid="x", name="x", type=kind, url=url, server_name="", default=False, secrets=[], **made)
+    properties: dict[str, Any] = {"user": "", "password": "", "authority": "", "data": {}, **more}
+    return Source(id=1, uid="x", name="x", type=kind, url=url, server_name="", default=False, secrets=[], **properties)
 
 
 def question(**model: Any) -> Question:
@@ -187,7 +189,7 @@ def question(**model: Any) -> Question:
 
 
 def columns(frame: dict[str, Any]) -> dict[str, list[Any]]:
-    names = [each["name"] for each in frame["schema"]["fields"]]
+    names = [field["name"] for field in frame["schema"]["fields"]]
     return dict(zip(names, frame["data"]["values"], strict=True))
 
 
@@ -199,8 +201,8 @@ class Unencrypted:
 
     def ask(self, source: Source, method: str, target: str, body: bytes = b"", headers: object = None) -> Answer:
         """One request."""
-        found = self._harness.get(self._clearance, f"/{target}")
-        return Answer(status=found.status_code, body=found.content)
+        response = self._harness.get(self._clearance, f"/{target}")
+        return Answer(status=response.status_code, body=response.content)
 
 
 def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(harness: Harness) -> None:
@@ -241,9 +243,9 @@ def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_
     )
     proxy = Proxy((logs,), 30, 2**24, Log(lambda _: None), Metrics())
     wanted = {"luceneQueryType": "Logs", "metrics": [{"type": "logs"}]}
-    (found,) = ask_search(proxy, logs, question(query="severity:ERROR AND pump", **wanted))
-    assert columns(found)["body"] == ["the pump stands still"]
-    assert columns(found)["trace_id"] == [TRACE_ID.hex()]
+    (log_frame,) = ask_search(proxy, logs, question(query="severity:ERROR AND pump", **wanted))
+    assert columns(log_frame)["body"] == ["the pump stands still"]
+    assert columns(log_frame)["trace_id"] == [TRACE_ID.hex()]
     (none,) = ask_search(proxy, logs, question(query="severity:FATAL", **wanted))
     assert columns(none)["body"] == []
     counted = {"metrics": [{"type": "count"}], "bucketAggs": [{"type": "date_histogram"}]}

@@ -25,8 +25,8 @@ pytestmark = pytest.mark.timeout(240)
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    with archive_harness(tmp_path_factory.mktemp("archive")) as made:
-        yield made
+    with archive_harness(tmp_path_factory.mktemp("archive")) as running_world:
+        yield running_world
 
 
 def stored(program: Program, objects: int) -> bool:
@@ -46,14 +46,16 @@ def test_a_killed_archive_brings_back_every_acknowledged_record_exactly_once(har
         eventually(lambda: harness.all_stored(topic), 90, "all is stored")
         assert program.ends(30)[0] == 0
     assert len(sender.confirmed) > 2000
-    found = harness.archived(topic)
-    assert {(number, each.offset): each[3:] for number, kept in found.items() for each in kept} == sender.confirmed
+    archived_records = harness.archived(topic)
+    assert {
+        (number, record.offset): record[3:] for number, kept in archived_records.items() for record in kept
+    } == sender.confirmed
     assert harness.compare(topic, by_offset=True).same
 
     harness.make("copy")
     done = harness.restore(topic, into="copy")
     assert sum(done.records.values()) == len(sender.confirmed)
-    assert done.records == {number: len(kept) for number, kept in found.items()}
+    assert done.records == {number: len(kept) for number, kept in archived_records.items()}
     assert done.holes == ()
     result = harness.compare(topic, live="copy")
     assert result.same, result.told
@@ -108,7 +110,9 @@ def test_a_storage_that_is_away_for_20_seconds_loses_nothing_and_memory_stays_bo
         assert program.value('gap_records_total{topic="away"}') == 0
         assert program.value('skipped_offsets_total{topic="away"}') == 0
         assert program.ends(30)[0] == 0
-    found = harness.archived(topic)
-    assert {(number, each.offset): each[3:] for number, kept in found.items() for each in kept} == sender.confirmed
+    archived_records = harness.archived(topic)
+    assert {
+        (number, record.offset): record[3:] for number, kept in archived_records.items() for record in kept
+    } == sender.confirmed
     assert "begins again" not in program.log.read_text()
     assert "storage: all is well again" in program.log.read_text()

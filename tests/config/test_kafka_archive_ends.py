@@ -23,8 +23,8 @@ NEVER = {"flush_s": 3600}
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    with archive_harness(tmp_path_factory.mktemp("archive-ends")) as made:
-        yield made
+    with archive_harness(tmp_path_factory.mktemp("archive-ends")) as running_world:
+        yield running_world
 
 
 def send(harness: Harness, topic: str, count: int) -> None:
@@ -87,8 +87,10 @@ def test_two_share_the_partitions_and_hand_over(harness: Harness) -> None:
     with harness.program("three", topic) as three:
         eventually(lambda: harness.all_stored(topic), 60, "all is stored")
         assert three.ends(30)[0] == 0
-    found = harness.archived(topic)
-    assert {(number, each.offset): each[3:] for number, kept in found.items() for each in kept} == sender.confirmed
+    archived_records = harness.archived(topic)
+    assert {
+        (number, record.offset): record[3:] for number, kept in archived_records.items() for record in kept
+    } == sender.confirmed
 
 
 def test_what_retention_removed_before_it_was_archived_is_counted(harness: Harness) -> None:
@@ -121,7 +123,11 @@ def test_a_topic_that_was_lost_and_made_again_replaces_nothing(harness: Harness)
             assert program.ends(30)[0] == 0
         harness.unmake(topic)
     with harness.storage.store("backups/") as store:
-        ids = {name.topic_id for each in store.objects(names.folder(topic)) if (name := names.parse(each.name))}
+        ids = {
+            name.topic_id
+            for stored_object in store.objects(names.folder(topic))
+            if (name := names.parse(stored_object.name))
+        }
     assert len(ids) == 2
     harness.make(topic)
     with pytest.raises(BackupError, match="choose by topic_id"):
@@ -152,7 +158,9 @@ def test_old_segments_are_removed_from_a_real_storage(harness: Harness) -> None:
         retention.sweep(time.time())
         assert len(store.objects(names.folder("old"))) == before > 6
         retention.sweep(time.time() + 31 * 86_400)
-        left = [name for each in store.objects(names.folder("old")) if (name := names.parse(each.name))]
+        left = [
+            name for stored_object in store.objects(names.folder("old")) if (name := names.parse(stored_object.name))
+        ]
     assert [(name.partition, name.last) for name in left] == [(0, 9), (1, 9), (2, 9)]
 
 

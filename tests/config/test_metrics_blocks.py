@@ -53,12 +53,12 @@ class Harness:
     @property
     def start_ms(self) -> int:
         """First sample."""
-        return min(each.start_ms for each in self.blocks)
+        return min(block.start_ms for block in self.blocks)
 
     @property
     def end_ms(self) -> int:
         """Last moment that is in blocks."""
-        return max(each.end_ms for each in self.blocks) - 1
+        return max(block.end_ms for block in self.blocks) - 1
 
 
 def local_blocks(data: Path) -> dict[str, dict[str, Any]]:
@@ -93,7 +93,7 @@ def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
         servers.cut(original, servers.hour_ago_ms())
         data = folder / "primary/data"
         eventually(partial(all_cut, data), 60, "late samples are in blocks")
-        eventually(lambda: {each.name for each in blocks(store)} == set(local_blocks(data)), 90, "all are shipped")
+        eventually(lambda: {block.name for block in blocks(store)} == set(local_blocks(data)), 90, "all are shipped")
         yield Harness(
             folder=folder,
             storage=storage,
@@ -114,23 +114,23 @@ def restored(harness: Harness, name: str) -> Path:
 
 def test_every_block_is_shipped_whole_with_hashes_late_ones_too(harness: Harness) -> None:
     here = local_blocks(harness.folder / "primary/data")
-    assert {each.name for each in harness.blocks} == set(here)
+    assert {block.name for block in harness.blocks} == set(here)
     assert {meta["compaction"]["level"] for meta in here.values()} == {1}, "none was merged here"
-    assert {each.end_ms - each.start_ms <= BLOCK_MS for each in harness.blocks} == {True}
-    assert {dict(each.labels) == LABELS for each in harness.blocks} == {True}
-    assert all(file.sha256 for each in harness.blocks for file in each.files)
+    assert {block.end_ms - block.start_ms <= BLOCK_MS for block in harness.blocks} == {True}
+    assert {dict(block.labels) == LABELS for block in harness.blocks} == {True}
+    assert all(file.sha256 for block in harness.blocks for file in block.files)
     assert sum(map(late, here.values())) >= 2
-    assert not [each for each in here.values() if each["stats"]["numSamples"] == 0]
+    assert not [block for block in here.values() if block["stats"]["numSamples"] == 0]
 
 
 def test_what_is_restored_is_sample_for_sample_what_was_there(harness: Harness) -> None:
     folder = restored(harness, "restored")
     with servers.prometheus(folder) as new:
-        found = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
-        assert found.same, found
+        comparison = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
         late_samples = new.series('count(count_over_time({__name__="late_only"}[2h]))')
         assert late_samples[0]["value"][1] == str(SERIES)
-        assert found.series > 2 * SERIES
+        assert comparison.series > 2 * SERIES
         # What was not yet in a block is what a restore lacks.
         rest = compare(api(harness.original), api(new), ALL, harness.end_ms + 1, harness.end_ms + 2 * BLOCK_MS)
         assert (rest.equal, rest.different, rest.additional) == (0, 0, 0)
@@ -177,18 +177,18 @@ def test_overlapping_blocks_halt_a_compactor_that_may_not_merge_them(harness: Ha
 
 def test_the_store_gateway_answers_for_a_prometheus_that_is_gone(harness: Harness, tmp_path: Path) -> None:
     original = api(harness.original)
-    with at_the_gateway(harness, "fresh") as asked:
-        late_only = compare(original, asked, ['__name__="late_only"'], harness.start_ms, harness.end_ms)
+    with at_the_gateway(harness, "fresh") as query_api:
+        late_only = compare(original, query_api, ['__name__="late_only"'], harness.start_ms, harness.end_ms)
         assert late_only.same, late_only
         # Of late samples between others, Thanos Query finds some only while they are in blocks of their own.
-        fresh = compare(original, asked, ['__name__="in_order"'], harness.start_ms, harness.end_ms)
+        fresh = compare(original, query_api, ['__name__="in_order"'], harness.start_ms, harness.end_ms)
         assert (fresh.different, fresh.additional) == (0, 0)
         assert 0 < fresh.missing <= 15 * SERIES
     done = compacted(harness, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    with at_the_gateway(harness, "merged") as asked:
-        found = compare(original, asked, ALL, harness.start_ms, harness.end_ms)
-        assert found.same, found
+    with at_the_gateway(harness, "merged") as query_api:
+        comparison = compare(original, query_api, ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
 
 
 @contextmanager
@@ -197,20 +197,20 @@ def at_the_gateway(harness: Harness, name: str) -> Iterator[QueryApi]:
     folder, certificates = harness.folder / f"gateway-{name}", harness.folder / "primary"
     with (
         servers.store_gateway(folder, certificates, harness.objects) as gateway,
-        servers.query(folder / "query", certificates, [gateway]) as asked,
+        servers.query(folder / "query", certificates, [gateway]) as query_api,
     ):
-        eventually(partial(knows, asked), 30, "the query layer knows its store")
-        yield asked
+        eventually(partial(knows, query_api), 30, "the query layer knows its store")
+        yield query_api
 
 
-def knows(asked: QueryApi) -> bool:
+def knows(query_api: QueryApi) -> bool:
     """Whether a query layer finds anything."""
     now_ms = servers.hour_ago_ms() + 3_600_000
     try:
-        found = compare(asked, asked, ALL, now_ms - 3_600_000, now_ms)
+        comparison = compare(query_api, query_api, ALL, now_ms - 3_600_000, now_ms)
     except BackupError:
         return False
-    return found.equal > 0
+    return comparison.equal > 0
 
 
 def test_without_the_option_late_samples_are_merged_before_anybody_can_ship_them(tmp_path: Path) -> None:
@@ -234,8 +234,8 @@ def test_merged_blocks_restore_to_the_same_samples(harness: Harness, tmp_path: P
         left = blocks(store)
     assert len(left) < len(harness.blocks)
     with servers.prometheus(restored(harness, "merged")) as new:
-        found = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
-        assert found.same, found
+        comparison = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
 
 
 @pytest.mark.parametrize("encryption", [None, "SSE-S3"])

@@ -46,9 +46,9 @@ KAFKAS = {"__consumer_offsets"}
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as made:
-        print(f"\nfirst record copied {time.monotonic() - made.mirror.starts[0]:.1f} s after the start")
-        yield made
+    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as running_world:
+        print(f"\nfirst record copied {time.monotonic() - running_world.mirror.starts[0]:.1f} s after the start")
+        yield running_world
 
 
 def test_records_arrive_with_name_partition_key_value_headers_and_time(harness: Harness) -> None:
@@ -67,14 +67,21 @@ def test_records_arrive_with_name_partition_key_value_headers_and_time(harness: 
 
     def seen(where: mirror_harness.Cluster) -> list[tuple[object, ...]]:
         return [
-            (each.partition(), each.offset(), each.key(), each.value(), each.headers(), each.timestamp())
-            for each in where.everything("telemetry-logs", 300)
+            (
+                message.partition(),
+                message.offset(),
+                message.key(),
+                message.value(),
+                message.headers(),
+                message.timestamp(),
+            )
+            for message in where.everything("telemetry-logs", 300)
         ]
 
     before, after = seen(harness.source), seen(harness.target)
     assert len(before) == 300
     assert after == before
-    assert {each[5][0] for each in after} == {TIMESTAMP_CREATE_TIME}  # type: ignore[index]
+    assert {fields[5][0] for fields in after} == {TIMESTAMP_CREATE_TIME}  # type: ignore[index]
 
 
 def test_a_record_as_large_as_the_topic_takes_arrives(harness: Harness) -> None:
@@ -118,7 +125,7 @@ def test_passwords_are_nowhere_but_in_their_file(harness: Harness) -> None:
     said = Path(f"/proc/{harness.mirror.process.pid}/cmdline").read_text() + harness.mirror.log
     with consumer(harness.target, "no-group") as reader:
         reader.assign([TopicPartition("mm2-configs.region-a.internal", 0, 0)])
-        kept = b"".join((each.value() or b"") for each in drain(reader, 3, ANSWER_S))
+        kept = b"".join((message.value() or b"") for message in drain(reader, 3, ANSWER_S))
     assert b"${file:" in kept, "the configuration topic does not hold what the test looks into"
     for password in (SOURCE_PASSWORD, TARGET_PASSWORD):
         assert password not in said
@@ -184,24 +191,24 @@ def test_every_metric_that_a_rule_uses_is_served(harness: Harness) -> None:
         'kafka_mirror_records_total{partition="0",topic="telemetry-traces"} ',
     ]
     deadline = time.monotonic() + 60
-    while missing := [each for each in wanted if each not in harness.mirror.metrics().text]:
+    while missing := [metric for metric in wanted if metric not in harness.mirror.metrics().text]:
         assert time.monotonic() < deadline, f"not served: {missing}\n{harness.mirror.metrics().text}"
         time.sleep(1)
 
 
 def _read(harness: Harness, group: str, topic: str, count: int) -> list[int]:
     """Read exactly ``count`` records in the source and commit them; their numbers."""
-    found: list[int] = []
+    number_list: list[int] = []
     with consumer(harness.source, group) as reader:
         reader.subscribe([topic])
         deadline = time.monotonic() + 40
-        while len(found) < count and time.monotonic() < deadline:
+        while len(number_list) < count and time.monotonic() < deadline:
             message = reader.poll(0.2)
             if message is not None and message.error() is None:
-                found += numbers([message])
+                number_list += numbers([message])
         reader.commit(asynchronous=False)
-    assert len(found) == count
-    return found
+    assert len(number_list) == count
+    return number_list
 
 
 def _go_on(harness: Harness, group: str, topic: str, least: int, quiet_s: float = 6) -> list[int]:
@@ -273,7 +280,7 @@ def test_a_restart_of_the_mirror_loses_nothing_and_doubles_only_what_was_on_its_
     assert sorted(acknowledged) == list(load)
     harness.wait_for_copy(topic, before + len(load))
     time.sleep(3)
-    arrived = [each for each in numbers(harness.target.everything(topic, before + len(load))) if each in load]
+    arrived = [number for number in numbers(harness.target.everything(topic, before + len(load))) if number in load]
     doubled = len(arrived) - len(set(arrived))
     how = "SIGKILL" if kill else "SIGTERM"
     print(
@@ -320,10 +327,10 @@ def test_when_the_source_is_killed_groups_go_on_in_the_target(harness: Harness) 
     readers.join()
     writer.join()
     time.sleep(3)
-    copied = [each for each in numbers(harness.target.everything(topic, 1)) if each in load]
+    copied = [number for number in numbers(harness.target.everything(topic, 1)) if number in load]
     got = _go_on(harness, group, topic, 0, quiet_s=12)
     resumed = time.monotonic() - killed
-    had = {each for each in read if each in load}
+    had = {number for number in read if number in load}
     again, skipped = len(had & set(got)), set(copied) - had - set(got)
     print(
         f"\nsource killed at 100 records/s: {len(acknowledged)} acknowledged, "
@@ -339,8 +346,8 @@ def test_the_mirror_says_that_it_gets_nothing_when_the_source_is_gone(harness: H
     """``MirrorStalled`` rests on this: the count of answers stands still."""
 
     def answers() -> float:
-        found = re.findall(r"^kafka_mirror_fetches_total\S* (\S+)$", harness.mirror.metrics().text, re.MULTILINE)
-        return sum(float(each) for each in found)
+        counts = re.findall(r"^kafka_mirror_fetches_total\S* (\S+)$", harness.mirror.metrics().text, re.MULTILINE)
+        return sum(float(count) for count in counts)
 
     first = answers()
     time.sleep(5)

@@ -39,10 +39,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         Severity.CRITICAL: Timing(group_wait=critical.group_wait, group_interval="5s", repeat_interval=f"{REPEAT_S}s"),
     }
     inhibition = Inhibition(source=("Cause",), targets=("Effect", "EffectEscalated"), equal=("job",))
-    with pair(tmp_path_factory.mktemp("pager"), timings=timings, inhibitions=(inhibition,)) as found:
-        for member in found.members:
-            found.close_incidents(member)
-        yield found
+    with pair(tmp_path_factory.mktemp("pager"), timings=timings, inhibitions=(inhibition,)) as alertmanager_pair:
+        for member in alertmanager_pair.members:
+            alertmanager_pair.close_incidents(member)
+        yield alertmanager_pair
 
 
 def raised(both: Pair, name: str, instance: str = "kafka-1", **options: object) -> None:
@@ -56,18 +56,18 @@ def raised(both: Pair, name: str, instance: str = "kafka-1", **options: object) 
 
 def rings(both: Pair, name: str, contact: str = OPERATORS) -> int:
     """How often a phone rang for an alert."""
-    return sum(each.rang for each in both.incidents(name) if each.contact == contact)
+    return sum(incident.rang for incident in both.incidents(name) if incident.contact == contact)
 
 
 def rung(both: Pair, name: str, count: int, contact: str = OPERATORS) -> list[Incident]:
     """Wait until the phone rang so often, and return the incidents."""
     eventually(lambda: rings(both, name, contact) >= count, TOLD_S, f"{count} calls about {name}")
     assert rings(both, name, contact) == count
-    return [each for each in both.incidents(name) if each.contact == contact]
+    return [incident for incident in both.incidents(name) if incident.contact == contact]
 
 
 def states(both: Pair, name: str) -> list[State]:
-    return [each.state for each in both.incidents(name)]
+    return [incident.state for incident in both.incidents(name)]
 
 
 def closed(both: Pair, name: str, seconds: float) -> None:
@@ -80,7 +80,7 @@ def test_alerts_of_one_name_and_layer_have_an_incident_each_and_one_notification
     for number in range(4):
         raised(both, "StormCritical", f"kafka-{number}", layer="data")
     incidents = rung(both, "StormCritical", 4)
-    assert len({each.dedup_key for each in incidents}) == 4
+    assert len({incident.dedup_key for incident in incidents}) == 4
     for channel in ("sms", "slack"):
         assert len(both.notifications("StormCritical", channel)) == 1
     assert " x4" in both.notifications("StormCritical", "slack")[0].title
@@ -124,7 +124,9 @@ def test_an_alert_that_ends_while_ops_ack_holds_leaves_no_incident_open_and_ring
     raised(both, name, resolved=True)
     time.sleep(QUIET_S)
     both.members[0].call("DELETE", f"/api/v2/silence/{silence}")
-    eventually(lambda: all(silence not in each.silences() for each in both.members), 10, "the acknowledgement ended")
+    eventually(
+        lambda: all(silence not in member.silences() for member in both.members), 10, "the acknowledgement ended"
+    )
     raised(both, name)
     rung(both, name, 2)
 

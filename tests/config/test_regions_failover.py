@@ -71,7 +71,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         prometheus = stack.enter_context(prometheus_process.prometheus_process(metrics))
         (metrics / "itself.json").write_text(json.dumps([{"targets": [f"localhost:{prometheus.port}"]}]))
         eventually(lambda: bool(prometheus.series("up == 1")), 20, "Prometheus scrapes itself")
-        made = stack.enter_context(failover_agent_process.harness(both, storage))
+        harness = stack.enter_context(failover_agent_process.harness(both, storage))
         base = outputs(broker, both, storage)
         reader = {"username": "reader", "password": prometheus_process.USERS["reader"]}
         platform = parse(
@@ -95,10 +95,10 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         new = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
         for future in admin.client.create_topics(new).values():
             future.result(timeout=20)
-        made.lease(A)
-        made.agent(region=B, peer=A, role="standby", fingerprints=FINGERPRINTS)
-        made.until(True, 20, "region B is silent while A has the lease")
-        yield Region(made, platform, outside, tmp_path_factory.mktemp("project"))
+        harness.lease(A)
+        harness.agent(region=B, peer=A, role="standby", fingerprints=FINGERPRINTS)
+        harness.until(True, 20, "region B is silent while A has the lease")
+        yield Region(harness, platform, outside, tmp_path_factory.mktemp("project"))
 
 
 def _scrape_itself(folder: Path) -> None:
@@ -202,12 +202,12 @@ def test_a_failover_that_was_interrupted_is_ended_by_the_same_command(
         "dns",
         "probe",
     ]
-    found = json.loads(result.stdout)
-    print(json.dumps(found["figures"]), {name: step["seconds"] for name, step in found["steps"].items()})
-    assert found["figures"]["rto_s"] >= 40
-    assert found["steps"]["offsets"]["figures"]["offsets"].keys() == set(TOPICS)
-    assert any("rules differ" in each for each in found["problems"])
-    assert any("gives no sign of life since" in each for each in found["problems"])
+    document = json.loads(result.stdout)
+    print(json.dumps(document["figures"]), {name: step["seconds"] for name, step in document["steps"].items()})
+    assert document["figures"]["rto_s"] >= 40
+    assert document["steps"]["offsets"]["figures"]["offsets"].keys() == set(TOPICS)
+    assert any("rules differ" in problem for problem in document["problems"])
+    assert any("gives no sign of life since" in problem for problem in document["problems"])
     assert {file.suffix for file in tmp_path.iterdir()} == {".md", ".json"}
     with dns.zone(region.platform.regions.dns) as zone:  # type: ignore[union-attr,arg-type]
         answer = zone.answer(NAME)

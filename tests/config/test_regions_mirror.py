@@ -22,8 +22,8 @@ COPIED_S = 60
 
 @pytest.fixture(scope="module")
 def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as made:
-        yield made
+    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as running_world:
+        yield running_world
 
 
 def platform(cluster: Cluster, region: str) -> Platform:
@@ -77,8 +77,8 @@ def test_a_mirror_that_is_told_where_to_begin_copies_nothing_from_before(harness
     harness.wait_for_copy("telemetry-metrics", 150)
     everything = mirror_offsets.marks(source, list(TOPICS))
     eventually(lambda: everything.behind(offsets.read()) == 0, COPIED_S, "the mirror has noted the end")
-    found = sorted(numbers(harness.target.everything("telemetry-metrics", 150)))
-    assert found == [*range(100), *range(2000, 2050)]
+    arrived_numbers = sorted(numbers(harness.target.everything("telemetry-metrics", 150)))
+    assert arrived_numbers == [*range(100), *range(2000, 2050)]
 
 
 def test_a_first_mirror_finds_the_notes_in_a_topic_that_was_made_for_it(harness: Harness) -> None:

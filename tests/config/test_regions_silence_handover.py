@@ -56,10 +56,10 @@ class Region:
     def wrote(self, *events: AlertEvent) -> None:
         """Copy alert events of region A."""
         producer = Producer({**client_settings(self.platform, self.platform.kafka_admin), "acks": "all"})
-        for each in events:
-            topic = "alerts-processed" if hasattr(each, "receiver") else "alerts-raw"
-            at = int(each.received_at.timestamp() * 1000)
-            producer.produce(topic, key=each.key, value=each.value(), timestamp=at)
+        for event in events:
+            topic = "alerts-processed" if hasattr(event, "receiver") else "alerts-raw"
+            at = int(event.received_at.timestamp() * 1000)
+            producer.produce(topic, key=event.key, value=event.value(), timestamp=at)
         assert producer.flush(20) == 0
 
     def fires(self, name: str, **labels: str) -> None:
@@ -68,8 +68,12 @@ class Region:
 
     def silences(self, author: str) -> list[dict[str, Any]]:
         """Silences of somebody that hold, at the first member."""
-        found = self.pair.members[0].call("GET", "/api/v2/silences").json()
-        return [each for each in found if each["createdBy"] == author and each["status"]["state"] == "active"]
+        silence_list = self.pair.members[0].call("GET", "/api/v2/silences").json()
+        return [
+            silence
+            for silence in silence_list
+            if silence["createdBy"] == author and silence["status"]["state"] == "active"
+        ]
 
 
 def identity(name: str) -> str:
@@ -202,14 +206,14 @@ def test_what_was_told_is_not_told_again_and_what_was_not_told_is(region: Region
         identity("ZetaBoth"),
         f"{identity('ZetaBoth')} (senior-manager)",
     ]
-    assert [each.partition("/")[0] for each in figures["again"]] == ["EpsilonOver", "GammaLate"]
+    assert [entry.partition("/")[0] for entry in figures["again"]] == ["EpsilonOver", "GammaLate"]
     assert journal.operation.figures("notify")["notifies"], "the failover agent says that the region is active"
     assert region.silences(FAILOVER_AGENT) == []
     [taken] = region.silences("jo")
     assert taken["comment"] == f"on it (handed over from {A})"
 
     again = ("BetaEnded", "GammaLate", "DeltaUntold", "EpsilonOver", "AlphaToldEscalated")
-    eventually(lambda: all(region.pair.events(each) for each in again), 40, "who was not told is told")
+    eventually(lambda: all(region.pair.events(alert_name) for alert_name in again), 40, "who was not told is told")
     time.sleep(QUIET_S)
     for name in ("AlphaTold", "ZetaBoth", "ZetaBothEscalated", "EtaTaken"):
         assert region.pair.events(name) == [], f"{name} was told by the other region, or is taken"

@@ -84,8 +84,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
             "ssl.ca.pem": broker.ca,
         }
         admin = AdminClient(client)
-        for made in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
-            made.result(30)
+        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
+            future.result(30)
         yield Harness(folder, broker, client, kept, port)
 
 
@@ -139,7 +139,7 @@ def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_afte
         assert 0.09 <= base <= 0.11
         plain = sent.of(Sort.PLAIN)
         assert path.kept.any(plain) == path.kept.whole(plain), "a kept trace is not whole, or came twice"
-        latest = max(path.kept.times[each] - sent.times[each] for each in path.kept.whole(set(sent.sorts)))
+        latest = max(path.kept.times[trace_id] - sent.times[trace_id] for trace_id in path.kept.whole(set(sent.sorts)))
         assert latest < WITHIN_S
         spans = count * SPANS_PER_TRACE
         eventually(
@@ -222,7 +222,7 @@ def test_slow_buckets_lead_to_traces(path: Harness) -> None:
             )
 
         eventually(lambda: bool(exemplars()), 40, "an exemplar is offered")
-        assert {bytes.fromhex(each) for each in exemplars()} <= set(sent.sorts)
+        assert {bytes.fromhex(exemplar) for exemplar in exemplars()} <= set(sent.sorts)
 
 
 RULE_METRICS = (

@@ -42,13 +42,13 @@ class Events:
     def told(self, names: set[str], stage: Stage, status: str) -> set[str]:
         """Those names of which a topic has an event with that status."""
         events = alert_events.read(self._context.platform, stage, self._began).events
-        identities = " ".join(each.alert_id for each in events if each.status == status)
+        identities = " ".join(event.alert_id for event in events if event.status == status)
         return {name for name in names if name in identities}
 
     def senders(self, since: datetime) -> set[str]:
         """Which Prometheus told of the alert that always fires, from a moment on."""
         events = alert_events.read(self._context.platform, Stage.RAW, self._began).events
-        return {each.sender for each in events if each.alert_id == "Watchdog" and each.received_at > since}
+        return {event.sender for event in events if event.alert_id == "Watchdog" and event.received_at > since}
 
     def await_all(self, names: set[str], stage: Stage, status: str) -> float:
         """Wait until a topic has an event with that status of each name; seconds it took."""
@@ -81,21 +81,21 @@ def test_the_alert_event_service_killed_loses_no_event(settled: Context) -> None
 @contextmanager
 def frozen(pod: Pod) -> Iterator[str]:
     """Stop every process of a pod without ending it, as one that hangs: its port is open, and nobody answers."""
-    found = [process for container in pod.container_ids for process in processes(container)]
-    assert found, f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
-    for process in found:
+    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    assert process_ids, f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
+    for process in process_ids:
         os.kill(process, signal.SIGSTOP)
     try:
-        yield f"SIGSTOP to {len(found)} processes, then SIGKILL"
+        yield f"SIGSTOP to {len(process_ids)} processes, then SIGKILL"
     finally:
-        for process in found:
+        for process in process_ids:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
 
 
 def fires(context: Context, job: str) -> bool:
     """Whether Alertmanager has the alert about a target of a job that does not answer."""
-    return any(each.name == DOWN and each.labels.get("job") == job for each in context.alertmanager().alerts())
+    return any(alert.name == DOWN and alert.labels.get("job") == job for alert in context.alertmanager().alerts())
 
 
 @pytest.mark.timeout(420)
@@ -138,8 +138,8 @@ def test_a_killed_failover_agent_silences_nobody_and_keeps_its_lease(settled: Co
             returning, killed = Returning(settled.kube, victim, durations.READY), time.time()
             figures["how"] = kill(settled.kube, victim)
             raised = injector.raise_one(CRITICAL)
-            found = collected(receivers, start, [raised], ARRIVES_S)
-            latency = raised.latency(found)
+            notifications = collected(receivers, start, [raised], ARRIVES_S)
+            latency = raised.latency(notifications)
             figures["told after s"] = None if latency is None else round(latency, 1)
             figures["back after s"] = returning.after()
             wait_until(

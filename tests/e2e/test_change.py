@@ -32,7 +32,7 @@ _SENTENCE = re.compile(r"^- (.+)$", re.MULTILINE)
 @pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed(context: Context, tmp_path: Path) -> None:
-    threshold = next(each for each in THRESHOLDS if each.name == "battery")
+    threshold = next(threshold for threshold in THRESHOLDS if threshold.name == "battery")
     tracked = status()
     with recorded("change-reviewed", context.kube) as figures, scratch() as checkout:
         view = project(checkout, tmp_path / "project")

@@ -76,8 +76,8 @@ def test_a_consumer_killed_under_load_loses_nothing(settled: Context) -> None:
             figures["back after s"] = returning.after()
         stopped = time.time()
         window = int(time.time() - began + durations.ARRIVAL + 60)
-        found = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
-        missing = load.ledger.missing(found)
+        arrived = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
+        missing = load.ledger.missing(arrived)
         account(figures, f"prometheus-{replica}", load, len(missing))
         figures["caught up after s"] = round(time.time() - stopped, 1)
         assert load.ledger.acknowledged

@@ -23,12 +23,12 @@ from tests.support.grafana import (
     as_administrator,
     database_pod,
     directory_credentials,
-    found,
     log_lines,
     save,
     saving,
     scratch_folder,
     started,
+    visible_uids,
 )
 from tests.support.results import recorded
 from tests.support.returning import Returning
@@ -76,7 +76,7 @@ def test_each_role_may_what_it_may_and_no_more(context: Context, admin: Grafana,
                         seen = person.status("GET", f"/api/dashboards/uid/{folder}")
                         changed = person.status("POST", "/api/dashboards/db", saving(folder, folder))
                         assert (seen, changed) == wanted[role], f"{role} in {folder}"
-                        assert (folder in found(person)) is (seen == 200), f"{role} finds {folder} or not"
+                        assert (folder in visible_uids(person)) is (seen == 200), f"{role} finds {folder} or not"
                         given = person.status("POST", f"/api/folders/{folder}/permissions", {"items": []})
                         assert given == (200 if role == "admin" else 403), f"{role} gives permissions in {folder}"
                         if role == "admin":
@@ -270,5 +270,5 @@ def test_a_dead_standby_stops_nobody_and_follows_again(settled: Context, admin: 
 
 
 def test_the_administrator_is_no_name_of_the_directory(context: Context, credentials: Credentials) -> None:
-    names = {each.username for each in (*credentials.inside, credentials.outsider)}
+    names = {login.username for login in (*credentials.inside, credentials.outsider)}
     assert administrator(context.platform)[0] not in names

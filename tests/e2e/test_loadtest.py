@@ -43,10 +43,10 @@ CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
 }
 
 
-def told(figures: dict[str, Any], found: LoadTestResult, load: OtlpLoad) -> None:
+def told(figures: dict[str, Any], outcome: LoadTestResult, load: OtlpLoad) -> None:
     """Note what was seen, and the load beside it."""
     figures |= {
-        **found.figures(),
+        **outcome.figures(),
         "limits, average and P95 s": [MEAN_S, P95_S],
         "seconds that a user looks at a dashboard": THINK_S,
         "points of the load acknowledged meanwhile": len(load.ledger.acknowledged),
@@ -61,10 +61,10 @@ def test_dashboards_load_within_their_limits_for_fifty_virtual_users(settled: Co
         figures["situation"] = situation
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
-            found = run_virtual_users(factories, query_client(settled), seconds=LOADTEST_SECONDS)
-        told(figures, found, load)
+            outcome = run_virtual_users(factories, query_client(settled), seconds=LOADTEST_SECONDS)
+        told(figures, outcome, load)
         assert load.ledger.acknowledged, "there was no load"
-        assert found.wrong() == []
+        assert outcome.wrong() == []
 
 
 @pytest.mark.timeout(600)
@@ -72,6 +72,8 @@ def test_what_grafana_costs_is_seen_beside_the_read_address_alone(settled: Conte
     with recorded("dashboard-load-direct", settled.kube) as figures:
         with OtlpLoad(settled) as load:
             load.run_for(durations.WARM_UP)
-            found = run_virtual_users(directly(settled, VIRTUAL_USERS), query_client(settled), seconds=LOADTEST_SECONDS)
-        told(figures, found, load)
-        assert found.wrong() == []
+            outcome = run_virtual_users(
+                directly(settled, VIRTUAL_USERS), query_client(settled), seconds=LOADTEST_SECONDS
+            )
+        told(figures, outcome, load)
+        assert outcome.wrong() == []

@@ -67,11 +67,11 @@ def test_every_page_is_whole_in_a_browser(context: Context, browser: Browser, tm
     print(f"pictures of the pages: {pictures}")
     with recorded("pages", context.kube) as figures:
         seen = {page.name: inspect_page(browser, page, pictures) for page in pages(context, tmp_path)}
-        problems = [f"{name}, {problem}" for name, each in seen.items() for problem in each.problems]
+        problems = [f"{name}, {problem}" for name, looked in seen.items() for problem in looked.problems]
         figures["pages"], figures["widths px"] = len(seen), list(WIDTHS)
-        figures["drawings"] = sum(each.pictures for each in seen.values())
-        figures["slowest ms"] = max(each.load_ms for each in seen.values())
-        figures["panels without data"] = {name: each.empty for name, each in seen.items() if each.empty}
+        figures["drawings"] = sum(looked.pictures for looked in seen.values())
+        figures["slowest ms"] = max(looked.load_ms for looked in seen.values())
+        figures["panels without data"] = {name: looked.empty for name, looked in seen.items() if looked.empty}
         figures["problems"] = problems
         assert len(seen) == len(DASHBOARDS) + len(Kind) * len(LANGUAGES)
         assert len(list(pictures.glob("*.png"))) == len(seen) * len(WIDTHS)

@@ -69,11 +69,11 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
         assert b.access.dns is not None, "no name moves in stack local-dr"
         name = Name(b.access.dns)
         try:
-            found = Harness(a, b, name, Receivers.of_lab(), witness, both_authorities(tmp_path, a, b), tmp_path)
+            running_world = Harness(a, b, name, Receivers.of_lab(), witness, both_authorities(tmp_path, a, b), tmp_path)
             try:
-                yield found
+                yield running_world
             finally:
-                for command in found.given:
+                for command in running_world.given:
                     command.stop()
         finally:
             name.close()
@@ -89,21 +89,21 @@ def steady(harness: Harness) -> dict[str, Any]:
     for side in (harness.a, harness.b):
         whole(side)
     assert harness.name.host() == harness.a.gateway, f"the name leads to {harness.name.host()}: fail back first"
-    found: dict[str, Any] = {}
+    state: dict[str, Any] = {}
 
     def copied() -> bool:
-        found.update(harness.give("regions", "--json").result(120))
-        behind = found["mirror_latency_s"]
+        state.update(harness.give("regions", "--json").result(120))
+        behind = state["mirror_latency_s"]
         return behind is not None and behind <= RPO_LIMIT_S
 
     wait_until(copied, COPIED_UP_S, f"the copy in {harness.b.name} to keep up", 10.0)
-    told = {each["region"]: each for each in found["regions"]}
-    assert told[harness.a.name]["notifies"] is True, found
-    assert told[harness.b.name]["notifies"] is False, found
-    assert found["problems"] == [], found
+    told = {region["region"]: region for region in state["regions"]}
+    assert told[harness.a.name]["notifies"] is True, state
+    assert told[harness.b.name]["notifies"] is False, state
+    assert state["problems"] == [], state
     assert harness.b.access.mirror is not None, "the second region has no mirror: is it a standby?"
     assert GROUP in harness.b.access.mirror.groups
-    return {"copy behind s": found["mirror_latency_s"], "differences": len(found["differences"])}
+    return {"copy behind s": state["mirror_latency_s"], "differences": len(state["differences"])}
 
 
 @contextmanager
@@ -130,7 +130,7 @@ def detect(harness: Harness, since: float) -> dict[str, Any]:
         last = harness.heartbeat(harness.a.name)
         if not old and last is not None and time.time() - last.at.timestamp() > SILENT_HEARTBEAT_S:
             old.append(time.time())
-        return any(each.name == DETECTED_BY for each in harness.b.context.alertmanager().alerts())
+        return any(alert.name == DETECTED_BY for alert in harness.b.context.alertmanager().alerts())
 
     wait_until(seen, DETECTION_S, f"{DETECTED_BY} in {harness.b.name}", LOOK_S)
     return {
@@ -156,7 +156,7 @@ def take_over(
         if "Critical told" not in moments:
             notifications = mentions(harness.receivers.since(start), gap, harness.receivers.contacts)
             if notifications:
-                moments["Critical told"] = min(each.received_at for each in notifications)
+                moments["Critical told"] = min(notification.received_at for notification in notifications)
         if not command.running:
             command.result(1)  # A command that failed is the reason, and not what did not happen after it.
         return moments.keys() >= {"accepted", "readable", "Critical told"}
@@ -175,11 +175,11 @@ def fenced(harness: Harness) -> float:
 
     def silenced(member: str) -> bool:
         try:
-            found = harness.a.context.alertmanager(member).silences()
+            silences = harness.a.context.alertmanager(member).silences()
         except OpsError:
             harness.a.context.tunnels.drop(member, ALERTMANAGER_PORT)
             raise
-        return any(each.author == FAILOVER_AGENT and each.state == "active" for each in found)
+        return any(silence.author == FAILOVER_AGENT and silence.state == "active" for silence in silences)
 
     def silent() -> bool:
         members = kube.pods("alertmanager")
@@ -224,22 +224,22 @@ def traffic(harness: Harness) -> Iterator[Traffic]:
     trusting: Any = SimpleNamespace(ca_file=harness.authorities)
     sending: Any = SimpleNamespace(otlp=gateway)
     logs = LogLoad(trusting, gateway.logs(LAYER), workers=1, batch=10, pause=0.3)
-    asked = query_client(b)
-    made = Traffic(
+    panel_asker = query_client(b)
+    running_traffic = Traffic(
         load=MovingLoad(
             harness.name, a.platform, harness.authorities, workers=3, batch=10, pause=0.4, give_up_after=GIVE_UP_S
         ),
         logs=logs,
         group=Group(a.platform, GROUP, LOGS_TOPIC, logs_of(logs.service), "latest"),
         injector=Injector(sending),
-        questions=Questions(asked, answered_before(asked, dashboard_named(DASHBOARD).panels)),
+        questions=Questions(panel_asker, answered_before(panel_asker, dashboard_named(DASHBOARD).panels)),
         notifications=harness.receivers.newest(),
         starts={side.name: side.context.kafka.end_offsets(TOPIC) for side in (harness.a, harness.b)},
         log_start=b.kafka.end_offsets(LOGS_TOPIC),
     )
     try:
-        with made.load, made.injector, made.group, made.logs:
-            yield made
+        with running_traffic.load, running_traffic.injector, running_traffic.group, running_traffic.logs:
+            yield running_traffic
     finally:
         web.close()
 
@@ -284,7 +284,7 @@ def lose(harness: Harness, drive: Traffic, clock: Clock, figures: dict[str, Any]
         figures["old region silent by itself after s"] = fenced(harness)
     reconnected = time.time()
     clock.note("drill", f"{a.name} reconnected", reconnected)
-    figures["questions at B"] = drive.questions.asked
+    figures["questions at B"] = drive.questions.asker
     figures["questions without an answer"] = drive.questions.unanswered
     return Conditions(before=before, gap=(caught, late), lost=lost, cut_off=done, reconnected=reconnected)
 
@@ -295,7 +295,7 @@ def ended(command: Command, what: str, clock: Clock) -> dict[str, Any]:
     clock.note("drill", f"ops {what}", command.began, command.ended)
     return {
         f"{what} command s": command.seconds(),
-        f"{what} steps s": {name: each["seconds"] for name, each in report["steps"].items()},
+        f"{what} steps s": {name: step["seconds"] for name, step in report["steps"].items()},
         f"{what} problems": report["problems"],
         f"{what} by its own report": report["figures"],
     }
@@ -315,12 +315,12 @@ def hand_back(harness: Harness, drive: Traffic, clock: Clock) -> dict[str, Any]:
     last = harness.heartbeat(a.name)
     assert last is not None
     assert last.notifies is False, f"{a.name} is active although {b.name} has the lease"
-    found = ended(harness.move("failback", a), "failback", clock)
+    operation = ended(harness.move("failback", a), "failback", clock)
     wait_until(lambda: harness.name.host() == a.gateway, 60, f"the name to lead to {a.name}", LOOK_S)
     back = time.time()
     wait_until(lambda: drive.load.first(a.gateway, back) is not None, 60, f"{a.name} to take telemetry", LOOK_S)
     drive.load.run_for(durations.WARM_UP)
-    return found
+    return operation
 
 
 @pytest.mark.timeout(6000)

@@ -73,14 +73,14 @@ def test_one_trace_through_five_services_is_found_soon_after_its_end(
         questions: dict[str, Callable[[], bool]] = {
             "by trace id": lambda: spans_of(everything, sent) == sent.spans,
             "by its error": lambda: sent.trace_id in by_service(everything, ANALYSIS_UI.name, errors=True),
-            **{f"by service {each}": partial(finds, everything, sent.trace_id, each) for each in services},
+            **{f"by service {service}": partial(finds, everything, sent.trace_id, service) for service in services},
         }
         # One after the other at first: seven who ask all the time would slow down what they wait for.
         first, *others = questions
         times = {first: found_after(sent, first, questions[first])}
         with ThreadPoolExecutor(len(others)) as pool:
-            found = pool.map(lambda each: found_after(sent, each, questions[each]), others)
-            times |= dict(zip(others, found, strict=True))
+            delays = pool.map(lambda place: found_after(sent, place, questions[place]), others)
+            times |= dict(zip(others, delays, strict=True))
         figures |= {f"found {what} after s": seconds for what, seconds in times.items()}
         assert max(times.values()) <= FOUND_SECONDS, times
 
@@ -90,17 +90,17 @@ def finds(one: TraceReader, trace_id: str, service: str) -> bool:
     return trace_id in by_service(one, service)
 
 
-def found_after(sent: SentRequestFlow, what: str, found: Callable[[], bool]) -> float:
+def found_after(sent: SentRequestFlow, what: str, is_found: Callable[[], bool]) -> float:
     """Seconds from the end of a request flow until a query shows it, without the time of the query itself."""
-    asked = 0.0
+    asked_at = 0.0
 
     def ask() -> bool:
-        nonlocal asked
-        asked = time.time()
-        return found()
+        nonlocal asked_at
+        asked_at = time.time()
+        return is_found()
 
     wait_until(ask, 60, f"the request flow, {what}", 0.5)
-    return round(asked - sent.ended, 1)
+    return round(asked_at - sent.ended, 1)
 
 
 def spans_of(one: TraceReader, sent: SentRequestFlow) -> frozenset[tuple[str, str]]:
@@ -154,8 +154,8 @@ def kept(context: Context, count: int, per_second: float, limits: Budget) -> tup
     """Send traces at a rate, wait for their fate."""
     search, traffic = stored_spans(context), Traffic(SystemRandom().getrandbits(48))
     # About ten batches a second: each is a request per layer, and each request waits for the gateway's disk.
-    made = prepared(traffic, max(1, round(per_second / 10)), count)
-    with SpanLoad(context, iter(made), per_second=per_second, workers=6) as load:
+    batches = prepared(traffic, max(1, round(per_second / 10)), count)
+    with SpanLoad(context, iter(batches), per_second=per_second, workers=6) as load:
         load.finish(count / per_second * 2 + 60)
     assert not load.ledger.given_up, load.ledger.problems
     await_decisions(context, durations.ARRIVAL, limits.wait_s)

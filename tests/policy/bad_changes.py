@@ -33,7 +33,7 @@ def _spoil_properties(**changes: str) -> None:
 
 
 def _spoil_profiles(**changes: Any) -> None:
-    sizing.PROFILES = MappingProxyType({name: replace(each, **changes) for name, each in sizing.PROFILES.items()})
+    sizing.PROFILES = MappingProxyType({name: replace(profile, **changes) for name, profile in sizing.PROFILES.items()})
     from stacks import platform
 
     platform.PROFILES = sizing.PROFILES
@@ -107,8 +107,8 @@ def grafana_in_clear() -> None:
 
 
 BAD_CHANGES: dict[str, Callable[[], None]] = {
-    each.__name__: each
-    for each in (
+    change.__name__: change
+    for change in (
         listener_without_tls,
         scram_dropped,
         two_copies,

@@ -147,8 +147,8 @@ BROKEN: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), BROKEN)
 def test_a_broken_receiver_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
-    assert [each for each in found if each.startswith("ConfigMap mon/routing")] == [FILE + message]
+    findings = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap mon/routing")] == [FILE + message]
 
 
 def test_a_secret_in_a_secret_is_right() -> None:
@@ -191,4 +191,4 @@ def test_without_a_record_anywhere_none_is_asked_for() -> None:
 
 
 def test_every_rule_about_receivers_is_broken_here() -> None:
-    assert {case[0] for case in BROKEN} == {each.id for each in rules_of("alerting_receivers")}
+    assert {case[0] for case in BROKEN} == {known_rule.id for known_rule in rules_of("alerting_receivers")}

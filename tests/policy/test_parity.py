@@ -150,7 +150,9 @@ def test_what_is_not_known_yet_is_not_taken_for_the_same() -> None:
 
 def test_the_recorded_regions_are_alike() -> None:
     prod, dr = (
-        fingerprint([Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources])
+        fingerprint(
+            [Resource(resource.token, resource.name, resource.inputs) for resource in recorded(stack).resources]
+        )
         for stack in ("prod", "dr")
     )
     assert list(differences(prod, dr, ONE_SIDED)) == []
@@ -168,4 +170,4 @@ def test_rule_groups_of_one_stack_agree() -> None:
 
 
 def test_every_rule_about_regions_is_broken_here() -> None:
-    assert {each.id for each in rules_of("parity")} == {"region-parity", "rules-agree"}
+    assert {known_rule.id for known_rule in rules_of("parity")} == {"region-parity", "rules-agree"}

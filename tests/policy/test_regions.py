@@ -26,7 +26,7 @@ REPORTS = config_map("reports", **{"config.yaml": {"storage": {"bucket": "docume
 Change = Callable[[dict[str, Any]], Any]
 
 
-def made(*, leads: bool) -> list[Resource]:
+def region_resources(*, leads: bool) -> list[Resource]:
     """What the components make of a region: a primary alone, or a standby with its mirror."""
 
     def program() -> None:
@@ -35,23 +35,27 @@ def made(*, leads: bool) -> list[Resource]:
         if not leads:
             Mirror("mirror", mirror_arguments())
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(program).resources if not each.read]
+    resources = [
+        Resource(resource.token, resource.name, resource.inputs)
+        for resource in record(program).resources
+        if not resource.read
+    ]
     return [ALERTMANAGER, STORE, REPORTS, *resources]
 
 
 @pytest.fixture(scope="module")
 def primary() -> list[Resource]:
-    return made(leads=True)
+    return region_resources(leads=True)
 
 
 @pytest.fixture(scope="module")
 def standby() -> list[Resource]:
-    return made(leads=False)
+    return region_resources(leads=False)
 
 
 def without(resources: list[Resource], kind: str, name: str) -> list[Resource]:
     """The stack without one object."""
-    left = [each for each in resources if (each.kind, each.object_name) != (kind, name)]
+    left = [resource for resource in resources if (resource.kind, resource.object_name) != (kind, name)]
     assert len(left) == len(resources) - 1
     return left
 
@@ -59,23 +63,27 @@ def without(resources: list[Resource], kind: str, name: str) -> list[Resource]:
 def told(resources: list[Resource], change: Change) -> list[Resource]:
     """The stack in which the failover agent is told something else."""
 
-    def changed(each: Resource) -> Resource:
-        if (each.kind, each.object_name) != ("ConfigMap", "failover-agent"):
-            return each
-        content = yaml.safe_load(each.props["data"]["config.yaml"])
+    def changed(resource: Resource) -> Resource:
+        if (resource.kind, resource.object_name) != ("ConfigMap", "failover-agent"):
+            return resource
+        content = yaml.safe_load(resource.props["data"]["config.yaml"])
         change(content)
-        return Resource(each.type, each.name, {**each.props, "data": {"config.yaml": yaml.safe_dump(content)}})
+        return Resource(
+            resource.type, resource.name, {**resource.props, "data": {"config.yaml": yaml.safe_dump(content)}}
+        )
 
-    return [changed(each) for each in resources]
+    return [changed(resource) for resource in resources]
 
 
 def unknown(resources: list[Resource], name: str) -> list[Resource]:
     """The stack in which the files of a ConfigMap are not known yet."""
     return [
-        Resource(each.type, each.name, {**each.props, "data": dict.fromkeys(each.props["data"], UNKNOWN)})
-        if (each.kind, each.object_name) == ("ConfigMap", name)
-        else each
-        for each in resources
+        Resource(
+            resource.type, resource.name, {**resource.props, "data": dict.fromkeys(resource.props["data"], UNKNOWN)}
+        )
+        if (resource.kind, resource.object_name) == ("ConfigMap", name)
+        else resource
+        for resource in resources
     ]
 
 
@@ -109,18 +117,18 @@ def test_reports_that_nobody_gets_are_noticed(primary: list[Resource], standby: 
 def test_of_a_job_that_makes_no_report_the_role_changes_nothing(standby: list[Resource]) -> None:
     other = workload("CronJob", "backup", "obs/backup:1", command=["services.backup"], extra={"suspend": True})
     assert said(rule("region-reports-once"), [*standby, other]) == []
-    assert any("the job never runs: suspend is true" in each for each in said(rule("scheduled-jobs"), [other]))
-    assert not any("suspend" in each for each in said(rule("scheduled-jobs"), [report(suspend=True)]))
+    assert any("the job never runs: suspend is true" in finding for finding in said(rule("scheduled-jobs"), [other]))
+    assert not any("suspend" in finding for finding in said(rule("scheduled-jobs"), [report(suspend=True)]))
 
 
-@pytest.mark.parametrize("checked", RULES, ids=lambda each: each.id)
+@pytest.mark.parametrize("checked", RULES, ids=lambda checked_rule: checked_rule.id)
 @pytest.mark.parametrize("role", ["primary", "standby"])
 def test_the_platforms_own_regions_keep_every_promise(checked: Any, role: str, request: pytest.FixtureRequest) -> None:
     assert said(checked, request.getfixturevalue(role)) == []
 
 
 def test_every_rule_stops_a_change() -> None:
-    assert {each.level for each in RULES} == {Level.MANDATORY}
+    assert {known_rule.level for known_rule in RULES} == {Level.MANDATORY}
 
 
 def test_an_alertmanager_without_a_failover_agent_is_noticed(primary: list[Resource]) -> None:
@@ -139,8 +147,8 @@ def test_a_standby_without_a_mirror_is_noticed(standby: list[Resource]) -> None:
 
 
 def test_a_standby_without_a_failover_agent_is_noticed(standby: list[Resource]) -> None:
-    [found] = said(rule("failover-agent-exists"), without(standby, "Deployment", "failover-agent"))
-    assert "nothing makes Alertmanager follow the lease" in found
+    [finding] = said(rule("failover-agent-exists"), without(standby, "Deployment", "failover-agent"))
+    assert "nothing makes Alertmanager follow the lease" in finding
 
 
 @pytest.mark.parametrize(
@@ -164,8 +172,8 @@ def test_a_standby_without_a_failover_agent_is_noticed(standby: list[Resource]) 
     ],
 )
 def test_a_role_that_the_copy_does_not_fit_is_noticed(standby: list[Resource], change: Change, message: str) -> None:
-    [found] = said(rule("region-standby-whole"), told(standby, change))
-    assert found.startswith(f"ConfigMap obs/failover-agent, config.yaml:.{message}")
+    [finding] = said(rule("region-standby-whole"), told(standby, change))
+    assert finding.startswith(f"ConfigMap obs/failover-agent, config.yaml:.{message}")
 
 
 @pytest.mark.parametrize(
@@ -223,8 +231,8 @@ def test_a_role_that_the_copy_does_not_fit_is_noticed(standby: list[Resource], c
 def test_a_failover_agent_that_could_not_do_its_work_is_noticed(
     primary: list[Resource], change: Change, message: str
 ) -> None:
-    [found] = said(rule("failover-agent-settings"), told(primary, change))
-    assert found.startswith(f"ConfigMap obs/failover-agent, config.yaml:.{message}")
+    [finding] = said(rule("failover-agent-settings"), told(primary, change))
+    assert finding.startswith(f"ConfigMap obs/failover-agent, config.yaml:.{message}")
 
 
 def test_an_alertmanager_that_is_asked_in_clear_text_is_noticed(primary: list[Resource]) -> None:
@@ -232,14 +240,16 @@ def test_an_alertmanager_that_is_asked_in_clear_text_is_noticed(primary: list[Re
         urls = content["alertmanagers"]["urls"]
         urls[1] = urls[1].replace("https://", "http://")
 
-    [found] = said(rule("failover-agent-settings"), told(primary, change))
-    assert "alertmanagers.urls[1]: the operator's password travels in clear text: it is http://alertmanager-1." in found
+    [finding] = said(rule("failover-agent-settings"), told(primary, change))
+    assert (
+        "alertmanagers.urls[1]: the operator's password travels in clear text: it is http://alertmanager-1." in finding
+    )
 
 
 def test_a_member_that_is_added_and_that_the_failover_agent_does_not_know_is_noticed(primary: list[Resource]) -> None:
     three = workload("StatefulSet", "alertmanager", "prom/alertmanager:v0.31.1", replicas=3)
-    [found] = said(rule("failover-agent-settings"), [three, *primary[1:]])
-    assert "the failover agent does not reach alertmanager-2 by its own address" in found
+    [finding] = said(rule("failover-agent-settings"), [three, *primary[1:]])
+    assert "the failover agent does not reach alertmanager-2 by its own address" in finding
 
 
 @pytest.mark.parametrize(
@@ -267,8 +277,8 @@ def test_a_member_that_is_added_and_that_the_failover_agent_does_not_know_is_not
 def test_a_witness_that_is_in_a_region_or_can_be_forged_is_noticed(
     primary: list[Resource], change: Change, message: str
 ) -> None:
-    [found] = said(rule("region-witness-apart"), told(primary, change))
-    assert found.startswith(f"ConfigMap obs/failover-agent, config.yaml:.witness.{message}")
+    [finding] = said(rule("region-witness-apart"), told(primary, change))
+    assert finding.startswith(f"ConfigMap obs/failover-agent, config.yaml:.witness.{message}")
 
 
 def test_the_witness_may_be_at_awss_own_address(primary: list[Resource]) -> None:
@@ -280,13 +290,13 @@ def test_the_witness_may_be_at_awss_own_address(primary: list[Resource]) -> None
 
 def test_settings_that_are_not_mounted_are_no_settings(primary: list[Resource]) -> None:
     gone = without(primary, "ConfigMap", "failover-agent")
-    found = said(rule("failover-agent-settings"), gone)
-    assert found
-    assert all(each.startswith("Deployment obs/failover-agent, ") for each in found)
-    assert "egress_targets is not set" in found[0]
+    findings = said(rule("failover-agent-settings"), gone)
+    assert findings
+    assert all(finding.startswith("Deployment obs/failover-agent, ") for finding in findings)
+    assert "egress_targets is not set" in findings[0]
 
 
-@pytest.mark.parametrize("rule_id", [each.id for each in RULES])
+@pytest.mark.parametrize("rule_id", [known_rule.id for known_rule in RULES])
 def test_a_failover_agent_that_is_not_known_yet_is_not_called_wrong(primary: list[Resource], rule_id: str) -> None:
     with pytest.raises(UnknownValueError, match="ConfigMap obs/failover-agent"):
         said(rule(rule_id), unknown(primary, "failover-agent"))
@@ -303,19 +313,19 @@ def test_every_weakened_setting_of_the_failover_agent_is_noticed(role: str, requ
     stack: list[Resource] = request.getfixturevalue(role)
     mine = {"failover-agent", "mirror-maker"}
     wanted = [
-        each
-        for each in mutations(stack)
-        if stack[each.index].object_name in mine
+        mutation
+        for mutation in mutations(stack)
+        if stack[mutation.index].object_name in mine
         and (
-            (stack[each.index].kind == "ConfigMap" and stack[each.index].object_name == "failover-agent")
-            or (stack[each.index].kind == "Deployment" and each.changed is None)
+            (stack[mutation.index].kind == "ConfigMap" and stack[mutation.index].object_name == "failover-agent")
+            or (stack[mutation.index].kind == "Deployment" and mutation.changed is None)
         )
     ]
-    at_resource = [each for each in RULE_PACK if each.level == "mandatory" and each.resource]
+    at_resource = [known_rule for known_rule in RULE_PACK if known_rule.level == "mandatory" and known_rule.resource]
     survivors = []
-    for each in wanted:
-        seen = each.changed is not None and any(said(one, [each.changed]) for one in at_resource)
-        if not seen and not any(said(one, each.applied(stack)) for one in RULES):
-            survivors.append(each.name)
+    for mutation in wanted:
+        seen = mutation.changed is not None and any(said(one, [mutation.changed]) for one in at_resource)
+        if not seen and not any(said(one, mutation.applied(stack)) for one in RULES):
+            survivors.append(mutation.name)
     assert survivors == []
     assert len(wanted) >= 20

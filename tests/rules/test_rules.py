@@ -42,7 +42,7 @@ MODULES = {
 GROUPS_OF: dict[str, tuple[RuleGroup, ...]] = {part: MADE.get(part) or module.RULES for part, module in MODULES.items()}
 GROUPS: tuple[RuleGroup, ...] = tuple(group for groups in GROUPS_OF.values() for group in groups)
 INHIBITIONS: tuple[Inhibition, ...] = tuple(
-    each for module in MODULES.values() for each in getattr(module, "INHIBITIONS", ())
+    inhibition for module in MODULES.values() for inhibition in getattr(module, "INHIBITIONS", ())
 )
 ALL: tuple[RuleGroup, ...] = escalated((*GROUPS, *scenarios_escalation.GROUPS))
 """What Prometheus loads, and the samples."""
@@ -135,7 +135,11 @@ def test_every_inhibition_names_alerts_and_gives_its_reason() -> None:
 
 
 def test_no_inhibition_is_said_twice() -> None:
-    pairs = [pair for each in (*PLATFORM, *INHIBITIONS) for pair in itertools.product(each.source, each.targets)]
+    pairs = [
+        pair
+        for inhibition in (*PLATFORM, *INHIBITIONS)
+        for pair in itertools.product(inhibition.source, inhibition.targets)
+    ]
     assert sorted({pair for pair in pairs if pairs.count(pair) > 1}) == []
 
 

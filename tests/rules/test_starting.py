@@ -16,7 +16,7 @@ from tests.rules.scenario import needed
 from tests.rules.test_rules import ALERTS, ALL, promtool
 
 NAME = "PlatformStarting"
-(INHIBITION,) = [each for each in collected(ALL, []) if each.source == (NAME,)]
+(INHIBITION,) = [inhibition for inhibition in collected(ALL, []) if inhibition.source == (NAME,)]
 FIRING = [{"exp_labels": {"severity": "low", ID_LABEL: NAME}}]
 OLDEST = 'prometheus_tsdb_lowest_timestamp_seconds{job="prometheus-%s",instance="prometheus-%s-0"}'
 

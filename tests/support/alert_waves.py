@@ -29,9 +29,9 @@ def waves(thresholds: Sequence[Threshold] = THRESHOLDS) -> list[list[Threshold]]
     """Thresholds in groups in which none keeps another one quiet; sources of an inhibition come before its targets."""
     left, result = list(thresholds), []
     while left:
-        names = {each.alert for each in left}
-        quiet = [each for each in left if names & quieted_by(each) - {each.alert}]
-        loud = [each for each in left if each not in quiet]
+        names = {threshold.alert for threshold in left}
+        quiet = [threshold for threshold in left if names & quieted_by(threshold) - {threshold.alert}]
+        loud = [threshold for threshold in left if threshold not in quiet]
         if not loud:
             raise ValueError(f"inhibitions go in a circle: {', '.join(sorted(names))}")
         result.append(loud)
@@ -91,8 +91,8 @@ class Watch:
 
     def inject(self, wave: Sequence[Threshold]) -> list[Row]:
         """Begin the faults of a wave now."""
-        self._set([{"kind": each.name, "start": 0, "duration": _LASTS_S} for each in wave])
-        new = [Row(each, time.time()) for each in wave]
+        self._set([{"kind": threshold.name, "start": 0, "duration": _LASTS_S} for threshold in wave])
+        new = [Row(threshold, time.time()) for threshold in wave]
         self._rows += new
         return new
 

@@ -71,18 +71,20 @@ class Raised:
     at: float
     end: threading.Event = field(default_factory=threading.Event)
 
-    def notifications(self, found: Sequence[Notification], channel: str | None = None) -> list[Notification]:
+    def notifications(self, notifications: Sequence[Notification], channel: str | None = None) -> list[Notification]:
         """Notifications about it, by its channel or another one."""
         return [
             notification
-            for notification in found
+            for notification in notifications
             if notification.channel == (channel or self.kind.channel) and self.name in json.dumps(notification.data())
         ]
 
-    def latency(self, found: Sequence[Notification]) -> float | None:
+    def latency(self, notifications: Sequence[Notification]) -> float | None:
         """Seconds from the first bad value to the first notification, or None."""
         firing = [
-            notification.received_at for notification in self.notifications(found) if status(notification) == "firing"
+            notification.received_at
+            for notification in self.notifications(notifications)
+            if status(notification) == "firing"
         ]
         return min(firing) - self.at if firing else None
 
@@ -111,10 +113,10 @@ class Injector:
         for thread in self._threads:
             thread.join(60)
 
-    def end_told(self, found: Sequence[Notification]) -> None:
+    def end_told(self, notifications: Sequence[Notification]) -> None:
         """End the conditions that on-call was notified of."""
         for raised in self.raised:
-            if not raised.end.is_set() and raised.latency(found) is not None:
+            if not raised.end.is_set() and raised.latency(notifications) is not None:
                 raised.end.set()
 
     def __enter__(self) -> Injector:
@@ -145,14 +147,14 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def duplicates(found: Sequence[Notification]) -> int:
+def duplicates(notifications: Sequence[Notification]) -> int:
     """Notifications that say what one before them has said already, to the same audience by the same channel.
 
     Text messages are left out: they have no room for all alerts, so two that differ may read the same.
     """
     seen: set[str] = set()
     doubled = 0
-    for notification in found:
+    for notification in notifications:
         if notification.channel not in ("phone", "slack", "mail"):
             continue
         said = json.dumps(
@@ -169,8 +171,8 @@ _VARYING = frozenset({"message_id", "Message-Id", "message-id", "date", "Date", 
 def _said(value: Any) -> Any:
     """A notification without what differs between two that mean the same."""
     if isinstance(value, Mapping):
-        return {key: _said(each) for key, each in value.items() if key not in _VARYING}
-    return [_said(each) for each in value] if isinstance(value, list) else value
+        return {key: _said(nested) for key, nested in value.items() if key not in _VARYING}
+    return [_said(nested) for nested in value] if isinstance(value, list) else value
 
 
 @contextmanager
@@ -199,7 +201,9 @@ def collected(receivers: Receivers, start: int, raised: Sequence[Raised], second
     """Notifications since ``start``, once each condition has one, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
-        found = receivers.since(start)
-        if time.monotonic() > deadline or all(each.latency(found) is not None for each in raised):
-            return found
+        notifications = receivers.since(start)
+        if time.monotonic() > deadline or all(
+            raised_alert.latency(notifications) is not None for raised_alert in raised
+        ):
+            return notifications
         time.sleep(1)

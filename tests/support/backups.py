@@ -52,15 +52,15 @@ def ops(*words: str, good: Sequence[int] = (0,)) -> str:
 
 def ops_json(*words: str, good: Sequence[int] = (0,)) -> dict[str, Any]:
     """The same for a command that prints JSON."""
-    found: dict[str, Any] = json.loads(ops(*words, "--json", good=good))
-    return found
+    document: dict[str, Any] = json.loads(ops(*words, "--json", good=good))
+    return document
 
 
 def new_topic(context: Context, name: str) -> None:
     """A topic of three partitions with settings of its own."""
     config = {"min.insync.replicas": "2", "retention.ms": "3600000"}
-    made = ADMIN.NewTopic(name, num_partitions=3, replication_factor=3, config=config)
-    context.kafka.client.create_topics([made])[name].result(timeout=TIMEOUT_SECONDS)
+    topic = ADMIN.NewTopic(name, num_partitions=3, replication_factor=3, config=config)
+    context.kafka.client.create_topics([topic])[name].result(timeout=TIMEOUT_SECONDS)
     wait_until(lambda: name in context.kafka.topics(), 30, f"topic {name}")
 
 
@@ -74,26 +74,29 @@ def archived(
     store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int]
 ) -> tuple[dict[int, list[Record]], ReadStats]:
     """Records of the archive from some offsets on, by partition, and what was noticed."""
-    stats, found = ReadStats(), {}
+    stats, kept_records = ReadStats(), {}
     for partition, segments in catalogue(store, topic).segments.items():
         first = start.get(partition, 0)
-        asked = [(name, written) for name, written in segments if name.last >= first]
-        held = records(store, identities, asked, stats)
-        found[partition] = [each for each in held if each.offset >= first]
-    return found, stats
+        late_segments = [(name, written) for name, written in segments if name.last >= first]
+        held = records(store, identities, late_segments, stats)
+        kept_records[partition] = [archive_record for archive_record in held if archive_record.offset >= first]
+    return kept_records, stats
 
 
 def live(context: Context, topic: str, start: Mapping[int, int], seconds: float = 20.0) -> dict[int, list[Record]]:
     """Records of a topic from some offsets on, by partition."""
-    found: dict[int, list[Record]] = {}
+    records_by_partition: dict[int, list[Record]] = {}
     for message in context.kafka.read(topic, start, seconds):
-        found.setdefault(int(message.partition() or 0), []).append(record(message))
-    return found
+        records_by_partition.setdefault(int(message.partition() or 0), []).append(record(message))
+    return records_by_partition
 
 
-def without_offsets(found: Sequence[Record]) -> list[tuple[Any, ...]]:
+def without_offsets(archive_records: Sequence[Record]) -> list[tuple[Any, ...]]:
     """Records as a restore keeps them: timestamp, key, value, headers."""
-    return [(each.timestamp_ms, each.key, each.value, each.headers) for each in found]
+    return [
+        (archive_record.timestamp_ms, archive_record.key, archive_record.value, archive_record.headers)
+        for archive_record in archive_records
+    ]
 
 
 @contextmanager

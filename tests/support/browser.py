@@ -62,7 +62,7 @@ class Sight:
         picture: PNG of the whole page.
     """
 
-    found: Any
+    measured: Any
     errors: tuple[str, ...]
     requests: tuple[str, ...]
     load_s: float
@@ -181,7 +181,7 @@ class Browser:
         clip = {"x": 0, "y": 0, "width": area["width"], "height": min(area["height"], _TALLEST), "scale": 1}
         shot = self._call("Page.captureScreenshot", session, format="png", captureBeyondViewport=True, clip=clip)
         return Sight(
-            found=told["result"].get("value"),
+            measured=told["result"].get("value"),
             errors=tuple(_errors(self._events)),
             requests=tuple(_requests(self._events, address)),
             load_s=load_s,
@@ -205,8 +205,8 @@ class Browser:
                 continue
             if "error" in answer:
                 raise BrowserError(f"{method}: {answer['error'].get('message')}")
-            found: Message = answer["result"]
-            return found
+            result: Message = answer["result"]
+            return result
 
     def _send(self, content: bytes) -> None:
         while content:
@@ -254,17 +254,17 @@ def _pipe() -> tuple[int, int]:
 
 
 def _errors(events: list[Message]) -> list[str]:
-    found = []
+    exceptions = []
     for event in events:
         values = event.get("params", {})
         match event["method"]:
             case "Runtime.exceptionThrown":
-                found.append(_exception(values["exceptionDetails"]))
+                exceptions.append(_exception(values["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if values["type"] in ("error", "assert"):
-                found.append(" ".join(str(each.get("value", each.get("description"))) for each in values["args"]))
+                exceptions.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in values["args"]))
             case "Log.entryAdded" if values["entry"]["level"] == "error":
-                found.append(values["entry"]["text"])
-    return found
+                exceptions.append(values["entry"]["text"])
+    return exceptions
 
 
 def _exception(details: Message) -> str:
@@ -272,5 +272,5 @@ def _exception(details: Message) -> str:
 
 
 def _requests(events: list[Message], address: str) -> list[str]:
-    asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-    return [url for url in asked if url != address and not url.startswith("data:")]
+    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if url != address and not url.startswith("data:")]

@@ -77,9 +77,9 @@ def saving(folder: str, uid: str, title: str = "") -> dict[str, Any]:
     return {"dashboard": dashboard(uid, title), "folderUid": folder, "overwrite": True, "message": "e2e"}
 
 
-def found(visitor: Grafana) -> set[str]:
+def visible_uids(visitor: Grafana) -> set[str]:
     """Uids of the dashboards that somebody finds."""
-    return {each["uid"] for each in visitor.get("/api/search", {"type": "dash-db", "limit": "1000"})}
+    return {hit["uid"] for hit in visitor.get("/api/search", {"type": "dash-db", "limit": "1000"})}
 
 
 class Watch:
@@ -211,7 +211,9 @@ def started(kube: Kube) -> dict[str, tuple[float, float]]:
     return {
         pod.metadata.name: (
             pod.metadata.creation_timestamp.timestamp(),
-            next(each for each in pod.status.conditions if each.type == "Ready").last_transition_time.timestamp(),
+            next(
+                condition for condition in pod.status.conditions if condition.type == "Ready"
+            ).last_transition_time.timestamp(),
         )
         for pod in listed.items
     }

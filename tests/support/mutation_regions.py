@@ -12,7 +12,7 @@ _LONG_S = 10**6
 def keeps(props: Mapping[str, Any]) -> bool:
     """Whether a workload is the failover agent or the mirror, so that it may not go."""
     pod = ((props.get("spec") or {}).get("template") or {}).get("spec") or {}
-    return any(word in PROGRAMS for each in pod.get("containers") or () for word in each.get("command") or ())
+    return any(word in PROGRAMS for container in pod.get("containers") or () for word in container.get("command") or ())
 
 
 def ours(content: Any) -> bool:

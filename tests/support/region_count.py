@@ -106,7 +106,7 @@ def lost_points(load: MovingLoad, harness: Harness, start: Mapping[int, int]) ->
     return {
         "acknowledged in A": len(of_a),
         "missing in B": len(missing),
-        "RPO s": round(last - min(of_a[each] for each in missing), 1) if missing else 0.0,
+        "RPO s": round(last - min(of_a[number] for number in missing), 1) if missing else 0.0,
         "newest copied point older than the last one s": round(last - max(have), 1),
     }
 
@@ -130,10 +130,16 @@ def group_goes_on(harness: Harness, had: set[Number], logs: LogLoad, start: Mapp
 def nobody_twice(harness: Harness, start: int, conditions: Conditions) -> dict[str, Any]:
     """First notifications about the drill's conditions since the cut, those that came late after it included."""
     before, gap = conditions.before, conditions.gap
-    found = [each for each in harness.receivers.since(start) if each.received_at >= conditions.cut_off]
-    told = [each for each in harness.receivers.since(start) if each.received_at < conditions.cut_off]
-    again = len(mentions(found, before, harness.receivers.contacts))
-    counts = [len(mentions(found, each, harness.receivers.contacts)) for each in gap]
+    notifications = [
+        notification
+        for notification in harness.receivers.since(start)
+        if notification.received_at >= conditions.cut_off
+    ]
+    told = [
+        notification for notification in harness.receivers.since(start) if notification.received_at < conditions.cut_off
+    ]
+    again = len(mentions(notifications, before, harness.receivers.contacts))
+    counts = [len(mentions(notifications, raised, harness.receivers.contacts)) for raised in gap]
     return {
         "told by A before the cut": len(mentions(told, before, harness.receivers.contacts)),
         "told again by B": again,

@@ -73,13 +73,13 @@ class Side:
 def sides(*stacks: str) -> Iterator[tuple[Side, ...]]:
     """Regions by their stacks; both must be up."""
     with ExitStack() as closing:
-        found = []
+        side_list = []
         for stack in stacks:
             platform = platform_module.load(stack=stack)
             assert platform.regions is not None, f"stack {stack} has no output `regions`"
             context = closing.enter_context(Context(platform, Kube.connect(platform.namespace)))
-            found.append(Side(stack=stack, context=context, access=platform.regions))
-        yield tuple(found)
+            side_list.append(Side(stack=stack, context=context, access=platform.regions))
+        yield tuple(side_list)
 
 
 class Name:
@@ -102,11 +102,11 @@ class Name:
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
-                    found = self._zone.answer(self._name)
+                    answer = self._zone.answer(self._name)
                 except OpsError:
-                    found = None
-                if found is not None:
-                    self._answer = found.values[0].rstrip(".")
+                    answer = None
+                if answer is not None:
+                    self._answer = answer.values[0].rstrip(".")
                 self._until = time.monotonic() + self._ttl_s
             assert self._answer, f"{self._name} leads nowhere"
             return self._answer
@@ -151,10 +151,10 @@ class Gateway:
         return post
 
 
-def both_authorities(folder: Path, *found: Side) -> str:
+def both_authorities(folder: Path, *sides: Side) -> str:
     """A file with the authorities of several regions."""
     file = folder / "authorities.pem"
-    file.write_text("\n".join(each.context.platform.ca_certificate for each in found))
+    file.write_text("\n".join(side.context.platform.ca_certificate for side in sides))
     return str(file)
 
 
@@ -175,8 +175,8 @@ def partition(namespace: str) -> Iterator[str]:
     """
     paths = LabPaths.of_checkout()
     try:
-        found = network_partition.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
-        yield f"{namespace} partitioned: {len(found.pods)} pods, {len(found.service_addresses)} Service IPs"
+        parts = network_partition.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
+        yield f"{namespace} partitioned: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs"
     finally:
         lab("reconnect", namespace)
 
@@ -232,8 +232,8 @@ class Command:
             )
         out, said = self._said
         assert self._process.returncode == 0, f"ops {' '.join(self.words)}: {self._process.returncode}: {said[-2500:]}"
-        found: dict[str, Any] = json.loads(out)
-        return found
+        document: dict[str, Any] = json.loads(out)
+        return document
 
     def stop(self) -> None:
         """End it, if it runs, as Ctrl-C does: repeated, it goes on where it was."""
@@ -254,11 +254,11 @@ class Command:
 
 
 def mentions(
-    found: Sequence[Notification], raised: Raised, people: Callable[[Notification], frozenset[str]]
+    notifications: Sequence[Notification], raised: Raised, people: Callable[[Notification], frozenset[str]]
 ) -> list[Notification]:
     """First notifications that a condition is true, by its channel; what was escalated is another notification."""
     return [
         notification
-        for notification in raised.notifications(found)
+        for notification in raised.notifications(notifications)
         if status(notification) == FIRING and ESCALATED not in people(notification)
     ]

@@ -50,9 +50,9 @@ def run_now(kind: Kind, *options: str) -> Ran:
         check=False,
     )
     said = done.stdout + done.stderr
-    found = _TOLD.search(done.stdout)
+    match = _TOLD.search(done.stdout)
     return Ran(
-        period=found[1] if found else "", code=done.returncode, seconds=round(time.monotonic() - began, 1), said=said
+        period=match[1] if match else "", code=done.returncode, seconds=round(time.monotonic() - began, 1), said=said
     )
 
 
@@ -60,12 +60,12 @@ def objects(kind: Kind, period: str) -> dict[str, bytes]:
     """Ending (``ja.html`` and the like) -> content of a report's objects, from the storage itself."""
     store = bucket_client()
     pages = store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    keys = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
+    keys = [str(stored_object["Key"]) for page in pages for stored_object in page.get("Contents", ())]
     wanted = re.compile(rf"(?:^|/){kind}/\d{{4}}/{re.escape(period)}\.(\w+\.\w+)")
     return {
-        found[1]: store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        match[1]: store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         for key in keys
-        if (found := wanted.search(key))
+        if (match := wanted.search(key))
     }
 
 

@@ -42,11 +42,11 @@ class Returning:
 
     def _whole(self) -> bool:
         try:
-            found = self._kube.pods(self._workload)
+            pods = self._kube.pods(self._workload)
         except OpsError:
             return False
-        return len(found) == self._pods and all(
-            pod.ready and (pod.uid != self._victim.uid or pod.restarts > self._victim.restarts) for pod in found
+        return len(pods) == self._pods and all(
+            pod.ready and (pod.uid != self._victim.uid or pod.restarts > self._victim.restarts) for pod in pods
         )
 
     def _poll(self) -> None:

@@ -63,7 +63,7 @@ def send_request_flow(platform: Platform, folder: Path, *, fails: str = ANALYSIS
         for signal, items in ((Signal.TRACES, spans), (Signal.LOGS, logs)):
             if items:
                 exporter = exporters.create(config, layer, signal)
-                assert exporter.send([each for _, each in items]), f"the gateway did not take {layer.name}'s {signal}"
+                assert exporter.send([item for _, item in items]), f"the gateway did not take {layer.name}'s {signal}"
                 exporter.close()
         for service, span in spans:
             assert span.context is not None

@@ -15,7 +15,11 @@ FOLDER = ROOT / "tests" / "e2e"
 
 def names(file: str) -> list[str]:
     tree = ast.parse((FOLDER / f"{file}.py").read_text())
-    return [each.name for each in tree.body if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")]
+    return [
+        function_def.name
+        for function_def in tree.body
+        if isinstance(function_def, ast.FunctionDef) and function_def.name.startswith("test_")
+    ]
 
 
 @pytest.mark.parametrize("file", list(CORE))

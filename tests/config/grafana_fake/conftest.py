@@ -36,16 +36,16 @@ def harness() -> Iterator[Harness]:
 @pytest.fixture(scope="package")
 def replicas(harness: Harness) -> Iterator[tuple[Replica, Replica]]:
     pair = harness.replica("one"), harness.replica("two")
-    for each in pair:
-        each.begin()
+    for replica in pair:
+        replica.begin()
     try:
-        for each in pair:
-            each.await_health()
+        for replica in pair:
+            replica.await_health()
         yield pair
     finally:
-        for each in pair:
-            if each.process:
-                each.end(kill=True)
+        for replica in pair:
+            if replica.process:
+                replica.end(kill=True)
 
 
 @pytest.fixture

@@ -51,7 +51,7 @@ def prometheus_server(folder: Path) -> Iterator[PrometheusServer]:
         f"--storage.tsdb.path={own / 'data'}",
     ]
     server = PrometheusServer(port, own / "ca.crt")
-    asked = {"auth": (USER, PASSWORD), "verify": str(own / "ca.crt")}
+    request = {"auth": (USER, PASSWORD), "verify": str(own / "ca.crt")}
     with running(command, own / "server.log", port):
-        eventually(lambda: answers(f"{server.url}/-/ready", **asked), START_SECONDS, "Prometheus is ready")
+        eventually(lambda: answers(f"{server.url}/-/ready", **request), START_SECONDS, "Prometheus is ready")
         yield server

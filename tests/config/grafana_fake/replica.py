@@ -53,8 +53,8 @@ class Replica:
 
     def lines(self, **wanted: object) -> list[dict[str, Any]]:
         """Lines of its log that hold these values."""
-        found = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
-        return [each for each in found if all(each.get(key) == value for key, value in wanted.items())]
+        documents = [json.loads(line) for line in self.log.splitlines() if line.startswith("{")]
+        return [document for document in documents if all(document.get(key) == value for key, value in wanted.items())]
 
     def begin(self) -> None:
         """Start the process without waiting."""

@@ -36,17 +36,17 @@ def test_a_dashboard_comes_back_as_it_was_saved(admin: Client, uid: str) -> None
         "panels": [{"id": 1, "z": 1, "a": None}],
         "id": None,
     }
-    made = save(admin, model, message="first").json()
+    saved = save(admin, model, message="first").json()
     dashboard = admin.get(f"/api/dashboards/uid/{uid}").json()
 
-    assert {key: made[key] for key in ("uid", "status", "version", "folderUid")} == {
+    assert {key: saved[key] for key in ("uid", "status", "version", "folderUid")} == {
         "uid": uid,
         "status": "success",
         "version": 1,
         "folderUid": "",
     }
-    assert made["url"] == f"/d/{uid}/{made['slug']}"
-    assert dashboard["dashboard"] == model | {"id": made["id"], "version": 1}
+    assert saved["url"] == f"/d/{uid}/{saved['slug']}"
+    assert dashboard["dashboard"] == model | {"id": saved["id"], "version": 1}
     assert list(dashboard["dashboard"]["panels"][0]) == ["id", "z", "a"]
     assert dashboard["meta"]["createdBy"] == "administrator"
     assert admin.get(f"/d/{uid}/any").text.count("Größe / 容量") == 2
@@ -84,7 +84,7 @@ def test_older_versions_are_kept_and_restored(admin: Client, uid: str) -> None:
     assert (restored.status_code, restored.json()["version"]) == (200, 3)
     assert admin.get(path).json()["dashboard"]["title"] == "One"
     versions = admin.get(f"{path}/versions").json()["versions"]
-    assert [(each["version"], each["parentVersion"], each["restoredFrom"]) for each in versions] == [
+    assert [(version["version"], version["parentVersion"], version["restoredFrom"]) for version in versions] == [
         (3, 2, 1),
         (2, 1, 0),
         (1, 0, 0),
@@ -138,9 +138,9 @@ def test_a_body_that_is_no_json_is_refused(admin: Client) -> None:
 
 
 def test_folders_have_versions_names_and_identifiers(admin: Client, uid: str) -> None:
-    made = admin.post("/api/folders", {"uid": uid, "title": uid}).json()
+    folder = admin.post("/api/folders", {"uid": uid, "title": uid}).json()
 
-    assert (made["version"], made["url"]) == (1, f"/dashboards/f/{uid}/{uid}")
+    assert (folder["version"], folder["url"]) == (1, f"/dashboards/f/{uid}/{uid}")
     twice = admin.post("/api/folders", {"uid": uid, "title": "Other"})
     assert (twice.status_code, twice.json()["message"]) == (409, "a folder with the same uid already exists")
     assert admin.post("/api/folders", {"title": uid}).status_code == 409
@@ -154,9 +154,11 @@ def test_folders_have_versions_names_and_identifiers(admin: Client, uid: str) ->
 def test_folders_go_four_deep_and_never_into_themselves(admin: Client, uid: str) -> None:
     parent = ""
     uids = [f"{uid}-{level}" for level in range(4)]
-    for each in uids:
-        assert admin.post("/api/folders", {"uid": each, "title": each, "parentUid": parent}).status_code == 200
-        parent = each
+    for folder_uid in uids:
+        assert (
+            admin.post("/api/folders", {"uid": folder_uid, "title": folder_uid, "parentUid": parent}).status_code == 200
+        )
+        parent = folder_uid
     deeper = admin.post("/api/folders", {"title": "x", "parentUid": parent})
 
     assert (deeper.status_code, deeper.json()["message"]) == (400, "Maximum nested folder depth reached")
@@ -171,7 +173,7 @@ def test_the_search_finds_by_words_tags_folders_and_kind(admin: Client, uid: str
     save(admin, {"uid": f"{uid}-2", "title": f"Traces {uid}", "tags": [uid]})
 
     def search(query: str) -> list[str]:
-        return [each["uid"] for each in admin.get(f"/api/search?{query}").json()]
+        return [hit["uid"] for hit in admin.get(f"/api/search?{query}").json()]
 
     assert search(f"query=BROKERS {uid}") == [f"{uid}-1"]
     assert search(f"tag={uid}&type=dash-db") == [f"{uid}-1", f"{uid}-2"]
@@ -196,16 +198,16 @@ def test_preferences_name_a_home_dashboard_that_is_there(admin: Client, uid: str
 
 
 def test_teams_have_names_of_their_own(admin: Client, uid: str) -> None:
-    made = admin.post("/api/teams", {"name": uid, "email": "team@example.com"}).json()
+    team = admin.post("/api/teams", {"name": uid, "email": "team@example.com"}).json()
 
     taken = admin.post("/api/teams", {"name": uid})
     assert (taken.status_code, taken.json()) == (409, {"message": "Team name taken"})
-    found = admin.get(f"/api/teams/search?name={uid}").json()
-    assert (found["totalCount"], found["teams"][0]["id"]) == (1, made["teamId"])
-    assert admin.get(f"/api/teams/{made['uid']}").json()["email"] == "team@example.com"
-    assert admin.put(f"/api/teams/{made['teamId']}", {"name": f"{uid} new"}).json() == {"message": "Team updated"}
-    assert admin.delete(f"/api/teams/{made['teamId']}").json() == {"message": "Team deleted"}
-    assert admin.get(f"/api/teams/{made['teamId']}").json() == {"message": "Team not found"}
+    search_result = admin.get(f"/api/teams/search?name={uid}").json()
+    assert (search_result["totalCount"], search_result["teams"][0]["id"]) == (1, team["teamId"])
+    assert admin.get(f"/api/teams/{team['uid']}").json()["email"] == "team@example.com"
+    assert admin.put(f"/api/teams/{team['teamId']}", {"name": f"{uid} new"}).json() == {"message": "Team updated"}
+    assert admin.delete(f"/api/teams/{team['teamId']}").json() == {"message": "Team deleted"}
+    assert admin.get(f"/api/teams/{team['teamId']}").json() == {"message": "Team not found"}
 
 
 def test_members_that_are_made_beforehand_become_people_of_the_directory(
@@ -215,13 +217,13 @@ def test_members_that_are_made_beforehand_become_people_of_the_directory(
     known = admin.get(f"/api/users/lookup?loginOrEmail={login}")
     if known.status_code == 200:
         admin.delete(f"/api/admin/users/{known.json()['id']}")
-    made = admin.post("/api/admin/users", {"login": login, "email": f"{login}@example.com", "password": uid}).json()
+    account = admin.post("/api/admin/users", {"login": login, "email": f"{login}@example.com", "password": uid}).json()
     team = admin.post("/api/teams", {"name": uid}).json()["teamId"]
     assert admin.put(f"/api/teams/{team}/members", {"members": [f"{login}@example.com"]}).status_code == 200
 
     person = first.person(login)
-    assert person.get("/api/user").json()["id"] == made["id"]
-    assert [each["name"] for each in person.get("/api/user/teams").json()] == [uid]
+    assert person.get("/api/user").json()["id"] == account["id"]
+    assert [team["name"] for team in person.get("/api/user/teams").json()] == [uid]
     assert first.person().log_in(login, uid).status_code == 401, "the password of before is no longer one"
 
 

@@ -42,7 +42,7 @@ def test_fifty_people_open_a_dashboard_at_once(replicas: tuple[Replica, Replica]
     dashboard = {"dashboard": {"uid": "crowd", "title": "For the crowd", "panels": [{"id": 1}] * 40}, "overwrite": True}
     assert replicas[0].administrator().post("/api/dashboards/db", dashboard).status_code == 200
     begin = threading.Barrier(PEOPLE)
-    before = [processor_seconds(each) for each in replicas]
+    before = [processor_seconds(replica) for replica in replicas]
 
     def visit(number: int) -> tuple[float, list[float], float]:
         person = Client(replicas[number % 2])
@@ -63,9 +63,9 @@ def test_fifty_people_open_a_dashboard_at_once(replicas: tuple[Replica, Replica]
     with ThreadPoolExecutor(PEOPLE) as pool:
         visits = list(pool.map(visit, range(PEOPLE)))
     took = time.monotonic() - began
-    used = sum(processor_seconds(each) for each in replicas) - sum(before)
+    used = sum(processor_seconds(replica) for replica in replicas) - sum(before)
 
-    memory = max(resident_mib(each) for each in replicas)
+    memory = max(resident_mib(replica) for replica in replicas)
     logins = sorted(login for login, _, _ in visits)
     requests = sorted(step for _, steps, _ in visits for step in steps)
     dashboards = sorted(whole for _, _, whole in visits)
@@ -95,8 +95,8 @@ def test_connections_stay_open_and_idle_or_silent_ones_hold_nobody_up(first: Rep
             assert person.get("/api/user").status_code == 200
         assert pool.num_connections == before, "one connection serves many requests"
     finally:
-        for each in silent:
-            each.close()
+        for connection in silent:
+            connection.close()
 
 
 def _p95(values: list[float]) -> float:

@@ -103,7 +103,7 @@ def test_role_and_account_follow_the_directory_at_each_login(first: Replica, sec
 
     harness.directory.remove_person("mover", "monitoring-viewers")
     assert second.person().log_in("mover", password_of("mover")).status_code == 401
-    people = {each["login"]: each for each in first.administrator().get("/api/users").json()}
+    people = {account["login"]: account for account in first.administrator().get("/api/users").json()}
     assert people["mover"]["isDisabled"] is True
     assert person.get("/api/user").status_code == 401, "the sessions of a disabled account end"
 

@@ -52,9 +52,9 @@ def give(admin: Client, path: str, *items: dict[str, Any]) -> None:
     assert answer.status_code == 200, answer.text
 
 
-def found(person: Client) -> set[str]:
+def visible_uids(person: Client) -> set[str]:
     """What the search finds for somebody."""
-    return {each["uid"] for each in person.get("/api/search").json()}
+    return {hit["uid"] for hit in person.get("/api/search").json()}
 
 
 @pytest.mark.parametrize(
@@ -125,12 +125,12 @@ def test_a_folder_that_is_given_to_nobody_is_nowhere_to_be_found(first: Replica,
     viewer, editor = first.person("viewer"), first.person("editor")
 
     for person in (viewer, editor):
-        assert not {folder.uid, folder.dashboard} & found(person)
-        assert folder.uid not in {each["uid"] for each in person.get("/api/folders").json()}
+        assert not {folder.uid, folder.dashboard} & visible_uids(person)
+        assert folder.uid not in {listed["uid"] for listed in person.get("/api/folders").json()}
         assert person.get(folder.dashboard_path).status_code == 403
         assert person.get(f"/d/{folder.dashboard}").status_code == 403
         assert person.get(folder.path).json()["title"] == "Access denied"
-    assert {folder.uid, folder.dashboard} <= found(admin)
+    assert {folder.uid, folder.dashboard} <= visible_uids(admin)
     assert viewer.get("/api/dashboards/uid/not-there").status_code == 403
     assert admin.get("/api/dashboards/uid/not-there").status_code == 404
 
@@ -153,7 +153,7 @@ def test_members_of_a_team_get_what_the_team_is_given(first: Replica, admin: Cli
     assert save(viewer, folder.dashboard, folder.uid, overwrite=True).status_code == 200
     again = admin.post(f"/api/teams/{team}/members", {"userId": number})
     assert (again.status_code, again.json()["message"]) == (400, "User is already added to this team")
-    assert [each["login"] for each in admin.get(f"/api/teams/{team}/members").json()] == ["viewer"]
+    assert [member["login"] for member in admin.get(f"/api/teams/{team}/members").json()] == ["viewer"]
 
     assert admin.delete(f"/api/teams/{team}/members/{number}").status_code == 200
     assert viewer.get(folder.dashboard_path).status_code == 403
@@ -167,8 +167,8 @@ def test_a_dashboard_can_be_given_to_one_person_beyond_its_folder(
     give(admin, folder.dashboard_path, {"userId": viewer.get("/api/user").json()["id"], "permission": 4})
 
     assert viewer.get(folder.dashboard_path).json()["meta"]["canAdmin"] is True
-    assert folder.dashboard in found(viewer)
-    assert folder.uid not in found(viewer)
+    assert folder.dashboard in visible_uids(viewer)
+    assert folder.uid not in visible_uids(viewer)
     assert viewer.get(f"{folder.dashboard_path}/permissions").status_code == 200
     assert first.person("editor").get(folder.dashboard_path).status_code == 403
 
@@ -180,10 +180,12 @@ def test_folders_in_folders_and_dashboards_inherit(first: Replica, admin: Client
     viewer = first.person("viewer")
 
     assert inner["parentUid"] == folder.uid
-    assert [each["uid"] for each in inner["parents"]] == [folder.uid]
+    assert [parent["uid"] for parent in inner["parents"]] == [folder.uid]
     assert viewer.get(f"/api/dashboards/uid/{folder.uid}-deep").json()["meta"]["canSave"] is True
     items = admin.get(f"/api/dashboards/uid/{folder.uid}-deep/permissions").json()
-    assert [(each["role"], each["permission"], each["inherited"]) for each in items] == [("Viewer", 2, True)]
+    assert [(permission["role"], permission["permission"], permission["inherited"]) for permission in items] == [
+        ("Viewer", 2, True)
+    ]
     assert viewer.get(f"/api/folders?parentUid={folder.uid}").json()[0]["uid"] == inner["uid"]
     assert admin.get(f"{folder.path}/counts").json() == {"folder": 1, "dashboard": 2}
 
@@ -198,9 +200,9 @@ def test_the_newer_interface_sets_single_permissions(first: Replica, admin: Clie
     assert answer.json() == {"message": "Permissions updated"}
     assert first.person("editor").get(folder.dashboard_path).status_code == 403
     items = admin.get(path).json()
-    assert [(each["builtInRole"], each["permission"], each["isInherited"]) for each in items] == [
-        ("Viewer", "View", False)
-    ]
+    assert [
+        (permission["builtInRole"], permission["permission"], permission["isInherited"]) for permission in items
+    ] == [("Viewer", "View", False)]
     assert admin.post(f"{path}/builtInRoles/Editor", {"permission": "Edit"}).status_code == 200
     assert first.person("editor").get(folder.dashboard_path).json()["meta"]["canSave"] is True
 

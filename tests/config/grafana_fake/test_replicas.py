@@ -18,11 +18,11 @@ _WAITING = "SELECT count(*) FROM pg_locks WHERE relation = 'folders'::regclass A
 def test_replicas_that_start_at_once_on_an_empty_database_migrate_it_once(
     replicas: tuple[Replica, Replica], harness: Harness
 ) -> None:
-    made = sorted(line["steps"] for each in replicas for line in each.lines(logger="migrator"))
+    steps = sorted(line["steps"] for replica in replicas for line in replica.lines(logger="migrator"))
 
-    assert made[0] == 0
-    assert made[1] > 0
-    assert harness.postgres.run("SELECT count(*), max(id) FROM migration_log") == f"{made[1]}|{made[1]}"
+    assert steps[0] == 0
+    assert steps[1] > 0
+    assert harness.postgres.run("SELECT count(*), max(id) FROM migration_log") == f"{steps[1]}|{steps[1]}"
     assert harness.postgres.run("SELECT login FROM users WHERE server_admin") == ADMIN
 
 
@@ -64,9 +64,9 @@ def test_a_logout_on_one_replica_ends_the_session_on_the_other(first: Replica, s
 
 
 def test_content_made_on_one_replica_is_seen_on_the_other(first: Replica, second: Replica) -> None:
-    made = first.administrator().post("/api/folders", {"uid": "shared", "title": "Shared"})
+    response = first.administrator().post("/api/folders", {"uid": "shared", "title": "Shared"})
 
-    assert made.status_code == 200, made.text
+    assert response.status_code == 200, response.text
     assert second.administrator().get("/api/folders/shared").json()["title"] == "Shared"
 
 
@@ -86,10 +86,12 @@ def test_without_the_database_health_fails_and_everything_comes_back_with_it(
         harness.postgres.start()
     began = time.monotonic()
 
-    for each in (first, second):
-        eventually(lambda each=each: each.person().get("/api/health").status_code == 200, 30, "health is back")
-        assert each.lines(logger="sqlstore", msg="The database cannot be asked") or each is second
-        assert len(each.lines()) == len(each.log.splitlines()), "every line of the log is JSON"
+    for replica in (first, second):
+        eventually(
+            lambda instance=replica: instance.person().get("/api/health").status_code == 200, 30, "health is back"
+        )
+        assert replica.lines(logger="sqlstore", msg="The database cannot be asked") or replica is second
+        assert len(replica.lines()) == len(replica.log.splitlines()), "every line of the log is JSON"
     print(f"the database was taken up again within {time.monotonic() - began:.1f} s")
     assert person.get("/api/user").json()["login"] == "viewer"
 

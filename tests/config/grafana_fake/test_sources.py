@@ -23,10 +23,10 @@ def viewer(first: Replica) -> Client:
 
 
 def test_viewers_ask_prometheus_through_the_proxy(viewer: Client) -> None:
-    asked = viewer.get(f"{PROXY}/metrics/api/v1/query", params={"query": 'vector(21) * 2 # "%/'})
+    response = viewer.get(f"{PROXY}/metrics/api/v1/query", params={"query": 'vector(21) * 2 # "%/'})
     posted = viewer.send("POST", f"{PROXY}/metrics/api/v1/query", data={"query": "vector(42)"})
 
-    for answer in (asked, posted):
+    for answer in (response, posted):
         assert answer.status_code == 200, answer.text
         assert answer.json()["data"]["result"][0]["value"][1] == "42"
     wrong = viewer.get(f"{PROXY}/metrics/api/v1/query?query=((")
@@ -69,7 +69,7 @@ def test_without_a_session_no_question_is_passed_on(first: Replica) -> None:
 
 def test_the_list_of_sources_holds_no_secret(first: Replica) -> None:
     answer = first.administrator().get("/api/datasources")
-    metrics = next(each for each in answer.json() if each["uid"] == "metrics")
+    metrics = next(source for source in answer.json() if source["uid"] == "metrics")
 
     assert (metrics["type"], metrics["readOnly"], metrics["isDefault"]) == ("prometheus", True, True)
     assert metrics["secureJsonFields"] == {"basicAuthPassword": True, "tlsCACert": True}
@@ -83,22 +83,22 @@ def test_the_list_of_sources_holds_no_secret(first: Replica) -> None:
 def test_data_frames_answer_grafanas_own_queries(viewer: Client) -> None:
     query = {"refId": "A", "datasource": {"uid": "metrics"}, "expr": "vector(7)", "range": True, "interval": "1m"}
     now = int(time.time() * 1000)
-    asked = {"queries": [query], "from": str(now - 3_600_000), "to": str(now)}
-    answer = viewer.post("/api/ds/query", asked)
+    request = {"queries": [query], "from": str(now - 3_600_000), "to": str(now)}
+    answer = viewer.post("/api/ds/query", request)
 
     assert answer.status_code == 200, answer.text
     times, values = answer.json()["results"]["A"]["frames"][0]["data"]["values"]
     assert len(times) == 61
     assert set(values) == {7}
-    wrong = viewer.post("/api/ds/query", asked | {"queries": [query | {"expr": "(("}, query | {"refId": "B"}]})
+    wrong = viewer.post("/api/ds/query", request | {"queries": [query | {"expr": "(("}, query | {"refId": "B"}]})
     assert wrong.status_code == 400
     assert "parse error" in wrong.json()["results"]["A"]["error"]
     assert wrong.json()["results"]["B"]["frames"]
     # As the page sends it: with a variable that the server fills in, and with values that JSON has no number for.
     panel = {**query, "expr": "rate(vector(1)[$__rate_interval:15s]) / 0", "maxDataPoints": 60, "intervalMs": 60_000}
-    odd = viewer.post("/api/ds/query", asked | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
+    odd = viewer.post("/api/ds/query", request | {"queries": [panel]}).json()["results"]["A"]["frames"][0]
     assert odd["data"]["entities"][1]["NaN"] == list(range(len(odd["data"]["values"][1])))
-    many = viewer.post("/api/ds/query", asked | {"queries": [query | {"refId": str(each)} for each in range(51)]})
+    many = viewer.post("/api/ds/query", request | {"queries": [query | {"refId": str(index)} for index in range(51)]})
     assert (many.status_code, many.json()["message"]) == (400, "bad request data: at most 50 queries")
 
 
@@ -112,19 +112,19 @@ def test_ops_reads_panels_through_grafana_as_whoever_is_logged_in(first: Replica
     assert [value for _, value in seven.series[0].points] == [7.0]
     assert (none.series, none.problem) == ((), "")
     assert "parse error" in wrong.problem
-    (found,) = line.answers[0].series
-    assert (found.labels, len(found.points)) == ({"a": "b"}, 61)
+    (queried,) = line.answers[0].series
+    assert (queried.labels, len(queried.points)) == ({"a": "b"}, 61)
 
 
 def test_panels_ask_with_a_session_only_and_learn_of_a_source_that_is_away(first: Replica, viewer: Client) -> None:
     query = {"refId": "A", "datasource": {"uid": "away"}, "expr": "up"}
-    asked = {"queries": [query], "from": "now-1h", "to": "now"}
-    assert first.person().post("/api/ds/query", asked).status_code == 401
+    request = {"queries": [query], "from": "now-1h", "to": "now"}
+    assert first.person().post("/api/ds/query", request).status_code == 401
 
-    answer = viewer.post("/api/ds/query", asked)
+    answer = viewer.post("/api/ds/query", request)
     assert answer.status_code == 400
     assert answer.json()["results"]["A"] == {"status": 502, "error": "Bad Gateway", "errorSource": "downstream"}
-    gone = viewer.post("/api/ds/query", asked | {"queries": [query | {"datasource": {"uid": "gone"}}]})
+    gone = viewer.post("/api/ds/query", request | {"queries": [query | {"datasource": {"uid": "gone"}}]})
     assert (gone.status_code, gone.json()["message"]) == (404, "Data source not found")
 
 

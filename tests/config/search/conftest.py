@@ -28,15 +28,21 @@ def cluster() -> Iterator[SearchProcesses]:
 @pytest.fixture(scope="package")
 def files(cluster: SearchProcesses, tmp_path_factory: pytest.TempPathFactory) -> IndexManagerFiles:
     """An index manager's files; the program has run once, so that everything is in place."""
-    made = index_manager_files(cluster, tmp_path_factory.mktemp("index_manager"))
-    with index_manager_process(made):
-        eventually(lambda: ask_index_manager(made, "/readyz").status_code == 200, 60, "the index manager is ready")
+    settings_files = index_manager_files(cluster, tmp_path_factory.mktemp("index_manager"))
+    with index_manager_process(settings_files):
         eventually(
-            lambda: "search_family_indices{" in ask_index_manager(made, "/metrics", login=True).text, 10, "it measures"
+            lambda: ask_index_manager(settings_files, "/readyz").status_code == 200, 60, "the index manager is ready"
         )
-        (made.folder / "metrics.txt").write_text(ask_index_manager(made, "/metrics", login=True).text)
-        assert ask_index_manager(made, "/metrics").status_code == 401
-    return made
+        eventually(
+            lambda: "search_family_indices{" in ask_index_manager(settings_files, "/metrics", login=True).text,
+            10,
+            "it measures",
+        )
+        (settings_files.folder / "metrics.txt").write_text(
+            ask_index_manager(settings_files, "/metrics", login=True).text
+        )
+        assert ask_index_manager(settings_files, "/metrics").status_code == 401
+    return settings_files
 
 
 @pytest.fixture(scope="package")

@@ -18,7 +18,7 @@ from tests.config.index_manager_process import (
     index_manager,
     index_manager_files,
 )
-from tests.config.search.documents import TRACE, found
+from tests.config.search.documents import TRACE, readable_documents
 from tests.config.search_process import SearchProcesses, hashes
 from tests.config.servers import eventually
 
@@ -59,7 +59,7 @@ def test_an_alias_that_shows_confidential_spans_to_the_public_shows_nothing_and_
     with index_manager(files.settings()) as (turned, metrics):
         turned.reconcile()
         assert metrics.registry.get_sample_value("index_manager_alias_repairs_total") == 1
-        assert len(found(spans, "jaeger-query-public", alias)) == 1
+        assert len(readable_documents(spans, "jaeger-query-public", alias)) == 1
 
 
 def test_a_second_index_manager_changes_nothing(cluster: SearchProcesses, files: IndexManagerFiles) -> None:
@@ -93,7 +93,12 @@ def test_full_indices_are_followed_by_new_ones_and_old_ones_are_deleted(
         assert set(aliases["internal-jaeger-span-000001"]["aliases"]) == readable
         assert set(aliases["internal-jaeger-span-000002"]["aliases"]) == {*readable, "internal-jaeger-span-write"}
         assert (
-            len(found(spans, "jaeger-query-internal", "internal-jaeger-span-read", {"term": {"traceID": TRACE}})) == 2
+            len(
+                readable_documents(
+                    spans, "jaeger-query-internal", "internal-jaeger-span-read", {"term": {"traceID": TRACE}}
+                )
+            )
+            == 2
         )
         time.sleep(max(0.0, now + 2.5 - time.time()))
         turned.reconcile()
@@ -106,7 +111,7 @@ def test_full_indices_are_followed_by_new_ones_and_old_ones_are_deleted(
         assert set(spans.as_admin("GET", "/internal-jaeger-span-0*/_alias").json()) == set(left), (
             "an empty index was ended"
         )
-        assert len(found(spans, "jaeger-query-internal", "internal-jaeger-span-read")) == 1
+        assert len(readable_documents(spans, "jaeger-query-internal", "internal-jaeger-span-read")) == 1
 
 
 def test_what_an_interrupted_index_manager_left_undone_is_done_by_the_next_round(
@@ -152,5 +157,5 @@ def test_snapshots_are_taken_and_the_last_good_one_is_kept(
 
         eventually(taken, 30, "a snapshot is taken")
         listed = cluster.as_admin("GET", "/_snapshot/snapshots/_all").json()["snapshots"]
-        assert [each["state"] for each in listed] == ["SUCCESS"]
+        assert [snapshot["state"] for snapshot in listed] == ["SUCCESS"]
         assert len(listed[0]["indices"]) >= len(FAMILIES)

@@ -18,7 +18,7 @@ from components.search import access, config, process
 from tests.config.index_manager_process import (
     IndexManagerFiles,
 )
-from tests.config.search.documents import TRACE, found, span
+from tests.config.search.documents import TRACE, readable_documents, span
 from tests.config.search_process import SearchProcesses
 from tests.config.servers import eventually
 
@@ -51,7 +51,7 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
         return answer.status_code == 200 and not answer.json()["errors"]
 
     eventually(one_found, 30, "writes go on")
-    assert found(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
+    assert readable_documents(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
     eventually(lambda: spans.health()["status"] == "yellow", 30, "every index has its primary copies again")
     (tmp_path / "startup_probe.py").write_text(process.startup_probe_script())
     (tmp_path / "password").write_text("search-probe-password")

@@ -32,28 +32,37 @@ class Arrived:
     @property
     def text(self) -> str:
         """Everything that can be read in it."""
-        return "\n".join(MessageToString(each, as_utf8=True) for each in (self.resource, self.scope, self.record))
+        return "\n".join(MessageToString(part, as_utf8=True) for part in (self.resource, self.scope, self.record))
 
 
 def by_case(signal: Signal, bodies: Iterable[bytes]) -> dict[str, Arrived]:
     """Records by their attribute `CASE`; those of others, among them sums and histograms, are passed over."""
     resources, scopes, records = _PARTS[signal]
-    found: dict[str, Arrived] = {}
+    arrived: dict[str, Arrived] = {}
     for body in bodies:
         for resource in getattr(REQUESTS[signal].FromString(body), resources):
             for scope in getattr(resource, scopes):
                 for record in getattr(scope, records):
                     holders = record.gauge.data_points[:1] if signal is Signal.METRICS else [record]
-                    names = [each.value.string_value for own in holders for each in own.attributes if each.key == CASE]
-                    found |= {name: Arrived(resource.resource, scope.scope, record) for name in names}
-    return found
+                    names = [
+                        attribute.value.string_value
+                        for own in holders
+                        for attribute in own.attributes
+                        if attribute.key == CASE
+                    ]
+                    arrived |= {name: Arrived(resource.resource, scope.scope, record) for name in names}
+    return arrived
 
 
 def readable(record: Record, arrived: Mapping[str, Arrived]) -> list[str]:
     """Secrets of ``record`` that can be read in what arrived, also by somebody who tidies the text up first."""
     text = arrived[record.id].text.replace(f"instance of {record.id}", "")
     tidy = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text))
-    return [secret for secret in record.secrets if any(each in text or each in tidy for each in _spellings(secret))]
+    return [
+        secret
+        for secret in record.secrets
+        if any(spelling in text or spelling in tidy for spelling in _spellings(secret))
+    ]
 
 
 def _spellings(secret: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ def alert(severity: Severity = Severity.HIGH, **changes: Any) -> Alert:
 
 def twins(one: Alert, delays: EscalationDelays | None = None) -> list[Alert]:
     (group,) = escalated([RuleGroup(name="disks", rules=(one,))], delays)
-    return [each for each in group.alerts if each.original]
+    return [alert for alert in group.alerts if alert.original]
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def notifications_s(severity: Severity, delay: str, interval: str, hold: str) ->
     """
     delays = EscalationDelays(**{severity.value: delay})
     group = RuleGroup(name="disks", rules=(alert(severity, for_=hold),), interval=interval)
-    (twin,) = (each for each in escalated([group], delays)[0].alerts if each.original)
+    (twin,) = (alert for alert in escalated([group], delays)[0].alerts if alert.original)
     every = milliseconds(interval) / 1000
     fires = math.ceil(milliseconds(twin.for_) / 1000 / every) * every
     own = milliseconds(hold) / 1000
@@ -131,7 +131,7 @@ def test_twins_stand_behind_the_rules_of_their_own_group() -> None:
     (result,) = escalated([group])
     assert (result.name, result.interval) == ("disks", "7s")
     assert result.rules[:3] == group.rules
-    assert [each.name for each in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
+    assert [alert.name for alert in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
 
 
 def test_twins_have_no_twins() -> None:

@@ -29,10 +29,10 @@ PARTS = RuleGroup(
 
 
 def test_alerts_about_its_own_parts_are_kept_quiet_with_their_twins() -> None:
-    (found,) = collected(escalated([PARTS, STARTING]), [])
-    assert found.source == ("PlatformStarting",)
-    assert found.targets == ("NodeDown", "Slow", "Note", "NodeDownEscalated", "SlowEscalated")
-    assert found.equal == ()
+    (inhibition,) = collected(escalated([PARTS, STARTING]), [])
+    assert inhibition.source == ("PlatformStarting",)
+    assert inhibition.targets == ("NodeDown", "Slow", "Note", "NodeDownEscalated", "SlowEscalated")
+    assert inhibition.equal == ()
 
 
 def test_without_a_rule_that_tells_its_age_nothing_is_kept_quiet() -> None:
@@ -46,7 +46,7 @@ def test_with_nothing_to_keep_quiet_there_is_no_inhibition() -> None:
 def test_it_is_told_to_nobody_and_escalates_to_nobody() -> None:
     (young,) = STARTING.alerts
     assert young.severity is Severity.LOW
-    assert [each.name for group in escalated([STARTING]) for each in group.alerts] == ["PlatformStarting"]
+    assert [alert.name for group in escalated([STARTING]) for alert in group.alerts] == ["PlatformStarting"]
 
 
 def test_nothing_may_keep_it_quiet_and_be_kept_quiet_by_it() -> None:

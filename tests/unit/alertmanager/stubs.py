@@ -109,16 +109,16 @@ class Made:
 def make(**changes: Any) -> Made:
     """Make it."""
     recording = engine.Recording()
-    found: list[Alertmanager] = []
+    alertmanagers: list[Alertmanager] = []
 
     def program() -> None:
-        found.append(Alertmanager("alertmanager", arguments(**changes)))
+        alertmanagers.append(Alertmanager("alertmanager", arguments(**changes)))
 
     engine.run(recording, "local", program)
-    return Made(recording, found[0])
+    return Made(recording, alertmanagers[0])
 
 
 @functools.cache
-def made() -> Made:
+def default_build() -> Made:
     """The usual one, once; do not change it."""
     return make()

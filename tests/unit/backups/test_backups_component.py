@@ -48,13 +48,13 @@ STORAGE = ("203.0.113.6/32", 8444)
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Backups]:
+def component() -> tuple[Recording, Backups]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Backups]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Backups]) -> Recording:
+    return component[0]
 
 
 def settings_file(recording: Recording, name: str) -> dict[str, Any]:
@@ -67,13 +67,13 @@ def backup(recording: Recording, kind: str) -> backup_settings.Settings:
 
 
 def job(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = recording.one("CronJob", f"backup-{kind}")["spec"]
-    return found
+    spec: dict[str, Any] = recording.one("CronJob", f"backup-{kind}")["spec"]
+    return spec
 
 
 def template(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = job(recording, kind)["jobTemplate"]["spec"]["template"]
-    return found
+    pod_template: dict[str, Any] = job(recording, kind)["jobTemplate"]["spec"]["template"]
+    return pod_template
 
 
 def reached(recording: Recording, workload: str) -> set[tuple[str, int]]:
@@ -99,8 +99,8 @@ def test_the_backup_program_accepts_its_settings_which_name_its_own_kind_only(re
         "backups/",
         None,
     )
-    sections = {each: getattr(settings, each.replace("-", "_")) for each in KINDS}
-    assert [each for each, section in sections.items() if section] == [kind]
+    sections = {other: getattr(settings, other.replace("-", "_")) for other in KINDS}
+    assert [section_name for section_name, section in sections.items() if section] == [kind]
     assert sections[kind].keep_days == DAYS[Kind(kind)]
     # The program gives up, and says so, before Kubernetes ends it.
     assert 0 < settings.limit_s < job(recording, kind)["jobTemplate"]["spec"]["activeDeadlineSeconds"]
@@ -238,19 +238,19 @@ def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(r
 
 
 @pytest.mark.parametrize("workload", ["kafka-archive", "backup-exporter"])
-def test_metrics_are_for_scrapers_only(made: tuple[Recording, Backups], workload: str) -> None:
-    recording, backups = made
+def test_metrics_are_for_scrapers_only(component: tuple[Recording, Backups], workload: str) -> None:
+    recording, backups = component
     [ingress] = recording.one("NetworkPolicy", workload)["spec"]["ingress"]
     assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
-    [scrape] = [each for each in backups.scrapes if each.job == workload]
+    [scrape] = [scrape for scrape in backups.scrapes if scrape.job == workload]
     assert ingress["ports"] == [{"port": scrape.port, "protocol": "TCP"}]
     assert scrape.credential.username == f"scrape-{workload}"
 
 
 def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_only(recording: Recording) -> None:
-    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    values = {value for manifest in recording.kinds("Secret") for value in manifest["stringData"].values()}
     assert not [value for value in values if "AGE-SECRET-KEY" in value.upper()]
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -281,7 +281,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert archive_settings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
     exporter = exporter_settings.parse(settings_file(recording, "backup-exporter"))
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
-    names = {each["metadata"]["name"] for each in recording.kinds("CronJob")}
+    names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}
 
 
@@ -323,7 +323,9 @@ def test_several_databases_of_one_server_are_backed_up_together() -> None:
     recording, _ = recorded(lambda: {"databases": [database(), database(name="events", user=user("events"))]})
     postgres = backup(recording, "database").database
     assert postgres is not None
-    assert [(each.name, each.password_file.name) for each in postgres.databases] == [
+    assert [
+        (settings_database.name, settings_database.password_file.name) for settings_database in postgres.databases
+    ] == [
         ("grafana", "password-grafana"),
         ("events", "password-events"),
     ]
@@ -338,6 +340,6 @@ def test_in_its_namespace_it_passes_every_policy() -> None:
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         Backups("backups", arguments(lab))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

@@ -34,7 +34,7 @@ DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboar
 
 
 def grafana_panels(dashboard: Dashboard) -> list[dict[str, Any]]:
-    return [each for each in rendered(dashboard)["panels"] if each["type"] != "row"]
+    return [panel for panel in rendered(dashboard)["panels"] if panel["type"] != "row"]
 
 
 def test_committed_files_are_current() -> None:
@@ -65,22 +65,22 @@ def test_there_is_an_overview_a_dashboard_per_layer_and_those_of_the_platform() 
 
 @DASHBOARD
 def test_every_panel_says_what_it_shows_in_which_unit_and_asks_something(dashboard: Dashboard) -> None:
-    found = grafana_panels(dashboard)
-    assert len(found) == len(list(dashboard.panels)) > 0
-    for panel in found:
+    rendered_panels = grafana_panels(dashboard)
+    assert len(rendered_panels) == len(list(dashboard.panels)) > 0
+    for panel in rendered_panels:
         assert panel["title"], panel
         assert panel["description"].endswith((".", ")")), panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert all(target["expr"] for target in panel["targets"]), panel["title"]
         assert panel["targets"], panel["title"]
-    titles = [panel["title"] for panel in found]
+    titles = [panel["title"] for panel in rendered_panels]
     assert len(set(titles)) == len(titles), f"{dashboard.name}: two panels share a title"
 
 
 @DASHBOARD
 def test_ids_and_letters_of_queries_are_unique(dashboard: Dashboard) -> None:
-    found = rendered(dashboard)["panels"]
-    identities = [each["id"] for each in found]
+    panels = rendered(dashboard)["panels"]
+    identities = [panel["id"] for panel in panels]
     assert len(set(identities)) == len(identities)
     for panel in grafana_panels(dashboard):
         letters = [target["refId"] for target in panel["targets"]]
@@ -90,15 +90,15 @@ def test_ids_and_letters_of_queries_are_unique(dashboard: Dashboard) -> None:
 @DASHBOARD
 def test_panels_fill_the_grid_and_never_overlap(dashboard: Dashboard) -> None:
     taken: set[tuple[int, int]] = set()
-    for each in rendered(dashboard)["panels"]:
-        place = each["gridPos"]
-        assert place["x"] + place["w"] <= GRID, each["title"]
+    for panel in rendered(dashboard)["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= GRID, panel["title"]
         cells = {
             (x, y)
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not cells & taken, f"{dashboard.name}: {each['title']} lies on another panel"
+        assert not cells & taken, f"{dashboard.name}: {panel['title']} lies on another panel"
         taken |= cells
     for row in dashboard.rows:
         assert sum(panel.width for panel in row.panels) % GRID == 0, f"{dashboard.name}: row {row.title} has a hole"
@@ -113,12 +113,12 @@ def test_grafanas_own_types_read_a_dashboard_and_write_the_same(dashboard: Dashb
 
 @DASHBOARD
 def test_data_sources_are_variables_and_nothing_names_an_instance(dashboard: Dashboard) -> None:
-    found = rendered(dashboard)
-    names = {variable["name"] for variable in found["templating"]["list"]}
+    model = rendered(dashboard)
+    names = {variable["name"] for variable in model["templating"]["list"]}
     assert {"metrics", "traces", "logs", "region"} <= names
-    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(found))
+    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(model))
     assert {uid for uid in uids if uid != dashboard.uid} <= {"${metrics}", "${traces}", "${logs}"}
-    assert found["uid"] == dashboard.uid == f"obs-{dashboard.name}"
+    assert model["uid"] == dashboard.uid == f"obs-{dashboard.name}"
 
 
 @DASHBOARD
@@ -127,18 +127,18 @@ def test_every_variable_in_a_query_is_one_of_the_dashboards_or_grafanas(dashboar
     for panel in grafana_panels(dashboard):
         for target in panel["targets"]:
             assert set(re.findall(r"\$([A-Za-z_]\w*)", target["expr"])) <= known, panel["title"]
-    asked = {
+    variable_names = {
         name for panel in dashboard.panels for query in panel.queries for name in re.findall(r"\$(\w+)", query.expr)
     }
-    assert {variable.name for variable in dashboard.variables} <= asked, "a variable that changes nothing"
+    assert {variable.name for variable in dashboard.variables} <= variable_names, "a variable that changes nothing"
 
 
 @DASHBOARD
 def test_every_series_is_asked_of_the_chosen_regions_only(dashboard: Dashboard) -> None:
     for panel in dashboard.panels:
         for query in panel.queries:
-            asked = within(query.expr, 'region=~"$region"')
-            assert asked.count('region=~"$region"') >= len(metrics(query.expr))
+            restricted = within(query.expr, 'region=~"$region"')
+            assert restricted.count('region=~"$region"') >= len(metrics(query.expr))
             assert 'region=~"$region"' not in query.expr
 
 
@@ -166,9 +166,9 @@ def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_
 
 
 def test_every_objective_and_every_speed_of_burning_is_seen() -> None:
-    asked = {query.expr for _, _, query in QUERIES}
-    assert "slo:error_budget_remaining:ratio" in asked
-    assert {f"slo:burn:rate{window}" for window in ("1h", "6h", "1d", "3d")} <= asked
+    expressions = {query.expr for _, _, query in QUERIES}
+    assert "slo:error_budget_remaining:ratio" in expressions
+    assert {f"slo:burn:rate{window}" for window in ("1h", "6h", "1d", "3d")} <= expressions
     assert len(SLOS) > 0
 
 
@@ -214,8 +214,8 @@ def test_panels_of_a_service_leave_no_line_half_empty(count: int) -> None:
 
 @DASHBOARD
 def test_a_panel_of_services_leads_to_their_traces_and_logs(dashboard: Dashboard) -> None:
-    for panel, found in zip(dashboard.panels, grafana_panels(dashboard), strict=True):
-        links = found["fieldConfig"]["defaults"].get("links", [])
+    for panel, grafana_panel in zip(dashboard.panels, grafana_panels(dashboard), strict=True):
+        links = grafana_panel["fieldConfig"]["defaults"].get("links", [])
         links = [link for link in links if link["url"].startswith("/d/obs-service?")]
         assert len(links) == bool(panel.service), panel.title
         for link in links:
@@ -234,22 +234,22 @@ def test_the_state_of_a_layer_leads_to_its_dashboard() -> None:
 
 def test_bars_have_the_limits_of_their_panel_and_never_those_that_grafana_would_make() -> None:
     bars = [
-        (panel, found)
+        (panel, grafana_panel)
         for dashboard in DASHBOARDS
-        for panel, found in zip(dashboard.panels, grafana_panels(dashboard), strict=True)
+        for panel, grafana_panel in zip(dashboard.panels, grafana_panels(dashboard), strict=True)
         if panel.kind is Kind.BARS
     ]
     assert {bool(panel.limits) for panel, _ in bars} == {True, False}
-    for panel, found in bars:
-        shown = found["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        assert shown == [each.to_json() for each in steps(panel.limits)], panel.title
+    for panel, bar_panel in bars:
+        shown = bar_panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert shown == [step.to_json() for step in steps(panel.limits)], panel.title
 
 
 def test_limits_from_below_and_from_above_become_colours() -> None:
     below = (Limit(value=0.2, label="Battery", bad="below", tone="warning"),)
     above = (Limit(value=0.9, label="Full"), Limit(value=0.75, label="Filling", tone="warning"))
-    assert [(each.value, each.color) for each in steps(below)] == [(None, "orange"), (0.2, "green")]
-    assert [(each.value, each.color) for each in steps(above)] == [(None, "green"), (0.75, "orange"), (0.9, "red")]
+    assert [(step.value, step.color) for step in steps(below)] == [(None, "orange"), (0.2, "green")]
+    assert [(step.value, step.color) for step in steps(above)] == [(None, "green"), (0.75, "orange"), (0.9, "red")]
 
 
 def test_layers_that_send_traces_have_links_and_a_map() -> None:

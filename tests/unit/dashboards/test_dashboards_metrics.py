@@ -88,7 +88,7 @@ def test_the_list_of_produced_metrics_has_no_leftover_and_nothing_twice() -> Non
 
 @pytest.mark.parametrize(("alert", "value"), limits.PLATFORM.items())
 def test_a_limit_of_the_platform_is_that_of_its_rule(alert: str, value: float) -> None:
-    rule = next(each for group in ALL_RULES for each in group.alerts if each.name == alert)
+    rule = next(candidate for group in ALL_RULES for candidate in group.alerts if candidate.name == alert)
     # A limit may be a share of something that each server tells of itself.
     of_each = r"(?:on \([\w, ]+\) group_left \(\) )?"
     assert re.search(rf">=? {of_each}{re.escape(f'{value:g}')}(?![\d.])", rule.expr), rule.expr

@@ -180,13 +180,13 @@ class Made:
 def make(change: Callable[[], dict[str, Any]] = dict) -> Made:
     """Make it; what is changed is made while the engine runs."""
     recording = engine.Recording()
-    found: list[Grafana] = []
-    engine.run(recording, "local", lambda: found.append(Grafana("grafana", arguments(**change()))))
-    return Made(recording, found[0])
+    components: list[Grafana] = []
+    engine.run(recording, "local", lambda: components.append(Grafana("grafana", arguments(**change()))))
+    return Made(recording, components[0])
 
 
 @functools.cache
-def made() -> Made:
+def default_build() -> Made:
     """The usual one, once; do not change it."""
     return make()
 
@@ -221,20 +221,24 @@ def content(**changes: Any) -> GrafanaContentArgs:
 def make_content(change: Callable[[], dict[str, Any]] = dict) -> tuple[engine.Recording, GrafanaContent]:
     """Make it; what is changed is made while the engine runs."""
     recording = engine.Recording()
-    found: list[GrafanaContent] = []
-    engine.run(recording, "local", lambda: found.append(GrafanaContent("grafana-content", content(**change()))))
-    return recording, found[0]
+    components: list[GrafanaContent] = []
+    engine.run(recording, "local", lambda: components.append(GrafanaContent("grafana-content", content(**change()))))
+    return recording, components[0]
 
 
 def findings(recording: engine.Recording, *concerns: str) -> list[str]:
     """What rules of some concerns (by default of all) say about what was registered."""
     resources = [
-        Resource(each.token, each.name, {**each.inputs, **_known(each)})
-        for each in recording.resources
-        if not each.read
+        Resource(resource.token, resource.name, {**resource.inputs, **_known(resource)})
+        for resource in recording.resources
+        if not resource.read
     ]
-    rules = [each for each in RULES if not concerns or concern(each) in concerns]
-    return [each.message for each in Runner(rules=rules, agreed=[]).all(resources) if each.rule.id not in PREREQUISITES]
+    rules = [rule for rule in RULES if not concerns or concern(rule) in concerns]
+    return [
+        verdict.message
+        for verdict in Runner(rules=rules, agreed=[]).all(resources)
+        if verdict.rule.id not in PREREQUISITES
+    ]
 
 
 def _known(resource: engine.Recorded) -> dict[str, str]:

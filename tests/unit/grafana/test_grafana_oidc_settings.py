@@ -35,9 +35,9 @@ def test_no_stack_has_a_further_login_unless_somebody_says_so(stack: str) -> Non
 @pytest.mark.parametrize(("port", "expected"), [("", 443), (":8443", 8443)])
 def test_pods_reach_the_provider_at_the_port_of_its_addresses(port: str, expected: int) -> None:
     place = f"https://login.example.com{port}"
-    found = parsed(token_url=f"{place}/token", userinfo_url=f"{place}/userinfo")
-    assert found is not None
-    assert (found.port, found.groups.editor) == (expected, "monitoring-editors")
+    provider = parsed(token_url=f"{place}/token", userinfo_url=f"{place}/userinfo")
+    assert provider is not None
+    assert (provider.port, provider.groups.editor) == (expected, "monitoring-editors")
 
 
 @pytest.mark.parametrize(

@@ -39,10 +39,10 @@ class Made:
 
 
 @functools.cache
-def made() -> Made:
+def default_build() -> Made:
     """Everything once; do not change it."""
     recording = engine.Recording()
-    found: list[Made] = []
+    components: list[Made] = []
 
     def program() -> None:
         users = ["jaeger-collector", *(query_workload(name) for name in CLASSES)]
@@ -112,7 +112,7 @@ def made() -> Made:
                 resources=SIZE,
             ),
         )
-        found.append(Made(recording, collector, queries, identity, agent))
+        components.append(Made(recording, collector, queries, identity, agent))
 
     engine.run(recording, "local", program)
-    return found[0]
+    return components[0]

@@ -68,7 +68,7 @@ def test_no_property_holds_a_password(cluster: config.KafkaCluster) -> None:
 def test_identifiers_depend_on_the_name_alone_and_do_not_look_like_options() -> None:
     identifiers = [config.kafka_uuid(f"platform-{number}") for number in range(500)]
     assert len(set(identifiers)) == 500
-    assert all(len(each) == 22 and not each.startswith("-") for each in identifiers)
+    assert all(len(identifier) == 22 and not identifier.startswith("-") for identifier in identifiers)
     assert config.kafka_uuid("platform-7") == identifiers[7]
 
 

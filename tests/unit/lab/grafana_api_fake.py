@@ -54,30 +54,30 @@ class GrafanaFake:
     refuse_next: list[int] = field(default_factory=list)
     lose_next: list[int] = field(default_factory=list)
     words: Any = field(default_factory=lambda: {"message": "restarting"})
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(5))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def settings(self, **other: Any) -> dict[str, Any]:
         """Settings of a provider that reaches it."""
-        made = {"url": self.url, "auth": LOGIN, "caCert": self.authority, "retries": "3", "retryWait": "0"}
-        return {**made, **other}
+        defaults = {"url": self.url, "auth": LOGIN, "caCert": self.authority, "retries": "3", "retryWait": "0"}
+        return {**defaults, **other}
 
     def changes(self) -> list[str]:
         """What it was asked to change."""
-        return [line for line in self.asked if not line.startswith("GET")]
+        return [line for line in self.requests if not line.startswith("GET")]
 
     def answer(self, method: str, path: str, login: str, query: dict[str, str], body: Any) -> Said:
         """One request."""
         with self.lock:
-            self.asked.append(f"{method} {path}")
+            self.requests.append(f"{method} {path}")
             if self.refuse_next:
                 return self.refuse_next.pop(0), self.words
             if login != LOGIN:
                 return message(401, "Invalid username or password")
             for pattern, verb, act in _ROUTES:
-                if verb == method and (found := re.fullmatch(pattern, path)):
-                    said = act(self, *found.groups(), query if method in ("GET", "DELETE") else body)
+                if verb == method and (match := re.fullmatch(pattern, path)):
+                    said = act(self, *match.groups(), query if method in ("GET", "DELETE") else body)
                     return message(self.lose_next.pop(0), "gateway") if self.lose_next else said
             return message(404, "Not found")
 
@@ -85,7 +85,7 @@ class GrafanaFake:
         uid = body["uid"]
         if uid in self.folders:
             return message(409, "a folder with the same uid already exists")
-        if any(each["title"] == body["title"] for each in self.folders.values()):
+        if any(folder["title"] == body["title"] for folder in self.folders.values()):
             return message(409, "a folder with the same name already exists in the current location")
         self.folders[uid] = {
             "id": next(self.numbers),
@@ -98,8 +98,8 @@ class GrafanaFake:
         return 200, self.folders[uid]
 
     def folder(self, uid: str, query: Any) -> Said:
-        found = self.folders.get(uid)
-        return (200, found) if found else message(404, "folder not found")
+        content = self.folders.get(uid)
+        return (200, content) if content else message(404, "folder not found")
 
     def change_folder(self, uid: str, body: Any) -> Said:
         if uid not in self.folders:
@@ -112,7 +112,7 @@ class GrafanaFake:
     def drop_folder(self, uid: str, query: Any) -> Said:
         if self.folders.pop(uid, None) is None:
             return message(404, "folder not found")
-        self.dashboards = {key: each for key, each in self.dashboards.items() if each["folder"] != uid}
+        self.dashboards = {key: dashboard for key, dashboard in self.dashboards.items() if dashboard["folder"] != uid}
         return message(200, "Folder deleted")
 
     def save_dashboard(self, body: Any) -> Said:
@@ -124,7 +124,7 @@ class GrafanaFake:
             return message(412, "The dashboard has been changed by someone else")
         number = there["model"]["id"] if there else next(self.numbers)
         version = there["model"]["version"] + 1 if there else 1
-        panels = [{"id": place, **each} for place, each in enumerate(model.get("panels", []), 1)]
+        panels = [{"id": place, **panel} for place, panel in enumerate(model.get("panels", []), 1)]
         saved = {**model, **({"panels": panels} if panels else {}), "id": number, "version": version}
         self.dashboards[uid] = {"model": saved, "folder": body["folderUid"], "message": body["message"]}
         if not there:
@@ -133,10 +133,13 @@ class GrafanaFake:
         return 200, {"id": number, "uid": uid, "url": url, "status": "success", "version": version}
 
     def dashboard(self, uid: str, query: Any) -> Said:
-        found = self.dashboards.get(uid)
-        if not found:
+        saved_dashboard = self.dashboards.get(uid)
+        if not saved_dashboard:
             return message(404, "Dashboard not found")
-        return 200, {"dashboard": found["model"], "meta": {"url": f"/d/{uid}/dashboard", "folderUid": found["folder"]}}
+        return 200, {
+            "dashboard": saved_dashboard["model"],
+            "meta": {"url": f"/d/{uid}/dashboard", "folderUid": saved_dashboard["folder"]},
+        }
 
     def delete_dashboard(self, uid: str, query: Any) -> Said:
         if self.dashboards.pop(uid, None) is None:
@@ -144,8 +147,8 @@ class GrafanaFake:
         return message(200, "Dashboard deleted")
 
     def search(self, query: Any) -> Said:
-        inside = [each for each in self.dashboards.values() if each["folder"] == query["folderUIDs"]]
-        return 200, [{"title": each["model"]["title"]} for each in inside]
+        inside = [dashboard for dashboard in self.dashboards.values() if dashboard["folder"] == query["folderUIDs"]]
+        return 200, [{"title": entry["model"]["title"]} for entry in inside]
 
     def _permissions_of(self, thing: str) -> list[dict[str, Any]] | None:
         kind, _, uid = thing.rpartition("/")
@@ -155,9 +158,9 @@ class GrafanaFake:
         own = self._permissions_of(thing)
         if own is None:
             return message(404, "not found")
-        above = [] if thing.startswith("folders/") else [{**each, "inherited": True} for each in _DEFAULTS]
+        above = [] if thing.startswith("folders/") else [{**default, "inherited": True} for default in _DEFAULTS]
         blank = {"userId": 0, "teamId": 0, "role": "", "inherited": False}
-        return 200, [{**blank, **each, "permissionName": _LEVELS[each["permission"]]} for each in [*own, *above]]
+        return 200, [{**blank, **entry, "permissionName": _LEVELS[entry["permission"]]} for entry in [*own, *above]]
 
     def allow(self, thing: str, body: Any) -> Said:
         if self._permissions_of(thing) is None:
@@ -166,18 +169,18 @@ class GrafanaFake:
         return message(200, "permissions updated")
 
     def add_team(self, body: Any) -> Said:
-        if any(each["name"] == body["name"] for each in self.teams.values()):
+        if any(team["name"] == body["name"] for team in self.teams.values()):
             return message(409, "Team name taken")
         number = next(self.numbers)
         self.teams[number] = {"id": number, "uid": f"t{number}", **body, "people": {}}
         return 200, {"message": "Team created", "teamId": number, "uid": f"t{number}"}
 
     def find_teams(self, query: Any) -> Said:
-        return 200, {"teams": [each for each in self.teams.values() if each["name"] == query["name"]]}
+        return 200, {"teams": [team for team in self.teams.values() if team["name"] == query["name"]]}
 
     def team(self, number: str, query: Any) -> Said:
-        found = self.teams.get(int(number))
-        return (200, found) if found else message(404, "Team not found")
+        content = self.teams.get(int(number))
+        return (200, content) if content else message(404, "Team not found")
 
     def change_team(self, number: str, body: Any) -> Said:
         self.teams[int(number)] |= body

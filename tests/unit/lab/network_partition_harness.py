@@ -175,9 +175,9 @@ def said(connection: socket.socket) -> str | None:
 @contextmanager
 def harness() -> Iterator[Harness]:
     """The node and its pods, until the block ends."""
-    made = Harness()
+    new_world = Harness()
     try:
-        made.start()
-        yield made
+        new_world.start()
+        yield new_world
     finally:
-        made.stop()
+        new_world.stop()

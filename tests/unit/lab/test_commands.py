@@ -22,12 +22,12 @@ from lab.stack import Stack
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
-    made = LabPaths("x")
-    monkeypatch.setattr(command_line, "_PATHS", made)
+    lab_paths = LabPaths("x")
+    monkeypatch.setattr(command_line, "_PATHS", lab_paths)
     monkeypatch.setattr(setup, "packages", lambda: None)
     monkeypatch.setattr(setup, "toolchain", lambda *_: None)
     monkeypatch.setattr(network, "namespace_exists", lambda _: False)
-    return made
+    return lab_paths
 
 
 def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:

@@ -48,7 +48,7 @@ def service(lab: LabPaths) -> AbstractContextManager[Connection]:
     return login(lab, directory_paths.SERVICE, setup.directory_secrets(lab)["bind_password"])
 
 
-def found(searching: Connection, base: str, wanted: str) -> dict[str, dict[str, Any]]:
+def directory_entries(searching: Connection, base: str, wanted: str) -> dict[str, dict[str, Any]]:
     """Entries by name."""
     searching.search(base, wanted, attributes=["*"])
     return {entry["dn"]: dict(entry["attributes"]) for entry in searching.response}
@@ -61,7 +61,7 @@ def test_each_person_logs_in_with_his_own_password_alone(lab: LabPaths, person: 
         login(lab, directory_paths.name_of(person), passwords[person]) as his,
         pytest.raises(exceptions.LDAPNoSuchObjectResult),
     ):
-        found(his, directory_paths.BASE, EVERYTHING)
+        directory_entries(his, directory_paths.BASE, EVERYTHING)
     for other in set(passwords.values()) - {passwords[person]}:
         with pytest.raises(exceptions.LDAPInvalidCredentialsResult), login(lab, directory_paths.name_of(person), other):
             pass
@@ -78,21 +78,26 @@ def test_nobody_can_log_in_without_a_name_or_a_password(lab: LabPaths) -> None:
 
 def test_the_service_account_finds_people_and_their_groups(lab: LabPaths) -> None:
     with service(lab) as searching:
-        editor = found(searching, directory_paths.BASE, "(uid=editor)")[directory_paths.name_of("editor")]
+        editor = directory_entries(searching, directory_paths.BASE, "(uid=editor)")[directory_paths.name_of("editor")]
         assert (editor["mail"], editor["displayName"]) == (["editor@example.com"], ["次郎 編集"])
         for group, members in MEMBERS.items():
             for person in members:
-                groups = found(searching, directory_paths.GROUPS, f"(member={directory_paths.name_of(person)})")
+                groups = directory_entries(
+                    searching, directory_paths.GROUPS, f"(member={directory_paths.name_of(person)})"
+                )
                 assert list(groups) == [f"cn={group},{directory_paths.GROUPS}"]
-        assert found(searching, directory_paths.GROUPS, f"(member={directory_paths.name_of('outsider')})") == {}
+        assert (
+            directory_entries(searching, directory_paths.GROUPS, f"(member={directory_paths.name_of('outsider')})")
+            == {}
+        )
 
 
 def test_the_service_account_reads_no_password_not_even_by_a_filter_and_no_other_service(lab: LabPaths) -> None:
     with service(lab) as searching:
-        everything = found(searching, directory_paths.BASE, EVERYTHING)
+        everything = directory_entries(searching, directory_paths.BASE, EVERYTHING)
         assert set(map(directory_paths.name_of, PEOPLE)) < set(everything)
         assert all("userPassword" not in values for values in everything.values())
-        assert found(searching, directory_paths.BASE, "(userPassword=*)") == {}
+        assert directory_entries(searching, directory_paths.BASE, "(userPassword=*)") == {}
         assert directory_paths.SERVICE not in everything
 
 

@@ -52,13 +52,13 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         assert tuple(given) == KEYS
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}
         assert set(given[KEYS[2]]) == {"access_key_id", "secret_access_key", "authority"}
-        assert [each[:4] for each in given[KEYS[3]]["recipients"]] == ["age1"], "the public half alone"
+        assert [recipient[:4] for recipient in given[KEYS[3]]["recipients"]] == ["age1"], "the public half alone"
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
         assert set(given[KEYS[4]]) == {"access_key_id", "secret_access_key", "authority"}
         assert external_services.secrets(paths) == given
         other = external_services.secrets(paths, "local-dr")
         assert [key for key in KEYS if other[key] != given[key]] == [KEYS[2]], "a bucket of its own, the rest is shared"
-        ids = {each["access_key_id"] for each in (given[KEYS[2]], other[KEYS[2]], given[KEYS[4]])}
+        ids = {keys["access_key_id"] for keys in (given[KEYS[2]], other[KEYS[2]], given[KEYS[4]])}
         assert len(ids) == 3, "no key may open two buckets"
 
 

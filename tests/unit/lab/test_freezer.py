@@ -52,12 +52,12 @@ def counting(pod_group: Path, output: Path) -> Iterator[Counting]:
     with output.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-c", _COUNT], stdout=file, stdin=subprocess.DEVNULL)
     (container / "cgroup.procs").write_text(str(process.pid))
-    made = Counting(pod_group, process, output)
+    counter = Counting(pod_group, process, output)
     try:
         deadline = time.monotonic() + 10
-        while not made.goes_on():
+        while not counter.goes_on():
             assert time.monotonic() < deadline, "it must count before it can stop"
-        yield made
+        yield counter
     finally:
         for version in (1, 2):
             with contextlib.suppress(OSError):

@@ -25,9 +25,9 @@ READERS = {"folderUid": "layer", "permissions": [VIEWERS, TEAM_5]}
 
 @pytest.fixture
 def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as made:
-        made.add_folder({"uid": "layer", "title": "Layer"})
-        made.save_dashboard(
+    with grafana_fake(tmp_path) as fake:
+        fake.add_folder({"uid": "layer", "title": "Layer"})
+        fake.save_dashboard(
             {
                 "dashboard": {"uid": "overview", "title": "Overview"},
                 "folderUid": "layer",
@@ -35,13 +35,13 @@ def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
                 "overwrite": False,
             }
         )
-        yield made
+        yield fake
 
 
 @pytest.fixture
 def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as made:
-        yield made
+    with plugin_on(grafana.settings()) as provider_engine:
+        yield provider_engine
 
 
 def test_permissions_replace_those_that_are_there(engine: Engine, grafana: GrafanaFake) -> None:
@@ -227,5 +227,5 @@ def test_a_home_dashboard_that_is_not_there_is_an_error(engine: Engine) -> None:
 
 
 def test_a_week_starts_on_a_day_that_grafana_knows(engine: Engine) -> None:
-    found = engine.refusals(PREFERENCES, {"weekStart": "friday"})
-    assert found == {"weekStart": "is friday; allowed: sunday, monday, saturday or empty"}
+    refusals = engine.refusals(PREFERENCES, {"weekStart": "friday"})
+    assert refusals == {"weekStart": "is friday; allowed: sunday, monday, saturday or empty"}

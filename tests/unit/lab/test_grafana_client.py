@@ -26,8 +26,8 @@ SETTINGS = {"url": "https://grafana.example.com:3000/", "auth": "admin:hunter2:x
 
 @pytest.fixture
 def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as made:
-        yield made
+    with grafana_fake(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
@@ -37,14 +37,16 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def engine(grafana: GrafanaFake, stopping: threading.Event) -> Iterator[Engine]:
-    with plugin_on(grafana.settings(), stopping) as made:
-        yield made
+    with plugin_on(grafana.settings(), stopping) as provider_engine:
+        yield provider_engine
 
 
 def test_settings_are_read_as_the_sdk_hands_them_over() -> None:
-    made = grafana_settings.connection({**SETTINGS, "retries": "4", "retryWait": "7", "insecureSkipVerify": "false"})
-    assert (made.url, made.login) == ("https://grafana.example.com:3000", ("admin", "hunter2:x"))
-    assert (made.retries, made.retry_wait_s) == (4, 7)
+    connection = grafana_settings.connection(
+        {**SETTINGS, "retries": "4", "retryWait": "7", "insecureSkipVerify": "false"}
+    )
+    assert (connection.url, connection.login) == ("https://grafana.example.com:3000", ("admin", "hunter2:x"))
+    assert (connection.retries, connection.retry_wait_s) == (4, 7)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +86,7 @@ def test_a_preview_with_an_address_that_is_not_known_yet_asks_nobody(engine: Eng
     assert engine.check(FOLDER, LAYER).inputs["uid"] == "layer"
     assert engine.create(FOLDER, LAYER, preview=True)[0] == ""
     assert engine.update(FOLDER, "1:layer", LAYER, {**LAYER, "title": "New"}, preview=True)["title"] == "New"
-    assert grafana.asked == []
+    assert grafana.requests == []
 
 
 def test_what_needs_grafana_says_which_setting_is_not_known_yet(engine: Engine, grafana: GrafanaFake) -> None:
@@ -143,7 +145,7 @@ def test_the_waiting_ends_after_the_retries(engine: Engine, grafana: GrafanaFake
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
     assert "grafana: create folder layer: 503 restarting; tried 4 times. Check url of the provider" in failure(caught)
-    assert len(grafana.asked) == 4
+    assert len(grafana.requests) == 4
 
 
 def test_the_waiting_ends_at_the_time_limit_however_many_retries_there_are(
@@ -172,7 +174,7 @@ def test_a_cancelled_wait_ends_at_once(engine: Engine, grafana: GrafanaFake, sto
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
     assert failure(caught).endswith("cancelled")
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
 def test_a_refused_login_is_not_repeated_and_points_at_the_setting(engine: Engine, grafana: GrafanaFake) -> None:
@@ -181,7 +183,7 @@ def test_a_refused_login_is_not_repeated_and_points_at_the_setting(engine: Engin
         engine.create(FOLDER, LAYER)
     said = "grafana: create folder layer: 401 Invalid username or password. Check auth of the provider"
     assert failure(caught) == said
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
 def test_a_wrong_password_is_tried_once_however_many_resources_there_are(engine: Engine, grafana: GrafanaFake) -> None:
@@ -195,7 +197,7 @@ def test_a_wrong_password_is_tried_once_however_many_resources_there_are(engine:
     with ThreadPoolExecutor(4) as pool:
         said = list(pool.map(create, range(12)))
     assert all("401 Invalid username or password. Check auth of the provider" in line for line in said)
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
 def test_a_changed_password_is_taken_up_by_the_same_plugin(engine: Engine, grafana: GrafanaFake) -> None:

@@ -24,14 +24,14 @@ MODEL = {"uid": "obs-overview", "title": "Overview", "panels": [{"title": "Lag",
 
 @pytest.fixture
 def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as made:
-        yield made
+    with grafana_fake(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
 def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as made:
-        yield made
+    with plugin_on(grafana.settings()) as provider_engine:
+        yield provider_engine
 
 
 def dashboard(**changes: Any) -> dict[str, Any]:
@@ -43,7 +43,7 @@ def taken(engine: Engine, inputs: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.fixture
-def made(engine: Engine) -> dict[str, Any]:
+def dashboard_inputs(engine: Engine) -> dict[str, Any]:
     """Inputs of a dashboard that exists, in a folder that does too."""
     engine.create(FOLDER, LAYER)
     inputs = taken(engine, dashboard())
@@ -52,13 +52,13 @@ def made(engine: Engine) -> dict[str, Any]:
 
 
 def test_a_dashboard_is_made_in_its_folder_and_its_facts_are_outputs(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     stored = grafana.dashboards["obs-overview"]
     assert stored["folder"] == "layer"
-    identity, outputs, inputs = engine.read(DASHBOARD, "1:obs-overview", made, made)
+    identity, outputs, inputs = engine.read(DASHBOARD, "1:obs-overview", dashboard_inputs, dashboard_inputs)
     assert identity == "1:obs-overview"
-    assert inputs == made
+    assert inputs == dashboard_inputs
     facts = {key: outputs[key] for key in ("uid", "version", "dashboardId", "url", "orgId")}
     assert facts == {
         "uid": "obs-overview",
@@ -85,12 +85,12 @@ def test_how_a_model_is_written_is_no_change(engine: Engine) -> None:
 
 
 def test_ids_that_grafana_gives_to_panels_are_no_drift_but_changes_of_them_are(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     assert grafana.dashboards["obs-overview"]["model"]["panels"][0]["id"] == 1
-    assert engine.read(DASHBOARD, "1:obs-overview", made, made)[2] == made
+    assert engine.read(DASHBOARD, "1:obs-overview", dashboard_inputs, dashboard_inputs)[2] == dashboard_inputs
     grafana.dashboards["obs-overview"]["model"]["panels"][0]["title"] = "By hand"
-    seen = engine.read(DASHBOARD, "1:obs-overview", made, made)[2]
+    seen = engine.read(DASHBOARD, "1:obs-overview", dashboard_inputs, dashboard_inputs)[2]
     assert seen["folder"] == "layer"
     assert json.loads(seen["configJson"])["panels"][0]["title"] == "By hand"
 
@@ -105,21 +105,21 @@ def test_ids_that_the_program_gives_to_panels_are_kept(engine: Engine, grafana: 
 
 
 def test_a_dashboard_moved_by_hand_is_seen_and_moved_back(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     grafana.dashboards["obs-overview"]["folder"] = ""
-    assert engine.read(DASHBOARD, "1:obs-overview", made, made)[2]["folder"] == ""
-    engine.update(DASHBOARD, "1:obs-overview", made, made)
+    assert engine.read(DASHBOARD, "1:obs-overview", dashboard_inputs, dashboard_inputs)[2]["folder"] == ""
+    engine.update(DASHBOARD, "1:obs-overview", dashboard_inputs, dashboard_inputs)
     assert grafana.dashboards["obs-overview"]["folder"] == "layer"
 
 
 def test_a_dashboard_changes_in_place_whoever_changed_it_last(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     grafana.dashboards["obs-overview"]["model"]["version"] = 5
     new = taken(engine, {**dashboard(title="Overview 2"), "message": "why"})
-    assert list(engine.diff(DASHBOARD, made, new).replaces) == []
-    assert engine.update(DASHBOARD, "1:obs-overview", made, new)["version"] == 6
+    assert list(engine.diff(DASHBOARD, dashboard_inputs, new).replaces) == []
+    assert engine.update(DASHBOARD, "1:obs-overview", dashboard_inputs, new)["version"] == 6
     assert grafana.dashboards["obs-overview"]["model"]["title"] == "Overview 2"
     assert grafana.dashboards["obs-overview"]["message"] == "why"
 
@@ -137,7 +137,7 @@ def test_a_model_that_is_not_known_yet_is_a_change_and_no_replacement(engine: En
 
 
 def test_a_dashboard_that_exists_already_is_not_taken_over(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(DASHBOARD, taken(engine, dashboard(title="Mine")))
@@ -148,7 +148,7 @@ def test_a_dashboard_that_exists_already_is_not_taken_over(
 
 
 def test_a_dashboard_is_taken_over_where_the_program_says_so(
-    engine: Engine, grafana: GrafanaFake, made: dict[str, Any]
+    engine: Engine, grafana: GrafanaFake, dashboard_inputs: dict[str, Any]
 ) -> None:
     engine.create(DASHBOARD, taken(engine, {**dashboard(title="Mine"), "overwrite": True}))
     assert grafana.dashboards["obs-overview"]["model"]["title"] == "Mine"
@@ -170,7 +170,7 @@ def test_a_uid_that_the_program_leaves_to_grafana_is_no_drift(engine: Engine) ->
     assert engine.update(DASHBOARD, identity, outputs, inputs)["uid"] == outputs["uid"]
 
 
-def test_a_dashboard_can_be_imported_by_its_uid(engine: Engine, made: dict[str, Any]) -> None:
+def test_a_dashboard_can_be_imported_by_its_uid(engine: Engine, dashboard_inputs: dict[str, Any]) -> None:
     assert engine.read(DASHBOARD, "obs-overview", {}, {})[0] == "obs-overview"
     seen = engine.read(DASHBOARD, "1:obs-overview", {}, {})[2]
     assert seen["folder"] == "layer"

@@ -114,16 +114,16 @@ def project(tmp_path: Path) -> Iterator[Project]:
     (tmp_path / "project" / "Pulumi.yaml").write_text("name: content\nruntime: python\n")
     (tmp_path / "project" / "__main__.py").write_text(PROGRAM)
     with grafana_fake(tmp_path / "pki") as grafana:
-        made = Project(tmp_path, grafana)
-        made.pulumi("stack", "init", "dev")
-        yield made
+        pulumi_project = Project(tmp_path, grafana)
+        pulumi_project.pulumi("stack", "init", "dev")
+        yield pulumi_project
 
 
 @pytest.mark.timeout(400)
 def test_content_lives_from_the_first_preview_to_its_end(project: Project) -> None:
     grafana = project.grafana
     assert "+ 9 to create" in project.pulumi("preview")
-    assert grafana.asked == []
+    assert grafana.requests == []
 
     project.up()
     assert grafana.dashboards["overview"]["folder"] == "layer"
@@ -146,7 +146,7 @@ def test_content_lives_from_the_first_preview_to_its_end(project: Project) -> No
     del grafana.dashboards["overview"]
     grafana.folders["layer"]["title"] = "By hand"
     project.pulumi("refresh", "--yes")
-    kinds = [each["type"] for each in project.state()["deployment"]["resources"]]
+    kinds = [resource["type"] for resource in project.state()["deployment"]["resources"]]
     assert "grafana:oss/dashboard:Dashboard" not in kinds
     assert "grafana:oss/dashboardPermission:DashboardPermission" not in kinds
     project.up()

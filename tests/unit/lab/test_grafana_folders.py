@@ -23,14 +23,14 @@ OVERVIEW = {"configJson": json.dumps({"uid": "obs-overview", "title": "Overview"
 
 @pytest.fixture
 def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
-    with grafana_fake(tmp_path) as made:
-        yield made
+    with grafana_fake(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
 def engine(grafana: GrafanaFake) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as made:
-        yield made
+    with plugin_on(grafana.settings()) as provider_engine:
+        yield provider_engine
 
 
 def test_a_folder_is_made_changed_and_removed(engine: Engine, grafana: GrafanaFake) -> None:

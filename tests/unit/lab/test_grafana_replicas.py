@@ -29,8 +29,8 @@ BY_ROLE = {"role": "Editor", "permission": "View"}
 
 
 def settings(replica: Replica, **other: Any) -> dict[str, Any]:
-    made = {"url": replica.url, "auth": f"{ADMIN}:{ADMIN_PASSWORD}", "caCert": replica.ca_file.read_text()}
-    return {**made, "retries": "20", "retryWait": "1", **other}
+    defaults = {"url": replica.url, "auth": f"{ADMIN}:{ADMIN_PASSWORD}", "caCert": replica.ca_file.read_text()}
+    return {**defaults, "retries": "20", "retryWait": "1", **other}
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def replica(request: pytest.FixtureRequest) -> Replica:
 
 @pytest.fixture
 def engine(replica: Replica) -> Iterator[Engine]:
-    with plugin_on(settings(replica)) as made:
-        yield made
+    with plugin_on(settings(replica)) as provider_engine:
+        yield provider_engine
 
 
 def make(engine: Engine, kind: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:

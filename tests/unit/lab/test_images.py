@@ -88,7 +88,11 @@ def with_dependencies(pins: Iterable[str]) -> set[str]:
                 continue
             seen.add(known)
             needed = map(Requirement, metadata.requires(requirement.name) or ())
-            waiting += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": extra})]
+            waiting += [
+                requirement
+                for requirement in needed
+                if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            ]
     return {name for name, _ in seen}
 
 
@@ -98,7 +102,7 @@ def imported(folder: Path) -> set[str]:
     for file in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                names |= {each.name.partition(".")[0] for each in node.names}
+                names |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.partition(".")[0])
     return names - sys.stdlib_module_names - {"services", "lab", "components"}

@@ -41,16 +41,17 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    made = Children()
-    yield made
-    made.end_all()
+    processes = Children()
+    yield processes
+    processes.end_all()
 
 
 @pytest.fixture
 def host(children: Children) -> Iterator[language_pb2_grpc.LanguageRuntimeStub]:
     servicer = LanguageHost("127.0.0.1:1", children)
     grpc_server, port = server.create(
-        lambda made: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(servicer, made), workers=4
+        lambda servicer_server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(servicer, servicer_server),
+        workers=4,
     )
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield language_pb2_grpc.LanguageRuntimeStub(channel)

@@ -70,16 +70,16 @@ class Api:
 
     def items(self, path: str) -> list[Object]:
         _, _, _, _, namespace, kind = path.split("/")
-        found = {"pods": self.pods, "services": ALL_SERVICES}[kind]
-        return [each for each in found if each["metadata"]["namespace"] == namespace]
+        entries = {"pods": self.pods, "services": ALL_SERVICES}[kind]
+        return [entry for entry in entries if entry["metadata"]["namespace"] == namespace]
 
 
 def test_only_what_lives_in_the_namespace_is_cut_off() -> None:
     ended = pod("job", PODS["other"], phase="Succeeded")
     waiting = pod("new")
     on_node = pod("agent", NODE, hostNetwork=True)
-    found = partition_members(REGION, [*ALL_PODS, ended, waiting, on_node], ALL_SERVICES)
-    assert found == PartitionMembers(
+    cut_members = partition_members(REGION, [*ALL_PODS, ended, waiting, on_node], ALL_SERVICES)
+    assert cut_members == PartitionMembers(
         pods=(PODS["one"], PODS["two"]),
         service_addresses=(CLUSTER_SERVICE_ADDRESS, SERVICE_ADDRESS, EMPTY_SERVICE_ADDRESS),
         dns=(PODS["dns"],),
@@ -96,8 +96,8 @@ def test_two_namespaces_have_tables_of_their_own() -> None:
 
 @pytest.fixture(scope="module")
 def node() -> Iterator[Harness]:
-    with network_partition_harness.harness() as made:
-        yield made
+    with network_partition_harness.harness() as harness:
+        yield harness
 
 
 @pytest.fixture
@@ -188,25 +188,25 @@ def test_open_connections_fall_silent_and_go_on_when_it_is_healed(region: Harnes
         region.connection("two", PODS["one"]) as within,
     ):
         everyone = (out, into, across, within)
-        assert [said(each) for each in everyone] == ["storage", "one", "one", "one"]
+        assert [said(connection) for connection in everyone] == ["storage", "one", "one", "one"]
         partition(region, paths)
-        assert [said(each) for each in everyone] == [None, None, None, "one"]
+        assert [said(connection) for connection in everyone] == [None, None, None, "one"]
         inside(region.node, lambda: network_partition.reconnect(paths, REGION))
-        for each in (out, into, across):
-            each.settimeout(10)
-            assert each.recv(64), "the packet that was lost is sent again"
+        for connection in (out, into, across):
+            connection.settimeout(10)
+            assert connection.recv(64), "the packet that was lost is sent again"
 
 
 def test_datagrams_are_dropped_too(region: Harness, paths: LabPaths) -> None:
     def receiver() -> socket.socket:
-        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        made.bind((RECEIVERS, 9999))
-        made.settimeout(network_partition_harness.WAIT_S)
-        return made
+        receiving = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        receiving.bind((RECEIVERS, 9999))
+        receiving.settimeout(network_partition_harness.WAIT_S)
+        return receiving
 
     def send() -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
-            made.sendto(b"x", (RECEIVERS, 9999))
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sending:
+            sending.sendto(b"x", (RECEIVERS, 9999))
 
     with inside(region.node, receiver) as got:
         inside(region.name("one"), send)
@@ -221,7 +221,7 @@ def test_cut_and_heal_may_be_repeated(region: Harness, paths: LabPaths) -> None:
     assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is False
     first = partition(region, paths)
     assert partition(region, paths) == first
-    assert [each.namespace for each in network_partition.partitions(paths)] == [REGION]
+    assert [active_cut.namespace for active_cut in network_partition.partitions(paths)] == [REGION]
     assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is True
     assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is False
     left = inside(region.node, lambda: subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout)
@@ -284,7 +284,7 @@ def test_two_regions_can_be_cut_off_and_one_healed(region: Harness, paths: LabPa
         inside(region.node, lambda: network_partition.reconnect(paths, REGION))
         assert region.reaches("node", SERVICE_ADDRESS) == "one"
         assert region.reaches("node", OTHER_SERVICE_ADDRESS) is None
-        assert [each.namespace for each in network_partition.partitions(paths)] == [other]
+        assert [active_cut.namespace for active_cut in network_partition.partitions(paths)] == [other]
     finally:
         inside(region.node, lambda: network_partition.reconnect(paths, other))
 

@@ -61,9 +61,11 @@ def stopping() -> threading.Event:
 
 @pytest.fixture
 def engine(brokers: AdminFake, stopping: threading.Event) -> Iterator[Engine]:
-    with engine_of(KafkaProvider("0.0.0", Brokers(stopping, brokers.connect, brokers.dial), stopping)) as made:
-        made.configure(SETTINGS, ("saslPassword",))
-        yield made
+    with engine_of(
+        KafkaProvider("0.0.0", Brokers(stopping, brokers.connect, brokers.dial), stopping)
+    ) as provider_engine:
+        provider_engine.configure(SETTINGS, ("saslPassword",))
+        yield provider_engine
 
 
 def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
@@ -71,23 +73,27 @@ def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
 
 
 def test_settings_become_a_tls_and_scram_client() -> None:
-    made, timeout = client_configuration(SETTINGS)
+    configuration, timeout = client_configuration(SETTINGS)
     assert timeout == 2
-    assert made["bootstrap.servers"] == "a:9094,b:9094"
-    assert made["security.protocol"] == "sasl_ssl"
-    assert made["sasl.mechanism"] == "SCRAM-SHA-512"
-    assert made["ssl.ca.pem"] == "PEM"
-    assert "enable.ssl.certificate.verification" not in made
+    assert configuration["bootstrap.servers"] == "a:9094,b:9094"
+    assert configuration["security.protocol"] == "sasl_ssl"
+    assert configuration["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert configuration["ssl.ca.pem"] == "PEM"
+    assert "enable.ssl.certificate.verification" not in configuration
 
 
 def test_certificates_are_checked_unless_switched_off_explicitly() -> None:
-    made, _ = client_configuration({**SETTINGS, "skipTlsVerify": "true"})
-    assert made["enable.ssl.certificate.verification"] is False
+    configuration, _ = client_configuration({**SETTINGS, "skipTlsVerify": "true"})
+    assert configuration["enable.ssl.certificate.verification"] is False
 
 
 def test_a_client_certificate_is_handed_on() -> None:
-    made, _ = client_configuration({"bootstrapServers": '["a:1"]', "clientCert": "C", "clientKey": "K"})
-    assert (made["ssl.certificate.pem"], made["ssl.key.pem"], made["security.protocol"]) == ("C", "K", "ssl")
+    configuration, _ = client_configuration({"bootstrapServers": '["a:1"]', "clientCert": "C", "clientKey": "K"})
+    assert (configuration["ssl.certificate.pem"], configuration["ssl.key.pem"], configuration["security.protocol"]) == (
+        "C",
+        "K",
+        "ssl",
+    )
 
 
 @pytest.mark.parametrize(
@@ -276,8 +282,8 @@ def test_a_mistaken_acl_is_refused_with_what_is_allowed(engine: Engine, key: str
 
 
 def test_an_acl_on_the_cluster_must_name_it(engine: Engine) -> None:
-    found = engine.refusals(ACL, {**WRITE, "aclResourceType": "Cluster"})
-    assert found == {"aclResourceName": "is telemetry-; for the cluster it must be kafka-cluster"}
+    refusals = engine.refusals(ACL, {**WRITE, "aclResourceType": "Cluster"})
+    assert refusals == {"aclResourceName": "is telemetry-; for the cluster it must be kafka-cluster"}
 
 
 def test_a_user_is_made_changed_and_removed_and_the_password_stays_secret(engine: Engine, brokers: AdminFake) -> None:
@@ -310,9 +316,9 @@ def test_a_user_s_changed_iterations_are_seen_as_drift(engine: Engine, brokers: 
 def test_a_mistaken_user_is_refused_without_showing_the_password(
     engine: Engine, inputs: dict[str, object], key: str
 ) -> None:
-    found = engine.refusals(USER, inputs)
-    assert list(found) == [key]
-    assert "hunter2" not in str(found)
+    refusals = engine.refusals(USER, inputs)
+    assert list(refusals) == [key]
+    assert "hunter2" not in str(refusals)
 
 
 def test_no_password_reaches_standard_error(

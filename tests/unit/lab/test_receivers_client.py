@@ -57,7 +57,7 @@ FIRING = (
 )
 
 
-@pytest.mark.parametrize("told", FIRING, ids=lambda each: each.channel)
+@pytest.mark.parametrize("told", FIRING, ids=lambda sample: sample.channel)
 def test_every_channels_form_gives_the_identity_and_the_state(told: Notification) -> None:
     assert notification_content.alert_ids(told) == {DISK}
     assert notification_content.alert_names(told) == {"KafkaDiskFull"}
@@ -76,7 +76,7 @@ def test_every_channels_form_gives_the_identity_and_the_state(told: Notification
         notification(SMS, "[RESOLVED 復旧] KafkaDiskFull", {"message": "x"}),
         notification(MAIL, "[RESOLVED] KafkaDiskFull -> team-leader", {"text": "x"}),
     ],
-    ids=lambda each: each.channel,
+    ids=lambda sample: sample.channel,
 )
 def test_what_is_over_has_its_name(told: Notification) -> None:
     assert (notification_content.status(told), notification_content.alert_names(told)) == (
@@ -107,19 +107,19 @@ def test_other_states_are_told_apart() -> None:
 
 @pytest.fixture
 def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as made:
-        yield made
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def client(made: Fakes, password: str | None = None, base: str | None = None) -> Receivers:
-    login = (READER, password or made.secrets.reader_password)
-    return Receivers(base or made.base, login, Path(made.ca), CONTACTS)
+def client(receivers: Fakes, password: str | None = None, base: str | None = None) -> Receivers:
+    login = (READER, password or receivers.secrets.reader_password)
+    return Receivers(base or receivers.base, login, Path(receivers.ca), CONTACTS)
 
 
 def test_a_reader_finds_by_alert_channel_contact_and_state(all_fakes: Fakes) -> None:
     record, receivers = all_fakes.record, client(all_fakes)
-    for each in FIRING:
-        record.add(each.channel, TOPIC if each.channel == SMS else "operators", each.title, each.body)
+    for sent in FIRING:
+        record.add(sent.channel, TOPIC if sent.channel == SMS else "operators", sent.title, sent.body)
     resolved = record.add(MAIL, "leader@example.org", "[RESOLVED 復旧] KafkaDiskFull", {"text": ""})
     assert receivers.since() == record.since()
     assert receivers.newest() == 6
@@ -128,8 +128,8 @@ def test_a_reader_finds_by_alert_channel_contact_and_state(all_fakes: Fakes) -> 
     assert len(receivers.find(alert_id=DISK)) == 5
     assert receivers.find(alert_id=OTHER) == []
     assert receivers.find(alert="KafkaDiskFull", status="resolved") == [resolved]
-    assert [each.channel for each in receivers.find(channel=SLACK)] == [SLACK]
-    assert [each.channel for each in receivers.find(contact="operators")] == [PHONE, SLACK, SMS]
+    assert [received.channel for received in receivers.find(channel=SLACK)] == [SLACK]
+    assert [received.channel for received in receivers.find(contact="operators")] == [PHONE, SLACK, SMS]
     assert receivers.find(contact="team-leader") == [resolved]
     assert receivers.find(2, contact="operators", alert_id=DISK, status="firing")[0].channel == SMS
     with pytest.raises(TypeError, match="unexpected keyword argument 'chanel'"):
@@ -146,9 +146,9 @@ def test_a_reader_waits_for_what_is_still_to_come(all_fakes: Fakes) -> None:
 
     thread = threading.Thread(target=later)
     thread.start()
-    found = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
+    notifications = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
     thread.join()
-    assert [each.channel for each in found] == [PHONE, SMS]
+    assert [received.channel for received in notifications] == [PHONE, SMS]
 
 
 def test_a_reader_does_not_wait_for_ever_and_says_what_came_instead(all_fakes: Fakes) -> None:

@@ -17,7 +17,7 @@ class Clock:
 
 
 def told(record: Record) -> list[str]:
-    return [each.body["state"] for each in record.since() if each.channel == DEAD_MANS_SWITCH]
+    return [notification.body["state"] for notification in record.since() if notification.channel == DEAD_MANS_SWITCH]
 
 
 def test_without_a_first_heartbeat_it_is_not_armed() -> None:

@@ -42,8 +42,8 @@ def base(tmp_path: Path, certificates: Path) -> Iterator[str]:
 
 @pytest.fixture
 def client(base: str, certificates: Path) -> Iterator[Any]:
-    with route53(base, certificates / "ca.crt", "AKIAX", "secret") as made:
-        yield made
+    with route53(base, certificates / "ca.crt", "AKIAX", "secret") as route53_client:
+        yield route53_client
 
 
 def test_a_name_is_led_elsewhere_and_read_back(client: Any) -> None:

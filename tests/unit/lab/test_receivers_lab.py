@@ -102,7 +102,7 @@ def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) 
     }
     assert set(given["slack_urls"]) == set(CONTACTS)
     assert len(set(given["slack_urls"].values())) == len(CONTACTS)
-    assert all(each.startswith("https://198.18.0.2:8443/services/T") for each in given["slack_urls"].values())
+    assert all(slack_url.startswith("https://198.18.0.2:8443/services/T") for slack_url in given["slack_urls"].values())
     assert given["heartbeat_url"].startswith("https://198.18.0.2:8443/heartbeat/")
     assert given["authority"] == (paths.state / "receivers" / "pki" / "ca.crt").read_text()
     assert setup.alerting_secrets(paths) == given

@@ -16,17 +16,17 @@ from tests.unit.lab.receivers_fakes import Fakes, fakes
 
 @pytest.fixture
 def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as made:
-        yield made
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
 def message() -> EmailMessage:
-    made = EmailMessage()
-    made["Subject"] = "[CRITICAL 緊急] KafkaBrokerDown: broker is gone"
-    made["From"], made["To"] = "alerts@example.org", "a@example.org, b@example.org"
-    made.set_content("テキスト ops ack KafkaBrokerDown/instance=kafka-1")
-    made.add_alternative("<p>ops ack KafkaBrokerDown/instance=kafka-1 &amp; more</p>", subtype="html")
-    return made
+    email_message = EmailMessage()
+    email_message["Subject"] = "[CRITICAL 緊急] KafkaBrokerDown: broker is gone"
+    email_message["From"], email_message["To"] = "alerts@example.org", "a@example.org, b@example.org"
+    email_message.set_content("テキスト ops ack KafkaBrokerDown/instance=kafka-1")
+    email_message.add_alternative("<p>ops ack KafkaBrokerDown/instance=kafka-1 &amp; more</p>", subtype="html")
+    return email_message
 
 
 @pytest.mark.parametrize("mechanism", ["PLAIN", "LOGIN"])
@@ -38,7 +38,7 @@ def test_mail_with_tls_and_login_is_taken_for_each_recipient(all_fakes: Fakes, m
         client.login(MAIL_USER, all_fakes.secrets.mail_password)
         client.send_message(message())
     notifications = all_fakes.record.since()
-    assert [each.audience for each in notifications] == ["a@example.org", "b@example.org"]
+    assert [notification.audience for notification in notifications] == ["a@example.org", "b@example.org"]
     first = notifications[0]
     assert (first.channel, first.title) == ("mail", "[CRITICAL 緊急] KafkaBrokerDown: broker is gone")
     assert first.body["text"] == "テキスト ops ack KafkaBrokerDown/instance=kafka-1\n"

@@ -17,9 +17,11 @@ def test_notifications_are_read_by_number_or_by_time() -> None:
     record = Record(clock=lambda: next(moments))
     for title in ("one", "two", "three"):
         record.add(PHONE, "operators", title, {})
-    assert [each.title for each in record.since()] == ["one", "two", "three"]
-    assert [each.title for each in record.since(1)] == ["two", "three"], "an int is a number: what comes after it"
-    assert [each.title for each in record.since(200.0)] == ["two", "three"], (
+    assert [notification.title for notification in record.since()] == ["one", "two", "three"]
+    assert [notification.title for notification in record.since(1)] == ["two", "three"], (
+        "an int is a number: what comes after it"
+    )
+    assert [notification.title for notification in record.since(200.0)] == ["two", "three"], (
         "a float is a moment: what came from then on"
     )
     assert record.since(len(record.since())) == []
@@ -51,7 +53,7 @@ def test_the_record_survives_a_restart_and_goes_on_counting(tmp_path: Path) -> N
     after = Record(file)
     assert after.since() == before.since(), "a line that a kill left torn is dropped, nothing else"
     assert after.add(PHONE, "operators", "after", {}).number == 2
-    assert [each.title for each in Record(file).since()] == ["before\u2028one line", "after"]
+    assert [notification.title for notification in Record(file).since()] == ["before\u2028one line", "after"]
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -80,7 +82,7 @@ def test_a_secret_never_gets_into_the_record(tmp_path: Path, place: str) -> None
             {text: 1} if place == "key" else body,
         )
     written = (tmp_path / "notifications.jsonl").read_text()
-    read = json.dumps([each.data() for each in record.since()])
+    read = json.dumps([notification.data() for notification in record.since()])
     for secret in secrets.all():
         assert secret not in written
         assert secret not in read
@@ -99,5 +101,5 @@ def test_threads_may_add_at_the_same_time(tmp_path: Path) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [each.number for each in record.since()] == list(range(1, 401))
+    assert [notification.number for notification in record.since()] == list(range(1, 401))
     assert Record(tmp_path / "notifications.jsonl").since() == record.since()

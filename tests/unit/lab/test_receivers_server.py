@@ -78,7 +78,12 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
             lead(client, "otlp.obs.example.com", "198.18.0.50")
     log = tmp_path / "again.log"
     with running(command, log, settings["https_port"]) as process:
-        assert [each.channel for each in receivers.since()] == ["phone", "mail", "heartbeat", "dead-mans-switch"]
+        assert [notification.channel for notification in receivers.since()] == [
+            "phone",
+            "mail",
+            "heartbeat",
+            "dead-mans-switch",
+        ]
         assert receivers.since()[0].audience == "operators"
         assert receivers.switch()["silent"] is True
         with route53(base, authority, zone.key, zone.secret) as client:
@@ -140,14 +145,14 @@ def test_settings_that_cannot_be_used_end_it_with_one_line(tmp_path: Path, capsy
 
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "new" / "secrets.json"
-    made = keys.load_or_make(file)
-    assert keys.load_or_make(file) == made == keys.load(file)
+    new_secrets = keys.load_or_make(file)
+    assert keys.load_or_make(file) == new_secrets == keys.load(file)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert set(made.phone_keys) == set(CONTACTS)
-    assert {len(key) for key in made.phone_keys.values()} == {32}
-    assert all(key.isalnum() for key in made.phone_keys.values())
-    assert len(set(made.all())) == 3 * len(CONTACTS) + 7
-    assert made != keys.Secrets()
+    assert set(new_secrets.phone_keys) == set(CONTACTS)
+    assert {len(key) for key in new_secrets.phone_keys.values()} == {32}
+    assert all(key.isalnum() for key in new_secrets.phone_keys.values())
+    assert len(set(new_secrets.all())) == 3 * len(CONTACTS) + 7
+    assert new_secrets != keys.Secrets()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phone_keys": {}}'])
@@ -167,7 +172,7 @@ def test_certificates_are_made_once_and_name_the_address(tmp_path: Path) -> None
     assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())
     server = x509.load_pem_x509_certificate(before["tls.crt"])
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["198.18.0.2", "127.0.0.1"]
+    assert [str(get_value) for get_value in names.get_values_for_type(x509.IPAddress)] == ["198.18.0.2", "127.0.0.1"]
     authority = x509.load_pem_x509_certificate(before["ca.crt"])
     server.verify_directly_issued_by(authority)
     assert authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is True

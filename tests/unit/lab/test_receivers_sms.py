@@ -23,20 +23,20 @@ from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 @pytest.fixture
 def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as made:
-        yield made
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def sns(made: Fakes, region: str = "ap-northeast-1", **changes: str) -> Any:
+def sns(receivers: Fakes, region: str = "ap-northeast-1", **changes: str) -> Any:
     return boto3.client(
         "sns",
         region_name=region,
-        endpoint_url=made.base,
-        verify=made.ca,
+        endpoint_url=receivers.base,
+        verify=receivers.ca,
         config=Config(retries={"max_attempts": 1}),
         **{
-            "aws_access_key_id": made.secrets.aws_key,
-            "aws_secret_access_key": made.secrets.aws_secret,
+            "aws_access_key_id": receivers.secrets.aws_key,
+            "aws_secret_access_key": receivers.secrets.aws_secret,
             **changes,
         },
     )
@@ -105,7 +105,7 @@ def elsewhere(environ: dict[str, Any]) -> dict[str, Any]:
     return {**environ, "PATH_INFO": "/other"}
 
 
-def asked(environ: dict[str, Any]) -> dict[str, Any]:
+def with_query(environ: dict[str, Any]) -> dict[str, Any]:
     return {**environ, "QUERY_STRING": "Action=Publish"}
 
 
@@ -122,7 +122,7 @@ def for_s3(environ: dict[str, Any]) -> dict[str, Any]:
         (redated, "SignatureDoesNotMatch"),
         (undated, "SignatureDoesNotMatch"),
         (elsewhere, "SignatureDoesNotMatch"),
-        (asked, "SignatureDoesNotMatch"),
+        (with_query, "SignatureDoesNotMatch"),
         (for_s3, "SignatureDoesNotMatch"),
     ],
 )

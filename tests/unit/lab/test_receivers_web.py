@@ -26,12 +26,12 @@ from tests.unit.lab.receivers_fakes import Fakes, fakes
 
 @pytest.fixture
 def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
-    with fakes(tmp_path) as made:
-        yield made
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def post(made: Fakes, path: str, content: Any = None, **options: Any) -> requests.Response:
-    return requests.post(f"{made.base}{path}", json=content, verify=made.ca, timeout=10, **options)
+def post(receivers: Fakes, path: str, content: Any = None, **options: Any) -> requests.Response:
+    return requests.post(f"{receivers.base}{path}", json=content, verify=receivers.ca, timeout=10, **options)
 
 
 def trigger(**changes: Any) -> dict[str, Any]:
@@ -40,9 +40,9 @@ def trigger(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value is not None}
 
 
-def phone(made: Fakes, key: str) -> pagerduty.EventsApiV2Client:
-    context = ssl.create_default_context(cafile=made.ca)
-    return pagerduty.EventsApiV2Client(key, base_url=made.base, verify=context, trust_env=False)
+def phone(receivers: Fakes, key: str) -> pagerduty.EventsApiV2Client:
+    context = ssl.create_default_context(cafile=receivers.ca)
+    return pagerduty.EventsApiV2Client(key, base_url=receivers.base, verify=context, trust_env=False)
 
 
 def test_the_pager_takes_the_real_clients_events(all_fakes: Fakes) -> None:
@@ -51,27 +51,31 @@ def test_the_pager_takes_the_real_clients_events(all_fakes: Fakes) -> None:
         client.acknowledge(key)
         client.resolve(key)
     first, second, third = all_fakes.record.since()
-    assert {each.audience for each in (first, second, third)} == {"senior-manager"}
+    assert {notification.audience for notification in (first, second, third)} == {"senior-manager"}
     assert first.title == "[CRITICAL] Brokers down"
     assert first.body["payload"]["custom_details"] == {"firing": "x/a=b"}
     assert "routing_key" not in first.body
-    assert [each.body["event_action"] for each in (first, second, third)] == ["trigger", "acknowledge", "resolve"]
-    assert {each.body["dedup_key"] for each in (first, second, third)} == {key}
+    assert [notification.body["event_action"] for notification in (first, second, third)] == [
+        "trigger",
+        "acknowledge",
+        "resolve",
+    ]
+    assert {notification.body["dedup_key"] for notification in (first, second, third)} == {key}
 
 
-def incidents(made: Fakes) -> list[Incident]:
-    contacts = Receivers(made.base, (READER, made.secrets.reader_password), Path(made.ca))
+def incidents(receivers: Fakes) -> list[Incident]:
+    contacts = Receivers(receivers.base, (READER, receivers.secrets.reader_password), Path(receivers.ca))
     return contacts.incidents()
 
 
-def send(made: Fakes, action: str, key: str, contact: str = "operators") -> None:
-    event = trigger(routing_key=made.secrets.phone_keys[contact], event_action=action, dedup_key=key)
-    assert post(made, "/v2/enqueue", event).status_code == 202
+def send(receivers: Fakes, action: str, key: str, contact: str = "operators") -> None:
+    event = trigger(routing_key=receivers.secrets.phone_keys[contact], event_action=action, dedup_key=key)
+    assert post(receivers, "/v2/enqueue", event).status_code == 202
 
 
-def actions(made: Fakes) -> list[tuple[str, str]]:
+def actions(receivers: Fakes) -> list[tuple[str, str]]:
     """What people noticed at the pager."""
-    return [(each.audience, each.body["event_action"]) for each in made.record.since()]
+    return [(notification.audience, notification.body["event_action"]) for notification in receivers.record.since()]
 
 
 def test_a_second_trigger_of_an_open_incident_is_merged_and_rings_nobody(all_fakes: Fakes) -> None:
@@ -104,7 +108,7 @@ def test_an_incident_belongs_to_one_key_and_one_contact(all_fakes: Fakes) -> Non
     send(all_fakes, "trigger", "b")
     send(all_fakes, "trigger", "a", "senior-manager")
     send(all_fakes, "resolve", "a")
-    assert [(each.contact, each.dedup_key, each.state.value) for each in incidents(all_fakes)] == [
+    assert [(incident.contact, incident.dedup_key, incident.state.value) for incident in incidents(all_fakes)] == [
         ("operators", "a", "resolved"),
         ("operators", "b", "triggered"),
         ("senior-manager", "a", "triggered"),
@@ -122,7 +126,7 @@ def test_a_person_acknowledges_in_the_pagers_app(all_fakes: Fakes) -> None:
     reader = Receivers(all_fakes.base, (READER, all_fakes.secrets.reader_password), Path(all_fakes.ca))
     (incident,) = reader.incidents()
     reader.acknowledge(incident)
-    assert [each.state for each in reader.incidents()] == [State.ACKNOWLEDGED]
+    assert [listed.state for listed in reader.incidents()] == [State.ACKNOWLEDGED]
     with pytest.raises(LabError, match="cannot be acknowledged: no such incident is open"):
         reader.acknowledge(incident)
     assert post(all_fakes, "/incidents", {"contact": "operators"}).status_code == 401
@@ -138,7 +142,7 @@ def test_a_pager_that_restarts_knows_its_open_incidents(tmp_path: Path) -> None:
     assert len(again.since()) == 1
     take(Phone(again, None), "resolve")
     take(Phone(Record(tmp_path / "notifications.jsonl"), None), "trigger")
-    assert [each.body["event_action"] for each in Record(tmp_path / "notifications.jsonl").since()] == [
+    assert [notification.body["event_action"] for notification in Record(tmp_path / "notifications.jsonl").since()] == [
         "trigger",
         "resolve",
         "trigger",
@@ -149,7 +153,7 @@ def test_a_pager_forgets_the_oldest_incidents_and_closed_ones_first() -> None:
     pager = Phone(Record(), None, most=2)
     for key, action in (("a", "trigger"), ("b", "trigger"), ("b", "resolve"), ("c", "trigger"), ("d", "trigger")):
         pager.enqueue(json.dumps(trigger(event_action=action, dedup_key=key)).encode())
-    assert [each["dedup_key"] for each in pager.data()["incidents"]] == ["c", "d"]
+    assert [incident["dedup_key"] for incident in pager.data()["incidents"]] == ["c", "d"]
 
 
 def test_the_pager_refuses_a_key_that_nobody_has(all_fakes: Fakes) -> None:
@@ -198,8 +202,8 @@ def test_the_pager_refuses_what_is_no_json_and_what_is_too_large(all_fakes: Fake
     assert all_fakes.record.since() == []
 
 
-def slack(made: Fakes, token: str) -> WebhookClient:
-    return WebhookClient(f"{made.base}/services/{token}", ssl=ssl.create_default_context(cafile=made.ca))
+def slack(receivers: Fakes, token: str) -> WebhookClient:
+    return WebhookClient(f"{receivers.base}/services/{token}", ssl=ssl.create_default_context(cafile=receivers.ca))
 
 
 def test_slack_takes_the_real_clients_messages(all_fakes: Fakes) -> None:
@@ -208,8 +212,8 @@ def test_slack_takes_the_real_clients_messages(all_fakes: Fakes) -> None:
         client.send(text="[HIGH 高] Lag\nmore"),
         client.send_dict({"channel": "#alerts", "attachments": [{"title": "[RESOLVED 復旧] Lag", "text": "t"}]}),
     ]
-    assert [(each.status_code, each.body) for each in answers] == [(200, "ok")] * 2
-    assert [(each.audience, each.title) for each in all_fakes.record.since()] == [
+    assert [(answer.status_code, answer.body) for answer in answers] == [(200, "ok")] * 2
+    assert [(notification.audience, notification.title) for notification in all_fakes.record.since()] == [
         ("operators", "[HIGH 高] Lag"),
         ("operators", "[RESOLVED 復旧] Lag"),
     ]
@@ -221,7 +225,7 @@ def test_slack_tells_whom_the_webhook_belongs_to_whatever_channel_a_message_name
     for token in tokens.values():
         answer = slack(all_fakes, token).send_dict({"channel": "#alerts", "username": "x", "text": "hello"})
         assert (answer.status_code, answer.body) == (200, "ok")
-    assert [each.audience for each in all_fakes.record.since()] == list(tokens)
+    assert [notification.audience for notification in all_fakes.record.since()] == list(tokens)
 
 
 def test_slack_takes_a_form_as_well(all_fakes: Fakes) -> None:
@@ -262,7 +266,7 @@ def test_heartbeats_need_the_right_address(all_fakes: Fakes) -> None:
     assert requests.get(
         f"{all_fakes.base}/heartbeat/{all_fakes.secrets.heartbeat_token}", verify=all_fakes.ca, timeout=10
     ).ok
-    assert [each.channel for each in all_fakes.record.since()] == ["heartbeat"] * 2
+    assert [notification.channel for notification in all_fakes.record.since()] == ["heartbeat"] * 2
     assert all_fakes.record.since()[0].body == alert
 
 
@@ -281,8 +285,8 @@ def test_the_record_is_for_its_reader_only(all_fakes: Fakes) -> None:
         return requests.get(f"{all_fakes.base}/notifications", query, auth=auth, verify=all_fakes.ca, timeout=10)
 
     right = all_fakes.secrets.reader_password
-    assert [read(each).status_code for each in (None, "", "wrong", right)] == [401, 401, 401, 200]
-    assert [each["title"] for each in read(right).json()["notifications"]] == ["x"]
+    assert [read(secret).status_code for secret in (None, "", "wrong", right)] == [401, 401, 401, 200]
+    assert [notification["title"] for notification in read(right).json()["notifications"]] == ["x"]
     assert read(right, "1").json()["notifications"] == []
     assert len(read(right, "1.5").json()["notifications"]) == 1
     assert read(right, "x").status_code == 400
@@ -320,7 +324,7 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
         assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=10).ok
     server.shutdown()
     server.server_close()
-    assert [(each.channel, each.audience) for each in record.since()] == [
+    assert [(notification.channel, notification.audience) for notification in record.since()] == [
         ("phone", "k" * 32),
         ("slack", "T/B/x"),
         ("heartbeat", "operators"),

@@ -135,9 +135,13 @@ def test_an_api_server_that_does_not_answer_is_one_line(paths: LabPaths) -> None
 
 def test_every_part_that_can_be_scaled_down_is_a_workload_of_the_platform() -> None:
     """A part that was renamed would stay, and take the second region's place."""
-    made = recorded("local").resources
+    resources = recorded("local").resources
     kinds = {"kubernetes:apps/v1:Deployment": "deployment", "kubernetes:apps/v1:StatefulSet": "statefulset"}
-    known = {f"{kinds[each.token]}/{each.inputs['metadata']['name']}" for each in made if each.token in kinds}
+    known = {
+        f"{kinds[resource.token]}/{resource.inputs['metadata']['name']}"
+        for resource in resources
+        if resource.token in kinds
+    }
     assert known >= scaling.SCALED_DOWN
     assert known - scaling.SCALED_DOWN > {"statefulset/kafka", "statefulset/gateway", "deployment/failover-agent"}
 
@@ -152,8 +156,8 @@ def test_parts_are_scaled_down_on_creation_and_what_is_to_be_filled_stays(paths:
         eventually(lambda: seen.replicas["deployment/log-indexer"] == 0)
     assert seen.replicas["statefulset/kafka"] == 3
     assert seen.replicas["statefulset/grafana"] == 2
-    found = scaling.scale_down(paths, NAMESPACE, seen)
-    assert {"statefulset/search": 3, "deployment/log-indexer": 2, "statefulset/grafana": 2}.items() <= found.items()
+    counts = scaling.scale_down(paths, NAMESPACE, seen)
+    assert {"statefulset/search": 3, "deployment/log-indexer": 2, "statefulset/grafana": 2}.items() <= counts.items()
     assert seen.replicas["statefulset/grafana"] == 0
 
 

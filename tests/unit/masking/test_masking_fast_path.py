@@ -71,12 +71,12 @@ def span_attributes(operation: TracedOperation) -> dict[str, str]:
 
 
 def test_every_span_of_known_attributes_is_plain_once_its_ids_are_hashed() -> None:
-    operations = [each for service in TRACED_SERVICES for each in service.operations]
+    operations = [operation for service in TRACED_SERVICES for operation in service.operations]
     for number, operation in enumerate(operations):
         values = {**span_attributes(operation), "device.id": pseudonym(f"dev-{number:04}", "k" * 32)}
         record = json.dumps(values, separators=(",", ":"), sort_keys=True)
         assert passes(f"{record}\n{operation.name}"), (operation.name, record)
-    assert {each.kind for each in operations} >= {SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER}
+    assert {operation.kind for operation in operations} >= {SpanKind.SERVER, SpanKind.PRODUCER, SpanKind.CONSUMER}
 
 
 def test_an_id_that_is_not_hashed_is_looked_at() -> None:
@@ -88,10 +88,10 @@ def test_an_id_that_is_not_hashed_is_looked_at() -> None:
 def test_no_dirty_value_of_the_corpora_is_plain_as_an_attribute() -> None:
     values = [dirty for rule in EVERY for dirty, _ in rule.dirty]
     values += [
-        each.value
+        record.value
         for name in DIRTY_FILES
-        for each in load(name)
-        if isinstance(each.value, str) and not each.id.startswith("nasty-key-")
+        for record in load(name)
+        if isinstance(record.value, str) and not record.id.startswith("nasty-key-")
     ]
     assert [value for value in values if passes(attribute(value)) and value != "hunter2"] == []
 
@@ -105,6 +105,6 @@ def test_no_rule_finds_anything_in_what_is_taken_for_plain() -> None:
         value = "".join(words)
         if any(passes(make(value)) for make in (attribute, text)):
             plain_ones += 1
-            found = [name for name, pattern in rules if pattern.search(value)]
-            assert not found, (value, found)
+            rule_names = [name for name, pattern in rules if pattern.search(value)]
+            assert not rule_names, (value, rule_names)
     assert plain_ones > 1_000, "the pieces make too few plain values to say anything"

@@ -60,17 +60,17 @@ def test_a_key_rule_takes_its_keys_and_no_others(rule: KeyRule) -> None:
 
 def test_no_known_key_is_sensitive() -> None:
     expressions = [re.compile(python_pattern(whole(rule.pattern))) for rule in KEY_RULES]
-    assert [key for key in KNOWN_KEYS if any(each.search(key) for each in expressions)] == []
+    assert [key for key in KNOWN_KEYS if any(expression.search(key) for expression in expressions)] == []
 
 
 def test_nothing_dirty_is_taken_for_plain() -> None:
     accepted, labels = re.compile(fast_path_pattern(1)), re.compile(LABELS)
     texts = [text for rule in EVERY for text, _ in rule.dirty]
     texts += [
-        each.value
+        record.value
         for name in DIRTY_FILES
-        for each in load(name)
-        if isinstance(each.value, str) and not each.id.startswith("nasty-key-")
+        for record in load(name)
+        if isinstance(record.value, str) and not record.id.startswith("nasty-key-")
     ]
     plain_ones = [
         text

@@ -79,8 +79,8 @@ def state_run(store: Store, started: datetime, content: Mapping[str, Any] = STAT
     """A run of the kind ``pulumi-state``."""
     target = RunWriter(store, "pulumi-state", [RECIPIENT], started)
     target.add("state.json", BytesIO(json.dumps(content).encode()))
-    made = RunSummary(program="pulumi v3.259.0", counts=counts or {"resources": 2, "secrets": 1})
-    return target.finish(made, platform="obs", region="here")
+    run = RunSummary(program="pulumi v3.259.0", counts=counts or {"resources": 2, "secrets": 1})
+    return target.finish(run, platform="obs", region="here")
 
 
 def run(store: Store, kind: str, started: datetime, content: bytes = b"something", **counts: int) -> Manifest:
@@ -92,10 +92,10 @@ def run(store: Store, kind: str, started: datetime, content: bytes = b"something
 
 def segment(store: Store, topic: str, partition: int, first: int, last: int, topic_id: str = TOPIC_ID) -> str:
     """A segment of the archive; its key."""
-    made = Segment(topic, partition)
+    archive_segment = Segment(topic, partition)
     for offset in range(first, last + 1):
-        made.add(Record(offset, 1_700_000_000_000 + offset, 1, b"key", b"value", ()))
-    encrypted = made.encrypt(topic_id, [RECIPIENT])
+        archive_segment.add(Record(offset, 1_700_000_000_000 + offset, 1, b"key", b"value", ()))
+    encrypted = archive_segment.encrypt(topic_id, [RECIPIENT])
     store.put(encrypted.name.key, encrypted.content, metadata=encrypted.metadata)
     return encrypted.name.key
 

@@ -25,7 +25,7 @@ class ReadAddress:
 
     answers: Answers
     delay_s: float = 0.0
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
 
     def instant(self, expression: str, at: float) -> list[Sample]:
         return [Sample(labels=labels, time=at, value=value) for labels, value in self._found(expression)]
@@ -37,11 +37,11 @@ class ReadAddress:
         ]
 
     def _found(self, expression: str) -> list[tuple[dict[str, str], float]]:
-        self.asked.append(expression)
+        self.requests.append(expression)
         time.sleep(self.delay_s)
-        for name, found in self.answers.items():
+        for name, answer in self.answers.items():
             if name in expression:
-                return found
+                return answer
         if "broken" in expression:
             raise OpsError("Thanos Query answered 422: many-to-many matching")
         if "bug" in expression:

@@ -82,7 +82,7 @@ class Fakes:
 
     def send(self, *contacts: str, **channels: Any) -> dict[tuple[str, str], Outcome]:
         outcomes = send_all(load(self.file(**channels)), self.folder, NOTIFICATION, contacts)
-        return {(each.contact, each.channel): each for each in outcomes}
+        return {(outcome.contact, outcome.channel): outcome for outcome in outcomes}
 
     def reached(self) -> set[tuple[str, str]]:
         return {(notification.channel, notification.audience) for notification in self.record.since()}

@@ -50,16 +50,16 @@ def raised(
 
 
 def _common(
-    at: datetime, status: str, found: dict[str, str], begun: datetime, ended: datetime | None
+    at: datetime, status: str, labels: dict[str, str], begun: datetime, ended: datetime | None
 ) -> dict[str, Any]:
     return {
         "received_at": at,
-        "alert_id": found.get(ID_LABEL, "?"),
-        "fingerprint": fingerprint(found),
+        "alert_id": labels.get(ID_LABEL, "?"),
+        "fingerprint": fingerprint(labels),
         "status": status,
         "startsAt": begun,
         "endsAt": ended,
-        "labels": found,
+        "labels": labels,
         "annotations": {},
         "generatorURL": "",
     }

@@ -93,15 +93,15 @@ class Harness:
             "fingerprints": dict(FINGERPRINTS),
             "silences": (),
         }
-        made = Heartbeat(**{**values, **changed})
-        self.witness.beat(made)
-        return made
+        heartbeat = Heartbeat(**{**values, **changed})
+        self.witness.beat(heartbeat)
+        return heartbeat
 
     def lease(self, holder: str, epoch: int, *, notify: bool = True) -> None:
         """Write a lease, whoever has it."""
-        found = self.witness.lease()
+        current = self.witness.lease()
         lease = Lease(holder=holder, epoch=epoch, notify=notify, since=datetime.now(UTC), by="test", reason="test")
-        self.witness.take(lease, found[1] if found else None)
+        self.witness.take(lease, current[1] if current else None)
 
 
 @contextmanager
@@ -120,8 +120,8 @@ def harness() -> Iterator[Harness]:
         secret_access_key_file=Path("/nonexistent"),
         ca_file=None,
     )
-    made = Harness(url=url, witness=Witness(storage, login=(KEY, SECRET), wait=lambda _: None))
-    s3, dns = made.client("s3"), made.client("route53")
+    new_world = Harness(url=url, witness=Witness(storage, login=(KEY, SECRET), wait=lambda _: None))
+    s3, dns = new_world.client("s3"), new_world.client("route53")
     # What moto has outlives its server: other tests of the same process may have left something.
     requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
     s3.create_bucket(Bucket=BUCKET)
@@ -130,12 +130,12 @@ def harness() -> Iterator[Harness]:
     change = {"Changes": [{"Action": "CREATE", "ResourceRecordSet": record}]}
     dns.change_resource_record_sets(HostedZoneId=zone, ChangeBatch=change)
     try:
-        yield made
+        yield new_world
     finally:
         requests.post(f"{url}/moto-api/reset", timeout=10).raise_for_status()
         for client in (s3, dns):
             client.close()
-        made.witness.close()
+        new_world.witness.close()
         server.shutdown()
         thread.join(10)
         server.server_close()

@@ -81,11 +81,11 @@ class ReportServerWeb:
     """The report server's answers by path; ``asked`` are the URLs with their logins."""
 
     answers: dict[str, Answer]
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
 
     def call(self, method: str, url: str, *, auth: Any = None) -> Answer:
         assert method == "GET"
-        self.asked.append((url, auth))
+        self.requests.append((url, auth))
         return self.answers.get(url.removeprefix("https://localhost:7777"), Answer(404, b"no such file"))
 
 
@@ -206,6 +206,6 @@ class Cluster:
 
 
 @contextmanager
-def connected(made: Any, access: ReportAccess = ACCESS) -> Iterator[tuple[Any, ReportAccess]]:
+def connected(context: Any, access: ReportAccess = ACCESS) -> Iterator[tuple[Any, ReportAccess]]:
     """In place of the command's own connection."""
-    yield made, access
+    yield context, access

@@ -51,9 +51,9 @@ KUBE: Any = SimpleNamespace(
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
-    made = Pod()
-    monkeypatch.setattr(pod_exec, "run", made.run)
-    return made
+    fake_pod = Pod()
+    monkeypatch.setattr(pod_exec, "run", fake_pod.run)
+    return fake_pod
 
 
 @pytest.fixture

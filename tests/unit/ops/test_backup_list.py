@@ -24,14 +24,14 @@ from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness, harness
 def place(tmp_path: Path) -> Iterator[Harness]:
     folder = tmp_path / "harness"
     folder.mkdir()
-    with harness(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
 def store(place: Harness) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+    with place.store() as opened_store:
+        yield opened_store
 
 
 def backup(place: Harness, *words: str, identity: bool = False) -> Result:
@@ -40,8 +40,8 @@ def backup(place: Harness, *words: str, identity: bool = False) -> Result:
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
 def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: Harness, store: Store) -> None:
@@ -49,17 +49,17 @@ def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: Harness, stor
         run(store, "database", ago(hours=hours), rows=hours)
     torn = run_name(ago(minutes=1))
     store.put(f"database/{torn}/grafana.dump.age", b"half")
-    found = runs(store, "database", last=2)
-    assert [each.counts["rows"] for each in found.whole] == [1, 2]
-    assert (found.total, found.torn) == (3, (torn,))
+    listing = runs(store, "database", last=2)
+    assert [manifest.counts["rows"] for manifest in listing.whole] == [1, 2]
+    assert (listing.total, listing.torn) == (3, (torn,))
 
 
 def test_an_empty_bucket_lists_as_empty(place: Harness) -> None:
     result = backup(place, "list", "--json")
     assert result.exit_code == 0, result.output
-    found = as_json(result)
-    assert (found["runs"], found["archive"], found["metrics"]) == ([], [], [])
-    assert [each["kind"] for each in found["kinds"]] == [
+    listing = as_json(result)
+    assert (listing["runs"], listing["archive"], listing["metrics"]) == ([], [], [])
+    assert [kind["kind"] for kind in listing["kinds"]] == [
         *("database", "grafana", "kafka-metadata", "search", "pulumi-state")
     ]
 
@@ -73,14 +73,14 @@ def test_people_are_told_what_is_not_stored(place: Harness, store: Store) -> Non
 
 
 def test_the_list_has_runs_topics_and_sizes(place: Harness, store: Store) -> None:
-    made = run(store, "grafana", ago(hours=1), dashboards=10)
+    manifest = run(store, "grafana", ago(hours=1), dashboards=10)
     segment(store, "alerts-raw", 0, 0, 9)
     segment(store, "alerts-raw", 0, 5, 14)
     segment(store, "alerts-raw", 1, 3, 4)
-    found = as_json(backup(place, "list", "--json"))
-    [listed] = found["runs"]
-    assert (listed["kind"], listed["run"], listed["counts"]) == ("grafana", made.run, {"dashboards": 10})
-    [topic] = found["archive"]
+    listing = as_json(backup(place, "list", "--json"))
+    [listed] = listing["runs"]
+    assert (listed["kind"], listed["run"], listed["counts"]) == ("grafana", manifest.run, {"dashboards": 10})
+    [topic] = listing["archive"]
     assert (topic["topic"], topic["partitions"], topic["segments"]) == ("alerts-raw", 2, 3)
     assert (topic["offsets"], topic["missing"]) == (17, 0), "doubled offsets count once"
 
@@ -88,15 +88,15 @@ def test_the_list_has_runs_topics_and_sizes(place: Harness, store: Store) -> Non
 def test_a_gap_in_the_archive_is_counted(store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     segment(store, "alerts-raw", 0, 20, 29)
-    [found] = archived(store)
-    assert (found.missing, found.offsets) == (10, 20)
+    [archive] = archived(store)
+    assert (archive.missing, archive.offsets) == (10, 20)
 
 
 def test_a_topic_that_was_made_again_is_no_gap(store: Store) -> None:
     segment(store, "alerts-raw", 0, 100, 109, "AAAAAAAAAAAAAAAAAAAAAA")
     segment(store, "alerts-raw", 0, 0, 9, "BBBBBBBBBBBBBBBBBBBBBB")
-    [found] = archived(store)
-    assert (found.missing, len(found.lives)) == (0, 2)
+    [archive] = archived(store)
+    assert (archive.missing, len(archive.lives)) == (0, 2)
 
 
 def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
@@ -127,8 +127,8 @@ def test_counts_that_do_not_fit_are_a_problem(place: Harness, store: Store) -> N
 
 
 def test_a_changed_object_is_named(place: Harness, store: Store) -> None:
-    made = state_run(store, ago(hours=1))
-    key = f"{PREFIX}pulumi-state/{made.run}/state.json.age"
+    manifest = state_run(store, ago(hours=1))
+    key = f"{PREFIX}pulumi-state/{manifest.run}/state.json.age"
     body = bytearray(place.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
     body[-1] ^= 1
     place.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(body))
@@ -160,7 +160,7 @@ def test_everything_is_verified_and_nothing_stored_is_a_failure(place: Harness, 
     segment(store, "alerts-raw", 0, 0, 9)
     result = backup(place, "verify", "--json", identity=True)
     assert result.exit_code == 1
-    proofs = {each["kind"]: each for each in as_json(result)["proofs"]}
+    proofs = {proof["kind"]: proof for proof in as_json(result)["proofs"]}
     assert proofs["database"]["problems"] == ["nothing is stored"]
     assert proofs["archive of alerts-raw"]["good"]
     assert "10 records in the newest ones" in proofs["archive of alerts-raw"]["seen"][0]
@@ -170,8 +170,10 @@ def test_everything_is_verified_and_nothing_stored_is_a_failure(place: Harness, 
 def test_a_damaged_segment_and_a_gap_are_problems(place: Harness, store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     key = PREFIX + segment(store, "alerts-raw", 0, 12, 20)
-    found = place.s3.get_object(Bucket=BUCKET, Key=key)
-    place.s3.put_object(Bucket=BUCKET, Key=key, Body=found["Body"].read() + b"x", Metadata=found["Metadata"])
+    stored_object = place.s3.get_object(Bucket=BUCKET, Key=key)
+    place.s3.put_object(
+        Bucket=BUCKET, Key=key, Body=stored_object["Body"].read() + b"x", Metadata=stored_object["Metadata"]
+    )
     result = backup(place, "verify", "--kind", "archive", "--json", identity=True)
     assert result.exit_code == 1
     problems = as_json(result)["proofs"][0]["problems"]

@@ -32,14 +32,14 @@ ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
 def place(tmp_path: Path) -> Iterator[Harness]:
     folder = tmp_path / "harness"
     folder.mkdir()
-    with harness(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
 def store(place: Harness) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+    with place.store() as opened_store:
+        yield opened_store
 
 
 def run(place: Harness, *words: str) -> Result:
@@ -84,19 +84,19 @@ def test_blocks_of_nobody_are_told(place: Harness, tmp_path: Path) -> None:
 def exported(store: Store, counts: int = 2) -> Manifest:
     """A run of the search cluster with one index of two documents."""
     target = RunWriter(store, "search", [RECIPIENT], ago(hours=1))
-    lines = b"".join(json.dumps({"_id": str(each), "_source": {"n": each}}).encode() + b"\n" for each in range(2))
+    lines = b"".join(json.dumps({"_id": str(number), "_source": {"n": number}}).encode() + b"\n" for number in range(2))
     target.add("logs-000001.ndjson.gz", BytesIO(gzip.compress(lines)))
     target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
-    made = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
-    return target.finish(made, platform="obs", region="here")
+    content = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
+    return target.finish(content, platform="obs", region="here")
 
 
 def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp_path: Path) -> None:
     exported(store)
     folder = tmp_path / "run"
     restore.fetch(store, "search", "latest", [IDENTITY], folder)
-    found = search.renamed(folder, "restored-")
-    assert found.counts == {"indices": 1, "restored-logs-000001": 2}
+    manifest = search.renamed(folder, "restored-")
+    assert manifest.counts == {"indices": 1, "restored-logs-000001": 2}
     [index] = json.loads((folder / "indices.json").read_text()).items()
     assert index[0] == "restored-logs-000001"
     assert index[1]["aliases"] == {"restored-logs-read": {}, "restored-logs-write": {"is_write_index": True}}
@@ -104,9 +104,9 @@ def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp
 
 
 def test_documents_that_are_missing_are_noticed(store: Store, tmp_path: Path) -> None:
-    found = exported(store, counts=3)
+    manifest = exported(store, counts=3)
     restore.fetch(store, "search", "latest", [IDENTITY], tmp_path / "run")
-    assert search.check(tmp_path / "run", found) == ["logs-000001: 2 documents, the manifest says 3"]
+    assert search.check(tmp_path / "run", manifest) == ["logs-000001: 2 documents, the manifest says 3"]
 
 
 def definitions(**changed: Any) -> Definitions:
@@ -146,15 +146,20 @@ class Brokers:
     """Three brokers with one topic."""
 
     def __init__(self) -> None:
-        self.made: list[Any] = []
+        self.created_topics: list[Any] = []
 
     @property
     def client(self) -> Brokers:
         return self
 
     def topics(self) -> dict[str, Any]:
-        found = {each.topic: each.num_partitions for each in self.made} | {"alerts-raw": 4}
-        return {name: SimpleNamespace(partitions=number, leaders=[0] * number) for name, number in found.items()}
+        partitions_by_topic = {new_topic.topic: new_topic.num_partitions for new_topic in self.created_topics} | {
+            "alerts-raw": 4
+        }
+        return {
+            name: SimpleNamespace(partitions=number, leaders=[0] * number)
+            for name, number in partitions_by_topic.items()
+        }
 
     def brokers(self) -> tuple[int, ...]:
         return (0, 1, 2)
@@ -163,10 +168,10 @@ class Brokers:
         return {"alerts-raw": {"max.message.bytes": "9", "retention.ms": "1", "min.insync.replicas": "2"}}
 
     def create_topics(self, new: list[Any], operation_timeout: float) -> dict[str, Future[None]]:
-        self.made += new
+        self.created_topics += new
         done: Future[None] = Future()
         done.set_result(None)
-        return {each.topic: done for each in new}
+        return {new_topic.topic: done for new_topic in new}
 
 
 def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(store: Store) -> None:
@@ -174,9 +179,9 @@ def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(st
     brokers = Brokers()
     context: Any = SimpleNamespace(kafka=brokers)
     assert topic.make(context, store, "alerts-raw", "restored-alerts-raw") == 6
-    [made] = brokers.made
-    assert (made.topic, made.num_partitions, made.replication_factor) == ("restored-alerts-raw", 6, 3)
-    assert made.config == {
+    [new_topic] = brokers.created_topics
+    assert (new_topic.topic, new_topic.num_partitions, new_topic.replication_factor) == ("restored-alerts-raw", 6, 3)
+    assert new_topic.config == {
         "max.message.bytes": "9",
         "min.insync.replicas": "2",
         "retention.ms": "-1",

@@ -23,17 +23,17 @@ def run(*words: str) -> Result:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    made = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
-    monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: made)
-    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: made)
+    fake_cluster = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
+    monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: fake_cluster)
+    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: fake_cluster)
     monkeypatch.setattr("ops.report.jobs._PAUSE_S", 0.0)
 
     @contextmanager
     def connected() -> Iterator[tuple[Any, Any]]:
-        yield SimpleNamespace(kube=made.kube), None
+        yield SimpleNamespace(kube=fake_cluster.kube), None
 
     monkeypatch.setattr(command, "connected", connected)
-    return made
+    return fake_cluster
 
 
 def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) -> None:
@@ -41,9 +41,9 @@ def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) 
     result = run("kafka-metadata")
     assert result.exit_code == 0, result.output
     assert "is stored: 1 objects" in result.stdout
-    [made] = cluster.created
-    assert made["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
-    assert made["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
+    [job] = cluster.created
+    assert job["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
+    assert job["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
 
 
 def test_a_job_that_fails_says_why(cluster: Cluster) -> None:

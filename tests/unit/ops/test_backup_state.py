@@ -25,14 +25,14 @@ from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, har
 def place(tmp_path: Path) -> Iterator[Harness]:
     folder = tmp_path / "harness"
     folder.mkdir()
-    with harness(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
 def store(place: Harness) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+    with place.store() as opened_store:
+        yield opened_store
 
 
 def fake_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, state: Mapping[str, Any] | str, code: int = 0) -> Path:
@@ -55,12 +55,12 @@ def test_the_state_is_exported_encrypted_and_stored(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = fake_pulumi(tmp_path, monkeypatch, STATE)
-    made = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
+    manifest = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
     assert calls.read_text().splitlines() == ["stack export --non-interactive"], "never with --show-secrets"
-    assert (made.program, dict(made.counts)) == ("pulumi v3.259.0", {"resources": 2, "secrets": 1})
-    found = restore.fetch(store, "pulumi-state", made.run, [IDENTITY], tmp_path / "run")
+    assert (manifest.program, dict(manifest.counts)) == ("pulumi v3.259.0", {"resources": 2, "secrets": 1})
+    manifest_read = restore.fetch(store, "pulumi-state", manifest.run, [IDENTITY], tmp_path / "run")
     assert json.loads((tmp_path / "run/state.json").read_text()) == STATE
-    assert pulumi_state.check(tmp_path / "run", found) == []
+    assert pulumi_state.check(tmp_path / "run", manifest_read) == []
 
 
 def test_a_state_that_shows_a_secret_is_not_stored(
@@ -94,8 +94,8 @@ def test_a_state_without_its_version_asks_the_program(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_pulumi(tmp_path, monkeypatch, {"version": 3, "deployment": {"resources": []}})
-    made = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
-    assert made.program == "pulumi v3.1.2"
+    manifest = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
+    assert manifest.program == "pulumi v3.1.2"
 
 
 def test_only_old_states_are_removed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

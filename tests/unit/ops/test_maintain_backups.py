@@ -29,14 +29,14 @@ from tests.unit.services.backup.harness import Harness, harness
 def place(tmp_path: Path) -> Iterator[Harness]:
     folder = tmp_path / "harness"
     folder.mkdir()
-    with harness(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
 def store(place: Harness) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+    with place.store() as opened_store:
+        yield opened_store
 
 
 def tools(place: Harness, identity: Path | None = None, **context: Any) -> Tools:
@@ -60,9 +60,9 @@ def everything(store: Store, **hours: float) -> None:
 
 def test_young_runs_of_every_kind_are_good(place: Harness, store: Store) -> None:
     everything(store)
-    found = maintenance_checks.backups_made(tools(place))
-    assert found.wrong == []
-    assert len(found.figures) == 5
+    finding = maintenance_checks.backups_made(tools(place))
+    assert finding.wrong == []
+    assert len(finding.figures) == 5
 
 
 def test_late_and_missing_runs_are_named(place: Harness, store: Store) -> None:
@@ -76,19 +76,19 @@ def test_late_and_missing_runs_are_named(place: Harness, store: Store) -> None:
 
 
 def test_a_run_that_counts_nothing_is_no_backup() -> None:
-    made = SimpleNamespace(started=datetime.now(UTC), total_bytes=5, objects=(1,), counts={"rows": 0}, run="r")
+    manifest = SimpleNamespace(started=datetime.now(UTC), total_bytes=5, objects=(1,), counts={"rows": 0}, run="r")
     finding = Finding()
-    maintenance_checks.judge("database", made, 3600, datetime.now(UTC), finding)  # type: ignore[arg-type]
+    maintenance_checks.judge("database", manifest, 3600, datetime.now(UTC), finding)  # type: ignore[arg-type]
     assert finding.wrong == ["database: run r counts nothing"]
 
 
 def test_whole_runs_are_compared_without_an_identity_and_opened_with_one(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
     encrypted = maintenance_checks.backups_whole(tools(place))
-    assert any("pulumi-state" in each and "encrypted" in each for each in encrypted.figures)
+    assert any("pulumi-state" in figure and "encrypted" in figure for figure in encrypted.figures)
     assert "none opened: give --identity FILE" in encrypted.seen[-1]
     opened = maintenance_checks.backups_whole(tools(place, identity_file(place)))
-    assert any("opened" in each for each in opened.figures)
+    assert any("opened" in figure for figure in opened.figures)
     assert "no database backup is stored" in opened.wrong
 
 
@@ -108,14 +108,14 @@ def test_an_archive_that_waits_too_long_is_named(place: Harness) -> None:
     now = datetime.now(UTC).timestamp()
     stored = {"alerts-raw": now - 60, "telemetry-logs": now - 3600}
     lag = {"alerts-raw": 5, "telemetry-logs": 7, "telemetry-traces": 1, "alerts-processed": 0}
-    found = maintenance_checks.archive_kept(tools(place, **archive_context(lag, stored)))
-    assert [each.split(":")[0] for each in found.wrong] == ["telemetry-logs", "telemetry-traces"]
-    assert found.figures == ["13 records of 4 topics wait to be stored"]
+    finding = maintenance_checks.archive_kept(tools(place, **archive_context(lag, stored)))
+    assert [problem.split(":")[0] for problem in finding.wrong] == ["telemetry-logs", "telemetry-traces"]
+    assert finding.figures == ["13 records of 4 topics wait to be stored"]
 
 
 def test_an_archive_that_never_ran_or_fails_is_a_problem(place: Harness) -> None:
-    found = maintenance_checks.archive_kept(tools(place, **archive_context({}, {}, failed=3)))
-    assert found.wrong == [
+    finding = maintenance_checks.archive_kept(tools(place, **archive_context({}, {}, failed=3)))
+    assert finding.wrong == [
         "group archive has committed nothing: does the archive run?",
         "3 stores failed in the last 30 min",
     ]
@@ -140,11 +140,11 @@ def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
 def test_the_row_wants_objects_that_are_encrypted_for_those_who_are_named(
     place: Harness, store: Store, tmp_path: Path
 ) -> None:
-    found = state_run(store, ago(hours=1))
+    manifest = state_run(store, ago(hours=1))
     finding = Finding()
-    backups.whole(store, found, reached(place), tmp_path / "a", finding)
+    backups.whole(store, manifest, reached(place), tmp_path / "a", finding)
     assert finding.wrong == []
-    backups.whole(store, found, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
+    backups.whole(store, manifest, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
     assert "is encrypted for somebody who is not named in the settings" in finding.wrong[0]
 
 
@@ -200,7 +200,7 @@ def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: py
     ]
     monkeypatch.setattr(backups, "DAILY", looked)
     monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
-    found = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
-    assert found.wrong == ["c cannot look: no answer"]
-    assert "1 of 3 daily ones ask for somebody now" in found.figures[0]
-    assert found.seen == ["to do: a"]
+    result = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
+    assert result.wrong == ["c cannot look: no answer"]
+    assert "1 of 3 daily ones ask for somebody now" in result.figures[0]
+    assert result.seen == ["to do: a"]

@@ -79,16 +79,16 @@ def test_an_urgent_alert_that_nobody_took_is_named() -> None:
         ],
         [silence(timedelta(hours=1), Matcher(name="alert_id", value="StreamDelay-1"))],
     )
-    found = check_functions.alerts_taken(tools(context))
-    assert found.wrong == ["KafkaDiskFull-1 (critical) for 20 min"]
-    assert found.figures == ["4 fire, 2 of them Critical or High, 1 acknowledged"]
+    finding = check_functions.alerts_taken(tools(context))
+    assert finding.wrong == ["KafkaDiskFull-1 (critical) for 20 min"]
+    assert finding.figures == ["4 fire, 2 of them Critical or High, 1 acknowledged"]
 
 
 def test_a_forgotten_silence_is_named_with_who_made_it() -> None:
     matcher = Matcher(name="layer", value="device")
     context = alertmanager([], [silence(timedelta(days=8), matcher), silence(timedelta(days=90), matcher, "expired")])
-    found = check_functions.silences_young(tools(context))
-    assert found.wrong == ["12345678 by somebody for 8 d: layer=device (planned work)"]
+    finding = check_functions.silences_young(tools(context))
+    assert finding.wrong == ["12345678 by somebody for 8 d: layer=device (planned work)"]
     assert check_functions.silences_young(tools(context, silence_age=timedelta(days=30))).wrong == []
 
 
@@ -100,12 +100,12 @@ def test_containers_that_ended_by_themselves_are_named(monkeypatch: pytest.Monke
 
     events = (event("restart", True), event("restart", False), event("rollout", False))
     monkeypatch.setattr(check_functions, "cluster", lambda *_: (events, 3))
-    found = check_functions.restarts(tools(SimpleNamespace(kube=None)))
-    assert found.wrong == ["Pod a at 12:00 UTC: OOMKilled, exit code 137"]
+    finding = check_functions.restarts(tools(SimpleNamespace(kube=None)))
+    assert finding.wrong == ["Pod a at 12:00 UTC: OOMKilled, exit code 137"]
 
 
 def test_a_topic_with_another_retention_is_named() -> None:
-    settings: dict[str, dict[str, str]] = {each.name: {"retention.ms": str(each.retention_ms)} for each in TOPICS}
+    settings: dict[str, dict[str, str]] = {topic.name: {"retention.ms": str(topic.retention_ms)} for topic in TOPICS}
     context: Any = SimpleNamespace(kafka=SimpleNamespace(topic_settings=lambda _: settings))
     assert check_functions.topics_retention(tools(context)).wrong == []
     settings["alerts-raw"] = {"retention.ms": "1"}
@@ -136,17 +136,19 @@ def drilled(folder: Path, *, passed: bool = True, days: float = 1, cluster: str 
 
 
 def test_a_drill_that_was_never_done_says_so_and_how_to_do_it(tmp_path: Path) -> None:
-    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=Drills(lambda: HERE, tmp_path)))
-    assert found.figures == ["never"]
-    assert found.wrong == ["DR drill: never done here (no evidence in evidence/region-drill/): run `ops drill region`"]
+    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=Drills(lambda: HERE, tmp_path)))
+    assert finding.figures == ["never"]
+    assert finding.wrong == [
+        "DR drill: never done here (no evidence in evidence/region-drill/): run `ops drill region`"
+    ]
 
 
 def test_a_drill_of_another_cluster_was_never_done_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(evidence.SCOPE_VARIABLE, raising=False)
     given = drilled(tmp_path, cluster="another")
-    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
-    assert "never done here" in found.wrong[0]
-    assert "measured on another cluster" in found.wrong[0]
+    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    assert "never done here" in finding.wrong[0]
+    assert "measured on another cluster" in finding.wrong[0]
 
 
 @pytest.mark.parametrize(
@@ -155,17 +157,17 @@ def test_a_drill_of_another_cluster_was_never_done_here(tmp_path: Path, monkeypa
 )
 def test_a_drill_must_have_passed_and_be_young(tmp_path: Path, passed: bool, days: int, problem: str) -> None:
     given = drilled(tmp_path, passed=passed, days=days)
-    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
-    assert bool(found.wrong) is bool(problem)
-    assert problem in " ".join(found.wrong)
+    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    assert bool(finding.wrong) is bool(problem)
+    assert problem in " ".join(finding.wrong)
 
 
 def test_a_drill_of_other_sources_is_stale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = drilled(tmp_path)
     monkeypatch.setattr(evidence, "staleness", lambda *_: "stale, 3 commits")
-    found = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
-    assert "stale, 3 commits" in found.wrong[0]
-    assert found.wrong[0].endswith("run `ops drill region`")
+    finding = drills.fresh("region-drill", "DR drill", timedelta(days=35))(tools(drills=given))
+    assert "stale, 3 commits" in finding.wrong[0]
+    assert finding.wrong[0].endswith("run `ops drill region`")
 
 
 @pytest.mark.parametrize(
@@ -196,8 +198,10 @@ def test_what_runs_is_what_is_pinned() -> None:
 def test_slow_queries_are_named_the_slowest_first() -> None:
     def dashboard(*seconds: float) -> Any:
         answers = tuple(
-            SimpleNamespace(query=SimpleNamespace(expr=f"q{number}"), latency_s=each, series=(), points=1, problem="")
-            for number, each in enumerate(seconds)
+            SimpleNamespace(
+                query=SimpleNamespace(expr=f"q{number}"), latency_s=duration, series=(), points=1, problem=""
+            )
+            for number, duration in enumerate(seconds)
         )
         panel = SimpleNamespace(title="panel")
         return SimpleNamespace(name="kafka"), [SimpleNamespace(panel=panel, answers=answers, empty=False)]
@@ -211,15 +215,15 @@ def test_slow_queries_are_named_the_slowest_first() -> None:
 
 
 def test_a_shared_value_is_asked_for_once_and_again_after_a_failure() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def make() -> int:
-        asked.append(1)
-        if len(asked) == 1:
+        calls.append(1)
+        if len(calls) == 1:
             raise OpsError("not now")
         return 7
 
     once = Lazy(make)
     with pytest.raises(OpsError):
         once.get()
-    assert (once.get(), once.get(), len(asked)) == (7, 7, 2)
+    assert (once.get(), once.get(), len(calls)) == (7, 7, 2)

@@ -56,7 +56,7 @@ def test_what_the_requirements_list_is_looked_at() -> None:
 
 
 def test_only_some_checks_can_be_chosen() -> None:
-    assert [each.id for each in chosen(checks(Period.DAILY), " alerts, pods ")] == ["pods", "alerts"]
+    assert [check.id for check in chosen(checks(Period.DAILY), " alerts, pods ")] == ["pods", "alerts"]
     with pytest.raises(OpsError, match="--only: no check alarm: use some of pods"):
         chosen(checks(Period.DAILY), "alarm")
 
@@ -84,9 +84,9 @@ def test_a_least_is_judged_from_below() -> None:
 
 def test_what_is_no_number_is_never_good() -> None:
     query = Metric(expression="x", limit=1, labels=("job",))
-    found = query.judge(samples(a=0, b=math.nan))
-    assert found.wrong
-    assert "b nan" in found.wrong[0]
+    finding = query.judge(samples(a=0, b=math.nan))
+    assert finding.wrong
+    assert "b nan" in finding.wrong[0]
 
 
 def test_no_answer_is_a_problem_unless_it_means_something() -> None:
@@ -112,5 +112,5 @@ def test_values_are_written_for_people(unit: Unit, value: float, text: str) -> N
 
 def test_many_that_are_beyond_are_counted() -> None:
     query = Metric(expression="x", limit=0, labels=("job",))
-    found = query.judge(samples(**{f"job{number}": 1.0 for number in range(10)}))
-    assert "and 4 more: must be at most 0" in found.wrong[0]
+    finding = query.judge(samples(**{f"job{number}": 1.0 for number in range(10)}))
+    assert "and 4 more: must be at most 0" in finding.wrong[0]

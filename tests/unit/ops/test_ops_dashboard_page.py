@@ -83,17 +83,17 @@ def test_a_panel_that_cannot_be_drawn_does_not_stop_the_page(monkeypatch: pytest
 
 
 def test_bars_are_sorted_scaled_and_coloured_by_their_limits() -> None:
-    found = page.card(0, results(DISKS)[0]).values
-    assert [(each.label, each.text, each.tone) for each in found] == [
+    values = page.card(0, results(DISKS)[0]).values
+    assert [(value.label, value.text, value.tone) for value in values] == [
         ("kafka-1", "95 %", "bad"),
         ("<b>", "80 %", "warning"),
         ("kafka-0", "50 %", "good"),
     ]
-    assert [round(each.share) for each in found] == [95, 80, 50]
+    assert [round(value.share) for value in values] == [95, 80, 50]
 
 
 def test_values_that_stand_for_words_are_words() -> None:
-    assert [(each.label, each.text, each.tone) for each in page.card(0, results(WORDS)[0]).values] == [
+    assert [(value.label, value.text, value.tone) for value in page.card(0, results(WORDS)[0]).values] == [
         ("data", "critical", "bad"),
         ("device", "OK", "good"),
     ]
@@ -189,7 +189,7 @@ def test_a_value_that_no_word_stands_for_is_shown_as_it_is() -> None:
 
 
 def test_legends_are_filled_in_and_fall_back_to_labels() -> None:
-    found = [Found(labels={"a": "x", "b": "y"}, points=()), Found(labels={"a": "z", "b": "y"}, points=())]
-    assert legends(NUMBER, "{{a}} of {{b}}", found) == ["x of y", "z of y"]
-    assert legends(NUMBER, "{{missing}}", found) == ["-", "-"]
-    assert legends(NUMBER, "", found) == ["a=x", "a=z"]
+    series_list = [Found(labels={"a": "x", "b": "y"}, points=()), Found(labels={"a": "z", "b": "y"}, points=())]
+    assert legends(NUMBER, "{{a}} of {{b}}", series_list) == ["x of y", "z of y"]
+    assert legends(NUMBER, "{{missing}}", series_list) == ["-", "-"]
+    assert legends(NUMBER, "", series_list) == ["a=x", "a=z"]

@@ -153,12 +153,12 @@ def test_reasons_are_the_first_of_what_failed_each_once() -> None:
 
 def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
     """Signals can be set in the main thread only; elsewhere a drill runs without."""
-    found: list[Outcome] = []
-    thread = threading.Thread(target=lambda: found.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
     thread.start()
     thread.join(60)
-    assert found
-    assert found[0].passed
+    assert outcomes
+    assert outcomes[0].passed
 
 
 def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:

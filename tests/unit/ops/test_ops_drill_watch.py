@@ -97,7 +97,7 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def whats(seen: Watched) -> set[str]:
-    return {each.what for each in seen.events}
+    return {event.what for event in seen.events}
 
 
 def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> None:
@@ -119,7 +119,7 @@ def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> Non
         harness.topics = topic(3, 3)
         harness.address.answers = {"": [({}, 1.0)]}
         eventually(lambda: watcher.seen().whole_again is not None)
-        eventually(lambda: all(each.end is not None for each in watcher.seen().events))
+        eventually(lambda: all(event.end is not None for event in watcher.seen().events))
     seen = watcher.seen()
     assert seen.first_sign is not None
     assert seen.whole_again is not None
@@ -184,7 +184,7 @@ def processed(name: str, status: str, after: float, **more: Any) -> AlertEvent:
 
 
 def test_alerts_that_began_meanwhile_are_told_once_with_their_end() -> None:
-    found = raised(
+    events = raised(
         [
             raw("Old", "firing", 5, starts=-60),
             raw("Watchdog", "firing", 5),
@@ -197,14 +197,14 @@ def test_alerts_that_began_meanwhile_are_told_once_with_their_end() -> None:
         ],
         BEGAN,
     )
-    assert found == (
+    assert events == (
         Event(lane="alerts", what="Down (critical)", start=10.0, end=50.0),
         Event(lane="alerts", what="Many (critical), 2 times", start=20.0, end=None),
     )
 
 
 def test_a_notification_about_several_alerts_is_one() -> None:
-    found = notifications(
+    events = notifications(
         [
             processed("A", "firing", 12),
             processed("B", "firing", 12),
@@ -215,12 +215,12 @@ def test_a_notification_about_several_alerts_is_one() -> None:
         ],
         BEGAN,
     )
-    assert [(each.start, each.what) for each in found] == [
+    assert [(event.start, event.what) for event in events] == [
         (12.0, "critical, firing, A, B"),
         (40.0, "senior-manager, firing, A"),
         (60.0, "critical, resolved, A"),
     ]
-    assert all(each.moment for each in found)
+    assert all(event.moment for event in events)
 
 
 def firing(name: str, severity: str, state: str = "active") -> FiringAlert:

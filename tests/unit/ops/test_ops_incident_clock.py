@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)
 
 def opened(*minutes: float, closed: float | None = None) -> Incident:
     """An incident with first responses so many minutes after the alert."""
-    notes = tuple(samples.note("on it", each, first_response=True) for each in minutes)
+    notes = tuple(samples.note("on it", minute, first_response=True) for minute in minutes)
     return samples.incident(notes=notes, closed=None if closed is None else samples.after(closed))
 
 

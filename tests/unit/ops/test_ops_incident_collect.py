@@ -60,9 +60,9 @@ def platform(tmp_path: Path, outputs: dict[str, Any]) -> Platform:
 
 @pytest.fixture
 def clients(platform: Platform) -> Iterator[Clients]:
-    made = Clients(lambda: platform, no_cluster)
-    yield made
-    made.close()
+    opened_reach = Clients(lambda: platform, no_cluster)
+    yield opened_reach
+    opened_reach.close()
 
 
 def gather(clients: Clients, incident: Incident | None = None, **options: Any) -> Evidence:
@@ -85,9 +85,9 @@ def test_a_platform_of_which_nothing_answers_makes_a_report_that_says_so(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     begun = time.monotonic()
-    found = gather(clients)
+    evidence = gather(clients)
     assert time.monotonic() - begun < 60
-    problems = {name: source.problem for name, source in missing(found)}
+    problems = {name: source.problem for name, source in missing(evidence)}
     assert set(problems) == set(SOURCES)
     for name in ("firing", "metrics", "silences", "traces"):
         assert "refused" in problems[name], problems[name]
@@ -95,35 +95,35 @@ def test_a_platform_of_which_nothing_answers_makes_a_report_that_says_so(
     assert "does not answer" in problems["logs"]
     assert "pulumi" in problems["changes"]
     assert "Kafka" in problems["events"]
-    assert "a-long-password" not in found.model_dump_json()
-    parts = Parts(samples.incident(), found, samples.after(90), Texts(Language.BOTH), TimeFormat(zone("UTC")))
+    assert "a-long-password" not in evidence.model_dump_json()
+    parts = Parts(samples.incident(), evidence, samples.after(90), Texts(Language.BOTH), TimeFormat(zone("UTC")))
     text = html(document(parts))
     assert text.count("Not collected: ") == len(SOURCES) - 1
 
 
 def test_a_platform_that_is_not_known_is_no_error_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    asked = []
+    calls = []
 
     def load() -> Platform:
-        asked.append(1)
+        calls.append(1)
         raise OpsError("cannot read the stack's outputs")
 
     clients = Clients(load, no_cluster)
-    found = gather(clients)
+    evidence = gather(clients)
     clients.close()
-    problems = {source.problem for name, source in missing(found) if name != "changes"}
+    problems = {source.problem for name, source in missing(evidence) if name != "changes"}
     assert problems == {"cannot read the stack's outputs"}
-    assert asked == [1]
+    assert calls == [1]
 
 
 def test_what_answers_is_kept_though_something_else_fails(clients: Clients) -> None:
     log = samples.evidence().logs[0]
-    found = gather(clients, sources={"logs": answering(logs=(log,)), "traces": failing(OpsError("no"))})
-    assert found.logs == (log,)
-    assert [name for name, _ in missing(found)] == ["traces"]
-    assert found.sources["logs"].collected is not None
-    assert (found.start, found.end) == (WINDOW.start, WINDOW.end)
+    evidence = gather(clients, sources={"logs": answering(logs=(log,)), "traces": failing(OpsError("no"))})
+    assert evidence.logs == (log,)
+    assert [name for name, _ in missing(evidence)] == ["traces"]
+    assert evidence.sources["logs"].collected is not None
+    assert (evidence.start, evidence.end) == (WINDOW.start, WINDOW.end)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd\nanswer"), KeyError("data"), RuntimeError(), MemoryError("x" * 900)])
@@ -142,11 +142,11 @@ def test_a_source_that_gives_no_answer_is_not_waited_for(clients: Clients) -> No
         return Answer(fields={"logs": ()})
 
     begun = time.monotonic()
-    found = gather(clients, sources={"logs": hang, "silences": answering(silences=())}, limit_s=0.5)
+    evidence = gather(clients, sources={"logs": hang, "silences": answering(silences=())}, limit_s=0.5)
     stop.set()
     assert time.monotonic() - begun < 25
-    assert found.sources["logs"].problem == "no answer within 0.5 s"
-    assert not found.sources["silences"].problem
+    assert evidence.sources["logs"].problem == "no answer within 0.5 s"
+    assert not evidence.sources["silences"].problem
 
 
 def test_sources_are_asked_at_the_same_time(clients: Clients) -> None:
@@ -156,27 +156,27 @@ def test_sources_are_asked_at_the_same_time(clients: Clients) -> None:
         meeting.wait()
         return Answer(fields={})
 
-    found = gather(clients, sources=dict.fromkeys(("logs", "traces", "silences"), wait))
-    assert not list(missing(found))
+    evidence = gather(clients, sources=dict.fromkeys(("logs", "traces", "silences"), wait))
+    assert not list(missing(evidence))
 
 
 def test_what_was_collected_before_stays_where_a_source_fails_now(clients: Clients) -> None:
     before = samples.evidence()
-    found = gather(
+    evidence = gather(
         clients, before=before, sources={"traces": failing(OpsError("gone")), "logs": failing(OpsError("x"))}
     )
-    assert found.traces == before.traces
-    assert found.clearance == "internal"
-    assert found.sources["traces"].collected == before.sources["traces"].collected
-    assert found.sources["traces"].problem == "gone"
-    assert found.sources["logs"].collected is None
-    assert found.logs == ()
+    assert evidence.traces == before.traces
+    assert evidence.clearance == "internal"
+    assert evidence.sources["traces"].collected == before.sources["traces"].collected
+    assert evidence.sources["traces"].problem == "gone"
+    assert evidence.sources["logs"].collected is None
+    assert evidence.logs == ()
 
 
 def test_what_was_collected_before_is_replaced_where_a_source_answers(clients: Clients) -> None:
-    found = gather(clients, before=samples.evidence(), sources={"traces": answering(traces=(), clearance="public")})
-    assert (found.traces, found.clearance) == ((), "public")
-    assert not found.sources["traces"].problem
+    evidence = gather(clients, before=samples.evidence(), sources={"traces": answering(traces=(), clearance="public")})
+    assert (evidence.traces, evidence.clearance) == ((), "public")
+    assert not evidence.sources["traces"].problem
 
 
 def test_passwords_of_the_platform_do_not_stay_in_the_evidence(clients: Clients) -> None:
@@ -187,9 +187,9 @@ def test_passwords_of_the_platform_do_not_stay_in_the_evidence(clients: Clients)
         return Answer(fields={"logs": (line,)})
 
     sources = {"logs": leak, "traces": failing(OpsError("bad: secret-of-the-tool"))}
-    found = gather(clients, sources=sources)
-    assert found.logs[0].text == "login with [secret] failed"
-    assert found.sources["traces"].problem == "bad: [secret]"
+    evidence = gather(clients, sources=sources)
+    assert evidence.logs[0].text == "login with [secret] failed"
+    assert evidence.sources["traces"].problem == "bad: [secret]"
 
 
 def test_every_field_of_the_evidence_belongs_to_a_source() -> None:
@@ -204,14 +204,14 @@ def test_a_clearance_that_is_none_is_refused(clients: Clients) -> None:
 
 
 def test_traces_above_the_clearance_of_the_stack_are_not_read(clients: Clients) -> None:
-    found = gather(clients, clearance="confidential", sources={"traces": SOURCES["traces"]})
-    assert found.sources["traces"].problem == "--clearance is 'confidential', must be one of internal"
+    evidence = gather(clients, clearance="confidential", sources={"traces": SOURCES["traces"]})
+    assert evidence.sources["traces"].problem == "--clearance is 'confidential', must be one of internal"
 
 
 def test_a_layer_that_sends_no_traces_is_remarked(clients: Clients) -> None:
     device = samples.incident(alert=samples.alert(layer="device", labels={"alertname": "A"}))
-    found = gather(clients, device, sources={"traces": SOURCES["traces"]})
-    assert found.sources["traces"].remark == "no service of this alert or its layer sends traces"
+    evidence = gather(clients, device, sources={"traces": SOURCES["traces"]})
+    assert evidence.sources["traces"].remark == "no service of this alert or its layer sends traces"
 
 
 def test_progress_tells_every_source_once(clients: Clients) -> None:
@@ -222,26 +222,26 @@ def test_progress_tells_every_source_once(clients: Clients) -> None:
 
 
 def test_something_that_failed_once_fails_the_same_way_for_all() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def make() -> int:
-        asked.append(1)
+        calls.append(1)
         raise OpsError("no")
 
     once = Lazy(make)
     for _ in range(3):
         with pytest.raises(OpsError, match="no"):
             once.get()
-    assert asked == [1]
-    assert once.made() is None
+    assert calls == [1]
+    assert once.existing() is None
 
 
 def test_something_is_made_once_for_several_threads() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def make() -> int:
         time.sleep(0.05)
-        asked.append(1)
+        calls.append(1)
         return os.getpid()
 
     once = Lazy(make)
@@ -250,5 +250,5 @@ def test_something_is_made_once_for_several_threads() -> None:
         thread.start()
     for thread in threads:
         thread.join(5)
-    assert asked == [1]
-    assert once.made() == os.getpid()
+    assert calls == [1]
+    assert once.existing() == os.getpid()

@@ -144,11 +144,11 @@ def test_every_source_and_every_kind_of_entry_has_words() -> None:
 )
 def test_the_clock_is_shown_as_a_bar_with_the_limit(minutes: float | None, state: str, text: str) -> None:
     notes = () if minutes is None else (samples.note("on it", minutes, first_response=True),)
-    found = html(document(parts(samples.incident(notes=notes, closed=None))))
-    assert text in found
-    assert f'class="dial {state}"' in found
+    page = html(document(parts(samples.incident(notes=notes, closed=None))))
+    assert text in page
+    assert f'class="dial {state}"' in page
     used, limit = (
-        float(re.search(rf'class="{name}" style="{key}:([\d.]+)%', found)[1])
+        float(re.search(rf'class="{name}" style="{key}:([\d.]+)%', page)[1])
         for name, key in (("used", "width"), ("mark", "left"))  # type: ignore[index]
     )
     assert 0 <= used <= 100
@@ -207,25 +207,25 @@ def hostile() -> tuple[Incident, Evidence]:
             fixed = ("kind", "state", "data_class", "status", "comparison", "unit", "trace_id")
             return value if key in fixed else HOSTILE
         if isinstance(value, dict):
-            return {name: attack(each, name) for name, each in value.items()}
+            return {name: attack(nested, name) for name, nested in value.items()}
         if isinstance(value, list | tuple):
-            return [attack(each, key) for each in value]
+            return [attack(nested, key) for nested in value]
         return value
 
     attacked = {name: attack(value) for name, value in values.items() if name != "sources"}
-    sources = {name: {**each, "problem": HOSTILE, "remark": HOSTILE} for name, each in values["sources"].items()}
+    sources = {name: {**source, "problem": HOSTILE, "remark": HOSTILE} for name, source in values["sources"].items()}
     return incident, Evidence.model_validate({**attacked, "sources": sources})
 
 
 def test_hostile_texts_do_not_become_html() -> None:
     incident, evidence = hostile()
     written = html(document(parts(incident, evidence)))
-    found = Page(written)
-    assert "script" not in found.tags
-    assert "img" not in found.tags
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert not [value for name, value in found.attributes if name == "href" and "javascript" in (value or "").lower()]
-    assert found.text.count('alert("x")') > 20
+    page = Page(written)
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert not [value for name, value in page.attributes if name == "href" and "javascript" in (value or "").lower()]
+    assert page.text.count('alert("x")') > 20
     assert "\x1b" not in written
 
 
@@ -248,10 +248,10 @@ def test_hostile_texts_do_not_become_markdown_or_html_in_markdown() -> None:
 def test_the_page_loads_nothing_and_says_so_to_the_browser() -> None:
     written = html(document(parts()))
     assert "default-src 'none'" in written
-    found = Page(written)
-    assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)
-    addresses = [value for name, value in found.attributes if name in ("href", "src") and value]
-    assert [each for each in addresses if not each.startswith("#")] == [
+    page = Page(written)
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    addresses = [value for name, value in page.attributes if name in ("href", "src") and value]
+    assert [address for address in addresses if not address.startswith("#")] == [
         "https://runbooks.example.org/RecordingFailures.md"
     ]
 

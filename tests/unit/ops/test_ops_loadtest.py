@@ -48,7 +48,7 @@ def grafana(folder: Path, **differs: Any) -> Iterator[tuple[Context, State]]:
     state = State(**differs)
     state.dashboards[SMALL.uid] = SMALL
     with replica(folder, state) as url:
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             ca_file=str(folder / "ca.crt"),
             platform=SimpleNamespace(
                 grafana_url=url,
@@ -58,7 +58,7 @@ def grafana(folder: Path, **differs: Any) -> Iterator[tuple[Context, State]]:
             ),
             kube=SimpleNamespace(close=lambda: None, pods=list),
         )
-        yield cast(Context, made), state
+        yield cast(Context, stub), state
 
 
 def login(user: str, password: str) -> Login:
@@ -80,17 +80,17 @@ def opening(seconds: float, began: float = 0.0, *problems: str) -> DashboardLoad
 
 def test_people_log_in_fetch_the_dashboard_and_ask_what_its_panels_ask(tmp_path: Path) -> None:
     with grafana(tmp_path) as (context, state):
-        found = opened(context)
-    assert found.wrong() == []
-    assert found.count == 3
-    assert len(found.loads) >= 3
+        load = opened(context)
+    assert load.wrong() == []
+    assert load.count == 3
+    assert len(load.loads) >= 3
     assert sorted(state.logins) == ["admin-person", "editor", "viewer"]
-    assert {kind for kind, _ in state.asked} == {"query", "query_range"}
-    assert len(state.asked) == sum(each.queries for each in found.loads) == 2 * len(found.loads)
-    asked = dict(state.asked)["query_range"]
-    assert asked["query"] == 'lag{region=~".*"}'
-    assert float(asked["end"]) - float(asked["start"]) == pytest.approx(6 * 3600)
-    assert asked["step"] == "90"
+    assert {kind for kind, _ in state.requests} == {"query", "query_range"}
+    assert len(state.requests) == sum(dashboard_load.queries for dashboard_load in load.loads) == 2 * len(load.loads)
+    parameters = dict(state.requests)["query_range"]
+    assert parameters["query"] == 'lag{region=~".*"}'
+    assert float(parameters["end"]) - float(parameters["start"]) == pytest.approx(6 * 3600)
+    assert parameters["step"] == "90"
 
 
 def test_people_log_out_when_they_leave(tmp_path: Path) -> None:
@@ -101,10 +101,10 @@ def test_people_log_out_when_they_leave(tmp_path: Path) -> None:
 
 def test_what_is_measured_is_the_wait_until_the_last_answer(tmp_path: Path) -> None:
     with grafana(tmp_path, delay_s=1.0) as (context, _):
-        found = opened(context, 1, seconds=0.2, think_s=30)
-    [one] = found.loads
+        load = opened(context, 1, seconds=0.2, think_s=30)
+    [one] = load.loads
     assert 1.0 <= one.seconds < 2.0, "both questions of the dashboard are asked at the same time"
-    assert found.figures()["max s"] == round(one.seconds, 3)
+    assert load.figures()["max s"] == round(one.seconds, 3)
 
 
 def test_a_person_asks_as_many_questions_at_a_time_as_a_browser(tmp_path: Path) -> None:
@@ -117,41 +117,41 @@ def test_a_person_asks_as_many_questions_at_a_time_as_a_browser(tmp_path: Path) 
 
 def test_an_error_of_the_data_source_is_counted_and_shown(tmp_path: Path) -> None:
     with grafana(tmp_path, status=502, answer='{"message":"Bad Gateway"}') as (context, _):
-        found = opened(context, 1, seconds=0.1, think_s=5)
-    assert len(found.errors) == 2
-    assert found.figures()["errors"] == 2
-    assert "502" in found.wrong()[0]
+        load = opened(context, 1, seconds=0.1, think_s=5)
+    assert len(load.errors) == 2
+    assert load.figures()["errors"] == 2
+    assert "502" in load.wrong()[0]
 
 
 def test_an_answer_that_is_no_success_is_an_error_whatever_its_status(tmp_path: Path) -> None:
     with grafana(tmp_path, answer="<html>log in</html>") as (context, _):
-        found = opened(context, 1, seconds=0.1, think_s=5)
-    assert len(found.errors) == 2
+        load = opened(context, 1, seconds=0.1, think_s=5)
+    assert len(load.errors) == 2
 
 
 def test_an_answer_without_a_series_is_counted_and_is_no_error(tmp_path: Path) -> None:
     with grafana(tmp_path, answer=NOTHING) as (context, _):
-        found = opened(context, 1, seconds=0.1, think_s=5)
-    assert found.errors == []
-    assert found.figures()["answers without a series"] == 2
+        load = opened(context, 1, seconds=0.1, think_s=5)
+    assert load.errors == []
+    assert load.figures()["answers without a series"] == 2
 
 
 def test_a_person_opens_what_is_shown_to_him(tmp_path: Path) -> None:
     with grafana(tmp_path, hidden={"viewer": ("obs-two",)}) as (context, state):
         both = named("one", "two")
-        state.dashboards |= {each.uid: each for each in both}
-        found = run_virtual_users(
+        state.dashboards |= {shown.uid: shown for shown in both}
+        load = run_virtual_users(
             through_grafana(context, [CREDENTIALS.viewer], 2), filled(), seconds=0.3, think_s=0.05, dashboards=both
         )
-    assert found.errors == []
-    assert {each.dashboard for each in found.loads} == {"one"}
+    assert load.errors == []
+    assert {dashboard_load.dashboard for dashboard_load in load.loads} == {"one"}
 
 
 def test_who_is_shown_no_dashboard_is_counted(tmp_path: Path) -> None:
     with grafana(tmp_path) as (context, state):
-        found = opened(context, 1, seconds=0.1, think_s=5, dashboards=named("nowhere"))
-    assert found.wrong() == ["nobody opened a dashboard: viewer 1: sees none of 1 dashboards"]
-    assert (state.asked, state.sessions) == ([], {})
+        load = opened(context, 1, seconds=0.1, think_s=5, dashboards=named("nowhere"))
+    assert load.wrong() == ["nobody opened a dashboard: viewer 1: sees none of 1 dashboards"]
+    assert (state.requests, state.sessions) == ([], {})
 
 
 def test_a_dashboard_that_is_gone_is_an_error_and_asks_nothing(tmp_path: Path) -> None:
@@ -160,7 +160,7 @@ def test_a_dashboard_that_is_gone_is_an_error_and_asks_nothing(tmp_path: Path) -
         assert "404" in client.open("obs-nowhere")
         assert client.open(SMALL.uid) == ""
         client.close()
-    assert (state.asked, state.sessions) == ([], {})
+    assert (state.requests, state.sessions) == ([], {})
 
 
 def named(*names: str) -> tuple[Dashboard, ...]:
@@ -170,45 +170,47 @@ def named(*names: str) -> tuple[Dashboard, ...]:
 def test_who_does_not_get_in_is_counted_and_named_without_the_password(tmp_path: Path) -> None:
     with grafana(tmp_path) as (context, _):
         factories = through_grafana(context, [CREDENTIALS.outsider], 2)
-        found = run_virtual_users(factories, filled(), seconds=0.2, think_s=0.1, dashboards=(SMALL,))
-    assert found.loads == ()
-    assert len(found.refused) == 2
-    assert "401 to the login of outsider" in found.wrong()[0]
-    assert PASSWORDS["outsider"] not in str(found)
+        load = run_virtual_users(factories, filled(), seconds=0.2, think_s=0.1, dashboards=(SMALL,))
+    assert load.loads == ()
+    assert len(load.refused) == 2
+    assert "401 to the login of outsider" in load.wrong()[0]
+    assert PASSWORDS["outsider"] not in str(load)
 
 
 def test_with_direct_nobody_logs_in_and_the_read_address_is_asked(tmp_path: Path) -> None:
     with grafana(tmp_path) as (context, state):
-        found = run_virtual_users(directly(context, 2), filled(), seconds=0.3, think_s=0.1, dashboards=(SMALL,))
-    assert found.wrong() == []
+        load = run_virtual_users(directly(context, 2), filled(), seconds=0.3, think_s=0.1, dashboards=(SMALL,))
+    assert load.wrong() == []
     assert state.logins == []
-    assert len(state.asked) == 2 * len(found.loads) > 0
+    assert len(state.requests) == 2 * len(load.loads) > 0
 
 
 def test_it_ends_in_time_and_what_is_open_is_read_to_its_end(tmp_path: Path) -> None:
     with grafana(tmp_path, delay_s=0.4) as (context, _):
         began = time.monotonic()
-        found = opened(context, 4, seconds=0.3, think_s=30)
+        load = opened(context, 4, seconds=0.3, think_s=30)
     assert time.monotonic() - began < 15
-    assert found.errors == []
-    assert len(found.loads) == 4
+    assert load.errors == []
+    assert len(load.loads) == 4
 
 
 def test_people_begin_with_different_dashboards(tmp_path: Path) -> None:
     dashboards = named("one", "two", "three")
     with grafana(tmp_path) as (context, state):
-        state.dashboards |= {each.uid: each for each in dashboards}
-        found = opened(context, 3, seconds=0.3, think_s=30, dashboards=dashboards)
-    assert {each.dashboard for each in found.loads} == {"one", "two", "three"}
+        state.dashboards |= {defined.uid: defined for defined in dashboards}
+        load = opened(context, 3, seconds=0.3, think_s=30, dashboards=dashboards)
+    assert {dashboard_load.dashboard for dashboard_load in load.loads} == {"one", "two", "three"}
 
 
 def test_every_query_of_every_dashboard_is_asked_with_nothing_left_to_fill_in() -> None:
-    for each in DASHBOARDS:
-        asked = panel_requests(each, filled(), span_of(each.since))
-        panels = [panel for panel in each.panels for _ in panel.queries]
-        assert [one.path == "/query_range" for one in asked] == [panel.kind is Kind.SERIES for panel in panels]
+    for defined in DASHBOARDS:
+        panel_questions = panel_requests(defined, filled(), span_of(defined.since))
+        panels = [panel for panel in defined.panels for _ in panel.queries]
+        assert [one.path == "/query_range" for one in panel_questions] == [
+            panel.kind is Kind.SERIES for panel in panels
+        ]
         # `$1` is a group of a regular expression.
-        assert not any(re.search(r"[$][A-Za-z_{]", one.params["query"]) for one in asked)
+        assert not any(re.search(r"[$][A-Za-z_{]", one.params["query"]) for one in panel_questions)
 
 
 def test_a_panel_with_a_time_of_its_own_is_asked_for_that_time() -> None:
@@ -243,10 +245,10 @@ def test_limits_are_those_of_the_requirement() -> None:
 
 
 def test_figures_say_how_many_dashboards_were_opened_at_the_same_time() -> None:
-    found = LoadTestResult(count=3, seconds=4, loads=(opening(2, 0), opening(2, 1), opening(2, 2), opening(0.5, 1.2)))
-    assert found.figures()["most at the same time"] == 3
-    assert found.figures()["queries/s"] == 2.0
-    assert json.loads(json.dumps(found.figures())) == found.figures()
+    load = LoadTestResult(count=3, seconds=4, loads=(opening(2, 0), opening(2, 1), opening(2, 2), opening(0.5, 1.2)))
+    assert load.figures()["most at the same time"] == 3
+    assert load.figures()["queries/s"] == 2.0
+    assert json.loads(json.dumps(load.figures())) == load.figures()
 
 
 def test_a_load_goes_to_private_addresses_only() -> None:

@@ -24,16 +24,18 @@ from tests.unit.ops.notify_fakes import AWS, NOTIFICATION, SECRETS, SLACK_TOKEN,
 
 @pytest.fixture
 def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
-    for name in [each for each in os.environ if each.startswith("AWS_") or each.lower().endswith("_proxy")]:
+    for name in [
+        variable for variable in os.environ if variable.startswith("AWS_") or variable.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "250")
-    made = Fakes(tmp_path)
-    made.server.start()
-    made.mail.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.mail.stop()
+    receivers = Fakes(tmp_path)
+    receivers.server.start()
+    receivers.mail.start()
+    yield receivers
+    receivers.server.shutdown()
+    receivers.server.server_close()
+    receivers.mail.stop()
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -45,7 +47,7 @@ def run(*words: str) -> tuple[int, str]:
 
 def test_a_notification_goes_to_the_first_contact_by_every_channel(fakes: Fakes) -> None:
     outcomes = fakes.send()
-    assert [(key, each.sent) for key, each in outcomes.items()] == [
+    assert [(key, outcome.sent) for key, outcome in outcomes.items()] == [
         (("operators", channel), True) for channel in ("phone", "sms", "slack", "mail")
     ], outcomes
     assert fakes.reached() == {
@@ -74,8 +76,8 @@ def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_
     text = "監視基盤が停止しています。" * 69
     notification = Notification(text=text, severity=Severity.HIGH, sender="夜勤")
     outcomes = send_all(load(fakes.file()), fakes.folder, notification)
-    assert all(each.sent for each in outcomes), outcomes
-    bodies = {each.channel: each.body for each in fakes.record.since()}
+    assert all(outcome.sent for outcome in outcomes), outcomes
+    bodies = {notification.channel: notification.body for notification in fakes.record.since()}
     message = bodies["sms"]["message"]
     assert 1_400 < len(message.encode()) <= 1_600
     assert message.startswith("[HIGH] 監視基盤")
@@ -88,7 +90,7 @@ def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_
 
 def test_only_the_named_contacts_are_told(fakes: Fakes) -> None:
     outcomes = fakes.send("senior-manager")
-    assert {key: each.sent for key, each in outcomes.items()} == {
+    assert {key: outcome.sent for key, outcome in outcomes.items()} == {
         ("senior-manager", "phone"): True,
         ("senior-manager", "mail"): True,
     }
@@ -118,7 +120,7 @@ def test_a_service_that_repeats_a_secret_in_its_refusal_does_not_bring_it_to_the
     fakes.secret("aws", f"[default]\naws_access_key_id = {AWS[0]}\naws_secret_access_key = another-secret\n")
     url = f"https://localhost:{fakes.server.server_port}/{'k' * 32}"
     outcomes = fakes.send(phone={"url": url, "ca_file": "ca.crt"})
-    failed = {key[1]: each.detail for key, each in outcomes.items() if not each.sent}
+    failed = {key[1]: outcome.detail for key, outcome in outcomes.items() if not outcome.sent}
     assert set(failed) == {"phone", "sms"}
     assert "SignatureDoesNotMatch" in failed["sms"]
     assert "another-secret" not in failed["sms"]
@@ -131,15 +133,15 @@ def test_a_server_that_shows_another_authority_gets_nothing(fakes: Fakes, tmp_pa
     write_certificates(other)
     (fakes.folder / "ca.crt").write_bytes((other / "ca.crt").read_bytes())
     outcomes = fakes.send()
-    assert [each.sent for each in outcomes.values()] == [False] * 4
-    assert all("certificate verify failed" in each.detail.lower() for each in outcomes.values()), outcomes
+    assert [outcome.sent for outcome in outcomes.values()] == [False] * 4
+    assert all("certificate verify failed" in outcome.detail.lower() for outcome in outcomes.values()), outcomes
     assert fakes.record.since() == []
 
 
 def test_public_authorities_are_trusted_where_no_file_is_named(fakes: Fakes) -> None:
-    bare = {name: {k: v for k, v in each.items() if k != "ca_file"} for name, each in fakes.channels.items()}
+    bare = {name: {k: v for k, v in channel.items() if k != "ca_file"} for name, channel in fakes.channels.items()}
     outcomes = fakes.send(**bare)
-    assert not any(each.sent for each in outcomes.values())
+    assert not any(outcome.sent for outcome in outcomes.values())
     assert fakes.record.since() == []
 
 
@@ -172,7 +174,7 @@ def test_a_server_that_never_answers_costs_a_bounded_time(fakes: Fakes) -> None:
         begun = time.monotonic()
         outcomes = send_all(load(fakes.file(mail=settings)), fakes.folder, NOTIFICATION, (), 3.0)
     assert time.monotonic() - begun < 30
-    assert [each.channel for each in outcomes if not each.sent] == ["mail"]
+    assert [outcome.channel for outcome in outcomes if not outcome.sent] == ["mail"]
     assert outcomes[-1].detail == "no answer in 3 s: it may have arrived"
 
 
@@ -191,7 +193,7 @@ def test_a_service_that_is_busy_is_asked_again_and_rings_once(fakes: Fakes) -> N
     fakes.server.set_app(busy_once)
     only = {"operators": {"phone_key_file": "phone-operators"}}
     outcomes = send_all(load(fakes.file(contacts=only)), fakes.folder, NOTIFICATION)
-    assert [each.sent for each in outcomes] == [True], outcomes
+    assert [outcome.sent for outcome in outcomes] == [True], outcomes
     assert answers == ["/v2/enqueue"] * 2
     assert len(fakes.record.since()) == 1
 
@@ -200,7 +202,7 @@ def test_a_service_that_is_busy_is_asked_again_and_rings_once(fakes: Fakes) -> N
 def test_a_secret_that_others_may_read_is_not_used(fakes: Fakes, name: str) -> None:
     (fakes.folder / name).chmod(0o640)
     outcomes = fakes.send()
-    failed = [each.detail for each in outcomes.values() if not each.sent]
+    failed = [outcome.detail for outcome in outcomes.values() if not outcome.sent]
     path = fakes.folder / name
     assert failed == [f"{path} is a secret that others may read (mode 0640): chmod 600 {path}"]
     assert len(outcomes) == 4

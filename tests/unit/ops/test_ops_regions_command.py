@@ -24,8 +24,8 @@ Run = Callable[..., Result]
 def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     monkeypatch.setenv(dns.KEY, KEY)
     monkeypatch.setenv(dns.SECRET, SECRET)
-    with harness() as made:
-        yield made
+    with harness() as new_world:
+        yield new_world
 
 
 @pytest.fixture
@@ -60,12 +60,12 @@ def test_regions_that_stand_well_are_shown_and_exit_code_is_zero(run: Run, share
 def test_the_same_for_machines(run: Run, shared: Harness) -> None:
     shared.beat(A)
     shared.beat(B)
-    found = json.loads(run("regions", "--json").output)
-    assert found["holder"] is None
-    assert [each["region"] for each in found["regions"]] == [B, A]
-    assert [each["notifies"] for each in found["regions"]] == [False, True]
-    assert found["names"] == {NAME: "A 198.18.0.20, 1 s"}
-    assert found["problems"] == []
+    document = json.loads(run("regions", "--json").output)
+    assert document["holder"] is None
+    assert [region["region"] for region in document["regions"]] == [B, A]
+    assert [region["notifies"] for region in document["regions"]] == [False, True]
+    assert document["names"] == {NAME: "A 198.18.0.20, 1 s"}
+    assert document["problems"] == []
 
 
 @pytest.mark.parametrize(
@@ -89,10 +89,10 @@ def test_what_is_wrong_is_told_with_exit_code_one(
 def test_a_region_that_was_never_there_and_a_name_that_leads_nowhere_stop_nothing(run: Run, shared: Harness) -> None:
     other = {"zone": "other.example.com", "names": {"otlp": NAME}, "ttl_s": 1, "endpoint": shared.url}
     result = run("regions", "--json", dns=other)
-    found = json.loads(result.output)
+    document = json.loads(result.output)
     assert result.exit_code == 1
-    assert {"region-b gives no sign of life", "region-a gives no sign of life"} <= set(found["problems"])
-    assert any("has 0 zones other.example.com" in each for each in found["problems"])
+    assert {"region-b gives no sign of life", "region-a gives no sign of life"} <= set(document["problems"])
+    assert any("has 0 zones other.example.com" in problem for problem in document["problems"])
 
 
 def test_equal_definitions_are_told_and_different_ones_are_a_line_each(run: Run, shared: Harness) -> None:
@@ -141,9 +141,9 @@ def test_a_failback_names_one_of_the_two_regions(run: Run) -> None:
 @pytest.mark.parametrize("selected", [A, B])
 def test_a_failback_tells_its_steps_from_either_stack(run: Run, shared: Harness, selected: str) -> None:
     result = run("failback", "--to", A, "--dry-run", "--json", selected=selected)
-    found = json.loads(result.output)
+    document = json.loads(result.output)
     assert result.exit_code == 0
-    steps = {each["step"]: each["what"] for each in found["steps"]}
+    steps = {step["step"]: step["what"] for step in document["steps"]}
     assert list(steps)[:4] == ["both", "mirror-offsets", "return", "catch-up"]
     assert list(steps)[-2:] == ["mirror-offsets-back", "standby"]
     assert steps["return"].startswith("set the role of region-a to standby")

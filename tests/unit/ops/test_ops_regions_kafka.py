@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(180)
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any]) -> Iterator[Platform]:
     with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
-        found = parse(
+        test_platform = parse(
             {
                 **made_up,
                 "ca_certificate": broker.ca,
@@ -37,10 +37,10 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: Mapping[str, Any
         )
         wanted = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
         wanted.append(ADMIN.NewTopic("careful", 1, 1, config={"min.insync.replicas": "2"}))
-        admin = KafkaAdmin(found)
+        admin = KafkaAdmin(test_platform)
         for future in admin.client.create_topics(wanted).values():
             future.result(timeout=20)
-        yield found
+        yield test_platform
 
 
 def produce(platform: Platform, topic: str, count: int, at: datetime | None = None) -> None:
@@ -64,9 +64,9 @@ def test_a_topic_with_too_few_copies_or_that_is_not_there_is_named(platform: Pla
 def test_the_newest_record_of_each_topic_has_its_writers_time(platform: Platform) -> None:
     old = datetime.now(UTC) - timedelta(hours=1)
     produce(platform, "alerts-raw", 4, old)
-    found = preflight.newest(KafkaAdmin(platform), ("alerts-raw", "alerts-processed"))
-    assert set(found) == {"alerts-raw"}
-    assert abs((found["alerts-raw"] - old).total_seconds()) < 0.01
+    times = preflight.newest(KafkaAdmin(platform), ("alerts-raw", "alerts-processed"))
+    assert set(times) == {"alerts-raw"}
+    assert abs((times["alerts-raw"] - old).total_seconds()) < 0.01
 
 
 def test_notes_are_read_as_they_were_written_and_each_look_reads_only_what_is_new(platform: Platform) -> None:
@@ -83,11 +83,11 @@ def test_notes_are_read_as_they_were_written_and_each_look_reads_only_what_is_ne
 
 def test_what_is_behind_is_what_is_kept_and_not_copied(platform: Platform) -> None:
     produce(platform, "telemetry-metrics", 10)
-    found = mirror_offsets.marks(platform, ["telemetry-metrics"])
-    assert sum(found.ends["telemetry-metrics"].values()) == 10
-    assert found.behind({}) == 10
-    assert found.behind(found.ends) == 0
-    gone = mirror_offsets.Marks(lows=found.ends, ends=found.ends)
+    marks = mirror_offsets.marks(platform, ["telemetry-metrics"])
+    assert sum(marks.ends["telemetry-metrics"].values()) == 10
+    assert marks.behind({}) == 10
+    assert marks.behind(marks.ends) == 0
+    gone = mirror_offsets.Marks(lows=marks.ends, ends=marks.ends)
     assert gone.behind({}) == 0
     with pytest.raises(OpsError, match="topic none is not there"):
         mirror_offsets.marks(platform, ["none"])
@@ -153,8 +153,8 @@ def test_what_came_to_the_old_region_too_late_is_counted(context: FailoverContex
 
 
 def test_offsets_survive_a_journal(platform: Platform) -> None:
-    found = mirror_offsets.marks(platform, ["telemetry-metrics"]).ends
-    assert mirror_offsets.from_json(json.loads(json.dumps(mirror_offsets.as_json(found)))) == found
+    ends = mirror_offsets.marks(platform, ["telemetry-metrics"]).ends
+    assert mirror_offsets.from_json(json.loads(json.dumps(mirror_offsets.as_json(ends)))) == ends
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,16 @@ from tests.unit.ops.regions_harness import A, B, Harness, harness
 
 @pytest.fixture
 def shared() -> Iterator[Harness]:
-    with harness() as made:
-        yield made
+    with harness() as new_world:
+        yield new_world
 
 
 def test_the_first_lease_has_epoch_one_and_lets_nobody_tell_people_yet(shared: Harness) -> None:
     taken = lease.take(shared.witness, B, "ops failover", "lost")
     assert (taken.holder, taken.epoch, taken.notify) == (B, 1, False)
-    found = lease.current(shared.witness)
-    assert found is not None
-    assert found[0] == taken
+    current = lease.current(shared.witness)
+    assert current is not None
+    assert current[0] == taken
 
 
 def test_each_change_of_the_holder_is_one_epoch_later(shared: Harness) -> None:

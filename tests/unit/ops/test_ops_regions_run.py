@@ -22,8 +22,8 @@ from tests.unit.ops.regions_harness import A, B, Harness, harness, operation
 
 @pytest.fixture
 def shared() -> Iterator[Harness]:
-    with harness() as made:
-        yield made
+    with harness() as new_world:
+        yield new_world
 
 
 @pytest.fixture
@@ -101,7 +101,7 @@ def test_a_failover_that_was_interrupted_goes_on_where_it_stopped(context: Failo
     context.journal = journal
     run(FAILOVER, context, functions(again, fence=fence))
     assert again == ["dns", "probe", "promote", "verify"]
-    assert [each.id for each in operations(shared.witness)] == [journal.operation.id]
+    assert [known_operation.id for known_operation in operations(shared.witness)] == [journal.operation.id]
 
 
 def test_between_the_phases_it_is_said_that_nobody_is_told(context: FailoverContext) -> None:
@@ -158,7 +158,7 @@ def test_a_failover_the_other_way_supersedes_one_that_was_not_ended(shared: Harn
     first = operation(shared.witness)
     journal, goes_on = begin(shared.witness, "failover", target=A, source=B, planned=False, by="al")
     assert not goes_on
-    known = {each.id: each for each in operations(shared.witness)}
+    known = {known_operation.id: known_operation for known_operation in operations(shared.witness)}
     assert known[first.operation.id].superseded == journal.operation.id
     assert unfinished(known.values(), "failover", B) is None
     assert unfinished(known.values(), "failover", A) == journal.operation
@@ -173,16 +173,16 @@ def test_a_journal_that_is_none_is_named(shared: Harness) -> None:
 def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: Harness) -> None:
     now = datetime.now(UTC)
     for number, offset in ((1, 10), (2, 20)):
-        made = operation(shared.witness, id=f"2026112{number}T000000Z-failover-region-b-0000")
-        made.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": offset}}})
-        made.operation.steps["fence"] = Done(began=now, ended=now)
-        made.save()
+        journal = operation(shared.witness, id=f"2026112{number}T000000Z-failover-region-b-0000")
+        journal.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": offset}}})
+        journal.operation.steps["fence"] = Done(began=now, ended=now)
+        journal.save()
     given_up = operation(shared.witness, id="20261129T000000Z-failover-region-b-0000")
     given_up.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": 30}}})
     given_up.save()
-    found = promotion(operations(shared.witness), B)
-    assert found is not None
-    assert found.figures("offsets") == {"offsets": {"t": {"0": 20}}}
+    promoted = promotion(operations(shared.witness), B)
+    assert promoted is not None
+    assert promoted.figures("offsets") == {"offsets": {"t": {"0": 20}}}
     assert promotion(operations(shared.witness), A) is None
 
 
@@ -193,9 +193,9 @@ def test_a_planned_failover_gives_the_lease_back_when_the_old_region_does_not_fa
     context.journal.operation.planned = True
     with pytest.raises(OpsError, match=r"^fence: region-a is alive .*: it has the lease again"):
         run(PLANNED, context, functions([], fence=fence))
-    found = shared.witness.lease()
-    assert found is not None
-    assert (found[0].holder, found[0].epoch, found[0].notify) == (A, 2, True)
+    current = shared.witness.lease()
+    assert current is not None
+    assert (current[0].holder, current[0].epoch, current[0].notify) == (A, 2, True)
     assert not context.journal.operation.has("fence")
 
 
@@ -227,11 +227,11 @@ def reported() -> Operation:
 
 
 def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
-    found = report.figures(reported())
-    assert found["rto_s"] == 62.0
-    assert found["silent_s"] == 10.0
-    assert found["copied_behind_s"] == 2.0
-    assert found["handed_over"] == 1
+    figures = report.figures(reported())
+    assert figures["rto_s"] == 62.0
+    assert figures["silent_s"] == 10.0
+    assert figures["copied_behind_s"] == 2.0
+    assert figures["handed_over"] == 1
     page, data = report.write(reported(), tmp_path / "new")
     assert json.loads(data.read_text())["figures"]["rto_s"] == 62.0
     assert "- A/b=c\\|d" in page.read_text()

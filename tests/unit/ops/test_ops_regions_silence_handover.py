@@ -48,13 +48,13 @@ def decided(
 
 
 def handed_over(decision: silence_handover.Decision) -> list[str]:
-    return [str(each) for each in decision.handed_over]
+    return [str(carried_alert) for carried_alert in decision.handed_over]
 
 
 def test_what_people_were_told_of_and_what_fires_still_is_handed_over_with_its_level() -> None:
-    found = decided(notification(300), notification(200, escalation="senior-manager"))
-    assert handed_over(found) == [ALERT, f"{ALERT} (senior-manager)"]
-    assert found.handed_over[0].matchers == (
+    decision = decided(notification(300), notification(200, escalation="senior-manager"))
+    assert handed_over(decision) == [ALERT, f"{ALERT} (senior-manager)"]
+    assert decision.handed_over[0].matchers == (
         Matcher(name="alert_id", value=ALERT),
         Matcher(name="escalation", value=""),
         Matcher(name="layer", value=".+", regex=True),
@@ -64,8 +64,8 @@ def test_what_people_were_told_of_and_what_fires_still_is_handed_over_with_its_l
 def test_a_level_that_nobody_was_told_of_is_not_silenced() -> None:
     [told] = decided(notification(300)).handed_over
     escalated = labels(escalation="senior-manager")
-    assert all(each.matches(labels()) for each in told.matchers)
-    assert not all(each.matches(escalated) for each in told.matchers)
+    assert all(matcher.matches(labels()) for matcher in told.matchers)
+    assert not all(matcher.matches(escalated) for matcher in told.matchers)
 
 
 def test_what_has_ended_is_not_carried_and_what_fired_again_afterwards_is() -> None:
@@ -73,7 +73,7 @@ def test_what_has_ended_is_not_carried_and_what_fired_again_afterwards_is() -> N
         handed_over=(), again=()
     )
     again = decided(notification(300), notification(250, "resolved"), notification(200))
-    assert [each.at for each in again.handed_over] == [ago(200)]
+    assert [repeated_alert.at for repeated_alert in again.handed_over] == [ago(200)]
 
 
 def test_what_this_region_told_and_the_other_one_kept_silent_is_handed_over_back() -> None:
@@ -118,9 +118,9 @@ def test_a_region_that_confirmed_its_silence_leaves_no_doubt() -> None:
 
 
 def test_an_end_that_prometheus_told_and_alertmanager_did_not_yet_is_an_end() -> None:
-    found = decided(notification(300), raw=(raised(310), raised(100, "resolved", ended=120)))
-    assert handed_over(found) == []
-    assert found.again[0][1] == "ended since"
+    decision = decided(notification(300), raw=(raised(310), raised(100, "resolved", ended=120)))
+    assert handed_over(decision) == []
+    assert decision.again[0][1] == "ended since"
 
 
 def test_one_prometheus_that_flapped_before_the_notification_does_not_end_what_the_other_one_says() -> None:
@@ -181,8 +181,8 @@ def kept(**changed: Any) -> KeptSilence:
 
 def test_only_peoples_silences_that_still_hold_are_taken_over() -> None:
     mine = kept()
-    found = [mine, kept(created_by=FAILOVER_AGENT), kept(created_by=HANDOVER_AUTHOR), kept(ends_at=NOW)]
-    assert silence_handover.operator_silences(found, NOW) == [mine]
+    silences = [mine, kept(created_by=FAILOVER_AGENT), kept(created_by=HANDOVER_AUTHOR), kept(ends_at=NOW)]
+    assert silence_handover.operator_silences(silences, NOW) == [mine]
 
 
 def there(state: str, author: str, *matchers: Matcher) -> Silence:

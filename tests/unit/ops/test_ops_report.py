@@ -36,9 +36,9 @@ def report(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs ``ops report`` against fakes."""
 
     def run(*words: str, web: ReportServerWeb | None = None, cluster: Cluster | None = None) -> Result:
-        asked = cluster or Cluster()
-        made = context(platform(outputs), web or report_server_web(), asked)
-        monkeypatch.setattr(command, "_connected", lambda: connected(made))
+        fake_cluster = cluster or Cluster()
+        stub = context(platform(outputs), web or report_server_web(), fake_cluster)
+        monkeypatch.setattr(command, "_connected", lambda: connected(stub))
         monkeypatch.setattr(jobs, "_PAUSE_S", 0.0)
         monkeypatch.setattr(client, "BatchV1Api", lambda api: api)
         return CliRunner().invoke(app, ["report", *words], terminal_width=200)
@@ -59,7 +59,7 @@ def test_the_list_shows_reports_in_local_time_and_how_the_last_runs_ended(report
     assert "ja.html  ja.pdf" in result.output
     assert "daily: the run of 2026-11-25 06:11 (2026-11-24) was stored and sent" in result.output
     assert "monthly: has not run yet" in result.output
-    assert web.asked == [("https://localhost:7777/reports", ("reader", "password-of-reader"))]
+    assert web.requests == [("https://localhost:7777/reports", ("reader", "password-of-reader"))]
 
 
 def test_a_failed_run_is_told_and_fails_the_list(report: Run) -> None:
@@ -123,9 +123,9 @@ def test_what_cannot_be_got_says_what_there_is(
     ],
 )
 def test_a_report_server_that_does_not_answer_is_one_line(report: Run, answer: Answer, message: str) -> None:
-    found = problem(report("list", web=ReportServerWeb({"/reports": answer})))
-    assert message in found
-    assert "\n" not in found
+    message_line = problem(report("list", web=ReportServerWeb({"/reports": answer})))
+    assert message in message_line
+    assert "\n" not in message_line
 
 
 def test_a_file_that_is_cut_is_not_written(report: Run, tmp_path: Path) -> None:

@@ -65,24 +65,24 @@ class Platform:
 
 @pytest.fixture
 def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
-    found = Platform(Metrics())
+    fake_platform = Platform(Metrics())
 
     def metrics(url: str, *, ca_file: Path, user: str, password: str) -> Metrics:
         assert ca_file == Path("/ca.pem")
-        found.metrics.url, found.metrics.login = url, (user, password)
-        return found.metrics
+        fake_platform.metrics.url, fake_platform.metrics.login = url, (user, password)
+        return fake_platform.metrics
 
     def alerts(access: KafkaAccess) -> Platform:
-        found.access = access
-        return found
+        fake_platform.access = access
+        return fake_platform
 
-    made = context(
+    stub = context(
         platform(outputs, kafka_users={"reports": "password-of-reports"}), report_server_web(), Cluster(), "/ca.pem"
     )
     monkeypatch.setattr(build, "ThanosMetrics", metrics)
     monkeypatch.setattr(build, "KafkaAlertLog", alerts)
-    monkeypatch.setattr(command, "_connected", lambda: connected(made))
-    return found
+    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
+    return fake_platform
 
 
 def report(*words: str) -> Result:
@@ -146,8 +146,8 @@ def test_a_read_address_that_does_not_answer_ends_it_and_writes_nothing(live: Pl
 
 
 def test_a_stack_without_the_kafka_user_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = context(platform(outputs), report_server_web(), Cluster())
-    monkeypatch.setattr(command, "_connected", lambda: connected(made))
+    stub = context(platform(outputs), report_server_web(), Cluster())
+    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
     result = report("daily", "--html", "x")
     assert isinstance(result.exception, OpsError)
     assert "the stack has no Kafka user `reports`" in str(result.exception)

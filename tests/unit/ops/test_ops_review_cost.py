@@ -35,7 +35,7 @@ NAMESPACE, CLAIM = "kubernetes:core/v1:Namespace", "kubernetes:core/v1:Persisten
 
 
 def _costs(before: StackPlan, after: StackPlan) -> list[tuple[Impact, str]]:
-    return [(each.impact, each.text) for each in cost(compare(before, after), before, after)]
+    return [(item.impact, item.text) for item in cost(compare(before, after), before, after)]
 
 
 def _resource(before: Planned, after: Planned) -> list[tuple[Impact, str]]:

@@ -154,8 +154,8 @@ def test_marks_of_the_evaluation_are_read() -> None:
         "inputs": {"open": "x", "list": [{"$secret": {"inner": "y"}}], "later": {"$unknown": True}},
     }
     content = {"stack": "s", "resources": [entry], "thresholds": [], "policies": {"rules": {}, "exceptions": []}}
-    found = stack_plan(content).planned["urn:a"]
-    assert found.resource.props == {"open": "x", "list": [{"inner": "y"}], "later": UNKNOWN}
-    assert found.secret(("list", 0, "inner"))
-    assert not found.secret(("open",))
-    assert found.component == "program"
+    planned_resource = stack_plan(content).planned["urn:a"]
+    assert planned_resource.resource.props == {"open": "x", "list": [{"inner": "y"}], "later": UNKNOWN}
+    assert planned_resource.secret(("list", 0, "inner"))
+    assert not planned_resource.secret(("open",))
+    assert planned_resource.component == "program"

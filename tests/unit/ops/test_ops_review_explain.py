@@ -356,8 +356,8 @@ def test_a_whole_stack_that_comes_or_goes_has_no_sentences() -> None:
 
 def test_sentences_are_gathered_over_stacks_in_the_order_of_their_subjects() -> None:
     alert, access = Statement(Subject.THRESHOLDS, "a", True), Statement(Subject.ACCESS, "b")
-    found = together({"prod": [access, alert], "dr": [alert]})
-    assert list(found.items()) == [(alert, ["prod", "dr"]), (access, ["prod"])]
+    gathered = together({"prod": [access, alert], "dr": [alert]})
+    assert list(gathered.items()) == [(alert, ["prod", "dr"]), (access, ["prod"])]
 
 
 @pytest.mark.parametrize(

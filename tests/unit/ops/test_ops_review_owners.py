@@ -46,8 +46,8 @@ def test_patterns_fit_as_in_the_forge(pattern: str, file: str, fits: bool) -> No
 
 def test_the_last_line_that_fits_decides() -> None:
     rules = parse("# who\n\n* @all\n/policy/ @security  # rules\n/policy/notes.md\n/with\\ space.md @a @b\n")
-    found = required(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
-    assert found == {
+    owners = required(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
+    assert owners == {
         (): ["policy/notes.md"],
         ("@a", "@b"): ["with space.md"],
         ("@all",): ["README.md"],
@@ -72,8 +72,8 @@ def test_the_last_line_that_fits_decides() -> None:
     ],
 )
 def test_what_matters_has_its_owner(file: str, team: str) -> None:
-    found = required(parse((ROOT / "CODEOWNERS").read_text()), [file])
-    assert team in next(iter(found))
+    owners = required(parse((ROOT / "CODEOWNERS").read_text()), [file])
+    assert team in next(iter(owners))
 
 
 def test_every_file_of_the_checkout_has_an_owner() -> None:

@@ -28,12 +28,12 @@ class Platform:
     numbers: dict[str, float | None] = field(default_factory=dict)
     status: int = 200
     reader: Any = field(default_factory=lambda: SimpleNamespace(pair=("log-reader", "secret")))
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
     created: datetime = OLD
 
     @property
     def context(self) -> Context:
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             platform=SimpleNamespace(log_reader=self.reader),
             kube=SimpleNamespace(
                 ready_pod=lambda name: SimpleNamespace(name=f"{name}-0"), created=lambda: self.created
@@ -42,10 +42,10 @@ class Platform:
             web=SimpleNamespace(call=self.call),
             thanos=SimpleNamespace(number=self.number),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append((f"{method} {url}", options["auth"]))
+        self.requests.append((f"{method} {url}", options["auth"]))
         buckets = [{"key": key, "doc_count": count} for key, count in self.counts.items()]
         response = requests.Response()
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def test_a_layer_with_all_its_signals_passes() -> None:
     finding = logs.signals_check(STREAMING)(platform.context)
     assert finding.wrong == []
     assert finding.figures == ["metrics of streaming", "5 log records in 15m", "3 spans in 5m"]
-    assert platform.asked == [("POST https://localhost/search-0/9200/logs-read/_search", ("log-reader", "secret"))]
+    assert platform.requests == [("POST https://localhost/search-0/9200/logs-read/_search", ("log-reader", "secret"))]
 
 
 def test_a_layer_that_may_send_no_traces_is_not_asked_for_any() -> None:

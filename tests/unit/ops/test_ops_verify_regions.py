@@ -52,14 +52,16 @@ def answers(changes: Mapping[str, Any] | None = None) -> Answers:
     }
 
 
-def context(found: Answers) -> Context:
+def context(answers_by_expression: Answers) -> Context:
     """A platform whose Thanos Query knows these queries and no other."""
 
     def instant(expression: str) -> list[Any]:
-        return [SimpleNamespace(labels=labels, value=float(value)) for labels, value in found[expression]]
+        return [
+            SimpleNamespace(labels=labels, value=float(value)) for labels, value in answers_by_expression[expression]
+        ]
 
     def number(expression: str) -> float | None:
-        values = [each.value for each in instant(expression) if not math.isnan(each.value)]
+        values = [sample.value for sample in instant(expression) if not math.isnan(sample.value)]
         return sum(values) if values else None
 
     return cast(Context, SimpleNamespace(thanos=SimpleNamespace(instant=instant, number=number)))
@@ -75,8 +77,8 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
 
 
 def test_a_primary_shows_parity_and_relies_on_the_drill_for_the_copy() -> None:
-    found = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
-    finding = regions.d2(context(found))
+    answer_table = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
+    finding = regions.d2(context(answer_table))
     assert finding.wrong == []
     assert "run it with the other region's stack" in finding.seen[0]
     assert set(finding.drills) == {regions.DRILL}
@@ -121,7 +123,7 @@ def test_a_pair_of_which_one_notifies_people_passes_with_the_drill() -> None:
 
 
 def test_the_drills_targets_are_the_catalogs() -> None:
-    targets = {each.figure: each.at_most for each in evidence.catalog().entry(regions.DRILL).targets}
+    targets = {target.figure: target.at_most for target in evidence.catalog().entry(regions.DRILL).targets}
     assert (targets[regions.RTO], targets[regions.RPO]) == (300, 15)
 
 
@@ -146,11 +148,11 @@ def test_rows_of_the_regions_are_no_longer_absent() -> None:
 @pytest.mark.parametrize("part", ["failover_agent_peer_", "obs:mirror_"])
 def test_the_operations_dashboards_show_whether_the_other_region_could_take_over(part: str) -> None:
     assert part in visualization.SUBJECTS.values()
-    asked = [
+    expressions = [
         query.expr
         for dashboard in DASHBOARDS
         if dashboard.name in visualization.OPERATIONS
         for panel in dashboard.panels
         for query in panel.queries
     ]
-    assert any(part in each for each in asked)
+    assert any(part in expression for expression in expressions)

@@ -82,8 +82,8 @@ def context(tmp_path: Path, outputs: dict[str, Any], ports: dict[str, int]) -> I
     }
     settings = client.Configuration()
     settings.host, settings.retries = f"https://localhost:{ports['kubernetes']}", False
-    with Context(parse(gone), Kube(client.ApiClient(settings), "obs")) as made:
-        yield made
+    with Context(parse(gone), Kube(client.ApiClient(settings), "obs")) as unreachable_context:
+        yield unreachable_context
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def context(tmp_path: Path, outputs: dict[str, Any], ports: dict[str, int]) -> I
 def test_a_row_names_the_server_that_is_away(
     context: Context, ports: dict[str, int], row: str, name: str, server: str
 ) -> None:
-    [found] = runner.run([row], CHECKS, context)
-    assert found.state is State.FAIL
-    [problem] = found.problems
+    [outcome] = runner.run([row], CHECKS, context)
+    assert outcome.state is State.FAIL
+    [problem] = outcome.problems
     assert name in problem
     assert str(ports[server]) in problem
     assert "\n" not in problem

@@ -76,7 +76,7 @@ class State:
     delay_s: float = 0.0
     panels: tuple[int, Any] = (404, {"message": "Not found"})
     panel_requests: list[dict[str, Any]] = field(default_factory=list)
-    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     sessions: dict[str, tuple[str, int]] = field(default_factory=dict)
     logins: list[str] = field(default_factory=list)
     busy: dict[str, int] = field(default_factory=dict)
@@ -160,7 +160,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _metrics(self, kind: str, query: str) -> None:
         state, session = self.state, self._session()
         with state.lock:
-            state.asked.append((kind, {key: each[0] for key, each in parse_qs(query).items()}))
+            state.requests.append((kind, {key: values[0] for key, values in parse_qs(query).items()}))
             state.busy[session] = state.busy.get(session, 0) + 1
             state.most = max(state.most, state.busy[session])
         time.sleep(state.delay_s)
@@ -176,13 +176,15 @@ class _Handler(BaseHTTPRequestHandler):
         content: Any = {}
         allowed = True
         if path == "/api/search":
-            content = [{"uid": each} for each in state.dashboards if each not in state.hidden.get(who, ())]
+            content = [
+                {"uid": dashboard} for dashboard in state.dashboards if dashboard not in state.hidden.get(who, ())
+            ]
         elif path == "/api/user/orgs":
             content = [{"orgId": 1, "name": "Main Org.", "role": role}]
         elif path.endswith("/permissions"):
             allowed, content = admin, state.folders.get(uid, [])
         elif path == "/api/folders":
-            content = [{"uid": each, "title": each} for each in state.folders]
+            content = [{"uid": folder, "title": folder} for folder in state.folders]
         elif kind == "dashboards":
             if uid not in state.dashboards:
                 self._say(404, {"message": "Dashboard not found"})

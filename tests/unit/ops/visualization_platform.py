@@ -86,7 +86,7 @@ class Platform:
                 data={name: base64.b64encode(text.encode()).decode() for name, text in self.files.items()}
             ),
         )
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             ca_file=str(self.folder / "ca.crt"),
             platform=SimpleNamespace(
                 grafana_url=self.urls[0],
@@ -110,15 +110,15 @@ class Platform:
             thanos=SimpleNamespace(instant=self._instant, number=self._number),
             web=SimpleNamespace(call=self._report_server),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def _number(self, expression: str) -> float | None:
         return self.standbys["wanted" in expression]
 
     def _instant(self, expression: str) -> list[Any]:
         names = {"failed": self.failed, "newest": self.newest, "due": self.due}
-        [found] = [values for name, values in names.items() if name in expression]
-        return [SimpleNamespace(labels={"kind": kind}, value=value) for kind, value in found.items()]
+        [samples] = [values for name, values in names.items() if name in expression]
+        return [SimpleNamespace(labels={"kind": kind}, value=value) for kind, value in samples.items()]
 
     def _report_server(self, method: str, url: str, auth: tuple[str, str]) -> requests.Response:
         assert (method, url, auth) == ("GET", "https://report-server/reports", READER)

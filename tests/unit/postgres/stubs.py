@@ -31,7 +31,7 @@ def arguments(where: DeploymentContext | None = None, **changed: Any) -> Postgre
     return PostgresArgs(**(words | changed))
 
 
-def made(**changed: Any) -> tuple[Recording, Postgres]:
+def default_build(**changed: Any) -> tuple[Recording, Postgres]:
     """What a set registers, and the set."""
     kept: list[Postgres] = []
     recording = record(lambda: kept.append(Postgres("postgres", arguments(**changed))))

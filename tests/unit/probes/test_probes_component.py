@@ -43,20 +43,20 @@ def args() -> ProbesArgs:
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Probes]:
+def component() -> tuple[Recording, Probes]:
     kept: list[Probes] = []
     recording = record(lambda: kept.append(Probes("probes", args())))
     return recording, kept[0]
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Probes]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Probes]) -> Recording:
+    return component[0]
 
 
 @pytest.fixture(scope="module")
-def jobs(made: tuple[Recording, Probes]) -> dict[str, ProbeJob]:
-    return {job.job: job for job in made[1].jobs}
+def jobs(component: tuple[Recording, Probes]) -> dict[str, ProbeJob]:
+    return {job.job: job for job in component[1].jobs}
 
 
 def test_it_runs_the_program_with_tls_and_users(recording: Recording) -> None:
@@ -85,18 +85,18 @@ def test_every_module_verifies_and_shows_its_own_certificate(recording: Recordin
 
 
 def test_it_holds_no_password_of_others(recording: Recording) -> None:
-    assert [each["metadata"]["name"] for each in recording.kinds("Secret")] == ["probes-web"]
+    assert [manifest["metadata"]["name"] for manifest in recording.kinds("Secret")] == ["probes-web"]
 
 
 def test_it_reaches_what_it_looks_at_and_nothing_else(recording: Recording) -> None:
     policy = recording.one("NetworkPolicy", "probes")["spec"]
     reached = {
-        rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: [each["port"] for each in rule["ports"]]
+        rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: [port["port"] for port in rule["ports"]]
         for rule in policy["egress"]
         if "app.kubernetes.io/name" in rule["to"][0].get("podSelector", {}).get("matchLabels", {})
     }
     assert reached == {"gateway": [4318, 8888], "kafka": [9092], "prometheus-primary": [10901]}
-    assert {each["port"] for rule in policy["egress"] for each in rule["ports"]} == {53, 4318, 8888, 9092, 10901}
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 4318, 8888, 9092, 10901}
     labels = recording.one("Deployment", "probes")["spec"]["template"]["metadata"]["labels"]
     assert {name for name in labels if name.startswith("obs.access/")} == {
         "obs.access/gateway",
@@ -109,7 +109,7 @@ def test_it_reaches_what_it_looks_at_and_nothing_else(recording: Recording) -> N
 def test_only_scrapers_reach_it(recording: Recording) -> None:
     [rule] = recording.one("NetworkPolicy", "probes")["spec"]["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {"obs.access/metrics": "true"}}}]
-    assert [each["port"] for each in rule["ports"]] == [9115]
+    assert [port["port"] for port in rule["ports"]] == [9115]
 
 
 def test_pods_are_found_by_name_and_looked_at_once_a_minute(jobs: dict[str, ProbeJob]) -> None:
@@ -159,20 +159,20 @@ def test_what_cannot_work_is_refused(listeners: list[Listener], endpoints: list[
 
 
 def test_the_policies_find_nothing_but_what_a_part_of_a_platform_lacks(recording: Recording) -> None:
-    resources = [Resource(each.token, each.name, _known(each)) for each in recording.resources]
-    found = {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
-    assert found <= {"certificate-authority", "image-registry", "namespace-made", "network-default-deny"}
+    resources = [Resource(resource.token, resource.name, _known(resource)) for resource in recording.resources]
+    rule_ids = {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
+    assert rule_ids <= {"certificate-authority", "image-registry", "namespace-made", "network-default-deny"}
 
 
 def test_the_policies_notice_a_prober_that_anybody_may_use(recording: Recording) -> None:
     open_to_all = {"web.yml": yaml.safe_dump({"tls_server_config": {"cert_file": "a", "key_file": "b"}})}
     resources = [
         Resource(
-            each.token,
-            each.name,
-            {**_known(each), **({"stringData": open_to_all} if each.name == "probes-web" else {})},
+            resource.token,
+            resource.name,
+            {**_known(resource), **({"stringData": open_to_all} if resource.name == "probes-web" else {})},
         )
-        for each in recording.resources
+        for resource in recording.resources
     ]
     assert "web-users" in {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
 

@@ -31,13 +31,13 @@ from tests.unit.sampler.stubs import deployment_context, record
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, FailoverAgent]:
+def component() -> tuple[Recording, FailoverAgent]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, FailoverAgent]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, FailoverAgent]) -> Recording:
+    return component[0]
 
 
 def written(recording: Recording) -> agent_settings.Settings:
@@ -72,12 +72,12 @@ def test_the_failover_agent_accepts_its_settings(recording: Recording) -> None:
 def test_every_alertmanager_is_reached_by_its_own_address_and_known_by_the_name_in_its_certificate(
     recording: Recording,
 ) -> None:
-    found = written(recording).alertmanagers
-    assert found.urls == tuple(
+    alertmanagers = written(recording).alertmanagers
+    assert alertmanagers.urls == tuple(
         f"https://alertmanager-{number}.alertmanager-headless.obs.svc.cluster.local:9093" for number in range(2)
     )
-    assert found.server_name == "alertmanager.obs.svc.cluster.local"
-    assert found.login.user == "operator"
+    assert alertmanagers.server_name == "alertmanager.obs.svc.cluster.local"
+    assert alertmanagers.login.user == "operator"
     three, _ = recorded(lambda: {"alertmanager": alertmanager(3)})
     assert len(written(three).alertmanagers.urls) == 3
 
@@ -91,8 +91,8 @@ def test_a_standby_says_so_and_a_region_without_another_one_has_no_peer() -> Non
 
 def test_what_public_authorities_vouch_for_needs_no_file() -> None:
     public, _ = recorded(lambda: {"witness": witness("", None)})
-    found = written(public).witness
-    assert (found.endpoint, found.ca_file) == (None, None)
+    storage = written(public).witness
+    assert (storage.endpoint, storage.ca_file) == (None, None)
 
 
 def test_digests_may_come_from_what_is_not_known_at_first() -> None:
@@ -130,14 +130,14 @@ def test_it_runs_once_and_an_old_one_has_gone_before_a_new_one_starts(recording:
 def test_its_image_has_what_reads_an_object_storage(recording: Recording) -> None:
     [container] = recording.one("Deployment", "failover-agent")["spec"]["template"]["spec"]["containers"]
     name = container["image"].removeprefix("registry.example/").partition(":")[0]
-    [image] = [each for each in images.images() if each.repository == name]
+    [image] = [image for image in images.images() if image.repository == name]
     assert any(layer.key.startswith("python-web-extras-") for layer in image.layers)
 
 
 def test_it_reaches_witness_pagers_and_alertmanager_and_only_scrapers_reach_it(
-    made: tuple[Recording, FailoverAgent],
+    component: tuple[Recording, FailoverAgent],
 ) -> None:
-    recording, agent = made
+    recording, agent = component
     pagers = {(f"203.0.113.{number}/32", port) for number in (7, 8) for port in (8443, 8587)}
     assert reached(recording) == {("alertmanager", 9093), ("203.0.113.9/32", 8444), *pagers}
     labels = recording.one("Deployment", "failover-agent")["spec"]["template"]["metadata"]["labels"]
@@ -148,9 +148,9 @@ def test_it_reaches_witness_pagers_and_alertmanager_and_only_scrapers_reach_it(
 
 
 def test_passwords_are_in_secrets_only(recording: Recording) -> None:
-    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    values = {value for manifest in recording.kinds("Secret") for value in manifest["stringData"].values()}
     assert "secret-key-of-witness" in values
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -187,10 +187,10 @@ def test_the_agents_silence_never_hides_an_alert_about_the_failover_agent() -> N
 
 
 def test_the_failover_agent_tells_every_series_that_its_alerts_ask_for() -> None:
-    asked = set().union(*(metrics(alert.expr) for group in RULES for alert in group.alerts)) - {"up"}
+    metric_names = set().union(*(metrics(alert.expr) for group in RULES for alert in group.alerts)) - {"up"}
     source = inspect.getsource(agent_metrics)
-    assert sorted(name for name in asked if f'"{name.removesuffix("_total")}"' not in source) == []
-    assert len(asked) >= 8
+    assert sorted(name for name in metric_names if f'"{name.removesuffix("_total")}"' not in source) == []
+    assert len(metric_names) >= 8
 
 
 def test_an_alert_is_raised_only_after_the_failover_agent_itself_had_time(recording: Recording) -> None:
@@ -210,7 +210,7 @@ def in_its_namespace(changes: Callable[[], dict[str, Any]] = dict) -> list[str]:
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         FailoverAgent("failover-agent", arguments(lab, **changes()))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     return [verdict.message for verdict in Runner(rules=list(POLICIES), agreed=[]).all(resources)]
 
 

@@ -126,12 +126,12 @@ def storage(folder: Path) -> Iterator[Storage]:
         aws_secret_access_key="secret",
         verify=str(folder / "ca.crt"),
     )
-    made = Storage(folder, server, client)
-    reset = requests.post(f"{made.endpoint}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=10)
+    fake_storage = Storage(folder, server, client)
+    reset = requests.post(f"{fake_storage.endpoint}/moto-api/reset", verify=str(folder / "ca.crt"), timeout=10)
     reset.raise_for_status()
     client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
     try:
-        yield made
+        yield fake_storage
     finally:
         client.close()
         server.shutdown()
@@ -139,9 +139,9 @@ def storage(folder: Path) -> Iterator[Storage]:
         server.server_close()
 
 
-def watch(made: Storage, told: list[str]) -> ReportPoller:
+def watch(fake_storage: Storage, told: list[str]) -> ReportPoller:
     """A watch on a storage; ``told`` gets its lines."""
-    settings = made.settings()
+    settings = fake_storage.settings()
     return ReportPoller(settings, Bucket(settings.storage), told.append)
 
 
@@ -165,12 +165,12 @@ class ReportServer:
 
 
 @contextmanager
-def report_server(made: Storage) -> Iterator[ReportServer]:
+def report_server(fake_storage: Storage) -> Iterator[ReportServer]:
     """The whole service, in a thread of its own."""
-    service = Service(made.settings())
+    service = Service(fake_storage.settings())
     thread = threading.Thread(target=service.run, daemon=True)
     thread.start()
-    running = ReportServer(service.server.server_port, str(made.folder / "ca.crt"))
+    running = ReportServer(service.server.server_port, str(fake_storage.folder / "ca.crt"))
     try:
         until_ready(running)
         yield running

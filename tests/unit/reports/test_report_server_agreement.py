@@ -20,43 +20,43 @@ DAY = date(2026, 3, 4)
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Storage]:
+def fake_storage(tmp_path: Path) -> Iterator[Storage]:
     with report_server_fakes.storage(tmp_path) as running:
         yield running
 
 
-def writer(made: Storage) -> Store:
+def writer(fake_storage: Storage) -> Store:
     return Store(
         WriterStorage(
-            endpoint=made.endpoint,
+            endpoint=fake_storage.endpoint,
             region="ap-northeast-1",
             bucket=BUCKET,
             prefix=PREFIX,
-            access_key_id_file=made.folder / "key-id",
-            secret_access_key_file=made.folder / "secret-key",
-            ca_file=made.folder / "ca.crt",
+            access_key_id_file=fake_storage.folder / "key-id",
+            secret_access_key_file=fake_storage.folder / "secret-key",
+            ca_file=fake_storage.folder / "ca.crt",
         )
     )
 
 
-def test_every_kind_is_found_with_its_period_and_its_end(made: Storage) -> None:
-    store = writer(made)
+def test_every_kind_is_found_with_its_period_and_its_end(fake_storage: Storage) -> None:
+    store = writer(fake_storage)
     for kind in Kind:
         store.put(key(period(kind, DAY, TOKYO), "ja", "html"), b"<p>", HTML_TYPE)
         store.put(key(period(kind, DAY, TOKYO), "en", "pdf"), b"%PDF", PDF_TYPE)
     index.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
-    poller = watch(made, [])
+    poller = watch(fake_storage, [])
     poller.poll()
-    assert {each.kind: (each.period, each.end, len(each.files)) for each in poller.snapshot.reports} == {
+    assert {report.kind: (report.period, report.end, len(report.files)) for report in poller.snapshot.reports} == {
         kind.value: (period(kind, DAY, TOKYO).name, period(kind, DAY, TOKYO).end, 2) for kind in Kind
     }
 
 
-def test_a_run_is_read_as_it_was_written_down(made: Storage) -> None:
-    store = writer(made)
+def test_a_run_is_read_as_it_was_written_down(fake_storage: Storage) -> None:
+    store = writer(fake_storage)
     store.record(Kind.DAILY, failed=True, period="2026-03-04", problem="郵便 refused")
     store.record(Kind.WEEKLY, failed=False, period="2026-W10")
-    poller = watch(made, [])
+    poller = watch(fake_storage, [])
     poller.poll()
     runs = poller.snapshot.runs
     assert (runs["daily"].failed, runs["daily"].period, runs["daily"].problem) == (True, "2026-03-04", "郵便 refused")
@@ -64,12 +64,12 @@ def test_a_run_is_read_as_it_was_written_down(made: Storage) -> None:
     assert abs(runs["daily"].ended - poller.snapshot.at) < 60
 
 
-def test_the_stored_index_leads_to_files_that_the_report_server_serves(made: Storage) -> None:
-    store = writer(made)
+def test_the_stored_index_leads_to_files_that_the_report_server_serves(fake_storage: Storage) -> None:
+    store = writer(fake_storage)
     name = key(period(Kind.DAILY, DAY, TOKYO), "ja", "html")
     store.put(name, b"<p>", HTML_TYPE)
     index.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
-    with report_server_fakes.report_server(made) as running:
+    with report_server_fakes.report_server(fake_storage) as running:
         page = running.get("/files/index.html").text
         assert f'href="{name}"' in page
         assert running.get(f"/files/{name}").content == b"<p>"

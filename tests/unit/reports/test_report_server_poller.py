@@ -19,7 +19,7 @@ from tests.unit.reports.report_server_fakes import HOURS, TOKYO, Storage, tokyo,
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Storage]:
+def fake_storage(tmp_path: Path) -> Iterator[Storage]:
     with report_server_fakes.storage(tmp_path) as running:
         yield running
 
@@ -49,7 +49,7 @@ def test_what_looks_like_a_period_and_is_none_has_no_end(kind: str, period: str)
 
 
 def test_reports_are_found_by_folder_and_period_whatever_folders_are_between() -> None:
-    found = reports(
+    listed = reports(
         stored(
             "daily/2026/2026-11-23/report.ja.html",
             "daily/2026-11-24.en.pdf",
@@ -64,7 +64,7 @@ def test_reports_are_found_by_folder_and_period_whatever_folders_are_between() -
         ),
         TOKYO,
     )
-    assert [(each.kind, each.period, len(each.files)) for each in found] == [
+    assert [(report.kind, report.period, len(report.files)) for report in listed] == [
         ("daily", "2026-11-24", 2),
         ("daily", "2026-11-23", 1),
         ("weekly", "2026-W47", 1),
@@ -100,17 +100,17 @@ def test_of_a_kind_without_any_report_the_time_counts_from_the_oldest_object() -
     assert seen.due("weekly", HOURS["weekly"]) == tokyo("2026-11-27T09:00")
 
 
-def test_a_poll_sees_reports_runs_and_the_oldest_object(made: Storage) -> None:
-    made.put("daily/2026/2026-11-24/report.ja.html", "<p>")
-    made.put("other", prefix="elsewhere/")
-    made.put_run("daily", failed=True, problem="the mail server refuses")
-    made.put_run("weekly", failed=False)
+def test_a_poll_sees_reports_runs_and_the_oldest_object(fake_storage: Storage) -> None:
+    fake_storage.put("daily/2026/2026-11-24/report.ja.html", "<p>")
+    fake_storage.put("other", prefix="elsewhere/")
+    fake_storage.put_run("daily", failed=True, problem="the mail server refuses")
+    fake_storage.put_run("weekly", failed=False)
     told: list[str] = []
-    poller = watch(made, told)
+    poller = watch(fake_storage, told)
     assert not poller.polled()
     poller.poll()
     seen = poller.snapshot
-    assert [(each.kind, each.period) for each in seen.reports] == [("daily", "2026-11-24")]
+    assert [(report.kind, report.period) for report in seen.reports] == [("daily", "2026-11-24")]
     assert [file.key for file in seen.reports[0].files] == ["daily/2026/2026-11-24/report.ja.html"]
     ended = tokyo("2026-11-25T06:11:30")
     assert seen.runs == {
@@ -123,56 +123,58 @@ def test_a_poll_sees_reports_runs_and_the_oldest_object(made: Storage) -> None:
     assert told == []
 
 
-def test_more_objects_than_a_page_are_all_seen(made: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_objects_than_a_page_are_all_seen(fake_storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MOTO_S3_DEFAULT_MAX_KEYS", "3")
     for number in range(7):
-        made.put(f"daily/2026-11-24/{number}.html")
-    assert len(Bucket(made.settings().storage).objects()) == 7
+        fake_storage.put(f"daily/2026-11-24/{number}.html")
+    assert len(Bucket(fake_storage.settings().storage).objects()) == 7
 
 
-def test_while_the_storage_is_away_the_last_poll_counts_and_it_is_told_once(made: Storage) -> None:
-    made.put("daily/2026-11-24.html")
+def test_while_the_storage_is_away_the_last_poll_counts_and_it_is_told_once(fake_storage: Storage) -> None:
+    fake_storage.put("daily/2026-11-24.html")
     told: list[str] = []
-    poller = watch(made, told)
+    poller = watch(fake_storage, told)
     poller.poll()
-    made.client.delete_object(Bucket="monitoring", Key="reports/daily/2026-11-24.html")
-    made.client.delete_bucket(Bucket="monitoring")
+    fake_storage.client.delete_object(Bucket="monitoring", Key="reports/daily/2026-11-24.html")
+    fake_storage.client.delete_bucket(Bucket="monitoring")
     before = poller.snapshot
     poller.poll()
     poller.poll()
     assert poller.snapshot is before
     assert poller.failures == 2
     assert told == ["cannot list the reports: NoSuchBucket"]
-    made.client.create_bucket(Bucket="monitoring", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"})
+    fake_storage.client.create_bucket(
+        Bucket="monitoring", CreateBucketConfiguration={"LocationConstraint": "ap-northeast-1"}
+    )
     poller.poll()
     assert told[1:] == ["the object storage answers again"]
     assert poller.snapshot.reports == ()
 
 
-def test_a_storage_that_another_authority_vouches_for_is_refused(made: Storage, tmp_path: Path) -> None:
+def test_a_storage_that_another_authority_vouches_for_is_refused(fake_storage: Storage, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     report_server_fakes.write_files(other)
-    settings = parse(report_server_fakes.content(other, made.endpoint))
+    settings = parse(report_server_fakes.content(other, fake_storage.endpoint))
     with pytest.raises(StorageError, match=r"cannot list the reports: .*(certificate|SSL)"):
         Bucket(settings.storage).objects()
 
 
-def test_a_key_file_that_is_not_there_is_named(made: Storage) -> None:
-    (made.folder / "key-id").unlink()
+def test_a_key_file_that_is_not_there_is_named(fake_storage: Storage) -> None:
+    (fake_storage.folder / "key-id").unlink()
     with pytest.raises(StorageError, match=r"key-id cannot be read"):
-        Bucket(made.settings().storage).objects()
+        Bucket(fake_storage.settings().storage).objects()
 
 
-def test_an_object_that_is_not_there_is_told_apart(made: Storage) -> None:
+def test_an_object_that_is_not_there_is_told_apart(fake_storage: Storage) -> None:
     with pytest.raises(NotStoredError, match="cannot read daily/none: NoSuchKey"):
-        Bucket(made.settings().storage).open("daily/none")
+        Bucket(fake_storage.settings().storage).open("daily/none")
 
 
-def test_a_record_that_is_none_is_passed_over_and_told(made: Storage) -> None:
-    made.put("runs/daily.json", "[]")
+def test_a_record_that_is_none_is_passed_over_and_told(fake_storage: Storage) -> None:
+    fake_storage.put("runs/daily.json", "[]")
     told: list[str] = []
-    poller = watch(made, told)
+    poller = watch(fake_storage, told)
     poller.poll()
     assert poller.snapshot.runs == {}
     assert told == ["runs/daily.json is no record of a run: it is passed over"]
@@ -188,12 +190,12 @@ def test_a_record_may_lack_what_is_only_for_people() -> None:
     assert run == Run(ended=tokyo("2026-11-25T06:00"), failed=False)
 
 
-def test_metrics_say_what_was_seen(made: Storage) -> None:
-    made.put("daily/2026-11-23.html")
-    made.put("daily/2026-11-24.html")
-    made.put_run("daily", failed=True)
+def test_metrics_say_what_was_seen(fake_storage: Storage) -> None:
+    fake_storage.put("daily/2026-11-23.html")
+    fake_storage.put("daily/2026-11-24.html")
+    fake_storage.put_run("daily", failed=True)
     registry = CollectorRegistry()
-    poller = watch(made, [])
+    poller = watch(fake_storage, [])
     ReportCollector(poller, HOURS, registry)
     value = registry.get_sample_value
     assert value("report_stored", {"kind": "daily"}) is None

@@ -33,7 +33,7 @@ def filled(folder: Path) -> Iterator[Storage]:
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Storage]:
+def fake_storage(tmp_path: Path) -> Iterator[Storage]:
     """A storage that the test may change."""
     with filled(tmp_path) as running:
         yield running
@@ -127,7 +127,7 @@ def test_reports_need_the_readers_password(
 def test_metrics_need_the_scrapers_password_and_count_wrong_logins(report_server: ReportServer) -> None:
     def refused() -> float:
         text = report_server.get("/metrics", login=SCRAPER).text
-        [line] = [each for each in text.splitlines() if each.startswith("report_server_refused_total ")]
+        [line] = [line for line in text.splitlines() if line.startswith("report_server_refused_total ")]
         return float(line.split()[1])
 
     before = refused()
@@ -144,19 +144,19 @@ def test_only_reading_is_possible(report_server: ReportServer) -> None:
     assert report_server.get("/files/index.html", method="DELETE").status_code == 405
 
 
-def test_while_the_storage_is_away_it_serves_and_says_so(made: Storage) -> None:
-    with report_server_fakes.report_server(made) as running:
-        for each in made.client.list_objects_v2(Bucket="monitoring")["Contents"]:
-            made.client.delete_object(Bucket="monitoring", Key=each["Key"])
-        made.client.delete_bucket(Bucket="monitoring")
+def test_while_the_storage_is_away_it_serves_and_says_so(fake_storage: Storage) -> None:
+    with report_server_fakes.report_server(fake_storage) as running:
+        for stored_object in fake_storage.client.list_objects_v2(Bucket="monitoring")["Contents"]:
+            fake_storage.client.delete_object(Bucket="monitoring", Key=stored_object["Key"])
+        fake_storage.client.delete_bucket(Bucket="monitoring")
         assert running.get("/files/index.html").status_code == 502
         assert running.get("/reports").json()["reports"][0]["period"] == "2026-11-24"
         assert running.get("/healthz").status_code == 200
 
 
-def test_without_any_look_that_succeeded_the_list_is_not_there(made: Storage) -> None:
-    (made.folder / "key-id").unlink()
-    with report_server_fakes.report_server(made) as running:
+def test_without_any_look_that_succeeded_the_list_is_not_there(fake_storage: Storage) -> None:
+    (fake_storage.folder / "key-id").unlink()
+    with report_server_fakes.report_server(fake_storage) as running:
         answer = running.get("/reports")
         assert (answer.status_code, answer.text) == (503, "the object storage could not be read yet\n")
 
@@ -212,16 +212,16 @@ def test_the_program_tells_a_mistake_and_ends_with_2(tmp_path: Path, capsys: pyt
     assert "cannot serve with" in capsys.readouterr().err
 
 
-def test_the_program_serves_until_it_is_told_to_stop(made: Storage) -> None:
-    path = made.folder / "config.yaml"
-    path.write_text(yaml.safe_dump(content(made.folder, made.endpoint)))
+def test_the_program_serves_until_it_is_told_to_stop(fake_storage: Storage) -> None:
+    path = fake_storage.folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content(fake_storage.folder, fake_storage.endpoint)))
     command = [sys.executable, "-m", "services.report_server", "--config", str(path)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
             line = process.stderr.readline()
             assert line.startswith("report-server: serving https port ")
-            running = ReportServer(int(line.rsplit(" ", 1)[1]), str(made.folder / "ca.crt"))
+            running = ReportServer(int(line.rsplit(" ", 1)[1]), str(fake_storage.folder / "ca.crt"))
             report_server_fakes.until_ready(running)
             assert running.get("/reports").json()["reports"][0]["kind"] == "daily"
         finally:

@@ -101,13 +101,13 @@ def recorded(changes: Callable[[], dict[str, Any]] = dict) -> tuple[Recording, R
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Reports]:
+def component() -> tuple[Recording, Reports]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Reports]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Reports]) -> Recording:
+    return component[0]
 
 
 def cron(recording: Recording, kind: str) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def cron(recording: Recording, kind: str) -> dict[str, Any]:
 
 
 def pod(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = cron(recording, kind)["jobTemplate"]["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = cron(recording, kind)["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
 
 
 def settings_file(recording: Recording, name: str) -> dict[str, Any]:
@@ -267,8 +267,8 @@ def test_a_job_reaches_metrics_notifications_mail_and_storage_and_nobody_reaches
     assert labels["obs.access/thanos-query"] == labels["obs.access/kafka"] == "true"
 
 
-def test_the_report_server_reaches_the_storage_only(made: tuple[Recording, Reports]) -> None:
-    recording, reports = made
+def test_the_report_server_reaches_the_storage_only(component: tuple[Recording, Reports]) -> None:
+    recording, reports = component
     policy = recording.one("NetworkPolicy", "report-server")["spec"]
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 8444}
     [ingress] = policy["ingress"]
@@ -280,10 +280,10 @@ def test_the_report_server_reaches_the_storage_only(made: tuple[Recording, Repor
 
 
 def test_passwords_and_keys_are_in_secrets_only(recording: Recording) -> None:
-    secrets = [each["stringData"] for each in recording.kinds("Secret")]
+    secrets = [manifest["stringData"] for manifest in recording.kinds("Secret")]
     assert recording.one("Secret", "reports-auth")["stringData"]["kafka-password"] == "password-of-reports"
     values = {value for data in secrets for value in data.values()}
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -365,6 +365,6 @@ def test_in_its_namespace_it_passes_every_policy() -> None:
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         Reports("reports", arguments(lab))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

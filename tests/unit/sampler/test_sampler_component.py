@@ -37,7 +37,7 @@ def test_two_samplers_with_names_that_stay(recording: Recording) -> None:
     stateful = recording.one("StatefulSet", "sampler")["spec"]
     assert stateful["replicas"] == 2
     [container] = stateful["template"]["spec"]["containers"]
-    names = {each["name"]: each for each in container["env"]}
+    names = {variable["name"]: variable for variable in container["env"]}
     assert names["POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert stateful["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
     assert recording.one("PodDisruptionBudget", "sampler")["spec"]["maxUnavailable"] == 1

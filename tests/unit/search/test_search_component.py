@@ -25,8 +25,8 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$")
 
 def server(kind: Engine = Engine.OPENSEARCH) -> dict[str, Any]:
     pod = cluster.recorded(kind).one("StatefulSet", "search")["spec"]["template"]["spec"]
-    found: dict[str, Any] = pod["containers"][0]
-    return found
+    container: dict[str, Any] = pod["containers"][0]
+    return container
 
 
 def named(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -116,7 +116,7 @@ def test_the_administrators_certificate_is_its_own_and_the_nodes_know_it_by_name
 @pytest.mark.parametrize("kind", ENGINES)
 def test_passwords_and_their_hashes_are_in_secrets_only(kind: Engine) -> None:
     recording = cluster.recorded(kind)
-    public = "".join(engine.texts([each for each in recording.manifests() if each["kind"] != "Secret"]))
+    public = "".join(engine.texts([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"]))
     assert not [name for name, value in recording.passwords.items() if value in public]
     assert not _BCRYPT.search(public)
     hashed = "".join(engine.texts(recording.one("Secret", "search-security")["stringData"]))

@@ -56,7 +56,7 @@ def alert(name: str = "KafkaBrokerDown", *, ends: str = "2026-11-24T09:32:00Z", 
 
 def notification(*alerts: dict[str, Any], **other: Any) -> dict[str, Any]:
     """A notification as an Alertmanager posts it."""
-    found = alerts or (alert(),)
+    alert_list = alerts or (alert(),)
     fired = {"status": "firing", "fingerprint": "0123456789abcdef", "endsAt": "0001-01-01T00:00:00Z"}
     return {
         "version": "4",
@@ -68,7 +68,7 @@ def notification(*alerts: dict[str, Any], **other: Any) -> dict[str, Any]:
         "commonLabels": {},
         "commonAnnotations": {},
         "externalURL": "https://alerts.example.org",
-        "alerts": [{**each, **fired} for each in found],
+        "alerts": [{**entry, **fired} for entry in alert_list],
         **other,
     }
 
@@ -87,13 +87,13 @@ class Producer:
     refuses: Exception | None = None
     silent: bool = False
     during_flush: Callable[[], None] = lambda: None
-    made: list[Mapping[str, Any]] = field(default_factory=list)
+    produced: list[Mapping[str, Any]] = field(default_factory=list)
     records: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
     waiting: list[Callable[[], None]] = field(default_factory=list)
     unknown: set[str] = field(default_factory=set)
 
     def __call__(self, settings: Mapping[str, Any]) -> Producer:
-        self.made.append(settings)
+        self.produced.append(settings)
         return self
 
     def produce(self, topic: str, key: bytes, value: bytes, on_delivery: Callable[[Any, Any], None]) -> None:

@@ -107,7 +107,7 @@ class Consumer:
         assert not asynchronous
         if self.commit_errors:
             raise self.commit_errors.pop(0)
-        self.committed.append(sorted((each.partition, each.offset) for each in offsets))
+        self.committed.append(sorted((offset.partition, offset.offset) for offset in offsets))
 
     def assignment(self) -> list[str]:
         return ["partition"]
@@ -137,13 +137,13 @@ class Writer:
         self.index: dict[str, str] = {}
 
     def write(self, documents: Sequence[Document]) -> Outcome:
-        self.requests.append([each.id for each in documents])
+        self.requests.append([document.id for document in documents])
         answer = self.answers.pop(0) if self.answers else None
         if isinstance(answer, SearchError):
             raise answer
         outcome = answer(documents) if answer else Outcome(written=len(documents))
-        refused = {each.id for each in [*outcome.waiting, *(item for item, _ in outcome.rejected)]}
-        self.index |= {each.id: each.body for each in documents if each.id not in refused}
+        refused = {document.id for document in [*outcome.waiting, *(item for item, _ in outcome.rejected)]}
+        self.index |= {document.id: document.body for document in documents if document.id not in refused}
         return outcome
 
     def close(self) -> None:

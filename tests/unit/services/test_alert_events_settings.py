@@ -14,8 +14,8 @@ from tests.unit.services.alert_events_fakes import content
 
 
 def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
-    found = content(folder)
-    target = found
+    settings = content(folder)
+    target = settings
     *above, last = path.split(".")
     for key in above:
         target = target[key]
@@ -23,7 +23,7 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
         del target[last]
     else:
         target[last] = value
-    return found
+    return settings
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_brokers_that_do_not_acknowledge_make_the_sender_come_again(tmp_path: Pa
     assert service.post(PROCESSED, notification())[0] == 503
     assert service.count("alert_events_written_total", endpoint="raw") == 0
     assert service.count("alert_events_last_write_timestamp_seconds", endpoint="raw") == 0
-    assert [refused(service, each, "brokers") for each in ("raw", "processed")] == [1, 1]
+    assert [refused(service, endpoint, "brokers") for endpoint in ("raw", "processed")] == [1, 1]
     assert service.post(RAW, [alert(), alert()])[0] == 200
     assert service.count("alert_events_written_total", endpoint="raw") == 2
     assert [line.partition(": ")[0] for line in service.told] == ["raw", "processed", "raw"]

@@ -98,8 +98,8 @@ class Provider:
 
     def claims(self, token: str) -> dict[str, Any]:
         keys = KeySet.import_key_set(json.loads(self.call("GET", "/jwks")[2]))
-        found: dict[str, Any] = jwt.decode(token, keys, algorithms=["ES256"]).claims
-        return found
+        claims: dict[str, Any] = jwt.decode(token, keys, algorithms=["ES256"]).claims
+        return claims
 
 
 def accounts() -> dict[str, Any]:
@@ -252,9 +252,9 @@ def test_a_body_that_is_too_long_is_not_read(provider: Provider) -> None:
 
 
 def test_discovery_and_keys_show_no_private_part(provider: Provider) -> None:
-    found = json.loads(provider.call("GET", "/.well-known/openid-configuration")[2])
-    assert found["issuer"] == ISSUER
-    assert found["code_challenge_methods_supported"] == ["S256"]
+    document = json.loads(provider.call("GET", "/.well-known/openid-configuration")[2])
+    assert document["issuer"] == ISSUER
+    assert document["code_challenge_methods_supported"] == ["S256"]
     (key,) = json.loads(provider.call("GET", "/jwks")[2])["keys"]
     assert "d" not in key
 
@@ -277,8 +277,12 @@ def write(folder: Path, content: dict[str, Any]) -> Path:
 
 
 def test_the_components_settings_are_the_services(tmp_path: Path) -> None:
-    found = load(write(tmp_path, component.settings(ISSUER, "scraper")))
-    assert (found.issuer, found.listen_port, found.token_life_s) == (ISSUER, component.PORT, component.TOKEN_LIFE_S)
+    settings = load(write(tmp_path, component.settings(ISSUER, "scraper")))
+    assert (settings.issuer, settings.listen_port, settings.token_life_s) == (
+        ISSUER,
+        component.PORT,
+        component.TOKEN_LIFE_S,
+    )
 
 
 @pytest.mark.parametrize(

@@ -39,12 +39,12 @@ def alert(state: str, receivers: tuple[str, ...] = ("phone", "mail"), **labels: 
     return {
         "labels": {"alertname": "Down", "severity": "critical", **labels},
         "status": {"state": state},
-        "receivers": [{"name": each} for each in receivers],
+        "receivers": [{"name": receiver} for receiver in receivers],
     }
 
 
 def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
-    found = evaluate(
+    alert_states = evaluate(
         [
             alert("suppressed", instance="a"),
             alert("active", instance="b"),
@@ -54,17 +54,19 @@ def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
         PAGED,
     )
     labels = {"alertname": "Down", "severity": "critical"}
-    assert found.muted == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": "a"}))}
-    assert found.told == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": each})) for each in "bc"}
+    assert alert_states.muted == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": "a"}))}
+    assert alert_states.told == {
+        Incident("phone", dedup_key(ROUTE, {**labels, "instance": instance})) for instance in "bc"
+    }
 
 
 def test_an_incident_is_closed_at_once_and_again_while_a_notification_may_be_under_way() -> None:
     closing = Closing()
     moments = []
     for now in range(0, 400, 5):
-        for each in closing.due(float(now), states((ONE,))):
+        for incident in closing.due(float(now), states((ONE,))):
             moments.append(now)
-            closing.closed(each, float(now))
+            closing.closed(incident, float(now))
     assert moments == [0, 15, 60]
 
 
@@ -178,7 +180,7 @@ def ring(here: Here, **labels: str) -> None:
 
 
 def actions(here: Here) -> list[str]:
-    return [each.body["event_action"] for each in here.record.since()]
+    return [notification.body["event_action"] for notification in here.record.since()]
 
 
 def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path) -> None:
@@ -188,13 +190,13 @@ def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path
     ring(first, instance="a")
     ring(first, instance="b")
     with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
-        made = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
+        closer_setup = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
         alertmanager.alerts = [alert("suppressed", instance="a"), alert("active", instance="b")]
-        made.closer.poll()
-    assert actions(made) == ["trigger", "trigger", "resolve"]
+        closer_setup.closer.poll()
+    assert actions(closer_setup) == ["trigger", "trigger", "resolve"]
     assert record.since()[2].body["dedup_key"] == record.since()[0].body["dedup_key"]
-    assert (made.value("closed_total"), made.value("muted"), made.value("failing")) == (1, 1, 0)
-    assert made.said == []
+    assert (closer_setup.value("closed_total"), closer_setup.value("muted"), closer_setup.value("failing")) == (1, 1, 0)
+    assert closer_setup.said == []
 
 
 def _file(folder: Path, alertmanager: str, pager: str) -> Path:
@@ -245,9 +247,11 @@ def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(her
 
 def test_servers_that_are_away_are_named(tmp_path: Path) -> None:
     write_certificates(tmp_path)
-    made = Here(tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record())
-    made.closer.poll()
-    assert made.said == ["Alertmanager: no answer (ConnectionError)"]
+    closer_setup = Here(
+        tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record()
+    )
+    closer_setup.closer.poll()
+    assert closer_setup.said == ["Alertmanager: no answer (ConnectionError)"]
 
 
 @pytest.mark.parametrize(

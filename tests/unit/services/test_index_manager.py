@@ -125,8 +125,8 @@ def test_an_index_is_old_when_the_next_one_has_been_written_for_as_long_as_data_
 
 
 def test_only_the_newest_index_is_written_to_and_every_index_is_read() -> None:
-    found = {"logs": [index(1, 0, "logs-write"), index(2, 1)], "secret-span": []}
-    assert indices.alias_changes(SETTINGS.families, found) == [
+    indices_by_family = {"logs": [index(1, 0, "logs-write"), index(2, 1)], "secret-span": []}
+    assert indices.alias_changes(SETTINGS.families, indices_by_family) == [
         {"remove": {"index": "logs-000001", "alias": "logs-write"}},
         {"add": {"index": "logs-000001", "alias": "logs-read"}},
         {"add": {"index": "logs-000002", "alias": "logs-read"}},
@@ -234,11 +234,11 @@ def test_a_refusal_names_request_status_and_reason_and_never_the_password(settin
 
 def test_what_does_not_exist_is_none_and_nonsense_is_an_error(settings: Settings) -> None:
     Fake.answers = {"GET /text": (200, "<html>")}
-    asked = client(settings)
-    assert asked.ask("GET", "/missing") is None
+    search_client = client(settings)
+    assert search_client.ask("GET", "/missing") is None
     with pytest.raises(SearchError, match="the answer is not JSON"):
-        asked.ask("GET", "/text")
-    asked.close()
+        search_client.ask("GET", "/text")
+    search_client.close()
 
 
 def test_a_server_of_another_authority_is_not_talked_to(settings: Settings, tmp_path: Path) -> None:
@@ -269,7 +269,7 @@ def test_a_cluster_that_does_not_answer_is_counted_told_once_and_waited_for(sett
 
 def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not_ready(settings: Settings) -> None:
     health = {"status": "green", "number_of_nodes": 3} | {
-        f"{each}_shards": 0 for each in ("active", "relocating", "initializing", "unassigned", "delayed_unassigned")
+        f"{state}_shards": 0 for state in ("active", "relocating", "initializing", "unassigned", "delayed_unassigned")
     }
     both = {
         f"{name}-000001": {
@@ -301,7 +301,7 @@ def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not
     assert turned.ready()
     assert said[-1] == "every step succeeds again"
     assert metrics.registry.get_sample_value("index_manager_last_success_timestamp_seconds") == 1000
-    assert not [each for each in Fake.seen if each[0] == "DELETE"]
+    assert not [request for request in Fake.seen if request[0] == "DELETE"]
     turned.close()
 
 

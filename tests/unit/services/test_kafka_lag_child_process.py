@@ -45,10 +45,10 @@ def child(folder: Path, fault: str) -> tuple[str, ...]:
 
 @pytest.fixture
 def process(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[ChildProcess]:
-    made = ChildProcess(child(tmp_path, getattr(request, "param", "pass")), limit_s=5)
-    yield made
-    made.kill()
-    made.close()
+    poller = ChildProcess(child(tmp_path, getattr(request, "param", "pass")), limit_s=5)
+    yield poller
+    poller.kill()
+    poller.close()
 
 
 def pid(poll: PollResult) -> int:

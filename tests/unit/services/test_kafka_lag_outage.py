@@ -47,8 +47,8 @@ answer(Connection(int(sys.argv[3])), Brokers(settings, connect).poll)
 
 @pytest.fixture
 def brokers() -> Iterator[MockBrokers]:
-    with mock_brokers(BROKERS) as found:
-        yield found
+    with mock_brokers(BROKERS) as cluster:
+        yield cluster
 
 
 def test_an_outage_of_each_broker_in_turn_ends_polls_and_not_the_exporter(brokers: MockBrokers, tmp_path: Path) -> None:

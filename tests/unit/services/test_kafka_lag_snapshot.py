@@ -51,8 +51,8 @@ def never(stage: str, reason: str) -> None:
 
 
 def test_lag_is_the_end_of_the_log_minus_the_commit() -> None:
-    found = Snapshot(end_offsets={("t", 0): 10}, committed={("g", "t", 0): 4})
-    assert found.lags() == {("g", "t", 0): 6}
+    snapshot = Snapshot(end_offsets={("t", 0): 10}, committed={("g", "t", 0): 4})
+    assert snapshot.lags() == {("g", "t", 0): 6}
 
 
 def test_lag_is_never_negative_when_the_commit_is_newer_than_the_end_read_before() -> None:
@@ -64,10 +64,10 @@ def test_without_the_end_of_the_log_there_is_no_lag_rather_than_a_wrong_one() ->
 
 
 def test_only_chosen_groups_and_topics_and_real_commits_are_read(brokers: BrokersFake, settings: Settings) -> None:
-    found = poll(brokers, settings.groups, settings.topics, never)
-    assert found.lags() == {("reader", "telemetry-logs", 0): 10}
-    assert found.members == {"reader": 2}
-    assert list(found.topics) == ["telemetry-logs"]
+    snapshot = poll(brokers, settings.groups, settings.topics, never)
+    assert snapshot.lags() == {("reader", "telemetry-logs", 0): 10}
+    assert snapshot.members == {"reader": 2}
+    assert list(snapshot.topics) == ["telemetry-logs"]
 
 
 def test_groups_can_be_found_by_a_pattern(brokers: BrokersFake) -> None:
@@ -140,7 +140,7 @@ def test_the_client_is_kept_until_the_password_is_renewed(
     loop.once()
     settings.password_file.write_text("renewed")
     loop.once()
-    assert [made["sasl.password"] for made in brokers.configurations] == ["hunter2", "renewed"]
+    assert [configuration["sasl.password"] for configuration in brokers.configurations] == ["hunter2", "renewed"]
     assert brokers.configurations[0]["security.protocol"] == "sasl_ssl"
 
 

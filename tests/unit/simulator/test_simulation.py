@@ -78,7 +78,7 @@ def observe(simulation: Simulation, plan: FaultPlan, steps: int, then: Callable[
 
 def source_of(simulation: Simulation, service: str) -> Source:
     """The only source of a service."""
-    return next(each for each in simulation.sources if each.service == service)
+    return next(source for source in simulation.sources if source.service == service)
 
 
 def crossed(simulation: Simulation, plan: FaultPlan) -> set[str]:
@@ -106,18 +106,18 @@ def crossed(simulation: Simulation, plan: FaultPlan) -> set[str]:
         "api-latency": [p95(durations["http.server.request.duration"])],
         "screen-display": [p95(durations["screen.display.duration"])],
     }
-    found = set()
-    for each in THRESHOLDS:
-        values = special.get(each.name) or [
+    names = set()
+    for limit in THRESHOLDS:
+        values = special.get(limit.name) or [
             value
             for source in simulation.sources
             if not source.silent
-            for value in source.values.get(each.metrics[0], {}).values()
+            for value in source.values.get(limit.metrics[0], {}).values()
         ]
-        assert values, f"{each.name}: no values"
-        if any(each.crossed(value) for value in values):
-            found.add(each.name)
-    return found
+        assert values, f"{limit.name}: no values"
+        if any(limit.crossed(value) for value in values):
+            names.add(limit.name)
+    return names
 
 
 def p95(values: list[float]) -> float:
@@ -145,22 +145,22 @@ def test_no_threshold_is_crossed_without_a_fault() -> None:
         assert crossed(Simulation(seed=seed, devices=36), FaultPlan()) == set()
 
 
-@pytest.mark.parametrize("name", [each.name for each in THRESHOLDS])
+@pytest.mark.parametrize("name", [limit.name for limit in THRESHOLDS])
 def test_each_fault_crosses_exactly_its_own_threshold(name: str) -> None:
     plan = FaultPlan(parse_faults([{"kind": name, "start": 0, "duration": 10_000}], "faults"))
     assert crossed(Simulation(seed=1, devices=36), plan) == {name}
 
 
 def test_every_threshold_has_a_fault_and_every_other_fault_is_known() -> None:
-    assert set(FAULT_KINDS) - {each.name for each in THRESHOLDS} == {
+    assert set(FAULT_KINDS) - {limit.name for limit in THRESHOLDS} == {
         "silent",
         "trace-errors",
         "trace-slow",
     }
-    assert {each.name for each in THRESHOLDS} <= set(FAULT_KINDS)
+    assert {limit.name for limit in THRESHOLDS} <= set(FAULT_KINDS)
 
 
-@pytest.mark.parametrize("name", [each.name for each in THRESHOLDS if each.name not in ("battery", "adls-stalled")])
+@pytest.mark.parametrize("name", [limit.name for limit in THRESHOLDS if limit.name not in ("battery", "adls-stalled")])
 def test_values_come_back_when_a_fault_ends(name: str) -> None:
     simulation = Simulation(seed=1, devices=36)
     plan = FaultPlan(parse_faults([{"kind": name, "start": 0, "duration": 60}], "faults"))

@@ -21,15 +21,15 @@ STACK = "organization/observability/prod"
 
 
 def _role(value: str | None) -> Role:
-    found: list[Role] = []
+    roles: list[Role] = []
 
     def program() -> None:
         if value is not None:
             pulumi.runtime.set_config("observability:role", value)
-        found.append(model.role())
+        roles.append(model.role())
 
     engine.run(Recording(), "unit", program)
-    return found[0]
+    return roles[0]
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -58,8 +58,8 @@ def test_a_wrong_role_is_one_line(given: str | None, shown: str, monkeypatch: py
 
 def test_only_a_region_that_stands_by_copies_the_other_one() -> None:
     names = {stack: _names(engine.recorded(stack)) for stack in engine.STACKS}
-    assert {stack for stack, found in names.items() if "mirror-maker" in found} == {"dr"}
-    assert all("failover-agent" in found for found in names.values())
+    assert {stack for stack, name in names.items() if "mirror-maker" in name} == {"dr"}
+    assert all("failover-agent" in name for name in names.values())
     promoted = engine.recorded("dr", "primary")
     assert "mirror-maker" not in _names(promoted)
     returned = engine.recorded("prod", "standby")
@@ -67,7 +67,7 @@ def test_only_a_region_that_stands_by_copies_the_other_one() -> None:
 
 
 def _names(recording: Recording) -> set[str]:
-    return {each["metadata"]["name"] for each in recording.kinds("Deployment", "StatefulSet")}
+    return {manifest["metadata"]["name"] for manifest in recording.kinds("Deployment", "StatefulSet")}
 
 
 def test_the_password_of_the_mirrors_key_store_outlives_the_mirror() -> None:
@@ -81,7 +81,9 @@ def test_the_password_of_the_mirrors_key_store_outlives_the_mirror() -> None:
 
 def test_reports_come_from_one_region() -> None:
     for stack, role, suspended in (("prod", None, False), ("dr", None, True), ("dr", "primary", False)):
-        jobs = {each["metadata"]["name"]: each["spec"] for each in engine.recorded(stack, role).kinds("CronJob")}
+        jobs = {
+            manifest["metadata"]["name"]: manifest["spec"] for manifest in engine.recorded(stack, role).kinds("CronJob")
+        }
         reports = [spec for name, spec in jobs.items() if name.startswith("report")]
         assert [spec["suspend"] for spec in reports] == [suspended] * 3, (stack, role)
         backups = [spec for name, spec in jobs.items() if name.startswith("backup")]
@@ -91,7 +93,9 @@ def test_reports_come_from_one_region() -> None:
 
 def test_users_and_permissions_do_not_wait_for_a_failover() -> None:
     def users(run: Recording) -> set[str]:
-        return {each.inputs["username"] for each in run.resources if each.token.endswith(":UserScramCredential")}
+        return {
+            resource.inputs["username"] for resource in run.resources if resource.token.endswith(":UserScramCredential")
+        }
 
     here, there = users(engine.recorded("prod")), users(engine.recorded("dr"))
     assert here == there
@@ -147,7 +151,7 @@ def test_a_difference_is_noticed_in_its_kind_only(kind: str) -> None:
     place[path[-1]] = value
     before = parity_fingerprints(parse(engine.stack_settings("dr"), "dr"))
     after = parity_fingerprints(parse(content, "dr"))
-    assert {each for each in after if after[each] != before[each]} == {kind}
+    assert {name for name in after if after[name] != before[name]} == {kind}
 
 
 def test_a_difference_stops_the_region_that_stands_by() -> None:
@@ -161,9 +165,9 @@ def test_a_difference_stops_the_region_that_stands_by() -> None:
 
 def test_what_the_other_stack_lacks_is_named_in_an_update() -> None:
     assert needed({"mirror": "secret"}, STACK, "kafka_users", "mirror") == "secret"
-    for found in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
+    for outputs in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
         with pytest.raises(SettingsError, match=f"the stack {STACK} has no output kafka_users.mirror: run `pulumi up`"):
-            needed(found, STACK, "kafka_users", "mirror")
+            needed(outputs, STACK, "kafka_users", "mirror")
 
 
 @pytest.mark.parametrize(

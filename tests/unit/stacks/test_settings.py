@@ -16,14 +16,14 @@ FILE = "Pulumi.test.yaml"
 
 def _keys(value: Any, path: str = "") -> set[str]:
     """Every path in nested data, without list positions."""
-    found = {path}
+    paths = {path}
     if isinstance(value, dict):
         for key, inner in value.items():
-            found |= _keys(inner, f"{path}.{key}")
+            paths |= _keys(inner, f"{path}.{key}")
     elif isinstance(value, list):
         for inner in value:
-            found |= _keys(inner, f"{path}[]")
-    return found
+            paths |= _keys(inner, f"{path}[]")
+    return paths
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
@@ -32,9 +32,9 @@ def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
         parse(settings, f"Pulumi.{stack}.yaml")
-        found = {key for key in _keys(settings) if not key.startswith(free)}
+        keys = {key for key in _keys(settings) if not key.startswith(free)}
         wanted = {key for key in expected if not key.startswith(free)}
-        assert found == wanted, f"Pulumi.{stack}.yaml differs in {sorted(found ^ wanted)}"
+        assert keys == wanted, f"Pulumi.{stack}.yaml differs in {sorted(keys ^ wanted)}"
 
 
 def test_settings_are_frozen() -> None:

@@ -15,9 +15,9 @@ LOOKBACK_S = 3600
 @pytest.mark.parametrize("sizing", [SMALL, PRODUCTION])
 def test_no_dashboard_waits_for_the_object_storage(sizing: BackupSizing) -> None:
     shown = {
-        each
+        since
         for dashboard in DASHBOARDS
-        for each in (dashboard.since, *(panel.since for panel in dashboard.panels))
-        if each
+        for since in (dashboard.since, *(panel.since for panel in dashboard.panels))
+        if since
     }
     assert seconds(sizing.serves_after) > max(map(seconds, shown)) + LOOKBACK_S

@@ -41,13 +41,13 @@ def validation_errors(change: Callable[[Content], object]) -> list[str]:
 
 def battery(content: Content) -> Content:
     """The entry of the threshold ``battery``."""
-    row: Content = next(each for each in content["thresholds"] if each["name"] == "battery")
+    row: Content = next(threshold for threshold in content["thresholds"] if threshold["name"] == "battery")
     return row
 
 
 def api(content: Content) -> Content:
     """The entry of the objective ``api-availability``."""
-    row: Content = next(each for each in content["slos"] if each["name"] == "api-availability")
+    row: Content = next(slo for slo in content["slos"] if slo["name"] == "api-availability")
     return row
 
 

@@ -74,21 +74,21 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def example() -> dict[str, Any]:
     """The YAML block of the documentation."""
     (block,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    found: dict[str, Any] = yaml.safe_load(block)
-    return found
+    document: dict[str, Any] = yaml.safe_load(block)
+    return document
 
 
 def test_the_example_of_the_documentation_has_every_key() -> None:
-    found = example()
-    (threshold,), (slo,), (service,) = found["thresholds"], found["slos"], found["services"]
+    document = example()
+    (threshold,), (slo,), (service,) = document["thresholds"], document["slos"], document["services"]
     assert set(threshold) == set(Threshold.model_fields)
     assert set(threshold["example"]) == set(Example.model_fields)
     assert set(threshold["inhibited_by"][0]) == set(Inhibitor.model_fields)
     assert set(slo) == set(Slo.model_fields) - {"good"}
     assert set(service) == set(Service.model_fields)
-    assert {key for each in service["metrics"] for key in each} == set(ServiceMetric.model_fields)
-    assert {key for each in service["metrics"] for key in each["simulated"]} == set(Simulated.model_fields)
-    assert {each["kind"] for each in service["metrics"]} == {"gauge", "counter", "histogram"}
+    assert {key for metric in service["metrics"] for key in metric} == set(ServiceMetric.model_fields)
+    assert {key for metric in service["metrics"] for key in metric["simulated"]} == set(Simulated.model_fields)
+    assert {metric["kind"] for metric in service["metrics"]} == {"gauge", "counter", "histogram"}
 
 
 def python(folder: Path, *arguments: str) -> str:
@@ -113,8 +113,8 @@ def _environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def told(platform: Path) -> dict[str, Any]:
     """What the copy says about itself."""
-    found: dict[str, Any] = json.loads(python(platform, "-c", TOLD))
-    return found
+    document: dict[str, Any] = json.loads(python(platform, "-c", TOLD))
+    return document
 
 
 def test_the_catalogue_has_the_service_and_its_metrics_under_prometheus_names(told: dict[str, Any]) -> None:

@@ -14,5 +14,5 @@ from tests.unit.services.backup.harness import Harness, harness
 def place(tmp_path: Path) -> Iterator[Harness]:
     folder = tmp_path / "harness"
     folder.mkdir()
-    with harness(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world

@@ -55,18 +55,18 @@ class Harness:
     @contextmanager
     def store(self, **changed: Any) -> Iterator[Store]:
         """The bucket, in parts of 5 MiB."""
-        found = self.storage(**changed)
-        files = {key: Path(found[key]) for key in ("access_key_id_file", "secret_access_key_file", "ca_file")}
-        made = Store(Storage(**{**found, **files}), part_bytes=5 * 2**20)
+        storage = self.storage(**changed)
+        files = {key: Path(storage[key]) for key in ("access_key_id_file", "secret_access_key_file", "ca_file")}
+        store = Store(Storage(**{**storage, **files}), part_bytes=5 * 2**20)
         try:
-            yield made
+            yield store
         finally:
-            made.close()
+            store.close()
 
     @property
     def names(self) -> list[str]:
         """Keys of all objects."""
-        return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        return [stored_object["Key"] for stored_object in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
 
 @contextmanager

@@ -102,8 +102,8 @@ def test_yielded_chunks_read_like_a_file() -> None:
 def test_an_operators_file_is_read_as_age_writes_it(tmp_path: Path) -> None:
     file = tmp_path / "identity.txt"
     file.write_text(f"# created: 2026-11-25T15:04:05Z\n# public key: {RECIPIENT}\n{IDENTITY}\n\n")
-    (found,) = encryption.read_identities(file)
-    assert str(found.to_public()) == RECIPIENT
+    (identity,) = encryption.read_identities(file)
+    assert str(identity.to_public()) == RECIPIENT
 
 
 @pytest.mark.parametrize(

@@ -42,12 +42,12 @@ def stored(store: Store, started: datetime = STARTED, kind: str = "pulumi-state"
 
 def test_a_run_comes_back_as_it_was(place: Harness, tmp_path: Path) -> None:
     with place.store() as store:
-        made = stored(store)
-        found = fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
-        assert found == made == restore.opened(tmp_path / "run", "pulumi-state")
+        manifest = stored(store)
+        fetched = fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
+        assert fetched == manifest == restore.opened(tmp_path / "run", "pulumi-state")
     assert (tmp_path / "run/large.bin").read_bytes() == LARGE
     assert json.loads((tmp_path / "run/small.json").read_text()) == {"名": [1, 2]}
-    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["large.bin", "manifest.json", "small.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["large.bin", "manifest.json", "small.json"]
     assert (tmp_path / "run").stat().st_mode & 0o077 == 0
     run = f"{PREFIX}pulumi-state/20261125T150405Z"
     assert place.names == [f"{run}/large.bin.age", f"{run}/manifest.json", f"{run}/small.json.age"]
@@ -84,13 +84,13 @@ def test_a_changed_object_is_noticed_and_named_and_nothing_of_it_stays(
 
 def test_an_object_that_was_swapped_for_another_encrypted_one_is_noticed(place: Harness, tmp_path: Path) -> None:
     with place.store() as store:
-        made = stored(store)
+        manifest = stored(store)
         # Public keys are public: anybody can encrypt. A manifest that was changed along still does not fit the content.
         other = RunWriter(store, "other", [RECIPIENT], STARTED).add("large.bin", io.BytesIO(b"something else"))
         encrypted = store.get("other/20261125T150405Z/large.bin.age", 2**20)
         store.put("pulumi-state/20261125T150405Z/large.bin.age", encrypted)
-        forged = made.objects[0].model_copy(update={"bytes": other.bytes, "sha256": other.sha256})
-        whole = made.model_copy(update={"objects": (forged, *made.objects[1:])})
+        forged = manifest.objects[0].model_copy(update={"bytes": other.bytes, "sha256": other.sha256})
+        whole = manifest.model_copy(update={"objects": (forged, *manifest.objects[1:])})
         store.put("pulumi-state/20261125T150405Z/manifest.json", whole.content())
         with pytest.raises(BackupError, match=r"large\.bin\.age: is not what was encrypted: 14 bytes"):
             fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
@@ -119,10 +119,10 @@ def test_a_folder_that_is_not_empty_is_refused(place: Harness, tmp_path: Path) -
 def test_a_run_that_was_interrupted_is_no_run_and_leaves_no_upload(place: Harness) -> None:
     class Torn(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            found = super().read(size)
+            chunk = super().read(size)
             if self.tell() > 8 * 2**20:
                 raise program.InterruptedRunError("was told to stop")
-            return found
+            return chunk
 
     with place.store() as store:
         stored(store)
@@ -131,11 +131,11 @@ def test_a_run_that_was_interrupted_is_no_run_and_leaves_no_upload(place: Harnes
         target.add("first.bin", io.BytesIO(b"whole"))
         with pytest.raises(program.InterruptedRunError):
             target.add("large.bin", Torn(LARGE))
-        assert [each.name for each in store.objects("pulumi-state/20261125T160405Z/")] == [
+        assert [stored_object.name for stored_object in store.objects("pulumi-state/20261125T160405Z/")] == [
             "pulumi-state/20261125T160405Z/first.bin.age"
         ]
         assert store.unfinished() == []
-        assert [each.name for each in restore.kept(store, "pulumi-state")] == ["20261125T150405Z"]
+        assert [run.name for run in restore.kept(store, "pulumi-state")] == ["20261125T150405Z"]
         with pytest.raises(BackupError, match="there is no whole backup pulumi-state/20261125T160405Z"):
             restore.find(store, "pulumi-state", "20261125T160405Z")
         with pytest.raises(BackupError, match="there is no whole backup of kind grafana"):
@@ -151,17 +151,17 @@ def test_two_runs_of_one_second_do_not_mix(place: Harness) -> None:
 
 def test_a_manifest_of_another_run_is_refused(place: Harness) -> None:
     with place.store() as store:
-        made = stored(store)
-        store.put("pulumi-state/20261125T160405Z/manifest.json", made.content())
+        manifest = stored(store)
+        store.put("pulumi-state/20261125T160405Z/manifest.json", manifest.content())
         with pytest.raises(BackupError, match="is the manifest of pulumi-state/20261125T150405Z"):
             restore.find(store, "pulumi-state")
 
 
 def test_what_a_restore_lacks_is_told_line_by_line(place: Harness) -> None:
     with place.store() as store:
-        made = stored(store)
-    assert restore.differences(made, {"things": 2}) == []
-    assert restore.differences(made, {"more": 1}) == [
+        manifest = stored(store)
+    assert restore.differences(manifest, {"things": 2}) == []
+    assert restore.differences(manifest, {"more": 1}) == [
         "more: 0 in the backup, 1 restored",
         "things: 2 in the backup, 0 restored",
     ]
@@ -181,8 +181,8 @@ def test_metadata_and_folders_are_told(place: Harness) -> None:
     with place.store() as store:
         store.put("archive/topic-a/0/1.avro.age", b"12345", metadata={"records": "7"})
         store.put("archive/topic-b/0/1.avro.age", b"1")
-        found = store.head("archive/topic-a/0/1.avro.age")
-        assert (found.bytes, dict(found.metadata)) == (5, {"records": "7"})
+        head = store.head("archive/topic-a/0/1.avro.age")
+        assert (head.bytes, dict(head.metadata)) == (5, {"records": "7"})
         assert store.folders("archive/") == ["topic-a", "topic-b"]
         assert store.folders() == ["archive"]
         with pytest.raises(BackupError, match="has 5 bytes; no more than 4 are expected"):

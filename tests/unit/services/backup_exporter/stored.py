@@ -41,18 +41,18 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
     }
 
 
-def settings(made: Storage, **changes: Any) -> Settings:
+def settings(fake_storage: Storage, **changes: Any) -> Settings:
     """Settings of a backup exporter that reads it."""
-    return parse(content(made.folder, made.endpoint, **changes))
+    return parse(content(fake_storage.folder, fake_storage.endpoint, **changes))
 
 
-def put_run(made: Storage, kind: str, started: datetime, sizes: dict[str, int], *, whole: bool = True) -> str:
+def put_run(fake_storage: Storage, kind: str, started: datetime, sizes: dict[str, int], *, whole: bool = True) -> str:
     """Store a run; without its manifest when it is not ``whole``. Returns its name."""
     run = run_name(started)
     for name, size in sizes.items():
-        made.put(object_key(kind, run, name), bytes(size), PREFIX)
+        fake_storage.put(object_key(kind, run, name), bytes(size), PREFIX)
     if whole:
-        made.put(manifest_key(kind, run), manifest(kind, started, sizes).content(), PREFIX)
+        fake_storage.put(manifest_key(kind, run), manifest(kind, started, sizes).content(), PREFIX)
     return run
 
 
@@ -77,24 +77,30 @@ def manifest(kind: str, started: datetime, sizes: dict[str, int]) -> Manifest:
 
 
 def put_segment(
-    made: Storage, first: int, last: int, *, topic: str = "telemetry-logs", partition: int = 0, topic_id: str = TOPIC_ID
+    fake_storage: Storage,
+    first: int,
+    last: int,
+    *,
+    topic: str = "telemetry-logs",
+    partition: int = 0,
+    topic_id: str = TOPIC_ID,
 ) -> str:
     """Store a segment of ten bytes. Returns its key below the prefix."""
     key = Name(topic=topic, partition=partition, first=first, last=last, topic_id=topic_id).key
-    made.put(key, bytes(10), PREFIX)
+    fake_storage.put(key, bytes(10), PREFIX)
     return key
 
 
-def put_block(made: Storage, made_at: datetime, end: datetime | None, number: int = 0) -> str:
+def put_block(fake_storage: Storage, made_at: datetime, end: datetime | None, number: int = 0) -> str:
     """Store a block; without its description when it has no end. Returns its name."""
     ulid = f"{first_ulid(int(made_at.timestamp() * 1000))}{number:016d}"
-    made.put(f"{ulid}/index", "x", BLOCKS)
+    fake_storage.put(f"{ulid}/index", "x", BLOCKS)
     if end:
         meta = {"ulid": ulid, "minTime": 0, "maxTime": int(end.timestamp() * 1000), "version": 1}
-        made.put(f"{ulid}/meta.json", json.dumps(meta), BLOCKS)
+        fake_storage.put(f"{ulid}/meta.json", json.dumps(meta), BLOCKS)
     return ulid
 
 
-def remove(made: Storage, key: str, prefix: str = PREFIX) -> None:
+def remove(fake_storage: Storage, key: str, prefix: str = PREFIX) -> None:
     """Remove an object."""
-    made.client.delete_object(Bucket=BUCKET, Key=prefix + key)
+    fake_storage.client.delete_object(Bucket=BUCKET, Key=prefix + key)

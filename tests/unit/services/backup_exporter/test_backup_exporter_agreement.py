@@ -23,7 +23,7 @@ from tests.unit.services.backup_exporter.stored import START, TOPIC_ID, content,
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> Iterator[Storage]:
+def fake_storage(tmp_path: Path) -> Iterator[Storage]:
     with report_server_fakes.storage(tmp_path) as running:
         yield running
 
@@ -33,14 +33,14 @@ def recipient() -> str:
     return str(pyrage.x25519.Identity.generate().to_public())
 
 
-def store(made: Storage) -> backup_store.Store:
-    chosen = backup_settings.storage(content(made.folder, made.endpoint)["storage"])
+def store(fake_storage: Storage) -> backup_store.Store:
+    chosen = backup_settings.storage(content(fake_storage.folder, fake_storage.endpoint)["storage"])
     return backup_store.Store(chosen, login=("key", "secret"))
 
 
-def test_a_run_of_the_backup_program_is_whole_once_it_is_finished(made: Storage, recipient: str) -> None:
-    runs = Runs(BackupBucket(settings(made).storage), print)
-    target = RunWriter(store(made), "kafka-metadata", [recipient], START)
+def test_a_run_of_the_backup_program_is_whole_once_it_is_finished(fake_storage: Storage, recipient: str) -> None:
+    runs = Runs(BackupBucket(settings(fake_storage).storage), print)
+    target = RunWriter(store(fake_storage), "kafka-metadata", [recipient], START)
     target.add_json("topics.json", [{"name": "alerts-raw"}])
     target.add_chunks("users.json", [b"[]", b"\n"])
     assert runs.poll("kafka-metadata").newest is None
@@ -49,16 +49,16 @@ def test_a_run_of_the_backup_program_is_whole_once_it_is_finished(made: Storage,
     assert (held.newest, held.runs, held.damaged) == (manifest, 1, ())
 
 
-def test_segments_of_the_archive_are_counted_by_their_keys(made: Storage, recipient: str) -> None:
+def test_segments_of_the_archive_are_counted_by_their_keys(fake_storage: Storage, recipient: str) -> None:
     with_gap, size = ((0, 1, 2), (5, 6)), 0
     for offsets in with_gap:
         segment = Segment("alerts-raw", 3)
         for offset in offsets:
             segment.add(Record(offset, 1_700_000_000_000, 1, None, b"x", ()))
         encrypted = segment.encrypt(TOPIC_ID, [recipient])
-        store(made).put(encrypted.name.key, encrypted.content, metadata=encrypted.metadata)
+        store(fake_storage).put(encrypted.name.key, encrypted.content, metadata=encrypted.metadata)
         size += len(encrypted.content)
-    seen = Archive(BackupBucket(settings(made).storage), lambda: None).poll()["alerts-raw"]
+    seen = Archive(BackupBucket(settings(fake_storage).storage), lambda: None).poll()["alerts-raw"]
     assert (seen.segments, seen.bytes, seen.missing) == (2, size, 2)
 
 

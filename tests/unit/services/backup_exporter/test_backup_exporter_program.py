@@ -26,7 +26,7 @@ from tests.unit.services.backup_exporter.stored import START, content, put_block
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
+def fake_storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
     with report_server_fakes.storage(tmp_path_factory.mktemp("exporter")) as running:
         put_run(running, "database", START, {"grafana.dump": 20, "roles.sql": 5})
         put_run(running, "pulumi-state", START, {"stack.json": 7})
@@ -38,11 +38,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Storage]:
 
 
 @pytest.fixture(scope="module")
-def exporter(made: Storage) -> Iterator[ReportServer]:
-    service = Service(settings(made))
+def exporter(fake_storage: Storage) -> Iterator[ReportServer]:
+    service = Service(settings(fake_storage))
     thread = threading.Thread(target=service.run, daemon=True)
     thread.start()
-    running = ReportServer(service.server.server_port, str(made.folder / "ca.crt"))
+    running = ReportServer(service.server.server_port, str(fake_storage.folder / "ca.crt"))
     try:
         until_ready(running)
         yield running
@@ -62,26 +62,26 @@ def values(answer: requests.Response) -> dict[tuple[str, str], float]:
 
 
 def test_the_metrics_say_how_old_large_and_whole_backups_are(exporter: ReportServer) -> None:
-    found = values(exporter.get("/metrics", SCRAPER))
+    metrics = values(exporter.get("/metrics", SCRAPER))
     began = START.timestamp()
-    assert found["backup_last_success_timestamp_seconds", "database"] == began
-    assert found["backup_due_timestamp_seconds", "database"] == began + 7200
-    assert found["backup_last_bytes", "database"] == 25
-    assert found["backup_last_objects", "database"] == 2
-    assert found["backup_last_duration_seconds", "database"] == 90
-    assert (found["backup_runs", "database"], found["backup_runs", "search"]) == (1, 0)
-    assert found["backup_damaged_runs", "database"] == 0
-    assert found["backup_last_success_timestamp_seconds", "pulumi-state"] == began
-    assert found["backup_archive_bytes", "telemetry-logs"] == 20
-    assert found["backup_archive_segments", "telemetry-logs"] == 2
-    assert found["backup_archive_missing_records", "telemetry-logs"] == 10
-    assert found["backup_archive_last_timestamp_seconds", "telemetry-logs"] > began - 10**9
-    assert found["backup_metrics_last_block_timestamp_seconds", ""] == began - 3900
-    assert found["backup_metrics_due_timestamp_seconds", ""] == began - 3900 + 4800
-    assert (found["backup_poll_failed", ""], found["backup_poll_failures_total", ""]) == (0, 0)
+    assert metrics["backup_last_success_timestamp_seconds", "database"] == began
+    assert metrics["backup_due_timestamp_seconds", "database"] == began + 7200
+    assert metrics["backup_last_bytes", "database"] == 25
+    assert metrics["backup_last_objects", "database"] == 2
+    assert metrics["backup_last_duration_seconds", "database"] == 90
+    assert (metrics["backup_runs", "database"], metrics["backup_runs", "search"]) == (1, 0)
+    assert metrics["backup_damaged_runs", "database"] == 0
+    assert metrics["backup_last_success_timestamp_seconds", "pulumi-state"] == began
+    assert metrics["backup_archive_bytes", "telemetry-logs"] == 20
+    assert metrics["backup_archive_segments", "telemetry-logs"] == 2
+    assert metrics["backup_archive_missing_records", "telemetry-logs"] == 10
+    assert metrics["backup_archive_last_timestamp_seconds", "telemetry-logs"] > began - 10**9
+    assert metrics["backup_metrics_last_block_timestamp_seconds", ""] == began - 3900
+    assert metrics["backup_metrics_due_timestamp_seconds", ""] == began - 3900 + 4800
+    assert (metrics["backup_poll_failed", ""], metrics["backup_poll_failures_total", ""]) == (0, 0)
     # Of these nobody expects a run.
-    assert ("backup_due_timestamp_seconds", "pulumi-state") not in found
-    assert ("backup_last_success_timestamp_seconds", "search") not in found
+    assert ("backup_due_timestamp_seconds", "pulumi-state") not in metrics
+    assert ("backup_last_success_timestamp_seconds", "search") not in metrics
 
 
 def test_metrics_need_the_password_and_nothing_else_is_served(exporter: ReportServer) -> None:
@@ -110,8 +110,8 @@ def test_before_the_first_look_nothing_is_said_about_backups(tmp_path: Path) -> 
     assert line.startswith("cannot list the backups: Could not connect")
 
 
-def test_without_blocks_nothing_is_said_about_them(made: Storage) -> None:
-    chosen = settings(made, blocks=None)
+def test_without_blocks_nothing_is_said_about_them(fake_storage: Storage) -> None:
+    chosen = settings(fake_storage, blocks=None)
     registry = CollectorRegistry()
     poller = BackupPoller(chosen, print)
     BackupCollector(poller, chosen, registry)
@@ -149,9 +149,9 @@ def test_the_program_ends_with_two_and_a_line_for_a_mistake(tmp_path: Path, caps
     assert "cannot serve with" in capsys.readouterr().err
 
 
-def test_it_starts_as_a_program_and_stops_when_it_is_asked_to(made: Storage, tmp_path: Path) -> None:
+def test_it_starts_as_a_program_and_stops_when_it_is_asked_to(fake_storage: Storage, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(content(made.folder, made.endpoint)))
+    file.write_text(yaml.safe_dump(content(fake_storage.folder, fake_storage.endpoint)))
     command = [sys.executable, "-m", "services.backup_exporter", "--config", str(file)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None

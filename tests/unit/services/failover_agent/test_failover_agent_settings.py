@@ -63,9 +63,9 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, changes: dict[str, A
 def test_a_mistake_in_a_section_has_its_whole_name(
     tmp_path: Path, section: str, key: str, value: Any, message: str
 ) -> None:
-    found = content(tmp_path)
+    settings = content(tmp_path)
     with pytest.raises(SettingsError) as caught:
-        parse({**found, section: {**found[section], key: value}})
+        parse({**settings, section: {**settings[section], key: value}})
     assert message in str(caught.value)
 
 

@@ -30,9 +30,9 @@ def test_a_silence_is_made_once_lasts_thirty_days_and_counts_at_once() -> None:
     [step] = steps([], silent=True, now=NOW)
     assert isinstance(step, CreateSilence)
     assert step == CreateSilence(ends=NOW + LENGTH, id=None, starts=NOW - timedelta(minutes=10))
-    made = answered(body(step, "region-a"))
-    assert silenced([made])
-    assert steps([made], silent=True, now=NOW) == []
+    silence = answered(body(step, "region-a"))
+    assert silenced([silence])
+    assert steps([silence], silent=True, now=NOW) == []
 
 
 def test_it_is_renewed_in_place_when_less_than_29_days_are_left() -> None:
@@ -62,7 +62,7 @@ def test_what_looks_alike_does_not_count(other: StoredSilence) -> None:
 
 
 def test_every_silence_of_a_failover_agent_is_ended_and_nobody_elses() -> None:
-    found = [
+    silences = [
         held("one"),
         held("two", state="pending"),
         held("old", matchers=(matcher("layer=device"),)),
@@ -70,7 +70,7 @@ def test_every_silence_of_a_failover_agent_is_ended_and_nobody_elses() -> None:
         held("annas", created_by="anna"),
         held("told", created_by=HANDOVER_AUTHOR),
     ]
-    assert steps(found, silent=False, now=NOW) == [
+    assert steps(silences, silent=False, now=NOW) == [
         ExpireSilence(id="one"),
         ExpireSilence(id="two"),
         ExpireSilence(id="old"),
@@ -78,15 +78,15 @@ def test_every_silence_of_a_failover_agent_is_ended_and_nobody_elses() -> None:
 
 
 def test_people_are_those_who_are_no_program() -> None:
-    found = [
+    silences = [
         held("guards"),
         held("told", created_by=HANDOVER_AUTHOR),
         held("annas", created_by="anna"),
         held("planned", created_by="anna", state="pending"),
         held("over", created_by="anna", state="expired"),
     ]
-    assert [each.id for each in operator_silences(found)] == ["annas", "planned"]
-    assert list(handed_over(found)) == ["told"]
+    assert [silence.id for silence in operator_silences(silences)] == ["annas", "planned"]
+    assert list(handed_over(silences)) == ["told"]
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_people_are_those_who_are_no_program() -> None:
 def test_an_alert_meets_all_matchers_or_none_of_it(
     matchers: tuple[str, ...], labels: dict[str, str], expected: bool
 ) -> None:
-    silence = held(matchers=tuple(matcher(each) for each in matchers)).silence
+    silence = held(matchers=tuple(matcher(text) for text in matchers)).silence
     assert matches(silence, {**ALERT, **labels}) is expected
 
 

@@ -58,15 +58,15 @@ def test_a_port_that_takes_connections_is_reached_and_one_that_refuses_is_not() 
         refused = EgressProbe(("127.0.0.1", free_port()), gate, 20)
         unknown = EgressProbe(("nobody.invalid", 443), gate, 20)
         now[0] = 119
-        for each in (refused, unknown):
-            each.poll()
+        for probe in (refused, unknown):
+            probe.poll()
         now[0] = 120
         assert gate.wanted() is not None
         assert gate.isolated
         reached.poll()
-    found = gate.wanted()
-    assert found is not None
-    assert not found.firm
+    wish = gate.wanted()
+    assert wish is not None
+    assert not wish.firm
 
 
 def test_several_looks_fit_into_the_time_after_which_a_region_is_isolated() -> None:

@@ -20,8 +20,8 @@ class Harness:
         self.now = 1000.0
         self.gate = NotificationGate(20.0, lambda: self.now)
 
-    def read(self, found: LeaseView) -> bool:
-        return self.gate.read(found, self.now)
+    def read(self, lease_state: LeaseView) -> bool:
+        return self.gate.read(lease_state, self.now)
 
     def passes(self, seconds: float, *, outside: bool = False) -> DesiredState | None:
         """Time in which the witness is away, each second."""
@@ -39,7 +39,7 @@ def lease(holder: str, *, notify: bool = True) -> Lease:
 
 
 @pytest.mark.parametrize(
-    ("found", "role", "peer", "expected"),
+    ("lease", "role", "peer", "expected"),
     [
         (lease("region-a"), "standby", "region-b", LeaseView(holder="region-a", epoch=4, notifies=True)),
         (lease("region-a", notify=False), "primary", "region-b", LeaseView(holder="region-a", epoch=4, notifies=False)),
@@ -51,9 +51,9 @@ def lease(holder: str, *, notify: bool = True) -> Lease:
     ],
 )
 def test_a_lease_says_who_tells_and_without_one_the_role_does(
-    found: Lease | None, role: str, peer: str | None, expected: LeaseView
+    lease: Lease | None, role: str, peer: str | None, expected: LeaseView
 ) -> None:
-    assert lease_view(found, "region-a", role, peer) == expected
+    assert lease_view(lease, "region-a", role, peer) == expected
 
 
 def test_at_the_start_nothing_is_wanted() -> None:
@@ -74,11 +74,11 @@ def test_the_lease_decides_and_each_change_has_a_number_of_its_own() -> None:
     assert harness.gate.wanted() == DesiredState(silent=True, number=2, firm=True)
 
 
-@pytest.mark.parametrize("found", [MINE, OTHERS])
-def test_a_witness_that_is_away_changes_nothing_while_somebody_outside_is_reached(found: LeaseView) -> None:
+@pytest.mark.parametrize("lease_state", [MINE, OTHERS])
+def test_a_witness_that_is_away_changes_nothing_while_somebody_outside_is_reached(lease_state: LeaseView) -> None:
     harness = Harness()
-    harness.read(found)
-    assert harness.passes(3600, outside=True) == DesiredState(silent=not found.notifies, number=1, firm=False)
+    harness.read(lease_state)
+    assert harness.passes(3600, outside=True) == DesiredState(silent=not lease_state.notifies, number=1, firm=False)
     assert not harness.gate.isolated
     assert harness.gate.age() == 3600
 
@@ -119,9 +119,9 @@ def test_a_failover_agent_that_starts_in_a_region_cut_off_silences_it() -> None:
 def test_an_answer_from_before_a_long_sleep_is_no_answer() -> None:
     harness = Harness()
     harness.read(MINE)
-    asked = harness.now
+    asked_at = harness.now
     harness.now += 600
-    assert not harness.gate.read(MINE, asked + 1)
+    assert not harness.gate.read(MINE, asked_at + 1)
     assert harness.gate.wanted() == DesiredState(silent=True, number=2, firm=True)
-    harness.gate.reached(asked + 1)
+    harness.gate.reached(asked_at + 1)
     assert harness.gate.isolated

@@ -38,13 +38,17 @@ def read(folder: Path, change: dict[str, str | None] | None = None) -> tuple[Dir
 
 
 def test_a_directory_is_read_with_its_secret_from_a_file(tmp_path: Path) -> None:
-    (found,) = read(tmp_path)
+    (directory_settings,) = read(tmp_path)
 
-    assert (found.hosts, found.port, found.timeout_s) == (("ldap-1.example", "ldap-2.example"), 8636, 10)
-    assert found.bind_password == "searching-password"
-    assert "searching-password" not in repr(found)
-    assert found.attributes == {"username": "uid", "email": "mail", "member_of": "memberOf"}
-    assert found.mappings == (
+    assert (directory_settings.hosts, directory_settings.port, directory_settings.timeout_s) == (
+        ("ldap-1.example", "ldap-2.example"),
+        8636,
+        10,
+    )
+    assert directory_settings.bind_password == "searching-password"
+    assert "searching-password" not in repr(directory_settings)
+    assert directory_settings.attributes == {"username": "uid", "email": "mail", "member_of": "memberOf"}
+    assert directory_settings.mappings == (
         GroupMapping(group_dn="cn=a,dc=example", role="Admin", server_admin=True),
         GroupMapping(group_dn="*", role="Viewer", server_admin=False),
     )

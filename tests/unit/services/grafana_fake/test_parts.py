@@ -53,17 +53,17 @@ def test_exact_paths_come_before_places() -> None:
 
     router = Router([answering(path) for path in ("/api/x/{id}", "/api/x/search", "/p/{uid}/{rest*}", "/")])
 
-    def found(path: str, method: str = "GET") -> tuple[str, dict[str, str]] | None:
+    def route_found(path: str, method: str = "GET") -> tuple[str, dict[str, str]] | None:
         match = router.find(method, path)
         return (match[0].handler, match[1]) if match else None
 
-    assert found("/api/x/search") == ("/api/x/search", {})
-    assert found("/api/x/7/") == ("/api/x/:id", {"id": "7"})
-    assert found("/p/u/a/b%20c") == ("/p/:uid/*", {"uid": "u", "rest": "a/b%20c"})
-    assert found("/api/x/7", "HEAD") == ("/api/x/:id", {"id": "7"})
-    assert found("/api/x/7", "POST") is None
-    assert found("/api/x/7/8") is None
-    assert found("") is None
+    assert route_found("/api/x/search") == ("/api/x/search", {})
+    assert route_found("/api/x/7/") == ("/api/x/:id", {"id": "7"})
+    assert route_found("/p/u/a/b%20c") == ("/p/:uid/*", {"uid": "u", "rest": "a/b%20c"})
+    assert route_found("/api/x/7", "HEAD") == ("/api/x/:id", {"id": "7"})
+    assert route_found("/api/x/7", "POST") is None
+    assert route_found("/api/x/7/8") is None
+    assert route_found("") is None
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,10 @@ def test_identifiers_that_cannot_be_are_refused(value: object) -> None:
 
 
 def test_a_new_identifier_is_a_lawful_one_and_never_the_same() -> None:
-    made = {naming.chosen_uid(None) for _ in range(50)}
+    uids = {naming.chosen_uid(None) for _ in range(50)}
 
-    assert len(made) == 50
-    assert all(naming.chosen_uid(each) == each for each in made)
+    assert len(uids) == 50
+    assert all(naming.chosen_uid(uid) == uid for uid in uids)
 
 
 def test_passwords_of_any_length_are_told_apart() -> None:

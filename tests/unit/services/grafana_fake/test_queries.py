@@ -49,22 +49,22 @@ class Proxied:
     """Stands where the proxy is: remembers what is asked, answers as told."""
 
     def __init__(self, answer: Told) -> None:
-        self.answer, self.asked = answer, []  # type: ignore[var-annotated]
+        self.answer, self.requests = answer, []  # type: ignore[var-annotated]
 
     def ask(
         self, source: Source, method: str, target: str, body: bytes = b"", headers: Mapping[str, str] | None = None
     ) -> Answer:
         """Remember and answer."""
-        self.asked.append((source.uid, method, target, body))
+        self.requests.append((source.uid, method, target, body))
         return self.answer(method, target, body)
 
 
-def ask(answer: Told, *asked: dict[str, Any], **more: Any) -> tuple[int, dict[str, Any], Proxied]:
+def ask(answer: Told, *panel_queries: dict[str, Any], **more: Any) -> tuple[int, dict[str, Any], Proxied]:
     """One request; status, content, and what the data sources were asked."""
     proxied = Proxied(answer)
-    made = Queries(tuple(source(kind) for kind in DATA), proxied)  # type: ignore[arg-type]
-    (route,) = made.routes()
-    content = {**HOUR, "queries": list(asked), **more}
+    api = Queries(tuple(source(kind) for kind in DATA), proxied)  # type: ignore[arg-type]
+    (route,) = api.routes()
+    content = {**HOUR, "queries": list(panel_queries), **more}
     got = route.handle(Request(method="POST", path=route.path, body=json.dumps(content).encode()))
     return int(got.status), json.loads(got.body), proxied
 
@@ -83,16 +83,16 @@ UP = {"metric": {"__name__": "up", "job": "a"}, "values": [[1, "1.5"], [2, "NaN"
 def test_a_range_query_is_a_frame_for_each_series_with_odd_numbers_apart() -> None:
     status, content, proxied = ask(metric(UP), query(expr="up", range=True, maxDataPoints=240))
 
-    (made,) = content["results"]["A"]["frames"]
+    (data_frame,) = content["results"]["A"]["frames"]
     assert (status, content["results"]["A"]["status"]) == (200, 200)
-    assert made["data"]["values"] == [[1000, 2000, 3000, 4000], [1.5, None, None, None]]
-    assert made["data"]["entities"] == [None, {"NaN": [1], "Inf": [2], "NegInf": [3]}]
-    times, values = made["schema"]["fields"]
+    assert data_frame["data"]["values"] == [[1000, 2000, 3000, 4000], [1.5, None, None, None]]
+    assert data_frame["data"]["entities"] == [None, {"NaN": [1], "Inf": [2], "NegInf": [3]}]
+    times, values = data_frame["schema"]["fields"]
     assert (times["name"], times["type"], times["config"]) == ("Time", "time", {"interval": 15_000})
     assert (values["name"], values["labels"]) == ("Value", {"__name__": "up", "job": "a"})
-    assert made["schema"]["name"] == values["config"]["displayNameFromDS"] == 'up{job="a"}'
-    assert made["schema"]["meta"]["executedQueryString"] == "Expr: up\nStep: 15s"
-    ((uid, method, target, body),) = proxied.asked
+    assert data_frame["schema"]["name"] == values["config"]["displayNameFromDS"] == 'up{job="a"}'
+    assert data_frame["schema"]["meta"]["executedQueryString"] == "Expr: up\nStep: 15s"
+    ((uid, method, target, body),) = proxied.requests
     assert (uid, method, target) == ("prometheus", "POST", "api/v1/query_range")
     assert parse_qs(body.decode()) == {
         "query": ["up"],
@@ -106,7 +106,7 @@ def test_grafanas_own_variables_are_filled_in_and_the_dashboards_are_not() -> No
     expr = "rate(a[$__rate_interval])+$__range_s+${__interval}+$__interval_ms+$region"
     _, _, proxied = ask(metric(), query(expr=expr, instant=True))
 
-    ((_, _, target, body),) = proxied.asked
+    ((_, _, target, body),) = proxied.requests
     assert target == "api/v1/query"
     assert parse_qs(body.decode())["query"] == ["rate(a[60s])+3600+30s+30000+$region"]
 
@@ -122,10 +122,10 @@ def test_series_are_named_by_the_legend(form: str, name: str) -> None:
 def test_an_instant_query_and_a_scalar_are_numbers() -> None:
     one = {"metric": {}, "value": [5, "7"]}
     _, content, _ = ask(metric(one, kind="vector"), query(expr="sum(x)", instant=True))
-    (made,) = content["results"]["A"]["frames"]
-    assert made["schema"]["meta"]["type"] == "numeric-multi"
-    assert made["data"]["values"] == [[5000], [7.0]]
-    assert made["schema"]["name"] == "sum(x)"
+    (data_frame,) = content["results"]["A"]["frames"]
+    assert data_frame["schema"]["meta"]["type"] == "numeric-multi"
+    assert data_frame["data"]["values"] == [[5000], [7.0]]
+    assert data_frame["schema"]["name"] == "sum(x)"
 
     def scalar(*_: object) -> Answer:
         return told({"status": "success", "data": {"resultType": "scalar", "result": [1, "2"]}})
@@ -135,16 +135,19 @@ def test_an_instant_query_and_a_scalar_are_numbers() -> None:
 
 
 def test_exemplars_come_as_a_frame_of_their_own_and_their_absence_fails_nothing() -> None:
-    found = {"seriesLabels": {"job": "a"}, "exemplars": [{"labels": {"trace_id": "f"}, "value": "2", "timestamp": 9}]}
+    exemplar_series = {
+        "seriesLabels": {"job": "a"},
+        "exemplars": [{"labels": {"trace_id": "f"}, "value": "2", "timestamp": 9}],
+    }
 
     def answer(method: str, target: str, body: bytes) -> Answer:
         if target.endswith("exemplars"):
-            return told({"status": "success", "data": [found]})
+            return told({"status": "success", "data": [exemplar_series]})
         return metric(UP)(method, target, body)
 
     _, content, _ = ask(answer, query(expr="up", range=True, exemplar=True))
     series, exemplars = content["results"]["A"]["frames"]
-    assert [each["name"] for each in exemplars["schema"]["fields"]] == ["Time", "Value", "job", "trace_id"]
+    assert [field["name"] for field in exemplars["schema"]["fields"]] == ["Time", "Value", "job", "trace_id"]
     assert exemplars["data"]["values"] == [[9000], [2.0], ["a"], ["f"]]
 
     def none(method: str, target: str, body: bytes) -> Answer:
@@ -189,7 +192,7 @@ def test_an_answer_that_is_none_is_an_error_and_not_an_empty_panel(answer: Told,
 
 
 @pytest.mark.parametrize(
-    ("asked", "status", "error"),
+    ("query", "status", "error"),
     [
         (query(), 400, "the query has no expr"),
         (query(expr=7), 400, "expr must be a text"),
@@ -205,13 +208,13 @@ def test_an_answer_that_is_none_is_an_error_and_not_an_empty_panel(answer: Told,
     ],
 )
 def test_a_query_that_cannot_be_asked_is_an_error_and_nobody_is_asked(
-    asked: dict[str, Any], status: int, error: str
+    query: dict[str, Any], status: int, error: str
 ) -> None:
-    code, content, proxied = ask(away, asked)
+    code, content, proxied = ask(away, query)
     assert code == 400
     assert content["results"]["A"]["status"] == status
     assert error in content["results"]["A"]["error"]
-    assert proxied.asked == []
+    assert proxied.requests == []
 
 
 def test_a_source_that_is_away_is_the_error_of_its_query() -> None:
@@ -225,7 +228,7 @@ def test_a_source_that_is_away_is_the_error_of_its_query() -> None:
         ({"queries": []}, 400, "No queries found"),
         ({"queries": "up"}, 400, "No queries found"),
         ({"queries": [query(expr="a")] * 2}, 400, "Multiple queries using the same RefId is not allowed"),
-        ({"queries": [{**query(expr="a"), "refId": str(each)} for each in range(51)]}, 400, "at most 50 queries"),
+        ({"queries": [{**query(expr="a"), "refId": str(index)} for index in range(51)]}, 400, "at most 50 queries"),
         ({"queries": [{"refId": "A", "expr": "a"}]}, 400, "does not contain a valid data source identifier"),
         ({"queries": [query("none", expr="a")]}, 404, "Data source not found"),
         ({"queries": [query("alertmanager", expr="a")]}, 501, "Method not implemented"),
@@ -277,10 +280,10 @@ def test_somebody_who_is_not_signed_in_is_nobody_who_may_ask() -> None:
 
 
 def searched(*hits: dict[str, Any], buckets: list[dict[str, Any]] | None = None) -> Told:
-    found: dict[str, Any] = {"status": 200, "hits": {"total": {"value": 2}, "hits": list(hits)}}
+    response: dict[str, Any] = {"status": 200, "hits": {"total": {"value": 2}, "hits": list(hits)}}
     if buckets is not None:
-        found["aggregations"] = {"2": {"buckets": buckets}}
-    return lambda *_: told({"responses": [found]})
+        response["aggregations"] = {"2": {"buckets": buckets}}
+    return lambda *_: told({"responses": [response]})
 
 
 RECORD = {
@@ -308,18 +311,19 @@ RECORD = {
 def test_logs_are_asked_by_time_and_words_and_shown_with_their_fields(kind: str, model: dict[str, Any]) -> None:
     _, content, proxied = ask(searched(RECORD), query(kind, query="severity:ERROR", **model))
 
-    ((_, method, target, body),) = proxied.asked
+    ((_, method, target, body),) = proxied.requests
     head, question = (json.loads(line) for line in body.decode().splitlines())
     assert (method, target.partition("?")[0], head["index"]) == ("POST", "_msearch", "logs-read")
     assert question["size"] == 5
     window, words = question["query"]["bool"]["filter"]
     assert window["range"]["@timestamp"]["gte"] == 1_700_000_000_000
     assert words["query_string"]["query"] == "severity:ERROR"
-    (made,) = content["results"]["A"]["frames"]
+    (data_frame,) = content["results"]["A"]["frames"]
     columns = {
-        each["name"]: values for each, values in zip(made["schema"]["fields"], made["data"]["values"], strict=True)
+        field["name"]: values
+        for field, values in zip(data_frame["schema"]["fields"], data_frame["data"]["values"], strict=True)
     }
-    assert made["schema"]["meta"]["preferredVisualisationType"] == "logs"
+    assert data_frame["schema"]["meta"]["preferredVisualisationType"] == "logs"
     assert columns["@timestamp"] == [1_700_000_000_000]
     assert columns["body"] == ["it fails"]
     assert columns["id"] == ["logs-1#x"]
@@ -332,10 +336,10 @@ def test_counts_over_time_are_a_series() -> None:
     model = {"metrics": [{"type": "count", "id": "1"}], "bucketAggs": [{"type": "date_histogram", "id": "2"}]}
     _, content, proxied = ask(searched(buckets=buckets), query("elasticsearch", query="*", intervalMs=60_000, **model))
 
-    question = json.loads(proxied.asked[0][3].decode().splitlines()[1])
+    question = json.loads(proxied.requests[0][3].decode().splitlines()[1])
     assert question["aggs"]["2"]["date_histogram"]["fixed_interval"] == "60s"
-    (made,) = content["results"]["A"]["frames"]
-    assert made["data"]["values"] == [[1_700_000_000_000, 1_700_000_060_000], [3.0, 0.0]]
+    (data_frame,) = content["results"]["A"]["frames"]
+    assert data_frame["data"]["values"] == [[1_700_000_000_000, 1_700_000_060_000], [3.0, 0.0]]
 
 
 def test_a_search_that_is_refused_is_the_error_of_its_query() -> None:
@@ -367,11 +371,11 @@ TRACE: dict[str, Any] = {
 def test_a_trace_is_a_frame_of_its_spans() -> None:
     _, content, proxied = ask(lambda *_: told({"data": [TRACE]}), query("jaeger", query="f0"))
 
-    assert proxied.asked[0][1:3] == ("GET", "api/traces/f0")
-    (made,) = content["results"]["A"]["frames"]
-    names = [each["name"] for each in made["schema"]["fields"]]
-    columns = dict(zip(names, made["data"]["values"], strict=True))
-    assert made["schema"]["meta"]["preferredVisualisationType"] == "trace"
+    assert proxied.requests[0][1:3] == ("GET", "api/traces/f0")
+    (data_frame,) = content["results"]["A"]["frames"]
+    names = [field["name"] for field in data_frame["schema"]["fields"]]
+    columns = dict(zip(names, data_frame["data"]["values"], strict=True))
+    assert data_frame["schema"]["meta"]["preferredVisualisationType"] == "trace"
     assert (columns["spanID"], columns["parentSpanID"]) == (["a", "b"], ["", "a"])
     assert (columns["startTime"], columns["duration"]) == ([1000.0, 2000.0], [2000.0, 0.5])
     assert columns["tags"] == [[{"key": "k"}], []]
@@ -382,12 +386,12 @@ def test_a_search_for_traces_is_a_table_the_newest_first() -> None:
     model = {"service": "shop", "operation": "order", "tags": 'http.status=500 a="b c"', "limit": 7}
     _, content, proxied = ask(lambda *_: told({"data": [older, TRACE]}), query("jaeger", queryType="search", **model))
 
-    target = urlsplit(proxied.asked[0][2])
-    asked = {name: value for name, (value,) in parse_qs(target.query).items()}
-    assert (asked["service"], asked["limit"], asked["start"]) == ("shop", "7", "1700000000000000")
-    assert json.loads(asked["tags"]) == {"http.status": "500", "a": "b c"}
-    (made,) = content["results"]["A"]["frames"]
-    assert made["data"]["values"] == [["f0", "e0"], ["shop: order"] * 2, [1000, 0], [2_000_000.0, 2_000_000.0]]
+    target = urlsplit(proxied.requests[0][2])
+    parameters = {name: value for name, (value,) in parse_qs(target.query).items()}
+    assert (parameters["service"], parameters["limit"], parameters["start"]) == ("shop", "7", "1700000000000000")
+    assert json.loads(parameters["tags"]) == {"http.status": "500", "a": "b c"}
+    (data_frame,) = content["results"]["A"]["frames"]
+    assert data_frame["data"]["values"] == [["f0", "e0"], ["shop: order"] * 2, [1000, 0], [2_000_000.0, 2_000_000.0]]
 
 
 def test_the_graph_of_services_is_nodes_and_edges() -> None:
@@ -426,16 +430,16 @@ def test_other_times_are_refused(text: object) -> None:
 
 
 def test_a_range_query_has_as_many_points_as_the_panel_has_room_for_and_prometheus_gives() -> None:
-    made = Question(ref="A", window=Window(begin=0, end=3600), points=240, interval_ms=1, model={})
-    assert step_of(made, source("prometheus")) == 15
-    assert step_of(replace(made, points=100), source("prometheus")) == 30
-    assert step_of(replace(made, model={"interval": "1m"}), source("prometheus")) == 60
-    year = replace(made, window=Window(begin=0, end=86_400 * 365), points=100_000)
+    question = Question(ref="A", window=Window(begin=0, end=3600), points=240, interval_ms=1, model={})
+    assert step_of(question, source("prometheus")) == 15
+    assert step_of(replace(question, points=100), source("prometheus")) == 30
+    assert step_of(replace(question, model={"interval": "1m"}), source("prometheus")) == 60
+    year = replace(question, window=Window(begin=0, end=86_400 * 365), points=100_000)
     assert year.window.seconds / step_of(year, source("prometheus")) <= 11_000
-    assert [rounded(each) for each in (0.4, 1.2, 14, 100, 5000, 10**9)] == [0.5, 1, 15, 120, 3600, 31_536_000]
+    assert [rounded(step) for step in (0.4, 1.2, 14, 100, 5000, 10**9)] == [0.5, 1, 15, 120, 3600, 31_536_000]
 
 
 def test_only_numbers_have_a_place_among_the_odd_ones() -> None:
-    made = frame("A", [Column(name="x", kind="number", values=[None, math.nan])], meta={})
-    assert made["data"] == {"values": [[None, None]], "entities": [{"NaN": [1]}]}
+    data_frame = frame("A", [Column(name="x", kind="number", values=[None, math.nan])], meta={})
+    assert data_frame["data"] == {"values": [[None, None]], "entities": [{"NaN": [1]}]}
     assert "entities" not in frame("A", [Column(name="x", kind="string", values=["NaN"])], meta={})["data"]

@@ -16,23 +16,31 @@ CHECKOUT = Path(__file__).parents[4]
 
 
 def test_settings_are_read_with_grafanas_defaults(tmp_path: Path) -> None:
-    found = read(tmp_path)
+    settings = read(tmp_path)
 
-    assert (found.host, found.port, found.log_requests) == ("0.0.0.0", 3000, False)
-    assert (found.database.host, found.database.port, found.database.name) == ("postgres.obs.svc", 5432, "grafana")
-    assert (found.database.max_connections, found.database.idle_connections) == (20, 2)
-    assert (found.login.admin_user, found.login.cookie, found.login.same_site) == ("admin", "grafana_session", "Strict")
-    assert (found.login.inactive, found.login.longest) == (timedelta(days=7), timedelta(days=30))
-    assert (found.login.brute_force, found.login.attempts, found.login.directory_file) == (True, 5, None)
-    assert found.sources == tmp_path / "conf/provisioning/datasources"
+    assert (settings.host, settings.port, settings.log_requests) == ("0.0.0.0", 3000, False)
+    assert (settings.database.host, settings.database.port, settings.database.name) == (
+        "postgres.obs.svc",
+        5432,
+        "grafana",
+    )
+    assert (settings.database.max_connections, settings.database.idle_connections) == (20, 2)
+    assert (settings.login.admin_user, settings.login.cookie, settings.login.same_site) == (
+        "admin",
+        "grafana_session",
+        "Strict",
+    )
+    assert (settings.login.inactive, settings.login.longest) == (timedelta(days=7), timedelta(days=30))
+    assert (settings.login.brute_force, settings.login.attempts, settings.login.directory_file) == (True, 5, None)
+    assert settings.sources == tmp_path / "conf/provisioning/datasources"
 
 
 def test_a_variable_of_the_environment_is_above_the_file(tmp_path: Path) -> None:
     environment = {"GF_SERVER_HTTP_PORT": "4000", "GF_DATABASE_MAX_OPEN_CONN": "7", "GF_AUTH_LDAP_ENABLED": "true"}
-    found = read(tmp_path, environment=environment)
+    settings = read(tmp_path, environment=environment)
 
-    assert (found.port, found.database.max_connections) == (4000, 7)
-    assert found.login.directory_file == Path("/etc/grafana/ldap.toml")
+    assert (settings.port, settings.database.max_connections) == (4000, 7)
+    assert settings.login.directory_file == Path("/etc/grafana/ldap.toml")
 
 
 def test_references_to_files_and_variables_are_filled_in(tmp_path: Path) -> None:
@@ -42,10 +50,10 @@ def test_references_to_files_and_variables_are_filled_in(tmp_path: Path) -> None
         ("database", "user"): "$__env{WHO}",
         ("database", "name"): "${WHO}-data",
     }
-    found = read(tmp_path, change, {"WHO": "someone"})
+    settings = read(tmp_path, change, {"WHO": "someone"})
 
-    assert found.database.password == "from-the-file # ; %(x)"
-    assert (found.database.user, found.database.name) == ("someone", "someone-data")
+    assert settings.database.password == "from-the-file # ; %(x)"
+    assert (settings.database.user, settings.database.name) == ("someone", "someone-data")
 
 
 @pytest.mark.parametrize("text", ['"""a;#b"""', "`a;#b`", '"a;#b"'])

@@ -123,13 +123,13 @@ class Consumer:
         self.topics, self.callbacks = topics, callbacks
 
     def assign(self, *partitions: int) -> None:
-        self.callbacks["on_assign"](self, [TopicPartition(TOPIC, each) for each in partitions])
+        self.callbacks["on_assign"](self, [TopicPartition(TOPIC, partition) for partition in partitions])
 
     def revoke(self, *partitions: int) -> None:
-        self.callbacks["on_revoke"](self, [TopicPartition(TOPIC, each) for each in partitions])
+        self.callbacks["on_revoke"](self, [TopicPartition(TOPIC, partition) for partition in partitions])
 
     def lose(self, *partitions: int) -> None:
-        self.callbacks["on_lost"](self, [TopicPartition(TOPIC, each) for each in partitions])
+        self.callbacks["on_lost"](self, [TopicPartition(TOPIC, partition) for partition in partitions])
 
     def consume(self, number: int, _seconds: float) -> list[Message]:
         self.most.append(number)
@@ -138,7 +138,8 @@ class Consumer:
     def committed(self, partitions: list[Any], timeout: float) -> list[Any]:
         assert timeout > 0
         return [
-            TopicPartition(each.topic, each.partition, self.known.get(each.partition, -1001)) for each in partitions
+            TopicPartition(partition.topic, partition.partition, self.known.get(partition.partition, -1001))
+            for partition in partitions
         ]
 
     def get_watermark_offsets(self, partition: Any, timeout: float) -> tuple[int, int]:
@@ -146,17 +147,17 @@ class Consumer:
         return self.lows.get(partition.partition, 0), 10**6
 
     def commit(self, *, offsets: list[Any], asynchronous: bool) -> list[Any]:
-        found = sorted((each.partition, each.offset) for each in offsets)
-        (self.commits if asynchronous else self.sync_commits).append(found)
+        positions = sorted((offset.partition, offset.offset) for offset in offsets)
+        (self.commits if asynchronous else self.sync_commits).append(positions)
         if asynchronous:
             self.options["on_commit"](self.commit_problem, offsets)
         return offsets
 
     def pause(self, partitions: list[Any]) -> None:
-        self.paused |= {each.partition for each in partitions}
+        self.paused |= {partition.partition for partition in partitions}
 
     def resume(self, partitions: list[Any]) -> None:
-        self.paused -= {each.partition for each in partitions}
+        self.paused -= {partition.partition for partition in partitions}
 
     def close(self) -> None:
         self.closed = True
@@ -167,16 +168,16 @@ class UploadPool:
 
     def __init__(self) -> None:
         self.stored: dict[str, bytes] = {}
-        self.asked: list[Segment] = []
+        self.requests: list[Segment] = []
         self.problem = ""
         self.waits = False
         self.attempts = 0
 
     def submit(self, segment: Segment) -> None:
-        self.asked.append(segment)
+        self.requests.append(segment)
 
     def results(self, _wait_s: float = 0.0) -> list[Result]:
-        return [] if self.waits else [self._end(self.asked.pop(0)) for _ in range(len(self.asked))]
+        return [] if self.waits else [self._end(self.requests.pop(0)) for _ in range(len(self.requests))]
 
     def _end(self, segment: Segment) -> Result:
         self.attempts += 1
@@ -212,8 +213,8 @@ class Harness:
         self.consumer, self.pool, self.ids = consumer, UploadPool(), Ids()
         self.log: list[str] = []
         self.metrics = Metrics([TOPIC])
-        made: Any = (self.pool, self.ids)
-        self.archiver = Archiver(settings(folder, **more), *made, self.metrics, self.log.append, consumer)
+        storing_and_ids: Any = (self.pool, self.ids)
+        self.archiver = Archiver(settings(folder, **more), *storing_and_ids, self.metrics, self.log.append, consumer)
         consumer.assign(*range(consumer.partitions))
 
     def turns(self, count: int) -> None:
@@ -266,8 +267,8 @@ def some(*offsets: int, at_ms: int = 1000) -> Iterator[Record]:
 def put(store: Store, records: Iterator[Record], *, partition: int = 0, topic_id: str = TOPIC_ID) -> Name:
     """Store records as a segment."""
     segment = Segment(TOPIC, partition)
-    for each in records:
-        segment.add(each)
+    for record in records:
+        segment.add(record)
     encrypted = segment.encrypt(topic_id, [RECIPIENT])
     store.put(encrypted.name.key, encrypted.content, metadata=encrypted.metadata)
     return encrypted.name

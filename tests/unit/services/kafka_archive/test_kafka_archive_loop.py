@@ -21,16 +21,16 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def age(harness: Harness, partition: int = 0) -> None:
     """Make the growing segment of a partition as old as one that is due."""
-    found = harness.archiver.buffers[TOPIC, partition].open
-    assert found is not None
-    found.opened -= 60
+    open_segment = harness.archiver.buffers[TOPIC, partition].open
+    assert open_segment is not None
+    open_segment.opened -= 60
 
 
 def test_offsets_are_committed_after_the_object_is_stored(tmp_path: Path) -> None:
     harness = Harness(tmp_path, Consumer([Message(4), Message(5)], [], [Message(6)]))
     harness.pool.waits = True
     harness.turns(1)
-    assert harness.pool.asked == []
+    assert harness.pool.requests == []
     age(harness)
     harness.turns(2)
     assert harness.consumer.commits == []
@@ -53,7 +53,7 @@ def test_a_segment_is_closed_when_it_is_full(
     harness = Harness(tmp_path, Consumer([Message(number, os.urandom(size)) for number in range(count)]), **more)
     harness.turns(5)
     assert harness.pool.ranges()[: len(first)] == first
-    [buffer] = [each for each in harness.archiver.buffers.values() if each.open]
+    [buffer] = [buffer for buffer in harness.archiver.buffers.values() if buffer.open]
     assert buffer.open is not None
     assert buffer.open.last == count - 1
 
@@ -80,7 +80,7 @@ def test_while_the_storage_fails_one_attempt_at_a_time_is_enough(tmp_path: Path)
     harness = Harness(tmp_path, Consumer(batch, partitions=8), segment_records=1)
     harness.pool.waits = True
     harness.turns(1)
-    assert len(harness.pool.asked) == 4
+    assert len(harness.pool.requests) == 4
     harness.pool.waits, harness.pool.problem = False, "away"
     harness.turns(1)
     before = harness.pool.attempts
@@ -98,15 +98,15 @@ def test_the_oldest_segment_is_stored_first(tmp_path: Path) -> None:
     for partition in range(7):
         age(harness, partition)
     harness.turns(1)
-    assert harness.pool.asked[0].partition == 7
-    assert len(harness.pool.asked) == 4
+    assert harness.pool.requests[0].partition == 7
+    assert len(harness.pool.requests) == 4
 
 
 def test_segments_of_a_partition_are_stored_one_after_the_other(tmp_path: Path) -> None:
     harness = Harness(tmp_path, Consumer([Message(number) for number in range(4)]), segment_records=1)
     harness.pool.waits = True
     harness.turns(3)
-    assert [segment.first for segment in harness.pool.asked] == [0]
+    assert [segment.first for segment in harness.pool.requests] == [0]
 
 
 def test_a_full_memory_pauses_reading_until_there_is_room(tmp_path: Path) -> None:

@@ -26,10 +26,10 @@ ODD = (
 
 
 def segment(*records: Record) -> Segment:
-    made = Segment("alerts-raw", 3)
-    for each in records:
-        made.add(each)
-    return made
+    new_segment = Segment("alerts-raw", 3)
+    for archive_record in records:
+        new_segment.add(archive_record)
+    return new_segment
 
 
 def test_every_part_of_a_record_comes_back_as_it_was() -> None:
@@ -45,7 +45,7 @@ def test_a_segment_is_a_whole_avro_file_that_any_reader_reads() -> None:
     plain = decrypt_bytes(encrypted.content, [IDENTITY])
     reader: Any = fastavro.reader(io.BytesIO(plain))
     assert reader.metadata["avro.codec"] == "deflate"
-    assert [each["offset"] for each in reader] == [7, 8, 12]
+    assert [row["offset"] for row in reader] == [7, 8, 12]
 
 
 def test_a_key_says_what_is_in_it_and_sorts_as_offsets_do() -> None:
@@ -66,17 +66,17 @@ def test_nobody_but_a_recipient_can_read_it() -> None:
 
 
 def test_encrypting_again_for_another_attempt_gives_the_same_bytes() -> None:
-    made = segment(*ODD)
-    assert made.encrypt(TOPIC_ID, [RECIPIENT]) is made.encrypt(TOPIC_ID, [RECIPIENT])
-    assert made.size == len(made.encrypt(TOPIC_ID, [RECIPIENT]).content)
+    sealed_segment = segment(*ODD)
+    assert sealed_segment.encrypt(TOPIC_ID, [RECIPIENT]) is sealed_segment.encrypt(TOPIC_ID, [RECIPIENT])
+    assert sealed_segment.size == len(sealed_segment.encrypt(TOPIC_ID, [RECIPIENT]).content)
 
 
 def test_memory_is_told_while_a_segment_grows() -> None:
-    made, before = Segment("t", 0), 0
+    growing_segment, before = Segment("t", 0), 0
     for number in range(400):
-        made.add(Record(number, 1, 1, None, os.urandom(1000), ()))
-        assert made.size >= 1000 * (number + 1) * 0.95
-        before = made.size
+        growing_segment.add(Record(number, 1, 1, None, os.urandom(1000), ()))
+        assert growing_segment.size >= 1000 * (number + 1) * 0.95
+        before = growing_segment.size
     assert before < 500_000
 
 

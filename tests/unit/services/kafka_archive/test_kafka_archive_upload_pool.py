@@ -32,15 +32,15 @@ from tests.unit.services.kafka_archive.archive_fakes import (
 
 
 def segment(*offsets: int) -> Segment:
-    made = Segment(TOPIC, 0)
-    for each in some(*offsets):
-        made.add(each)
-    return made
+    new_segment = Segment(TOPIC, 0)
+    for record in some(*offsets):
+        new_segment.add(record)
+    return new_segment
 
 
 def ended(pool: UploadPool) -> Result:
-    [found] = pool.results(wait_s=10)
-    return found
+    [stored_result] = pool.results(wait_s=10)
+    return stored_result
 
 
 def test_a_segment_is_encrypted_and_stored_under_the_id_of_its_topic() -> None:
@@ -66,12 +66,12 @@ def test_whatever_goes_wrong_the_segment_comes_back_and_can_be_stored_later(erro
         return store
 
     pool = UploadPool(bucket, lambda _topic: TOPIC_ID, [RECIPIENT], workers=1)
-    asked = segment(3)
-    pool.submit(asked)
+    failing_segment = segment(3)
+    pool.submit(failing_segment)
     result = ended(pool)
-    assert result.segment is asked
+    assert result.segment is failing_segment
     assert result.problem
-    pool.submit(asked)
+    pool.submit(failing_segment)
     assert ended(pool).problem == ""
     assert len(store.held) == 1
 
@@ -88,14 +88,14 @@ class Admin:
     """Answers for topics."""
 
     def __init__(self) -> None:
-        self.asked, self.problem, self.id = 0, None, TOPIC_ID
+        self.topics, self.problem, self.id = 0, None, TOPIC_ID
 
     def __call__(self, _options: Any) -> Admin:
         return self
 
     def describe_topics(self, topics: Any, request_timeout: float) -> dict[str, Future[Any]]:
         assert request_timeout > 0
-        self.asked += 1
+        self.topics += 1
         answer: Future[Any] = Future()
         if self.problem is not None:
             answer.set_exception(self.problem)
@@ -108,10 +108,10 @@ def test_the_id_of_a_topic_is_asked_once_until_it_is_forgotten() -> None:
     admin = Admin()
     ids = TopicIds({}, admin)
     assert {ids.of(TOPIC) for _ in range(3)} == {TOPIC_ID}
-    assert admin.asked == 1
+    assert admin.topics == 1
     ids.forget(TOPIC)
     ids.of(TOPIC)
-    assert admin.asked == 2
+    assert admin.topics == 2
 
 
 def test_the_id_of_a_topic_can_be_a_part_of_a_key() -> None:
@@ -140,8 +140,8 @@ def test_a_new_key_of_the_storage_counts_at_the_next_use(tmp_path: Path) -> None
 
 def retention(store: Store, days: float = 1) -> tuple[Retention, Metrics]:
     metrics = Metrics([TOPIC])
-    made: Any = store
-    return Retention(lambda: made, days, metrics, print), metrics
+    untyped_store: Any = store
+    return Retention(lambda: untyped_store, days, metrics, print), metrics
 
 
 def test_what_is_too_old_is_removed_and_the_newest_of_a_partition_is_kept() -> None:
@@ -151,13 +151,13 @@ def test_what_is_too_old_is_removed_and_the_newest_of_a_partition_is_kept() -> N
     put(store, some(0), partition=1)
     store.held["archive/telemetry-logs/0/a-note.txt"] = b"", {}, START
     store.held["database/20261125T150405Z/manifest.json"] = b"", {}, START
-    made, metrics = retention(store)
+    sweeper, metrics = retention(store)
     day_later = START + timedelta(days=1)
-    assert made.sweep((day_later + timedelta(minutes=2, seconds=30)).timestamp()) == 3
+    assert sweeper.sweep((day_later + timedelta(minutes=2, seconds=30)).timestamp()) == 3
     left = [name for key in store.held if (name := names.parse(key))]
     assert sorted((name.partition, name.first) for name in left) == [(0, 3), (0, 4), (1, 0)]
     assert len(store.held) == 5, "what is no segment is not ours"
-    assert made.sweep((day_later + timedelta(days=99)).timestamp()) == 1
+    assert sweeper.sweep((day_later + timedelta(days=99)).timestamp()) == 1
     left = [name for key in store.held if (name := names.parse(key))]
     assert sorted((name.partition, name.first) for name in left) == [(0, 4), (1, 0)]
     assert metrics.registry.get_sample_value("kafka_archive_removed_objects_total") == 4
@@ -167,8 +167,8 @@ def test_of_a_topic_that_was_made_again_the_older_one_goes_first() -> None:
     store = Store()
     put(store, some(100, 101), topic_id=OTHER_ID)
     put(store, some(0, 1))
-    made, _ = retention(store)
-    assert made.sweep((START + timedelta(days=9)).timestamp()) == 1
+    sweeper, _ = retention(store)
+    assert sweeper.sweep((START + timedelta(days=9)).timestamp()) == 1
     [key] = store.held
     name = names.parse(key)
     assert name is not None

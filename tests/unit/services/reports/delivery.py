@@ -57,7 +57,7 @@ class Places:
     @property
     def names(self) -> list[str]:
         """Keys of all objects."""
-        return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        return [stored_object["Key"] for stored_object in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
     def object(self, key: str) -> Any:
         """An object."""

@@ -67,13 +67,13 @@ def platform(end: float, *, failing: tuple[float, float] | None = None) -> list[
     def bad(time: float) -> bool:
         return failing is not None and failing[0] <= time < failing[1]
 
-    found: list[Series] = []
+    gauges: list[Series] = []
 
     def gauge(name: str, value: Value | float, **labels: str) -> None:
-        found.append(Gauge(name=name, labels=labels, value=value if callable(value) else lambda _, v=value: v))
+        gauges.append(Gauge(name=name, labels=labels, value=value if callable(value) else lambda _, v=value: v))
 
     def counter(name: str, rate: Value | float, **labels: str) -> None:
-        found.append(Counter(name=name, labels=labels, rate=rate if callable(rate) else lambda _, r=rate: r))
+        gauges.append(Counter(name=name, labels=labels, rate=rate if callable(rate) else lambda _, r=rate: r))
 
     def histogram(name: str, bounds: Mapping[str, float], rate: Value, slow: Value, **labels: str) -> None:
         """Shares of a histogram's buckets; ``slow`` is the share that is in none but the last."""
@@ -158,27 +158,27 @@ def platform(end: float, *, failing: tuple[float, float] | None = None) -> list[
     telemetry(counter, gauge, end)
     parts(counter, gauge, histogram, end, bad)
     objectives(gauge, bad)
-    return found
+    return gauges
 
 
 def written(series: list[Series], start: float, end: float, step: int = STEP) -> str:
     """The series as OpenMetrics."""
     by_name: dict[str, list[Series]] = {}
-    for each in series:
-        by_name.setdefault(each.name, []).append(each)
+    for metric in series:
+        by_name.setdefault(metric.name, []).append(metric)
     lines = []
     for name, those in by_name.items():
         lines.append(f"# TYPE {name} unknown")
-        for each in those:
-            labels = ",".join(f'{key}="{value}"' for key, value in each.labels.items() if value)
+        for counter in those:
+            labels = ",".join(f'{key}="{value}"' for key, value in counter.labels.items() if value)
             head = f"{name}{{{labels}}}"
             total = 0.0
             for time in range(int(start), int(end) + 1, step):
-                if isinstance(each, Counter):
-                    total += (each.rate(time) or 0.0) * step
+                if isinstance(counter, Counter):
+                    total += (counter.rate(time) or 0.0) * step
                     lines.append(f"{head} {total:.6g} {time}" if total < 1e5 else f"{head} {total:.12g} {time}")
                 else:
-                    value = each.value(time)
+                    value = counter.value(time)
                     if value is not None:
                         lines.append(f"{head} {value:.6g} {time}" if value < 1e5 else f"{head} {value:.12g} {time}")
     return "\n".join([*lines, "# EOF", ""])
@@ -237,7 +237,7 @@ def prometheus(folder: Path, series: list[Series], start: float, end: float) -> 
         f"--web.listen-address=127.0.0.1:{port}",
     ]
     served = Served(url=f"https://localhost:{port}", folder=folder)
-    asked = {"auth": (USER, PASSWORD), "verify": str(folder / "ca.crt")}
+    request = {"auth": (USER, PASSWORD), "verify": str(folder / "ca.crt")}
     with running(command, folder / "prometheus.log", port):
-        eventually(lambda: answers(f"{served.url}/-/ready", **asked), START_SECONDS, "Prometheus has read its past")
+        eventually(lambda: answers(f"{served.url}/-/ready", **request), START_SECONDS, "Prometheus has read its past")
         yield served

@@ -28,14 +28,14 @@ _JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 _SAME = {"fact.period", "problem.query", "mail.subject", "capacity.on", "chart.description"}
 """Words that are placeholders and signs only."""
 _FAMILIES = {
-    "kpi.": {each.name for each in KPIS if not each.further},
-    "count.": {each.name for each in COUNTS},
-    "capacity.": {each.name for each in CAPACITIES},
-    "recommend.": {each.name for each in RULES},
+    "kpi.": {kpi.name for kpi in KPIS if not kpi.further},
+    "count.": {count.name for count in COUNTS},
+    "capacity.": {capacity.name for capacity in CAPACITIES},
+    "recommend.": {rule.name for rule in RULES},
     "place.": set(PLACES),
     "priority.": {"critical", "high", "medium", "low"},
-    "title.": {each.value for each in Kind},
-    "kind.": {each.value for each in Kind},
+    "title.": {kind.value for kind in Kind},
+    "kind.": {kind.value for kind in Kind},
 }
 
 
@@ -43,18 +43,18 @@ def placeholders(text: str) -> list[str]:
     return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
 
 
-def asked() -> set[str]:
+def keys_used() -> set[str]:
     """Every text in the code and the templates that is spelt like a key."""
-    found: set[str] = set()
+    keys: set[str] = set()
     for path in FOLDER.glob("*.py"):
         if path.name.startswith("words_"):
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value in TEXTS:
-                found.add(node.value)
+                keys.add(node.value)
     for path in (FOLDER / "templates").iterdir():
-        found |= set(re.findall(r'say\("([a-z.-]+)"[,)]', path.read_text(encoding="utf-8")))
-    return found
+        keys |= set(re.findall(r'say\("([a-z.-]+)"[,)]', path.read_text(encoding="utf-8")))
+    return keys
 
 
 @pytest.mark.parametrize("key", TEXTS)
@@ -70,7 +70,7 @@ def test_words_are_there_in_both_languages_with_the_same_placeholders(key: str) 
 def test_no_word_is_missing_and_none_is_left_over() -> None:
     families = {prefix + name for prefix, names in _FAMILIES.items() for name in names}
     assert families <= set(TEXTS)
-    used = asked()
+    used = keys_used()
     assert used <= set(TEXTS)
     assert set(TEXTS) - used - families == set()
 
@@ -93,22 +93,22 @@ def test_a_missing_word_or_value_is_an_error_and_never_an_empty_text() -> None:
 
 
 def test_a_text_within_a_text_keeps_its_language() -> None:
-    found = translate("freshness.note", limit=duration(120))
-    assert (found.en, found.ja) == ("Fresh is up to 2 min.", "2 分以内を新鮮とします。")
+    text = translate("freshness.note", limit=duration(120))
+    assert (text.en, text.ja) == ("Fresh is up to 2 min.", "2 分以内を新鮮とします。")
 
 
 def test_every_main_figure_is_one_and_every_place_has_figures() -> None:
-    assert set(MAIN) <= {each.name for each in KPIS}
-    assert {each.layer for each in KPIS} == set(PLACES)
+    assert set(MAIN) <= {kpi.name for kpi in KPIS}
+    assert {kpi.layer for kpi in KPIS} == set(PLACES)
 
 
 def test_objectives_are_those_of_the_reviewed_file_with_their_limits_filled_in() -> None:
-    assert [each.name for each in OBJECTIVES] == [each.name for each in SLOS]
-    for found, stated in zip(OBJECTIVES, SLOS, strict=True):
-        assert (found.description.en, found.description.ja) == (stated.description, stated.description_ja)
-        assert (found.objective, found.layer) == (stated.objective, stated.layer)
-        assert found.budget == pytest.approx(stated.budget)
-        assert "{" not in found.description.en + found.description.ja
+    assert [objective.name for objective in OBJECTIVES] == [slo.name for slo in SLOS]
+    for objective, stated in zip(OBJECTIVES, SLOS, strict=True):
+        assert (objective.description.en, objective.description.ja) == (stated.description, stated.description_ja)
+        assert (objective.objective, objective.layer) == (stated.objective, stated.layer)
+        assert objective.budget == pytest.approx(stated.budget)
+        assert "{" not in objective.description.en + objective.description.ja
 
 
 def test_a_metric_that_is_added_as_data_becomes_a_figure() -> None:

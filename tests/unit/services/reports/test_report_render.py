@@ -34,7 +34,7 @@ def test_a_page_is_well_formed_and_says_its_language(language: Language) -> None
     root = parsed(page)
     assert page.startswith("<!DOCTYPE html>")
     assert root.get("lang") == language
-    assert [each.text for each in root.iter("h2")] == [
+    assert [element.text for element in root.iter("h2")] == [
         translate(key).of(language) for key in ("summary.title", "alerts.title", "problems.title")
     ]
 
@@ -59,16 +59,16 @@ def test_a_page_loads_nothing_and_leads_nowhere(language: Language) -> None:
             assert not name.startswith("on"), name
             if name in ("href", "src", "action", "data", "poster", "background"):
                 assert value.startswith("#"), value
-    assert not {"img", "link", "iframe", "object", "embed", "form", "a"} & {each.tag for each in root.iter()}
-    (policy,) = [each.get("content") or "" for each in root.iter("meta") if each.get("http-equiv")]
+    assert not {"img", "link", "iframe", "object", "embed", "form", "a"} & {element.tag for element in root.iter()}
+    (policy,) = [element.get("content") or "" for element in root.iter("meta") if element.get("http-equiv")]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert not re.search(r"url\((?!#)|@import", page)
 
 
 def test_the_two_languages_differ_in_every_heading_and_have_the_same_numbers() -> None:
-    english, japanese = (html(sample(), each) for each in LANGUAGES)
+    english, japanese = (html(sample(), language) for language in LANGUAGES)
     heads = [
-        [each.text for tag in ("h1", "h2", "h3", "th") for each in parsed(page).iter(tag)]
+        [element.text for tag in ("h1", "h2", "h3", "th") for element in parsed(page).iter(tag)]
         for page in (english, japanese)
     ]
     assert len(heads[0]) == len(heads[1]) > 0
@@ -79,7 +79,7 @@ def test_the_two_languages_differ_in_every_heading_and_have_the_same_numbers() -
 
 
 def test_ids_of_charts_are_unique_within_a_page() -> None:
-    identities = [each.get("id") for each in parsed(html(sample(), "en")).iter() if each.get("id")]
+    identities = [element.get("id") for element in parsed(html(sample(), "en")).iter() if element.get("id")]
     assert len(set(identities)) == len(identities) > 10
 
 
@@ -122,21 +122,21 @@ def test_a_row_that_does_not_fit_its_head_is_a_mistake_of_the_program() -> None:
 
 def test_long_names_may_be_broken_where_their_parts_meet_and_are_the_same_when_copied() -> None:
     name = "obs:kafka_disk_used:ratio"
-    found = str(breakable(f"{name} <b>"))
-    assert "<wbr />" in found
-    assert found.replace("<wbr />", "") == f"{name} &lt;b&gt;"
+    text = str(breakable(f"{name} <b>"))
+    assert "<wbr />" in text
+    assert text.replace("<wbr />", "") == f"{name} &lt;b&gt;"
     assert "<wbr />" not in str(breakable("short_name"))
 
 
 def words_of(laid_out: Any) -> str:
     """Text of a document's boxes, as they were laid out."""
-    found: list[str] = []
+    texts: list[str] = []
     for page in laid_out.pages:
         for box in page._page_box.descendants():
             text = getattr(box, "text", None)
             if isinstance(text, str):
-                found.append(text)
-    return " ".join(" ".join(found).split())
+                texts.append(text)
+    return " ".join(" ".join(texts).split())
 
 
 @LANGUAGE
@@ -158,9 +158,9 @@ def test_a_pdf_is_made_and_has_its_fonts_inside(language: Language) -> None:
     assert content.startswith(b"%PDF-1.")
     assert content.rstrip().endswith(b"%%EOF")
     fonts = set(re.findall(rb"/BaseFont /(?:[A-Z]+\+)?([\w-]+)", content))
-    assert any(b"DejaVu" in each for each in fonts)
+    assert any(b"DejaVu" in font for font in fonts)
     # A Japanese face is in the Japanese one, not boxes.
-    assert any(b"IPA" in each or b"CJK" in each for each in fonts) == (language == "ja"), fonts
+    assert any(b"IPA" in font or b"CJK" in font for font in fonts) == (language == "ja"), fonts
     assert len(re.findall(rb"/FontFile[23]", content)) >= 1
 
 
