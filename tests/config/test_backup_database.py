@@ -160,16 +160,18 @@ def test_a_restore_that_fails_changes_nothing(server: Postgres, store: Store, tm
 
 
 def test_counts_and_dump_are_of_one_moment(server: Postgres, store: Store, tmp_path: Path) -> None:
-    stop = threading.Event()
+    stop, begun = threading.Event(), threading.Event()
 
     def write() -> None:
         with server.connect() as connection:
             while not stop.is_set():
                 connection.execute("INSERT INTO nothing SELECT generate_series(1, 10)")
+                begun.set()
 
     writer = threading.Thread(target=write)
     writer.start()
     try:
+        assert begun.wait(30)
         manifest = backed_up(server, store, tmp_path, "grafana")
     finally:
         stop.set()

@@ -199,7 +199,7 @@ def test_a_sender_repeats_a_bounded_number_of_times_and_waits_longer_each_time()
         times.append(time.monotonic())
         return False
 
-    sender = Sender("x", send, max_pending=2, max_attempts=3, first_wait_s=0.02)
+    sender = Sender("x", send, max_pending=2, max_attempts=3, first_wait_s=0.3)
     sender.put([1])
     assert sender.flush(5)
     sender.stop(1)
