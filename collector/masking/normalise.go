@@ -393,3 +393,14 @@ func isLower(c byte) bool  { return c >= 'a' && c <= 'z' }
 func isLetter(c byte) bool { return isUpper(c) || isLower(c) }
 func isAlnum(c byte) bool  { return isLetter(c) || isDigit(c) }
 func isSpace(c byte) bool  { return c == ' ' || c == '\t' || c == '\n' || c == '\r' }
+
+// Fold brings text to the form in which it is compared: without invisible characters, variants and full-width forms.
+func Fold(text string) string {
+	w := works.Get().(*work)
+	defer works.Put(w)
+	found, _ := look(text)
+	return strings.Clone(w.normalise(text, found))
+}
+
+// PreciseNumber tells whether a number under the key of a position has more than two places behind the point.
+func PreciseNumber(value float64) bool { return finer(value, 100) }

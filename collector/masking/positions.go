@@ -1,6 +1,7 @@
 package masking
 
 import (
+	"math"
 	"regexp"
 	"strings"
 	"unicode/utf8"
@@ -215,9 +216,12 @@ func coordinates(first, second float64) bool {
 func within(value, bound float64) bool { return value >= -bound && value <= bound }
 
 // precise tells whether a number has more than three places behind the point.
-func precise(value float64) bool {
-	scaled := value * 1000
-	return scaled != float64(int64(scaled))
+func precise(value float64) bool { return finer(value, 1000) }
+
+// finer tells whether a number is no whole number of parts.
+func finer(value, parts float64) bool {
+	scaled := value * parts
+	return math.Abs(scaled-math.Round(scaled)) > 1e-6
 }
 
 var (
