@@ -141,6 +141,17 @@ func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
 	}
 }
 
+func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(deviceResource, "device.connected", "{connection}", nil)
+	attributes := data.ResourceMetrics().At(0).Resource().Attributes()
+	for index := range 100 {
+		attributes.PutStr(strings.Repeat("k", index+1), "v")
+	}
+	_, err := g.metrics(as("device"), data)
+	refusedFor(t, g, err, "none", attributeCount)
+}
+
 func TestALayerIsFilledInForItsOwnClient(t *testing.T) {
 	g := newGate(t, metricsSignal)
 	data, err := g.metrics(as("device"), gauge(deviceResource, "device.connected", "{connection}", nil))

@@ -32,6 +32,15 @@ func benchPoints(perResource int) pmetric.Metrics {
 	return data
 }
 
+// rawIDs puts the devices' own ids back, which the gate has hashed.
+func rawIDs(data pmetric.Metrics) {
+	for index, each := range data.ResourceMetrics().All() {
+		id := fmt.Sprintf("dev-%04d", index)
+		each.Resource().Attributes().PutStr("device_id", id)
+		each.Resource().Attributes().PutStr("service.instance.id", id)
+	}
+}
+
 func perItem(b *testing.B) {
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/benchItems, "ns/item")
 }
@@ -42,11 +51,11 @@ func BenchmarkMetrics(b *testing.B) {
 			g := newGate(b, metricsSignal)
 			template := benchPoints(size)
 			ctx := as("device")
-			if _, err := g.metrics(ctx, template); err != nil { // ids are hashed; the rest is as clean points are
-				b.Fatal(err)
-			}
 			b.ReportAllocs()
 			for b.Loop() {
+				b.StopTimer()
+				rawIDs(template)
+				b.StartTimer()
 				if err := g.pass(ctx, func(w *walk) int { return w.metrics(template) }); err != nil {
 					b.Fatal(err)
 				}

@@ -27,10 +27,13 @@ type walk struct {
 	// of the resource at hand
 	layer    *layer
 	slot     int
+	sketches *layerSketches
 	resource uint64 // hash of what makes its series its own
 	ids      []rawID
 	seen     []string
 }
+
+const mostIDs = 4 // of one resource
 
 type rawID struct{ raw, hashed string }
 
@@ -54,6 +57,8 @@ func (w *walk) attribution(resource pcommon.Resource, items int) bool {
 	named, present := attributes.Get(layerKey)
 	w.layer, w.slot = nil, 0
 	switch {
+	case attributes.Len() > w.catalogue.limits.Attributes:
+		return w.refused(attributeCount, items, "")
 	case len(w.layers) == 0:
 		return w.refused(clientUnknown, items, w.client)
 	case !present:
@@ -76,6 +81,7 @@ func (w *walk) attribution(resource pcommon.Resource, items int) bool {
 		}
 	}
 	w.slot = w.layer.index + 1
+	w.sketches = w.core.sketch(w.layer)
 	if !w.layer.signals[w.signal] {
 		return w.refused(signalRefused, items, signalNames[w.signal])
 	}
@@ -111,15 +117,13 @@ func (w *walk) resourceAttributes(resource pcommon.Resource) {
 	w.ids, w.seen = w.ids[:0], w.seen[:0]
 	attributes := resource.Attributes()
 	for key, value := range attributes.All() {
-		if known := w.layer.resource[key]; known != nil && known.kind == idType {
+		if known := w.layer.resource[key]; known != nil && known.kind == idType && len(w.ids) < mostIDs {
 			raw := value.AsString()
 			w.ids = append(w.ids, rawID{raw, w.core.ids.of(raw)})
 		}
 	}
 	w.resource = 0
-	if len(w.layer.resource)+2 < attributes.Len() || attributes.Len() > 0 {
-		attributes.RemoveIf(w.resourceAttribute)
-	}
+	attributes.RemoveIf(w.resourceAttribute)
 	entity.ResourceEntityRefs(resource).RemoveIf(func(entity.EntityRef) bool { return true })
 }
 

@@ -266,7 +266,7 @@ func (w *walk) point(attributes pcommon.Map, at pcommon.Timestamp, known *knownM
 		}
 	}
 	series := mix(hash + sum + w.resource)
-	switch w.core.series(w.layer).admit(series, mix(w.resource), weight) {
+	switch w.sketches.series.admit(series, mix(w.resource), weight) {
 	case overBudget:
 		w.tally.refuse(w.slot, seriesBudget, 1, "")
 		return false

@@ -120,7 +120,7 @@ func (w *walk) spanTexts(span ptrace.Span) {
 		span.SetName(name)
 	}
 	if limit := w.layer.budget.SpanNames; limit > 0 {
-		if w.core.spanNames(w.layer).admit(mix(hashString(span.Name())+w.resource), 0, 1) != within {
+		if w.sketches.names.admit(mix(hashString(span.Name())+w.resource), 0, 1) != within {
 			w.tally.drop(w.slot, spanNameBudget)
 			span.SetName(otherSpanName)
 		}

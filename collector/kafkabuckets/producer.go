@@ -34,6 +34,7 @@ func newClient(ctx context.Context, c *Config, further ...kgo.Opt) (*kgo.Client,
 		kgo.ProduceRequestTimeout(c.deliveryTimeout()),
 		kgo.RecordDeliveryTimeout(c.deliveryTimeout()),
 		kgo.UnknownTopicRetries(-1),
+		kgo.MaxBufferedBytes(mostBuffered),
 		kgo.DisableClientMetrics(),
 	}
 	if c.Auth.Username != "" {
@@ -48,6 +49,8 @@ func newClient(ctx context.Context, c *Config, further ...kgo.Opt) (*kgo.Client,
 	}
 	return kgo.NewClient(append(options, further...)...)
 }
+
+const mostBuffered = 128 << 20
 
 func (c *Config) deliveryTimeout() time.Duration {
 	longest := c.TimeoutConfig.Timeout

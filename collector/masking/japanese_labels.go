@@ -286,7 +286,7 @@ const addressSigns = "0123456789-,#. "
 func (w *work) addressEnd(at int) int {
 	n := w.n
 	last, digits := at, false
-	for at < len(n) && at-last <= 60 {
+	for at < len(n) && at-last <= 60 && w.spend(1) {
 		r, size := utf8.DecodeRuneInString(n[at:])
 		switch kind := scriptOf(r); {
 		case kind == han:
@@ -434,7 +434,7 @@ func (w *work) kanjiPhone(start, _ int) {
 		}
 	}
 	digits, at, last := 0, start, start
-	for at < len(n) {
+	for at < len(n) && w.spend(1) {
 		r, size := utf8.DecodeRuneInString(n[at:])
 		switch {
 		case strings.ContainsRune(kanjiDigits, r) || r == '零' || r < utf8.RuneSelf && isDigit(byte(r)):

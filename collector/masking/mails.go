@@ -185,6 +185,9 @@ func (w *work) urls() {
 		for end < len(n) && !isSpace(n[end]) && strings.IndexByte("&#\"'<>\\;", n[end]) < 0 {
 			end++
 		}
+		if !w.spend(end - at) {
+			return
+		}
 		key := strings.ToLower(n[start:at])
 		if secretParameters[key] && end-at > 4 {
 			w.find(at+1, end, Token)

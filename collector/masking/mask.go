@@ -27,6 +27,7 @@ type work struct {
 	kana              [3]run
 	findings          []finding
 	depth             int
+	left              int // bytes that scans may still read
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
@@ -58,6 +59,7 @@ func (w *work) mask(s string) (string, Class) {
 func (w *work) plain(s string) (string, Class) {
 	found, digits := look(s)
 	w.findings = w.findings[:0]
+	w.left = 16*len(s) + 1<<12
 	w.n = w.normalise(s, found)
 	if len(w.n) == 0 {
 		return s, 0
@@ -67,6 +69,9 @@ func (w *work) plain(s string) (string, Class) {
 	}
 	w.found = found
 	w.detect(digits)
+	if w.left < 0 { // made to be slow: nobody looks any closer
+		w.find(0, len(w.n), Opaque)
+	}
 	if len(w.findings) == 0 {
 		return s, 0
 	}
@@ -109,6 +114,12 @@ func (w *work) detect(digits int) {
 		w.sqlLiterals()
 	}
 	w.encodedText()
+}
+
+// spend takes what a scan reads from the budget, which keeps the work for any text linear; false: it is used up.
+func (w *work) spend(bytes int) bool {
+	w.left -= bytes
+	return w.left >= 0
 }
 
 func (w *work) find(start, end int, class Class) {

@@ -50,7 +50,7 @@ func (w *work) secrets() {
 		}
 		if rules := tokenRules[n[start]]; rules != nil {
 			for _, rule := range rules {
-				if end := rule.match(n[start:]); end > 0 {
+				if end := rule.match(w, n[start:]); end > 0 {
 					w.find(start, start+end, Token)
 					break
 				}
@@ -81,11 +81,12 @@ func (w *work) secrets() {
 	}
 }
 
-func (r tokenRule) match(text string) int {
-	if !strings.HasPrefix(text, r.prefix) {
+func (r tokenRule) match(w *work, text string) int {
+	if !strings.HasPrefix(text, r.prefix) || w.left < 0 {
 		return 0
 	}
 	end := token(text, len(r.prefix), r.also)
+	w.spend(end)
 	rest := text[len(r.prefix):end]
 	if len(rest) < r.least || r.most > 0 && len(rest) != r.most {
 		return 0
@@ -114,7 +115,11 @@ func (w *work) jwt(start int) {
 	if len(n)-start < 12 || n[start+2] != 'J' && n[start+2] != 'I' {
 		return
 	}
+	if w.left < 0 {
+		return
+	}
 	end := token(n, start, "_-")
+	w.spend(end - start)
 	if end-start < 11 {
 		return
 	}
@@ -276,6 +281,9 @@ func (w *work) separator(at int) (value int, by binding) {
 }
 
 func (w *work) secretBehind(index int) {
+	if w.left < 0 {
+		return
+	}
 	n, end := w.n, int(w.words[index].end)
 	if end < len(n) && isDigit(n[end]) { // password1=, cvv2=
 		end++
@@ -302,6 +310,7 @@ func (w *work) secretBehind(index int) {
 	}
 	lower := strings.ToLower(n[w.words[index].start:w.words[index].end])
 	last := secretEnd(n, at)
+	w.spend(last - at)
 	if lower == "passphrase" || lower == "phrase" {
 		if line := strings.IndexAny(n[at:], "\n\"';&,<"); line >= 0 {
 			last = max(last, at+line)
@@ -399,6 +408,9 @@ func (w *work) schemeBehind(index int) {
 		return
 	}
 	end := token(n, at, "._~+/-")
+	if !w.spend(end - at) {
+		return
+	}
 	value := n[at:end]
 	for end < len(n) && n[end] == '=' {
 		end++
@@ -425,6 +437,9 @@ func (w *work) headerBehind(index int) {
 	end := len(n)
 	if line := strings.IndexAny(n[at:], "\"'\r"); line >= 0 {
 		end = at + line
+	}
+	if !w.spend(end - at) {
+		return
 	}
 	if w.words[index].kind&cookieWord != 0 {
 		if line := strings.IndexByte(n[at:end], '\n'); line >= 0 {
