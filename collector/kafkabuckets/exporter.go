@@ -216,7 +216,7 @@ func (e *bucketExporter[T]) push(ctx context.Context, data T) error {
 		}
 		return err
 	}
-	if e.breaker.open(time.Now()) {
+	if e.breaker.open(time.Now(), e.config.Spill.Get().ProbeInterval) {
 		e.logger.Warn("Kafka does not answer; requests go to the queue on disk", zap.Error(err))
 	}
 	rest := remaining[T](err)
@@ -261,7 +261,9 @@ func (b *breaker) allow(now time.Time, interval time.Duration) bool {
 }
 
 // open tells whether Kafka answered until now.
-func (b *breaker) open(now time.Time) bool { return b.probe.Swap(now.UnixNano()+1) == 0 }
+func (b *breaker) open(now time.Time, interval time.Duration) bool {
+	return b.probe.Swap(now.Add(interval).UnixNano()) == 0
+}
 
 // close tells whether Kafka did not answer until now.
 func (b *breaker) close() bool { return b.probe.Swap(0) != 0 }
