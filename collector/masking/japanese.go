@@ -189,6 +189,8 @@ func (w *work) givenBehind(at int) int {
 	return 0
 }
 
+const longestRow = 120 // bytes that are read of one row
+
 // rowAt is the row of one script that begins at a place.
 func (w *work) rowAt(at int) string {
 	n := w.n
@@ -201,7 +203,7 @@ func (w *work) rowAt(at int) string {
 		return ""
 	}
 	end := at + size
-	for end < len(n) {
+	for end < len(n) && end-at < longestRow {
 		next, size := utf8.DecodeRuneInString(n[end:])
 		if scriptOf(next) != kind {
 			break
@@ -302,7 +304,7 @@ func (w *work) katakanaRun(start, end int) {
 
 var (
 	keptBefore = map[string]string{
-		"様":   "仕 同 模 多 一 異 左 客 皆 王 神 貴 殿 若 文 外 別 奥 旦那 子 各 均一 画一 多種多 各種各 千差万別同 両 有 今 図 紋 御客 公 上 仏 世 ユーザ ユーザー メーカー オーナー お客 ゲスト お取引先 取引先 顧客 業者",
+		"様":   "仕 同 模 多 一 異 左 客 皆 王 神 貴 殿 若 文 外 別 奥 旦那 子 各 各位 均一 画一 多種多 各種各 千差万別同 両 有 今 図 紋 御客 公 上 仏 世 ユーザ ユーザー メーカー オーナー お客 ゲスト お取引先 取引先 顧客 業者",
 		"氏":   "摂 華 彼 両 同 諸 某 源 平 徳川 足利",
 		"殿":   "御 神 宮 拝 本 沈 貴 湯 社 仏",
 		"君":   "諸 暴 主 名 細 四 明 郎 夫 父 姫",

@@ -180,8 +180,21 @@ func (w *work) japaneseSecret(_, end int) {
 				break
 			}
 		}
+		if onlyDigits(n[at:last]) && counted(n[last:]) {
+			return
+		}
 	}
 	w.find(at, last, Password)
+}
+
+// counted tells whether a number in front of text counts something: 8文字以上, 4桁.
+func counted(text string) bool {
+	for _, unit := range []string{"文字", "桁", "回", "日", "分", "時間", "個", "種類", "年", "か月", "ヶ月"} {
+		if strings.HasPrefix(text, unit) {
+			return true
+		}
+	}
+	return false
 }
 
 func (w *work) japaneseDate(_, end int) {

@@ -83,7 +83,7 @@ func Key(key string) (KeyUse, Class) {
 	w := works.Get().(*work)
 	defer works.Put(w)
 	found, digits := look(key)
-	w.n = w.normalise(key, found)
+	w.n = w.normalise(key, found, false)
 	if found&hasHigh != 0 {
 		if use, class := japaneseKey(w.n); use != Plain {
 			return use, class

@@ -28,6 +28,7 @@ type work struct {
 	findings          []finding
 	depth             int
 	left              int // bytes that scans may still read
+	untagged          bool
 }
 
 var works = sync.Pool{New: func() any { return new(work) }}
@@ -57,25 +58,31 @@ func (w *work) mask(s string) (string, Class) {
 }
 
 func (w *work) plain(s string) (string, Class) {
-	found, digits := look(s)
-	w.findings = w.findings[:0]
 	w.left = 16*len(s) + 1<<12
-	w.n = w.normalise(s, found)
-	if len(w.n) == 0 {
-		return s, 0
-	}
-	if found&(hasEncoded|hasTag|hasHigh) != 0 {
-		found, digits = look(w.n)
-	}
-	w.found = found
-	w.detect(digits)
-	if w.left < 0 { // made to be slow: nobody looks any closer
-		w.find(0, len(w.n), Opaque)
+	w.search(s, false)
+	if len(w.findings) == 0 && w.untagged {
+		w.search(s, true) // what stands inside of a tag
 	}
 	if len(w.findings) == 0 {
 		return s, 0
 	}
 	return w.marked()
+}
+
+// search normalises and runs the detectors.
+func (w *work) search(s string, keepTags bool) {
+	found, digits := look(s)
+	w.findings = w.findings[:0]
+	w.n = w.normalise(s, found, keepTags)
+	if found&(hasEncoded|hasTag|hasHigh) != 0 {
+		found, digits = look(w.n)
+	}
+	if w.found = found; len(w.n) > 0 {
+		w.detect(digits)
+	}
+	if w.left < 0 { // made to be slow: nobody looks any closer
+		w.find(0, len(w.n), Opaque)
+	}
 }
 
 // detect runs every detector whose signs the text has.

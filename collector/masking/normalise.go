@@ -54,7 +54,8 @@ func look(text string) (found features, digits int) {
 const decodeRounds = 4
 
 // normalise brings text to the form that detectors read. The result may share memory with s or with the scratch.
-func (w *work) normalise(s string, found features) string {
+func (w *work) normalise(s string, found features, keepTags bool) string {
+	w.untagged = false
 	if found&(hasEncoded|hasTag|hasHigh) == 0 {
 		return s
 	}
@@ -70,8 +71,9 @@ func (w *work) normalise(s string, found features) string {
 		w.other, w.text = w.text, decoded
 		text = view(w.text)
 	}
-	if strings.IndexByte(text, '<') >= 0 {
+	if !keepTags && strings.IndexByte(text, '<') >= 0 {
 		w.other = withoutTags(w.other[:0], text)
+		w.untagged = len(w.other) < len(text)
 		w.other, w.text = w.text, w.other
 		text = view(w.text)
 	}
@@ -399,7 +401,7 @@ func Fold(text string) string {
 	w := works.Get().(*work)
 	defer works.Put(w)
 	found, _ := look(text)
-	return strings.Clone(w.normalise(text, found))
+	return strings.Clone(w.normalise(text, found, false))
 }
 
 // PreciseNumber tells whether a number under the key of a position has more than two places behind the point.

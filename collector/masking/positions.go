@@ -82,7 +82,8 @@ func (w *work) position(index int) {
 	far := d.whole >= 100 || next.whole >= 100
 	near := d.whole <= 90 || next.whole <= 90
 	comma := strings.ContainsAny(gap, ",;/|")
-	if near && (far || comma && d.places >= 4 && next.places >= 4) {
+	shares := d.whole == 0 && next.whole == 0 // fractions of something, as statistics list them
+	if near && !shares && (far || comma && d.places >= 4 && next.places >= 4) {
 		w.find(d.start, next.end, Position)
 	}
 }
@@ -120,7 +121,7 @@ func (w *work) directed(d decimal) bool {
 
 var degreesAndMinutes = regexp.MustCompile(`\d{1,3}(?:\.\d+)?\s?[°度º]\s?\d{1,2}(?:\.\d+)?\s?['′’分](?:\s?\d{1,2}(?:\.\d+)?\s?(?:["″”秒]|''|′′)?)?\s?[NSEW]?`)
 
-var spacedDegrees = regexp.MustCompile(`\b(?:[NSEW] ?\d{1,3}[ :-]\d{1,2}[ :-]\d{1,2}(?:\.\d+)?|\d{1,3}[ :-]\d{1,2}[ :-]\d{1,2}(?:\.\d+)? ?[NSEW])\b`)
+var spacedDegrees = regexp.MustCompile(`\b(?:[NSEW] ?\d{1,3}[ :-]\d{2}[ :-]\d{2}(?:\.\d+)?|\d{1,3}[ :-]\d{2}[ :-]\d{2}(?:\.\d+)? ?[NSEW])\b`)
 
 func (w *work) degrees() {
 	n := w.n

@@ -428,7 +428,7 @@ func (w *work) schemeBehind(index int) {
 func (w *work) headerBehind(index int) {
 	n := w.n
 	at, by := w.separator(int(w.words[index].end))
-	if by != bySign {
+	if by != bySign || w.left < 0 {
 		return
 	}
 	if strings.IndexByte("\"'`", n[at]) >= 0 {
