@@ -8,8 +8,10 @@ SHELL := /bin/bash
 unexport PYTHONDONTWRITEBYTECODE
 
 CACHE := $(or $(OBS_CACHE),$(HOME)/.cache/obs-platform)
-REQUIREMENTS := requirements.txt requirements-dev.txt
-VENV := $(CACHE)/venv-$(shell cat $(REQUIREMENTS) | sha256sum | cut -c1-10)
+PINS := python3.11 -c "import tomllib; \
+	extras = tomllib.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']; \
+	print(open('requirements.txt').read(), *(line for lines in extras.values() for line in lines if '==' in line), sep='\n')"
+VENV := $(CACHE)/venv-$(shell $(PINS) | sha256sum | cut -c1-10)
 PYTHON := $(VENV)/bin/python
 LAB := $(PYTHON) -m lab
 STACK ?= local
@@ -22,14 +24,14 @@ SIGNAL ?= metrics
 help: ## Show this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-$(VENV)/complete: $(REQUIREMENTS)
+$(VENV)/complete:
 	@echo "python environment in $(VENV) ..."
 	rm -rf "$(VENV).part"
 	mkdir -p "$(CACHE)"
 	if [ ! -e "$(VENV)/complete" ]; then
 		rm -rf "$(VENV)"
 		python3.11 -m venv "$(VENV)"
-		"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r requirements-dev.txt
+		"$(VENV)/bin/pip" install --quiet --disable-pip-version-check -r <($(PINS))
 		touch "$(VENV)/complete"
 	fi
 

@@ -15,7 +15,7 @@ from components.alerting.identity import ID_LABEL, id_template
 
 
 class Severity(StrEnum):
-    """Priority of an alert: decides who is told, how, and how soon."""
+    """Priority of an alert: decides who is notified, how, and how soon."""
 
     CRITICAL = "critical"
     HIGH = "high"
@@ -30,7 +30,7 @@ class Alert:
     Attributes:
         name: Alert name, also the name of its runbook.
         expr: PromQL; every series it returns is a problem.
-        hold: How long it has to be true.
+        for_: How long it has to be true.
         severity: Priority.
         summary: One line; may use the rule's template variables.
         description: What it means and what is at stake.
@@ -42,7 +42,7 @@ class Alert:
 
     name: str
     expr: str
-    hold: str
+    for_: str
     severity: Severity
     summary: str
     description: str
@@ -60,7 +60,7 @@ class Alert:
         return {
             "alert": self.name,
             "expr": self.expr,
-            "for": self.hold,
+            "for": self.for_,
             "labels": {"severity": self.severity.value, **self.labels, ID_LABEL: id_template(self.origin)},
             "annotations": {
                 "summary": self.summary,
@@ -87,7 +87,7 @@ class Recording:
 
 @dataclass(frozen=True, kw_only=True)
 class Inhibition:
-    """While a source alert fires, nobody is told of the targets: their cause is known.
+    """While a source alert fires, nobody is notified of the targets: their cause is known.
 
     Attributes:
         source: Names of alerts; any of them is enough.

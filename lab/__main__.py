@@ -10,15 +10,16 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
-from lab import environment, outside, setup, step_evidence
-from lab.cluster import aside, cutting, lifecycle, network
+from lab import environment, external_services, setup, step_evidence
+from lab.cluster import lifecycle, network, network_partition, scaling
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
-from lab.paths import LabPaths
+from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
-from lab.receivers.report import show_notices
+from lab.receivers.report import show_notifications
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
 from lab.storage import setup as storage
@@ -50,7 +51,7 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
 def up(stack: _Chosen = environment.STACK) -> None:
     """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary; or the second region beside it."""
     second = _is_second(stack)
-    cutting.refuse_while_cut(_PATHS, _namespace(stack))
+    network_partition.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
         setup.packages()
@@ -59,22 +60,22 @@ def up(stack: _Chosen = environment.STACK) -> None:
         _need_first_region()
     lifecycle.up(_PATHS, steps)
     network.join(_PATHS.netns)
-    outside.wait_ready(_PATHS, steps)
+    external_services.wait_ready(_PATHS, steps)
     with steps.step("pulumi home"):
         home.install(_PATHS.pulumi_home, Path(sys.executable))
     if second:
-        with steps.step("first region: traces, logs, reading, backups set aside"):
-            aside.set_aside(_PATHS, _namespace(environment.STACK))
+        with steps.step("first region: traces, logs, visualization, backups scaled down"):
+            scaling.scale_down(_PATHS, _namespace(environment.STACK))
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
-    chosen.give_secrets(outside.secrets(_PATHS, stack))
-    coming = aside.as_they_come(_PATHS, _namespace(stack)) if second else nullcontext()
+    chosen.give_secrets(external_services.secrets(_PATHS, stack))
+    coming = scaling.scale_down_on_creation(_PATHS, _namespace(stack)) if second else nullcontext()
     with steps.step("pulumi up"), coming:
         chosen.up()
     outputs = chosen.outputs()
     if second:
-        with steps.step("second region: the same set aside"):
-            chosen.declare_replicas(_namespace(stack), aside.set_aside(_PATHS, _namespace(stack)))
+        with steps.step("second region: the same scaled down"):
+            chosen.declare_replicas(_namespace(stack), scaling.scale_down(_PATHS, _namespace(stack)))
     else:
         with steps.step("simulator"):
             simulator.deploy(outputs, str(_PATHS.kubeconfig), _PATHS.netns)
@@ -93,7 +94,7 @@ def preview(stack: str = environment.STACK) -> None:
     selected = Stack(_PATHS, stack)
     selected.ensure()
     if stack in environment.STACKS:
-        selected.give_secrets(outside.secrets(_PATHS, stack))
+        selected.give_secrets(external_services.secrets(_PATHS, stack))
     selected.preview()
 
 
@@ -101,7 +102,7 @@ def preview(stack: str = environment.STACK) -> None:
 def destroy(stack: _Chosen = environment.STACK) -> None:
     """`pulumi destroy` of a stack of the lab, and a look that nothing is left; the cluster stays."""
     second = _is_second(stack)
-    cutting.refuse_while_cut(_PATHS, _namespace(stack))
+    network_partition.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps(f"destroy {stack}" if second else "destroy")
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
@@ -114,11 +115,11 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
     with steps.step("nothing left"):
         lifecycle.wait_for_nothing_left(_PATHS, namespace)
     environment.forget_role(_PATHS, stack)
-    aside.forget(_PATHS, namespace)
+    scaling.forget(_PATHS, namespace)
     if second and _namespace(environment.STACK) in lifecycle.namespaces(_PATHS):
-        with steps.step("first region: what was set aside is put back"):
-            aside.put_back(_PATHS, _namespace(environment.STACK))
-    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(each) for each in environment.STACKS):
+        with steps.step("first region: what was scaled down is scaled up"):
+            scaling.scale_up(_PATHS, _namespace(environment.STACK))
+    if lifecycle.namespaces(_PATHS).isdisjoint(_namespace(stack_name) for stack_name in environment.STACKS):
         network.join(_PATHS.netns)
         storage.forget_regions(_PATHS)
     steps.show()
@@ -126,41 +127,41 @@ def destroy(stack: _Chosen = environment.STACK) -> None:
 
 
 @app.command()
-def cut(
+def partition(
     namespace: str,
     freeze: Annotated[bool, typer.Option(help="stop its pods' processes where they stand, too")] = False,
 ) -> None:
-    """Cut a region off without warning: no packet between its pods and anything but its own cluster.
+    """Partition a region without warning: no packet between its pods and anything but its own cluster.
 
     Cluster DNS, the API server and the kubelet's probes still reach them, as in a region with a cluster of its own.
     """
     _enter()
-    found = cutting.cut(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
-    done = "cut off and frozen" if freeze else "cut off"
-    print(f"{namespace} is {done}: {len(found.pods)} pods, {len(found.entrances)} addresses of Services")
-    if found.on_node:
-        print(f"not cut off, since they have the node's own address: {', '.join(found.on_node)}")
+    parts = network_partition.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
+    done = "partitioned and frozen" if freeze else "partitioned"
+    print(f"{namespace} is {done}: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs")
+    if parts.on_node:
+        print(f"not partitioned, since they have the node's own address: {', '.join(parts.on_node)}")
 
 
 @app.command()
-def heal(namespace: str) -> None:
-    """Undo `cut`; where there is none it changes nothing."""
+def reconnect(namespace: str) -> None:
+    """End a partition; without one it changes nothing."""
     _enter()
-    print(f"{namespace} is {'healed' if cutting.heal(_PATHS, namespace) else 'not cut off'}")
-
-
-@app.command(name="aside")
-def set_aside(namespace: str) -> None:
-    """Set a region's traces, logs, reading and backups aside: two whole regions are too much for two cores."""
-    _enter()
-    print(f"{namespace}: set aside {_listed(aside.set_aside(_PATHS, namespace))}")
+    print(f"{namespace} is {'reconnected' if network_partition.reconnect(_PATHS, namespace) else 'not partitioned'}")
 
 
 @app.command()
-def back(namespace: str) -> None:
-    """Undo `aside`; where there is nothing to put back it changes nothing."""
+def scale_down(namespace: str) -> None:
+    """Scale a region's traces, logs, visualization and backups to zero: two whole regions do not fit on two cores."""
     _enter()
-    print(f"{namespace}: put back {_listed(aside.put_back(_PATHS, namespace))}")
+    print(f"{namespace}: scaled down {_listed(scaling.scale_down(_PATHS, namespace))}")
+
+
+@app.command()
+def scale_up(namespace: str) -> None:
+    """Undo `scale-down`; without a record of it nothing changes."""
+    _enter()
+    print(f"{namespace}: scaled up {_listed(scaling.scale_up(_PATHS, namespace))}")
 
 
 @app.command()
@@ -177,23 +178,23 @@ def status() -> None:
     for name, pid in rows:
         table.add_row(name, str(pid) if pid else "[red]not running[/]")
     Console().print(table if rows else "no cluster: run `make up`")
-    for each in cutting.cuts(_PATHS):
-        print(f"cut off{' and frozen' if each.frozen else ''}: {each.namespace}")
-    for namespace, count in aside.namespaces(_PATHS).items():
-        print(f"set aside in {namespace}: {count} parts and jobs (`python -m lab back {namespace}`)")
+    for partition in network_partition.partitions(_PATHS):
+        print(f"partitioned{' and frozen' if partition.frozen else ''}: {partition.namespace}")
+    for namespace, count in scaling.namespaces(_PATHS).items():
+        print(f"scaled down in {namespace}: {count} parts and jobs (`python -m lab scale-up {namespace}`)")
     if not rows or any(pid is None for _, pid in rows):
         raise typer.Exit(1)
 
 
 @app.command()
-def notices(
+def notifications(
     last: Annotated[int, typer.Option(min=1, help="how many of the newest")] = 30,
     alert: Annotated[str | None, typer.Option(help="only those about this alert: its name or alert_id")] = None,
     heartbeats: Annotated[bool, typer.Option(help="the watchdog's heartbeats too")] = False,
 ) -> None:
     """Show what the receivers outside the platform got: pager, SMS, Slack, mail, dead man's switch."""
     _enter()
-    show_notices(_PATHS, last=last, alert=alert, heartbeats=heartbeats)
+    show_notifications(_PATHS, last=last, alert=alert, heartbeats=heartbeats)
 
 
 @app.command(name="exec", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -257,12 +258,20 @@ def _need_first_region() -> None:
         raise LabError("the first region is not up: run `make up` first")
 
 
+def _refuse_outside_of_a_checkout() -> None:
+    if not (CHECKOUT / "Makefile").exists():
+        raise LabError(
+            f"the lab runs from a checkout of the project, and {CHECKOUT} is none: clone it and run `make up`"
+        )
+
+
 def main() -> None:
     """Run the command line; a user's mistake or a failed step is one line, never a traceback."""
     try:
+        _refuse_outside_of_a_checkout()
         app()
     except LabError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True)
+        Console(stderr=True).print("[bold red]error:[/]", escape(str(error)), highlight=False, soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         Console(stderr=True).print("interrupted; repeat the command to go on")

@@ -154,13 +154,13 @@ class Peer:
         Raises:
             LabError: One has ended.
         """
-        found = {}
+        seconds_by_name = {}
         for name, process in self._processes.items():
             if process.poll() is not None:
                 raise LabError(f"{name} ended with code {process.returncode}: {self._tail(name)}")
             fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-            found[name] = (int(fields[11]) + int(fields[12])) / _TICKS
-        return found
+            seconds_by_name[name] = (int(fields[11]) + int(fields[12])) / _TICKS
+        return seconds_by_name
 
     def samples(self, since: float) -> float:
         """Samples of sequence numbers that its Prometheus holds since then (seconds since 1970)."""
@@ -239,9 +239,9 @@ class Peer:
         while time.monotonic() < deadline:
             try:
                 with errors(f"group {TOPIC} cannot be described"):
-                    asked = self._context.kafka.client.describe_consumer_groups([TOPIC])[TOPIC]
-                    found = asked.result(timeout=TIMEOUT_SECONDS)
-                assigned = sum(len(member.assignment.topic_partitions) for member in found.members)
+                    future = self._context.kafka.client.describe_consumer_groups([TOPIC])[TOPIC]
+                    description = future.result(timeout=TIMEOUT_SECONDS)
+                assigned = sum(len(member.assignment.topic_partitions) for member in description.members)
                 if assigned == PARTITIONS:
                     return
                 problem = f"it has {assigned} of {PARTITIONS} partitions"
@@ -281,7 +281,7 @@ class Comparison:
             idles.append(self._idle())
             self._tell(f"turn {number} of {len(ORDER)}, {name}: {self._settings.rate:,.0f} points/s")
             turns[name].append(self._turn(name, idles[-1]))
-        idle = {stage: sum(each.get(stage, 0.0) for each in idles) / len(idles) for stage in idles[0]}
+        idle = {stage: sum(usage.get(stage, 0.0) for usage in idles) / len(idles) for stage in idles[0]}
         ours = self._figures(turns["ours"], self._path.workloads)
         peer = self._figures(turns["peer"], (*Peer.stages[:1], KAFKA, *Peer.stages[1:]))
         figures: dict[str, Any] = {
@@ -290,11 +290,11 @@ class Comparison:
             "load average of this machine": round(os.getloadavg()[0], 1),
             "guarantees": {name: {"ours": here, "peer": there} for name, (here, there) in GUARANTEES.items()},
         }
-        each = "points per CPU second"
-        if ours[each] and peer[each]:
-            figures["ours to peer, points per CPU second"] = round(ours[each] / peer[each], 2)
+        figure = "points per CPU second"
+        if ours[figure] and peer[figure]:
+            figures["ours to peer, points per CPU second"] = round(ours[figure] / peer[figure], 2)
             figures["the same, for one of our two consumer groups"] = round(
-                ours[f"{each}, one consumer group"] / peer[each], 2
+                ours[f"{figure}, one consumer group"] / peer[figure], 2
             )
         return figures
 
@@ -304,9 +304,9 @@ class Comparison:
         before, own = bench_cpu.settled(self._context, time.time()), self._peer.cpu_seconds()
         began = time.monotonic()
         time.sleep(self._settings.idle_s)
-        found = bench_cpu.settled(self._context, time.time()).by_workload(before)
+        usage = bench_cpu.settled(self._context, time.time()).by_workload(before)
         took = time.monotonic() - began
-        return found | {name: (used - own[name]) / took for name, used in self._peer.cpu_seconds().items()}
+        return usage | {name: (used - own[name]) / took for name, used in self._peer.cpu_seconds().items()}
 
     def _turn(self, name: str, idle: Mapping[str, float]) -> Turn:
         settings = self._settings
@@ -320,7 +320,10 @@ class Comparison:
         after = bench_cpu.settled(self._context, time.time())
         took = time.monotonic() - at
         seconds = dict(bench_cpu.cost(before, after, idle).seconds)
-        seconds |= {each: used - own[each] - idle[each] * took for each, used in self._peer.cpu_seconds().items()}
+        seconds |= {
+            process_name: used - own[process_name] - idle[process_name] * took
+            for process_name, used in self._peer.cpu_seconds().items()
+        }
         say(f"  {result.acknowledged:,} points acknowledged, {arrived:,.0f} arrived")
         if not arrived:
             raise OpsError(f"nothing arrived in the turn of {name}: there is nothing to compare")
@@ -329,18 +332,18 @@ class Comparison:
     def _arrived(self, name: str, wanted: int, since: float) -> float:
         """Points that arrived, at the slowest Prometheus; waits for all of them, within limits."""
         deadline = time.monotonic() + self._settings.catch_up_s
-        found = 0.0
+        sample_count = 0.0
         per_sample = self._batch.items / self._batch.units
         while True:
             try:
                 if name == "ours":
-                    found = min(self._path.arrived(Mark(since, {})).values())
+                    sample_count = min(self._path.arrived(Mark(since, {})).values())
                 else:
-                    found = self._peer.samples(since) * per_sample
+                    sample_count = self._peer.samples(since) * per_sample
             except OpsError as error:
                 say(f"  {error}")
-            if found >= wanted or time.monotonic() > deadline:
-                return found
+            if sample_count >= wanted or time.monotonic() > deadline:
+                return sample_count
             time.sleep(_POLL_S)
 
     @staticmethod
@@ -375,8 +378,8 @@ def topic(context: Context) -> Iterator[None]:
         if TOPIC in context.kafka.topics():
             client.delete_topics([TOPIC], operation_timeout=TIMEOUT_SECONDS)[TOPIC].result(timeout=TIMEOUT_SECONDS)
             time.sleep(2.0)
-        made = ADMIN.NewTopic(TOPIC, PARTITIONS, COPIES)
-        client.create_topics([made], operation_timeout=TIMEOUT_SECONDS)[TOPIC].result(timeout=TIMEOUT_SECONDS)
+        new_topic = ADMIN.NewTopic(TOPIC, PARTITIONS, COPIES)
+        client.create_topics([new_topic], operation_timeout=TIMEOUT_SECONDS)[TOPIC].result(timeout=TIMEOUT_SECONDS)
     try:
         yield
     finally:

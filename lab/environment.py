@@ -13,11 +13,11 @@ from pathlib import Path
 import yaml
 
 from lab.cluster import network
-from lab.directory import places as directory
+from lab.directory import paths as directory
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import setup as receivers
-from lab.storage import places as storage
+from lab.storage import paths as storage
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 
@@ -68,7 +68,7 @@ def variables(paths: LabPaths) -> dict[str, str]:
         "PYTHONPATH": str(CHECKOUT),
         # The lab's clusters are disposable: what this checkout measured on an earlier one counts.
         "OBS_EVIDENCE_SCOPE": "checkout",
-        "OBS_PEOPLE_FILE": str(directory.logins(paths)),
+        "OBS_TEST_ACCOUNTS_FILE": str(directory.credentials(paths)),
         "OBS_BACKUP_IDENTITY": str(storage.folder(paths) / storage.IDENTITY),
         "OBS_PULUMI_UP": shlex.join(["pulumi", "--non-interactive", "--color=never", *update(view)]),
         **receivers.dns_variables(paths),
@@ -132,8 +132,8 @@ def committed(stack: str) -> Mapping[str, object]:
     file = CHECKOUT / f"Pulumi.{stack}.yaml"
     if not file.exists():
         raise LabError(f"stack {stack}: there is no {file.name}; the lab's stacks are {', '.join(STACKS)}")
-    found: Mapping[str, object] = yaml.safe_load(file.read_text())["config"]["observability:settings"]
-    return found
+    settings: Mapping[str, object] = yaml.safe_load(file.read_text())["config"]["observability:settings"]
+    return settings
 
 
 def _is_stack_file(file: Path) -> bool:

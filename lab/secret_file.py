@@ -29,7 +29,7 @@ def load(kind: type[_Secrets], file: Path, of: str) -> _Secrets:
     """
     try:
         content = json.loads(file.read_text())
-        return kind(**{each.name: content[each.name] for each in fields(kind)})
+        return kind(**{field.name: content[field.name] for field in fields(kind)})
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabError(
             f"secrets of {of}: {file} cannot be used ({type(error).__name__}): run `make up`, which makes them"

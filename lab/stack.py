@@ -88,7 +88,7 @@ class Stack:
         content = _parsed(shown.stdout) if shown.returncode == 0 else None
         if not isinstance(content, dict):
             return {}
-        return {key: _parsed(each["value"]) for key, each in content.items() if "value" in each}
+        return {key: _parsed(entry["value"]) for key, entry in content.items() if "value" in entry}
 
     def _pending(self) -> bool:
         done = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
@@ -127,7 +127,7 @@ class Stack:
         return outputs
 
     def declare_replicas(self, namespace: str, parts: Collection[str]) -> list[str]:
-        """Let Pulumi remember the declared replicas of parts that were set aside while it waited for them.
+        """Let Pulumi remember the declared replicas of parts that were scaled down while it waited for them.
 
         Args:
             namespace: Where they are.
@@ -139,10 +139,10 @@ class Stack:
         Raises:
             LabError: Pulumi gives its state not away, or does not take it back.
         """
-        found = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
-        if found.returncode:
-            raise LabError(f"pulumi stack export of {self._name} failed: {_last_line(found)}")
-        state = json.loads(found.stdout)
+        process = self._pulumi("stack", "export", timeout_s=_QUICK_LIMIT_S, capture=True)
+        if process.returncode:
+            raise LabError(f"pulumi stack export of {self._name} failed: {_last_line(process)}")
+        state = json.loads(process.stdout)
         changed = checkpoint.declare_replicas(state, namespace, parts)
         if changed:
             done = self._pulumi("stack", "import", timeout_s=_QUICK_LIMIT_S, capture=True, given=json.dumps(state))

@@ -11,20 +11,20 @@ from rich.table import Table
 
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
-from lab.directory import places as directory
+from lab.directory import paths as directory
 from lab.paths import LabPaths
-from lab.receivers import places as receivers
-from lab.storage import places as storage
+from lab.receivers import paths as receivers
+from lab.storage import paths as storage
 
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10
 _NEXT = (
-    "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notices` (what people were told), "
+    "next: `python -m lab exec -- kubectl get pods -A`, `python -m lab notifications` (what on-call was notified), "
     "`make verify`, `make e2e`, `make up-dr` (a second region), `make down`"
 )
 _SECOND_NEXT = (
     "next: `python -m lab exec -- python -m ops regions`; with PULUMI_STACK=local-dr commands are for this region; "
-    "`python -m lab cut obs-local`, `python -m lab heal obs-local`, `make destroy-dr`"
+    "`python -m lab partition obs-local`, `python -m lab reconnect obs-local`, `make destroy-dr`"
 )
 
 
@@ -101,12 +101,12 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     ):
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
-        places.add_row(f"traces, clearance {clearance} (login: trace_people of `pulumi stack output`)", str(url))
-    places.add_row("doubles of pager, SMS, Slack, dead man's switch", receivers.URL)
-    places.add_row("double of the mail server", receivers.MAIL_SERVER)
+        places.add_row(f"traces, clearance {clearance} (login: trace_users of `pulumi stack output`)", str(url))
+    places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
+    places.add_row("fake of the mail server", receivers.MAIL_SERVER)
     places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)
     bucket = storage.SECOND_BUCKET if second else storage.BUCKET
     places.add_row(f"object storage (S3), buckets {bucket} and {storage.WITNESS_BUCKET} (of both regions)", storage.URL)
-    places.add_row(f"double of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
+    places.add_row(f"fake of Route 53, zone {receivers.DNS_ZONE}", receivers.URL)
     console.print(places)
     console.print(_SECOND_NEXT if second else _NEXT, highlight=False)

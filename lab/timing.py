@@ -75,7 +75,9 @@ class Steps:
         if name not in self.last:
             return 0.0
         names = list(self.last)
-        later = sum(self.last[each] for each in names[names.index(name) + 1 :] if each not in self._done)
+        later = sum(
+            self.last[later_name] for later_name in names[names.index(name) + 1 :] if later_name not in self._done
+        )
         return max(self.last[name] - passed, 0.0) + later
 
     def show(self) -> None:
@@ -131,10 +133,10 @@ def commit() -> list[str]:
     """Take what this machine measured over into the committed file; the titles that it has then."""
     known = committed()
     for file in sorted(measured_file("x").parent.glob("*.json")):
-        found = _parsed(file)
+        document = _parsed(file)
         seconds = read(file)
-        if seconds and isinstance(found.get("title"), str):
-            known[found["title"]] = {name: round(each, 1) for name, each in seconds.items()}
+        if seconds and isinstance(document.get("title"), str):
+            known[document["title"]] = {name: round(duration, 1) for name, duration in seconds.items()}
     COMMITTED.write_text(json.dumps(dict(sorted(known.items())), indent=1) + "\n")
     return sorted(known)
 
@@ -150,6 +152,6 @@ def _parsed(file: Path) -> dict[str, Any]:
 def read(file: Path) -> dict[str, float]:
     """Step -> seconds of a file that was saved; empty where it is no such file."""
     try:
-        return {str(name): float(each) for name, each in _parsed(file)["seconds"].items()}
+        return {str(name): float(duration) for name, duration in _parsed(file)["seconds"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}

@@ -31,20 +31,23 @@ def candidates(alerts: Iterable[FiringAlert], text: str, labels: Mapping[str, st
         labels: Labels that the alert has to carry.
     """
     firing = [
-        each
-        for each in alerts
-        if each.identity and all(each.labels.get(name) == value for name, value in labels.items())
+        alert
+        for alert in alerts
+        if alert.identity and all(alert.labels.get(name) == value for name, value in labels.items())
     ]
-    whole = {each.identity for each in firing if each.identity == text}
-    named = {each.identity for each in firing if text in (each.name, each.name.removesuffix(SUFFIX))}
-    begun = {each.identity for each in firing if text and each.identity.startswith(text)}
+    whole = {alert.identity for alert in firing if alert.identity == text}
+    named = {alert.identity for alert in firing if text in (alert.name, alert.name.removesuffix(SUFFIX))}
+    begun = {alert.identity for alert in firing if text and alert.identity.startswith(text)}
     return sorted(whole or named or begun)
 
 
 def acknowledgements(silences: Iterable[Silence]) -> dict[str, Silence]:
     """Identity -> the acknowledgement in force that lasts longest."""
-    found = [each for each in silences if each.state == "active" and each.acknowledges]
-    return {each.acknowledges: each for each in sorted(found, key=lambda each: each.ends)}
+    active_silences = [silence for silence in silences if silence.state == "active" and silence.acknowledges]
+    return {
+        active_silence.acknowledges: active_silence
+        for active_silence in sorted(active_silences, key=lambda active_silence: active_silence.ends)
+    }
 
 
 def acknowledge(
@@ -76,7 +79,7 @@ def ack(
     every: Annotated[bool, typer.Option("--every", help="All alerts that are meant, not only one.")] = False,
     end: Annotated[bool, typer.Option("--end", help="Take it back: by ALERT, or by the silence's id.")] = False,
 ) -> None:
-    """Acknowledge an alert: nobody else is told of it, and it is not escalated, until the time is over.
+    """Acknowledge an alert: nobody else is notified of it, and it is not escalated, until the time is over.
 
     A second time extends it. Nothing is acknowledged when ALERT may mean several and --every is not given.
     """
@@ -88,17 +91,17 @@ def ack(
                 typer.echo(line)
             return
         alerts = alertmanager.alerts()
-        found = _chosen(candidates(alerts, alert, wanted), alert, every)
+        identities = _chosen(candidates(alerts, alert, wanted), alert, every)
         before = acknowledgements(alertmanager.silences())
         who, now = author(by), datetime.now(UTC)
-        for identity in found:
+        for identity in identities:
             last = before.get(identity)
-            made, ends = acknowledge(alertmanager, identity, lasts, who, comment.strip(), last)
+            silence_id, ends = acknowledge(alertmanager, identity, lasts, who, comment.strip(), last)
             how = "acknowledged" if last is None else "still acknowledged" if ends == last.ends else "extended"
             left = f"until {clock(ends, now)} UTC ({span(ends - now)})"
-            typer.echo(f"{how}: {identity} by {who} {left}, silence {made}")
+            typer.echo(f"{how}: {identity} by {who} {left}, silence {silence_id}")
             if told := sorted(
-                {each.labels.get(ESCALATION_LABEL, "") for each in alerts if each.identity == identity} - {""}
+                {firing.labels.get(ESCALATION_LABEL, "") for firing in alerts if firing.identity == identity} - {""}
             ):
                 typer.echo(f"it had been escalated: {', '.join(told)} knows of it, say that you have it")
         warn_if_alone(alertmanager)
@@ -107,14 +110,14 @@ def ack(
 def _take_back(alertmanager: Alertmanager, text: str, labels: Mapping[str, str], every: bool) -> list[str]:
     silences = alertmanager.silences()
     known = acknowledgements(silences)
-    found = taken(known, text, labels)
-    if not found:
+    identities = taken(known, text, labels)
+    if not identities:
         chosen = choose(silences, text)
         if not chosen.acknowledges:
             raise OpsError(f"{chosen.id} is no acknowledgement: end it with `ops silence end {chosen.id}`")
-        found, known = [chosen.acknowledges], {chosen.acknowledges: chosen}
+        identities, known = [chosen.acknowledges], {chosen.acknowledges: chosen}
     lines = []
-    for identity in _chosen(found, text, every):
+    for identity in _chosen(identities, text, every):
         alertmanager.end(known[identity].id)
         lines.append(f"taken back: {identity}, silence {known[identity].id}")
     return lines
@@ -123,26 +126,26 @@ def _take_back(alertmanager: Alertmanager, text: str, labels: Mapping[str, str],
 def taken(identities: Iterable[str], text: str, labels: Mapping[str, str]) -> list[str]:
     """Identities among the acknowledged ones that ``text`` may mean; labels are read from them: alerts may be over."""
     wanted = {f"{name}={quote_plus(value)}" for name, value in labels.items()}
-    found = [each for each in identities if wanted <= set(each.split("/")[1:])]
-    whole = [each for each in found if each == text]
-    named = [each for each in found if each.partition("/")[0] == text.removesuffix(SUFFIX)]
-    begun = [each for each in found if text and each.startswith(text)]
+    matching_identities = [identity for identity in identities if wanted <= set(identity.split("/")[1:])]
+    whole = [silence for silence in matching_identities if silence == text]
+    named = [identity for identity in matching_identities if identity.partition("/")[0] == text.removesuffix(SUFFIX)]
+    begun = [identity for identity in matching_identities if text and identity.startswith(text)]
     return sorted(whole or named or begun)
 
 
-def _chosen(found: Sequence[str], text: str, every: bool) -> Sequence[str]:
+def _chosen(identities: Sequence[str], text: str, every: bool) -> Sequence[str]:
     """What is meant.
 
     Raises:
         OpsError: Nothing, or several without ``every``; then they are listed on standard error.
     """
-    if not found:
+    if not identities:
         raise OpsError(f"no alert that fires is, is called or begins with {text!r}: `ops alerts` shows what fires")
-    if len(found) > 1 and not every:
-        for identity in found:
+    if len(identities) > 1 and not every:
+        for identity in identities:
             typer.echo(identity, err=True)
-        raise OpsError(f"{text!r} may mean these {len(found)}: give one of them, or --every for all")
-    return found
+        raise OpsError(f"{text!r} may mean these {len(identities)}: give one of them, or --every for all")
+    return identities
 
 
 def _labels(texts: Iterable[str]) -> dict[str, str]:

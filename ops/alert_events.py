@@ -87,7 +87,9 @@ def read(platform: Platform, stage: Stage, start: datetime, idle_s: float = IDLE
         except ValidationError:
             unreadable += 1
     silent = tuple(partition for partition, end in sorted(ends.items()) if reached[partition] < end)
-    return Found(events=tuple(sorted(events, key=lambda each: each.received_at)), unreadable=unreadable, silent=silent)
+    return Found(
+        events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable, silent=silent
+    )
 
 
 def _starts(platform: Platform, topic: str, ends: dict[int, int], start: datetime) -> dict[int, int]:
@@ -97,30 +99,33 @@ def _starts(platform: Platform, topic: str, ends: dict[int, int], start: datetim
         consumer(client_settings(platform, platform.kafka_admin)) as reader,
         errors(f"cannot read the offsets of {topic}"),
     ):
-        found = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
-    return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
+        offsets = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
+    return {
+        partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
+        for partition in offsets
+    }
 
 
 def about(events: Iterable[AlertEvent], alert: str) -> list[AlertEvent]:
     """Events of alerts that have this name, or whose identity is it or begins with it; empty means all."""
     return [
-        each
-        for each in events
-        if each.alert_id.startswith(alert) or each.labels.get("alertname", "").removesuffix(SUFFIX) == alert
+        event
+        for event in events
+        if event.alert_id.startswith(alert) or event.labels.get("alertname", "").removesuffix(SUFFIX) == alert
     ]
 
 
 def runs(events: Iterable[AlertEvent]) -> list[Run]:
     """Events without repetitions: Prometheus sends a firing alert again and again, and each Prometheus does."""
     groups: dict[tuple[str, str, datetime], list[AlertEvent]] = {}
-    for each in events:
-        groups.setdefault((each.fingerprint, each.status, each.starts_at), []).append(each)
+    for event in events:
+        groups.setdefault((event.fingerprint, event.status, event.starts_at), []).append(event)
     return [
         Run(
             first=group[0],
             count=len(group),
             last=group[-1].received_at,
-            senders=tuple(sorted({each.sender for each in group})),
+            senders=tuple(sorted({event.sender for event in group})),
         )
         for group in groups.values()
     ]

@@ -32,31 +32,31 @@ def alert_events(
     The table shows what a Prometheus sends again and again once, with the number of times.
     """
     back = timedelta(seconds=seconds(since))
-    found = read(platform_module.load(), topic, datetime.now(UTC) - back)
-    events = about(found.events, alert)
+    history = read(platform_module.load(), topic, datetime.now(UTC) - back)
+    events = about(history.events, alert)
     if as_json:
         content = {
-            "events": [each.model_dump(mode="json", by_alias=True) for each in events[-limit:]],
-            "unreadable": found.unreadable,
-            "silent_partitions": list(found.silent),
+            "events": [event.model_dump(mode="json", by_alias=True) for event in events[-limit:]],
+            "unreadable": history.unreadable,
+            "silent_partitions": list(history.silent),
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     elif events:
         Console().print(event_table(events, limit) if topic is Stage.PROCESSED else run_table(runs(events)[-limit:]))
     else:
         typer.echo(f"no such event in the last {since}", err=True)
-    for line in warnings(found):
+    for line in warnings(history):
         typer.echo(line, err=True)
-    raise typer.Exit(0 if events and not found.silent else 1)
+    raise typer.Exit(0 if events and not history.silent else 1)
 
 
-def warnings(found: Found) -> list[str]:
+def warnings(history: Found) -> list[str]:
     """What the reader has to know of what is missing."""
     lines = []
-    if found.unreadable:
-        lines.append(f"{found.unreadable} records are no alert events of a version that this program knows")
-    if found.silent:
-        which = ", ".join(map(str, found.silent))
+    if history.unreadable:
+        lines.append(f"{history.unreadable} records are no alert events of a version that this program knows")
+    if history.silent:
+        which = ", ".join(map(str, history.silent))
         lines.append(f"partition {which} did not give all that it has: what is shown may be incomplete")
     return lines
 
@@ -64,15 +64,15 @@ def warnings(found: Found) -> list[str]:
 def event_table(events: Sequence[AlertEvent], limit: int) -> Table:
     """Notifications, one a row."""
     table = Table("time (UTC)", "status", "priority", "told", "alert")
-    for each in events[-limit:]:
-        table.add_row(*_cells(each), Text(told(each)), Text(each.alert_id, overflow="fold"))
+    for event in events[-limit:]:
+        table.add_row(*_cells(event), Text(told(event)), Text(event.alert_id, overflow="fold"))
     return table
 
 
-def run_table(found: Sequence[Run]) -> Table:
+def run_table(alert_runs: Sequence[Run]) -> Table:
     """Raised alerts, repetitions left out."""
     table = Table("first (UTC)", "status", "priority", "alert")
-    for run in found:
+    for run in alert_runs:
         text = Text(run.first.alert_id, overflow="fold")
         if contact := told(run.first):
             text.append(f"\nescalated to {contact}", style="yellow")

@@ -53,7 +53,7 @@ class Matcher:
 
 @dataclass(frozen=True, kw_only=True)
 class Silence:
-    """Alerts that nobody is told of for a while.
+    """Alerts that nobody is notified of for a while.
 
     Attributes:
         id: Its id.
@@ -145,7 +145,7 @@ class Alertmanager:
 
     def alerts(self) -> list[FiringAlert]:
         """Everything that fires, told or not."""
-        return [_alert(each) for each in self._call("GET", "/alerts", list)]
+        return [_alert(alert) for alert in self._call("GET", "/alerts", list)]
 
     def post(self, labels: Mapping[str, str], annotations: Mapping[str, str], starts: datetime, ends: datetime) -> None:
         """Hand over one alert as Prometheus does; it has ended once ``ends`` is past.
@@ -163,7 +163,7 @@ class Alertmanager:
 
     def silences(self) -> list[Silence]:
         """All silences that are kept, also those that have ended."""
-        return [_silence(each) for each in self._call("GET", "/silences", list)]
+        return [_silence(silence) for silence in self._call("GET", "/silences", list)]
 
     def silence(
         self, matchers: Sequence[Matcher], ends: datetime, author: str, comment: str, replaces: Silence | None = None
@@ -177,18 +177,18 @@ class Alertmanager:
         body = {
             **({"id": replaces.id} if replaces else {}),
             "matchers": [
-                {"name": each.name, "value": each.value, "isRegex": each.regex, "isEqual": each.equal}
-                for each in matchers
+                {"name": matcher.name, "value": matcher.value, "isRegex": matcher.regex, "isEqual": matcher.equal}
+                for matcher in matchers
             ],
             "startsAt": starts.isoformat(),
             "endsAt": ends.isoformat(),
             "createdBy": author,
             "comment": comment,
         }
-        found = self._call("POST", "/silences", dict, body).get("silenceID")
-        if not found:
+        silence_id = self._call("POST", "/silences", dict, body).get("silenceID")
+        if not silence_id:
             raise OpsError(f"{self._url} did not answer with the id of a silence")
-        return str(found)
+        return str(silence_id)
 
     def end(self, silence: str) -> None:
         """End a silence by its whole id.
@@ -200,8 +200,8 @@ class Alertmanager:
 
     def cluster(self) -> Cluster:
         """State of the cluster."""
-        found = self._call("GET", "/status", dict).get("cluster") or {}
-        return Cluster(status=str(found.get("status", "?")), members=len(found.get("peers") or ()))
+        cluster = self._call("GET", "/status", dict).get("cluster") or {}
+        return Cluster(status=str(cluster.get("status", "?")), members=len(cluster.get("peers") or ()))
 
     def _call(self, method: str, path: str, kind: type | None, body: object = None) -> Any:
         response = self._web.call(
@@ -219,12 +219,12 @@ class Alertmanager:
             if kind is None:
                 return None
             try:
-                found = response.json()
+                content = response.json()
             except ValueError:
                 raise OpsError(f"{self._url} did not answer with JSON") from None
-        if not isinstance(found, kind):
+        if not isinstance(content, kind):
             raise OpsError(f"{self._url} did not answer as Alertmanager does")
-        return found
+        return content
 
 
 def client_of(platform: Platform, web: Web, url: str = "") -> Alertmanager:
@@ -261,40 +261,40 @@ def connect(platform: Platform) -> Iterator[Alertmanager]:
             web.close()
 
 
-def _alert(found: Mapping[str, Any]) -> FiringAlert:
+def _alert(document: Mapping[str, Any]) -> FiringAlert:
     with _shape():
-        status = found["status"]
+        status = document["status"]
         return FiringAlert(
-            fingerprint=str(found["fingerprint"]),
-            labels=dict(found["labels"]),
-            annotations=dict(found.get("annotations") or {}),
-            starts=datetime.fromisoformat(found["startsAt"]),
-            receivers=tuple(str(each["name"]) for each in found["receivers"]),
+            fingerprint=str(document["fingerprint"]),
+            labels=dict(document["labels"]),
+            annotations=dict(document.get("annotations") or {}),
+            starts=datetime.fromisoformat(document["startsAt"]),
+            receivers=tuple(str(receiver["name"]) for receiver in document["receivers"]),
             state=str(status["state"]),
             silenced_by=tuple(status.get("silencedBy") or ()),
             inhibited_by=tuple(status.get("inhibitedBy") or ()),
-            source=str(found.get("generatorURL") or ""),
+            source=str(document.get("generatorURL") or ""),
         )
 
 
-def _silence(found: Mapping[str, Any]) -> Silence:
+def _silence(document: Mapping[str, Any]) -> Silence:
     with _shape():
         return Silence(
-            id=str(found["id"]),
-            state=str(found["status"]["state"]),
+            id=str(document["id"]),
+            state=str(document["status"]["state"]),
             matchers=tuple(
                 Matcher(
-                    name=each["name"],
-                    value=each["value"],
-                    regex=each["isRegex"],
-                    equal=each.get("isEqual") is not False,
+                    name=matcher["name"],
+                    value=matcher["value"],
+                    regex=matcher["isRegex"],
+                    equal=matcher.get("isEqual") is not False,
                 )
-                for each in found["matchers"]
+                for matcher in document["matchers"]
             ),
-            starts=datetime.fromisoformat(found["startsAt"]),
-            ends=datetime.fromisoformat(found["endsAt"]),
-            author=str(found.get("createdBy") or ""),
-            comment=str(found.get("comment") or ""),
+            starts=datetime.fromisoformat(document["startsAt"]),
+            ends=datetime.fromisoformat(document["endsAt"]),
+            author=str(document.get("createdBy") or ""),
+            comment=str(document.get("comment") or ""),
         )
 
 

@@ -1,4 +1,4 @@
-"""What fires now, who is told, who has it, and when the next one is told (requirement A2). No input or output here."""
+"""What fires now, who is notified, who took it, and when the next one is notified (requirement A2). Pure functions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Escalates(StrEnum):
     Attributes:
         NEVER: Its priority has no escalation.
         LATER: At a known time, unless somebody acknowledges.
-        NOW: The next contact is told.
+        NOW: The next contact is notified.
         STOPPED: A silence keeps it from the next contact.
     """
 
@@ -85,12 +85,12 @@ class Row:
 
     @property
     def quiet(self) -> bool:
-        """Whether nobody is told of it now."""
+        """Whether nobody is notified of it now."""
         return self.alert.state == "suppressed"
 
     @property
     def open(self) -> bool:
-        """Whether somebody has to take it: no silence and no other alert speaks for it, and people are told of it."""
+        """Whether somebody has to take it: not silenced, not inhibited by another alert, and on-call is notified."""
         return not self.quiet and self.alert.name != WATCHDOG and self.severity != Severity.LOW
 
 
@@ -105,26 +105,26 @@ def rows(
         levels: Priority -> next contact.
         now: The moment.
     """
-    twins = {each.identity: each for each in alerts if each.labels.get(ESCALATION_LABEL) and each.identity}
-    originals = [each for each in alerts if not each.labels.get(ESCALATION_LABEL)]
-    there = {each.identity for each in originals}
-    left = [each for each in twins.values() if each.identity not in there]
-    identities = {each.fingerprint: each.identity or each.name for each in alerts}
+    twins = {alert.identity: alert for alert in alerts if alert.labels.get(ESCALATION_LABEL) and alert.identity}
+    originals = [alert for alert in alerts if not alert.labels.get(ESCALATION_LABEL)]
+    there = {original.identity for original in originals}
+    left = [twin for twin in twins.values() if twin.identity not in there]
+    identities = {alert.fingerprint: alert.identity or alert.name for alert in alerts}
     acks = acknowledgements(silences)
-    active = {each.id: each for each in silences if each.state == "active"}
-    found = []
+    active = {silence.id: silence for silence in silences if silence.state == "active"}
+    table_rows = []
     for alert in (*originals, *left):
         by = [active[name] for name in alert.silenced_by if name in active]
-        found.append(
+        table_rows.append(
             Row(
                 alert=alert,
                 acknowledged=acks.get(alert.identity) if by else None,
-                silences=tuple(each for each in by if not each.acknowledges),
-                inhibited_by=tuple(sorted({identities.get(each, each) for each in alert.inhibited_by})),
+                silences=tuple(silence for silence in by if not silence.acknowledges),
+                inhibited_by=tuple(sorted({identities.get(inhibitor, inhibitor) for inhibitor in alert.inhibited_by})),
                 escalation=_escalation(alert, twins.get(alert.identity), active.values(), levels, now),
             )
         )
-    return sorted(found, key=lambda row: (_ORDER.get(row.severity, len(_ORDER)), row.alert.starts))
+    return sorted(table_rows, key=lambda row: (_ORDER.get(row.severity, len(_ORDER)), row.alert.starts))
 
 
 def _escalation(
@@ -144,19 +144,21 @@ def _escalation(
         labels = {**alert.labels, "alertname": alert.name + SUFFIX, ESCALATION_LABEL: contact}
     if inhibited:
         return Escalation(state=Escalates.STOPPED, contact=contact)
-    longest = max((each.ends for each in silences if each.matches(labels)), default=now)
+    longest = max((silence.ends for silence in silences if silence.matches(labels)), default=now)
     if longest > max(due, now):
         return Escalation(state=Escalates.STOPPED, contact=contact, at=longest)
     return Escalation(state=Escalates.LATER if twin is None else Escalates.NOW, contact=contact, at=due)
 
 
-def chosen(found: Iterable[Row], severities: Sequence[str], layers: Sequence[str]) -> list[Row]:
+def chosen(table_rows: Iterable[Row], severities: Sequence[str], layers: Sequence[str]) -> list[Row]:
     """Rows of these priorities and layers; none named means all."""
     return [
-        row for row in found if (not severities or row.severity in severities) and (not layers or row.layer in layers)
+        row
+        for row in table_rows
+        if (not severities or row.severity in severities) and (not layers or row.layer in layers)
     ]
 
 
 def beats(alerts: Iterable[FiringAlert]) -> bool:
     """Whether the watchdog's heartbeat goes out: it always fires when Prometheus reaches Alertmanager."""
-    return any(each.name == WATCHDOG and each.state == "active" for each in alerts)
+    return any(alert.name == WATCHDOG and alert.state == "active" for alert in alerts)

@@ -52,7 +52,7 @@ def row_as_json(row: Row) -> dict[str, Any]:
         "receivers": list(alert.receivers),
         "quiet": row.quiet,
         "acknowledged": as_json(ack) if ack else None,
-        "silences": [each.id for each in row.silences],
+        "silences": [silence.id for silence in row.silences],
         "inhibited_by": list(row.inhibited_by),
         "escalation": {
             "state": row.escalation.state.value,
@@ -63,12 +63,12 @@ def row_as_json(row: Row) -> dict[str, Any]:
     }
 
 
-def alert_table(found: Sequence[Row], now: datetime) -> Table:
+def alert_table(table_rows: Sequence[Row], now: datetime) -> Table:
     """Rows for people, readable in 100 columns."""
     table = Table("priority", title="Firing (UTC)", title_justify="left", expand=True)
     for heading, ratio in (("alert", 3), ("who has it", 2)):
         table.add_column(heading, overflow="fold", ratio=ratio)
-    for row in found:
+    for row in table_rows:
         alert = row.alert
         priority = Text(row.severity, style=_STYLES.get(row.severity, ""))
         priority.append(f"\n{clock(alert.starts, now)}\n{span(now - alert.starts)}", style="not bold default")
@@ -94,7 +94,9 @@ def who(row: Row, now: datetime) -> list[str]:
     if ack is not None:
         lines.append(f"{ack.author} until {clock(ack.ends, now)} ({span(ack.ends - now)})")
         lines.append(ack.comment)
-    lines += [f"silent until {clock(each.ends, now)}, {each.author}: {each.comment}" for each in row.silences]
+    lines += [
+        f"silent until {clock(silence.ends, now)}, {silence.author}: {silence.comment}" for silence in row.silences
+    ]
     if row.inhibited_by:
         lines.append(f"held back by {', '.join(row.inhibited_by)}")
     if not row.quiet:
@@ -124,7 +126,7 @@ def alerts(
         list[str] | None, typer.Option(help=f"Only this layer ({NO_LAYER}: the platform itself); may be repeated.")
     ] = None,
 ) -> None:
-    """Show what fires now: since when, who is told, who has it, who is next.
+    """Show what fires now: since when, who is notified, who has it, who is next.
 
     Exit codes: 0 nothing fires that nobody has taken, 1 something does (or the watchdog's heartbeat is missing), 2 no
     answer.
@@ -134,33 +136,40 @@ def alerts(
         firing, silences, cluster = alertmanager.alerts(), alertmanager.silences(), alertmanager.cluster()
     now = datetime.now(UTC)
     layers = ["" if name == NO_LAYER else name for name in layer or ()]
-    found = chosen(rows(firing, silences, levels(platform), now), [each.value for each in severity or ()], layers)
-    shown = [row for row in found if everything or not (row.inhibited_by or row.alert.name == WATCHDOG)]
+    chosen_rows = chosen(
+        rows(firing, silences, levels(platform), now), [level.value for level in severity or ()], layers
+    )
+    shown = [row for row in chosen_rows if everything or not (row.inhibited_by or row.alert.name == WATCHDOG)]
     heart, kept = beats(firing), in_force(silences)
     if as_json_:
         content = {
             "alerts": [row_as_json(row) for row in shown],
-            "silences": [as_json(each) for each in kept],
+            "silences": [as_json(silence) for silence in kept],
             "heartbeat": heart,
             "cluster": {"status": cluster.status, "members": cluster.members},
-            "held_back": sum(bool(row.inhibited_by) for row in found),
+            "held_back": sum(bool(row.inhibited_by) for row in chosen_rows),
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        _print(shown, found, kept, heart, cluster, now)
-    raise typer.Exit(int(not heart or any(row.open for row in found)))
+        _print(shown, chosen_rows, kept, heart, cluster, now)
+    raise typer.Exit(int(not heart or any(row.open for row in chosen_rows)))
 
 
 def _print(
-    shown: Sequence[Row], found: Sequence[Row], kept: Sequence[Silence], heart: bool, cluster: Cluster, now: datetime
+    shown: Sequence[Row],
+    table_rows: Sequence[Row],
+    kept: Sequence[Silence],
+    heart: bool,
+    cluster: Cluster,
+    now: datetime,
 ) -> None:
     console = Console()
     if shown:
         console.print(alert_table(shown, now))
     seen = {row.acknowledged.id for row in shown if row.acknowledged}
-    if rest := [each for each in kept if each.id not in seen]:
+    if rest := [silence for silence in kept if silence.id not in seen]:
         console.print(silence_table(rest, now))
-    hidden = len([row for row in found if row.inhibited_by]) - len([row for row in shown if row.inhibited_by])
+    hidden = len([row for row in table_rows if row.inhibited_by]) - len([row for row in shown if row.inhibited_by])
     console.print(
         f"{len(shown)} firing, {sum(row.open for row in shown)} that nobody has taken"
         + (f", {hidden} more that others hold back (--all)" if hidden else "")

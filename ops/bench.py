@@ -127,8 +127,8 @@ class Outcome:
     @property
     def not_caught_up(self) -> str:
         """How much had not arrived after how long."""
-        found = ", ".join(f"{count:,} at {end}" for end, count in self.missing.items())
-        return f"not caught up after {self.waited_s:.0f} s, missing: {found}"
+        missing = ", ".join(f"{count:,} at {end}" for end, count in self.missing.items())
+        return f"not caught up after {self.waited_s:.0f} s, missing: {missing}"
 
 
 class Bench:
@@ -175,7 +175,7 @@ class Bench:
         if last is not None and last.caught_up_s is None:
             figures["not caught up"] = last.not_caught_up
         figures |= {
-            "items per request": {each.user: each.items for each in self._batch.requests},
+            "items per request": {request.user: request.items for request in self._batch.requests},
             "devices": devices(self._batch, settings.load(1, 1)) or None,
             "idle cores": round(sum(idle.values()), 2),
             "steps": [step.figures() for step in steps],
@@ -193,11 +193,11 @@ class Bench:
         """Twice the rate while it holds, then once or twice between what held and what did not."""
         settings = self._settings
         rate, low, high = settings.rate or FIRST_RATE[settings.signal], 0.0, math.inf
-        found: list[Outcome] = []
+        outcomes: list[Outcome] = []
         # The first step finds cold caches and connections, so it counts for nothing where a later one does.
-        while len(found) < settings.steps and self._left() > self._step_needs() + self._window_needs():
-            step = self.at(rate, settings.step_s, f"step {len(found) + 1}")
-            found.append(step)
+        while len(outcomes) < settings.steps and self._left() > self._step_needs() + self._window_needs():
+            step = self.at(rate, settings.step_s, f"step {len(outcomes) + 1}")
+            outcomes.append(step)
             self._tell(f"  {_words(step, self._path.item)}")
             if step.caught_up_s is None:
                 break
@@ -210,7 +210,7 @@ class Bench:
             rate = low * 2 if high == math.inf else math.sqrt(low * high) if low else rate / 2
             if rate < _LEAST_RATE:
                 break
-        return found
+        return outcomes
 
     def _window(self, rate: float, idle: Mapping[str, float], figures: dict[str, Any]) -> Outcome | None:
         """The window at a rate, once more a quarter lower where it does not hold; writes costs and latencies."""

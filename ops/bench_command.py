@@ -55,8 +55,8 @@ def bench(
     with Context(platform, Kube.connect(platform.namespace)) as context:
         for size in sizes:
             say(f"{signal}: requests of {size:,} items, {clients} clients")
-            found = Bench(context, replace(settings, size=size), say).measure()
-            figures |= {f"{size} items a request": found} if figures else found
+            measured = Bench(context, replace(settings, size=size), say).measure()
+            figures |= {f"{size} items a request": measured} if figures else measured
         if keep:
             written = {**as_settings(settings), "size": list(sizes)}
             evidence.write(f"bench-{signal}", figures=figures, kube=context.kube, started=started, settings=written)
@@ -70,12 +70,12 @@ def sizes_of(text: str) -> tuple[int, ...]:
         OpsError: It is no such text.
     """
     try:
-        found = tuple(int(part) for part in text.split(","))
+        sizes = tuple(int(part) for part in text.split(","))
     except ValueError:
-        found = ()
-    if not found or not all(_SIZES[0] <= size <= _SIZES[1] for size in found):
+        sizes = ()
+    if not sizes or not all(_SIZES[0] <= size <= _SIZES[1] for size in sizes):
         raise OpsError(f"--items is {text!r}, must be numbers from {_SIZES[0]} to {_SIZES[1]}, with commas between")
-    return found
+    return sizes
 
 
 def say(text: str) -> None:
@@ -91,7 +91,7 @@ def show(figures: Mapping[str, Any], indent: str = "") -> None:
             show(value, indent + "  ")
         elif isinstance(value, list):
             typer.echo(f"{indent}{name}:")
-            for each in value:
-                typer.echo(f"{indent}  {json.dumps(each, ensure_ascii=False)}")
+            for nested in value:
+                typer.echo(f"{indent}  {json.dumps(nested, ensure_ascii=False)}")
         else:
             typer.echo(f"{indent}{name}: {value}")

@@ -42,13 +42,13 @@ class NodeUsage:
 
     def by_workload(self, before: NodeUsage) -> dict[str, float]:
         """Cores that each workload used since ``before``; pods that are younger are left out, as is a restart."""
-        found: dict[str, float] = {}
+        cores_by_workload: dict[str, float] = {}
         for pod, seconds in self.of_pod.items():
             if pod in before.of_pod:
                 name = self.workloads[pod]
                 cores = max(0.0, seconds - before.of_pod[pod]) / _elapsed(self.at, before.at, pod)
-                found[name] = found.get(name, 0.0) + cores
-        return found
+                cores_by_workload[name] = cores_by_workload.get(name, 0.0) + cores
+        return cores_by_workload
 
     @property
     def oldest(self) -> float:
@@ -76,10 +76,10 @@ class Cost:
         """CPU seconds per million items: of each workload that they pass, of all others, and of all together."""
         if not items:
             return {}
-        found = {name: self.seconds.get(name, 0.0) for name in workloads}
-        found["other workloads"] = sum(value for name, value in self.seconds.items() if name not in workloads)
-        found["all"] = sum(found[name] for name in workloads)
-        return {name: round(value / items * 1e6, 1) for name, value in found.items()}
+        seconds = {name: self.seconds.get(name, 0.0) for name in workloads}
+        seconds["other workloads"] = sum(value for name, value in self.seconds.items() if name not in workloads)
+        seconds["all"] = sum(seconds[name] for name in workloads)
+        return {name: round(value / items * 1e6, 1) for name, value in seconds.items()}
 
 
 def cost(before: NodeUsage, after: NodeUsage, idle: Mapping[str, float]) -> Cost:
@@ -111,9 +111,9 @@ def settled(context: Context, since: float, seconds: float = _SETTLE_SECONDS) ->
     """
     deadline = time.monotonic() + seconds
     while True:
-        found = of_nodes(context)
-        if found.oldest >= since or time.monotonic() >= deadline:
-            return found
+        usage = of_nodes(context)
+        if usage.oldest >= since or time.monotonic() >= deadline:
+            return usage
         time.sleep(2.0)
 
 

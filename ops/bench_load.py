@@ -93,17 +93,17 @@ class LoadResult:
 
     def figures(self) -> dict[str, Any]:
         """What went wrong, and how long answers took."""
-        found: dict[str, Any] = {
+        figures: dict[str, Any] = {
             f"latency {name} ms": round(value, 1) for name, value in sorted(self.values["latency_ms"].items())
         }
-        found["requests refused, by status"] = dict(self.values["refused_requests_by_status"])
-        found["requests without an answer in time"] = self.values["requests_timed_out"]
-        found["requests failed otherwise"] = self.values["requests_failed"]
-        found["not sent in time"] = self.values["not_sent_items"]
-        found["rejected in part"] = self.values["rejected_items"]
+        figures["requests refused, by status"] = dict(self.values["refused_requests_by_status"])
+        figures["requests without an answer in time"] = self.values["requests_timed_out"]
+        figures["requests failed otherwise"] = self.values["requests_failed"]
+        figures["not sent in time"] = self.values["not_sent_items"]
+        figures["rejected in part"] = self.values["rejected_items"]
         if self.values.get("last_error"):
-            found["last error"] = one_line(self.values["last_error"])
-        return found
+            figures["last error"] = one_line(self.values["last_error"])
+        return figures
 
 
 def plan(target: Target, batch: Batch, load: Load) -> dict[str, Any]:
@@ -123,10 +123,10 @@ def plan(target: Target, batch: Batch, load: Load) -> dict[str, Any]:
         "groups": batch.groups,
         "parts": [
             {
-                **each.as_json(batch.signal, target.passwords.get(each.user, "")),
-                **({} if each.user in target.passwords else {"user": ""}),
+                **request.as_json(batch.signal, target.passwords.get(request.user, "")),
+                **({} if request.user in target.passwords else {"user": ""}),
             }
-            for each in batch.requests
+            for request in batch.requests
         ],
     }
 

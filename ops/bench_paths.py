@@ -95,8 +95,8 @@ class MetricsPath:
     def arrived(self, mark: Mark) -> dict[str, float]:
         def held(replica: str) -> float:
             now = time.time()
-            found = self._queries[replica].instant(samples_query(now - mark.at), now)
-            return sum(sample.value for sample in found) * self._per_sample
+            samples = self._queries[replica].instant(samples_query(now - mark.at), now)
+            return sum(sample.value for sample in samples) * self._per_sample
 
         with ThreadPoolExecutor(len(self._replicas)) as pool:
             counts = pool.map(held, self._replicas)
@@ -132,7 +132,7 @@ class TracesPath:
         self._background = self._query.number(f"sum(rate({_READ}[3m]))") or 0.0
 
     def mark(self) -> Mark:
-        kept = {f"kept by {each.labels.get('policy', '')}": each.value for each in self._query.instant(_KEPT)}
+        kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
         others = {name: self._number(expression) for name, expression in _COUNTERS.items()}
         return Mark(time.time(), {"read": self._number(f"sum({_READ})"), **kept, **others})
 

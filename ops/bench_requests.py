@@ -1,8 +1,8 @@
 """Requests for a load test, made from a capture of what the observed system's clients send.
 
 The capture (``bench_capture.json``, made by ``python -m lab.simulator.capture``) has one device's metrics, one trace of
-each fate and the logs of one journey. From it follow requests of any size: serialised once, with the places that the
-load generator refreshes before each is sent (times, ids, names, sequence numbers).
+each outcome and the logs of one request flow. From it follow requests of any size: serialised once, with the places
+that the load generator refreshes before each is sent (times, ids, names, sequence numbers).
 
 What is sent is marked by ``deployment.environment.name`` `ENVIRONMENT`. Names of devices, ``dev-b0000`` and so on, are
 no mark: the gateway hashes them. One metric of the device is left out: a device that has told ``device.connected`` and
@@ -57,7 +57,9 @@ _POPULATION = 5000
 
 _DEVICE, _PSEUDONYM, _WORKER, _STREAM = "dev-@@@@@", "pseudonym@@@@@@@", "worker@@@@@@@@@@", "s@stream@@@@"
 _STREAM_TEXT = re.compile(r"\bs[0-9a-f]{11}\b")
-_TOKENS = re.compile(b"|".join(re.escape(each.encode()) for each in (_DEVICE, _PSEUDONYM, _WORKER, _STREAM)))
+_TOKENS = re.compile(
+    b"|".join(re.escape(placeholder.encode()) for placeholder in (_DEVICE, _PSEUDONYM, _WORKER, _STREAM))
+)
 _SEQUENCE_MARK = -1.2345678901234567e-300
 _VARINT_BITS = 7
 _LENGTH_DELIMITED, _FIXED64 = 2, 1
@@ -109,7 +111,7 @@ class Request:
             "password": password,
             "items": self.items,
             "body": base64.b64encode(self.piece.data).decode(),
-            "patches": [each.as_json() for each in self.piece.patches],
+            "patches": [patch.as_json() for patch in self.piece.patches],
         }
 
 
@@ -122,7 +124,7 @@ class Batch:
         requests: One for each layer that has a part in it.
         groups: Sets of random ids that the requests share.
         devices: Devices that it names in turn; 0 where names are drawn by chance.
-        units: Devices, traces or journeys in it.
+        units: Devices, traces or request flows in it.
     """
 
     signal: Signal
@@ -134,7 +136,7 @@ class Batch:
     @property
     def items(self) -> int:
         """Points, spans or log records of all its requests."""
-        return sum(each.items for each in self.requests)
+        return sum(request.items for request in self.requests)
 
 
 def batch(signal: Signal, size: int) -> Batch:
@@ -152,8 +154,8 @@ def _metrics(size: int) -> Batch:
     request = _parsed(captured, ExportMetricsServiceRequest())
     (resource,) = request.resource_metrics
     (scope,) = resource.scope_metrics
-    kept = [each for each in scope.metrics if each.name != LEFT_OUT]
-    of_device = sum(len(list(_points(each))) for each in kept)
+    kept = [metric for metric in scope.metrics if metric.name != LEFT_OUT]
+    of_device = sum(len(list(_points(metric))) for metric in kept)
     devices = max(1, round(size / of_device))
     for metric in kept:
         for point in _points(metric):
@@ -161,7 +163,7 @@ def _metrics(size: int) -> Batch:
                 point.start_time_unix_nano = time.time_ns() - _RUNNING_NS
             if metric.name == SEQUENCE:
                 point.as_double = _SEQUENCE_MARK
-    pieces = [_piece(each, ((3, point.time_unix_nano) for point in _points(each))) for each in kept]
+    pieces = [_piece(metric, ((3, point.time_unix_nano) for point in _points(metric))) for metric in kept]
     device_resource = resource.resource.SerializeToString()
     head = Piece(device_resource, tuple(_texts(device_resource, "device")))
     whole = _of_parts(head, Piece(scope.scope.SerializeToString()), pieces)
@@ -182,11 +184,11 @@ def _metrics(size: int) -> Batch:
 
 def _traces(size: int) -> Batch:
     fates = {
-        name: {layer: _parsed(each, ExportTraceServiceRequest()) for layer, each in by_layer.items()}
+        name: {layer: _parsed(request, ExportTraceServiceRequest()) for layer, request in by_layer.items()}
         for name, by_layer in _capture()["traces"].items()
     }
     layers = list(fates["ordinary"])
-    traces = max(1, round(size * len(layers) / sum(_spans(each) for each in fates["ordinary"].values())))
+    traces = max(1, round(size * len(layers) / sum(_spans(trace) for trace in fates["ordinary"].values())))
     chosen = [_fate(number) for number in range(traces)]
     requests = tuple(
         _request_of(layer, [fates[fate].get(layer) for fate in chosen], "resource_spans", "scope_spans", "spans")
@@ -200,7 +202,7 @@ def _fate(number: int) -> str:
 
 
 def _logs(size: int) -> Batch:
-    by_layer = {layer: _parsed(each, ExportLogsServiceRequest()) for layer, each in _capture()["logs"].items()}
+    by_layer = {layer: _parsed(log, ExportLogsServiceRequest()) for layer, log in _capture()["logs"].items()}
     requests = tuple(
         _request_of(layer, [request] * size, "resource_logs", "scope_logs", "log_records")
         for layer, request in by_layer.items()
@@ -210,7 +212,7 @@ def _logs(size: int) -> Batch:
 
 def _request_of(layer: str, units: Iterable[Any], resources: str, scopes: str, records: str) -> Request:
     """One request with the records of all units, by resource and scope, as an SDK's exporter groups them."""
-    found: dict[tuple[bytes, bytes], list[Piece]] = {}
+    grouped: dict[tuple[bytes, bytes], list[Piece]] = {}
     pieces: dict[int, list[tuple[tuple[bytes, bytes], Piece]]] = {}
     items = 0
     for number, request in enumerate(units):
@@ -226,10 +228,10 @@ def _request_of(layer: str, units: Iterable[Any], resources: str, scopes: str, r
         for key, piece in pieces[id(request)]:
             # A device is a resource of its own, so records of two devices are not in one.
             own = (key[0] + struct.pack("<I", number), key[1]) if _DEVICE.encode() in key[0] else key
-            found.setdefault(own, []).append(_grouped(piece, number))
+            grouped.setdefault(own, []).append(_grouped(piece, number))
             items += 1
     blocks = []
-    for (resource, scope), entries in found.items():
+    for (resource, scope), entries in grouped.items():
         bare, number = (resource[:-4], struct.unpack("<I", resource[-4:])[0]) if _is_device(resource) else (resource, 0)
         head = _grouped(Piece(bare, tuple(_texts(bare))), number)
         blocks.append(_of_parts(head, Piece(scope), entries).field(1))
@@ -249,8 +251,13 @@ def _record_piece(record: Any) -> Piece:
     else:
         times = [(1, record.time_unix_nano), (11, record.observed_time_unix_nano)]
     piece = _piece(record, times)
-    places = {Patch(kind=kind, offset=found.start()) for kind, each in ids if each for found in _all(each, piece.data)}
-    return Piece(piece.data, (*piece.patches, *sorted(places, key=lambda each: each.offset)))
+    places = {
+        Patch(kind=kind, offset=match.start())
+        for kind, identifier in ids
+        if identifier
+        for match in _all(identifier, piece.data)
+    }
+    return Piece(piece.data, (*piece.patches, *sorted(places, key=lambda patch: patch.offset)))
 
 
 def _piece(message: Any, times: Iterable[tuple[int, int]]) -> Piece:
@@ -263,11 +270,11 @@ def _piece(message: Any, times: Iterable[tuple[int, int]]) -> Piece:
         places = list(_all(key + struct.pack("<Q", value), data))
         if not places:
             raise ValueError(f"time {value} is not in the message")
-        patches |= {Patch(kind="time", offset=each.start() + len(key), shift=value - now) for each in places}
+        patches |= {Patch(kind="time", offset=place.start() + len(key), shift=value - now) for place in places}
     patches |= {
-        Patch(kind="sequence_double", offset=each.start()) for each in _all(struct.pack("<d", _SEQUENCE_MARK), data)
+        Patch(kind="sequence_double", offset=match.start()) for match in _all(struct.pack("<d", _SEQUENCE_MARK), data)
     }
-    return Piece(data, (*sorted(patches, key=lambda each: each.offset), *_texts(data)))
+    return Piece(data, (*sorted(patches, key=lambda patch: patch.offset), *_texts(data)))
 
 
 def _texts(data: bytes, device: str = "name") -> Iterator[Patch]:
@@ -277,8 +284,8 @@ def _texts(data: bytes, device: str = "name") -> Iterator[Patch]:
         data: A message.
         device: ``device`` for devices that take turns and count, ``name`` for any of the population.
     """
-    for found in _TOKENS.finditer(data):
-        text, start = found[0].decode(), found.start()
+    for match in _TOKENS.finditer(data):
+        text, start = match[0].decode(), match.start()
         if text == _DEVICE:
             places = 0 if device == "device" else _POPULATION
             yield Patch(kind=device, offset=start + len("dev-"), size=5, population=places)
@@ -290,12 +297,12 @@ def _texts(data: bytes, device: str = "name") -> Iterator[Patch]:
 
 
 def _grouped(piece: Piece, group: int) -> Piece:
-    return Piece(piece.data, tuple(replace(each, group=group) for each in piece.patches))
+    return Piece(piece.data, tuple(replace(patch, group=group) for patch in piece.patches))
 
 
 def _of_parts(resource: Piece, scope: Piece, entries: Iterable[Piece]) -> Piece:
     """A resource's part of a request; in all three signals the numbers of the fields are the same."""
-    inner = _joined([scope.field(1), *(each.field(2) for each in entries)])
+    inner = _joined([scope.field(1), *(piece.field(2) for piece in entries)])
     return _joined([resource.field(1), inner.field(2)])
 
 
@@ -311,7 +318,7 @@ def _joined(pieces: Iterable[Piece]) -> Piece:
 
 
 def _moved(patches: Iterable[Patch], by: int) -> Iterator[Patch]:
-    return (replace(each, offset=each.offset + by) for each in patches)
+    return (replace(patch, offset=patch.offset + by) for patch in patches)
 
 
 def _all(wanted: bytes, data: bytes) -> Iterator[re.Match[bytes]]:
@@ -319,16 +326,16 @@ def _all(wanted: bytes, data: bytes) -> Iterator[re.Match[bytes]]:
 
 
 def _varint(value: int) -> bytes:
-    found = bytearray()
+    encoded = bytearray()
     while value >> _VARINT_BITS:
-        found.append(value & 0x7F | 0x80)
+        encoded.append(value & 0x7F | 0x80)
         value >>= _VARINT_BITS
-    return bytes([*found, value])
+    return bytes([*encoded, value])
 
 
 def _points(metric: Any) -> Iterable[Any]:
-    found: Iterable[Any] = getattr(metric, metric.WhichOneof("data")).data_points
-    return found
+    data_points: Iterable[Any] = getattr(metric, metric.WhichOneof("data")).data_points
+    return data_points
 
 
 def _spans(request: Any) -> int:
@@ -341,15 +348,15 @@ def _parsed(captured: Mapping[str, Any], message: Any) -> Any:
     text = json.dumps(captured, ensure_ascii=False)
     for name, token in (("device", _DEVICE), ("pseudonym", _PSEUDONYM), ("worker", _WORKER)):
         text = text.replace(capture[name], token)
-    found = ParseDict(json.loads(_STREAM_TEXT.sub(_STREAM, text)), message)
-    for resource in (value for _, values in found.ListFields() for value in values):
-        for each in resource.resource.attributes:
-            if each.key == "deployment.environment.name":
-                each.value.string_value = ENVIRONMENT
-    return found
+    parsed_request = ParseDict(json.loads(_STREAM_TEXT.sub(_STREAM, text)), message)
+    for resource in (value for _, values in parsed_request.ListFields() for value in values):
+        for attribute in resource.resource.attributes:
+            if attribute.key == "deployment.environment.name":
+                attribute.value.string_value = ENVIRONMENT
+    return parsed_request
 
 
 @cache
 def _capture() -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(CAPTURE.read_text(encoding="utf-8"))
-    return found
+    document: dict[str, Any] = json.loads(CAPTURE.read_text(encoding="utf-8"))
+    return document

@@ -50,7 +50,7 @@ class Reader:
     workload: str
     kind: str
     certificate: str
-    made: datetime
+    created: datetime
     read: datetime
     issued: datetime
     ends: datetime
@@ -58,7 +58,7 @@ class Reader:
     @property
     def late(self) -> bool:
         """Whether it may show an older one: it read before the renewal, or before the kubelet brought the new one."""
-        mounted = timedelta(0) if self.made >= self.issued else timedelta(seconds=MOUNTED_S)
+        mounted = timedelta(0) if self.created >= self.issued else timedelta(seconds=MOUNTED_S)
         return self.read < self.issued + mounted
 
 
@@ -73,14 +73,14 @@ def readers(kube: Kube) -> list[Reader]:
     issued = _issued(kube)
     with call_errors("cannot list pods"):
         pods = kube.core.list_namespaced_pod(kube.namespace, _request_timeout=_CALL_S)
-    found = [
+    readers = [
         _reader(item, issued)
         for item in pods.items
         if (item.metadata.annotations or {}).get(CERTIFICATE_READ) == AT_START
         and item.status.phase == "Running"
         and item.metadata.deletion_timestamp is None
     ]
-    return sorted(found, key=lambda each: (each.workload, each.pod))
+    return sorted(readers, key=lambda reader: (reader.workload, reader.pod))
 
 
 def roll(kube: Kube, tell: Callable[[str], None]) -> list[str]:
@@ -93,7 +93,7 @@ def roll(kube: Kube, tell: Callable[[str], None]) -> list[str]:
         OpsError: A workload is not whole, so that a roll would take another pod away, or does not become so again.
     """
     rolled: list[str] = []
-    for name, kind in sorted({(each.workload, each.kind) for each in readers(kube) if each.late}):
+    for name, kind in sorted({(reader.workload, reader.kind) for reader in readers(kube) if reader.late}):
         if not kube.rolled(name, kind):
             done = ", ".join(rolled) or "none"
             raise OpsError(f"{name} is not whole: bring all of its pods back first, then repeat; rolled so far: {done}")
@@ -117,40 +117,40 @@ def certificates(
     kube = Kube.connect(platform.namespace)
     try:
         rolled = roll(kube, lambda line: console.print(line, highlight=False)) if roll_late else []
-        found = readers(kube)
+        pod_readers = readers(kube)
     finally:
         kube.close()
     if as_json:
-        typer.echo(_as_json(found, rolled))
+        typer.echo(_as_json(pod_readers, rolled))
     else:
-        Console().print(_table(found))
-    if any(each.late for each in found):
+        Console().print(_table(pod_readers))
+    if any(reader.late for reader in pod_readers):
         raise typer.Exit(1)
 
 
-def _as_json(found: Iterable[Reader], rolled: list[str]) -> str:
+def _as_json(readers: Iterable[Reader], rolled: list[str]) -> str:
     rows = [
         {
-            "pod": each.pod,
-            "workload": each.workload,
-            "certificate": each.certificate,
-            "read": each.read.isoformat(),
-            "issued": each.issued.isoformat(),
-            "ends": each.ends.isoformat(),
-            "late": each.late,
+            "pod": reader.pod,
+            "workload": reader.workload,
+            "certificate": reader.certificate,
+            "read": reader.read.isoformat(),
+            "issued": reader.issued.isoformat(),
+            "ends": reader.ends.isoformat(),
+            "late": reader.late,
         }
-        for each in found
+        for reader in readers
     ]
     return json.dumps({"readers": rows, "rolled": rolled}, indent=2)
 
 
-def _table(found: Iterable[Reader]) -> Table:
+def _table(readers: Iterable[Reader]) -> Table:
     """A row per workload, since pods of one have one certificate."""
     table = Table("workload", "issued (UTC)", "read from", "state")
-    for workload, pods in groupby(found, key=lambda each: each.workload):
+    for workload, pods in groupby(readers, key=lambda reader: reader.workload):
         own = list(pods)
-        late = sum(each.late for each in own)
-        moments = (f"{moment:%m-%d %H:%M:%S}" for moment in (own[0].issued, min(each.read for each in own)))
+        late = sum(reader.late for reader in own)
+        moments = (f"{moment:%m-%d %H:%M:%S}" for moment in (own[0].issued, min(reader.read for reader in own)))
         state = Text(f"{late} of {len(own)} old", "bold red") if late else Text(f"{len(own)} newest", "green")
         table.add_row(workload, *moments, state)
     return table
@@ -164,35 +164,39 @@ def listed(kube: Kube) -> list[Any]:
     """
     api: Any = client.CustomObjectsApi(kube.core.api_client)
     with call_errors("cannot list certificates"):
-        found = api.list_namespaced_custom_object(GROUP, VERSION, kube.namespace, PLURAL, _request_timeout=_CALL_S)
-    return list(found["items"])
+        listing = api.list_namespaced_custom_object(GROUP, VERSION, kube.namespace, PLURAL, _request_timeout=_CALL_S)
+    return list(listing["items"])
 
 
 def _issued(kube: Kube) -> dict[str, tuple[str, datetime, datetime]]:
     """Secret -> its certificate, when that was issued, and when it ends."""
-    found = {}
-    for each in listed(kube):
-        status = each.get("status", {})
+    certificates_by_secret = {}
+    for certificate in listed(kube):
+        status = certificate.get("status", {})
         if "notBefore" in status:
             begins, ends = (datetime.fromisoformat(status[key]) for key in ("notBefore", "notAfter"))
-            found[each["spec"]["secretName"]] = (each["metadata"]["name"], begins, ends)
-    return found
+            certificates_by_secret[certificate["spec"]["secretName"]] = (certificate["metadata"]["name"], begins, ends)
+    return certificates_by_secret
 
 
 def _reader(item: Any, issued: dict[str, tuple[str, datetime, datetime]]) -> Reader:
     name = item.metadata.name
-    secrets = [each.secret.secret_name for each in item.spec.volumes if each.secret]
+    secrets = [volume.secret.secret_name for volume in item.spec.volumes if volume.secret]
     certificate = next((issued[secret] for secret in secrets if secret in issued), None)
     if certificate is None:
         raise OpsError(f"{name} has no certificate that was issued: `kubectl describe certificate` says why")
     owner = item.metadata.owner_references[0].kind
-    started = [each.state.running.started_at for each in item.status.container_statuses or [] if each.state.running]
+    started = [
+        container_status.state.running.started_at
+        for container_status in item.status.container_statuses or []
+        if container_status.state.running
+    ]
     return Reader(
         pod=name,
         workload=item.metadata.labels[NAME_LABEL],
         kind=_OWNERS[owner],
         certificate=certificate[0],
-        made=item.metadata.creation_timestamp,
+        created=item.metadata.creation_timestamp,
         read=min(started, default=item.metadata.creation_timestamp),
         issued=certificate[1],
         ends=certificate[2],

@@ -29,11 +29,11 @@ from ops.drill.command import drill_app
 from ops.errors import OpsError, one_line
 from ops.incident.command import incident_app
 from ops.kube import Kube
+from ops.loadtest import loadtest
 from ops.logs import logs
 from ops.maintain.command import maintain_app
 from ops.notify import notify
 from ops.pages import docs
-from ops.people import people
 from ops.regions.command import failback, failover, regions_app
 from ops.report.command import report_app
 from ops.review.command import review
@@ -59,7 +59,7 @@ app.command()(notify)
 app.command()(alert_events)
 app.command()(certificates)
 app.command()(dashboard)
-app.command()(people)
+app.command()(loadtest)
 app.command()(bench)
 app.add_typer(report_app, name="report")
 app.add_typer(backup_app, name="backup")
@@ -85,7 +85,7 @@ def main() -> None:
 def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False) -> None:
     """Show every workload's pods and whether Kafka and Thanos Query answer."""
     with _context() as context:
-        lines = health_module.look(context)
+        lines = health_module.check(context)
     if as_json:
         rows = [{"name": line.name, "healthy": line.healthy, "detail": line.detail} for line in lines]
         typer.echo(json.dumps({"lines": rows}, indent=2))

@@ -109,10 +109,10 @@ class Catalog(_Model):
 
     def paths(self, name: str) -> tuple[str, ...]:
         """Path patterns that a name covers, relative to the project."""
-        found: list[str] = []
+        source_paths: list[str] = []
         for part in self.entry(name).covers:
-            found += self.sources.get(part, (part,))
-        return tuple(dict.fromkeys(found))
+            source_paths += self.sources.get(part, (part,))
+        return tuple(dict.fromkeys(source_paths))
 
 
 class PlatformId(_Model):

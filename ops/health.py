@@ -35,7 +35,7 @@ def workloads(pods: list[Pod]) -> list[Line]:
     ]
 
 
-def look(context: Context) -> list[Line]:
+def check(context: Context) -> list[Line]:
     """All lines; a server that does not answer is a line, not an error."""
     lines = workloads(context.kube.pods())
     lines.append(_kafka(context))

@@ -94,15 +94,15 @@ class KafkaAdmin:
     def topics(self) -> dict[str, TopicState]:
         """All topics by name."""
         with errors(self._silent):
-            found = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
+            topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
         return {
             name: TopicState(
                 name=name,
-                replicas=tuple(len(each.replicas) for _, each in sorted(topic.partitions.items())),
-                in_sync=tuple(len(each.isrs) for _, each in sorted(topic.partitions.items())),
-                leaders=tuple(each.leader for _, each in sorted(topic.partitions.items())),
+                replicas=tuple(len(partition.replicas) for _, partition in sorted(topic.partitions.items())),
+                in_sync=tuple(len(partition.isrs) for _, partition in sorted(topic.partitions.items())),
+                leaders=tuple(partition.leader for _, partition in sorted(topic.partitions.items())),
             )
-            for name, topic in found.items()
+            for name, topic in topics.items()
         }
 
     def topic_settings(self, topics: list[str]) -> dict[str, dict[str, str]]:
@@ -115,14 +115,14 @@ class KafkaAdmin:
         return self._settings_of(ADMIN.ConfigResource.Type.BROKER, [str(broker) for broker in brokers])
 
     def _settings_of(self, kind: Any, names: list[str]) -> dict[str, dict[str, str]]:
-        found: dict[str, dict[str, str]] = {}
+        settings: dict[str, dict[str, str]] = {}
         with errors(f"{self._silent} to the question for settings"):
             # One request per resource: librdkafka takes one broker per call.
             for name in names:
                 for resource, future in self.client.describe_configs([ADMIN.ConfigResource(kind, name)]).items():
                     entries = future.result(timeout=TIMEOUT_SECONDS)
-                    found[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
-        return found
+                    settings[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
+        return settings
 
     def committed(self, group: str) -> dict[tuple[str, int], int]:
         """Offset of the next record that the group will read, by topic and partition; only where it has one."""
@@ -133,11 +133,11 @@ class KafkaAdmin:
             for number in range(topic.partitions)
         ]
         with errors(f"cannot read the offsets of group {group}"), consumer(self._settings, group) as reader:
-            found = reader.committed(partitions, timeout=TIMEOUT_SECONDS)
-            for each in found:
-                if each.error:
-                    raise KafkaException(each.error)
-        return {(each.topic, each.partition): each.offset for each in found if each.offset >= 0}
+            positions = reader.committed(partitions, timeout=TIMEOUT_SECONDS)
+            for position in positions:
+                if position.error:
+                    raise KafkaException(position.error)
+        return {(position.topic, position.partition): position.offset for position in positions if position.offset >= 0}
 
     def lag(self, group: str) -> dict[str, int]:
         """Records that the group has not committed, by topic."""

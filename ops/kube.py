@@ -55,17 +55,19 @@ class CronJob:
 def pod_of(item: Any) -> Pod:
     """Reduce a pod of the Kubernetes client."""
     statuses = item.status.container_statuses or []
-    conditions = {each.type: each.status for each in item.status.conditions or []}
+    conditions = {condition.type: condition.status for condition in item.status.conditions or []}
     return Pod(
         name=item.metadata.name,
         workload=(item.metadata.labels or {}).get(NAME_LABEL, ""),
         uid=item.metadata.uid,
         phase=item.status.phase,
         ready=conditions.get("Ready") == "True" and item.metadata.deletion_timestamp is None,
-        restarts=sum(each.restart_count for each in statuses),
-        container_ids=tuple((each.container_id or "").rpartition("//")[2] for each in statuses if each.container_id),
-        containers=tuple(each.name for each in item.spec.containers),
-        images=tuple(each.image for each in item.spec.containers),
+        restarts=sum(status.restart_count for status in statuses),
+        container_ids=tuple(
+            (status.container_id or "").rpartition("//")[2] for status in statuses if status.container_id
+        ),
+        containers=tuple(container.name for container in item.spec.containers),
+        images=tuple(container.image for container in item.spec.containers),
     )
 
 
@@ -101,8 +103,8 @@ class Kube:
     def cluster_id(self) -> str:
         """UID of the namespace ``kube-system``, which identifies a cluster for its whole life."""
         with call_errors("cannot read the cluster's identity (namespace kube-system)"):
-            found = self.core.read_namespace("kube-system", _request_timeout=_TIMEOUT_SECONDS)
-        return str(found.metadata.uid)
+            namespace = self.core.read_namespace("kube-system", _request_timeout=_TIMEOUT_SECONDS)
+        return str(namespace.metadata.uid)
 
     def close(self) -> None:
         """Close the connections."""
@@ -113,10 +115,10 @@ class Kube:
         """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name; none that have ended."""
         selector = f"{NAME_LABEL}={workload}" if workload else ""
         with call_errors(f"cannot list the pods of {workload or self.namespace}"):
-            found = self.core.list_namespaced_pod(
+            listing = self.core.list_namespaced_pod(
                 self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
             )
-        pods = (pod_of(item) for item in found.items)
+        pods = (pod_of(item) for item in listing.items)
         return sorted((pod for pod in pods if pod.phase not in _OVER), key=lambda pod: pod.name)
 
     def pod(self, name: str) -> Pod | None:
@@ -137,13 +139,13 @@ class Kube:
     def config_map(self, name: str) -> dict[str, str]:
         """Files of a ConfigMap."""
         with call_errors(f"cannot read ConfigMap {name}"):
-            found = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        return dict(found.data or {})
+            config_map = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        return dict(config_map.data or {})
 
     def cron_jobs(self) -> list[CronJob]:
         """Every CronJob."""
         with call_errors(f"cannot list the CronJobs of {self.namespace}"):
-            found = self.batch.list_namespaced_cron_job(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+            cron_jobs = self.batch.list_namespaced_cron_job(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
         return [
             CronJob(
                 name=item.metadata.name,
@@ -152,7 +154,7 @@ class Kube:
                 created=item.metadata.creation_timestamp,
                 suspended=bool(item.spec.suspend),
             )
-            for item in found
+            for item in cron_jobs
         ]
 
     def cron_job(self, name: str) -> CronJob | None:
@@ -162,19 +164,19 @@ class Kube:
     def created(self) -> datetime:
         """When the namespace was created: the beginning of the platform."""
         with call_errors(f"cannot read namespace {self.namespace}"):
-            found = self.core.read_namespace(self.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        at: datetime = found.metadata.creation_timestamp
+            namespace = self.core.read_namespace(self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        at: datetime = namespace.metadata.creation_timestamp
         return at
 
     def argument(self, stateful_set: str, name: str) -> str:
         """Value of ``--name=value`` among the arguments of a StatefulSet's containers; empty where there is none."""
         with call_errors(f"cannot read {stateful_set}"):
-            found = self.apps.read_namespaced_stateful_set(
+            resource = self.apps.read_namespaced_stateful_set(
                 stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
             )
         words = (
             word
-            for container in found.spec.template.spec.containers
+            for container in resource.spec.template.spec.containers
             for word in [*(container.command or []), *(container.args or [])]
         )
         return next((word.partition("=")[2] for word in words if word.startswith(f"--{name}=")), "")
@@ -205,14 +207,14 @@ class Kube:
     def rolled(self, workload: str, kind: str = STATEFUL_SET) -> bool:
         """Whether every pod of a StatefulSet or Deployment is ready and of its newest revision."""
         with call_errors(f"cannot read {workload}"):
-            found = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
-        status, wanted = found.status, found.spec.replicas
+            resource = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        status, wanted = resource.status, resource.spec.replicas
         if kind == STATEFUL_SET:
             only_new = status.update_revision == status.current_revision
         else:
             only_new = (status.replicas or 0) == wanted
         return bool(
-            status.observed_generation == found.metadata.generation
+            status.observed_generation == resource.metadata.generation
             and only_new
             and (status.ready_replicas or 0) == wanted
             and (status.updated_replicas or wanted) == wanted

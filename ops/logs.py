@@ -155,11 +155,11 @@ def _row(hit: Mapping[str, Any]) -> Row:
 
 def table(rows: Iterable[Row]) -> Table:
     """Rows for people; texts are cut, and brackets in them are no markup."""
-    found = Table("time (UTC)", "level", "service", "trace", "text")
+    table = Table("time (UTC)", "level", "service", "trace", "text")
     for row in rows:
         level = Text(row.severity, style=_STYLES.get(row.severity.upper(), ""))
-        found.add_row(row.time, level, Text(row.service), row.trace[:8], Text(one_line(row.text, _SHOWN)))
-    return found
+        table.add_row(row.time, level, Text(row.service), row.trace[:8], Text(one_line(row.text, _SHOWN)))
+    return table
 
 
 def logs(
@@ -180,11 +180,11 @@ def logs(
         raise OpsError("the stack has no reader of logs: bring up a version of the platform that has the log indexer")
     with Context(platform, Kube.connect(platform.namespace)) as context:
         url = context.tunnels.url(context.kube.ready_pod(SEARCH).name, SEARCH_PORT)
-        found = LogReader(context.web, url, login.pair).rows(wanted, limit)
+        rows = LogReader(context.web, url, login.pair).rows(wanted, limit)
     if as_json:
-        typer.echo(json.dumps({"logs": [vars(row) for row in found]}, indent=2, ensure_ascii=False))
-    elif found:
-        Console().print(table(found))
+        typer.echo(json.dumps({"logs": [vars(row) for row in rows]}, indent=2, ensure_ascii=False))
+    elif rows:
+        Console().print(table(rows))
     else:
         typer.echo(f"no such log in the last {since}", err=True)
-    raise typer.Exit(0 if found else 1)
+    raise typer.Exit(0 if rows else 1)

@@ -21,11 +21,11 @@ from components.rules import Severity
 from ops import platform as platform_module
 from ops.errors import OpsError, one_line
 from ops.notify_file import DEFAULT, Directory, load, reach
-from ops.notify_senders import LONGEST_TEXT, SENDERS, Notice, Way, address, reason, secret_files
+from ops.notify_senders import LONGEST_TEXT, SENDERS, Notification, Way, address, reason, secret_files
 from ops.notify_write import write
 from ops.silences import author
 
-__all__ = ["LIMIT_S", "Notice", "Outcome", "load", "notify", "send_all"]
+__all__ = ["LIMIT_S", "Notification", "Outcome", "load", "notify", "send_all"]
 
 LIMIT_S = 40.0
 """Seconds after which a channel counts as failed, whatever it waits for."""
@@ -35,7 +35,7 @@ _SHORTEST_SECRET = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of a notice on one channel to one contact."""
+    """What became of a notification on one channel to one contact."""
 
     contact: str
     channel: str
@@ -44,15 +44,19 @@ class Outcome:
 
 
 def send_all(
-    directory: Directory, folder: Path, notice: Notice, contacts: Sequence[str] = (), limit_s: float = LIMIT_S
+    directory: Directory,
+    folder: Path,
+    notification: Notification,
+    contacts: Sequence[str] = (),
+    limit_s: float = LIMIT_S,
 ) -> list[Outcome]:
-    """Send a notice by every channel of every contact, all at the same time; one that fails stops no other.
+    """Send a notification by every channel of every contact, all at the same time; one that fails stops no other.
 
     Args:
         directory: Content of the file of channels.
         folder: Folder of that file.
-        notice: What is told.
-        contacts: Who is told; nobody named means the first contact.
+        notification: What is told.
+        contacts: Who is notified; nobody named means the first contact.
         limit_s: Seconds for all of it.
 
     Raises:
@@ -67,28 +71,28 @@ def send_all(
         way = Way(directory=directory, folder=folder, contact=directory.contacts[name])
 
         def attempt(name: str = name, channel: str = channel, way: Way = way) -> None:
-            done.put(((name, channel), _attempt(name, channel, way, notice)))
+            done.put(((name, channel), _attempt(name, channel, way, notification)))
 
         # No pool: its threads would keep the program from ending while one of them waits.
         threading.Thread(target=attempt, daemon=True).start()
-    found: dict[tuple[str, str], Outcome] = {}
+    outcomes: dict[tuple[str, str], Outcome] = {}
     deadline = time.monotonic() + limit_s
-    while len(found) < len(ways) and (left := deadline - time.monotonic()) > 0:
+    while len(outcomes) < len(ways) and (left := deadline - time.monotonic()) > 0:
         try:
             key, outcome = done.get(timeout=left)
         except queue.Empty:
             break
-        found[key] = outcome
+        outcomes[key] = outcome
     late = f"no answer in {limit_s:.0f} s: it may have arrived"
     return [
-        found.get((name, channel), Outcome(contact=name, channel=channel, sent=False, detail=late))
+        outcomes.get((name, channel), Outcome(contact=name, channel=channel, sent=False, detail=late))
         for name, channel in ways
     ]
 
 
-def _attempt(name: str, channel: str, way: Way, notice: Notice) -> Outcome:
+def _attempt(name: str, channel: str, way: Way, notification: Notification) -> Outcome:
     try:
-        detail, sent = SENDERS[channel](way, notice), True
+        detail, sent = SENDERS[channel](way, notification), True
     except OpsError as error:
         detail, sent = str(error), False
     except Exception as error:  # every library has errors of its own, and none of them may stop the other channels
@@ -96,9 +100,9 @@ def _attempt(name: str, channel: str, way: Way, notice: Notice) -> Outcome:
     return Outcome(contact=name, channel=channel, sent=sent, detail=_without_secrets(one_line(detail), way))
 
 
-def look(directory: Directory, folder: Path) -> list[Outcome]:
-    """Read every file that a notice would need, and send nothing."""
-    found = []
+def check_channels(directory: Directory, folder: Path) -> list[Outcome]:
+    """Read every file that a notification would need, and send nothing."""
+    outcomes = []
     for name, contact in directory.contacts.items():
         way = Way(directory=directory, folder=folder, contact=contact)
         for channel in reach(contact):
@@ -106,8 +110,8 @@ def look(directory: Directory, folder: Path) -> list[Outcome]:
                 detail, good = address(way, channel), True
             except OpsError as error:
                 detail, good = str(error), False
-            found.append(Outcome(contact=name, channel=channel, sent=good, detail=detail))
-    return found
+            outcomes.append(Outcome(contact=name, channel=channel, sent=good, detail=detail))
+    return outcomes
 
 
 def _without_secrets(text: str, way: Way) -> str:
@@ -137,7 +141,9 @@ def notify(
             "--write", metavar="FOLDER", help="Write the file of channels while the platform is up; send nothing."
         ),
     ] = None,
-    check: Annotated[bool, typer.Option("--check", help="Only read the files, and show who would be told.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only read the files, and show who would be notified.")
+    ] = False,
 ) -> None:
     """Tell people by every channel: phone, text message, Slack, mail. Works when the whole platform is gone.
 
@@ -153,22 +159,22 @@ def notify(
     directory = load(path)
     wanted = list(directory.contacts) if "all" in (to or ()) else list(to or ())
     if check:
-        _finish(look(directory, path.parent), "ready")
+        _finish(check_channels(directory, path.parent), "ready")
     if text is None or not text.strip():
         raise OpsError("say what people have to know: `ops notify TEXT`")
     if len(text) > LONGEST_TEXT:
         raise OpsError(f"the text has {len(text)} characters, may have {LONGEST_TEXT}: say the most important")
     now = datetime.now(UTC)
-    notice = Notice(
+    notification = Notification(
         text=text.strip(), severity=severity, sender=author(by), identity=f"by-hand-{uuid.uuid4()}", time=now
     )
-    _finish(send_all(directory, path.parent, notice, wanted), "sent")
+    _finish(send_all(directory, path.parent, notification, wanted), "sent")
 
 
 def _finish(outcomes: Sequence[Outcome], good: str) -> NoReturn:
     table = Table("", "contact", "channel", "outcome")
-    for each in outcomes:
-        mark = Text(good, style="green") if each.sent else Text("FAILED", style="bold red")
-        table.add_row(mark, Text(each.contact), each.channel, Text(each.detail))
+    for outcome in outcomes:
+        mark = Text(good, style="green") if outcome.sent else Text("FAILED", style="bold red")
+        table.add_row(mark, Text(outcome.contact), outcome.channel, Text(outcome.detail))
     Console().print(table)
-    raise typer.Exit(int(not all(each.sent for each in outcomes)))
+    raise typer.Exit(int(not all(outcome.sent for outcome in outcomes)))

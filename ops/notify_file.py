@@ -1,4 +1,4 @@
-"""The file of channels that ``ops notify`` reads: who can be told and how, without anything of the cluster.
+"""The file of channels that ``ops notify`` reads: who can be notified and how, without anything of the cluster.
 
 Secrets are in files beside it, which only their owner may read. ``ops notify --write FOLDER`` writes all of them.
 """

@@ -1,4 +1,4 @@
-"""How ``ops notify`` hands a notice over: one function per channel, TLS verified, every wait bounded."""
+"""How ``ops notify`` hands a notification over: one function per channel, TLS verified, every wait bounded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from ops.notify_file import Contact, Directory, secret
 CONNECT_S, READ_S = 5.0, 10.0
 """Seconds to connect, and to wait for an answer."""
 LONGEST_TEXT = 900
-"""Characters of a notice: a pager's line has 1,024."""
+"""Characters of a notification: a pager's line has 1,024."""
 LONGEST_SMS = 1_500
 """Bytes of a text message: SNS takes 1,600."""
 
@@ -38,7 +38,7 @@ _AWS_KEYS = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
+class Notification:
     """What a person tells others.
 
     Attributes:
@@ -95,7 +95,7 @@ class Way:
         return str(path)
 
 
-def phone(way: Way, notice: Notice) -> str:
+def phone(way: Way, notification: Notification) -> str:
     """Trigger an incident at the paging service.
 
     Raises:
@@ -119,12 +119,12 @@ def phone(way: Way, notice: Notice) -> str:
             json={
                 "routing_key": way.secret(way.contact.phone_key_file),
                 "event_action": "trigger",
-                "dedup_key": notice.identity,
+                "dedup_key": notification.identity,
                 "payload": {
-                    "summary": notice.title,
-                    "source": notice.sender,
-                    "severity": _PAGER[notice.severity],
-                    "custom_details": {"text": notice.text, "from": notice.footer},
+                    "summary": notification.title,
+                    "source": notification.sender,
+                    "severity": _PAGER[notification.severity],
+                    "custom_details": {"text": notification.text, "from": notification.footer},
                 },
             },
             timeout=(CONNECT_S, READ_S),
@@ -135,7 +135,7 @@ def phone(way: Way, notice: Notice) -> str:
     return "the paging service took it"
 
 
-def sms(way: Way, notice: Notice) -> str:
+def sms(way: Way, notification: Notification) -> str:
     """Publish on the contact's SNS topic, which sends text messages to its subscribers.
 
     Raises:
@@ -156,13 +156,13 @@ def sms(way: Way, notice: Notice) -> str:
         ),
     )
     try:
-        answer = client.publish(TopicArn=way.contact.sms_topic, Message=short_message(notice))
+        answer = client.publish(TopicArn=way.contact.sms_topic, Message=short_message(notification))
     finally:
         client.close()
     return f"SNS took it: {answer['MessageId']}"
 
 
-def slack(way: Way, notice: Notice) -> str:
+def slack(way: Way, notification: Notification) -> str:
     """Post to the contact's incoming webhook, which says to which channel it goes.
 
     Raises:
@@ -181,14 +181,14 @@ def slack(way: Way, notice: Notice) -> str:
         ssl=ssl.create_default_context(cafile=way.authority(channel.ca_file)),
         logger=quiet,
     )
-    text = f"*{_slack_text(notice.title)}*\n{_slack_text(notice.footer)}"
+    text = f"*{_slack_text(notification.title)}*\n{_slack_text(notification.footer)}"
     answer = client.send_dict({"text": text})
     if answer.status_code != 200:
         raise OpsError(f"answered {answer.status_code}: {one_line(answer.body, 160)}")
     return "Slack took it"
 
 
-def mail(way: Way, notice: Notice) -> str:
+def mail(way: Way, notification: Notification) -> str:
     """Hand a mail to the server, after STARTTLS.
 
     Raises:
@@ -199,11 +199,11 @@ def mail(way: Way, notice: Notice) -> str:
     if channel is None or not way.contact.mail:
         raise OpsError("the file has no mail for this contact")
     message = EmailMessage()
-    message["Subject"] = notice.title
+    message["Subject"] = notification.title
     message["From"] = channel.sender
     message["To"] = ", ".join(way.contact.mail)
     message["Auto-Submitted"] = "no"
-    message.set_content(f"{notice.text}\n\n{notice.footer}\n")
+    message.set_content(f"{notification.text}\n\n{notification.footer}\n")
     host, _, port = channel.server.rpartition(":")
     context = ssl.create_default_context(cafile=way.authority(channel.ca_file))
     with smtplib.SMTP(host, int(port), timeout=READ_S) as server:
@@ -216,17 +216,17 @@ def mail(way: Way, notice: Notice) -> str:
     return f"the server took it for {', '.join(way.contact.mail)}"
 
 
-SENDERS: Mapping[str, Callable[[Way, Notice], str]] = {"phone": phone, "sms": sms, "slack": slack, "mail": mail}
-"""Channel -> what hands a notice over and tells what was said."""
+SENDERS: Mapping[str, Callable[[Way, Notification], str]] = {"phone": phone, "sms": sms, "slack": slack, "mail": mail}
+"""Channel -> what hands a notification over and tells what was said."""
 
 
-def short_message(notice: Notice) -> str:
+def short_message(notification: Notification) -> str:
     """Title and footer as one text message; a title that is too long is cut."""
-    room = LONGEST_SMS - len(notice.footer.encode()) - 1
-    title = notice.title.encode()
+    room = LONGEST_SMS - len(notification.footer.encode()) - 1
+    title = notification.title.encode()
     if len(title) > room:
         title = title[: room - 3].decode(errors="ignore").encode() + b"..."
-    return f"{title.decode()}\n{notice.footer}"
+    return f"{title.decode()}\n{notification.footer}"
 
 
 def secret_files(way: Way, channel: str = "") -> list[str]:
@@ -274,13 +274,13 @@ def _aws(way: Way, name: str) -> dict[str, str]:
     reader = configparser.ConfigParser(interpolation=None)
     try:
         reader.read_string(way.secret(name))
-        found = dict(reader["default"])
+        profile = dict(reader["default"])
     except (configparser.Error, KeyError):
         raise OpsError(f"{way.folder / name} is no file of AWS credentials with a section [default]") from None
-    missing = [key for key in _AWS_KEYS[:2] if not found.get(key)]
+    missing = [key for key in _AWS_KEYS[:2] if not profile.get(key)]
     if missing:
         raise OpsError(f"{way.folder / name} lacks {missing[0]} in its section [default]")
-    return {key: found[key] for key in _AWS_KEYS if found.get(key)}
+    return {key: profile[key] for key in _AWS_KEYS if profile.get(key)}
 
 
 def _slack_url(way: Way, name: str) -> str:

@@ -40,7 +40,7 @@ def write(platform: Platform, folder: Path) -> list[Path]:
 
 def _header(platform: Platform) -> str:
     return (
-        f"# Who is told, and how, when the monitoring of {platform.platform} ({platform.region}) is down.\n"
+        f"# Who is notified, and how, when the monitoring of {platform.platform} ({platform.region}) is down.\n"
         "# Written by `ops notify --write`; write it again when contacts or secrets change.\n"
     )
 
@@ -61,17 +61,20 @@ def _content(source: NotifyChannels) -> dict[str, Any]:
             **private,
         },
     }
-    return {"channels": channels, "contacts": {name: _contact(name, each) for name, each in source.contacts.items()}}
+    return {
+        "channels": channels,
+        "contacts": {name: _contact(name, contact) for name, contact in source.contacts.items()},
+    }
 
 
 def _contact(name: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    found = {
+    fields = {
         "phone_key_file": _phone_file(name) if given.get("phone") else None,
         "sms_topic": given.get("sms_topic"),
         "slack_url_file": _slack_file(name) if given.get("slack") else None,
         "mail": [given["mail"]] if given.get("mail") else None,
     }
-    return {key: value for key, value in found.items() if value}
+    return {key: value for key, value in fields.items() if value}
 
 
 def _secrets(source: NotifyChannels) -> dict[str, str]:
@@ -81,14 +84,14 @@ def _secrets(source: NotifyChannels) -> dict[str, str]:
         f"aws_access_key_id = {_text(secrets.sms_access_key_id)}\n"
         f"aws_secret_access_key = {_text(secrets.sms_secret_access_key)}\n"
     )
-    found = {_phone_file(name): _text(key) for name, key in secrets.phone_keys.items()}
-    found |= {_slack_file(name): _text(url) for name, url in secrets.slack_urls.items()}
-    found |= {
+    files = {_phone_file(name): _text(key) for name, key in secrets.phone_keys.items()}
+    files |= {_slack_file(name): _text(url) for name, url in secrets.slack_urls.items()}
+    files |= {
         _MAIL: _text(secrets.mail_password),
         _AWS: aws,
         _AUTHORITY: _text(secrets.authority),
     }
-    return {name: text if text.endswith("\n") else f"{text}\n" for name, text in found.items() if text}
+    return {name: text if text.endswith("\n") else f"{text}\n" for name, text in files.items() if text}
 
 
 def _phone_file(name: str) -> str:

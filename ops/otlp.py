@@ -66,7 +66,7 @@ def span(
     resource_spans = request.resource_spans.add()
     resource_spans.resource.attributes.extend(attributes(resource))
     now = time.time_ns()
-    made = resource_spans.scope_spans.add().spans.add(
+    add = resource_spans.scope_spans.add().spans.add(
         trace_id=secrets.token_bytes(16),
         span_id=secrets.token_bytes(8),
         name=name,
@@ -74,7 +74,7 @@ def span(
         end_time_unix_nano=now,
     )
     if failed:
-        made.status.code = Status.STATUS_CODE_ERROR
+        add.status.code = Status.STATUS_CODE_ERROR
     return request
 
 

@@ -184,12 +184,12 @@ def machines(source: Source) -> str:
     newest = [run for name in evidence.catalog().evidence if (run := source.newest(name))]
     if not newest:
         return f"{NOT_MEASURED[0].upper()}{NOT_MEASURED[1:]} on any machine."
-    found: dict[str, int] = {}
+    counts: dict[str, int] = {}
     for run in newest:
         text = f"{run.machine.get('cores', '?')} cores, {run.machine.get('memory_gib', '?')} GiB"
         text += f", {run.machine.get('processor', 'processor not recorded')}"
-        found[text] = found.get(text, 0) + 1
-    where = "; ".join(f"{text} ({count} of {len(newest)} newest runs)" for text, count in sorted(found.items()))
+        counts[text] = counts.get(text, 0) + 1
+    where = "; ".join(f"{text} ({count} of {len(newest)} newest runs)" for text, count in sorted(counts.items()))
     latest = max((run for run in newest if run.versions), key=lambda run: (run.time, run.name), default=None)
     versions = latest.versions if latest else {}
     listed = ", ".join(f"{image.rpartition('/')[2]} {tag}" for image, tag in sorted(versions.items()))
@@ -206,7 +206,7 @@ def _reasons(run: Evidence) -> str:
     return one_line("; ".join(run.problems) or "reason not recorded", _LONGEST_REASON)
 
 
-def made(text: str, page: Path, source: Source, tables: Tables) -> str:
+def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str:
     """The text of a page with each of its blocks filled anew.
 
     Raises:
@@ -254,7 +254,7 @@ def changed(project: Path = PROJECT, source: Source | None = None, tables: Table
         except (OSError, UnicodeDecodeError) as error:
             raise OpsError(f"{page}: {one_line(error)}") from None
         if "<!-- evidence:" in before or END in before:
-            after = made(before, page, source, tables)
+            after = refreshed_page(before, page, source, tables)
             if after != before:
                 result[page] = after
     return result

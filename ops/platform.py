@@ -16,7 +16,16 @@ from ops.errors import OpsError, one_line
 from ops.regions.access import RegionsAccess
 from ops.report.access import ReportAccess
 
-PROJECT = Path(__file__).resolve().parent.parent
+
+def project_folder(package: Path, cwd: Path) -> Path:
+    """Folder of ``Pulumi.yaml``: the checkout that holds this package, else the nearest at or above ``cwd``.
+
+    Where there is none, ``cwd``: Pulumi then says so.
+    """
+    return next((folder for folder in (package.parent, cwd, *cwd.parents) if (folder / "Pulumi.yaml").exists()), cwd)
+
+
+PROJECT = project_folder(Path(__file__).resolve().parent, Path.cwd())
 """Folder of ``Pulumi.yaml``."""
 
 _TIMEOUT_SECONDS = 60
@@ -60,7 +69,7 @@ class ChannelSecrets(BaseModel):
 
 
 class NotifyChannels(BaseModel):
-    """Who can be told and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and the secrets."""
+    """Who can be notified and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and secrets."""
 
     model_config = ConfigDict(frozen=True)
 

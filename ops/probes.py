@@ -112,7 +112,7 @@ def _metadata(settings: dict[str, Any]) -> str:
             admin.list_topics(timeout=1.0)
         except KafkaException as error:
             admin.poll(0.1)
-            names = [each.name() for each in said if each.name() != "_ALL_BROKERS_DOWN"]
+            names = [reported.name() for reported in said if reported.name() != "_ALL_BROKERS_DOWN"]
             if names:
                 return str(names[0])
             if time.monotonic() > deadline:

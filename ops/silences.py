@@ -1,4 +1,4 @@
-"""``ops silence``: nobody is told of the alerts of planned work; a list of silences, and the end of one."""
+"""``ops silence``: nobody is notified of the alerts of planned work; a list of silences, and the end of one."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def duration(text: str, option: str, longest: str = LONGEST) -> timedelta:
     Raises:
         OpsError: It is no such text, or more than ``longest``; the message names the option.
     """
-    found, limit = _time(text), _time(longest)
+    parsed_duration, limit = _time(text), _time(longest)
     if limit is None:
         raise OpsError(f"--longest is {longest!r}, must be a number with m, h or d, for example {LONGEST}")
-    if found is None:
+    if parsed_duration is None:
         raise OpsError(f"{option} is {text!r}, must be a number with m, h or d, for example 2h")
-    if found > limit:
+    if parsed_duration > limit:
         raise OpsError(f"{option} is {text}, may be {longest} at most: what lasts longer is taken up again after that")
-    return found
+    return parsed_duration
 
 
 def _time(text: str) -> timedelta | None:
@@ -93,7 +93,7 @@ def refuse_heartbeat(matchers: Sequence[Matcher], alerts: Iterable[FiringAlert])
     Raises:
         OpsError: The watchdog meets all matchers.
     """
-    beats: list[Mapping[str, str]] = [each.labels for each in alerts if each.name == WATCHDOG]
+    beats: list[Mapping[str, str]] = [alert.labels for alert in alerts if alert.name == WATCHDOG]
     for labels in beats or [{_NAME: WATCHDOG}]:
         if all(matcher.matches(labels) for matcher in matchers):
             raise OpsError(
@@ -105,7 +105,7 @@ def refuse_heartbeat(matchers: Sequence[Matcher], alerts: Iterable[FiringAlert])
 def warn_if_alone(alertmanager: Alertmanager) -> None:
     """Say that a silence may hold at one member only."""
     if alertmanager.cluster().members < 2:
-        typer.echo("only one Alertmanager knows of it: if the others run, they tell people all the same", err=True)
+        typer.echo("only one Alertmanager knows of it: if the others run, they notify on-call all the same", err=True)
 
 
 def choose(silences: Iterable[Silence], text: str) -> Silence:
@@ -114,11 +114,11 @@ def choose(silences: Iterable[Silence], text: str) -> Silence:
     Raises:
         OpsError: There is none, or more than one.
     """
-    found = [each for each in silences if text and each.id.startswith(text) and each.state != "expired"]
-    if len(found) != 1:
-        how = f"{len(found)} silences begin" if found else "no silence that has not ended begins"
+    matches = [silence for silence in silences if text and silence.id.startswith(text) and silence.state != "expired"]
+    if len(matches) != 1:
+        how = f"{len(matches)} silences begin" if matches else "no silence that has not ended begins"
         raise OpsError(f"{how} with {text!r}: `ops silence list` shows them")
-    return found[0]
+    return matches[0]
 
 
 def author(given: str | None) -> str:
@@ -163,7 +163,7 @@ def span(length: timedelta) -> str:
 
 def in_force(silences: Iterable[Silence]) -> list[Silence]:
     """Silences that have not ended, the one that ends first in front."""
-    return sorted((each for each in silences if each.state != "expired"), key=lambda each: each.ends)
+    return sorted((silence for silence in silences if silence.state != "expired"), key=lambda silence: silence.ends)
 
 
 def as_json(silence: Silence) -> dict[str, Any]:
@@ -184,11 +184,13 @@ def silence_table(silences: Sequence[Silence], now: datetime) -> Table:
     """Silences for people."""
     table = Table("id", "by", "ends (UTC)", title="Silences", title_justify="left")
     table.add_column("silent", overflow="fold")
-    for each in silences:
-        left = f"{clock(each.ends, now)}\nin {span(each.ends - now)}"
-        begins = f"begins {clock(each.starts, now)}: " if each.state == "pending" else ""
-        what = "acknowledged " + each.acknowledges if each.acknowledges else ", ".join(map(str, each.matchers))
-        table.add_row(each.id[:_SHORT_ID], Text(each.author), left, Text(f"{begins}{what}\n{each.comment}".strip()))
+    for silence in silences:
+        left = f"{clock(silence.ends, now)}\nin {span(silence.ends - now)}"
+        begins = f"begins {clock(silence.starts, now)}: " if silence.state == "pending" else ""
+        what = "acknowledged " + silence.acknowledges if silence.acknowledges else ", ".join(map(str, silence.matchers))
+        table.add_row(
+            silence.id[:_SHORT_ID], Text(silence.author), left, Text(f"{begins}{what}\n{silence.comment}".strip())
+        )
     return table
 
 
@@ -219,7 +221,7 @@ def add(
 ) -> None:
     """Silence alerts from now on (the command that is meant when none is named)."""
     lasts = duration(length, "--for", longest)
-    wanted = tuple(with_twins(parse_matcher(each)) for each in matchers)
+    wanted = tuple(with_twins(parse_matcher(matcher)) for matcher in matchers)
     if not comment.strip():
         raise OpsError("--comment is empty: say why, for those who come after you")
     who = author(by)
@@ -227,10 +229,10 @@ def add(
         alerts = alertmanager.alerts()
         refuse_heartbeat(wanted, alerts)
         now = datetime.now(UTC)
-        made = alertmanager.silence(wanted, now + lasts, who, comment.strip())
+        silence_id = alertmanager.silence(wanted, now + lasts, who, comment.strip())
         warn_if_alone(alertmanager)
-    met = sorted({each.identity or each.name for each in alerts if all(one.matches(each.labels) for one in wanted)})
-    typer.echo(f"silence {made} by {who} until {clock(now + lasts, now)} UTC: {', '.join(map(str, wanted))}")
+    met = sorted({alert.identity or alert.name for alert in alerts if all(one.matches(alert.labels) for one in wanted)})
+    typer.echo(f"silence {silence_id} by {who} until {clock(now + lasts, now)} UTC: {', '.join(map(str, wanted))}")
     typer.echo(f"fires now and is silent: {', '.join(met) or 'nothing'}")
 
 
@@ -240,18 +242,24 @@ def show(
 ) -> None:
     """Show silences that have not ended, acknowledgements included."""
     with connect(platform_module.load()) as alertmanager:
-        found = in_force(alertmanager.silences())
+        active_silences = in_force(alertmanager.silences())
     if as_json_:
-        typer.echo(json.dumps({"silences": [as_json(each) for each in found]}, indent=2, ensure_ascii=False))
-    elif found:
-        Console().print(silence_table(found, datetime.now(UTC)))
+        typer.echo(
+            json.dumps(
+                {"silences": [as_json(active_silence) for active_silence in active_silences]},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
+    elif active_silences:
+        Console().print(silence_table(active_silences, datetime.now(UTC)))
     else:
         typer.echo("no silence")
 
 
 @silence_app.command("end")
 def end(silence: Annotated[str, typer.Argument(help="Id of the silence, or its beginning.")]) -> None:
-    """End a silence: who has to be told is told again."""
+    """End a silence: who has to be notified is told again."""
     with connect(platform_module.load()) as alertmanager:
         chosen = choose(alertmanager.silences(), silence)
         alertmanager.end(chosen.id)

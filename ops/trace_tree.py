@@ -62,7 +62,7 @@ def parse(content: Mapping[str, Any]) -> Trace:
     """A trace from Jaeger's JSON."""
     trace_id = str(content.get("traceID", ""))
     processes = content.get("processes") or {}
-    return Trace(trace_id, tuple(_span(each, trace_id, processes) for each in content.get("spans") or []))
+    return Trace(trace_id, tuple(_span(span, trace_id, processes) for span in content.get("spans") or []))
 
 
 def _span(content: Mapping[str, Any], trace_id: str, processes: Mapping[str, Any]) -> Span:
@@ -72,8 +72,8 @@ def _span(content: Mapping[str, Any], trace_id: str, processes: Mapping[str, Any
     own += [str(tag.get("value")) for tag in process.get("tags") or [] if tag["key"] == ATTRIBUTE]
     known = all(name in CLASSES for name in own)
     references = content.get("references") or []
-    inner = [each for each in references if each.get("traceID") == trace_id]
-    parents = [each for each in inner if each.get("refType") == "CHILD_OF"] or inner
+    inner = [reference for reference in references if reference.get("traceID") == trace_id]
+    parents = [reference for reference in inner if reference.get("refType") == "CHILD_OF"] or inner
     return Span(
         span_id=str(content.get("spanID", "")),
         parent_id=str(parents[0]["spanID"]) if parents else "",
@@ -83,7 +83,7 @@ def _span(content: Mapping[str, Any], trace_id: str, processes: Mapping[str, Any
         duration_us=int(content.get("duration", 0)),
         error=str(tags.get("error", "")).lower() == "true",
         data_class=max(own, key=CLASSES.index) if own and known else DEFAULT,
-        links=tuple(str(each.get("traceID")) for each in references if each.get("traceID") != trace_id),
+        links=tuple(str(reference.get("traceID")) for reference in references if reference.get("traceID") != trace_id),
     )
 
 
@@ -91,7 +91,7 @@ def tree(trace: Trace) -> Tree:
     """The spans as a tree; a span whose parent is not there stands at the top and says so."""
     known = {span.span_id for span in trace.spans}
     children: dict[str, list[Span]] = {}
-    for span in sorted(trace.spans, key=lambda each: (each.start_us, each.span_id)):
+    for span in sorted(trace.spans, key=lambda span: (span.start_us, span.span_id)):
         children.setdefault(span.parent_id if span.parent_id in known else "", []).append(span)
     when = datetime.fromtimestamp(trace.start_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S")
     head = f"trace {trace.trace_id}  {when} UTC  {duration(trace.duration_us)}  {len(trace.spans)} spans"
@@ -133,7 +133,7 @@ def _label(span: Span, start_us: int, *, orphan: bool) -> Text:
 
 def printable(text: str) -> str:
     """Text without control characters: span names come from clients, and could steer the terminal."""
-    return "".join(each if each.isprintable() else "\ufffd" for each in text)
+    return "".join(character if character.isprintable() else "\ufffd" for character in text)
 
 
 def duration(microseconds: int) -> str:

@@ -50,12 +50,12 @@ class TraceReader:
         """
         if not _TRACE_ID.fullmatch(trace_id):
             raise OpsError(f"{trace_id!r} is no trace id: up to 32 hexadecimal digits")
-        found = self._get(f"/api/traces/{trace_id.lower()}", {})
-        if not found:
+        traces = self._get(f"/api/traces/{trace_id.lower()}", {})
+        if not traces:
             raise OpsError(
                 f"no trace {trace_id} with the clearance {self._clearance}: not kept, too old, or not yet here"
             )
-        return found[0]
+        return traces[0]
 
     def search(self, service: str, *, errors: bool, since_s: int, limit: int) -> list[Trace]:
         """The newest traces of a service.
@@ -81,7 +81,7 @@ class TraceReader:
                 return []
             if response.status_code in (401, 403):
                 raise OpsError(f"{self._url} refuses the token: it is too old, or its groups lack {self._clearance}")
-            return [trace for each in _data(response, self._url) if (trace := parse(each)).spans]
+            return [trace for content in _data(response, self._url) if (trace := parse(content)).spans]
 
 
 def _data(response: requests.Response, name: str) -> list[dict[str, Any]]:
@@ -101,10 +101,10 @@ def seconds(text: str) -> int:
         OpsError: It is no such text, or more than seven days.
     """
     match = _SPAN.fullmatch(text)
-    found = int(match[1]) * _SECONDS[match[2]] if match else 0
-    if not 0 < found <= _LONGEST_S:
+    total = int(match[1]) * _SECONDS[match[2]] if match else 0
+    if not 0 < total <= _LONGEST_S:
         raise OpsError(f"--since is {text!r}, must be a number with s, m, h or d up to 7d, for example 15m")
-    return found
+    return total
 
 
 def choose(platform: Platform, clearance: str | None) -> tuple[str, str]:
@@ -179,15 +179,15 @@ def trace(
         token = _own(token_file) if token_file else fetch_token(web, platform)
         reader = TraceReader(web, url, token, chosen)
         if trace_id is not None:
-            found: Sequence[Trace] = [reader.one(trace_id)]
+            traces: Sequence[Trace] = [reader.one(trace_id)]
         else:
-            found = reader.search(service or "", errors=errors, since_s=since_s, limit=limit)
+            traces = reader.search(service or "", errors=errors, since_s=since_s, limit=limit)
     console = Console()
-    for each in found:
-        console.print(tree(each))
-    if not found:
+    for trace in traces:
+        console.print(tree(trace))
+    if not traces:
         typer.echo(f"no such trace of {service} in the last {since} with the clearance {chosen}", err=True)
-    raise typer.Exit(0 if found else 1)
+    raise typer.Exit(0 if traces else 1)
 
 
 @contextmanager

@@ -73,8 +73,8 @@ class Tunnel:
             if not chunk:
                 raise OpsError(f"no tunnel to {self.what}: {one_line(said.decode(errors='replace'))}")
             said += chunk
-            if found := _PORT.search(said):
-                return int(found[1])
+            if match := _PORT.search(said):
+                return int(match[1])
         raise OpsError(f"no tunnel to {self.what} in {_START_SECONDS:.0f} s")
 
     def _discard(self) -> None:

@@ -102,12 +102,12 @@ class Query:
         Raises:
             OpsError: No answer, or the server refused the query.
         """
-        found = self._data(expression, time)
-        if found.get("resultType") != "vector":
-            raise OpsError(f"{self.name}: {expression!r} is a {found.get('resultType')}, not a vector")
+        vector = self._data(expression, time)
+        if vector.get("resultType") != "vector":
+            raise OpsError(f"{self.name}: {expression!r} is a {vector.get('resultType')}, not a vector")
         return [
-            Sample(labels=each["metric"], time=float(each["value"][0]), value=float(each["value"][1]))
-            for each in found["result"]
+            Sample(labels=sample["metric"], time=float(sample["value"][0]), value=float(sample["value"][1]))
+            for sample in vector["result"]
         ]
 
     def number(self, expression: str) -> float | None:
@@ -119,10 +119,10 @@ class Query:
         self, selector: str, seconds: int, time: float | None = None
     ) -> dict[tuple[tuple[str, str], ...], list[tuple[float, float]]]:
         """Stored samples of the last ``seconds``: sorted labels -> (time, value), oldest first."""
-        found = self._data(f"{selector}[{seconds}s]", time)
+        matrix = self._data(f"{selector}[{seconds}s]", time)
         return {
-            tuple(sorted(each["metric"].items())): [(float(at), float(value)) for at, value in each["values"]]
-            for each in found["result"]
+            tuple(sorted(series["metric"].items())): [(float(at), float(value)) for at, value in series["values"]]
+            for series in matrix["result"]
         }
 
     def _get(self, params: Mapping[str, str]) -> requests.Response:

@@ -47,7 +47,7 @@ def resources(state: Any, name: str) -> list[Resource]:
     version = state.get("version")
     if version not in (3, 4):
         raise PolicyInputError(f"{name} has version {version!r}: allowed is 3 or 4; export it with a current Pulumi")
-    found: list[Resource] = []
+    stack_resources: list[Resource] = []
     for index, entry in enumerate(deployment.get("resources") or []):
         if not isinstance(entry, Mapping) or not isinstance(entry.get("urn"), str):
             raise PolicyInputError(f"{name}: resource {index} has no urn; export the state anew")
@@ -56,10 +56,10 @@ def resources(state: Any, name: str) -> list[Resource]:
             continue
         urn = entry["urn"]
         kind = str(entry.get("type") or urn.split("::")[2].rpartition("$")[2])
-        found.append(Resource(kind, urn.rpartition("::")[2], opened(entry.get("inputs") or {}), urn))
-    if not found:
+        stack_resources.append(Resource(kind, urn.rpartition("::")[2], opened(entry.get("inputs") or {}), urn))
+    if not stack_resources:
         raise PolicyInputError(f"{name} has no resources, so nothing can be checked: export a stack that is deployed")
-    return found
+    return stack_resources
 
 
 def opened(value: Any) -> Any:
@@ -148,7 +148,7 @@ def report(verdicts: list[Verdict], checked: int) -> str:
     known = [verdict for verdict in verdicts if not verdict.unknown]
     lines = [
         f"{f'agreed ({verdict.agreed})' if verdict.agreed else verdict.level}: {verdict.rule.id}: {verdict.message}"
-        for verdict in sorted(known, key=lambda each: (bool(each.agreed), not each.stops))
+        for verdict in sorted(known, key=lambda verdict: (bool(verdict.agreed), not verdict.stops))
     ]
     unseen: dict[str, set[str]] = {}
     for verdict in verdicts:
@@ -161,7 +161,7 @@ def report(verdicts: list[Verdict], checked: int) -> str:
     ]
     counts = {
         "mandatory": sum(verdict.stops for verdict in verdicts),
-        "advisory": sum(not each.stops and not each.unknown and not each.agreed for each in verdicts),
+        "advisory": sum(not verdict.stops and not verdict.unknown and not verdict.agreed for verdict in verdicts),
         "agreed": sum(bool(verdict.agreed) for verdict in verdicts),
         "not known": sum(verdict.unknown for verdict in verdicts),
     }
@@ -180,12 +180,16 @@ def main(arguments: list[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     try:
         config = load_config(given.config)
-        found = resources(_json(given.state), given.state.name)
+        stack_resources = resources(_json(given.state), given.state.name)
     except PolicyInputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    verdicts = check(found, config)
-    print(json.dumps(as_json(verdicts, len(found)), indent=2) if given.json else report(verdicts, len(found)))
+    verdicts = check(stack_resources, config)
+    print(
+        json.dumps(as_json(verdicts, len(stack_resources)), indent=2)
+        if given.json
+        else report(verdicts, len(stack_resources))
+    )
     return int(any(verdict.stops for verdict in verdicts))
 
 

@@ -182,7 +182,7 @@ def _probing(modules: Any) -> bool:
     return (
         isinstance(modules, Mapping)
         and bool(modules)
-        and all(isinstance(each, Mapping) and "prober" in each for each in modules.values())
+        and all(isinstance(module, Mapping) and "prober" in module for module in modules.values())
     )
 
 

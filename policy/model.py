@@ -88,10 +88,10 @@ class Node:
     def __getitem__(self, key: str | int) -> Node:
         value = self.value
         if isinstance(key, int):
-            found = value[key] if isinstance(value, Sequence) and -len(value) <= key < len(value) else None
+            child_value = value[key] if isinstance(value, Sequence) and -len(value) <= key < len(value) else None
         else:
-            found = value.get(key) if isinstance(value, _MAPPINGS) else None
-        return Node(found, key, self)
+            child_value = value.get(key) if isinstance(value, _MAPPINGS) else None
+        return Node(child_value, key, self)
 
     def at(self, path: str) -> Node:
         """Follow a dotted path of plain keys."""
@@ -107,7 +107,7 @@ class Node:
             for key in value:
                 yield str(key), self[key]
 
-    def each(self) -> Iterator[Node]:
+    def elements(self) -> Iterator[Node]:
         """Elements of a list; nothing for any other value."""
         value = self.value
         if isinstance(value, Sequence) and not isinstance(value, str):
@@ -120,7 +120,7 @@ class Node:
 
     def texts(self) -> list[str]:
         """Elements of a list as text."""
-        return [each.text() for each in self.each()]
+        return [node.text() for node in self.elements()]
 
     def walk(self) -> Iterator[Node]:
         """This node and all below it; unknown ones included (their ``value`` raises)."""
@@ -129,7 +129,7 @@ class Node:
             return
         for _, inner in self.items():
             yield from inner.walk()
-        for inner in self.each():
+        for inner in self.elements():
             yield from inner.walk()
 
 

@@ -17,11 +17,11 @@ from pulumi_policy import (
     StackValidationPolicy,
 )
 
-from policy import once
+from policy import read_cache
 from policy.model import Level, Rule
+from policy.resource_view import ResourceView
 from policy.rules import RULES
 from policy.runner import EXCEPTIONS, Runner, Verdict
-from policy.seen import Seen
 
 NAME = "observability"
 _LISTED = 4
@@ -30,10 +30,10 @@ _LEVELS = {Level.MANDATORY: EnforcementLevel.MANDATORY, Level.ADVISORY: Enforcem
 
 def policies() -> list[Policy]:
     """One policy per rule, and one that gathers what a preview could not know."""
-    once.install()
+    read_cache.install()
     runner = Runner()
-    notes, seen = _Notes(), Seen()
-    made: list[Policy] = []
+    notes, seen = _Notes(), ResourceView()
+    pack_policies: list[Policy] = []
     for rule in (*RULES, EXCEPTIONS):
         common: dict[str, Any] = {
             "name": rule.id,
@@ -42,10 +42,12 @@ def policies() -> list[Policy]:
             "config_schema": _schema(rule),
         }
         if rule.resource is not None:
-            made.append(ResourceValidationPolicy(validate=_resource_check(runner, rule, seen, notes), **common))
+            pack_policies.append(
+                ResourceValidationPolicy(validate=_resource_check(runner, rule, seen, notes), **common)
+            )
         else:
-            made.append(StackValidationPolicy(validate=_stack_check(runner, rule, seen, notes), **common))
-    made.append(
+            pack_policies.append(StackValidationPolicy(validate=_stack_check(runner, rule, seen, notes), **common))
+    pack_policies.append(
         StackValidationPolicy(
             name="unknown-until-update",
             description="Some values are known only during the update, where these rules look again.",
@@ -53,7 +55,7 @@ def policies() -> list[Policy]:
             validate=notes.report,
         )
     )
-    return made
+    return pack_policies
 
 
 class _Notes:
@@ -83,7 +85,7 @@ def _counted(rules: set[str]) -> str:
     return listed if len(rules) <= _LISTED else f"{listed} and {len(rules) - _LISTED} more"
 
 
-def _resource_check(runner: Runner, rule: Rule, seen: Seen, notes: _Notes) -> Any:
+def _resource_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Notes) -> Any:
     def check(args: ResourceValidationArgs, report: ReportViolation) -> None:
         if rule.kinds and args.resource_type.rsplit(":", 1)[-1] not in rule.kinds:
             return
@@ -92,7 +94,7 @@ def _resource_check(runner: Runner, rule: Rule, seen: Seen, notes: _Notes) -> An
     return check
 
 
-def _stack_check(runner: Runner, rule: Rule, seen: Seen, notes: _Notes) -> Any:
+def _stack_check(runner: Runner, rule: Rule, seen: ResourceView, notes: _Notes) -> Any:
     def check(args: StackValidationArgs, report: ReportViolation) -> None:
         _tell(runner.at_stack(rule, seen.stack(args.resources), _options(rule, args.get_config())), report, notes)
 

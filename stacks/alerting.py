@@ -14,12 +14,12 @@ from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
 from components.alertmanager.contacts import Channels, Contact
 from components.contracts import AlertReceiver, KafkaEndpoint, ScrapeTarget
-from components.k8s import Site
+from components.k8s import DeploymentContext
 from stacks import rules
 from stacks.alert_settings import Alerting as AlertSettings
-from stacks.profile import Profile
 from stacks.secrets import alerting_secrets
 from stacks.settings import Settings
+from stacks.sizing import Sizing
 
 
 class Alerting:
@@ -37,39 +37,39 @@ class Alerting:
         self,
         parent: pulumi.Resource,
         settings: Settings,
-        sizes: Profile,
-        site: Site,
+        sizing: Sizing,
+        context: DeploymentContext,
         kafka: KafkaEndpoint,
         *,
         mirrored: bool,
     ) -> None:
         options = pulumi.ResourceOptions(parent=parent)
         self._settings = alerting = settings.alerting
-        entrance = alerting.entrance
+        external_endpoint = alerting.external_endpoint
         self.secrets: pulumi.Output[dict[str, Any]] = alerting_secrets(alerting)
         self.events = AlertEvents(
-            ALERT_EVENTS, AlertEventsArgs(site=site, kafka=kafka, resources=sizes.alerting.events), options
+            ALERT_EVENTS, AlertEventsArgs(context=context, kafka=kafka, resources=sizing.alerting.events), options
         )
         self.alertmanager = Alertmanager(
             ALERTMANAGER,
             AlertmanagerArgs(
-                site=site,
-                replicas=sizes.alerting.alertmanagers,
-                resources=sizes.alerting.alertmanager,
-                closer=sizes.alerting.closer,
+                context=context,
+                replicas=sizing.alerting.alertmanagers,
+                resources=sizing.alerting.alertmanager,
+                closer=sizing.alerting.closer,
                 storage=settings.storage.alertmanager,
                 channels=_channels(alerting),
                 secrets=self.secrets,
                 events=self.events.endpoint,
                 escalation=LEVELS,
-                inhibitions=rules.quiet(
-                    rules.groups([ALERTMANAGER], settings, sizes, mirrored=mirrored), mirrored=mirrored
+                inhibitions=rules.inhibit_rules(
+                    rules.groups([ALERTMANAGER], settings, sizing, mirrored=mirrored), mirrored=mirrored
                 ),
                 networks=alerting.networks,
                 ports=alerting.ports,
-                address=entrance.address,
-                client_cidrs=entrance.client_cidrs,
-                hosts=[entrance.host],
+                address=external_endpoint.address,
+                client_cidrs=external_endpoint.client_cidrs,
+                hosts=[external_endpoint.host],
             ),
             options,
         )
@@ -82,7 +82,7 @@ class Alerting:
 
     @property
     def notify_channels(self) -> pulumi.Output[dict[str, Any]]:
-        """What `ops notify` needs to tell people without the platform."""
+        """What `ops notify` needs to notify on-call without the platform."""
         return pulumi.Output.secret(self.secrets.apply(self._notify))
 
     def _notify(self, secrets: Mapping[str, Any]) -> dict[str, Any]:

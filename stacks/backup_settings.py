@@ -4,31 +4,31 @@ from __future__ import annotations
 
 from typing import Literal
 
-from stacks import fields
-from stacks.section import Section
+from stacks import field_types
+from stacks.base_model import SettingsModel
 
 
-class Schedules(Section):
+class Schedules(SettingsModel):
     """When each job runs, in the time zone of the backups."""
 
-    database: fields.Cron
-    grafana: fields.Cron
-    kafka_metadata: fields.Cron
-    search: fields.Cron
+    database: field_types.Cron
+    grafana: field_types.Cron
+    kafka_metadata: field_types.Cron
+    search: field_types.Cron
 
 
-class KeepDays(Section):
+class KeepDays(SettingsModel):
     """For how many days each kind is kept; the newest one is kept for ever."""
 
-    database: fields.Count
-    grafana: fields.Count
-    kafka_metadata: fields.Count
-    search: fields.Count
-    archive: fields.Count
-    metrics: fields.Count
+    database: field_types.Count
+    grafana: field_types.Count
+    kafka_metadata: field_types.Count
+    search: field_types.Count
+    archive: field_types.Count
+    metrics: field_types.Count
 
 
-class Backups(Section):
+class Backups(SettingsModel):
     """Copies in the object storage; who can open them is the secret ``backupRecipients``.
 
     Attributes:
@@ -40,8 +40,8 @@ class Backups(Section):
         metrics_block: Time that one block of metrics covers before it is shipped.
     """
 
-    time_zone: fields.Zone
+    time_zone: field_types.Zone
     schedules: Schedules
     keep_days: KeepDays
     search: Literal["export"] | None
-    metrics_block: fields.Minutes
+    metrics_block: field_types.Minutes

@@ -7,9 +7,9 @@ from typing import Any, Final
 import pulumi
 
 from components.contracts import ObjectStorage
-from stacks.reading_settings import Storage
 from stacks.secrets import storage_secrets, witness_secrets
 from stacks.settings import Settings
+from stacks.visualization_settings import Storage
 
 WITNESS_PREFIX: Final = "regions/"
 

@@ -26,7 +26,7 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "ca_certificate": kafka.authority,
         "otlp_grpc": platform.gateway.endpoint.grpc,
         "otlp_http": platform.gateway.endpoint.http,
-        "otlp_credentials": _logins(platform.gateway.endpoint.credentials),
+        "otlp_credentials": _credentials(platform.gateway.endpoint.credentials),
         "kafka_bootstrap": ",".join(kafka.endpoint.external),
         "kafka_admin": _login(kafka.admin),
         "kafka_users": pulumi.Output.secret(
@@ -35,14 +35,14 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "topics": list(settings.topics),
         "consumer_groups": [*(consumer.group for consumer in platform.consumers), *TRACE_GROUPS],
         "prometheus_replicas": list(settings.prometheus.replicas),
-        "prometheus_credentials": _logins(
+        "prometheus_credentials": _credentials(
             {replica: endpoint.reader for replica, endpoint in platform.prometheus.endpoints.items()}
         ),
         "query_url": platform.query.endpoint.url,
         "query_reader": _login(platform.query.endpoint.reader),
         "trace_query_urls": {name: query.endpoint.url for name, query in platform.traces.queries.items()},
         "trace_login": _secret(platform.traces.login),
-        "trace_people": _logins(platform.traces.identity.users) if platform.traces.identity else {},
+        "trace_users": _credentials(platform.traces.identity.users) if platform.traces.identity else {},
         "sampling_url": platform.traces.collector.endpoint.sampling_url,
         "sampling_login": _login(platform.traces.collector.endpoint.sampling_user),
         "search_url": platform.traces.search.endpoint.url,
@@ -51,19 +51,19 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "alertmanager_operator": _login(platform.alerting.alertmanager.endpoint.operator),
         "alert_escalation": settings.alerting.escalation.model_dump(),
         "notify_channels": platform.alerting.notify_channels,
-        "grafana_url": platform.reading.grafana.endpoint.url,
-        "grafana_admin": _login(platform.reading.grafana.endpoint.administrator),
+        "grafana_url": platform.visualization.grafana.endpoint.url,
+        "grafana_admin": _login(platform.visualization.grafana.endpoint.administrator),
         "reports": _reports(platform),
         "backups": _backups(platform),
-        "definitions": platform.regions.definitions,
+        "fingerprints": platform.regions.fingerprints,
         "id_hash_key": pulumi.Output.secret(platform.gateway.hash_key),
         "regions": _regions(platform),
-        "scrape_credentials": _logins({scrape.job: scrape.credential for scrape in platform.scrapes}),
+        "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in platform.scrapes}),
     }
 
 
 def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
-    settings, reader = platform.settings.reports, platform.reading.reports.reader
+    settings, reader = platform.settings.reports, platform.visualization.reports.reader
     return pulumi.Output.secret(
         reader.password.apply(
             lambda password: {
@@ -95,7 +95,7 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         secret_access_key=storage.secret_access_key,
         authority=storage.authority,
     )
-    return pulumi.Output.secret(secrets.apply(lambda found: {**known, **found}))
+    return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, **resolved}))
 
 
 def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
@@ -107,7 +107,7 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         "peer": {"stack": pair.peer.stack, "region": pair.peer.region} if pair.peer else None,
         "dns": pair.dns.model_dump() if pair.dns else None,
         "targets": {"otlp": settings.gateway.host},
-        "definitions": platform.regions.definitions,
+        "fingerprints": platform.regions.fingerprints,
         "mirror": {"source": mirror.flow.source, "topics": list(mirror.flow.topics), "groups": list(mirror.flow.groups)}
         if mirror
         else None,
@@ -117,7 +117,7 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         access_key_id=place.access_key_id, secret_access_key=place.secret_access_key, authority=place.authority
     )
     where = {"endpoint": place.endpoint, "region": place.region, "bucket": place.bucket}
-    return pulumi.Output.secret(secrets.apply(lambda found: {**known, "witness": {**where, **found}}))
+    return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, "witness": {**where, **resolved}}))
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:
@@ -130,5 +130,7 @@ def _login(credential: Credential) -> pulumi.Output[dict[str, str]]:
     )
 
 
-def _logins(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
-    return pulumi.Output.secret(pulumi.Output.all(**{name: _login(each) for name, each in credentials.items()}))
+def _credentials(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, dict[str, str]]]:
+    return pulumi.Output.secret(
+        pulumi.Output.all(**{name: _login(credential) for name, credential in credentials.items()})
+    )

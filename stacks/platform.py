@@ -1,4 +1,4 @@
-"""The platform: its components in the order of the data flow, each handed its neighbours' endpoints."""
+"""The platform: its components in the order of the data flow, each handed the endpoints that it uses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from components.contracts import ScrapeTarget
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.component import Gateway, GatewayArgs
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
-from components.k8s import CertificatePolicy, Site, default_deny
+from components.k8s import CertificatePolicy, DeploymentContext, default_deny
 from components.kafka.access import Topic
 from components.kafka.component import ExternalAddress, Kafka, KafkaArgs
 from components.kafka.lag import WORKLOAD as KAFKA_LAG
@@ -27,12 +27,12 @@ from components.versions import ImageCatalogue
 from stacks import kafka_users, rules
 from stacks.alerting import Alerting
 from stacks.probes import probes
-from stacks.profile import PROFILES, Java, Profile
-from stacks.reading import Reading
 from stacks.recovery import ENCRYPTION, Recovery
 from stacks.regions import Regions
 from stacks.settings import Role, Settings
+from stacks.sizing import PROFILES, Java, Sizing
 from stacks.traces import Traces
+from stacks.visualization import Visualization
 
 TOKEN = "obs:platform:Platform"  # noqa: S105  (a type token)
 _ISSUER = "platform"
@@ -52,41 +52,41 @@ class Platform(pulumi.ComponentResource):
         prometheus: The Prometheus replicas.
         traces: Samplers, Jaeger, dependency map, search cluster.
         alerting: Alertmanager, and alert events in Kafka.
-        probes: Looks at certificates and entrances.
+        probes: Looks at certificates and endpoints.
         query: Where metrics are read.
-        reading: Dashboards and reports.
+        visualization: Dashboards and reports.
         recovery: Backups, and metrics in the object storage.
-        regions: The other region, and who of both tells people.
+        regions: The other region, and which of the two is active.
         scrapes: Metrics endpoint of every workload.
     """
 
     def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=_providers(settings)))
         self.settings, self.role = settings, role
-        sizes = PROFILES[settings.profile.of(role)]
-        site = self._site()
-        self.regions = Regions(self, settings, sizes, site, role)
+        sizing = PROFILES[settings.profile.of(role)]
+        context = self._context()
+        self.regions = Regions(self, settings, sizing, context, role)
         life = settings.certificates.authority
         Authority(
             "authority",
-            site,
+            context,
             duration=life.duration,
             renew_before=life.renew_before,
             opts=pulumi.ResourceOptions(parent=self),
         )
-        self.kafka = self._kafka(site, sizes)
-        trust_bundle(self, site, self.kafka.authority)
-        lag = self._lag(site, sizes)
-        self.gateway = self._gateway(site, sizes)
-        self.agent = self._agent(site, sizes)
-        self.traces = Traces(self, settings, sizes, site, self.kafka.endpoint)
-        self.alerting = Alerting(self, settings, sizes, site, self.kafka.endpoint, mirrored=self.regions.mirrored)
+        self.kafka = self._kafka(context, sizing)
+        trust_bundle(self, context, self.kafka.authority)
+        lag = self._lag(context, sizing)
+        self.gateway = self._gateway(context, sizing)
+        self.agent = self._agent(context, sizing)
+        self.traces = Traces(self, settings, sizing, context, self.kafka.endpoint)
+        self.alerting = Alerting(self, settings, sizing, context, self.kafka.endpoint, mirrored=self.regions.mirrored)
         self.regions.connect(kafka=self.kafka.endpoint, alertmanager=self.alerting.alertmanager.endpoint)
-        self.reading = Reading(self, settings, sizes, site, suspended=role is Role.STANDBY)
-        self.recovery = Recovery(self, settings, sizes, site)
+        self.visualization = Visualization(self, settings, sizing, context, suspended=role is Role.STANDBY)
+        self.recovery = Recovery(self, settings, sizing, context)
         replicas = settings.prometheus.replicas
-        consumer_scrapes = {replica: consumer_scrape(self, site, replica) for replica in replicas}
-        of_query = query_scrape(self, site)
+        consumer_scrapes = {replica: consumer_scrape(self, context, replica) for replica in replicas}
+        of_query = query_scrape(self, context)
         scrapes = (
             *self.kafka.scrapes,
             lag.scrape,
@@ -94,7 +94,7 @@ class Platform(pulumi.ComponentResource):
             self.agent.scrape,
             *self.traces.scrapes,
             *self.alerting.scrapes,
-            *self.reading.scrapes,
+            *self.visualization.scrapes,
             *self.recovery.scrapes,
             *self.regions.scrapes,
             *consumer_scrapes.values(),
@@ -103,32 +103,32 @@ class Platform(pulumi.ComponentResource):
         self.probes = probes(
             self,
             settings,
-            sizes,
-            site,
+            sizing,
+            context,
             kafka=self.kafka.endpoint,
             search=self.traces.search.endpoint,
             scrapes=scrapes,
             replicas=[workload_name(replica) for replica in replicas],
         )
         scrapes = (*scrapes, self.probes.scrape)
-        self.prometheus = self._prometheus(site, sizes, scrapes)
+        self.prometheus = self._prometheus(context, sizing, scrapes)
         self.consumers = tuple(
             MetricsConsumer(
                 consumer_name(replica),
                 MetricsConsumerArgs(
-                    site=site,
+                    context=context,
                     kafka=self.kafka.endpoint,
                     prometheus=self.prometheus.endpoints[replica],
                     scrape=consumer_scrapes[replica],
-                    resources=sizes.consumer,
-                    max_message_bytes=sizes.max_message_bytes,
+                    resources=sizing.consumer,
+                    max_message_bytes=sizing.max_message_bytes,
                 ),
                 pulumi.ResourceOptions(parent=self),
             )
             for replica in replicas
         )
-        self.query = self._query(site, sizes, of_query)
-        self.reading.connect(
+        self.query = self._query(context, sizing, of_query)
+        self.visualization.connect(
             kafka=self.kafka.endpoint,
             query=self.query.endpoint,
             alerting=self.alerting,
@@ -138,15 +138,15 @@ class Platform(pulumi.ComponentResource):
         )
         self.recovery.connect(
             kafka=self.kafka.endpoint,
-            database=self.reading.database,
-            grafana=self.reading.grafana.endpoint,
+            database=self.visualization.database,
+            grafana=self.visualization.grafana.endpoint,
             search=self.traces.search.endpoint,
         )
         self.scrapes = (*scrapes, *self.prometheus.scrapes)
-        self.register_outputs({"namespace": site.namespace})
+        self.register_outputs({"namespace": context.namespace})
 
-    def _site(self) -> Site:
-        """The namespace (Pod Security "restricted", everything denied) and what is known of the surroundings."""
+    def _context(self) -> DeploymentContext:
+        """The namespace (Pod Security "restricted", everything denied) and the context of its components."""
         settings = self.settings
         namespace = k8s.core.v1.Namespace(
             settings.namespace,
@@ -160,7 +160,7 @@ class Platform(pulumi.ComponentResource):
             ),
             opts=pulumi.ResourceOptions(parent=self, protect=settings.protect),
         )
-        site = Site(
+        context = DeploymentContext(
             platform=settings.platform,
             region=settings.region,
             namespace=settings.namespace,
@@ -175,30 +175,30 @@ class Platform(pulumi.ComponentResource):
             ),
             storage_class=settings.storage.storage_class,
         )
-        default_deny(self, site)
-        return site
+        default_deny(self, context)
+        return context
 
-    def _kafka(self, site: Site, sizes: Profile) -> Kafka:
+    def _kafka(self, context: DeploymentContext, sizing: Sizing) -> Kafka:
         """Brokers, topics, one user per client."""
         settings = self.settings
         return Kafka(
             "kafka",
             KafkaArgs(
-                site=site,
+                context=context,
                 brokers=[
                     ExternalAddress(host=broker.host, address=broker.address) for broker in settings.kafka.brokers
                 ],
-                controllers=sizes.controllers,
+                controllers=sizing.controllers,
                 client_cidrs=settings.kafka.client_cidrs,
                 load_balancer_annotations=settings.kafka.load_balancer_annotations,
-                broker_size=_node_size(sizes.broker, settings.storage.kafka),
-                controller_size=_node_size(sizes.controller, settings.storage.kafka_controller),
-                replication_factor=sizes.replication_factor,
-                min_insync_replicas=sizes.min_insync_replicas,
-                max_message_bytes=sizes.max_message_bytes,
-                internal_partitions=sizes.internal_partitions,
-                network_threads=sizes.network_threads,
-                io_threads=sizes.io_threads,
+                broker_size=_node_size(sizing.broker, settings.storage.kafka),
+                controller_size=_node_size(sizing.controller, settings.storage.kafka_controller),
+                replication_factor=sizing.replication_factor,
+                min_insync_replicas=sizing.min_insync_replicas,
+                max_message_bytes=sizing.max_message_bytes,
+                internal_partitions=sizing.internal_partitions,
+                network_threads=sizing.network_threads,
+                io_threads=sizing.io_threads,
                 topics=[
                     Topic(
                         name=topic.name,
@@ -213,106 +213,108 @@ class Platform(pulumi.ComponentResource):
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _lag(self, site: Site, sizes: Profile) -> KafkaLag:
+    def _lag(self, context: DeploymentContext, sizing: Sizing) -> KafkaLag:
         """Lag of every consumer group."""
         return KafkaLag(
             KAFKA_LAG,
             KafkaLagArgs(
-                site=site,
+                context=context,
                 kafka=self.kafka.endpoint,
                 groups=kafka_users.groups(self.settings),
                 topics=[topic.name for topic in TOPICS],
-                interval_s=sizes.lag_interval_s,
-                resources=sizes.lag,
+                interval_s=sizing.lag_interval_s,
+                resources=sizing.lag,
             ),
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _gateway(self, site: Site, sizes: Profile) -> Gateway:
+    def _gateway(self, context: DeploymentContext, sizing: Sizing) -> Gateway:
         """Where the layers send to."""
-        entrance = self.settings.gateway
+        external_endpoint = self.settings.gateway
         return Gateway(
             GATEWAY,
             GatewayArgs(
-                site=site,
+                context=context,
                 kafka=self.kafka.endpoint,
-                replicas=sizes.gateway_replicas,
-                resources=sizes.gateway,
+                replicas=sizing.gateway_replicas,
+                resources=sizing.gateway,
                 storage=self.settings.storage.gateway,
-                max_message_bytes=sizes.max_message_bytes,
-                fsync=sizes.gateway_fsync,
-                address=entrance.address,
-                client_cidrs=entrance.client_cidrs,
-                hosts=[entrance.host, *self.regions.names],
-                autoscale=sizes.gateway_autoscale,
-                logins=self.regions.logins,
+                max_message_bytes=sizing.max_message_bytes,
+                fsync=sizing.gateway_fsync,
+                address=external_endpoint.address,
+                client_cidrs=external_endpoint.client_cidrs,
+                hosts=[external_endpoint.host, *self.regions.names],
+                autoscale=sizing.gateway_autoscale,
+                credentials=self.regions.credentials,
             ),
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _agent(self, site: Site, sizes: Profile) -> Agent:
+    def _agent(self, context: DeploymentContext, sizing: Sizing) -> Agent:
         """One collector on every node, for programs inside the cluster."""
         return Agent(
             AGENT,
             AgentArgs(
-                site=site,
+                context=context,
                 gateway=GATEWAY,
                 gateway_port=GATEWAY_GRPC_PORT,
                 login=self.gateway.agent,
                 layers=self.gateway.endpoint.credentials,
                 request_limit=self.gateway.request_limit,
                 queue_bytes=2 * self.gateway.request_limit,
-                resources=sizes.traces.agent,
+                resources=sizing.traces.agent,
             ),
             pulumi.ResourceOptions(parent=self),
         )
 
-    def _prometheus(self, site: Site, sizes: Profile, scrapes: tuple[ScrapeTarget, ...]) -> Prometheus:
+    def _prometheus(self, context: DeploymentContext, sizing: Sizing, scrapes: tuple[ScrapeTarget, ...]) -> Prometheus:
         """The replicas, each with all data."""
         settings = self.settings
         own = [workload_name(replica) for replica in settings.prometheus.replicas]
         return Prometheus(
             "prometheus",
             PrometheusArgs(
-                site=site,
+                context=context,
                 replicas=settings.prometheus.replicas,
                 scrapes=scrapes,
                 alert_receivers=self.alerting.receivers,
                 probes=self.probes.jobs,
                 rule_groups=rules.groups(
-                    [*(scrape.job for scrape in scrapes), *own], settings, sizes, mirrored=self.regions.mirrored
+                    [*(scrape.job for scrape in scrapes), *own], settings, sizing, mirrored=self.regions.mirrored
                 ),
                 runbook_base=settings.runbook_base,
-                resources=sizes.prometheus,
-                sidecar_resources=sizes.sidecar,
+                resources=sizing.prometheus,
+                sidecar_resources=sizing.sidecar,
                 storage=settings.storage.prometheus,
                 retention_time=settings.prometheus.retention_time,
                 retention_size=settings.prometheus.retention_size,
-                out_of_order_window=sizes.out_of_order_window,
-                scrape_interval=sizes.scrape_interval,
+                out_of_order_window=sizing.out_of_order_window,
+                scrape_interval=sizing.scrape_interval,
                 block_duration=settings.backups.metrics_block,
                 objects=self.recovery.objects,
                 encryption=ENCRYPTION,
             ),
-            # Where another region tells people, no alert comes in before this one's guard keeps it silent.
-            pulumi.ResourceOptions(parent=self, depends_on=[self.regions.guard] if self.regions.mirrored else []),
+            # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
+            pulumi.ResourceOptions(
+                parent=self, depends_on=[self.regions.failover_agent] if self.regions.mirrored else []
+            ),
         )
 
-    def _query(self, site: Site, sizes: Profile, scrape: ScrapeTarget) -> ThanosQuery:
+    def _query(self, context: DeploymentContext, sizing: Sizing, scrape: ScrapeTarget) -> ThanosQuery:
         """The one read address."""
-        entrance = self.settings.query
+        external_endpoint = self.settings.query
         return ThanosQuery(
             "thanos-query",
             ThanosQueryArgs(
-                site=site,
+                context=context,
                 stores=list(self.prometheus.endpoints.values()),
                 gateways=self.recovery.gateways,
                 scrape=scrape,
-                replicas=sizes.query_replicas,
-                resources=sizes.query,
-                address=entrance.address,
-                client_cidrs=entrance.client_cidrs,
-                hosts=[entrance.host],
+                replicas=sizing.query_replicas,
+                resources=sizing.query,
+                address=external_endpoint.address,
+                client_cidrs=external_endpoint.client_cidrs,
+                hosts=[external_endpoint.host],
             ),
             pulumi.ResourceOptions(parent=self),
         )

@@ -1,4 +1,4 @@
-"""What is probed: every listener for its certificate, and every entrance for its answer to a stranger."""
+"""What is probed: certificates of listeners, and how endpoints answer an unauthenticated request."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
 from components.jaeger.oauth import OAUTH_PORT
 from components.jaeger.query import query_workload
-from components.k8s import Site
+from components.k8s import DeploymentContext
 from components.probes.component import WORKLOAD as PROBES
 from components.probes.component import Probes, ProbesArgs
-from components.probes.targets import Entrance, Listener, Module, metrics_listener, pod_listener
+from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
 from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
-from components.reports.shelf import PORT as SHELF_PORT
-from components.reports.shelf import WORKLOAD as SHELF
-from stacks.profile import Profile
+from components.reports.server import PORT as REPORT_SERVER_PORT
+from components.reports.server import WORKLOAD as REPORT_SERVER
 from stacks.settings import Settings
+from stacks.sizing import Sizing
 
 
 def probes(
     parent: pulumi.Resource,
     settings: Settings,
-    sizes: Profile,
-    site: Site,
+    sizing: Sizing,
+    context: DeploymentContext,
     *,
     kafka: KafkaEndpoint,
     search: SearchEndpoint,
@@ -51,9 +51,9 @@ def probes(
 
     Args:
         parent: Component that owns it.
-        settings: Names of the entrances.
-        sizes: Its size.
-        site: Surroundings.
+        settings: Names of the endpoints.
+        sizing: Its size.
+        context: Deployment context.
         kafka: Brokers.
         search: Search cluster.
         scrapes: Metrics of every workload but Prometheus.
@@ -62,32 +62,34 @@ def probes(
     return Probes(
         PROBES,
         ProbesArgs(
-            site=site,
+            context=context,
             listeners=[
                 *(metrics_listener(target) for target in scrapes),
-                *(_own(site, workload) for workload in replicas),
-                *(pod_listener(site, workload, "grpc", STORE_PORT) for workload in replicas),
-                pod_listener(site, "kafka", "client", kafka.port, access_label=kafka.access_label),
-                pod_listener(site, search.workload, "http", search.port, access_label=search.access_label),
+                *(_own(context, workload) for workload in replicas),
+                *(pod_listener(context, workload, "grpc", STORE_PORT) for workload in replicas),
+                pod_listener(context, "kafka", "client", kafka.port, access_label=kafka.access_label),
+                pod_listener(context, search.workload, "http", search.port, access_label=search.access_label),
             ],
-            entrances=_entrances(settings, site, search, replicas),
-            resources=sizes.alerting.probes,
+            endpoints=_endpoints(settings, context, search, replicas),
+            resources=sizing.alerting.probes,
         ),
         pulumi.ResourceOptions(parent=parent),
     )
 
 
-def _own(site: Site, workload: str) -> Listener:
-    return pod_listener(site, workload, naming.METRICS_PORT, WEB_PORT, access_label=naming.METRICS_ACCESS)
+def _own(context: DeploymentContext, workload: str) -> Listener:
+    return pod_listener(context, workload, naming.METRICS_PORT, WEB_PORT, access_label=naming.METRICS_ACCESS)
 
 
-def _entrances(settings: Settings, site: Site, search: SearchEndpoint, replicas: Sequence[str]) -> list[Entrance]:
-    def entrance(
+def _endpoints(
+    settings: Settings, context: DeploymentContext, search: SearchEndpoint, replicas: Sequence[str]
+) -> list[Endpoint]:
+    def endpoint(
         workload: str, port: int, path: str, module: Module, host: str = "", *, name: str = "", access: str = ""
-    ) -> Entrance:
-        return Entrance(
+    ) -> Endpoint:
+        return Endpoint(
             name=name or workload,
-            url=f"https://{site.host(workload)}:{port}{path}",
+            url=f"https://{context.host(workload)}:{port}{path}",
             module=module,
             workload=workload,
             port=port,
@@ -95,26 +97,28 @@ def _entrances(settings: Settings, site: Site, search: SearchEndpoint, replicas:
             host=host,
         )
 
-    queries: Mapping[str, str] = {name: each.host for name, each in settings.traces.queries.items()}
+    queries: Mapping[str, str] = {name: query.host for name, query in settings.traces.queries.items()}
     return [
-        entrance(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
-        entrance(
+        endpoint(GATEWAY, GATEWAY_GRPC_PORT, "/", Module.HTTP2, settings.gateway.host),
+        endpoint(
             GATEWAY, GATEWAY_HTTP_PORT, "/v1/metrics", Module.CLOSED, settings.gateway.host, name=f"{GATEWAY}-http"
         ),
-        entrance(JAEGER_COLLECTOR, JAEGER_OTLP_PORT, "/", Module.HTTP2, access=JAEGER_ACCESS),
-        entrance(search.workload, search.port, "/", Module.CLOSED, access=search.access_label),
-        entrance(ALERTMANAGER, ALERTMANAGER_PORT, "/api/v2/status", Module.CLOSED, settings.alerting.entrance.host),
-        *(entrance(workload, WEB_PORT, "/api/v1/query?query=1", Module.CLOSED) for workload in replicas),
-        entrance(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
-        entrance(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.entrance.host),
-        entrance(SHELF, SHELF_PORT, "/reports", Module.CLOSED),
+        endpoint(JAEGER_COLLECTOR, JAEGER_OTLP_PORT, "/", Module.HTTP2, access=JAEGER_ACCESS),
+        endpoint(search.workload, search.port, "/", Module.CLOSED, access=search.access_label),
+        endpoint(
+            ALERTMANAGER, ALERTMANAGER_PORT, "/api/v2/status", Module.CLOSED, settings.alerting.external_endpoint.host
+        ),
+        *(endpoint(workload, WEB_PORT, "/api/v1/query?query=1", Module.CLOSED) for workload in replicas),
+        endpoint(QUERY, QUERY_PORT, "/api/v1/query?query=1", Module.CLOSED, settings.query.host),
+        endpoint(GRAFANA, GRAFANA_PORT, "/api/org", Module.CLOSED, settings.grafana.external_endpoint.host),
+        endpoint(REPORT_SERVER, REPORT_SERVER_PORT, "/reports", Module.CLOSED),
         *(
-            entrance(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
+            endpoint(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()
         ),
         *(
-            [entrance(IDENTITY, IDENTITY_PORT, "/.well-known/openid-configuration", Module.OPEN, double.host)]
-            if (double := settings.traces.identity.double)
+            [endpoint(IDENTITY, IDENTITY_PORT, "/.well-known/openid-configuration", Module.OPEN, embedded.host)]
+            if (embedded := settings.traces.identity.embedded)
             else []
         ),
     ]

@@ -8,12 +8,12 @@ import pulumi
 
 from components.alerting.durations import milliseconds
 from components.backups.component import Backups, BackupsArgs, backups_scrapes
-from components.backups.config import ARCHIVE_USER, Archiving, Blocks, SearchSource, Vault
+from components.backups.config import ARCHIVE_USER, Archiving, BackupTarget, Blocks, SearchSource
 from components.backups.config import USER as BACKUP_USER
 from components.backups.schedule import Kind
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.k8s import Site
+from components.k8s import DeploymentContext
 from components.kafka.access import AclRule, User
 from components.prometheus.compactor import WORKLOAD as COMPACTOR
 from components.prometheus.compactor import Compactor, CompactorArgs, compactor_scrape
@@ -24,14 +24,14 @@ from components.search.indices import LOGS, TRACE_KINDS, trace_family
 from components.telemetry.classification import CLASSES
 from components.telemetry.topics import TOPICS
 from stacks.object_storage import object_storage
-from stacks.profile import Profile
 from stacks.secrets import backup_recipients
 from stacks.settings import Settings
+from stacks.sizing import Sizing
 
 PREFIX: Final = "backups/"
 METRICS_PREFIX: Final = "metrics/"
 ENCRYPTION: Final = "SSE-S3"
-"""How the storage is asked to encrypt blocks of metrics; what we write ourselves is sealed before it gets there."""
+"""How the storage is asked to encrypt blocks of metrics; what we write ourselves is encrypted before it gets there."""
 EXPORTED: Final = (LOGS, *(trace_family(name, kind) for name in CLASSES for kind in TRACE_KINDS))
 """Families of indices that a job exports where the search cluster makes no snapshots."""
 _INDICES = tuple(map(members, EXPORTED))
@@ -63,17 +63,17 @@ class Recovery:
     Attributes:
         gateways: Stores of metrics that Prometheus has no more.
         scrapes: Metrics of all of these.
-        backups: Jobs, archive and keeper.
+        backups: Jobs, archive and exporter.
     """
 
     backups: Backups
 
-    def __init__(self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site) -> None:
+    def __init__(self, parent: pulumi.Resource, settings: Settings, sizing: Sizing, context: DeploymentContext) -> None:
         self._options = pulumi.ResourceOptions(parent=parent)
-        self._settings, self._sizes, self._site = settings, sizes.backups, site
+        self._settings, self._sizing, self._context = settings, sizing.backups, context
         self.objects = object_storage(settings, METRICS_PREFIX)
-        self._scrapes = backups_scrapes(parent, site)
-        of_store, of_compactor = store_scrape(parent, site), compactor_scrape(parent, site)
+        self._scrapes = backups_scrapes(parent, context)
+        of_store, of_compactor = store_scrape(parent, context), compactor_scrape(parent, context)
         self.gateways: tuple[StoreEndpoint, ...] = (self._store(of_store).endpoint,)
         self._compactor(of_compactor)
         self.scrapes: tuple[ScrapeTarget, ...] = (*self._scrapes.all, of_store, of_compactor)
@@ -94,16 +94,16 @@ class Recovery:
             grafana: Whose definitions are backed up.
             search: What is exported, where the settings say so.
         """
-        settings, sizes = self._settings.backups, self._sizes
+        settings, sizing = self._settings.backups, self._sizing
         keep = settings.keep_days
         self.backups = Backups(
             "backups",
             BackupsArgs(
-                site=self._site,
+                context=self._context,
                 scrapes=self._scrapes,
-                vault=Vault(
-                    platform=self._site.platform,
-                    region=self._site.region,
+                target=BackupTarget(
+                    platform=self._context.platform,
+                    region=self._context.region,
                     storage=object_storage(self._settings, PREFIX),
                     recipients=backup_recipients(),
                 ),
@@ -119,48 +119,48 @@ class Recovery:
                 else None,
                 archiving=Archiving(
                     keep_days=keep.archive,
-                    flush_s=sizes.flush_s,
-                    segment_bytes=sizes.segment_bytes,
-                    memory_bytes=sizes.memory_bytes,
+                    flush_s=sizing.flush_s,
+                    segment_bytes=sizing.segment_bytes,
+                    memory_bytes=sizing.memory_bytes,
                 ),
                 blocks=Blocks(prefix=METRICS_PREFIX, range_s=self.block_s),
-                job=sizes.job,
-                archive=sizes.archive,
-                keeper=sizes.keeper,
+                job=sizing.job,
+                archive=sizing.archive,
+                exporter=sizing.exporter,
             ),
             self._options,
         )
 
     def _store(self, scrape: ScrapeTarget) -> StoreGateway:
-        sizes = self._sizes
+        sizing = self._sizing
         return StoreGateway(
             STORE,
             StoreGatewayArgs(
-                site=self._site,
+                context=self._context,
                 objects=self.objects,
                 encryption=ENCRYPTION,
                 scrape=scrape,
-                replicas=sizes.stores,
-                resources=sizes.store,
-                storage=sizes.store_volume,
-                index_cache=sizes.index_cache,
-                chunk_pool=sizes.chunk_pool,
-                serves_after=sizes.serves_after,
+                replicas=sizing.stores,
+                resources=sizing.store,
+                storage=sizing.store_volume,
+                index_cache=sizing.index_cache,
+                chunk_pool=sizing.chunk_pool,
+                serves_after=sizing.serves_after,
             ),
             self._options,
         )
 
     def _compactor(self, scrape: ScrapeTarget) -> Compactor:
-        sizes = self._sizes
+        sizing = self._sizing
         return Compactor(
             COMPACTOR,
             CompactorArgs(
-                site=self._site,
+                context=self._context,
                 objects=self.objects,
                 encryption=ENCRYPTION,
                 scrape=scrape,
-                resources=sizes.compactor,
-                storage=sizes.compactor_volume,
+                resources=sizing.compactor,
+                storage=sizing.compactor_volume,
                 keep_days=self._settings.backups.keep_days.metrics,
             ),
             self._options,

@@ -1,4 +1,4 @@
-"""Settings of the pair of regions: who the other one is, and where both look who tells people."""
+"""Settings of the pair of regions: who the other one is, and where both read which region is active."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from stacks import fields
-from stacks.reading_settings import Storage
-from stacks.section import Section
+from stacks import field_types
+from stacks.base_model import SettingsModel
+from stacks.visualization_settings import Storage
 
 DNS_NAMES = ("otlp",)
 """What moves from region to region by name: where the layers send their telemetry."""
 
 
-class Peer(Section):
+class Peer(SettingsModel):
     """The other region.
 
     Attributes:
@@ -24,13 +24,13 @@ class Peer(Section):
         networks: Where these are.
     """
 
-    stack: fields.Stack
-    region: fields.Name
-    bootstrap: Annotated[tuple[fields.HostPort, ...], Field(min_length=1)]
-    networks: Annotated[tuple[fields.Cidr, ...], Field(min_length=1)]
+    stack: field_types.Stack
+    region: field_types.Name
+    bootstrap: Annotated[tuple[field_types.HostPort, ...], Field(min_length=1)]
+    networks: Annotated[tuple[field_types.Cidr, ...], Field(min_length=1)]
 
 
-class Dns(Section):
+class Dns(SettingsModel):
     """Names in Route 53 that a failover changes.
 
     Attributes:
@@ -40,26 +40,26 @@ class Dns(Section):
         endpoint: Address of the API, or null for AWS' own.
     """
 
-    zone: fields.Host
-    names: dict[str, fields.Host]
-    ttl_s: fields.Count
-    endpoint: fields.Url | None
+    zone: field_types.Host
+    names: dict[str, field_types.Host]
+    ttl_s: field_types.Count
+    endpoint: field_types.Url | None
 
     @model_validator(mode="after")
     def _all_names(self) -> Self:
         if set(self.names) != set(DNS_NAMES):
-            raise fields.not_allowed(f"exactly {', '.join(DNS_NAMES)} under names")
+            raise field_types.not_allowed(f"exactly {', '.join(DNS_NAMES)} under names")
         return self
 
 
-class Regions(Section):
+class Regions(SettingsModel):
     """The pair of regions.
 
     Attributes:
         peer: The other region, or null where there is none.
-        witness: A bucket in neither region: there both find who tells people. Keys: secret ``witnessSecrets``.
+        witness: A bucket in neither region: there both read which region is active. Keys: secret ``witnessSecrets``.
         dns: Names that move, or null.
-        logins: Stack that the layers' passwords come from, so that one set is good in both regions; null: they are
+        credentials: Stack that the layers' passwords come from, so that one set is good in both regions; null: they are
             made here.
         groups: Consumer groups of others whose place in Kafka is kept in step too.
     """
@@ -67,5 +67,5 @@ class Regions(Section):
     peer: Peer | None
     witness: Storage
     dns: Dns | None
-    logins: fields.Stack | None
-    groups: tuple[fields.Name, ...]
+    credentials: field_types.Stack | None
+    groups: tuple[field_types.Name, ...]

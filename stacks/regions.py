@@ -1,4 +1,4 @@
-"""The pair of regions: what is copied from the other one, and who of both tells people."""
+"""The pair of regions: what is copied from the other one, and which of the two is active."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import pulumi
 
 from components.contracts import AlertmanagerEndpoint, KafkaEndpoint, ScrapeTarget
 from components.gateway.component import IDS
-from components.k8s import Site
+from components.k8s import DeploymentContext
 from components.kafka.access import AclRule, User
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
 from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
 from components.mirror.config import WORKLOAD as MIRROR
-from components.regions.component import RegionGuard, RegionGuardArgs
-from components.regions.config import WORKLOAD as GUARD
+from components.regions.component import FailoverAgent, FailoverAgentArgs
+from components.regions.config import WORKLOAD as FAILOVER_AGENT
 from components.telemetry.layers import LAYERS
 from components.telemetry.topics import TOPICS
-from stacks.definitions import definitions
 from stacks.kafka_users import groups
 from stacks.object_storage import witness
-from stacks.profile import Profile
+from stacks.parity_fingerprints import parity_fingerprints
 from stacks.settings import Role, Settings, SettingsError
+from stacks.sizing import Sizing
 
 _UNKNOWN = "unknownbeforetheotherregionisthere"
 _TOPICS = tuple(topic.name for topic in TOPICS)
@@ -35,24 +35,26 @@ class Regions:
     Attributes:
         mirrored: Whether the other region's Kafka is copied into this one.
         names: Names that move from region to region, for certificates.
-        logins: Layer -> password, and the key of hashed ids, from the other region; None: made here.
-        definitions: Kind -> digest of what both regions have to agree on.
-        guard: Decides whether this region tells people.
+        credentials: Layer -> password, and the key of hashed ids, from the other region; None: made here.
+        fingerprints: Kind -> digest of what both regions have to agree on.
+        failover_agent: Decides whether this region is active.
         mirror: Copies the other region's Kafka, or None.
     """
 
-    guard: RegionGuard
+    failover_agent: FailoverAgent
     mirror: Mirror | None
 
-    def __init__(self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site, role: Role) -> None:
+    def __init__(
+        self, parent: pulumi.Resource, settings: Settings, sizing: Sizing, context: DeploymentContext, role: Role
+    ) -> None:
         self._options = pulumi.ResourceOptions(parent=parent)
-        self._settings, self._sizes, self._site, self._role = settings, sizes, site, role
+        self._settings, self._sizing, self._context, self._role = settings, sizing, context, role
         self._known: dict[str, pulumi.StackReference] = {}
         regions = settings.regions
         self.mirrored = regions.peer is not None and role is Role.STANDBY
         self.names: tuple[str, ...] = tuple(regions.dns.names.values()) if regions.dns else ()
-        self.logins = None if regions.logins is None else self._logins(regions.logins)
-        self.definitions = definitions(settings)
+        self.credentials = None if regions.credentials is None else self._peer_credentials(regions.credentials)
+        self.fingerprints = parity_fingerprints(settings)
         if self.mirrored:
             self._agreed()
 
@@ -69,50 +71,50 @@ class Regions:
         )
 
     def connect(self, *, kafka: KafkaEndpoint, alertmanager: AlertmanagerEndpoint) -> None:
-        """Make guard and mirror.
+        """Make failover agent and mirror.
 
         Args:
             kafka: What is copied into.
-            alertmanager: What the guard keeps silent, or lets speak.
+            alertmanager: What the failover agent keeps silent, or lets speak.
         """
-        settings, sizes = self._settings, self._sizes.regions
+        settings, sizing = self._settings, self._sizing.regions
         peer, alerting = settings.regions.peer, settings.alerting
-        self.guard = RegionGuard(
-            GUARD,
-            RegionGuardArgs(
-                site=self._site,
+        self.failover_agent = FailoverAgent(
+            FAILOVER_AGENT,
+            FailoverAgentArgs(
+                context=self._context,
                 leads=self._role is Role.PRIMARY,
                 peer=peer.region if peer else None,
                 witness=witness(settings),
                 alertmanager=alertmanager,
-                outside=_outside(settings),
+                egress_targets=_outside(settings),
                 networks=alerting.networks,
                 ports=alerting.ports,
-                definitions=self.definitions,
-                resources=sizes.guard,
+                fingerprints=self.fingerprints,
+                resources=sizing.failover_agent,
             ),
             self._options,
         )
-        keystore = MirrorKeystore(f"{MIRROR}-keystore", self._site, self._options) if peer else None
+        keystore = MirrorKeystore(f"{MIRROR}-keystore", self._context, self._options) if peer else None
         self.mirror = self._mirror(kafka, keystore) if keystore and self.mirrored else None
 
     @property
     def scrapes(self) -> tuple[ScrapeTarget, ...]:
         """Metrics of both."""
-        return (self.guard.scrape, *([self.mirror.scrape] if self.mirror else []))
+        return (self.failover_agent.scrape, *([self.mirror.scrape] if self.mirror else []))
 
     @cached_property
     def _groups(self) -> tuple[str, ...]:
         return (*groups(self._settings), *self._settings.regions.groups)
 
     def _mirror(self, kafka: KafkaEndpoint, keystore: MirrorKeystore) -> Mirror:
-        peer, sizes = self._settings.regions.peer, self._sizes.regions
+        peer, sizing = self._settings.regions.peer, self._sizing.regions
         assert peer is not None
         other = self._reference(peer.stack)
         return Mirror(
             MIRROR,
             MirrorArgs(
-                site=self._site,
+                context=self._context,
                 keystore=keystore,
                 source=MirrorSource(
                     region=peer.region,
@@ -124,17 +126,17 @@ class Regions:
                 kafka=kafka,
                 topics=_TOPICS,
                 groups=self._groups,
-                replication_factor=self._sizes.replication_factor,
-                max_message_bytes=self._sizes.max_message_bytes,
-                tasks=sizes.mirror_tasks,
-                heap=sizes.mirror_heap,
-                jvm_flags=sizes.mirror_flags,
-                resources=sizes.mirror,
+                replication_factor=self._sizing.replication_factor,
+                max_message_bytes=self._sizing.max_message_bytes,
+                tasks=sizing.mirror_tasks,
+                heap=sizing.mirror_heap,
+                jvm_flags=sizing.mirror_flags,
+                resources=sizing.mirror,
             ),
             self._options,
         )
 
-    def _logins(self, stack: str) -> Mapping[str, pulumi.Output[str]]:
+    def _peer_credentials(self, stack: str) -> Mapping[str, pulumi.Output[str]]:
         other = self._reference(stack)
         return {
             **{layer.name: self._needed(other, stack, "otlp_credentials", layer.name, "password") for layer in LAYERS},
@@ -148,8 +150,8 @@ class Regions:
         """
         peer = self._settings.regions.peer
         assert peer is not None
-        found = self._reference(peer.stack).get_output("definitions")
-        pulumi.Output.all(found).apply(lambda all_: check_agreed(self.definitions, all_[0], peer.stack))
+        peer_definitions = self._reference(peer.stack).get_output("fingerprints")
+        pulumi.Output.all(peer_definitions).apply(lambda all_: check_agreed(self.fingerprints, all_[0], peer.stack))
 
     def _reference(self, stack: str) -> pulumi.StackReference:
         if stack not in self._known:
@@ -158,19 +160,19 @@ class Regions:
 
     def _needed(self, other: pulumi.StackReference, stack: str, name: str, *path: str) -> pulumi.Output[str]:
         """An output of the other stack; a preview may do without."""
-        return pulumi.Output.secret(other.get_output(name).apply(lambda found: needed(found, stack, name, *path)))
+        return pulumi.Output.secret(other.get_output(name).apply(lambda output: needed(output, stack, name, *path)))
 
 
-def needed(found: Any, stack: str, name: str, *path: str) -> str:
+def needed(output: Any, stack: str, name: str, *path: str) -> str:
     """A text in the outputs of another stack.
 
     Raises:
         SettingsError: It is not there, and this is no preview.
     """
     for key in path:
-        found = found.get(key) if isinstance(found, Mapping) else None
-    if isinstance(found, str) and found:
-        return found
+        output = output.get(key) if isinstance(output, Mapping) else None
+    if isinstance(output, str) and output:
+        return output
     where = ".".join((name, *path))
     told = f"the stack {stack} has no output {where}: run `pulumi up` of it first, as this region takes it from there"
     if not pulumi.runtime.is_dry_run():
@@ -186,7 +188,7 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
         SettingsError: They do not; the message names what differs.
     """
     if other is None:
-        pulumi.log.warn(f"the stack {stack} has no output definitions yet: nothing could be compared")
+        pulumi.log.warn(f"the stack {stack} has no output fingerprints yet: nothing could be compared")
         return
     differing = sorted(kind for kind in {*own, *other} if own.get(kind) != other.get(kind))
     if differing:
@@ -197,11 +199,11 @@ def check_agreed(own: Mapping[str, str], other: Any, stack: str) -> None:
 
 
 def _rules(permissions: tuple[Permission, ...]) -> tuple[AclRule, ...]:
-    return tuple(AclRule(**each._asdict()) for each in permissions)
+    return tuple(AclRule(**permission._asdict()) for permission in permissions)
 
 
 def _outside(settings: Settings) -> tuple[str, ...]:
-    """``host:port`` of the pager's and the mail server's entrance: where a region tells people."""
+    """``host:port`` of the pager's and the mail server's address: where a region is active."""
     return (host_port(settings.alerting.channels.phone.url), settings.alerting.channels.mail.server)
 
 

@@ -1,4 +1,4 @@
-"""The rules of all components, and who keeps whom quiet: collected here, evaluated by every Prometheus."""
+"""The rules of all components and the inhibitions between their alerts, as every Prometheus evaluates them."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ from components.servicegraph.rules import RULES as GRAPH_RULES
 from components.telemetry.rules import INHIBITIONS as LAYER_INHIBITIONS
 from components.telemetry.rules import RULES as LAYER_RULES
 from stacks.alert_settings import Escalation
-from stacks.profile import Profile
 from stacks.settings import Settings
+from stacks.sizing import Sizing
 
 FIXED: Final = (
     *LAYER_RULES,
@@ -97,20 +97,20 @@ def region_rules(*, mirrored: bool) -> tuple[RuleGroup, ...]:
     return (*REGION_RULES, *(MIRROR_RULES if mirrored else ()))
 
 
-def groups(jobs: Sequence[str], settings: Settings, sizes: Profile, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
+def groups(jobs: Sequence[str], settings: Settings, sizing: Sizing, *, mirrored: bool = False) -> tuple[RuleGroup, ...]:
     """All rules, with those that raise unacknowledged alerts again.
 
     Args:
         jobs: Names of all scrape jobs.
         settings: Volumes, certificates, delays of the escalation.
-        sizes: Numbers of pods.
+        sizing: Numbers of pods.
         mirrored: Whether the other region is copied into this one.
     """
     sized = (
-        *kafka_rules(min_insync_replicas=sizes.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
-        *alertmanager_rules(sizes.alerting.alertmanagers),
+        *kafka_rules(min_insync_replicas=sizing.min_insync_replicas, volume_bytes=size_bytes(settings.storage.kafka)),
+        *alertmanager_rules(sizing.alerting.alertmanagers),
         *probe_rules(settings.certificates.workloads.renew_before),
-        *grafana_rules(sizes.reading.grafanas),
+        *grafana_rules(sizing.visualization.grafanas),
         *(POSTGRES_RULES if settings.database.embedded else ()),
         *prometheus_rules(
             jobs,
@@ -121,6 +121,6 @@ def groups(jobs: Sequence[str], settings: Settings, sizes: Profile, *, mirrored:
     return escalated((*FIXED, *sized, *region_rules(mirrored=mirrored)), delays(settings.alerting.escalation))
 
 
-def quiet(all_groups: Sequence[RuleGroup], *, mirrored: bool = False) -> tuple[Inhibition, ...]:
-    """Which alerts keep which other ones quiet."""
+def inhibit_rules(all_groups: Sequence[RuleGroup], *, mirrored: bool = False) -> tuple[Inhibition, ...]:
+    """Inhibitions among the alerts of these groups."""
     return inhibitions.collected(all_groups, (*_INHIBITIONS, *(MIRROR_INHIBITIONS if mirrored else ())))

@@ -115,7 +115,7 @@ def storage_secrets() -> pulumi.Output[dict[str, Any]]:
 
 
 def witness_secrets() -> pulumi.Output[dict[str, Any]]:
-    """Keys of the bucket in which both regions see who tells people, and the PEM of who signs for it.
+    """Keys of the bucket in which both regions see which region is active, and the PEM of who signs for it.
 
     Raises:
         SettingsError: As `alerting_secrets`.
@@ -132,15 +132,19 @@ def backup_recipients() -> tuple[str, ...]:
         SettingsError: They are missing in an update, or are no public keys.
     """
     where = _where(RECIPIENTS_KEY)
-    found = pulumi.Config(CONFIG_NAMESPACE).get(RECIPIENTS_KEY)
-    if found is None:
+    configured = pulumi.Config(CONFIG_NAMESPACE).get(RECIPIENTS_KEY)
+    if configured is None:
         _absent(
             f'{where} is missing: allowed is a JSON object such as {{"recipients": ["age1..."]}}; make a key with '
             f"`age-keygen`, and run `pulumi config set {CONFIG_NAMESPACE}:{RECIPIENTS_KEY} < FILE`"
         )
         return (_PREVIEWED_RECIPIENT,)
-    recipients = _checked(found, where, RECIPIENTS_NAMES)["recipients"]
-    wrong = [each for each in recipients if not _RECIPIENT.fullmatch(str(each))] if isinstance(recipients, list) else []
+    recipients = _checked(configured, where, RECIPIENTS_NAMES)["recipients"]
+    wrong = (
+        [recipient for recipient in recipients if not _RECIPIENT.fullmatch(str(recipient))]
+        if isinstance(recipients, list)
+        else []
+    )
     if not isinstance(recipients, list) or wrong:
         raise SettingsError(
             f"{where}: recipients is no list of public keys: allowed are keys such as age1 and 58 more characters "
@@ -165,9 +169,9 @@ def _absent(told: str) -> None:
 
 
 def _text(key: str, allowed: str) -> pulumi.Output[str]:
-    found = pulumi.Config(CONFIG_NAMESPACE).get_secret(key)
-    if found is not None:
-        return found
+    secret_text = pulumi.Config(CONFIG_NAMESPACE).get_secret(key)
+    if secret_text is not None:
+        return secret_text
     _absent(
         f"{_where(key)} is missing: allowed is {allowed}; run `pulumi config set --secret {CONFIG_NAMESPACE}:{key}`"
     )
@@ -189,9 +193,9 @@ def _object(
         check: Refuses what is not allowed.
     """
     # Plain, so that a mistake is one line before anything is made; what leaves this function is secret again.
-    found, where = pulumi.Config(CONFIG_NAMESPACE).get(key), _where(key)
-    if found is not None:
-        content = _checked(found, where, names)
+    text, where = pulumi.Config(CONFIG_NAMESPACE).get(key), _where(key)
+    if text is not None:
+        content = _checked(text, where, names)
         check(content, where)
         return pulumi.Output.secret(content)
     _absent(

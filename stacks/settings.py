@@ -15,11 +15,11 @@ from pydantic import Field, ValidationError, model_validator
 
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
-from stacks import backup_settings, fields, reading_settings, region_settings
+from stacks import backup_settings, field_types, region_settings, visualization_settings
 from stacks.alert_settings import Alerting
-from stacks.complaints import complaints
-from stacks.section import Entrance, Outside, Section
+from stacks.base_model import ExternalEndpoint, ExternalHost, SettingsModel
 from stacks.trace_settings import Traces
+from stacks.validation_errors import validation_errors
 
 CONFIG_NAMESPACE = "observability"
 CONFIG_KEY = "settings"
@@ -39,7 +39,7 @@ class SettingsError(pulumi.RunError):
     """The stack file cannot be used; the message has one line per mistake, and no traceback follows it."""
 
 
-class Cluster(Section):
+class Cluster(SettingsModel):
     """The Kubernetes cluster.
 
     Attributes:
@@ -48,104 +48,106 @@ class Cluster(Section):
     """
 
     context: str | None
-    domain: fields.Host
+    domain: field_types.Host
 
 
-class Images(Section):
+class Images(SettingsModel):
     """Where images come from; a digest pins an image beyond its tag."""
 
-    registry: fields.Registry
-    digests: dict[str, fields.Digest]
+    registry: field_types.Registry
+    digests: dict[str, field_types.Digest]
 
     @model_validator(mode="after")
     def _known(self) -> Self:
         unknown = sorted(set(self.digests) - set(IMAGES))
         if unknown:
-            raise fields.not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
+            raise field_types.not_allowed(f"only the images {', '.join(sorted(IMAGES))}; remove {', '.join(unknown)}")
         return self
 
 
-class Life(Section):
+class Life(SettingsModel):
     """Life of certificates."""
 
-    duration: fields.Hours
-    renew_before: fields.Hours
+    duration: field_types.Hours
+    renew_before: field_types.Hours
 
     @model_validator(mode="after")
     def _renewed_in_time(self) -> Self:
         if int(self.renew_before[:-1]) * 2 > int(self.duration[:-1]):
-            raise fields.not_allowed("a renew_before of at most half of duration")
+            raise field_types.not_allowed("a renew_before of at most half of duration")
         return self
 
 
-class Certificates(Section):
+class Certificates(SettingsModel):
     """Life of the authority's and of the workloads' certificates."""
 
     authority: Life
     workloads: Life
 
 
-class Storage(Section):
+class Storage(SettingsModel):
     """StorageClass, and the size of each pod's volume."""
 
-    storage_class: fields.Host
-    kafka: fields.Size
-    kafka_controller: fields.Size
-    gateway: fields.Size
-    prometheus: fields.Size
-    search: fields.Size
-    alertmanager: fields.Size
-    database: fields.Size
+    storage_class: field_types.Host
+    kafka: field_types.Size
+    kafka_controller: field_types.Size
+    gateway: field_types.Size
+    prometheus: field_types.Size
+    search: field_types.Size
+    alertmanager: field_types.Size
+    database: field_types.Size
 
 
-class Kafka(Section):
+class Kafka(SettingsModel):
     """Brokers: one external address each."""
 
-    brokers: tuple[Outside, ...]
-    client_cidrs: tuple[fields.Cidr, ...] = Field(min_length=1)
+    brokers: tuple[ExternalHost, ...]
+    client_cidrs: tuple[field_types.Cidr, ...] = Field(min_length=1)
     load_balancer_annotations: dict[str, str]
 
     @model_validator(mode="after")
     def _enough(self) -> Self:
         if len(self.brokers) < MIN_BROKERS:
-            raise fields.not_allowed(f"at least {MIN_BROKERS} brokers, since every record has {MIN_BROKERS} copies")
+            raise field_types.not_allowed(
+                f"at least {MIN_BROKERS} brokers, since every record has {MIN_BROKERS} copies"
+            )
         hosts = [broker.host for broker in self.brokers]
         if len(set(hosts)) != len(hosts):
-            raise fields.not_allowed("a host of its own for every broker")
+            raise field_types.not_allowed("a host of its own for every broker")
         return self
 
 
-class Topic(Section):
+class Topic(SettingsModel):
     """Partitions (they may only grow) and retention of a topic."""
 
-    partitions: fields.Count
-    retention_days: fields.Count
+    partitions: field_types.Count
+    retention_days: field_types.Count
 
 
-class Prometheus(Section):
+class Prometheus(SettingsModel):
     """Replicas by name, and how long they keep samples."""
 
-    replicas: tuple[fields.Name, ...] = Field(min_length=2)
-    retention_time: fields.Days
-    retention_size: fields.ByteSize
+    replicas: tuple[field_types.Name, ...] = Field(min_length=2)
+    retention_time: field_types.Days
+    retention_size: field_types.ByteSize
 
     @model_validator(mode="after")
     def _different(self) -> Self:
         if len(set(self.replicas)) != len(self.replicas):
-            raise fields.not_allowed("replica names that differ")
+            raise field_types.not_allowed("replica names that differ")
         return self
 
 
-class Search(Section):
+class Search(SettingsModel):
     """Kind of search cluster, and how long it keeps what."""
 
     engine: Literal["opensearch", "elasticsearch"]
-    trace_days: fields.Count
-    log_days: fields.Count
+    trace_days: field_types.Count
+    log_days: field_types.Count
 
 
-class Profiles(Section):
-    """Sizes of everything, by role; see ``stacks.profile``."""
+class Profiles(SettingsModel):
+    """Sizes of everything, by role; see ``stacks.sizing``."""
 
     primary: ProfileName
     standby: ProfileName
@@ -155,7 +157,7 @@ class Profiles(Section):
         return self.primary if role is Role.PRIMARY else self.standby
 
 
-class Settings(Section):
+class Settings(SettingsModel):
     """Everything that a stack file says.
 
     Attributes:
@@ -170,50 +172,50 @@ class Settings(Section):
         query: Where metrics are read.
         search: Where traces and logs are kept.
         traces: Where traces are read.
-        alerting: Who is told of alerts, and how.
+        alerting: Who is notified of alerts, and how.
         database, grafana, object_storage, reports: What people read, and where it is kept.
         backups: Copies in the object storage.
-        regions: The other region, and who of both tells people.
+        regions: The other region, and which of the two is active.
     """
 
-    platform: fields.Name
-    region: fields.Name
+    platform: field_types.Name
+    region: field_types.Name
     profile: Profiles
-    namespace: fields.Name
+    namespace: field_types.Name
     protect: bool
-    runbook_base: fields.Url
+    runbook_base: field_types.Url
     cluster: Cluster
     images: Images
     certificates: Certificates
     storage: Storage
     kafka: Kafka
     topics: dict[str, Topic]
-    gateway: Entrance
+    gateway: ExternalEndpoint
     prometheus: Prometheus
-    query: Entrance
+    query: ExternalEndpoint
     search: Search
     traces: Traces
     alerting: Alerting
-    database: reading_settings.Database
-    grafana: reading_settings.Grafana
-    object_storage: reading_settings.Storage
-    reports: reading_settings.Reports
+    database: visualization_settings.Database
+    grafana: visualization_settings.Grafana
+    object_storage: visualization_settings.Storage
+    reports: visualization_settings.Reports
     backups: backup_settings.Backups
     regions: region_settings.Regions
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:
         if set(self.topics) != set(TOPIC_NAMES):
-            raise fields.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
+            raise field_types.not_allowed(f"exactly the topics {', '.join(TOPIC_NAMES)} under topics")
         return self
 
     @model_validator(mode="after")
     def _two_regions(self) -> Self:
         peer, witness = self.regions.peer, self.regions.witness
         if peer and peer.region == self.region:
-            raise fields.not_allowed(f"another regions.peer.region than this one's own ({self.region})")
+            raise field_types.not_allowed(f"another regions.peer.region than this one's own ({self.region})")
         if witness.bucket == self.object_storage.bucket:
-            raise fields.not_allowed(
+            raise field_types.not_allowed(
                 f"a regions.witness.bucket of its own ({witness.bucket} is this region's object_storage.bucket): "
                 "it has to be there when this region is not"
             )
@@ -238,7 +240,9 @@ def parse(content: object, file: str) -> Settings:
     try:
         return Settings.model_validate_json(json.dumps(content))
     except ValidationError as error:
-        raise SettingsError("\n".join(f"{file}: {line}" for line in complaints(error, Settings, content))) from None
+        raise SettingsError(
+            "\n".join(f"{file}: {line}" for line in validation_errors(error, Settings, content))
+        ) from None
 
 
 def load() -> Settings:
@@ -262,13 +266,13 @@ def role() -> Role:
         SettingsError: It is missing or none.
     """
     file = f"Pulumi.{pulumi.get_stack()}.yaml"
-    found = pulumi.Config(CONFIG_NAMESPACE).get(ROLE_KEY)
-    if found not in tuple(Role):
+    role_text = pulumi.Config(CONFIG_NAMESPACE).get(ROLE_KEY)
+    if role_text not in tuple(Role):
         raise SettingsError(
-            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {_shown(found)}: allowed is {' or '.join(Role)}; run "
+            f"{file}: {CONFIG_NAMESPACE}:{ROLE_KEY} is {_shown(role_text)}: allowed is {' or '.join(Role)}; run "
             f"`pulumi config set {CONFIG_NAMESPACE}:{ROLE_KEY} {Role.PRIMARY}`, or `ops failover` where a region moves"
         )
-    return Role(found)
+    return Role(role_text)
 
 
 def _shown(content: object) -> str:

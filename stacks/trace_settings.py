@@ -7,58 +7,58 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from components.telemetry.classification import CLASSES
-from stacks import fields
-from stacks.section import Entrance, Section
+from stacks import field_types
+from stacks.base_model import ExternalEndpoint, SettingsModel
 
 
-class IdentityDouble(Entrance):
+class EmbeddedIdentity(ExternalEndpoint):
     """A stand-in for an identity provider: users with their groups; passwords are made."""
 
-    users: dict[fields.Name, tuple[fields.Name, ...]] = Field(min_length=1)
+    users: dict[field_types.Name, tuple[field_types.Name, ...]] = Field(min_length=1)
 
 
-class IdentityProvider(Section):
+class ExternalIdentity(SettingsModel):
     """An OpenID Connect provider outside: issuer, client, and the networks where it is (port 443).
 
     The client's password is the secret ``observability:oidcClientSecret``.
     """
 
-    issuer: fields.Url
-    client_id: fields.Name
-    networks: tuple[fields.Cidr, ...] = Field(min_length=1)
+    issuer: field_types.Url
+    client_id: field_types.Name
+    networks: tuple[field_types.Cidr, ...] = Field(min_length=1)
 
 
-class Identity(Section):
+class Identity(SettingsModel):
     """Where people sign in: exactly one of both."""
 
-    double: IdentityDouble | None
-    provider: IdentityProvider | None
+    embedded: EmbeddedIdentity | None
+    external: ExternalIdentity | None
 
     @model_validator(mode="after")
     def _one(self) -> Self:
-        if (self.double is None) == (self.provider is None):
-            raise fields.not_allowed("either double or provider, and null for the other")
+        if (self.embedded is None) == (self.external is None):
+            raise field_types.not_allowed("either embedded or external, and null for the other")
         return self
 
 
-class Traces(Section):
+class Traces(SettingsModel):
     """Who may read which class of traces, and where.
 
     Attributes:
         groups: Class -> groups cleared for it, and so for the classes before it.
-        queries: Class -> entrance.
+        queries: Class -> endpoint.
         identity: Where people sign in.
     """
 
-    groups: dict[str, tuple[fields.Name, ...]]
-    queries: dict[str, Entrance]
+    groups: dict[str, tuple[field_types.Name, ...]]
+    queries: dict[str, ExternalEndpoint]
     identity: Identity
 
     @model_validator(mode="after")
     def _all_classes(self) -> Self:
         for name, given in (("groups", self.groups), ("queries", self.queries)):
             if set(given) != set(CLASSES):
-                raise fields.not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
+                raise field_types.not_allowed(f"exactly the classes {', '.join(CLASSES)} under {name}")
         if not all(self.groups.values()):
-            raise fields.not_allowed("at least one group for every class")
+            raise field_types.not_allowed("at least one group for every class")
         return self

@@ -8,14 +8,14 @@ import pulumi
 
 from components.contracts import Credential, KafkaEndpoint, OidcEndpoint, ScrapeTarget
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.identity.component import IdentityDouble, IdentityDoubleArgs
-from components.identity.config import DoubleUser
+from components.identity.component import IdentityFake, IdentityFakeArgs
+from components.identity.config import FakeUser
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER
 from components.jaeger.reader import JaegerReader, JaegerReaderArgs
-from components.k8s import Site
+from components.k8s import DeploymentContext
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.logs.component import LogIndexer, LogIndexerArgs
 from components.sampler.component import WORKLOAD as SAMPLER
@@ -35,10 +35,10 @@ from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import Signal
-from stacks.profile import Profile
 from stacks.recovery import search_users
 from stacks.secrets import oidc_client_secret
 from stacks.settings import Settings
+from stacks.sizing import Sizing
 
 LOG_READER = "log-reader"
 TOOL_CLEARANCE = CLASSES[-1]
@@ -56,60 +56,65 @@ class Traces:
         collector: Writes the kept traces.
         queries: Clearance -> where its traces are read.
         reader: Where Grafana reads traces, or None.
-        identity: The double that people sign in at, or None where there is a real provider.
+        identity: The fake that people sign in at, or None where there is a real provider.
         scrapes: Metrics of all of these.
     """
 
     def __init__(
-        self, parent: pulumi.Resource, settings: Settings, sizes: Profile, site: Site, kafka: KafkaEndpoint
+        self,
+        parent: pulumi.Resource,
+        settings: Settings,
+        sizing: Sizing,
+        context: DeploymentContext,
+        kafka: KafkaEndpoint,
     ) -> None:
         self._options = pulumi.ResourceOptions(parent=parent)
-        self._settings, self._sizes, self._site = settings, sizes, site
+        self._settings, self._sizing, self._context = settings, sizing, context
         self.search = self._search()
         self.collector = JaegerCollector(
             JAEGER_COLLECTOR,
             JaegerCollectorArgs(
-                site=site,
+                context=context,
                 search=self.search.endpoint,
-                replicas=sizes.traces.collectors,
-                resources=sizes.traces.collector,
-                autoscale=sizes.traces.collector_autoscale,
+                replicas=sizing.traces.collectors,
+                resources=sizing.traces.collector,
+                autoscale=sizing.traces.collector_autoscale,
             ),
             self._options,
         )
         sampler = Sampler(
             SAMPLER,
             SamplerArgs(
-                site=site,
+                context=context,
                 kafka=kafka,
                 traces=self.collector.endpoint,
-                replicas=sizes.traces.samplers,
-                resources=sizes.traces.sampler,
-                max_message_bytes=sizes.max_message_bytes,
-                policy=sizes.traces.sampling,
+                replicas=sizing.traces.samplers,
+                resources=sizing.traces.sampler,
+                max_message_bytes=sizing.max_message_bytes,
+                policy=sizing.traces.sampling,
             ),
             self._options,
         )
         graph = ServiceGraph(
             SERVICE_GRAPH,
             ServiceGraphArgs(
-                site=site,
+                context=context,
                 kafka=kafka,
                 search=self.search.endpoint,
                 index=trace_alias(_MAP_CLASS, DEPENDENCIES, "write"),
-                resources=sizes.traces.graph,
+                resources=sizing.traces.graph,
             ),
             self._options,
         )
         indexer = LogIndexer(
             LOG_INDEXER,
             LogIndexerArgs(
-                site=site,
+                context=context,
                 kafka=kafka,
                 search=self.search.endpoint,
                 index=f"{LOGS}-write",
-                replicas=sizes.traces.indexers,
-                resources=sizes.traces.indexer,
+                replicas=sizing.traces.indexers,
+                resources=sizing.traces.indexer,
             ),
             self._options,
         )
@@ -134,7 +139,7 @@ class Traces:
 
     @property
     def login(self) -> Mapping[str, pulumi.Input[str]] | None:
-        """How the command line tools sign in: only the double has a client for them by itself."""
+        """How the command line tools sign in: only the fake has a client for them by itself."""
         if self.identity is None:
             return None
         return {
@@ -144,22 +149,24 @@ class Traces:
         }
 
     def _search(self) -> Search:
-        sizes, kept = self._sizes.traces, self._settings.search
+        sizing, kept = self._sizing.traces, self._settings.search
         return Search(
             "search",
             SearchArgs(
-                site=self._site,
+                context=self._context,
                 engine=Engine(kept.engine),
-                nodes=sizes.search_nodes,
-                size=sizes.search_node(self._settings.storage.search),
+                nodes=sizing.search_nodes,
+                size=sizing.search_node(self._settings.storage.search),
                 users=(*_search_users(self._settings.grafana.trace_clearance), *search_users(self._settings)),
                 traces=IndexPolicy(
-                    shards=sizes.span_shards, replicas=sizes.index_replicas, retention_days=kept.trace_days
+                    shards=sizing.span_shards, replicas=sizing.index_replicas, retention_days=kept.trace_days
                 ),
-                logs=IndexPolicy(shards=sizes.log_shards, replicas=sizes.index_replicas, retention_days=kept.log_days),
+                logs=IndexPolicy(
+                    shards=sizing.log_shards, replicas=sizing.index_replicas, retention_days=kept.log_days
+                ),
                 snapshots=None,
-                keeper=sizes.keeper,
-                keeper_interval_s=sizes.keeper_interval_s,
+                index_manager=sizing.index_manager,
+                index_manager_interval_s=sizing.index_manager_interval_s,
             ),
             self._options,
         )
@@ -171,34 +178,34 @@ class Traces:
         return JaegerReader(
             TRACE_READER,
             JaegerReaderArgs(
-                site=self._site,
+                context=self._context,
                 clearance=clearance,
                 search=self.search.endpoint,
-                replicas=self._sizes.reading.trace_readers,
-                resources=self._sizes.reading.trace_reader,
+                replicas=self._sizing.visualization.trace_readers,
+                resources=self._sizing.visualization.trace_reader,
             ),
             self._options,
         )
 
-    def _identity(self) -> IdentityDouble | None:
-        double = self._settings.traces.identity.double
-        if double is None:
+    def _identity(self) -> IdentityFake | None:
+        embedded = self._settings.traces.identity.embedded
+        if embedded is None:
             return None
         groups = self._settings.traces.groups
-        return IdentityDouble(
-            "identity-double",
-            IdentityDoubleArgs(
-                site=self._site,
+        return IdentityFake(
+            "identity-fake",
+            IdentityFakeArgs(
+                context=self._context,
                 users=[
-                    DoubleUser(name=name, email=f"{name}@example.com", groups=tuple(user_groups))
-                    for name, user_groups in double.users.items()
+                    FakeUser(name=name, email=f"{name}@example.com", groups=tuple(user_groups))
+                    for name, user_groups in embedded.users.items()
                 ],
                 redirects=[callback_url(self._url(clearance)) for clearance in CLASSES],
                 tool_groups=[groups[TOOL_CLEARANCE][0]],
-                resources=self._sizes.traces.identity,
-                address=double.address,
-                client_cidrs=double.client_cidrs,
-                hosts=[double.host],
+                resources=self._sizing.traces.identity,
+                address=embedded.address,
+                client_cidrs=embedded.client_cidrs,
+                hosts=[embedded.host],
             ),
             self._options,
         )
@@ -206,7 +213,7 @@ class Traces:
     def _provider(self) -> OidcEndpoint:
         if self.identity is not None:
             return self.identity.endpoint
-        provider = self._settings.traces.identity.provider
+        provider = self._settings.traces.identity.external
         assert provider is not None
         return OidcEndpoint(
             issuer=provider.issuer,
@@ -218,31 +225,31 @@ class Traces:
         )
 
     def _url(self, clearance: str) -> str:
-        entrance = self._settings.traces.queries[clearance]
-        return query_url(self._site, clearance, entrance.address, [entrance.host])
+        external_endpoint = self._settings.traces.queries[clearance]
+        return query_url(self._context, clearance, external_endpoint.address, [external_endpoint.host])
 
     def _queries(self, oidc: OidcEndpoint) -> dict[str, JaegerQuery]:
-        sizes = self._sizes.traces
+        sizing = self._sizing.traces
         return {
             clearance: JaegerQuery(
                 query_workload(clearance),
                 JaegerQueryArgs(
-                    site=self._site,
+                    context=self._context,
                     clearance=clearance,
                     search=self.search.endpoint,
                     oidc=oidc,
                     groups=self._settings.traces.groups,
-                    replicas=sizes.queries,
-                    resources=sizes.query,
-                    proxy_resources=sizes.proxy,
-                    address=entrance.address,
-                    client_cidrs=entrance.client_cidrs,
-                    hosts=[entrance.host],
-                    autoscale=sizes.query_autoscale,
+                    replicas=sizing.queries,
+                    resources=sizing.query,
+                    proxy_resources=sizing.proxy,
+                    address=external_endpoint.address,
+                    client_cidrs=external_endpoint.client_cidrs,
+                    hosts=[external_endpoint.host],
+                    autoscale=sizing.query_autoscale,
                 ),
                 self._options,
             )
-            for clearance, entrance in self._settings.traces.queries.items()
+            for clearance, external_endpoint in self._settings.traces.queries.items()
         }
 
 

@@ -47,17 +47,17 @@ def changed_files(root: Path, base: str | None = None) -> list[str]:
     """
     for name in [base] if base else ["origin/main", "main", "HEAD"]:
         try:
-            found = _since(_git(root, "merge-base", "HEAD", name).strip(), root)
+            changed = _since(_git(root, "merge-base", "HEAD", name).strip(), root)
         except ValueError:
             continue
-        return found or _since("HEAD~1", root)
+        return changed or _since("HEAD~1", root)
     raise ValueError(f"no commit {base} to compare with: name another one with BASE=")
 
 
 def _since(commit: str, root: Path) -> list[str]:
     named = _git(root, "diff", "--name-only", "-z", "--no-renames", commit)
     new = _git(root, "ls-files", "--others", "--exclude-standard", "-z")
-    return sorted({each for each in (named + new).split("\0") if each})
+    return sorted({part for part in (named + new).split("\0") if part})
 
 
 def selected(files: Iterable[str], root: Path, budget_s: float, table: Mapping[str, float] | None = None) -> Selection:
@@ -89,7 +89,9 @@ def distance(files: Iterable[str], root: Path) -> dict[str, int]:
     reached, level = dict.fromkeys(at, 0), 0
     while at:
         level += 1
-        at = {each for module in at for each in graph.find_modules_that_directly_import(module)} - reached.keys()
+        at = {
+            find_module for module in at for find_module in graph.find_modules_that_directly_import(module)
+        } - reached.keys()
         reached.update(dict.fromkeys(at, level))
     tests = {f"{module.replace('.', '/')}.py": steps for module, steps in reached.items()}
     return {file: steps for file, steps in tests.items() if _is_test(file) and (root / file).is_file()}
@@ -97,19 +99,19 @@ def distance(files: Iterable[str], root: Path) -> dict[str, int]:
 
 def _begin(files: Sequence[str], modules: Iterable[str], root: Path) -> set[str]:
     """Modules from which to look: what changed; the folder of a conftest; whatever names a file that is no module."""
-    found: set[str] = set()
+    starts: set[str] = set()
     known = sorted(modules)
     for file in files:
         path = Path(file)
         module = ".".join(path.with_suffix("").parts).removesuffix(".__init__")
         folder = ".".join(path.parent.parts)
         if path.name == "conftest.py":
-            found |= {each for each in known if each.startswith(f"{folder}.")}
+            starts |= {name for name in known if name.startswith(f"{folder}.")}
         elif path.suffix == ".py":
-            found |= {module} & set(known)
+            starts |= {module} & set(known)
         else:
-            found |= {each for each in known if _names(root, each, path.name)}
-    return found
+            starts |= {name for name in known if _names(root, name, path.name)}
+    return starts
 
 
 def _names(root: Path, module: str, name: str) -> bool:

@@ -53,7 +53,7 @@ def read(file: Path = FILE) -> tuple[Entry, ...]:
         raise ListError(f"{file.name} cannot be read: {' '.join(str(error).split())}") from None
     if not isinstance(content, dict) or set(content) != {"tests"} or not isinstance(content["tests"], list):
         raise ListError(f"{file.name}: expected one key, tests, with a list")
-    return tuple(_entry(each, file.name) for each in content["tests"])
+    return tuple(_entry(test, file.name) for test in content["tests"])
 
 
 def _entry(given: Any, file: str) -> Entry:
@@ -75,19 +75,21 @@ def problems(entries: Iterable[Entry], today: date, root: Path) -> list[str]:
         today: Entries may be ``LONGEST`` older than that.
         root: Checkout in which the tests are.
     """
-    found, listed = [], list(entries)
+    messages, listed = [], list(entries)
     if len(listed) > MOST:
-        found.append(f"{len(listed)} tests are listed, at most {MOST} may be: mend some")
+        messages.append(f"{len(listed)} tests are listed, at most {MOST} may be: mend some")
     for entry in listed:
         if today - entry.since > LONGEST:
-            found.append(f"{entry.test} is listed since {entry.since}, over {LONGEST.days} days: mend it")
+            messages.append(f"{entry.test} is listed since {entry.since}, over {LONGEST.days} days: mend it")
         if entry.since > today:
-            found.append(f"{entry.test} is listed since {entry.since}, which is still to come")
+            messages.append(f"{entry.test} is listed since {entry.since}, which is still to come")
         if not _exists(entry.test, root):
-            found.append(f"{entry.test} is listed, and there is no such test")
+            messages.append(f"{entry.test} is listed, and there is no such test")
     names = [entry.test for entry in listed]
-    found += [f"{name} is listed {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1]
-    return found
+    messages += [
+        f"{name} is listed {names.count(name)} times" for name in dict.fromkeys(names) if names.count(name) > 1
+    ]
+    return messages
 
 
 def _exists(test: str, root: Path) -> bool:

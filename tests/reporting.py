@@ -67,8 +67,8 @@ class Results:
         whole = {test: took for test, took in self._seconds.items() if test not in self._failed}
         seconds.remember(whole)
         if self._file is not None:
-            found = {"passed": self._passed, "failed": list(self._failed), "seconds": self._seconds}
-            self._file.write_text(json.dumps(found))
+            summary = {"passed": self._passed, "failed": list(self._failed), "seconds": self._seconds}
+            self._file.write_text(json.dumps(summary))
 
 
 class Steps:

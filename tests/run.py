@@ -268,13 +268,13 @@ def _repeated(failed: Sequence[str]) -> dict[str, flaky.Entry]:
     listed = {entry.test: entry for entry in flaky.read()}
     if not failed or not set(failed) <= set(listed):
         return {}
-    found = {}
+    entries = {}
     for name in failed:
         print(f"\n== {name} failed and is listed in {flaky.FILE.name}: once more, alone", flush=True)
         done = subprocess.run(pytest_command(name, "-q", "-n0", "-p", "no:cacheprovider"), cwd=ROOT, timeout=1200)
         if done.returncode == 0:
-            found[name] = listed[name]
-    return found
+            entries[name] = listed[name]
+    return entries
 
 
 def _last(file: Path) -> float:
@@ -286,7 +286,7 @@ def _last(file: Path) -> float:
 
 def on_cluster(marks: str, more: Sequence[str]) -> NoReturn:
     """End-to-end tests on the running cluster, none of them twice; does not return."""
-    places = [] if any(each.startswith("tests/") for each in more) else ["tests/e2e"]
+    places = [] if any(test_id.startswith("tests/") for test_id in more) else ["tests/e2e"]
     command = pytest_command(*places, "-q", "-m", marks, "-s", "--steps", "-p", "no:cacheprovider", *more)
     # In our place, so that a signal reaches the drill, which then puts back what it took away.
     os.chdir(ROOT)

@@ -19,8 +19,8 @@ from components.collector.pods import collector_container
 from components.contracts import Credential, OtlpEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
+    DeploymentContext,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -47,7 +47,7 @@ class AgentArgs:
     """What the agents need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         gateway: Workload (and Service) of the gateway.
         gateway_port: Its port of OTLP over gRPC.
         login: The agents' user at the gateway, which may send for any layer.
@@ -57,7 +57,7 @@ class AgentArgs:
         resources: Of each agent.
     """
 
-    site: Site
+    context: DeploymentContext
     gateway: str
     gateway_port: int
     login: Credential
@@ -80,14 +80,14 @@ class Agent(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
-        tls = certificate(self, site, workload=WORKLOAD)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
-        node_service(self, site, workload=WORKLOAD, ports=_PORTS)
+        context = args.context
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
+        tls = certificate(self, context, workload=WORKLOAD)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        node_service(self, context, workload=WORKLOAD, ports=_PORTS)
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=[namespaces_with(naming.OTLP_ACCESS)], ports=list(_PORTS.values())),
@@ -97,7 +97,7 @@ class Agent(pulumi.ComponentResource):
         )
         pods = daemon_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
@@ -108,7 +108,7 @@ class Agent(pulumi.ComponentResource):
                 grace_s=45,
             ),
         )
-        host = site.host(WORKLOAD)
+        host = context.host(WORKLOAD)
         self.endpoint = OtlpEndpoint(
             grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=args.layers
         )
@@ -117,20 +117,20 @@ class Agent(pulumi.ComponentResource):
     def _volumes(self, args: AgentArgs) -> Sequence[Volume]:
         config = agent_config(
             AgentConfig(
-                gateway=f"{args.site.host(args.gateway)}:{args.gateway_port}",
+                gateway=f"{args.context.host(args.gateway)}:{args.gateway_port}",
                 user=args.login.username,
                 queue_bytes=args.queue_bytes,
                 request_limit=args.request_limit,
             )
         )
         public = config_files(
-            self, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
+            self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
         )
         scrape = self.scrape.credential
-        clients = {each.username: each.password for each in args.layers.values()}
+        clients = {layer.username: layer.password for layer in args.layers.values()}
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

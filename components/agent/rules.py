@@ -28,7 +28,7 @@ RULES: tuple[RuleGroup, ...] = (
                         ),
                     )
                 ),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Agent {{ $labels.instance }} refuses telemetry, or is about to",
                 description="The gateway takes less than the node sends. The node's programs are told to try again.",
@@ -41,7 +41,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="AgentCannotSend",
                 expr=any_of(grew(f"{_FAILED.format(items)}{{{_QUEUE},{NOT_STOPPING}}}", by=_BY) for items in _ITEMS),
-                hold="0s",
+                for_="0s",
                 severity=Severity.HIGH,
                 summary="The gateway does not take what agent {{ $labels.instance }} sends",
                 description="It was not reached for a minute, or refuses the telemetry for good. The node's programs "

@@ -19,10 +19,10 @@ from components.k8s import (
     TLS_MOUNT,
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -55,12 +55,12 @@ class AlertEventsArgs:
     """What the service needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where events go.
         resources: Of the pod; a notification of 13,000 alerts takes 130 MiB, two at once 200 MiB.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     resources: Resources
 
@@ -109,8 +109,8 @@ class AlertEvents(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, host, access = args.site, args.site.host(WORKLOAD), naming.access_label(WORKLOAD)
-        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
+        context, host, access = args.context, args.context.host(WORKLOAD), naming.access_label(WORKLOAD)
+        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
         self.receiver = AlertReceiver(
             name=WORKLOAD,
             workload=WORKLOAD,
@@ -129,24 +129,24 @@ class AlertEvents(pulumi.ComponentResource):
             credential=credential(self, name=f"{WORKLOAD}-alertmanager", username="alertmanager"),
             access_label=access,
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        service = cluster_service(self, site, workload=WORKLOAD, ports={_HTTPS: PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        service = cluster_service(self, context, workload=WORKLOAD, ports={_HTTPS: PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(access), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
                 containers=[_container(args.resources)],
                 volumes=self._volumes(args),
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[args.kafka.access_label],
                 # The pause before it stops, then the posts that are under way.
                 grace_s=30,
@@ -157,29 +157,29 @@ class AlertEvents(pulumi.ComponentResource):
         self.register_outputs({"pods": pods.id, "service": service.id, "endpoint": self.endpoint.url})
 
     def _volumes(self, args: AlertEventsArgs) -> list[Volume]:
-        logins = {
+        credentials = {
             "prometheus": self.receiver.credential,
             "alertmanager": self.endpoint.credential,
             "scraper": self.scrape.credential,
         }
-        content = events_config(args.kafka, **{name: login.username for name, login in logins.items()})
+        content = events_config(args.kafka, **{name: login.username for name, login in credentials.items()})
         public = config_files(
             self,
-            args.site,
+            args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
         )
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
                 "kafka-password": _once(args.kafka.users[WORKLOAD], args.kafka.ready),
-                "prometheus-password": logins["prometheus"].password,
-                "alertmanager-password": logins["alertmanager"].password,
-                "scrape-password": logins["scraper"].password,
+                "prometheus-password": credentials["prometheus"].password,
+                "alertmanager-password": credentials["alertmanager"].password,
+                "scrape-password": credentials["scraper"].password,
             },
         )
         return [Volume(name="config", files=public), Volume(name="auth", files=secret)]

@@ -1,6 +1,6 @@
 """Rules about the alert events: does Kafka get what is raised and what is notified?
 
-The alert Watchdog always fires and is sent again every 30 s, so the entrance of Prometheus is never silent.
+The alert Watchdog always fires and is sent again every 30 s, so the endpoint for Prometheus is never silent.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="AlertEventsDown",
                 expr=fewer_up(_JOB, 1),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="The alert event service does not answer",
-                description="People are told of alerts all the same. What Prometheus raises is sent again for 15 min "
-                "after it ended, what Alertmanager notified until it is written; after that it is missing in Kafka.",
+                description="On-call is notified of alerts all the same. What Prometheus raises is sent again for 15 "
+                "min after it ended, what Alertmanager notified until it is written; after that it is missing in "
+                "Kafka.",
                 labels={"job": "alert-events"},
                 annotations={
                     "summary_ja": "アラートイベントのサービスが応答しません",
@@ -45,8 +46,8 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="AlertEventsStalled",
-                expr=f'sum by (job) (increase(alert_events_written_total{{{_JOB},entrance="raw"}}[5m])) == 0',
-                hold="2m",
+                expr=f'sum by (job) (increase(alert_events_written_total{{{_JOB},endpoint="raw"}}[5m])) == 0',
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="No Prometheus sends alert events to Kafka",
                 description="Not even the alert that always fires has arrived for five minutes: alerts-raw has a gap. "
@@ -59,30 +60,30 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="AlertEventsRefused",
                 expr=any_of(
-                    f'sum by (job, entrance, reason) (increase({_REFUSED}{{{_JOB},reason=~"{reasons}"}}[{window}])) > 0'
+                    f'sum by (job, endpoint, reason) (increase({_REFUSED}{{{_JOB},reason=~"{reasons}"}}[{window}])) > 0'
                     for reasons, window in ((_FOR_GOOD, "10m"), (_FOR_NOW, "2m"))
                 ),
                 # Nobody has to know of a post that was taken when it came again.
-                hold="3m",
+                for_="3m",
                 severity=Severity.MEDIUM,
-                summary="Alert events cannot be written ({{ $labels.entrance }}: {{ $labels.reason }})",
+                summary="Alert events cannot be written ({{ $labels.endpoint }}: {{ $labels.reason }})",
                 description="Kafka does not take the events, or what is posted is no alert. The senders come again, "
                 "except after content and size: that part is missing in Kafka.",
                 annotations={
-                    "summary_ja": "アラートイベントを書き込めません ({{ $labels.entrance }}: {{ $labels.reason }})",
+                    "summary_ja": "アラートイベントを書き込めません ({{ $labels.endpoint }}: {{ $labels.reason }})",
                     "description_ja": "Kafka が受け付けないか、内容が不正です。再送されますが、content と size の分は"
                     "失われます。",
                 },
             ),
             Alert(
                 name="AlertEventsLoginsFail",
-                expr=f'sum by (job, entrance) (increase({_REFUSED}{{{_JOB},reason="login"}}[5m])) > 3',
-                hold="5m",
+                expr=f'sum by (job, endpoint) (increase({_REFUSED}{{{_JOB},reason="login"}}[5m])) > 3',
+                for_="5m",
                 severity=Severity.MEDIUM,
-                summary="Somebody posts alert events with a wrong password ({{ $labels.entrance }})",
+                summary="Somebody posts alert events with a wrong password ({{ $labels.endpoint }})",
                 description="A Prometheus or an Alertmanager has an old password, or somebody tries who should not.",
                 annotations={
-                    "summary_ja": "誤ったパスワードでアラートイベントが送られています ({{ $labels.entrance }})",
+                    "summary_ja": "誤ったパスワードでアラートイベントが送られています ({{ $labels.endpoint }})",
                     "description_ja": "古いパスワードの Prometheus か Alertmanager、または許可されていない送信元です。",
                 },
             ),

@@ -27,8 +27,8 @@ def milliseconds(text: str) -> int:
     match = _PATTERN.fullmatch(text) if text else None
     if text != "0" and match is None:
         raise ValueError(f"{text!r} is no duration: write for example 30s, 5m or 1h30m")
-    found = match.groupdict() if match else {}
-    return sum(int(number) * _UNITS[unit] for unit, number in found.items() if number)
+    groups = match.groupdict() if match else {}
+    return sum(int(number) * _UNITS[unit] for unit, number in groups.items() if number)
 
 
 def split(length_ms: int) -> tuple[tuple[int, str], ...]:

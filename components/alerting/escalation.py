@@ -1,11 +1,12 @@
 """Escalation by rules that raise an alert again (requirement A2, section 6.2; ADR 0013).
 
-Alertmanager cannot escalate: it does not know who has seen a notice. So every alert that escalates has a twin,
+Alertmanager cannot escalate: it does not know who has seen a notification. So every alert that escalates has a twin,
 ``<Alert>Escalated``: the same condition, true for as much longer as people may take to acknowledge, and a label that
 says whom to tell. Both carry the same ``alert_id``: one silence on it is the acknowledgement, and stops both.
 
-The next contact has the notice *within* the delay, counted from the fault and at worst: a twin waits for the delay less
-what the way of a notice may take (``components.alerting.timings``), and less what an evaluation rounds up.
+The next contact has the notification *within* the delay, counted from the fault and at worst: a twin waits for the
+delay less what the way of a notification may take (``components.alerting.timings``), and less what an evaluation rounds
+up.
 
 The twins stand in the group of their original. Rules of a group are evaluated at the same instant, so a twin starts to
 count anew exactly when its original does.
@@ -44,7 +45,7 @@ _WORDS_JA: Final = {"d": "日", "h": "時間", "m": "分", "s": "秒", "ms": "�
 
 @dataclass(frozen=True, kw_only=True)
 class EscalationDelays:
-    """Within which time the next level is told of an alert that nobody acknowledged, as Prometheus durations.
+    """Within which time the next level is notified of an alert that nobody acknowledged, as Prometheus durations.
 
     Raises:
         ValueError: One of them is no duration, or is zero.
@@ -81,26 +82,26 @@ def escalated(
 
     Args:
         groups: All groups of the platform, without twins.
-        delays: Within which time the next contact is told; the requirement's times if not given.
-        way: What a notice may take; that of the platform if not given.
+        delays: Within which time the next contact is notified; the requirement's times if not given.
+        way: What a notification may take; that of the platform if not given.
 
     Raises:
-        ValueError: A group has twins already, or a delay is shorter than the way of a notice.
+        ValueError: A group has twins already, or a delay is shorter than the way of a notification.
     """
     times, longest = delays or EscalationDelays(), way or Way()
     return tuple(replace(group, rules=(*group.rules, *_twins(group, times, longest))) for group in groups)
 
 
 def waited_ms(group: RuleGroup, severity: Severity, delay: str, way: Way) -> int:
-    """Milliseconds that a twin waits longer than its original, so that its notice is there within the delay.
+    """Milliseconds that a twin waits longer than its original, so that its notification is there within the delay.
 
     It is a whole number of evaluations: a rule fires at one of them, so anything else would be rounded up.
 
     Args:
         group: The rules of both.
         severity: Their priority.
-        delay: Within which time the next contact is told.
-        way: What a notice may take.
+        delay: Within which time the next contact is notified.
+        way: What a notification may take.
 
     Raises:
         ValueError: The way takes longer than the delay.
@@ -109,8 +110,8 @@ def waited_ms(group: RuleGroup, severity: Severity, delay: str, way: Way) -> int
     evaluations = (milliseconds(delay) - takes) // interval
     if evaluations < 1:
         raise ValueError(
-            f"escalation delay {severity}: within {delay} nobody can be told of alerts of {group.name}, whose notices "
-            f"take up to {duration(takes)}: give at least {duration(takes + interval)}"
+            f"escalation delay {severity}: within {delay} nobody can be notified of alerts of {group.name}, whose "
+            f"notifications take up to {duration(takes)}: give at least {duration(takes + interval)}"
         )
     return evaluations * interval
 
@@ -127,11 +128,11 @@ def _twins(group: RuleGroup, delays: EscalationDelays, way: Way) -> Iterable[Ale
 def _hold(group: RuleGroup, alert: Alert, waited: int) -> str:
     """How long a twin has to be true: its original's time, as evaluations round it up, and what it waits longer."""
     interval = milliseconds(group.interval)
-    rounded = -(-milliseconds(alert.hold) // interval) * interval
+    rounded = -(-milliseconds(alert.for_) // interval) * interval
     return duration(rounded + waited)
 
 
-def _twin(alert: Alert, delay: str, hold: str) -> Alert:
+def _twin(alert: Alert, delay: str, for_: str) -> Alert:
     waited = milliseconds(delay)
     annotations = dict(alert.annotations)
     if "summary_ja" in annotations:
@@ -140,7 +141,7 @@ def _twin(alert: Alert, delay: str, hold: str) -> Alert:
         alert,
         name=f"{alert.name}{SUFFIX}",
         original=alert.name,
-        hold=hold,
+        for_=for_,
         summary=f"Not acknowledged for {_english(waited)}: {alert.summary}",
         labels={**alert.labels, ESCALATION_LABEL: LEVELS[alert.severity]},
         annotations=annotations,

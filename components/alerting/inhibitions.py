@@ -1,9 +1,9 @@
 """Which alerts keep quiet while their cause is known (requirement A2), with reasons, as data.
 
 An alert is kept quiet by another one only if everybody who is spared it hears of the cause: the source is at least as
-urgent (all but one, which ends by itself: ``components.alerting.starting``), and no chain of inhibitions leads back to
-itself. What is kept quiet is still in Prometheus, in ``alerts-raw`` and in ``ops alerts``, and people are told of it
-once the source is gone, if it still fires then.
+urgent (all but one, which ends by itself: ``components.alerting.startup``), and no chain of inhibitions leads back to
+itself. What is kept quiet is still in Prometheus, in ``alerts-raw`` and in ``ops alerts``, and on-call is notified of
+it once the source is gone, if it still fires then.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Final
 
 from components.alerting.escalation import SUFFIX
-from components.alerting.starting import while_young
+from components.alerting.startup import startup_inhibition
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 PLATFORM: Final[tuple[Inhibition, ...]] = (
@@ -63,7 +63,7 @@ PLATFORM: Final[tuple[Inhibition, ...]] = (
     Inhibition(
         source=("GatewayRefusesTelemetry",),
         targets=("AgentQueueFull",),
-        reason="What the gateway refuses waits on every node: one notice instead of one for each node.",
+        reason="What the gateway refuses waits on every node: one notification instead of one for each node.",
     ),
     Inhibition(
         source=("KafkaConsumerGone",),
@@ -101,7 +101,7 @@ _URGENCY: Final = {severity: number for number, severity in enumerate(Severity)}
 def collected(groups: Iterable[RuleGroup], inhibitions: Iterable[Inhibition] = PLATFORM) -> tuple[Inhibition, ...]:
     """Inhibitions that were checked against the alerts, with the escalated twins of the targets added.
 
-    To those that are handed over, the one of the platform's first minutes is added (``components.alerting.starting``).
+    To those that are handed over, the one of the platform's first minutes is added (``components.alerting.startup``).
 
     Args:
         groups: All groups of the platform, with the twins (``components.alerting.escalation.escalated``).
@@ -112,11 +112,11 @@ def collected(groups: Iterable[RuleGroup], inhibitions: Iterable[Inhibition] = P
     """
     alerts = {alert.name: alert for group in groups for alert in group.alerts}
     listed = tuple(inhibitions)
-    for each in listed:
-        _check(each, alerts)
-    made = (*listed, *while_young(alerts.values()))
-    _refuse_circles(made)
-    return tuple(replace(each, targets=_with_twins(each.targets, alerts)) for each in made)
+    for inhibition in listed:
+        _check(inhibition, alerts)
+    all_inhibitions = (*listed, *startup_inhibition(alerts.values()))
+    _refuse_circles(all_inhibitions)
+    return tuple(replace(inhibition, targets=_with_twins(inhibition.targets, alerts)) for inhibition in all_inhibitions)
 
 
 def _with_twins(targets: Sequence[str], alerts: Mapping[str, Alert]) -> tuple[str, ...]:
@@ -145,11 +145,11 @@ def _check(inhibition: Inhibition, alerts: Mapping[str, Alert]) -> None:
 
 
 def _refuse_circles(inhibitions: Sequence[Inhibition]) -> None:
-    """Inhibited alerts inhibit as well: in a circle nobody would be told of anything."""
+    """Inhibited alerts inhibit as well: in a circle nobody would be notified of anything."""
     quiet: dict[str, set[str]] = {}
-    for each in inhibitions:
-        for source in each.source:
-            quiet.setdefault(source, set()).update(each.targets)
+    for inhibition in inhibitions:
+        for source in inhibition.source:
+            quiet.setdefault(source, set()).update(inhibition.targets)
     for start in sorted(quiet):
         reached, waiting = set[str](), [start]
         while waiting:

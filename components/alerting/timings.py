@@ -1,4 +1,4 @@
-"""When people are told, as data: the times of Alertmanager's routes, and what lies between a fault and a notice.
+"""Notification timing, as data: the times of Alertmanager's routes, and what lies between a fault and a notification.
 
 Routes, the command line of Alertmanager, escalations and the tests of all of them read these times here.
 """
@@ -22,7 +22,7 @@ class Timing:
     """When a group of alerts is told, as Prometheus durations.
 
     Attributes:
-        group_wait: Before the first notice, so that alerts of one cause are in one notice.
+        group_wait: Before the first notification, so that alerts of one cause are in one notification.
         group_interval: Before news of the group (another alert, one that resolved); also between attempts.
         repeat_interval: Before the same is told again.
     """
@@ -50,12 +50,12 @@ TIMINGS: Final[Mapping[Severity, Timing]] = MappingProxyType(
 )
 
 FIRST_WITHIN: Final[Mapping[Severity, str]] = MappingProxyType({Severity.HIGH: "2m", Severity.MEDIUM: "1h"})
-"""Longest time to a first notice (S2, 6.2). For Critical it is 30 s in 95 of 100 cases: docs/adr/0012 counts them."""
+"""Longest time to a first notification (S2, 6.2). For Critical: 30 s in 95 of 100 cases; docs/adr/0012 counts them."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Way:
-    """What a fault and its notice may spend on their way at worst, as Prometheus durations (docs/adr/0012).
+    """What a fault and its notification may spend on their way at worst, as Prometheus durations (docs/adr/0012).
 
     Attributes:
         arrival: From the fault to its sample in Prometheus: until the next scrape or export.
@@ -70,7 +70,7 @@ class Way:
     timings: Mapping[Severity, Timing] = field(default_factory=lambda: TIMINGS)
 
     def longest_ms(self, severity: Severity, group: RuleGroup) -> int:
-        """Milliseconds from a fault to the notice of an alert that does not wait, at worst.
+        """Milliseconds from a fault to the notification of an alert that does not wait, at worst.
 
         Args:
             severity: Priority of the alert.

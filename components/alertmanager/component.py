@@ -34,8 +34,8 @@ from components.alertmanager.secrets import has_authority, receiver_files
 from components.contracts import AlertEventsEndpoint, AlertmanagerEndpoint, AlertReceiver, Credential, ScrapeTarget
 from components.k8s import (
     Allow,
+    DeploymentContext,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -63,16 +63,16 @@ class AlertmanagerArgs:
     """What the Alertmanager cluster needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         replicas: Members, 2 or more.
         resources: Of each member.
         closer: Of what closes the pager's incidents of muted alerts, beside each member.
         storage: Size of each member's volume (silences, log of notifications).
-        channels: Who can be told, and where notices are handed over.
+        channels: Who can be notified, and where notifications are handed over.
         secrets: ``phone_keys`` (contact -> routing key), ``slack_urls`` (contact -> webhook), ``mail_password``,
             ``sms_access_key_id``, ``sms_secret_access_key``, ``heartbeat_url``, and ``authority``: PEM of the authority
             that signs the receivers' certificates, empty for public ones.
-        events: Where every notice is told, too (requirement A3).
+        events: Where every notification is told, too (requirement A3).
         escalation: Priority -> contact that is told of alerts that nobody acknowledged.
         inhibitions: Which alerts keep which other ones quiet.
         networks: Networks in which the receivers are.
@@ -80,10 +80,10 @@ class AlertmanagerArgs:
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks of people and tools.
         hosts: Host names of the load balancer, for the certificate.
-        timings: Timing of the notices of each priority.
+        timings: Timing of the notifications of each priority.
     """
 
-    site: Site
+    context: DeploymentContext
     replicas: int
     resources: Resources
     closer: Resources
@@ -103,7 +103,7 @@ class AlertmanagerArgs:
     def __post_init__(self) -> None:
         if self.replicas < _LEAST:
             raise ValueError(
-                f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is told while it restarts"
+                f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is notified when it restarts"
             )
 
 
@@ -141,51 +141,51 @@ class Alertmanager(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertmanagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         users = self._users()
         access = naming.access_label(WORKLOAD)
-        host = next(iter(args.hosts), None) or args.address or site.host(WORKLOAD)
-        self.scrape = site.scrape_target(WORKLOAD, WEB_PORT, users.scrape)
+        host = next(iter(args.hosts), None) or args.address or context.host(WORKLOAD)
+        self.scrape = context.scrape_target(WORKLOAD, WEB_PORT, users.scrape)
         self.closer_scrape = replace(
-            site.scrape_target(WORKLOAD, CLOSER_PORT, users.closer),
+            context.scrape_target(WORKLOAD, CLOSER_PORT, users.closer),
             job=CLOSER,
-            srv=f"_{CLOSER_PORT_NAME}._tcp.{site.host(naming.headless(WORKLOAD))}",
+            srv=f"_{CLOSER_PORT_NAME}._tcp.{context.host(naming.headless(WORKLOAD))}",
         )
         self.receiver = AlertReceiver(
             name=WORKLOAD,
             workload=WORKLOAD,
             srv=self.scrape.srv,
             port=WEB_PORT,
-            server_name=site.host(WORKLOAD),
+            server_name=context.host(WORKLOAD),
             path_prefix="/",
             credential=users.prometheus,
             access_label=access,
         )
         self.endpoint = AlertmanagerEndpoint(
             url=f"https://{host}:{WEB_PORT}",
-            internal_url=f"https://{site.host(WORKLOAD)}:{WEB_PORT}",
+            internal_url=f"https://{context.host(WORKLOAD)}:{WEB_PORT}",
             members=tuple(f"{WORKLOAD}-{index}" for index in range(args.replicas)),
             port=WEB_PORT,
-            server_name=site.host(WORKLOAD),
+            server_name=context.host(WORKLOAD),
             access_label=access,
             operator=users.operator,
         )
         headless_service(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT, CLOSER_PORT_NAME: CLOSER_PORT},
         )
         self._network(args, access)
         pods = stateful_set(
             self,
-            site,
+            context,
             self._workload(args, users),
             claims=[StorageClaim(name="data", size=args.storage)],
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             name=WORKLOAD,
             ports={"https": WEB_PORT},
@@ -195,14 +195,14 @@ class Alertmanager(pulumi.ComponentResource):
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 
     def _users(self) -> _Users:
-        def made(username: str) -> Credential:
+        def new_credential(username: str) -> Credential:
             return credential(self, name=f"{WORKLOAD}-{username}", username=username)
 
         return _Users(
-            prometheus=made("prometheus"),
-            operator=made("operator"),
-            probe=made("probe"),
-            scrape=made(naming.scrape_user(WORKLOAD)),
+            prometheus=new_credential("prometheus"),
+            operator=new_credential("operator"),
+            probe=new_credential("probe"),
+            scrape=new_credential(naming.scrape_user(WORKLOAD)),
             closer=credential(self, name=naming.scrape_user(CLOSER), username=naming.scrape_user(CLOSER)),
         )
 
@@ -210,7 +210,7 @@ class Alertmanager(pulumi.ComponentResource):
         clients = [network(cidr) for cidr in args.client_cidrs]
         network_policy(
             self,
-            args.site,
+            args.context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=[workload_pods(WORKLOAD)], ports=[GOSSIP_PORT]),
@@ -225,17 +225,17 @@ class Alertmanager(pulumi.ComponentResource):
         )
 
     def _workload(self, args: AlertmanagerArgs, users: _Users) -> Workload:
-        site = args.site
+        context = args.context
         tls = certificate(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
         public = config_files(
             self,
-            site,
+            context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={
@@ -247,7 +247,7 @@ class Alertmanager(pulumi.ComponentResource):
         )
         web = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
             files={
@@ -259,7 +259,7 @@ class Alertmanager(pulumi.ComponentResource):
         )
         receivers = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-receivers",
             workload=WORKLOAD,
             files={
@@ -273,8 +273,8 @@ class Alertmanager(pulumi.ComponentResource):
             containers=[
                 alertmanager_container(
                     args.resources,
-                    peers=[f"{site.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)],
-                    cluster=f"{site.platform}-{site.region}",
+                    peers=[f"{context.pod_host(WORKLOAD, index)}:{GOSSIP_PORT}" for index in range(args.replicas)],
+                    cluster=f"{context.platform}-{context.region}",
                     external_url=self.endpoint.url,
                 ),
                 closer_container(args.closer),

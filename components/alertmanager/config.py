@@ -1,4 +1,4 @@
-"""Configuration of Alertmanager (requirement A2), as data: who is told of what, how soon, and how often.
+"""Configuration of Alertmanager (requirement A2), as data: who is notified of what, how soon, and how often.
 
 No secret is in it: receivers name files. Routes are tried from top to bottom, and the first that fits is taken; what
 fits none of them reaches the fallback, which people watch.
@@ -13,7 +13,7 @@ from pathlib import Path
 import yaml
 
 from components.alerting.timings import TIMINGS, Timing
-from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel, Channels
+from components.alertmanager.contacts import FIRST, FIRST_NOTIFICATION, Channel, Channels
 from components.alertmanager.receivers import Data, EventsWebhook, Sending, events_only, heartbeat, receiver
 from components.k8s import TLS_MOUNT
 from components.rules import Inhibition, Severity
@@ -27,10 +27,10 @@ HEARTBEAT = "heartbeat"
 DAILY_REPORT = "daily-report"
 FALLBACK = f"{FIRST}-fallback"
 GROUP_BY = ("alertname", "severity", "escalation", "layer", "region")
-"""Alerts that are equal in these are one notice: a storm of one kind is no storm of notices."""
+"""Alerts that are equal in these are one notification: a storm of one kind is no storm of notifications."""
 EACH_ALERT = ("...",)
-"""How the pager's notices are grouped: not at all. The group is the pager's ``dedup_key``, and a pager rings for a new
-incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
+"""How the pager's notifications are grouped: not at all. The group is the pager's ``dedup_key``, and a pager rings for
+a new incident only; a second alert in the group of an open one would ring nobody (docs/adr/0013)."""
 PAGED = "phone"
 """End of the name of a receiver that rings the phone, where another one tells the same contact by other channels."""
 
@@ -62,8 +62,8 @@ class AlertmanagerConfig:
     """What the configuration depends on.
 
     Attributes:
-        channels: Who can be told, and where.
-        events: Where every notice is told, too.
+        channels: Who can be notified, and where.
+        events: Where every notification is told, too.
         escalation: Priority -> contact that is told of alerts that nobody acknowledged (label ``escalation``).
         inhibitions: Which alerts keep which other ones quiet; targets with their escalated twins.
         private_authority: Whether the receivers' certificates are signed by an authority that is not public.
@@ -100,13 +100,13 @@ def alertmanager_config(settings: AlertmanagerConfig) -> Data:
         "global": {"resolve_timeout": "5m", "smtp_require_tls": True},
         "templates": [f"{settings.config_directory}/*.tmpl"],
         "route": _routes(settings),
-        "inhibit_rules": [_inhibit_rule(each) for each in settings.inhibitions],
+        "inhibit_rules": [_inhibit_rule(inhibition) for inhibition in settings.inhibitions],
         "receivers": _receivers(settings),
     }
 
 
 def template_files() -> dict[str, str]:
-    """File name -> text of the notices' templates."""
+    """File name -> text of the notifications' templates."""
     return {path.name: path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.tmpl"))}
 
 
@@ -125,7 +125,7 @@ def paged_routes(settings: AlertmanagerConfig) -> dict[str, PagedRoute]:
     first = settings.channels.first_channels
     by_priority = {
         paged_receiver(first_receiver(severity), first(severity)): (FIRST, f'severity="{severity.value}"')
-        for severity in FIRST_NOTICE
+        for severity in FIRST_NOTIFICATION
     }
     by_contact = {
         paged_receiver(contact, settings.channels.contacts[contact].channels): (contact, f'escalation="{contact}"')
@@ -139,8 +139,8 @@ def paged_routes(settings: AlertmanagerConfig) -> dict[str, PagedRoute]:
 
 
 def first_receiver(severity: Severity) -> str:
-    """Name of the receiver of a priority's first notice."""
-    return f"{FIRST}-{severity.value}" if severity in FIRST_NOTICE else DAILY_REPORT
+    """Name of the receiver of a priority's first notification."""
+    return f"{FIRST}-{severity.value}" if severity in FIRST_NOTIFICATION else DAILY_REPORT
 
 
 def rendered(config: Mapping[str, object]) -> str:
@@ -175,7 +175,7 @@ def _routes(settings: AlertmanagerConfig) -> Data:
 
 
 def _first_channels(settings: AlertmanagerConfig, severity: Severity) -> tuple[Channel, ...]:
-    return settings.channels.first_channels(severity) if severity in FIRST_NOTICE else ()
+    return settings.channels.first_channels(severity) if severity in FIRST_NOTIFICATION else ()
 
 
 def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) -> list[Data]:
@@ -184,8 +184,8 @@ def _told(matcher: str, name: str, channels: Sequence[Channel], timing: Timing) 
     rest = _route(matcher, name, timing)
     if paged is None:
         return [rest]
-    each = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
-    return [each] if paged == name else [{**each, "continue": True}, rest]
+    route = {**_route(matcher, paged, timing), "group_by": list(EACH_ALERT)}
+    return [route] if paged == name else [{**route, "continue": True}, rest]
 
 
 def _route(matcher: str, receiver_name: str, timing: Timing) -> Data:
@@ -203,19 +203,19 @@ def _receivers(settings: AlertmanagerConfig) -> list[Data]:
     )
     everywhere = channels.contacts[FIRST].channels
     # Nobody is called for an alert whose priority is not known, unless that is the only way.
-    quiet = tuple(each for each in everywhere if each in (Channel.SLACK, Channel.MAIL)) or everywhere
+    quiet = tuple(channel for channel in everywhere if channel in (Channel.SLACK, Channel.MAIL)) or everywhere
     return [
         receiver(sending, FALLBACK, FIRST, quiet),
         heartbeat(sending, HEARTBEAT),
         *(
-            each
+            teller
             for contact in dict.fromkeys(settings.escalation.values())
-            for each in _tellers(sending, contact, contact, channels.contacts[contact].channels)
+            for teller in _tellers(sending, contact, contact, channels.contacts[contact].channels)
         ),
         *(
-            each
-            for severity in FIRST_NOTICE
-            for each in _tellers(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
+            teller
+            for severity in FIRST_NOTIFICATION
+            for teller in _tellers(sending, first_receiver(severity), FIRST, channels.first_channels(severity))
         ),
         events_only(sending, DAILY_REPORT),
     ]
@@ -226,7 +226,7 @@ def _tellers(sending: Sending, name: str, contact: str, channels: Sequence[Chann
     paged = paged_receiver(name, channels)
     if paged is None or paged == name:
         return [receiver(sending, name, contact, tuple(channels))]
-    others = tuple(each for each in channels if each is not Channel.PHONE)
+    others = tuple(channel for channel in channels if channel is not Channel.PHONE)
     return [receiver(sending, paged, contact, (Channel.PHONE,)), receiver(sending, name, contact, others)]
 
 

@@ -1,4 +1,4 @@
-"""Who is told, and by which channels, as data; and the names of the files with the channels' secrets.
+"""Who is notified, and by which channels, as data; and the names of the files with the channels' secrets.
 
 The secrets themselves are never here: Alertmanager reads each of them from a file of its own (requirement A2).
 """
@@ -32,7 +32,7 @@ def slack_file(contact: str) -> str:
 
 
 class Channel(StrEnum):
-    """A way to tell people."""
+    """A notification channel."""
 
     PHONE = "phone"
     SMS = "sms"
@@ -40,12 +40,12 @@ class Channel(StrEnum):
     MAIL = "mail"
 
 
-FIRST_NOTICE: Mapping[Severity, tuple[Channel, ...]] = {
+FIRST_NOTIFICATION: Mapping[Severity, tuple[Channel, ...]] = {
     Severity.CRITICAL: (Channel.PHONE, Channel.SMS, Channel.SLACK),
     Severity.HIGH: (Channel.SLACK, Channel.MAIL),
     Severity.MEDIUM: (Channel.MAIL,),
 }
-"""Channels of the first notice (requirement 6.2). Low alerts are in the daily report only."""
+"""Channels of the first notification (requirement 6.2). Low alerts are in the daily report only."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +79,7 @@ class Contact:
 
 @dataclass(frozen=True, kw_only=True)
 class Channels:
-    """Everybody who can be told, and where notices are handed over.
+    """Everybody who can be notified, and where notifications are handed over.
 
     Attributes:
         contacts: Name -> contact; `FIRST` is one of them.
@@ -105,10 +105,10 @@ class Channels:
         for name, contact in self.contacts.items():
             if not contact.channels:
                 raise ValueError(
-                    f"alerting.contacts.{name} has no channel, so nobody would be told: "
+                    f"alerting.contacts.{name} has no channel, so nobody would be notified: "
                     "set at least one of mail, phone, sms_topic and slack"
                 )
-        for severity, wanted in FIRST_NOTICE.items():
+        for severity, wanted in FIRST_NOTIFICATION.items():
             if not self.first_channels(severity):
                 raise ValueError(
                     f"alerting.contacts.{FIRST}: {severity} alerts are told by {', '.join(wanted)}, "
@@ -116,9 +116,9 @@ class Channels:
                 )
 
     def first_channels(self, severity: Severity) -> tuple[Channel, ...]:
-        """Channels of the first notice of a priority that the first contact has."""
+        """Channels of the first notification of a priority that the first contact has."""
         has = self.contacts[FIRST].channels
-        return tuple(channel for channel in FIRST_NOTICE[severity] if channel in has)
+        return tuple(channel for channel in FIRST_NOTIFICATION[severity] if channel in has)
 
     @property
     def phones(self) -> tuple[str, ...]:

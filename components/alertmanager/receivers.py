@@ -1,4 +1,4 @@
-"""One notice by one channel, as Alertmanager's receivers are configured; every secret is the path of a file.
+"""One notification by one channel, as Alertmanager's receivers are configured; every secret is the path of a file.
 
 Every connection is TLS and verified. Redirects are not followed: keys and passwords stay with the address that was
 configured.
@@ -31,7 +31,7 @@ _EVENTS_LIMIT = "9s"
 
 @dataclass(frozen=True, kw_only=True)
 class EventsWebhook:
-    """Where every notice is told, too, so that Kafka has it (requirement A3).
+    """Where every notification is told, too, so that Kafka has it (requirement A3).
 
     Attributes:
         url: URL of the webhook.
@@ -49,7 +49,7 @@ class Sending:
     """What all channels share.
 
     Attributes:
-        channels: Where notices are handed over.
+        channels: Where notifications are handed over.
         events: Where they are told, too.
         private_authority: Whether the receivers' certificates are signed by the authority in `AUTHORITY_FILE`.
         secrets_directory: Folder with the secrets' files.
@@ -86,11 +86,11 @@ def receiver(sending: Sending, name: str, contact: str, channels: tuple[Channel,
         Channel.SLACK: ("slack_configs", _slack),
         Channel.MAIL: ("email_configs", _mail),
     }
-    made: Data = {"name": name}
+    receiver_config: Data = {"name": name}
     for channel in channels:
         key, make = makers[channel]
-        made[key] = [make(sending, contact, sending.channels.contacts[contact])]
-    return {**made, **events_only(sending, name)}
+        receiver_config[key] = [make(sending, contact, sending.channels.contacts[contact])]
+    return {**receiver_config, **events_only(sending, name)}
 
 
 def events_only(sending: Sending, name: str) -> Data:

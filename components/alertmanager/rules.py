@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.alerting.starting import STARTING
+from components.alerting.startup import STARTING
 from components.alertmanager.pods import CLOSER
 from components.rules import Alert, Inhibition, RuleGroup, Severity, any_of
 
@@ -28,10 +28,10 @@ def _cluster(members: int) -> RuleGroup:
             Alert(
                 name="AlertmanagerDown",
                 expr=f"sum by (job) (up{{{_JOB}}}) < {members}",
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary=f"Only {{{{ $value }}}} of {members} Alertmanagers answer",
-                description="The others tell all alerts, up to 5 s later. If they fail too, nobody is told.",
+                description="The others tell all alerts, up to 5 s later. If they fail too, nobody is notified.",
                 annotations={
                     "summary_ja": f"Alertmanager が {members} 台中 {{{{ $value }}}} 台しか応答しません",
                     "description_ja": "残りの台が通知を続けます (最大 5 秒の遅れ)。"
@@ -47,11 +47,11 @@ def _cluster(members: int) -> RuleGroup:
                         f"sum by (job) (rate({unsent}[2m])) > 0.2 and sum by (job) (up{{{_JOB}}}) >= {members}",
                     )
                 ),
-                hold="3m",
+                for_="3m",
                 severity=Severity.HIGH,
                 summary="The Alertmanagers do not see each other",
-                description="Each tells on its own: notices come twice, none is lost. A silence made in one does not "
-                "hold in the other, so an acknowledged alert may escalate all the same.",
+                description="Each tells on its own: notifications come twice, none is lost. A silence made in one "
+                "does not hold in the other, so an acknowledged alert may escalate all the same.",
                 annotations={
                     "summary_ja": "Alertmanager 同士がつながっていません",
                     "description_ja": "通知は二重に届きます (欠落なし)。片方での確認はもう片方に効かず、"
@@ -61,7 +61,7 @@ def _cluster(members: int) -> RuleGroup:
             Alert(
                 name="AlertmanagerConfigRejected",
                 expr=f"min by (job) (alertmanager_config_last_reload_successful{{{_JOB}}}) == 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="An Alertmanager refused its configuration",
                 description="It works with the one before, and would not start again.",
@@ -73,10 +73,10 @@ def _cluster(members: int) -> RuleGroup:
             Alert(
                 name="AlertmanagerConfigsDiffer",
                 expr=f'count by (job) (count_values by (job) ("hash", alertmanager_config_hash{{{_JOB}}})) > 1',
-                hold="10m",
+                for_="10m",
                 severity=Severity.MEDIUM,
                 summary="The Alertmanagers have different configurations",
-                description="Who is told depends on which of them tells.",
+                description="Who is notified depends on which of them tells.",
                 annotations={
                     "summary_ja": "Alertmanager の設定が一致していません",
                     "description_ja": "どの台が通知するかによって、通知先が変わります。",
@@ -93,9 +93,9 @@ def _delivery() -> RuleGroup:
             Alert(
                 name="AlertmanagerNotificationsFail",
                 expr=f"sum by (job, integration) (rate(alertmanager_notifications_failed_total{{{_JOB}}}[5m])) > 0",
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
-                summary="Notices by {{ $labels.integration }} fail",
+                summary="Notifications by {{ $labels.integration }} fail",
                 description="The channel does not take them. Alertmanager goes on trying, and the other channels work.",
                 annotations={
                     "summary_ja": "{{ $labels.integration }} での通知に失敗しています",
@@ -105,7 +105,7 @@ def _delivery() -> RuleGroup:
             Alert(
                 name="IncidentsNotClosed",
                 expr=f'max by (job) (incident_closer_failing{{job="{CLOSER}"}}) > 0',
-                hold="10m",
+                for_="10m",
                 severity=Severity.HIGH,
                 summary="Incidents of silenced alerts stay open at the pager",
                 description="While an incident is open, the same alert rings nobody when it comes again.",
@@ -120,11 +120,11 @@ def _delivery() -> RuleGroup:
                     f"sum by (job, alertmanager) (increase({counter}{{{_SENDERS}}}[1m])) > 0"
                     for counter in ("prometheus_notifications_errors_total", "prometheus_notifications_dropped_total")
                 ),
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} cannot hand over alerts",
-                description="{{ $labels.alertmanager }} does not take them, or they wait for too long. People are told "
-                "as long as one Alertmanager takes them.",
+                description="{{ $labels.alertmanager }} does not take them, or they wait for too long. On-call is "
+                "notified as long as one Alertmanager takes them.",
                 annotations={
                     "summary_ja": "{{ $labels.job }} がアラートを渡せません",
                     "description_ja": "{{ $labels.alertmanager }} が受け取りません。Alertmanager が 1 台でも"
@@ -142,7 +142,7 @@ _WATCHDOG = RuleGroup(
             name="Watchdog",
             # A Prometheus that gets nothing from anybody watches nothing: it must not say that all is well.
             expr="sum(up) > 0",
-            hold="0s",
+            for_="0s",
             severity=Severity.LOW,
             summary="Alerts travel from Prometheus to the outside",
             description="It always fires. The dead man's switch outside the platform speaks up when it stays away.",

@@ -22,7 +22,7 @@ def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]])
     """File name -> secret; every contact that is paged or told by Slack has one for that.
 
     Args:
-        channels: Who is told.
+        channels: Who is notified.
         secrets: As ``AlertmanagerArgs.secrets`` describes them.
     """
     known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.secret(secrets)

@@ -1,1 +1,1 @@
-"""Backups: jobs that write them, the continuous archive of Kafka, and the keeper that watches both (requirement D1)."""
+"""Backups: jobs that write them, the archive of Kafka, and the exporter that watches both (requirement D1)."""

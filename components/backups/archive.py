@@ -13,17 +13,17 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.backups import config
-from components.backups.config import ARCHIVE_USER, IMAGE, Archiving, Vault
-from components.backups.jobs import vault_volumes
+from components.backups.config import ARCHIVE_USER, IMAGE, Archiving, BackupTarget
+from components.backups.jobs import backup_volumes
 from components.backups.sources import KAFKA, once
 from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -50,50 +50,50 @@ class ArchiveArgs:
     """What the archive needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         scrape: Its metrics endpoint.
-        vault: Where segments go.
+        target: Where segments go.
         kafka: Where records are; ``archive`` is one of its users and the consumer group.
         archiving: How records are gathered.
         resources: Of each pod.
     """
 
-    site: Site
+    context: DeploymentContext
     scrape: ScrapeTarget
-    vault: Vault
+    target: BackupTarget
     kafka: KafkaEndpoint
     archiving: Archiving
     resources: Resources
 
 
-def archive_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+def archive_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
     """The archive's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, site, WORKLOAD, PORT)
+    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:
     """Make the archive."""
-    site = args.site
-    headless_service(parent, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+    context = args.context
+    headless_service(parent, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
     network_policy(
         parent,
-        site,
+        context,
         workload=WORKLOAD,
         ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
         egress=[
             Allow(peers=[workload_pods(KAFKA)], ports=[args.kafka.port]),
-            to_storage(args.vault.storage),
+            to_storage(args.target.storage),
         ],
     )
     return deployment(
         parent,
-        site,
+        context,
         Workload(
             name=WORKLOAD,
             replicas=REPLICAS,
             containers=[_container(args.resources)],
             volumes=_volumes(parent, args),
-            tls=certificate(parent, site, workload=WORKLOAD),
+            tls=certificate(parent, context, workload=WORKLOAD),
             access=[args.kafka.access_label],
             grace_s=_GRACE_S,
         ),
@@ -101,14 +101,14 @@ def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deploymen
 
 
 def _volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
-    vault, kafka, scraper = args.vault, args.kafka, args.scrape.credential
-    return vault_volumes(
+    target, kafka, scraper = args.target, args.kafka, args.scrape.credential
+    return backup_volumes(
         parent,
-        args.site,
+        args.context,
         workload=WORKLOAD,
-        storage=vault.storage,
-        made=lambda private: config.archive_config(
-            vault, kafka, args.archiving, TOPIC_NAMES, port=PORT, scraper=scraper.username, private=private
+        storage=target.storage,
+        volume_source=lambda private: config.archive_config(
+            target, kafka, args.archiving, TOPIC_NAMES, port=PORT, scraper=scraper.username, private=private
         ),
         passwords={
             config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),

@@ -1,7 +1,7 @@
-"""Backups (requirement D1): a CronJob for each kind, the continuous archive of Kafka, and the keeper that watches them.
+"""Backups (requirement D1): a CronJob for each kind, the archive of Kafka, and the exporter that watches them.
 
-Everything that they write is sealed for the public keys of operators: pods write backups and cannot read them. Blocks
-of metrics are shipped by Thanos, into the same bucket; the keeper watches these too.
+Everything that they write is encrypted for the public keys of operators: pods write backups and cannot read them.
+Blocks of metrics are shipped by Thanos, into the same bucket; the backup exporter watches these too.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ import pulumi
 
 from components.backups import sources
 from components.backups.archive import ArchiveArgs, archive, archive_scrape
-from components.backups.config import ARCHIVE_USER, USER, Archiving, Blocks, SearchSource, Vault, checked_days
+from components.backups.config import ARCHIVE_USER, USER, Archiving, BackupTarget, Blocks, SearchSource, checked_days
+from components.backups.exporter import WORKLOAD as BACKUP_EXPORTER
+from components.backups.exporter import BackupExporterArgs, exporter, exporter_scrape
 from components.backups.jobs import JobArgs, backup_job
-from components.backups.keeper import WORKLOAD as KEEPER
-from components.backups.keeper import KeeperArgs, keeper, keeper_scrape
 from components.backups.schedule import Kind, most_age_s
 from components.backups.sources import Source
 from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget
-from components.k8s import Resources, Site, certificate
+from components.k8s import DeploymentContext, Resources, certificate
 
 TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
 
@@ -30,17 +30,17 @@ class BackupsScrapes:
     """Metrics endpoints: made before the rest, since Prometheus has to know their passwords."""
 
     archive: ScrapeTarget
-    keeper: ScrapeTarget
+    exporter: ScrapeTarget
 
     @property
     def all(self) -> tuple[ScrapeTarget, ...]:
         """Each of them."""
-        return (self.archive, self.keeper)
+        return (self.archive, self.exporter)
 
 
-def backups_scrapes(parent: pulumi.Resource, site: Site) -> BackupsScrapes:
+def backups_scrapes(parent: pulumi.Resource, context: DeploymentContext) -> BackupsScrapes:
     """Make the metrics endpoints."""
-    return BackupsScrapes(archive=archive_scrape(parent, site), keeper=keeper_scrape(parent, site))
+    return BackupsScrapes(archive=archive_scrape(parent, context), exporter=exporter_scrape(parent, context))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,9 +48,9 @@ class BackupsArgs:
     """What backups need.
 
     Attributes:
-        site: Surroundings.
-        scrapes: Metrics endpoints of archive and keeper.
-        vault: Where backups go, and who can open them.
+        context: Deployment context.
+        scrapes: Metrics endpoints of archive and exporter.
+        target: Where backups go, and who can open them.
         time_zone: IANA name of the time zone of the schedules.
         schedules: Kind -> line of cron.
         keep_days: Kind -> days for which a run is kept; the newest one is kept for ever.
@@ -63,15 +63,15 @@ class BackupsArgs:
         blocks: Blocks of metrics in the same bucket, or None where there are none.
         job: Of a job's pod.
         archive: Of each of the archive's pods.
-        keeper: Of each of the keeper's pods.
+        exporter: Of each of the backup exporter's pods.
 
     Raises:
         ValueError: A kind that is made here has no schedule or no days, or a value is not acceptable.
     """
 
-    site: Site
+    context: DeploymentContext
     scrapes: BackupsScrapes
-    vault: Vault
+    target: BackupTarget
     time_zone: str
     schedules: Mapping[Kind, str]
     keep_days: Mapping[Kind, int]
@@ -84,7 +84,7 @@ class BackupsArgs:
     blocks: Blocks | None
     job: Resources
     archive: Resources
-    keeper: Resources
+    exporter: Resources
 
     def __post_init__(self) -> None:
         if not self.databases:
@@ -127,44 +127,44 @@ def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) ->
 
 
 class Backups(pulumi.ComponentResource):
-    """Jobs, archive and keeper.
+    """Jobs, archive and exporter.
 
     Attributes:
-        scrapes: Metrics of archive and keeper.
+        scrapes: Metrics of archive and exporter.
     """
 
     scrapes: tuple[ScrapeTarget, ...]
 
     def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.scrapes = args.scrapes.all
-        tls = certificate(self, site, workload=KEEPER)
-        shared = JobArgs(site=site, vault=args.vault, time_zone=args.time_zone, resources=args.job, trust=tls)
+        tls = certificate(self, context, workload=BACKUP_EXPORTER)
+        shared = JobArgs(context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=tls)
         jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
         archiver = archive(
             self,
             ArchiveArgs(
-                site=site,
+                context=context,
                 scrape=args.scrapes.archive,
-                vault=args.vault,
+                target=args.target,
                 kafka=args.kafka,
                 archiving=args.archiving,
                 resources=args.archive,
             ),
         )
-        watcher = keeper(
+        watcher = exporter(
             self,
-            KeeperArgs(
-                site=site,
-                scrape=args.scrapes.keeper,
-                storage=args.vault.storage,
+            BackupExporterArgs(
+                context=context,
+                scrape=args.scrapes.exporter,
+                storage=args.target.storage,
                 most_age_s={str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds},
                 blocks=args.blocks,
                 tls=tls,
-                resources=args.keeper,
+                resources=args.exporter,
             ),
         )
         self.register_outputs(
-            {"jobs": {str(kind): job.id for kind, job in jobs.items()}, "archive": archiver.id, "keeper": watcher.id}
+            {"jobs": {str(kind): job.id for kind, job in jobs.items()}, "archive": archiver.id, "exporter": watcher.id}
         )

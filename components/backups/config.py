@@ -1,4 +1,4 @@
-"""Settings files of the backup program, the archive and the keeper, as data."""
+"""Settings files of the backup program, the archive and the backup exporter, as data."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BLOCK_GRACE_S = 1800
 
 
 @dataclass(frozen=True, kw_only=True)
-class Vault:
+class BackupTarget:
     """Where backups go, and who can open them.
 
     Attributes:
@@ -51,8 +51,8 @@ class Vault:
     def __post_init__(self) -> None:
         if not self.recipients:
             raise ValueError("backups.recipients is empty: name at least one public key of age (age1...)")
-        for number, each in enumerate(self.recipients):
-            if not _RECIPIENT.fullmatch(each):
+        for number, recipient in enumerate(self.recipients):
+            if not _RECIPIENT.fullmatch(recipient):
                 # It may be a secret key by mistake.
                 raise ValueError(
                     f"backups.recipients[{number}] is no public key of age: it must be age1 and 58 letters"
@@ -154,22 +154,22 @@ def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> d
     }
 
 
-def backup_config(vault: Vault, section: Mapping[str, Any], *, limit_s: int, private: bool) -> dict[str, Any]:
+def backup_config(target: BackupTarget, section: Mapping[str, Any], *, limit_s: int, private: bool) -> dict[str, Any]:
     """The settings file of ``services.backup`` for one kind.
 
     Args:
-        vault: Where it goes.
+        target: Where it goes.
         section: What is backed up: the section of its kind.
         limit_s: Seconds after which Kubernetes ends the job; the program itself gives up before.
         private: Whether the object storage has an authority of its own.
     """
     return {
-        "platform": vault.platform,
-        "region": vault.region,
-        "recipients": list(vault.recipients),
+        "platform": target.platform,
+        "region": target.region,
+        "recipients": list(target.recipients),
         "storage": {
-            **storage_settings(vault.storage, AUTH_FOLDER, private=private),
-            **({"encryption": vault.encryption} if vault.encryption else {}),
+            **storage_settings(target.storage, AUTH_FOLDER, private=private),
+            **({"encryption": target.encryption} if target.encryption else {}),
         },
         "limit_s": limit_s - _STOPPING_S,
         **section,
@@ -183,7 +183,7 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> d
         ValueError: They are not all on one server.
     """
     first = databases[0]
-    servers = sorted({f"{each.host}:{each.port}" for each in databases})
+    servers = sorted({f"{database.host}:{database.port}" for database in databases})
     if len(servers) > 1:
         raise ValueError(f"backups: the databases are on {', '.join(servers)}; they must be on one server")
     return {
@@ -193,8 +193,12 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> d
             "port": first.port,
             "ca_file": f"{TRUST_MOUNT}/ca.crt" if first.private_authority else PUBLIC_AUTHORITIES,
             "databases": [
-                {"name": each.name, "user": each.user.username, "password_file": f"{AUTH_FOLDER}/{database_file(each)}"}
-                for each in databases
+                {
+                    "name": database.name,
+                    "user": database.user.username,
+                    "password_file": f"{AUTH_FOLDER}/{database_file(database)}",
+                }
+                for database in databases
             ],
         }
     }
@@ -237,7 +241,7 @@ def _served(port: int, scraper: str) -> dict[str, Any]:
 
 
 def archive_config(
-    vault: Vault,
+    target: BackupTarget,
     kafka: KafkaEndpoint,
     archiving: Archiving,
     topics: Sequence[str],
@@ -255,8 +259,8 @@ def archive_config(
             "username": kafka.users[ARCHIVE_USER].username,
             "password_file": f"{AUTH_FOLDER}/{KAFKA_PASSWORD}",
         },
-        "storage": storage_settings(vault.storage, AUTH_FOLDER, private=private),
-        "recipients": list(vault.recipients),
+        "storage": storage_settings(target.storage, AUTH_FOLDER, private=private),
+        "recipients": list(target.recipients),
         "flush_s": archiving.flush_s,
         "segment_bytes": archiving.segment_bytes,
         "segment_records": archiving.segment_records,
@@ -266,7 +270,7 @@ def archive_config(
     }
 
 
-def keeper_config(
+def exporter_config(
     storage: ObjectStorage,
     most_age_s: Mapping[str, int],
     blocks: Blocks | None,
@@ -275,7 +279,7 @@ def keeper_config(
     scraper: str,
     private: bool,
 ) -> dict[str, Any]:
-    """The settings file of ``services.backup_keeper``.
+    """The settings file of ``services.backup_exporter``.
 
     Args:
         storage: Where backups are.

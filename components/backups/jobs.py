@@ -11,15 +11,15 @@ import pulumi_kubernetes as k8s
 import yaml
 
 from components.backups import config
-from components.backups.config import IMAGE, Vault
+from components.backups.config import IMAGE, BackupTarget
 from components.backups.schedule import Kind, job_schedule
 from components.backups.sources import Source
 from components.contracts import ObjectStorage, TlsIdentity
 from components.k8s import (
     Container,
+    DeploymentContext,
     Mount,
     Resources,
-    Site,
     Volume,
     config_files,
     cron_job,
@@ -36,15 +36,15 @@ class JobArgs:
     """What every job needs.
 
     Attributes:
-        site: Surroundings.
-        vault: Where backups go.
+        context: Deployment context.
+        target: Where backups go.
         time_zone: Time zone of the schedules.
         resources: Of a job's pod.
         trust: Any certificate of the platform, for its authority's.
     """
 
-    site: Site
-    vault: Vault
+    context: DeploymentContext
+    target: BackupTarget
     time_zone: str
     resources: Resources
     trust: TlsIdentity
@@ -57,22 +57,22 @@ def workload_name(kind: Kind) -> str:
 
 def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, source: Source) -> k8s.batch.v1.CronJob:
     """The CronJob of one kind; it reaches its source and the object storage, and nobody reaches it."""
-    site, workload, schedule = args.site, workload_name(kind), job_schedule(cron)
-    network_policy(parent, site, workload=workload, egress=[*source.reach, to_storage(args.vault.storage)])
+    context, workload, schedule = args.context, workload_name(kind), job_schedule(cron)
+    network_policy(parent, context, workload=workload, egress=[*source.reach, to_storage(args.target.storage)])
 
-    volumes = vault_volumes(
+    volumes = backup_volumes(
         parent,
-        site,
+        context,
         workload=workload,
-        storage=args.vault.storage,
-        made=lambda private: config.backup_config(
-            args.vault, source.section, limit_s=schedule.limit_s, private=private
+        storage=args.target.storage,
+        volume_source=lambda private: config.backup_config(
+            args.target, source.section, limit_s=schedule.limit_s, private=private
         ),
         passwords=source.passwords,
     )
     return cron_job(
         parent,
-        site,
+        context,
         workload=workload,
         schedule=schedule,
         time_zone=args.time_zone,
@@ -84,20 +84,20 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
     )
 
 
-def vault_volumes(
+def backup_volumes(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     workload: str,
     storage: ObjectStorage,
-    made: Callable[[bool], Mapping[str, Any]],
+    volume_source: Callable[[bool], Mapping[str, Any]],
     passwords: Mapping[str, pulumi.Input[str]],
 ) -> list[Volume]:
     """Volumes ``config`` and ``auth`` of a program that uses the object storage.
 
     Args:
         parent: Component that owns their objects.
-        site: Surroundings.
+        context: Deployment context.
         workload: Workload that mounts them.
         storage: The object storage.
         made: The settings file, told whether the storage has an authority of its own: all of the secret that settings
@@ -105,11 +105,11 @@ def vault_volumes(
         passwords: File name -> further password.
     """
     private = pulumi.Output.unsecret(storage.authority.apply(bool))
-    settings = private.apply(lambda own: yaml.safe_dump(made(own), sort_keys=True))
-    public = config_files(parent, site, name=workload, workload=workload, files={"config.yaml": settings})
+    settings = private.apply(lambda own: yaml.safe_dump(volume_source(own), sort_keys=True))
+    public = config_files(parent, context, name=workload, workload=workload, files={"config.yaml": settings})
     secret = secret_files(
         parent,
-        site,
+        context,
         name=f"{workload}-auth",
         workload=workload,
         files={

@@ -1,8 +1,8 @@
-"""Rules about backups: what the keeper sees in the object storage, and what the archive of Kafka says of itself.
+"""Rules about backups: from the backup exporter, and from what the archive of Kafka says of itself.
 
-Both pods of the keeper see the same. An alert is raised when both say so: one that has just started, or that cannot
-read for the moment, raises none. How old a backup may get follows from its schedule, and the keeper is told; so no
-rule has a number for a kind.
+Both pods of the backup exporter see the same. An alert is raised when both say so: one that has just started, or that
+cannot read for the moment, raises none. How old a backup may get follows from its schedule, and the backup exporter is
+told; so no rule has a number for a kind.
 """
 
 from __future__ import annotations
@@ -10,21 +10,21 @@ from __future__ import annotations
 from components.alerting.promql import fewer_up
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 
-_KEEPER = 'job="backup-keeper"'
+_EXPORTER = 'job="backup-exporter"'
 _ARCHIVE = 'job="kafka-archive"'
 _LAG = 'kafka_consumergroup_lag{job="kafka-lag",consumergroup="archive"}'
-_MISSING = f"min by (topic) (backup_archive_missing_records{{{_KEEPER}}})"
-_MISSING_BEFORE = f"min by (topic) (backup_archive_missing_records{{{_KEEPER}}} offset 1d)"
+_MISSING = f"min by (topic) (backup_archive_missing_records{{{_EXPORTER}}})"
+_MISSING_BEFORE = f"min by (topic) (backup_archive_missing_records{{{_EXPORTER}}} offset 1d)"
 _AGE = "obs:kafka_archive_age:seconds"
 
-LOOK_LIMIT_S = 900
+POLL_LIMIT_S = 900
 """How long nobody may have looked into the object storage."""
 ARCHIVE_LIMIT_S = 300
 """How long nothing of a topic may have been stored while records wait: many times as long as a segment is gathered."""
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
-        source=("BackupKeeperDown",),
+        source=("BackupExporterDown",),
         targets=("TargetDown", "TargetMissing"),
         equal=("job",),
         reason="It says that none of its pods answers, which these say of each.",
@@ -47,8 +47,8 @@ _RUNS = RuleGroup(
     rules=(
         Alert(
             name="BackupTooOld",
-            expr=f"min by (job, kind) (time() - backup_due_timestamp_seconds{{{_KEEPER}}}) > 0",
-            hold="5m",
+            expr=f"min by (job, kind) (time() - backup_due_timestamp_seconds{{{_EXPORTER}}}) > 0",
+            for_="5m",
             severity=Severity.HIGH,
             summary="The backup of kind {{ $labels.kind }} is too old",
             description="The next whole run should have been stored {{ $value | humanizeDuration }} ago, lateness and "
@@ -61,8 +61,8 @@ _RUNS = RuleGroup(
         ),
         Alert(
             name="BackupDamaged",
-            expr=f"min by (job, kind) (backup_damaged_runs{{{_KEEPER}}}) > 0",
-            hold="5m",
+            expr=f"min by (job, kind) (backup_damaged_runs{{{_EXPORTER}}}) > 0",
+            for_="5m",
             severity=Severity.HIGH,
             summary="{{ $value }} of the newest backups of kind {{ $labels.kind }} are not whole",
             description="Their manifest cannot be read, or names objects that are missing or of another size: they "
@@ -75,8 +75,8 @@ _RUNS = RuleGroup(
         ),
         Alert(
             name="MetricsBlocksTooOld",
-            expr=f"min by (job) (time() - backup_metrics_due_timestamp_seconds{{{_KEEPER}}}) > 0",
-            hold="5m",
+            expr=f"min by (job) (time() - backup_metrics_due_timestamp_seconds{{{_EXPORTER}}}) > 0",
+            for_="5m",
             # Both Prometheus still have what is not shipped.
             severity=Severity.MEDIUM,
             summary="The stored blocks of metrics are too old",
@@ -89,13 +89,13 @@ _RUNS = RuleGroup(
             },
         ),
         Alert(
-            name="BackupFailedToLook",
-            expr=f"min by (job) (time() - backup_last_look_timestamp_seconds{{{_KEEPER}}}) > {LOOK_LIMIT_S}",
-            hold="1m",
+            name="BackupExporterPollFailed",
+            expr=f"min by (job) (time() - backup_last_poll_timestamp_seconds{{{_EXPORTER}}}) > {POLL_LIMIT_S}",
+            for_="1m",
             # As urgent as those that it blinds.
             severity=Severity.HIGH,
             summary="The object storage of the backups cannot be read",
-            description="What is said of old, damaged and missing backups is as old as the last look, and the next "
+            description="What is said of old, damaged and missing backups is as old as the last poll, and the next "
             "ones can hardly be stored.",
             annotations={
                 "summary_ja": "バックアップのオブジェクトストレージを読めません",
@@ -103,15 +103,15 @@ _RUNS = RuleGroup(
             },
         ),
         Alert(
-            name="BackupKeeperDown",
-            expr=fewer_up(_KEEPER, 1),
-            hold="1m",
+            name="BackupExporterDown",
+            expr=fewer_up(_EXPORTER, 1),
+            for_="1m",
             severity=Severity.HIGH,
-            summary="The keeper of the backups does not answer",
-            description="Backups are made and stored all the same. Nobody is told when one is missing.",
-            labels={"job": "backup-keeper"},
+            summary="The backup exporter does not answer",
+            description="Backups are made and stored all the same. Nobody is notified when one is missing.",
+            labels={"job": "backup-exporter"},
             annotations={
-                "summary_ja": "バックアップの監視 (backup-keeper) が応答しません",
+                "summary_ja": "バックアップの監視 (backup-exporter) が応答しません",
                 "description_ja": "バックアップの作成は続きますが、不足を検知できません。",
             },
         ),
@@ -121,10 +121,10 @@ _RUNS = RuleGroup(
 _STORED = any_of(
     (
         f"kafka_archive_last_stored_timestamp_seconds{{{_ARCHIVE}}}",
-        f"backup_archive_last_timestamp_seconds{{{_KEEPER}}}",
+        f"backup_archive_last_timestamp_seconds{{{_EXPORTER}}}",
     )
 )
-"""Of a topic whose consumer is gone, the keeper still knows."""
+"""Of a topic whose consumer is gone, the backup exporter still knows."""
 
 _TOPICS = RuleGroup(
     name="kafka-archive",
@@ -134,7 +134,7 @@ _TOPICS = RuleGroup(
             name="KafkaArchiveBehind",
             expr=f"{_AGE} > {ARCHIVE_LIMIT_S} and on (topic) sum by (topic) ({_LAG}) > 0",
             # A record of a topic that was quiet is stored a minute after it came.
-            hold="5m",
+            for_="5m",
             severity=Severity.HIGH,
             summary="Nothing of {{ $labels.topic }} was archived for {{ $value | humanizeDuration }}, and records wait",
             description="They are in Kafka for the topic's retention, and nowhere else: with the brokers gone they are "
@@ -148,7 +148,7 @@ _TOPICS = RuleGroup(
             name="KafkaArchiveFailing",
             expr=f"sum by (job) (rate(kafka_archive_failed_stores_total{{{_ARCHIVE}}}[5m])) > 0",
             # One attempt that fails is tried again by itself.
-            hold="10m",
+            for_="10m",
             severity=Severity.MEDIUM,
             summary="The archive of Kafka fails to store segments",
             description="Attempts fail again and again. Records wait in the archive's memory, then in Kafka, and none "
@@ -166,7 +166,7 @@ _TOPICS = RuleGroup(
                     f"{_MISSING} - ({_MISSING_BEFORE} or 0 * {_MISSING}) > 0",
                 )
             ),
-            hold="10m",
+            for_="10m",
             severity=Severity.HIGH,
             summary='{{ printf "%.0f" $value }} records are missing in the archive of {{ $labels.topic }}',
             description="Kafka's retention removed them before they were archived, or somebody removed a segment. It "

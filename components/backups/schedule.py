@@ -49,7 +49,7 @@ def job_schedule(cron: str) -> Schedule:
 
 
 def most_age_s(cron: str) -> int:
-    """Seconds from the start of the newest run until people are told that the next one is missing.
+    """Seconds from the start of the newest run until on-call is notified that the next one is missing.
 
     That is the longest time between two runs, how late a run may begin, and how long it may take with all its tries.
 
@@ -68,12 +68,12 @@ def longest_gap_s(cron: str) -> int:
     """
     times, runs = _parsed(cron)
     every = (_FIRST + timedelta(days=number) for number in range((_LAST - _FIRST).days + 1))
-    found = [day for day in every if runs(day)]
-    if len(found) < _TWICE:
+    days = [day for day in every if runs(day)]
+    if len(days) < _TWICE:
         raise ValueError(_told(cron, "it never comes true"))
     within = [later - earlier for earlier, later in itertools.pairwise(times)]
     between = [
-        (later - earlier).days * _DAY_MINUTES + times[0] - times[-1] for earlier, later in itertools.pairwise(found)
+        (later - earlier).days * _DAY_MINUTES + times[0] - times[-1] for earlier, later in itertools.pairwise(days)
     ]
     return 60 * max([*within, *between])
 
@@ -116,7 +116,7 @@ def _parsed(cron: str) -> tuple[list[int], Callable[[date], bool]]:
 
 
 def _numbers(cron: str, field: str, low: int, high: int) -> set[int]:
-    found: set[int] = set()
+    numbers: set[int] = set()
     for item in field.split(","):
         match = _ITEM.fullmatch(item)
         if match is None:
@@ -125,9 +125,9 @@ def _numbers(cron: str, field: str, low: int, high: int) -> set[int]:
         last = int(match[2]) if match[2] else first if match[1] and not match[3] else high
         if not low <= first <= last <= high:
             raise ValueError(_told(cron, f"{item!r} is not within {low} to {high}"))
-        found |= set(range(first, last + 1, int(match[3] or 1)))
+        numbers |= set(range(first, last + 1, int(match[3] or 1)))
     # Sunday is 0 or 7.
-    return found | {_SUNDAY} if high == _SUNDAY and 0 in found else found
+    return numbers | {_SUNDAY} if high == _SUNDAY and 0 in numbers else numbers
 
 
 def _told(cron: str, problem: str) -> str:

@@ -41,7 +41,7 @@ def databases(endpoints: Sequence[DatabaseEndpoint], keep_days: int) -> Source:
     peers = [workload_pods(server.workload)] if server.workload else [network(cidr) for cidr in server.networks]
     return Source(
         section=config.database_section(endpoints, keep_days),
-        passwords={config.database_file(each): each.user.password for each in endpoints},
+        passwords={config.database_file(endpoint): endpoint.user.password for endpoint in endpoints},
         reach=[Allow(peers=peers, ports=[server.port])],
         access=[server.access_label] if server.access_label else [],
         after=server.after,

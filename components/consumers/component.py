@@ -17,8 +17,8 @@ from components.consumers.config import MetricsConsumerConfig, metrics_consumer_
 from components.contracts import KafkaEndpoint, PrometheusEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
+    DeploymentContext,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -40,7 +40,7 @@ class MetricsConsumerArgs:
     """What a metrics consumer needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where metrics come from.
         prometheus: Where they go.
         scrape: The consumer's own metrics, from `consumer_scrape`.
@@ -48,7 +48,7 @@ class MetricsConsumerArgs:
         max_message_bytes: Largest record of the topic.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     prometheus: PrometheusEndpoint
     scrape: ScrapeTarget
@@ -61,10 +61,10 @@ def consumer_name(replica: str) -> str:
     return f"metrics-consumer-{replica}"
 
 
-def consumer_scrape(parent: pulumi.Resource, site: Site, replica: str) -> ScrapeTarget:
+def consumer_scrape(parent: pulumi.Resource, context: DeploymentContext, replica: str) -> ScrapeTarget:
     """The consumer's metrics endpoint: made before the consumer, since Prometheus has to know its password."""
     workload = consumer_name(replica)
-    return own_scrape(parent, site, workload, METRICS_PORT)
+    return own_scrape(parent, context, workload, METRICS_PORT)
 
 
 class MetricsConsumer(pulumi.ComponentResource):
@@ -80,15 +80,15 @@ class MetricsConsumer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MetricsConsumerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         workload = consumer_name(args.prometheus.replica)
         self.group = workload
         self.scrape = args.scrape
-        tls = certificate(self, site, workload=workload)
-        headless_service(self, site, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
+        tls = certificate(self, context, workload=workload)
+        headless_service(self, context, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=workload,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT])],
             egress=[
@@ -98,7 +98,7 @@ class MetricsConsumer(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=workload,
                 replicas=1,
@@ -123,11 +123,13 @@ def _volumes(parent: pulumi.Resource, args: MetricsConsumerArgs, workload: str) 
             max_message_bytes=args.max_message_bytes,
         )
     )
-    public = config_files(parent, args.site, name=workload, workload=workload, files={"config.yaml": rendered(config)})
+    public = config_files(
+        parent, args.context, name=workload, workload=workload, files={"config.yaml": rendered(config)}
+    )
     scrape = args.scrape.credential
     secret = secret_files(
         parent,
-        args.site,
+        args.context,
         name=f"{workload}-auth",
         workload=workload,
         files={

@@ -21,7 +21,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="ConsumerDropsRefusedMetrics",
                 expr=f"max by (job) ({grew(_REFUSED, by='job, instance')})",
-                hold="0s",
+                for_="0s",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} passed over metrics that Prometheus refuses for good",
                 description="Prometheus answered 400: samples older than its out-of-order window, or conflicting ones. "
@@ -35,7 +35,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="ConsumerStalled",
                 expr=f"sum by (job) (rate({_WRITTEN}[1m])) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} writes nothing although metrics reach Kafka",
                 description="Its Prometheus does not answer, it lost its permission in Kafka, or a partition is "
@@ -50,7 +50,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="ConsumerFallsShort",
                 expr=f"sum by (job) (increase({_WRITTEN}[10m])) < on () group_left () "
                 f"{ENOUGH} * sum(increase({_INTO_KAFKA}[10m]))",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} writes much less than what reaches Kafka",
                 description="It reads only some partitions, or too slowly. Its Prometheus has gaps that the other one "

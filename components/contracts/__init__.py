@@ -6,11 +6,11 @@ A stage never imports another stage: it gets these values, so its signature says
 from __future__ import annotations
 
 from components.contracts.alerts import AlertEventsEndpoint, AlertmanagerEndpoint, AlertReceiver
-from components.contracts.hub import KafkaEndpoint, OtlpEndpoint
-from components.contracts.logins import Credential, TlsIdentity
+from components.contracts.credentials import Credential, TlsIdentity
+from components.contracts.kafka import KafkaEndpoint, OtlpEndpoint
 from components.contracts.metrics import ProbeJob, ProbeTarget, PrometheusEndpoint, QueryEndpoint, ScrapeTarget
-from components.contracts.reading import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 from components.contracts.traces import OidcEndpoint, SearchEndpoint, TraceQueryEndpoint, TracesEndpoint
+from components.contracts.visualization import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 
 __all__ = [
     "AlertEventsEndpoint",

@@ -1,10 +1,10 @@
-"""Alerts: who is told of them."""
+"""Alerts: who is notified of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.contracts.logins import Credential
+from components.contracts.credentials import Credential
 
 
 @dataclass(frozen=True, kw_only=True)

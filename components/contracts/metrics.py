@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from components.contracts.logins import Credential
+from components.contracts.credentials import Credential
 
 
 @dataclass(frozen=True, kw_only=True)

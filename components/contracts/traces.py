@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pulumi
 
-from components.contracts.logins import Credential
+from components.contracts.credentials import Credential
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from components.dashboards import lookups
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards import drilldowns
 from components.dashboards.document import markdown
 from components.dashboards.grafana import text
+from components.dashboards.registry import DASHBOARDS
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 """Folder of the documents."""
@@ -15,8 +15,8 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 def files() -> dict[str, str]:
     """All files, by their path within `DOCS`."""
-    boards = {**{each.uid: text(each) for each in DASHBOARDS}, **lookups.texts()}
-    return {"dashboards.md": markdown(), **{f"dashboards/{uid}.json": content for uid, content in boards.items()}}
+    dashboards = {**{registered.uid: text(registered) for registered in DASHBOARDS}, **drilldowns.texts()}
+    return {"dashboards.md": markdown(), **{f"dashboards/{uid}.json": content for uid, content in dashboards.items()}}
 
 
 def main() -> None:

@@ -82,13 +82,13 @@ _FIRING = Row(
     ),
 )
 
-_NOTICES = Row(
-    title="Notices",
+_NOTIFICATIONS = Row(
+    title="Notifications",
     panels=(
         stat(
-            "Notices in the last hour",
-            "Notices by channel; the webhook writes them to Kafka and is the heartbeat.",
-            "{notice}",
+            "Notifications in the last hour",
+            "Notifications by channel; the webhook writes them to Kafka and is the heartbeat.",
+            "{notification}",
             Query(
                 expr=f"round(sum by (integration) (increase(alertmanager_notifications_total{{{_USED}}}[1h])))",
                 legend="{{integration}}",
@@ -96,15 +96,15 @@ _NOTICES = Row(
             width=12,
         ),
         stat(
-            "Notices that failed",
-            "Notices of the last hour that a channel refused after all attempts.",
-            "{notice}",
+            "Notifications that failed",
+            "Notifications of the last hour that a channel refused after all attempts.",
+            "{notification}",
             Query(expr="round(sum(increase(alertmanager_notifications_failed_total[1h])))", legend="failed"),
             width=6,
         ),
         stat(
             "Slowest channel",
-            "P99 of the time in which a channel took a notice, over the last hour.",
+            "P99 of the time in which a channel took a notification, over the last hour.",
             "s",
             Query(
                 expr=f"max(histogram_quantile(0.99, sum by (integration, le) (rate({_LATENCY}{{{_USED}}}[1h]))))",
@@ -113,9 +113,9 @@ _NOTICES = Row(
             width=6,
         ),
         series(
-            "Notices by channel",
-            "Notices per second.",
-            "{notice}/s",
+            "Notifications by channel",
+            "Notifications per second.",
+            "{notification}/s",
             Query(
                 expr=f"sum by (integration) (rate(alertmanager_notifications_total{{{_USED}}}[5m]))",
                 legend="{{integration}}",
@@ -123,8 +123,8 @@ _NOTICES = Row(
             stacked=True,
         ),
         series(
-            "Time to hand a notice over",
-            "Mean time in which each channel took a notice.",
+            "Time to hand a notification over",
+            "Mean time in which each channel took a notification.",
             "s",
             Query(
                 expr="sum by (integration) (increase(alertmanager_notification_latency_seconds_sum[1h]))"
@@ -185,13 +185,13 @@ _CHAIN = Row(
         ),
         series(
             "Alert events in Kafka",
-            "Events per second by entrance: what Prometheus raised, what Alertmanager notified.",
+            "Events per second by endpoint: what Prometheus raised, what Alertmanager notified.",
             "{event}/s",
-            Query(expr="sum by (entrance) (rate(alert_events_written_total[5m]))", legend="{{entrance}}"),
+            Query(expr="sum by (endpoint) (rate(alert_events_written_total[5m]))", legend="{{endpoint}}"),
         ),
         series(
             "Gossip between Alertmanagers",
-            "Messages per second by kind: silences and notices that one member tells the other.",
+            "Messages per second by kind: silences and notifications that one member tells the other.",
             "{message}/s",
             Query(
                 expr="sum by (msg_type) (rate(alertmanager_cluster_messages_received_total[5m]))", legend="{{msg_type}}"
@@ -203,8 +203,8 @@ _CHAIN = Row(
 DASHBOARD = Dashboard(
     name="alerting",
     title="Alerting",
-    description="What fires, what is escalated, who was told and how fast, and whether the way of an alert is whole.",
+    description="What fires, what is escalated, who was notified how fast, and whether the alert path is complete.",
     tags=("alerting",),
-    rows=(_FIRING, _NOTICES, _CHAIN),
+    rows=(_FIRING, _NOTIFICATIONS, _CHAIN),
 )
 """For those on call."""

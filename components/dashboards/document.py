@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Dashboard
+from components.dashboards.registry import DASHBOARDS
 from components.telemetry.markdown import table
 
 _HEAD = """\
@@ -30,7 +30,7 @@ python -m lab exec -- python -m ops dashboard check              # every panel: 
 - From a panel of a service, a point leads to the page with the traces and logs of that service (`obs-service`). From
   there, from a record in the logs and from an exemplar (the points of "Latency with traces"), a click leads to the page
   of that trace and its logs (`obs-trace`). Both pages are in a folder that viewers see; no link leads to Explore, which
-  they may not open. A test follows every link of every board and data source for every role.
+  they may not open. A test follows every link of every dashboard and data source for every role.
 - `recovery` shows backups, what would be lost now, and whether the other region could take over. Where there is none,
   or nothing is copied into this one, its panels say so.
 - Grafana tells logins and people, and no number of sessions. PostgreSQL tells of itself by its exporter: sizes,
@@ -49,12 +49,18 @@ def _lines() -> Iterator[str]:
     yield from table(
         ("name", "uid", "title", "panels", "what it answers"),
         (
-            (f"`{each.name}`", f"`{each.uid}`", each.title, str(len(list(each.panels))), each.description)
-            for each in DASHBOARDS
+            (
+                f"`{dashboard.name}`",
+                f"`{dashboard.uid}`",
+                dashboard.title,
+                str(len(list(dashboard.panels))),
+                dashboard.description,
+            )
+            for dashboard in DASHBOARDS
         ),
     )
-    for each in DASHBOARDS:
-        yield from _dashboard(each)
+    for dashboard in DASHBOARDS:
+        yield from _dashboard(dashboard)
 
 
 def _dashboard(dashboard: Dashboard) -> Iterator[str]:

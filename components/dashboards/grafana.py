@@ -50,8 +50,8 @@ def rendered(dashboard: Dashboard, plugins: Plugins | None = None) -> dict[str, 
     for variable in _variables(dashboard, used):
         builder.with_variable(variable)
     _place(builder, dashboard, used)
-    found: dict[str, Any] = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
-    return found
+    document: dict[str, Any] = json.loads(json.dumps(builder.build(), cls=JSONEncoder))
+    return document
 
 
 def text(dashboard: Dashboard, plugins: Plugins | None = None) -> str:

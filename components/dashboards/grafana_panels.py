@@ -59,10 +59,10 @@ def panel(shown: Panel, identity: int, place: models.GridPos, plugins: Plugins) 
 def steps(limits: tuple[Limit, ...]) -> list[models.Threshold]:
     """Thresholds as colours from a value on. Grafana would make limits of its own where none are given."""
     below = [limit for limit in limits if limit.bad == "below"]
-    above = sorted((limit for limit in limits if limit.bad == "above"), key=lambda each: each.value)
-    found = [models.Threshold(value=None, color=COLOURS[below[0].tone] if below else COLOURS["good"])]
-    found += [models.Threshold(value=limit.value, color=COLOURS["good"]) for limit in below]
-    return found + [models.Threshold(value=limit.value, color=COLOURS[limit.tone]) for limit in above]
+    above = sorted((limit for limit in limits if limit.bad == "above"), key=lambda limit: limit.value)
+    thresholds = [models.Threshold(value=None, color=COLOURS[below[0].tone] if below else COLOURS["good"])]
+    thresholds += [models.Threshold(value=limit.value, color=COLOURS["good"]) for limit in below]
+    return thresholds + [models.Threshold(value=limit.value, color=COLOURS[limit.tone]) for limit in above]
 
 
 def _target(shown: Panel, query: Query, letter: str, plugins: Plugins) -> prometheus.Dataquery:

@@ -32,13 +32,13 @@ def threshold_stats(layer: Layer) -> Row:
 
 def kpi_rows(layer: Layer) -> Iterator[Row]:
     """A row per service of the layer, a panel per metric."""
-    for service in dict.fromkeys(each.service for each in catalogue.METRICS if each.layer is layer):
+    for service in dict.fromkeys(metric.service for metric in catalogue.METRICS if metric.layer is layer):
         yield Row(title=f"KPIs of {service}", panels=tuple(_panels(catalogue.metrics_of(service))))
 
 
 def _panels(metrics: Iterable[Metric]) -> Iterator[Panel]:
-    found = list(metrics)
-    for metric, width in zip(found, _widths(len(found)), strict=True):
+    shown_metrics = list(metrics)
+    for metric, width in zip(shown_metrics, _widths(len(shown_metrics)), strict=True):
         yield replace(_panel(metric), width=width)
 
 

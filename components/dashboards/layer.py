@@ -158,7 +158,7 @@ def _edges(expr: str, services: str) -> str:
     if services == ".*":
         return f"({expr.replace('{}', '')})"
     ends = (expr.replace("{}", f'{{{end}=~"{services}"}}') for end in ("client", "server"))
-    return f"({' or '.join(f'({each})' for each in ends)})"
+    return f"({' or '.join(f'({end})' for end in ends)})"
 
 
 def traced_latency(selector: str = "") -> Panel:
@@ -183,7 +183,7 @@ def traced_latency(selector: str = "") -> Panel:
 
 
 def _dependencies(layer: Layer) -> Row:
-    own = "|".join(each.name for each in TRACED_SERVICES if each.layer is layer)
+    own = "|".join(service.name for service in TRACED_SERVICES if service.layer is layer)
     about = "" if own else f" Layer {layer.name} may not send traces itself: this is the map of the whole system."
     return Row(
         title="Service dependencies", panels=(dependency_graph(own or ".*", about), dependency_table(own or ".*"))

@@ -48,7 +48,7 @@ def within(expression: str, matchers: str) -> str:
     if not matchers:
         return expression
     text = expression
-    for selector in sorted(_selectors(expression), key=lambda each: -each.at):
+    for selector in sorted(_selectors(expression), key=lambda selector: -selector.at):
         added = matchers if selector.braces else f"{{{matchers}}}"
         if selector.braces and not selector.empty:
             added += ","
@@ -57,7 +57,7 @@ def within(expression: str, matchers: str) -> str:
 
 
 def _selectors(expression: str) -> Iterator[_Selector]:
-    tokens = [each for each in _TOKEN.finditer(expression) if each.lastgroup != "space"]
+    tokens = [match for match in _TOKEN.finditer(expression) if match.lastgroup != "space"]
     index = 0
     while index < len(tokens):
         token, text = tokens[index], tokens[index].group()

@@ -1,6 +1,6 @@
 """Backups: are there copies, how old are they, and what would be lost now? And the other region (requirements D1, G4).
 
-How old a backup may get depends on its schedule, and the keeper of the backups tells it.
+How old a backup may get depends on its schedule, and the backup exporter tells it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MISSING = f"count({_DUE} < time()) or vector(0)"
 _NONE = f"count({_DUE} unless on (kind) {_SUCCESS}) or vector(0)"
 _ALLOWED = (Limit(value=1.0, label="missing"),)
 _LOOK_OLD = (Limit(value=600, label="old", tone="warning"),)
-"""The keeper looks once a minute."""
+"""The exporter polls once a minute."""
 
 SUMMARY = Row(
     title="Backups and recovery",
@@ -131,19 +131,19 @@ _STATE = Row(
             height=8,
         ),
         stat(
-            "Looks into the storage",
-            "Whether the last look into the object storage succeeded.",
+            "Polls of the object storage",
+            "Whether the last poll of the object storage succeeded.",
             "",
-            Query(expr="1 - max(backup_look_failed)", legend="last look"),
+            Query(expr="1 - max(backup_poll_failed)", legend="last poll"),
             states=limits.WORKS,
             width=3,
             height=8,
         ),
         stat(
-            "Last look",
+            "Last poll",
             "Time since the object storage was last read. Beyond the limit, all of this dashboard is old.",
             "s",
-            Query(expr="time() - max(backup_last_look_timestamp_seconds)", legend="ago"),
+            Query(expr="time() - max(backup_last_poll_timestamp_seconds)", legend="ago"),
             limits=_LOOK_OLD,
             height=8,
         ),

@@ -1,4 +1,4 @@
-"""Row about the second region (requirements D2, D3, G4): who tells people, and could the other one take over?
+"""Row about the second region (requirements D2, D3, G4): which region is active, and could the other one take over?
 
 Where there is no other region, or nothing is copied into this one, panels say so in words: their queries then answer
 `_NONE`, so that no panel is empty.
@@ -13,19 +13,19 @@ from components.dashboards.model import Query, Row, State, series, stat
 
 _NONE: Final = -1
 OF_THE_OTHER: Final = frozenset(
-    ("region_guard_peer_age_seconds", "region_guard_peer_differs", "region_guard_peer_notifies")
+    ("failover_agent_peer_age_seconds", "failover_agent_peer_differs", "failover_agent_peer_notifies")
 )
 """Series that are there once another region has been heard of."""
 OF_THE_COPY: Final = frozenset(("obs:mirror_lag:records", "obs:mirror_latency:seconds", "obs:mirror_records:rate1m"))
 """Series that are there in the region into which the other one is copied."""
-_PEER_AGE: Final = "max(region_guard_peer_age_seconds)"
+_PEER_AGE: Final = "max(failover_agent_peer_age_seconds)"
 _FRESH_S: Final = limits.PLATFORM["RegionPeerSilent"]
 _MOST_KINDS: Final = 6
 """Kinds of definitions that are compared, and one more."""
 
-_HERE = (State(value=1, text="tells people", tone="good"), State(value=0, text="is silent", tone="note"))
+_HERE = (State(value=1, text="active", tone="good"), State(value=0, text="is silent", tone="note"))
 _OTHER = (
-    State(value=3, text="tells people", tone="good"),
+    State(value=3, text="active", tone="good"),
     State(value=2, text="is silent", tone="note"),
     State(value=1, text="says nothing", tone="bad"),
     State(value=0, text="there is none", tone="note"),
@@ -49,9 +49,9 @@ REGIONS = Row(
     panels=(
         stat(
             "This region",
-            "Whether its Alertmanagers tell people of the layers' alerts. One region of two does.",
+            "Whether its Alertmanagers notify on-call of the layers' alerts. One region of two does.",
             "",
-            Query(expr="max by (region) (region_guard_notifies)", legend="{{region}}"),
+            Query(expr="max by (region) (failover_agent_notifies)", legend="{{region}}"),
             states=_HERE,
         ),
         stat(
@@ -59,7 +59,7 @@ REGIONS = Row(
             "What it said of itself last; older than a minute, it says nothing.",
             "",
             Query(
-                expr=f"({_PEER_AGE} <= bool {_FRESH_S:g}) * (1 + max(region_guard_peer_notifies)) + 1 or vector(0)",
+                expr=f"({_PEER_AGE} <= bool {_FRESH_S:g}) * (1 + max(failover_agent_peer_notifies)) + 1 or vector(0)",
                 legend="other region",
             ),
             states=_OTHER,
@@ -74,10 +74,10 @@ REGIONS = Row(
         ),
         stat(
             "Definitions of both regions",
-            "Kinds of definitions (rules, dashboards, topics, permissions, notices) in which the regions differ. "
+            "Kinds of definitions (rules, dashboards, topics, permissions, notifications) in which the regions differ. "
             "`ops regions parity` names them.",
             "{kind}",
-            Query(expr=_or_none("sum(max by (definition) (region_guard_peer_differs))"), legend="differ"),
+            Query(expr=_or_none("sum(max by (definition) (failover_agent_peer_differs))"), legend="differ"),
             states=_DIFFER,
         ),
         stat(
@@ -104,10 +104,10 @@ REGIONS = Row(
             width=10,
         ),
         series(
-            "Age of the lease's last look",
-            "The guard reads who tells people every 2 s. Beyond the limit, a failover could not silence this region.",
+            "Age of the last lease poll",
+            "The failover agent reads the lease every 2 s. Beyond the limit, a failover could not silence this region.",
             "s",
-            Query(expr="max by (region) (region_guard_lease_read_age_seconds)", legend="{{region}}"),
+            Query(expr="max by (region) (failover_agent_lease_read_age_seconds)", legend="{{region}}"),
             limits=limits.platform("RegionLeaseUnreadable"),
             width=6,
         ),
@@ -115,7 +115,7 @@ REGIONS = Row(
             "Changes of the holder",
             "Epoch of the lease: one more at each failover and failback.",
             "{change}",
-            Query(expr=_or_none("max(region_guard_lease_epoch)"), legend="epoch"),
+            Query(expr=_or_none("max(failover_agent_lease_epoch)"), legend="epoch"),
             states=(State(value=_NONE, text="not read yet", tone="warning"),),
             height=8,
         ),
@@ -123,7 +123,7 @@ REGIONS = Row(
             "Cut off",
             "Whether neither the witness nor any pager could be reached, so that the region fell silent by itself.",
             "",
-            Query(expr="max by (region) (region_guard_isolated)", legend="{{region}}"),
+            Query(expr="max by (region) (failover_agent_isolated)", legend="{{region}}"),
             states=_CUT_OFF,
             height=8,
         ),

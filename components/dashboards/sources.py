@@ -12,7 +12,7 @@ METRICS, TRACES, LOGS = "metrics", "traces", "logs"
 SERVICE_OF_LOGS, TRACE_OF_LOGS = "service", "trace_id"
 """Fields of a stored log record that name its service and its trace."""
 SERVICE_PAGE, TRACE_PAGE = "obs-service", "obs-trace"
-"""Grafana's identities of the pages of ``components.dashboards.lookups``."""
+"""Grafana's identities of the pages of ``components.dashboards.drilldowns``."""
 SERVICE, TRACE = "service", "trace"
 """Their variables."""
 

@@ -17,9 +17,9 @@ def grafana_unit(unit: str) -> str:
     """
     if unit in _KNOWN:
         return _KNOWN[unit]
-    found = _COUNTED.fullmatch(unit)
-    if not found:
+    match = _COUNTED.fullmatch(unit)
+    if not match:
         raise ValueError(
             f"unit is {unit!r}, must be one of {', '.join(filter(None, _KNOWN))}, {{thing}} or {{thing}}/s"
         )
-    return f"suffix: {found.group(1)}" if found.group(1) else "short"
+    return f"suffix: {match.group(1)}" if match.group(1) else "short"

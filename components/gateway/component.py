@@ -16,9 +16,9 @@ from components.gateway.config import AGENT, GRPC_PORT, HTTP_PORT, QUEUE_DIRECTO
 from components.k8s import (
     Allow,
     Autoscale,
+    DeploymentContext,
     Mount,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -51,7 +51,7 @@ class GatewayArgs:
     """What a gateway needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where telemetry goes.
         replicas: Pods (at creation, where ``autoscale`` is set).
         resources: Of each pod.
@@ -62,10 +62,10 @@ class GatewayArgs:
         client_cidrs: Networks that may send.
         hosts: Host names of the load balancer, for the certificate.
         autoscale: Bounds of the autoscaler, or None.
-        logins: Layer -> password, and ``IDS`` -> key of the hashes, where they were made elsewhere; None: made here.
+        credentials: Layer -> password, and ``IDS`` -> key of the hashes, from another stack; None: made here.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     replicas: int
     resources: Resources
@@ -76,7 +76,7 @@ class GatewayArgs:
     client_cidrs: Sequence[str]
     hosts: Sequence[str] = ()
     autoscale: Autoscale | None = None
-    logins: Mapping[str, pulumi.Output[str]] | None = None
+    credentials: Mapping[str, pulumi.Output[str]] | None = None
 
 
 class Gateway(pulumi.ComponentResource):
@@ -98,8 +98,8 @@ class Gateway(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
-        given = args.logins or {}
+        context = args.context
+        given = args.credentials or {}
         layers = {
             layer.name: _given(layer.user, given[layer.name])
             if layer.name in given
@@ -107,40 +107,40 @@ class Gateway(pulumi.ComponentResource):
             for layer in LAYERS
         }
         self.agent = credential(self, name=f"{WORKLOAD}-{AGENT}", username=AGENT)
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
         self.hash_key = given.get(IDS) or credential(self, name=f"{WORKLOAD}-hash-key", username=IDS).password
         tls = certificate(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         self._network(args)
         pods = stateful_set(
             self,
-            site,
+            context,
             self._workload(args, tls, (*layers.values(), self.agent)),
             claims=[StorageClaim(name="queue", size=args.storage)],
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             name=WORKLOAD,
             ports=_PORTS,
             address=args.address,
             source_ranges=args.client_cidrs,
         )
-        host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
+        host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
         self.endpoint = OtlpEndpoint(grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=layers)
         self.register_outputs({"pods": pods.id, "service": service.id})
 
     def _network(self, args: GatewayArgs) -> None:
         network_policy(
             self,
-            args.site,
+            args.context,
             workload=WORKLOAD,
             ingress=[
                 Allow(
@@ -154,7 +154,7 @@ class Gateway(pulumi.ComponentResource):
         )
 
     def _workload(self, args: GatewayArgs, tls: TlsIdentity, clients: Sequence[Credential]) -> Workload:
-        site = args.site
+        context = args.context
         settings = GatewayConfig(
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
             volume_bytes=size_bytes(args.storage),
@@ -163,14 +163,14 @@ class Gateway(pulumi.ComponentResource):
         )
         self.request_limit = settings.request_limit
         config = gateway_config(settings)
-        public = config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
+        public = config_files(self, context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
-                "clients.htpasswd": pulumi.Output.all(**{each.username: each.password for each in clients}).apply(
+                "clients.htpasswd": pulumi.Output.all(**{client.username: client.password for client in clients}).apply(
                     htpasswd
                 ),
                 "scrape.htpasswd": pulumi.Output.all(

@@ -30,13 +30,13 @@ def _lost() -> str:
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
-        name="gateway-entrance",
+        name="gateway-ingress",
         interval="5s",
         rules=(
             Alert(
                 name="TelemetryInflowDown",
                 expr=fewer_up('job="gateway"', 1),
-                hold="10s",
+                for_="10s",
                 severity=Severity.CRITICAL,
                 summary="No gateway answers",
                 description="No telemetry is let in. Clients keep it for as long as they can, then it is lost.",
@@ -64,7 +64,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="GatewayRefusesTelemetry",
                 expr=_rising("receiver_refused", 'job="gateway",receiver="otlp"', "2m"),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Gateway {{ $labels.instance }} refuses telemetry",
                 description="Its queue is full or its memory short. Clients are told to try again and keep the data "
@@ -77,7 +77,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="GatewayQueueFilling",
                 expr="obs:gateway_queue:ratio > 0.5",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is more than half full",
                 description="Kafka takes less than comes in. When the queue is full, clients are refused.",
@@ -90,7 +90,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="GatewayQueueFull",
                 expr="obs:gateway_queue:ratio > 0.9",
-                hold="10s",
+                for_="10s",
                 severity=Severity.CRITICAL,
                 summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is full, or about to be",
                 description="Clients are refused from then on. They keep telemetry for as long as they can, then it "
@@ -103,7 +103,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="GatewayLostTelemetry",
                 expr=_lost(),
-                hold="0s",
+                for_="0s",
                 severity=Severity.CRITICAL,
                 summary="Gateway {{ $labels.instance }} lost telemetry for {{ $labels.exporter }} that it had "
                 "acknowledged",
@@ -122,7 +122,7 @@ RULES: tuple[RuleGroup, ...] = (
                     f"sum by (job, filter) (rate({_FILTERED.format(items)}[5m])) > 0"
                     for items in ("datapoints", "spans", "logs")
                 ),
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="The gateway drops telemetry by {{ $labels.filter }}",
                 description="A client sends an unknown layer, another layer's data, or a signal that its layer may "
@@ -142,7 +142,7 @@ RULES: tuple[RuleGroup, ...] = (
                         'rpc_server_call_duration_seconds_count{job="gateway",rpc_response_status_code="UNAUTHENTICATED"}',
                     )
                 ),
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="Clients fail to sign in at the gateway",
                 description="More than one wrong password in five seconds: a client with an old password, or an "

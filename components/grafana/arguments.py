@@ -28,7 +28,7 @@ from components.grafana.sources import (
     metrics_source,
     traces_source,
 )
-from components.k8s import Autoscale, Resources, Site
+from components.k8s import Autoscale, DeploymentContext, Resources
 
 _LEAST = 2
 
@@ -70,7 +70,7 @@ class GrafanaArgs:
     """What Grafana needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         scrape: Its metrics endpoint.
         replicas: Pods, 2 or more (at creation, where ``autoscale`` is set).
         resources: Of each pod.
@@ -87,14 +87,14 @@ class GrafanaArgs:
         alerts_user: Login at Alertmanager for Grafana only; None: the operator's.
         logs: Where logs are read, or None.
         traces: A Jaeger query that Grafana may ask, or None: then traces are links to ``trace_pages``.
-        trace_board: Path of the dashboard that shows a trace, up to the identity of the trace; empty: there is none.
+        trace_dashboard: Path of the dashboard that shows a trace, up to the id of the trace; empty: there is none.
         trace_pages: Where people read traces after a login of their own, for links where Grafana asks no Jaeger; or
             None.
         oidc: A further login, or None.
         autoscale: Bounds of the autoscaler, or None.
     """
 
-    site: Site
+    context: DeploymentContext
     scrape: ScrapeTarget
     replicas: int
     resources: Resources
@@ -108,7 +108,7 @@ class GrafanaArgs:
     alerts_user: Credential | None = None
     logs: Logs | None = None
     traces: TraceReader | None = None
-    trace_board: str = ""
+    trace_dashboard: str = ""
     trace_pages: TraceQueryEndpoint | None = None
     oidc: OidcLogin | None = None
     hosts: Sequence[str] = ()
@@ -131,27 +131,27 @@ class GrafanaArgs:
     @property
     def url(self) -> str:
         """Where browsers reach it, without a slash at the end."""
-        return grafana_url(self.site, self.address, self.hosts)
+        return grafana_url(self.context, self.address, self.hosts)
 
     def sources(self) -> tuple[Source, ...]:
         """Every data source."""
         logs, traces = self.logs, self.traces
         pages = self.trace_pages
         # Jaeger's own page is behind a login of its own: only where Grafana cannot show a trace itself.
-        page = self.trace_board if traces else f"{pages.url}/trace/" if pages else ""
-        found = [
-            metrics_source(self.query, trace_page=self.trace_board if traces else ""),
+        page = self.trace_dashboard if traces else f"{pages.url}/trace/" if pages else ""
+        sources = [
+            metrics_source(self.query, trace_page=self.trace_dashboard if traces else ""),
             alerts_source(self.alertmanager, self.alerts_user),
         ]
         if logs:
-            found.append(
+            sources.append(
                 logs_source(logs.search, user=logs.user, index=logs.index, plugin=logs.plugin, trace_page=page)
             )
         if traces:
-            found.append(traces_source(traces.url, traces.access_label, traces.user))
-        return tuple(found)
+            sources.append(traces_source(traces.url, traces.access_label, traces.user))
+        return tuple(sources)
 
 
-def grafana_url(site: Site, address: str | None, hosts: Sequence[str] = ()) -> str:
+def grafana_url(context: DeploymentContext, address: str | None, hosts: Sequence[str] = ()) -> str:
     """Where browsers reach Grafana; also known before it exists, for a provider's settings."""
-    return f"https://{hosts[0] if hosts else address or site.host(WORKLOAD)}:{PORT}"
+    return f"https://{hosts[0] if hosts else address or context.host(WORKLOAD)}:{PORT}"

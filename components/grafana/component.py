@@ -23,7 +23,7 @@ from components.grafana.network import grafana_network
 from components.grafana.process import PORT, WORKLOAD, grafana_container
 from components.grafana.sources import Source, sources_config
 from components.k8s import (
-    Site,
+    DeploymentContext,
     Volume,
     Workload,
     certificate,
@@ -41,9 +41,9 @@ ADMINISTRATOR = "platform-administrator"
 """The account that makes the content. Nobody in the directory may have this name."""
 
 
-def grafana_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+def grafana_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
     """Grafana's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, site, WORKLOAD, PORT)
+    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 class Grafana(pulumi.ComponentResource):
@@ -59,20 +59,20 @@ class Grafana(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: GrafanaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, sources = args.site, args.sources()
+        context, sources = args.context, args.sources()
         self.scrape = args.scrape
         administrator = credential(self, name=f"{WORKLOAD}-administrator", username=ADMINISTRATOR)
         tls = certificate(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         grafana_network(
             self,
-            site,
+            context,
             clients=args.client_cidrs,
             database=args.database,
             directory=args.directory,
@@ -86,7 +86,7 @@ class Grafana(pulumi.ComponentResource):
         ]
         pods = stateful_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
@@ -103,7 +103,7 @@ class Grafana(pulumi.ComponentResource):
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             name=WORKLOAD,
             ports={"https": PORT},
@@ -112,9 +112,9 @@ class Grafana(pulumi.ComponentResource):
         )
         self.endpoint = GrafanaEndpoint(
             url=args.url,
-            internal_url=f"https://{site.host(WORKLOAD)}:{PORT}",
+            internal_url=f"https://{context.host(WORKLOAD)}:{PORT}",
             port=PORT,
-            server_name=site.host(WORKLOAD),
+            server_name=context.host(WORKLOAD),
             access_label=naming.access_label(WORKLOAD),
             administrator=administrator,
             after=(pods, service),
@@ -139,14 +139,14 @@ class Grafana(pulumi.ComponentResource):
         )
         files = config_files(
             self,
-            args.site,
+            args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={process.INI_FILE: ini_text(config), process.LDAP_FILE: directory},
         )
         provisioned = config_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-sources",
             workload=WORKLOAD,
             files={process.SOURCES_FILE: yaml.safe_dump(sources_config(sources), sort_keys=False)},
@@ -159,7 +159,7 @@ class Grafana(pulumi.ComponentResource):
         )
         files = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-secrets",
             workload=WORKLOAD,
             files={

@@ -70,7 +70,7 @@ def grafana_config(settings: GrafanaConfig) -> Ini:
         "database": _database(settings.database, settings.connections),
         "remote_cache": {"type": "database"},
         "security": _security(settings),
-        **_logins(settings.oidc),
+        **_login_sections(settings.oidc),
         **_nothing_outside(),
         **_observed(settings.scraper),
         "dataproxy": {
@@ -159,7 +159,7 @@ def _security(settings: GrafanaConfig) -> dict[str, str]:
     }
 
 
-def _logins(oidc: OidcLogin | None) -> dict[str, Mapping[str, str]]:
+def _login_sections(oidc: OidcLogin | None) -> dict[str, Mapping[str, str]]:
     """Who comes in: people of the directory, perhaps of a provider, and the one administrator."""
     return {
         "users": {

@@ -13,7 +13,7 @@ import pulumi
 import pulumiverse_grafana as grafana
 
 from components.contracts import GrafanaEndpoint
-from components.grafana.sharing import FolderSpec, Grant, TeamSpec, check, level
+from components.grafana.permissions import FolderSpec, Grant, TeamSpec, check, level
 
 TOKEN = "obs:grafana:GrafanaContent"  # noqa: S105  (a type token)
 _MESSAGE = "Made by pulumi up; change it in the repository"
@@ -26,11 +26,11 @@ class GrafanaContentArgs:
     Attributes:
         grafana: Where, and as whom.
         authority: PEM of the authority that signs Grafana's certificate, or None for a public one.
-        folders: Folders, and which boards are in which.
-        boards: Identity of a dashboard -> its JSON.
+        folders: Folders, and which dashboards are in which.
+        dashboards: Identity of a dashboard -> its JSON.
         home: Dashboard that everybody begins at.
         teams: Teams.
-        board_grants: Dashboard -> who may do what with it, instead of what its folder says.
+        dashboard_grants: Dashboard -> who may do what with it, instead of what its folder says.
         time_zone: Time zone of everybody who has not chosen another one; an IANA name.
         theme: ``light``, ``dark`` or ``system``.
         week_start: First day of the week.
@@ -39,27 +39,27 @@ class GrafanaContentArgs:
     grafana: GrafanaEndpoint
     authority: pulumi.Input[str] | None
     folders: Sequence[FolderSpec]
-    boards: Mapping[str, str]
+    dashboards: Mapping[str, str]
     home: str
     teams: Sequence[TeamSpec] = ()
-    board_grants: Mapping[str, Sequence[Grant]] = field(default_factory=dict)
+    dashboard_grants: Mapping[str, Sequence[Grant]] = field(default_factory=dict)
     time_zone: str = "Asia/Tokyo"
     theme: str = "system"
     week_start: str = "monday"
 
     def __post_init__(self) -> None:
-        check(self.folders, self.boards, self.teams, self.board_grants, self.home)
+        check(self.folders, self.dashboards, self.teams, self.dashboard_grants, self.home)
 
 
 class GrafanaContent(pulumi.ComponentResource):
     """Everything that people find in Grafana.
 
     Attributes:
-        boards: Dashboard -> its address in a browser.
+        dashboards: Dashboard -> its address in a browser.
         after: Resources that exist once everything is there, for ``depends_on``.
     """
 
-    boards: Mapping[str, str]
+    dashboards: Mapping[str, str]
     after: tuple[pulumi.Resource, ...]
 
     def __init__(self, name: str, args: GrafanaContentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -88,17 +88,19 @@ class GrafanaContent(pulumi.ComponentResource):
             )
             for spec in args.folders
         ]
-        boards = {
-            uid: self._board(uid, args.boards[uid], folders[spec.uid]) for spec in args.folders for uid in spec.boards
+        dashboards = {
+            uid: self._dashboard(uid, args.dashboards[uid], folders[spec.uid])
+            for spec in args.folders
+            for uid in spec.dashboards
         }
         own = [
             grafana.oss.DashboardPermission(
                 f"{name}-{uid}",
                 dashboard_uid=uid,
-                permissions=list(_board_items(grants, teams)),
-                opts=self._once(boards[uid]),
+                permissions=list(_dashboard_items(grants, teams)),
+                opts=self._once(dashboards[uid]),
             )
-            for uid, grants in args.board_grants.items()
+            for uid, grants in args.dashboard_grants.items()
         ]
         preferences = grafana.oss.OrganizationPreferences(
             f"{name}-preferences",
@@ -106,15 +108,15 @@ class GrafanaContent(pulumi.ComponentResource):
             theme=args.theme,
             timezone=args.time_zone,
             week_start=args.week_start,
-            opts=self._once(boards[args.home]),
+            opts=self._once(dashboards[args.home]),
         )
-        self.boards = {uid: f"{args.grafana.url}/d/{uid}" for uid in boards}
-        self.after = (*boards.values(), *permissions, *own, preferences)
-        self.register_outputs({"boards": self.boards})
+        self.dashboards = {uid: f"{args.grafana.url}/d/{uid}" for uid in dashboards}
+        self.after = (*dashboards.values(), *permissions, *own, preferences)
+        self.register_outputs({"dashboards": self.dashboards})
 
-    def _once(self, board: pulumi.Resource) -> pulumi.ResourceOptions:
+    def _once(self, dashboard: pulumi.Resource) -> pulumi.ResourceOptions:
         """Options of what names a dashboard: its identity is known before it exists, as it is in its JSON."""
-        return pulumi.ResourceOptions.merge(self._options, pulumi.ResourceOptions(depends_on=[board]))
+        return pulumi.ResourceOptions.merge(self._options, pulumi.ResourceOptions(depends_on=[dashboard]))
 
     def _team(self, spec: TeamSpec) -> grafana.oss.Team:
         return grafana.oss.Team(
@@ -135,12 +137,12 @@ class GrafanaContent(pulumi.ComponentResource):
             opts=self._options,
         )
 
-    def _board(self, uid: str, text: str, folder: grafana.oss.Folder) -> grafana.oss.Dashboard:
+    def _dashboard(self, uid: str, text: str, folder: grafana.oss.Folder) -> grafana.oss.Dashboard:
         return grafana.oss.Dashboard(
             f"{self._name}-{uid}",
             config_json=text,
             folder=folder.uid,
-            # A board that was restored with the database, or changed by hand, is ours again.
+            # A dashboard that was restored with the database, or changed by hand, is ours again.
             overwrite=True,
             message=_MESSAGE,
             opts=self._options,
@@ -160,7 +162,7 @@ def _folder_items(
         )
 
 
-def _board_items(
+def _dashboard_items(
     grants: Sequence[Grant], teams: Mapping[str, grafana.oss.Team]
 ) -> Iterator[grafana.oss.DashboardPermissionPermissionArgs]:
     for grant in grants:

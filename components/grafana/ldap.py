@@ -191,10 +191,10 @@ def _table(path: Sequence[str], content: Mapping[str, Any]) -> Iterator[str]:
     )
     for key, value in inner.items():
         name = ".".join((*path, key))
-        for each in value if _tables(value) else [value]:
+        for table in value if _tables(value) else [value]:
             yield ""
             yield f"[[{name}]]" if _tables(value) else f"[{name}]"
-            yield from _table((*path, key), each)
+            yield from _table((*path, key), table)
 
 
 def _tables(value: object) -> bool:

@@ -11,12 +11,12 @@ from components.contracts import DatabaseEndpoint, OidcEndpoint
 from components.grafana.ldap import Directory
 from components.grafana.process import PORT, WORKLOAD
 from components.grafana.sources import Source
-from components.k8s import Allow, Site, network, network_policy, with_access, workload_pods
+from components.k8s import Allow, DeploymentContext, network, network_policy, with_access, workload_pods
 
 
 def grafana_network(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     clients: Sequence[str],
     database: DatabaseEndpoint,
@@ -28,7 +28,7 @@ def grafana_network(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         clients: Networks of people and tools.
         database: Where content and sessions are.
         directory: Where logins are proven.
@@ -44,7 +44,7 @@ def grafana_network(
     ]
     network_policy(
         parent,
-        site,
+        context,
         workload=WORKLOAD,
         ingress=[Allow(peers=[*callers, *(network(cidr) for cidr in clients)], ports=[PORT])],
         egress=egress,

@@ -25,14 +25,14 @@ def grafana_rules(replicas: int = REPLICAS) -> tuple[RuleGroup, ...]:
 
 
 def _reach(replicas: int) -> RuleGroup:
-    asked = f"sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE}}}[5m]))"
+    request_rate = f"sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE}}}[5m]))"
     return RuleGroup(
         name="grafana",
         rules=(
             Alert(
                 name="GrafanaDown",
                 expr=fewer_up(_JOB, 1),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="No Grafana answers",
                 description="Nobody sees a dashboard. Telemetry is kept and alerts are told all the same.",
@@ -45,7 +45,7 @@ def _reach(replicas: int) -> RuleGroup:
             Alert(
                 name="GrafanaReplicaMissing",
                 expr=fewer_up(_JOB, replicas),
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary=f"Only {{{{ $value }}}} of {replicas} Grafanas answer",
                 description="The others serve everybody, sessions included. If they fail too, nobody sees a dashboard.",
@@ -58,8 +58,8 @@ def _reach(replicas: int) -> RuleGroup:
             Alert(
                 name="GrafanaErrors",
                 expr=f'sum by (job) (rate({_REQUESTS}_count{{{_JOB},{_LIVE},status_code=~"5.."}}[5m]))'
-                f" / {asked} > 0.05",
-                hold="2m",
+                f" / {request_rate} > 0.05",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the requests to Grafana fail",
                 description="Pages or panels show errors: the database is away or slow, or what panels ask fails.",
@@ -72,8 +72,8 @@ def _reach(replicas: int) -> RuleGroup:
                 name="GrafanaSlow",
                 # One bound of the histogram is written 5 by Grafana and 5.0 by Prometheus.
                 expr=f"1 - sum by (job) (rate({_REQUESTS}_bucket"
-                f'{{{_JOB},{_LIVE},le=~"{SLOW_S}(\\\\.0)?"}}[5m])) / {asked} > 0.05',
-                hold="5m",
+                f'{{{_JOB},{_LIVE},le=~"{SLOW_S}(\\\\.0)?"}}[5m])) / {request_rate} > 0.05',
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary=f"{{{{ $value | humanizePercentage }}}} of the answers of Grafana take longer than {SLOW_S} s",
                 description="Dashboards are slow: a data source or the database is, or somebody asks for very much.",
@@ -94,7 +94,7 @@ _INSIDE = RuleGroup(
         Alert(
             name="GrafanaLoginsFail",
             expr=f"sum by (job) (increase(grafana_authn_authn_failed_login_total{{{_JOB}}}[5m])) > {WRONG_PASSWORDS}",
-            hold="0s",
+            for_="0s",
             severity=Severity.MEDIUM,
             summary="{{ $value | humanize }} logins at Grafana failed within five minutes",
             description="Somebody tries passwords, or the directory answers nobody. An account rests for five minutes "
@@ -107,7 +107,7 @@ _INSIDE = RuleGroup(
         Alert(
             name="GrafanaDatabasePoolFull",
             expr=f"{_POOL}_in_use{{{_JOB}}} >= 0.9 * {_POOL}_max_open{{{_JOB}}} and {_POOL}_max_open{{{_JOB}}} > 0",
-            hold="3m",
+            for_="3m",
             severity=Severity.MEDIUM,
             summary="{{ $labels.instance }} uses {{ $value }} connections to its database, nearly all it may have",
             description="Requests wait for one another: logins and pages become slow, then fail.",
@@ -120,7 +120,7 @@ _INSIDE = RuleGroup(
             name="GrafanaSourceFails",
             expr=f'sum by (job, datasource) (rate({_SOURCE}{{{_JOB},code=~"401|403|5.."}}[5m]))'
             f" / sum by (job, datasource) (rate({_SOURCE}{{{_JOB}}}[5m])) > 0.1",
-            hold="3m",
+            for_="3m",
             severity=Severity.MEDIUM,
             summary="{{ $value | humanizePercentage }} of the questions to {{ $labels.datasource }} fail",
             description="Panels that ask this data source show errors. A refused login counts, a mistyped query not.",
@@ -132,7 +132,7 @@ _INSIDE = RuleGroup(
         Alert(
             name="GrafanaDashboardsMissing",
             expr=f"max by (job) (grafana_stat_totals_dashboard{{{_JOB}}}) < 1",
-            hold="15m",
+            for_="15m",
             severity=Severity.MEDIUM,
             summary="Grafana has no dashboards",
             description="Its database is new or was restored without them. `pulumi up` makes them again.",

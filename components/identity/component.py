@@ -1,4 +1,4 @@
-"""The identity double: stands in for the OpenID Connect provider of a platform that has none.
+"""The identity fake: stands in for the OpenID Connect provider of a platform that has none.
 
 An installation with a provider of its own gives an `OidcEndpoint` of its settings to the trace queries instead, and
 does not make this component.
@@ -20,7 +20,7 @@ from components.identity.config import (
     CONFIG_DIRECTORY,
     METRICS_PORT,
     PORT,
-    DoubleUser,
+    FakeUser,
     accounts,
     login_client,
     settings,
@@ -29,10 +29,10 @@ from components.identity.config import (
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -48,8 +48,8 @@ from components.k8s import (
     with_access,
 )
 
-TOKEN = "obs:identity:IdentityDouble"  # noqa: S105  (a type token)
-WORKLOAD = "identity-double"
+TOKEN = "obs:identity:IdentityFake"  # noqa: S105  (a type token)
+WORKLOAD = "identity-fake"
 CLIENT = "jaeger"
 """Client of all trace queries: what they allow differs by groups, not by client."""
 TOOL = "ops"
@@ -57,11 +57,11 @@ TOOL = "ops"
 
 
 @dataclass(frozen=True, kw_only=True)
-class IdentityDoubleArgs:
-    """What the double needs.
+class IdentityFakeArgs:
+    """What the fake needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         users: Who can sign in.
         redirects: Where the trace queries' users may be sent back to.
         tool_groups: Groups of the command line tools.
@@ -71,8 +71,8 @@ class IdentityDoubleArgs:
         hosts: Host names of the load balancer, for the certificate.
     """
 
-    site: Site
-    users: Sequence[DoubleUser]
+    context: DeploymentContext
+    users: Sequence[FakeUser]
     redirects: Sequence[str]
     tool_groups: Sequence[str]
     resources: Resources
@@ -81,7 +81,7 @@ class IdentityDoubleArgs:
     hosts: Sequence[str] = ()
 
 
-class IdentityDouble(pulumi.ComponentResource):
+class IdentityFake(pulumi.ComponentResource):
     """A small provider with the users of its arguments; one pod, whose restart ends all logins.
 
     Attributes:
@@ -96,13 +96,13 @@ class IdentityDouble(pulumi.ComponentResource):
     users: Mapping[str, Credential]
     tool: Credential
 
-    def __init__(self, name: str, args: IdentityDoubleArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: IdentityFakeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         access = naming.access_label(WORKLOAD)
-        host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
+        host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
         client = credential(self, name=f"{WORKLOAD}-client", username=CLIENT)
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
         self.tool = credential(self, name=f"{WORKLOAD}-tool", username=TOOL)
         self.users = {
             user.name: credential(self, name=f"{WORKLOAD}-user-{user.name}", username=user.name) for user in args.users
@@ -115,20 +115,20 @@ class IdentityDouble(pulumi.ComponentResource):
             private_authority=True,
             workload=WORKLOAD,
             access_label=access,
-            internal_url=f"https://{site.host(WORKLOAD)}:{PORT}",
+            internal_url=f"https://{context.host(WORKLOAD)}:{PORT}",
         )
         tls = certificate(
             self,
-            site,
+            context,
             workload=WORKLOAD,
-            hosts=[each for each in args.hosts if each != args.address],
+            hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
         clients = [with_access(access), *(network(cidr) for cidr in args.client_cidrs)]
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=clients, ports=[PORT]),
@@ -138,7 +138,7 @@ class IdentityDouble(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
@@ -151,7 +151,7 @@ class IdentityDouble(pulumi.ComponentResource):
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             name=WORKLOAD,
             ports={"https": PORT},
@@ -160,10 +160,10 @@ class IdentityDouble(pulumi.ComponentResource):
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "issuer": self.endpoint.issuer})
 
-    def _volumes(self, args: IdentityDoubleArgs, client: Credential) -> Sequence[Volume]:
+    def _volumes(self, args: IdentityFakeArgs, client: Credential) -> Sequence[Volume]:
         public = config_files(
             self,
-            args.site,
+            args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={
@@ -182,7 +182,7 @@ class IdentityDouble(pulumi.ComponentResource):
         content = pulumi.Output.all(client=client.password, tool=self.tool.password, hashes=hashes).apply(file)
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-accounts",
             workload=WORKLOAD,
             files={"accounts.json": content, "metrics-password": self.scrape.credential.password},
@@ -193,9 +193,9 @@ class IdentityDouble(pulumi.ComponentResource):
 def _container(resources: Resources) -> Container:
     health = "/healthz"
     return Container(
-        name="identity-double",
+        name="identity-fake",
         image="services",
-        command=["/usr/bin/python3", "-m", "services.identity_double", f"--config={CONFIG_DIRECTORY}/config.json"],
+        command=["/usr/bin/python3", "-m", "services.identity_fake", f"--config={CONFIG_DIRECTORY}/config.json"],
         resources=resources,
         ports={"https": PORT, naming.METRICS_PORT: METRICS_PORT},
         env={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},

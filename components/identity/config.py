@@ -1,4 +1,4 @@
-"""Settings of the identity double, as data."""
+"""Settings of the identity fake, as data."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ TOKEN_LIFE_S = 3600
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoubleUser:
-    """Somebody who can sign in at the double: a name, a mail address and groups; the password is made."""
+class FakeUser:
+    """Somebody who can sign in at the fake: a name, a mail address and groups; the password is made."""
 
     name: str
     email: str
@@ -52,7 +52,7 @@ def tool_client(secret: str, groups: Sequence[str], audiences: Sequence[str]) ->
 
 
 def accounts(
-    users: Sequence[DoubleUser], hashes: Mapping[str, str], clients: Mapping[str, Mapping[str, Any]]
+    users: Sequence[FakeUser], hashes: Mapping[str, str], clients: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, Any]:
     """The secret file with users (password hashes) and clients."""
     return {

@@ -26,9 +26,9 @@ from components.jaeger.process import SearchClient, jaeger_container
 from components.k8s import (
     Allow,
     Autoscale,
+    DeploymentContext,
     Mount,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -59,7 +59,7 @@ class JaegerCollectorArgs:
     """What Jaeger's collectors need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         search: Where spans are written to; its users include the collectors'.
         replicas: Pods (at creation, where ``autoscale`` is set).
         resources: Of each pod.
@@ -67,7 +67,7 @@ class JaegerCollectorArgs:
         autoscale: Bounds of the autoscaler, or None.
     """
 
-    site: Site
+    context: DeploymentContext
     search: SearchEndpoint
     replicas: int
     resources: Resources
@@ -88,16 +88,16 @@ class JaegerCollector(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: JaegerCollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
+        context = args.context
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
         sampling = credential(self, name=SAMPLING_SERVICE, username="sampling")
-        tls = certificate(self, site, workload=WORKLOAD, services=[SAMPLING_SERVICE])
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT, **_OTLP})
-        cluster_service(self, site, workload=WORKLOAD, ports=_OTLP)
-        cluster_service(self, site, workload=WORKLOAD, ports=_SAMPLING, name=SAMPLING_SERVICE)
+        tls = certificate(self, context, workload=WORKLOAD, services=[SAMPLING_SERVICE])
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT, **_OTLP})
+        cluster_service(self, context, workload=WORKLOAD, ports=_OTLP)
+        cluster_service(self, context, workload=WORKLOAD, ports=_SAMPLING, name=SAMPLING_SERVICE)
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=[with_access(ACCESS)], ports=[OTLP_PORT]),
@@ -108,7 +108,7 @@ class JaegerCollector(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
@@ -129,13 +129,13 @@ class JaegerCollector(pulumi.ComponentResource):
             after=args.search.after,
         )
         self.endpoint = TracesEndpoint(
-            grpc=f"{site.host(WORKLOAD)}:{OTLP_PORT}",
-            server_name=site.host(WORKLOAD),
+            grpc=f"{context.host(WORKLOAD)}:{OTLP_PORT}",
+            server_name=context.host(WORKLOAD),
             port=OTLP_PORT,
             workload=WORKLOAD,
             access_label=ACCESS,
-            sampling_url=f"https://{site.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
-            sampling_grpc=f"{site.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
+            sampling_url=f"https://{context.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
+            sampling_grpc=f"{context.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
             sampling_user=sampling,
         )
         self.register_outputs({"pods": pods.id})
@@ -143,10 +143,10 @@ class JaegerCollector(pulumi.ComponentResource):
     def _volumes(self, args: JaegerCollectorArgs, sampling: Credential) -> Sequence[Volume]:
         search = SearchClient(url=args.search.url, user=args.search.users[WORKLOAD].username)
         config = rendered(collector_config(CollectorConfig(search=search)))
-        public = config_files(self, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
+        public = config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
         strategies = config_files(
             self,
-            args.site,
+            args.context,
             name=SAMPLING_SERVICE,
             workload=WORKLOAD,
             files={STRATEGIES_FILE: json.dumps(args.strategies.data(), indent=2)},
@@ -154,7 +154,7 @@ class JaegerCollector(pulumi.ComponentResource):
         scrape = self.scrape.credential
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

@@ -139,5 +139,5 @@ def oauth_command(settings: OauthConfig, program: str = "/bin/oauth2-proxy") -> 
     """The command line that starts the proxy."""
     arguments = [program]
     for name, value in oauth_options(settings).items():
-        arguments += [f"--{name}={each}" for each in ([value] if isinstance(value, str) else value)]
+        arguments += [f"--{name}={argument}" for argument in ([value] if isinstance(value, str) else value)]
     return arguments

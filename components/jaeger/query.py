@@ -31,10 +31,10 @@ from components.k8s import (
     Allow,
     Autoscale,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -61,7 +61,7 @@ class JaegerQueryArgs:
     """What the query of one clearance needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         clearance: Most restricted class that it shows.
         search: Where spans are read from; its users include this query's.
         oidc: Where people sign in.
@@ -75,7 +75,7 @@ class JaegerQueryArgs:
         autoscale: Bounds of the autoscaler, or None.
     """
 
-    site: Site
+    context: DeploymentContext
     clearance: str
     search: SearchEndpoint
     oidc: OidcEndpoint
@@ -94,9 +94,9 @@ def query_workload(clearance: str) -> str:
     return f"jaeger-query-{clearance}"
 
 
-def query_url(site: Site, clearance: str, address: str | None, hosts: Sequence[str] = ()) -> str:
+def query_url(context: DeploymentContext, clearance: str, address: str | None, hosts: Sequence[str] = ()) -> str:
     """Where browsers reach the query of a clearance; also known before it exists, for the provider's settings."""
-    host = hosts[0] if hosts else address or site.host(query_workload(clearance))
+    host = hosts[0] if hosts else address or context.host(query_workload(clearance))
     return f"https://{host}:{OAUTH_PORT}"
 
 
@@ -123,19 +123,19 @@ class JaegerQuery(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: JaegerQueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, workload = args.site, query_workload(args.clearance)
+        context, workload = args.context, query_workload(args.clearance)
         groups = allowed_groups(args.clearance, args.groups)
-        url = query_url(site, args.clearance, args.address, args.hosts)
-        self.scrape = own_scrape(self, site, workload, METRICS_PORT)
+        url = query_url(context, args.clearance, args.address, args.hosts)
+        self.scrape = own_scrape(self, context, workload, METRICS_PORT)
         self.endpoint = TraceQueryEndpoint(clearance=args.clearance, workload=workload, url=url, groups=groups)
         tls = certificate(
             self,
-            site,
+            context,
             workload=workload,
             hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
-        headless_service(self, site, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
+        headless_service(self, context, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
         provider = (
             [workload_pods(args.oidc.workload)]
             if args.oidc.workload
@@ -143,7 +143,7 @@ class JaegerQuery(pulumi.ComponentResource):
         )
         network_policy(
             self,
-            site,
+            context,
             workload=workload,
             ingress=[
                 Allow(
@@ -169,7 +169,7 @@ class JaegerQuery(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=workload,
                 replicas=args.replicas,
@@ -188,7 +188,7 @@ class JaegerQuery(pulumi.ComponentResource):
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=workload,
             name=workload,
             ports=_PORTS,
@@ -200,11 +200,11 @@ class JaegerQuery(pulumi.ComponentResource):
     def _volumes(self, args: JaegerQueryArgs, workload: str) -> Sequence[Volume]:
         search = SearchClient(url=args.search.url, user=args.search.users[workload].username)
         config = rendered(query_config(QueryConfig(search=search, clearance=args.clearance)))
-        public = config_files(self, args.site, name=workload, workload=workload, files={"config.yaml": config})
+        public = config_files(self, args.context, name=workload, workload=workload, files={"config.yaml": config})
         scrape = self.scrape.credential
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{workload}-auth",
             workload=workload,
             files={
@@ -218,7 +218,7 @@ class JaegerQuery(pulumi.ComponentResource):
         )
         login = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{workload}-login",
             workload=workload,
             files={

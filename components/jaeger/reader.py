@@ -18,8 +18,8 @@ from components.jaeger.config import QUERY_PORT, QueryConfig, query_config
 from components.jaeger.process import AUTH_DIRECTORY, SearchClient, jaeger_container
 from components.k8s import (
     Allow,
+    DeploymentContext,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -47,14 +47,14 @@ class JaegerReaderArgs:
     """What the query for Grafana needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         clearance: Most restricted class that it shows.
         search: Where spans are read from; its users include this query's, with the same clearance.
         replicas: Pods.
         resources: Of each pod.
     """
 
-    site: Site
+    context: DeploymentContext
     clearance: str
     search: SearchEndpoint
     replicas: int
@@ -68,16 +68,16 @@ def reader_config(settings: QueryConfig, htpasswd_file: str = _HTPASSWD) -> Data
         settings: As for a query behind a proxy.
         htpasswd_file: Who may ask.
     """
-    found = merged(
+    config = merged(
         query_config(settings),
         {"extensions": {_AUTH: {"htpasswd": {"file": htpasswd_file}}}, "service": {"extensions": [_AUTH]}},
     )
-    found["extensions"]["jaeger_query"]["http"] = {
+    config["extensions"]["jaeger_query"]["http"] = {
         "endpoint": f"0.0.0.0:{QUERY_PORT}",
         "tls": server_tls(settings.tls_directory),
         "auth": {"authenticator": _AUTH},
     }
-    return found
+    return config
 
 
 class JaegerReader(pulumi.ComponentResource):
@@ -97,16 +97,16 @@ class JaegerReader(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: JaegerReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
+        context = args.context
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
         self.user = credential(self, name=f"{WORKLOAD}-grafana", username="grafana")
-        self.url = f"https://{site.host(WORKLOAD)}:{QUERY_PORT}"
+        self.url = f"https://{context.host(WORKLOAD)}:{QUERY_PORT}"
         self.access_label = naming.access_label(WORKLOAD)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
-        service = cluster_service(self, site, workload=WORKLOAD, ports={"https": QUERY_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        service = cluster_service(self, context, workload=WORKLOAD, ports={"https": QUERY_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=[with_access(self.access_label)], ports=[QUERY_PORT]),
@@ -116,13 +116,13 @@ class JaegerReader(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
                 containers=[jaeger_container("jaeger", args.resources, {"https": QUERY_PORT})],
                 volumes=self._volumes(args),
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[args.search.access_label],
             ),
             after=args.search.after,
@@ -133,11 +133,11 @@ class JaegerReader(pulumi.ComponentResource):
         store = args.search.users[WORKLOAD]
         search = SearchClient(url=args.search.url, user=store.username)
         config = rendered(reader_config(QueryConfig(search=search, clearance=args.clearance)))
-        public = config_files(self, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
+        public = config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
         scraper = self.scrape.credential
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

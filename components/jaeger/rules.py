@@ -21,7 +21,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="JaegerCollectorDown",
                 expr=f"(sum(up{{{_COLLECTOR}}}) or vector(0)) == 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="No Jaeger collector answers",
                 description="No trace is written. The samplers wait, and Kafka keeps the spans.",
@@ -37,7 +37,7 @@ RULES: tuple[RuleGroup, ...] = (
                     f"sum by (job, instance) (rate(otelcol_receiver_{kind}_spans_total{{{_OTLP}}}[2m])) > 0"
                     for kind in ("refused", "failed")
                 ),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Jaeger collector {{ $labels.instance }} refuses spans",
                 description="Its memory is short, mostly because the search cluster takes bulks too slowly. The "
@@ -50,7 +50,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="JaegerWritesFail",
                 expr=any_of(grew(counter, by=_STORE) for counter in (_REFUSED_ITEMS, _FAILED_BULKS)),
-                hold="0s",
+                for_="0s",
                 severity=Severity.HIGH,
                 summary="Jaeger collector {{ $labels.instance }} cannot write {{ $labels.name }} spans",
                 description="The search cluster refuses documents (these spans are lost), or does not answer (they are "
@@ -64,7 +64,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="JaegerQueryDown",
                 expr=f"sum by (job) (up{{{_QUERY}}}) == 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.MEDIUM,
                 summary="No pod of {{ $labels.job }} answers",
                 description="Traces of this clearance cannot be read. They are still written.",
@@ -77,7 +77,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="JaegerQueryErrors",
                 expr=f'sum by (job) (rate({_READS}{{{_QUERY},result="err"}}[5m]))'
                 f" / sum by (job) (rate({_READS}{{{_QUERY}}}[5m])) > 0.1",
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="{{ $value | humanizePercentage }} of the searches of {{ $labels.job }} fail",
                 description="The search cluster does not answer, or its aliases or the query's permissions are wrong.",
@@ -88,9 +88,9 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="TraceLoginsFail",
-                expr="sum by (job) (rate(identity_double_answers_total{"
+                expr="sum by (job) (rate(identity_fake_answers_total{"
                 'path=~"/authorize|/token",status=~"4.."}[5m])) > 0.2',
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="People or tools fail to sign in to the traces",
                 description="More than one refused login in five seconds: a tool with an old password, a client that "

@@ -2,6 +2,7 @@
 
 from components.k8s.certificates import SecretKey, certificate
 from components.k8s.daemon import daemon_set, node_service
+from components.k8s.deployment_context import CertificatePolicy, DeploymentContext
 from components.k8s.files import FileSet, checksum, config_files, secret_files
 from components.k8s.jobs import MISTAKE, TRUST_MOUNT, Schedule, cron_job
 from components.k8s.network import (
@@ -17,7 +18,6 @@ from components.k8s.network import (
 from components.k8s.passwords import credential, own_scrape
 from components.k8s.pods import TLS_MOUNT, UID, Container, Mount, Probe, Resources, Volume
 from components.k8s.services import cluster_service, headless_service, load_balancer
-from components.k8s.site import CertificatePolicy, Site
 from components.k8s.workload import Autoscale, StorageClaim, Workload, deployment, stateful_set
 
 __all__ = [
@@ -29,13 +29,13 @@ __all__ = [
     "Autoscale",
     "CertificatePolicy",
     "Container",
+    "DeploymentContext",
     "FileSet",
     "Mount",
     "Probe",
     "Resources",
     "Schedule",
     "SecretKey",
-    "Site",
     "StorageClaim",
     "Volume",
     "Workload",

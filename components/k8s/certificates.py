@@ -10,8 +10,8 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import naming
 from components.contracts import TlsIdentity
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import metadata
-from components.k8s.site import Site
 
 API = "cert-manager.io/v1"
 
@@ -26,7 +26,7 @@ class SecretKey:
 
 def certificate(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     workload: str,
     services: Sequence[str] = (),
@@ -40,7 +40,7 @@ def certificate(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: Workload it belongs to; also its common name.
         services: Further Services of the workload.
         hosts: Further host names, for example those of load balancers.
@@ -48,30 +48,30 @@ def certificate(
         keystore_password: Also write ``keystore.p12``, for Java programs that read nothing else, with this password.
     """
     secret = f"{workload}-tls"
-    made = CustomResource(
+    resource = CustomResource(
         f"{workload}-certificate",
         api_version=API,
         kind="Certificate",
-        metadata=metadata(site, workload, workload),
+        metadata=metadata(context, workload, workload),
         spec={
             "secretName": secret,
             "commonName": workload,
-            "dnsNames": dns_names(site, workload, services, hosts),
+            "dnsNames": dns_names(context, workload, services, hosts),
             "ipAddresses": list(dict.fromkeys(["127.0.0.1", *addresses])),
-            "duration": site.certificates.duration,
-            "renewBefore": site.certificates.renew_before,
+            "duration": context.certificates.duration,
+            "renewBefore": context.certificates.renew_before,
             "usages": ["digital signature", "key encipherment", "server auth", "client auth"],
             "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
             "additionalOutputFormats": [{"type": "CombinedPEM"}],
             **_keystores(keystore_password),
-            "issuerRef": {"name": site.issuer, "kind": "Issuer", "group": "cert-manager.io"},
+            "issuerRef": {"name": context.issuer, "kind": "Issuer", "group": "cert-manager.io"},
         },
         opts=pulumi.ResourceOptions(parent=parent),
     )
     return TlsIdentity(
         workload=workload,
-        secret_name=made.urn.apply(lambda _: secret),
-        server_name=site.host(workload),
+        secret_name=resource.urn.apply(lambda _: secret),
+        server_name=context.host(workload),
     )
 
 
@@ -83,13 +83,15 @@ def _keystores(password: SecretKey | None) -> dict[str, object]:
     return {"keystores": {"pkcs12": {"create": True, "profile": "Modern2023", "passwordSecretRef": reference}}}
 
 
-def dns_names(site: Site, workload: str, services: Sequence[str] = (), hosts: Sequence[str] = ()) -> list[str]:
+def dns_names(
+    context: DeploymentContext, workload: str, services: Sequence[str] = (), hosts: Sequence[str] = ()
+) -> list[str]:
     """Host names of a workload's certificate, without duplicates, in a stable order."""
     headless = naming.headless(workload)
     names: list[str] = []
     for service in (workload, *services):
-        full = site.host(service)
-        names += [full, full.removesuffix(f".{site.cluster_domain}"), f"{service}.{site.namespace}", service]
-    full = site.host(headless)
-    names += [f"*.{full}", full, f"*.{headless}.{site.namespace}.svc", f"*.{headless}", "localhost", *hosts]
+        full = context.host(service)
+        names += [full, full.removesuffix(f".{context.cluster_domain}"), f"{service}.{context.namespace}", service]
+    full = context.host(headless)
+    names += [f"*.{full}", full, f"*.{headless}.{context.namespace}.svc", f"*.{headless}", "localhost", *hosts]
     return list(dict.fromkeys(names))

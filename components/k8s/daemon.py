@@ -8,15 +8,15 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import metadata
 from components.k8s.services import _service
-from components.k8s.site import Site
 from components.k8s.workload import Workload, _service_account, _template
 
 
 def daemon_set(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     workload: Workload,
     *,
     after: Sequence[pulumi.Resource] = (),
@@ -29,7 +29,7 @@ def daemon_set(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: The pods; their number is the number of nodes, whatever ``replicas`` says.
         after: Resources that must exist first.
         timeout: How long ``pulumi up`` waits for all pods to be ready.
@@ -39,10 +39,10 @@ def daemon_set(
     """
     if workload.autoscale is not None:
         raise ValueError(f"{workload.name}: a DaemonSet has a pod on every node and no autoscaler")
-    _service_account(parent, site, workload.name)
+    _service_account(parent, context, workload.name)
     return k8s.apps.v1.DaemonSet(
         workload.name,
-        metadata=metadata(site, workload.name, workload.name),
+        metadata=metadata(context, workload.name, workload.name),
         spec=k8s.apps.v1.DaemonSetSpecArgs(
             revision_history_limit=3,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=naming.selector(workload.name)),
@@ -51,7 +51,7 @@ def daemon_set(
                 # The new pod first: a node is never without one.
                 rolling_update=k8s.apps.v1.RollingUpdateDaemonSetArgs(max_surge=1, max_unavailable=0),
             ),
-            template=_template(site, workload),
+            template=_template(context, workload),
         ),
         opts=pulumi.ResourceOptions(
             parent=parent,
@@ -62,8 +62,8 @@ def daemon_set(
 
 
 def node_service(
-    parent: pulumi.Resource, site: Site, *, workload: str, ports: Mapping[str, int]
+    parent: pulumi.Resource, context: DeploymentContext, *, workload: str, ports: Mapping[str, int]
 ) -> k8s.core.v1.Service:
     """A ClusterIP Service that leads to the pod on the caller's own node, and nowhere else."""
     spec = {"type": "ClusterIP", "internal_traffic_policy": "Local"}
-    return _service(parent, site, workload, workload, ports, spec, await_it=False)
+    return _service(parent, context, workload, workload, ports, spec, await_it=False)

@@ -12,7 +12,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
-from components.k8s.site import Site
+from components.k8s.deployment_context import DeploymentContext
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,44 +35,54 @@ def checksum(files: Mapping[str, str]) -> str:
     return hashlib.sha256(json.dumps(dict(files), sort_keys=True).encode()).hexdigest()
 
 
-def metadata(site: Site, name: str, workload: str) -> k8s.meta.v1.ObjectMetaArgs:
+def metadata(context: DeploymentContext, name: str, workload: str) -> k8s.meta.v1.ObjectMetaArgs:
     """Metadata of an object: explicit name, the platform's namespace, the workload's labels."""
-    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=site.namespace_ref, labels=naming.labels(workload))
+    return k8s.meta.v1.ObjectMetaArgs(name=name, namespace=context.namespace_ref, labels=naming.labels(workload))
 
 
 def config_files(
-    parent: pulumi.Resource, site: Site, *, name: str, workload: str, files: Mapping[str, pulumi.Input[str]]
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    name: str,
+    workload: str,
+    files: Mapping[str, pulumi.Input[str]],
 ) -> FileSet:
     """Put public files into a ConfigMap."""
-    made = k8s.core.v1.ConfigMap(
+    config_map = k8s.core.v1.ConfigMap(
         name,
-        metadata=metadata(site, name, workload),
+        metadata=metadata(context, name, workload),
         data=files,
         opts=pulumi.ResourceOptions(parent=parent),
     )
     contents: pulumi.Output[dict[str, str]] = pulumi.Output.all(**files)
-    return FileSet(kind="ConfigMap", name=_name(made, name), checksum=contents.apply(checksum))
+    return FileSet(kind="ConfigMap", name=_name(config_map, name), checksum=contents.apply(checksum))
 
 
 def secret_files(
-    parent: pulumi.Resource, site: Site, *, name: str, workload: str, files: Mapping[str, pulumi.Input[str]]
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    name: str,
+    workload: str,
+    files: Mapping[str, pulumi.Input[str]],
 ) -> FileSet:
     """Put files that hold a secret into a Secret."""
     contents: pulumi.Output[dict[str, str]] = pulumi.Output.secret(pulumi.Output.all(**files))
-    made = k8s.core.v1.Secret(
+    secret = k8s.core.v1.Secret(
         name,
-        metadata=metadata(site, name, workload),
+        metadata=metadata(context, name, workload),
         type="Opaque",
         string_data=contents,
         opts=pulumi.ResourceOptions(parent=parent),
     )
     return FileSet(
         kind="Secret",
-        name=_name(made, name),
+        name=_name(secret, name),
         checksum=pulumi.Output.unsecret(contents.apply(checksum)),
     )
 
 
-def _name(made: pulumi.Resource, name: str) -> pulumi.Output[str]:
+def _name(resource: pulumi.Resource, name: str) -> pulumi.Output[str]:
     """The plain name, known already in a preview, which a pod gets only after the object exists."""
-    return made.urn.apply(lambda _: name)
+    return resource.urn.apply(lambda _: name)

@@ -10,9 +10,9 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import metadata
 from components.k8s.pods import Container, Mount, Volume, pod_spec
-from components.k8s.site import Site
 
 TRUST_MOUNT = "/etc/trust"
 """Folder with ``ca.crt``, the certificate of the platform's authority."""
@@ -56,7 +56,7 @@ class Schedule:
 
 def cron_job(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     workload: str,
     schedule: Schedule,
@@ -72,7 +72,7 @@ def cron_job(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: Name of the CronJob; its pods and policies share it.
         schedule: When, how late, how often, how long.
         time_zone: IANA name of the time zone of the schedule.
@@ -90,13 +90,13 @@ def cron_job(
         raise ValueError(f"{workload}/{container.name}: a pod that runs to its end has no ports and no probes")
     k8s.core.v1.ServiceAccount(
         workload,
-        metadata=metadata(site, workload, workload),
+        metadata=metadata(context, workload, workload),
         automount_service_account_token=False,
         opts=pulumi.ResourceOptions(parent=parent),
     )
     return k8s.batch.v1.CronJob(
         workload,
-        metadata=metadata(site, workload, workload),
+        metadata=metadata(context, workload, workload),
         spec=k8s.batch.v1.CronJobSpecArgs(
             schedule=schedule.cron,
             time_zone=time_zone,
@@ -107,7 +107,7 @@ def cron_job(
             failed_jobs_history_limit=_FAILED_KEPT,
             job_template=k8s.batch.v1.JobTemplateSpecArgs(
                 metadata=k8s.meta.v1.ObjectMetaArgs(labels=naming.labels(workload)),
-                spec=_job(site, workload, schedule, container, volumes, access, trust),
+                spec=_job(context, workload, schedule, container, volumes, access, trust),
             ),
         ),
         opts=pulumi.ResourceOptions(parent=parent, depends_on=list(after)),
@@ -115,7 +115,7 @@ def cron_job(
 
 
 def _job(
-    site: Site,
+    context: DeploymentContext,
     workload: str,
     schedule: Schedule,
     container: Container,
@@ -139,19 +139,19 @@ def _job(
         ),
         template=k8s.core.v1.PodTemplateSpecArgs(
             metadata=k8s.meta.v1.ObjectMetaArgs(labels={**naming.labels(workload), **dict.fromkeys(access, "true")}),
-            spec=_pod(site, workload, container, volumes, trust),
+            spec=_pod(context, workload, container, volumes, trust),
         ),
     )
 
 
 def _pod(
-    site: Site, workload: str, container: Container, volumes: Sequence[Volume], trust: TlsIdentity
+    context: DeploymentContext, workload: str, container: Container, volumes: Sequence[Volume], trust: TlsIdentity
 ) -> k8s.core.v1.PodSpecArgs:
     """The hardened pod; what runs to its end is to Kubernetes the same as a container that only starts a pod up."""
     mounts = [*container.mounts, Mount(volume=_TRUST_VOLUME, path=TRUST_MOUNT)]
     spec = pod_spec(
         workload=workload,
-        image=site.image,
+        image=context.image,
         containers=(),
         init_containers=[replace(container, mounts=mounts)],
         volumes=volumes,

@@ -10,8 +10,8 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import ObjectStorage
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import metadata
-from components.k8s.site import Site
 
 _DNS_PORT = 53
 
@@ -53,7 +53,7 @@ def to_storage(storage: ObjectStorage) -> Allow:
 
 def network_policy(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     workload: str,
     ingress: Sequence[Allow] = (),
@@ -64,7 +64,7 @@ def network_policy(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: The pods it is about.
         ingress: Who may connect.
         egress: Whom they may connect to.
@@ -77,7 +77,7 @@ def network_policy(
         out.append(_dns())
     return k8s.networking.v1.NetworkPolicy(
         workload,
-        metadata=metadata(site, workload, workload),
+        metadata=metadata(context, workload, workload),
         spec=k8s.networking.v1.NetworkPolicySpecArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(match_labels=naming.selector(workload)),
             policy_types=["Ingress", "Egress"],
@@ -91,11 +91,11 @@ def network_policy(
     )
 
 
-def default_deny(parent: pulumi.Resource, site: Site) -> k8s.networking.v1.NetworkPolicy:
+def default_deny(parent: pulumi.Resource, context: DeploymentContext) -> k8s.networking.v1.NetworkPolicy:
     """Refuse everything for every pod of the namespace that no other policy names."""
     return k8s.networking.v1.NetworkPolicy(
         "default-deny",
-        metadata=metadata(site, "default-deny", "default-deny"),
+        metadata=metadata(context, "default-deny", "default-deny"),
         spec=k8s.networking.v1.NetworkPolicySpecArgs(
             pod_selector=k8s.meta.v1.LabelSelectorArgs(), policy_types=["Ingress", "Egress"]
         ),

@@ -7,7 +7,7 @@ import pulumi_random
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget
-from components.k8s.site import Site
+from components.k8s.deployment_context import DeploymentContext
 
 
 def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credential:
@@ -18,22 +18,22 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
         name: Resource name; unique in the platform, since it decides whether the password is kept.
         username: Login name.
     """
-    made = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
+    password = pulumi_random.RandomPassword(name, length=32, special=False, opts=pulumi.ResourceOptions(parent=parent))
     return Credential(
         username=username,
-        password=pulumi.Output.secret(made.result),
-        bcrypt=pulumi.Output.secret(made.bcrypt_hash),
+        password=pulumi.Output.secret(password.result),
+        bcrypt=pulumi.Output.secret(password.bcrypt_hash),
     )
 
 
-def own_scrape(parent: pulumi.Resource, site: Site, workload: str, port: int) -> ScrapeTarget:
+def own_scrape(parent: pulumi.Resource, context: DeploymentContext, workload: str, port: int) -> ScrapeTarget:
     """A workload's metrics endpoint, with a password that only its scraper has.
 
     Args:
         parent: Component that owns the password.
-        site: Surroundings.
+        context: Deployment context.
         workload: Workload that serves the metrics.
         port: Where it does.
     """
     user = naming.scrape_user(workload)
-    return site.scrape_target(workload, port, credential(parent, name=user, username=user))
+    return context.scrape_target(workload, port, credential(parent, name=user, username=user))

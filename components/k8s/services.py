@@ -8,30 +8,35 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components import naming
-from components.k8s.site import Site
+from components.k8s.deployment_context import DeploymentContext
 
 
 def cluster_service(
-    parent: pulumi.Resource, site: Site, *, workload: str, ports: Mapping[str, int], name: str | None = None
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    workload: str,
+    ports: Mapping[str, int],
+    name: str | None = None,
 ) -> k8s.core.v1.Service:
     """A ClusterIP Service of a workload (name: the workload's, unless given). ``pulumi up`` does not wait for it.
 
     The workload itself is what is awaited; a Service that waited for it as well would only wait twice.
     """
-    return _service(parent, site, workload, name or workload, ports, {"type": "ClusterIP"}, await_it=False)
+    return _service(parent, context, workload, name or workload, ports, {"type": "ClusterIP"}, await_it=False)
 
 
 def headless_service(
-    parent: pulumi.Resource, site: Site, *, workload: str, ports: Mapping[str, int]
+    parent: pulumi.Resource, context: DeploymentContext, *, workload: str, ports: Mapping[str, int]
 ) -> k8s.core.v1.Service:
     """The headless Service ``<workload>-headless``: DNS names per pod, also of pods that are not ready yet."""
     spec = {"type": "ClusterIP", "cluster_ip": "None", "publish_not_ready_addresses": True}
-    return _service(parent, site, workload, naming.headless(workload), ports, spec, await_it=False)
+    return _service(parent, context, workload, naming.headless(workload), ports, spec, await_it=False)
 
 
 def load_balancer(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     *,
     workload: str,
     name: str,
@@ -46,7 +51,7 @@ def load_balancer(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: Workload whose pods answer.
         name: Name of the Service.
         ports: Port name -> number (the same outside and in the pod).
@@ -63,12 +68,14 @@ def load_balancer(
         "external_traffic_policy": "Local",
         "publish_not_ready_addresses": publish_not_ready or None,
     }
-    return _service(parent, site, workload, name, ports, spec, extra_selector=extra_selector, annotations=annotations)
+    return _service(
+        parent, context, workload, name, ports, spec, extra_selector=extra_selector, annotations=annotations
+    )
 
 
 def _service(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     workload: str,
     name: str,
     ports: Mapping[str, int],
@@ -93,7 +100,7 @@ def _service(
     return k8s.core.v1.Service(
         name,
         metadata=k8s.meta.v1.ObjectMetaArgs(
-            name=name, namespace=site.namespace_ref, labels=naming.labels(workload), annotations=notes
+            name=name, namespace=context.namespace_ref, labels=naming.labels(workload), annotations=notes
         ),
         spec=typed,
         opts=pulumi.ResourceOptions(parent=parent, custom_timeouts=pulumi.CustomTimeouts(create="10m", update="10m")),

@@ -14,9 +14,9 @@ import pulumi_kubernetes as k8s
 
 from components import naming
 from components.contracts import TlsIdentity
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import FileSet, metadata
 from components.k8s.pods import Container, Volume, pod_spec
-from components.k8s.site import Site
 
 CHECKSUM = "obs.config/checksum"
 """Pod annotation with the checksum of all mounted files that a process reads only when it starts."""
@@ -74,7 +74,7 @@ class Workload:
 
 def stateful_set(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     workload: Workload,
     *,
     claims: Sequence[StorageClaim] = (),
@@ -88,17 +88,17 @@ def stateful_set(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: The pods.
         claims: Persistent volumes of each pod.
         parallel: Start all pods at once (a rolling update still goes one by one).
         after: Resources that must exist first.
         timeout: How long ``pulumi up`` waits for all pods to be ready.
     """
-    _service_account(parent, site, workload.name)
-    made = k8s.apps.v1.StatefulSet(
+    _service_account(parent, context, workload.name)
+    resource = k8s.apps.v1.StatefulSet(
         workload.name,
-        metadata=metadata(site, workload.name, workload.name),
+        metadata=metadata(context, workload.name, workload.name),
         spec=k8s.apps.v1.StatefulSetSpecArgs(
             service_name=naming.headless(workload.name),
             replicas=workload.replicas,
@@ -108,18 +108,18 @@ def stateful_set(
             persistent_volume_claim_retention_policy=k8s.apps.v1.StatefulSetPersistentVolumeClaimRetentionPolicyArgs(
                 when_deleted="Retain", when_scaled="Retain"
             ),
-            template=_template(site, workload),
-            volume_claim_templates=[_claim(site, workload.name, claim) for claim in claims],
+            template=_template(context, workload),
+            volume_claim_templates=[_claim(context, workload.name, claim) for claim in claims],
         ),
         opts=_options(parent, workload, after, timeout),
     )
-    _around(parent, site, workload, "StatefulSet")
-    return made
+    _disruption_budget_and_autoscaler(parent, context, workload, "StatefulSet")
+    return resource
 
 
 def deployment(
     parent: pulumi.Resource,
-    site: Site,
+    context: DeploymentContext,
     workload: Workload,
     *,
     recreate: bool = False,
@@ -130,17 +130,17 @@ def deployment(
 
     Args:
         parent: Component that owns it.
-        site: Surroundings.
+        context: Deployment context.
         workload: The pods.
         recreate: Stop the old pod before the new one starts, instead of a rolling update.
         after: Resources that must exist first.
         timeout: How long ``pulumi up`` waits for it.
     """
-    _service_account(parent, site, workload.name)
+    _service_account(parent, context, workload.name)
     rolling = k8s.apps.v1.RollingUpdateDeploymentArgs(max_surge=1, max_unavailable=0)
-    made = k8s.apps.v1.Deployment(
+    resource = k8s.apps.v1.Deployment(
         workload.name,
-        metadata=metadata(site, workload.name, workload.name),
+        metadata=metadata(context, workload.name, workload.name),
         spec=k8s.apps.v1.DeploymentSpecArgs(
             replicas=workload.replicas,
             revision_history_limit=3,
@@ -148,12 +148,12 @@ def deployment(
             strategy=k8s.apps.v1.DeploymentStrategyArgs(type="Recreate")
             if recreate
             else k8s.apps.v1.DeploymentStrategyArgs(type="RollingUpdate", rolling_update=rolling),
-            template=_template(site, workload),
+            template=_template(context, workload),
         ),
         opts=_options(parent, workload, after, timeout),
     )
-    _around(parent, site, workload, "Deployment")
-    return made
+    _disruption_budget_and_autoscaler(parent, context, workload, "Deployment")
+    return resource
 
 
 def _options(
@@ -168,7 +168,7 @@ def _options(
     )
 
 
-def _template(site: Site, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs:
+def _template(context: DeploymentContext, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs:
     """The pod template: labels, checksum of all mounted files, hardened spec."""
     sums = [
         volume.files.checksum
@@ -185,7 +185,7 @@ def _template(site: Site, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs
         ),
         spec=pod_spec(
             workload=workload.name,
-            image=site.image,
+            image=context.image,
             containers=workload.containers,
             init_containers=workload.init_containers,
             volumes=workload.volumes,
@@ -196,7 +196,7 @@ def _template(site: Site, workload: Workload) -> k8s.core.v1.PodTemplateSpecArgs
     )
 
 
-def _claim(site: Site, workload: str, claim: StorageClaim) -> k8s.core.v1.PersistentVolumeClaimArgs:
+def _claim(context: DeploymentContext, workload: str, claim: StorageClaim) -> k8s.core.v1.PersistentVolumeClaimArgs:
     """A volume claim template of the platform's StorageClass."""
     return k8s.core.v1.PersistentVolumeClaimArgs(
         api_version="v1",
@@ -204,27 +204,29 @@ def _claim(site: Site, workload: str, claim: StorageClaim) -> k8s.core.v1.Persis
         metadata=k8s.meta.v1.ObjectMetaArgs(name=claim.name, labels=naming.selector(workload)),
         spec=k8s.core.v1.PersistentVolumeClaimSpecArgs(
             access_modes=["ReadWriteOnce"],
-            storage_class_name=site.storage_class,
+            storage_class_name=context.storage_class,
             resources=k8s.core.v1.VolumeResourceRequirementsArgs(requests={"storage": claim.size}),
         ),
     )
 
 
-def _service_account(parent: pulumi.Resource, site: Site, name: str) -> None:
+def _service_account(parent: pulumi.Resource, context: DeploymentContext, name: str) -> None:
     """An own ServiceAccount without a token."""
     k8s.core.v1.ServiceAccount(
         name,
-        metadata=metadata(site, name, name),
+        metadata=metadata(context, name, name),
         automount_service_account_token=False,
         opts=pulumi.ResourceOptions(parent=parent),
     )
 
 
-def _around(parent: pulumi.Resource, site: Site, workload: Workload, kind: str) -> None:
+def _disruption_budget_and_autoscaler(
+    parent: pulumi.Resource, context: DeploymentContext, workload: Workload, kind: str
+) -> None:
     """Disruption budget of one pod, and the autoscaler."""
     k8s.policy.v1.PodDisruptionBudget(
         workload.name,
-        metadata=metadata(site, workload.name, workload.name),
+        metadata=metadata(context, workload.name, workload.name),
         spec=k8s.policy.v1.PodDisruptionBudgetSpecArgs(
             max_unavailable=1,
             selector=k8s.meta.v1.LabelSelectorArgs(match_labels=naming.selector(workload.name)),
@@ -235,7 +237,7 @@ def _around(parent: pulumi.Resource, site: Site, workload: Workload, kind: str) 
         return
     k8s.autoscaling.v2.HorizontalPodAutoscaler(
         workload.name,
-        metadata=metadata(site, workload.name, workload.name),
+        metadata=metadata(context, workload.name, workload.name),
         spec=k8s.autoscaling.v2.HorizontalPodAutoscalerSpecArgs(
             scale_target_ref=k8s.autoscaling.v2.CrossVersionObjectReferenceArgs(
                 api_version="apps/v1", kind=kind, name=workload.name

@@ -9,7 +9,7 @@ import pulumi
 import pulumi_kafka as kafka
 
 from components.contracts import Credential
-from components.kafka.waiting import Brokers
+from components.kafka.wait_for_brokers import Brokers
 
 _ANY = "*"
 
@@ -150,7 +150,7 @@ def make_access(
             hooks=brokers.hooks(all_for_create=topic),
         )
 
-    made: list[pulumi.CustomResource] = [
+    resources: list[pulumi.CustomResource] = [
         kafka.Topic(
             topic.name,
             name=topic.name,
@@ -164,7 +164,7 @@ def make_access(
         for topic in access.topics
     ]
     for user in access.users:
-        made.append(
+        resources.append(
             kafka.UserScramCredential(
                 user.name,
                 username=user.name,
@@ -174,7 +174,7 @@ def make_access(
                 opts=options(),
             )
         )
-        made += [
+        resources += [
             kafka.Acl(
                 f"{user.name}-{rule.operation}-{rule.resource_type}-{rule.resource}".lower().replace(_ANY, "any"),
                 acl_principal=f"User:{user.name}",
@@ -188,4 +188,4 @@ def make_access(
             )
             for rule in acl_rules(user)
         ]
-    return pulumi.Output.all(*[resource.id for resource in made]).apply(lambda _: True)
+    return pulumi.Output.all(*[resource.id for resource in resources]).apply(lambda _: True)

@@ -14,7 +14,7 @@ from components import naming
 from components.contracts import Credential, KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
-    Site,
+    DeploymentContext,
     cluster_service,
     credential,
     load_balancer,
@@ -27,7 +27,7 @@ from components.kafka import config
 from components.kafka.access import Access, Topic, User, make_access, provider
 from components.kafka.config import BROKERS, CLIENT_PORT, CONTROLLER_PORT, CONTROLLERS, EXTERNAL_PORT, INTERNAL_PORT
 from components.kafka.nodes import NodeSet, NodeSize, node_set
-from components.kafka.waiting import Brokers
+from components.kafka.wait_for_brokers import Brokers
 
 TOKEN = "obs:kafka:Kafka"  # noqa: S105  (a type token)
 
@@ -50,7 +50,7 @@ class KafkaArgs:
     """What a Kafka cluster needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         brokers: One external address per broker; their number is the number of brokers.
         controllers: Dedicated controllers; 0 makes the brokers vote.
         client_cidrs: Networks that may use the external listeners.
@@ -68,7 +68,7 @@ class KafkaArgs:
         protect: Refuse to delete topics.
     """
 
-    site: Site
+    context: DeploymentContext
     brokers: Sequence[ExternalAddress]
     controllers: int
     client_cidrs: Sequence[str]
@@ -103,7 +103,7 @@ class Kafka(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, cluster = args.site, kafka_cluster(args)
+        context, cluster = args.context, kafka_cluster(args)
         self.admin = credential(self, name=f"{BROKERS}-{config.ADMIN}", username=config.ADMIN)
         sets = {BROKERS: cluster.brokers} | ({CONTROLLERS: cluster.controllers} if cluster.controllers else {})
         scrapes: list[ScrapeTarget] = []
@@ -111,13 +111,13 @@ class Kafka(pulumi.ComponentResource):
         for workload, nodes in sets.items():
             user = naming.scrape_user(workload)
             scrapes.append(
-                site.scrape_target(workload, config.METRICS_PORT, credential(self, name=user, username=user))
+                context.scrape_target(workload, config.METRICS_PORT, credential(self, name=user, username=user))
             )
             hosts, addresses = _outside(args.brokers) if workload == BROKERS else ([], [])
             pods[workload] = node_set(
                 self,
                 NodeSet(
-                    site=site,
+                    context=context,
                     workload=workload,
                     cluster=cluster,
                     nodes=nodes,
@@ -130,7 +130,7 @@ class Kafka(pulumi.ComponentResource):
             )
         self.scrapes = tuple(scrapes)
         way_in = [pods[BROKERS], *self._addresses(args), *self._network(args)]
-        self.authority = self._authority(site, pods[BROKERS])
+        self.authority = self._authority(context, pods[BROKERS])
         credentials = {
             user.name: credential(self, name=f"{BROKERS}-user-{user.name}", username=user.name) for user in args.users
         }
@@ -148,7 +148,7 @@ class Kafka(pulumi.ComponentResource):
             protect=args.protect,
         )
         self.endpoint = KafkaEndpoint(
-            bootstrap=f"{site.host(BROKERS)}:{CLIENT_PORT}",
+            bootstrap=f"{context.host(BROKERS)}:{CLIENT_PORT}",
             port=CLIENT_PORT,
             external=external,
             access_label=naming.access_label(BROKERS),
@@ -161,11 +161,11 @@ class Kafka(pulumi.ComponentResource):
 
     def _addresses(self, args: KafkaArgs) -> list[pulumi.Resource]:
         """The Service inside the cluster, and one load-balanced Service per broker; the latter are returned."""
-        cluster_service(self, args.site, workload=BROKERS, ports={"client": CLIENT_PORT})
+        cluster_service(self, args.context, workload=BROKERS, ports={"client": CLIENT_PORT})
         return [
             load_balancer(
                 self,
-                args.site,
+                args.context,
                 workload=BROKERS,
                 name=f"{BROKERS}-external-{index}",
                 ports={"external": EXTERNAL_PORT},
@@ -186,7 +186,7 @@ class Kafka(pulumi.ComponentResource):
         internal = Allow(peers=[workload_pods(BROKERS)], ports=[INTERNAL_PORT])
         of_brokers = network_policy(
             self,
-            args.site,
+            args.context,
             workload=BROKERS,
             ingress=[
                 Allow(peers=[with_access(naming.access_label(BROKERS))], ports=[CLIENT_PORT]),
@@ -201,14 +201,14 @@ class Kafka(pulumi.ComponentResource):
             return [of_brokers]
         return [
             of_brokers,
-            network_policy(self, args.site, workload=CONTROLLERS, ingress=[quorum, scrape], egress=[quorum]),
+            network_policy(self, args.context, workload=CONTROLLERS, ingress=[quorum, scrape], egress=[quorum]),
         ]
 
-    def _authority(self, site: Site, brokers: k8s.apps.v1.StatefulSet) -> pulumi.Output[str]:
+    def _authority(self, context: DeploymentContext, brokers: k8s.apps.v1.StatefulSet) -> pulumi.Output[str]:
         """The authority's certificate, from the brokers' Secret, which exists once the brokers run."""
         secret = k8s.core.v1.Secret.get(
             f"{BROKERS}-authority",
-            brokers.id.apply(lambda _: f"{site.namespace}/{BROKERS}-tls"),
+            brokers.id.apply(lambda _: f"{context.namespace}/{BROKERS}-tls"),
             opts=pulumi.ResourceOptions(parent=self),
         )
         return pulumi.Output.unsecret(secret.data.apply(lambda data: base64.b64decode(data["ca.crt"]).decode()))
@@ -216,11 +216,11 @@ class Kafka(pulumi.ComponentResource):
 
 def kafka_cluster(args: KafkaArgs) -> config.KafkaCluster:
     """The cluster as its configuration sees it."""
-    hosts = tuple(args.site.pod_host(BROKERS, index) for index in range(len(args.brokers)))
+    hosts = tuple(args.context.pod_host(BROKERS, index) for index in range(len(args.brokers)))
     external = tuple(f"{broker.host}:{EXTERNAL_PORT}" for broker in args.brokers)
-    voters = tuple(args.site.pod_host(CONTROLLERS, index) for index in range(args.controllers))
+    voters = tuple(args.context.pod_host(CONTROLLERS, index) for index in range(args.controllers))
     return config.KafkaCluster(
-        platform=args.site.platform,
+        platform=args.context.platform,
         brokers=config.broker_nodes(hosts, external, combined=args.controllers == 0),
         controllers=config.controller_nodes(voters),
         replication_factor=args.replication_factor,

@@ -15,10 +15,10 @@ from components.k8s import (
     TLS_MOUNT,
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -44,15 +44,15 @@ class KafkaLagArgs:
     """What the exporter needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: The cluster that it watches; ``kafka-lag`` is one of its users.
         groups: Consumer groups to report.
         topics: Topics to report.
-        interval_s: Seconds between looks.
+        interval_s: Seconds between polls.
         resources: Of the pod.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     groups: Sequence[str]
     topics: Sequence[str]
@@ -89,8 +89,8 @@ class KafkaLag(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: KafkaLagArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, user = args.site, args.kafka.users[WORKLOAD]
-        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
+        context, user = args.context, args.kafka.users[WORKLOAD]
+        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
         content = lag_config(
             bootstrap=args.kafka.bootstrap,
             user=user.username,
@@ -100,11 +100,15 @@ class KafkaLag(pulumi.ComponentResource):
             interval_s=args.interval_s,
         )
         public = config_files(
-            self, site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": yaml.safe_dump(content, sort_keys=True)}
+            self,
+            context,
+            name=WORKLOAD,
+            workload=WORKLOAD,
+            files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
         )
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
@@ -113,23 +117,23 @@ class KafkaLag(pulumi.ComponentResource):
                 "scrape-password": self.scrape.credential.password,
             },
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=[Allow(peers=[workload_pods("kafka")], ports=[args.kafka.port])],
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
                 containers=[_container(args.resources)],
                 volumes=[Volume(name="config", files=public), Volume(name="auth", files=secret)],
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[args.kafka.access_label],
             ),
         )

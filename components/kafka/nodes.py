@@ -12,12 +12,12 @@ from components import naming
 from components.contracts import Credential
 from components.k8s import (
     Container,
+    DeploymentContext,
     FileSet,
     Mount,
     Probe,
     Resources,
     SecretKey,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -60,7 +60,7 @@ class NodeSet:
     """What a set of nodes needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         workload: ``kafka`` or ``kafka-controller``.
         cluster: The whole cluster.
         nodes: The nodes of this set.
@@ -71,7 +71,7 @@ class NodeSet:
         addresses: Addresses outside the cluster.
     """
 
-    site: Site
+    context: DeploymentContext
     workload: str
     cluster: KafkaCluster
     nodes: Sequence[Node]
@@ -84,27 +84,29 @@ class NodeSet:
 
 def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
     """Make the pods of a set, with their files, certificate and headless Service."""
-    site, name = args.site, args.workload
+    context, name = args.context, args.workload
     keystore = credential(parent, name=f"{name}-keystore", username="keystore")
-    opener = secret_files(parent, site, name=f"{name}-keystore", workload=name, files={"password": keystore.password})
+    keystore_secret = secret_files(
+        parent, context, name=f"{name}-keystore", workload=name, files={"password": keystore.password}
+    )
     tls = certificate(
         parent,
-        site,
+        context,
         workload=name,
         hosts=args.hosts,
         addresses=args.addresses,
-        keystore_password=SecretKey(name=opener.name, key="password"),
+        keystore_password=SecretKey(name=keystore_secret.name, key="password"),
     )
     ports = _ports(args.nodes[0])
-    headless_service(parent, site, workload=name, ports=ports)
+    headless_service(parent, context, workload=name, ports=ports)
     volumes = [
-        Volume(name="config", files=config_files(parent, site, name=name, workload=name, files=files(args))),
+        Volume(name="config", files=config_files(parent, context, name=name, workload=name, files=files(args))),
         Volume(name="format", files=_format(parent, args)),
         Volume(name="metrics", files=_metrics(parent, args, keystore)),
     ]
     return stateful_set(
         parent,
-        site,
+        context,
         Workload(
             name=name,
             replicas=len(args.nodes),
@@ -142,7 +144,7 @@ def _format(parent: pulumi.Resource, args: NodeSet) -> FileSet:
         lambda password: process.format_arguments(args.cluster, votes=votes, password=password if votes else None)
     )
     name = f"{args.workload}-format"
-    return secret_files(parent, args.site, name=name, workload=args.workload, files={"format.args": text})
+    return secret_files(parent, args.context, name=name, workload=args.workload, files={"format.args": text})
 
 
 def _metrics(parent: pulumi.Resource, args: NodeSet, keystore: Credential) -> FileSet:
@@ -153,7 +155,7 @@ def _metrics(parent: pulumi.Resource, args: NodeSet, keystore: Credential) -> Fi
         )
     )
     name = f"{args.workload}-metrics"
-    return secret_files(parent, args.site, name=name, workload=args.workload, files={"jmx-exporter.yaml": text})
+    return secret_files(parent, args.context, name=name, workload=args.workload, files={"jmx-exporter.yaml": text})
 
 
 def _ports(node: Node) -> dict[str, int]:

@@ -28,7 +28,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaOfflinePartitions",
                 expr=f"max(kafka_controller_kafkacontroller_offlinepartitionscount{{{_NODES}}}) > 0",
-                hold="0s",
+                for_="0s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have no leader",
                 description="Nothing can be written to them or read from them. Telemetry waits in the gateways.",
@@ -40,7 +40,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaUnderMinIsr",
                 expr='sum(kafka_server_replicamanager_underminisrpartitioncount{job="kafka"}) > 0',
-                hold="0s",
+                for_="0s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} partitions have fewer in-sync copies than a write needs",
                 description="Producers are refused; one more lost disk loses records.",
@@ -53,7 +53,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="KafkaControllerCount",
                 expr=f"{_ACTIVE} > 1 or {_ACTIVE} == 0 and on () max(kafka_server_raft_current_leader{{{_NODES}}}) < 0",
                 # An election takes a few seconds, and the nodes are not scraped at one instant.
-                hold="20s",
+                for_="20s",
                 severity=Severity.CRITICAL,
                 summary="Kafka has {{ $value }} active controllers instead of 1",
                 description="Without one, no leader is elected and no topic or user changes; with two, they disagree.",
@@ -71,7 +71,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="KafkaUnderReplicated",
                 expr='sum(kafka_server_replicamanager_underreplicatedpartitions{job="kafka"}) > 0',
                 # As long as a large broker may take to restart and to catch up.
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="{{ $value }} partitions lack an in-sync copy",
                 description="A broker is down or slow. One more failure stops writes.",
@@ -83,7 +83,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaBrokerDown",
                 expr='up{job="kafka"} == 0',
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Kafka broker {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint is gone: the broker has stopped, or Prometheus cannot reach it.",
@@ -95,7 +95,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaLoginsFail",
                 expr=f"sum by (job, listener) (rate({_FAILED_LOGINS}[5m])) > 0.2",
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="Clients fail to sign in at Kafka's listener {{ $labels.listener }}",
                 description="More than one refused connection in five seconds: a client with an old password or "
@@ -108,7 +108,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaLeadersUneven",
                 expr=f"{_IMBALANCE} / {_PARTITIONS} > 0.2",
-                hold="30m",
+                for_="30m",
                 severity=Severity.LOW,
                 summary="{{ $value | humanizePercentage }} of the partitions are not led by their preferred broker",
                 description="Some brokers do the work of others. Kafka evens it out by itself within minutes, unless "
@@ -131,7 +131,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaConsumerLag",
                 expr="obs:consumer_lag:sum > 5000 and deriv(obs:consumer_lag:sum[5m]) > 0",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} is {{ $value }} records behind in {{ $labels.topic }}",
                 description="It is still falling behind. What it feeds shows old data; nothing is lost until the "
@@ -145,7 +145,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="KafkaConsumerGone",
                 expr='kafka_consumergroup_members{job="kafka-lag"} == 0',
-                hold="90s",
+                for_="90s",
                 severity=Severity.HIGH,
                 summary="Group {{ $labels.consumergroup }} has no consumer",
                 description="Nothing reads on its behalf. What it feeds stands still.",
@@ -158,7 +158,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="KafkaLagUnknown",
                 expr=f"time() - kafka_lag_last_success_timestamp_seconds > {_LAG_STALE_S} "
                 'or absent(kafka_lag_last_success_timestamp_seconds{job="kafka-lag"})',
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="Consumer lag has not been measured for two minutes",
                 description="The alerts on lag are blind until the exporter sees the brokers again.",
@@ -206,7 +206,7 @@ def _brokers(min_insync_replicas: int) -> RuleGroup:
             Alert(
                 name="KafkaTooFewBrokers",
                 expr=fewer_up('job="kafka"', min_insync_replicas),
-                hold="10s",
+                for_="10s",
                 severity=Severity.CRITICAL,
                 summary="Only {{ $value }} Kafka brokers answer, fewer than a write needs copies",
                 description="Producers are refused, and telemetry waits in the gateways; one more lost disk loses "
@@ -234,7 +234,7 @@ def _disk(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="KafkaDiskFilling",
                 expr=f"{_USED} > {DISK_HIGH}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="If it goes on, it is full before retention frees room. A full broker stops, and the "
@@ -249,7 +249,7 @@ def _disk(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="KafkaDiskFull",
                 expr=f"{_USED} > {DISK_CRITICAL}",
-                hold="10s",
+                for_="10s",
                 severity=Severity.CRITICAL,
                 summary="Logs take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="When it is full, the broker stops; the others follow, and then all writes.",

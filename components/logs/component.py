@@ -14,10 +14,10 @@ from components.k8s import (
     TLS_MOUNT,
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -44,7 +44,7 @@ class LogIndexerArgs:
     """What the indexer needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where the logs are; ``log-indexer`` is one of its users and the consumer group.
         search: Where they go; ``log-indexer`` is one of its users.
         index: Alias that it writes to.
@@ -54,7 +54,7 @@ class LogIndexerArgs:
         batch_bytes: Size of one bulk request, about.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     search: SearchEndpoint
     index: str
@@ -105,13 +105,13 @@ class LogIndexer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: LogIndexerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=[
@@ -121,13 +121,13 @@ class LogIndexer(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
                 containers=[_container(args.resources)],
                 volumes=self._volumes(args),
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[args.kafka.access_label, args.search.access_label],
                 grace_s=60,
             ),
@@ -139,7 +139,7 @@ class LogIndexer(pulumi.ComponentResource):
         content = indexer_config(args, self.scrape.credential.username)
         public = config_files(
             self,
-            args.site,
+            args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
@@ -147,7 +147,7 @@ class LogIndexer(pulumi.ComponentResource):
         kafka, search = args.kafka.users[WORKLOAD], args.search.users[WORKLOAD]
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

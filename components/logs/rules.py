@@ -20,7 +20,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="LogIndexerStalled",
                 expr=f"sum by (job) (rate(log_indexer_documents_total{{{_JOB}}}[2m])) == 0 "
                 f"and on () sum(rate({_INTO_KAFKA}[2m])) > 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="No log becomes searchable although logs reach Kafka",
                 description="The search cluster does not answer or takes no documents, or the indexers lost their "
@@ -34,7 +34,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="LogIndexerRejects",
                 expr=f"max by (job) ({_PASSED_OVER})",
-                hold="0s",
+                for_="0s",
                 severity=Severity.MEDIUM,
                 summary="Logs were passed over for good",
                 description="The index can never take these documents (their shape does not fit its mapping), or a "

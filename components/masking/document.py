@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from components.masking.allow import allowed_keys
+from components.masking.allow_list import allowed_keys
 from components.masking.catalogue import EVERY
 from components.masking.keys import HASHED_KEYS, POSITION_KEYS, REMOVED_KEYS
 from components.telemetry.layers import LAYER_NAMES

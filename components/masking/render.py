@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.collector.config import Data, scoped, statement_key
-from components.masking.around import metric_groups, resource_groups, scope_groups
+from components.masking.candidates import candidate_condition, mark_candidates
 from components.masking.keys import HASHED_KEYS, anchored
-from components.masking.marking import marking, worth_a_look
+from components.masking.otlp_fields import FLAG, MASKED_FIELDS, OtlpFields
 from components.masking.ottl import escaped, quoted
-from components.masking.place import CLOSE, FLAG, Place
+from components.masking.resource_scope import metric_groups, resource_groups, scope_groups
 from components.masking.statements import masking
 from components.telemetry.attributes import DEVICE_ID, SERVICE_INSTANCE_ID
 from components.telemetry.layers import Signal
@@ -60,20 +60,20 @@ def _transform() -> Data:
     own, device = _attribute(SERVICE_INSTANCE_ID), _attribute(DEVICE_ID)
     instance = f"set({own}, {device}) where {own} == {quoted(_SAME)}"
     result: Data = {"error_mode": "propagate"}
-    around = [scoped("resource", [instance]), *resource_groups(), *scope_groups()]
+    resource_and_scope = [scoped("resource", [instance]), *resource_groups(), *scope_groups()]
     for signal in Signal:
-        groups = [*around, *(group for place in CLOSE[signal] for group in _groups(place))]
+        groups = [*resource_and_scope, *(group for fields in MASKED_FIELDS[signal] for group in _groups(fields))]
         if signal is Signal.METRICS:
             groups += metric_groups()
         result[statement_key(signal)] = groups
     return result
 
 
-def _groups(place: Place) -> list[Data]:
-    first = {**scoped(place.context, marking(place)), "conditions": [worth_a_look(place)]}
+def _groups(fields: OtlpFields) -> list[Data]:
+    first = {**scoped(fields.context, mark_candidates(fields)), "conditions": [candidate_condition(fields)]}
     second = {
-        **scoped(place.context, list(masking(place))),
-        "conditions": [f'{place.attributes}["{FLAG}"] != nil'],
+        **scoped(fields.context, list(masking(fields))),
+        "conditions": [f'{fields.attributes}["{FLAG}"] != nil'],
     }
     return [first, second]
 

@@ -16,7 +16,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="MaskingRefuses",
                 expr=f"({_IN} unless {_OUT}) > 0 or ({_IN} - {_OUT}) > 0.01 * {_IN}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="The gateway cannot mask telemetry and refuses it",
                 description="A statement of {{ $labels.processor }} fails on what clients send. Nothing unmasked "

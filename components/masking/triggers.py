@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (expressions read better in one piece)
-"""Which records are looked at closely, and which rules are tried on them.
+"""Expressions that select candidate records, and the rules that are tried on them.
 
 Most telemetry holds nothing that any rule could match. A record is written as one text (JSON of its attributes, then
 its other texts); plain words are looked for in it first, because that costs almost nothing, and expressions only where
@@ -46,7 +46,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "name": ("name=", "name:", "name is", "name\\"),
     "honor": ("-san", "-sama", "-kun", "-chan", "sensei", " san", " sama"),
     "colon": ("::",),
-    "place": ("ip-", "$g", "box ", "+"),
+    "location": ("ip-", "$g", "box ", "+"),
 }  # fmt: skip
 """Guard -> texts in lower case, one of which is in every record that the guard's rules could match."""
 
@@ -57,7 +57,7 @@ GATES: dict[str, tuple[str, ...]] = {
         "spelled",
         "honor",
         "colon",
-        "place",
+        "location",
         "query",
     ),
 }
@@ -82,7 +82,7 @@ GUARDS: dict[str, str] = {
     "number": DIGITS,
     "colon": r":[0-9a-fA-F]{0,4}:",
     "decimal": r"[0-9]\.[0-9]{3}",
-    "place": "",
+    "location": "",
 }
 """Name -> RE2 expression on a suspicious record's text as it stands; empty where `WORDS` says it all."""
 

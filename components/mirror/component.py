@@ -18,11 +18,11 @@ from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
     SecretKey,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -75,12 +75,12 @@ class MirrorKeystore(pulumi.ComponentResource):
         secret: Where it is kept.
     """
 
-    def __init__(self, name: str, site: Site, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, context: DeploymentContext, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(KEYSTORE_TOKEN, name, None, opts)
         own = f"{WORKLOAD}-keystore"
         self.password = credential(self, name=own, username="keystore").password
-        opener = secret_files(self, site, name=own, workload=WORKLOAD, files={"password": self.password})
-        self.secret = SecretKey(name=opener.name, key="password")
+        keystore_secret = secret_files(self, context, name=own, workload=WORKLOAD, files={"password": self.password})
+        self.secret = SecretKey(name=keystore_secret.name, key="password")
         self.register_outputs({})
 
 
@@ -89,7 +89,7 @@ class MirrorArgs:
     """What the mirror needs.
 
     Attributes:
-        site: Surroundings; its region is the target.
+        context: Deployment context; its region is the target.
         keystore: Password of the key store of its metrics endpoint.
         source: What is copied.
         kafka: The cluster that is copied into; ``mirror-maker`` is one of its users.
@@ -103,7 +103,7 @@ class MirrorArgs:
         resources: Of the pod.
     """
 
-    site: Site
+    context: DeploymentContext
     keystore: MirrorKeystore
     source: MirrorSource
     kafka: KafkaEndpoint
@@ -130,27 +130,27 @@ class Mirror(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MirrorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, scraper = args.site, naming.scrape_user(WORKLOAD)
+        context, scraper = args.context, naming.scrape_user(WORKLOAD)
         self.flow = mirror_flow(args)
-        self.scrape = site.scrape_target(
+        self.scrape = context.scrape_target(
             WORKLOAD, process.METRICS_PORT, credential(self, name=scraper, username=scraper)
         )
-        tls = certificate(self, site, workload=WORKLOAD, keystore_password=args.keystore.secret)
+        tls = certificate(self, context, workload=WORKLOAD, keystore_password=args.keystore.secret)
         metrics = self._metrics(args)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: process.METRICS_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: process.METRICS_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[process.METRICS_PORT])],
             egress=[
-                Allow(peers=[network(each) for each in args.source.networks], ports=ports(args.source.bootstrap)),
+                Allow(peers=[network(cidr) for cidr in args.source.networks], ports=ports(args.source.bootstrap)),
                 Allow(peers=[workload_pods(_BROKERS)], ports=[args.kafka.port]),
             ],
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
@@ -171,14 +171,16 @@ class Mirror(pulumi.ComponentResource):
             config.SOURCE_AUTHORITY: args.source.authority,
             "log4j2.yaml": process.log_configuration(),
         }
-        return Volume(name="config", files=config_files(self, args.site, name=WORKLOAD, workload=WORKLOAD, files=files))
+        return Volume(
+            name="config", files=config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files=files)
+        )
 
     def _passwords(self, args: MirrorArgs) -> Volume:
         """Both logins. Known only when topics, users and permissions exist."""
         known = pulumi.Output.all(args.source.password, args.kafka.users[WORKLOAD].password, args.kafka.ready)
         text = known.apply(lambda all_: config.passwords(str(all_[0]), str(all_[1])))
         name = f"{WORKLOAD}-auth"
-        files = secret_files(self, args.site, name=name, workload=WORKLOAD, files={config.PASSWORDS: text})
+        files = secret_files(self, args.context, name=name, workload=WORKLOAD, files={config.PASSWORDS: text})
         return Volume(name="auth", files=files)
 
     def _metrics(self, args: MirrorArgs) -> Volume:
@@ -188,7 +190,7 @@ class Mirror(pulumi.ComponentResource):
             lambda both: process.jmx_exporter(user=user.username, password=str(both[0]), keystore_password=str(both[1]))
         )
         name = f"{WORKLOAD}-metrics"
-        files = secret_files(self, args.site, name=name, workload=WORKLOAD, files={"jmx-exporter.yaml": text})
+        files = secret_files(self, args.context, name=name, workload=WORKLOAD, files={"jmx-exporter.yaml": text})
         return Volume(name="metrics", files=files)
 
 
@@ -196,7 +198,7 @@ def mirror_flow(args: MirrorArgs) -> MirrorFlow:
     """The flow as its configuration sees it."""
     return MirrorFlow(
         source=args.source.region,
-        target=args.site.region,
+        target=args.context.region,
         source_bootstrap=tuple(args.source.bootstrap),
         target_bootstrap=(args.kafka.bootstrap,),
         target_user=args.kafka.users[WORKLOAD].username,
@@ -214,13 +216,13 @@ def ports(bootstrap: Sequence[str]) -> list[int]:
     Raises:
         ValueError: An address has no port.
     """
-    found: list[int] = []
+    port_numbers: list[int] = []
     for address in bootstrap:
         port = address.rpartition(":")[2]
         if not port.isdigit():
             raise ValueError(f"mirror.source.bootstrap has {address!r}: write host:port")
-        found.append(int(port))
-    return sorted(set(found))
+        port_numbers.append(int(port))
+    return sorted(set(port_numbers))
 
 
 def _container(flow: MirrorFlow, args: MirrorArgs) -> Container:

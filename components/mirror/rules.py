@@ -32,7 +32,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="MirrorDown",
                 expr=fewer_up(_JOB, 1),
                 # As long as it may take to start elsewhere when it is rolled.
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="Kafka's mirror does not run: this region's copy stands still",
                 description="If the other region is lost now, everything since is lost with it. It goes on where it "
@@ -47,7 +47,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="MirrorTaskFailed",
                 expr=f'sum by (job, instance, connector) (kafka_mirror_tasks{{{_JOB},state="failed"}}) > 0',
-                hold="30s",
+                for_="30s",
                 severity=Severity.HIGH,
                 summary="{{ $value }} tasks of the mirror's {{ $labels.connector }} have failed and stay failed",
                 description="Their partitions or groups are not copied until the mirror is restarted.",
@@ -60,7 +60,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="MirrorStalled",
                 expr=f"((sum by (job) (rate(kafka_mirror_fetches_total{{{_JOB}}}[1m]))) == 0 "
                 f"or ({_RUNS} unless on (job) kafka_mirror_fetches_total{{{_JOB}}})) and on (job) {_RUNS}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Kafka's mirror gets nothing from the other region",
                 description="The other region does not answer, or this region's Kafka takes nothing. The copy stands "
@@ -74,7 +74,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="MirrorLag",
                 expr=f"obs:mirror_latency:seconds > {LAG_LIMIT_S}",
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="Records of {{ $labels.topic }} arrive in this region {{ $value | humanizeDuration }} late",
                 description="If the other region is lost now, about so much is lost with it.",
@@ -87,7 +87,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="MirrorCheckpointOld",
                 expr=f"((sum by (job) (rate({_CHECKPOINTS}[2m]))) == 0 or ({_RUNS} unless on (job) {_CHECKPOINTS})) "
                 f"and on (job) sum by (job) (rate({_COPIED}[2m])) > 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.MEDIUM,
                 summary="Records are copied, but for three minutes no group's position",
                 description="After a failover, consumers would read again what they have had since. Either no group "

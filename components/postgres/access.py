@@ -37,7 +37,7 @@ def scram_verifier(user: str, password: str) -> str:
     salted = hashlib.pbkdf2_hmac("sha256", password.encode(), salt, _ROUNDS)
     stored = hashlib.sha256(hmac.digest(salted, b"Client Key", "sha256")).digest()
     server = hmac.digest(salted, b"Server Key", "sha256")
-    first, second, third = (base64.b64encode(each).decode() for each in (salt, stored, server))
+    first, second, third = (base64.b64encode(part).decode() for part in (salt, stored, server))
     return f"SCRAM-SHA-256${_ROUNDS}:{first}${second}:{third}"
 
 
@@ -64,9 +64,9 @@ def access_data(
         "roles": [
             login(REPLICATION, RESERVED_CONNECTIONS, replication=True),
             login(METRICS, RESERVED_CONNECTIONS // 2),
-            *(login(each.owner, max_connections - RESERVED_CONNECTIONS) for each in databases),
+            *(login(database.owner, max_connections - RESERVED_CONNECTIONS) for database in databases),
         ],
-        "databases": [{"name": each.name, "owner": each.owner} for each in databases],
+        "databases": [{"name": database.name, "owner": database.owner} for database in databases],
     }
 
 

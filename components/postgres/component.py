@@ -14,9 +14,9 @@ from components.collector.pods import size_bytes
 from components.contracts import Credential, DatabaseEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
+    DeploymentContext,
     FileSet,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -43,7 +43,7 @@ class PostgresArgs:
     """What the servers need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         databases: Databases with their owners; each becomes an endpoint.
         standbys: Servers that follow the one that takes writes, 0 or more. From 2 on a commit waits for one of them.
         resources: Of each server.
@@ -54,7 +54,7 @@ class PostgresArgs:
         primary: Number of the pod that clients are led to. It follows a promotion, and does not cause one.
     """
 
-    site: Site
+    context: DeploymentContext
     databases: Sequence[PostgresDatabase]
     standbys: int
     resources: Resources
@@ -89,26 +89,26 @@ class Postgres(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PostgresArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         settings = postgres_config(args)
 
-        def made(username: str) -> Credential:
+        def new_credential(username: str) -> Credential:
             return credential(self, name=f"{WORKLOAD}-{username}", username=username)
 
-        owners = {each.name: made(each.owner) for each in args.databases}
-        own = {username: made(username) for username in (REPLICATION, METRICS)}
+        owners = {database.name: new_credential(database.owner) for database in args.databases}
+        own = {username: new_credential(username) for username in (REPLICATION, METRICS)}
         scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = site.scrape_target(
+        self.scrape = context.scrape_target(
             WORKLOAD, process.EXPORTER_PORT, credential(self, name=scraper, username=scraper)
         )
         headless_service(
-            self, site, workload=WORKLOAD, ports={"postgres": PORT, naming.METRICS_PORT: process.EXPORTER_PORT}
+            self, context, workload=WORKLOAD, ports={"postgres": PORT, naming.METRICS_PORT: process.EXPORTER_PORT}
         )
         service = self._service(args)
-        self._network(site)
+        self._network(context)
         made_pods = stateful_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1 + args.standbys,
@@ -117,29 +117,31 @@ class Postgres(pulumi.ComponentResource):
                     Volume(name="socket"),
                     Volume(
                         name="config",
-                        files=config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files=process.files(settings)),
+                        files=config_files(
+                            self, context, name=WORKLOAD, workload=WORKLOAD, files=process.files(settings)
+                        ),
                     ),
                     Volume(name="access", files=self._access(args, [*own.values(), *owners.values()])),
-                    *self._exporter(site, own[METRICS]),
+                    *self._exporter(context, own[METRICS]),
                 ],
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 grace_s=_GRACE_S,
             ),
             claims=[StorageClaim(name="data", size=args.storage)],
             timeout="20m",
         )
         self.databases = {
-            each.name: DatabaseEndpoint(
-                host=site.host(WORKLOAD),
+            database.name: DatabaseEndpoint(
+                host=context.host(WORKLOAD),
                 port=PORT,
-                name=each.name,
-                user=owners[each.name],
+                name=database.name,
+                user=owners[database.name],
                 private_authority=True,
                 workload=WORKLOAD,
                 access_label=naming.access_label(WORKLOAD),
                 after=(made_pods, service),
             )
-            for each in args.databases
+            for database in args.databases
         }
         self.register_outputs({"pods": made_pods.id, "service": service.id, "databases": list(self.databases)})
 
@@ -149,7 +151,7 @@ class Postgres(pulumi.ComponentResource):
             WORKLOAD,
             metadata=k8s.meta.v1.ObjectMetaArgs(
                 name=WORKLOAD,
-                namespace=args.site.namespace_ref,
+                namespace=args.context.namespace_ref,
                 labels=naming.labels(WORKLOAD),
                 annotations={"pulumi.com/skipAwait": "true"},
             ),
@@ -161,11 +163,11 @@ class Postgres(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions(parent=self),
         )
 
-    def _network(self, site: Site) -> None:
+    def _network(self, context: DeploymentContext) -> None:
         members = Allow(peers=[workload_pods(WORKLOAD)], ports=[PORT])
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 members,
@@ -180,7 +182,7 @@ class Postgres(pulumi.ComponentResource):
         passwords = pulumi.Output.all(**{user.username: user.password for user in users})
         return secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-access",
             workload=WORKLOAD,
             files={
@@ -193,17 +195,17 @@ class Postgres(pulumi.ComponentResource):
             },
         )
 
-    def _exporter(self, site: Site, user: Credential) -> list[Volume]:
+    def _exporter(self, context: DeploymentContext, user: Credential) -> list[Volume]:
         scraper = self.scrape.credential
         web = scraper.bcrypt.apply(
             lambda known: yaml.safe_dump(process.exporter_web({scraper.username: known}), sort_keys=False)
         )
         public = config_files(
-            self, site, name=f"{WORKLOAD}-exporter", workload=WORKLOAD, files=process.exporter_files()
+            self, context, name=f"{WORKLOAD}-exporter", workload=WORKLOAD, files=process.exporter_files()
         )
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-exporter",
             workload=WORKLOAD,
             files={"web.yml": web, "password": user.password},
@@ -215,7 +217,7 @@ def postgres_config(args: PostgresArgs) -> PostgresConfig:
     """The servers as their configuration sees them."""
     return PostgresConfig(
         members=tuple(
-            Member(name=f"{WORKLOAD}-{index}", host=args.site.pod_host(WORKLOAD, index))
+            Member(name=f"{WORKLOAD}-{index}", host=args.context.pod_host(WORKLOAD, index))
             for index in range(1 + args.standbys)
         ),
         databases=tuple(args.databases),

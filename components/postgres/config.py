@@ -1,7 +1,7 @@
 """Configuration of PostgreSQL (requirement G1), as data: settings, logins, and how members reach each other.
 
 Every member has the same files. Which of them takes writes is no setting: it is what its data says
-(docs/adr/0022-postgresql-is-one-set-and-its-data-says-who-leads.md).
+(docs/adr/0022-postgresql-primary.md).
 """
 
 from __future__ import annotations
@@ -109,8 +109,8 @@ class PostgresConfig:
                 f"of which {RESERVED_CONNECTIONS} are kept for the platform itself"
             )
         for what, names in (
-            ("database", [each.name for each in self.databases]),
-            ("owner", [each.owner for each in self.databases]),
+            ("database", [database.name for database in self.databases]),
+            ("owner", [database.owner for database in self.databases]),
         ):
             twice = sorted({name for name in names if names.count(name) > 1})
             if twice:
@@ -217,7 +217,7 @@ def access_lines(databases: Sequence[PostgresDatabase]) -> list[tuple[str, ...]]
         ("hostssl", MAINTENANCE, REPLICATION, "all", method),
         ("hostssl", MAINTENANCE, METRICS, "127.0.0.1/32", method),
         ("hostssl", MAINTENANCE, METRICS, "::1/128", method),
-        *(("hostssl", each.name, each.owner, "all", method) for each in databases),
+        *(("hostssl", database.name, database.owner, "all", method) for database in databases),
     ]
 
 

@@ -62,7 +62,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresDown",
                 expr=f"({_LEADING} or vector(0)) < 1 and on () {SETTLED}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="No PostgreSQL server takes writes",
                 description="People cannot log in at Grafana or save anything; what they have open may stop. "
@@ -77,7 +77,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresTwoPrimaries",
                 expr=f"{_LEADING} > 1",
-                hold="30s",
+                for_="30s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} PostgreSQL servers take writes",
                 description="A standby was promoted while the old one still runs. What is written to the one that "
@@ -91,7 +91,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresServerDown",
                 expr=f"pg_up{{{_JOB}}} == 0",
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="The PostgreSQL server of {{ $labels.instance }} does not answer",
                 description="Its exporter runs and cannot log in: the server starts, copies its data, or has stopped.",
@@ -103,7 +103,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresStandbyMissing",
                 expr=f"pg_standbys_streaming{{{_JOB}}} < pg_standbys_wanted{{{_JOB}}}",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="{{ $value }} standbys follow PostgreSQL, fewer than there shall be",
                 description="Should the server that takes writes be lost, there is one copy less to go on with. "
@@ -119,7 +119,7 @@ RULES: tuple[RuleGroup, ...] = (
                 expr=f"max by (job, instance, application_name) (pg_stat_replication_pg_wal_lsn_diff{{{_JOB}}}) "
                 f"> on (job, instance) group_left () "
                 f"{KEPT_SHARE} * max by (job, instance) (pg_settings_wal_keep_size_bytes{{{_JOB}}})",
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="Standby {{ $labels.application_name }} is {{ $value | humanize1024 }}B behind",
                 description="It lacks the latest rows. Once it is further behind than the log that is kept for it, it "
@@ -134,7 +134,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="PostgresMetricsIncomplete",
                 expr=f"max by (job, instance) (pg_exporter_last_scrape_error{{{_JOB}}}) == 1 "
                 f"or max by (job, instance) (pg_scrape_collector_success{{{_JOB}}} == 0) + 1",
-                hold="5m",
+                for_="5m",
                 severity=Severity.MEDIUM,
                 summary="The exporter of {{ $labels.instance }} gets no full answer from PostgreSQL",
                 description="Alerts on PostgreSQL may be blind there.",
@@ -161,7 +161,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresDiskFilling",
                 expr=f"{_USED} > {DISK_HIGH}",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="PostgreSQL takes {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="When it is full, the server stops. Its standbys have volumes of the same size and the "
@@ -175,7 +175,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresConnectionsNearLimit",
                 expr=f"{_CONNECTED} > {CONNECTIONS_HIGH}",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the connections of {{ $labels.instance }} are taken",
                 description="When an owner has none left, its programs fail to connect: people get errors.",
@@ -192,7 +192,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresChecksumFailures",
                 expr=f"pg_checksum_failures{{{_JOB}}} > 0",
-                hold="0s",
+                for_="0s",
                 severity=Severity.CRITICAL,
                 summary="{{ $value }} pages of database {{ $labels.datname }} on {{ $labels.instance }} are damaged",
                 description="The disk gave back other bytes than were written. Rows may be lost, and a backup of this "
@@ -207,7 +207,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="PostgresLongTransaction",
                 expr="max by (job, instance) "
                 f"(pg_long_running_transactions_oldest_timestamp_seconds{{{_JOB}}}) > {LONG_TRANSACTION_S}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.MEDIUM,
                 summary="A transaction on {{ $labels.instance }} has run for {{ $value | humanizeDuration }}",
                 description="What is deleted meanwhile is not cleaned up, and others may wait for its locks.",
@@ -220,7 +220,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="PostgresDeadlocks",
                 expr=grew(_DEADLOCKS, by="job, instance, datname", window="15m"),
-                hold="0s",
+                for_="0s",
                 severity=Severity.LOW,
                 summary="Transactions of database {{ $labels.datname }} stood in each other's way",
                 description="PostgreSQL ended one of them, and its program was told; mostly it comes again.",

@@ -1,1 +1,1 @@
-"""Probes: does every listener show a good certificate, and does every entrance answer as it should?"""
+"""Probes: does every listener show a good certificate, and does every endpoint answer as it should?"""

@@ -1,4 +1,4 @@
-"""The prober's pods (requirements P2, P3, K1, J1): they look at every listener and entrance from inside the cluster.
+"""The prober's pods (requirements P2, P3, K1, J1): they look at every listener and endpoint from inside the cluster.
 
 Either of the two answers: the loss of a node is just when one wants to know. They may connect to everything that they
 look at and hold no password, so all that they can do anywhere is to shake hands and be refused.
@@ -16,10 +16,10 @@ from components.contracts import Credential, ProbeJob, ProbeTarget, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -44,7 +44,7 @@ from components.probes.config import (
     rendered,
     web_config,
 )
-from components.probes.targets import POD_JOB, SERVICE_JOB, Entrance, Listener, Module
+from components.probes.targets import POD_JOB, SERVICE_JOB, Endpoint, Listener, Module
 
 TOKEN = "obs:probes:Probes"  # noqa: S105  (a type token)
 WORKLOAD = "probes"
@@ -56,25 +56,25 @@ class ProbesArgs:
     """What the prober needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         listeners: TLS ports of pods.
-        entrances: Addresses that people and programs use.
+        endpoints: Addresses that people and programs use.
         resources: Of each pod.
         pod_interval: How often each pod is looked at.
-        service_interval: How often each entrance is looked at.
+        service_interval: How often each endpoint is looked at.
     """
 
-    site: Site
+    context: DeploymentContext
     listeners: Sequence[Listener]
-    entrances: Sequence[Entrance]
+    endpoints: Sequence[Endpoint]
     resources: Resources
     pod_interval: str = "1m"
     service_interval: str = "15s"
 
     def __post_init__(self) -> None:
         for what, names in (
-            ("listener", [each.srv for each in self.listeners]),
-            ("entrance", [each.name for each in self.entrances]),
+            ("listener", [listener.srv for listener in self.listeners]),
+            ("endpoint", [endpoint.name for endpoint in self.endpoints]),
         ):
             if not names:
                 raise ValueError(f"probes: there is no {what}: name at least one, or leave the prober out")
@@ -96,63 +96,74 @@ class Probes(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ProbesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
 
-        def made(job: str) -> Credential:
+        def new_credential(job: str) -> Credential:
             user = naming.scrape_user(job)
             return credential(self, name=user, username=user)
 
-        self.scrape = site.scrape_target(WORKLOAD, PORT, made(WORKLOAD))
+        self.scrape = context.scrape_target(WORKLOAD, PORT, new_credential(WORKLOAD))
         self.jobs = (
-            _job(site, POD_JOB, made(POD_JOB), args.pod_interval, srvs=[each.srv for each in args.listeners]),
             _job(
-                site,
+                context,
+                POD_JOB,
+                new_credential(POD_JOB),
+                args.pod_interval,
+                srvs=[listener.srv for listener in args.listeners],
+            ),
+            _job(
+                context,
                 SERVICE_JOB,
-                made(SERVICE_JOB),
+                new_credential(SERVICE_JOB),
                 args.service_interval,
                 targets=[
-                    ProbeTarget(name=each.name, address=each.url, module=each.module.value, host=each.host)
-                    for each in args.entrances
+                    ProbeTarget(
+                        name=endpoint.name, address=endpoint.url, module=endpoint.module.value, host=endpoint.host
+                    )
+                    for endpoint in args.endpoints
                 ],
             ),
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
-        cluster_service(self, site, workload=WORKLOAD, ports={"https": PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        cluster_service(self, context, workload=WORKLOAD, ports={"https": PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
-            egress=_egress([*args.listeners, *args.entrances]),
+            egress=_egress([*args.listeners, *args.endpoints]),
         )
-        labels = [*(each.access_label for each in args.listeners), *(each.access_label for each in args.entrances)]
+        labels = [
+            *(listener.access_label for listener in args.listeners),
+            *(endpoint.access_label for endpoint in args.endpoints),
+        ]
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=_REPLICAS,
                 containers=[_container(args.resources)],
-                volumes=self._volumes(site),
-                tls=certificate(self, site, workload=WORKLOAD),
+                volumes=self._volumes(context),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=sorted(set(labels)),
             ),
         )
         self.register_outputs({"pods": pods.id, "jobs": [job.job for job in self.jobs]})
 
-    def _volumes(self, site: Site) -> list[Volume]:
+    def _volumes(self, context: DeploymentContext) -> list[Volume]:
         public = config_files(
-            self, site, name=WORKLOAD, workload=WORKLOAD, files={CONFIG_FILE: rendered(probe_config())}
+            self, context, name=WORKLOAD, workload=WORKLOAD, files={CONFIG_FILE: rendered(probe_config())}
         )
         users = [self.scrape.credential, *(job.credential for job in self.jobs)]
         hashes = pulumi.Output.all(**{user.username: user.bcrypt for user in users})
         web = hashes.apply(lambda known: rendered(web_config(known)))
-        secret = secret_files(self, site, name=f"{WORKLOAD}-web", workload=WORKLOAD, files={WEB_FILE: web})
+        secret = secret_files(self, context, name=f"{WORKLOAD}-web", workload=WORKLOAD, files={WEB_FILE: web})
         return [Volume(name="config", files=public), Volume(name="web", files=secret)]
 
 
 def _job(
-    site: Site,
+    context: DeploymentContext,
     job: str,
     user: Credential,
     interval: str,
@@ -162,8 +173,8 @@ def _job(
 ) -> ProbeJob:
     return ProbeJob(
         job=job,
-        address=f"{site.host(WORKLOAD)}:{PORT}",
-        server_name=site.host(WORKLOAD),
+        address=f"{context.host(WORKLOAD)}:{PORT}",
+        server_name=context.host(WORKLOAD),
         workload=WORKLOAD,
         port=PORT,
         credential=user,
@@ -174,11 +185,11 @@ def _job(
     )
 
 
-def _egress(targets: Sequence[Listener | Entrance]) -> list[Allow]:
+def _egress(targets: Sequence[Listener | Endpoint]) -> list[Allow]:
     """One rule per workload: its ports that are looked at, and no others."""
     ports: dict[str, set[int]] = {}
-    for each in targets:
-        ports.setdefault(each.workload, set()).add(each.port)
+    for target in targets:
+        ports.setdefault(target.workload, set()).add(target.port)
     return [Allow(peers=[workload_pods(workload)], ports=sorted(ports[workload])) for workload in sorted(ports)]
 
 

@@ -46,7 +46,7 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                 Alert(
                     name="CertificateExpiresSoon",
                     expr=f"{_LEFT} < {_seconds(renewed // _SOON)}",
-                    hold="5m",
+                    for_="5m",
                     severity=Severity.MEDIUM,
                     summary="The certificate of {{ $labels.endpoint }} {{ $labels.instance }} ends in "
                     "{{ $value | humanizeDuration }}",
@@ -61,7 +61,7 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                 Alert(
                     name="CertificateEnds",
                     expr=f"{_LEFT} < {_seconds(renewed // _AT_ONCE)}",
-                    hold="1m",
+                    for_="1m",
                     severity=Severity.CRITICAL,
                     summary="The certificate of {{ $labels.endpoint }} {{ $labels.instance }} ends in "
                     "{{ $value | humanizeDuration }}",
@@ -82,7 +82,7 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                             f'max by ({_BY}) (probe_success{{job="{SERVICE_JOB}"}}) == 0 unless {_OPEN}',
                         )
                     ),
-                    hold="1m",
+                    for_="1m",
                     severity=Severity.HIGH,
                     summary="{{ $labels.endpoint }} {{ $labels.instance }} cannot be used",
                     description="No connection, a certificate that has ended or is of another authority or name, or "
@@ -94,9 +94,9 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                     },
                 ),
                 Alert(
-                    name="EntranceOpen",
+                    name="EndpointUnauthenticated",
                     expr=_OPEN,
-                    hold="30s",
+                    for_="30s",
                     severity=Severity.CRITICAL,
                     summary="{{ $labels.endpoint }} lets strangers in",
                     description="It answered a request without a password with {{ $value }}. Whoever reaches it can "
@@ -113,9 +113,9 @@ def probe_rules(renew_before: str) -> tuple[RuleGroup, ...]:
                         f'(max(up{{job="{job}"}}) or vector(0)) == 0 and on () {SETTLED}'
                         for job in (POD_JOB, SERVICE_JOB)
                     ),
-                    hold="3m",
+                    for_="3m",
                     severity=Severity.MEDIUM,
-                    summary="Nobody looks at certificates and entrances",
+                    summary="Nobody looks at certificates and endpoints",
                     description="The prober does not answer Prometheus. The alerts about what it sees are blind.",
                     labels={"job": "probes"},
                     annotations={

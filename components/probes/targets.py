@@ -1,7 +1,7 @@
 """What is probed, as data, and how Prometheus is told.
 
 Each pod has read its certificate at a time of its own, some only when they started. So listeners are probed **pod by
-pod**: a renewed certificate that nobody reads does not help. Entrances are probed at their Service, with the name that
+pod**: a renewed certificate that nobody reads does not help. Endpoints are probed at their Service, with the name that
 people use, since their question is another one: does it answer as it should to somebody without a password?
 """
 
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from components import naming
 from components.contracts import ScrapeTarget
-from components.k8s import Site
+from components.k8s import DeploymentContext
 
 POD_JOB = "probe-pods"
 SERVICE_JOB = "probe-services"
@@ -52,7 +52,7 @@ class Listener:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Entrance:
+class Endpoint:
     """An address that people or programs use; any pod behind it answers.
 
     Attributes:
@@ -84,11 +84,13 @@ def metrics_listener(target: ScrapeTarget) -> Listener:
     )
 
 
-def pod_listener(site: Site, workload: str, port_name: str, port: int, *, access_label: str | None = None) -> Listener:
+def pod_listener(
+    context: DeploymentContext, workload: str, port_name: str, port: int, *, access_label: str | None = None
+) -> Listener:
     """A port of a workload's headless Service.
 
     Args:
-        site: Surroundings.
+        context: Deployment context.
         workload: The workload.
         port_name: Name of the port in the headless Service.
         port: Port number.
@@ -96,7 +98,7 @@ def pod_listener(site: Site, workload: str, port_name: str, port: int, *, access
     """
     return Listener(
         workload=workload,
-        srv=f"_{port_name}._tcp.{site.host(naming.headless(workload))}",
+        srv=f"_{port_name}._tcp.{context.host(naming.headless(workload))}",
         port=port,
         access_label=access_label or naming.access_label(workload),
     )

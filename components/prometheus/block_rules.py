@@ -46,7 +46,7 @@ def _shipping(most_s: int) -> tuple[Alert, ...]:
                     f"{_increase(f'{shipper}_corrupted_blocks_total', _SIDECAR, '10m')} > 0",
                 )
             ),
-            hold="5m",
+            for_="5m",
             severity=Severity.MEDIUM,
             summary="{{ $labels.job }} cannot ship blocks to the object storage",
             description="What was collected since then is on the replica's volume alone, and goes with it. The storage "
@@ -60,7 +60,7 @@ def _shipping(most_s: int) -> tuple[Alert, ...]:
         Alert(
             name="ThanosShipStalled",
             expr=f"time() - (max {_BY} ({_UPLOADED} > 0) or {_SINCE_START}) > {most_s}",
-            hold="5m",
+            for_="5m",
             severity=Severity.MEDIUM,
             summary="{{ $labels.job }} has shipped no block for {{ $value | humanizeDuration }}",
             description=f"{_BLOCKS_MISSED} blocks are missing in the object storage. Prometheus makes none, or the "
@@ -82,7 +82,7 @@ def _reading() -> tuple[Alert, ...]:
             # A pod of the query that reads no gateway at all has no such series.
             expr=f"(sum {_BY} ({_CONNECTIONS}) or 0 * sum {_BY} (up{{{_QUERY}}} == 1))"
             f" < on () group_left () count(up{{{_STORE}}} == 1)",
-            hold="2m",
+            for_="2m",
             severity=Severity.MEDIUM,
             summary="Thanos Query {{ $labels.instance }} reads only {{ $value }} store gateways",
             description="With none, answers leave out everything that is older than what Prometheus keeps.",
@@ -100,7 +100,7 @@ def _reading() -> tuple[Alert, ...]:
                     f"{_increase('thanos_bucket_store_block_load_failures_total', _STORE, '15m')} > 5",
                 )
             ),
-            hold="5m",
+            for_="5m",
             severity=Severity.MEDIUM,
             summary="{{ $labels.job }} {{ $labels.instance }} does not see what is new in the object storage",
             description="The storage does not answer or refuses, or a block there is damaged. Answers from the gateway "
@@ -124,7 +124,7 @@ def _compacting() -> Alert:
                 f" time() - process_start_time_seconds{{{_COMPACT}}} > {_ROUND_H * 3600})",
             )
         ),
-        hold="10m",
+        for_="10m",
         severity=Severity.MEDIUM,
         summary="The compactor of metrics has stopped working",
         description="Blocks are kept and can be read and restored; but they are not merged, and what is too old is not "

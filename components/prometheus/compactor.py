@@ -11,10 +11,10 @@ from components.contracts import ObjectStorage, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -28,7 +28,7 @@ from components.k8s import (
     with_access,
 )
 from components.prometheus.config import WEB_DIRECTORY
-from components.prometheus.logins import web_file
+from components.prometheus.credentials import web_file
 from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume
 from components.prometheus.thanos import STORE_DIRECTORY, STORE_HTTP_PORT, compact_command
 
@@ -41,7 +41,7 @@ class CompactorArgs:
     """What the compactor needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         objects: Where the blocks are.
         encryption: As it is given to the Prometheus replicas.
         scrape: Its own metrics, from `compactor_scrape`.
@@ -50,7 +50,7 @@ class CompactorArgs:
         keep_days: Age at which samples go from the object storage.
     """
 
-    site: Site
+    context: DeploymentContext
     objects: ObjectStorage
     encryption: Encryption | None
     scrape: ScrapeTarget
@@ -59,9 +59,9 @@ class CompactorArgs:
     keep_days: int
 
 
-def compactor_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+def compactor_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
     """The compactor's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, site, WORKLOAD, STORE_HTTP_PORT)
+    return own_scrape(parent, context, WORKLOAD, STORE_HTTP_PORT)
 
 
 class Compactor(pulumi.ComponentResource):
@@ -78,28 +78,28 @@ class Compactor(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: CompactorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.scrape = args.scrape
-        tls = certificate(self, site, workload=WORKLOAD)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: STORE_HTTP_PORT})
+        tls = certificate(self, context, workload=WORKLOAD)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: STORE_HTTP_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[STORE_HTTP_PORT])],
             egress=[to_storage(args.objects)],
         )
-        objects = objects_files(self, site, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
+        objects = objects_files(self, context, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
         web = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
             files={"web.yml": web_file([args.scrape.credential])},
         )
         pods = stateful_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,

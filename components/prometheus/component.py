@@ -18,9 +18,9 @@ from components.contracts import (
 )
 from components.k8s import (
     Allow,
+    DeploymentContext,
     FileSet,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -45,10 +45,10 @@ from components.prometheus.config import (
     prometheus_config,
     rendered,
 )
-from components.prometheus.logins import Users, own_targets, users_of, web_file, workload_name
-from components.prometheus.neighbours import alert_targets, probe_scrapes, scrape_jobs
+from components.prometheus.credentials import Users, own_targets, users_of, web_file, workload_name
 from components.prometheus.objects import Encryption, objects_files, objects_volume
 from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
+from components.prometheus.targets import alert_targets, probe_scrapes, scrape_jobs
 from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT, STORE_NAME
 from components.rules import RuleGroup, rule_file
 
@@ -65,7 +65,7 @@ class PrometheusArgs:
     """What the Prometheus replicas need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         replicas: Replica names, e.g. ``("primary", "secondary")``; each holds all data.
         scrapes: What is scraped, besides the replicas themselves.
         alert_receivers: What takes the alerts, from every replica.
@@ -84,7 +84,7 @@ class PrometheusArgs:
         encryption: How the object storage is asked to encrypt them; None: as the bucket says.
     """
 
-    site: Site
+    context: DeploymentContext
     replicas: Sequence[str]
     scrapes: Sequence[ScrapeTarget]
     alert_receivers: Sequence[AlertReceiver]
@@ -120,25 +120,28 @@ class Prometheus(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         users = {replica: users_of(self, replica) for replica in args.replicas}
         self.scrapes = tuple(
-            target for replica in args.replicas for target in own_targets(site, replica, users[replica])
+            target for replica in args.replicas for target in own_targets(context, replica, users[replica])
         )
         targets = [*args.scrapes, *self.scrapes]
         scrape_passwords = secret_files(
             self,
-            site,
+            context,
             name=SCRAPE_SECRET,
             workload=_SHARED,
             files={
                 **{target.job: target.credential.password for target in targets},
                 **{job.job: job.credential.password for job in args.probes},
-                **{password_file_of(each.name): each.credential.password for each in args.alert_receivers},
+                **{
+                    password_file_of(alert_receiver.name): alert_receiver.credential.password
+                    for alert_receiver in args.alert_receivers
+                },
             },
         )
         objects = (
-            objects_files(self, site, workload=_SHARED, storage=args.objects, encryption=args.encryption)
+            objects_files(self, context, workload=_SHARED, storage=args.objects, encryption=args.encryption)
             if args.objects
             else None
         )
@@ -160,20 +163,20 @@ class Prometheus(pulumi.ComponentResource):
         shared: tuple[FileSet, FileSet | None],
         after: Sequence[pulumi.Resource],
     ) -> tuple[PrometheusEndpoint, pulumi.Resource]:
-        site = args.site
+        context = args.context
         workload = workload_name(replica)
         access = naming.access_label(workload)
-        tls = certificate(self, site, workload=workload, services=[STORE_NAME])
-        cluster_service(self, site, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
+        tls = certificate(self, context, workload=workload, services=[STORE_NAME])
+        cluster_service(self, context, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
         headless_service(
             self,
-            site,
+            context,
             workload=workload,
             ports={naming.METRICS_PORT: WEB_PORT, SIDECAR_PORT_NAME: SIDECAR_HTTP_PORT, "grpc": GRPC_PORT},
         )
         network_policy(
             self,
-            site,
+            context,
             workload=workload,
             ingress=[
                 Allow(peers=[with_access(access)], ports=[WEB_PORT, GRPC_PORT]),
@@ -184,14 +187,17 @@ class Prometheus(pulumi.ComponentResource):
                     Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
                     for target in targets
                 ),
-                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.alert_receivers),
-                *(Allow(peers=[workload_pods(each.workload)], ports=[each.port]) for each in args.probes),
+                *(
+                    Allow(peers=[workload_pods(alert_receiver.workload)], ports=[alert_receiver.port])
+                    for alert_receiver in args.alert_receivers
+                ),
+                *(Allow(peers=[workload_pods(probe.workload)], ports=[probe.port]) for probe in args.probes),
                 *([to_storage(args.objects)] if args.objects else []),
             ],
         )
         pods = stateful_set(
             self,
-            site,
+            context,
             self._workload(args, replica, users, targets, shared, tls),
             claims=[StorageClaim(name="data", size=args.storage)],
             after=after,
@@ -199,11 +205,11 @@ class Prometheus(pulumi.ComponentResource):
         endpoint = PrometheusEndpoint(
             replica=replica,
             workload=workload,
-            url=f"https://{site.host(workload)}:{WEB_PORT}",
-            server_name=site.host(workload),
+            url=f"https://{context.host(workload)}:{WEB_PORT}",
+            server_name=context.host(workload),
             port=WEB_PORT,
-            grpc=f"{site.host(naming.headless(workload))}:{GRPC_PORT}",
-            store_name=site.host(STORE_NAME),
+            grpc=f"{context.host(naming.headless(workload))}:{GRPC_PORT}",
+            store_name=context.host(STORE_NAME),
             access_label=access,
             writer=users.writer,
             reader=users.reader,
@@ -222,11 +228,11 @@ class Prometheus(pulumi.ComponentResource):
         workload = workload_name(replica)
         scrape_passwords, objects = shared
         public = config_files(
-            self, args.site, name=workload, workload=workload, files=_public_files(args, replica, targets)
+            self, args.context, name=workload, workload=workload, files=_public_files(args, replica, targets)
         )
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{workload}-web",
             workload=workload,
             files={
@@ -256,7 +262,7 @@ class Prometheus(pulumi.ComponentResource):
                 *([objects_volume(objects)] if objects else []),
             ],
             tls=tls,
-            access=[naming.METRICS_ACCESS, *(each.access_label for each in args.alert_receivers)],
+            access=[naming.METRICS_ACCESS, *(alert_receiver.access_label for alert_receiver in args.alert_receivers)],
             grace_s=120,
         )
 
@@ -264,8 +270,8 @@ class Prometheus(pulumi.ComponentResource):
 def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTarget]) -> dict[str, str]:
     config = prometheus_config(
         PrometheusConfig(
-            platform=args.site.platform,
-            region=args.site.region,
+            platform=args.context.platform,
+            region=args.context.region,
             replica=replica,
             jobs=scrape_jobs(targets),
             alerts=alert_targets(args.alert_receivers),

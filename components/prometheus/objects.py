@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pulumi
 
 from components.contracts import ObjectStorage
-from components.k8s import FileSet, Mount, Site, Volume, secret_files
+from components.k8s import DeploymentContext, FileSet, Mount, Volume, secret_files
 from components.prometheus.config import Data, rendered
 
 OBJECTS_DIRECTORY = "/etc/thanos-objects"
@@ -69,7 +69,12 @@ def objects_config(
 
 
 def objects_files(
-    parent: pulumi.Resource, site: Site, *, workload: str, storage: ObjectStorage, encryption: Encryption | None
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    workload: str,
+    storage: ObjectStorage,
+    encryption: Encryption | None,
 ) -> FileSet:
     """Secret ``<workload>-objects`` with the file and the authority's certificate (empty for a public authority)."""
 
@@ -86,11 +91,11 @@ def objects_files(
     known = pulumi.Output.all(storage.access_key_id, storage.secret_access_key, storage.authority)
     return secret_files(
         parent,
-        site,
+        context,
         name=f"{workload}-objects",
         workload=workload,
         files={
-            OBJECTS_FILE: known.apply(lambda each: written(*map(str, each))),
+            OBJECTS_FILE: known.apply(lambda resolved: written(*map(str, resolved))),
             AUTHORITY_FILE: storage.authority,
         },
     )

@@ -31,7 +31,7 @@ PAIR: tuple[RuleGroup, ...] = (
             Alert(
                 name="PrometheusPairDisagrees",
                 expr=f"max by (job, what) ({_MISSING}) > 0.2 unless on (job) label_replace({_CATCHING_UP}, {_REPLICA})",
-                hold="15m",
+                for_="15m",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.job }} sees {{ $value | humanizePercentage }} fewer {{ $labels.what }} than the "
                 "other replica",

@@ -60,7 +60,7 @@ def probe_scrape(job: ProbeScrape, *, tls_directory: str, password_directory: st
             if job.srvs
             else {}
         ),
-        **({"static_configs": [_target(each) for each in job.targets]} if job.targets else {}),
+        **({"static_configs": [_target(target) for target in job.targets]} if job.targets else {}),
         "sample_limit": 200,
         "relabel_configs": [
             {"source_labels": ["__address__"], "target_label": "__param_target"},

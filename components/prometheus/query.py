@@ -12,10 +12,10 @@ from components.contracts import PrometheusEndpoint, QueryEndpoint, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -32,7 +32,7 @@ from components.k8s import (
     workload_pods,
 )
 from components.prometheus.config import rendered
-from components.prometheus.logins import web_file
+from components.prometheus.credentials import web_file
 from components.prometheus.store import StoreEndpoint
 from components.prometheus.thanos import GRPC_PORT, QUERY_DIRECTORY, QUERY_PORT, endpoints_config, query_command
 
@@ -45,7 +45,7 @@ class ThanosQueryArgs:
     """What the query layer needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         stores: The Prometheus replicas.
         gateways: What answers for samples that only the object storage has.
         scrape: Its own metrics, from `query_scrape`.
@@ -56,7 +56,7 @@ class ThanosQueryArgs:
         hosts: Host names of the load balancer, for the certificate.
     """
 
-    site: Site
+    context: DeploymentContext
     stores: Sequence[PrometheusEndpoint]
     scrape: ScrapeTarget
     replicas: int
@@ -67,9 +67,9 @@ class ThanosQueryArgs:
     gateways: Sequence[StoreEndpoint] = ()
 
 
-def query_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+def query_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
     """The query layer's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, site, WORKLOAD, QUERY_PORT)
+    return own_scrape(parent, context, WORKLOAD, QUERY_PORT)
 
 
 class ThanosQuery(pulumi.ComponentResource):
@@ -85,22 +85,22 @@ class ThanosQuery(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ThanosQueryArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         stores: tuple[PrometheusEndpoint | StoreEndpoint, ...] = (*args.stores, *args.gateways)
         self.scrape = args.scrape
         reader = credential(self, name=f"{WORKLOAD}-reader", username="reader")
         access = naming.access_label(WORKLOAD)
         tls = certificate(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             hosts=[host for host in args.hosts if host != args.address],
             addresses=[args.address] if args.address else [],
         )
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: QUERY_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: QUERY_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(
@@ -116,7 +116,7 @@ class ThanosQuery(pulumi.ComponentResource):
         )
         public = config_files(
             self,
-            site,
+            context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={
@@ -125,14 +125,14 @@ class ThanosQuery(pulumi.ComponentResource):
         )
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
             files={"web.yml": web_file([reader, args.scrape.credential])},
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
@@ -145,17 +145,17 @@ class ThanosQuery(pulumi.ComponentResource):
         )
         service = load_balancer(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             name=WORKLOAD,
             ports={"https": QUERY_PORT},
             address=args.address,
             source_ranges=args.client_cidrs,
         )
-        host = args.hosts[0] if args.hosts else args.address or site.host(WORKLOAD)
+        host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
         self.endpoint = QueryEndpoint(
             url=f"https://{host}:{QUERY_PORT}",
-            internal_url=f"https://{site.host(WORKLOAD)}:{QUERY_PORT}",
+            internal_url=f"https://{context.host(WORKLOAD)}:{QUERY_PORT}",
             access_label=access,
             reader=reader,
         )

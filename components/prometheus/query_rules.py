@@ -20,7 +20,7 @@ QUERY = RuleGroup(
         Alert(
             name="ThanosQueryDown",
             expr=fewer_up(_JOB, 1),
-            hold="30s",
+            for_="30s",
             severity=Severity.HIGH,
             summary="No pod of the query layer answers",
             description="Metrics cannot be read: dashboards are empty. They are still stored, and alerts still raised.",
@@ -35,7 +35,7 @@ QUERY = RuleGroup(
             # A pod that reads no replica at all has no such series.
             expr=f"(sum by (job, instance) ({_CONNECTIONS})"
             f" or 0 * sum by (job, instance) (up{{{_JOB}}} == 1)) < on () group_left () {_REPLICAS}",
-            hold="1m",
+            for_="1m",
             severity=Severity.HIGH,
             summary="Thanos Query {{ $labels.instance }} reads only {{ $value }} replicas",
             description="Answers hold what those replicas have. If the next one goes, nothing can be read.",
@@ -47,7 +47,7 @@ QUERY = RuleGroup(
         Alert(
             name="ThanosSidecarCutOff",
             expr='thanos_sidecar_prometheus_up{job=~"thanos-sidecar-.+"} == 0',
-            hold="1m",
+            for_="1m",
             severity=Severity.HIGH,
             summary="{{ $labels.job }} does not reach its Prometheus",
             description="Readers do not see this replica, although it may be running.",
@@ -59,7 +59,7 @@ QUERY = RuleGroup(
         Alert(
             name="ThanosPartialAnswers",
             expr=f'sum by (job) (rate({_CALLS},grpc_code!="OK"}}[5m])) / sum by (job) (rate({_CALLS}}}[5m])) > 0.05',
-            hold="2m",
+            for_="2m",
             severity=Severity.MEDIUM,
             summary="{{ $value | humanizePercentage }} of the questions to replicas fail",
             description="Answers leave out what the replica would have added, and carry a warning that few people see.",
@@ -72,7 +72,7 @@ QUERY = RuleGroup(
             name="ThanosQueryErrors",
             expr=f'sum by (job) (rate(http_requests_total{{{_QUESTIONS},code=~"5.."}}[5m]))'
             f" / sum by (job) (rate(http_requests_total{{{_QUESTIONS}}}[5m])) > 0.05",
-            hold="1m",
+            for_="1m",
             severity=Severity.HIGH,
             summary="{{ $value | humanizePercentage }} of the queries for metrics fail",
             description="Dashboards show errors or gaps.",
@@ -85,7 +85,7 @@ QUERY = RuleGroup(
             name="ThanosQuerySlow",
             expr="histogram_quantile(0.95, sum by (job, le) "
             f"(rate(http_request_duration_seconds_bucket{{{_QUESTIONS}}}[5m]))) > {SLOW_S}",
-            hold="5m",
+            for_="5m",
             severity=Severity.MEDIUM,
             summary="One in twenty queries for metrics takes longer than {{ $value | humanizeDuration }}",
             description="Dashboards are slow. A replica is slow or catching up, or somebody asks for very much.",

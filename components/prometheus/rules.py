@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from components.prometheus.block_rules import block_rules
 from components.prometheus.pair_rules import PAIR
 from components.prometheus.query_rules import QUERY
-from components.prometheus.target_rules import surroundings, targets
+from components.prometheus.target_rules import environment, targets
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 from components.telemetry.layers import LAYER_NAMES
 
@@ -80,7 +80,7 @@ def prometheus_rules(
         *PAIR,
         QUERY,
         block_rules(block_duration_s),
-        surroundings(),
+        environment(),
         _freshness(),
     )
 
@@ -93,7 +93,7 @@ def _store(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="PrometheusDown",
                 expr=f"up{{{_SELF}}} == 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Prometheus {{ $labels.instance }} does not answer",
                 description="The other replica answers readers and raises alerts meanwhile. Kafka keeps what this one "
@@ -106,7 +106,7 @@ def _store(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="PrometheusNotReady",
                 expr=f"prometheus_ready{{{_SELF}}} == 0",
-                hold="15m",
+                for_="15m",
                 severity=Severity.HIGH,
                 summary="Prometheus {{ $labels.instance }} has been starting for a quarter of an hour",
                 description="It reads its write-ahead log, which is very long or damaged. Until it is done, it takes "
@@ -123,7 +123,7 @@ def _store(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="PrometheusDiskFilling",
                 expr=f"obs:prometheus_disk_used:ratio > {DISK_HIGH}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Samples take {{ $value | humanizePercentage }} of the volume of {{ $labels.instance }}",
                 description="When it is full, Prometheus takes nothing more. Its retention by size is too large for "
@@ -140,7 +140,7 @@ def _store(volume_bytes: int) -> RuleGroup:
                 expr=any_of(
                     f"increase(prometheus_tsdb_{counter}_total{{{_SELF}}}[15m]) > 0" for counter in _STORAGE_FAILURES
                 ),
-                hold="0s",
+                for_="0s",
                 severity=Severity.HIGH,
                 summary="Prometheus {{ $labels.instance }} cannot write, tidy up or read its data",
                 description="Its volume is full or broken, or its files are damaged. What it holds may have gaps; the "
@@ -153,7 +153,7 @@ def _store(volume_bytes: int) -> RuleGroup:
             Alert(
                 name="PrometheusRefusesOldSamples",
                 expr="sum by (job, instance) (increase(prometheus_tsdb_too_old_samples_total[10m])) > 0",
-                hold="0s",
+                for_="0s",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.instance }} refuses samples that are older than its out-of-order window",
                 description="It was down for longer than the window, or a sender's clock is wrong: a gap stays.",
@@ -171,14 +171,14 @@ def _rules() -> RuleGroup:
         f"sum by (job, instance) (rate(prometheus_rule_group_iterations_{kind}total{{{_SELF}}}[5m]))"
         for kind in ("missed_", "")
     )
-    notices = "prometheus_notifications"
+    notifications = "prometheus_notifications"
     return RuleGroup(
         name="prometheus-alerts",
         rules=(
             Alert(
                 name="PrometheusRuleFailures",
                 expr="sum by (job, instance) (increase(prometheus_rule_evaluation_failures_total[5m])) > 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Rules of {{ $labels.instance }} fail",
                 description="Alerts that depend on them may not fire.",
@@ -190,7 +190,7 @@ def _rules() -> RuleGroup:
             Alert(
                 name="PrometheusRulesLate",
                 expr=f"{missed} / {all_rounds} > 0.1",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.instance }} leaves out {{ $value | humanizePercentage }} of its rounds of rules",
                 description="A round takes longer than the time between two: alerts come late. Its processor is busy, "
@@ -203,14 +203,14 @@ def _rules() -> RuleGroup:
             ),
             Alert(
                 name="PrometheusCannotNotify",
-                expr=f"sum by (job, instance) (rate({notices}_sent_total{{{_SELF}}}[1m])) == 0 and "
-                f"sum by (job, instance) (rate({notices}_errors_total{{{_SELF}}}[1m])) > 0 "
-                f"or {notices}_alertmanagers_discovered{{{_SELF}}} == 0",
-                hold="30s",
+                expr=f"sum by (job, instance) (rate({notifications}_sent_total{{{_SELF}}}[1m])) == 0 and "
+                f"sum by (job, instance) (rate({notifications}_errors_total{{{_SELF}}}[1m])) > 0 "
+                f"or {notifications}_alertmanagers_discovered{{{_SELF}}} == 0",
+                for_="30s",
                 severity=Severity.HIGH,
                 summary="Nobody takes the alerts of {{ $labels.instance }}",
                 description="No Alertmanager is found, or none takes alerts from it. If that is so for every replica, "
-                "nobody is told of anything: then the dead man's switch outside the platform tells.",
+                "nobody is notified of anything: then the dead man's switch outside the platform tells.",
                 annotations={
                     "summary_ja": "{{ $labels.instance }} のアラートを受け取る相手がいません",
                     "description_ja": "Alertmanager が見つからないか、受け取りません。全台なら誰にも通知されず、"
@@ -232,7 +232,7 @@ def _freshness() -> RuleGroup:
             Alert(
                 name="TelemetryStale",
                 expr="obs:layer_age:seconds > 120",
-                hold="30s",
+                for_="30s",
                 severity=Severity.HIGH,
                 summary="Nothing from layer {{ $labels.layer }} for {{ $value | humanizeDuration }}",
                 description="Its senders are silent, or their telemetry is stuck in the gateway, Kafka or a consumer.",
@@ -245,7 +245,7 @@ def _freshness() -> RuleGroup:
             Alert(
                 name="TelemetryAbsent",
                 expr=any_of(f'absent(obs:layer_age:seconds{{layer="{name}"}})' for name in LAYER_NAMES),
-                hold="15m",
+                for_="15m",
                 severity=Severity.MEDIUM,
                 summary="Layer {{ $labels.layer }} sent nothing in the last hours",
                 description="No sender of this layer is known: not connected yet, or silent for more than six hours.",

@@ -11,10 +11,10 @@ from components.contracts import ObjectStorage, ScrapeTarget
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -28,7 +28,7 @@ from components.k8s import (
     with_access,
 )
 from components.prometheus.config import WEB_DIRECTORY
-from components.prometheus.logins import web_file
+from components.prometheus.credentials import web_file
 from components.prometheus.objects import Encryption, objects_files, objects_mount, objects_volume
 from components.prometheus.thanos import GRPC_PORT, STORE_DIRECTORY, STORE_HTTP_PORT, STORE_NAME, store_command
 
@@ -58,7 +58,7 @@ class StoreGatewayArgs:
     """What the store gateway needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         objects: Where the blocks are.
         encryption: As it is given to the Prometheus replicas.
         scrape: Its own metrics, from `store_scrape`.
@@ -73,7 +73,7 @@ class StoreGatewayArgs:
             object storage.
     """
 
-    site: Site
+    context: DeploymentContext
     objects: ObjectStorage
     encryption: Encryption | None
     scrape: ScrapeTarget
@@ -85,9 +85,9 @@ class StoreGatewayArgs:
     serves_after: str
 
 
-def store_scrape(parent: pulumi.Resource, site: Site) -> ScrapeTarget:
+def store_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
     """The gateway's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, site, WORKLOAD, STORE_HTTP_PORT)
+    return own_scrape(parent, context, WORKLOAD, STORE_HTTP_PORT)
 
 
 class StoreGateway(pulumi.ComponentResource):
@@ -103,14 +103,16 @@ class StoreGateway(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: StoreGatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.scrape = args.scrape
         access = naming.access_label(WORKLOAD)
-        tls = certificate(self, site, workload=WORKLOAD, services=[STORE_NAME])
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT})
+        tls = certificate(self, context, workload=WORKLOAD, services=[STORE_NAME])
+        headless_service(
+            self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: STORE_HTTP_PORT, "grpc": GRPC_PORT}
+        )
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[
                 Allow(peers=[with_access(access)], ports=[GRPC_PORT]),
@@ -118,17 +120,17 @@ class StoreGateway(pulumi.ComponentResource):
             ],
             egress=[to_storage(args.objects)],
         )
-        objects = objects_files(self, site, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
+        objects = objects_files(self, context, workload=WORKLOAD, storage=args.objects, encryption=args.encryption)
         web = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
             files={"web.yml": web_file([args.scrape.credential])},
         )
         pods = stateful_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
@@ -141,8 +143,8 @@ class StoreGateway(pulumi.ComponentResource):
         )
         self.endpoint = StoreEndpoint(
             workload=WORKLOAD,
-            grpc=f"{site.host(naming.headless(WORKLOAD))}:{GRPC_PORT}",
-            store_name=site.host(STORE_NAME),
+            grpc=f"{context.host(naming.headless(WORKLOAD))}:{GRPC_PORT}",
+            store_name=context.host(STORE_NAME),
             access_label=access,
         )
         self.register_outputs({"pods": pods.id})

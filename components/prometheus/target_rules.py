@@ -1,4 +1,4 @@
-"""Rules about what Prometheus scrapes, and about what it needs of its surroundings: names and the time."""
+"""Rules about what Prometheus scrapes, and about what it needs of its environment: names and the time."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _FRESH_S = 45
 _CLOCKS = (
     "prometheus_rule_group_last_evaluation_timestamp_seconds",
     "kafka_lag_last_success_timestamp_seconds",
-    "search_keeper_last_success_timestamp_seconds",
+    "index_manager_last_success_timestamp_seconds",
     "log_indexer_last_write_timestamp_seconds",
 )
 """Moments by the clocks of other machines, always in the past."""
@@ -29,7 +29,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
             Alert(
                 name="TargetDown",
                 expr=f"{_UP} == 0 and time() - timestamp({_UP}) < {_FRESH_S}",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} {{ $labels.instance }} does not answer",
                 description="Its metrics endpoint cannot be scraped: the pod is down, not reachable, or its password "
@@ -42,7 +42,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
             Alert(
                 name="TargetMissing",
                 expr=any_of(f'absent(up{{job="{job}"}})' for job in sorted(jobs)),
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="No pod of {{ $labels.job }} is found",
                 description="The name of its Service gives no addresses: the workload is gone, or DNS fails.",
@@ -59,7 +59,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
                         "resets(otelcol_process_uptime_seconds_total[30m]) > 2",
                     )
                 ),
-                hold="0s",
+                for_="0s",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.job }} {{ $labels.instance }} has restarted {{ $value }} times in half an hour",
                 description="It ends by itself, mostly for want of memory, or is ended because its probe fails. "
@@ -74,7 +74,7 @@ def targets(jobs: Sequence[str]) -> RuleGroup:
     )
 
 
-def surroundings() -> RuleGroup:
+def environment() -> RuleGroup:
     """Does DNS answer, and do the clocks agree?"""
     failures, lookups = (
         f"sum by (job, instance) (rate(prometheus_sd_dns_lookup{kind}_total{{{_SELF}}}[2m]))"
@@ -82,12 +82,12 @@ def surroundings() -> RuleGroup:
     )
     clocks = f'{{__name__=~"{"|".join(_CLOCKS)}"}}'
     return RuleGroup(
-        name="surroundings",
+        name="environment",
         rules=(
             Alert(
                 name="DnsLookupsFail",
                 expr=f"{failures} / {lookups} > 0.2",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the DNS lookups of {{ $labels.instance }} fail",
                 description="The cluster's DNS does not answer. Programs that connect anew find nobody; those that "
@@ -101,7 +101,7 @@ def surroundings() -> RuleGroup:
             Alert(
                 name="ClockSkew",
                 expr=f"max by (job, instance) ({clocks} - timestamp({clocks})) > 5",
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="The clock of {{ $labels.instance }} is {{ $value | humanizeDuration }} ahead of Prometheus'",
                 description="One of both machines has the wrong time: samples, spans and logs are put at wrong "

@@ -1,1 +1,1 @@
-"""The region guard: makes Alertmanager tell people only where the lease says so (requirements D2, D3)."""
+"""The failover agent: makes Alertmanager notify only where the lease says so (requirements D2, D3)."""

@@ -1,7 +1,7 @@
-"""The region guard's pod: it reads the lease in the witness bucket and makes every Alertmanager follow it.
+"""The failover agent's pod: it reads the lease in the witness bucket and makes every Alertmanager follow it.
 
 One of them, on purpose: two would each make their own silence, and the later one to read an old lease would undo what
-the other did. While it is away, what is silent stays silent, and what tells people goes on.
+the other did. While it is away, what is silent stays silent, and what is active stays active.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from components.contracts import AlertmanagerEndpoint, ObjectStorage, ScrapeTarg
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -37,61 +37,61 @@ from components.k8s import (
     workload_pods,
 )
 from components.regions import config
-from components.regions.config import WORKLOAD, GuardConfig
+from components.regions.config import WORKLOAD, FailoverAgentConfig
 
-TOKEN = "obs:regions:RegionGuard"  # noqa: S105  (a type token)
+TOKEN = "obs:regions:FailoverAgent"  # noqa: S105  (a type token)
 PORT = 8443
 IMAGE = "backup"
 """It has what reads an object storage."""
-_FOLDER = "/etc/region-guard"
+_FOLDER = "/etc/failover-agent"
 _SETTINGS = "config.yaml"
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegionGuardArgs:
-    """What the guard needs.
+class FailoverAgentArgs:
+    """What the failover agent needs.
 
     Attributes:
-        site: Surroundings; its region is the guard's.
-        leads: Whether it tells people while nobody has written a lease: the primary does, a standby does not.
+        context: Deployment context; its region is the failover agent's.
+        leads: Whether it is active while nobody has written a lease: the primary does, a standby does not.
         peer: The other region, or None where there is none.
         witness: The bucket in neither region.
         alertmanager: The members that follow the lease.
-        outside: ``host:port`` of the pagers.
+        egress_targets: ``host:port`` of the pagers.
         networks: Networks that these are in.
         ports: Ports that are open towards these.
-        definitions: What both regions have to agree on, for example ``rules`` -> SHA-256 of what this one has.
+        fingerprints: What both regions have to agree on, for example ``rules`` -> SHA-256 of what this one has.
         resources: Of the pod.
 
     Raises:
         ValueError: A value is not acceptable.
     """
 
-    site: Site
+    context: DeploymentContext
     leads: bool
     peer: str | None
     witness: ObjectStorage
     alertmanager: AlertmanagerEndpoint
-    outside: Sequence[str]
+    egress_targets: Sequence[str]
     networks: Sequence[str]
     ports: Sequence[int]
-    definitions: Mapping[str, pulumi.Input[str]]
+    fingerprints: Mapping[str, pulumi.Input[str]]
     resources: Resources
 
     def __post_init__(self) -> None:
-        if self.peer == self.site.region:
+        if self.peer == self.context.region:
             raise ValueError(f"regions: the peer is {self.peer!r}, which is this region: name the other one")
         if self.peer is None and not self.leads:
             raise ValueError("regions: a standby has no peer: name the region that it stands by for")
         if not self.alertmanager.members:
             raise ValueError("regions: there is no Alertmanager that could follow the lease")
-        config.check_outside(self.outside, self.ports)
+        config.check_egress_targets(self.egress_targets, self.ports)
         if not self.networks:
             raise ValueError("regions: no network of the pagers is named, so none could be reached")
 
 
-class RegionGuard(pulumi.ComponentResource):
-    """The guard of a region.
+class FailoverAgent(pulumi.ComponentResource):
+    """The failover agent of a region.
 
     Attributes:
         scrape: Its metrics.
@@ -101,53 +101,53 @@ class RegionGuard(pulumi.ComponentResource):
     scrape: ScrapeTarget
     pods: k8s.apps.v1.Deployment
 
-    def __init__(self, name: str, args: RegionGuardArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+    def __init__(self, name: str, args: FailoverAgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site, alertmanager = args.site, args.alertmanager
-        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        context, alertmanager = args.context, args.alertmanager
+        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=[
                 Allow(peers=[workload_pods(config.alertmanager_workload(alertmanager))], ports=[alertmanager.port]),
                 to_storage(args.witness),
-                Allow(peers=[network(each) for each in args.networks], ports=args.ports),
+                Allow(peers=[network(cidr) for cidr in args.networks], ports=args.ports),
             ],
         )
         self.pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
                 containers=[_container(args.resources)],
                 volumes=self._volumes(args),
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[alertmanager.access_label],
             ),
-            # An old guard beside a new one would apply the lease with an old role.
+            # An old agent beside a new one would apply the lease with an old role.
             recreate=True,
         )
         self.register_outputs({"pods": self.pods.id})
 
-    def _volumes(self, args: RegionGuardArgs) -> list[Volume]:
-        site, witness = args.site, args.witness
+    def _volumes(self, args: FailoverAgentArgs) -> list[Volume]:
+        context, witness = args.context, args.witness
 
-        def written(private: bool, definitions: Mapping[str, str]) -> str:
-            content = config.guard_config(
-                GuardConfig(
-                    region=site.region,
+        def written(private: bool, fingerprints: Mapping[str, str]) -> str:
+            content = config.failover_agent_config(
+                FailoverAgentConfig(
+                    region=context.region,
                     leads=args.leads,
                     peer=args.peer,
                     witness=witness,
                     private_witness=private,
-                    alertmanagers=config.alertmanager_urls(site, args.alertmanager),
+                    alertmanagers=config.alertmanager_urls(context, args.alertmanager),
                     alertmanager=args.alertmanager,
-                    outside=args.outside,
-                    definitions=definitions,
+                    egress_targets=args.egress_targets,
+                    fingerprints=fingerprints,
                     port=PORT,
                     scraper=self.scrape.credential.username,
                 )
@@ -155,12 +155,12 @@ class RegionGuard(pulumi.ComponentResource):
             return yaml.safe_dump(content, sort_keys=True)
 
         private = pulumi.Output.unsecret(witness.authority.apply(bool))
-        definitions = pulumi.Output.from_input(dict(args.definitions))
-        settings = pulumi.Output.all(private, definitions).apply(lambda both: written(both[0], both[1]))
-        public = config_files(self, site, name=WORKLOAD, workload=WORKLOAD, files={_SETTINGS: settings})
+        fingerprints = pulumi.Output.from_input(dict(args.fingerprints))
+        settings = pulumi.Output.all(private, fingerprints).apply(lambda both: written(both[0], both[1]))
+        public = config_files(self, context, name=WORKLOAD, workload=WORKLOAD, files={_SETTINGS: settings})
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={
@@ -176,9 +176,9 @@ class RegionGuard(pulumi.ComponentResource):
 
 def _container(resources: Resources) -> Container:
     return Container(
-        name="region-guard",
+        name="failover-agent",
         image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.region_guard", "--config", f"{_FOLDER}/{_SETTINGS}"],
+        command=["/usr/bin/python3", "-m", "services.failover_agent", "--config", f"{_FOLDER}/{_SETTINGS}"],
         env={"PYTHONDONTWRITEBYTECODE": "1"},
         resources=resources,
         ports={naming.METRICS_PORT: PORT},

@@ -1,8 +1,8 @@
-"""Rules about the pair of regions: is the guard there, can it read the lease, does exactly one region tell people?
+"""Rules about the pair of regions: is the failover agent there, can it read the lease, is exactly one region active?
 
-None of these alerts has the label ``layer``, so the guard's silence leaves them alone: each region tells of its own
-guard. What a region knows of the other one is the other's last heartbeat; it counts only while it is fresh, since the
-last word of a region that has gone says nothing about now.
+None of these alerts has the label ``layer``, so the failover agent's silence leaves them alone: each region tells of
+its own failover agent. What a region knows of the other one is the other's last heartbeat; it counts only while it is
+fresh, since the last word of a region that has gone says nothing about now.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ _FRESH_S = 30
 """Heartbeats come every 5 s; an older one is not believed."""
 
 _JOB = f'job="{WORKLOAD}"'
-_READ = f"max by (job) (region_guard_lease_read_age_seconds{{{_JOB}}})"
-_NOTIFIES = f"max by (job) (region_guard_notifies{{{_JOB}}})"
-_SILENCED = f"region_guard_silenced{{{_JOB}}}"
-_ISOLATED = f"max by (job) (region_guard_isolated{{{_JOB}}}) == 1"
+_READ = f"max by (job) (failover_agent_lease_read_age_seconds{{{_JOB}}})"
+_NOTIFIES = f"max by (job) (failover_agent_notifies{{{_JOB}}})"
+_SILENCED = f"failover_agent_silenced{{{_JOB}}}"
+_ISOLATED = f"max by (job) (failover_agent_isolated{{{_JOB}}}) == 1"
 
 
 def _of_peer(metric: str, *labels: str) -> str:
@@ -31,24 +31,24 @@ def _of_peer(metric: str, *labels: str) -> str:
 
 
 def _is(standing: Standing) -> str:
-    return f'max by (job, role) (region_guard_role{{{_JOB},role="{standing}"}}) == 1'
+    return f'max by (job, role) (failover_agent_role{{{_JOB},role="{standing}"}}) == 1'
 
 
-_PEER_NOTIFIES = _of_peer("region_guard_peer_notifies")
-_PEER_FRESH = f"{_of_peer('region_guard_peer_age_seconds')} < {_FRESH_S}"
+_PEER_NOTIFIES = _of_peer("failover_agent_peer_notifies")
+_PEER_FRESH = f"{_of_peer('failover_agent_peer_age_seconds')} < {_FRESH_S}"
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(
         name="regions",
         rules=(
             Alert(
-                name="RegionGuardDown",
+                name="FailoverAgentDown",
                 expr=fewer_up(_JOB, 1),
                 # As long as it may take to start elsewhere when it is rolled.
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
-                summary="The region guard does not run: this region does not follow the lease",
-                description="It goes on as it was, telling people or silent. After a failover to the other region both "
+                summary="The failover agent does not run: this region does not follow the lease",
+                description="It goes on as it was, active or silent. After a failover to the other region both "
                 "would tell, and this region cannot take over.",
                 labels={"job": WORKLOAD},
                 annotations={
@@ -60,11 +60,11 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="RegionLeaseUnreadable",
                 expr=f"{_READ} > {LEASE_LIMIT_S}",
-                hold="30s",
+                for_="30s",
                 severity=Severity.HIGH,
                 summary="The lease in the witness bucket cannot be read",
                 description="This region goes on as it was. A failover to the other region could not fence it: both "
-                "would tell people.",
+                "would notify on-call.",
                 annotations={
                     "summary_ja": "ウィットネスのリースを読めません",
                     "description_ja": "このリージョンは直前の状態のままです。他方へフェイルオーバーしても"
@@ -73,13 +73,13 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="RegionPeerSilent",
-                expr=f"{_of_peer('region_guard_peer_age_seconds')} > {PEER_LIMIT_S} "
+                expr=f"{_of_peer('failover_agent_peer_age_seconds')} > {PEER_LIMIT_S} "
                 f"and on (job) {_READ} < {PEER_LIMIT_S}",
-                hold="30s",
+                for_="30s",
                 severity=Severity.HIGH,
                 summary="Region {{ $labels.peer }} has said nothing for {{ $value | humanizeDuration }}",
-                description="Its guard does not run, does not reach the witness, or the region is gone. If it is the "
-                "one that tells people, nobody may be told of its alerts now.",
+                description="Its failover agent does not run, does not reach the witness, or the region is gone. If "
+                "it is the active one, nobody may be notified of its alerts now.",
                 annotations={
                     "summary_ja": "リージョン {{ $labels.peer }} から {{ $value | humanizeDuration }} 応答がありません",
                     "description_ja": "ガードの停止、ウィットネスへの不通、またはリージョンの喪失です。"
@@ -88,9 +88,9 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="RegionsDiffer",
-                expr=f"{_of_peer('region_guard_peer_differs', 'definition')} == 1",
+                expr=f"{_of_peer('failover_agent_peer_differs', 'definition')} == 1",
                 # A change reaches one region after the other.
-                hold="10m",
+                for_="10m",
                 severity=Severity.MEDIUM,
                 summary="Region {{ $labels.peer }} has other {{ $labels.definition }} than this one",
                 description="After a failover alerts, dashboards, topics or permissions would not be what people know.",
@@ -107,7 +107,7 @@ RULES: tuple[RuleGroup, ...] = (
                         f"({_is(Standing.STANDBY)} and on (job) {_NOTIFIES} == 1)",
                     )
                 ),
-                hold="15m",
+                for_="15m",
                 severity=Severity.MEDIUM,
                 summary="This region is {{ $labels.role }} in its stack, and the lease says otherwise",
                 description="A failover was not finished by its `pulumi up`. Mirror, reports and sizes are still those "
@@ -121,12 +121,12 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="RegionIsolated",
                 expr=_ISOLATED,
-                hold="1m",
+                for_="1m",
                 # As urgent as the most urgent alert that is silent meanwhile.
                 severity=Severity.CRITICAL,
                 summary="This region reaches neither the witness nor any pager, and has fallen silent",
-                description="Nobody is told of the alerts of its layers. If this notice reached you, something still "
-                "works: the pagers' addresses or a firewall may be wrong, and not the region cut off.",
+                description="Nobody is notified of the alerts of its layers. If this notification reached you, "
+                "something still works: the pagers' addresses or a firewall may be wrong, and not the region cut off.",
                 annotations={
                     "summary_ja": "このリージョンは孤立し、通知を停止しました",
                     "description_ja": "ウィットネスにもページャーにも届きません。各層のアラートは誰にも通知されません。"
@@ -138,15 +138,15 @@ RULES: tuple[RuleGroup, ...] = (
                 expr=any_of(
                     (
                         f"(max by (job) ({_SILENCED}) - min by (job) ({_SILENCED})) > 0",
-                        f"sum by (job) (rate(region_guard_alertmanager_errors_total{{{_JOB}}}[1m])) > 0",
+                        f"sum by (job) (rate(failover_agent_alertmanager_errors_total{{{_JOB}}}[1m])) > 0",
                     )
                 ),
                 # Longer than a roll of all members.
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
-                summary="An Alertmanager does not do what the lease says, or does not answer the region guard",
-                description="It may be silent although this region has to tell people, or tell although it must not. "
-                "A failover could not fence it.",
+                summary="An Alertmanager does not do what the lease says, or does not answer the failover agent",
+                description="It may be silent although this region has to notify on-call, or tell although it must "
+                "not. A failover could not fence it.",
                 annotations={
                     "summary_ja": "Alertmanager がリースに従っていないか、リージョンガードに応答しません",
                     "description_ja": "通知すべきなのに停止しているか、停止すべきなのに通知している可能性があります。"
@@ -156,9 +156,9 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="RegionBothNotify",
                 expr=f"{_PEER_NOTIFIES} == 1 and on (job, peer) {_PEER_FRESH} and on (job) {_NOTIFIES} == 1",
-                hold="30s",
+                for_="30s",
                 severity=Severity.CRITICAL,
-                summary="This region and {{ $labels.peer }} both tell people",
+                summary="This region and {{ $labels.peer }} are both active",
                 description="Every alert that both regions see is told twice, and what is acknowledged in one goes on "
                 "in the other.",
                 annotations={
@@ -172,10 +172,10 @@ RULES: tuple[RuleGroup, ...] = (
                 f"unless on (job) ({_PEER_NOTIFIES} == 1 and on (job, peer) {_PEER_FRESH}) "
                 f"and on (job) {_READ} < {PEER_LIMIT_S}",
                 # A failover takes half a minute from one region to the other.
-                hold="2m",
+                for_="2m",
                 severity=Severity.CRITICAL,
-                summary="Nobody is told of alerts: this region is silent, and no other one says that it tells people",
-                description="The region that tells people is gone, or a failover stopped half-way. Alerts of the "
+                summary="Nobody is notified of alerts: this region is silent, and no other one says that it is active",
+                description="The active region is gone, or a failover stopped half-way. Alerts of the "
                 "layers reach nobody until the lease is given to a region that is alive.",
                 annotations={
                     "summary_ja": "どのリージョンも通知していません",
@@ -189,7 +189,7 @@ RULES: tuple[RuleGroup, ...] = (
 
 INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
-        source=("RegionGuardDown",),
+        source=("FailoverAgentDown",),
         targets=("TargetDown", "TargetMissing"),
         equal=("job",),
         reason="There is one pod; this says what is at stake.",
@@ -202,7 +202,7 @@ INHIBITIONS: tuple[Inhibition, ...] = (
     Inhibition(
         source=("RegionNobodyNotifies",),
         targets=("RegionPeerSilent", "RegionRoleNotLease"),
-        reason="A region that is gone, and roles that were not changed, are why nobody tells people.",
+        reason="A region that is gone, and roles that were not changed, are why no region is active.",
     ),
     Inhibition(
         source=("AlertmanagerDown",),

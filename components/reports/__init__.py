@@ -1,1 +1,1 @@
-"""Reports in the cluster: the three jobs that make them, and the shelf that shows what is stored (requirement R1)."""
+"""Reports in the cluster: the three jobs that make them, and the server that shows them (requirement R1)."""

@@ -1,7 +1,7 @@
-"""Reports (requirement R1): a CronJob for each kind, and the shelf that shows and watches what they stored.
+"""Reports (requirement R1): a CronJob for each kind, and the report server that shows and watches what they stored.
 
-Jobs come and go, so nothing of theirs can be scraped. The shelf looks into the object storage instead, where a run is
-only when it is done, and tells how old the newest report of each kind is and how the last run ended.
+Jobs come and go, so nothing of theirs can be scraped. The report server polls the object storage instead, where a run
+is only when it is done, and tells how old the newest report of each kind is and how the last run ended.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from components.contracts import Credential, KafkaEndpoint, ObjectStorage, Query
 from components.k8s import (
     Allow,
     Container,
+    DeploymentContext,
     FileSet,
     Mount,
     Resources,
-    Site,
     Volume,
     config_files,
     cron_job,
@@ -41,7 +41,7 @@ from components.reports.config import (
     reports_config,
 )
 from components.reports.schedule import SCHEDULES, Kind, Schedule
-from components.reports.shelf import Shelf, ShelfArgs
+from components.reports.server import ReportServer, ReportServerArgs
 
 TOKEN = "obs:reports:Reports"  # noqa: S105  (a type token)
 IMAGE = "reports"
@@ -54,17 +54,18 @@ class ReportsArgs:
     """What the reports need.
 
     Attributes:
-        site: Surroundings.
-        scrape: Metrics endpoint of the shelf.
+        context: Deployment context.
+        scrape: Metrics endpoint of the report server.
         query: Where metrics are asked for.
         query_workload: Workload that answers there (the peer of egress NetworkPolicies).
-        kafka: Where notices are read, as user ``reports``.
+        kafka: Where notifications are read, as user ``reports``.
         storage: Where reports are stored.
         mail: Where they are handed over.
         recipients: Who gets each report; every kind has somebody.
         time_zone: IANA name of the time zone in which days begin.
-        resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without notices.
-        shelf_resources: Of each of the shelf's pods; it took 56 MiB.
+        resources: Of a job's pod; it took up to 214 MiB and 12 s of CPU for ten days of 209 series, without
+        notifications.
+        report_server_resources: Of each of the report server's pods; it took 56 MiB.
         languages: Languages of the reports; the first one is the mail's.
         schedules: When each report is made.
         encryption: How the storage is asked to encrypt reports, ``AES256`` or ``aws:kms``; None: as the bucket says.
@@ -72,7 +73,7 @@ class ReportsArgs:
         suspended: Whether reports are only made by hand.
     """
 
-    site: Site
+    context: DeploymentContext
     scrape: ScrapeTarget
     query: QueryEndpoint
     query_workload: str
@@ -82,7 +83,7 @@ class ReportsArgs:
     recipients: Mapping[Kind, Sequence[str]]
     time_zone: str
     resources: Resources
-    shelf_resources: Resources
+    report_server_resources: Resources
     languages: Sequence[str] = names.LANGUAGES
     schedules: Mapping[Kind, Schedule] = field(default_factory=lambda: SCHEDULES)
     encryption: str | None = None
@@ -104,12 +105,12 @@ def workload_name(kind: Kind) -> str:
 
 
 class Reports(pulumi.ComponentResource):
-    """Three jobs and the shelf.
+    """Three jobs and the report server.
 
     Attributes:
-        reader: May read the reports at the shelf.
-        scrape: Metrics of the shelf.
-        access_label: Label that a client pod of the shelf needs.
+        reader: May read the reports at the report server.
+        scrape: Metrics of the report server.
+        access_label: Label that a client pod of the report server needs.
     """
 
     reader: Credential
@@ -118,22 +119,26 @@ class Reports(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ReportsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        shelf = Shelf(
+        report_server = ReportServer(
             self,
-            ShelfArgs(
-                site=args.site,
+            ReportServerArgs(
+                context=args.context,
                 scrape=args.scrape,
                 image=IMAGE,
                 storage=args.storage,
                 schedules=args.schedules,
                 time_zone=args.time_zone,
-                resources=args.shelf_resources,
+                resources=args.report_server_resources,
             ),
         )
-        self.reader, self.scrape, self.access_label = shelf.reader, shelf.scrape, shelf.access_label
+        self.reader, self.scrape, self.access_label = (
+            report_server.reader,
+            report_server.scrape,
+            report_server.access_label,
+        )
         volumes = self._volumes(args)
-        jobs = {str(kind): self._job(args, kind, volumes, shelf.tls) for kind in Kind}
-        self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "shelf": shelf.pods.id})
+        jobs = {str(kind): self._job(args, kind, volumes, report_server.tls) for kind in Kind}
+        self.register_outputs({"jobs": {kind: job.id for kind, job in jobs.items()}, "server": report_server.pods.id})
 
     def _job(
         self, args: ReportsArgs, kind: Kind, volumes: Sequence[Volume], trust: TlsIdentity
@@ -142,7 +147,7 @@ class Reports(pulumi.ComponentResource):
         storage, mail = args.storage, args.mail
         network_policy(
             self,
-            args.site,
+            args.context,
             workload=workload,
             egress=[
                 Allow(peers=[workload_pods(args.query_workload)], ports=[_port(args.query.internal_url)]),
@@ -153,7 +158,7 @@ class Reports(pulumi.ComponentResource):
         )
         return cron_job(
             self,
-            args.site,
+            args.context,
             workload=workload,
             schedule=args.schedules[kind],
             time_zone=args.time_zone,
@@ -166,14 +171,14 @@ class Reports(pulumi.ComponentResource):
 
     def _volumes(self, args: ReportsArgs) -> list[Volume]:
         """Settings and passwords, the same for every kind."""
-        site, query, kafka, storage, mail = args.site, args.query, args.kafka, args.storage, args.mail
-        public = config_files(self, site, name=_NAME, workload=_NAME, files={"config.yaml": _settings(args)})
+        context, query, kafka, storage, mail = args.context, args.query, args.kafka, args.storage, args.mail
+        public = config_files(self, context, name=_NAME, workload=_NAME, files={"config.yaml": _settings(args)})
         user = kafka.users[names.USER]
         # Known only when topics, users and permissions exist.
         password = pulumi.Output.all(user.password, kafka.ready).apply(lambda both: str(both[0]))
         secret = secret_files(
             self,
-            site,
+            context,
             name=f"{_NAME}-auth",
             workload=_NAME,
             files={
@@ -194,10 +199,10 @@ def _settings(args: ReportsArgs) -> pulumi.Output[str]:
     known = pulumi.Output.all(args.mail.authority, args.storage.authority)
 
     def written(private_mail: bool, private_storage: bool) -> str:
-        made = reports_config(
+        content = reports_config(
             ReportsConfig(
-                platform=args.site.platform,
-                region=args.site.region,
+                platform=args.context.platform,
+                region=args.context.region,
                 query=args.query,
                 kafka=args.kafka,
                 storage=args.storage,
@@ -211,10 +216,10 @@ def _settings(args: ReportsArgs) -> pulumi.Output[str]:
                 link=args.link,
             )
         )
-        return yaml.safe_dump(made, sort_keys=True, allow_unicode=True)
+        return yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
 
-    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(each) for each in authorities]))
-    return private.apply(lambda each: written(*each))
+    private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(authority) for authority in authorities]))
+    return private.apply(lambda resolved: written(*resolved))
 
 
 def _volume(name: str, files: FileSet) -> Volume:

@@ -1,4 +1,4 @@
-"""Settings files of the report program and of the shelf, as data."""
+"""Settings files of the report program and of the report server, as data."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER: Final = "reports"
 LANGUAGES: Final = ("ja", "en")
 """Languages that the program knows."""
 AUTH_FOLDER: Final = "/etc/reports-auth"
-SHELF_AUTH_FOLDER: Final = "/etc/report-shelf-auth"
+SERVER_AUTH_FOLDER: Final = "/etc/report-server-auth"
 QUERY_PASSWORD, KAFKA_PASSWORD, MAIL_PASSWORD = "query-password", "kafka-password", "mail-password"
 KEY_ID, SECRET_KEY = "storage-access-key-id", "storage-secret-access-key"
 MAIL_AUTHORITY, STORAGE_AUTHORITY = "mail-authority.crt", "storage-authority.crt"
@@ -69,14 +69,14 @@ def checked_recipients(recipients: Mapping[Kind, Sequence[str]]) -> dict[Kind, t
     Raises:
         ValueError: A report has nobody who gets it, or an address is none.
     """
-    found = {kind: tuple(recipients.get(kind, ())) for kind in Kind}
-    for kind, addresses in found.items():
+    by_kind = {kind: tuple(recipients.get(kind, ())) for kind in Kind}
+    for kind, addresses in by_kind.items():
         if not addresses:
             raise ValueError(f"reports.recipients.{kind} is empty: name at least one mail address")
         for address in addresses:
             if not _ADDRESS.fullmatch(address):
                 raise ValueError(f"reports.recipients.{kind} has {address!r}, must be a mail address")
-    return found
+    return by_kind
 
 
 def checked_languages(languages: Sequence[str]) -> tuple[str, ...]:
@@ -142,43 +142,43 @@ class ReportsConfig:
     link: str | None = None
 
 
-def reports_config(made: ReportsConfig) -> dict[str, Any]:
+def reports_config(config: ReportsConfig) -> dict[str, Any]:
     """The settings file of ``services.reports``."""
 
     def file(name: str) -> str:
         return f"{AUTH_FOLDER}/{name}"
 
     return {
-        "platform": made.platform,
-        "region": made.region,
-        "time_zone": made.time_zone,
-        "languages": list(made.languages),
+        "platform": config.platform,
+        "region": config.region,
+        "time_zone": config.time_zone,
+        "languages": list(config.languages),
         "query": {
-            "url": made.query.internal_url,
+            "url": config.query.internal_url,
             "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": made.query.reader.username,
+            "user": config.query.reader.username,
             "password_file": file(QUERY_PASSWORD),
         },
         "kafka": {
-            "bootstrap": made.kafka.bootstrap,
+            "bootstrap": config.kafka.bootstrap,
             "topic": ALERTS_PROCESSED_TOPIC.name,
             "ca_file": f"{TRUST_MOUNT}/ca.crt",
-            "user": made.kafka.users[USER].username,
+            "user": config.kafka.users[USER].username,
             "password_file": file(KAFKA_PASSWORD),
         },
         "mail": {
-            "server": made.mail.server,
-            "sender": made.mail.sender,
-            "user": made.mail.user,
+            "server": config.mail.server,
+            "sender": config.mail.sender,
+            "user": config.mail.user,
             "password_file": file(MAIL_PASSWORD),
-            "ca_file": file(MAIL_AUTHORITY) if made.private_mail else None,
-            "recipients": {str(kind): list(made.recipients[kind]) for kind in Kind},
+            "ca_file": file(MAIL_AUTHORITY) if config.private_mail else None,
+            "recipients": {str(kind): list(config.recipients[kind]) for kind in Kind},
         },
         "storage": {
-            **storage_settings(made.storage, AUTH_FOLDER, private=made.private_storage),
-            **({"encryption": made.encryption} if made.encryption else {}),
+            **storage_settings(config.storage, AUTH_FOLDER, private=config.private_storage),
+            **({"encryption": config.encryption} if config.encryption else {}),
         },
-        **({"link": made.link} if made.link else {}),
+        **({"link": config.link} if config.link else {}),
     }
 
 
@@ -195,7 +195,7 @@ def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> d
     }
 
 
-def shelf_config(
+def report_server_config(
     storage: ObjectStorage,
     schedules: Mapping[Kind, Schedule],
     *,
@@ -205,7 +205,7 @@ def shelf_config(
     scraper: str,
     private_storage: bool,
 ) -> dict[str, Any]:
-    """The settings file of ``services.report_shelf``.
+    """The settings file of ``services.report_server``.
 
     Args:
         storage: Where reports are stored.
@@ -218,12 +218,12 @@ def shelf_config(
     """
 
     def login(user: str, file: str) -> dict[str, str]:
-        return {"user": user, "password_file": f"{SHELF_AUTH_FOLDER}/{file}"}
+        return {"user": user, "password_file": f"{SERVER_AUTH_FOLDER}/{file}"}
 
     return {
         "listen": f"0.0.0.0:{port}",
         "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "storage": storage_settings(storage, SHELF_AUTH_FOLDER, private=private_storage),
+        "storage": storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage),
         "time_zone": time_zone,
         "most_age_h": {str(kind): schedules[kind].most_age_h for kind in Kind},
         "reader": login(reader, READER_PASSWORD),

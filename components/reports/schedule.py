@@ -24,7 +24,7 @@ class Schedule(jobs.Schedule):
     """When one kind of report is made.
 
     Attributes:
-        most_age_h: Hours from the end of the period of the newest report until people are told that the next one is
+        most_age_h: Hours from the end of the period of the newest report until on-call is notified that the next one is
             missing: a whole period, the hour of making it, and some for tries.
     """
 

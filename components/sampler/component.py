@@ -13,8 +13,8 @@ from components.collector.pods import collector_container
 from components.contracts import KafkaEndpoint, ScrapeTarget, TracesEndpoint
 from components.k8s import (
     Allow,
+    DeploymentContext,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -39,7 +39,7 @@ class SamplerArgs:
     """What the samplers need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where spans come from.
         traces: Where the kept ones go.
         replicas: Number of samplers; at most the topic's partitions are busy. See ADR 0008 before lowering it.
@@ -48,7 +48,7 @@ class SamplerArgs:
         policy: What is kept.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     traces: TracesEndpoint
     replicas: int
@@ -70,14 +70,14 @@ class Sampler(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: SamplerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, site, WORKLOAD, METRICS_PORT)
-        tls = certificate(self, site, workload=WORKLOAD)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
+        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
+        tls = certificate(self, context, workload=WORKLOAD)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT])],
             egress=[
@@ -87,7 +87,7 @@ class Sampler(pulumi.ComponentResource):
         )
         pods = stateful_set(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=args.replicas,
@@ -115,12 +115,12 @@ class Sampler(pulumi.ComponentResource):
             )
         )
         public = config_files(
-            self, args.site, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
+            self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)}
         )
         scrape = self.scrape.credential
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

@@ -68,7 +68,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SamplerDown",
                 expr=f"(sum(rate({_READ}[1m])) or vector(0)) == 0 and on () sum(rate({_INTO_KAFKA}[1m])) > 0",
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="No sampler reads spans although they reach Kafka",
                 description="No new trace appears in Jaeger and the span metrics stand still. Kafka keeps the spans.",
@@ -82,7 +82,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SamplerLag",
                 expr="obs:sampler_lag:seconds > 30",
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="Samplers are {{ $value | humanizeDuration }} behind",
                 description="Traces appear in Jaeger later than 15 s after their end. Nothing is lost.",
@@ -97,7 +97,7 @@ RULES: tuple[RuleGroup, ...] = (
                     grew(f"{_TAIL}_{metric}_total{{{_JOB}}}", by="job, instance")
                     for metric in ("sampling_trace_dropped_too_early", "traces_dropped_too_large")
                 ),
-                hold="0s",
+                for_="0s",
                 severity=Severity.HIGH,
                 summary="Sampler {{ $labels.instance }} threw traces away undecided",
                 description="Failed and slow traces may be among them: the promise to keep all of these is broken.",
@@ -115,7 +115,7 @@ RULES: tuple[RuleGroup, ...] = (
                         f" / otelcol_exporter_queue_capacity{{{_WRITES}}}) > 0.8",
                     )
                 ),
-                hold="1m",
+                for_="1m",
                 severity=Severity.HIGH,
                 summary="Sampler {{ $labels.instance }} cannot hand traces to Jaeger",
                 description="Jaeger refuses spans for good (they are lost), or takes them too slowly (they wait, and "
@@ -150,7 +150,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SpanErrorRateHigh",
                 expr=f"obs:span_errors:ratio5m > {ERROR_RATIO:g}",
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="{{ $value | humanizePercentage }} of the calls to {{ $labels.service_name }} fail",
                 description="Counted on all spans with which the service answers, before sampling.",
@@ -163,7 +163,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SpanLatencyHigh",
                 expr=_over_limit(),
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="{{ $labels.service_name }} is slow: P95 is {{ $value | humanizeDuration }}",
                 description="More than one in twenty of its answers takes longer than the service's latency limit.",

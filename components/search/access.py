@@ -9,7 +9,7 @@ from typing import Any
 from components.search.indices import DEPENDENCIES, LOGS, SERVICES, SPANS, trace_alias, trace_family
 from components.telemetry import classification
 
-KEEPER = "search-keeper"
+INDEX_MANAGER = "index-manager"
 PROBE = "search-probe"
 
 _HELLO = "cluster:monitor/main"
@@ -68,12 +68,12 @@ class SearchUser:
 
 def trace_writer(name: str) -> SearchUser:
     """Writes spans and services of every class; tags become fields."""
-    families = [(each, kind) for each in classification.CLASSES for kind in (SPANS, SERVICES)]
+    families = [(data_class, kind) for data_class in classification.CLASSES for kind in (SPANS, SERVICES)]
     return SearchUser(
         name=name,
         adds_fields=True,
-        writes=tuple(trace_family(*each) for each in families),
-        aliases=tuple(trace_alias(*each, "write") for each in families),
+        writes=tuple(trace_family(*family) for family in families),
+        aliases=tuple(trace_alias(*family, "write") for family in families),
     )
 
 
@@ -81,8 +81,8 @@ def dependency_writer(name: str) -> SearchUser:
     """Writes the dependency map of every class."""
     return SearchUser(
         name=name,
-        writes=tuple(trace_family(each, DEPENDENCIES) for each in classification.CLASSES),
-        aliases=tuple(trace_alias(each, DEPENDENCIES, "write") for each in classification.CLASSES),
+        writes=tuple(trace_family(data_class, DEPENDENCIES) for data_class in classification.CLASSES),
+        aliases=tuple(trace_alias(data_class, DEPENDENCIES, "write") for data_class in classification.CLASSES),
     )
 
 
@@ -95,7 +95,11 @@ def trace_reader(name: str, clearance: str) -> SearchUser:
     kinds = (SPANS, SERVICES, DEPENDENCIES)
     return SearchUser(
         name=name,
-        reads=tuple(trace_family(each, kind) for each in classification.readable(clearance) for kind in kinds),
+        reads=tuple(
+            trace_family(readable_class, kind)
+            for readable_class in classification.readable(clearance)
+            for kind in kinds
+        ),
         aliases=tuple(trace_alias(clearance, kind, "read") for kind in kinds),
     )
 
@@ -116,8 +120,8 @@ def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
 
 
 def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
-    """Users of the cluster's own parts: the keeper, and the nodes' startup probe."""
-    return (SearchUser(name=KEEPER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
+    """Users of the cluster's own parts: the index manager, and the nodes' startup probe."""
+    return (SearchUser(name=INDEX_MANAGER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
 
 
 def members(family: str) -> str:

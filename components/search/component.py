@@ -1,4 +1,4 @@
-"""The search cluster: nodes, users, indices and their keeper (requirements J1, L traces and logs)."""
+"""The search cluster: nodes, users, indices and the index manager (requirements J1, L traces and logs)."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pulumi
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget, SearchEndpoint
-from components.k8s import Resources, Site, credential
+from components.k8s import DeploymentContext, Resources, credential
 from components.search.access import SearchUser, own_users
 from components.search.config import HTTP_PORT, WORKLOAD, Engine
+from components.search.index_manager import IndexManagerArgs, Snapshots, index_manager
 from components.search.indices import IndexPolicy, families
-from components.search.keeper import KeeperArgs, Snapshots, keeper
 from components.search.nodes import NodeSet, NodeSize, node_set
 
 TOKEN = "obs:search:Search"  # noqa: S105  (a type token)
@@ -24,7 +24,7 @@ class SearchArgs:
     """What a search cluster needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         engine: Server that the nodes run.
         nodes: Number of nodes; an odd number of at least three survives the loss of one.
         size: Size of a node.
@@ -32,11 +32,11 @@ class SearchArgs:
         traces: Sizes and ages of trace indices; the shards are those of spans.
         logs: Sizes and ages of log indices.
         snapshots: Copies of the cluster, or None for none.
-        keeper: The keeper's pod.
-        keeper_interval_s: Seconds between its rounds.
+        index_manager: The index manager's pod.
+        index_manager_interval_s: Seconds between its rounds.
     """
 
-    site: Site
+    context: DeploymentContext
     engine: Engine
     nodes: int
     size: NodeSize
@@ -44,8 +44,8 @@ class SearchArgs:
     traces: IndexPolicy
     logs: IndexPolicy
     snapshots: Snapshots | None
-    keeper: Resources
-    keeper_interval_s: int
+    index_manager: Resources
+    index_manager_interval_s: int
 
 
 class Search(pulumi.ComponentResource):
@@ -53,7 +53,7 @@ class Search(pulumi.ComponentResource):
 
     Attributes:
         endpoint: How clients reach it.
-        scrape: Metrics of the whole cluster, which the keeper serves: the nodes have none of their own.
+        scrape: Metrics of the whole cluster, which the index manager serves: the nodes have none of their own.
     """
 
     endpoint: SearchEndpoint
@@ -62,7 +62,7 @@ class Search(pulumi.ComponentResource):
     def __init__(self, name: str, args: SearchArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         check(args)
-        site = args.site
+        context = args.context
         kept = families(args.engine, traces=args.traces, logs=args.logs)
         users = (*args.users, *own_users([family.name for family in kept]))
         credentials: dict[str, Credential] = {
@@ -72,7 +72,7 @@ class Search(pulumi.ComponentResource):
         nodes = node_set(
             self,
             NodeSet(
-                site=site,
+                context=context,
                 engine=args.engine,
                 count=args.nodes,
                 size=args.size,
@@ -82,25 +82,25 @@ class Search(pulumi.ComponentResource):
                 snapshot_networks=args.snapshots.networks if args.snapshots else (),
             ),
         )
-        pods, self.scrape = keeper(
+        pods, self.scrape = index_manager(
             self,
-            KeeperArgs(
-                site=site,
+            IndexManagerArgs(
+                context=context,
                 engine=args.engine,
                 nodes=args.nodes,
                 families=kept,
                 users=users,
                 credentials=credentials,
                 snapshots=args.snapshots,
-                interval_s=args.keeper_interval_s,
-                resources=args.keeper,
+                interval_s=args.index_manager_interval_s,
+                resources=args.index_manager,
             ),
         )
         self.endpoint = SearchEndpoint(
-            url=f"https://{site.host(WORKLOAD)}:{HTTP_PORT}",
+            url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
             port=HTTP_PORT,
             workload=WORKLOAD,
-            server_name=site.host(WORKLOAD),
+            server_name=context.host(WORKLOAD),
             access_label=naming.access_label(WORKLOAD),
             users={user.name: credentials[user.name] for user in args.users},
             ready=pulumi.Output.all(nodes.id, pods.id).apply(lambda _: True),

@@ -118,7 +118,7 @@ def _trace(name: str, kind: str, policy: IndexPolicy) -> Family:
     return Family(
         name=trace_family(name, kind),
         write_alias=trace_alias(name, kind, "write"),
-        read_aliases=tuple(trace_alias(each, kind, "read") for each in classification.clearances(name)),
+        read_aliases=tuple(trace_alias(clearance, kind, "read") for clearance in classification.clearances(name)),
         policy=policy if kind == SPANS else few,
         mapping=mapping,
         settings={"index.mapping.nested_fields.limit": 50, "index.requests.cache.enable": True},

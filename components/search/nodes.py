@@ -15,11 +15,11 @@ from components.k8s import (
     TLS_MOUNT,
     Allow,
     Container,
+    DeploymentContext,
     FileSet,
     Mount,
     Probe,
     Resources,
-    Site,
     StorageClaim,
     Volume,
     Workload,
@@ -74,7 +74,7 @@ class NodeSet:
     """What the nodes need.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         engine: Server.
         count: Number of nodes.
         size: Their size.
@@ -84,7 +84,7 @@ class NodeSet:
         snapshot_networks: Networks with the store of the snapshots.
     """
 
-    site: Site
+    context: DeploymentContext
     engine: Engine
     count: int
     size: NodeSize
@@ -96,13 +96,13 @@ class NodeSet:
 
 def search_cluster(args: NodeSet) -> SearchCluster:
     """The cluster as its configuration sees it."""
-    hosts = [args.site.pod_host(WORKLOAD, index) for index in range(args.count)]
+    hosts = [args.context.pod_host(WORKLOAD, index) for index in range(args.count)]
     return SearchCluster(
-        name=args.site.platform,
+        name=args.context.platform,
         engine=args.engine,
         nodes=tuple(f"{WORKLOAD}-{index}" for index in range(args.count)),
         seeds=tuple(f"{host}:{TRANSPORT_PORT}" for host in hosts),
-        publish_host=f"{config.NODE_NAME}.{args.site.host(naming.headless(WORKLOAD))}",
+        publish_host=f"{config.NODE_NAME}.{args.context.host(naming.headless(WORKLOAD))}",
         allow_mmap=args.size.allow_mmap,
         disk_watermarks=args.size.disk_watermarks,
         repository_paths=args.repository_paths,
@@ -112,12 +112,12 @@ def search_cluster(args: NodeSet) -> SearchCluster:
 
 def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
     """Make the pods with their files, certificate, Services and policy."""
-    site = args.site
-    tls = certificate(parent, site, workload=WORKLOAD)
-    headless_service(parent, site, workload=WORKLOAD, ports={"http": HTTP_PORT, "transport": TRANSPORT_PORT})
-    cluster_service(parent, site, workload=WORKLOAD, ports={"http": HTTP_PORT})
+    context = args.context
+    tls = certificate(parent, context, workload=WORKLOAD)
+    headless_service(parent, context, workload=WORKLOAD, ports={"http": HTTP_PORT, "transport": TRANSPORT_PORT})
+    cluster_service(parent, context, workload=WORKLOAD, ports={"http": HTTP_PORT})
     _network(parent, args)
-    public = config_files(parent, site, name=WORKLOAD, workload=WORKLOAD, files=files(args))
+    public = config_files(parent, context, name=WORKLOAD, workload=WORKLOAD, files=files(args))
     volumes = [
         Volume(name="directory"),
         Volume(name="config", files=public),
@@ -127,7 +127,7 @@ def node_set(parent: pulumi.Resource, args: NodeSet) -> k8s.apps.v1.StatefulSet:
     ]
     return stateful_set(
         parent,
-        site,
+        context,
         Workload(
             name=WORKLOAD,
             replicas=args.count,
@@ -149,14 +149,14 @@ def certificate_files(secret: pulumi.Input[str]) -> FileSet:
 
 def files(args: NodeSet) -> dict[str, str]:
     """The public files: settings, logging, the startup probe."""
-    found = {
+    contents = {
         config.settings_file(args.engine): config.rendered(config.node_settings(search_cluster(args))),
         "log4j2.properties": process.log_configuration(),
     }
     if args.engine is Engine.ELASTICSEARCH:
-        return found | {"jvm.options": process.jvm_options(args.size.heap, args.size.jvm_flags)}
-    return found | {
-        "started.py": process.started_script(),
+        return contents | {"jvm.options": process.jvm_options(args.size.heap, args.size.jvm_flags)}
+    return contents | {
+        "startup_probe.py": process.startup_probe_script(),
         "probe.json": process.probe_settings(
             user=access.PROBE,
             password_file=f"{_SECRETS}/password",
@@ -168,10 +168,10 @@ def files(args: NodeSet) -> dict[str, str]:
 
 def hashes(credentials: Mapping[str, Credential]) -> pulumi.Output[dict[str, str]]:
     """User name -> bcrypt hash."""
-    found: pulumi.Output[dict[str, str]] = pulumi.Output.all(
+    bcrypt_hashes: pulumi.Output[dict[str, str]] = pulumi.Output.all(
         **{name: credential.bcrypt for name, credential in credentials.items()}
     )
-    return found
+    return bcrypt_hashes
 
 
 def _security(parent: pulumi.Resource, args: NodeSet) -> FileSet:
@@ -181,11 +181,11 @@ def _security(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     known = hashes(args.credentials)
 
     def text(name: str) -> pulumi.Output[str]:
-        return known.apply(lambda found: _text(content(args.users, found)[name]))
+        return known.apply(lambda hashes: _text(content(args.users, hashes)[name]))
 
     names = content(args.users, dict.fromkeys(args.credentials, ""))
     name = f"{WORKLOAD}-security"
-    return secret_files(parent, args.site, name=name, workload=WORKLOAD, files={each: text(each) for each in names})
+    return secret_files(parent, args.context, name=name, workload=WORKLOAD, files={name: text(name) for name in names})
 
 
 def _text(content: Any) -> str:
@@ -197,7 +197,7 @@ def _probe_secret(parent: pulumi.Resource, args: NodeSet) -> FileSet:
     password = args.credentials[access.PROBE].password
     curl = password.apply(lambda text: f'user = "{access.PROBE}:{text}"\n')
     content = {"password": password} if args.engine is Engine.OPENSEARCH else {"curl": curl}
-    return secret_files(parent, args.site, name=f"{WORKLOAD}-probe", workload=WORKLOAD, files=content)
+    return secret_files(parent, args.context, name=f"{WORKLOAD}-probe", workload=WORKLOAD, files=content)
 
 
 def _network(parent: pulumi.Resource, args: NodeSet) -> None:
@@ -206,7 +206,7 @@ def _network(parent: pulumi.Resource, args: NodeSet) -> None:
     stores = Allow(peers=[network(cidr) for cidr in args.snapshot_networks], ports=[443])
     network_policy(
         parent,
-        args.site,
+        args.context,
         workload=WORKLOAD,
         ingress=[Allow(peers=[with_access(naming.access_label(WORKLOAD))], ports=[HTTP_PORT]), transport],
         egress=[transport, *([stores] if args.snapshot_networks else [])],

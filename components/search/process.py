@@ -97,9 +97,9 @@ def log_configuration() -> str:
     return "".join(f"{key} = {value}\n" for key, value in properties.items())
 
 
-def started_script() -> str:
+def startup_probe_script() -> str:
     """The startup probe's program; it runs in the pod, with nothing but Python's own library."""
-    return Path(__file__).with_name("started.py").read_text()
+    return Path(__file__).with_name("startup_probe.py").read_text()
 
 
 def probe_settings(*, user: str, password_file: str, ca_file: str, patience_s: int) -> str:
@@ -131,6 +131,6 @@ def probe_command(engine: Engine, *, files: str, secrets: str, ca_file: str) -> 
         ca_file: The authority's certificate.
     """
     if engine is Engine.OPENSEARCH:
-        return ("python3", f"{files}/started.py", f"{files}/probe.json")
+        return ("python3", f"{files}/startup_probe.py", f"{files}/probe.json")
     url = f"https://localhost:{HTTP_PORT}/_cluster/health?wait_for_status=green&timeout=20s"
     return ("curl", "-sS", "-o", "/dev/null", "--fail", "--cacert", ca_file, "-K", f"{secrets}/curl", url)

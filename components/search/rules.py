@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from components.rules import Alert, RuleGroup, Severity
 
-_JOB = 'job="search-keeper"'
+_JOB = 'job="index-manager"'
 _STALLED_S = 300
 _DISK = 0.85
 _HEAP = 0.85
@@ -16,8 +16,8 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchClusterRed",
                 expr=f"search_cluster_status{{{_JOB}}} == 2",
-                # Longer than the time between two looks of the keeper: an index that was just made is red for a moment.
-                hold="40s",
+                # Longer than the time between two runs of the index manager: a new index is red for a moment.
+                for_="40s",
                 severity=Severity.CRITICAL,
                 summary="Some traces or logs have no copy on any node of the search cluster",
                 description="Searches miss them and writes to them are refused; what comes in waits in Kafka.",
@@ -29,7 +29,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchClusterYellow",
                 expr=f"search_cluster_status{{{_JOB}}} == 1",
-                hold="15m",
+                for_="15m",
                 severity=Severity.MEDIUM,
                 summary="Some traces or logs have one copy less than they should",
                 description="Everything is found and written. One more lost node or disk may lose data.",
@@ -42,7 +42,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchNodeMissing",
                 expr=f"search_nodes{{{_JOB}}} < search_nodes_expected{{{_JOB}}}",
-                hold="3m",
+                for_="3m",
                 severity=Severity.HIGH,
                 summary="The search cluster has {{ $value }} nodes, fewer than it should",
                 description="The others do its work. With half of the nodes gone, nothing is written any more.",
@@ -54,11 +54,12 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchClusterUnknown",
                 expr=f"absent(search_cluster_status{{{_JOB}}})",
-                hold="90s",
+                for_="90s",
                 severity=Severity.HIGH,
                 summary="Nobody knows the state of the search cluster",
-                description="It has not answered its keeper for two and a half minutes, as when half of its nodes are "
-                "gone, or the keeper is. Traces and logs wait in Kafka; the other alerts on the cluster are blind.",
+                description="It has not answered the index manager for two and a half minutes, as when half of its "
+                "nodes are gone, or the index manager is. Traces and logs wait in Kafka; the other alerts on the "
+                "cluster are blind.",
                 annotations={
                     "summary_ja": "検索クラスターの状態が不明です",
                     "description_ja": "クラスターまたはキーパーが 1 分半応答していません。"
@@ -68,7 +69,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchDiskFull",
                 expr=f"search_node_disk_used_ratio{{{_JOB}}} > {_DISK}",
-                hold="5m",
+                for_="5m",
                 severity=Severity.HIGH,
                 summary="The disk of {{ $labels.node }} is {{ $value | humanizePercentage }} full",
                 description="It gets no further copies; at the last watermark its indices take no more writes.",
@@ -81,7 +82,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchHeapHigh",
                 expr=f"min_over_time(search_node_heap_used_ratio{{{_JOB}}}[10m]) > {_HEAP}",
-                hold="2m",
+                for_="2m",
                 severity=Severity.MEDIUM,
                 summary="The Java heap of {{ $labels.node }} stays {{ $value | humanizePercentage }} full",
                 description="The node collects garbage all the time; soon it refuses requests, then it restarts.",
@@ -94,7 +95,7 @@ RULES: tuple[RuleGroup, ...] = (
             Alert(
                 name="SearchWritesRejected",
                 expr=f'increase(search_node_rejected_total{{{_JOB},pool="write"}}[5m]) > 0',
-                hold="2m",
+                for_="2m",
                 severity=Severity.HIGH,
                 summary="{{ $labels.node }} refuses writes: {{ $value }} in five minutes",
                 description="More comes in than it can index. Writers try again, and Kafka holds the rest meanwhile.",
@@ -104,12 +105,12 @@ RULES: tuple[RuleGroup, ...] = (
                 },
             ),
             Alert(
-                name="SearchKeeperStalled",
-                expr=f"time() - search_keeper_last_success_timestamp_seconds{{{_JOB}}} > {_STALLED_S} "
-                f"or absent(search_keeper_last_success_timestamp_seconds{{{_JOB}}})",
-                hold="2m",
+                name="IndexManagerStalled",
+                expr=f"time() - index_manager_last_success_timestamp_seconds{{{_JOB}}} > {_STALLED_S} "
+                f"or absent(index_manager_last_success_timestamp_seconds{{{_JOB}}})",
+                for_="2m",
                 severity=Severity.HIGH,
-                summary="The keeper of the search cluster has not finished a round for five minutes",
+                summary="The index manager has not finished a round for five minutes",
                 description="No index is begun or deleted, changed passwords are not applied, and the metrics of "
                 "the cluster may be missing: the other alerts on it may be blind.",
                 annotations={
@@ -122,7 +123,7 @@ RULES: tuple[RuleGroup, ...] = (
                 name="SearchIndexTooOld",
                 expr=f"search_family_oldest_age_seconds{{{_JOB}}} > search_family_keep_seconds{{{_JOB}}} "
                 f"+ 2 * search_family_rollover_seconds{{{_JOB}}}",
-                hold="30m",
+                for_="30m",
                 severity=Severity.MEDIUM,
                 summary="The oldest index of {{ $labels.family }} should have been deleted",
                 description="Data is kept for longer than was promised, and the disks fill up.",

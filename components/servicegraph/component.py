@@ -14,10 +14,10 @@ from components.k8s import (
     TLS_MOUNT,
     Allow,
     Container,
+    DeploymentContext,
     Mount,
     Probe,
     Resources,
-    Site,
     Volume,
     Workload,
     certificate,
@@ -45,7 +45,7 @@ class ServiceGraphArgs:
     """What the service graph needs.
 
     Attributes:
-        site: Surroundings.
+        context: Deployment context.
         kafka: Where spans come from.
         search: Where Jaeger's documents go.
         index: Alias there that Jaeger's dependencies are written through.
@@ -56,7 +56,7 @@ class ServiceGraphArgs:
         most_edges: Edges that are told apart.
     """
 
-    site: Site
+    context: DeploymentContext
     kafka: KafkaEndpoint
     search: SearchEndpoint
     index: str
@@ -110,13 +110,13 @@ class ServiceGraph(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: ServiceGraphArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        site = args.site
+        context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, site, WORKLOAD, PORT)
-        headless_service(self, site, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,
-            site,
+            context,
             workload=WORKLOAD,
             ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
             egress=[
@@ -126,13 +126,13 @@ class ServiceGraph(pulumi.ComponentResource):
         )
         pods = deployment(
             self,
-            site,
+            context,
             Workload(
                 name=WORKLOAD,
                 replicas=1,
                 containers=[_container(args.resources)],
                 volumes=self._volumes(args),
-                tls=certificate(self, site, workload=WORKLOAD),
+                tls=certificate(self, context, workload=WORKLOAD),
                 access=[args.kafka.access_label, args.search.access_label],
                 grace_s=45,
             ),
@@ -145,7 +145,7 @@ class ServiceGraph(pulumi.ComponentResource):
         content = graph_config(args, self.scrape.credential.username)
         public = config_files(
             self,
-            args.site,
+            args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
             files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
@@ -153,7 +153,7 @@ class ServiceGraph(pulumi.ComponentResource):
         kafka, search = args.kafka.users[WORKLOAD], args.search.users[WORKLOAD]
         secret = secret_files(
             self,
-            args.site,
+            args.context,
             name=f"{WORKLOAD}-auth",
             workload=WORKLOAD,
             files={

@@ -20,7 +20,7 @@ RULES: tuple[RuleGroup, ...] = (
                         f" and on () sum(rate({_INTO_KAFKA}[5m])) > 0",
                     )
                 ),
-                hold="1m",
+                for_="1m",
                 severity=Severity.MEDIUM,
                 summary="The dependency map stands still",
                 description="The service graph cannot read spans, or cannot write to the search cluster. Jaeger shows "

@@ -77,19 +77,27 @@ RESOURCE_ATTRIBUTES: tuple[ResourceAttribute, ...] = (
 KEY_ATTRIBUTES: tuple[str, ...] = (DEVICE_ID, SERVICE_NAME)
 """Identity for the Kafka key of metrics and logs: the first that the resource has (requirement K3)."""
 
-PROMOTED_ATTRIBUTES: tuple[str, ...] = tuple(each.key for each in RESOURCE_ATTRIBUTES if each.promoted)
+PROMOTED_ATTRIBUTES: tuple[str, ...] = tuple(
+    resource_attribute.key for resource_attribute in RESOURCE_ATTRIBUTES if resource_attribute.promoted
+)
 """For Prometheus' ``otlp.promote_resource_attributes``; ``job`` and ``instance`` come from the service attributes."""
 
 
 def allowed_attributes(layer: Layer) -> tuple[str, ...]:
     """Keys of the resource attributes that the gateway keeps for ``layer``."""
-    return tuple(each.key for each in RESOURCE_ATTRIBUTES if layer.name in each.layers)
+    return tuple(
+        resource_attribute.key for resource_attribute in RESOURCE_ATTRIBUTES if layer.name in resource_attribute.layers
+    )
 
 
 def required_attributes(layer: Layer) -> tuple[str, ...]:
     """Keys without which a resource of ``layer`` is incomplete."""
-    return tuple(each.key for each in RESOURCE_ATTRIBUTES if each.required and layer.name in each.layers)
+    return tuple(
+        resource_attribute.key
+        for resource_attribute in RESOURCE_ATTRIBUTES
+        if resource_attribute.required and layer.name in resource_attribute.layers
+    )
 
 
-ALLOWED_ATTRIBUTES: tuple[str, ...] = tuple(each.key for each in RESOURCE_ATTRIBUTES)
+ALLOWED_ATTRIBUTES: tuple[str, ...] = tuple(resource_attribute.key for resource_attribute in RESOURCE_ATTRIBUTES)
 """Every key that the gateway keeps for at least one layer."""

@@ -32,8 +32,14 @@ def _lines() -> Iterator[str]:
     yield from table(
         ("source", "`layer`", "what", "signals", "topics"),
         (
-            (each.source, f"`{each.name}`", each.description, _signals(each), ", ".join(f"`{t}`" for t in each.topics))
-            for each in LAYERS
+            (
+                layer.source,
+                f"`{layer.name}`",
+                layer.description,
+                _signals(layer),
+                ", ".join(f"`{t}`" for t in layer.topics),
+            )
+            for layer in LAYERS
         ),
     )
     yield "## Topics"
@@ -54,13 +60,13 @@ def _lines() -> Iterator[str]:
         ("attribute", "layers", "required", "label of every series", "what"),
         (
             (
-                f"`{each.key}`",
-                "all" if len(each.layers) == len(LAYERS) else ", ".join(each.layers),
-                "yes" if each.required else "",
-                "yes" if each.promoted else "",
-                each.description,
+                f"`{resource_attribute.key}`",
+                "all" if len(resource_attribute.layers) == len(LAYERS) else ", ".join(resource_attribute.layers),
+                "yes" if resource_attribute.required else "",
+                "yes" if resource_attribute.promoted else "",
+                resource_attribute.description,
             )
-            for each in RESOURCE_ATTRIBUTES
+            for resource_attribute in RESOURCE_ATTRIBUTES
         ),
     )
     yield "## Metrics"
@@ -80,7 +86,7 @@ def _lines() -> Iterator[str]:
                     metric.kind.value,
                     ", ".join(f"`{key}`" for key in metric.attributes),
                     f"`{metric.prometheus}`",
-                    ", ".join(f"`{each.name}`" for each in thresholds_on(metric.name)),
+                    ", ".join(f"`{threshold.name}`" for threshold in thresholds_on(metric.name)),
                     metric.description,
                 )
                 for metric in METRICS

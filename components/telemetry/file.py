@@ -85,9 +85,9 @@ def explaining() -> Iterator[None]:
         with contextlib.suppress(ModuleNotFoundError):
             from components.telemetry.schema import judge
 
-            found = judge(content())
-            if isinstance(found, list):
-                raise refusal(found) from None
+            outcome = judge(content())
+            if isinstance(outcome, list):
+                raise refusal(outcome) from None
         raise
 
 

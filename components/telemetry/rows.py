@@ -80,10 +80,10 @@ def seconds(duration: str) -> int:
     Raises:
         ValueError: It is none.
     """
-    found = _DURATION.fullmatch(duration)
-    if found is None:
+    match = _DURATION.fullmatch(duration)
+    if match is None:
         raise ValueError(f"duration {duration!r}: allowed is one such as 30s, 5m, 1h or 3d")
-    return int(found[1]) * _SECONDS[found[2]]
+    return int(match[1]) * _SECONDS[match[2]]
 
 
 def spoken(value: float, unit: str, language: str) -> str:

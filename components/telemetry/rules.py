@@ -19,8 +19,8 @@ def layer_groups(document: Document) -> tuple[RuleGroup, ...]:
     Groups with an alert that somebody is to hear of within seconds (30 s for critical, 2 min for high) are evaluated
     every five seconds, the others as often as any: the evaluation is a part of that time.
     """
-    found = ((each, [row for row in document.thresholds if row.layer is each]) for each in LAYERS)
-    return tuple(_group(each, rows) for each, rows in found if rows)
+    layer = ((layer, [row for row in document.thresholds if row.layer is layer]) for layer in LAYERS)
+    return tuple(_group(own_layer, rows) for own_layer, rows in layer if rows)
 
 
 def inhibitions(document: Document) -> tuple[Inhibition, ...]:
@@ -41,9 +41,9 @@ def sound(document: Document) -> Document:
     Raises:
         CatalogueError: It does; one line per contradiction.
     """
-    found = problems(thresholds=document.thresholds, slos=document.slos)
-    if found:
-        raise CatalogueError("\n".join(found))
+    errors = problems(thresholds=document.thresholds, slos=document.slos)
+    if errors:
+        raise CatalogueError("\n".join(errors))
     return document
 
 
@@ -59,7 +59,7 @@ def _alert(row: Threshold) -> Alert:
     return Alert(
         name=row.alert,
         expr=row.expression,
-        hold=row.hold,
+        for_=row.hold,
         severity=row.priority,
         summary=row.summary,
         description=row.description,

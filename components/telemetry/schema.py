@@ -9,11 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pydantic import ValidationError
 
 from components.rules import Severity
-from components.telemetry.complaints import complaints
 from components.telemetry.rows import AlertName, Line, Name, Row
 from components.telemetry.service_row import Service
 from components.telemetry.slo_row import BurnRate, Slo
 from components.telemetry.threshold_row import Threshold
+from components.telemetry.validation_errors import validation_errors
 
 _URGENCY = list(Severity)
 
@@ -50,30 +50,30 @@ def judge(content: object) -> Document | list[str]:
     try:
         document = Document.model_validate_json(json.dumps(content, default=str))
     except ValidationError as error:
-        return list(complaints(error, Document, content))
+        return list(validation_errors(error, Document, content))
     return list(_incoherent(document)) or _worded(document)
 
 
 def _worded(document: Document) -> Document:
     """The same with limits filled into texts and indicators."""
-    limiting = {each.slo: each for each in document.thresholds if each.slo}
+    limiting = {threshold.slo: threshold for threshold in document.thresholds if threshold.slo}
     return document.model_copy(
         update={
-            "thresholds": tuple(each.worded() for each in document.thresholds),
+            "thresholds": tuple(threshold.worded() for threshold in document.thresholds),
             "slos": tuple(
-                each.limited(limiting[each.name].limit, limiting[each.name].unit) if each.limits else each
-                for each in document.slos
+                slo.limited(limiting[slo.name].limit, limiting[slo.name].unit) if slo.limits else slo
+                for slo in document.slos
             ),
         }
     )
 
 
 def _incoherent(document: Document) -> Iterator[str]:
-    yield from _twice("thresholds", "name", (each.name for each in document.thresholds))
-    yield from _twice("thresholds", "alert", (each.alert for each in document.thresholds))
-    yield from _twice("burn_rates", "name", (each.name for each in document.burn_rates))
-    yield from _twice("slos", "name", (each.name for each in document.slos))
-    yield from _twice("services", "name", (each.name for each in document.services))
+    yield from _twice("thresholds", "name", (threshold.name for threshold in document.thresholds))
+    yield from _twice("thresholds", "alert", (threshold.alert for threshold in document.thresholds))
+    yield from _twice("burn_rates", "name", (burn_rate.name for burn_rate in document.burn_rates))
+    yield from _twice("slos", "name", (slo.name for slo in document.slos))
+    yield from _twice("services", "name", (service.name for service in document.services))
     names = (metric.name for service in document.services for metric in service.metrics)
     yield from _twice("services", "metrics.name", names)
     for threshold in document.thresholds:
@@ -102,10 +102,12 @@ def _threshold(threshold: Threshold, document: Document) -> Iterator[str]:
     page = f"docs/runbooks/{threshold.alert}.md"
     if threshold.runbook != page:
         yield f"{place}.runbook is {threshold.runbook!r}: allowed is {page!r}; name the page after the alert"
-    slos = [each.name for each in document.slos]
+    slos = [slo.name for slo in document.slos]
     if threshold.slo is not None and threshold.slo not in slos:
         yield f"{place}.slo is {threshold.slo!r}: allowed is one of {', '.join(slos)}; correct it, or remove the key"
-    alerts = {each.alert: each.priority for each in document.thresholds} | dict(document.alerts_elsewhere)
+    alerts = {known_threshold.alert: known_threshold.priority for known_threshold in document.thresholds} | dict(
+        document.alerts_elsewhere
+    )
     for position, inhibitor in enumerate(threshold.inhibited_by):
         where = f"{place}.inhibited_by[{position}].alert is {inhibitor.alert!r}"
         if inhibitor.alert not in alerts:
@@ -122,13 +124,13 @@ def _threshold(threshold: Threshold, document: Document) -> Iterator[str]:
 def _slo(slo: Slo, document: Document) -> Iterator[str]:
     place = f"slos[{slo.name}]"
     yield from _owner(place, slo.owner, document)
-    speeds = [each.name for each in document.burn_rates]
+    speeds = [burn_rate.name for burn_rate in document.burn_rates]
     if sorted(slo.priorities) != sorted(speeds):
         yield (
             f"{place}.priorities has the keys {', '.join(slo.priorities) or 'none'}: allowed is each of "
             f"{', '.join(speeds)}; give every burn rate a priority"
         )
-    limiting = [each.name for each in document.thresholds if each.slo == slo.name]
+    limiting = [threshold.name for threshold in document.thresholds if threshold.slo == slo.name]
     if slo.limits and len(limiting) != 1:
         yield (
             f"{place} uses {{limit}}, but {len(limiting)} thresholds name it ({', '.join(limiting) or 'none'}): "

@@ -72,7 +72,7 @@ class TracedService:
     @property
     def classification(self) -> str:
         """Least restricted class of its spans: that of its resource, since a span may only be stricter than that."""
-        return min((each.classification for each in self.operations), key=CLASSES.index)
+        return min((operation.classification for operation in self.operations), key=CLASSES.index)
 
     def operation(self, name: str) -> TracedOperation:
         """Find an operation by name.
@@ -175,9 +175,9 @@ LATENCY_LIMITS_MS: dict[str, int] = {
 
 with explaining():
     LATENCY_LIMITS_MS |= {
-        text(each["name"]): int(each["traces"]["latency_limit_ms"])
-        for each in content()["services"]
-        if each.get("traces")
+        text(service["name"]): int(service["traces"]["latency_limit_ms"])
+        for service in content()["services"]
+        if service.get("traces")
     }
 
 
@@ -201,5 +201,5 @@ def traced_service(name: str) -> TracedService:
     for candidate in TRACED_SERVICES:
         if candidate.name == name:
             return candidate
-    known = ", ".join(each.name for each in TRACED_SERVICES)
+    known = ", ".join(service.name for service in TRACED_SERVICES)
     raise KeyError(f"service {name!r} is not in the end-to-end trace: use one of {known}")

@@ -20,7 +20,7 @@ ERRORS = f"slo:errors:rate{BASE_WINDOW}"
 OBJECTIVE = "slo:objective:ratio"
 REMAINING = "slo:error_budget_remaining:ratio"
 
-ALERT_OF_PRIORITY: dict[Severity, str] = {each: f"SloBurn{each.value.capitalize()}" for each in Severity}
+ALERT_OF_PRIORITY: dict[Severity, str] = {severity: f"SloBurn{severity.value.capitalize()}" for severity in Severity}
 """Priority -> name of the alert."""
 
 _OFTEN = "30s"
@@ -49,20 +49,20 @@ def slo_groups(document: Document) -> tuple[RuleGroup, ...]:
 def slo_inhibitions(document: Document) -> Iterator[Inhibition]:
     """A fast burn makes the slow ones superfluous; a threshold's alert makes those of its objective superfluous."""
     urgency = list(Severity)
-    used = [each for each in urgency if any(each in slo.priorities.values() for slo in document.slos)]
+    used = [severity for severity in urgency if any(severity in slo.priorities.values() for slo in document.slos)]
     for severity in used[:-1]:
         yield Inhibition(
             source=(ALERT_OF_PRIORITY[severity],),
-            targets=tuple(ALERT_OF_PRIORITY[each] for each in used[used.index(severity) + 1 :]),
+            targets=tuple(ALERT_OF_PRIORITY[lower_severity] for lower_severity in used[used.index(severity) + 1 :]),
             equal=("slo",),
             reason="The same budget, and a faster burn of it.",
         )
     for threshold in document.thresholds:
-        targets = [each for each in used if urgency.index(each) >= urgency.index(threshold.priority)]
+        targets = [severity for severity in used if urgency.index(severity) >= urgency.index(threshold.priority)]
         if threshold.slo and targets:
             yield Inhibition(
                 source=(threshold.alert,),
-                targets=tuple(ALERT_OF_PRIORITY[each] for each in targets),
+                targets=tuple(ALERT_OF_PRIORITY[target] for target in targets),
                 equal=("slo",),
                 reason="It tells the same sooner, and says what is wrong.",
             )
@@ -113,7 +113,7 @@ def _alerts(slos: tuple[Slo, ...], rates: tuple[BurnRate, ...]) -> Iterator[Aler
             yield Alert(
                 name=name,
                 expr=any_of(conditions),
-                hold="0s",
+                for_="0s",
                 severity=severity,
                 summary='Error budget of {{ $labels.slo }}: used {{ $value | printf "%.1f" }} times too fast',
                 description=f"Objective: {_each(told, _english)}. At this speed it is missed.",

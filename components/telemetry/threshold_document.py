@@ -38,14 +38,14 @@ def _lines(document: Document) -> Iterator[str]:
     yield ""
     yield _STARRED
     for layer in LAYERS:
-        rows = [each for each in document.thresholds if each.layer is layer]
+        rows = [threshold for threshold in document.thresholds if threshold.layer is layer]
         if rows:
             yield ""
             yield f"### {layer.source}: {layer.name}"
             yield ""
             yield from table(
                 ("threshold", "alert", "condition", "for", "priority", "owner", "why"),
-                (_summary(each) for each in rows),
+                (_summary(row) for row in rows),
                 last=True,
             )
     yield ""
@@ -54,8 +54,8 @@ def _lines(document: Document) -> Iterator[str]:
     yield from table(
         ("alert", "metrics", "PromQL"),
         (
-            (f"`{each.alert}`", ", ".join(f"`{name}`" for name in each.metrics), f"`{each.expression}`")
-            for each in document.thresholds
+            (f"`{threshold.alert}`", ", ".join(f"`{name}`" for name in threshold.metrics), f"`{threshold.expression}`")
+            for threshold in document.thresholds
         ),
     )
     yield "### What people read"
@@ -66,11 +66,11 @@ def _lines(document: Document) -> Iterator[str]:
         ("alert", "English", "Japanese"),
         (
             (
-                f"`{each.alert}`",
-                f"{each.summary}<br>{each.description}",
-                f"{each.summary_ja}<br>{each.description_ja}",
+                f"`{threshold.alert}`",
+                f"{threshold.summary}<br>{threshold.description}",
+                f"{threshold.summary_ja}<br>{threshold.description_ja}",
             )
-            for each in document.thresholds
+            for threshold in document.thresholds
         ),
     )
     yield from _objectives(document)
@@ -97,7 +97,7 @@ def _objectives(document: Document) -> Iterator[str]:
     yield ""
     yield from table(
         ("objective", "layer", "what is good", "share", "window", "owner", "why", "page"),
-        (_objective(each) for each in document.slos),
+        (_objective(slo) for slo in document.slos),
     )
     yield (
         f"`{OBJECTIVE}`, `{EVENTS}`, `{ERRORS}`, `{REMAINING}` and `{burn('<window>')}` are recorded for each, "
@@ -108,15 +108,20 @@ def _objectives(document: Document) -> Iterator[str]:
     yield from table(
         ("burn rate", "factor", "both windows above it", "alert"),
         (
-            (each.name, f"{each.factor:.10g}", f"{each.long} and {each.short}", _alerts_of(document, each.name))
-            for each in document.burn_rates
+            (
+                burn_rate.name,
+                f"{burn_rate.factor:.10g}",
+                f"{burn_rate.long} and {burn_rate.short}",
+                _alerts_of(document, burn_rate.name),
+            )
+            for burn_rate in document.burn_rates
         ),
     )
     yield from table(
         ("objective", "bad and all events"),
         (
-            (f"`{each.name}`", "<br>".join(f"{what}: `{text}`" for what, text in _indicators(each)))
-            for each in document.slos
+            (f"`{slo.name}`", "<br>".join(f"{what}: `{text}`" for what, text in _indicators(slo)))
+            for slo in document.slos
         ),
     )
 
@@ -138,11 +143,11 @@ def _objective(slo: Slo) -> tuple[str, ...]:
 def _alerts_of(document: Document, rate: str) -> str:
     used = {slo.priorities[rate] for slo in document.slos}
     return ", ".join(
-        f"[{ALERT_OF_PRIORITY[each]}](runbooks/{ALERT_OF_PRIORITY[each]}.md) ("
-        + ", ".join(slo.name for slo in document.slos if slo.priorities[rate] is each)
+        f"[{ALERT_OF_PRIORITY[severity]}](runbooks/{ALERT_OF_PRIORITY[severity]}.md) ("
+        + ", ".join(slo.name for slo in document.slos if slo.priorities[rate] is severity)
         + ")"
-        for each in Severity
-        if each in used
+        for severity in Severity
+        if severity in used
     )
 
 
@@ -155,17 +160,17 @@ def _indicators(slo: Slo) -> Iterator[tuple[str, str]]:
 def _quiet(rows: tuple[Inhibition, ...]) -> Iterator[str]:
     yield "## What keeps what quiet"
     yield ""
-    yield "While an alert of the first column fires, nobody is told of those in the second, where the labels are equal."
+    yield "An alert of the first column inhibits those in the second, where the labels are equal."
     yield ""
     yield from table(
         ("while this fires", "these are quiet", "same", "why"),
         (
             (
-                ", ".join(f"`{name}`" for name in each.source),
-                ", ".join(f"`{name}`" for name in each.targets),
-                ", ".join(f"`{label}`" for label in each.equal),
-                each.reason,
+                ", ".join(f"`{name}`" for name in row.source),
+                ", ".join(f"`{name}`" for name in row.targets),
+                ", ".join(f"`{label}`" for label in row.equal),
+                row.reason,
             )
-            for each in rows
+            for row in rows
         ),
     )

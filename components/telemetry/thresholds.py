@@ -36,10 +36,10 @@ def read(text: str) -> Document:
 
 
 def _document(parsed: object) -> Document:
-    found = judge(parsed)
-    if isinstance(found, list):
-        raise refusal(found)
-    return found
+    outcome = judge(parsed)
+    if isinstance(outcome, list):
+        raise refusal(outcome)
+    return outcome
 
 
 DOCUMENT = _document(content())

@@ -30,7 +30,7 @@ def problems(
 ) -> list[str]:
     """All contradictions in the catalogue, one line each; empty when it is sound."""
     metrics, thresholds, layers = tuple(metrics), tuple(thresholds), tuple(layers)
-    found = [
+    messages = [
         *_metric_problems(metrics),
         *_threshold_problems(metrics, thresholds),
         *_slo_problems(metrics, slos),
@@ -38,8 +38,8 @@ def problems(
     ]
     for key in (*PROMOTED_ATTRIBUTES, *KEY_ATTRIBUTES):
         if key not in ALLOWED_ATTRIBUTES:
-            found.append(f"attribute {key}: used as a label or key, but the gateway would drop it")
-    return found
+            messages.append(f"attribute {key}: used as a label or key, but the gateway would drop it")
+    return messages
 
 
 def _repeated(values: Iterable[str]) -> list[str]:
@@ -94,7 +94,7 @@ def _threshold_problems(metrics: tuple[Metric, ...], thresholds: tuple[Threshold
             if metric.kind is Kind.HISTOGRAM and threshold.limit not in metric.buckets:
                 yield (
                     f"threshold {threshold.name}: limit {threshold.limit:g} is no bucket boundary of {name}: "
-                    f"allowed is one of {', '.join(f'{each:g}' for each in metric.buckets)}"
+                    f"allowed is one of {', '.join(f'{bucket:g}' for bucket in metric.buckets)}"
                 )
         for series in sorted(series_in(threshold.value) - read):
             yield (

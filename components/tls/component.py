@@ -8,8 +8,8 @@ import pulumi
 from pulumi_kubernetes.apiextensions import CustomResource
 
 from components.k8s.certificates import API
+from components.k8s.deployment_context import DeploymentContext
 from components.k8s.files import FileSet, config_files, metadata
-from components.k8s.site import Site
 
 TOKEN = "obs:tls:Authority"  # noqa: S105  (a type token)
 TRUST_BUNDLE = "trust-bundle"
@@ -27,27 +27,33 @@ class Authority(pulumi.ComponentResource):
     issuer: str
 
     def __init__(
-        self, name: str, site: Site, *, duration: str, renew_before: str, opts: pulumi.ResourceOptions | None = None
+        self,
+        name: str,
+        context: DeploymentContext,
+        *,
+        duration: str,
+        renew_before: str,
+        opts: pulumi.ResourceOptions | None = None,
     ) -> None:
         """Make the issuers.
 
         Args:
             name: Resource name.
-            site: Surroundings.
+            context: Deployment context.
             duration: Life of the authority's certificate, as a Go duration.
             renew_before: How long before its end it is renewed.
             opts: Resource options.
         """
         super().__init__(TOKEN, name, None, opts)
-        self.issuer = site.issuer
-        self._make(site, "Issuer", _BOOTSTRAP, {"selfSigned": {}})
+        self.issuer = context.issuer
+        self._make(context, "Issuer", _BOOTSTRAP, {"selfSigned": {}})
         self._make(
-            site,
+            context,
             "Certificate",
             _AUTHORITY,
             {
                 "isCA": True,
-                "commonName": f"{site.platform} authority",
+                "commonName": f"{context.platform} authority",
                 "secretName": _AUTHORITY,
                 "duration": duration,
                 "renewBefore": renew_before,
@@ -56,20 +62,20 @@ class Authority(pulumi.ComponentResource):
                 "issuerRef": {"name": _BOOTSTRAP, "kind": "Issuer", "group": "cert-manager.io"},
             },
         )
-        self._make(site, "Issuer", site.issuer, {"ca": {"secretName": _AUTHORITY}})
+        self._make(context, "Issuer", context.issuer, {"ca": {"secretName": _AUTHORITY}})
         self.register_outputs({"issuer": self.issuer})
 
-    def _make(self, site: Site, kind: str, name: str, spec: dict[str, Any]) -> None:
+    def _make(self, context: DeploymentContext, kind: str, name: str, spec: dict[str, Any]) -> None:
         CustomResource(
             f"{name}-{kind}".lower(),
             api_version=API,
             kind=kind,
-            metadata=metadata(site, name, name),
+            metadata=metadata(context, name, name),
             spec=spec,
             opts=pulumi.ResourceOptions(parent=self),
         )
 
 
-def trust_bundle(parent: pulumi.Resource, site: Site, authority: pulumi.Output[str]) -> FileSet:
+def trust_bundle(parent: pulumi.Resource, context: DeploymentContext, authority: pulumi.Output[str]) -> FileSet:
     """The authority's public certificate as a ConfigMap, for clients without a certificate of their own."""
-    return config_files(parent, site, name=TRUST_BUNDLE, workload=TRUST_BUNDLE, files={"ca.crt": authority})
+    return config_files(parent, context, name=TRUST_BUNDLE, workload=TRUST_BUNDLE, files={"ca.crt": authority})

@@ -131,7 +131,7 @@ def apply(kubeconfig: Path, prefix: list[str]) -> None:
 
 
 def _crd(folder: Path, name: str) -> Path:
-    found = [path for path in folder.iterdir() if path.stem.endswith(f"_{name}") or path.stem == f"crd-{name}"]
-    if len(found) != 1:
+    paths = [path for path in folder.iterdir() if path.stem.endswith(f"_{name}") or path.stem == f"crd-{name}"]
+    if len(paths) != 1:
         raise LabError(f"cert-manager's definition of {name} was not found in {folder}")
-    return found[0]
+    return paths[0]

@@ -6,7 +6,7 @@ NODE = "198.18.0.1"
 NODE_NAME = "lab"
 NODE_PREFIX = 24
 RECEIVERS = "198.18.0.2"
-"""Address of what is outside the platform (receivers of notices, directory, object storage): beside the node."""
+"""Address of what is outside the platform (receivers of notifications, directory, object storage): beside the node."""
 RECEIVERS_HTTPS_PORT = 8443
 RECEIVERS_SMTP_PORT = 8587
 DIRECTORY_PORT = 8636

@@ -1,6 +1,6 @@
 """What a cloud provider would do for the cluster: addresses for load balancers, volumes for claims.
 
-And what a cut between two regions would do to what is made after it (`lab.cluster.cutting`).
+And what a partition between two regions would do to what is made after it (`lab.cluster.network_partition`).
 
 Runs as one small process inside the lab's network namespace: ``python -m lab.cluster.controllers STATE``.
 """
@@ -19,9 +19,9 @@ from typing import Any
 
 import requests
 
-from lab.cluster import cutting
+from lab.cluster import network_partition
 from lab.cluster.addresses import API_URL, LOAD_BALANCER_CIDR, LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST, NODE_NAME
-from lab.cluster.cut import Members
+from lab.cluster.partition_rules import PartitionMembers
 from lab.errors import LabError
 from lab.paths import LabPaths
 
@@ -86,14 +86,18 @@ def assign_addresses(services: list[Object]) -> dict[str, str]:
     assigned: dict[str, str] = {}
     for service in sorted(wanting, key=lambda item: not item["spec"].get("loadBalancerIP")):
         name = f"{service['metadata']['namespace']}/{service['metadata']['name']}"
-        asked = service["spec"].get("loadBalancerIP")
-        if asked:
-            address = asked if ipaddress.ip_address(asked) in network and asked not in taken else None
+        load_balancer_ip = service["spec"].get("loadBalancerIP")
+        if load_balancer_ip:
+            address = (
+                load_balancer_ip
+                if ipaddress.ip_address(load_balancer_ip) in network and load_balancer_ip not in taken
+                else None
+            )
         else:
             pool = (str(network[number]) for number in range(LOAD_BALANCER_FIRST, LOAD_BALANCER_LAST + 1))
             address = next((candidate for candidate in pool if candidate not in taken), None)
         if address is None:
-            _log.warning("no address for %s (asked for %s)", name, asked or "any")
+            _log.warning("no address for %s (asked for %s)", name, load_balancer_ip or "any")
             continue
         taken.add(address)
         assigned[name] = address
@@ -162,7 +166,7 @@ def main() -> None:
     state = Path(sys.argv[1])
     os.umask(0)
     cluster = Cluster(state / "pki")
-    cut_off: dict[str, Members] = {}
+    partitioned: dict[str, PartitionMembers] = {}
     followed = time.monotonic()
     while True:
         try:
@@ -170,9 +174,9 @@ def main() -> None:
             provide_volumes(cluster, state / "volumes")
             if time.monotonic() - followed >= _FOLLOW_S:
                 followed = time.monotonic()
-                cutting.follow(paths, cluster, cut_off)
+                network_partition.follow(paths, cluster, partitioned)
         except LabError as error:
-            _log.warning("a cut is not followed: %s", error)
+            _log.warning("a partition is not followed: %s", error)
             time.sleep(2)
         except requests.RequestException as error:
             _log.warning("the API server did not answer: %s", error)

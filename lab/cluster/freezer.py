@@ -49,8 +49,8 @@ def pods(instance: str) -> Mapping[str, Group]:
     """UID of each pod of the lab that has processes -> its control group."""
     version = network.cgroup_version()
     root = network.cgroup_root("freezer") / f"obs-{instance}"
-    found = (path for pattern in ("kubepods/pod*", "kubepods/*/pod*") for path in root.glob(pattern) if path.is_dir())
-    return {path.name.removeprefix("pod"): Group(path, version) for path in found}
+    paths = (path for pattern in ("kubepods/pod*", "kubepods/*/pod*") for path in root.glob(pattern) if path.is_dir())
+    return {path.name.removeprefix("pod"): Group(path, version) for path in paths}
 
 
 def freeze(instance: str, uids: Collection[str]) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import requests
 
-from lab import outside
+from lab import external_services
 from lab.cluster import addons, freezer, network, node, pki
 from lab.cluster.addresses import API_URL, MAX_PODS, NODE_NAME
 from lab.cluster.processes import Daemon, start_time, wait_until
@@ -61,7 +61,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
         (paths.state / "boot").write_text(_BOOT_ID.read_text())
         pki.create(paths.state / "pki")
         network.create_namespace(paths.netns)
-        outside.prepare(paths)
+        external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
         apiserver, kubelet = parts["kube-apiserver"], parts["kubelet"]
         parts["etcd"].start()
@@ -120,7 +120,7 @@ def _daemons(paths: LabPaths) -> tuple[Daemon, ...]:
         paths.state,
         {"PYTHONPATH": str(CHECKOUT)},
     )
-    return (*node.daemons(paths, cgroup), controllers, *outside.daemons(paths))
+    return (*node.daemons(paths, cgroup), controllers, *external_services.daemons(paths))
 
 
 def _discard_dead_run(paths: LabPaths) -> None:
@@ -186,10 +186,10 @@ def namespaces(paths: LabPaths) -> set[str]:
     Raises:
         LabError: The API server does not answer.
     """
-    found = kubectl(paths, "get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}")
-    if found.returncode:
-        raise LabError(f"kubectl get namespaces failed: {' '.join(found.stderr.split())[-300:]}")
-    return set(found.stdout.split())
+    process = kubectl(paths, "get", "namespaces", "-o", "jsonpath={.items[*].metadata.name}")
+    if process.returncode:
+        raise LabError(f"kubectl get namespaces failed: {' '.join(process.stderr.split())[-300:]}")
+    return set(process.stdout.split())
 
 
 def check_room(paths: LabPaths) -> None:
@@ -198,12 +198,12 @@ def check_room(paths: LabPaths) -> None:
     Raises:
         LabError: It was, or the API server does not answer.
     """
-    found = kubectl(paths, "get", "node", NODE_NAME, "-o", "jsonpath={.status.capacity.pods}")
-    if not found.stdout.isdigit():
-        raise LabError(f"kubectl get node failed: {' '.join(found.stderr.split())[-300:]}")
-    if int(found.stdout) < MAX_PODS:
+    process = kubectl(paths, "get", "node", NODE_NAME, "-o", "jsonpath={.status.capacity.pods}")
+    if not process.stdout.isdigit():
+        raise LabError(f"kubectl get node failed: {' '.join(process.stderr.split())[-300:]}")
+    if int(process.stdout) < MAX_PODS:
         raise LabError(
-            f"the node takes {found.stdout} pods, two regions need {MAX_PODS}: it was started by an older checkout, "
+            f"the node takes {process.stdout} pods, two regions need {MAX_PODS}: it was started by an older checkout, "
             "so run `make down` and `make up` first"
         )
 
@@ -255,8 +255,8 @@ def _import_images(paths: LabPaths) -> None:
 
 def _restart_users(paths: LabPaths, image: str) -> None:
     """Roll the workloads of an image that has changed under the same tag, as a registry's new tag would."""
-    found = kubectl(paths, "get", "deployments,statefulsets", "-A", "-o", "json")
-    for item in json.loads(found.stdout)["items"]:
+    process = kubectl(paths, "get", "deployments,statefulsets", "-A", "-o", "json")
+    for item in json.loads(process.stdout)["items"]:
         if any(container["image"] == image for container in item["spec"]["template"]["spec"]["containers"]):
             target = f"{item['kind'].lower()}/{item['metadata']['name']}"
             kubectl(paths, "-n", item["metadata"]["namespace"], "rollout", "restart", target)

@@ -138,10 +138,10 @@ def on_path(program: str, package: str) -> str:
     Raises:
         LabError: It is not there.
     """
-    found = shutil.which(program, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
-    if found is None:
+    executable = shutil.which(program, path="/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    if executable is None:
         raise LabError(f"{program} is not installed: apt-get install {package} (or run `make up`, which does)")
-    return found
+    return executable
 
 
 def daemons(paths: LabPaths, cgroup: str) -> tuple[Daemon, ...]:

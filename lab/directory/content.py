@@ -10,7 +10,7 @@ from pathlib import Path
 import bcrypt
 
 from lab.directory.keys import MEMBERS, Secrets
-from lab.directory.places import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
+from lab.directory.paths import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
 from lab.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
 
 _SCHEMAS = tuple(Path("/etc/ldap/schema") / f"{name}.ldif" for name in ("core", "cosine", "inetorgperson"))
@@ -95,7 +95,7 @@ def _person(name: str, password: str) -> Entry:
 
 
 def _group(name: str, members: Sequence[str]) -> Entry:
-    values = {"objectClass": ["groupOfNames"], "cn": [name], "member": [name_of(each) for each in members]}
+    values = {"objectClass": ["groupOfNames"], "cn": [name], "member": [name_of(member) for member in members]}
     return Entry(name=f"cn={name},{GROUPS}", values=values)
 
 

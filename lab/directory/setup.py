@@ -21,12 +21,12 @@ from lab.cluster.processes import Daemon, wait_until
 from lab.directory import content
 from lab.directory.client import logged_in
 from lab.directory.keys import Secrets
-from lab.directory.places import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, folder, logins
+from lab.directory.paths import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, credentials, folder
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.private_file import write_private
 from lab.receivers import certificates
-from lab.receivers import places as receivers
+from lab.receivers import paths as receivers
 
 ACCOUNT = "openldap"
 """User and group that Debian's package makes for slapd."""
@@ -66,7 +66,7 @@ def prepare(paths: LabPaths) -> None:
         person.removesuffix("-person"): {"username": person, "password": secret}
         for person, secret in secrets.people.items()
     }
-    write_private(logins(paths), json.dumps(by_role, indent=1).encode() + b"\n")
+    write_private(credentials(paths), json.dumps(by_role, indent=1).encode() + b"\n")
     wanted, mark = _digest(place, secrets), place / MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return

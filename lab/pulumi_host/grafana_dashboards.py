@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from lab.pulumi_host import grafana_boards as boards
+from lab.pulumi_host import grafana_dashboard_json as dashboards
 from lab.pulumi_host.grafana_client import NOT_FOUND, PRECONDITION
 from lab.pulumi_host.grafana_resource import (
     ORGANIZATION,
@@ -31,22 +31,22 @@ class Dashboard(Resource):
         model, folder = _model(inputs), inputs.get("folder")
         return {
             **super().defaults(inputs, name),
-            **({} if model is None else {"configJson": boards.normal(model)}),
+            **({} if model is None else {"configJson": dashboards.normal(model)}),
             **({"folder": name_in(folder)} if isinstance(folder, str) else {}),
         }
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         if not isinstance(inputs["configJson"], str):
-            return found
+            return refusals
         model = _model(inputs)
         if model is None:
-            return [*found, Refusal("configJson", "is not a JSON object: it must be a dashboard's model")]
+            return [*refusals, Refusal("configJson", "is not a JSON object: it must be a dashboard's model")]
         if not isinstance(model.get("title"), str) or not model["title"]:
-            found.append(Refusal("configJson", "has no title"))
+            refusals.append(Refusal("configJson", "has no title"))
         if "uid" in model:
-            found += uid_refusals("configJson", model["uid"], "has the uid")
-        return found
+            refusals += uid_refusals("configJson", model["uid"], "has the uid")
+        return refusals
 
     def replaced_by(self, key: str, old: Properties, new: Properties) -> bool:
         before, after = _model(old), _model(new)
@@ -58,7 +58,7 @@ class Dashboard(Resource):
         return {**super().foreseen(inputs), **({} if uid is None else {"uid": uid})}
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
-        model = boards.parse(str(inputs["configJson"])) or {}
+        model = dashboards.parse(str(inputs["configJson"])) or {}
         uid = str(model.get("uid") or new_uid())
         purpose = f"create dashboard {uid}"
         answer = self._grafana.call(
@@ -69,10 +69,10 @@ class Dashboard(Resource):
             accept={PRECONDITION},
         )
         if answer.status == PRECONDITION:
-            found = self.read(identity_of(uid), inputs) if answer.repeated else None
-            if found is None or found[0]["configJson"] != inputs["configJson"]:
+            existing = self.read(identity_of(uid), inputs) if answer.repeated else None
+            if existing is None or existing[0]["configJson"] != inputs["configJson"]:
                 raise self._exists(f"{purpose}: {answer.said}", identity_of(uid))
-            return identity_of(uid), {**inputs, **found[0]}
+            return identity_of(uid), {**inputs, **existing[0]}
         return identity_of(uid), self._outputs(inputs, answer.content)
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
@@ -83,9 +83,9 @@ class Dashboard(Resource):
             return None
         live, meta = answer.content["dashboard"], answer.content["meta"]
         written = _model(state)
-        shown = live if written is None else boards.as_written(live, written)
+        shown = live if written is None else dashboards.as_written(live, written)
         seen: Properties = {key: state[key] for key in ("message", "overwrite") if key in state}
-        seen["configJson"] = boards.normal(shown)
+        seen["configJson"] = dashboards.normal(shown)
         if meta.get("folderUid") or "folder" in state:
             seen["folder"] = meta.get("folderUid", "")
         facts = {"uid": uid, "id": live["id"], "version": live["version"], "url": meta["url"]}
@@ -93,7 +93,7 @@ class Dashboard(Resource):
 
     def update(self, identity: str, old: Properties, new: Properties) -> Properties:
         uid = name_in(identity)
-        model = boards.parse(str(new["configJson"])) or {}
+        model = dashboards.parse(str(new["configJson"])) or {}
         answer = self._grafana.call(
             f"change dashboard {uid}",
             "POST",
@@ -120,7 +120,7 @@ class Dashboard(Resource):
 
 def _model(properties: Properties) -> Properties | None:
     text = properties.get("configJson")
-    return boards.parse(text) if isinstance(text, str) else None
+    return dashboards.parse(text) if isinstance(text, str) else None
 
 
 def _command(inputs: Properties, model: Properties, uid: str, *, overwrite: bool) -> Properties:

@@ -32,13 +32,13 @@ class Folder(Resource):
     computed: ClassVar[frozenset[str]] = frozenset({"uid", "url", "orgId"})
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         if inputs["title"] == "":
-            found.append(Refusal("title", "is empty"))
+            refusals.append(Refusal("title", "is empty"))
         for key in ("uid", "parentFolderUid"):
             if key in inputs:
-                found += uid_refusals(key, inputs[key])
-        return found
+                refusals += uid_refusals(key, inputs[key])
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         uid = str(inputs.get("uid") or new_uid())
@@ -49,7 +49,7 @@ class Folder(Resource):
         answer = self._grafana.call(purpose, "POST", path_of("folders"), body=body, accept={CONFLICT, PRECONDITION})
         seen = answer.content
         if answer.status in (CONFLICT, PRECONDITION):
-            seen = self._look(uid)
+            seen = self._fetch(uid)
             if seen is None:
                 raise ProviderError(f"grafana: {purpose}: {answer.said}")
             if not (answer.repeated and seen["title"] == inputs["title"]):
@@ -57,7 +57,7 @@ class Folder(Resource):
         return identity_of(uid), self._outputs(inputs, seen)
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
-        seen = self._look(name_in(identity))
+        seen = self._fetch(name_in(identity))
         if seen is None:
             return None
         live = {"uid": seen["uid"], "title": seen["title"]}
@@ -78,7 +78,7 @@ class Folder(Resource):
         if state.get("preventDestroyIfNotEmpty"):
             inside = self._grafana.call(purpose, "GET", path_of("search"), params={"folderUIDs": uid}).content
             if inside:
-                titles = ", ".join(str(each["title"]) for each in inside[:_NAMED_IN_MESSAGE])
+                titles = ", ".join(str(hit["title"]) for hit in inside[:_NAMED_IN_MESSAGE])
                 raise ProviderError(
                     f"grafana: {purpose}: preventDestroyIfNotEmpty is set and it holds {len(inside)}: {titles}. "
                     "Move or delete these first"
@@ -86,7 +86,7 @@ class Folder(Resource):
         params = {"forceDeleteRules": "true"}
         self._grafana.call(purpose, "DELETE", path_of("folders", uid), params=params, accept={NOT_FOUND})
 
-    def _look(self, uid: str) -> Any:
+    def _fetch(self, uid: str) -> Any:
         answer = self._grafana.call(f"read folder {uid}", "GET", path_of("folders", uid), accept={NOT_FOUND})
         return None if answer.status == NOT_FOUND else answer.content
 

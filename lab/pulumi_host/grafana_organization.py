@@ -29,11 +29,13 @@ class Team(Resource):
         return {"name": name, "email": "", "ignoreExternallySyncedMembers": True, **own, **people}
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
-        found += [Refusal(key, "is not kept by the lab's plugin: leave it out") for key in _NOT_HERE if key in inputs]
+        refusals = super().refusals(inputs, old)
+        refusals += [
+            Refusal(key, "is not kept by the lab's plugin: leave it out") for key in _NOT_HERE if key in inputs
+        ]
         if inputs.get("name") == "":
-            found.append(Refusal("name", "is empty"))
-        return found
+            refusals.append(Refusal("name", "is empty"))
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         name = str(inputs["name"])
@@ -51,11 +53,11 @@ class Team(Resource):
             # The engine would not know of a team whose creation failed, and the next one would be refused.
             self.delete(identity_of(number), inputs)
             raise
-        return identity_of(number), self._outputs(inputs, self._look(number))
+        return identity_of(number), self._outputs(inputs, self._fetch(number))
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
         number = name_in(identity)
-        seen = self._look(number)
+        seen = self._fetch(number)
         if seen is None:
             return None
         people = self._people(number)
@@ -72,26 +74,26 @@ class Team(Resource):
         body = {"name": new["name"], "email": new["email"]}
         self._grafana.call(f"change team {new['name']}", "PUT", path_of("teams", number), body=body)
         self._set_people(number, new)
-        return self._outputs(new, self._look(number))
+        return self._outputs(new, self._fetch(number))
 
     def delete(self, identity: str, state: Properties) -> None:
         number = name_in(identity)
         self._grafana.call(f"delete team {number}", "DELETE", path_of("teams", number), accept={NOT_FOUND})
 
-    def _look(self, number: str) -> Any:
+    def _fetch(self, number: str) -> Any:
         answer = self._grafana.call(f"read team {number}", "GET", path_of("teams", number), accept={NOT_FOUND})
         return None if answer.status == NOT_FOUND else answer.content
 
     def _same_name(self, name: str) -> str | None:
-        found = self._grafana.call(f"find team {name}", "GET", path_of("teams", "search"), params={"name": name})
-        return next((str(team["id"]) for team in found.content["teams"] if team["name"] == name), None)
+        answer = self._grafana.call(f"find team {name}", "GET", path_of("teams", "search"), params={"name": name})
+        return next((str(team["id"]) for team in answer.content["teams"] if team["name"] == name), None)
 
     def _people(self, number: str) -> dict[str, list[str]]:
         path = path_of("teams", number, "members")
         seen = self._grafana.call(f"read members of team {number}", "GET", path).content
-        admins = [_address(each) for each in seen if each.get("permission") == _TEAM_ADMIN]
+        admins = [_address(member) for member in seen if member.get("permission") == _TEAM_ADMIN]
         return {
-            "members": sorted(_address(each) for each in seen if each.get("permission") != _TEAM_ADMIN),
+            "members": sorted(_address(member) for member in seen if member.get("permission") != _TEAM_ADMIN),
             "admins": sorted(admins),
         }
 
@@ -101,9 +103,9 @@ class Team(Resource):
             return
         there = self._people(number)
         if "admins" not in given:
-            given["admins"] = [each for each in there["admins"] if each not in given["members"]]
+            given["admins"] = [admin for admin in there["admins"] if admin not in given["members"]]
         body = {"members": given.get("members", there["members"]), "admins": given["admins"]}
-        body["members"] = [each for each in body["members"] if each not in body["admins"]]
+        body["members"] = [member for member in body["members"] if member not in body["admins"]]
         if body != there:
             path = path_of("teams", number, "members")
             self._grafana.call(f"set members of team {inputs['name']}", "PUT", path, body=body)
@@ -117,7 +119,7 @@ def _address(member: Any) -> str:
 
 
 def _distinct(people: Any) -> Any:
-    if isinstance(people, list) and all(isinstance(each, str) for each in people):
+    if isinstance(people, list) and all(isinstance(person, str) for person in people):
         return sorted(set(people))
     return people
 
@@ -139,11 +141,11 @@ class OrganizationPreferences(Resource):
     computed: ClassVar[frozenset[str]] = frozenset({"orgId"})
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         start = inputs.get("weekStart", "")
         if isinstance(start, str) and start not in _WEEK_STARTS:
-            found.append(Refusal("weekStart", f"is {start}; allowed: {', '.join(_WEEK_STARTS[1:])} or empty"))
-        return found
+            refusals.append(Refusal("weekStart", f"is {start}; allowed: {', '.join(_WEEK_STARTS[1:])} or empty"))
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         self._set("set the organization's preferences", inputs)

@@ -32,18 +32,18 @@ class _Permission(Resource):
         }
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = super().refusals(inputs, old)
+        refusals = super().refusals(inputs, old)
         target, items = inputs[self.key], inputs.get("permissions", [])
         if isinstance(target, str):
-            found += uid_refusals(self.key, name_in(target))
+            refusals += uid_refusals(self.key, name_in(target))
         if isinstance(items, Unknown):
-            return found
+            return refusals
         reasons = [reason for item in items if not isinstance(item, Unknown) for reason in _reasons(item)]
         if not reasons and not has_unknown(items):
             subjects = [_subject(item) for item in _normal(items)]
             twice = sorted({subject for subject in subjects if subjects.count(subject) > 1})
             reasons = [f"name {key} {value} twice: keep one level for it" for key, value in twice]
-        return found + [Refusal("permissions", reason) for reason in reasons]
+        return refusals + [Refusal("permissions", reason) for reason in reasons]
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         uid = str(inputs[self.key])
@@ -133,11 +133,11 @@ def _absent(value: Any) -> bool:
 
 def _normal(items: list[Any]) -> list[Properties]:
     """Items in one order and one spelling, since Grafana keeps a set."""
-    found = []
+    normalised = []
     for item in items:
         key, value = _subject(item)
-        found.append({"permission": item["permission"], key: value})
-    return sorted(found, key=lambda item: (*_subject(item), item["permission"]))
+        normalised.append({"permission": item["permission"], key: value})
+    return sorted(normalised, key=lambda item: (*_subject(item), item["permission"]))
 
 
 def _subject(item: Properties) -> tuple[str, str]:

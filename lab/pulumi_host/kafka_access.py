@@ -93,13 +93,13 @@ class Acl(Handler):
         return {"resourcePatternTypeFilter": "Literal", **inputs}
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = _choice_refusals(inputs, _CHOICES)
+        refusals = _choice_refusals(inputs, _CHOICES)
         principal, name = inputs["aclPrincipal"], inputs["aclResourceName"]
         if isinstance(principal, str) and ":" not in principal:
-            found.append(Refusal("aclPrincipal", f'is {principal}; it must be like "User:name"'))
+            refusals.append(Refusal("aclPrincipal", f'is {principal}; it must be like "User:name"'))
         if inputs["aclResourceType"] == "Cluster" and isinstance(name, str) and name != _CLUSTER_NAME:
-            found.append(Refusal("aclResourceName", f"is {name}; for the cluster it must be {_CLUSTER_NAME}"))
-        return found
+            refusals.append(Refusal("aclResourceName", f"is {name}; for the cluster it must be {_CLUSTER_NAME}"))
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         identity = "|".join(str(inputs[part]) for part in _ID_PARTS)
@@ -112,10 +112,10 @@ class Acl(Handler):
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
         properties = self._parse(identity)
         wanted = _binding(AclBindingFilter, properties)
-        found = self._brokers.call(
+        acls = self._brokers.call(
             f"read ACL {identity}", lambda admin: result(admin.describe_acls(wanted, request_timeout=REQUEST_S))
         )
-        return (properties, properties) if found else None
+        return (properties, properties) if acls else None
 
     def update(self, identity: str, old: Properties, new: Properties) -> Properties:
         raise ProviderError(f"ACL {identity} cannot change in place: every input replaces it")
@@ -158,17 +158,17 @@ class UserScramCredential(Handler):
         return {"scramIterations": _ITERATIONS, **inputs}
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = _choice_refusals(inputs, {"scramMechanism": _MECHANISMS})
+        refusals = _choice_refusals(inputs, {"scramMechanism": _MECHANISMS})
         given = {"password", "passwordWo"} & inputs.keys()
         if len(given) != 1:
-            found.append(Refusal("password", "exactly one of password and passwordWo must be given"))
+            refusals.append(Refusal("password", "exactly one of password and passwordWo must be given"))
         if any(inputs[key] == "" for key in given):
-            found.append(Refusal(min(given), "is empty"))
+            refusals.append(Refusal(min(given), "is empty"))
         iterations = inputs.get("scramIterations", _ITERATIONS)
         if isinstance(iterations, int) and iterations not in _ITERATION_RANGE:
             allowed = f"{_ITERATION_RANGE.start} to {_ITERATION_RANGE.stop - 1}"
-            found.append(Refusal("scramIterations", f"is {iterations}; Kafka takes {allowed}"))
-        return found
+            refusals.append(Refusal("scramIterations", f"is {iterations}; Kafka takes {allowed}"))
+        return refusals
 
     def create(self, inputs: Properties) -> tuple[str, Properties]:
         identity = f"{inputs['username']}|{inputs['scramMechanism']}"
@@ -178,14 +178,16 @@ class UserScramCredential(Handler):
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
         user, mechanism = self._parse(identity)
 
-        def look(admin: Any) -> int | None:
+        def describe(admin: Any) -> int | None:
             described = only(admin.describe_user_scram_credentials([user], request_timeout=REQUEST_S))
             for info in described.scram_credential_infos:
                 if info.mechanism == _MECHANISMS[mechanism]:
                     return int(info.iterations)
             return None
 
-        iterations = self._brokers.call(f"read SCRAM user {user}", look, accept={KafkaError.RESOURCE_NOT_FOUND: None})
+        iterations = self._brokers.call(
+            f"read SCRAM user {user}", describe, accept={KafkaError.RESOURCE_NOT_FOUND: None}
+        )
         if iterations is None:
             return None
         seen = {**state, "username": user, "scramMechanism": mechanism, "scramIterations": iterations}

@@ -2,7 +2,7 @@
 
 The vendor's plugin (Mongey's Terraform provider behind ``pulumi-kafka``) makes its client once. When that fails, every
 later operation of the run fails with the same error, and what a broker refuses is not tried again. So whoever uses it
-must see that the brokers answer before it is used; ``components/kafka/waiting.py`` does.
+must see that the brokers answer before it is used; ``components/kafka/wait_for_brokers.py`` does.
 """
 
 from __future__ import annotations

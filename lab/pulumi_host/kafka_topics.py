@@ -41,19 +41,19 @@ class Topic(Handler):
         return {"name": name, "config": {}, **inputs}
 
     def refusals(self, inputs: Properties, old: Properties | None) -> list[Refusal]:
-        found = [
+        refusals = [
             Refusal(key, f"is {value}; it must be a whole number of at least 1")
             for key in ("partitions", "replicationFactor")
             if isinstance(value := inputs[key], int | float | str) and (not isinstance(value, int) or value < 1)
         ]
-        if found or old is None or old.get("name") != inputs.get("name", old.get("name")):
-            return found
+        if refusals or old is None or old.get("name") != inputs.get("name", old.get("name")):
+            return refusals
         before, after = old.get("replicationFactor"), inputs["replicationFactor"]
         if isinstance(before, int) and isinstance(after, int) and after != before:
             # The vendor's plugin moves the replicas itself; librdkafka has no such request.
             remedy = "move the replicas with Kafka's own reassignment first, then refresh"
-            found.append(Refusal("replicationFactor", f"cannot change from {before} to {after} here: {remedy}"))
-        return found
+            refusals.append(Refusal("replicationFactor", f"cannot change from {before} to {after} here: {remedy}"))
+        return refusals
 
     def replaced_by(self, key: str, old: Properties, new: Properties) -> bool:
         if key == "partitions":
@@ -73,8 +73,8 @@ class Topic(Handler):
             only(admin.create_topics([new], request_timeout=REQUEST_S, operation_timeout=REQUEST_S))
             return True
 
-        made = self._brokers.call(purpose, make, accept={KafkaError.TOPIC_ALREADY_EXISTS: False})
-        if not made:
+        created = self._brokers.call(purpose, make, accept={KafkaError.TOPIC_ALREADY_EXISTS: False})
+        if not created:
             raise ProviderError(
                 f"kafka: {purpose}: it exists already. Import it: pulumi import kafka:index/topic:Topic NAME {name}"
             )
@@ -85,7 +85,7 @@ class Topic(Handler):
         return name, inputs
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
-        def look(admin: Any) -> Properties | None:
+        def describe(admin: Any) -> Properties | None:
             topic = _metadata(admin, identity)
             if topic is None:
                 return None
@@ -95,8 +95,8 @@ class Topic(Handler):
             return {**seen, "config": own}
 
         gone = {KafkaError.UNKNOWN_TOPIC_OR_PART: None}
-        found = self._brokers.call(f"read topic {identity}", look, accept=gone)
-        return None if found is None else (found, found)
+        properties = self._brokers.call(f"read topic {identity}", describe, accept=gone)
+        return None if properties is None else (properties, properties)
 
     def update(self, identity: str, old: Properties, new: Properties) -> Properties:
         partitions = int(new["partitions"])

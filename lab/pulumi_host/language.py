@@ -89,12 +89,12 @@ def executor() -> Path:
         FileNotFoundError: It is in neither place.
     """
     folders = os.pathsep.join([os.environ.get("OBS_PULUMI_BIN", ""), os.environ.get("PATH", "")])
-    found = shutil.which(EXECUTOR, path=folders)
-    if found is None:
+    executable = shutil.which(EXECUTOR, path=folders)
+    if executable is None:
         raise FileNotFoundError(
             f"{EXECUTOR} is not on PATH: lay the Pulumi home out again (lab.pulumi_host.home.install)"
         )
-    return Path(found)
+    return Path(executable)
 
 
 def run_command(request: Any, engine: str, script: Path) -> list[str]:
@@ -177,8 +177,8 @@ class LanguageHost(language_pb2_grpc.LanguageRuntimeServicer):
         return language_pb2.AboutResponse(executable=sys.executable, version=sys.version.split()[0])
 
     def GetProgramDependencies(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        found = dependencies(request.transitiveDependencies)
-        infos = [language_pb2.DependencyInfo(name=name, version=version) for name, version in found]
+        packages = dependencies(request.transitiveDependencies)
+        infos = [language_pb2.DependencyInfo(name=name, version=version) for name, version in packages]
         return language_pb2.GetProgramDependenciesResponse(dependencies=infos)
 
     def InstallDependencies(self, request: Any, context: grpc.ServicerContext) -> Iterator[Any]:  # noqa: N802

@@ -82,12 +82,12 @@ class Handler(ABC):
 
 def refuse_all(handler: Handler, inputs: Properties, old: Properties | None) -> list[Refusal]:
     """Return every reason to refuse the inputs, the ones of the handler last."""
-    found = [
+    refusals = [
         Refusal(key, f"is not a property of {handler.resource_type}; allowed: {', '.join(sorted(handler.inputs))}")
         for key in sorted(inputs.keys() - handler.inputs)
     ]
-    found += [Refusal(key, "is required") for key in sorted(handler.required - inputs.keys())]
-    return found or handler.refusals(inputs, old)
+    refusals += [Refusal(key, "is required") for key in sorted(handler.required - inputs.keys())]
+    return refusals or handler.refusals(inputs, old)
 
 
 def changed_keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
@@ -137,9 +137,9 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             handler = self._handler(request.urn)
             old = plain(request.olds) if request.HasField("olds") and request.olds.fields else None
             news = plain(request.news)
-            found = refuse_all(handler, news, old)
-            if found:
-                failures = [provider_pb2.CheckFailure(property=item.property, reason=item.reason) for item in found]
+            refusals = refuse_all(handler, news, old)
+            if refusals:
+                failures = [provider_pb2.CheckFailure(property=item.property, reason=item.reason) for item in refusals]
                 return provider_pb2.CheckResponse(inputs=request.news, failures=failures)
             inputs = handler.defaults(news, request.urn.rsplit("::", 1)[-1])
             return provider_pb2.CheckResponse(inputs=struct(inputs, secret_keys(request.news)))
@@ -182,10 +182,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Read(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         def read() -> Any:
             handler = self._handler(request.urn)
-            found = handler.read(request.id, plain(request.properties))
-            if found is None:
+            read_state = handler.read(request.id, plain(request.properties))
+            if read_state is None:
                 return provider_pb2.ReadResponse()
-            outputs, live = found
+            outputs, live = read_state
             # What the program left out must not turn up as its input, or the next update would take it away.
             given = plain(request.inputs)
             inputs = {key: value for key, value in live.items() if key in given} if given else live

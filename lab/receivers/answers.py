@@ -1,4 +1,4 @@
-"""Answers of the HTTP doubles, and what every one of them reads from a request."""
+"""Answers of the HTTP fakes, and what every one of them reads from a request."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READ_AT_MOST = 16 * LARGEST_BODY
 
 
 class TooLargeError(Exception):
-    """A request's body is larger than a double takes."""
+    """A request's body is larger than a fake takes."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ _CLOCK_SKEW = dt.timedelta(minutes=5)
 
 
 def create(folder: Path, address: str) -> None:
-    """Create authority and server certificate of the doubles in one folder, unless they are there already."""
+    """Create authority and server certificate of the fakes in one folder, unless they are there already."""
     create_authority(folder)
     issue(folder, folder, "receivers", address)
 
@@ -58,7 +58,7 @@ def issue(authority: Path, folder: Path, name: str, address: str) -> None:
     signing_key = serialization.load_pem_private_key((authority / AUTHORITY_KEY).read_bytes(), password=None)
     assert isinstance(signing_key, ec.EllipticCurvePrivateKey)
     key = ec.generate_private_key(ec.SECP256R1())
-    addresses = [x509.IPAddress(ipaddress.ip_address(each)) for each in (address, "127.0.0.1")]
+    addresses = [x509.IPAddress(ipaddress.ip_address(ip)) for ip in (address, "127.0.0.1")]
     server = (
         _builder(_name(name), x509.load_pem_x509_certificate(signer).subject, key.public_key())
         .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost"), *addresses]), critical=False)

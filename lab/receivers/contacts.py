@@ -9,7 +9,7 @@ import yaml
 
 CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
 TOPICS = tuple(f"arn:aws:sns:ap-northeast-1:000000000000:{contact}" for contact in CONTACTS)
-"""Topics of a double that is told of no other."""
+"""Topics of a fake that is told of no other."""
 _ADDRESSES = ("mail", "sms_topic")
 
 
@@ -23,8 +23,8 @@ def addresses_of(stack_file: Path) -> dict[str, dict[str, str]]:
 
 def topics_of(stack_file: Path) -> tuple[str, ...]:
     """SNS topics that a stack file's contacts have."""
-    found = {addresses.get("sms_topic") for addresses in addresses_of(stack_file).values()}
-    return tuple(sorted(filter(None, found)))
+    topics = {addresses.get("sms_topic") for addresses in addresses_of(stack_file).values()}
+    return tuple(sorted(filter(None, topics)))
 
 
 def gateway_of(stack_file: Path) -> str:

@@ -1,4 +1,4 @@
-"""Double of the zone that both regions' names stand in: Amazon Route 53, as moto plays it, behind AWS' own check of
+"""Fake of the zone that both regions' names stand in: Amazon Route 53, provided by moto, behind AWS' own check of
 signatures. It answers the API and no DNS queries: who wants a name's address asks the API.
 """
 
@@ -18,9 +18,9 @@ from moto.moto_server.werkzeug_app import create_backend_app
 from moto.route53.models import FakeZone, Route53Backend, route53_backends
 
 from lab.private_file import write_private
-from lab.receivers import played
+from lab.receivers import moto_backend
 from lab.receivers.answers import Answer
-from lab.receivers.places import DNS_TTL_S
+from lab.receivers.paths import DNS_TTL_S
 from lab.receivers.sigv4 import Signatures
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Dns:
     """One zone, and a key that may read it and change its records, and nothing else."""
 
     def __init__(self, zone: str, names: Sequence[Name], signatures: Signatures | None, file: Path | None) -> None:
-        """Make the zone; what another double of this process had is gone.
+        """Make the zone; what another fake of this process had is gone.
 
         Args:
             zone: Its name, without the last dot.
@@ -63,16 +63,16 @@ class Dns:
         backend.reset()
         self._zone: FakeZone = backend.create_hosted_zone(name=f"{zone}.", private_zone=False)
         # As changes: moto knows what may be created or deleted from those it has seen.
-        found = _read(file) if file is not None else None
-        backend.change_resource_record_sets(self._zone.id, [_created(name) for name in found or names])
+        stored_names = _read(file) if file is not None else None
+        backend.change_resource_record_sets(self._zone.id, [_created(name) for name in stored_names or names])
         self._moto = create_backend_app("route53")
 
     def names(self) -> list[Name]:
         """Addresses and aliases of the zone."""
         return [
-            Name(name=each.name.rstrip("."), type=each.type, ttl_s=int(each.ttl or 0), values=tuple(each.records))
-            for each in self._zone.rrsets
-            if each.type in _KEPT and each.records
+            Name(name=rrset.name.rstrip("."), type=rrset.type, ttl_s=int(rrset.ttl or 0), values=tuple(rrset.records))
+            for rrset in self._zone.rrsets
+            if rrset.type in _KEPT and rrset.records
         ]
 
     def call(self, environ: WSGIEnvironment, body: bytes) -> Answer:
@@ -86,7 +86,7 @@ class Dns:
         if not change and (method != "GET" or first not in _READ):
             return _error(HTTPStatus.FORBIDDEN, "AccessDenied", f"User is not authorized to {method} {path}")
         with self._lock:
-            answer = played.ask(self._moto, environ, body)
+            answer = moto_backend.ask(self._moto, environ, body)
             if change and answer.accepted and self._file is not None:
                 _write(self._file, self.names())
         return answer
@@ -118,8 +118,8 @@ def _read(file: Path) -> list[Name] | None:
 
 
 def _write(file: Path, names: Sequence[Name]) -> None:
-    write_private(file, json.dumps([each.__dict__ for each in names], indent=1).encode() + b"\n")
+    write_private(file, json.dumps([name.__dict__ for name in names], indent=1).encode() + b"\n")
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Answer:
-    return played.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))
+    return moto_backend.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))

@@ -1,4 +1,4 @@
-"""The secrets of the doubles: made once for a lab, kept in one file that its owner alone can read."""
+"""The secrets of the fakes: made once for a lab, kept in one file that its owner alone can read."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def aws_secret() -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class Secrets:
-    """Everything that opens a double.
+    """Everything that opens a fake.
 
     Attributes:
         phone_keys: Contact -> routing key of the pager.
@@ -61,14 +61,14 @@ class Secrets:
     def slack_tokens(self) -> dict[str, str]:
         """Contact -> what stands behind ``/services/`` in the URL of its webhook, which no other one is like."""
         team, _, _ = self.slack_token.partition("/")
-        made = {name: hashlib.sha256(f"{self.slack_token} {name}".encode()).hexdigest() for name in CONTACTS}
-        return {name: f"{team}/B{digest[:9].upper()}/{digest[-24:]}" for name, digest in made.items()}
+        digests = {name: hashlib.sha256(f"{self.slack_token} {name}".encode()).hexdigest() for name in CONTACTS}
+        return {name: f"{team}/B{digest[:9].upper()}/{digest[-24:]}" for name, digest in digests.items()}
 
     def all(self) -> list[str]:
         """Every secret text, for those who must not show any."""
         rest = [value for value in asdict(self).values() if isinstance(value, str)]
         hooks = [*self.slack_tokens.values(), self.slack_token]
-        return [*self.phone_keys.values(), *rest, *hooks, *(each.rpartition("/")[2] for each in hooks)]
+        return [*self.phone_keys.values(), *rest, *hooks, *(hook.rpartition("/")[2] for hook in hooks)]
 
 
 @dataclass(frozen=True, kw_only=True)

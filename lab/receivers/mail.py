@@ -1,4 +1,4 @@
-"""Double of a mail server: SMTP that insists on STARTTLS and a login, and delivers to the record."""
+"""Fake of a mail server: SMTP that insists on STARTTLS and a login, and delivers to the record."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class _Controller(Controller):
         return _Server(self.handler, **self.SMTP_kwargs)
 
 
-class MailDouble:
+class MailFake:
     """A mail server on a port, from `start` to `stop`."""
 
     def __init__(
@@ -38,7 +38,7 @@ class MailDouble:
         """Get ready.
 
         Args:
-            record: Where mail goes: one notice for each recipient.
+            record: Where mail goes: one notification for each recipient.
             host: Address to listen on.
             port: Port to listen on.
             certificate: Files of the certificate (chain) and its key.
@@ -53,8 +53,8 @@ class MailDouble:
             hostname=host,
             port=port,
             ready_timeout=_START_LIMIT_S,
-            server_hostname="mail.double",
-            ident="ESMTP double",
+            server_hostname="mail.fake",
+            ident="ESMTP fake",
             tls_context=context,
             require_starttls=True,
             auth_required=True,
@@ -87,7 +87,7 @@ class MailDouble:
     def _authenticate(
         self, server: SMTP, session: Session, envelope: Envelope, mechanism: str, data: Any
     ) -> AuthResult:
-        user, password = (each.encode() for each in self._login)
+        user, password = (part.encode() for part in self._login)
         right = (
             isinstance(data, LoginPassword)
             and hmac.compare_digest(data.login, user)

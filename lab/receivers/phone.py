@@ -1,4 +1,4 @@
-"""Double of the pager: PagerDuty's Events API v2, alert events (``POST /v2/enqueue``), and the incidents behind it.
+"""Fake of the pager: PagerDuty's Events API v2, alert events (``POST /v2/enqueue``), and the incidents behind it.
 
 As there, events with one ``dedup_key`` belong to one incident of one routing key. A trigger opens an incident, and
 somebody's phone rings; while the incident is open, acknowledged or not, every further trigger is merged into it and
@@ -44,7 +44,7 @@ class Incident:
     """What a pager shows of the events with one key.
 
     Attributes:
-        contact: Who is called: the contact, or the routing key where a double knows no contacts.
+        contact: Who is called: the contact, or the routing key where a fake knows no contacts.
         dedup_key: What the sender calls it.
         title: Of the trigger that opened it.
         state: Where it is.
@@ -78,11 +78,11 @@ class Phone:
         self._incidents: OrderedDict[tuple[str, str], Incident] = OrderedDict()
         self.dropped = 0
         """Events for incidents that were not open: they do nothing."""
-        for notice in record.of_channel(PHONE):
-            body = notice.body if isinstance(notice.body, Mapping) else {}
+        for notification in record.of_channel(PHONE):
+            body = notification.body if isinstance(notification.body, Mapping) else {}
             action, key = body.get("event_action"), body.get("dedup_key")
             if action in ACTIONS and isinstance(key, str):
-                self._apply(notice.audience, action, key, notice.title, notice.received_at)
+                self._apply(notification.audience, action, key, notification.title, notification.received_at)
 
     def enqueue(self, body: bytes) -> Answer:
         """Answer an event as PagerDuty does: 202, or 400 with everything that is wrong, or 413."""
@@ -123,7 +123,7 @@ class Phone:
     def data(self) -> dict[str, Any]:
         """The incidents as JSON data, the oldest first, and how many events did nothing."""
         with self._lock:
-            return {"incidents": [asdict(each) for each in self._incidents.values()], "dropped": self.dropped}
+            return {"incidents": [asdict(incident) for incident in self._incidents.values()], "dropped": self.dropped}
 
     def _take(self, contact: str, event: dict[str, Any]) -> bool:
         """Put an event on record, if people notice it; whether they do."""
@@ -132,8 +132,8 @@ class Phone:
         with self._lock:
             noticed = self._would_change(contact, action, key)
             if noticed:
-                notice = self._record.add(PHONE, contact, title, event)
-                self._apply(contact, action, key, notice.title, notice.received_at)
+                notification = self._record.add(PHONE, contact, title, event)
+                self._apply(contact, action, key, notification.title, notification.received_at)
             else:
                 self._count(contact, action, key)
         return noticed
@@ -175,7 +175,7 @@ class Phone:
 
     def _forget(self) -> None:
         if len(self._incidents) > self._most:
-            closed = (key for key, each in self._incidents.items() if each.state is State.RESOLVED)
+            closed = (key for key, incident in self._incidents.items() if incident.state is State.RESOLVED)
             del self._incidents[next(closed, next(iter(self._incidents)))]
 
 

@@ -1,4 +1,4 @@
-"""What the doubles received: kept in memory for readers, and in a file so that it survives a restart."""
+"""What the fakes received: kept in memory for readers, and in a file so that it survives a restart."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from typing import Any
 
 from lab.private_file import write_private
 
-PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH = "phone", "sms", "slack", "mail", "heartbeat", "switch"
-CHANNELS = (PHONE, SMS, SLACK, MAIL, HEARTBEAT, SWITCH)
+PHONE, SMS, SLACK, MAIL, HEARTBEAT, DEAD_MANS_SWITCH = "phone", "sms", "slack", "mail", "heartbeat", "dead-mans-switch"
+CHANNELS = (PHONE, SMS, SLACK, MAIL, HEARTBEAT, DEAD_MANS_SWITCH)
 HIDDEN = "(secret)"
 _KEEP = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Notice:
-    """Something that a double received, or that the dead man's switch told.
+class Notification:
+    """Something that a fake received, or that the dead man's switch told.
 
     Attributes:
         number: Position in the record, counted from 1 and never used twice.
         channel: One of `CHANNELS`.
-        audience: Who it was for: the pager key's contact (the key itself where a double knows no contacts), the ARN of
-            the SNS topic, the contact whose Slack webhook it came by (where a double knows none: what stands behind
+        audience: Who it was for: the pager key's contact (the key itself where a fake knows no contacts), the ARN of
+            the SNS topic, the contact whose Slack webhook it came by (where a fake knows none: what stands behind
             ``/services/``), the mail address.
         title: What a person sees first.
         body: Everything that arrived, as JSON data, without the secret that opened the door.
@@ -47,8 +47,8 @@ class Notice:
         return {**asdict(self), "received": moment}
 
     @classmethod
-    def of(cls, data: Mapping[str, Any]) -> Notice:
-        """The notice whose `data` this is.
+    def of(cls, data: Mapping[str, Any]) -> Notification:
+        """The notification whose `data` this is.
 
         Raises:
             KeyError: Something is missing.
@@ -57,7 +57,7 @@ class Notice:
 
 
 class Record:
-    """Notices in the order of their arrival; any thread may add and read."""
+    """Notifications in the order of their arrival; any thread may add and read."""
 
     def __init__(
         self,
@@ -70,24 +70,25 @@ class Record:
         """Go on with what the file holds.
 
         Args:
-            file: Where notices are kept, one JSON object a line (mode 0600); None keeps them in memory only.
-            hidden: Texts that must never be in a notice, wherever a sender puts them: they are replaced by `HIDDEN`.
+            file: Where notifications are kept, one JSON object a line (mode 0600); None keeps them in memory only.
+            hidden: Texts that must never be in a notification, wherever a sender puts them: they are replaced by
+            `HIDDEN`.
             clock: Seconds since 1970.
-            keep: Newest notices that are kept at least; twice as many are at most.
+            keep: Newest notifications that are kept at least; twice as many are at most.
         """
         self._file, self._clock, self._keep = file, clock, keep
-        self._hidden = sorted((each for each in hidden if each), key=len, reverse=True)
+        self._hidden = sorted((secret for secret in hidden if secret), key=len, reverse=True)
         self._lock = threading.Lock()
-        self._notices = _read(file)[-keep:] if file else []
-        self._number = self._notices[-1].number if self._notices else 0
+        self._notifications = _read(file)[-keep:] if file else []
+        self._number = self._notifications[-1].number if self._notifications else 0
         if file:
             self._rewrite(file)
 
-    def add(self, channel: str, audience: str, title: str, body: Any) -> Notice:
-        """Keep a notice that has just arrived."""
+    def add(self, channel: str, audience: str, title: str, body: Any) -> Notification:
+        """Keep a notification that has just arrived."""
         with self._lock:
             self._number += 1
-            notice = Notice(
+            notification = Notification(
                 number=self._number,
                 channel=channel,
                 audience=self._clean(audience),
@@ -95,32 +96,35 @@ class Record:
                 body=self._clean(body),
                 received_at=self._clock(),
             )
-            self._notices.append(notice)
-            if len(self._notices) >= 2 * self._keep:
-                del self._notices[: -self._keep]
+            self._notifications.append(notification)
+            if len(self._notifications) >= 2 * self._keep:
+                del self._notifications[: -self._keep]
                 if self._file:
                     self._rewrite(self._file)
             elif self._file:
                 with self._file.open("a") as out:
-                    out.write(_line(notice))
-            return notice
+                    out.write(_line(notification))
+            return notification
 
-    def since(self, start: int | float = 0) -> list[Notice]:
-        """Notices after a number (int), or from a moment on (float, seconds since 1970), in the order of arrival."""
+    def since(self, start: int | float = 0) -> list[Notification]:
+        """Notifications after a number (int), or after a moment (float, seconds since 1970), in order of arrival."""
         with self._lock:
             if isinstance(start, float):
-                return [notice for notice in self._notices if notice.received_at >= start]
-            return [notice for notice in self._notices if notice.number > start]
+                return [notification for notification in self._notifications if notification.received_at >= start]
+            return [notification for notification in self._notifications if notification.number > start]
 
-    def of_channel(self, channel: str) -> list[Notice]:
-        """All notices of a channel that are kept, in the order of arrival."""
+    def of_channel(self, channel: str) -> list[Notification]:
+        """All notifications of a channel that are kept, in the order of arrival."""
         with self._lock:
-            return [notice for notice in self._notices if notice.channel == channel]
+            return [notification for notification in self._notifications if notification.channel == channel]
 
-    def last(self, channel: str) -> Notice | None:
-        """The newest notice of a channel."""
+    def last(self, channel: str) -> Notification | None:
+        """The newest notification of a channel."""
         with self._lock:
-            return next((notice for notice in reversed(self._notices) if notice.channel == channel), None)
+            return next(
+                (notification for notification in reversed(self._notifications) if notification.channel == channel),
+                None,
+            )
 
     def _clean(self, value: Any) -> Any:
         if isinstance(value, str):
@@ -128,26 +132,26 @@ class Record:
                 value = value.replace(secret, HIDDEN)
             return value
         if isinstance(value, Mapping):
-            return {self._clean(str(key)): self._clean(each) for key, each in value.items()}
+            return {self._clean(str(key)): self._clean(nested) for key, nested in value.items()}
         if isinstance(value, list | tuple):
-            return [self._clean(each) for each in value]
+            return [self._clean(nested) for nested in value]
         return value if value is None or isinstance(value, bool | int | float) else self._clean(str(value))
 
     def _rewrite(self, file: Path) -> None:
         """Replace the file in one step, which also drops a line that a killed process left torn."""
         file.parent.mkdir(parents=True, exist_ok=True)
-        write_private(file, "".join(map(_line, self._notices)).encode())
+        write_private(file, "".join(map(_line, self._notifications)).encode())
 
 
-def _line(notice: Notice) -> str:
-    return json.dumps(notice.data(), ensure_ascii=False) + "\n"
+def _line(notification: Notification) -> str:
+    return json.dumps(notification.data(), ensure_ascii=False) + "\n"
 
 
-def _read(file: Path) -> list[Notice]:
-    notices = []
+def _read(file: Path) -> list[Notification]:
+    notifications = []
     for line in file.read_text(errors="replace").split("\n") if file.exists() else ():
         try:
-            notices.append(Notice.of(json.loads(line)))
+            notifications.append(Notification.of(json.loads(line)))
         except (ValueError, KeyError, TypeError):
             continue
-    return notices
+    return notifications

@@ -1,4 +1,4 @@
-"""``python -m lab notices``: what the doubles received, as a table for people."""
+"""``python -m lab notifications``: what the fakes received, as a table for people."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from rich.table import Table
 from rich.text import Text
 
 from lab.paths import LabPaths
-from lab.receivers import carried
+from lab.receivers import notification_content
 from lab.receivers.client import Receivers
 from lab.receivers.phone import State
 from lab.receivers.record import HEARTBEAT
 
 
-def show_notices(paths: LabPaths, *, last: int, alert: str | None, heartbeats: bool) -> None:
-    """Print the newest notices, oldest first, and the states of the pager and of the dead man's switch.
+def show_notifications(paths: LabPaths, *, last: int, alert: str | None, heartbeats: bool) -> None:
+    """Print the newest notifications, oldest first, and the states of the pager and of the dead man's switch.
 
     Args:
         paths: The lab.
@@ -25,24 +25,31 @@ def show_notices(paths: LabPaths, *, last: int, alert: str | None, heartbeats: b
         heartbeats: Whether heartbeats count too.
 
     Raises:
-        LabError: The doubles do not answer.
+        LabError: The fakes do not answer.
     """
     receivers = Receivers.of_lab(paths)
-    found = [
-        notice
-        for notice in receivers.since()
-        if (heartbeats or notice.channel != HEARTBEAT) and (alert is None or carried.mentions(notice, alert))
+    notifications = [
+        notification
+        for notification in receivers.since()
+        if (heartbeats or notification.channel != HEARTBEAT)
+        and (alert is None or notification_content.mentions(notification, alert))
     ]
     table = Table("at", "channel", "for", "says", "state")
-    for notice in found[-last:]:
-        moment = datetime.fromtimestamp(notice.received_at).strftime("%m-%d %H:%M:%S")
-        cells = (moment, notice.channel, notice.audience, notice.title, carried.status(notice) or "")
+    for notification in notifications[-last:]:
+        moment = datetime.fromtimestamp(notification.received_at).strftime("%m-%d %H:%M:%S")
+        cells = (
+            moment,
+            notification.channel,
+            notification.audience,
+            notification.title,
+            notification_content.status(notification) or "",
+        )
         table.add_row(*map(Text, cells))
     console = Console()
-    console.print(table if found else "no notice yet")
+    console.print(table if notifications else "no notification yet")
     incidents = receivers.incidents()
-    still_open = sum(each.state is not State.RESOLVED for each in incidents)
-    merged = sum(each.merged for each in incidents)
+    still_open = sum(incident.state is not State.RESOLVED for incident in incidents)
+    merged = sum(incident.merged for incident in incidents)
     console.print(f"pager: {still_open} incidents open, {merged} triggers merged into open ones", highlight=False)
     switch = receivers.switch()
     state = "tells that the platform is silent" if switch["silent"] else "quiet" if switch["armed"] else "not armed yet"

@@ -1,4 +1,4 @@
-"""All doubles as one process: ``python -m lab.receivers --config FILE``."""
+"""All fakes as one process: ``python -m lab.receivers --config FILE``."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from pathlib import Path
 
 from lab.errors import LabError
 from lab.receivers import keys
+from lab.receivers.dead_mans_switch import DeadMansSwitch
 from lab.receivers.dns import Dns, Name
-from lab.receivers.mail import MailDouble
+from lab.receivers.mail import MailFake
 from lab.receivers.record import Record
 from lab.receivers.settings import Settings, load
 from lab.receivers.sigv4 import Signatures
-from lab.receivers.switch import Switch
 from lab.receivers.web import application
 from services.common.settings import SettingsError
 from services.common.stopping import wait_for_stop
@@ -27,7 +27,7 @@ from services.common.web import HttpsServer
 
 @contextmanager
 def running(settings: Settings) -> Iterator[Record]:
-    """All doubles, from the moment they listen until the block ends.
+    """All fakes, from the moment they listen until the block ends.
 
     Raises:
         LabError: The secrets cannot be read.
@@ -36,7 +36,7 @@ def running(settings: Settings) -> Iterator[Record]:
     secrets, zone = keys.load(settings.secrets_file), keys.load_dns(settings.dns_secrets_file)
     record = Record(settings.record_file, hidden=[*secrets.all(), zone.secret])
     certificate = (settings.cert_file, settings.key_file)
-    switch = Switch(record, settings.grace_s)
+    switch = DeadMansSwitch(record, settings.grace_s)
     web = application(
         record,
         contacts={key: contact for contact, key in secrets.phone_keys.items()},
@@ -53,7 +53,7 @@ def running(settings: Settings) -> Iterator[Record]:
             settings.dns_records_file,
         ),
     )
-    mail = MailDouble(
+    mail = MailFake(
         record,
         host=settings.host,
         port=settings.smtp_port,
@@ -77,7 +77,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="lab.receivers", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="JSON or YAML; see lab/receivers/settings.py")
     given = parser.parse_args(arguments)
-    for name in [each for each in os.environ if each.startswith(("AWS_", "MOTO_"))]:
+    for name in [variable for variable in os.environ if variable.startswith(("AWS_", "MOTO_"))]:
         del os.environ[name]
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -88,7 +88,7 @@ def main(arguments: list[str] | None = None) -> int:
         with running(settings) as record:
             print(
                 f"listening on {settings.host}: https {settings.https_port}, smtp {settings.smtp_port}; "
-                f"{len(record.since())} notices from before",
+                f"{len(record.since())} notifications from before",
                 flush=True,
             )
             wait_for_stop(stop)

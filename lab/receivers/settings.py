@@ -16,7 +16,7 @@ _ARN_PARTS = 6
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Where the doubles listen, and the files that they use.
+    """Where the fakes listen, and the files that they use.
 
     Attributes:
         host: Address to listen on.
@@ -25,7 +25,7 @@ class Settings:
         cert_file: Certificate (chain).
         key_file: Its key.
         secrets_file: See `lab.receivers.keys`.
-        record_file: Where notices are kept.
+        record_file: Where notifications are kept.
         topics: ARNs of the SNS topics that exist.
         grace_s: Seconds without a heartbeat after which the switch tells.
         dns_secrets_file: Keys of the zone, see `lab.receivers.keys`.
@@ -64,7 +64,7 @@ def parse(content: object) -> Settings:
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    given = mapping("", content, tuple(each.name for each in fields(Settings)))
+    given = mapping("", content, tuple(field.name for field in fields(Settings)))
     return Settings(
         host=_text("host", given["host"]),
         https_port=_port("https_port", given["https_port"]),
@@ -103,10 +103,10 @@ def _seconds(key: str, value: Any) -> float:
 def _topics(key: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list):
         raise SettingsError(f"{key} is {value!r}; it must be a list of ARNs")
-    for each in value:
-        parts = _text(key, each).split(":")
+    for arn in value:
+        parts = _text(key, arn).split(":")
         if len(parts) != _ARN_PARTS or parts[:3] != ["arn", "aws", "sns"] or not all(parts):
-            raise SettingsError(f"{key} has {each!r}; an ARN is arn:aws:sns:<region>:<account>:<name>")
+            raise SettingsError(f"{key} has {arn!r}; an ARN is arn:aws:sns:<region>:<account>:<name>")
     return tuple(value)
 
 

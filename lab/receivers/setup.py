@@ -1,4 +1,4 @@
-"""The doubles as a part of the lab: their files, their process, and the secrets that the stack gets from them."""
+"""The fakes as a part of the lab: their files, their process, and the secrets that the stack gets from them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import certificates, keys
 from lab.receivers.client import Receivers
 from lab.receivers.contacts import gateway_of, topics_of
-from lab.receivers.places import (
+from lab.receivers.dead_mans_switch import GRACE_S
+from lab.receivers.paths import (
     CERTIFICATES,
     CODE,
     CONFIG,
@@ -29,7 +30,6 @@ from lab.receivers.places import (
     URL,
     folder,
 )
-from lab.receivers.switch import GRACE_S
 
 _READY_LIMIT_S = 30
 _SOURCES = ("lab/receivers/*.py", "services/common/*.py")
@@ -72,7 +72,7 @@ def prepare(paths: LabPaths) -> None:
 
 
 def wait_ready(paths: LabPaths) -> None:
-    """Wait until the doubles answer; works inside the lab's network namespace.
+    """Wait until the fakes answer; works inside the lab's network namespace.
 
     Raises:
         LabError: They ended, or do not answer in time; the message carries the end of their log.
@@ -88,10 +88,10 @@ def wait_ready(paths: LabPaths) -> None:
 
 
 def alerting_secrets(paths: LabPaths) -> dict[str, Any]:
-    """What the stack needs to reach the doubles: the value of the secret ``observability:alertingSecrets``.
+    """What the stack needs to reach the fakes: the value of the secret ``observability:alertingSecrets``.
 
     Raises:
-        LabError: The doubles' files are not there: no lab.
+        LabError: The fakes' files are not there: no lab.
     """
     place = folder(paths)
     secrets = keys.load(place / SECRETS)

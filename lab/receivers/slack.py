@@ -1,7 +1,7 @@
-"""Double of Slack's incoming webhooks of apps (``POST /services/T.../B.../token``).
+"""Fake of Slack's incoming webhooks of apps (``POST /services/T.../B.../token``).
 
-As there, a webhook belongs to one channel: who is told follows from its address alone. ``channel``, ``username`` and
-``icon_*`` of a message change nothing; they stay in the record as what was sent.
+As there, a webhook belongs to one channel: who is notified follows from its address alone. ``channel``, ``username``
+and ``icon_*`` of a message change nothing; they stay in the record as what was sent.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ class Slack:
             return token
         given = token.encode()
         # All are compared, so that the time tells nothing.
-        found = [contact for known, contact in self._webhooks.items() if hmac.compare_digest(known.encode(), given)]
-        return found[0] if found else ""
+        contacts = [contact for known, contact in self._webhooks.items() if hmac.compare_digest(known.encode(), given)]
+        return contacts[0] if contacts else ""
 
 
 def _message(body: bytes, kind: str) -> dict[str, Any] | None:
@@ -63,7 +63,7 @@ def _message(body: bytes, kind: str) -> dict[str, Any] | None:
     except ValueError:
         return None
     attachments = message.get("attachments") or [] if isinstance(message, dict) else None
-    if not isinstance(attachments, list) or not all(isinstance(each, dict) for each in attachments):
+    if not isinstance(attachments, list) or not all(isinstance(attachment, dict) for attachment in attachments):
         return None
     return dict(message)
 

@@ -1,6 +1,6 @@
-"""Double of SMS: Amazon SNS, as moto plays it, behind AWS' own check of signatures.
+"""Fake of SMS: Amazon SNS, provided by moto, behind AWS' own check of signatures.
 
-Who subscribed to a topic with which phone number is AWS' business; the double records what is published.
+Who subscribed to a topic with which phone number is AWS' business; the fake records what is published.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from xml.etree import ElementTree
 from moto.moto_server.werkzeug_app import create_backend_app
 from moto.sns.models import SNSBackend, sns_backends
 
-from lab.receivers import played
+from lab.receivers import moto_backend
 from lab.receivers.answers import Answer
 from lab.receivers.record import SMS, Record
 from lab.receivers.sigv4 import Signatures
@@ -64,15 +64,15 @@ class Sms:
         if _arn(form) not in self._topics:
             return _error(HTTPStatus.NOT_FOUND, "NotFound", "Topic does not exist")
         with self._lock:
-            answer = played.ask(self._moto, environ, body)
+            answer = moto_backend.ask(self._moto, environ, body)
             if answer.accepted:
                 self._keep(form, answer)
         return answer
 
     def _keep(self, form: dict[str, str], answer: Answer) -> None:
         """Move the message from moto's memory into the record."""
-        found = ElementTree.fromstring(answer.content).find(f".//{{{_NAMESPACE}}}MessageId")  # noqa: S314
-        identity = found.text if found is not None else None
+        message_id = ElementTree.fromstring(answer.content).find(f".//{{{_NAMESPACE}}}MessageId")  # noqa: S314
+        identity = message_id.text if message_id is not None else None
         arn = _arn(form)
         sent = _backend(arn).topics[arn].sent_notifications
         for entry in [entry for entry in sent if entry[0] == identity]:
@@ -102,4 +102,4 @@ def _wrong(form: dict[str, str]) -> str:
 
 
 def _error(status: HTTPStatus, code: str, message: str) -> Answer:
-    return played.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))
+    return moto_backend.refused(status, code, message, namespace=_NAMESPACE, request=str(uuid.uuid4()))

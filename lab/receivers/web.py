@@ -1,4 +1,4 @@
-"""The doubles that speak HTTP, as one WSGI application, and the record for those who may read it."""
+"""The fakes that speak HTTP, as one WSGI application, and the record for those who may read it."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from urllib.parse import parse_qs
 
 from lab.receivers.answers import Answer, TooLargeError, body_of
 from lab.receivers.contacts import TOPICS
+from lab.receivers.dead_mans_switch import DeadMansSwitch
 from lab.receivers.dns import VERSION, Dns
 from lab.receivers.phone import Phone
 from lab.receivers.record import Record
 from lab.receivers.sigv4 import Signatures
 from lab.receivers.slack import Slack
 from lab.receivers.sms import Sms
-from lab.receivers.switch import Switch
 from services.common.web import allowed
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class Receivers:
-    """Routes a request to the double that it is for."""
+    """Routes a request to the fake that it is for."""
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Receivers:
         phone: Phone,
         slack: Slack,
         sms: Sms,
-        switch: Switch,
+        switch: DeadMansSwitch,
         token: str | None,
         login: tuple[str, str] | None,
         dns: Dns | None,
@@ -59,8 +59,8 @@ class Receivers:
         first, _, rest = path.strip("/").partition("/")
         if path == "/healthz":
             return Answer.text(HTTPStatus.OK, "ok\n")
-        if path == "/notices":
-            return self._notices(environ)
+        if path == "/notifications":
+            return self._notifications(environ)
         if path == "/incidents" and method == "POST":
             return self._refusal(environ) or self._phone.press(body_of(environ))
         if first == "heartbeat" and method in ("GET", "HEAD", "POST"):
@@ -75,7 +75,7 @@ class Receivers:
             return self._slack.post(rest, body_of(environ), environ.get("CONTENT_TYPE", ""))
         if path == "/":
             return self._sms.call(environ, body_of(environ))
-        return Answer.text(HTTPStatus.NOT_FOUND, "not a path of any double\n")
+        return Answer.text(HTTPStatus.NOT_FOUND, "not a path of any fake\n")
 
     def _heartbeat(self, token: str, body: bytes) -> Answer:
         if self._token is not None and not hmac.compare_digest(token.encode(), self._token.encode()):
@@ -88,7 +88,7 @@ class Receivers:
             self._switch.beat(body=content)
         return Answer.text(HTTPStatus.OK, "OK")
 
-    def _notices(self, environ: WSGIEnvironment) -> Answer:
+    def _notifications(self, environ: WSGIEnvironment) -> Answer:
         if refusal := self._refusal(environ):
             return refusal
         text = parse_qs(environ.get("QUERY_STRING", "")).get("since", ["0"])[0]
@@ -96,17 +96,17 @@ class Receivers:
             start = float(text) if "." in text else int(text)
         except ValueError:
             return Answer.text(
-                HTTPStatus.BAD_REQUEST, "since must be a number of a notice, or seconds since 1970 with a point\n"
+                HTTPStatus.BAD_REQUEST, "since must be a number of a notification, or seconds since 1970 with a point\n"
             )
-        notices = [notice.data() for notice in self._record.since(start)]
-        content = {"notices": notices, "switch": self._switch.data(), "pager": self._phone.data()}
+        notifications = [notification.data() for notification in self._record.since(start)]
+        content = {"notifications": notifications, "switch": self._switch.data(), "pager": self._phone.data()}
         return Answer.json(HTTPStatus.OK, content)
 
     def _refusal(self, environ: WSGIEnvironment) -> Answer | None:
         header = environ.get("HTTP_AUTHORIZATION", "")
         if self._login is not None and allowed(header, *self._login):
             return None
-        challenge = ("WWW-Authenticate", 'Basic realm="notices"')
+        challenge = ("WWW-Authenticate", 'Basic realm="notifications"')
         return Answer.text(HTTPStatus.UNAUTHORIZED, "user and password, please\n", challenge)
 
 
@@ -119,10 +119,10 @@ def application(
     aws: tuple[str, str] | None = None,
     topics: Sequence[str] = TOPICS,
     reader: tuple[str, str] | None = None,
-    switch: Switch | None = None,
+    switch: DeadMansSwitch | None = None,
     dns: Dns | None = None,
 ) -> WSGIApplication:
-    """Return the doubles of the pager, SMS, Slack, the dead man's switch and the zone as one WSGI application.
+    """Return the fakes of the pager, SMS, Slack, the dead man's switch and the zone as one WSGI application.
 
     With the record alone every secret is taken, as far as the real one could take it: that is for tests of senders.
 
@@ -133,7 +133,7 @@ def application(
         heartbeat_token: What stands behind ``/heartbeat/`` in the switch's URL.
         aws: Access key id and secret that may publish.
         topics: ARNs of the SNS topics that exist.
-        reader: User and password for ``/notices`` and ``/incidents``; None lets nobody in.
+        reader: User and password for ``/notifications`` and ``/incidents``; None lets nobody in.
         switch: Takes the heartbeats; its owner starts it. None only records them.
         dns: The zone of names; None has none.
     """
@@ -142,7 +142,7 @@ def application(
         Phone(record, contacts),
         Slack(record, slack_webhooks),
         Sms(record, topics, Signatures(*aws, service="sns") if aws else None),
-        switch or Switch(record),
+        switch or DeadMansSwitch(record),
         heartbeat_token,
         reader,
         dns,

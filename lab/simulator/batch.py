@@ -42,11 +42,11 @@ class ConsistencyCheck(Service):
 
     def step(self, dt: float, now: float, faults: FaultPlan) -> None:
         """Live through ``dt`` seconds; a fault is found by the first check."""
-        found = faults.magnitude("inconsistency", now) or 0.0
+        magnitude = faults.magnitude("inconsistency", now) or 0.0
         due = self.due("run", 60, dt)
         for position, check in enumerate(self._CHECKS):
             name = {"consistency.check.name": check}
-            records = found if position == 0 else 0.0
+            records = magnitude if position == 0 else 0.0
             self.source.set("consistency.check.inconsistencies", records, name)
             self.source.add("consistency.check.runs", 1 if due else 0, name)
             if due and records:

@@ -1,4 +1,4 @@
-"""A capture of what the simulator sends, for load generators: one device, one trace of each fate, a journey's logs.
+"""A capture of what the simulator sends, for load generators: one device, one trace of each outcome, one flow's logs.
 
 ``python -m lab.simulator.capture`` prints it as OTLP in JSON. Ids and times are replaced by fixed ones, so that two
 captures of the same simulator are equal. The load generator refreshes them.
@@ -22,48 +22,48 @@ from components.telemetry.layers import LAYERS
 from components.telemetry.services import METADATA, STREAMING_SERVICE
 from lab.simulator.faults import FaultPlan
 from lab.simulator.pipeline import Pipeline
-from lab.simulator.scene import Scene
-from lab.simulator.steps import Fate, Journey
+from lab.simulator.simulation import Simulation
+from lab.simulator.steps import InjectedFault, RequestFlow
+from lab.simulator.trace_templates import TraceTemplate
 from lab.simulator.tracing import Tracing
-from lab.simulator.world import World
 
 NOW_NS = 10**18
 """When the capture was taken, as far as its times say."""
 STARTED_NS = NOW_NS - 600 * 10**9
 _SEED = 1
-FATES = {
-    "ordinary": Fate(),
-    "failed": Fate(fails=METADATA.name),
-    "slow": Fate(slow=STREAMING_SERVICE.name),
+INJECTED_FAULTS = {
+    "ordinary": InjectedFault(),
+    "failed": InjectedFault(fails=METADATA.name),
+    "slow": InjectedFault(slow=STREAMING_SERVICE.name),
 }
 
 
 def capture() -> dict[str, Any]:
     """Metrics, traces and logs as requests in OTLP's JSON, by layer, and the ids that stand for whom they are about."""
-    world = World(seed=_SEED, devices=1)
-    world.step(10.0, FaultPlan(()))
-    pipelines = [Pipeline(source, "local") for source in world.sources]
-    device = world.devices[0]
-    of_device = next(each for each in pipelines if each.source is device.source)
+    simulation = Simulation(seed=_SEED, devices=1)
+    simulation.step(10.0, FaultPlan(()))
+    pipelines = [Pipeline(source, "local") for source in simulation.sources]
+    device = simulation.devices[0]
+    of_device = next(pipeline for pipeline in pipelines if pipeline.source is device.source)
     device.source.events.clear()
     metrics = encode_metrics(MetricsData(resource_metrics=of_device.metrics()))
     for point in _points(metrics):
         point.time_unix_nano = NOW_NS
         if point.start_time_unix_nano:
             point.start_time_unix_nano = STARTED_NS
-    pseudonym = world.journeys.pseudonym("device", device.id)
-    worker = world.journeys.pseudonym("worker", f"of {device.id}")
-    world.journeys.waiting.clear()
+    pseudonym = simulation.request_flows.pseudonym("device", device.id)
+    worker = simulation.request_flows.pseudonym("worker", f"of {device.id}")
+    simulation.request_flows.waiting.clear()
     tracing = Tracing(pipelines)
     traces, logs = {}, {}
-    for name, fate in FATES.items():
+    for name, injected_fault in INJECTED_FAULTS.items():
         for pipeline in pipelines:
             pipeline.discard()
-        scene = Scene(Random(_SEED), fate, device, pseudonym, told=name == "ordinary")
-        world.journeys.waiting.append(
-            Journey(root=scene.upload(), baggage={"device.id": pseudonym, "enduser.pseudo.id": worker})
+        template = TraceTemplate(Random(_SEED), injected_fault, device, pseudonym, told=name == "ordinary")
+        simulation.request_flows.waiting.append(
+            RequestFlow(root=template.upload(), baggage={"device.id": pseudonym, "enduser.pseudo.id": worker})
         )
-        tracing.emit(world.journeys.waiting, batch=False)
+        tracing.emit(simulation.request_flows.waiting, batch=False)
         traces[name] = _normalised(_by_layer(pipelines, Pipeline.spans, encode_spans), name)
         written = _by_layer(pipelines, Pipeline.logs, encode_logs)
         if name == "ordinary":
@@ -106,16 +106,16 @@ def _normalised(requests: dict[str, Any], name: str) -> dict[str, Any]:
         return ids.setdefault(value, known) if value else value
 
     times = ("start_time_unix_nano", "end_time_unix_nano", "time_unix_nano", "observed_time_unix_nano")
-    last = max(getattr(record, each) for record in records for each in times if hasattr(record, each))
+    last = max(getattr(record, time) for record in records for time in times if hasattr(record, time))
     for record in sorted(records, key=_begin):
         record.trace_id, record.span_id = fixed(record.trace_id), fixed(record.span_id)
         for link in getattr(record, "links", ()):
             link.trace_id, link.span_id = fixed(link.trace_id), fixed(link.span_id)
         if hasattr(record, "parent_span_id"):
             record.parent_span_id = fixed(record.parent_span_id)
-        for each in times:
-            if hasattr(record, each):
-                setattr(record, each, getattr(record, each) - last + NOW_NS)
+        for time in times:
+            if hasattr(record, time):
+                setattr(record, time, getattr(record, time) - last + NOW_NS)
     return {layer: MessageToDict(request) for layer, request in requests.items()}
 
 

@@ -108,12 +108,12 @@ class Cluster:
         """
         deadline = time.monotonic() + limit_s
         while True:
-            found = self._apps.read_namespaced_deployment(
+            deployment = self._apps.read_namespaced_deployment(
                 manifests.NAME, manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S
             )
-            status = found.status
+            status = deployment.status
             if (
-                status.observed_generation == found.metadata.generation
+                status.observed_generation == deployment.metadata.generation
                 and status.updated_replicas == status.available_replicas == status.replicas == 1
             ):
                 return

@@ -105,8 +105,8 @@ class Device:
         source.set("hw.battery.charge", self._battery)
         source.set("device.connected", 1 if self._connected else 0)
         state = self._mode if self._connected else "offline"
-        for each in STATES:
-            source.set("device.state", 1 if each == state else 0, {"device.state": each})
+        for known_state in STATES:
+            source.set("device.state", 1 if known_state == state else 0, {"device.state": known_state})
         source.set("device.network.latency", self._latency)
         source.set("device.delivery.delay", delay)
         source.set("device.stream.quality", clamp(quality, 1, 5))

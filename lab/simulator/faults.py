@@ -67,7 +67,7 @@ with explaining():
         for name in (text(row["name"]) for row in content()["thresholds"])
         if name not in FAULT_KINDS
     }
-"""A threshold on a further service has a fault without magnitude (`lab.simulator.further`)."""
+"""A threshold on a further service has a fault without magnitude (`lab.simulator.catalog_services`)."""
 
 DEFAULT_TARGETS = 3
 

@@ -1,4 +1,4 @@
-"""The simulator's loop: step the world, collect, hand over to the senders, report."""
+"""The simulator's loop: step the simulation, collect, hand over to the senders, report."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from lab.simulator.config import Config
 from lab.simulator.faults import FaultFile
 from lab.simulator.pipeline import Pipeline
 from lab.simulator.sender import Counts, Sender
+from lab.simulator.simulation import Simulation
 from lab.simulator.tracing import Tracing
-from lab.simulator.world import World
 
 _REPORT_EVERY_S = 60.0
 _CLOSE_S = 2.0
@@ -43,13 +43,13 @@ def report(event: str, **values: Any) -> None:
 
 
 class Runner:
-    """Owns the world, the SDK pipelines and the senders of one run."""
+    """Owns the simulation, the SDK pipelines and the senders of one run."""
 
     def __init__(self, config: Config, say: Callable[..., None] = report) -> None:
         self._config = config
         self._say = say
-        self._world = World(seed=config.seed, devices=config.devices)
-        self._pipelines = [Pipeline(source, config.environment) for source in self._world.sources]
+        self._simulation = Simulation(seed=config.seed, devices=config.devices)
+        self._pipelines = [Pipeline(source, config.environment) for source in self._simulation.sources]
         self._tracing = Tracing(self._pipelines)
         self._faults = FaultFile(config.faults_file, config.faults, lambda text: say("faults", message=text))
         self._active: tuple[str, ...] = ()
@@ -73,14 +73,14 @@ class Runner:
         }
 
     def tick(self, dt: float) -> None:
-        """Advance the world by ``dt`` seconds and queue what every layer has to send."""
-        plan = self._faults.plan(self._world.now)
-        self._world.step(dt, plan)
-        active = plan.names(self._world.now)
+        """Advance the simulation by ``dt`` seconds and queue what every layer has to send."""
+        plan = self._faults.plan(self._simulation.now)
+        self._simulation.step(dt, plan)
+        active = plan.names(self._simulation.now)
         if active != self._active:
             self._active = active
             self._say("active faults", faults=list(active))
-        self._tracing.emit(self._world.journeys.waiting, batch=self._world.journeys.batch_due)
+        self._tracing.emit(self._simulation.request_flows.waiting, batch=self._simulation.request_flows.batch_due)
         for layer in LAYERS:
             self._collect(layer)
 

@@ -1,4 +1,4 @@
-"""What a journey is made of: steps of services, what they wait for, what they set off, and what they log."""
+"""What a request flow is made of: steps of services, what they wait for, what they set off, and what they log."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Value = str | int | float
 
 
 @dataclass(frozen=True, kw_only=True)
-class Note:
+class StepLog:
     """A log record that belongs to a step; ``instance`` writes it, or the step's own service."""
 
     event: Event
@@ -31,7 +31,7 @@ class Step:
         calls: Steps that it waits for, one after the other.
         handed: Step of a consumer that begins `delay_s` after this one, a producer's, has ended.
         delay_s: Time that the message takes.
-        notes: Log records.
+        logs: Log records.
     """
 
     service: TracedService
@@ -42,7 +42,7 @@ class Step:
     calls: tuple[Step, ...] = ()
     handed: Step | None = None
     delay_s: float = 0.0
-    notes: tuple[Note, ...] = ()
+    logs: tuple[StepLog, ...] = ()
 
     @property
     def duration_s(self) -> float:
@@ -62,7 +62,7 @@ class Step:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Journey:
+class RequestFlow:
     """One trace: its first step, and the baggage that all its services are given."""
 
     root: Step
@@ -70,8 +70,8 @@ class Journey:
 
 
 @dataclass(frozen=True)
-class Fate:
-    """Which service fails or is slow in one journey; empty: none."""
+class InjectedFault:
+    """Which service fails or is slow in one request flow; empty: none."""
 
     fails: str = ""
     slow: str = ""

@@ -1,4 +1,4 @@
-"""Turns journeys into traces: real context propagation between the services, by W3C headers with baggage."""
+"""Turns request flows into traces: real context propagation between the services, by W3C headers with baggage."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from components.telemetry.attributes import DATA_CLASSIFICATION
 from components.telemetry.services import RECORDING
 from lab.simulator.pipeline import Pipeline
-from lab.simulator.steps import Journey, Step
+from lab.simulator.steps import RequestFlow, Step
 
 _NS = 1_000_000_000
 _BATCH = 32
@@ -25,21 +25,21 @@ _PROPAGATOR = CompositePropagator([TraceContextTextMapPropagator(), W3CBaggagePr
 
 
 class Tracing:
-    """Emits journeys through the pipelines of the services that take part."""
+    """Emit request flows through the pipelines of the services that take part."""
 
     def __init__(self, pipelines: Iterable[Pipeline]) -> None:
         self._by_instance: Mapping[str, Pipeline] = {pipeline.source.instance: pipeline for pipeline in pipelines}
         self._stored: deque[SpanContext] = deque(maxlen=_BATCH)
 
-    def emit(self, journeys: deque[Journey], *, batch: bool) -> None:
-        """Emit all journeys, each as if it had just ended; then perhaps the batch of what they stored."""
-        while journeys:
-            journey = journeys.popleft()
+    def emit(self, request_flows: deque[RequestFlow], *, batch: bool) -> None:
+        """Emit all request flows, each as if it had just ended; then perhaps the batch of what they stored."""
+        while request_flows:
+            flow = request_flows.popleft()
             context = Context()
-            for key, value in journey.baggage.items():
+            for key, value in flow.baggage.items():
                 context = baggage.set_baggage(key, value, context)
             # The device's request brings no trace: its edge begins one.
-            self._step(journey.root, time.time_ns() - _ns(journey.root.whole_s), context, ())
+            self._step(flow.root, time.time_ns() - _ns(flow.root.whole_s), context, ())
         if batch and self._stored:
             self._compact()
 
@@ -59,7 +59,7 @@ class Tracing:
             error=step.error,
             links=links,
         )
-        for note in step.notes:
+        for note in step.logs:
             writer = self._by_instance[note.instance] if note.instance else pipeline
             writer.write(note.event, inside, start + _ns(step.work_s / 2))
         begin = start + _ns(step.work_s / 2)
@@ -91,7 +91,7 @@ class Tracing:
             Context(),
             kind=SpanKind[operation.kind.name],
             attributes={"recording.batch.segments": len(self._stored), DATA_CLASSIFICATION: operation.classification},
-            links=[Link(each) for each in self._stored],
+            links=[Link(span_context) for span_context in self._stored],
         )
         span.end(end_time=end)
         self._stored.clear()

@@ -9,7 +9,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from lab.storage.places import REGION
+from lab.storage.paths import REGION
 
 _CALL_LIMIT_S = 5
 _OBJECTS = (
@@ -68,7 +68,7 @@ def make_bucket(root: Any, name: str, key: str, *, versions: bool = True) -> Non
     Raises:
         botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: The storage refuses, or does not answer.
     """
-    if name not in [each["Name"] for each in root.list_buckets()["Buckets"]]:
+    if name not in [bucket["Name"] for bucket in root.list_buckets()["Buckets"]]:
         root.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": REGION})
     if versions:
         root.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
@@ -90,5 +90,5 @@ def empty(root: Any, name: str, prefix: str) -> None:
         botocore.exceptions.BotoCoreError, botocore.exceptions.ClientError: The storage refuses, or does not answer.
     """
     for page in root.get_paginator("list_objects_v2").paginate(Bucket=name, Prefix=prefix):
-        for each in page.get("Contents", []):
-            root.delete_object(Bucket=name, Key=each["Key"])
+        for stored_object in page.get("Contents", []):
+            root.delete_object(Bucket=name, Key=stored_object["Key"])

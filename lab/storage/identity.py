@@ -8,7 +8,7 @@ import pyrage  # type: ignore[import-untyped]
 
 from lab.errors import LabError
 from lab.private_file import write_private
-from lab.storage.places import IDENTITY
+from lab.storage.paths import IDENTITY
 
 
 def identity_file(place: Path) -> Path:
@@ -28,7 +28,7 @@ def make(place: Path) -> None:
 
 
 def recipient(place: Path) -> str:
-    """The public half, to which backups are sealed.
+    """The public half, to which backups are encrypted.
 
     Raises:
         LabError: The file is not there or not whole.

@@ -35,7 +35,8 @@ class RegionSecrets:
     Attributes:
         second_key: Key id that may read and write objects of the second region's bucket.
         second_secret: Its secret.
-        witness_key: Key id that may read and write objects of the bucket in which both regions see who tells people.
+        witness_key: Key id that may read and write objects of the bucket in which both regions see which region is
+        active.
         witness_secret: Its secret.
     """
 

@@ -19,11 +19,11 @@ from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.private_file import write_private
 from lab.receivers import certificates
-from lab.receivers import places as receivers
+from lab.receivers import paths as receivers
 from lab.storage import identity
 from lab.storage.client import client, empty, make_bucket
 from lab.storage.keys import RegionSecrets, Secrets
-from lab.storage.places import (
+from lab.storage.paths import (
     ACCOUNTS,
     BUCKET,
     CERTIFICATES,
@@ -177,7 +177,7 @@ def _login(paths: LabPaths, key: str, secret: str) -> dict[str, Any]:
 
 
 def forget_regions(paths: LabPaths) -> None:
-    """Empty the witness bucket of who tells people; works inside the lab's network namespace.
+    """Empty the witness bucket; works inside the lab's network namespace.
 
     Raises:
         LabError: The storage refuses, or does not answer.
@@ -200,7 +200,7 @@ def backup_recipients(paths: LabPaths) -> dict[str, Any]:
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:
-    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.places.BUCKET`.
+    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.paths.BUCKET`.
 
     Raises:
         LabError: There is no lab.

@@ -7,7 +7,9 @@ import re
 import shutil
 import sys
 import tarfile
+import tomllib
 from collections.abc import Iterable
+from itertools import chain
 from pathlib import Path
 
 from lab.paths import CHECKOUT, cache_root
@@ -15,8 +17,8 @@ from lab.toolchain.build import run_logged
 from lab.toolchain.layers import Layer, short_digest
 
 PYTHON_PATH = ("/opt/app", "/opt/app/site")
-READING_PATH = (*PYTHON_PATH, "/opt/app/reading")
-"""Where the images with `reading_packages` look for modules."""
+WEB_EXTRAS_PATH = (*PYTHON_PATH, "/opt/app/web_extras")
+"""Where the images with `web_extras` look for modules."""
 REQUIREMENTS = (
     "confluent-kafka",
     "prometheus-client",
@@ -28,7 +30,7 @@ REQUIREMENTS = (
     "opentelemetry-exporter-otlp-proto-grpc",
     "pydantic",
 )
-READING_REQUIREMENTS = (
+WEB_EXTRAS_REQUIREMENTS = (
     "boto3",
     "fastavro",
     "Jinja2",
@@ -39,11 +41,11 @@ READING_REQUIREMENTS = (
     "requests",
     "weasyprint",
 )
-"""Names in the project's requirements: of `packages`, and of `reading_packages`."""
+"""Names in the project's requirements: of `packages`, and of `web_extras`."""
 _SOURCES = ("services", "lab/__init__.py", "lab/simulator", "components/__init__.py", "components/telemetry")
 _SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")
 _GRAFANA = "usr/share/grafana/bin/grafana"
-_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m services.grafana_double "$@"\n'
+_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m services.grafana_fake "$@"\n'
 _DISTRIBUTION = re.compile(r"\./opt/app/site/([^/]+)-([^/-]+)\.dist-info")
 
 
@@ -53,19 +55,19 @@ def packages() -> Layer:
     return Layer(f"python-{short_digest(pins)}", lambda root: _install(pins, root / "opt" / "app" / "site"))
 
 
-def reading_packages() -> Layer:
-    """What programs need besides that people read from: web pages, charts, PDFs, a database, a directory.
+def web_extras() -> Layer:
+    """What programs with a user interface need besides: web pages, charts, PDFs, a database, a directory.
 
     What is in `packages` too has the same version here.
     """
-    pins, common = pinned(READING_REQUIREMENTS), packages()
+    pins, common = pinned(WEB_EXTRAS_REQUIREMENTS), packages()
 
     def fill(root: Path) -> None:
         constraints = root.parent / "constraints.txt"
         constraints.write_text("".join(f"{line}\n" for line in _installed(common)))
-        _install(pins, root / "opt" / "app" / "reading", "--constraint", str(constraints))
+        _install(pins, root / "opt" / "app" / "web_extras", "--constraint", str(constraints))
 
-    return Layer(f"python-reading-{short_digest((pins, common.key))}", fill)
+    return Layer(f"python-web-extras-{short_digest((pins, common.key))}", fill)
 
 
 def sources() -> Layer:
@@ -73,7 +75,7 @@ def sources() -> Layer:
     files: list[Path] = []
     for source in _SOURCES:
         path = CHECKOUT / source
-        files += [path] if path.is_file() else sorted(each for each in path.rglob("*") if each.suffix in _SUFFIXES)
+        files += [path] if path.is_file() else sorted(file for file in path.rglob("*") if file.suffix in _SUFFIXES)
     digest = hashlib.sha256()
     for file in files:
         digest.update(str(file.relative_to(CHECKOUT)).encode() + file.read_bytes())
@@ -88,7 +90,7 @@ def sources() -> Layer:
 
 
 def grafana_program() -> Layer:
-    """Grafana's double at the place where the real image has Grafana, so that pods start both alike."""
+    """Grafana's fake at the place where the real image has Grafana, so that pods start both alike."""
 
     def fill(root: Path) -> None:
         script = root / _GRAFANA
@@ -96,7 +98,7 @@ def grafana_program() -> Layer:
         script.write_text(_GRAFANA_SCRIPT)
         script.chmod(0o755)
 
-    return Layer(f"grafana-double-{short_digest((_GRAFANA, _GRAFANA_SCRIPT))}", fill)
+    return Layer(f"grafana-fake-{short_digest((_GRAFANA, _GRAFANA_SCRIPT))}", fill)
 
 
 def _install(pins: list[str], target: Path, *options: str) -> None:
@@ -105,8 +107,9 @@ def _install(pins: list[str], target: Path, *options: str) -> None:
 
 
 def pinned(names: Iterable[str]) -> list[str]:
-    """Lines of the requirements, with the extras that they have there."""
-    lines = (CHECKOUT / "requirements.txt").read_text().splitlines()
+    """Requirements as the project pins them, in requirements.txt and in the extras of pyproject.toml."""
+    extras = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    lines = [*(CHECKOUT / "requirements.txt").read_text().splitlines(), *chain(*extras.values())]
     pins = {re.split(r"\[|==", line)[0].lower(): line for line in lines if "==" in line}
     return [pins[name.lower()] for name in names]
 
@@ -114,5 +117,5 @@ def pinned(names: Iterable[str]) -> list[str]:
 def _installed(layer: Layer) -> list[str]:
     """Packages of a layer, as pip's constraints."""
     with tarfile.open(layer.ensure()) as archive:
-        found = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
-    return [f"{name}=={version}" for name, version in sorted(found)]
+        distributions = {match.groups() for name in archive.getnames() if (match := _DISTRIBUTION.match(name))}
+    return [f"{name}=={version}" for name, version in sorted(distributions)]

@@ -43,8 +43,8 @@ def fingerprint(recipe: Recipe) -> str:
 def _sources(recipe: OwnProgram) -> list[Path]:
     """Files that the program is built from; its tests are none of them."""
     module = CHECKOUT / recipe.folder
-    found = [*module.rglob("*.go"), *module.glob("go.*")]
-    return sorted(file for file in found if not file.name.endswith("_test.go"))
+    paths = [*module.rglob("*.go"), *module.glob("go.*")]
+    return sorted(file for file in paths if not file.name.endswith("_test.go"))
 
 
 def folder(recipe: Recipe) -> Path:

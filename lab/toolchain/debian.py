@@ -105,7 +105,7 @@ def lay(packages: Iterable[Path], root: Path) -> None:
     log = cache_root() / "logs" / "packages.log"
     for package in packages:
         run_logged(["dpkg-deb", "--extract", str(package), str(root)], cwd=root, log=log)
-    for name in filter(lambda each: (root / each).is_dir(), _MERGED):
+    for name in filter(lambda folder: (root / folder).is_dir(), _MERGED):
         shutil.copytree(root / name, root / "usr" / name, symlinks=True, dirs_exist_ok=True)
         shutil.rmtree(root / name)
         (root / name).symlink_to(f"usr/{name}")
@@ -140,14 +140,14 @@ def _unpack(packages: tuple[str, ...], root: Path) -> None:
 
 def _mirrors() -> list[str]:
     """Debian mirrors that this machine's apt uses."""
-    found = subprocess.run(
+    process = subprocess.run(
         ["apt-get", "indextargets", "--format", "$(REPO_URI) $(RELEASE)", "Created-By: Packages"],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
-    return [line.split()[0] for line in found.stdout.splitlines() if re.search(r"/debian/? ", line)]
+    return [line.split()[0] for line in process.stdout.splitlines() if re.search(r"/debian/? ", line)]
 
 
 def _of_base(name: str) -> str:

@@ -13,8 +13,8 @@ from lab.toolchain.layers import Layer, programs
 from lab.toolchain.recipes import COLLECTOR, KAFKA, OPENSEARCH, POSTGRES_EXPORTER
 
 REGISTRY = "registry.lab.internal"
-_READING = (f"PYTHONPATH={':'.join(applications.READING_PATH)}",)
-_DRAWING = (*_READING, "XDG_CACHE_HOME=/tmp/cache", "MPLCONFIGDIR=/tmp/matplotlib")
+_WEB_EXTRAS = (f"PYTHONPATH={':'.join(applications.WEB_EXTRAS_PATH)}",)
+_DRAWING = (*_WEB_EXTRAS, "XDG_CACHE_HOME=/tmp/cache", "MPLCONFIGDIR=/tmp/matplotlib")
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Image:
     def variables(self) -> list[str]:
         """Environment of its programs; what the image gives wins over what all images have."""
         common = ("PATH=/usr/local/bin:/usr/bin:/bin", f"PYTHONPATH={':'.join(applications.PYTHON_PATH)}")
-        named = {each.partition("=")[0]: each for each in (*common, *self.environment)}
+        named = {assignment.partition("=")[0]: assignment for assignment in (*common, *self.environment)}
         return list(named.values())
 
     def archive(self, target: io.BufferedIOBase) -> None:
@@ -75,7 +75,7 @@ class Image:
 
 def images() -> tuple[Image, ...]:
     """Every image that the embedded cluster needs, under the names that ``components/versions.py`` gives them."""
-    base, packages, reading = debian.base(), applications.packages(), applications.reading_packages()
+    base, packages, web_extras = debian.base(), applications.packages(), applications.web_extras()
     sources = applications.sources()
     return (
         Image("lab/pause", "1", (layers.pause(),), entrypoint=("/pause",)),
@@ -120,9 +120,11 @@ def images() -> tuple[Image, ...]:
         Image(
             "grafana/grafana",
             "12.3.1",
-            (base, packages, reading, sources, applications.grafana_program()),
-            environment=_READING,
+            (base, packages, web_extras, sources, applications.grafana_program()),
+            environment=_WEB_EXTRAS,
         ),
-        Image("obs/backup", "1", (base, packages, reading, debian.postgres_tools(), sources), environment=_READING),
-        Image("obs/reports", "1", (base, packages, reading, debian.typesetting(), sources), environment=_DRAWING),
+        Image(
+            "obs/backup", "1", (base, packages, web_extras, debian.postgres_tools(), sources), environment=_WEB_EXTRAS
+        ),
+        Image("obs/reports", "1", (base, packages, web_extras, debian.typesetting(), sources), environment=_DRAWING),
     )

@@ -44,12 +44,12 @@ def folder() -> Path:
     for needed, tool in ((swagger, "kubernetes"), (crds, "cert-manager")):
         if not needed.exists():
             raise LabError(f"{needed} is not there: run `python -m lab tools {tool}`")
-    made = target.with_name(f"{target.name}.{os.getpid()}")
-    made.mkdir(parents=True)
+    temporary = target.with_name(f"{target.name}.{os.getpid()}")
+    temporary.mkdir(parents=True)
     for name, schema in (*_kubernetes(json.loads(swagger.read_text())), *_custom(crds)):
-        (made / name).write_text(json.dumps(schema))
+        (temporary / name).write_text(json.dumps(schema))
     try:
-        made.rename(target)
+        temporary.rename(target)
     except OSError:
         if not target.is_dir():
             raise
@@ -66,7 +66,10 @@ def _kubernetes(swagger: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             reachable = _reachable(name, definitions)
             schema = {
                 "$ref": f"{_PREFIX}{name}",
-                "definitions": {each: _REPLACED.get(each) or _closed(definitions[each]) for each in sorted(reachable)},
+                "definitions": {
+                    definition_name: _REPLACED.get(definition_name) or _closed(definitions[definition_name])
+                    for definition_name in sorted(reachable)
+                },
             }
             yield _file_name(kind["kind"], kind["group"], kind["version"]), schema
 
@@ -89,16 +92,16 @@ def _file_name(kind: str, group: str, version: str) -> str:
 
 def _reachable(name: str, definitions: dict[str, Any]) -> set[str]:
     """A definition and all that it refers to."""
-    found: set[str] = set()
+    visited: set[str] = set()
     waiting = [name]
     while waiting:
         current = waiting.pop()
-        if current in found:
+        if current in visited:
             continue
-        found.add(current)
+        visited.add(current)
         if current not in _REPLACED:
             waiting += list(_references(definitions[current]))
-    return found
+    return visited
 
 
 def _references(schema: Any) -> Iterator[str]:
@@ -136,10 +139,10 @@ def _closed(schema: Any) -> Any:
 def _modules() -> Path:
     """Go's module cache."""
     try:
-        found = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True, timeout=30)
+        process = subprocess.run(["go", "env", "GOMODCACHE"], capture_output=True, text=True, check=True, timeout=30)
     except (OSError, subprocess.SubprocessError) as error:
         raise LabError(f"go is needed to find the sources of Kubernetes: {error}") from None
-    return Path(found.stdout.strip())
+    return Path(process.stdout.strip())
 
 
 def _module_version(tool: str) -> str:

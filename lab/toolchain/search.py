@@ -63,10 +63,10 @@ def _module(recipe: SearchServer, module: SearchModule, home: Path, libraries: P
     maven_libraries([f"{module.artifact}:{recipe.version}"], libraries, log)
     target = home / "modules" / module.name
     target.mkdir(parents=True)
-    present = {found[1] for path in (home / "lib").glob("*.jar") if (found := _JAR.fullmatch(path.name))}
+    present = {match[1] for path in (home / "lib").glob("*.jar") if (match := _JAR.fullmatch(path.name))}
     for jar in sorted(libraries.glob("*.jar")):
-        found = _JAR.fullmatch(jar.name)
-        if found is None or found[1] not in present:
+        match = _JAR.fullmatch(jar.name)
+        if match is None or match[1] not in present:
             shutil.copy(jar, target)
     descriptor = {
         "description": module.name,

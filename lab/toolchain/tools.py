@@ -17,10 +17,10 @@ def path(program: str) -> Path:
         LabError: The program is unknown, or not built yet.
     """
     recipe = _recipe(program)
-    found = folder(recipe) / program
-    if not found.is_file():
+    program_path = folder(recipe) / program
+    if not program_path.is_file():
         raise LabError(f"{program} {recipe.version} is not built: run `python -m lab tools {recipe.name}`")
-    return found
+    return program_path
 
 
 def place(program: str) -> Path:
@@ -50,10 +50,10 @@ def libraries(name: str) -> Path:
     """
     for recipe in RECIPES:
         if isinstance(recipe, MavenLibraries) and recipe.name == name:
-            found = folder(recipe) / "libs"
-            if not found.is_dir():
+            libs = folder(recipe) / "libs"
+            if not libs.is_dir():
                 raise LabError(f"{name} {recipe.version} is not there: run `python -m lab tools {name}`")
-            return found
+            return libs
     raise LabError(f"{name} is not a server of this project: see lab/toolchain/recipes.py")
 
 
@@ -64,7 +64,7 @@ def search_home() -> Path:
         LabError: It is not there yet.
     """
     recipe = next(recipe for recipe in RECIPES if isinstance(recipe, SearchServer))
-    found = folder(recipe) / HOME
-    if not found.is_dir():
+    home = folder(recipe) / HOME
+    if not home.is_dir():
         raise LabError(f"{recipe.name} {recipe.version} is not there: run `python -m lab tools {recipe.name}`")
-    return found
+    return home

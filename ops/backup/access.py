@@ -25,7 +25,7 @@ class BackupAccess(BaseModel):
         access_key_id, secret_access_key: May read, and write new objects.
         authority: PEM of who signs the storage's certificate; empty for a public one.
         encryption: Encryption that objects are stored with (``aws:kms``, ``AES256``), or None for the bucket's own.
-        recipients: Public keys of age that everything is sealed for.
+        recipients: Public keys of age that everything is encrypted for.
         time_zone: Time zone of the schedules.
         schedules: Kind -> cron.
         search: ``export`` where a job writes the documents of the search cluster, None where it makes snapshots itself.

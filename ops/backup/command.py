@@ -46,18 +46,18 @@ def list_(
 ) -> None:
     """List what is stored: runs, the archive of Kafka by topic, blocks of metrics."""
     reached = access(access_file)
-    found, topics, metrics = _stored(reached, kind, last)
+    stored_runs, topics, metrics = _stored(reached, kind, last)
     if as_json:
-        typer.echo(json.dumps(show.listing(found, topics, metrics), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(show.listing(stored_runs, topics, metrics), indent=2, ensure_ascii=False))
         return
     console, now = Console(), datetime.now(UTC)
-    if found:
-        console.print(show.runs_table(found, reached.zone, now))
-    for each in found:
-        if not each.whole:
-            console.print(Text(f"{each.kind}: none is stored", style="bold red"))
-        if each.torn:
-            console.print(Text(f"{each.kind}: not whole (yet): {', '.join(each.torn)}", style="yellow"))
+    if stored_runs:
+        console.print(show.runs_table(stored_runs, reached.zone, now))
+    for kind_runs in stored_runs:
+        if not kind_runs.whole:
+            console.print(Text(f"{kind_runs.kind}: none is stored", style="bold red"))
+        if kind_runs.torn:
+            console.print(Text(f"{kind_runs.kind}: not whole (yet): {', '.join(kind_runs.torn)}", style="yellow"))
     if kind in (None, Kind.ARCHIVE):
         console.print(show.archive_table(topics, now))
     if kind in (None, Kind.METRICS):
@@ -73,8 +73,10 @@ def run(kind: Annotated[Kind, typer.Argument(metavar="KIND", help="What is to be
         if kind is Kind.PULUMI_STATE:
             platform = context.platform
             with opened(reached) as store:
-                made = pulumi_state.run(store, reached.recipients, platform=platform.platform, region=platform.region)
-            lines = [f"{kind} {made.run}: stored, {show.size(made.total_bytes)}, {show.counts(made)}"]
+                manifest = pulumi_state.run(
+                    store, reached.recipients, platform=platform.platform, region=platform.region
+                )
+            lines = [f"{kind} {manifest.run}: stored, {show.size(manifest.total_bytes)}, {show.counts(manifest)}"]
         else:
             lines = jobs.run(context.kube, kind.value, lambda text: tell(progress, text))
     for line in lines:
@@ -99,31 +101,33 @@ def verify(
     wanted = [kind] if kind else [*_with_runs(reached), Kind.ARCHIVE, Kind.METRICS]
     proofs: list[Proof] = []
     with opened(reached) as store, working("verifying") as progress:
-        for each in wanted:
-            tell(progress, f"verifying {each}")
-            if each is Kind.ARCHIVE:
-                found = runs.archived(store)
-                proofs += [archive(store, one, keys) for one in found] or [_nothing(each)]
-            elif each is Kind.METRICS:
+        for wanted_kind in wanted:
+            tell(progress, f"verifying {wanted_kind}")
+            if wanted_kind is Kind.ARCHIVE:
+                archives = runs.archived(store)
+                proofs += [archive(store, one, keys) for one in archives] or [_nothing(wanted_kind)]
+            elif wanted_kind is Kind.METRICS:
                 proofs += _blocks(reached)
             else:
                 with scratch() as folder, errors():
-                    newest = runs.find(store, each.value, run) if run else runs.newest(store, each.value)
-                    proofs.append(prove(store, newest, keys, folder) if newest else _nothing(each))
+                    newest = runs.find(store, wanted_kind.value, run) if run else runs.newest(store, wanted_kind.value)
+                    proofs.append(prove(store, newest, keys, folder) if newest else _nothing(wanted_kind))
     show.print_proofs(proofs, as_json)
-    raise typer.Exit(int(not all(each.good for each in proofs)))
+    raise typer.Exit(int(not all(proof.good for proof in proofs)))
 
 
 def _with_runs(reached: BackupAccess) -> list[Kind]:
-    return [Kind(each) for each in runs.KINDS if each != Kind.SEARCH or reached.search == "export"]
+    return [Kind(kind) for kind in runs.KINDS if kind != Kind.SEARCH or reached.search == "export"]
 
 
 def _stored(reached: BackupAccess, kind: Kind | None, last: int) -> tuple[list[Runs], list[Archived], list[Shipped]]:
     wanted = [kind] if kind else [*_with_runs(reached), Kind.ARCHIVE, Kind.METRICS]
     with opened(reached) as store:
-        found = [runs.runs(store, each.value, last) for each in wanted if each.value in runs.KINDS]
+        stored_runs = [
+            runs.runs(store, wanted_kind.value, last) for wanted_kind in wanted if wanted_kind.value in runs.KINDS
+        ]
         topics = runs.archived(store) if Kind.ARCHIVE in wanted else []
-    return found, topics, _metrics(reached) if Kind.METRICS in wanted else []
+    return stored_runs, topics, _metrics(reached) if Kind.METRICS in wanted else []
 
 
 def _metrics(reached: BackupAccess) -> list[Shipped]:
@@ -134,19 +138,21 @@ def _metrics(reached: BackupAccess) -> list[Shipped]:
 def _blocks(reached: BackupAccess) -> list[Proof]:
     """Blocks are not ours to open; listing them compares sizes with what each of them says of its files."""
     try:
-        found = _metrics(reached)
+        replicas = _metrics(reached)
     except OpsError as error:
         return [Proof(kind="metrics", run="-", objects=0, bytes=0, opened=False, problems=(str(error),))]
     return [
         Proof(
-            kind=f"metrics of {each.name}",
-            run=f"{each.blocks} blocks",
-            objects=each.blocks,
-            bytes=each.bytes,
+            kind=f"metrics of {replica.name}",
+            run=f"{replica.blocks} blocks",
+            objects=replica.blocks,
+            bytes=replica.bytes,
             opened=False,
-            seen=(f"{each.samples:,} samples from {each.start:%Y-%m-%dT%H:%MZ} to {each.end:%Y-%m-%dT%H:%MZ}",),
+            seen=(
+                f"{replica.samples:,} samples from {replica.start:%Y-%m-%dT%H:%MZ} to {replica.end:%Y-%m-%dT%H:%MZ}",
+            ),
         )
-        for each in found
+        for replica in replicas
     ] or [_nothing(Kind.METRICS)]
 
 

@@ -22,7 +22,7 @@ from ops.backup import runs
 from ops.backup import search as search_part
 from ops.backup.access import BackupAccess
 from ops.backup.command_streams import metrics, topic
-from ops.backup.logins import Server, read_dsn, server
+from ops.backup.credentials import Server, read_dsn, server
 from ops.backup.options import AccessFile, AsJson, IdentityFile, RunName, access, connected, scratch, tell, working
 from ops.backup.storage import identities, opened
 from ops.errors import OpsError
@@ -56,10 +56,10 @@ class _Fetched:
 def _fetched(reached: BackupAccess, kind: str, run: str | None, identity: Path | None) -> Iterator[_Fetched]:
     keys = identities(identity)
     with scratch() as folder, working(f"{kind}: downloading") as progress, opened(reached) as store:
-        found = runs.find(store, kind, run)
-        tell(progress, f"{kind} {found.run}: downloading, checking, decrypting")
-        restore.fetch(store, kind, found.run, keys, folder)
-        yield _Fetched(folder=folder, manifest=found, tell=lambda text: tell(progress, text))
+        manifest = runs.find(store, kind, run)
+        tell(progress, f"{kind} {manifest.run}: downloading, checking, decrypting")
+        restore.fetch(store, kind, manifest.run, keys, folder)
+        yield _Fetched(folder=folder, manifest=manifest, tell=lambda text: tell(progress, text))
 
 
 @restore_app.command("database")
@@ -96,12 +96,12 @@ def database(
     _finish(got.manifest, wanted, done, as_json, f"database {name or chosen}")
 
 
-def _one_database(found: Manifest, which: str | None) -> str:
-    names = restore_database.databases(found)
+def _one_database(manifest: Manifest, which: str | None) -> str:
+    names = restore_database.databases(manifest)
     if which is None and len(names) == 1:
         return names[0]
     if which not in names:
-        raise OpsError(f"--database is {which or 'missing'}: the backup {found.run} has {', '.join(names)}")
+        raise OpsError(f"--database is {which or 'missing'}: the backup {manifest.run} has {', '.join(names)}")
     return str(which)
 
 
@@ -122,13 +122,13 @@ def grafana(
     with _fetched(access(access_file), "grafana", run, identity) as got, _grafana(other) as target:
         got.tell(f"{'comparing with' if compare else 'restoring into'} {target.url}")
         if compare:
-            found = grafana_part.differences(got.folder, target)
+            differences = grafana_part.differences(got.folder, target)
         else:
             done = restore_grafana.restore(
                 got.folder, target.url, target.login, ca_file=target.ca_file, replace=replace
             )
     if compare:
-        _told(found, as_json, f"Grafana is as in the backup {got.manifest.run}")
+        _told(differences, as_json, f"Grafana is as in the backup {got.manifest.run}")
     _finish(got.manifest, got.manifest.counts, done, as_json, "Grafana")
 
 
@@ -198,7 +198,7 @@ def search(
     """Restore indices with definition, documents and aliases; with --prefix beside those that are there."""
     other, start = server(url, ca, login), search_part.legal(prefix) if prefix else ""
     with _fetched(access(access_file), "search", run, identity) as got:
-        found = search_part.renamed(got.folder, start) if start else got.manifest
+        manifest = search_part.renamed(got.folder, start) if start else got.manifest
         got.tell("restoring indices")
         if other is not None:
             done = restore_search.restore(got.folder, other.url, other.login, ca_file=other.ca_file, replace=replace)
@@ -207,7 +207,7 @@ def search(
                 done = restore_search.restore(
                     got.folder, own.url, None, ca_file=own.ca_file, certificate=own.certificate, replace=replace
                 )
-    _finish(found, found.counts, done, as_json, "search cluster")
+    _finish(manifest, manifest.counts, done, as_json, "search cluster")
 
 
 @restore_app.command("pulumi-state")
@@ -228,19 +228,19 @@ def pulumi_state(
     typer.echo(f"next: `pulumi stack init NAME` where there is none, then `pulumi stack import --file {to}`", err=True)
 
 
-def _finish(found: Manifest, wanted: Mapping[str, int], done: Outcome, as_json: bool, what: str) -> NoReturn:
+def _finish(manifest: Manifest, wanted: Mapping[str, int], done: Outcome, as_json: bool, what: str) -> NoReturn:
     """Say what was restored; exit code 1 where the target does not have what the manifest counts."""
-    different = restore.differences(found.model_copy(update={"counts": dict(wanted)}), done.counts)
+    different = restore.differences(manifest.model_copy(update={"counts": dict(wanted)}), done.counts)
     for note in done.notes:
         typer.echo(f"note: {note}", err=True)
     if as_json:
-        report = {"run": found.run, "counts": dict(done.counts), "differences": different, "notes": list(done.notes)}
+        report = {"run": manifest.run, "counts": dict(done.counts), "differences": different, "notes": list(done.notes)}
         typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
     else:
         for line in different:
             typer.echo(f"differs: {line}")
         state = f"{len(different)} counts differ" if different else f"as in the backup, {len(wanted)} counts compared"
-        typer.echo(f"{what}: restored from {found.kind} {found.run}, {state}")
+        typer.echo(f"{what}: restored from {manifest.kind} {manifest.run}, {state}")
     raise typer.Exit(int(bool(different)))
 
 

@@ -15,7 +15,7 @@ from ops.backup import topic as topics
 from ops.backup.options import AccessFile, AsJson, IdentityFile, access, connected, tell, working
 from ops.backup.storage import identities, opened
 from ops.errors import OpsError
-from ops.incident.when import moment
+from ops.incident.time_window import moment
 from services.backup import restore_metrics
 
 
@@ -49,7 +49,7 @@ def topic(
         done = topics.restore(context, store, keys, name, into=to, tell=lambda text: tell(progress, text), **more)
         if compare:
             tell(progress, f"comparing {done.topic} with the archive")
-            found = topics.compare(context, store, keys, name, live=done.topic, **more)
+            comparison = topics.compare(context, store, keys, name, live=done.topic, **more)
     report: dict[str, Any] = {
         "topic": done.topic,
         "topic_id": done.topic_id,
@@ -57,12 +57,12 @@ def topic(
         "partitions": {str(partition): number for partition, number in done.records.items()},
         "segments": done.objects,
         "doubled": done.doubled,
-        "missing": [f"{each.first} to {each.last} of partition {each.partition}" for each in done.holes],
+        "missing": [f"{hole.first} to {hole.last} of partition {hole.partition}" for hole in done.holes],
     }
     if compare:
-        report |= {"compared_equal": found.equal.total(), "same": found.same, "differences": found.told}
+        report |= {"compared_equal": comparison.equal.total(), "same": comparison.same, "differences": comparison.told}
     _show(report, as_json)
-    raise typer.Exit(int(compare and not found.same))
+    raise typer.Exit(int(compare and not comparison.same))
 
 
 def metrics(
@@ -75,15 +75,15 @@ def metrics(
     reached = access(access_file)
     with working("metrics: looking for blocks") as progress, opened(reached, reached.metrics_prefix) as store:
         shipped = runs.shipped(store)
-        found = [each for each in shipped if each.name == replica]
-        if len(found) != 1:
-            there = ", ".join(sorted(each.name for each in shipped)) or "nobody"
+        matching_replicas = [candidate for candidate in shipped if candidate.name == replica]
+        if len(matching_replicas) != 1:
+            there = ", ".join(sorted(candidate.name for candidate in shipped)) or "nobody"
             raise OpsError(f"--replica {replica}: blocks are stored of {there}")
 
         def told(done: int, total: int) -> None:
             tell(progress, f"metrics of {replica}: {done:,} of {total:,} bytes")
 
-        got = restore_metrics.restore(store, found[0].labels, to, report=told)
+        got = restore_metrics.restore(store, matching_replicas[0].labels, to, report=told)
     report = {
         "folder": str(to),
         "blocks": got.blocks,

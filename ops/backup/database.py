@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from components.postgres.config import MAINTENANCE, SUPERUSER, WORKLOAD
-from ops.backup import inside
+from ops.backup import pod_exec
 from ops.errors import OpsError, one_line
 from ops.kube import Kube
 from services.backup.database import DUMP
@@ -97,7 +97,7 @@ def fresh(kube: Kube, folder: Path, database: str, name: str, tell: Callable[[st
             *("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-password"),
             *(f"--role={owner}", f"--username={SUPERUSER}", f"--dbname={name}"),
         ]
-        inside.run(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
+        pod_exec.run(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
         tell(f"counting the rows of {name}")
         return Outcome(counts=counts(kube, pod, name, database))
     except BaseException:
@@ -131,15 +131,15 @@ def drop(kube: Kube, name: str, pod: str | None = None) -> None:
 
 def _owner(kube: Kube, pod: str, database: str) -> str:
     question = "SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = :'name';"
-    found = _ask(kube, pod, MAINTENANCE, question, name=database).strip()
-    if not _NAME.fullmatch(found):
+    owner = _ask(kube, pod, MAINTENANCE, question, name=database).strip()
+    if not _NAME.fullmatch(owner):
         raise OpsError(
-            f"the platform has no database {database}, whose owner the new one gets: {one_line(found) or '-'}"
+            f"the platform has no database {database}, whose owner the new one gets: {one_line(owner) or '-'}"
         )
-    return found
+    return owner
 
 
-def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = inside.LIMIT_S, **names: str) -> str:
+def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = pod_exec.LIMIT_S, **names: str) -> str:
     """What psql prints; ``names`` are its variables, which it quotes itself (``:"name"``, ``:'name'``)."""
     variables = [word for key, value in names.items() for word in ("-v", f"{key}={value}")]
-    return inside.run(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)
+    return pod_exec.run(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ops.backup.logins import Server
+from ops.backup.credentials import Server
 from ops.context import Context
 from ops.grafana import address, administrator
 from services.backup import restore_grafana
@@ -57,7 +57,7 @@ def compared(backup: Definitions, there: Definitions) -> list[str]:
 
 def _by_key(part: str, things: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     keys = _KEYS.get(part, _SOURCE_KEY)
-    return {" ".join(str(each[key]) for key in keys): each for each in things}
+    return {" ".join(str(thing[key]) for key in keys): thing for thing in things}
 
 
 def _things(part: str, backup: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:

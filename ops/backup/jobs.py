@@ -42,5 +42,7 @@ def start(kube: Kube, kind: str) -> Started:
         raise OpsError(f"{cron.status.active[0].name} is under way: wait for its end")
     body = job(batch.api_client.sanitize_for_serialization(cron), [], datetime.now(UTC))
     with call_errors(f"cannot start a job of {cron_name}"):
-        made = batch.create_namespaced_job(kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S)
-    return Started(name=made.metadata.name, limit_s=float(made.spec.active_deadline_seconds or 0))
+        created_job = batch.create_namespaced_job(
+            kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S
+        )
+    return Started(name=created_job.metadata.name, limit_s=float(created_job.spec.active_deadline_seconds or 0))

@@ -67,9 +67,9 @@ def access(file: Path | None) -> BackupAccess:
 def connected() -> Iterator[tuple[Context, BackupAccess]]:
     """The running platform, and how its backups are reached."""
     platform = platform_module.load()
-    found = access_of(platform)
+    access = access_of(platform)
     with Context(platform, Kube.connect(platform.namespace)) as context:
-        yield context, found
+        yield context, access
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Pulumi's state as a backup: exported with its secrets encrypted as Pulumi keeps them, sealed once more for people.
+"""Pulumi's state as a backup: exported with its secrets encrypted as Pulumi keeps them, encrypted once more for people.
 
 What is stored opens with two keys: an operator's identity for the file, and the stack's passphrase or key for the
 secrets in it. The second one is in no backup: keep it where the identities are kept.
@@ -22,8 +22,8 @@ from ops.errors import OpsError, one_line
 from ops.platform import PROJECT
 from services.backup import retention
 from services.backup.manifest import Manifest
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
 
 FILE = "state.json"
 KEEP_DAYS = 90
@@ -34,7 +34,7 @@ _VERSION = re.compile(r"v?\d+\.\d+\.\d+\S*")
 
 
 def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str, cwd: Path = PROJECT) -> Manifest:
-    """Export the selected stack, seal it, store it, remove what is too old.
+    """Export the selected stack, encrypt it, store it, remove what is too old.
 
     Raises:
         OpsError: Pulumi does not answer, or the export has a secret in clear text: nothing is stored then.
@@ -43,11 +43,13 @@ def run(store: Store, recipients: tuple[str, ...], *, platform: str, region: str
     content = exported(cwd)
     state = parsed(content)
     counts = counted(state)
-    target = Target(store, PULUMI_STATE, recipients)
+    target = RunWriter(store, PULUMI_STATE, recipients)
     target.add(FILE, BytesIO(content))
-    made = target.finish(Made(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region)
+    manifest = target.finish(
+        RunSummary(program=f"pulumi {version(state, cwd)}", counts=counts), platform=platform, region=region
+    )
     retention.apply(store, PULUMI_STATE, KEEP_DAYS, datetime.now(UTC))
-    return made
+    return manifest
 
 
 def exported(cwd: Path) -> bytes:
@@ -96,7 +98,7 @@ def parsed(content: bytes) -> Mapping[str, Any]:
         raise OpsError("`pulumi stack export` did not print a state") from None
     if not isinstance(state, dict) or not isinstance(resources, list):
         raise OpsError("`pulumi stack export` did not print a state")
-    if any("plaintext" in each for each in secrets_of(held)):
+    if any("plaintext" in secret for secret in secrets_of(held)):
         raise OpsError("the exported state has secrets in clear text: it is not stored; export without --show-secrets")
     return state
 
@@ -109,8 +111,8 @@ def secrets_of(value: Any) -> Iterator[Mapping[str, Any]]:
             return
         value = list(value.values())
     if isinstance(value, list):
-        for each in value:
-            yield from secrets_of(each)
+        for nested in value:
+            yield from secrets_of(nested)
 
 
 def counted(state: Mapping[str, Any]) -> dict[str, int]:
@@ -122,13 +124,13 @@ def counted(state: Mapping[str, Any]) -> dict[str, int]:
 def version(state: Mapping[str, Any], cwd: Path) -> str:
     """Version of Pulumi that wrote the state, else of the program here."""
     manifest = state["deployment"].get("manifest") or {}
-    found = _VERSION.search(str(manifest.get("version") or "")) or _VERSION.search(
+    match = _VERSION.search(str(manifest.get("version") or "")) or _VERSION.search(
         _pulumi(cwd, "version").decode(errors="replace")
     )
-    return found[0] if found else "unknown"
+    return match[0] if match else "unknown"
 
 
-def check(folder: Path, found: Manifest) -> list[str]:
+def check(folder: Path, manifest: Manifest) -> list[str]:
     """What is wrong with a fetched run."""
     try:
         counts = counted(parsed((folder / FILE).read_bytes()))
@@ -136,7 +138,7 @@ def check(folder: Path, found: Manifest) -> list[str]:
         return [one_line(error)]
     return [
         f"{name}: {counts.get(name, 0)}, the manifest says {number}"
-        for name, number in found.counts.items()
+        for name, number in manifest.counts.items()
         if counts.get(name, 0) != number
     ]
 

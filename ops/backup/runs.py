@@ -44,16 +44,14 @@ def runs(store: Store, kind: str, last: int = LAST) -> Runs:
     Raises:
         BackupError: The storage refuses or does not answer, or a manifest is none.
     """
-    found = retention.runs(store.objects(f"{kind}/"), kind)
-    whole = [each for each in found if each.complete]
+    all_runs = retention.runs(store.objects(f"{kind}/"), kind)
+    whole = [run for run in all_runs if run.complete]
     return Runs(
         kind=kind,
-        whole=tuple(restore.find(store, kind, each.name) for each in reversed(whole[-last:])),
+        whole=tuple(restore.find(store, kind, run.name) for run in reversed(whole[-last:])),
         total=len(whole),
-        bytes=sum(each.total_bytes for each in found),
-        torn=tuple(
-            each.name for each in found if not each.complete and (not whole or each.started > whole[-1].started)
-        ),
+        bytes=sum(run.total_bytes for run in all_runs),
+        torn=tuple(run.name for run in all_runs if not run.complete and (not whole or run.started > whole[-1].started)),
     )
 
 
@@ -63,8 +61,8 @@ def newest(store: Store, kind: str) -> Manifest | None:
     Raises:
         BackupError: The storage refuses or does not answer, or a manifest is none.
     """
-    found = runs(store, kind, last=1).whole
-    return found[0] if found else None
+    manifests = runs(store, kind, last=1).whole
+    return manifests[0] if manifests else None
 
 
 def find(store: Store, kind: str, run: str | None) -> Manifest:
@@ -75,10 +73,10 @@ def find(store: Store, kind: str, run: str | None) -> Manifest:
         BackupError: The storage refuses or does not answer.
     """
     if run is None:
-        found = newest(store, kind)
-        if found is None:
+        newest_manifest = newest(store, kind)
+        if newest_manifest is None:
             raise OpsError(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
-        return found
+        return newest_manifest
     try:
         manifest.run_time(run)
     except ValueError:
@@ -111,14 +109,14 @@ class Archived:
     @property
     def partitions(self) -> int:
         """Number of partitions that have segments."""
-        return len({each.partition for each in self.segments})
+        return len({segment.partition for segment in self.segments})
 
     @property
     def offsets(self) -> int:
         """Offsets that the segments cover, doubled ones once."""
         return sum(
-            _covered([each for each in self.segments if (each.topic_id, each.partition) == place])
-            for place in {(each.topic_id, each.partition) for each in self.segments}
+            _covered([segment for segment in self.segments if (segment.topic_id, segment.partition) == place])
+            for place in {(segment.topic_id, segment.partition) for segment in self.segments}
         )
 
 
@@ -129,14 +127,18 @@ def archived(store: Store, topic: str | None = None) -> list[Archived]:
         BackupError: The storage refuses or does not answer.
     """
     below = names.folder(topic) if topic else names.FOLDER
-    found = [(name, each) for each in store.objects(below) if (name := names.parse(each.name)) is not None]
-    made = []
-    for each, group in groupby(sorted(found, key=lambda pair: pair[0]), key=lambda pair: pair[0].topic):
+    named_objects = [
+        (name, stored_object)
+        for stored_object in store.objects(below)
+        if (name := names.parse(stored_object.name)) is not None
+    ]
+    archives = []
+    for topic_name, group in groupby(sorted(named_objects, key=lambda pair: pair[0]), key=lambda pair: pair[0].topic):
         held = list(group)
         segments = [name for name, _ in held]
-        made.append(
+        archives.append(
             Archived(
-                topic=each,
+                topic=topic_name,
                 segments=tuple(segments),
                 bytes=sum(stored.bytes for _, stored in held),
                 newest=max(stored.written for _, stored in held),
@@ -144,25 +146,25 @@ def archived(store: Store, topic: str | None = None) -> list[Archived]:
                 missing=missing(segments),
             )
         )
-    return made
+    return archives
 
 
 def missing(segments: Sequence[names.Name]) -> int:
     """Offsets between segments that no segment covers; those before the first one have been given up by retention."""
     total = 0
-    order = sorted(segments, key=lambda each: (each.topic_id, each.partition, each.first))
-    for _, group in groupby(order, key=lambda each: (each.topic_id, each.partition)):
+    order = sorted(segments, key=lambda segment: (segment.topic_id, segment.partition, segment.first))
+    for _, group in groupby(order, key=lambda segment: (segment.topic_id, segment.partition)):
         held = list(group)
-        total += max(each.last for each in held) + 1 - held[0].first - _covered(held)
+        total += max(segment.last for segment in held) + 1 - held[0].first - _covered(held)
     return total
 
 
 def _covered(held: Sequence[names.Name]) -> int:
     covered, reached = 0, -1
-    for each in sorted(held, key=lambda one: one.first):
-        if each.last > reached:
-            covered += each.last - max(each.first, reached + 1) + 1
-            reached = each.last
+    for segment in sorted(held, key=lambda one: one.first):
+        if segment.last > reached:
+            covered += segment.last - max(segment.first, reached + 1) + 1
+            reached = segment.last
     return covered
 
 
@@ -201,17 +203,17 @@ def shipped(store: Store) -> list[Shipped]:
         BackupError: A block is not whole, or the storage refuses or does not answer.
     """
     by_labels: dict[tuple[tuple[str, str], ...], list[restore_metrics.Block]] = {}
-    for each in restore_metrics.blocks(store):
-        if not each.resolution_ms:
-            by_labels.setdefault(tuple(sorted(each.labels.items())), []).append(each)
+    for block in restore_metrics.blocks(store):
+        if not block.resolution_ms:
+            by_labels.setdefault(tuple(sorted(block.labels.items())), []).append(block)
     return [
         Shipped(
             labels=dict(labels),
             blocks=len(held),
-            bytes=sum(each.bytes for each in held),
-            samples=sum(each.samples for each in held),
-            start=_moment(min(each.start_ms for each in held)),
-            end=_moment(max(each.end_ms for each in held)),
+            bytes=sum(block.bytes for block in held),
+            samples=sum(block.samples for block in held),
+            start=_moment(min(block.start_ms for block in held)),
+            end=_moment(max(block.end_ms for block in held)),
         )
         for labels, held in sorted(by_labels.items())
     ]

@@ -46,14 +46,14 @@ class Cluster:
 
 @contextmanager
 def administrator(context: Context) -> Iterator[Cluster]:
-    """Reach the search cluster through a tunnel, with the certificate that its keeper has.
+    """Reach the search cluster through a tunnel, with the certificate of the index manager.
 
     Raises:
         OpsError: There is no such certificate, or no node is ready.
     """
     kube = context.kube
     try:
-        found = kube.core.read_namespaced_secret(_SECRET, kube.namespace, _request_timeout=_REQUEST_S)
+        secret = kube.core.read_namespaced_secret(_SECRET, kube.namespace, _request_timeout=_REQUEST_S)
     except ApiException as error:
         raise OpsError(
             f"cannot read Secret {_SECRET}, the administrator of the search cluster: HTTP {error.status} "
@@ -65,7 +65,7 @@ def administrator(context: Context) -> Iterator[Cluster]:
         for name in ("tls.crt", "tls.key"):
             file = Path(folder) / name
             with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
-                target.write(base64.b64decode(found.data[name]))
+                target.write(base64.b64decode(secret.data[name]))
             files.append(file)
         yield Cluster(url=url, ca_file=Path(context.ca_file), certificate=(files[0], files[1]))
 
@@ -88,19 +88,20 @@ def renamed(folder: Path, prefix: str) -> Manifest:
         OpsError: Files cannot be renamed.
         BackupError: The folder holds no such run.
     """
-    found = restore.opened(folder, SEARCH)
+    manifest = restore.opened(folder, SEARCH)
     indices: dict[str, Any] = restore.content(folder, INDICES)
     moved = {
         prefix + name: {**index, "aliases": {prefix + alias: more for alias, more in index["aliases"].items()}}
         for name, index in indices.items()
     }
     files = {file_name(name): file_name(prefix + name) for name in indices}
-    changed = found.model_copy(
+    changed = manifest.model_copy(
         update={
             "objects": tuple(
-                each.model_copy(update={"name": files.get(each.name, each.name)}) for each in found.objects
+                stored_object.model_copy(update={"name": files.get(stored_object.name, stored_object.name)})
+                for stored_object in manifest.objects
             ),
-            "counts": {prefix + name if name in indices else name: count for name, count in found.counts.items()},
+            "counts": {prefix + name if name in indices else name: count for name, count in manifest.counts.items()},
         }
     )
     try:
@@ -113,14 +114,14 @@ def renamed(folder: Path, prefix: str) -> Manifest:
     return changed
 
 
-def check(folder: Path, found: Manifest) -> list[str]:
+def check(folder: Path, manifest: Manifest) -> list[str]:
     """What is wrong with a fetched run: documents that cannot be read, or are not as many as it says."""
     indices: Mapping[str, Any] = restore.content(folder, INDICES)
     problems = []
     for name in indices:
         number = sum(1 for _ in documents(folder / file_name(name)))
-        if number != found.counts.get(name):
-            problems.append(f"{name}: {number} documents, the manifest says {found.counts.get(name, 'nothing')}")
+        if number != manifest.counts.get(name):
+            problems.append(f"{name}: {number} documents, the manifest says {manifest.counts.get(name, 'nothing')}")
     return problems
 
 

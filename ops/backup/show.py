@@ -21,51 +21,57 @@ from services.backup.manifest import Manifest
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
-def listing(found: Sequence[Runs], topics: Sequence[Archived], metrics: Sequence[Shipped]) -> dict[str, Any]:
+def listing(runs: Sequence[Runs], topics: Sequence[Archived], metrics: Sequence[Shipped]) -> dict[str, Any]:
     """Everything that is stored, for machines."""
     return {
-        "runs": [_run(made) for each in found for made in each.whole],
+        "runs": [_run(manifest) for kind_runs in runs for manifest in kind_runs.whole],
         "kinds": [
-            {"kind": each.kind, "runs": each.total, "bytes": each.bytes, "not_whole": list(each.torn)} for each in found
+            {
+                "kind": kind_runs.kind,
+                "runs": kind_runs.total,
+                "bytes": kind_runs.bytes,
+                "not_whole": list(kind_runs.torn),
+            }
+            for kind_runs in runs
         ],
         "archive": [
             {
-                "topic": each.topic,
-                "partitions": each.partitions,
-                "segments": len(each.segments),
-                "bytes": each.bytes,
-                "offsets": each.offsets,
-                "missing": each.missing,
-                "newest_stored_at": each.newest.isoformat(),
-                "topic_ids": list(each.lives),
+                "topic": topic.topic,
+                "partitions": topic.partitions,
+                "segments": len(topic.segments),
+                "bytes": topic.bytes,
+                "offsets": topic.offsets,
+                "missing": topic.missing,
+                "newest_stored_at": topic.newest.isoformat(),
+                "topic_ids": list(topic.lives),
             }
-            for each in topics
+            for topic in topics
         ],
         "metrics": [
             {
-                "labels": dict(each.labels),
-                "blocks": each.blocks,
-                "bytes": each.bytes,
-                "samples": each.samples,
-                "start": each.start.isoformat(),
-                "end": each.end.isoformat(),
+                "labels": dict(metric.labels),
+                "blocks": metric.blocks,
+                "bytes": metric.bytes,
+                "samples": metric.samples,
+                "start": metric.start.isoformat(),
+                "end": metric.end.isoformat(),
             }
-            for each in metrics
+            for metric in metrics
         ],
     }
 
 
-def _run(made: Manifest) -> dict[str, Any]:
+def _run(manifest: Manifest) -> dict[str, Any]:
     return {
-        "kind": made.kind,
-        "run": made.run,
-        "started": made.started.isoformat(),
-        "seconds": made.duration_s,
-        "bytes": made.total_bytes,
-        "objects": len(made.objects),
-        "program": made.program,
-        "recipients": list(made.recipients),
-        "counts": dict(made.counts),
+        "kind": manifest.kind,
+        "run": manifest.run,
+        "started": manifest.started.isoformat(),
+        "seconds": manifest.duration_s,
+        "bytes": manifest.total_bytes,
+        "objects": len(manifest.objects),
+        "program": manifest.program,
+        "recipients": list(manifest.recipients),
+        "counts": dict(manifest.counts),
     }
 
 
@@ -78,31 +84,36 @@ def size(number: float) -> str:
     return f"{number:.1f} {_UNITS[-1]}"
 
 
-def counts(made: Manifest) -> str:
+def counts(manifest: Manifest) -> str:
     """What a run holds, in few words."""
-    top = [f"{name} {number:,}" for name, number in made.counts.items()]
-    return ", ".join(top) if len(top) <= 3 else f"{len(top)} counts, {sum(made.counts.values()):,} in all"
+    top = [f"{name} {number:,}" for name, number in manifest.counts.items()]
+    return ", ".join(top) if len(top) <= 3 else f"{len(top)} counts, {sum(manifest.counts.values()):,} in all"
 
 
-def runs_table(found: Sequence[Runs], zone: ZoneInfo, now: datetime) -> Table:
+def runs_table(runs: Sequence[Runs], zone: ZoneInfo, now: datetime) -> Table:
     """Runs by kind, the newest first."""
     table = Table("kind", "run", "age", f"started ({zone.key})", "took", "size", "objects", "made by", "counts")
-    for each in found:
-        for made in each.whole:
+    for kind_runs in runs:
+        for manifest in kind_runs.whole:
             table.add_row(
-                made.kind,
-                made.run,
-                span(now - made.started),
-                f"{made.started.astimezone(zone):%Y-%m-%d %H:%M}",
-                f"{made.duration_s:.0f} s",
-                size(made.total_bytes),
-                str(len(made.objects)),
-                Text(made.program),
-                Text(counts(made)),
+                manifest.kind,
+                manifest.run,
+                span(now - manifest.started),
+                f"{manifest.started.astimezone(zone):%Y-%m-%d %H:%M}",
+                f"{manifest.duration_s:.0f} s",
+                size(manifest.total_bytes),
+                str(len(manifest.objects)),
+                Text(manifest.program),
+                Text(counts(manifest)),
             )
-        if each.total > len(each.whole):
+        if kind_runs.total > len(kind_runs.whole):
             table.add_row(
-                each.kind, f"and {each.total - len(each.whole)} more", "", "", "", size(each.bytes) + " in all"
+                kind_runs.kind,
+                f"and {kind_runs.total - len(kind_runs.whole)} more",
+                "",
+                "",
+                "",
+                size(kind_runs.bytes) + " in all",
             )
     return table
 
@@ -110,15 +121,15 @@ def runs_table(found: Sequence[Runs], zone: ZoneInfo, now: datetime) -> Table:
 def archive_table(topics: Sequence[Archived], now: datetime) -> Table:
     """The archive by topic."""
     table = Table("topic", "partitions", "segments", "size", "offsets", "missing", "newest", title="Archive of Kafka")
-    for each in topics:
+    for topic in topics:
         table.add_row(
-            each.topic,
-            str(each.partitions),
-            str(len(each.segments)),
-            size(each.bytes),
-            f"{each.offsets:,}",
-            Text(str(each.missing), style="bold red" if each.missing else ""),
-            f"{span(now - each.newest)} ago",
+            topic.topic,
+            str(topic.partitions),
+            str(len(topic.segments)),
+            size(topic.bytes),
+            f"{topic.offsets:,}",
+            Text(str(topic.missing), style="bold red" if topic.missing else ""),
+            f"{span(now - topic.newest)} ago",
         )
     return table
 
@@ -126,15 +137,15 @@ def archive_table(topics: Sequence[Archived], now: datetime) -> Table:
 def metrics_table(metrics: Sequence[Shipped], zone: ZoneInfo, now: datetime) -> Table:
     """Blocks by Prometheus."""
     table = Table("Prometheus", "blocks", "size", "samples", f"from ({zone.key})", "to", "age", title="Metrics")
-    for each in metrics:
+    for metric in metrics:
         table.add_row(
-            each.name,
-            str(each.blocks),
-            size(each.bytes),
-            f"{each.samples:,}",
-            f"{each.start.astimezone(zone):%Y-%m-%d %H:%M}",
-            f"{each.end.astimezone(zone):%Y-%m-%d %H:%M}",
-            span(now - each.end),
+            metric.name,
+            str(metric.blocks),
+            size(metric.bytes),
+            f"{metric.samples:,}",
+            f"{metric.start.astimezone(zone):%Y-%m-%d %H:%M}",
+            f"{metric.end.astimezone(zone):%Y-%m-%d %H:%M}",
+            span(now - metric.end),
         )
     return table
 
@@ -144,22 +155,22 @@ def print_proofs(proofs: Sequence[Proof], as_json: bool) -> None:
     if as_json:
         rows = [
             {
-                "kind": each.kind,
-                "run": each.run,
-                "good": each.good,
-                "opened": each.opened,
-                "objects": each.objects,
-                "bytes": each.bytes,
-                "seen": list(each.seen),
-                "problems": list(each.problems),
+                "kind": proof.kind,
+                "run": proof.run,
+                "good": proof.good,
+                "opened": proof.opened,
+                "objects": proof.objects,
+                "bytes": proof.bytes,
+                "seen": list(proof.seen),
+                "problems": list(proof.problems),
             }
-            for each in proofs
+            for proof in proofs
         ]
         typer.echo(json.dumps({"proofs": rows}, indent=2, ensure_ascii=False))
         return
     table = Table("", "kind", "run", "objects", "size", "seen", title="Backups")
-    for each in proofs:
-        state = Text("ok", style="green") if each.good else Text("bad", style="bold red")
-        told = "; ".join(each.problems or each.seen)
-        table.add_row(state, each.kind, each.run, str(each.objects), size(each.bytes), Text(told))
+    for proof in proofs:
+        state = Text("ok", style="green") if proof.good else Text("bad", style="bold red")
+        told = "; ".join(proof.problems or proof.seen)
+        table.add_row(state, proof.kind, proof.run, str(proof.objects), size(proof.bytes), Text(told))
     Console().print(table)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from ops.backup.access import BackupAccess
 from ops.errors import OpsError
+from services.backup.encryption import Identity, read_identities
 from services.backup.errors import BackupError
-from services.backup.seal import Identity, read_identities
 from services.backup.settings import Storage
 from services.backup.store import Store
 

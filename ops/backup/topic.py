@@ -12,7 +12,7 @@ from ops.context import Context
 from ops.errors import OpsError
 from ops.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
 from ops.kube import wait_until
-from services.backup.seal import Identity
+from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive import compare as comparison
 from services.kafka_archive import records
@@ -50,8 +50,8 @@ def make(context: Context, store: Store, topic: str, into: str, topic_id: str | 
         kafka.client.create_topics([new], operation_timeout=TIMEOUT_SECONDS)[into].result(timeout=TIMEOUT_SECONDS)
 
     def led() -> bool:
-        found = kafka.topics().get(into)
-        return found is not None and found.partitions == partitions and min(found.leaders) >= 0
+        state = kafka.topics().get(into)
+        return state is not None and state.partitions == partitions and min(state.leaders) >= 0
 
     wait_until(led, _SEEN_S, f"every partition of {into} to have a leader", 0.5)
     return partitions

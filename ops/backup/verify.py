@@ -12,9 +12,9 @@ from ops.backup import pulumi_state, search
 from ops.backup.runs import PULUMI_STATE, Archived, missing
 from services.backup import postgres, restore, restore_database, restore_grafana, restore_kafka_metadata
 from services.backup.database import DUMP
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, object_key
-from services.backup.seal import Identity
 from services.backup.store import Store
 from services.kafka_archive import segments
 from services.kafka_archive.names import Name
@@ -57,45 +57,45 @@ Content = Callable[[Path, Manifest], list[str]]
 """Looks at a fetched run; what is wrong with it."""
 
 
-def prove(store: Store, found: Manifest, identities: Sequence[Identity] | None, folder: Path) -> Proof:
+def prove(store: Store, manifest: Manifest, identities: Sequence[Identity] | None, folder: Path) -> Proof:
     """Look at every object of a run.
 
     Args:
         store: Where it is.
         found: Its manifest.
-        identities: Secret keys of an operator; None: compare the sealed objects with their checksums, open nothing.
+        identities: Secret keys of an operator; None: compare the encrypted objects with their checksums, open nothing.
         folder: Where to; it is made, and what it gets is removed with whatever the caller keeps it in.
     """
     problems: list[str] = []
     seen: list[str] = []
     try:
         if identities is None:
-            problems = sealed(store, found, folder)
+            problems = encrypted(store, manifest, folder)
         else:
-            restore.fetch(store, found.kind, found.run, identities, folder)
-            look = CONTENTS.get(found.kind)
-            problems = look(folder, found) if look else []
-            seen = [] if problems or not look else [counted(found)]
+            restore.fetch(store, manifest.kind, manifest.run, identities, folder)
+            look = CONTENTS.get(manifest.kind)
+            problems = look(folder, manifest) if look else []
+            seen = [] if problems or not look else [counted(manifest)]
     except BackupError as error:
         problems = [str(error)]
     return Proof(
-        kind=found.kind,
-        run=found.run,
-        objects=len(found.objects),
-        bytes=found.total_bytes,
+        kind=manifest.kind,
+        run=manifest.run,
+        objects=len(manifest.objects),
+        bytes=manifest.total_bytes,
         opened=identities is not None,
         seen=tuple(seen),
         problems=tuple(problems),
     )
 
 
-def sealed(store: Store, found: Manifest, folder: Path) -> list[str]:
+def encrypted(store: Store, manifest: Manifest, folder: Path) -> list[str]:
     """Objects that are missing or not what was stored; nothing is opened."""
     problems = []
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    file = folder / "sealed"
-    for each in found.objects:
-        key = object_key(found.kind, found.run, each.name)
+    file = folder / "encrypted"
+    for stored_object in manifest.objects:
+        key = object_key(manifest.kind, manifest.run, stored_object.name)
         try:
             digest = store.download(key, file)
         except BackupError as error:
@@ -103,21 +103,21 @@ def sealed(store: Store, found: Manifest, folder: Path) -> list[str]:
             continue
         finally:
             file.unlink(missing_ok=True)
-        if (digest.bytes, digest.sha256) != (each.bytes, each.sha256):
+        if (digest.bytes, digest.sha256) != (stored_object.bytes, stored_object.sha256):
             problems.append(f"{key}: is not what was stored: {digest.bytes} bytes, SHA-256 {digest.sha256}")
     return problems
 
 
-def counted(found: Manifest) -> str:
+def counted(manifest: Manifest) -> str:
     """What a run holds, in few words."""
-    total = sum(found.counts.values())
-    return f"{len(found.objects)} objects open and hold what {len(found.counts)} counts say ({total:,} in all)"
+    total = sum(manifest.counts.values())
+    return f"{len(manifest.objects)} objects open and hold what {len(manifest.counts)} counts say ({total:,} in all)"
 
 
-def database(folder: Path, found: Manifest) -> list[str]:
+def database(folder: Path, manifest: Manifest) -> list[str]:
     """Dumps that ``pg_restore --list`` cannot read, or that lack the data of a table."""
     problems = []
-    for name in restore_database.databases(found):
+    for name in restore_database.databases(manifest):
         try:
             listed = postgres.run(
                 [postgres.program("pg_restore"), "--list", str(folder / f"{name}{DUMP}")], {}, (), _LIST_S
@@ -128,7 +128,7 @@ def database(folder: Path, found: Manifest) -> list[str]:
         held = {_table(line) for line in listed.splitlines() if _TABLE in line or _VIEW in line}
         wanted = {
             key.removeprefix(f"{name}.")
-            for key in restore_database.counts_of(found, name)
+            for key in restore_database.counts_of(manifest, name)
             if key.startswith(f"{name}.")
         }
         lacking = sorted(wanted - held)
@@ -143,14 +143,14 @@ def _table(line: str) -> str:
     return f"{schema}.{' '.join(name)}"
 
 
-def definitions(folder: Path, found: Manifest) -> list[str]:
+def definitions(folder: Path, manifest: Manifest) -> list[str]:
     """Definitions of Grafana that are not as many as the manifest says."""
-    return restore.differences(found, restore_grafana.load(folder).counts())
+    return restore.differences(manifest, restore_grafana.load(folder).counts())
 
 
-def metadata(folder: Path, found: Manifest) -> list[str]:
+def metadata(folder: Path, manifest: Manifest) -> list[str]:
     """Metadata of Kafka that is not as much as the manifest says."""
-    return restore.differences(found, restore_kafka_metadata.load(folder).counts())
+    return restore.differences(manifest, restore_kafka_metadata.load(folder).counts())
 
 
 CONTENTS: dict[str, Content] = {
@@ -163,52 +163,54 @@ CONTENTS: dict[str, Content] = {
 """Kind -> what looks at its content."""
 
 
-def archive(store: Store, found: Archived, identities: Sequence[Identity] | None) -> Proof:
+def archive(store: Store, archived: Archived, identities: Sequence[Identity] | None) -> Proof:
     """Look at the archive of a topic: no offsets are missing, and the newest segment of each partition is whole."""
     problems: list[str] = []
-    if found.missing:
-        problems.append(f"{found.missing} offsets are in no segment: {_where(found)}")
-    chosen = newest_of_each(found.segments)
+    if archived.missing:
+        problems.append(f"{archived.missing} offsets are in no segment: {_where(archived)}")
+    chosen = newest_of_each(archived.segments)
     size = records = 0
-    for each in chosen:
+    for segment in chosen:
         try:
-            held, content = store.head(each.key), store.get(each.key, _MOST_SEGMENT)
+            held, content = store.head(segment.key), store.get(segment.key, _MOST_SEGMENT)
             size += len(content)
             if identities is not None:
-                records += sum(1 for _ in segments.read(each, content, held.metadata, identities))
+                records += sum(1 for _ in segments.read(segment, content, held.metadata, identities))
             else:
-                problems += _checked(each, content, held.metadata)
+                problems += _checked(segment, content, held.metadata)
         except BackupError as error:
             problems.append(str(error))
     opened = identities is not None
     return Proof(
-        kind=f"archive of {found.topic}",
-        run=f"{found.partitions} partitions",
+        kind=f"archive of {archived.topic}",
+        run=f"{archived.partitions} partitions",
         objects=len(chosen),
         bytes=size,
         opened=opened,
-        seen=(f"{len(found.segments)} segments without a gap; {records} records in the newest ones",) if opened else (),
+        seen=(f"{len(archived.segments)} segments without a gap; {records} records in the newest ones",)
+        if opened
+        else (),
         problems=tuple(problems),
     )
 
 
-def newest_of_each(found: Sequence[Name]) -> list[Name]:
+def newest_of_each(segment_names: Sequence[Name]) -> list[Name]:
     """The segment with the highest offset of each partition of the topic's every life."""
     newest: dict[tuple[str, int], Name] = {}
-    for each in found:
-        place = (each.topic_id, each.partition)
-        if place not in newest or each.last > newest[place].last:
-            newest[place] = each
+    for segment in segment_names:
+        place = (segment.topic_id, segment.partition)
+        if place not in newest or segment.last > newest[place].last:
+            newest[place] = segment
     return [newest[place] for place in sorted(newest)]
 
 
-def _where(found: Archived) -> str:
-    order = sorted(found.segments, key=lambda each: (each.topic_id, each.partition))
+def _where(archived: Archived) -> str:
+    order = sorted(archived.segments, key=lambda segment: (segment.topic_id, segment.partition))
     places = []
-    for (life, partition), group in groupby(order, key=lambda each: (each.topic_id, each.partition)):
+    for (life, partition), group in groupby(order, key=lambda segment: (segment.topic_id, segment.partition)):
         gone = missing(list(group))
         if gone:
-            places.append(f"{gone} of partition {partition}" + (f" ({life})" if len(found.lives) > 1 else ""))
+            places.append(f"{gone} of partition {partition}" + (f" ({life})" if len(archived.lives) > 1 else ""))
     return ", ".join(places)
 
 

@@ -15,15 +15,16 @@ from rich.console import Console
 from rich.table import Column, Table
 from rich.text import Text
 
-from components.dashboards.boards import DASHBOARDS
-from components.dashboards.boards import dashboard as find
 from components.dashboards.model import Dashboard
+from components.dashboards.registry import DASHBOARDS
+from components.dashboards.registry import dashboard_named as find
 from ops import platform as platform_module
 from ops.context import Context
-from ops.dashboard.ask import (
+from ops.dashboard.page import page
+from ops.dashboard.panel_queries import (
     LIMIT_S,
-    Asker,
-    PanelAsker,
+    GrafanaQueryClient,
+    QueryClient,
     Result,
     Source,
     Span,
@@ -32,7 +33,6 @@ from ops.dashboard.ask import (
     quantile,
     span,
 )
-from ops.dashboard.page import page
 from ops.dashboard.values import last, legends
 from ops.errors import OpsError
 from ops.grafana import Grafana, address, administrator
@@ -69,8 +69,8 @@ def dashboard(
     if html is None and not as_json:
         raise OpsError("say what you want: --html FILE for a page, or --json")
     seen, choices = span(length or chosen.since), _choices(chosen, choose or [])
-    with connected(region, direct=direct) as (asked, platform):
-        results = ask(replace(asked, chosen={**asked.chosen, **choices}), list(chosen.panels), seen)
+    with connected(region, direct=direct) as (panel_asker, platform):
+        results = ask(replace(panel_asker, chosen={**panel_asker.chosen, **choices}), list(chosen.panels), seen)
     if html is not None:
         where = f"{platform}, region {region}" if region != ".*" else f"{platform}, all regions"
         where += "".join(f", {key} {value}" for key, value in choices.items())
@@ -81,7 +81,7 @@ def dashboard(
         missing = [result.panel.title for result in results if result.empty]
         typer.echo(f"{html}: {len(results)} panels, {len(missing)} without data", err=True)
     if as_json:
-        typer.echo(json.dumps({"dashboard": chosen.uid, "panels": [_data(each) for each in results]}, indent=2))
+        typer.echo(json.dumps({"dashboard": chosen.uid, "panels": [_data(result) for result in results]}, indent=2))
 
 
 def known(name: str) -> Dashboard:
@@ -98,68 +98,68 @@ def known(name: str) -> Dashboard:
 
 def _choices(chosen: Dashboard, given: Sequence[str]) -> dict[str, str]:
     names = [variable.name for variable in chosen.variables]
-    found = dict(each.partition("=")[::2] for each in given)
-    for name, value in found.items():
+    choices = dict(choice.partition("=")[::2] for choice in given)
+    for name, value in choices.items():
         if name not in names or not value:
-            allowed = ", ".join(f"{each}=VALUE" for each in names) or "none: this dashboard has no choices"
+            allowed = ", ".join(f"{variable}=VALUE" for variable in names) or "none: this dashboard has no choices"
             raise OpsError(f"--choose is {name}={value}, must be one of {allowed}")
-    return found
+    return choices
 
 
 @contextmanager
-def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Asker | PanelAsker, str]]:
+def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[QueryClient | GrafanaQueryClient, str]]:
     """Somebody to ask, and the platform's name."""
     platform = platform_module.load()
     with Context(platform, Kube.connect(platform.namespace)) as context:
         if direct:
-            yield asker(context, region), platform.platform
+            yield query_client(context, region), platform.platform
             return
-        with as_viewer(context, region) as asked:
-            yield asked, platform.platform
+        with as_viewer(context, region) as panel_asker:
+            yield panel_asker, platform.platform
 
 
 @contextmanager
-def as_viewer(context: Context, region: str = ".*") -> Iterator[PanelAsker]:
+def as_viewer(context: Context, region: str = ".*") -> Iterator[GrafanaQueryClient]:
     """Grafana as somebody who may only look, where an account of the directory is known; else as the administrator.
 
     Raises:
         OpsError: The stack has no Grafana, or the login is refused.
     """
     # Here: `people` reads dashboards too.
-    from ops.people import known_logins
+    from ops.loadtest import known_credentials
 
-    url, logins = address(context.platform), known_logins()
+    url, credentials = address(context.platform), known_credentials()
     visitor = (
-        Grafana.sign_in(context.ca_file, url, logins.viewer.pair)
-        if logins
+        Grafana.sign_in(context.ca_file, url, credentials.viewer.pair)
+        if credentials
         else Grafana(context.ca_file, url, auth=administrator(context.platform))
     )
     with visitor:
-        yield PanelAsker(grafana=visitor, chosen={"region": region})
+        yield GrafanaQueryClient(grafana=visitor, chosen={"region": region})
         if visitor.session:
             visitor.status("GET", "/logout")
 
 
-def asker(context: Context, region: str = ".*") -> Asker:
+def query_client(context: Context, region: str = ".*") -> QueryClient:
     """The read address of metrics, past Grafana."""
     platform = context.platform
-    return Asker(
+    return QueryClient(
         metrics=Metrics(context.web, platform.query_url, platform.query_reader.pair, "Thanos Query"),
         now=context.thanos,
         chosen={"region": region},
     )
 
 
-def check(asker: Source, boards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
+def check(query_client: Source, dashboards: Sequence[Dashboard], seen: Span) -> list[tuple[Dashboard, list[Result]]]:
     """Ask every panel of some dashboards, one dashboard after the other."""
-    return [(board, ask(asker, list(board.panels), seen, limit_s=LIMIT_S)) for board in boards]
+    return [(dashboard, ask(query_client, list(dashboard.panels), seen, limit_s=LIMIT_S)) for dashboard in dashboards]
 
 
 def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, Any]]:
     """One row per query: dashboard, panel, query, latency, series, points, problem."""
     return [
         {
-            "dashboard": board.name,
+            "dashboard": dashboard.name,
             "panel": result.panel.title,
             "query": answer.query.expr,
             "latency_ms": None if math.isnan(answer.latency_s) else round(answer.latency_s * 1000, 1),
@@ -167,39 +167,39 @@ def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, An
             "points": answer.points,
             "problem": answer.problem,
         }
-        for board, results in checked
+        for dashboard, results in checked
         for result in results
         for answer in result.answers
     ]
 
 
 def _check(length: str, region: str, only: str | None, as_json: bool, *, direct: bool) -> None:
-    boards = (known(only),) if only else DASHBOARDS
-    with connected(region, direct=direct) as (asked, _):
-        checked = check(asked, boards, span(length))
-    found = rows(checked)
-    results = [result for _, each in checked for result in each]
+    dashboards = (known(only),) if only else DASHBOARDS
+    with connected(region, direct=direct) as (panel_asker, _):
+        checked = check(panel_asker, dashboards, span(length))
+    table_rows = rows(checked)
+    results = [result for _, panel_results in checked for result in panel_results]
     times, empty = latencies(results), [result for result in results if result.empty]
     summary = {
-        "dashboards": len(boards),
+        "dashboards": len(dashboards),
         "panels": len(results),
-        "queries": len(found),
+        "queries": len(table_rows),
         "panels without data": len(empty),
         "mean ms": round(1000 * sum(times) / len(times), 1) if times else None,
         "P95 ms": round(1000 * quantile(times, 0.95), 1) if times else None,
         "slowest ms": round(1000 * times[-1], 1) if times else None,
     }
     if as_json:
-        typer.echo(json.dumps({"summary": summary, "queries": found}, indent=2))
+        typer.echo(json.dumps({"summary": summary, "queries": table_rows}, indent=2))
     else:
-        _print(found)
+        _print(table_rows)
         typer.echo(", ".join(f"{key} {value}" for key, value in summary.items()))
     raise typer.Exit(1 if empty else 0)
 
 
-def _print(found: Sequence[dict[str, Any]]) -> None:
+def _print(rows: Sequence[dict[str, Any]]) -> None:
     table = Table("dashboard", "panel", Column("query", no_wrap=True, ratio=1), "ms", "series", "points", expand=True)
-    for row in found:
+    for row in rows:
         points = Text(str(row["points"]), style="" if row["points"] else "bold red")
         latency = "-" if row["latency_ms"] is None else f"{row['latency_ms']:.0f}"
         shown = Text(row["problem"], style="red") if row["problem"] else Text(row["query"])
@@ -212,14 +212,19 @@ def _print(found: Sequence[dict[str, Any]]) -> None:
 def _list(as_json: bool) -> None:
     if as_json:
         listed = [
-            {"name": each.name, "uid": each.uid, "title": each.title, "panels": len(list(each.panels))}
-            for each in DASHBOARDS
+            {
+                "name": dashboard.name,
+                "uid": dashboard.uid,
+                "title": dashboard.title,
+                "panels": len(list(dashboard.panels)),
+            }
+            for dashboard in DASHBOARDS
         ]
         typer.echo(json.dumps({"dashboards": listed}, indent=2))
         return
     table = Table("name", "title", "panels", "what it answers")
-    for each in DASHBOARDS:
-        table.add_row(each.name, each.title, str(len(list(each.panels))), each.description)
+    for dashboard in DASHBOARDS:
+        table.add_row(dashboard.name, dashboard.title, str(len(list(dashboard.panels))), dashboard.description)
     Console().print(table)
 
 
@@ -229,9 +234,9 @@ def _data(result: Result) -> dict[str, Any]:
         "unit": result.panel.unit,
         "problems": list(result.problems),
         "series": [
-            {"name": label, "labels": dict(each.labels), "value": last(each), "points": [list(p) for p in each.points]}
+            {"name": label, "labels": dict(line.labels), "value": last(line), "points": [list(p) for p in line.points]}
             for answer in result.answers
-            for label, each in zip(
+            for label, line in zip(
                 legends(result.panel, answer.query.legend, answer.series), answer.series, strict=True
             )
         ],

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
-from ops.dashboard.ask import Result
+from ops.dashboard.panel_queries import Result
 from ops.dashboard.values import last, shown
 
 _WIDTH, _HEIGHT, _GAP_X, _GAP_Y, _EDGE = 132, 46, 74, 30, 12
@@ -26,10 +26,10 @@ def drawn(result: Result, name: str) -> str:
     """The map of a panel whose first query has the labels ``client`` and ``server``."""
     edges, nodes = result.answers[0], result.answers[1]
     calls = [
-        Call(client=each.labels.get("client", "?"), server=each.labels.get("server", "?"), rate=last(each) or 0.0)
-        for each in edges.series
+        Call(client=edge.labels.get("client", "?"), server=edge.labels.get("server", "?"), rate=last(edge) or 0.0)
+        for edge in edges.series
     ]
-    served = {each.labels.get("service_name", "?"): last(each) or 0.0 for each in nodes.series}
+    served = {node.labels.get("service_name", "?"): last(node) or 0.0 for node in nodes.series}
     return svg(calls, served, name, result.panel.title)
 
 
@@ -42,12 +42,12 @@ def svg(calls: Iterable[Call], served: Mapping[str, float], name: str, title: st
         name: Letters and digits; must differ between the pictures of one page.
         title: What it shows.
     """
-    listed = sorted(calls, key=lambda each: (each.client, each.server))
+    listed = sorted(calls, key=lambda call: (call.client, call.server))
     depth = _depths(listed, served)
     columns: dict[int, list[str]] = {}
-    for service in sorted(depth, key=lambda each: (depth[each], each)):
+    for service in sorted(depth, key=lambda service: (depth[service], service)):
         columns.setdefault(depth[service], []).append(service)
-    rows = max((len(each) for each in columns.values()), default=1)
+    rows = max((len(column) for column in columns.values()), default=1)
     height = rows * (_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _EDGE + 14
     width = len(columns) * (_WIDTH + _GAP_X) - _GAP_X + 2 * _EDGE
     places = {
@@ -58,7 +58,7 @@ def svg(calls: Iterable[Call], served: Mapping[str, float], name: str, title: st
         for column, members in columns.items()
         for row, service in enumerate(members)
     }
-    parts = [_arrow(each, places, name) for each in listed]
+    parts = [_arrow(call, places, name) for call in listed]
     parts += [_box(service, places[service], served.get(service, 0.0)) for service in places]
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" role="img" '
@@ -72,12 +72,12 @@ def svg(calls: Iterable[Call], served: Mapping[str, float], name: str, title: st
 def _depths(calls: Iterable[Call], served: Iterable[str]) -> dict[str, int]:
     """Column of each service: behind all that call it; calls in a circle end the search."""
     listed = list(calls)
-    depth = dict.fromkeys([*served, *(name for each in listed for name in (each.client, each.server))], 0)
+    depth = dict.fromkeys([*served, *(name for call in listed for name in (call.client, call.server))], 0)
     for _ in range(len(depth)):
         moved = False
-        for each in listed:
-            if each.client != each.server and depth[each.server] <= depth[each.client] < len(depth) - 1:
-                depth[each.server], moved = depth[each.client] + 1, True
+        for call in listed:
+            if call.client != call.server and depth[call.server] <= depth[call.client] < len(depth) - 1:
+                depth[call.server], moved = depth[call.client] + 1, True
         if not moved:
             break
     used = sorted(set(depth.values()))

@@ -11,8 +11,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from components.dashboards.model import Dashboard, Kind
-from ops.dashboard import graph, lines
-from ops.dashboard.ask import Answer, Result, Span
+from ops.dashboard import graph, line_chart
+from ops.dashboard.panel_queries import Answer, Result, Span
 from ops.dashboard.values import NOTHING, last, legends, shown, tone, worded
 from ops.errors import one_line
 
@@ -90,11 +90,11 @@ def card(number: int, result: Result) -> Card:
     """One panel."""
     if result.problems:
         return _plain(result, problem="; ".join(result.problems))
-    if not any(each.points for each in result.answers):
+    if not any(answer.points for answer in result.answers):
         return _plain(result, problem=NOTHING)
     panel = result.panel
     if panel.kind is Kind.SERIES:
-        picture, note = lines.drawn(result, f"panel{number}")
+        picture, note = line_chart.drawn(result, f"panel{number}")
         return _plain(result, picture=picture, note=note)
     if panel.kind is Kind.GRAPH:
         return _plain(result, picture=graph.drawn(result, f"panel{number}"))
@@ -127,25 +127,29 @@ def _plain(
         values=values,
         head=head,
         rows=rows,
-        queries=[_asked(each) for each in result.answers],
+        queries=[_asked(answer) for answer in result.answers],
     )
 
 
 def _asked(answer: Answer) -> str:
     took = "" if math.isnan(answer.latency_s) else f"  # {answer.latency_s * 1000:.0f} ms, {answer.points} values"
-    return f"{answer.asked}{took}"
+    return f"{answer.expression}{took}"
 
 
 def _values(result: Result) -> list[Value]:
     panel = result.panel
-    found = [
-        (label, last(each))
+    labelled_values = [
+        (label, last(line))
         for answer in result.answers
-        for label, each in zip(legends(panel, answer.query.legend, answer.series), answer.series, strict=True)
+        for label, line in zip(legends(panel, answer.query.legend, answer.series), answer.series, strict=True)
     ]
     if panel.kind is Kind.BARS:
-        found.sort(key=lambda each: -(each[1] if each[1] is not None else -math.inf))
-    most = 1.0 if panel.unit == "1" else max((abs(value) for _, value in found if value is not None), default=0.0)
+        labelled_values.sort(key=lambda pair: -(pair[1] if pair[1] is not None else -math.inf))
+    most = (
+        1.0
+        if panel.unit == "1"
+        else max((abs(value) for _, value in labelled_values if value is not None), default=0.0)
+    )
     most = max([most, *(limit.value for limit in panel.limits)]) or 1.0
     return [
         Value(
@@ -154,7 +158,7 @@ def _values(result: Result) -> list[Value]:
             tone=tone(panel, value),
             share=min(100.0, max(0.0, 100 * (value or 0.0) / most)),
         )
-        for label, value in found[: panel.top or None]
+        for label, value in labelled_values[: panel.top or None]
     ]
 
 
@@ -164,9 +168,9 @@ def _table(result: Result) -> tuple[list[str], list[list[Value]]]:
     labels = [column.label for column in panel.columns]
     cells: dict[tuple[str, ...], dict[int, float | None]] = {}
     for index, answer in enumerate(result.answers):
-        for each in answer.series:
-            key = tuple(each.labels.get(label, "") for label in labels)
-            cells.setdefault(key, {})[index] = last(each)
+        for line in answer.series:
+            key = tuple(line.labels.get(label, "") for label in labels)
+            cells.setdefault(key, {})[index] = last(line)
     ordered = sorted(cells, key=lambda key: (-(cells[key].get(0) or 0.0), key)) if panel.top else sorted(cells)
     rows = [
         [Value(label="", text=text) for text in key]

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 
 from components.dashboards.model import Limit, Panel, Tone
-from ops.incident.drawing import labels_of
+from ops.incident.charts import labels_of
 from ops.incident.metrics import Found
 from services.charts.units import number, scale
 
@@ -52,8 +52,8 @@ def _beyond(limit: Limit, value: float) -> bool:
 def legends(panel: Panel, legend: str, series: Sequence[Found]) -> list[str]:
     """Names of a query's series."""
     if not legend:
-        return labels_of([each.labels for each in series])
-    return [_filled(legend, each.labels) for each in series]
+        return labels_of([line.labels for line in series])
+    return [_filled(legend, line.labels) for line in series]
 
 
 def last(series: Found) -> float | None:
@@ -62,5 +62,5 @@ def last(series: Found) -> float | None:
 
 
 def _filled(legend: str, labels: Mapping[str, str]) -> str:
-    text = _TEMPLATE.sub(lambda found: labels.get(found.group(1), ""), legend).strip()
+    text = _TEMPLATE.sub(lambda match: labels.get(match.group(1), ""), legend).strip()
     return text.replace("SPAN_KIND_", "") or "-"

@@ -1,4 +1,4 @@
-"""Alerts that began, and notices that were sent, while a drill ran: read from Kafka afterwards, where both are kept."""
+"""Alerts that began, and notifications that were sent, while a drill ran: read from Kafka afterwards."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ _NAME, _SEVERITY = "alertname", "severity"
 
 
 def read(platform: Platform, began: datetime) -> tuple[tuple[Event, ...], tuple[Event, ...]]:
-    """Alerts and notices since a moment.
+    """Alerts and notifications since a moment.
 
     Raises:
         OpsError: Kafka does not answer, or the platform has no topic of alerts.
     """
     raw = alert_events.read(platform, Stage.RAW, began)
     processed = alert_events.read(platform, Stage.PROCESSED, began)
-    return raised(raw.events, began), notices(processed.events, began)
+    return raised(raw.events, began), notifications(processed.events, began)
 
 
 def raised(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
     """Alerts that began to fire since then, one line for each name: its first begin, its last end."""
     spans: dict[tuple[str, str, datetime], datetime | None] = {}
     severities: dict[str, str] = {}
-    for each in events:
-        name = each.labels.get(_NAME, "?")
-        if name == WATCHDOG or each.starts_at < began:
+    for event in events:
+        name = event.labels.get(_NAME, "?")
+        if name == WATCHDOG or event.starts_at < began:
             continue
-        severities[name] = each.labels.get(_SEVERITY, "")
-        one = (name, each.fingerprint, each.starts_at)
+        severities[name] = event.labels.get(_SEVERITY, "")
+        one = (name, event.fingerprint, event.starts_at)
         # A firing alert is sent again and again; the end that counts is that of a resolved one.
-        spans[one] = each.ends_at if each.status == "resolved" else spans.get(one)
+        spans[one] = event.ends_at if event.status == "resolved" else spans.get(one)
     names: dict[str, list[tuple[datetime, datetime | None]]] = {}
     for (name, _, start), end in spans.items():
         names.setdefault(name, []).append((start, end))
-    found = []
+    alert_spans = []
     for name, parts in names.items():
         ends = [end for _, end in parts if end is not None]
         over = max(ends) if len(ends) == len(parts) else None
         count = f", {len(parts)} times" if len(parts) > 1 else ""
         severity = f" ({severities[name]})" if severities[name] else ""
-        found.append(_event("alerts", f"{name}{severity}{count}", began, min(start for start, _ in parts), over))
-    return tuple(sorted(found, key=lambda each: (each.start, each.what)))
+        alert_spans.append(_event("alerts", f"{name}{severity}{count}", began, min(start for start, _ in parts), over))
+    return tuple(sorted(alert_spans, key=lambda alert_span: (alert_span.start, alert_span.what)))
 
 
-def notices(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
-    """Notices that were sent since then; one may be about several alerts."""
-    found: dict[tuple[str, str, str, datetime], set[str]] = {}
-    for each in events:
-        if not isinstance(each, ProcessedEvent) or each.received_at < began:
+def notifications(events: Iterable[AlertEvent], began: datetime) -> tuple[Event, ...]:
+    """Notifications that were sent since then; one may be about several alerts."""
+    names_by_notification: dict[tuple[str, str, str, datetime], set[str]] = {}
+    for event in events:
+        if not isinstance(event, ProcessedEvent) or event.received_at < began:
             continue
-        name = each.labels.get(_NAME, "?").removesuffix(SUFFIX)
+        name = event.labels.get(_NAME, "?").removesuffix(SUFFIX)
         if name == WATCHDOG:
             continue
-        key = (each.receiver, each.group_key, each.group_status, each.received_at)
-        found.setdefault(key, set()).add(name)
+        key = (event.receiver, event.group_key, event.group_status, event.received_at)
+        names_by_notification.setdefault(key, set()).add(name)
     return tuple(
         _event("notices", f"{receiver}, {status}, {', '.join(sorted(names))}", began, at, at)
-        for (receiver, _, status, at), names in sorted(found.items(), key=lambda each: each[0][3])
+        for (receiver, _, status, at), names in sorted(names_by_notification.items(), key=lambda entry: entry[0][3])
     )
 
 

@@ -23,12 +23,12 @@ from rich.text import Text
 from ops import evidence, steps
 from ops import platform as platform_module
 from ops.context import Context
-from ops.drill import alerts, record, steady
+from ops.drill import alerts, record, steady_state
 from ops.drill.model import Drill
+from ops.drill.progress import DrillProgress
 from ops.drill.record import FOLDER, Report
 from ops.drill.registry import SHOWN, find
 from ops.drill.run import Outcome, alone, command_of, ready, run
-from ops.drill.shown import Shown
 from ops.drill.watch import Watched, Watcher
 from ops.errors import OpsError, one_line
 from ops.kube import Kube
@@ -50,13 +50,13 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobod
 @drill_app.command("list")
 def list_(as_json: AsJson = False) -> None:
     """Show every drill with its newest result; nothing is asked."""
-    found = record.newest()
+    records = record.newest()
     if as_json:
-        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in found]
+        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in records]
         typer.echo(json.dumps({"drills": listed}, indent=2))
         return
     rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
-    for drill, written, _ in found:
+    for drill, written, _ in records:
         state = Text("never", style="dim")
         if written is not None:
             state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
@@ -85,41 +85,47 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
     platform = platform_module.load()
     if not yes:
         _agreed(drill, f"{platform.platform} ({platform.region})")
-    with alone(drill.name), Context(platform, Kube.connect(platform.namespace)) as context, Shown(drill) as shown:
-        shown.say("is the platform steady?")
-        if drill.looked_at and (wrong := steady.wait(lambda: steady.problems(context), steady.BEFORE_S)):
+    with (
+        alone(drill.name),
+        Context(platform, Kube.connect(platform.namespace)) as context,
+        DrillProgress(drill) as progress,
+    ):
+        progress.say("is the platform steady?")
+        if drill.looked_at and (
+            wrong := steady_state.wait(lambda: steady_state.problems(context), steady_state.BEFORE_S)
+        ):
             raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
         try:
-            found = _carry_out(drill, context, shown)
+            report = _carry_out(drill, context, progress)
         except KeyboardInterrupt:
             typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
             raise typer.Exit(_INTERRUPTED) from None
-    written = record.write(found, folder)
+    written = record.write(report, folder)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
-        typer.echo(record.markdown(found))
+        typer.echo(record.markdown(report))
     typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
-    raise typer.Exit(0 if found.passed else 1)
+    raise typer.Exit(0 if report.passed else 1)
 
 
-def _carry_out(drill: Drill, context: Context, shown: Shown) -> Report:
+def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Report:
     """Run the test, look meanwhile, wait until everything is whole again, read what was told."""
     log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
     watcher = Watcher(context) if drill.watched else None
     started, after = datetime.now(UTC), list[str]()
     with watcher or nullcontext():
-        shown.say(f"{drill.fault}; load: {drill.load}")
-        outcome = run(command_of(drill), drill.limit_s, log, shown.beat, variables={steps.FILE: str(shown.steps)})
-        shown.beat(outcome.seconds)
+        progress.say(f"{drill.fault}; load: {drill.load}")
+        outcome = run(command_of(drill), drill.limit_s, log, progress.beat, variables={steps.FILE: str(progress.steps)})
+        progress.beat(outcome.seconds)
         if watcher is not None:
-            shown.say("waiting until everything is whole again")
-            after = steady.wait(lambda: steady.problems(context), steady.AFTER_S)
+            progress.say("waiting until everything is whole again")
+            after = steady_state.wait(lambda: steady_state.problems(context), steady_state.AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
-    return made(drill, context, started, outcome, watched, after, notes)
+    return build_report(drill, context, started, outcome, watched, after, notes)
 
 
-def made(
+def build_report(
     drill: Drill,
     context: Context,
     started: datetime,
@@ -143,7 +149,7 @@ def made(
         problems.append(f"the test wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
         problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
-    problems += [f"not whole {steady.AFTER_S:.0f} s after the drill: {each}" for each in after]
+    problems += [f"not whole {steady_state.AFTER_S:.0f} s after the drill: {problem}" for problem in after]
     return Report(
         drill=drill,
         passed=not problems,
@@ -164,10 +170,10 @@ def made(
 def _with_alerts(watcher: Watcher, context: Context) -> tuple[Watched, tuple[str, ...]]:
     seen = watcher.seen()
     try:
-        raised, notices = alerts.read(context.platform, watcher.began)
+        raised, notifications = alerts.read(context.platform, watcher.began)
     except OpsError as error:
-        return seen, (f"Alerts and notices could not be read from Kafka: {one_line(error)}",)
-    return replace(seen, alerts=raised, notices=notices), ()
+        return seen, (f"Alerts and notifications could not be read from Kafka: {one_line(error)}",)
+    return replace(seen, alerts=raised, notifications=notifications), ()
 
 
 def _agreed(drill: Drill, where: str) -> None:
@@ -191,5 +197,13 @@ def _data(drill: Drill) -> dict[str, object]:
     }
 
 
-def _newest(found: evidence.Evidence | None) -> dict[str, object] | None:
-    return None if found is None else {"passed": found.passed, "time": found.time.isoformat(), "commit": found.commit}
+def _newest(newest_evidence: evidence.Evidence | None) -> dict[str, object] | None:
+    return (
+        None
+        if newest_evidence is None
+        else {
+            "passed": newest_evidence.passed,
+            "time": newest_evidence.time.isoformat(),
+            "commit": newest_evidence.commit,
+        }
+    )

@@ -89,7 +89,7 @@ RECOVERY: tuple[Drill, ...] = (
             Aspect.RECOVERY: ("whole again {whole again after s} s after it came back",),
             Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
             Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
-            Aspect.NOTICES: (
+            Aspect.NOTIFICATIONS: (
                 "Critical told after {Critical at once told after s} s, later {Critical once noticed told after s} s",
                 "{notices twice} twice",
             ),
@@ -98,7 +98,7 @@ RECOVERY: tuple[Drill, ...] = (
     ),
     Drill(
         name="region",
-        shows="a region gone without warning: the other one takes over and tells people, and hands back",
+        shows="a region gone without warning: the other one takes over, is active, and hands back",
         requirements=("D2", "D3"),
         test=f"{_TESTS}/test_region.py::test_a_region_is_lost_and_comes_back",
         evidence="region-drill",
@@ -124,9 +124,9 @@ RECOVERY: tuple[Drill, ...] = (
                 "a consumer group: {group read again} read again, {group lost} lost",
             ),
             Aspect.ALERTS: ("{alerts lost} of {alerts raised} lost",),
-            Aspect.NOTICES: (
+            Aspect.NOTIFICATIONS: (
                 "{told again by B} of {told by A before the cut} that A had told were told again by B",
-                "{told by B of the gap} notices about {fired in the gap} alerts of the gap",
+                "{told by B of the gap} notifications about {fired in the gap} alerts of the gap",
             ),
             Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} questions at B without an answer",),
         },

@@ -17,7 +17,7 @@ class Aspect(StrEnum):
     RTO = "RTO"
     RPO = "RPO"
     ALERTS = "alerts raised"
-    NOTICES = "notices sent"
+    NOTIFICATIONS = "notices sent"
     DASHBOARDS = "dashboards' answers"
 
 
@@ -38,7 +38,7 @@ class Drill:
         figures: Aspect -> texts about it, with names of figures of the evidence in braces.
         watched: Whether pods, partitions and panels are looked at from outside meanwhile.
         looked_at: Whether it starts only on a platform that is steady as a whole. A drill of two regions looks at both
-            itself, and parts of them may be set aside.
+            itself, and parts of them may be scaled down.
     """
 
     name: str

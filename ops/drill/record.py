@@ -81,15 +81,15 @@ class Report:
             "problems": list(self.problems),
             "notes": list(self.notes),
             "aspects": {str(aspect): lines for aspect, lines in self.aspects().items()},
-            "timeline": [each.as_json() for each in self.events],
+            "timeline": [event.as_json() for event in self.events],
             "watched": self.watched.as_json() if self.watched else None,
             "evidence": self.evidence.model_dump(mode="json") if self.evidence else None,
         }
 
 
-def aspects(drill: Drill, found: Evidence | None, watched: Watched | None) -> dict[Aspect, list[str]]:
+def aspects(drill: Drill, run_evidence: Evidence | None, watched: Watched | None) -> dict[Aspect, list[str]]:
     """What evidence and watching tell of each aspect."""
-    figures: Mapping[str, Any] = found.figures if found else {}
+    figures: Mapping[str, Any] = run_evidence.figures if run_evidence else {}
     result = {aspect: told(figures, drill.figures.get(aspect, ())) for aspect in Aspect}
     how = [str(figures["how"])] if "how" in figures and "how" not in drill.figures.get(Aspect.FAULT, ()) else []
     result[Aspect.FAULT] = list(dict.fromkeys([drill.fault, *how, *result[Aspect.FAULT]]))
@@ -104,15 +104,15 @@ def _add_watched(result: dict[Aspect, list[str]], watched: Watched) -> None:
         result[Aspect.DETECTION].append("nothing to be seen from outside")
     else:
         result[Aspect.DETECTION].append(f"first sign after {sign.start:.1f} s: {sign.what}")
-        first = next((each for each in alerts or () if each.start >= sign.start), None)
+        first = next((alert for alert in alerts or () if alert.start >= sign.start), None)
         if first is not None:
             result[Aspect.DETECTION].append(f"{first.what} fired {first.start - sign.start:.1f} s after the first sign")
         again = watched.whole_again
         text = "not whole at the end" if again is None else f"whole again {again - sign.start:.1f} s after it"
         result[Aspect.RECOVERY].append(text)
-    for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTICES, watched.notices)):
+    for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTIFICATIONS, watched.notifications)):
         if events is not None:
-            result[aspect] += [each.what for each in events[:_MOST_LISTED]] or ["none"]
+            result[aspect] += [event.what for event in events[:_MOST_LISTED]] or ["none"]
             if len(events) > _MOST_LISTED:
                 result[aspect].append(f"and {len(events) - _MOST_LISTED} more")
     if watched.questions:
@@ -136,13 +136,13 @@ def markdown(report: Report) -> str:
         "",
     ]
     if report.problems:
-        lines += ["## Problems", "", *(f"- {cell(each)}" for each in report.problems), ""]
+        lines += ["## Problems", "", *(f"- {cell(problem)}" for problem in report.problems), ""]
     lines += ["## What was measured", "", "| | |", "|---|---|"]
     lines += [f"| {aspect} | {joined(texts)} |" for aspect, texts in report.aspects().items()]
-    lines += ["", *(f"{cell(each)}." for each in report.notes)]
+    lines += ["", *(f"{cell(note)}." for note in report.notes)]
     if report.notes:
         lines.append("")
-    length = max([report.seconds, *(each.end or each.start for each in report.events)])
+    length = max([report.seconds, *(event.end or event.start for event in report.events)])
     title = f"{drill.name}, seconds since the test began"
     lines += ["## Timeline", "", "```mermaid", mermaid(title, report.events, length), "```", ""]
     lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.test}`."]
@@ -172,7 +172,7 @@ def write(report: Report, folder: Path = FOLDER) -> tuple[Path, Path]:
     return folder / f"{report.drill.name}.md", folder / f"{report.drill.name}.json"
 
 
-def watched_of(drill: Drill, found: Evidence, folder: Path = FOLDER) -> Watched | None:
+def watched_of(drill: Drill, run_evidence: Evidence, folder: Path = FOLDER) -> Watched | None:
     """What was seen in the run that wrote this evidence; None where nobody looked at that run.
 
     Raises:
@@ -185,7 +185,7 @@ def watched_of(drill: Drill, found: Evidence, folder: Path = FOLDER) -> Watched 
         content = json.loads(file.read_text())
         # A run without the command replaces the evidence and not the report: then they do not belong together.
         measured = (content["evidence"] or {}).get("time")
-        if measured is None or datetime.fromisoformat(measured) != found.time or content["watched"] is None:
+        if measured is None or datetime.fromisoformat(measured) != run_evidence.time or content["watched"] is None:
             return None
         return parsed(content["watched"])
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -194,16 +194,18 @@ def watched_of(drill: Drill, found: Evidence, folder: Path = FOLDER) -> Watched 
 
 def newest(folder: Path = evidence.FOLDER) -> list[tuple[Drill, Evidence | None, Watched | None]]:
     """Every drill with what is known of its newest run."""
-    found = []
+    drill_runs = []
     for drill in DRILLS:
         written = evidence.newest(drill.evidence, folder)
-        found.append((drill, written, watched_of(drill, written, folder / FOLDER.name) if written else None))
-    return found
+        drill_runs.append((drill, written, watched_of(drill, written, folder / FOLDER.name) if written else None))
+    return drill_runs
 
 
 def _own(figures: Mapping[str, Any]) -> list[Event]:
     """Events that an evidence file has itself."""
-    found = []
+    addresses = []
     for lane, what, start, end in figures.get(TIMELINE, ()):
-        found.append(Event(lane=str(lane), what=str(what), start=float(start), end=None if end is None else float(end)))
-    return found
+        addresses.append(
+            Event(lane=str(lane), what=str(what), start=float(start), end=None if end is None else float(end))
+        )
+    return addresses

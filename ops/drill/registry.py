@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from ops.drill.drills_alerting import ALERTING
 from ops.drill.drills_flow import FLOW
-from ops.drill.drills_people import PEOPLE
 from ops.drill.drills_recovery import RECOVERY
 from ops.drill.drills_traces import TRACES
 from ops.drill.model import Drill
 from ops.errors import OpsError
 
-DRILLS: tuple[Drill, ...] = (*FLOW, *PEOPLE, *TRACES, *RECOVERY)
+DRILLS: tuple[Drill, ...] = (*FLOW, *ALERTING, *TRACES, *RECOVERY)
 
-SHOWN: dict[str, str] = {each.name: each.shows for each in DRILLS}
+SHOWN: dict[str, str] = {drill.name: drill.shows for drill in DRILLS}
 """Name -> what it shows."""
 
 

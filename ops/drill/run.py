@@ -62,7 +62,7 @@ def ready(drill: Drill, project: Path = PROJECT) -> None:
     if not file.is_file():
         raise OpsError(f"drill {drill.name} has no test here: {file} is not there; run it from a whole checkout")
     if importlib.util.find_spec("pytest") is None:
-        raise OpsError("a drill is a test, and pytest is not there: pip install -r requirements-dev.txt")
+        raise OpsError("a drill is a test, and pytest is not there: pip install '.[dev]'")
 
 
 def run(
@@ -117,8 +117,8 @@ def run(
 
 def reasons(said: Sequence[str]) -> list[str]:
     """What failed, from what pytest said."""
-    found = [line[1:].strip() for line in said if line.startswith("E  ")]
-    return [one_line(each) for each in dict.fromkeys(found) if each][:_MOST_REASONS]
+    messages = [line[1:].strip() for line in said if line.startswith("E  ")]
+    return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from ops.drill.watch import Watched
 from ops.evidence import Evidence
 from ops.figures import NOT_MEASURED
 
-_SHOWN = (Aspect.RTO, Aspect.RPO, Aspect.DETECTION, Aspect.RECOVERY, Aspect.NOTICES, Aspect.DASHBOARDS)
+_SHOWN = (Aspect.RTO, Aspect.RPO, Aspect.DETECTION, Aspect.RECOVERY, Aspect.NOTIFICATIONS, Aspect.DASHBOARDS)
 
 
 Stale = Callable[[Evidence], str | None]
@@ -28,21 +28,21 @@ def measured(folder: Path = evidence.FOLDER, stale: Stale = evidence.staleness) 
     """
     head = ["drill", "what it shows", "newest run", *map(str, _SHOWN)]
     lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
-    lines += [_row(drill, found, watched, folder, stale) for drill, found, watched in newest(folder)]
+    lines += [_row(drill, run_evidence, watched, folder, stale) for drill, run_evidence, watched in newest(folder)]
     return "\n".join(lines)
 
 
-def _row(drill: Drill, found: Evidence | None, watched: Watched | None, folder: Path, stale: Stale) -> str:
+def _row(drill: Drill, run_evidence: Evidence | None, watched: Watched | None, folder: Path, stale: Stale) -> str:
     report = folder / FOLDER.name / f"{drill.name}.md"
     name = f"[`{drill.name}`](../evidence/{FOLDER.name}/{report.name})" if report.exists() else f"`{drill.name}`"
-    if found is None:
+    if run_evidence is None:
         return "| " + " | ".join([name, cell(drill.shows), "never", *[NOT_MEASURED] * len(_SHOWN)]) + " |"
-    told = aspects(drill, found, watched)
-    run = f"[{found.time:%Y-%m-%d}](../evidence/{drill.evidence}/), {found.commit}"
-    run += "" if found.passed else f", **failed**: {cell('; '.join(found.problems))}"
-    if reason := stale(found):
+    told = aspects(drill, run_evidence, watched)
+    run = f"[{run_evidence.time:%Y-%m-%d}](../evidence/{drill.evidence}/), {run_evidence.commit}"
+    run += "" if run_evidence.passed else f", **failed**: {cell('; '.join(run_evidence.problems))}"
+    if reason := stale(run_evidence):
         run += f", **{reason}**"
     runs = evidence.read(drill.evidence, folder).runs
-    if failed := sum(not each.passed for each in runs):
+    if failed := sum(not recorded.passed for recorded in runs):
         run += f", {failed} of {len(runs)} runs failed"
     return "| " + " | ".join([name, cell(drill.shows), run, *[joined(told[aspect]) for aspect in _SHOWN]]) + " |"

@@ -58,7 +58,9 @@ class Changes:
         """
         keys = {f"{scope}\0{text}": number for text, number in seen.items()}
         with self._lock:
-            for key in [each for each in self._open if each.startswith(f"{scope}\0") and each not in keys]:
+            for key in [
+                open_key for open_key in self._open if open_key.startswith(f"{scope}\0") and open_key not in keys
+            ]:
                 self._done.append(self._event(key, *self._open.pop(key), at))
             for key, number in keys.items():
                 start, worst = self._open.get(key, (at, number))
@@ -73,7 +75,7 @@ class Changes:
         """Everything until now, by begin; what goes on has no end."""
         with self._lock:
             going_on = [self._event(key, *value, None) for key, value in self._open.items()]
-            return sorted([*self._done, *going_on], key=lambda each: (each.start, each.what))
+            return sorted([*self._done, *going_on], key=lambda event: (event.start, event.what))
 
     def _event(self, key: str, start: float, worst: int, end: float | None) -> Event:
         what = key.partition("\0")[2].replace("{n}", str(worst))
@@ -95,21 +97,21 @@ def mermaid(title: str, events: Iterable[Event], length: float) -> str:
     for event in events:
         by_lane.setdefault(event.lane, []).append(event)
     for lane in sorted(by_lane, key=_order):
-        found = sorted(by_lane[lane], key=lambda each: each.start)
+        lane_events = sorted(by_lane[lane], key=lambda event: event.start)
         lines.append(f"    section {_safe(lane)}")
-        lines += [_bar(each, length) for each in found[:MOST_SHOWN]]
-        if more := len(found) - MOST_SHOWN:
+        lines += [_bar(lane_event, length) for lane_event in lane_events[:MOST_SHOWN]]
+        if more := len(lane_events) - MOST_SHOWN:
             lines += [f"    and {more} more :milestone, {_second(length)}, 0s"] if more > 0 else []
     return "\n".join(lines)
 
 
 def rows(events: Sequence[Event]) -> list[str]:
     """The same as rows of a Markdown table."""
-    found = ["| seconds | | what |", "|---|---|---|"]
-    for each in sorted(events, key=lambda event: (event.start, _order(event.lane))):
-        until = "" if each.moment else f" to {each.end:.1f}" if each.end is not None else " on"
-        found.append(f"| {each.start:.1f}{until} | {each.lane} | {cell(each.what)} |")
-    return found
+    lines = ["| seconds | | what |", "|---|---|---|"]
+    for shown in sorted(events, key=lambda event: (event.start, _order(event.lane))):
+        until = "" if shown.moment else f" to {shown.end:.1f}" if shown.end is not None else " on"
+        lines.append(f"| {shown.start:.1f}{until} | {shown.lane} | {cell(shown.what)} |")
+    return lines
 
 
 def cell(text: str) -> str:

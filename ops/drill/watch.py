@@ -1,4 +1,4 @@
-"""What can be seen from outside while a drill runs: pods, partitions, the panels of the overview, alerts, notices."""
+"""What can be seen from outside during a drill: pods, partitions, panels of the overview, alerts, notifications."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from datetime import UTC, datetime
 from types import TracebackType
 from typing import Any
 
-from components.dashboards.boards import dashboard
 from components.dashboards.model import Panel, Query
+from components.dashboards.registry import dashboard_named
 from ops.context import Context
-from ops.dashboard.ask import Answer, Asker, ask, span
-from ops.dashboard.command import CHECK_RANGE, asker
+from ops.dashboard.command import CHECK_RANGE, query_client
+from ops.dashboard.panel_queries import Answer, QueryClient, ask, span
 from ops.drill.timeline import Changes, Event
 from ops.errors import OpsError
 from ops.kube import Pod
 
-BOARD = "overview"
+DASHBOARD = "overview"
 PODS_EVERY_S, PARTITIONS_EVERY_S, QUESTION_EVERY_S = 2.0, 2.0, 1.0
 UNANSWERED = "a question without an answer"
 _JOIN_S = 60.0
@@ -36,7 +36,7 @@ class Watched:
         questions: Questions of the overview's panels that were asked.
         unanswered: Those without an answer, or empty where there had been values before the drill.
         slowest_s: The slowest answer; None where there was none.
-        alerts, notices: Events, or None where they could not be read.
+        alerts, notifications: Events, or None where they could not be read.
     """
 
     events: tuple[Event, ...]
@@ -44,32 +44,36 @@ class Watched:
     unanswered: int
     slowest_s: float | None
     alerts: tuple[Event, ...] | None = None
-    notices: tuple[Event, ...] | None = None
+    notifications: tuple[Event, ...] | None = None
 
     @property
     def first_sign(self) -> Event | None:
         """The first thing that was not whole."""
-        return min((each for each in self.events if each.lane == "platform"), key=lambda each: each.start, default=None)
+        return min(
+            (event for event in self.events if event.lane == "platform"), key=lambda event: event.start, default=None
+        )
 
     @property
     def whole_again(self) -> float | None:
         """Second from which on everything was whole; None where nothing was seen, or something still is not."""
-        ends = [each.end for each in self.events if each.lane == "platform"]
+        ends = [event.end for event in self.events if event.lane == "platform"]
         return max((end for end in ends if end is not None), default=None) if None not in ends else None
 
     def everything(self) -> list[Event]:
         """All events of all kinds."""
-        return [*self.events, *(self.alerts or ()), *(self.notices or ())]
+        return [*self.events, *(self.alerts or ()), *(self.notifications or ())]
 
     def as_json(self) -> dict[str, Any]:
         """For machines, and for the table that is made from it later."""
         return {
-            "events": [each.as_json() for each in self.events],
+            "events": [event.as_json() for event in self.events],
             "questions": self.questions,
             "unanswered": self.unanswered,
             "slowest_s": self.slowest_s,
-            "alerts": None if self.alerts is None else [each.as_json() for each in self.alerts],
-            "notices": None if self.notices is None else [each.as_json() for each in self.notices],
+            "alerts": None if self.alerts is None else [alert.as_json() for alert in self.alerts],
+            "notices": None
+            if self.notifications is None
+            else [notification.as_json() for notification in self.notifications],
         }
 
 
@@ -81,8 +85,8 @@ def parsed(data: Mapping[str, Any]) -> Watched:
         TypeError: Something has another shape.
     """
 
-    def events(found: Iterable[Mapping[str, Any]] | None) -> tuple[Event, ...] | None:
-        return None if found is None else tuple(Event(**each) for each in found)
+    def events(stored_events: Iterable[Mapping[str, Any]] | None) -> tuple[Event, ...] | None:
+        return None if stored_events is None else tuple(Event(**stored_event) for stored_event in stored_events)
 
     return Watched(
         events=events(data["events"]) or (),
@@ -90,7 +94,7 @@ def parsed(data: Mapping[str, Any]) -> Watched:
         unanswered=data["unanswered"],
         slowest_s=data["slowest_s"],
         alerts=events(data["alerts"]),
-        notices=events(data["notices"]),
+        notifications=events(data["notices"]),
     )
 
 
@@ -117,9 +121,9 @@ class Pods:
 
     def restarted(self, now: Iterable[Pod]) -> list[str]:
         """Names of pods whose containers were started again since the last look."""
-        found = [pod.name for pod in now if pod.restarts > self._restarts.get(pod.name, pod.restarts)]
+        names = [pod.name for pod in now if pod.restarts > self._restarts.get(pod.name, pod.restarts)]
         self._restarts |= {pod.name: pod.restarts for pod in now}
-        return found
+        return names
 
 
 class Questions:
@@ -133,12 +137,12 @@ class Questions:
 
     def __init__(
         self,
-        asked: Asker,
+        panel_asker: QueryClient,
         questions: Sequence[tuple[Panel, Query]],
         note: Callable[[float, bool], None] = lambda *_: None,
     ) -> None:
-        self._asker, self._questions, self._note = asked, questions, note
-        self.asked = self.unanswered = 0
+        self._client, self._questions, self._note = panel_asker, questions, note
+        self.asker = self.unanswered = 0
         self.latencies: list[float] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -159,9 +163,9 @@ class Questions:
             if self._stopping.is_set():
                 return
             at = time.monotonic() - start
-            answer = self._asker.answer(panel, query, span(CHECK_RANGE).of(panel))
+            answer = self._client.answer(panel, query, span(CHECK_RANGE).of(panel))
             good = _has_values(answer)
-            self.asked += 1
+            self.asker += 1
             self.unanswered += not good
             if good:
                 self.latencies.append(answer.latency_s)
@@ -184,10 +188,12 @@ class Watcher:
         self._stopping = threading.Event()
         self._platform, self._dashboards = Changes("platform"), Changes("dashboards")
         self._pods = Pods(context.kube.pods())
-        asked = asker(context)
-        self._questions = Questions(asked, answered_before(asked, dashboard(BOARD).panels), self._answered)
-        looks = ((self._look_at_pods, PODS_EVERY_S), (self._look_at_partitions, PARTITIONS_EVERY_S))
-        self._threads = [threading.Thread(target=self._every, args=each, daemon=True) for each in looks]
+        panel_asker = query_client(context)
+        self._questions = Questions(
+            panel_asker, answered_before(panel_asker, dashboard_named(DASHBOARD).panels), self._answered
+        )
+        looks = ((self._poll_pods, PODS_EVERY_S), (self._poll_partitions, PARTITIONS_EVERY_S))
+        self._threads = [threading.Thread(target=self._every, args=look, daemon=True) for look in looks]
 
     def __enter__(self) -> Watcher:
         self.began, self._start = datetime.now(UTC), self._clock()
@@ -211,14 +217,14 @@ class Watcher:
         except OpsError:
             left = {pod.workload for pod in self._pods.before}
         events = [
-            each
-            for each in self._platform.events()
-            if each.end is not None or each.what.partition(",")[0] in left or "," not in each.what
+            event
+            for event in self._platform.events()
+            if event.end is not None or event.what.partition(",")[0] in left or "," not in event.what
         ]
         times = list(self._questions.latencies)
         return Watched(
             events=(*events, *self._dashboards.events()),
-            questions=self._questions.asked,
+            questions=self._questions.asker,
             unanswered=self._questions.unanswered,
             slowest_s=round(max(times), 2) if times else None,
         )
@@ -228,7 +234,7 @@ class Watcher:
             look(self._clock() - self._start)
             self._stopping.wait(pause)
 
-    def _look_at_pods(self, at: float) -> None:
+    def _poll_pods(self, at: float) -> None:
         try:
             now = self._context.kube.pods()
         except OpsError:
@@ -239,7 +245,7 @@ class Watcher:
         for name in self._pods.restarted(now):
             self._platform.note(at, f"{name} started again")
 
-    def _look_at_partitions(self, at: float) -> None:
+    def _poll_partitions(self, at: float) -> None:
         try:
             topics = self._context.kafka.topics().values()
         except OpsError:
@@ -254,11 +260,11 @@ class Watcher:
         self._dashboards.feed(at, "panels", {} if good else {UNANSWERED: 1})
 
 
-def answered_before(asked: Asker, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
+def answered_before(panel_asker: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
     """Questions that have values now: only those can lose them."""
     return [
         (result.panel, answer.query)
-        for result in ask(asked, list(panels), span(CHECK_RANGE))
+        for result in ask(panel_asker, list(panels), span(CHECK_RANGE))
         for answer in result.answers
         if _has_values(answer)
     ]

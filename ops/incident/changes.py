@@ -12,7 +12,7 @@ from typing import Any
 
 from ops.errors import OpsError, one_line
 from ops.incident.evidence import Change
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.platform import PROJECT
 
 MOST = 20
@@ -20,7 +20,7 @@ _PAGE = 50
 _TIMEOUT_SECONDS = 40
 
 
-def changes(window: Window, cwd: Path = PROJECT) -> tuple[Change, ...]:
+def changes(window: TimeWindow, cwd: Path = PROJECT) -> tuple[Change, ...]:
     """Updates that ran in the window, oldest first; previews change nothing and are left out.
 
     Raises:
@@ -47,18 +47,18 @@ def changes(window: Window, cwd: Path = PROJECT) -> tuple[Change, ...]:
     return parse(done.stdout, window)
 
 
-def parse(text: str, window: Window) -> tuple[Change, ...]:
+def parse(text: str, window: TimeWindow) -> tuple[Change, ...]:
     """Updates of the window from the command's output.
 
     Raises:
         OpsError: It is no such output.
     """
     try:
-        found = [_change(each) for each in json.loads(text) if each.get("kind") != "preview"]
+        changes = [_change(load) for load in json.loads(text) if load.get("kind") != "preview"]
     except (ValueError, KeyError, TypeError, AttributeError):
         raise OpsError("`pulumi stack history --json` did not print a history") from None
-    inside = [each for each in found if each.at <= window.end and (each.end or window.end) >= window.start]
-    return tuple(sorted(inside, key=lambda each: each.at)[-MOST:])
+    inside = [change for change in changes if change.at <= window.end and (change.end or window.end) >= window.start]
+    return tuple(sorted(inside, key=lambda change: change.at)[-MOST:])
 
 
 def _change(update: Mapping[str, Any]) -> Change:
@@ -77,5 +77,5 @@ def _change(update: Mapping[str, Any]) -> Change:
 
 
 def _time(text: str) -> datetime:
-    found = datetime.fromisoformat(text)
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    timestamp = datetime.fromisoformat(text)
+    return timestamp if timestamp.tzinfo else timestamp.replace(tzinfo=UTC)

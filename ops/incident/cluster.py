@@ -8,7 +8,7 @@ from typing import Any
 
 from ops.errors import one_line
 from ops.incident.evidence import ClusterEvent
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.kube import Kube
 
 MOST = 80
@@ -18,23 +18,23 @@ _TELLING = ("Killing", "Preempted", "Evicted", "NodeNotReady", "ScalingReplicaSe
 """Reasons of ordinary events that are worth a line."""
 
 
-def cluster(kube: Kube, window: Window) -> tuple[tuple[ClusterEvent, ...], int]:
+def cluster(kube: Kube, window: TimeWindow) -> tuple[tuple[ClusterEvent, ...], int]:
     """What happened in the platform's namespace in the window, oldest first, and how much there was.
 
     Kubernetes forgets events after an hour by default: what is older is here only if it was collected in time.
     """
     core, apps, space = kube.core, kube.apps, kube.namespace
     bounds = {"limit": _PAGE, "_request_timeout": _TIMEOUT_SECONDS}
-    found = [
+    events = [
         *_events(core.list_namespaced_event(space, **bounds).items),
         *_restarts(core.list_namespaced_pod(space, **bounds).items),
         *_rollouts(apps.list_namespaced_replica_set(space, **bounds).items, "pod-template-hash"),
         *_rollouts(apps.list_namespaced_controller_revision(space, **bounds).items, "controller-revision-hash"),
     ]
-    inside = [each for each in found if window.holds(each.at)]
+    inside = [event for event in events if window.holds(event.at)]
     # Restarts and rollouts first when there are too many, then warnings.
-    chosen = sorted(inside, key=lambda each: (each.kind == "event", not each.warning, each.at))[:MOST]
-    return tuple(sorted(chosen, key=lambda each: each.at)), len(inside)
+    chosen = sorted(inside, key=lambda event: (event.kind == "event", not event.warning, event.at))[:MOST]
+    return tuple(sorted(chosen, key=lambda event: event.at)), len(inside)
 
 
 def _events(items: Iterable[Any]) -> Iterable[ClusterEvent]:

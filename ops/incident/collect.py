@@ -13,15 +13,15 @@ from components.telemetry.classification import CLASSES
 from ops.errors import OpsError, one_line
 from ops.incident import events as kafka_events
 from ops.incident.changes import changes
+from ops.incident.clients import Clients
 from ops.incident.cluster import cluster
 from ops.incident.evidence import Evidence, Source, cleaned
 from ops.incident.logs import logs
 from ops.incident.model import Incident
-from ops.incident.reach import Reach
 from ops.incident.series import firing, measured
 from ops.incident.silences import silences
+from ops.incident.time_window import TimeWindow
 from ops.incident.traces import WindowReader, services_of, traces
-from ops.incident.when import Window
 from ops.traces import choose
 
 LIMIT_S = 90.0
@@ -40,7 +40,7 @@ class Case:
     """
 
     incident: Incident
-    window: Window
+    window: TimeWindow
     clearance: str
     deadline: float
 
@@ -53,65 +53,67 @@ class Answer:
     remark: str = ""
 
 
-Collector = Callable[[Reach, Case], Answer]
+Collector = Callable[[Clients, Case], Answer]
 
 
-def _firing(reach: Reach, case: Case) -> Answer:
-    found = firing(reach.metrics, case.incident, case.window)
-    return Answer(fields={"firing": found.firing}, remark=found.remark)
+def _firing(clients: Clients, case: Case) -> Answer:
+    collected = firing(clients.metrics, case.incident, case.window)
+    return Answer(fields={"firing": collected.firing}, remark=collected.remark)
 
 
-def _metrics(reach: Reach, case: Case) -> Answer:
-    found = measured(reach.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
-    return Answer(fields={"measured": found.measured}, remark=found.remark)
+def _metrics(clients: Clients, case: Case) -> Answer:
+    collected = measured(clients.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
+    return Answer(fields={"measured": collected.measured}, remark=collected.remark)
 
 
-def _events(reach: Reach, case: Case) -> Answer:
+def _events(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    found = kafka_events.raw_events(reach.platform, reach.kafka, alert_id, case.window, read)
-    return Answer(fields={"events": kafka_events.transitions(found, alert_id)}, remark=_partly(read))
+    raw_events = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(fields={"events": kafka_events.transitions(raw_events, alert_id)}, remark=_partly(read))
 
 
-def _notices(reach: Reach, case: Case) -> Answer:
+def _notifications(clients: Clients, case: Case) -> Answer:
     read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
-    found = kafka_events.processed_events(reach.platform, reach.kafka, alert_id, case.window, read)
-    return Answer(fields={"notices": kafka_events.notices(found, alert_id)}, remark=_partly(read))
+    processed_events = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(
+        fields={"notifications": kafka_events.notifications(processed_events, alert_id)}, remark=_partly(read)
+    )
 
 
 def _partly(read: kafka_events.Read) -> str:
     return "" if read.whole else f"only the first {read.records - 1} records were read"
 
 
-def _silences(reach: Reach, case: Case) -> Answer:
-    return Answer(fields={"silences": silences(reach.alertmanager, case.incident, case.window)})
+def _silences(clients: Clients, case: Case) -> Answer:
+    return Answer(fields={"silences": silences(clients.alertmanager, case.incident, case.window)})
 
 
-def _traces(reach: Reach, case: Case) -> Answer:
+def _traces(clients: Clients, case: Case) -> Answer:
     services = services_of(case.incident)
     if not services:
         return Answer(fields={"traces": ()}, remark="no service of this alert or its layer sends traces")
-    clearance, url = choose(reach.platform, case.clearance or None)
-    found = traces(WindowReader(reach.web, url, reach.token, clearance), services, case.window)
-    return Answer(fields={"traces": found, "clearance": clearance}, remark=f"services: {', '.join(services)}")
+    clearance, url = choose(clients.platform, case.clearance or None)
+    trace_list = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
+    return Answer(fields={"traces": trace_list, "clearance": clearance}, remark=f"services: {', '.join(services)}")
 
 
-def _logs(reach: Reach, case: Case) -> Answer:
-    login = reach.platform.log_reader
+def _logs(clients: Clients, case: Case) -> Answer:
+    login = clients.platform.log_reader
     if login is None:
         raise OpsError("the stack has no reader of logs")
-    found, total = logs(reach.web, reach.logs_url, login.pair, case.incident, case.window)
-    remark = "" if total == len(found) else f"the first {len(found)} of {total} lines"
-    return Answer(fields={"logs": found}, remark=remark)
+    log_lines, total = logs(clients.web, clients.logs_url, login.pair, case.incident, case.window)
+    remark = "" if total == len(log_lines) else f"the first {len(log_lines)} of {total} lines"
+    return Answer(fields={"logs": log_lines}, remark=remark)
 
 
-def _cluster(reach: Reach, case: Case) -> Answer:
-    found, total = cluster(reach.kube, case.window)
-    remark = "" if total == len(found) else f"{len(found)} of {total}, the most telling ones"
-    return Answer(fields={"cluster": found}, remark=remark)
+def _cluster(clients: Clients, case: Case) -> Answer:
+    cluster_events, total = cluster(clients.kube, case.window)
+    remark = "" if total == len(cluster_events) else f"{len(cluster_events)} of {total}, the most telling ones"
+    return Answer(fields={"cluster": cluster_events}, remark=remark)
 
 
-def _changes(reach: Reach, case: Case) -> Answer:
-    del reach
+def _changes(clients: Clients, case: Case) -> Answer:
+    del clients
     return Answer(fields={"changes": changes(case.window)})
 
 
@@ -119,7 +121,7 @@ SOURCES: Mapping[str, Collector] = {
     "firing": _firing,
     "metrics": _metrics,
     "events": _events,
-    "notices": _notices,
+    "notifications": _notifications,
     "silences": _silences,
     "traces": _traces,
     "logs": _logs,
@@ -146,9 +148,9 @@ class _Results:
 
 
 def collect(
-    reach: Reach,
+    clients: Clients,
     incident: Incident,
-    window: Window,
+    window: TimeWindow,
     *,
     clearance: str,
     before: Evidence | None = None,
@@ -159,7 +161,7 @@ def collect(
     """Ask all sources at the same time, for a limited time.
 
     Args:
-        reach: The servers.
+        clients: The servers.
         incident: What it is about.
         window: The time that is looked at.
         clearance: Most restricted class of traces that may be read; empty for the tool's highest.
@@ -171,7 +173,7 @@ def collect(
     if clearance and clearance not in CLASSES:
         raise OpsError(f"--clearance is {clearance!r}, must be one of {', '.join(CLASSES)}")
     case = Case(incident=incident, window=window, clearance=clearance, deadline=time.monotonic() + limit_s)
-    results = _run(reach, case, sources, done)
+    results = _run(clients, case, sources, done)
     now = datetime.now(UTC)
     values: dict[str, Any] = {}
     states: dict[str, Source] = {}
@@ -183,20 +185,20 @@ def collect(
         problem = results.problems.get(name) or f"no answer within {limit_s:g} s"
         known = before.sources.get(name) if before is not None else None
         if before is not None and known is not None and known.collected is not None:
-            values |= {each: getattr(before, each) for each in FIELDS.get(name, ())}
+            values |= {evidence_field: getattr(before, evidence_field) for evidence_field in FIELDS.get(name, ())}
             states[name] = Source(collected=known.collected, problem=problem, remark=known.remark)
         else:
             states[name] = Source(collected=None, problem=problem)
-    found = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
-    return cleaned(found, reach.secrets())
+    evidence = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
+    return cleaned(evidence, clients.secrets())
 
 
-def _run(reach: Reach, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:
+def _run(clients: Clients, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:
     results = _Results()
 
     def ask(name: str, collector: Collector) -> None:
         try:
-            answer = collector(reach, case)
+            answer = collector(clients, case)
         except OpsError as error:
             _record(results, name, problem=one_line(error))
         except Exception as error:  # A source may fail in any way; the report must come.

@@ -13,8 +13,7 @@ from rich.text import Text
 
 from components.rules import Severity
 from ops.errors import OpsError, one_line
-from ops.incident import clock, events
-from ops.incident.clock import span
+from ops.incident import events, response_clock
 from ops.incident.command_report import report, timeline
 from ops.incident.common import (
     CLOCK_STYLES,
@@ -23,14 +22,15 @@ from ops.incident.common import (
     Folder,
     Identifier,
     clock_line,
+    connected_clients,
     present,
-    reached,
     row,
 )
+from ops.incident.create import firing_alert, manual_alert, new
 from ops.incident.model import LONGEST_TEXT, Incident, Note, Phase, valid
-from ops.incident.opening import firing_alert, manual_alert, new
+from ops.incident.response_clock import span
 from ops.incident.store import DEFAULT, Store
-from ops.incident.when import moment
+from ops.incident.time_window import moment
 from ops.silences import author
 
 _SEVERITIES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
@@ -59,25 +59,29 @@ def open_(
     if layer and not manual:
         raise OpsError("--layer belongs to --manual: else the alert tells its layer")
     begun = moment(at, "--at", now) if at else None
-    with reached() as reach:
+    with connected_clients() as clients:
         if manual:
-            found = manual_alert(alert, begun or now, layer, severity)
+            alert_record = manual_alert(alert, begun or now, layer, severity)
         elif begun:
-            found = events.past_alert(reach.platform, reach.kafka, alert, begun, now)
+            alert_record = events.past_alert(clients.platform, clients.kafka, alert, begun, now)
         else:
-            found = firing_alert(reach.alertmanager.alerts(), alert)
+            alert_record = firing_alert(clients.alertmanager.alerts(), alert)
     with valid():
-        made = Store(folder).create(lambda identifier: new(identifier, found, now, who, title, severity), now)
+        incident = Store(folder).create(
+            lambda identifier: new(identifier, alert_record, now, who, title, severity), now
+        )
     if as_json:
-        typer.echo(made.model_dump_json(indent=2))
+        typer.echo(incident.model_dump_json(indent=2))
         return
     console = Console()
-    console.print(Text(f"{made.id}: {made.title}", style="bold"))
-    console.print(Text(f"{found.alert_id}, {made.severity}, since {found.starts:%Y-%m-%d %H:%M:%S} UTC"))
-    console.print(clock_line(made, now))
-    if runbook := found.annotations.get("runbook_url"):
+    console.print(Text(f"{incident.id}: {incident.title}", style="bold"))
+    console.print(
+        Text(f"{alert_record.alert_id}, {incident.severity}, since {alert_record.starts:%Y-%m-%d %H:%M:%S} UTC")
+    )
+    console.print(clock_line(incident, now))
+    if runbook := alert_record.annotations.get("runbook_url"):
         console.print(Text(f"runbook: {runbook}"))
-    typer.echo(f"when you begin: python -m ops incident note {made.id} TEXT --first-response")
+    typer.echo(f"when you begin: python -m ops incident note {incident.id} TEXT --first-response")
 
 
 @incident_app.command("note")
@@ -104,7 +108,7 @@ def note(
     if (first_response or cause) and phase is Phase.FOLLOW_UP:
         raise OpsError(f"--first-response and --cause cannot be of --phase {Phase.FOLLOW_UP}: leave the phase out")
     with valid():
-        made = Note(
+        new_note = Note(
             at=moment(at, "--at", now) if at else now,
             written=now,
             author=who,
@@ -116,13 +120,13 @@ def note(
         )
 
     def add(incident: Incident) -> Incident:
-        if first_response and any(each.first_response for each in incident.notes):
+        if first_response and any(note.first_response for note in incident.notes):
             raise OpsError(f"{incident.id} has its first response already: leave --first-response out")
-        found = made.text if cause else incident.cause
-        return incident.model_copy(update={"notes": (*incident.notes, made), "cause": found})
+        cause_text = new_note.text if cause else incident.cause
+        return incident.model_copy(update={"notes": (*incident.notes, new_note), "cause": cause_text})
 
     changed = Store(folder).change(identifier, add)
-    Console().print(Text(f"{changed.id}: noted ({made.phase})"))
+    Console().print(Text(f"{changed.id}: noted ({new_note.phase})"))
     if first_response:
         Console().print(clock_line(changed, now))
 
@@ -135,21 +139,21 @@ def list_(
 ) -> None:
     """Show incidents, the newest first."""
     now = present()
-    found, problems = Store(folder).all()
-    shown = [each for each in found if everything or each.closed is None]
+    incidents, problems = Store(folder).all()
+    shown = [incident for incident in incidents if everything or incident.closed is None]
     if as_json:
-        typer.echo(json.dumps({"incidents": [row(each, now) for each in shown]}, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps({"incidents": [row(incident, now) for incident in shown]}, indent=2, ensure_ascii=False))
     elif shown:
         table = Table("id", "status", "priority", "began (UTC)", "first response", "title")
-        for each in shown:
-            reading = clock.read(each, now)
+        for incident in shown:
+            reading = response_clock.read(incident, now)
             table.add_row(
-                each.id,
-                each.state,
-                Text(each.severity, style=_SEVERITIES[each.severity]),
-                f"{each.alert.starts:%Y-%m-%d %H:%M}",
+                incident.id,
+                incident.state,
+                Text(incident.severity, style=_SEVERITIES[incident.severity]),
+                f"{incident.alert.starts:%Y-%m-%d %H:%M}",
                 Text(f"{reading.state}, {span(reading.elapsed)}", style=CLOCK_STYLES[reading.state]),
-                Text(each.title),
+                Text(incident.title),
             )
         Console().print(table)
     else:

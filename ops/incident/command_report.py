@@ -17,14 +17,14 @@ from components.telemetry.classification import CLASSES
 from ops.errors import OpsError, one_line
 from ops.incident import evidence
 from ops.incident.collect import SOURCES, collect, missing
-from ops.incident.common import AsJson, Folder, Identifier, clock_line, present, reached, row
+from ops.incident.common import AsJson, Folder, Identifier, clock_line, connected_clients, present, row
 from ops.incident.evidence import Evidence
+from ops.incident.i18n import Language, Texts
 from ops.incident.model import Incident
-from ops.incident.moments import Moments, after, zone
 from ops.incident.store import DEFAULT, Store
+from ops.incident.time_window import window
+from ops.incident.timefmt import TimeFormat, after, zone
 from ops.incident.timeline import Entry, entries
-from ops.incident.when import window
-from ops.incident.words import Language, Words
 
 EVIDENCE = "evidence"
 """What is kept beside a record: ``<id>.evidence.json``."""
@@ -48,25 +48,29 @@ def timeline(
     as_json: AsJson = False,
 ) -> None:
     """Show what happened, from all sources that answer."""
-    now, store, moments = present(), Store(folder), Moments(zone(zone_name))
+    now, store, time_format = present(), Store(folder), TimeFormat(zone(zone_name))
     incident = store.read(identifier)
     seen = _evidence(store, incident, now, offline=offline, clearance=clearance)[0]
-    found = entries(incident, seen)
+    timeline_entries = entries(incident, seen)
     if as_json:
         content = {
             "incident": row(incident, now),
-            "entries": [_entry(each) for each in found],
+            "entries": [_entry(entry) for entry in timeline_entries],
             "not_collected": {name: source.problem for name, source in missing(seen)},
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
         return
-    words, start = Words(Language.ENGLISH), incident.alert.starts
-    table = Table(f"time ({moments.name})", "after", "what", "text", "source", title=f"{incident.id}: {incident.title}")
-    for each in found:
-        style = "bold" if each.weight > 1 else ""
-        what = Text(words(f"event.{each.kind}"), style=style)
-        text = Text(one_line(each.text, _SHOWN) if each.text else "", overflow="fold")
-        table.add_row(moments.short(each.at, start), after(each.at, start), what, text, words(f"from.{each.source}"))
+    texts, start = Texts(Language.ENGLISH), incident.alert.starts
+    table = Table(
+        f"time ({time_format.name})", "after", "what", "text", "source", title=f"{incident.id}: {incident.title}"
+    )
+    for entry in timeline_entries:
+        style = "bold" if entry.weight > 1 else ""
+        what = Text(texts(f"event.{entry.kind}"), style=style)
+        text = Text(one_line(entry.text, _SHOWN) if entry.text else "", overflow="fold")
+        table.add_row(
+            time_format.short(entry.at, start), after(entry.at, start), what, text, texts(f"from.{entry.source}")
+        )
     console = Console()
     console.print(table)
     console.print(clock_line(incident, now))
@@ -88,10 +92,10 @@ def report(
     from ops.incident.parts import Parts
     from ops.incident.report import document
 
-    now, store, moments = present(), Store(folder), Moments(zone(zone_name))
+    now, store, time_format = present(), Store(folder), TimeFormat(zone(zone_name))
     incident = store.read(identifier)
     seen, secrets = _evidence(store, incident, now, offline=offline, clearance=clearance)
-    written = document(Parts(incident, seen, now, Words(lang), moments))
+    written = document(Parts(incident, seen, now, Texts(lang), time_format))
     for file in write(written, incident.id, out, secrets):
         typer.echo(str(file))
     _tell_missing(seen)
@@ -107,16 +111,16 @@ def _evidence(
             raise OpsError(f"nothing was collected about {incident.id} yet: leave --offline out")
         return kept, frozenset()
     looked = window(incident, now)
-    with reached() as reach, _progress() as progress:
+    with connected_clients() as clients, _progress() as progress:
         task = progress.add_task("collect", total=len(SOURCES))
 
         def done(name: str) -> None:
             progress.update(task, advance=1, description=f"collected {name}")
 
-        found = collect(reach, incident, looked, clearance=clearance, before=kept, done=done)
-        secrets = reach.secrets()
-    store.keep(incident.id, EVIDENCE, found)
-    return found, secrets
+        gathered = collect(clients, incident, looked, clearance=clearance, before=kept, done=done)
+        secrets = clients.secrets()
+    store.keep(incident.id, EVIDENCE, gathered)
+    return gathered, secrets
 
 
 def _progress() -> Progress:

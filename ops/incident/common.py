@@ -11,11 +11,11 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from ops.incident import clock
+from ops.incident import response_clock
+from ops.incident.clients import Clients
+from ops.incident.i18n import Language, Texts
 from ops.incident.model import Incident
-from ops.incident.reach import Reach
 from ops.incident.store import VARIABLE
-from ops.incident.words import Language, Words
 
 CLOCK_STYLES = {"met": "green", "missed": "bold red", "overdue": "bold red", "running": "bold yellow"}
 
@@ -26,27 +26,27 @@ Identifier = Annotated[str, typer.Argument(metavar="ID", help="Id of the inciden
 
 
 @contextmanager
-def reached() -> Iterator[Reach]:
+def connected_clients() -> Iterator[Clients]:
     """The platform, as far as it can be reached."""
-    reach = Reach()
+    clients = Clients()
     try:
-        yield reach
+        yield clients
     finally:
-        reach.close()
+        clients.close()
 
 
 def clock_line(incident: Incident, now: datetime) -> Text:
     """The clock on one line."""
-    reading = clock.read(incident, now)
+    reading = response_clock.read(incident, now)
     values = {"elapsed": reading.elapsed, "difference": reading.difference}
-    words = Words(Language.ENGLISH)
-    said = words(f"clock.{reading.state}", **values)
+    texts = Texts(Language.ENGLISH)
+    said = texts(f"clock.{reading.state}", **values)
     return Text(f"first response within 15 min: {said}", style=CLOCK_STYLES[reading.state])
 
 
 def row(incident: Incident, now: datetime) -> dict[str, Any]:
     """An incident for machines."""
-    reading = clock.read(incident, now)
+    reading = response_clock.read(incident, now)
     return {
         "id": incident.id,
         "title": incident.title,
@@ -59,7 +59,7 @@ def row(incident: Incident, now: datetime) -> dict[str, Any]:
         "closed": incident.closed.isoformat() if incident.closed else None,
         "first_response": {
             "state": reading.state.value,
-            "limit_s": clock.LIMIT.total_seconds(),
+            "limit_s": response_clock.LIMIT.total_seconds(),
             "elapsed_s": reading.elapsed.total_seconds(),
         },
         "notes": len(incident.notes),

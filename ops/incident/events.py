@@ -1,4 +1,4 @@
-"""Sources "events" and "notices": what Kafka keeps of the alert, as Prometheus raised it and as people were told."""
+"""Sources "events" and "notifications": what Kafka keeps of the alert, as Prometheus raised it and as it was sent."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
 from components.rules import Severity
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
 from ops.errors import OpsError, one_line
-from ops.incident.evidence import AlertEvent, Notice
+from ops.incident.evidence import AlertEvent, Notification
 from ops.incident.model import AlertRecord
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer
 from ops.platform import Platform
 from services.alert_events.events import AlertEvent as Kept
@@ -43,7 +43,7 @@ class Read:
     whole: bool = True
 
 
-def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read) -> list[RawEvent]:
+def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read) -> list[RawEvent]:
     """What the Prometheus said of one alert, in the order in which it came.
 
     Raises:
@@ -53,7 +53,7 @@ def raw_events(platform: Platform, admin: KafkaAdmin, alert_id: str, window: Win
 
 
 def processed_events(
-    platform: Platform, admin: KafkaAdmin, alert_id: str, window: Window, read: Read
+    platform: Platform, admin: KafkaAdmin, alert_id: str, window: TimeWindow, read: Read
 ) -> list[ProcessedEvent]:
     """The notifications that named one alert.
 
@@ -64,7 +64,13 @@ def processed_events(
 
 
 def _kept(
-    platform: Platform, admin: KafkaAdmin, topic: str, model: type[K], window: Window, read: Read, alert_id: str = ""
+    platform: Platform,
+    admin: KafkaAdmin,
+    topic: str,
+    model: type[K],
+    window: TimeWindow,
+    read: Read,
+    alert_id: str = "",
 ) -> Iterator[K]:
     """Records of a topic that came in the window, of one alert or of all; records that are none are passed over.
 
@@ -102,24 +108,27 @@ def _offsets(platform: Platform, admin: KafkaAdmin, topic: str, start: datetime)
     wanted = [TopicPartition(topic, number, at) for number in range(known.partitions)]
     with consumer(client_settings(platform, platform.kafka_admin)) as reader:
         try:
-            found = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
+            offsets = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
         except KafkaException as error:
             raise OpsError(f"cannot find the records of {topic} by time: {one_line(error)}") from None
     ends = admin.end_offsets(topic)
     # A negative offset: nothing is as new as that.
-    return {each.partition: each.offset if each.offset >= 0 else ends[each.partition] for each in found}
+    return {
+        partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
+        for partition in offsets
+    }
 
 
 def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, ...]:
     """Of events that are repeated every half minute those that say something new."""
     last: dict[tuple[str, str], tuple[str, datetime]] = {}
-    found = []
+    alert_events = []
     for event in events:
         who, state = (event.sender, event.fingerprint), (event.status, event.starts_at)
         if last.get(who) == state:
             continue
         last[who] = state
-        found.append(
+        alert_events.append(
             AlertEvent(
                 at=event.received_at,
                 replica=event.sender,
@@ -129,25 +138,25 @@ def transitions(events: Iterable[RawEvent], alert_id: str) -> tuple[AlertEvent, 
                 own=event.alert_id == alert_id,
             )
         )
-    return tuple(found[:MOST_EVENTS])
+    return tuple(alert_events[:MOST_EVENTS])
 
 
-def notices(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notice, ...]:
-    """One notice per notification: its records, one per alert, come together."""
-    found: dict[tuple[str, str, str, datetime], list[ProcessedEvent]] = {}
+def notifications(events: Iterable[ProcessedEvent], alert_id: str) -> tuple[Notification, ...]:
+    """One entry per notification: its records, one per alert, come together."""
+    groups: dict[tuple[str, str, str, datetime], list[ProcessedEvent]] = {}
     for event in events:
-        found.setdefault((event.receiver, event.group_key, event.group_status, event.received_at), []).append(event)
-    made = [
-        Notice(
+        groups.setdefault((event.receiver, event.group_key, event.group_status, event.received_at), []).append(event)
+    notification_list = [
+        Notification(
             at=at,
             receiver=receiver,
             status=records[0].status,
-            alerts=tuple(dict.fromkeys(each.labels.get("alertname", "?") for each in records)),
-            own=any(each.alert_id == alert_id for each in records),
+            alerts=tuple(dict.fromkeys(record.labels.get("alertname", "?") for record in records)),
+            own=any(record.alert_id == alert_id for record in records),
         )
-        for (receiver, _, _, at), records in found.items()
+        for (receiver, _, _, at), records in groups.items()
     ]
-    return tuple(sorted(made, key=lambda each: each.at)[:MOST_EVENTS])
+    return tuple(sorted(notification_list, key=lambda notification: notification.at)[:MOST_EVENTS])
 
 
 def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, now: datetime) -> AlertRecord:
@@ -164,7 +173,7 @@ def past_alert(platform: Platform, admin: KafkaAdmin, text: str, at: datetime, n
         OpsError: None fired then, or several are meant; the message lists them.
     """
     read = Read()
-    window = Window(start=at - FURTHEST, end=min(at + FURTHEST, now))
+    window = TimeWindow(start=at - FURTHEST, end=min(at + FURTHEST, now))
     return choose(_kept(platform, admin, ALERTS_RAW_TOPIC.name, RawEvent, window, read), text, at)
 
 
@@ -181,15 +190,15 @@ def choose(events: Iterable[RawEvent], text: str, at: datetime) -> AlertRecord:
         ways = (event.alert_id == text, own == name, event.alert_id.startswith(text))
         if any(ways):
             meant[ways.index(True)].setdefault((event.alert_id, event.starts_at), []).append(event)
-    found = next((firings for firings in meant.values() if firings), None)
-    if found is None:
+    matched = next((firings for firings in meant.values() if firings), None)
+    if matched is None:
         when = f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
         raise OpsError(f"no alert that is, is called or begins with {text!r} fired within an hour of {when}")
-    identities = sorted({identity for identity, _ in found})
+    identities = sorted({identity for identity, _ in matched})
     if len(identities) > 1:
         raise OpsError(several(text, identities))
     # The escalated twin begins later: the original says when people could first know.
-    return _record(min(found.items(), key=lambda item: (_distance(item[1], at), item[0][1]))[1])
+    return _record(min(matched.items(), key=lambda item: (_distance(item[1], at), item[0][1]))[1])
 
 
 def several(text: str, identities: Sequence[str]) -> str:
@@ -199,8 +208,8 @@ def several(text: str, identities: Sequence[str]) -> str:
 
 
 def _distance(events: list[RawEvent], at: datetime) -> timedelta:
-    starts = min(each.starts_at for each in events)
-    ends = max(each.ends_at or each.received_at for each in events)
+    starts = min(event.starts_at for event in events)
+    ends = max(event.ends_at or event.received_at for event in events)
     return max(starts - at, at - ends, timedelta())
 
 
@@ -215,7 +224,7 @@ def _record(events: list[RawEvent]) -> AlertRecord:
         layer=labels.get("layer", ""),
         labels={**labels, "alertname": name},
         annotations=dict(last.annotations),
-        starts=min(each.starts_at for each in events),
+        starts=min(event.starts_at for event in events),
         ends=last.ends_at,
         expression=expression(last.generator_url),
         source="alerts-raw",
@@ -225,7 +234,7 @@ def _record(events: list[RawEvent]) -> AlertRecord:
 def severity(labels: Mapping[str, str]) -> Severity:
     """Priority that labels name; the second where they name none."""
     value = labels.get("severity", "")
-    return Severity(value) if value in {each.value for each in Severity} else Severity.HIGH
+    return Severity(value) if value in {level.value for level in Severity} else Severity.HIGH
 
 
 def expression(url: str) -> str:

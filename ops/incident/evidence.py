@@ -43,7 +43,7 @@ class Measured(Frozen):
     comparison: str = ""
     limit: float | None = None
     unit: str = ""
-    asked: str
+    expression: str
     step_s: float
     total: int | None = None
     lines: tuple[Line, ...] = ()
@@ -84,8 +84,8 @@ class AlertEvent(Frozen):
     own: bool
 
 
-class Notice(Frozen):
-    """One notice of ``alerts-processed``: somebody was told."""
+class Notification(Frozen):
+    """One notification of ``alerts-processed``: somebody was told."""
 
     at: AwareDatetime
     receiver: str
@@ -188,7 +188,7 @@ class Evidence(Frozen):
     measured: tuple[Measured, ...] = ()
     firing: tuple[Firing, ...] = ()
     events: tuple[AlertEvent, ...] = ()
-    notices: tuple[Notice, ...] = ()
+    notifications: tuple[Notification, ...] = ()
     silences: tuple[Silenced, ...] = ()
     traces: tuple[TraceSeen, ...] = ()
     logs: tuple[LogSeen, ...] = ()
@@ -198,12 +198,16 @@ class Evidence(Frozen):
     @property
     def resolved(self) -> datetime | None:
         """When the alert had stopped firing in every Prometheus; nothing while it fires, or when nothing tells."""
-        last = {(each.replica, each.alert): each for each in sorted(self.events, key=lambda each: each.at) if each.own}
+        last = {
+            (event.replica, event.alert): event
+            for event in sorted(self.events, key=lambda event: event.at)
+            if event.own
+        }
         if last:
-            ends = [each.at if each.status == "resolved" else None for each in last.values()]
+            ends = [event.at if event.status == "resolved" else None for event in last.values()]
         else:
-            ends = [each.end for each in self.firing if each.own and each.state == "firing"]
-        known = [each for each in ends if each is not None]
+            ends = [firing.end for firing in self.firing if firing.own and firing.state == "firing"]
+        known = [end for end in ends if end is not None]
         return max(known) if known and len(known) == len(ends) else None
 
 
@@ -226,9 +230,9 @@ def cleaned(evidence: Evidence, secrets: frozenset[str]) -> Evidence:
                 value = value.replace(secret, "[secret]")
             return value
         if isinstance(value, dict):
-            return {clean(key): clean(each) for key, each in value.items()}
+            return {clean(key): clean(nested) for key, nested in value.items()}
         if isinstance(value, list | tuple):
-            return [clean(each) for each in value]
+            return [clean(nested) for nested in value]
         return value
 
     return Evidence.model_validate(clean(evidence.model_dump()))

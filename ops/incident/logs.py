@@ -10,7 +10,7 @@ from typing import Any
 from ops.errors import OpsError, one_line
 from ops.incident.evidence import LogSeen
 from ops.incident.model import Incident
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.logs import LEVELS, READ_ALIAS
 from ops.trace_tree import printable
 from ops.web import Web
@@ -19,7 +19,7 @@ MOST = 100
 LONGEST_TEXT = 300
 
 
-def query(incident: Incident, window: Window) -> dict[str, Any]:
+def query(incident: Incident, window: TimeWindow) -> dict[str, Any]:
     """The search: errors of the layer, or of the service that an alert without layer names."""
     layer, service = incident.alert.layer, incident.alert.labels.get("job", "")
     filters: list[dict[str, Any]] = [
@@ -34,7 +34,7 @@ def query(incident: Incident, window: Window) -> dict[str, Any]:
 
 
 def logs(
-    web: Web, url: str, auth: tuple[str, str], incident: Incident, window: Window
+    web: Web, url: str, auth: tuple[str, str], incident: Incident, window: TimeWindow
 ) -> tuple[tuple[LogSeen, ...], int]:
     """The first lines with errors, oldest first, and how many there are.
 
@@ -61,11 +61,11 @@ def logs(
             raise OpsError(f"the search cluster answered {response.status_code}: {one_line(response.text, 160)}")
         try:
             hits = response.json()["hits"]
-            found = {str(hit["_id"]): _seen(hit["_source"]) for hit in hits["hits"]}
+            lines = {str(hit["_id"]): _seen(hit["_source"]) for hit in hits["hits"]}
             total = int(hits["total"]["value"])
         except (ValueError, KeyError, TypeError):
             raise OpsError("the search cluster did not answer as one does") from None
-    return tuple(found.values()), max(total, len(found))
+    return tuple(lines.values()), max(total, len(lines))
 
 
 def _seen(source: Mapping[str, Any]) -> LogSeen:

@@ -72,10 +72,10 @@ class Metrics:
         )
         return [
             Found(
-                labels=dict(each["metric"]),
-                points=tuple((float(at), _finite(value)) for at, value in each["values"]),
+                labels=dict(series["metric"]),
+                points=tuple((float(at), _finite(value)) for at, value in series["values"]),
             )
-            for each in data["result"]
+            for series in data["result"]
         ]
 
     def count(self, expression: str, at: datetime) -> int:

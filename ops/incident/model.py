@@ -124,8 +124,8 @@ class Incident(Frozen):
     @property
     def responded(self) -> datetime | None:
         """Moment of the first response: that of the earliest note that is one; closing is one, too."""
-        found = [note.at for note in self.notes if note.first_response]
-        return min(found) if found else self.closed
+        responses = [note.at for note in self.notes if note.first_response]
+        return min(responses) if responses else self.closed
 
     @property
     def state(self) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from ops.incident.charts import pictures
 from ops.incident.document import Block, Cell, Code, Heading, Table, Text
-from ops.incident.drawing import pictures
 from ops.incident.model import Phase
 from ops.incident.parts import Parts
 from ops.trace_tree import duration
@@ -12,35 +12,41 @@ _EMPTY_ACTIONS = 3
 
 
 def respond(parts: Parts) -> list[Block]:
-    """Phase 1: the clock, who was told, who acknowledged."""
-    words, evidence = parts.words, parts.evidence
-    notices = Table(
-        head=[parts.time_head(), words("since"), words("receiver"), words("status"), words("alerts")],
-        rows=[
-            [parts.short(each.at), parts.after(each.at), each.receiver, each.status, ", ".join(each.alerts)]
-            for each in evidence.notices
-        ],
-        empty=words("nothing_seen"),
-    )
-    silences = Table(
-        head=[parts.time_head(), words("since"), words("who"), words("until"), words("what"), words("comment")],
+    """Phase 1: the clock, who was notified, who acknowledged."""
+    texts, evidence = parts.texts, parts.evidence
+    notifications = Table(
+        head=[parts.time_head(), texts("since"), texts("receiver"), texts("status"), texts("alerts")],
         rows=[
             [
-                parts.short(each.start),
-                parts.after(each.start),
-                each.author,
-                parts.short(each.end),
-                words("acknowledged") if each.acknowledges else each.matchers,
-                each.comment,
+                parts.short(notification.at),
+                parts.after(notification.at),
+                notification.receiver,
+                notification.status,
+                ", ".join(notification.alerts),
             ]
-            for each in evidence.silences
+            for notification in evidence.notifications
         ],
-        empty=words("nothing_seen"),
+        empty=texts("nothing_seen"),
+    )
+    silences = Table(
+        head=[parts.time_head(), texts("since"), texts("who"), texts("until"), texts("what"), texts("comment")],
+        rows=[
+            [
+                parts.short(silence.start),
+                parts.after(silence.start),
+                silence.author,
+                parts.short(silence.end),
+                texts("acknowledged") if silence.acknowledges else silence.matchers,
+                silence.comment,
+            ]
+            for silence in evidence.silences
+        ],
+        empty=texts("nothing_seen"),
     )
     return [
-        Heading(text=parts.words("clock")),
+        Heading(text=parts.texts("clock")),
         parts.dial(),
-        *parts.part("notices", "notices", notices),
+        *parts.part("notifications", "notifications", notifications),
         *parts.part("acknowledgements", "silences", silences),
         *parts.notes(Phase.RESPOND),
     ]
@@ -48,99 +54,99 @@ def respond(parts: Parts) -> list[Block]:
 
 def diagnose(parts: Parts) -> list[Block]:
     """Phase 2: root cause, series, traces, logs, changes."""
-    words, evidence = parts.words, parts.evidence
-    own = [each for each in evidence.measured if not each.sibling]
-    siblings = [each for each in evidence.measured if each.sibling]
-    found: list[Block] = [
-        Heading(text=words("cause")),
-        Text(text=parts.incident.cause or words("not_written"), tone="" if parts.incident.cause else "muted"),
-        Heading(text=words("metrics")),
+    texts, evidence = parts.texts, parts.evidence
+    own = [measured for measured in evidence.measured if not measured.sibling]
+    siblings = [measured for measured in evidence.measured if measured.sibling]
+    blocks: list[Block] = [
+        Heading(text=texts("cause")),
+        Text(text=parts.incident.cause or texts("not_written"), tone="" if parts.incident.cause else "muted"),
+        Heading(text=texts("metrics")),
         *parts.state("metrics"),
     ]
-    found += pictures(own, 1, parts.incident, evidence, words, parts.moments)
+    blocks += pictures(own, 1, parts.incident, evidence, texts, parts.time_format)
     if siblings:
-        found.append(Heading(text=words("siblings")))
-        found += pictures(siblings, len(own) + 1, parts.incident, evidence, words, parts.moments)
-    found += parts.part("traces", "traces", _traces(parts))
-    found += parts.part("logs", "logs", _logs(parts))
-    found += parts.part("changes", "changes", _changes(parts))
-    return found + parts.notes(Phase.DIAGNOSE)
+        blocks.append(Heading(text=texts("siblings")))
+        blocks += pictures(siblings, len(own) + 1, parts.incident, evidence, texts, parts.time_format)
+    blocks += parts.part("traces", "traces", _traces(parts))
+    blocks += parts.part("logs", "logs", _logs(parts))
+    blocks += parts.part("changes", "changes", _changes(parts))
+    return blocks + parts.notes(Phase.DIAGNOSE)
 
 
 def _traces(parts: Parts) -> Table:
-    words = parts.words
-    head = [parts.time_head(), words("service"), words("operation"), words("duration"), words("result")]
+    texts = parts.texts
+    head = [parts.time_head(), texts("service"), texts("operation"), texts("duration"), texts("result")]
     return Table(
-        head=[*head, words("class"), words("trace")],
+        head=[*head, texts("class"), texts("trace")],
         rows=[
             [
-                parts.short(each.at),
-                each.service,
-                each.operation,
-                duration(each.duration_us),
-                words("failed") if each.failed else words("slow"),
-                each.data_class,
-                Code(each.trace_id),
+                parts.short(trace.at),
+                trace.service,
+                trace.operation,
+                duration(trace.duration_us),
+                texts("failed") if trace.failed else texts("slow"),
+                trace.data_class,
+                Code(trace.trace_id),
             ]
-            for each in parts.evidence.traces
+            for trace in parts.evidence.traces
         ],
-        empty=words("nothing_seen"),
+        empty=texts("nothing_seen"),
     )
 
 
 def _logs(parts: Parts) -> Table:
-    words = parts.words
+    texts = parts.texts
     return Table(
-        head=[parts.time_head(), words("level"), words("service"), words("text"), words("trace")],
+        head=[parts.time_head(), texts("level"), texts("service"), texts("text"), texts("trace")],
         rows=[
-            [parts.short(each.at), each.severity, each.service, each.text, Code(each.trace[:16])]
-            for each in parts.evidence.logs
+            [parts.short(log.at), log.severity, log.service, log.text, Code(log.trace[:16])]
+            for log in parts.evidence.logs
         ],
-        empty=words("nothing_seen"),
+        empty=texts("nothing_seen"),
     )
 
 
 def _changes(parts: Parts) -> Table:
-    words = parts.words
+    texts = parts.texts
     return Table(
-        head=[parts.time_head(), words("revision"), words("result"), words("text"), words("commit"), words("who")],
+        head=[parts.time_head(), texts("revision"), texts("result"), texts("text"), texts("commit"), texts("who")],
         rows=[
             [
-                parts.short(each.at),
-                f"{each.kind} {each.version}",
-                each.result,
-                "\n".join([each.message, ", ".join(f"{count} {name}" for name, count in each.changes.items())]),
-                Code(each.commit),
-                each.author,
+                parts.short(change.at),
+                f"{change.kind} {change.version}",
+                change.result,
+                "\n".join([change.message, ", ".join(f"{count} {name}" for name, count in change.changes.items())]),
+                Code(change.commit),
+                change.author,
             ]
-            for each in parts.evidence.changes
+            for change in parts.evidence.changes
         ],
-        empty=words("nothing_seen"),
+        empty=texts("nothing_seen"),
     )
 
 
 def recover(parts: Parts) -> list[Block]:
     """Phase 3: when it stopped, what was restarted."""
-    words, evidence = parts.words, parts.evidence
+    texts, evidence = parts.texts, parts.evidence
     spells = Table(
-        head=[words("prometheus"), words("alert"), words("status"), words("from"), words("to")],
+        head=[texts("prometheus"), texts("alert"), texts("status"), texts("from"), texts("to")],
         rows=[
             [
-                each.replica or "-",
-                each.alert,
-                words(each.state),
-                parts.short(each.start),
-                parts.short(each.end) if each.end else words("still"),
+                firing.replica or "-",
+                firing.alert,
+                texts(firing.state),
+                parts.short(firing.start),
+                parts.short(firing.end) if firing.end else texts("still"),
             ]
-            for each in evidence.firing
-            if each.own
+            for firing in evidence.firing
+            if firing.own
         ],
-        empty=words("nothing_seen"),
+        empty=texts("nothing_seen"),
     )
     cluster = Table(
-        head=[parts.time_head(), words("subject"), words("reason"), words("text")],
-        rows=[[parts.short(each.at), each.subject, each.reason, each.text] for each in evidence.cluster],
-        empty=words("nothing_seen"),
+        head=[parts.time_head(), texts("subject"), texts("reason"), texts("text")],
+        rows=[[parts.short(event.at), event.subject, event.reason, event.text] for event in evidence.cluster],
+        empty=texts("nothing_seen"),
     )
     return [
         *parts.part("resolution", "firing", spells),
@@ -151,11 +157,11 @@ def recover(parts: Parts) -> list[Block]:
 
 def follow_up(parts: Parts) -> list[Block]:
     """Phase 4: actions, with rows to fill in."""
-    words = parts.words
+    texts = parts.texts
     noted = parts.incident.noted(Phase.FOLLOW_UP)
     rows: list[list[Cell]] = [[note.text, note.owner, str(note.due or "")] for note in noted]
     rows += [["", "", ""]] * max(0, _EMPTY_ACTIONS - len(rows))
     return [
-        Heading(text=words("actions")),
-        Table(head=[words("action"), words("owner"), words("due")], rows=rows),
+        Heading(text=texts("actions")),
+        Table(head=[texts("action"), texts("owner"), texts("due")], rows=rows),
     ]

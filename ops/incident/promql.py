@@ -82,10 +82,10 @@ def constant(text: str) -> float | None:
     if not text or len(text) > _LONGEST_NUMBER:
         return None
     try:
-        found = _number(ast.parse(text.strip(), mode="eval").body)
+        number = _number(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError):
         return None
-    return float(f"{found:.12g}") if found is not None and math.isfinite(found) else None
+    return float(f"{number:.12g}") if number is not None and math.isfinite(number) else None
 
 
 def _number(node: ast.expr) -> float | None:
@@ -94,9 +94,9 @@ def _number(node: ast.expr) -> float | None:
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub | ast.UAdd):
         inner = _number(node.operand)
         return None if inner is None else -inner if isinstance(node.op, ast.USub) else inner
-    if isinstance(node, ast.BinOp) and (found := _ARITHMETIC.get(type(node.op))):
+    if isinstance(node, ast.BinOp) and (operation := _ARITHMETIC.get(type(node.op))):
         left, right = _number(node.left), _number(node.right)
-        return None if left is None or right is None else found(left, right)
+        return None if left is None or right is None else operation(left, right)
     return None
 
 
@@ -130,10 +130,10 @@ def unit(value: str) -> str:
         return "1" if len(parts) == 2 and first and first == second else ""
     plain = _WITHOUT.sub(" ", parts[0])
     names = {name for name in _NAME.findall(plain) if ("_" in name or ":" in name) and name not in _FUNCTIONS}
-    found = {_unit_of(name) for name in names}
-    if len(found) != 1:
+    units = {_unit_of(name) for name in names}
+    if len(units) != 1:
         return ""
-    only = found.pop()
+    only = units.pop()
     if only and _RATE.search(plain) and "histogram_quantile" not in plain:
         return "1" if only == "s" else f"{only}/s"
     return only
@@ -150,8 +150,8 @@ _SUFFIXES = {"seconds": "s", "ratio": "1", "bytes": "By"}
 
 
 def _unit_of(name: str) -> str:
-    if found := _CATALOGUE.get(name):
-        return found
+    if metric := _CATALOGUE.get(name):
+        return metric
     plain = name.removesuffix("_bucket").removesuffix("_sum").removesuffix("_total")
     last = re.split(r"[_:]", plain)[-1]
     return _SUFFIXES.get(last, "{}" if name.endswith("_total") else "")
@@ -159,7 +159,7 @@ def _unit_of(name: str) -> str:
 
 def _split(text: str, separators: tuple[str, ...]) -> list[tuple[str, str]]:
     """Parts between separators that stand outside all brackets and strings, each with the separator before it."""
-    found, start, before, depth = [], 0, "", 0
+    parts, start, before, depth = [], 0, "", 0
     for token in _TOKEN.finditer(text):
         kind, content = token.lastgroup, token.group()
         if kind == "open":
@@ -167,15 +167,15 @@ def _split(text: str, separators: tuple[str, ...]) -> list[tuple[str, str]]:
         elif kind == "close":
             depth -= 1
         elif depth == 0 and content.lower() in separators and kind in ("word", "sign", "rest"):
-            found.append((before, text[start : token.start()]))
+            parts.append((before, text[start : token.start()]))
             before, start = content.lower(), token.end()
-    found.append((before, text[start:]))
-    return found
+    parts.append((before, text[start:]))
+    return parts
 
 
 def _bare(text: str) -> str:
     """Text without comments, space around it and brackets around all of it."""
-    text = "".join(each.group() for each in _TOKEN.finditer(text) if each.lastgroup != "comment").strip()
+    text = "".join(match.group() for match in _TOKEN.finditer(text) if match.lastgroup != "comment").strip()
     while text.startswith("(") and _closes(text) == len(text) - 1:
         text = text[1:-1].strip()
     return text

@@ -64,7 +64,7 @@ def _lines(text: str) -> str:
 def escaped(text: str) -> str:
     """A text as Markdown shows it: on one line, without any markup of its own."""
     flat = " ".join(printable(" ".join(text.split())).split())
-    flat = "".join(_ENTITIES.get(each, each) for each in flat)
+    flat = "".join(_ENTITIES.get(character, character) for character in flat)
     return _EDGE.sub(r"\\_", _SPECIAL.sub(r"\\\1", flat))
 
 

@@ -3,143 +3,143 @@
 from __future__ import annotations
 
 from ops.incident.document import Block, Cell, Code, Document, Facts, Heading, Link, Points, Section, Table
-from ops.incident.moments import after
+from ops.incident.i18n import Language
 from ops.incident.parts import Parts
 from ops.incident.phases import diagnose, follow_up, recover, respond
+from ops.incident.timefmt import after
 from ops.incident.timeline import entries
-from ops.incident.words import Language
 
 MOST_ENTRIES = 150
 
 
 def document(parts: Parts) -> Document:
     """The whole report."""
-    words, evidence, moments = parts.words, parts.evidence, parts.moments
-    looked = f"{moments.full(evidence.start)} - {moments.full(evidence.end)} ({moments.name})"
+    texts, evidence, time_format = parts.texts, parts.evidence, parts.time_format
+    looked = f"{time_format.full(evidence.start)} - {time_format.full(evidence.end)} ({time_format.name})"
     if evidence.cut:
-        looked += f"; {words('cut')}"
-    warnings = [] if parts.incident.closed else [words("draft")]
+        looked += f"; {texts('cut')}"
+    warnings = [] if parts.incident.closed else [texts("draft")]
     if evidence.traces and evidence.clearance:
-        warnings.append(words("classification", name=evidence.clearance))
+        warnings.append(texts("classification", name=evidence.clearance))
     return Document(
-        language="ja" if words.language is Language.JAPANESE else "en",
+        language="ja" if texts.language is Language.JAPANESE else "en",
         title=f"{parts.incident.id}: {parts.incident.title}",
         severity=parts.incident.severity.value,
         facts=[
-            words("report"),
-            f"{words('generated')}: {moments.full(parts.now)} ({moments.name})",
-            f"{words('looked')}: {looked}",
+            texts("report"),
+            f"{texts('generated')}: {time_format.full(parts.now)} ({time_format.name})",
+            f"{texts('looked')}: {looked}",
         ],
         warnings=warnings,
         sections=[
-            Section(title=words("summary"), blocks=_summary(parts)),
-            Section(title=words("impact"), blocks=_impact(parts)),
-            Section(title=words("timeline"), blocks=[_timeline(parts)]),
-            Section(title="1. " + words("phase.respond"), blocks=respond(parts)),
-            Section(title="2. " + words("phase.diagnose"), blocks=diagnose(parts)),
-            Section(title="3. " + words("phase.recover"), blocks=recover(parts)),
-            Section(title="4. " + words("phase.follow-up"), blocks=follow_up(parts)),
-            Section(title=words("gaps"), blocks=_gaps(parts)),
-            Section(title=words("queries"), blocks=_queries(parts)),
+            Section(title=texts("summary"), blocks=_summary(parts)),
+            Section(title=texts("impact"), blocks=_impact(parts)),
+            Section(title=texts("timeline"), blocks=[_timeline(parts)]),
+            Section(title="1. " + texts("phase.respond"), blocks=respond(parts)),
+            Section(title="2. " + texts("phase.diagnose"), blocks=diagnose(parts)),
+            Section(title="3. " + texts("phase.recover"), blocks=recover(parts)),
+            Section(title="4. " + texts("phase.follow-up"), blocks=follow_up(parts)),
+            Section(title=texts("gaps"), blocks=_gaps(parts)),
+            Section(title=texts("queries"), blocks=_queries(parts)),
         ],
     )
 
 
 def _summary(parts: Parts) -> list[Block]:
-    words, incident, moments = parts.words, parts.incident, parts.moments
+    texts, incident, time_format = parts.texts, parts.incident, parts.time_format
     alert = incident.alert
     rows: list[tuple[str, Cell]] = [
-        (words("alert"), f"{alert.name}: {alert.annotations.get('summary', '')}".removesuffix(": ")),
-        (words("identity"), Code(alert.alert_id)),
-        (words("severity"), incident.severity.value),
-        (words("layer"), alert.layer or words("platform")),
-        (words("status"), words(incident.state)),
-        (words("began"), moments.full(alert.starts)),
-        (words("resolved"), moments.full(parts.resolved) if parts.resolved else words("still")),
-        (words("duration"), words("length", length=(parts.resolved or parts.now) - alert.starts)),
-        (words("clock"), parts.dial().text),
-        (words("opened"), f"{moments.full(incident.opened)}, {incident.opened_by}"),
+        (texts("alert"), f"{alert.name}: {alert.annotations.get('summary', '')}".removesuffix(": ")),
+        (texts("identity"), Code(alert.alert_id)),
+        (texts("severity"), incident.severity.value),
+        (texts("layer"), alert.layer or texts("platform")),
+        (texts("status"), texts(incident.state)),
+        (texts("began"), time_format.full(alert.starts)),
+        (texts("resolved"), time_format.full(parts.resolved) if parts.resolved else texts("still")),
+        (texts("duration"), texts("length", length=(parts.resolved or parts.now) - alert.starts)),
+        (texts("clock"), parts.dial().text),
+        (texts("opened"), f"{time_format.full(incident.opened)}, {incident.opened_by}"),
     ]
     if incident.closed:
-        rows.append((words("closed_at"), f"{moments.full(incident.closed)}, {incident.closed_by}"))
+        rows.append((texts("closed_at"), f"{time_format.full(incident.closed)}, {incident.closed_by}"))
     if text := alert.annotations.get("description"):
-        rows.append((words("description"), text))
+        rows.append((texts("description"), text))
     if url := alert.annotations.get("runbook_url"):
-        rows.append((words("runbook"), Link(url)))
+        rows.append((texts("runbook"), Link(url)))
     return [Facts(rows=rows)]
 
 
 def _impact(parts: Parts) -> list[Block]:
-    words, evidence, alert = parts.words, parts.evidence, parts.incident.alert
+    texts, evidence, alert = parts.texts, parts.evidence, parts.incident.alert
     key = "impact.lasted" if parts.resolved else "impact.lasts"
-    points = [words(key, length=(parts.resolved or parts.now) - alert.starts)]
+    points = [texts(key, length=(parts.resolved or parts.now) - alert.starts)]
     if alert.subject:
         labels = ", ".join(f"{name}={value}" for name, value in alert.subject.items())
-        points.append(words("impact.subject", labels=labels))
+        points.append(texts("impact.subject", labels=labels))
     if alert.layer and parts.known("firing"):
-        others = sorted({each.alert for each in evidence.firing if not each.own})
-        points.append(words("impact.siblings", names=", ".join(others)) if others else words("impact.no_siblings"))
+        others = sorted({firing.alert for firing in evidence.firing if not firing.own})
+        points.append(texts("impact.siblings", names=", ".join(others)) if others else texts("impact.no_siblings"))
     if evidence.traces:
-        failed = sum(each.failed for each in evidence.traces)
-        services = ", ".join(sorted({each.service for each in evidence.traces}))
+        failed = sum(trace.failed for trace in evidence.traces)
+        services = ", ".join(sorted({trace.service for trace in evidence.traces}))
         slow = len(evidence.traces) - failed
-        points.append(words("impact.traces", failed=failed, slow=slow, services=services))
+        points.append(texts("impact.traces", failed=failed, slow=slow, services=services))
     if evidence.logs:
-        services = ", ".join(sorted({each.service for each in evidence.logs}))
-        points.append(words("impact.logs", count=len(evidence.logs), services=services))
+        services = ", ".join(sorted({log.service for log in evidence.logs}))
+        points.append(texts("impact.logs", count=len(evidence.logs), services=services))
     return [Points(items=points)]
 
 
 def _timeline(parts: Parts) -> Block:
-    words, start = parts.words, parts.incident.alert.starts
-    found = entries(parts.incident, parts.evidence)
-    if len(found) > MOST_ENTRIES:
-        found = [each for each in found if each.weight > 1][:MOST_ENTRIES]
+    texts, start = parts.texts, parts.incident.alert.starts
+    shown = entries(parts.incident, parts.evidence)
+    if len(shown) > MOST_ENTRIES:
+        shown = [entry for entry in shown if entry.weight > 1][:MOST_ENTRIES]
     return Table(
-        head=[parts.time_head(), words("since"), words("what"), words("text"), words("source")],
+        head=[parts.time_head(), texts("since"), texts("what"), texts("text"), texts("source")],
         rows=[
             [
-                parts.moments.short(each.at, start),
-                after(each.at, start),
-                words(f"event.{each.kind}"),
-                each.text,
-                words(f"from.{each.source}"),
+                parts.time_format.short(entry.at, start),
+                after(entry.at, start),
+                texts(f"event.{entry.kind}"),
+                entry.text,
+                texts(f"from.{entry.source}"),
             ]
-            for each in found
+            for entry in shown
         ],
     )
 
 
 def _gaps(parts: Parts) -> list[Block]:
-    words = parts.words
+    texts = parts.texts
     rows: list[list[Cell]] = [
         [
-            words(f"from.{name}"),
+            texts(f"from.{name}"),
             "; ".join(part for part in (source.problem, source.remark) if part),
-            parts.moments.full(source.collected) if source.collected else "-",
+            parts.time_format.full(source.collected) if source.collected else "-",
         ]
         for name, source in parts.evidence.sources.items()
         if source.problem or source.remark
     ]
-    head = [words("source"), words("what"), words("collected")]
-    return [Table(head=head, rows=rows, empty=words("none"))]
+    head = [texts("source"), texts("what"), texts("collected")]
+    return [Table(head=head, rows=rows, empty=texts("none"))]
 
 
 def _queries(parts: Parts) -> list[Block]:
-    words, alert = parts.words, parts.incident.alert
+    texts, alert = parts.texts, parts.incident.alert
     rows: list[list[Cell]] = [
         [
-            each.alert,
-            Code(each.asked),
-            "" if each.limit is None else f"{each.comparison} {each.limit:g}",
-            parts.shown(len(each.lines), each.total),
+            measured.alert,
+            Code(measured.expression),
+            "" if measured.limit is None else f"{measured.comparison} {measured.limit:g}",
+            parts.shown(len(measured.lines), measured.total),
         ]
-        for each in parts.evidence.measured
+        for measured in parts.evidence.measured
     ]
-    head = [words("alert"), words("asked"), words("limit"), words("value")]
+    head = [texts("alert"), texts("asked"), texts("limit"), texts("value")]
     labels = [(name, value) for name, value in sorted(alert.labels.items())]
     return [
-        Table(head=head, rows=rows, empty=words("nothing_seen")),
-        Heading(text=words("labels")),
+        Table(head=head, rows=rows, empty=texts("nothing_seen")),
+        Heading(text=texts("labels")),
         Facts(rows=labels),
     ]

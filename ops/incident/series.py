@@ -14,7 +14,7 @@ from ops.incident.evidence import Firing, Line, Measured
 from ops.incident.metrics import Found, Metrics, step
 from ops.incident.model import Incident
 from ops.incident.promql import Operand, mentions, operands, quoted, restricted, unit
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 
 MOST_LINES = 12
 MOST_VALUES = 4
@@ -32,7 +32,7 @@ class Seen:
     remark: str = ""
 
 
-def firing(metrics: Metrics, incident: Incident, window: Window) -> Seen:
+def firing(metrics: Metrics, incident: Incident, window: TimeWindow) -> Seen:
     """When both Prometheus had the alert pending and firing, and which alerts of its layer fired meanwhile.
 
     Raises:
@@ -44,18 +44,20 @@ def firing(metrics: Metrics, incident: Incident, window: Window) -> Seen:
         return metrics.over(expression, window.start, window.end, step_s, merged=False)
 
     own = ask(f"ALERTS{{{ID_LABEL}={quoted(alert.alert_id)}}}")
-    found = [each for series in own for each in _spells(series, step_s, window.end, own=True)]
+    spells = [spell for series in own for spell in _spells(series, step_s, window.end, own=True)]
     if alert.layer:
         matchers = f'layer={quoted(alert.layer)}, alertstate="firing", {ESCALATION_LABEL}=""'
         others = ask(f"count by (alertname, severity, alertstate, {REPLICA_LABEL}) (ALERTS{{{matchers}}})")
-        found += [
-            each
+        spells += [
+            spell
             for series in others
             if series.labels.get("alertname") != alert.name
-            for each in _spells(series, step_s, window.end, own=False)
+            for spell in _spells(series, step_s, window.end, own=False)
         ]
     remark = "" if alert.layer else "the alert names no layer: other alerts are not looked at"
-    return Seen(firing=tuple(sorted(found, key=lambda each: (not each.own, each.start, each.alert))), remark=remark)
+    return Seen(
+        firing=tuple(sorted(spells, key=lambda spell: (not spell.own, spell.start, spell.alert))), remark=remark
+    )
 
 
 def _spells(series: Found, step_s: float, end: datetime, *, own: bool) -> Iterable[Firing]:
@@ -79,7 +81,7 @@ def _spells(series: Found, step_s: float, end: datetime, *, own: bool) -> Iterab
         )
 
 
-def measured(metrics: Metrics, incident: Incident, window: Window, say: Callable[[], bool] = lambda: True) -> Seen:
+def measured(metrics: Metrics, incident: Incident, window: TimeWindow, say: Callable[[], bool] = lambda: True) -> Seen:
     """The series of the alert's expression, then those of the most urgent alerts of its layer that fired.
 
     Args:
@@ -97,7 +99,7 @@ def measured(metrics: Metrics, incident: Incident, window: Window, say: Callable
     expression = incident.alert.expression or (rule.expression if rule else "")
     if not expression:
         raise OpsError(f"no rule of Prometheus is called {name}: it was renamed or removed since")
-    found = [
+    measurements = [
         _value(metrics, operand, name, incident.alert.subject, window, alert_at=at)
         for operand in _chosen(operands(expression), incident.alert.subject)
     ]
@@ -108,25 +110,29 @@ def measured(metrics: Metrics, incident: Incident, window: Window, say: Callable
         if known is None or not say():
             remarks.append(f"{sibling} is not drawn")
             continue
-        found += [
+        measurements += [
             _value(metrics, operand, sibling, {}, window, alert_at=at, sibling=True)
             for operand in operands(known.expression)[:1]
         ]
     if len(siblings) > MOST_SIBLINGS:
         remarks.append(f"{len(siblings) - MOST_SIBLINGS} more alerts of the layer fired and are not drawn")
-    return Seen(measured=tuple(found), remark="; ".join(remarks))
+    return Seen(measured=tuple(measurements), remark="; ".join(remarks))
 
 
-def _siblings(metrics: Metrics, incident: Incident, window: Window) -> list[str]:
-    seen = {each.alert: each.severity for each in firing(metrics, incident, window).firing if not each.own}
+def _siblings(metrics: Metrics, incident: Incident, window: TimeWindow) -> list[str]:
+    seen = {
+        firing_alert.alert: firing_alert.severity
+        for firing_alert in firing(metrics, incident, window).firing
+        if not firing_alert.own
+    }
     order = {name: index for index, name in enumerate(_SEVERITIES)}
     return sorted(seen, key=lambda name: (order.get(seen[name], len(order)), name))
 
 
-def _chosen(found: tuple[Operand, ...], subject: Mapping[str, str]) -> tuple[Operand, ...]:
+def _chosen(candidates: tuple[Operand, ...], subject: Mapping[str, str]) -> tuple[Operand, ...]:
     """Of many alternatives the ones that name what the alert is about."""
-    named = tuple(each for each in found if mentions(each.value, subject))
-    return (named or found)[:MOST_VALUES]
+    named = tuple(operand for operand in candidates if mentions(operand.value, subject))
+    return (named or candidates)[:MOST_VALUES]
 
 
 def _value(
@@ -134,7 +140,7 @@ def _value(
     operand: Operand,
     alert: str,
     subject: Mapping[str, str],
-    window: Window,
+    window: TimeWindow,
     *,
     alert_at: datetime,
     sibling: bool = False,
@@ -144,8 +150,8 @@ def _value(
     worst = f"{'min' if operand.comparison in ('<', '<=', '==') else 'max'}({operand.value})"
     # Of many series the one that the alert is about; where it cannot be told apart, the worst at each moment.
     few = total <= MOST_LINES
-    for asked in [operand.value] if few else [restricted(operand.value, subject), worst] if subject else [worst]:
-        if lines := metrics.over(asked, window.start, window.end, step_s):
+    for expression in [operand.value] if few else [restricted(operand.value, subject), worst] if subject else [worst]:
+        if lines := metrics.over(expression, window.start, window.end, step_s):
             break
     return Measured(
         alert=alert,
@@ -154,11 +160,11 @@ def _value(
         comparison=operand.comparison,
         limit=operand.limit,
         unit=unit(operand.value),
-        asked=asked,
+        expression=expression,
         step_s=step_s,
         total=None if few else total,
         lines=tuple(
-            Line(labels=each.labels, points=each.points, own=_is(each.labels, subject)) for each in lines[:MOST_LINES]
+            Line(labels=line.labels, points=line.points, own=_is(line.labels, subject)) for line in lines[:MOST_LINES]
         ),
     )
 

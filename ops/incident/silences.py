@@ -6,12 +6,12 @@ from components.alerting.escalation import SUFFIX
 from ops.alertmanager import Alertmanager
 from ops.incident.evidence import Silenced
 from ops.incident.model import Incident
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 
 MOST = 50
 
 
-def silences(alertmanager: Alertmanager, incident: Incident, window: Window) -> tuple[Silenced, ...]:
+def silences(alertmanager: Alertmanager, incident: Incident, window: TimeWindow) -> tuple[Silenced, ...]:
     """Silences that met the alert or its escalated twin in the window, the earliest first.
 
     Raises:
@@ -19,16 +19,18 @@ def silences(alertmanager: Alertmanager, incident: Incident, window: Window) -> 
     """
     labels = dict(incident.alert.labels)
     twin = {**labels, "alertname": incident.alert.name.removesuffix(SUFFIX) + SUFFIX}
-    found = [
+    overlapping = [
         Silenced(
-            start=each.starts,
-            end=each.ends,
-            author=each.author,
-            comment=each.comment,
-            matchers=", ".join(map(str, each.matchers)),
-            acknowledges=each.acknowledges == incident.alert.alert_id,
+            start=silence.starts,
+            end=silence.ends,
+            author=silence.author,
+            comment=silence.comment,
+            matchers=", ".join(map(str, silence.matchers)),
+            acknowledges=silence.acknowledges == incident.alert.alert_id,
         )
-        for each in alertmanager.silences()
-        if (each.matches(labels) or each.matches(twin)) and each.starts <= window.end and each.ends >= window.start
+        for silence in alertmanager.silences()
+        if (silence.matches(labels) or silence.matches(twin))
+        and silence.starts <= window.end
+        and silence.ends >= window.start
     ]
-    return tuple(sorted(found, key=lambda each: each.start)[:MOST])
+    return tuple(sorted(overlapping, key=lambda silenced: silenced.start)[:MOST])

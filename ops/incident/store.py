@@ -39,17 +39,17 @@ class Store:
         """
         with self._locked():
             day = f"INC-{opened:%Y%m%d}-"
-            numbers = [int(name) for each in self._files() if (name := each.stem.removeprefix(day)).isdigit()]
-            made = build(f"{day}{max(numbers, default=0) + 1:02d}")
-            for each in self.all()[0]:
-                same = (each.alert.alert_id, each.alert.starts) == (made.alert.alert_id, made.alert.starts)
-                if same and each.closed is None:
+            numbers = [int(name) for file in self._files() if (name := file.stem.removeprefix(day)).isdigit()]
+            incident = build(f"{day}{max(numbers, default=0) + 1:02d}")
+            for other in self.all()[0]:
+                same = (other.alert.alert_id, other.alert.starts) == (incident.alert.alert_id, incident.alert.starts)
+                if same and other.closed is None:
                     raise OpsError(
-                        f"{each.id} is open for this alert since {each.opened:%Y-%m-%d %H:%M} UTC "
-                        f"(by {each.opened_by}): add to it with `ops incident note {each.id} TEXT`"
+                        f"{other.id} is open for this alert since {other.opened:%Y-%m-%d %H:%M} UTC "
+                        f"(by {other.opened_by}): add to it with `ops incident note {other.id} TEXT`"
                     )
-            self._write(self._file(made.id), made)
-        return made
+            self._write(self._file(incident.id), incident)
+        return incident
 
     def read(self, identifier: str) -> Incident:
         """One incident.
@@ -75,13 +75,13 @@ class Store:
 
     def all(self) -> tuple[list[Incident], list[str]]:
         """All incidents, the newest first, and what is wrong with files that cannot be used."""
-        found, problems = [], []
+        incidents, problems = [], []
         for file in self._files():
             try:
-                found.append(self._parse(file))
+                incidents.append(self._parse(file))
             except OpsError as error:
                 problems.append(str(error))
-        return sorted(found, key=lambda each: (each.opened, each.id), reverse=True), problems
+        return sorted(incidents, key=lambda incident: (incident.opened, incident.id), reverse=True), problems
 
     def keep(self, identifier: str, name: str, content: BaseModel) -> None:
         """Keep something that belongs to an incident, for example what was collected, beside its record."""

@@ -40,18 +40,18 @@ class Entry:
     phase: Phase | None = None
 
 
-_ORDER = ("change", "rollout", "pending", "alert", "fired", "notice", "acknowledged", "opened")
+_ORDER = ("change", "rollout", "pending", "alert", "fired", "notification", "acknowledged", "opened")
 """Of entries of the same moment, causes come before what follows from them."""
 
 
 def entries(incident: Incident, evidence: Evidence | None) -> list[Entry]:
     """All entries, oldest first; those of the same moment in the order of cause and effect."""
-    found = list(_of_record(incident))
+    collected = list(_of_record(incident))
     if evidence is not None:
-        for part in (_of_alert, _of_notices, _of_traces, _of_logs, _of_changes):
-            found += part(evidence)
+        for part in (_of_alert, _of_notifications, _of_traces, _of_logs, _of_changes):
+            collected += part(evidence)
     rank = {kind: index for index, kind in enumerate(_ORDER)}
-    return sorted(found, key=lambda each: (each.at, rank.get(each.kind, len(rank)), each.source, each.text))
+    return sorted(collected, key=lambda entry: (entry.at, rank.get(entry.kind, len(rank)), entry.source, entry.text))
 
 
 def _of_record(incident: Incident) -> Iterator[Entry]:
@@ -74,32 +74,32 @@ def _of_record(incident: Incident) -> Iterator[Entry]:
 
 
 def _of_alert(evidence: Evidence) -> Iterator[Entry]:
-    exact = {each.alert for each in evidence.events}
+    exact = {event.alert for event in evidence.events}
     for event in evidence.events:
         kind = "fired" if event.status == "firing" else "ended"
         yield Entry(at=event.at, kind=kind, text=_joined(event.alert, event.replica), source="events", weight=2)
-    for each in evidence.firing:
-        text = _joined(each.alert, each.replica)
-        if not each.own:
-            if each.count > 1:
-                text += f" ({each.count})"
-            yield Entry(at=each.start, kind="sibling", text=text, source="firing")
-            if each.end:
-                yield Entry(at=each.end, kind="sibling_ended", text=text, source="firing")
-        elif each.state == "pending":
-            yield Entry(at=each.start, kind="pending", text=text, source="firing")
-        elif each.alert not in exact:
+    for firing in evidence.firing:
+        text = _joined(firing.alert, firing.replica)
+        if not firing.own:
+            if firing.count > 1:
+                text += f" ({firing.count})"
+            yield Entry(at=firing.start, kind="sibling", text=text, source="firing")
+            if firing.end:
+                yield Entry(at=firing.end, kind="sibling_ended", text=text, source="firing")
+        elif firing.state == "pending":
+            yield Entry(at=firing.start, kind="pending", text=text, source="firing")
+        elif firing.alert not in exact:
             # The events say it to the second; series say it to the step of the query.
-            yield Entry(at=each.start, kind="fired", text=text, source="firing", weight=2)
-            if each.end:
-                yield Entry(at=each.end, kind="ended", text=text, source="firing", weight=2)
+            yield Entry(at=firing.start, kind="fired", text=text, source="firing", weight=2)
+            if firing.end:
+                yield Entry(at=firing.end, kind="ended", text=text, source="firing", weight=2)
 
 
-def _of_notices(evidence: Evidence) -> Iterator[Entry]:
-    for notice in evidence.notices:
-        kind = "notice" if notice.status == "firing" else "notice_resolved"
-        text = f"{notice.receiver}: {', '.join(notice.alerts)}"
-        yield Entry(at=notice.at, kind=kind, text=text, source="notices", weight=2)
+def _of_notifications(evidence: Evidence) -> Iterator[Entry]:
+    for notification in evidence.notifications:
+        kind = "notification" if notification.status == "firing" else "notification_resolved"
+        text = f"{notification.receiver}: {', '.join(notification.alerts)}"
+        yield Entry(at=notification.at, kind=kind, text=text, source="notifications", weight=2)
     for silence in evidence.silences:
         kind = "acknowledged" if silence.acknowledges else "silenced"
         text = f"{_joined(silence.author, silence.comment)} ({span(silence.end - silence.start)})"
@@ -108,7 +108,7 @@ def _of_notices(evidence: Evidence) -> Iterator[Entry]:
 
 def _of_traces(evidence: Evidence) -> Iterator[Entry]:
     for failed in (True, False):
-        chosen = [each for each in evidence.traces if each.failed is failed]
+        chosen = [trace for trace in evidence.traces if trace.failed is failed]
         for group in _bursts(chosen):
             first = group[0]
             text = f"{first.service} {first.operation}, {duration(first.duration_us)}, {first.trace_id[:16]}"
@@ -136,8 +136,8 @@ def _of_changes(evidence: Evidence) -> Iterator[Entry]:
 
 def _bursts(items: Iterable[S]) -> Iterator[list[S]]:
     """Items of one service without a longer pause between them."""
-    ordered = sorted(items, key=lambda each: (each.service, each.at))
-    for _, group in groupby(ordered, key=lambda each: each.service):
+    ordered = sorted(items, key=lambda line: (line.service, line.at))
+    for _, group in groupby(ordered, key=lambda line: line.service):
         burst: list[S] = []
         for item in group:
             if burst and item.at - burst[-1].at > _BURST:

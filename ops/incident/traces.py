@@ -10,7 +10,7 @@ from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES, latency_limit_ms
 from ops.incident.evidence import TraceSeen
 from ops.incident.model import Incident
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.trace_tree import Trace
 from ops.traces import TraceReader
 
@@ -23,7 +23,7 @@ class WindowReader(TraceReader):
     """Reads the traces of a time that may lie in the past."""
 
     def between(
-        self, service: str, window: Window, *, errors: bool = False, slower_us: int = 0, limit: int = MOST_EACH
+        self, service: str, window: TimeWindow, *, errors: bool = False, slower_us: int = 0, limit: int = MOST_EACH
     ) -> list[Trace]:
         """Traces of a service, the newest first.
 
@@ -44,27 +44,27 @@ class WindowReader(TraceReader):
 def services_of(incident: Incident) -> tuple[str, ...]:
     """Services that send traces and belong to the alert: the one that it names, then those of its layer."""
     named = [incident.alert.labels.get(key, "") for key in ("service", "service_name", "job")]
-    known = {each.name: each for each in TRACED_SERVICES}
+    known = {service.name: service for service in TRACED_SERVICES}
     own = [name for name in named if name in known]
-    layer = [name for name, each in known.items() if each.layer.name == incident.alert.layer]
+    layer = [name for name, service in known.items() if service.layer.name == incident.alert.layer]
     return tuple(dict.fromkeys([*own, *layer]))[:MOST_SERVICES]
 
 
-def traces(reader: WindowReader, services: Sequence[str], window: Window) -> tuple[TraceSeen, ...]:
+def traces(reader: WindowReader, services: Sequence[str], window: TimeWindow) -> tuple[TraceSeen, ...]:
     """Failed and slow traces of the services, oldest first, each once.
 
     Raises:
         OpsError: The query refuses, or does not answer.
     """
-    found: dict[str, TraceSeen] = {}
+    traces_by_id: dict[str, TraceSeen] = {}
     for service in services:
         failed = reader.between(service, window, errors=True)
         slow = reader.between(service, window, slower_us=latency_limit_ms(service) * 1000)
         for trace in (*failed, *slow):
-            found.setdefault(trace.trace_id, _seen(trace, service))
+            traces_by_id.setdefault(trace.trace_id, _seen(trace, service))
     # Failed ones first when there are too many.
-    chosen = sorted(found.values(), key=lambda each: (not each.failed, -each.duration_us))[:MOST]
-    return tuple(sorted(chosen, key=lambda each: each.at))
+    chosen = sorted(traces_by_id.values(), key=lambda trace: (not trace.failed, -trace.duration_us))[:MOST]
+    return tuple(sorted(chosen, key=lambda trace: trace.at))
 
 
 def _seen(trace: Trace, service: str) -> TraceSeen:

@@ -17,7 +17,7 @@ OWN: dict[Period, tuple[Check, ...]] = {Period.DAILY: DAILY, Period.WEEKLY: WEEK
 def checks(period: Period) -> tuple[Check, ...]:
     """Checks of a period, those of the shorter ones first."""
     order = list(Period)
-    return tuple(check for each in order[: order.index(period) + 1] for check in OWN[each])
+    return tuple(check for included in order[: order.index(period) + 1] for check in OWN[included])
 
 
 def chosen(all_checks: Iterable[Check], only: str | None) -> tuple[Check, ...]:
@@ -29,7 +29,7 @@ def chosen(all_checks: Iterable[Check], only: str | None) -> tuple[Check, ...]:
     known = {check.id: check for check in all_checks}
     if not only:
         return tuple(known.values())
-    asked = [part.strip() for part in only.split(",") if part.strip()]
-    if unknown := [each for each in asked if each not in known]:
+    names = [part.strip() for part in only.split(",") if part.strip()]
+    if unknown := [wanted_name for wanted_name in names if wanted_name not in known]:
         raise OpsError(f"--only: no check {', '.join(unknown)}: use some of {', '.join(known)}")
-    return tuple(check for name, check in known.items() if name in asked)
+    return tuple(check for name, check in known.items() if name in names)

@@ -80,10 +80,10 @@ def list_(as_json: AsJson = False) -> None:
         listed = [{"period": str(period), **check.as_json()} for period, own in OWN.items() for check in own]
         typer.echo(json.dumps({"checks": listed}, indent=2))
         return
-    table = Table("id", "from", "what must hold", "limit", "asked")
+    table = Table("id", "from", "what must hold", "limit", "query")
     for period, own in OWN.items():
         for check in own:
-            table.add_row(check.id, str(period), Text(check.what), Text(check.limit), Text(check.asked))
+            table.add_row(check.id, str(period), Text(check.what), Text(check.limit), Text(check.query))
     Console().print(table)
 
 
@@ -110,14 +110,14 @@ def _maintain(
 
 def _print(done: Maintenance) -> None:
     table = Table("", "check", "figure", "limit", "seen", title=f"{done.period.value.capitalize()} maintenance")
-    for each in done.results:
-        state = Text("ok", style="green") if each.good else Text("failed", style="bold red")
-        seen = one_line(each.row.evidence, _SHOWN) if each.good and each.row.evidence else each.row.evidence
-        table.add_row(state, each.check.id, Text(each.row.figure), Text(each.check.limit), Text(seen))
+    for result in done.results:
+        state = Text("ok", style="green") if result.good else Text("failed", style="bold red")
+        seen = one_line(result.row.evidence, _SHOWN) if result.good and result.row.evidence else result.row.evidence
+        table.add_row(state, result.check.id, Text(result.row.figure), Text(result.check.limit), Text(seen))
     console = Console()
     console.print(table)
-    for each in done.failed:
-        console.print(Text(f"{each.check.id}: {each.check.advice}", style="bold"))
+    for failure in done.failed:
+        console.print(Text(f"{failure.check.id}: {failure.check.remediation}", style="bold"))
     console.print(f"{len(done.results) - len(done.failed)} of {len(done.results)} checks good")
 
 

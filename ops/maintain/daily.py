@@ -5,31 +5,31 @@ from __future__ import annotations
 from components.backups.config import ARCHIVE_USER
 from components.kafka.rules import DISK_CRITICAL
 from components.reports.schedule import SCHEDULES
-from ops.backup.maintained import FRESH_LIMIT, archive_kept, backups_made
-from ops.maintain import looks
+from ops.backup.maintenance_checks import FRESH_LIMIT, archive_kept, backups_made
+from ops.maintain import check_functions
 from ops.maintain.metric import Metric, Unit, metric
 from ops.maintain.model import Check
 
 LAG = 5_000.0
 LAYER_AGE_S = 120.0
-NOTICES_FAILED = 0.05
+NOTIFICATIONS_FAILED = 0.05
 
 DAILY: tuple[Check, ...] = (
     Check(
         id="pods",
         what="every pod is ready, Kafka and Thanos Query answer",
-        asked="Kubernetes: pods; Kafka: topics and brokers; Thanos Query: up (as `ops health`)",
+        query="Kubernetes: pods; Kafka: topics and brokers; Thanos Query: up (as `ops health`)",
         limit="all",
-        advice="`ops health` names them; `kubectl describe pod NAME`, then the runbook of what fires",
-        look=looks.healthy,
+        remediation="`ops health` names them; `kubectl describe pod NAME`, then the runbook of what fires",
+        run=check_functions.healthy,
     ),
     Check(
         id="restarts",
         what="no container ended by itself in the last 24 hours",
-        asked="Kubernetes: state and last state of every container",
+        query="Kubernetes: state and last state of every container",
         limit="none",
-        advice="`kubectl logs --previous POD`: exit code 137 is memory (raise its limit) or a killed node",
-        look=looks.restarts,
+        remediation="`kubectl logs --previous POD`: exit code 137 is memory (raise its limit) or a killed node",
+        run=check_functions.restarts,
     ),
     metric(
         "targets",
@@ -79,18 +79,18 @@ DAILY: tuple[Check, ...] = (
     Check(
         id="alerts",
         what="no Critical or High alert fires that nobody has taken",
-        asked="Alertmanager: GET /api/v2/alerts, /api/v2/silences",
+        query="Alertmanager: GET /api/v2/alerts, /api/v2/silences",
         limit="none",
-        advice="`ops alerts` shows them; take one with `ops ack ALERT`, open `ops incident open ALERT`",
-        look=looks.alerts_taken,
+        remediation="`ops alerts` shows them; take one with `ops ack ALERT`, open `ops incident open ALERT`",
+        run=check_functions.alerts_taken,
     ),
     metric(
-        "notices",
+        "notifications",
         "what had to be told was told",
         Metric(
             expression="sum by (integration) (increase(alertmanager_notifications_failed_total[1d])) "
             "/ (sum by (integration) (increase(alertmanager_notifications_total[1d])) > 0)",
-            limit=NOTICES_FAILED,
+            limit=NOTIFICATIONS_FAILED,
             unit=Unit.SHARE,
             labels=("integration",),
             none="nothing had to be told",
@@ -110,10 +110,10 @@ DAILY: tuple[Check, ...] = (
     Check(
         id="dashboards",
         what="Grafana has every dashboard as it is in this checkout",
-        asked="Grafana: GET /api/dashboards/uid/UID, health of the data source of metrics",
+        query="Grafana: GET /api/dashboards/uid/UID, health of the data source of metrics",
         limit="all, with all their panels",
-        advice="`pulumi up` brings them back; who changed one by hand is in Grafana's log",
-        look=looks.dashboards_present,
+        remediation="`pulumi up` brings them back; who changed one by hand is in Grafana's log",
+        run=check_functions.dashboards_present,
     ),
     metric(
         "reports",
@@ -129,18 +129,18 @@ DAILY: tuple[Check, ...] = (
     Check(
         id="backups",
         what="every kind of backup was made when it was due, and holds something",
-        asked="object storage: manifests of all runs",
+        query="object storage: manifests of all runs",
         limit=FRESH_LIMIT,
-        advice="docs/runbooks/BackupTooOld.md; `ops backup run KIND` makes one now and says why it fails",
-        look=backups_made,
+        remediation="docs/runbooks/BackupTooOld.md; `ops backup run KIND` makes one now and says why it fails",
+        run=backups_made,
     ),
     Check(
         id="archive",
         what="the archive of Kafka goes on for every topic that gets records",
-        asked="Kafka: committed offsets of the archive; Thanos Query: kafka_archive_last_stored_timestamp_seconds",
+        query="Kafka: committed offsets of the archive; Thanos Query: kafka_archive_last_stored_timestamp_seconds",
         limit="at most 30 minutes behind, no failed store in that time, nothing missed in a day",
-        advice="docs/runbooks/KafkaArchiveBehind.md; records are safe in Kafka until the topic's retention ends",
-        look=archive_kept,
+        remediation="docs/runbooks/KafkaArchiveBehind.md; records are safe in Kafka until the topic's retention ends",
+        run=archive_kept,
     ),
     metric(
         "metrics-blocks",
@@ -153,10 +153,10 @@ DAILY: tuple[Check, ...] = (
         "docs/runbooks/MetricsBlocksTooOld.md; Prometheus keeps its blocks for its retention",
     ),
     metric(
-        "backup-keeper",
+        "backup-exporter",
         "who watches the backups sees them",
-        Metric(expression="max(backup_look_failed)", limit=0),
-        "docs/runbooks/BackupFailedToLook.md: is the object storage there, is its key still good?",
+        Metric(expression="max(backup_poll_failed)", limit=0),
+        "docs/runbooks/BackupExporterPollFailed.md: is the object storage there, is its key still good?",
     ),
 )
 """Checks of each day."""

@@ -46,13 +46,20 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
     """Whether pods run what is pinned (short name -> ``repository:tag``), and nothing that is not."""
     wanted = dict(repository_and_tag(image) for image in pinned.values())
 
-    def look(tools: Tools) -> Finding:
+    def run(tools: Tools) -> Finding:
         finding = Finding()
         images = sorted({image for pod in tools.context.kube.pods() for image in pod.images})
         unknown = []
         for image in images:
             repository, tag = repository_and_tag(image)
-            known = next((each for each in wanted if repository == each or repository.endswith(f"/{each}")), None)
+            known = next(
+                (
+                    wanted_name
+                    for wanted_name in wanted
+                    if repository == wanted_name or repository.endswith(f"/{wanted_name}")
+                ),
+                None,
+            )
             if known is None:
                 unknown.append(image)
             elif tag != wanted[known]:
@@ -64,4 +71,4 @@ def versions(pinned: Mapping[str, str]) -> Callable[[Tools], Finding]:
         finding.figures.append(f"{len(images) - len(finding.wrong)} of {len(images)} images as pinned")
         return finding
 
-    return look
+    return run

@@ -68,10 +68,10 @@ class Metric:
             finding.expect(bool(self.none), "no series answers: nobody measures it")
             finding.figures.extend([self.none] if self.none else [])
             return finding
-        ordered = sorted(samples, key=lambda each: each.value, reverse=not self.least)
-        worst = next((each for each in ordered if math.isnan(each.value)), ordered[0])
+        ordered = sorted(samples, key=lambda sample: sample.value, reverse=not self.least)
+        worst = next((sample for sample in ordered if math.isnan(sample.value)), ordered[0])
         finding.figures.append(self._named(worst) + (f", worst of {len(samples)}" if len(samples) > 1 else ""))
-        beyond = [each for each in ordered if not self.good(each.value)]
+        beyond = [sample for sample in ordered if not self.good(sample.value)]
         if beyond:
             more = f" and {len(beyond) - _MOST_NAMED} more" if len(beyond) > _MOST_NAMED else ""
             named = ", ".join(map(self._named, beyond[:_MOST_NAMED]))
@@ -83,13 +83,20 @@ class Metric:
         return f"{name} {self.unit.text(sample.value)}".strip()
 
 
-def metric(id: str, what: str, asked: Metric, advice: str) -> Check:
+def metric(id: str, what: str, query: Metric, remediation: str) -> Check:
     """A check of a metric."""
-    return Check(id=id, what=what, asked=asked.expression, limit=asked.limit_text, advice=advice, look=_looks(asked))
+    return Check(
+        id=id,
+        what=what,
+        query=query.expression,
+        limit=query.limit_text,
+        remediation=remediation,
+        run=_check_function(query),
+    )
 
 
-def _looks(asked: Metric) -> Callable[[Tools], Finding]:
-    def look(tools: Tools) -> Finding:
-        return asked.judge(tools.context.thanos.instant(asked.expression))
+def _check_function(query: Metric) -> Callable[[Tools], Finding]:
+    def run(tools: Tools) -> Finding:
+        return query.judge(tools.context.thanos.instant(query.expression))
 
-    return look
+    return run

@@ -1,4 +1,4 @@
-"""What a maintenance is made of: checks as data, and what they need to look."""
+"""What a maintenance is made of: checks as data, and what they need."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Generic, TypeVar
 
 from components.dashboards.model import Dashboard
 from ops.context import Context
-from ops.dashboard.ask import Result as Panel
+from ops.dashboard.panel_queries import Result as Panel
 from ops.verify.drills import Drills
 from ops.verify.rows import Finding, Row, State
 
@@ -27,7 +27,7 @@ class Period(StrEnum):
     MONTHLY = "monthly"
 
 
-class Once(Generic[T]):
+class Lazy(Generic[T]):
     """A value that several checks need and that is asked for once; a failure is asked for again."""
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -44,14 +44,14 @@ class Once(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True)
 class Tools:
-    """What checks look with.
+    """What checks use.
 
     Attributes:
         context: The platform.
         now: The moment of the maintenance.
         silence_age: How old a silence may be.
         identity: File with the age identities of an operator, or None: then nothing is decrypted.
-        boards: Every dashboard with the answers of its panels.
+        dashboards: Every dashboard with the answers of its panels.
         drills: What the evidence of drills is worth on this platform.
     """
 
@@ -59,7 +59,7 @@ class Tools:
     now: datetime
     silence_age: timedelta
     identity: Path | None
-    boards: Once[list[tuple[Dashboard, list[Panel]]]]
+    dashboards: Lazy[list[tuple[Dashboard, list[Panel]]]]
     drills: Drills
 
 
@@ -70,19 +70,19 @@ class Check:
     Attributes:
         id: Short name, for ``--only`` and for records.
         what: What must hold, in one line.
-        asked: PromQL, or which interface is asked and how.
+        query: PromQL, or which interface is asked and how.
         limit: What is still good.
-        advice: What to do when it is not.
-        look: Looks; what is wrong with what it finds is a problem, any exception a failed row.
+        remediation: What to do when it is not.
+        run: Runs the check; what is wrong with what it finds is a problem, any exception a failed row.
         seconds: Time that it has.
     """
 
     id: str
     what: str
-    asked: str
+    query: str
     limit: str
-    advice: str
-    look: Callable[[Tools], Finding]
+    remediation: str
+    run: Callable[[Tools], Finding]
     seconds: float = 60.0
 
     def as_json(self) -> dict[str, str]:
@@ -90,9 +90,9 @@ class Check:
         return {
             "id": self.id,
             "what": self.what,
-            "asked": self.asked,
+            "query": self.query,
             "limit": self.limit,
-            "advice": self.advice,
+            "remediation": self.remediation,
         }
 
 
@@ -109,10 +109,10 @@ class Result:
         return self.row.state is State.PASS
 
     def as_json(self) -> dict[str, str]:
-        """The result for machines; advice only where it is needed."""
+        """The result for machines; remediation only where it is needed."""
         told = {**self.check.as_json(), "result": "ok" if self.good else "failed"}
         told |= {"figure": self.row.figure, "seen": self.row.evidence}
-        return told if not self.good else {key: value for key, value in told.items() if key != "advice"}
+        return told if not self.good else {key: value for key, value in told.items() if key != "remediation"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +130,7 @@ class Maintenance:
     @property
     def failed(self) -> list[Result]:
         """What needs somebody."""
-        return [each for each in self.results if not each.good]
+        return [result for result in self.results if not result.good]
 
     @property
     def name(self) -> str:

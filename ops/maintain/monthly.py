@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 from components.versions import IMAGES
-from ops.maintain import boards, drills
+from ops.maintain import dashboards, drills
 from ops.maintain.model import Check
 
 RESTORE_DRILL = "backups-restored"
@@ -18,54 +18,54 @@ MONTHLY: tuple[Check, ...] = (
     Check(
         id="restore-drill",
         what="backups were restored and compared in the last month",
-        asked=f"evidence/{RESTORE_DRILL}",
+        query=f"evidence/{RESTORE_DRILL}",
         limit="passed, at most 35 days ago",
-        advice="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
-        look=drills.fresh(RESTORE_DRILL, "Restore drill", MONTH),
+        remediation="`ops drill restore`, or by hand: docs/operations/backups.md, 'The drill of a month'",
+        run=drills.fresh(RESTORE_DRILL, "Restore drill", MONTH),
     ),
     Check(
         id="dr-drill",
         what="a failover to the other region and back was tried in the last month",
-        asked=f"evidence/{DR_DRILL}",
+        query=f"evidence/{DR_DRILL}",
         limit="passed, at most 35 days ago",
-        advice="do it (requirement D3); until then nobody knows RTO and RPO",
-        look=drills.fresh(DR_DRILL, "DR drill", MONTH),
+        remediation="do it (requirement D3); until then nobody knows RTO and RPO",
+        run=drills.fresh(DR_DRILL, "DR drill", MONTH),
     ),
     Check(
         id="queries",
         what="dashboards answer in time",
-        asked="Thanos Query: the queries of all panels, timed; the slowest are named",
-        limit=f"average {boards.MEAN_S:g} s, P95 {boards.P95_S:g} s (requirement S2)",
-        advice="make the slowest a recording rule, or shorten its range",
-        look=boards.slow_queries,
+        query="Thanos Query: the queries of all panels, timed; the slowest are named",
+        limit=f"average {dashboards.MEAN_S:g} s, P95 {dashboards.P95_S:g} s (requirement S2)",
+        remediation="make the slowest a recording rule, or shorten its range",
+        run=dashboards.slow_queries,
         seconds=110,
     ),
     Check(
-        id="notices-quick",
-        what="how long notices take was measured in the last quarter",
-        asked=f"evidence/{LATENCY_DRILL}",
+        id="notifications-quick",
+        what="how long notifications take was measured in the last quarter",
+        query=f"evidence/{LATENCY_DRILL}",
         limit="passed, at most 100 days ago",
-        advice="`make e2e` measures it; what it says: docs/measured.md",
-        look=drills.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
+        remediation="`make e2e` measures it; what it says: docs/measured.md",
+        run=drills.fresh(LATENCY_DRILL, "Drill of alert latency", QUARTER),
     ),
     *(
         Check(
             id=name,
             what=f"the throughput of {name.removeprefix('bench-')} was measured in the last quarter",
-            asked=f"evidence/{name}",
+            query=f"evidence/{name}",
             limit="passed, at most 100 days ago",
-            advice=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
-            look=drills.fresh(name, "Bench", QUARTER),
+            remediation=f"`make bench SIGNAL={name.removeprefix('bench-')}`; compare with docs/measured.md",
+            run=drills.fresh(name, "Bench", QUARTER),
         )
         for name in THROUGHPUT
     ),
     Check(
         id="versions",
         what="every container runs the version that is pinned here",
-        asked="Kubernetes: images of all pods, against components/versions.py",
+        query="Kubernetes: images of all pods, against components/versions.py",
         limit="all",
-        advice="`pulumi up`; a newer release goes into components/versions.py by review, with its tests",
-        look=drills.versions(IMAGES),
+        remediation="`pulumi up`; a newer release goes into components/versions.py by review, with its tests",
+        run=drills.versions(IMAGES),
     ),
 )
 """Checks of each month, besides those of each week and each day."""

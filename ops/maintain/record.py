@@ -21,7 +21,7 @@ def as_json(done: Maintenance) -> dict[str, Any]:
         "seconds": round(done.seconds, 1),
         "commit": done.commit,
         "passed": not done.failed,
-        "checks": [each.as_json() for each in done.results],
+        "checks": [result.as_json() for result in done.results],
     }
 
 
@@ -37,18 +37,18 @@ def markdown(done: Maintenance) -> str:
     ]
     if failed:
         lines += ["## To do", ""]
-        lines += [_task(each) for each in failed] + [""]
+        lines += [_task(result) for result in failed] + [""]
     lines += ["## All checks", "", "| check | result | figure | limit | what must hold |", "|---|---|---|---|---|"]
-    lines += [_line(each) for each in done.results]
-    details = [each for each in done.results if each.good and each.row.evidence]
+    lines += [_line(result) for result in done.results]
+    details = [result for result in done.results if result.good and result.row.evidence]
     if details:
-        lines += ["", "## Seen", ""] + [f"- **{each.check.id}**: {_plain(each.row.evidence)}" for each in details]
+        lines += ["", "## Seen", ""] + [f"- **{detail.check.id}**: {_plain(detail.row.evidence)}" for detail in details]
     return "\n".join(lines) + "\n"
 
 
 def _task(result: Result) -> str:
     check, seen = result.check, _plain(result.row.evidence or result.row.figure)
-    return f"- [ ] **{check.id}**, {check.what}: {seen}. Limit: {check.limit}. What to do: {check.advice}."
+    return f"- [ ] **{check.id}**, {check.what}: {seen}. Limit: {check.limit}. What to do: {check.remediation}."
 
 
 def _line(result: Result) -> str:

@@ -7,26 +7,26 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards.registry import DASHBOARDS
 from ops import evidence
 from ops.context import Context
-from ops.dashboard.ask import span
-from ops.dashboard.command import CHECK_RANGE, asker
-from ops.dashboard.command import check as ask_boards
-from ops.maintain.model import Check, Maintenance, Once, Period, Result, Tools
+from ops.dashboard.command import CHECK_RANGE, query_client
+from ops.dashboard.command import check as query_dashboards
+from ops.dashboard.panel_queries import span
+from ops.maintain.model import Check, Lazy, Maintenance, Period, Result, Tools
 from ops.verify import runner
 from ops.verify.drills import Drills
 from ops.verify.rows import Finding, Row
 
 
 def tools_of(context: Context, *, silence_age: timedelta, identity: Path | None) -> Tools:
-    """What the checks look with."""
+    """What the checks use."""
     return Tools(
         context=context,
         now=datetime.now(UTC),
         silence_age=silence_age,
         identity=identity,
-        boards=Once(lambda: ask_boards(asker(context), DASHBOARDS, span(CHECK_RANGE))),
+        dashboards=Lazy(lambda: query_dashboards(query_client(context), DASHBOARDS, span(CHECK_RANGE))),
         drills=Drills.of(context.kube),
     )
 
@@ -38,7 +38,7 @@ def run(
     began, commit = time.monotonic(), evidence.commit()
 
     def bound(check: Check) -> Callable[[Context], Finding]:
-        return lambda _: check.look(tools)
+        return lambda _: check.run(tools)
 
     by_id = {check.id: check for check in checks}
     rows: dict[str, Row] = {}

@@ -5,8 +5,8 @@ from __future__ import annotations
 from components.kafka.rules import DISK_HIGH as KAFKA_DISK
 from components.postgres.rules import DISK_HIGH as DATABASE_DISK
 from components.prometheus.rules import DISK_HIGH as PROMETHEUS_DISK
-from ops.backup.maintained import backups_whole
-from ops.maintain import boards, looks
+from ops.backup.maintenance_checks import backups_whole
+from ops.maintain import check_functions, dashboards
 from ops.maintain.metric import Metric, Unit, metric
 from ops.maintain.model import Check
 
@@ -17,15 +17,15 @@ CERTIFICATE_S = 14 * 86_400.0
 _DAY_S = 86_400
 
 
-def _used(name: str, what: str, expression: str, label: str, limit: float, advice: str) -> Check:
-    asked = Metric(expression=f"max by ({label}) ({expression})", limit=limit, unit=Unit.SHARE, labels=(label,))
-    return metric(f"{name}-disk", f"volumes of {what} have room", asked, advice)
+def _used(name: str, what: str, expression: str, label: str, limit: float, remediation: str) -> Check:
+    query = Metric(expression=f"max by ({label}) ({expression})", limit=limit, unit=Unit.SHARE, labels=(label,))
+    return metric(f"{name}-disk", f"volumes of {what} have room", query, remediation)
 
 
-def _forecast(name: str, what: str, expression: str, label: str, advice: str) -> Check:
+def _forecast(name: str, what: str, expression: str, label: str, remediation: str) -> Check:
     """The line through a week, two weeks on; a volume that is measured for less than a day has no forecast."""
     used = f"max by ({label}) ({expression})"
-    asked = Metric(
+    query = Metric(
         expression=f"max by ({label}) (predict_linear({expression}[7d], {FORECAST_DAYS * _DAY_S})) "
         f"and on ({label}) {used.replace(expression, f'{expression} offset 1d')}",
         limit=FULL,
@@ -33,7 +33,7 @@ def _forecast(name: str, what: str, expression: str, label: str, advice: str) ->
         labels=(label,),
         none="measured for less than a day: no forecast",
     )
-    return metric(f"{name}-forecast", f"volumes of {what} last for {FORECAST_DAYS} days more", asked, advice)
+    return metric(f"{name}-forecast", f"volumes of {what} last for {FORECAST_DAYS} days more", query, remediation)
 
 
 _DISKS = (
@@ -73,15 +73,21 @@ _DISKS = (
 )
 
 WEEKLY: tuple[Check, ...] = (
-    *(_used(name, what, expression, label, limit, advice) for name, what, expression, label, limit, advice in _DISKS),
-    *(_forecast(name, what, expression, label, advice) for name, what, expression, label, _, advice in _DISKS),
+    *(
+        _used(name, what, expression, label, limit, remediation)
+        for name, what, expression, label, limit, remediation in _DISKS
+    ),
+    *(
+        _forecast(name, what, expression, label, remediation)
+        for name, what, expression, label, _, remediation in _DISKS
+    ),
     Check(
         id="kafka-retention",
         what="every topic keeps records for as long as was promised",
-        asked="Kafka: effective retention.ms of every topic",
+        query="Kafka: effective retention.ms of every topic",
         limit="as components/telemetry/topics.py says",
-        advice="`pulumi up` sets it back; a change belongs into `topics` of the stack file",
-        look=looks.topics_retention,
+        remediation="`pulumi up` sets it back; a change belongs into `topics` of the stack file",
+        run=check_functions.topics_retention,
     ),
     metric(
         "prometheus-retention",
@@ -132,35 +138,35 @@ WEEKLY: tuple[Check, ...] = (
     Check(
         id="certificates-read",
         what="who reads a certificate only at the start has read the newest",
-        asked="Kubernetes: pods that say so, and the certificates in their Secrets",
+        query="Kubernetes: pods that say so, and the certificates in their Secrets",
         limit="all",
-        advice="`ops certificates --roll` rolls them, one workload after the other",
-        look=looks.certificates_read,
+        remediation="`ops certificates --roll` rolls them, one workload after the other",
+        run=check_functions.certificates_read,
     ),
     Check(
         id="silences",
         what="no silence was forgotten",
-        asked="Alertmanager: GET /api/v2/silences",
+        query="Alertmanager: GET /api/v2/silences",
         limit="no older than --silences",
-        advice="ask who made it; `ops silence end ID`, or make the threshold right in thresholds.yaml",
-        look=looks.silences_young,
+        remediation="ask who made it; `ops silence end ID`, or make the threshold right in thresholds.yaml",
+        run=check_functions.silences_young,
     ),
     Check(
         id="panels",
         what="every panel of every dashboard has data",
-        asked="Thanos Query: the queries of all panels, over 15 minutes (as `ops dashboard check`)",
+        query="Thanos Query: the queries of all panels, over 15 minutes (as `ops dashboard check`)",
         limit="all",
-        advice="`ops dashboard check --only NAME`: does the metric still exist, does its source run?",
-        look=boards.panels_full,
+        remediation="`ops dashboard check --only NAME`: does the metric still exist, does its source run?",
+        run=dashboards.panels_full,
         seconds=110,
     ),
     Check(
         id="backups-whole",
         what="the newest run of every kind is whole; with --identity, it can be opened and counts what it says",
-        asked="object storage: every object of the newest runs, its sha256; with --identity: decrypted, counted",
+        query="object storage: every object of the newest runs, its sha256; with --identity: decrypted, counted",
         limit="all",
-        advice="`ops backup verify --identity FILE`; `ops backup run KIND` makes a new one now",
-        look=backups_whole,
+        remediation="`ops backup verify --identity FILE`; `ops backup run KIND` makes a new one now",
+        run=backups_whole,
         seconds=600,
     ),
 )

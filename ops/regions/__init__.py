@@ -1,1 +1,1 @@
-"""Two regions: who tells people, and how one takes over from the other (requirement D3)."""
+"""Two regions: which region is active, and how one takes over from the other (requirement D3)."""

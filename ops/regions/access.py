@@ -74,10 +74,10 @@ class RegionsAccess(BaseModel):
         role: What this region is, by its stack.
         region: Its name.
         peer: The other region; None where there is none.
-        witness: Where both look who tells people.
+        witness: Where both read which region is active.
         dns: Names that move; None where none does.
         targets: What moves -> where this region is reached, an address or a host's name.
-        definitions: What -> SHA-256 of this region's rules, dashboards, topics, permissions, thresholds.
+        fingerprints: What -> SHA-256 of this region's rules, dashboards, topics, permissions, thresholds.
         mirror: What is copied into this region; None in a primary one.
     """
 
@@ -89,5 +89,5 @@ class RegionsAccess(BaseModel):
     witness: WitnessAccess
     dns: Dns | None = None
     targets: Mapping[str, str] = {}
-    definitions: Mapping[str, str] = {}
+    fingerprints: Mapping[str, str] = {}
     mirror: MirrorAccess | None = None

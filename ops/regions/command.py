@@ -15,12 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from ops.errors import OpsError
-from ops.regions import look, report, status
+from ops.regions import preflight, report, status
+from ops.regions.failover_context import FailoverContext
 from ops.regions.journal import Kind, Operation, begin, operations, unfinished
 from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
 from ops.regions.region import Region, opened, witness_of
-from ops.regions.run import advice, run
-from ops.regions.work import Work
+from ops.regions.run import resume_hint, run
 from ops.silences import author
 from services.regions.witness import Witness
 
@@ -45,12 +45,12 @@ def regions(context: typer.Context, as_json: AsJson = False) -> None:
     if context.invoked_subcommand is not None:
         return
     with opened() as region, witness_of(region.access) as witness:
-        found = status.status(region, witness)
+        region_status = status.status(region, witness)
     if as_json:
-        typer.echo(json.dumps(found.as_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(region_status.as_json(), indent=2, ensure_ascii=False))
     else:
-        _print(found)
-    raise typer.Exit(int(bool(found.problems or found.differences)))
+        _print(region_status)
+    raise typer.Exit(int(bool(region_status.problems or region_status.differences)))
 
 
 @regions_app.command()
@@ -58,7 +58,7 @@ def parity(as_json: AsJson = False) -> None:
     """Compare rules, dashboards, topics, permissions, thresholds of both regions. Exit code 1: something differs."""
     with opened() as region, witness_of(region.access) as witness:
         lines, other = status.parity(region, witness)
-        count = len(region.access.definitions)
+        count = len(region.access.fingerprints)
     if as_json:
         typer.echo(json.dumps({"differences": lines}, indent=2))
     else:
@@ -84,16 +84,18 @@ def failover(
             raise OpsError(f"the selected stack is that of {target.name}: select the stack of {to}, which takes over")
         source = target.peer.region
         known = unfinished(operations(witness), "failover", to)
-        asked = known.planned if known else planned
-        steps = PLANNED if asked else FAILOVER
+        is_planned = known.planned if known else planned
+        steps = PLANNED if is_planned else FAILOVER
         if dry_run:
-            _dry_run("failover", steps, target, source, witness, known, asked, as_json)
+            _dry_run("failover", steps, target, source, witness, known, is_planned, as_json)
         _confirm(yes, f"{to} takes over from {source}")
-        journal, goes_on = begin(witness, "failover", target=to, source=source, planned=asked, by=author(by))
+        journal, goes_on = begin(witness, "failover", target=to, source=source, planned=is_planned, by=author(by))
         if goes_on:
             _tell(f"goes on with {journal.operation.id}")
-        work = Work(target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell)
-        _run(steps, work, folder, as_json)
+        context = FailoverContext(
+            target=target, source=source, witness=witness, journal=journal, by="ops failover", tell=_tell
+        )
+        _run(steps, context, folder, as_json)
 
 
 def failback(
@@ -118,7 +120,7 @@ def failback(
         journal, goes_on = begin(witness, "failback", target=to, source=other.name, planned=True, by=author(by))
         if goes_on:
             _tell(f"goes on with {journal.operation.id}")
-        work = Work(
+        context = FailoverContext(
             target=target,
             source=other.name,
             witness=witness,
@@ -127,7 +129,7 @@ def failback(
             tell=_tell,
             other=other,
         )
-        _run(FAILBACK, work, folder, as_json)
+        _run(FAILBACK, context, folder, as_json)
 
 
 def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
@@ -142,10 +144,10 @@ def _pair(stack: ExitStack, to: str) -> tuple[Region, Region]:
     return named[to]
 
 
-def _run(steps: Sequence[Step], work: Work, folder: Path, as_json: bool) -> None:
-    with _interrupted(work):
-        run(steps, work)
-    operation = work.journal.operation
+def _run(steps: Sequence[Step], context: FailoverContext, folder: Path, as_json: bool) -> None:
+    with _interrupted(context):
+        run(steps, context)
+    operation = context.journal.operation
     written = report.write(operation, folder)
     if as_json:
         typer.echo(json.dumps(report.as_json(operation), indent=2, ensure_ascii=False))
@@ -155,11 +157,11 @@ def _run(steps: Sequence[Step], work: Work, folder: Path, as_json: bool) -> None
 
 
 @contextmanager
-def _interrupted(work: Work) -> Iterator[None]:
+def _interrupted(context: FailoverContext) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        _tell(f"interrupted{advice(work)}")
+        _tell(f"interrupted{resume_hint(context)}")
         raise typer.Exit(_INTERRUPTED) from None
 
 
@@ -180,23 +182,23 @@ def _dry_run(
     """
     done = {step.name: bool(known and known.has(step.name) and not step.again) for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
-    checks = look.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
+    checks = preflight.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
     if as_json:
         content = {
             "operation": known.id if known else None,
             "steps": [
-                {"step": each.name, "what": each.text(target.name, source), "done": done[each.name]} for each in steps
+                {"step": step.name, "what": step.text(target.name, source), "done": done[step.name]} for step in steps
             ],
-            "checks": [{"name": each.name, "problem": each.problem, "seen": each.seen} for each in checks],
+            "checks": [{"name": check.name, "problem": check.problem, "seen": check.seen} for check in checks],
         }
         typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
     else:
-        for number, each in enumerate(steps, 1):
-            state = "done already" if done[each.name] else each.text(target.name, source)
-            typer.echo(f"{number:2} {each.name}: {state}")
+        for number, step in enumerate(steps, 1):
+            state = "done already" if done[step.name] else step.text(target.name, source)
+            typer.echo(f"{number:2} {step.name}: {state}")
         for check in checks:
             typer.echo(f"{'bad' if check.problem else 'ok '} {check}")
-    raise typer.Exit(int(any(each.problem and each.fatal for each in checks)))
+    raise typer.Exit(int(any(check.problem and check.fatal for check in checks)))
 
 
 def _confirm(yes: bool, what: str) -> None:
@@ -212,29 +214,38 @@ def _tell(text: str) -> None:
     typer.echo(text, err=True)
 
 
-def _print(found: status.Status) -> None:
-    table = Table("region", "role", "sign of life", "tells people", "epoch", "silences")
-    for each in found.regions:
-        last = each.heartbeat
+def _print(region_status: status.Status) -> None:
+    table = Table("region", "role", "sign of life", "active", "epoch", "silences")
+    for region in region_status.regions:
+        last = region.heartbeat
         if last is None:
-            table.add_row(each.region, "?", "never", "?", "?", "?")
+            table.add_row(region.region, "?", "never", "?", "?", "?")
             continue
         tells = Text("yes", style="green") if last.notifies else Text("no")
-        age = Text(f"{each.age_s or 0:.0f} s ago", style="" if (each.age_s or 0) <= look.FRESH_S else "bold red")
-        table.add_row(each.region, last.role, age, tells, str(last.epoch), str(len(last.silences)))
+        age = Text(
+            f"{region.age_s or 0:.0f} s ago", style="" if (region.age_s or 0) <= preflight.FRESH_S else "bold red"
+        )
+        table.add_row(region.region, last.role, age, tells, str(last.epoch), str(len(last.silences)))
     console = Console()
     console.print(table)
-    holder = f"{found.holder}, epoch {found.epoch}" if found.holder else "nobody yet: the primary region tells people"
-    console.print(Text(f"lease: {holder}{'' if found.notify else ', while it changes nobody tells people'}"))
-    if found.lag is not None or found.latency_s is not None:
+    holder = (
+        f"{region_status.holder}, epoch {region_status.epoch}"
+        if region_status.holder
+        else "nobody yet: the primary region is active"
+    )
+    console.print(Text(f"lease: {holder}{'' if region_status.notify else ', while it changes no region is active'}"))
+    if region_status.lag is not None or region_status.latency_s is not None:
         console.print(
-            Text(f"mirror: {_number(found.lag)} records to copy, {_number(found.latency_s)} s old at arrival")
+            Text(
+                f"mirror: {_number(region_status.lag)} records to copy, {_number(region_status.latency_s)} s old at "
+                "arrival"
+            )
         )
-    for name, leads in found.names.items():
+    for name, leads in region_status.names.items():
         console.print(Text(f"{name}: {leads}"))
-    if found.differences:
-        console.print(Text(f"differ: {', '.join(found.differences)}", style="bold red"))
-    for problem in found.problems:
+    if region_status.differences:
+        console.print(Text(f"differ: {', '.join(region_status.differences)}", style="bold red"))
+    for problem in region_status.problems:
         console.print(Text(problem, style="bold red"))
 
 

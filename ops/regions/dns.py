@@ -37,7 +37,9 @@ class Answer:
 
     def leads_to(self, target: str) -> bool:
         """Whether it leads there and nowhere else."""
-        return self.kind == kind_of(target) and [each.rstrip(".") for each in self.values] == [target.rstrip(".")]
+        return self.kind == kind_of(target) and [record_value.rstrip(".") for record_value in self.values] == [
+            target.rstrip(".")
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {', '.join(self.values)}, {self.ttl_s} s"
@@ -64,13 +66,13 @@ def change(name: str, target: str, ttl_s: int, there: list[Mapping[str, Any]]) -
     Raises:
         OpsError: The name is one of weights, places or health checks, which is not ours to change.
     """
-    if any("SetIdentifier" in each for each in there):
+    if any("SetIdentifier" in record_set for record_set in there):
         raise OpsError(f"{name} has a routing policy in Route 53: make it a simple record, or change it by hand")
     kind = kind_of(target)
-    others = [each for each in there if each["Type"] in _MOVES and each["Type"] != kind]
+    others = [record_set for record_set in there if record_set["Type"] in _MOVES and record_set["Type"] != kind]
     record = {"Name": name, "Type": kind, "TTL": ttl_s, "ResourceRecords": [{"Value": target}]}
     return [
-        *({"Action": "DELETE", "ResourceRecordSet": dict(each)} for each in others),
+        *({"Action": "DELETE", "ResourceRecordSet": dict(other)} for other in others),
         {"Action": "UPSERT", "ResourceRecordSet": record},
     ]
 
@@ -88,12 +90,12 @@ class Zone:
         Raises:
             OpsError: Route 53 does not answer, or refuses.
         """
-        for each in self._records(name):
-            if each["Type"] in _MOVES:
-                values = tuple(str(one["Value"]) for one in each.get("ResourceRecords", ()))
-                alias = each.get("AliasTarget")
+        for record in self._records(name):
+            if record["Type"] in _MOVES:
+                values = tuple(str(one["Value"]) for one in record.get("ResourceRecords", ()))
+                alias = record.get("AliasTarget")
                 shown = (str(alias["DNSName"]),) if alias else values
-                return Answer(kind=each["Type"], ttl_s=int(each.get("TTL", 0)), values=shown)
+                return Answer(kind=record["Type"], ttl_s=int(record.get("TTL", 0)), values=shown)
         return None
 
     def point(self, name: str, target: str, ttl_s: int) -> Answer:
@@ -104,10 +106,10 @@ class Zone:
         """
         batch = change(name, target, ttl_s, self._records(name))
         with _errors(f"cannot change {name}"):
-            made = self._client.change_resource_record_sets(
+            response = self._client.change_resource_record_sets(
                 HostedZoneId=self._id(), ChangeBatch={"Comment": "ops failover", "Changes": batch}
             )
-        number = made["ChangeInfo"]["Id"]
+        number = response["ChangeInfo"]["Id"]
         wait_until(lambda: self._spread(number), SPREAD_S, f"all of Route 53 to know {name}", 1.0)
         now = self.answer(name)
         if now is None or not now.leads_to(target):
@@ -121,17 +123,19 @@ class Zone:
     def _records(self, name: str) -> list[Mapping[str, Any]]:
         wanted = name.rstrip(".").lower() + "."
         with _errors(f"cannot read {name}"):
-            found = self._client.list_resource_record_sets(
+            response = self._client.list_resource_record_sets(
                 HostedZoneId=self._id(), StartRecordName=wanted, MaxItems="20"
             )
-        return [each for each in found["ResourceRecordSets"] if str(each["Name"]).lower() == wanted]
+        return [
+            record_set for record_set in response["ResourceRecordSets"] if str(record_set["Name"]).lower() == wanted
+        ]
 
     def _id(self) -> str:
         if not self._found:
             with _errors(f"cannot find the zone {self._zone}"):
                 zones = self._client.list_hosted_zones_by_name(DNSName=f"{self._zone}.", MaxItems="10")["HostedZones"]
-            named = [each for each in zones if str(each["Name"]).rstrip(".") == self._zone]
-            public = [each for each in named if not each.get("Config", {}).get("PrivateZone")] or named
+            named = [zone for zone in zones if str(zone["Name"]).rstrip(".") == self._zone]
+            public = [zone for zone in named if not zone.get("Config", {}).get("PrivateZone")] or named
             if len(public) != 1:
                 raise OpsError(f"Route 53 has {len(public)} zones {self._zone}, must have one")
             self._found = str(public[0]["Id"]).rpartition("/")[2]

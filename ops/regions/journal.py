@@ -70,13 +70,13 @@ class Operation(BaseModel):
 
     def figures(self, step: str) -> dict[str, Any]:
         """What a step has seen; empty when it is not done."""
-        found = self.steps.get(step)
-        return found.figures if found and found.ended else {}
+        step_state = self.steps.get(step)
+        return step_state.figures if step_state and step_state.ended else {}
 
     def has(self, step: str) -> bool:
         """Whether a step is done."""
-        found = self.steps.get(step)
-        return found is not None and found.ended is not None
+        step_state = self.steps.get(step)
+        return step_state is not None and step_state.ended is not None
 
 
 @dataclass
@@ -127,19 +127,19 @@ def operations(witness: Witness) -> list[Operation]:
     Raises:
         OpsError: The witness does not answer, or one of them is unreadable.
     """
-    found = []
+    operations = []
     with witness_errors():
-        for each in witness.keys(OPERATIONS):
-            content = witness.read(each)
+        for object_key in witness.keys(OPERATIONS):
+            content = witness.read(object_key)
             if content is None:
                 continue
             try:
-                found.append(Operation.model_validate(content))
+                operations.append(Operation.model_validate(content))
             except ValidationError as error:
                 first = error.errors(include_input=False, include_url=False)[0]
                 where = ".".join(map(str, first["loc"])) or "its content"
-                raise OpsError(f"{each} in the witness bucket: {where}: {one_line(first['msg'])}") from None
-    return sorted(found, key=lambda each: each.id)
+                raise OpsError(f"{object_key} in the witness bucket: {where}: {one_line(first['msg'])}") from None
+    return sorted(operations, key=lambda operation: operation.id)
 
 
 def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bool, by: str) -> tuple[Journal, bool]:
@@ -148,11 +148,11 @@ def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bo
     An open operation towards the other region is over: its lease is taken from it.
     """
     known = operations(witness)
-    for each in reversed(known):
-        if each.open and each.kind == kind and each.target == target and each.source == source:
-            return Journal(witness, each), True
+    for operation in reversed(known):
+        if operation.open and operation.kind == kind and operation.target == target and operation.source == source:
+            return Journal(witness, operation), True
     now = datetime.now(UTC)
-    made = Operation(
+    new_operation = Operation(
         id=f"{now:%Y%m%dT%H%M%SZ}-{kind}-{target}-{secrets.token_hex(2)}",
         kind=kind,
         target=target,
@@ -161,22 +161,28 @@ def begin(witness: Witness, kind: Kind, *, target: str, source: str, planned: bo
         by=by,
         began=now,
     )
-    journal = Journal(witness, made)
+    journal = Journal(witness, new_operation)
     journal.save()
-    for each in known:
-        if each.open:
-            each.superseded = made.id
-            Journal(witness, each).save()
+    for operation in known:
+        if operation.open:
+            operation.superseded = new_operation.id
+            Journal(witness, operation).save()
     return journal, False
 
 
 def unfinished(known: Iterable[Operation], kind: Kind, target: str) -> Operation | None:
     """What a repeated command would go on with."""
-    found = [each for each in known if each.open and each.kind == kind and each.target == target]
-    return found[-1] if found else None
+    open_operations = [
+        operation for operation in known if operation.open and operation.kind == kind and operation.target == target
+    ]
+    return open_operations[-1] if open_operations else None
 
 
 def promotion(known: Iterable[Operation], holder: str) -> Operation | None:
-    """The operation by which a region became the one that tells people."""
-    found = [each for each in known if each.target == holder and each.has("offsets") and each.has("fence")]
-    return found[-1] if found else None
+    """The operation by which a region became the active one."""
+    promotions = [
+        operation
+        for operation in known
+        if operation.target == holder and operation.has("offsets") and operation.has("fence")
+    ]
+    return promotions[-1] if promotions else None

@@ -1,4 +1,4 @@
-"""Taking the lease in two phases, and waiting for the guards that follow it."""
+"""Taking the lease in two phases, and waiting for the failover agents that follow it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from ops.errors import OpsError
-from ops.regions.look import FRESH_S, heartbeat
+from ops.regions.preflight import FRESH_S, heartbeat
 from ops.regions.region import witness_errors
 from services.regions.records import Heartbeat, Lease, now
 from services.regions.witness import Witness
@@ -15,7 +15,7 @@ from services.regions.witness import Witness
 CONFIRM_S = 30.0
 """How long is waited for the region that gives up to say that it is silent."""
 NOTIFY_S = 20.0
-"""How long is waited for the region that takes over to say that it tells people."""
+"""How long is waited for the region that takes over to say that it is active."""
 _PAUSE_S = 1.0
 
 
@@ -30,37 +30,37 @@ def current(witness: Witness) -> tuple[Lease, str] | None:
 
 
 def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
-    """First phase: the lease is the new holder's, and nobody tells people until `let`.
+    """First phase: the lease is the new holder's, and no region is active until `let`.
 
     Taking what one has already in this phase, from an interrupted command, changes nothing.
 
     Raises:
         OpsError: Somebody else was faster, or the witness does not answer.
     """
-    found = current(witness)
-    if found is not None and found[0].holder == holder and not found[0].notify:
-        return found[0]
-    epoch = (found[0].epoch if found else 0) + 1
+    held_lease = current(witness)
+    if held_lease is not None and held_lease[0].holder == holder and not held_lease[0].notify:
+        return held_lease[0]
+    epoch = (held_lease[0].epoch if held_lease else 0) + 1
     lease = Lease(holder=holder, epoch=epoch, notify=False, since=now(), by=by, reason=reason)
     with witness_errors():
-        witness.take(lease, found[1] if found else None)
+        witness.take(lease, held_lease[1] if held_lease else None)
     return lease
 
 
 def let(witness: Witness, holder: str, epoch: int, by: str, reason: str) -> Lease:
-    """Second phase: the holder tells people.
+    """Second phase: the holder is active.
 
     Raises:
         OpsError: The lease is not the holder's of that epoch any more, or the witness does not answer.
     """
-    found = current(witness)
-    if found is None or found[0].holder != holder or found[0].epoch != epoch:
-        raise OpsError(f"{holder} does not hold the lease of epoch {epoch} any more: {_who(found)}")
-    if found[0].notify:
-        return found[0]
+    held_lease = current(witness)
+    if held_lease is None or held_lease[0].holder != holder or held_lease[0].epoch != epoch:
+        raise OpsError(f"{holder} does not hold the lease of epoch {epoch} any more: {_who(held_lease)}")
+    if held_lease[0].notify:
+        return held_lease[0]
     lease = Lease(holder=holder, epoch=epoch, notify=True, since=now(), by=by, reason=reason)
     with witness_errors():
-        witness.take(lease, found[1])
+        witness.take(lease, held_lease[1])
     return lease
 
 
@@ -70,10 +70,10 @@ def holds(witness: Witness, holder: str, epoch: int, *, notify: bool) -> bool:
     Raises:
         OpsError: Somebody else has it: the operation is over.
     """
-    found = current(witness)
-    if found is None or found[0].holder != holder or found[0].epoch != epoch:
-        raise OpsError(f"the lease was taken by another command: {_who(found)}: begin again with a new one")
-    return found[0].notify or not notify
+    held_lease = current(witness)
+    if held_lease is None or held_lease[0].holder != holder or held_lease[0].epoch != epoch:
+        raise OpsError(f"the lease was taken by another command: {_who(held_lease)}: begin again with a new one")
+    return held_lease[0].notify or not notify
 
 
 def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S) -> tuple[bool, str]:
@@ -108,7 +108,7 @@ def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S
 
 
 def notifies(witness: Witness, region: str, epoch: int, seconds: float = NOTIFY_S) -> bool:
-    """Wait until a region says that it tells people."""
+    """Wait until a region says that it is active."""
 
     def done() -> bool:
         last = heartbeat(witness, region)
@@ -131,8 +131,8 @@ def _wait(done: Callable[[], bool], seconds: float) -> bool:
         time.sleep(_PAUSE_S)
 
 
-def _who(found: tuple[Lease, str] | None) -> str:
-    if found is None:
+def _who(held_lease: tuple[Lease, str] | None) -> str:
+    if held_lease is None:
         return "there is none"
-    lease = found[0]
+    lease = held_lease[0]
     return f"{lease.holder} has it, epoch {lease.epoch}, by {lease.by}"

@@ -25,9 +25,9 @@ def as_json(operation: Operation) -> dict[str, Any]:
         "ended": operation.ended.isoformat(timespec="seconds") if operation.ended else None,
         "figures": figures(operation),
         "problems": problems(operation),
-        "carried": list(operation.figures("carry").get("carried", ())),
-        "told_again": list(operation.figures("carry").get("again", ())),
-        "silences": list(operation.figures("carry").get("silences", ())),
+        "handed_over": list(operation.figures("silence-handover").get("handed_over", ())),
+        "notified_again": list(operation.figures("silence-handover").get("again", ())),
+        "silences": list(operation.figures("silence-handover").get("silences", ())),
         "steps": {
             name: {"seconds": round(step.seconds, 1), "figures": step.figures, "problems": step.problems}
             for name, step in operation.steps.items()
@@ -38,7 +38,7 @@ def as_json(operation: Operation) -> dict[str, Any]:
 def figures(operation: Operation) -> dict[str, float | int | None]:
     """What counts.
 
-    * ``rto_s``: from the last sign of life of the old region until the new one tells people and has shown a point;
+    * ``rto_s``: from the last sign of life of the old region until the new one is active and has shown a point;
     * ``silent_s``: how long neither region told anybody, by the lease;
     * ``copied_behind_s``: how much older than that sign the newest copied record was: about what is lost of each topic;
     * ``seconds``: of the whole command.
@@ -55,16 +55,16 @@ def figures(operation: Operation) -> dict[str, float | int | None]:
         "rto_s": _seconds(last, up),
         "silent_s": _seconds(fenced, noticed),
         "copied_behind_s": max(0.0, round(min(behind), 1)) if behind else None,
-        "left_behind": operation.figures("seed-back").get("left_behind"),
-        "carried": len(operation.figures("carry").get("carried", ())),
-        "told_again": len(operation.figures("carry").get("again", ())),
+        "left_behind": operation.figures("mirror-offsets-back").get("left_behind"),
+        "handed_over": len(operation.figures("silence-handover").get("handed_over", ())),
+        "notified_again": len(operation.figures("silence-handover").get("again", ())),
         "seconds": _seconds(operation.began, operation.ended),
     }
 
 
 def problems(operation: Operation) -> list[str]:
     """What was not as it should be, step by step."""
-    return [f"{name}: {each}" for name, step in operation.steps.items() for each in step.problems]
+    return [f"{name}: {problem}" for name, step in operation.steps.items() for problem in step.problems]
 
 
 def markdown(operation: Operation) -> str:
@@ -79,14 +79,14 @@ def markdown(operation: Operation) -> str:
     for name, step in operation.steps.items():
         shown = {key: value for key, value in step.figures.items() if not isinstance(value, dict | list)}
         lines.append(f"| {name} | {step.seconds:.1f} | {_cell(', '.join(f'{k} {v}' for k, v in shown.items()))} |")
-    for title, found in (
+    for title, entries in (
         ("Problems", problems(operation)),
-        ("Carried over: not told again", operation.figures("carry").get("carried", ())),
-        ("Told again, in doubt", operation.figures("carry").get("again", ())),
-        ("Silences of people", operation.figures("carry").get("silences", ())),
+        ("Silences handed over: not notified again", operation.figures("silence-handover").get("handed_over", ())),
+        ("Notified again, in doubt", operation.figures("silence-handover").get("again", ())),
+        ("Silences of operators", operation.figures("silence-handover").get("silences", ())),
     ):
-        if found:
-            lines += ["", f"## {title}", "", *(f"- {_cell(str(each))}" for each in found)]
+        if entries:
+            lines += ["", f"## {title}", "", *(f"- {_cell(str(entry))}" for entry in entries)]
     ages = operation.figures("check").get("newest_copied_age_s", {})
     if ages:
         lines += ["", "## Newest copied record when it was checked", "", "| topic | seconds old |", "|---|---|"]
@@ -113,8 +113,8 @@ def write(operation: Operation, folder: Path) -> tuple[Path, Path]:
 
 
 def _end(operation: Operation, step: str) -> datetime | None:
-    found = operation.steps.get(step)
-    return found.ended if found else None
+    step_state = operation.steps.get(step)
+    return step_state.ended if step_state else None
 
 
 def _seconds(begin: datetime | None, end: datetime | None) -> float | None:

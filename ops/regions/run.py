@@ -5,51 +5,58 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from ops.errors import OpsError
-from ops.regions import act, back, lease
+from ops.regions import failback_steps, failover_steps, lease
+from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.plan import Step
-from ops.regions.work import Figures, Work
 
-ACTS: Mapping[str, Callable[[Work], Figures]] = {**act.ACTS, **back.ACTS}
+STEP_FUNCTIONS: Mapping[str, Callable[[FailoverContext], Figures]] = {
+    **failover_steps.STEP_FUNCTIONS,
+    **failback_steps.STEP_FUNCTIONS,
+}
 _FENCED, _LET = "fence", "notify"
 
 
-def run(steps: Sequence[Step], work: Work, acts: Mapping[str, Callable[[Work], Figures]] = ACTS) -> None:
+def run(
+    steps: Sequence[Step],
+    context: FailoverContext,
+    functions: Mapping[str, Callable[[FailoverContext], Figures]] = STEP_FUNCTIONS,
+) -> None:
     """Do what is left to do, and close the journal.
 
     Raises:
         OpsError: A step cannot be done; the message says which, and what holds until the command is repeated.
     """
-    operation = work.journal.operation
+    operation = context.journal.operation
     for step in steps:
         if operation.has(step.name) and not step.again:
-            work.tell(f"{step.name}: done already")
+            context.tell(f"{step.name}: done already")
             continue
         try:
-            _still_ours(work)
-            work.problems.clear()
-            work.tell(f"{step.name}: {step.text(operation.target, operation.source)}")
-            work.journal.begin(step.name)
-            work.journal.end(step.name, acts[step.name](work), work.problems)
+            _still_ours(context)
+            context.problems.clear()
+            context.tell(f"{step.name}: {step.text(operation.target, operation.source)}")
+            context.journal.begin(step.name)
+            context.journal.end(step.name, functions[step.name](context), context.problems)
         except OpsError as error:
-            raise OpsError(f"{step.name}: {error}{advice(work)}") from None
-        work.tell(f"{step.name}: done in {operation.steps[step.name].seconds:.1f} s")
-    work.journal.close()
+            raise OpsError(f"{step.name}: {error}{resume_hint(context)}") from None
+        context.tell(f"{step.name}: done in {operation.steps[step.name].seconds:.1f} s")
+    context.journal.close()
 
 
-def advice(work: Work) -> str:
+def resume_hint(context: FailoverContext) -> str:
     """What holds until the command is repeated."""
-    operation = work.journal.operation
+    operation = context.journal.operation
     if operation.has(_FENCED) and not operation.has(_LET):
-        return "; nobody is told of alerts until the command is repeated: it goes on where it stopped"
+        return "; nobody is notified of alerts until the command is repeated: it goes on where it stopped"
     return "; the command, repeated, goes on where it stopped" if operation.has(_FENCED) else ""
 
 
-def _still_ours(work: Work) -> None:
+def _still_ours(context: FailoverContext) -> None:
     """Stop when another command has taken the lease since.
 
     Raises:
         OpsError: It has.
     """
-    operation = work.journal.operation
+    operation = context.journal.operation
     if operation.has(_FENCED):
-        lease.holds(work.witness, operation.target, work.epoch, notify=operation.has(_LET))
+        lease.holds(context.witness, operation.target, context.epoch, notify=operation.has(_LET))

@@ -1,4 +1,4 @@
-"""How the two regions stand: who tells people, who is alive, what differs, how far the copy is, where names lead."""
+"""Status of both regions: which is active, which are alive, what differs, how far the copy is, where names lead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ops.errors import OpsError
-from ops.regions import dns, lease, look
+from ops.regions import dns, lease, preflight
 from ops.regions.region import Region
 from services.regions.records import Heartbeat
 from services.regions.witness import Witness
@@ -54,7 +54,7 @@ class Status:
     Attributes:
         holder: Who has the lease; empty if none was ever written: then it is the primary region.
         epoch: Its epoch.
-        notify: Whether the holder may tell people.
+        notify: Whether the holder may notify.
         regions: This region, then the other one.
         differences: Definitions that differ.
         lag: Records that the mirror into this region has to copy; None where there is none.
@@ -79,7 +79,7 @@ class Status:
             "holder": self.holder or None,
             "epoch": self.epoch,
             "notify": self.notify,
-            "regions": [each.as_json() for each in self.regions],
+            "regions": [region.as_json() for region in self.regions],
             "differences": list(self.differences),
             "mirror_lag": self.lag,
             "mirror_latency_s": self.latency_s,
@@ -99,24 +99,24 @@ def status(region: Region, witness: Witness) -> Status:
             problems.append(str(error))
             return otherwise
 
-    found = ask(lambda: lease.current(witness), None)
+    held_lease = ask(lambda: lease.current(witness), None)
     peer = region.access.peer
     both = (region.name, *((peer.region,) if peer else ()))
     lines = tuple(ask(partial(_line, witness, name), _none(name)) for name in both)
     problems += [
-        f"{each.region} gives no sign of life" + ("" if each.age_s is None else f" since {each.age_s:.0f} s")
-        for each in lines
-        if each.age_s is None or each.age_s > look.FRESH_S
+        f"{line.region} gives no sign of life" + ("" if line.age_s is None else f" since {line.age_s:.0f} s")
+        for line in lines
+        if line.age_s is None or line.age_s > preflight.FRESH_S
     ]
-    if sum(bool(each.heartbeat and each.heartbeat.notifies and not _old(each)) for each in lines) > 1:
-        problems.append("both regions tell people")
+    if sum(bool(line.heartbeat and line.heartbeat.notifies and not _old(line)) for line in lines) > 1:
+        problems.append("both regions are active")
     other = lines[-1].heartbeat if peer else None
-    different = look.differences(region.access.definitions, other.definitions) if other else []
+    different = preflight.differences(region.access.fingerprints, other.fingerprints) if other else []
     mirrored = region.access.mirror is not None
     return Status(
-        holder=found[0].holder if found else "",
-        epoch=found[0].epoch if found else 0,
-        notify=found[0].notify if found else True,
+        holder=held_lease[0].holder if held_lease else "",
+        epoch=held_lease[0].epoch if held_lease else 0,
+        notify=held_lease[0].notify if held_lease else True,
         regions=lines,
         differences=tuple(different),
         lag=ask(lambda: region.metrics.number(_LAG), None) if mirrored else None,
@@ -133,13 +133,13 @@ def parity(region: Region, witness: Witness) -> tuple[list[str], str]:
         OpsError: There is no other region, or it has never told what it has.
     """
     other = region.peer.region
-    last = look.heartbeat(witness, other)
+    last = preflight.heartbeat(witness, other)
     if last is None:
-        raise OpsError(f"{other} has never told what it has: is its guard there?")
-    here, there = region.access.definitions, last.definitions
+        raise OpsError(f"{other} has never told what it has: is its failover agent there?")
+    here, there = region.access.fingerprints, last.fingerprints
     return [
         f"{name}: {region.name} has {_short(here.get(name))}, {other} has {_short(there.get(name))}"
-        for name in look.differences(here, there)
+        for name in preflight.differences(here, there)
     ], other
 
 
@@ -148,7 +148,7 @@ def _short(digest: str | None) -> str:
 
 
 def _line(witness: Witness, name: str) -> Line:
-    last = look.heartbeat(witness, name)
+    last = preflight.heartbeat(witness, name)
     return Line(region=name, heartbeat=last, age_s=last.age(datetime.now(UTC)) if last else None)
 
 
@@ -157,7 +157,7 @@ def _none(name: str) -> Line:
 
 
 def _old(line: Line) -> bool:
-    return line.age_s is None or line.age_s > look.FRESH_S
+    return line.age_s is None or line.age_s > preflight.FRESH_S
 
 
 def _names(region: Region) -> dict[str, str]:

@@ -16,7 +16,7 @@ class ReportAccess(BaseModel):
     Attributes:
         time_zone: In which days begin.
         languages: Languages of the reports, the first one first.
-        reader: User that reads at the shelf.
+        reader: User that reads at the report server.
         password: Its password; never shows in a representation.
     """
 

@@ -34,7 +34,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
         zone: Time zone in which days begin.
 
     Raises:
-        OpsError: Metrics or notices cannot be read, or the period has not begun.
+        OpsError: Metrics or notifications cannot be read, or the period has not begun.
     """
     platform = context.platform
     if USER not in platform.kafka_users:
@@ -48,7 +48,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
                 period=chosen(kind, at, now, zone),
                 platform=f"{platform.platform} ({platform.region})",
                 metrics=metrics,
-                alerts=KafkaAlertLog(_notices(context, Path(folder))),
+                alerts=KafkaAlertLog(_notifications(context, Path(folder))),
                 now=now,
             )
     except ReportError as error:
@@ -57,7 +57,7 @@ def build(context: Context, kind: Kind, at: date | None, zone: ZoneInfo) -> Repo
         metrics.close()
 
 
-def _notices(context: Context, folder: Path) -> KafkaAccess:
+def _notifications(context: Context, folder: Path) -> KafkaAccess:
     user, password = context.platform.kafka_login(USER).pair
     file = folder / "password"
     file.touch(mode=0o600)
@@ -77,20 +77,20 @@ def known(language: str) -> Language:
     Raises:
         OpsError: There is none of that name.
     """
-    for each in LANGUAGES:
-        if each == language:
-            return each
+    for supported in LANGUAGES:
+        if supported == language:
+            return supported
     raise OpsError(f"language {language!r} is not one of {', '.join(LANGUAGES)}")
 
 
-def page(made: Report, language: Language) -> bytes:
+def page(finished_report: Report, language: Language) -> bytes:
     """The report as one HTML page that stands alone."""
-    return html(made, language).encode()
+    return html(finished_report, language).encode()
 
 
-def paper(made: Report, language: Language) -> bytes:
+def paper(finished_report: Report, language: Language) -> bytes:
     """The report as PDF."""
     # Here: it loads libraries of the system, and other commands have to work where these are missing.
     from services.reports.pdf import pdf
 
-    return pdf(made, language)
+    return pdf(finished_report, language)

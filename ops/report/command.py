@@ -23,7 +23,7 @@ from ops.errors import OpsError
 from ops.kube import Kube
 from ops.report import build, jobs
 from ops.report.access import ReportAccess, access_of
-from ops.report.shelf import LATEST, Listing, ShelfClient, rows
+from ops.report.client import LATEST, Listing, ReportClient, rows
 from services.reports.model import Kind
 
 report_app = typer.Typer(
@@ -72,9 +72,9 @@ def list_(
     kind: Annotated[Kind | None, typer.Option("--kind", help="Only these.")] = None, as_json: AsJson = False
 ) -> None:
     """List the stored reports, and how the last run of each kind ended; exit code 1 when one failed."""
-    kinds = [kind.value] if kind else [each.value for each in Kind]
+    kinds = [kind.value] if kind else [known_kind.value for known_kind in Kind]
     with _connected() as (context, access):
-        listing = ShelfClient(context, access).listing()
+        listing = ReportClient(context, access).listing()
     if as_json:
         runs = {name: run.model_dump(mode="json") for name, run in listing.runs.items() if name in kinds}
         typer.echo(json.dumps({"reports": rows(listing, kinds), "runs": runs}, indent=2, ensure_ascii=False))
@@ -96,12 +96,12 @@ def get(
     """Write a stored report to a file."""
     wanted = _wanted(html, pdf)
     with _connected() as (context, access):
-        shelf = ShelfClient(context, access)
-        found = shelf.listing().find(kind.value, period)
+        report_server = ReportClient(context, access)
+        report = report_server.listing().find(kind.value, period)
         language = lang.value if lang else access.languages[0]
         for suffix, file in wanted.items():
-            _write(file, shelf.content(found.file(language, suffix)), f"--{suffix}")
-            typer.echo(f"{file}: the {found.kind} report {found.period}, {language}", err=True)
+            _write(file, report_server.content(report.file(language, suffix)), f"--{suffix}")
+            typer.echo(f"{file}: the {report.kind} report {report.period}, {language}", err=True)
 
 
 @report_app.command()
@@ -124,16 +124,16 @@ def _make(kind: Kind, html: Path | None, pdf: Path | None, lang: Lang | None, at
     wanted = _wanted(html, pdf)
     with _connected() as (context, access), _progress() as progress:
         progress.add_task(f"{kind.value} report: asking the platform", total=None)
-        made = build.build(context, kind, _day(at), access.zone)
+        report = build.build(context, kind, _day(at), access.zone)
         language = build.known(lang.value if lang else access.languages[0])
         written = {"html": build.page, "pdf": build.paper}
-        contents = {suffix: written[suffix](made, language) for suffix in wanted}
+        contents = {suffix: written[suffix](report, language) for suffix in wanted}
     for suffix, content in contents.items():
         _write(wanted[suffix], content, f"--{suffix}")
-    state = "" if made.complete else ", its period is not over"
-    files = ", ".join(str(each) for each in wanted.values())
-    typer.echo(f"{files}: the {kind.value} report {made.period}, {language}{state}", err=True)
-    for problem in made.problems:
+    state = "" if report.complete else ", its period is not over"
+    files = ", ".join(str(path) for path in wanted.values())
+    typer.echo(f"{files}: the {kind.value} report {report.period}, {language}{state}", err=True)
+    for problem in report.problems:
         typer.echo(f"not answered: {problem.of(language)}", err=True)
 
 
@@ -147,10 +147,10 @@ def _wanted(html: Path | None, pdf: Path | None) -> dict[str, Path]:
     Raises:
         OpsError: No file is named.
     """
-    found = {suffix: file for suffix, file in (("html", html), ("pdf", pdf)) if file is not None}
-    if not found:
+    files = {suffix: file for suffix, file in (("html", html), ("pdf", pdf)) if file is not None}
+    if not files:
         raise OpsError("say what you want: --html FILE for a page, --pdf FILE for paper, or both")
-    return found
+    return files
 
 
 def _write(file: Path, content: bytes, option: str) -> None:
@@ -170,10 +170,10 @@ def _connected() -> Iterator[tuple[Context, ReportAccess]]:
 
 def _print(listing: Listing, kinds: list[str], zone: ZoneInfo) -> None:
     table = Table("kind", "period", f"stored ({zone.key})", "files")
-    for each in listing.reports:
-        if each.kind in kinds:
-            files = "  ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in each.files)
-            table.add_row(each.kind, each.period, f"{each.written_at.astimezone(zone):%Y-%m-%d %H:%M}", files)
+    for report in listing.reports:
+        if report.kind in kinds:
+            files = "  ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in report.files)
+            table.add_row(report.kind, report.period, f"{report.written_at.astimezone(zone):%Y-%m-%d %H:%M}", files)
     console = Console()
     console.print(table)
     for kind in kinds:

@@ -45,8 +45,10 @@ def start(kube: Kube, kind: str, extra: Sequence[str]) -> Started:
         raise OpsError(f"{cron.status.active[0].name} is under way: wait for its end")
     body = job(batch.api_client.sanitize_for_serialization(cron), extra, datetime.now(UTC))
     with call_errors(f"cannot start a job of {cron_name}"):
-        made = batch.create_namespaced_job(kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S)
-    return Started(name=made.metadata.name, limit_s=float(made.spec.active_deadline_seconds or 0))
+        created_job = batch.create_namespaced_job(
+            kube.namespace, body, field_manager="obs-ops", _request_timeout=_REQUEST_S
+        )
+    return Started(name=created_job.metadata.name, limit_s=float(created_job.spec.active_deadline_seconds or 0))
 
 
 def job(cron: dict[str, Any], extra: Sequence[str], now: datetime) -> dict[str, Any]:
@@ -93,15 +95,15 @@ def wait(kube: Kube, started: Started, tell: Callable[[str], None], pause: float
     problem = ""
     while time.monotonic() < deadline:
         try:
-            found = _read(kube, started.name)
+            job = _read(kube, started.name)
             problem = ""
         except OpsError as error:
             problem = f" ({error})"
         else:
-            for condition in found.status.conditions or []:
+            for condition in job.status.conditions or []:
                 if condition.status == "True" and condition.type in ("Complete", "Failed"):
                     return _ended(kube, started.name, condition)
-            tell(_state(kube, started.name, found.status.failed or 0))
+            tell(_state(kube, started.name, job.status.failed or 0))
         time.sleep(_PAUSE_S if pause is None else pause)
     raise OpsError(f"{started.name} did not end within {started.limit_s + _SPARE_S:.0f} s{problem}")
 
@@ -138,10 +140,10 @@ def _log(kube: Kube, name: str) -> list[str]:
 def _pods(kube: Kube, name: str) -> list[Any]:
     """Its pods, the oldest first."""
     with call_errors(f"cannot list the pods of {name}"):
-        found = kube.core.list_namespaced_pod(
+        pods = kube.core.list_namespaced_pod(
             kube.namespace, label_selector=f"batch.kubernetes.io/job-name={name}", _request_timeout=_REQUEST_S
         )
-    return sorted(found.items, key=lambda each: each.metadata.creation_timestamp)
+    return sorted(pods.items, key=lambda pod: pod.metadata.creation_timestamp)
 
 
 def _read(kube: Kube, name: str) -> Any:

@@ -1,1 +1,1 @@
-"""What a change does to every stack, before it is merged: resources, meaning, cost, policy, owners."""
+"""What a change does to every stack, before it is merged: resources, explanation, cost, policy, owners."""

@@ -17,7 +17,7 @@ def review(
     output: Annotated[Path | None, typer.Option("--output", help="Write the comment into this file.")] = None,
     config: Annotated[Path | None, typer.Option("--config", help="Configuration of the policy pack (JSON).")] = None,
 ) -> None:
-    """Say what a change does to every stack: meaning, cost, policies, owners. Exit code 1: a policy stops it."""
+    """Say what a change does to every stack: explanation, cost, policies, owners. Exit code 1: a policy stops it."""
     # Here, since the policies and the Pulumi SDK are slow to load and no other command needs them.
     from ops.review.comment import render
     from ops.review.review import run
@@ -28,8 +28,8 @@ def review(
     except PolicyInputError as error:
         raise OpsError(str(error)) from None
     with Console(stderr=True).status("review") as status:
-        found = run(PROJECT, base, settings, progress=lambda text: status.update(f"review: {text}"))
-    text = render(found)
+        outcome = run(PROJECT, base, settings, progress=lambda text: status.update(f"review: {text}"))
+    text = render(outcome)
     if output is None:
         typer.echo(text, nl=False)
     else:
@@ -37,4 +37,4 @@ def review(
             output.write_text(text)
         except OSError as error:
             raise OpsError(f"--output is {output}: it cannot be written ({error.strerror}); choose another") from None
-    raise typer.Exit(1 if found.stopped else 0)
+    raise typer.Exit(1 if outcome.stopped else 0)

@@ -9,11 +9,11 @@ from itertools import groupby
 from typing import Any
 
 from ops.review.difference import Change, Entry, Kind
-from ops.review.meaning import together
+from ops.review.explain import together
+from ops.review.impact import Cost, Impact
 from ops.review.model import ABSENT, is_placeholder
-from ops.review.prices import Cost, Price
+from ops.review.phrasing import code
 from ops.review.review import Review, StackReview, Verdicts
-from ops.review.statements import code
 from policy.model import UNKNOWN, Level
 from policy.runner import Verdict
 
@@ -84,7 +84,7 @@ def _table(review: Review) -> Iterator[str]:
         ]
         verdicts = stack.verdicts
         counts += [
-            len(each) for each in (verdicts.new, verdicts.old, verdicts.solved, verdicts.agreed, verdicts.unknown)
+            len(group) for group in (verdicts.new, verdicts.old, verdicts.solved, verdicts.agreed, verdicts.unknown)
         ]
         yield f"| {stack.name} | " + " | ".join(map(str, counts)) + " |"
 
@@ -97,13 +97,16 @@ def _policies(review: Review) -> Iterator[str]:
         ("Agreed exceptions", lambda verdicts: verdicts.agreed, True),
     )
     for title, chosen, folded in pick:
-        found: dict[str, list[str]] = {}
+        stacks_by_line: dict[str, list[str]] = {}
         for stack in review.stacks:
             for verdict in chosen(stack.verdicts):
-                found.setdefault(_told(verdict), []).append(stack.name)
-        if found:
-            lines = [f"- {line}{_stacks(names, review)}" for line, names in sorted(found.items(), key=_mandatory_first)]
-            yield from _section(f"{title} ({len(found)})", lines, folded=folded)
+                stacks_by_line.setdefault(_told(verdict), []).append(stack.name)
+        if stacks_by_line:
+            lines = [
+                f"- {line}{_stacks(names, review)}"
+                for line, names in sorted(stacks_by_line.items(), key=_mandatory_first)
+            ]
+            yield from _section(f"{title} ({len(stacks_by_line)})", lines, folded=folded)
     unseen: dict[str, set[str]] = {}
     for stack in review.stacks:
         for verdict in stack.verdicts.unknown:
@@ -128,11 +131,11 @@ def _told(verdict: Verdict) -> str:
 
 
 def _meaning(review: Review) -> Iterator[str]:
-    found = together({stack.name: stack.statements for stack in review.stacks})
-    if not found:
+    stacks_by_statement = together({stack.name: stack.statements for stack in review.stacks})
+    if not stacks_by_statement:
         return
     lines: list[str] = []
-    for subject, items in groupby(found.items(), key=lambda item: item[0].subject):
+    for subject, items in groupby(stacks_by_statement.items(), key=lambda item: item[0].subject):
         lines += ["", f"**{subject}**", ""]
         lines += [
             f"- {'⚠️ ' if statement.weakens else ''}{escaped(statement.text)}{_stacks(names, review)}"
@@ -142,19 +145,19 @@ def _meaning(review: Review) -> Iterator[str]:
 
 
 def _costs(review: Review) -> Iterator[str]:
-    found: dict[Cost, list[str]] = {}
+    stacks_by_cost: dict[Cost, list[str]] = {}
     for stack in review.stacks:
-        for each in stack.costs:
-            found.setdefault(each, []).append(stack.name)
+        for cost in stack.costs:
+            stacks_by_cost.setdefault(cost, []).append(stack.name)
     lines: list[str] = []
-    for price in Price:
-        chosen = {each: names for each, names in found.items() if each.price is price}
+    for impact in Impact:
+        chosen = {cost: names for cost, names in stacks_by_cost.items() if cost.impact is impact}
         if chosen:
-            lines += ["", f"**{price}**", ""]
+            lines += ["", f"**{impact}**", ""]
             ordered = (
-                sorted(chosen.items(), key=lambda item: item[0].text) if price is Price.RESTARTS else chosen.items()
+                sorted(chosen.items(), key=lambda item: item[0].text) if impact is Impact.RESTARTS else chosen.items()
             )
-            lines += [f"- {escaped(each.text)}{_stacks(names, review)}" for each, names in ordered]
+            lines += [f"- {escaped(cost.text)}{_stacks(names, review)}" for cost, names in ordered]
     yield from _section("What it costs", lines[1:] or ["No pod restarts, nothing is replaced, no data is at risk."])
 
 

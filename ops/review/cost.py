@@ -6,13 +6,13 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ops.review.cost_topics import TOPIC, topic_costs
 from ops.review.difference import Change, Kind
-from ops.review.meaning_surface import shorter_retention
+from ops.review.explain_surface import shorter_retention
+from ops.review.impact import Cost, Impact
 from ops.review.model import Planned, StackPlan
+from ops.review.phrasing import listed
 from ops.review.pods import WORKLOADS, at, elements, mounted, replicas, short
-from ops.review.prices import Cost, Price
 from ops.review.replacement import replaced_by
 from ops.review.restarts import restarts
-from ops.review.statements import listed
 
 _PASSWORD = "random:index/randomPassword:RandomPassword"  # noqa: S105  (a type token)
 
@@ -21,59 +21,59 @@ def cost(changes: Sequence[Change], before: StackPlan, after: StackPlan) -> list
     """Every consequence for a stack, the dearest first."""
     if not before.planned:
         return [
-            Cost(Price.NOTE, f"a new stack: {len(after.resources)} resources are made, nothing that runs is touched")
+            Cost(Impact.NOTE, f"a new stack: {len(after.resources)} resources are made, nothing that runs is touched")
         ]
     if not after.planned:
         return [
             Cost(
-                Price.NOTE,
+                Impact.NOTE,
                 f"the stack file is gone: its {len(before.resources)} resources keep running, and nobody looks after "
                 "them; destroy the stack first",
             )
         ]
-    replaced = {change.planned.urn: found for change in changes if (found := replaced_by(change, after.planned))}
+    replaced = {change.planned.urn: reasons for change in changes if (reasons := replaced_by(change, after.planned))}
     costs: list[Cost] = [
         *_removed(changes, after),
         *_replacements(changes, replaced),
-        *(Cost(Price.RESTARTS, text) for text in restarts(changes, after.planned, frozenset(replaced))),
+        *(Cost(Impact.RESTARTS, text) for text in restarts(changes, after.planned, frozenset(replaced))),
         *_amounts(changes),
         *topic_costs(changes),
         *_unread_files(changes, after),
         *_sample_retention(changes),
     ]
-    order = list(Price)
-    return sorted(dict.fromkeys(costs), key=lambda each: order.index(each.price))
+    order = list(Impact)
+    return sorted(dict.fromkeys(costs), key=lambda cost: order.index(cost.impact))
 
 
 def _removed(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]:
     """What is deleted, and what goes with it."""
-    labels = {(each.resource.type, each.resource.label) for each in after.planned.values()}
+    labels = {(planned.resource.type, planned.resource.label) for planned in after.planned.values()}
     for change in changes:
         if change.kind is not Kind.REMOVED or change.before is None or not change.before.custom:
             continue
         resource = change.before.resource
         if change.before.protect:
             yield Cost(
-                Price.REFUSED, f"{short(resource)} is protected: Pulumi refuses to delete it until it is unprotected"
+                Impact.REFUSED, f"{short(resource)} is protected: Pulumi refuses to delete it until it is unprotected"
             )
         if (resource.type, resource.label) in labels and resource.kubernetes:
             yield Cost(
-                Price.REPLACED,
+                Impact.REPLACED,
                 f"{short(resource)} has another place or name in the program: Pulumi would make it a second time "
                 "before it deletes the first, which fails; give it an alias",
             )
         elif resource.type == TOPIC:
-            yield Cost(Price.LOSS, f"topic {resource.object_name} is deleted with all its records")
+            yield Cost(Impact.LOSS, f"topic {resource.object_name} is deleted with all its records")
         elif resource.kind == "Namespace":
-            yield Cost(Price.LOSS, f"{short(resource)} is deleted with everything in it, volumes included")
+            yield Cost(Impact.LOSS, f"{short(resource)} is deleted with everything in it, volumes included")
         elif resource.kind == "PersistentVolumeClaim":
             yield Cost(
-                Price.LOSS, f"{short(resource)} is deleted with its data (unless its StorageClass retains volumes)"
+                Impact.LOSS, f"{short(resource)} is deleted with its data (unless its StorageClass retains volumes)"
             )
         elif resource.kind in WORKLOADS:
             count = replicas(resource)
             yield Cost(
-                Price.AMOUNT, f"{short(resource)} is deleted: {_pods(count)} fewer{_volumes_after(change.before)}"
+                Impact.AMOUNT, f"{short(resource)} is deleted: {_pods(count)} fewer{_volumes_after(change.before)}"
             )
 
 
@@ -88,18 +88,18 @@ def _replacements(changes: Sequence[Change], replaced: Mapping[str, list[str]]) 
         if resource.type == _PASSWORD:
             passwords.append(resource.name)
         elif resource.type == TOPIC:
-            yield Cost(Price.LOSS, f"topic {resource.object_name} is deleted and made anew, empty: {why}")
+            yield Cost(Impact.LOSS, f"topic {resource.object_name} is deleted and made anew, empty: {why}")
         elif resource.type.startswith("pulumi:providers:"):
             yield Cost(
-                Price.LOSS, f"everything in this stack is made anew elsewhere: {listed(properties)} of the provider"
+                Impact.LOSS, f"everything in this stack is made anew elsewhere: {listed(properties)} of the provider"
             )
         elif resource.kind == "Namespace":
-            yield Cost(Price.LOSS, f"{short(resource)} is deleted with everything in it: {why}")
+            yield Cost(Impact.LOSS, f"{short(resource)} is deleted with everything in it: {why}")
         elif resource.kind == "PersistentVolumeClaim":
-            yield Cost(Price.LOSS, f"volume {resource.object_name} is replaced by an empty one: {why}")
+            yield Cost(Impact.LOSS, f"volume {resource.object_name} is replaced by an empty one: {why}")
         elif resource.kind in WORKLOADS:
             count = replicas(resource)
-            yield Cost(Price.REPLACED, f"{short(resource)}: all {_pods(count)} stop at once and start again: {why}")
+            yield Cost(Impact.REPLACED, f"{short(resource)}: all {_pods(count)} stop at once and start again: {why}")
             yield from _claims(change)
         elif resource.kubernetes:
             also = (
@@ -107,10 +107,10 @@ def _replacements(changes: Sequence[Change], replaced: Mapping[str, list[str]]) 
                 if resource.kind in ("ConfigMap", "Secret") and properties != ["type"]
                 else ""
             )
-            yield Cost(Price.REPLACED, f"{short(resource)}{also}: {why}")
+            yield Cost(Impact.REPLACED, f"{short(resource)}{also}: {why}")
         # A permission is always replaced, by Kafka's nature; in between its user is refused for a moment.
     if passwords:
-        yield Cost(Price.REPLACED, f"{_passwords(passwords)} made anew: whoever keeps the old one outside is refused")
+        yield Cost(Impact.REPLACED, f"{_passwords(passwords)} made anew: whoever keeps the old one outside is refused")
 
 
 def _claims(change: Change) -> Iterator[Cost]:
@@ -124,18 +124,18 @@ def _claims(change: Change) -> Iterator[Cost]:
     resource = change.after.resource
     count = replicas(change.before.resource) or 1
     if at(change.before.resource.props, "spec", "persistentVolumeClaimRetentionPolicy", "whenDeleted") == "Delete":
-        yield Cost(Price.LOSS, f"{short(resource)}: its volumes are deleted with it (whenDeleted: Delete)")
+        yield Cost(Impact.LOSS, f"{short(resource)}: its volumes are deleted with it (whenDeleted: Delete)")
     for name in old:
         volumes = _volume_names(name, resource.object_name, count)
         if name not in new or change.before.resource.label != resource.label:
             yield Cost(
-                Price.LOSS,
+                Impact.LOSS,
                 f"{short(resource)}: pods start on new, empty volumes; {volumes} stay behind unused"
                 + (" - all replicas at once, so nobody is left to copy from" if count > 1 else ""),
             )
         elif old[name] != new[name]:
             yield Cost(
-                Price.NOTE,
+                Impact.NOTE,
                 f"{short(resource)}: volumes that exist ({volumes}) keep their size and class; only new ones follow "
                 "the changed claim. Grow them by hand (kubectl patch pvc), where the StorageClass allows it",
             )
@@ -164,19 +164,19 @@ def _amounts(changes: Sequence[Change]) -> Iterator[Cost]:
         if resource.kind not in WORKLOADS:
             continue
         if change.kind is Kind.ADDED:
-            yield Cost(Price.AMOUNT, f"new {short(resource)}: {_pods(replicas(resource))}")
+            yield Cost(Impact.AMOUNT, f"new {short(resource)}: {_pods(replicas(resource))}")
         elif change.kind is Kind.CHANGED and change.touches("spec", "replicas"):
             assert change.before is not None
             if "spec.replicas" in change.planned.ignore_changes:
                 yield Cost(
-                    Price.NOTE, f"{short(resource)}: its autoscaler owns the number of pods; the change is ignored"
+                    Impact.NOTE, f"{short(resource)}: its autoscaler owns the number of pods; the change is ignored"
                 )
                 continue
             was, now = replicas(change.before.resource), replicas(resource)
             tail = (
                 "; volumes of pods that go stay" if (now or 0) < (was or 0) and _claim_templates(change.planned) else ""
             )
-            yield Cost(Price.AMOUNT, f"{short(resource)}: {_pods(now)} instead of {was}{tail}")
+            yield Cost(Impact.AMOUNT, f"{short(resource)}: {_pods(now)} instead of {was}{tail}")
 
 
 def _unread_files(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]:
@@ -193,12 +193,13 @@ def _unread_files(changes: Sequence[Change], after: StackPlan) -> Iterator[Cost]
             continue
         if not (change.touches("data") or change.touches("stringData")):
             continue
-        for each in after.planned.values():
-            still = each.resource.kind in WORKLOADS and each.urn not in rolled
-            if still and (resource.kind, resource.object_name) in mounted(each.resource):
+        for planned in after.planned.values():
+            still = planned.resource.kind in WORKLOADS and planned.urn not in rolled
+            if still and (resource.kind, resource.object_name) in mounted(planned.resource):
                 yield Cost(
-                    Price.NOTE,
-                    f"{short(each.resource)} does not restart for the changed {short(resource)}: it goes on with the "
+                    Impact.NOTE,
+                    f"{short(planned.resource)} does not restart for the changed {short(resource)}: it goes on with "
+                    "the "
                     "old files unless its program reads them again by itself",
                 )
 
@@ -207,7 +208,9 @@ def _sample_retention(changes: Sequence[Change]) -> Iterator[Cost]:
     for change in changes:
         if change.kind is Kind.CHANGED and change.before is not None and change.planned.resource.kind in WORKLOADS:
             for text in shorter_retention(change.before.resource, change.planned.resource):
-                yield Cost(Price.LOSS, f"{short(change.planned.resource)}: samples beyond {text} are deleted, for good")
+                yield Cost(
+                    Impact.LOSS, f"{short(change.planned.resource)}: samples beyond {text} are deleted, for good"
+                )
 
 
 def _pods(count: int | None) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from ops.review.difference import Change, Entry, Kind
-from ops.review.prices import Cost, Price
-from ops.review.statements import duration
+from ops.review.impact import Cost, Impact
+from ops.review.phrasing import duration
 
 TOPIC = "kafka:index/topic:Topic"
 _MS = 1000
@@ -30,42 +30,42 @@ def _entry(name: str, entry: Entry, *, kept: bool) -> Iterator[Cost]:
         yield from _copies(name, was, now)
     elif entry.path == ("config", "retention.ms") and now is not None and now >= 0 and not (was and 0 <= was < now):
         yield Cost(
-            Price.LOSS,
+            Impact.LOSS,
             f"topic {name}: records older than {duration(now / _MS)} are deleted soon after the update, for good",
         )
 
 
 def _copies(name: str, was: float | None, now: float | None) -> Iterator[Cost]:
     if was is None or now is None:
-        yield Cost(Price.NOTE, f"topic {name}: its number of copies changes")
+        yield Cost(Impact.NOTE, f"topic {name}: its number of copies changes")
     elif now > was:
         yield Cost(
-            Price.NOTE,
+            Impact.NOTE,
             f"topic {name}: every record is copied over the network until there are {now:g} copies instead of {was:g}",
         )
     else:
-        yield Cost(Price.LOSS, f"topic {name}: {now:g} copies of every record instead of {was:g}; the others go")
+        yield Cost(Impact.LOSS, f"topic {name}: {now:g} copies of every record instead of {was:g}; the others go")
 
 
 def _partitions(name: str, was: float | None, now: float | None, *, kept: bool) -> Iterator[Cost]:
     if was is None or now is None:
-        yield Cost(Price.NOTE, f"topic {name}: its number of partitions changes")
+        yield Cost(Impact.NOTE, f"topic {name}: its number of partitions changes")
     elif now > was:
         yield Cost(
-            Price.AMOUNT,
+            Impact.AMOUNT,
             f"topic {name}: {now - was:g} more partitions. Records of one key written before and after may lie in two "
             "partitions, so their order is not kept until consumers have read what was written before (K6); partitions "
             "can never be taken away again",
         )
     elif kept:
         yield Cost(
-            Price.REFUSED,
+            Impact.REFUSED,
             f"topic {name}: {now:g} partitions instead of {was:g} would replace it, with all its records lost; it is "
             f"protected, so Pulumi refuses: ask for at least {was:g}",
         )
     else:
         yield Cost(
-            Price.LOSS,
+            Impact.LOSS,
             f"topic {name} is deleted with all its records and made anew: Kafka cannot take partitions away "
             f"({was:g} to {now:g})",
         )

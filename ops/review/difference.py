@@ -62,9 +62,9 @@ class Change:
     @property
     def planned(self) -> Planned:
         """The resource after, or before when it is removed."""
-        found = self.after or self.before
-        assert found is not None
-        return found
+        planned = self.after or self.before
+        assert planned is not None
+        return planned
 
     def touches(self, *path: str) -> bool:
         """Whether a value at or below a property differs."""
@@ -124,8 +124,8 @@ def _lists(before: list[Any], after: list[Any], path: Path) -> Iterator[tuple[Pa
 
 def _named(elements: list[Any]) -> dict[str, Any] | None:
     """Elements by their name, or None when they have none or share one."""
-    found = {name: element for element in elements if (name := _name(element)) is not None}
-    return found if len(found) == len(elements) else None
+    elements_by_name = {name: element for element in elements if (name := _name(element)) is not None}
+    return elements_by_name if len(elements_by_name) == len(elements) else None
 
 
 def _name(element: Any) -> str | None:
@@ -135,7 +135,13 @@ def _name(element: Any) -> str | None:
     metadata = element.get("metadata")
     inner = metadata if isinstance(metadata, Mapping) else {}
     return next(
-        (str(each[key]) for each in (element, inner) for key in _NAMES if isinstance(each.get(key), str | int)), None
+        (
+            str(candidate[key])
+            for candidate in (element, inner)
+            for key in _NAMES
+            if isinstance(candidate.get(key), str | int)
+        ),
+        None,
     )
 
 
@@ -165,8 +171,8 @@ def _inside(before: Any, after: Any, parsed: tuple[Any, Any]) -> Iterator[tuple[
     if isinstance(parsed[0], str) or isinstance(parsed[1], str):
         yield from _changed_lines(str(before).splitlines(), str(after).splitlines())
         return
-    found = list(values(*parsed))
-    yield from found or [(("(layout or comments)",), ABSENT, "changed")]
+    changes = list(values(*parsed))
+    yield from changes or [(("(layout or comments)",), ABSENT, "changed")]
 
 
 def _changed_lines(before: list[str], after: list[str]) -> Iterator[tuple[Path, Any, Any]]:

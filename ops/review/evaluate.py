@@ -135,8 +135,8 @@ def evaluate(stack: str, root: Path) -> dict[str, Any]:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-    kept = [each for each in recorder.resources if each["type"] != "pulumi:pulumi:Stack"]
-    kept.sort(key=lambda each: each["urn"])
+    kept = [resource for resource in recorder.resources if resource["type"] != "pulumi:pulumi:Stack"]
+    kept.sort(key=lambda resource: resource["urn"])
     return {"stack": stack, "resources": kept, "thresholds": _thresholds(), "policies": _policies()}
 
 
@@ -156,9 +156,9 @@ def _without_secrets(value: Any, key: str) -> Any:
     if isinstance(value, dict):
         if set(value) == {"secure"}:
             return _placeholder(key)
-        return {inner: _without_secrets(each, f"{key}.{inner}") for inner, each in value.items()}
+        return {inner: _without_secrets(child, f"{key}.{inner}") for inner, child in value.items()}
     if isinstance(value, list):
-        return [_without_secrets(each, f"{key}[{index}]") for index, each in enumerate(value)]
+        return [_without_secrets(child, f"{key}[{index}]") for index, child in enumerate(value)]
     return value
 
 
@@ -169,8 +169,8 @@ def _placeholder(*origin: str) -> str:
 
 def _password(name: str, inputs: Mapping[str, Any]) -> dict[str, str]:
     """Follows from the inputs as well: those that change make a new password."""
-    made = _placeholder(name, json.dumps(_plain(dict(inputs)), sort_keys=True))
-    return {"result": made, "bcryptHash": "$2a$10$" + (made * 2)[:_BCRYPT_LENGTH]}
+    placeholder = _placeholder(name, json.dumps(_plain(dict(inputs)), sort_keys=True))
+    return {"result": placeholder, "bcryptHash": "$2a$10$" + (placeholder * 2)[:_BCRYPT_LENGTH]}
 
 
 def _told_unknown(value: Any) -> Any:
@@ -208,14 +208,14 @@ def _thresholds() -> list[dict[str, Any]]:
     module = _optional("components.telemetry.thresholds")
     return [
         {
-            "name": each.name,
-            "layer": getattr(each.layer, "name", str(each.layer)),
-            "value": each.value,
-            "comparison": each.comparison.value,
-            "limit": each.limit,
-            "hold_s": each.hold_s,
+            "name": threshold.name,
+            "layer": getattr(threshold.layer, "name", str(threshold.layer)),
+            "value": threshold.value,
+            "comparison": threshold.comparison.value,
+            "limit": threshold.limit,
+            "hold_s": threshold.hold_s,
         }
-        for each in getattr(module, "THRESHOLDS", ())
+        for threshold in getattr(module, "THRESHOLDS", ())
     ]
 
 
@@ -226,8 +226,8 @@ def _policies() -> dict[str, Any]:
     return {
         "rules": {rule.id: str(rule.level) for rule in getattr(rules, "RULES", ())},
         "exceptions": [
-            {"rule": each.rule, "resource": each.resource, "reason": each.reason, "expires": str(each.expires)}
-            for each in entries
+            {"rule": entry.rule, "resource": entry.resource, "reason": entry.reason, "expires": str(entry.expires)}
+            for entry in entries
         ],
     }
 

@@ -84,7 +84,7 @@ class StackPlan:
     @functools.cached_property
     def resources(self) -> list[Resource]:
         """What providers make: the view of policies."""
-        return [each.resource for each in self.planned.values() if each.custom and not each.read]
+        return [planned.resource for planned in self.planned.values() if planned.custom and not planned.read]
 
 
 def stack_plan(content: Mapping[str, Any]) -> StackPlan:

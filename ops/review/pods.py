@@ -12,7 +12,7 @@ WORKLOADS = frozenset({"StatefulSet", "Deployment", "DaemonSet"})
 
 def workloads(resources: Sequence[Resource]) -> dict[str, Resource]:
     """Workloads by their label."""
-    return {each.label: each for each in resources if each.kubernetes and each.kind in WORKLOADS}
+    return {resource.label: resource for resource in resources if resource.kubernetes and resource.kind in WORKLOADS}
 
 
 def short(resource: Resource) -> str:
@@ -45,15 +45,15 @@ def containers(workload: Resource) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 def flags(container: Mapping[str, Any]) -> dict[str, str]:
     """Command-line flags of a container: ``--name=value`` and ``--name value``."""
-    found: dict[str, str] = {}
+    options: dict[str, str] = {}
     words = [word for key in ("command", "args") for word in elements(container.get(key)) if isinstance(word, str)]
     for index, word in enumerate(words):
         if not word.startswith("-"):
             continue
         name, equals, value = word.lstrip("-").partition("=")
         following = words[index + 1] if index + 1 < len(words) else "-"
-        found[name] = value if equals else "" if following.startswith("-") else following
-    return found
+        options[name] = value if equals else "" if following.startswith("-") else following
+    return options
 
 
 def replicas(workload: Resource) -> int | None:
@@ -66,15 +66,15 @@ def replicas(workload: Resource) -> int | None:
 
 def mounted(workload: Resource) -> set[tuple[str, str]]:
     """Kind and name of the ConfigMaps and Secrets that the pods mount."""
-    found: set[tuple[str, str]] = set()
+    mounts: set[tuple[str, str]] = set()
     for volume in elements(at(workload.props, "spec", "template", "spec", "volumes")):
         for field, kind, key in (("configMap", "ConfigMap", "name"), ("secret", "Secret", "secretName")):
             name = at(volume, field, key)
             if isinstance(name, str):
-                found.add((kind, name))
+                mounts.add((kind, name))
         for source in elements(at(volume, "projected", "sources")):
             for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
                 name = at(source, field, "name")
                 if isinstance(name, str):
-                    found.add((kind, name))
-    return found
+                    mounts.add((kind, name))
+    return mounts

@@ -61,8 +61,10 @@ def replaced_by(change: Change, planned: Mapping[str, Planned]) -> list[str]:
     option, held = _FILES.get(resource.type, ("", ()))
     if option and (not _allows(planned.get(change.after.provider), option) or resource.props.get("immutable") is True):
         fixed += held
-    found = [each for entry in change.entries for each in fixed if _below(entry.path, each)]
-    return list(dict.fromkeys(each or "any change" for each in found))
+    properties = [
+        property_path for entry in change.entries for property_path in fixed if _below(entry.path, property_path)
+    ]
+    return list(dict.fromkeys(property_path or "any change" for property_path in properties))
 
 
 def _below(path: Path, prefix: str) -> bool:

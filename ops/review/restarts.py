@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from ops.review.difference import Change, Entry, Kind
 from ops.review.model import Planned
+from ops.review.phrasing import listed
 from ops.review.pods import WORKLOADS, at, replicas, short
-from ops.review.statements import listed
 
 _TEMPLATE = ("spec", "template")
 _REASONS = (
@@ -41,7 +41,7 @@ def restarts(changes: Sequence[Change], planned: Mapping[str, Planned], replaced
         and change.touches(*_TEMPLATE)
     }
     steps = _steps(rolled, planned)
-    for urn in sorted(rolled, key=lambda each: (steps[each], each)):
+    for urn in sorted(rolled, key=lambda workload: (steps[workload], workload)):
         change = rolled[urn]
         yield f"step {steps[urn]}: {short(change.planned.resource)}: {_way(change.planned)} ({_reasons(change)})"
 
@@ -109,8 +109,8 @@ def _one_by_one(planned: Planned, pods: str, count: int | None) -> str:
 
 def _reasons(change: Change) -> str:
     """What in the pod template differs, in a few words."""
-    found = [_reason(entry) for entry in change.entries if entry.path[:2] == _TEMPLATE]
-    return listed(dict.fromkeys(found))
+    reasons = [_reason(entry) for entry in change.entries if entry.path[:2] == _TEMPLATE]
+    return listed(dict.fromkeys(reasons))
 
 
 def _reason(entry: Entry) -> str:

@@ -13,11 +13,11 @@ from ops.errors import OpsError
 from ops.review import owners, program
 from ops.review.cost import cost
 from ops.review.difference import Change, compare
-from ops.review.meaning import meaning
+from ops.review.explain import explain
+from ops.review.impact import Cost
 from ops.review.model import StackPlan
-from ops.review.prices import Cost
+from ops.review.phrasing import Statement
 from ops.review.revisions import Repository
-from ops.review.statements import Statement
 from policy.model import Resource, UnknownValueError
 from policy.rules.parity import comparable, fingerprint
 from policy.runner import Verdict, check
@@ -100,7 +100,7 @@ class _Plans:
 
 def run(
     root: Path,
-    asked: str,
+    base_revision: str,
     config: Mapping[str, Any] | None = None,
     *,
     checker: Check = check,
@@ -120,7 +120,7 @@ def run(
     """
     started = time.monotonic()
     repository = Repository(root)
-    base = repository.base(asked)
+    base = repository.base(base_revision)
     files = repository.changed(base)
     head = repository.head()
     plans = _Plans()
@@ -152,7 +152,7 @@ def stack_review(before: StackPlan, after: StackPlan, config: Mapping[str, Any],
     return StackReview(
         name=after.name,
         changes=[change for change in changes if change.planned.custom and not change.planned.read],
-        statements=meaning(before, after),
+        statements=explain(before, after),
         costs=cost(changes, before, after),
         verdicts=judged(_checked(before, config, checker), _checked(after, config, checker)),
         resources=len(after.resources),
@@ -216,10 +216,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, str]:
     """Nested mappings with dotted keys."""
     if not isinstance(value, Mapping):
         return {prefix: str(value)}
-    found: dict[str, str] = {}
+    flattened: dict[str, str] = {}
     for key, inner in value.items():
-        found |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
-    return found
+        flattened |= _flat(inner, f"{prefix}.{key}" if prefix else str(key))
+    return flattened
 
 
 def _owners(repository: Repository, base: Path) -> str | None:

@@ -23,7 +23,7 @@ class Revision:
         commit: The whole hash.
     """
 
-    asked: str
+    requested: str
     commit: str
 
     @property
@@ -34,7 +34,7 @@ class Revision:
     @property
     def label(self) -> str:
         """What messages call it."""
-        return self.asked if self.commit.startswith(self.asked) else f"{self.asked} ({self.short})"
+        return self.requested if self.commit.startswith(self.requested) else f"{self.requested} ({self.short})"
 
 
 class Repository:
@@ -43,7 +43,7 @@ class Repository:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def base(self, asked: str) -> Revision:
+    def base(self, requested: str) -> Revision:
         """Where the change began: the common ancestor of ``asked`` and what is checked out.
 
         Raises:
@@ -56,15 +56,20 @@ class Repository:
             raise OpsError(
                 f"a merge is not finished: conflicts in {', '.join(conflicts)}; resolve them, then repeat the review"
             )
-        if asked.startswith("-") or self._run("rev-parse", "--verify", "--quiet", f"{asked}^{{commit}}").returncode:
+        if (
+            requested.startswith("-")
+            or self._run("rev-parse", "--verify", "--quiet", f"{requested}^{{commit}}").returncode
+        ):
             raise OpsError(
-                f"BASE is {asked!r}: git knows no such revision; name a commit, branch or tag (in a shallow clone "
+                f"BASE is {requested!r}: git knows no such revision; name a commit, branch or tag (in a shallow clone "
                 "fetch it first: git fetch --unshallow)"
             )
-        common = self._run("merge-base", asked, "HEAD")
+        common = self._run("merge-base", requested, "HEAD")
         if common.returncode:
-            raise OpsError(f"BASE is {asked!r}: it has no commit in common with HEAD; name one that HEAD comes from")
-        return Revision(asked, common.stdout.strip())
+            raise OpsError(
+                f"BASE is {requested!r}: it has no commit in common with HEAD; name one that HEAD comes from"
+            )
+        return Revision(requested, common.stdout.strip())
 
     def head(self) -> str:
         """What is checked out, in words."""

@@ -6,17 +6,17 @@ import secrets
 from collections.abc import Mapping
 from typing import Any
 
-from components.grafana.sharing import FOLDERS, FolderSpec
+from components.grafana.permissions import FOLDERS, FolderSpec
 from ops.context import Context
 from ops.errors import OpsError
 from ops.grafana import WORKLOAD, Grafana, address, administrator
-from ops.people import PEOPLE_FILE, Logins, known_logins
+from ops.loadtest import TEST_ACCOUNTS_FILE, Credentials, known_credentials
 from ops.platform import Login
-from ops.verify.mounted import Settings, file_of, grafana_settings, toml
+from ops.verify.mounted_config import Settings, file_of, grafana_settings, toml
 from ops.verify.rows import Finding, listed
 
 DRILL = "grafana-roles"
-BOARD = "obs-overview"
+DASHBOARD = "obs-overview"
 VIEW, EDIT, ADMIN = 1, 2, 4
 ROLES = ("Viewer", "Editor", "Admin")
 RUNS_WITH = (
@@ -41,18 +41,18 @@ _ADMIN_ONLY = {"Viewer": 403, "Editor": 403, "Admin": 200}
 MAY: Mapping[str, Mapping[str, int]] = {
     "GET /api/datasources": _ADMIN_ONLY,
     "GET /api/org/users": _ADMIN_ONLY,
-    f"GET /api/dashboards/uid/{BOARD}/permissions": _ADMIN_ONLY,
+    f"GET /api/dashboards/uid/{DASHBOARD}/permissions": _ADMIN_ONLY,
     # The server's people, not the organization's.
     "GET /api/users": {"Viewer": 403, "Editor": 403, "Admin": 403},
-    **{f"GET /api/dashboards/uid/{spec.boards[0]}": seen_by(spec) for spec in FOLDERS if spec.boards},
+    **{f"GET /api/dashboards/uid/{spec.dashboards[0]}": seen_by(spec) for spec in FOLDERS if spec.dashboards},
 }
 """Question -> role -> answer; a dashboard of each folder is shown to whom the folder is shown."""
 
 
-def configured(found: Settings, directory: Mapping[str, Any], finding: Finding) -> None:
+def configured(settings: Settings, directory: Mapping[str, Any], finding: Finding) -> None:
     """Compare the configuration of a running replica with what the requirement wants."""
     for section, key, wanted in RUNS_WITH:
-        finding.expect_equal(f"[{section}] {key}", found.of(section, key), wanted)
+        finding.expect_equal(f"[{section}] {key}", settings.of(section, key), wanted)
     servers = directory.get("servers") or []
     finding.expect(bool(servers), "ldap.toml names no server")
     for server in servers:
@@ -60,9 +60,10 @@ def configured(found: Settings, directory: Mapping[str, Any], finding: Finding) 
         finding.expect(bool(server.get("use_ssl")), f"{host}: LDAP without TLS")
         finding.expect(not server.get("ssl_skip_verify"), f"{host}: the directory's certificate is not verified")
         mapped = server.get("group_mappings") or []
-        finding.expect_equal(f"{host}: roles", listed({each.get("org_role") for each in mapped}), listed(ROLES))
+        finding.expect_equal(f"{host}: roles", listed({mapping.get("org_role") for mapping in mapped}), listed(ROLES))
         finding.expect(
-            not any(each.get("group_dn") == "*" for each in mapped), f"{host}: everybody in the directory gets a role"
+            not any(mapping.get("group_dn") == "*" for mapping in mapped),
+            f"{host}: everybody in the directory gets a role",
         )
         finding.seen.append(f"directory {host}: {len(mapped)} groups to roles")
 
@@ -85,7 +86,7 @@ def nothing_leaves(grafana: Grafana, finding: Finding) -> None:
     """Not even an administrator makes a snapshot or a dashboard that everybody can see."""
     tries = {
         "a snapshot": ("/api/snapshots", {"dashboard": {"title": "ops-verify"}, "expires": 60}),
-        "a public dashboard": (f"/api/dashboards/uid/{BOARD}/public-dashboards", {"isEnabled": True}),
+        "a public dashboard": (f"/api/dashboards/uid/{DASHBOARD}/public-dashboards", {"isEnabled": True}),
     }
     for what, (path, body) in tries.items():
         status = grafana.status("POST", path, body)
@@ -94,15 +95,15 @@ def nothing_leaves(grafana: Grafana, finding: Finding) -> None:
 
 def role_of(person: Grafana) -> str:
     """Role of somebody in the organisation."""
-    return listed({each["role"] for each in person.get("/api/user/orgs")})
+    return listed({org["role"] for org in person.get("/api/user/orgs")})
 
 
-def people(ca_file: str, url: str, logins: Logins, finding: Finding) -> None:
+def people(ca_file: str, url: str, credentials: Credentials, finding: Finding) -> None:
     """Somebody of each role logs in and tries; somebody in no group does not get in."""
     with Grafana(ca_file, url) as outsider:
-        finding.expect_equal("answer to somebody in no group", outsider.log_in(logins.outsider.pair), 401)
+        finding.expect_equal("answer to somebody in no group", outsider.log_in(credentials.outsider.pair), 401)
     tried = 0
-    for role, login in zip(ROLES, logins.inside, strict=True):
+    for role, login in zip(ROLES, credentials.inside, strict=True):
         try:
             tried += _tries(ca_file, url, role, login, finding)
         except OpsError as error:
@@ -116,7 +117,7 @@ def _tries(ca_file: str, url: str, role: str, login: Login, finding: Finding) ->
         for question, wanted in MAY.items():
             method, path = question.split(" ", 1)
             finding.expect_equal(f"{role}: {question}", person.status(method, path), wanted[role])
-        saves = bool(person.get(f"/api/dashboards/uid/{BOARD}")["meta"]["canSave"])
+        saves = bool(person.get(f"/api/dashboards/uid/{DASHBOARD}")["meta"]["canSave"])
         finding.expect(not (role == "Viewer" and saves), "a viewer may change a dashboard")
         finding.expect(role != "Admin" or saves, "an administrator may not change a dashboard")
         person.status("GET", "/logout")
@@ -129,17 +130,17 @@ def g5(context: Context) -> Finding:
     url, pod = address(context.platform), context.kube.ready_pod(WORKLOAD).name
     configured(grafana_settings(context.kube, pod), toml(file_of(context.kube, pod, "ldap.toml")), finding)
     with Grafana(context.ca_file, url) as anybody:
-        finding.expect_equal("answer to nobody", anybody.status("GET", f"/api/dashboards/uid/{BOARD}"), 401)
+        finding.expect_equal("answer to nobody", anybody.status("GET", f"/api/dashboards/uid/{DASHBOARD}"), 401)
         # A name of its own: a wrong password counts against the name.
         stranger = (f"ops-verify-{secrets.token_hex(4)}", secrets.token_urlsafe(12))
         finding.expect_equal("answer to an unknown login", anybody.log_in(stranger), 401)
     with Grafana(context.ca_file, url, auth=administrator(context.platform)) as grafana:
         permissions(grafana, finding)
         nothing_leaves(grafana, finding)
-    logins = known_logins()
-    if logins:
-        people(context.ca_file, url, logins, finding)
+    credentials = known_credentials()
+    if credentials:
+        people(context.ca_file, url, credentials, finding)
     else:
-        finding.seen.append(f"nobody of the directory tried now: {PEOPLE_FILE} names no accounts")
+        finding.seen.append(f"nobody of the directory tried now: {TEST_ACCOUNTS_FILE} names no accounts")
     finding.drill(DRILL)
     return finding

@@ -12,8 +12,8 @@ from ops import alert_events
 from ops.context import Context
 from ops.errors import OpsError
 from ops.silences import WATCHDOG
+from ops.verify.grace_period import grace_period_end
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import settled
 
 WORKLOAD = "alertmanager"
 MEMBERS = 2
@@ -60,7 +60,7 @@ def p3(context: Context) -> Finding:
 
 
 def a1(context: Context) -> Finding:
-    """Two members that see each other, behind TLS and a login; a notice arrives also with one of them."""
+    """Two members that see each other, behind TLS and a login; a notification arrives also with one of them."""
     finding = Finding()
     members = [pod.name for pod in context.kube.pods(WORKLOAD) if pod.ready]
     finding.expect_equal("number of ready Alertmanagers", len(members), MEMBERS)
@@ -83,7 +83,7 @@ def a2(context: Context) -> Finding:
     firing = [alert for alert in context.alertmanager().alerts() if alert.name != WATCHDOG]
     astray = [alert.identity or alert.name for alert in firing if not alert.receivers]
     finding.expect(not astray, f"no receiver for {listed(astray)}")
-    finding.expect_by(settled(context), sent > 0, "first notification", "no notification was ever sent")
+    finding.expect_by(grace_period_end(context), sent > 0, "first notification", "no notification was ever sent")
     finding.figures.append(f"{sent:.0f} notifications, {failed:.0f} attempts failed in 10m")
     finding.seen.append(f"{len(firing)} alerts fire now")
     finding.drill("alert-escalation", "alert-thresholds")
@@ -95,13 +95,15 @@ def a3(context: Context) -> Finding:
     finding = Finding()
     start = datetime.now(UTC) - EVENTS_WINDOW
     for stage in alert_events.Stage:
-        found = alert_events.read(context.platform, stage, start)
+        history = alert_events.read(context.platform, stage, start)
         topic = alert_events.TOPICS[stage]
         problem = f"no event in {topic} of the last 10 minutes"
-        finding.expect_by(settled(context), bool(found.events), f"first event in {topic}", problem)
-        finding.expect_equal(f"unreadable records in {alert_events.TOPICS[stage]}", found.unreadable, 0)
-        keys = {event.alert_id for event in found.events}
-        finding.figures.append(f"{alert_events.TOPICS[stage]}: {len(found.events)} events of {len(keys)} alerts in 10m")
+        finding.expect_by(grace_period_end(context), bool(history.events), f"first event in {topic}", problem)
+        finding.expect_equal(f"unreadable records in {alert_events.TOPICS[stage]}", history.unreadable, 0)
+        keys = {event.alert_id for event in history.events}
+        finding.figures.append(
+            f"{alert_events.TOPICS[stage]}: {len(history.events)} events of {len(keys)} alerts in 10m"
+        )
     return finding
 
 

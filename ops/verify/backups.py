@@ -12,7 +12,7 @@ from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backup import runs
 from ops.backup.access import BackupAccess, access_of
-from ops.backup.maintained import judge, kinds_with_age
+from ops.backup.maintenance_checks import judge, kinds_with_age
 from ops.backup.runs import Archived, Shipped
 from ops.backup.storage import opened
 from ops.backup.verify import prove
@@ -24,8 +24,8 @@ from ops.maintain.daily import DAILY
 from ops.maintain.model import Check as Looked
 from ops.maintain.model import Period, Tools
 from ops.maintain.run import tools_of
+from ops.verify.grace_period import first_run, grace_period_end
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import first_run, settled
 from services.backup.manifest import Manifest, object_key
 from services.backup.store import Store
 
@@ -42,29 +42,29 @@ _MOST_BYTES = 2**28
 
 
 def d1(context: Context) -> Finding:
-    """Each kind has a young, whole, sealed run; the archive has every topic without a gap; blocks arrive; restored."""
+    """Each kind has a young, whole, encrypted run; the archive has no gap; blocks arrive; restored."""
     finding, access = Finding(), access_of(context.platform)
     kube = context.kube
     tools = tools_of(context, silence_age=timedelta(), identity=None)
     with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
         for kind, allowed in kinds_with_age(access).items():
-            found = runs.newest(store, kind)
-            if found is None:
+            newest = runs.newest(store, kind)
+            if newest is None:
                 never_made(context, kind, access, finding)
                 continue
-            judge(kind, found, allowed, tools.now, finding)
-            whole(store, found, access, Path(folder) / kind, finding)
+            judge(kind, newest, allowed, tools.now, finding)
+            whole(store, newest, access, Path(folder) / kind, finding)
         archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
     with opened(access, access.metrics_prefix) as store:
         blocks(runs.shipped(store), context.platform.prometheus_replicas, finding, lambda name: first_block(kube, name))
     late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
     finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
-    failed = context.thanos.number("max(backup_look_failed)")
+    failed = context.thanos.number("max(backup_poll_failed)")
     if failed is None:
-        problem = "nobody watches the backups: backup_look_failed is not there"
-        finding.expect_by(settled(context), False, "first look at the backups", problem)
+        problem = "nobody watches the backups: backup_poll_failed is not there"
+        finding.expect_by(grace_period_end(context), False, "first look at the backups", problem)
     else:
-        finding.expect_equal("backup_look_failed", failed, 0.0)
+        finding.expect_equal("backup_poll_failed", failed, 0.0)
     finding.drill(RESTORED, OUTAGE)
     return finding
 
@@ -93,40 +93,44 @@ def first_block(kube: Kube, replica: str) -> datetime:
     return kube.created() + CREATED_WITHIN + timedelta(milliseconds=_HELD_BLOCKS * duration)
 
 
-def whole(store: Store, found: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
-    """Objects are what was stored, and sealed for those who are named."""
+def whole(store: Store, manifest: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
+    """Objects are what was stored, and encrypted for those who are named."""
     finding.expect(
-        set(found.recipients) <= set(access.recipients),
-        f"{found.kind} {found.run} is sealed for somebody who is not named in the settings",
+        set(manifest.recipients) <= set(access.recipients),
+        f"{manifest.kind} {manifest.run} is encrypted for somebody who is not named in the settings",
     )
-    if found.total_bytes > _MOST_BYTES:
-        finding.seen.append(f"{found.kind} {found.run} is too large to be read here: `ops backup verify` does")
+    if manifest.total_bytes > _MOST_BYTES:
+        finding.seen.append(f"{manifest.kind} {manifest.run} is too large to be read here: `ops backup verify` does")
         return
-    for problem in prove(store, found, None, folder).problems:
-        finding.wrong.append(f"{found.kind} {found.run}: {problem}")
-    for each in found.objects[:1]:
-        head = store.get(object_key(found.kind, found.run, each.name), _MOST_BYTES)[: len(AGE_HEADER)]
-        finding.expect(head == AGE_HEADER, f"{found.kind} {found.run}: {each.name} is not sealed")
+    for problem in prove(store, manifest, None, folder).problems:
+        finding.wrong.append(f"{manifest.kind} {manifest.run}: {problem}")
+    for stored_object in manifest.objects[:1]:
+        head = store.get(object_key(manifest.kind, manifest.run, stored_object.name), _MOST_BYTES)[: len(AGE_HEADER)]
+        finding.expect(head == AGE_HEADER, f"{manifest.kind} {manifest.run}: {stored_object.name} is not encrypted")
 
 
-def archive(found: list[Archived], finding: Finding, due: datetime) -> None:
+def archive(archives: list[Archived], finding: Finding, due: datetime) -> None:
     """Every topic is archived since ``due``, without a gap."""
-    missing = set(TOPIC_NAMES) - {each.topic for each in found}
+    missing = set(TOPIC_NAMES) - {topic_archive.topic for topic_archive in archives}
     problem = f"the archive has nothing of {listed(missing)}"
     finding.expect_by(due, not missing, f"first archived records of {listed(missing)}", problem)
-    for each in found:
-        finding.expect(not each.missing, f"the archive of {each.topic} lacks {each.missing} offsets")
-    total = sum(each.offsets for each in found)
-    finding.figures.append(f"archive: {len(found)} topics, {total:,} records, {sum(e.bytes for e in found):,} bytes")
+    for topic_archive in archives:
+        finding.expect(
+            not topic_archive.missing, f"the archive of {topic_archive.topic} lacks {topic_archive.missing} offsets"
+        )
+    total = sum(topic_archive.offsets for topic_archive in archives)
+    finding.figures.append(
+        f"archive: {len(archives)} topics, {total:,} records, {sum(e.bytes for e in archives):,} bytes"
+    )
 
 
-def blocks(found: list[Shipped], replicas: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
+def blocks(shipped: list[Shipped], replicas: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
     """Every Prometheus ships its blocks, each since it is ``due`` to."""
-    for name in sorted(set(replicas) - {each.name for each in found}):
+    for name in sorted(set(replicas) - {replica.name for replica in shipped}):
         problem = f"no block of metrics is stored of {name}"
         finding.expect_by(due(name), False, f"first block of metrics of {name}", problem)
-    for each in found:
-        finding.figures.append(f"{each.name} {each.blocks} blocks, {each.samples:,} samples")
+    for replica in shipped:
+        finding.figures.append(f"{replica.name} {replica.blocks} blocks, {replica.samples:,} samples")
 
 
 def m2(context: Context) -> Finding:
@@ -147,7 +151,7 @@ def m2(context: Context) -> Finding:
 def _asks(check: Looked, tools: Tools, finding: Finding) -> bool:
     """Whether a check asks for somebody; one that cannot look is a problem."""
     try:
-        return bool(check.look(tools).wrong)
+        return bool(check.run(tools).wrong)
     except Exception as error:  # any failure of a check is this row's
         finding.wrong.append(f"{check.id} cannot look: {one_line(error)}")
         return False

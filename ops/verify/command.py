@@ -52,16 +52,16 @@ def verify(
         for some in (set(ids) - ALONE, ALONE & set(ids)):
             wanted = [identifier for identifier in ids if identifier in some]
             checked |= {row.id: row for row in runner.run(wanted, CHECKS, context, steps.done, judge=drills.judge)}
-        found = [checked[identifier] for identifier in ids]
+        ordered = [checked[identifier] for identifier in ids]
     for file in drills.ignored:
         typer.echo(f"ignored: {file}", err=True)
     if as_json:
-        typer.echo(as_text(found))
+        typer.echo(as_text(ordered))
     elif rows:
-        _print("\n\n".join(details(row) for row in found))
+        _print("\n\n".join(details(row) for row in ordered))
     else:
-        overview(found, Console(width=WIDTH, highlight=False))
-    raise typer.Exit(exit_code(found))
+        overview(ordered, Console(width=WIDTH, highlight=False))
+    raise typer.Exit(exit_code(ordered))
 
 
 def exit_code(rows: Iterable[Row]) -> int:
@@ -112,7 +112,7 @@ def details(row: Row) -> str:
         ("commands", row.commands),
     ):
         if lines:
-            text += [f"  {title}", *(f"    {each}" for each in lines)]
+            text += [f"  {title}", *(f"    {line}" for line in lines)]
     if row.state is State.ABSENT:
         text.append("  not built")
     return "\n".join(text)

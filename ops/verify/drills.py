@@ -55,16 +55,16 @@ class Drills:
 
     def _judge(self, name: str) -> DrillResult:
         entry = evidence.catalog().entry(name)
-        found = evidence.read(name, self._folder)
-        if not found.runs:
-            return _result(name, entry, State.STALE, f"{name} never ran", ignored=found.ignored)
+        runs = evidence.read(name, self._folder)
+        if not runs.runs:
+            return _result(name, entry, State.STALE, f"{name} never ran", ignored=runs.ignored)
         if self._known is None:
             self._known = self._platform()
-        own = [run for run in found.runs if not self._foreign(run)]
+        own = [run for run in runs.runs if not self._foreign(run)]
         if not own:
-            newest = found.runs[0]
+            newest = runs.runs[0]
             reason = f"{newest.summary()}: measured on another cluster"
-            return _result(name, entry, State.STALE, reason, newest, ignored=found.ignored)
+            return _result(name, entry, State.STALE, reason, newest, ignored=runs.ignored)
         newest = own[0]
         standing, why = evidence.standing(newest, self._known, self._project)
         failed = sum(not run.passed for run in own)
@@ -79,7 +79,7 @@ class Drills:
         elif beyond := [target for target in entry.targets if _incomparable(target, newest)]:
             state = State.NOT_SET_UP
             summary = f"{'; '.join(_compared(target, newest) for target in beyond)} ({told})"
-        return _result(name, entry, state, summary, newest, len(own), failed, found.ignored)
+        return _result(name, entry, state, summary, newest, len(own), failed, runs.ignored)
 
     def _foreign(self, run: Evidence) -> bool:
         """Whether a run is another cluster's; cheaper than its standing, which compares sources."""

@@ -113,8 +113,8 @@ def o5(context: Context) -> Finding:
     finding.expect(not shared, f"Prometheus {', '.join(shared)} has no consumer group of its own")
     with errors(f"Kafka ({context.platform.kafka_bootstrap}) does not describe the consumer groups"):
         described = context.kafka.client.describe_consumer_groups(groups)
-        found = {name: future.result(timeout=TIMEOUT_SECONDS) for name, future in described.items()}
-    for name, group in found.items():
+        configurations = {name: future.result(timeout=TIMEOUT_SECONDS) for name, future in described.items()}
+    for name, group in configurations.items():
         finding.expect(group.state is ConsumerGroupState.STABLE, f"group {name} is {group.state.name.lower()}")
         finding.expect(len(group.members) > 0, f"group {name} has no member")
         lag = context.kafka.lag(name)

@@ -23,19 +23,19 @@ from components.telemetry.thresholds import THRESHOLDS
 from ops.alertmanager import Matcher
 from ops.context import Context
 from ops.errors import OpsError
+from ops.incident.clients import Clients
 from ops.incident.collect import collect, missing
+from ops.incident.create import firing_alert, new
+from ops.incident.i18n import Language, Texts
 from ops.incident.model import Incident, Note, Phase
-from ops.incident.moments import Moments
-from ops.incident.opening import firing_alert, new
-from ops.incident.reach import Reach
 from ops.incident.store import Store
-from ops.incident.when import window
-from ops.incident.words import Language, Words
+from ops.incident.time_window import window
+from ops.incident.timefmt import TimeFormat
 from ops.kube import wait_until
 from ops.verify.alerting import WORKLOAD
 from ops.verify.rows import Check, Finding, listed
 
-THRESHOLD = next(each for each in THRESHOLDS if each.priority is Severity.LOW)
+THRESHOLD = next(threshold for threshold in THRESHOLDS if threshold.priority is Severity.LOW)
 NAME = THRESHOLD.alert
 AUTHOR = "ops verify"
 NOTES: Mapping[Phase, str] = {
@@ -60,9 +60,9 @@ def m3(context: Context) -> Finding:
     with tempfile.TemporaryDirectory(prefix="obs-m3-") as folder, raised(context, members) as identity:
         firing = [alert for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
         finding.expect_equal(
-            "receivers of the alert", listed({name for each in firing for name in each.receivers}), DAILY_REPORT
+            "receivers of the alert", listed({name for alert in firing for name in alert.receivers}), DAILY_REPORT
         )
-        finding.expect_equal("states of the alert", listed({each.state for each in firing}), "suppressed")
+        finding.expect_equal("states of the alert", listed({alert.state for alert in firing}), "suppressed")
         incident = recorded(Store(Path(folder)), context, members[0], identity)
         reported(context, incident, Path(folder) / "report", finding)
     left = [alert.identity for alert in context.alertmanager(members[0]).alerts() if alert.identity == identity]
@@ -94,7 +94,7 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
     )
     try:
         wait_until(
-            lambda: all(any(each.id == silence for each in one.silences()) for one in everywhere),
+            lambda: all(any(known.id == silence for known in one.silences()) for one in everywhere),
             _KNOWN_S,
             "the silence of the synthetic alert at every Alertmanager",
             0.5,
@@ -102,7 +102,9 @@ def raised(context: Context, members: list[str]) -> Iterator[str]:
         for one in everywhere:
             one.post(labels, annotations, starts, starts + _LASTS)
         wait_until(
-            lambda: any(each.identity == identity and each.state != "unprocessed" for each in everywhere[0].alerts()),
+            lambda: any(
+                alert.identity == identity and alert.state != "unprocessed" for alert in everywhere[0].alerts()
+            ),
             _KNOWN_S,
             "the synthetic alert at Alertmanager",
             0.5,
@@ -135,7 +137,7 @@ def recorded(store: Store, context: Context, member: str, identity: str) -> Inci
         )
         store.change(opened.id, partial(_noted, note))
     closed = {"closed": datetime.now(UTC), "closed_by": AUTHOR, "cause": CAUSE}
-    store.change(opened.id, lambda found: found.model_copy(update=closed))
+    store.change(opened.id, lambda incident: incident.model_copy(update=closed))
     return store.read(opened.id)
 
 
@@ -150,16 +152,16 @@ def reported(context: Context, incident: Incident, folder: Path, finding: Findin
     from ops.incident.parts import Parts
     from ops.incident.report import document
 
-    now, reach = datetime.now(UTC), Reach(load=lambda: context.platform)
+    now, clients = datetime.now(UTC), Clients(load=lambda: context.platform)
     try:
-        seen = collect(reach, incident, window(incident, now), clearance="internal", limit_s=COLLECT_S)
-        known = reach.secrets()
+        seen = collect(clients, incident, window(incident, now), clearance="internal", limit_s=COLLECT_S)
+        known = clients.secrets()
     finally:
-        reach.close()
+        clients.close()
     for name, source in missing(seen):
         finding.wrong.append(f"source {name} of the report: {source.problem}")
     files = write(
-        document(Parts(incident, seen, now, Words(Language.ENGLISH), Moments(UTC))), incident.id, folder, known
+        document(Parts(incident, seen, now, Texts(Language.ENGLISH), TimeFormat(UTC))), incident.id, folder, known
     )
     pages = [file for file in files if file.suffix in (".md", ".html")]
     finding.expect_equal("report", listed(file.suffix for file in pages), ".html, .md")

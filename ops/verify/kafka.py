@@ -61,9 +61,9 @@ def k1(context: Context) -> Finding:
 def k2(context: Context) -> Finding:
     """Topics, partitions, replication."""
     finding = Finding()
-    found = context.kafka.topics()
+    topics = context.kafka.topics()
     for topic in TOPICS:
-        state = found.get(topic.name)
+        state = topics.get(topic.name)
         if state is None:
             finding.wrong.append(f"topic {topic.name} is not there")
             continue
@@ -112,7 +112,7 @@ def k3(context: Context) -> Finding:
 def _producers(context: Context, finding: Finding) -> None:
     """In the configuration that the gateways run with, every Kafka exporter has acks=all and Snappy."""
     config = yaml.safe_load(context.kube.config_map("gateway")["config.yaml"])
-    exporters = {name: each for name, each in config["exporters"].items() if name.startswith("kafka")}
+    exporters = {name: exporter for name, exporter in config["exporters"].items() if name.startswith("kafka")}
     finding.expect(len(exporters) >= len(_MESSAGES), f"the gateway has only {len(exporters)} Kafka exporters")
     for name, exporter in exporters.items():
         finding.expect_equal(f"required_acks of {name}", exporter["producer"].get("required_acks"), -1)
@@ -128,7 +128,7 @@ def identities(groups: Any, *, traces: bool) -> Iterator[str]:
                 for span in scope.spans:
                     yield span.trace_id.hex()
             continue
-        values = {each.key: each.value.string_value for each in group.resource.attributes}
+        values = {attribute.key: attribute.value.string_value for attribute in group.resource.attributes}
         yield next((f"{key}={values[key]}" for key in KEY_ATTRIBUTES if values.get(key)), "none")
 
 

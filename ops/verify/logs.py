@@ -10,9 +10,9 @@ from components.search.indices import LOGS
 from components.telemetry.layers import LAYERS, Layer, Signal
 from ops.context import Context
 from ops.errors import OpsError
+from ops.verify.grace_period import grace_period_end
 from ops.verify.prometheus import layer_check
 from ops.verify.rows import Check, Finding
-from ops.verify.young import settled
 
 FOUND_SECONDS = 15.0
 """From writing a log record to its being found."""
@@ -46,7 +46,7 @@ def layers_with_logs(context: Context, window: str = WINDOW) -> dict[str, int]:
         "aggs": {"layers": {"terms": {"field": "layer", "size": 2 * len(LAYERS)}}},
     }
     buckets = search_logs(context, body)["aggregations"]["layers"]["buckets"]
-    return {str(each["key"]): int(each["doc_count"]) for each in buckets}
+    return {str(bucket["key"]): int(bucket["doc_count"]) for bucket in buckets}
 
 
 def spans(context: Context, layer: Layer, window: str = "5m") -> float:
@@ -62,7 +62,7 @@ def signals_check(layer: Layer) -> Check:
         if layer.may_send(Signal.LOGS):
             records = layers_with_logs(context).get(layer.name, 0)
             finding.expect_by(
-                settled(context),
+                grace_period_end(context),
                 records > 0,
                 f"first log record of layer {layer.name}",
                 f"no log record of layer {layer.name} in the last {WINDOW}",
@@ -71,7 +71,7 @@ def signals_check(layer: Layer) -> Check:
         if layer.may_send(Signal.TRACES):
             count = spans(context, layer)
             finding.expect_by(
-                settled(context),
+                grace_period_end(context),
                 count > 0,
                 f"first span of layer {layer.name}",
                 f"no span of layer {layer.name} in the last 5m",

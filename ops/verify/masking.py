@@ -32,17 +32,17 @@ def examples() -> Iterator[Example]:
             yield f"{rule.id}-clean-{number}", text, ""
 
 
-def request(found: list[Example]) -> ExportLogsServiceRequest:
+def request(examples: list[Example]) -> ExportLogsServiceRequest:
     """One log record per example, the text as its body."""
     layer = layers_sending(Signal.LOGS)[0].name
-    made = ExportLogsServiceRequest()
-    group = made.resource_logs.add()
+    export_request = ExportLogsServiceRequest()
+    group = export_request.resource_logs.add()
     group.resource.attributes.extend(otlp.attributes(otlp.resource_of(layer, "ops-verify", "ops-verify", "ops-verify")))
     records = group.scope_logs.add().log_records
-    for name, text, _ in found:
+    for name, text, _ in examples:
         record = records.add(time_unix_nano=time.time_ns(), attributes=otlp.attributes({_EXAMPLE: name}))
         record.body.string_value = text
-    return made
+    return export_request
 
 
 def bodies(value: bytes) -> Iterator[tuple[str, str]]:
@@ -50,9 +50,9 @@ def bodies(value: bytes) -> Iterator[tuple[str, str]]:
     for group in ExportLogsServiceRequest.FromString(value).resource_logs:
         for scope in group.scope_logs:
             for record in scope.log_records:
-                for each in record.attributes:
-                    if each.key == _EXAMPLE:
-                        yield each.value.string_value, record.body.string_value
+                for attribute in record.attributes:
+                    if attribute.key == _EXAMPLE:
+                        yield attribute.value.string_value, record.body.string_value
 
 
 def o3(context: Context) -> Finding:

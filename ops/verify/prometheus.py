@@ -76,10 +76,10 @@ def layer_check(layer: Layer) -> Check:
         wanted = {metric.series[0] for metric in METRICS if metric.layer is layer}
         names = "|".join(sorted(wanted))
         expression = f'count by (__name__) (last_over_time({{__name__=~"{names}",layer="{layer.name}"}}[{WINDOW}]))'
-        found = {sample.labels["__name__"]: int(sample.value) for sample in context.thanos.instant(expression)}
-        missing = wanted - set(found)
+        replicas = {sample.labels["__name__"]: int(sample.value) for sample in context.thanos.instant(expression)}
+        missing = wanted - set(replicas)
         finding.expect(not missing, f"no sample in {WINDOW} of {listed(missing)}")
-        finding.figures.append(f"{len(found)} of {len(wanted)} metrics, {sum(found.values())} series")
+        finding.figures.append(f"{len(replicas)} of {len(wanted)} metrics, {sum(replicas.values())} series")
         finding.seen.append(f"samples of layer {layer.name} in the last {WINDOW} through Thanos Query")
         return finding
 

@@ -1,4 +1,4 @@
-"""D2, D3: the other region has what it needs, exactly one of both notifies people, and the drill kept its targets.
+"""D2, D3: the other region has what it needs, exactly one of both is active, and the drill kept its targets.
 
 What is copied is measured where it arrives: run with the standby's stack, D2 has the figures of now; with the
 primary's it has parity, and the copy's figures of the drill.
@@ -22,7 +22,7 @@ METRICS: Final = METRICS_TOPIC.name
 DRILL: Final = "region-drill"
 RTO, RPO = "RTO s", "RPO s"
 """Figures of the drill; the catalog of evidence holds their targets."""
-DEFINITIONS: Final = frozenset({"rules", "dashboards", "topics", "permissions"})
+FINGERPRINTS: Final = frozenset({"rules", "dashboards", "topics", "permissions"})
 """What has to be compared at least."""
 
 
@@ -41,20 +41,21 @@ def d2(context: Context) -> Finding:
 
 
 def d3(context: Context) -> Finding:
-    """The lease can be read, exactly one region notifies people, and the newest drill met its targets."""
+    """The lease can be read, exactly one region is active, and the newest drill met its targets."""
     finding = Finding()
     if _alive(context, finding):
         tells = [
-            context.thanos.number(f"max({name})") for name in ("region_guard_notifies", "region_guard_peer_notifies")
+            context.thanos.number(f"max({name})")
+            for name in ("failover_agent_notifies", "failover_agent_peer_notifies")
         ]
-        finding.expect_equal("number of regions that notify people", sum(each or 0.0 for each in tells), 1.0)
-    age = context.thanos.number("max(region_guard_lease_read_age_seconds)")
-    finding.expect(age is not None, "there is no region guard")
+        finding.expect_equal("number of regions that notify people", sum(tell or 0.0 for tell in tells), 1.0)
+    age = context.thanos.number("max(failover_agent_lease_read_age_seconds)")
+    finding.expect(age is not None, "there is no failover agent")
     if age is not None:
         finding.expect(age <= LEASE_LIMIT_S, f"the lease was not read for {age:.0f} s")
-        epoch = context.thanos.number("max(region_guard_lease_epoch)")
+        epoch = context.thanos.number("max(failover_agent_lease_epoch)")
         finding.figures.append(f"epoch {epoch or 0:.0f}")
-    isolated = context.thanos.number("max(region_guard_isolated)")
+    isolated = context.thanos.number("max(failover_agent_isolated)")
     finding.expect(not isolated, "the region is cut off from the witness and every pager")
     finding.drill(DRILL, show=(RTO, RPO))
     return finding
@@ -67,7 +68,7 @@ def second_region() -> str:
 
 def _alive(context: Context, finding: Finding) -> bool:
     """Whether the other region says something."""
-    age = context.thanos.number("max(region_guard_peer_age_seconds)")
+    age = context.thanos.number("max(failover_agent_peer_age_seconds)")
     if age is None:
         finding.set_up("no second region was ever seen", second_region())
         return False
@@ -76,14 +77,16 @@ def _alive(context: Context, finding: Finding) -> bool:
 
 
 def _roles(context: Context) -> set[str]:
-    return {each.labels.get("role", "") for each in context.thanos.instant("max by (role) (region_guard_role) == 1")}
+    return {
+        sample.labels.get("role", "") for sample in context.thanos.instant("max by (role) (failover_agent_role) == 1")
+    }
 
 
 def _parity(context: Context, finding: Finding) -> None:
-    found = context.thanos.instant("max by (definition) (region_guard_peer_differs)")
-    compared = {each.labels.get("definition", "") for each in found}
-    differing = [each.labels.get("definition", "") for each in found if each.value]
-    finding.expect(compared >= DEFINITIONS, f"nobody compares {listed(DEFINITIONS - compared)}")
+    samples = context.thanos.instant("max by (definition) (failover_agent_peer_differs)")
+    compared = {sample.labels.get("definition", "") for sample in samples}
+    differing = [sample.labels.get("definition", "") for sample in samples if sample.value]
+    finding.expect(compared >= FINGERPRINTS, f"nobody compares {listed(FINGERPRINTS - compared)}")
     finding.expect(not differing, f"the regions differ in {listed(differing)}: `ops regions parity` says how")
     finding.figures.append(f"{len(compared) - len(differing)} of {len(compared)} kinds of definitions are the same")
 
@@ -93,9 +96,9 @@ def _copied(context: Context, finding: Finding) -> None:
     failed = context.thanos.number('sum(kafka_mirror_tasks{state="failed"})')
     finding.expect(failed is not None, "no mirror runs")
     finding.expect(not failed, f"{failed or 0:.0f} tasks of the mirror have failed")
-    found = context.thanos.instant("obs:mirror_latency:seconds")
+    samples = context.thanos.instant("obs:mirror_latency:seconds")
     # Of a topic in which nothing arrived lately, no time is known.
-    late = {each.labels.get("topic", ""): each.value for each in found if not math.isnan(each.value)}
+    late = {sample.labels.get("topic", ""): sample.value for sample in samples if not math.isnan(sample.value)}
     finding.expect(METRICS in late, f"no record of {METRICS} has arrived lately")
     for topic, seconds in sorted(late.items()):
         finding.expect(seconds <= LAG_LIMIT_S, f"{topic} arrives {seconds:.1f} s late, at most {LAG_LIMIT_S} s")

@@ -11,11 +11,11 @@ from ops.verify import (
     logs,
     masking,
     prometheus,
-    reading,
     regions,
     sampling,
     security,
     traces,
+    visualization,
 )
 from ops.verify.rows import Check
 
@@ -32,7 +32,7 @@ CHECKS: dict[str, Check] = {
     **incident.CHECKS,
     **backups.CHECKS,
     **regions.CHECKS,
-    **reading.CHECKS,
+    **visualization.CHECKS,
 }
 ALONE = frozenset({"S2"})
 """Rows that measure how long people wait: checked last, while no other check asks the same servers."""

@@ -190,9 +190,9 @@ class Finding:
         if not condition:
             self.wrong.append(problem)
 
-    def expect_equal(self, what: str, found: object, wanted: object) -> None:
+    def expect_equal(self, what: str, actual: object, wanted: object) -> None:
         """Note a difference."""
-        self.expect(found == wanted, f"{what} is {found}, must be {wanted}")
+        self.expect(actual == wanted, f"{what} is {actual}, must be {wanted}")
 
     def expect_by(self, due: datetime, condition: bool, what: str, problem: str, command: str = "") -> None:
         """Wait for ``what`` until ``due``; from then on it is a problem that ``condition`` does not hold."""
@@ -221,15 +221,15 @@ class Finding:
             seconds: How long the check took.
         """
         results = tuple(judge(name) for name in self.drills)
-        problems = [*self.wrong, *(each.summary for each in results if each.state is State.FAIL)]
+        problems = [*self.wrong, *(drill.summary for drill in results if drill.state is State.FAIL)]
         setups = [
             *self.setups,
-            *(Setup(what=each.summary, command=each.command) for each in results if each.state is State.NOT_SET_UP),
+            *(Setup(what=drill.summary, command=drill.command) for drill in results if drill.state is State.NOT_SET_UP),
         ]
         figures = [*self.figures]
-        for result in (each for each in results if each.state is not State.STALE):
+        for result in (drill for drill in results if drill.state is not State.STALE):
             figures += [f"{name} {result.figures[name]}" for name in self.drills[result.name] if name in result.figures]
-        stale = any(each.state is State.STALE for each in results)
+        stale = any(drill.state is State.STALE for drill in results)
         state = (
             State.FAIL
             if problems
@@ -245,7 +245,7 @@ class Finding:
             id=identifier,
             state=state,
             figures=tuple(figures),
-            problems=tuple(one_line(each, _LINE) for each in problems),
+            problems=tuple(one_line(problem, _LINE) for problem in problems),
             seen=tuple(self.seen),
             waits=tuple(self.waits),
             setups=tuple(setups),

@@ -17,7 +17,7 @@ SECONDS_PER_CHECK = 120.0
 Judge = Callable[[str], DrillResult]
 
 
-def choose(asked: Sequence[str]) -> tuple[str, ...]:
+def choose(words: Sequence[str]) -> tuple[str, ...]:
     """Ids to report: all, or the named ones, in the order of the requirements.
 
     Args:
@@ -26,7 +26,7 @@ def choose(asked: Sequence[str]) -> tuple[str, ...]:
     Raises:
         OpsError: An id is not known.
     """
-    wanted = {part.strip().upper() for word in asked for part in word.split(",") if part.strip()}
+    wanted = {part.strip().upper() for word in words for part in word.split(",") if part.strip()}
     if not wanted:
         return REQUIREMENT_IDS
     if unknown := sorted(wanted - set(REQUIREMENT_IDS)):

@@ -16,8 +16,8 @@ from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
 from ops import otlp
 from ops.context import Context
 from ops.errors import OpsError
+from ops.verify.grace_period import grace_period_end
 from ops.verify.rows import Check, Finding
-from ops.verify.young import settled
 
 _DECIDED = "otelcol_processor_tail_sampling_count_traces_sampled_total"
 _DROPPED = (
@@ -74,8 +74,8 @@ def budget(context: Context) -> Budget:
 
 def decisions(context: Context) -> dict[str, float]:
     """Policy -> traces that it has kept so far."""
-    found = context.thanos.instant(f'sum by (policy) ({_DECIDED}{{job="{WORKLOAD}",sampled="true"}})')
-    return {sample.labels["policy"]: sample.value for sample in found}
+    samples = context.thanos.instant(f'sum by (policy) ({_DECIDED}{{job="{WORKLOAD}",sampled="true"}})')
+    return {sample.labels["policy"]: sample.value for sample in samples}
 
 
 def provoked(context: Context, limits: Budget) -> dict[str, float]:
@@ -108,7 +108,7 @@ def o4(context: Context) -> Finding:
         kept = provoked(context, limits)
     for policy in POLICIES:
         problem = f"policy {policy} has not decided anything"
-        finding.expect_by(settled(context), policy in kept, f"first trace kept by policy {policy}", problem)
+        finding.expect_by(grace_period_end(context), policy in kept, f"first trace kept by policy {policy}", problem)
     finding.figures.append(", ".join(f"{policy} kept {kept.get(policy, 0):.0f}" for policy in POLICIES))
     for metric in _DROPPED:
         dropped = context.thanos.number(f'increase({metric}{{job="{WORKLOAD}"}}[1h])') or 0

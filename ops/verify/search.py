@@ -1,17 +1,17 @@
-"""The search cluster as its keeper reports it: part of the rows about traces and logs."""
+"""The search cluster as the index manager reports it: part of the rows about traces and logs."""
 
 from __future__ import annotations
 
-from components.search.access import KEEPER
+from components.search.access import INDEX_MANAGER
 from ops.context import Context
 from ops.verify.rows import Finding
 
 _GREEN = 0.0
-_JOB = f'{{job="{KEEPER}"}}'
+_JOB = f'{{job="{INDEX_MANAGER}"}}'
 
 
 def healthy(context: Context, finding: Finding) -> None:
-    """Every node is there, every copy of every shard is assigned, and the keeper goes on."""
+    """Every node is there, every copy of every shard is assigned, and the index manager goes on."""
     thanos = context.thanos
     status = thanos.number(f"max(search_cluster_status{_JOB})")
     finding.expect(status == _GREEN, f"status of the search cluster is {_word(status)}, must be green")
@@ -23,8 +23,8 @@ def healthy(context: Context, finding: Finding) -> None:
 
 
 def documents(context: Context, family: str) -> float:
-    """Documents in a family of indices, as the keeper counts them."""
-    return context.thanos.number(f'max(search_family_documents{{job="{KEEPER}",family="{family}"}})') or 0.0
+    """Documents in a family of indices, as the index manager counts them."""
+    return context.thanos.number(f'max(search_family_documents{{job="{INDEX_MANAGER}",family="{family}"}})') or 0.0
 
 
 def _word(status: float | None) -> str:

@@ -45,7 +45,7 @@ def k5(context: Context) -> Finding:
     weak = [
         name
         for name, user in users.items()
-        if not all("512" in str(each.mechanism) for each in user.scram_credential_infos)
+        if not all("512" in str(info.mechanism) for info in user.scram_credential_infos)
     ]
     finding.expect(not weak, f"not SCRAM-SHA-512: {listed(weak)}")
     wide = [acl for acl in acls if acl.principal in ("User:*", "*")]

@@ -21,8 +21,8 @@ from ops.errors import OpsError
 from ops.kube import wait_until
 from ops.traces import TraceReader, fetch_token
 from ops.verify import search
+from ops.verify.grace_period import grace_period_end
 from ops.verify.rows import Check, Finding, listed
-from ops.verify.young import settled
 
 PODS = 2
 FOUND_SECONDS = 15.0
@@ -124,16 +124,21 @@ def calls_in_jaeger(context: Context, token: str, clearance: str = CLASSES[-1]) 
         if response.status_code != 200:
             raise OpsError(f"{url} answered {response.status_code}")
         try:
-            found = response.json()["data"] or []
+            dependencies = response.json()["data"] or []
         except (ValueError, KeyError, TypeError):
             raise OpsError(f"{url} did not answer as Jaeger does") from None
-    return {(str(each["parent"]), str(each["child"])): float(each["callCount"]) for each in found}
+    return {
+        (str(dependency["parent"]), str(dependency["child"])): float(dependency["callCount"])
+        for dependency in dependencies
+    }
 
 
 def calls_in_prometheus(context: Context) -> Calls:
     """The dependency map as data for dashboards."""
-    found = context.thanos.instant('sum by (client, server) (traces_service_graph_request_total{job="service-graph"})')
-    return {(sample.labels["client"], sample.labels["server"]): sample.value for sample in found if sample.value}
+    samples = context.thanos.instant(
+        'sum by (client, server) (traces_service_graph_request_total{job="service-graph"})'
+    )
+    return {(sample.labels["client"], sample.labels["server"]): sample.value for sample in samples if sample.value}
 
 
 def j2(context: Context) -> Finding:
@@ -143,16 +148,16 @@ def j2(context: Context) -> Finding:
         "Jaeger": calls_in_jaeger(context, fetch_token(context.web, context.platform)),
         "Prometheus": calls_in_prometheus(context),
     }
-    due = settled(context)
+    due = grace_period_end(context)
     for where, calls in maps.items():
         missing, more = set(EDGES) - set(calls), set(calls) - set(EDGES)
         lacks = listed(" -> ".join(edge) for edge in missing)
         finding.expect_by(due, not missing, f"first calls {lacks} in {where}", f"{where} lacks {lacks}")
-        finding.expect(not more, f"{where} shows calls that nobody makes: {listed(' -> '.join(each) for each in more)}")
+        finding.expect(not more, f"{where} shows calls that nobody makes: {listed(' -> '.join(edge) for edge in more)}")
         finding.figures.append(f"{where}: {len(calls)} edges, {sum(calls.values()):.0f} calls")
     for percentile in _PERCENTILES:
-        found = context.thanos.instant(f"max by (service_name) (obs:span_latency:{percentile})")
-        values = {sample.labels["service_name"]: sample.value for sample in found}
+        samples = context.thanos.instant(f"max by (service_name) (obs:span_latency:{percentile})")
+        values = {sample.labels["service_name"]: sample.value for sample in samples}
         lacking = [service.name for service in TRACED_SERVICES if service.name not in values]
         what = f"{percentile} of {listed(lacking)}"
         finding.expect_by(due, not lacking, f"first {what}", f"no {what}")
@@ -187,7 +192,10 @@ def j3(context: Context) -> Finding:
     for clearance, url in urls.items():
         for what, headers in {
             "without a token": {},
-            **{f"token {kind}": {"Authorization": f"Bearer {each}"} for kind, each in forged(token).items()},
+            **{
+                f"token {kind}": {"Authorization": f"Bearer {forged_token}"}
+                for kind, forged_token in forged(token).items()
+            },
         }.items():
             with context.web.call("GET", f"{url}/api/services", headers=headers) as response:
                 finding.expect(
@@ -200,13 +208,15 @@ def j3(context: Context) -> Finding:
     # Copies of an index refresh at their own times: one query may show a span before another does.
     with suppress(OpsError):
         wait_until(
-            lambda: all(names(each, trace_id) >= set(readable(clearance)) for clearance, each in readers.items()),
+            lambda: all(
+                names(trace_reader, trace_id) >= set(readable(clearance)) for clearance, trace_reader in readers.items()
+            ),
             _REFRESH_SECONDS,
             "the probe's trace at every clearance",
             0.5,
         )
-    for clearance, each in readers.items():
-        seen = names(each, trace_id)
+    for clearance, trace_reader in readers.items():
+        seen = names(trace_reader, trace_id)
         finding.expect_equal(f"classes that {clearance} shows", listed(seen), listed(readable(clearance)))
         finding.figures.append(f"{clearance} shows {len(seen)} of {len(CLASSES)} classes")
     finding.seen.append("no token, a changed one and an unsigned one are refused by every query")

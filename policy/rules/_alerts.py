@@ -12,9 +12,9 @@ from functools import cached_property
 from policy.documents import Format, files, parse
 from policy.model import Node, Resource
 from policy.rules._mounts import Mounted
-from policy.rules._reading import Unknowns, seconds
 from policy.rules._routes import Labels
 from policy.rules._servers import Container, containers
+from policy.rules._values import Unknowns, seconds
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,17 +67,20 @@ def alerts_in(name: str, text: str) -> tuple[Alert, ...]:
     content = parse(name, text)[1]
     groups = Node(content, f"{name}:")["groups"] if isinstance(content, Mapping) else Node(None)
     return tuple(
-        Alert(rule, group.path) for group in groups.each() for rule in group["rules"].each() if rule["alert"].text()
+        Alert(rule, group.path)
+        for group in groups.elements()
+        for rule in group["rules"].elements()
+        if rule["alert"].text()
     )
 
 
 def all_alerts(resources: Sequence[Resource], unknown: Unknowns) -> list[Alert]:
     """Alerting rules of a stack, those of several replicas once; what is not known yet is noted."""
-    found: dict[Labels, Alert] = {}
+    alerts_by_labels: dict[Labels, Alert] = {}
     for resource in resources:
-        for each in unknown.known(alerts(resource)):
-            found.setdefault(each.labels, each)
-    return list(found.values())
+        for alert in unknown.known(alerts(resource)):
+            alerts_by_labels.setdefault(alert.labels, alert)
+    return list(alerts_by_labels.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,9 +117,13 @@ def evaluators(resource: Resource, stack: Sequence[Resource]) -> Iterator[Evalua
         if file is None:
             mounted.missing()
         node = Node(parse(file.name, file.text)[1], f"{file.name}:") if file else Node(None)
-        if file and any(node["alerting"]["alertmanagers"].each()):
+        if file and any(node["alerting"]["alertmanagers"].elements()):
             folder = posixpath.dirname(file.path)
-            patterns = [posixpath.join(folder, each) for each in node["rule_files"].texts()]
-            held = [each for each in mounted.files if any(fnmatch(each.path, pattern) for pattern in patterns)]
-            found = tuple(alert for each in held for alert in alerts_in(each.name, each.text))
-            yield Evaluator(container, file.resource, node["rule_files"], found, mounted)
+            patterns = [posixpath.join(folder, text) for text in node["rule_files"].texts()]
+            held = [
+                mounted_file
+                for mounted_file in mounted.files
+                if any(fnmatch(mounted_file.path, pattern) for pattern in patterns)
+            ]
+            alerts = tuple(alert for rule_file in held for alert in alerts_in(rule_file.name, rule_file.text))
+            yield Evaluator(container, file.resource, node["rule_files"], alerts, mounted)

@@ -10,8 +10,8 @@ from policy.documents import parse
 from policy.model import Node, Resource, UnknownValueError
 from policy.rules._servers import Container, containers
 
-JOB, ARCHIVE, KEEPER = "services.backup", "services.kafka_archive", "services.backup_keeper"
-PROGRAMS: Final = (JOB, ARCHIVE, KEEPER)
+JOB, ARCHIVE, BACKUP_EXPORTER = "services.backup", "services.kafka_archive", "services.backup_exporter"
+PROGRAMS: Final = (JOB, ARCHIVE, BACKUP_EXPORTER)
 
 
 @dataclass(frozen=True)
@@ -43,18 +43,18 @@ class Program:
 
 def programs(stack: Sequence[Resource], *modules: str) -> tuple[list[Program], UnknownValueError | None]:
     """Backup programs of a stack (all where none is named), and what of them is not known yet."""
-    found: list[Program] = []
+    parsed_programs: list[Program] = []
     unknown: UnknownValueError | None = None
-    for container in (each for resource in stack for each in containers(resource)):
+    for container in (container for resource in stack for container in containers(resource)):
         module = next((word.text for word in container.words if word.text in (modules or PROGRAMS)), "")
         if module:
             mounted = container.mounted(stack)
-            made = _program(container, module, stack)
-            if not made.settings.exists and mounted.unknown:
+            program = _program(container, module, stack)
+            if not program.settings.exists and mounted.unknown:
                 unknown = unknown or UnknownValueError(mounted.unknown)
                 continue
-            found.append(made)
-    return found, unknown
+            parsed_programs.append(program)
+    return parsed_programs, unknown
 
 
 def _program(container: Container, module: str, stack: Sequence[Resource]) -> Program:

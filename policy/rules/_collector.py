@@ -8,7 +8,7 @@ from functools import cached_property
 
 from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
-from policy.rules._reading import loopback
+from policy.rules._values import loopback
 
 KAFKA = frozenset({"kafka", "kafkametrics", "kafka_topics_observer"})
 WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})
@@ -144,20 +144,22 @@ class Collector:
     @property
     def entries(self) -> list[Pipeline]:
         """Pipelines that take telemetry of others: from Kafka, or over the network."""
-        return [each for each in self.pipelines if self._outside(each)]
+        return [pipeline for pipeline in self.pipelines if self._outside(pipeline)]
 
     @property
     def carrying(self) -> list[Pipeline]:
         """Pipelines that telemetry of others passes through before its sender or Kafka hears that it was taken."""
-        found = self.entries
+        pipelines = self.entries
         while True:
-            links = {name for each in found for name in each.node["exporters"].texts() if _passes(name)}
+            links = {name for pipeline in pipelines for name in pipeline.node["exporters"].texts() if _passes(name)}
             more = [
-                each for each in self.pipelines if each not in found and links & set(each.node["receivers"].texts())
+                pipeline
+                for pipeline in self.pipelines
+                if pipeline not in pipelines and links & set(pipeline.node["receivers"].texts())
             ]
             if not more:
-                return found
-            found = [*found, *more]
+                return pipelines
+            pipelines = [*pipelines, *more]
 
     @property
     def delivering(self) -> list[Component]:
@@ -175,9 +177,9 @@ class Collector:
     def signals(self, exporter: str) -> set[str]:
         """Signals that an exporter or receiver is used for."""
         return {
-            each.signal
-            for each in self.pipelines
-            if exporter in each.node["exporters"].texts() or exporter in each.node["receivers"].texts()
+            pipeline.signal
+            for pipeline in self.pipelines
+            if exporter in pipeline.node["exporters"].texts() or exporter in pipeline.node["receivers"].texts()
         }
 
     def _outside(self, pipeline: Pipeline) -> bool:
@@ -186,7 +188,7 @@ class Collector:
             if receiver.type in KAFKA:
                 return True
             protocols = [Serving(name, node) for _, node in receiver.node["protocols"].items()]
-            if any(not each.loopback for each in protocols):
+            if any(not protocol.loopback for protocol in protocols):
                 return True
         return False
 

@@ -80,7 +80,7 @@ def processes(resource: Resource) -> Iterator[Process]:
     if pod is None:
         return
     for section in ("initContainers", "containers"):
-        for container in pod[section].each():
+        for container in pod[section].elements():
             words = (*container["command"].texts(), *container["args"].texts())
             yield Process(resource, pod, container, words)
 
@@ -105,15 +105,15 @@ class Files:
 
     def __init__(self, resources: Sequence[Resource]) -> None:
         self._held = {
-            (each.kind, each.namespace, each.object_name): each
-            for each in resources
-            if each.kind in ("ConfigMap", "Secret")
+            (resource.kind, resource.namespace, resource.object_name): resource
+            for resource in resources
+            if resource.kind in ("ConfigMap", "Secret")
         }
 
     def volume(self, process: Process, path: str) -> tuple[Node, str] | None:
         """The volume that a path is on, and the rest of the path."""
         best: tuple[int, Node, str] | None = None
-        for mount in process.container["volumeMounts"].each():
+        for mount in process.container["volumeMounts"].elements():
             point = mount["mountPath"].text().rstrip("/")
             if path != point and not path.startswith(f"{point}/"):
                 continue
@@ -122,10 +122,12 @@ class Files:
                 best = (len(point), mount["name"], rest)
         if best is None:
             return None
-        volume = next((each for each in process.pod["volumes"].each() if each["name"].text() == best[1].text()), None)
+        volume = next(
+            (node for node in process.pod["volumes"].elements() if node["name"].text() == best[1].text()), None
+        )
         if volume is None:
-            claims = process.resource.node.at("spec.volumeClaimTemplates").each()
-            volume = next((each for each in claims if each.at("metadata.name").text() == best[1].text()), None)
+            claims = process.resource.node.at("spec.volumeClaimTemplates").elements()
+            volume = next((claim for claim in claims if claim.at("metadata.name").text() == best[1].text()), None)
         return None if volume is None else (volume, best[2])
 
     def at(self, process: Process, path: str) -> list[Located]:
@@ -139,13 +141,13 @@ class Files:
             return []
         volume, rest = placed
         names = re.compile(re.sub(r"\\\$\\\([A-Z_]+\\\)", ".+", re.escape(rest)))
-        found: list[Located] = []
+        located: list[Located] = []
         for holder in self._holders(process, volume):
-            found += [Located(holder, name, text) for name, text in files(holder) if names.fullmatch(name)]
-        return found
+            located += [Located(holder, name, text) for name, text in files(holder) if names.fullmatch(name)]
+        return located
 
     def _holders(self, process: Process, volume: Node) -> Iterator[Resource]:
-        sources = [volume, *volume.at("projected.sources").each()]
+        sources = [volume, *volume.at("projected.sources").elements()]
         for source in sources:
             for kind, name in (
                 ("ConfigMap", source.at("configMap.name")),

@@ -23,7 +23,7 @@ _WEB = (
 )
 _ON = ("true", "1", "yes", "on", "t", "y")
 _VERIFYING = "RequireAndVerifyClientCert"
-_LOGINS = ("accounts_file", "password_file", "client_ca_file", "users_file", "htpasswd_file")
+_CREDENTIAL_KEYS = ("accounts_file", "password_file", "client_ca_file", "users_file", "htpasswd_file")
 
 
 def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str | None:
@@ -45,7 +45,7 @@ def weakness(container: Container, port: int, stack: Sequence[Resource]) -> str 
     if not verdicts:
         mounted.missing()
         return None
-    return next((each for each in verdicts if each), "")
+    return next((verdict for verdict in verdicts if verdict), "")
 
 
 def port_of(address: str) -> int:
@@ -76,7 +76,7 @@ def _kafka(mounted: Mounted, port: int) -> Iterator[str]:
 def _collectors(mounted: Mounted, port: int) -> Iterator[str]:
     for document in _documents(mounted, Format.COLLECTOR, Format.JAEGER):
         collector = Collector(document)
-        serving = [(each.what, each.node) for each in (*collector.receiving(), *collector.exposing())]
+        serving = [(server.what, server.node) for server in (*collector.receiving(), *collector.exposing())]
         for extension in collector.components("extensions", "jaeger_query"):
             serving += [(f"extension {extension.name} ({part})", extension.node[part]) for part in ("http", "grpc")]
         for what, node in serving:
@@ -143,7 +143,7 @@ def _grafana(container: Container, mounted: Mounted, port: int) -> Iterator[str]
     for ini in inis:
         server |= ini.get("server", {})
         anonymous |= ini.get("auth.anonymous", {})
-    env = {each["name"].text(): each["value"].text() for each in container.node["env"].each()}
+    env = {node["name"].text(): node["value"].text() for node in container.node["env"].elements()}
     if int(env.get("GF_SERVER_HTTP_PORT", server.get("http_port", "3000")) or 0) != port:
         return
     protocol = env.get("GF_SERVER_PROTOCOL", server.get("protocol", "http"))
@@ -162,9 +162,9 @@ def _services(mounted: Mounted, port: int) -> Iterator[str]:
         if not isinstance(content, Mapping) or port_of(document.node["listen"].text()) != port:
             continue
         tls = document.node["cert_file"].text() or document.node["tls"]["cert_file"].text()
-        logins = [_login(content), *(_login(each) for each in content.values() if isinstance(each, Mapping))]
+        logins = [_login(content), *(_login(login) for login in content.values() if isinstance(login, Mapping))]
         yield _checked(document.name, tls=tls, login=next(filter(None, logins), ""))
 
 
 def _login(content: Mapping[str, Any]) -> str:
-    return next((str(content[key]) for key in _LOGINS if content.get(key)), "")
+    return next((str(content[key]) for key in _CREDENTIAL_KEYS if content.get(key)), "")

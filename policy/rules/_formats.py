@@ -69,12 +69,12 @@ def is_postgres(text: str) -> bool:
 @functools.lru_cache(maxsize=64)
 def postgres(text: str) -> Mapping[str, str]:
     """Settings of ``postgresql.conf``: ``name = value`` or ``name value``, quoted or not, the last one counts."""
-    found: dict[str, str] = {}
+    parameters: dict[str, str] = {}
     for line in text.splitlines():
         match = re.fullmatch(r"\s*([A-Za-z_][\w.]*)(?:\s*=\s*|\s+)('(?:[^']|'')*'|[^\s#']+)\s*(?:#.*)?", line)
         if match:
-            found[match[1].lower()] = match[2].strip("'").replace("''", "'")
-    return found
+            parameters[match[1].lower()] = match[2].strip("'").replace("''", "'")
+    return parameters
 
 
 @dataclass(frozen=True)
@@ -165,9 +165,9 @@ class Mirror:
 def mirror(text: str) -> Mirror | None:
     """MirrorMaker 2 properties, recognised by their list of clusters with an address each; None for other files."""
     content = properties(text)
-    found = Mirror(content)
-    addressed = any(f"{alias}.bootstrap.servers" in content for alias in found.clusters)
-    return found if addressed or any("->" in key for key in content) else None
+    parsed_mirror = Mirror(content)
+    addressed = any(f"{alias}.bootstrap.servers" in content for alias in parsed_mirror.clusters)
+    return parsed_mirror if addressed or any("->" in key for key in content) else None
 
 
 def connections(text: str) -> Iterator[tuple[str, Login]]:

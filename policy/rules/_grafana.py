@@ -65,12 +65,12 @@ class Grafana:
 
     def of(self, section: str, key: str) -> Setting:
         """A setting, or Grafana's default."""
-        found = self.given.get((section, key))
+        setting = self.given.get((section, key))
         default = _DEFAULTS.get((section, key), "")
-        if found and not found.value and not found.hidden:
-            return replace(found, value=default)  # an empty entry means Grafana's default
-        if found:
-            return found
+        if setting and not setting.value and not setting.hidden:
+            return replace(setting, value=default)  # an empty entry means Grafana's default
+        if setting:
+            return setting
         self.mounted.missing()
         self.variables.missing()
         where = f"{self.container.node.path} ([{section}] {key})"
@@ -95,7 +95,7 @@ def grafanas(resources: Sequence[Resource]) -> Iterator[Grafana]:
 
 
 def _given(container: Container, variables: Mapping[str, Variable], mounted: Mounted) -> dict[tuple[str, str], Setting]:
-    found: dict[tuple[str, str], Setting] = {}
+    settings: dict[tuple[str, str], Setting] = {}
     for file in mounted.files:
         if not file.name.endswith(".ini"):
             continue
@@ -104,8 +104,8 @@ def _given(container: Container, variables: Mapping[str, Variable], mounted: Mou
             for key, value in entries.items():
                 text, hidden = _resolved(value, variables)
                 where = f"{file.name}: [{section}] {key}"
-                found[(section, key)] = Setting(text, file.resource, where, given=True, hidden=hidden or secret)
-    known = {_variable(section, key): (section, key) for section, key in (*_DEFAULTS, *_MORE, *found)}
+                settings[(section, key)] = Setting(text, file.resource, where, given=True, hidden=hidden or secret)
+    known = {_variable(section, key): (section, key) for section, key in (*_DEFAULTS, *_MORE, *settings)}
     for name, variable in variables.items():
         bare = name.removesuffix("__FILE")
         if not variable.value and not variable.secret:
@@ -113,16 +113,16 @@ def _given(container: Container, variables: Mapping[str, Variable], mounted: Mou
         if bare in known:
             hidden = bare != name or variable.secret
             value = "" if bare != name else variable.value or ""
-            found[known[bare]] = Setting(value, container.resource, variable.where, given=True, hidden=hidden)
+            settings[known[bare]] = Setting(value, container.resource, variable.where, given=True, hidden=hidden)
         elif name.startswith("GF_"):
-            found[("", name)] = Setting(
+            settings[("", name)] = Setting(
                 variable.value or "",
                 container.resource,
                 variable.where,
                 given=True,
                 hidden=variable.secret or bare != name,
             )
-    return found
+    return settings
 
 
 _MORE: Final = (

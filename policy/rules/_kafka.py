@@ -9,7 +9,7 @@ from functools import cached_property
 
 from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
-from policy.rules._reading import host_of
+from policy.rules._values import host_of
 
 SCRAM = "SCRAM-SHA-512"
 TOPIC = "kafka:index/topic:Topic"
@@ -54,13 +54,13 @@ class Server:
     @cached_property
     def listeners(self) -> tuple[Listener, ...]:
         """What it listens on."""
-        split = (each.partition("://") for each in words(self.node["listeners"]))
+        split = (word.partition("://") for word in words(self.node["listeners"]))
         return tuple(Listener(name, address) for name, _, address in split)
 
     @cached_property
     def protocols(self) -> Mapping[str, str]:
         """Listener -> protocol, as ``listener.security.protocol.map`` has it."""
-        pairs = (each.partition(":") for each in words(self.node["listener.security.protocol.map"]))
+        pairs = (word.partition(":") for word in words(self.node["listener.security.protocol.map"]))
         return {name.strip(): protocol.strip() for name, _, protocol in pairs}
 
     def protocol(self, listener: str) -> str:
@@ -133,7 +133,7 @@ class Service:
 
 def words(node: Node) -> list[str]:
     """Elements of a list that is written with commas."""
-    return [each.strip() for each in node.text().split(",") if each.strip()]
+    return [part.strip() for part in node.text().split(",") if part.strip()]
 
 
 def servers(resource: Resource) -> Iterator[Server]:
@@ -151,8 +151,8 @@ def clients(resource: Resource) -> Iterator[Client]:
         if document.format is Format.OTHER and not any(key.startswith(("ssl.", "sasl.")) for key in content):
             continue
         marks = ("bootstrap.servers", "security.protocol")
-        found = {key.removesuffix(mark) for key in content for mark in marks if key.endswith(mark)}
-        for prefix in sorted(found - {"controller.quorum."}) or [""]:
+        prefixes = {key.removesuffix(mark) for key in content for mark in marks if key.endswith(mark)}
+        for prefix in sorted(prefixes - {"controller.quorum."}) or [""]:
             yield Client(document, prefix)
 
 
@@ -173,7 +173,7 @@ def services(resource: Resource) -> Iterator[Service]:
 
 def super_users(server: Server) -> list[str]:
     """Principals that may do everything."""
-    return [each.strip() for each in server["super.users"].text().split(";") if each.strip()]
+    return [part.strip() for part in server["super.users"].text().split(";") if part.strip()]
 
 
 def mapped_names(server: Server) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from policy.model import Finding, Node, Resource
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 
 RUNNING = frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet"})
 """Kinds whose pods run until somebody stops them."""
@@ -40,9 +40,9 @@ def wanted(resource: Resource, node: Node, wants: Iterable[Want]) -> Iterator[Fi
     yield from each_known(_unsafe(resource, node.at(want.path), want) for want in wants)
 
 
-def _unsafe(resource: Resource, found: Node, want: Want) -> Iterator[Finding]:
-    if not want.safe(found.value):
-        yield at(resource, found, f"{key_of(found)} {state(found.raw)}", want.fix)
+def _unsafe(resource: Resource, field: Node, want: Want) -> Iterator[Finding]:
+    if not want.safe(field.value):
+        yield at(resource, field, f"{key_of(field)} {state(field.raw)}", want.fix)
 
 
 def at(resource: Resource, node: Node, problem: str, fix: str) -> Finding:
@@ -95,7 +95,7 @@ def template(resource: Resource) -> Node:
 def containers(pod: Node, groups: Sequence[str] = _GROUPS) -> Iterator[Node]:
     """Containers of a pod's ``spec``, those that only start it up included."""
     for group in groups:
-        yield from pod[group].each()
+        yield from pod[group].elements()
 
 
 def name_of(container: Node) -> str:
@@ -105,18 +105,18 @@ def name_of(container: Node) -> str:
 
 def workloads(resources: Sequence[Resource], kinds: frozenset[str] = WORKLOADS) -> Iterator[Resource]:
     """Kubernetes workloads of some kinds."""
-    return (each for each in resources if each.kubernetes and each.kind in kinds)
+    return (resource for resource in resources if resource.kubernetes and resource.kind in kinds)
 
 
 def of_kind(resources: Sequence[Resource], *kinds: str) -> list[Resource]:
     """Kubernetes objects of some kinds."""
-    return [each for each in resources if each.kubernetes and each.kind in kinds]
+    return [resource for resource in resources if resource.kubernetes and resource.kind in kinds]
 
 
 def labels(workload: Resource) -> Mapping[str, Any]:
     """Labels of a workload's pods."""
-    found = template(workload)["metadata"]["labels"].value
-    return found if isinstance(found, Mapping) else {}
+    label_values = template(workload)["metadata"]["labels"].value
+    return label_values if isinstance(label_values, Mapping) else {}
 
 
 def selects(selector: Node, workload: Resource) -> bool:
@@ -124,7 +124,7 @@ def selects(selector: Node, workload: Resource) -> bool:
     have = labels(workload)
     if not all(have.get(key) == value.value for key, value in selector["matchLabels"].items()):
         return False
-    return all(_holds(each, have) for each in selector["matchExpressions"].each())
+    return all(_holds(node, have) for node in selector["matchExpressions"].elements())
 
 
 def _holds(expression: Node, have: Mapping[str, Any]) -> bool:
@@ -146,9 +146,9 @@ def served(service: Resource, resources: Sequence[Resource]) -> list[Resource]:
     if not wanted_labels:
         return []
     return [
-        each
-        for each in workloads(resources)
-        if each.namespace == service.namespace and wanted_labels.items() <= dict(labels(each)).items()
+        workload
+        for workload in workloads(resources)
+        if workload.namespace == service.namespace and wanted_labels.items() <= dict(labels(workload)).items()
     ]
 
 

@@ -91,37 +91,40 @@ class Mounted:
 
 def known_documents(stack: Sequence[Resource], *formats: Format) -> tuple[list[Document], UnknownValueError | None]:
     """Parsed files of a stack, and what of it is not known yet, to raise after the known ones have been looked at."""
-    found: list[Document] = []
+    known: list[Document] = []
     unknown: UnknownValueError | None = None
     for resource in stack:
         try:
             for document in documents(resource, *formats):
-                found.append(document)
+                known.append(document)
         except UnknownValueError as error:
             unknown = unknown or UnknownValueError(f"{resource.label}, {error.path}")
-    return found, unknown
+    return known, unknown
 
 
 def lookup(stack: Sequence[Resource], kind: str, name: str, namespace: str) -> Resource | None:
     """The ConfigMap or Secret of that name."""
     near = _index(tuple(stack)).get((kind, name), ())
-    return next((each for each in near if not (each.namespace and namespace) or each.namespace == namespace), None)
+    return next(
+        (resource for resource in near if not (resource.namespace and namespace) or resource.namespace == namespace),
+        None,
+    )
 
 
 @functools.lru_cache(maxsize=8)
 def _index(stack: tuple[Resource, ...]) -> dict[tuple[str, str], list[Resource]]:
-    found: dict[tuple[str, str], list[Resource]] = {}
-    for each in stack:
-        if each.kubernetes and each.kind in ("ConfigMap", "Secret"):
-            found.setdefault((each.kind, each.object_name), []).append(each)
-    return found
+    resources: dict[tuple[str, str], list[Resource]] = {}
+    for resource in stack:
+        if resource.kubernetes and resource.kind in ("ConfigMap", "Secret"):
+            resources.setdefault((resource.kind, resource.object_name), []).append(resource)
+    return resources
 
 
 def volume_files(workload: Resource, volume: Node, stack: Sequence[Resource]) -> Iterator[File | str]:
     """Files of a volume with paths inside it; a text stands for what is not known."""
     sources: list[tuple[str, Node, str]] = [("ConfigMap", volume["configMap"], "name")]
     sources.append(("Secret", volume["secret"], "secretName"))
-    for source in volume["projected"]["sources"].each():
+    for source in volume["projected"]["sources"].elements():
         sources += [("ConfigMap", source["configMap"], "name"), ("Secret", source["secret"], "name")]
     for kind, node, field in sources:
         if not node.exists:
@@ -129,7 +132,7 @@ def volume_files(workload: Resource, volume: Node, stack: Sequence[Resource]) ->
         held = lookup(stack, kind, node[field].text(), workload.namespace)
         if held is None:
             continue
-        paths = {item["key"].text(): item["path"].text() for item in node["items"].each()}
+        paths = {item["key"].text(): item["path"].text() for item in node["items"].elements()}
         try:
             for name, text in files(held):
                 if not paths or name in paths:

@@ -1,4 +1,4 @@
-"""The pair of regions as rules see it: the guard with its settings, and what is copied into the region."""
+"""The pair of regions as rules see it: the failover agent with its settings, and what is copied into the region."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Final
 from policy.documents import parse
 from policy.model import Node, Resource, UnknownValueError
 from policy.rules import _formats
-from policy.rules._reading import flag
 from policy.rules._servers import Container, containers
+from policy.rules._values import flag
 
-GUARD: Final = "services.region_guard"
+FAILOVER_AGENT: Final = "services.failover_agent"
 REPORTS: Final = "services.reports"
 MIRROR: Final = "org.apache.kafka.connect.mirror.MirrorMaker"
 
 
 @dataclass(frozen=True)
-class Guard:
-    """A region guard.
+class FailoverAgent:
+    """A failover agent.
 
     Attributes:
         container: Where it runs.
@@ -47,26 +47,28 @@ class Copy:
     target: str
 
 
-def guards(stack: Sequence[Resource]) -> tuple[list[Guard], UnknownValueError | None]:
-    """Region guards of a stack, and what of them is not known yet, to raise after the known ones were looked at."""
-    found: list[Guard] = []
+def failover_agents(stack: Sequence[Resource]) -> tuple[list[FailoverAgent], UnknownValueError | None]:
+    """Failover agents of a stack, and what of them is not known yet, to raise after the known ones were looked at."""
+    guard_list: list[FailoverAgent] = []
     unknown: UnknownValueError | None = None
-    for container in _running(stack, GUARD):
+    for container in _running(stack, FAILOVER_AGENT):
         mounted, word = container.mounted(stack), container.flag("config")
         file = mounted.at(word.text) if word else None
         content = parse(file.name, file.text)[1] if file else None
         if file and isinstance(content, dict):
-            found.append(Guard(container, file.resource, Node(content, f"{file.name}:")))
+            guard_list.append(FailoverAgent(container, file.resource, Node(content, f"{file.name}:")))
         elif mounted.unknown:
             unknown = unknown or UnknownValueError(mounted.unknown)
         else:
-            found.append(Guard(container, container.resource, Node(None, word.where if word else container.node.path)))
-    return found, unknown
+            guard_list.append(
+                FailoverAgent(container, container.resource, Node(None, word.where if word else container.node.path))
+            )
+    return guard_list, unknown
 
 
 def copies(stack: Sequence[Resource]) -> tuple[list[Copy], UnknownValueError | None]:
     """What MirrorMakers of a stack copy, and what of them is not known yet."""
-    found: list[Copy] = []
+    copy_list: list[Copy] = []
     unknown: UnknownValueError | None = None
     for container in _running(stack, MIRROR):
         texts = [word.text for word in container.words]
@@ -74,10 +76,10 @@ def copies(stack: Sequence[Resource]) -> tuple[list[Copy], UnknownValueError | N
         file = mounted.at(path) if path else None
         flows = _formats.mirror(file.text) if file else None
         if flows:
-            found += [Copy(container.resource, *flow) for flow in flows.flows]
+            copy_list += [Copy(container.resource, *flow) for flow in flows.flows]
         elif mounted.unknown:
             unknown = unknown or UnknownValueError(mounted.unknown)
-    return found, unknown
+    return copy_list, unknown
 
 
 def reports(resource: Resource) -> bool:

@@ -11,11 +11,11 @@ from typing import Final
 
 from policy.documents import Format, files, parse
 from policy.model import Node, Resource
-from policy.rules._reading import Unknowns, host_of, loopback
+from policy.rules._values import Unknowns, host_of, loopback
 
 TIMES: Final = {"group_wait": "30s", "group_interval": "5m", "repeat_interval": "4h"}
 """When a route tells, with Alertmanager's own values."""
-LOGINS: Final = (
+CREDENTIAL_KEYS: Final = (
     ("basic_auth", "password_file"),
     ("authorization", "credentials_file"),
     ("oauth2", "client_secret_file"),
@@ -82,8 +82,8 @@ class Route:
 
     def of(self, key: str) -> Node:
         """A setting: its own, else that of the nearest route above that has one."""
-        found = (each[key] for each in (self.node, *reversed(self.above)) if each[key].exists)
-        return next(found, self.node[key])
+        nodes = (node[key] for node in (self.node, *reversed(self.above)) if node[key].exists)
+        return next(nodes, self.node[key])
 
     def time(self, key: str) -> str:
         """One of `TIMES`, as it holds for the route."""
@@ -92,30 +92,30 @@ class Route:
     @property
     def matchers(self) -> list[Matcher]:
         """Its conditions and those of the routes above it."""
-        return [each for node in (*self.above, self.node) for each in matchers(node)]
+        return [matcher for node in (*self.above, self.node) for matcher in matchers(node)]
 
     @property
     def below(self) -> list[Route]:
         """The routes right below it."""
-        return [Route(each, (*self.above, self.node)) for each in self.node["routes"].each()]
+        return [Route(node, (*self.above, self.node)) for node in self.node["routes"].elements()]
 
     def all(self) -> Iterator[Route]:
         """It and every route below it."""
         yield self
-        for each in self.below:
-            yield from each.all()
+        for route in self.below:
+            yield from route.all()
 
     def taking(self, labels: Mapping[str, str]) -> list[Route]:
         """Where an alert arrives: the first route below that takes it, and the next ones while these say so."""
-        if not all(each.fits(labels) for each in matchers(self.node)):
+        if not all(matcher.fits(labels) for matcher in matchers(self.node)):
             return []
-        found: list[Route] = []
-        for each in self.below:
-            taken = each.taking(labels)
-            found += taken
-            if taken and each.node["continue"].value is not True:
+        taking_routes: list[Route] = []
+        for route in self.below:
+            taken = route.taking(labels)
+            taking_routes += taken
+            if taken and route.node["continue"].value is not True:
                 break
-        return found or [self]
+        return taking_routes or [self]
 
 
 @dataclass(frozen=True)
@@ -139,7 +139,7 @@ class Channel:
         """Where it sends, as far as the file says; a node without value where a secret does."""
         named = [self.node[key] for key in ("url", "api_url", "smarthost")]
         shared = [self.common["smtp_smarthost"]] if self.mail else []
-        return next((each for each in (*named, *shared) if each.text()), named[0])
+        return next((node for node in (*named, *shared) if node.text()), named[0])
 
     @property
     def mail(self) -> bool:
@@ -211,7 +211,9 @@ class Routing:
 
     def people(self, receiver: str) -> list[str]:
         """Kinds of entries by which a receiver may reach people."""
-        return list(dict.fromkeys(each.kind for each in self.channels if each.receiver == receiver and each.outside))
+        return list(
+            dict.fromkeys(channel.kind for channel in self.channels if channel.receiver == receiver and channel.outside)
+        )
 
     def taken(self, alerts: Sequence[Labels]) -> tuple[tuple[Route, ...], ...]:
         """Where each of some alerts arrives."""
@@ -231,7 +233,7 @@ def routings(resource: Resource) -> Iterator[Routing]:
 
 def all_routings(resources: Sequence[Resource], unknown: Unknowns) -> list[Routing]:
     """Alertmanager configurations of a stack; what is not known yet is noted."""
-    return [each for resource in resources for each in unknown.known(routings(resource))]
+    return [routing for resource in resources for routing in unknown.known(routings(resource))]
 
 
 @functools.lru_cache(maxsize=64)
@@ -239,14 +241,14 @@ def _channels(name: str, text: str) -> tuple[Channel, ...]:
     node = Node(parse(name, text)[1], f"{name}:")
     return tuple(
         Channel(receiver["name"].text(), kind, entry, node["global"])
-        for receiver in node["receivers"].each()
+        for receiver in node["receivers"].elements()
         for kind, entries in receiver.items()
         if kind.endswith("_configs")
-        for entry in entries.each()
+        for entry in entries.elements()
     )
 
 
 @functools.lru_cache(maxsize=64)
 def _taken(name: str, text: str, alerts: tuple[Labels, ...]) -> tuple[tuple[Route, ...], ...]:
     root = Route(Node(parse(name, text)[1], f"{name}:")["route"])
-    return tuple(tuple(root.taking(dict(each))) for each in alerts)
+    return tuple(tuple(root.taking(dict(alert))) for alert in alerts)

@@ -47,11 +47,11 @@ class Search:
 
     def of(self, key: str) -> Setting | None:
         """A setting, or None when certainly nobody sets it."""
-        found = self.given.get(key)
-        if found is None:
+        setting = self.given.get(key)
+        if setting is None:
             self.mounted.missing()
             self.variables.missing()
-        return found
+        return setting
 
 
 def servers(resources: Sequence[Resource]) -> Iterator[Search]:

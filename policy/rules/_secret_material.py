@@ -87,8 +87,8 @@ def _any(marks: tuple[str, ...], text: str) -> bool:
 
 def in_text(key: str, value: object) -> str:
     """What secret a named value is, or empty."""
-    if isinstance(value, str) and (found := material(value)):
-        return found
+    if isinstance(value, str) and (kind := material(value)):
+        return kind
     return "a secret" if named_secret(key) and literal(value) else ""
 
 
@@ -99,14 +99,14 @@ def in_file(name: str, text: str) -> tuple[tuple[str, str], ...]:
     if isinstance(content, str):
         return tuple(_plain(name, text))
     pattern = material(text)
-    found = [
+    matches = [
         (f"{name}: {path}", what)
         for path, key, value in _leaves(content, "", "")
         if (what := _leaf("" if kind in _NO_KEYS else key, value, pattern))
     ]
-    if pattern and pattern not in {what for _, what in found}:
-        found.append((name, pattern))
-    return tuple(found)
+    if pattern and pattern not in {what for _, what in matches}:
+        matches.append((name, pattern))
+    return tuple(matches)
 
 
 def _leaf(key: str, value: object, pattern: str) -> str:
@@ -130,8 +130,8 @@ def _leaves(value: object, path: str, key: str) -> Iterator[tuple[str, str, obje
 
 
 def _plain(name: str, text: str) -> Iterator[tuple[str, str]]:
-    if found := material(text):
-        yield name, found
+    if kind := material(text):
+        yield name, kind
         return
     word = text.strip()
     if _OPAQUE.fullmatch(word) and re.search(r"\d", word) and re.search(r"[A-Za-z]", word):

@@ -55,18 +55,18 @@ class Container:
     def programs(self) -> tuple[str, ...]:
         """Names of the programs that the command line starts, shells included."""
         texts = [word.text for word in self.words]
-        found = []
+        names = []
         for index, text in enumerate(texts):
             before = texts[max(index - 2, 0) : index]
             script = len(before) == 2 and posixpath.basename(before[0]) in _WRAPPERS and before[1] in _SCRIPT
             first = not index and not text.startswith("-") and "=" not in text
             if first or script or (before and before[-1] in _BEFORE_PROGRAM):
-                found.append(posixpath.basename(text))
-        return tuple(found)
+                names.append(posixpath.basename(text))
+        return tuple(names)
 
     def flags(self, name: str) -> list[Word]:
         """Values of ``--name=value``, ``--name value`` and ``-name=value``; ``true`` for a flag without value."""
-        found: list[Word] = []
+        words: list[Word] = []
         for index, word in enumerate(self.words):
             bare, separator, value = word.text.partition("=")
             if not bare.startswith("-") or bare.lstrip("-") != name:
@@ -74,8 +74,8 @@ class Container:
             following = self.words[index + 1].text if index + 1 < len(self.words) else "-"
             if not separator:
                 value = "true" if following.startswith("-") else following
-            found.append(Word(value, word.where))
-        return found
+            words.append(Word(value, word.where))
+        return words
 
     def flag(self, name: str) -> Word | None:
         """The flag's last value, which is the one that counts."""
@@ -83,13 +83,13 @@ class Container:
 
     def variables(self, stack: Sequence[Resource]) -> Variables:
         """Environment; later entries win, as in Kubernetes."""
-        found = Variables()
-        for each in _variables(self, stack):
-            if isinstance(each, str):
-                found.unknown = each
+        variables = Variables()
+        for variable in _variables(self, stack):
+            if isinstance(variable, str):
+                variables.unknown = variable
             else:
-                found[each.name] = each
-        return found
+                variables[variable.name] = variable
+        return variables
 
     def mounted(self, stack: Sequence[Resource]) -> Mounted:
         """Files from ConfigMaps and Secrets of the stack, with their paths in the container."""
@@ -108,7 +108,7 @@ def containers(resource: Resource) -> Iterator[Container]:
 def all_containers(resource: Resource) -> tuple[Container, ...]:
     """Every container of a workload, init containers included."""
     pod = pod_of(resource)
-    nodes = [] if pod is None else [*pod["initContainers"].each(), *pod["containers"].each()]
+    nodes = [] if pod is None else [*pod["initContainers"].elements(), *pod["containers"].elements()]
     return tuple(Container(resource, pod, node) for node in nodes) if pod else ()
 
 
@@ -130,10 +130,10 @@ def replicas(resource: Resource) -> int:
 
 @functools.lru_cache(maxsize=256)
 def _mounted(container: Container, stack: tuple[Resource, ...]) -> Mounted:
-    found: list[File] = []
+    mounted_files: list[File] = []
     unknown = ""
-    volumes = {volume["name"].text(): volume for volume in container.pod["volumes"].each()}
-    for mount in container.node["volumeMounts"].each():
+    volumes = {volume["name"].text(): volume for volume in container.pod["volumes"].elements()}
+    for mount in container.node["volumeMounts"].elements():
         volume = volumes.get(mount["name"].text())
         for file in volume_files(container.resource, volume, stack) if volume else ():
             if isinstance(file, str):
@@ -141,20 +141,20 @@ def _mounted(container: Container, stack: tuple[Resource, ...]) -> Mounted:
                 continue
             path = path_of(mount, file.path)
             if path:
-                found.append(File(path, file.resource, file.name, file.text))
-    return Mounted(tuple(found), unknown)
+                mounted_files.append(File(path, file.resource, file.name, file.text))
+    return Mounted(tuple(mounted_files), unknown)
 
 
 def _words(node: Node) -> Iterator[Word]:
     for part in ("command", "args"):
         previous = ""
-        for each in node[part].each():
-            text = each.text()
+        for element in node[part].elements():
+            text = element.text()
             if previous in _SCRIPT and any(space in text for space in " \n"):
                 for word in _split(text):
-                    yield Word(word, each.path)
+                    yield Word(word, element.path)
             else:
-                yield Word(text, each.path)
+                yield Word(text, element.path)
             previous = text
 
 
@@ -167,7 +167,7 @@ def _split(script: str) -> list[str]:
 
 def _variables(container: Container, stack: Sequence[Resource]) -> Iterator[Variable | str]:
     namespace = container.resource.namespace
-    for source in container.node["envFrom"].each():
+    for source in container.node["envFrom"].elements():
         for field, kind in (("configMapRef", "ConfigMap"), ("secretRef", "Secret")):
             name = source[field]["name"]
             held = lookup(stack, kind, name.text(), namespace) if name.exists else None
@@ -176,28 +176,30 @@ def _variables(container: Container, stack: Sequence[Resource]) -> Iterator[Vari
                     yield Variable(source["prefix"].text() + key, text, source.path, kind == "Secret")
             except UnknownValueError as error:
                 yield f"{source.path}, {error.path}"
-    for each in container.node["env"].each():
-        own = each["name"].text()
-        if not each["valueFrom"].exists:
-            known = each["value"].raw is not UNKNOWN
-            yield Variable(own, each["value"].text() if known else None, each.path, False)
+    for node in container.node["env"].elements():
+        own = node["name"].text()
+        if not node["valueFrom"].exists:
+            known = node["value"].raw is not UNKNOWN
+            yield Variable(own, node["value"].text() if known else None, node.path, False)
             continue
         for field, kind in (("configMapKeyRef", "ConfigMap"), ("secretKeyRef", "Secret")):
-            reference = each["valueFrom"][field]
+            reference = node["valueFrom"][field]
             if reference.exists:
                 held = lookup(stack, kind, reference["name"].text(), namespace)
                 value = entry(held, reference["key"].text()) if held else None
-                yield Variable(own, value, each.path, kind == "Secret")
+                yield Variable(own, value, node.path, kind == "Secret")
 
 
 def persistent(container: Container, path: str) -> bool:
     """Whether a directory of the container outlives its pod: it lies on a claim of the workload."""
     claims = {
-        each["metadata"]["name"].text() for each in container.resource.node.at("spec.volumeClaimTemplates").each()
+        node["metadata"]["name"].text() for node in container.resource.node.at("spec.volumeClaimTemplates").elements()
     }
-    claims |= {each["name"].text() for each in container.pod["volumes"].each() if each["persistentVolumeClaim"].exists}
+    claims |= {
+        node["name"].text() for node in container.pod["volumes"].elements() if node["persistentVolumeClaim"].exists
+    }
     mounts = [
-        (m["mountPath"].text().rstrip("/") or "/", m["name"].text()) for m in container.node["volumeMounts"].each()
+        (m["mountPath"].text().rstrip("/") or "/", m["name"].text()) for m in container.node["volumeMounts"].elements()
     ]
     inside = [mount for mount in mounts if path == mount[0] or path.startswith(f"{mount[0].rstrip('/')}/")]
     return bool(inside) and max(inside, key=lambda mount: len(mount[0]))[1] in claims

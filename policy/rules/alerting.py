@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from policy.documents import Format, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import client_tls, each_known, finding, flag, seconds, server_tls, shown
 from policy.rules._servers import WORKLOADS, Container, containers, persistent, replicas
+from policy.rules._values import client_tls, each_known, finding, flag, seconds, server_tls, shown
 
 _MUTUAL = "RequireAndVerifyClientCert"
 
@@ -51,7 +51,9 @@ def _cluster(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _gossip(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_gossip_of(container, resources) for each in resources for container in alertmanagers(each))
+    yield from each_known(
+        _gossip_of(container, resources) for resource in resources for container in alertmanagers(resource)
+    )
 
 
 def _gossip_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
@@ -99,7 +101,9 @@ def _gossip_of(container: Container, stack: Sequence[Resource]) -> Iterator[Find
 
 
 def _web(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_web_of(container, resources) for each in resources for container in alertmanagers(each))
+    yield from each_known(
+        _web_of(container, resources) for resource in resources for container in alertmanagers(resource)
+    )
 
 
 def _web_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
@@ -125,11 +129,11 @@ def _web_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding
 
 
 def _pair(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [each for each in resources if any(alertmanagers(each))]
-    count = sum(replicas(each) for each in found)
-    if found and count < options["minimum"]:
+    alertmanager_resources = [resource for resource in resources if any(alertmanagers(resource))]
+    count = sum(replicas(resource) for resource in alertmanager_resources)
+    if alertmanager_resources and count < options["minimum"]:
         yield finding(
-            found[0],
+            alertmanager_resources[0],
             "spec.replicas",
             f"the stack has {count} Alertmanager, not {options['minimum']}",
             f"run {options['minimum']} of them in one gossip cluster",

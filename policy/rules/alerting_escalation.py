@@ -7,8 +7,8 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, alerts, all_alerts, evaluators
-from policy.rules._reading import Unknowns, each_known, finding, seconds
 from policy.rules._routes import Routing, all_routings
+from policy.rules._values import Unknowns, each_known, finding, seconds
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _PROMETHEUS_GRACE: Final = "10m"
@@ -25,12 +25,12 @@ def _raised_again(resource: Resource, options: Options) -> Iterator[Finding]:
         delay = options["delays"].get(severity)
         if delay is None or alert.label(label).text():
             continue
-        found = twins.get((alert.group, alert.label(identity).text()), [])
-        if not found:
-            problem = f"nobody else is ever told of {alert.name}, which is {severity}"
+        escalated = twins.get((alert.group, alert.label(identity).text()), [])
+        if not escalated:
+            problem = f"nobody else is ever notified of {alert.name}, which is {severity}"
             fix = f"raise it again in its group after {delay}, with the same {identity} and the label {label}"
             yield finding(resource, alert.node, problem, fix)
-        for twin in found:
+        for twin in escalated:
             yield from _same(resource, alert, twin, severity, delay)
 
 
@@ -50,7 +50,7 @@ def _same(resource: Resource, alert: Alert, twin: Alert, severity: str, delay: s
 def _routed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
     label = str(options["label"])
-    escalating = [each for each in all_alerts(resources, unknown) if each.label(label).text()]
+    escalating = [alert for alert in all_alerts(resources, unknown) if alert.label(label).text()]
     for routing in all_routings(resources, unknown):
         yield from _contacts(routing, escalating, label)
     unknown.tell()
@@ -58,7 +58,7 @@ def _routed(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _contacts(routing: Routing, escalating: Sequence[Alert], label: str) -> Iterator[Finding]:
     lost: dict[str, str] = {}
-    for alert, routes in zip(escalating, routing.taken([each.labels for each in escalating]), strict=True):
+    for alert, routes in zip(escalating, routing.taken([alert.labels for alert in escalating]), strict=True):
         contact = alert.label(label).text()
         if not all(any(m.label == label and m.names(contact) for m in route.matchers) for route in routes):
             lost.setdefault(contact, alert.name)
@@ -72,20 +72,20 @@ def _contacts(routing: Routing, escalating: Sequence[Alert], label: str) -> Iter
 
 
 def _remembered(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_remembered_by(each, resources, options) for each in resources)
+    yield from each_known(_remembered_by(resource, resources, options) for resource in resources)
 
 
 def _remembered_by(workload: Resource, stack: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for each in evaluators(workload, stack):
-        word = each.container.flag("rules.alert.for-grace-period")
+    for evaluator in evaluators(workload, stack):
+        word = evaluator.container.flag("rules.alert.for-grace-period")
         value, most = word.text if word else _PROMETHEUS_GRACE, str(options["grace"])
         given = seconds(value)
-        if any(alert.label(str(options["label"])).text() for alert in each.alerts) and (
+        if any(alert.label(str(options["label"])).text() for alert in evaluator.alerts) and (
             given is None or given > (seconds(most) or 0)
         ):
             yield finding(
                 workload,
-                word.where if word else each.container.node["command"].path,
+                word.where if word else evaluator.container.node["command"].path,
                 f"a restart forgets how long alerts with a shorter wait than {value} have been true"
                 + ("" if word else ", which is what Prometheus does by itself"),
                 f"set --rules.alert.for-grace-period to {most} or less",
@@ -101,7 +101,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="alert-escalates",
         promise="Critical, High and Medium alerts that nobody acknowledges are raised again for somebody else in time.",
-        why="The first one who is told may be asleep, ill or gone.",
+        why="The first one who is notified may be asleep, ill or gone.",
         sources=("A2",),
         options={
             "label": _LABEL,

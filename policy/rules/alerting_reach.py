@@ -1,4 +1,4 @@
-"""Rules and routes fit together: every alert is taken by a route that tells people in time (requirements A2, S2)."""
+"""Rules and routes fit together: each alert matches a route that notifies on-call in time (requirements A2, S2)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from typing import Final
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, all_alerts
-from policy.rules._reading import Unknowns, finding, seconds
 from policy.rules._routes import Route, Routing, all_routings
+from policy.rules._values import Unknowns, finding, seconds
 
 
 def _reached(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    found = all_alerts(resources, unknown)
+    alerts = all_alerts(resources, unknown)
     for routing in all_routings(resources, unknown):
-        yield from _by(routing, found, options["within"])
+        yield from _by(routing, alerts, options["within"])
     unknown.tell()
 
 
-def _by(routing: Routing, found: Sequence[Alert], within: Mapping[str, str]) -> Iterator[Finding]:
+def _by(routing: Routing, alerts: Sequence[Alert], within: Mapping[str, str]) -> Iterator[Finding]:
     told: dict[tuple[str, str, str], list[str]] = {}
-    for alert, routes in zip(found, routing.taken([each.labels for each in found]), strict=True):
+    for alert, routes in zip(alerts, routing.taken([alert.labels for alert in alerts]), strict=True):
         severity = alert.label("severity").text() or "other"
         for route in routes:
             for where, problem, fix in _problems(routing, route, severity, within.get(severity)):
@@ -47,7 +47,7 @@ def _problems(routing: Routing, route: Route, severity: str, most: str | None) -
         problem = f"{severity} alerts wait for {route.time('group_wait')} before anybody is told, more than {most}"
         yield wait, problem, f"set group_wait to {most} or less on their route"
     for key in ("mute_time_intervals", "active_time_intervals"):
-        if any(route.node[key].each()):
+        if any(route.node[key].elements()):
             problem = f"{severity} alerts are held back at times: {key} is {', '.join(route.node[key].texts())}"
             yield route.node[key], problem, f"remove {key} from their route"
 
@@ -57,14 +57,14 @@ _TIME: Final = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
 RULES: tuple[Rule, ...] = (
     Rule(
         id="alert-reaches-people",
-        promise="Every alert of the rules is taken by a route of its own, which tells people in its priority's time.",
+        promise="Every alert of the rules matches a route of its own, which notifies on-call in its priority's time.",
         why="An alert that waits, or that only programs read, is found by those who suffer from it.",
         sources=("A2", "P3", "S2"),
         options={
             "within": Option(
                 default={"critical": "5s", "high": "2m", "medium": "1h"},
                 schema={"type": "object", "additionalProperties": _TIME},
-                meaning="Longest wait before the first notice, by priority; others need no people, only a route.",
+                meaning="Longest wait before the first notification, by priority; others need no people, only a route.",
             )
         },
         stack=_reached,

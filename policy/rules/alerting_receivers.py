@@ -1,4 +1,4 @@
-"""Whom Alertmanager sends to: no secrets in its file, verified TLS, logins, and a record of every notice."""
+"""Whom Alertmanager sends to: no secrets in its file, verified TLS, logins, and a record of every notification."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 
 from policy.documents import Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import client_tls, finding, flag, host_of, loopback, old_versions
-from policy.rules._routes import LOGINS, Routing, routings
+from policy.rules._routes import CREDENTIAL_KEYS, Routing, routings
+from policy.rules._values import client_tls, finding, flag, host_of, loopback, old_versions
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SECRETS: Final = frozenset(
@@ -80,7 +80,7 @@ def _inside(resource: Resource, options: Options) -> Iterator[Finding]:
                 continue
             host = host_of(channel.address.text())
             yield from client_tls(resource, channel.tls, what=host)
-            if not channel.mail and not any(channel.http[section][key].text() for section, key in LOGINS):
+            if not channel.mail and not any(channel.http[section][key].text() for section, key in CREDENTIAL_KEYS):
                 yield finding(
                     resource,
                     channel.http["basic_auth"],
@@ -91,8 +91,8 @@ def _inside(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        outside = [each for each in routing.channels if each.outside]
-        named = sorted({each.tls["ca_file"].text() for each in outside} - {""})
+        outside = [channel for channel in routing.channels if channel.outside]
+        named = sorted({address.tls["ca_file"].text() for address in outside} - {""})
         for channel in outside:
             if named and not any(channel.tls[key].text() for key in ("ca_file", "ca")):
                 yield finding(
@@ -106,9 +106,9 @@ def _authority(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _recorded(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        recorded = {each.receiver for each in routing.channels if each.inside}
+        recorded = {channel.receiver for channel in routing.channels if channel.inside}
         silent = _receivers_of(routing, str(options["heartbeat"]))
-        for receiver in routing.node["receivers"].each() if recorded else ():
+        for receiver in routing.node["receivers"].elements() if recorded else ():
             name = receiver["name"].text()
             if name not in recorded and name not in silent:
                 yield finding(
@@ -129,14 +129,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="alertmanager-secrets",
         promise="No password, token or secret address of a receiver lies in a ConfigMap.",
-        why="Everybody who may read ConfigMaps could send notices in our name.",
+        why="Everybody who may read ConfigMaps could send notifications in our name.",
         sources=("A2", "P2"),
         kinds=_FILES,
         resource=_secrets,
     ),
     Rule(
         id="alertmanager-receivers-tls",
-        promise="Notices leave over verified TLS of an unbroken version only.",
+        promise="Notifications leave over verified TLS of an unbroken version only.",
         why="Alerts name hosts, people and weaknesses; on the way they could be read or dropped.",
         sources=("A1", "A2"),
         kinds=_FILES,
@@ -159,15 +159,15 @@ RULES: tuple[Rule, ...] = (
         resource=_authority,
     ),
     Rule(
-        id="alertmanager-notices-recorded",
-        promise="Where notices are recorded by a Service of the cluster, every receiver's are, but the heartbeat's.",
-        why="Who was told of what, and when, could not be shown afterwards.",
+        id="alertmanager-notifications-recorded",
+        promise="Where a Service of the cluster records notifications, every receiver posts to it but the heartbeat.",
+        why="Who was notified of what, and when, could not be shown afterwards.",
         sources=("A3",),
         options={
             "heartbeat": Option(
                 default="Watchdog",
                 schema={"type": "string"},
-                meaning="The alert that always fires; its notices are no news.",
+                meaning="The alert that always fires; its notifications are no news.",
             )
         },
         kinds=_FILES,

@@ -7,9 +7,9 @@ from typing import Final
 
 from policy.documents import Format, parse
 from policy.model import Finding, Option, Options, Resource, Rule
-from policy.rules._reading import each_known, finding, seconds
 from policy.rules._routes import TIMES, Matcher, Route, Routing, routings
 from policy.rules._servers import Container
+from policy.rules._values import each_known, finding, seconds
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -18,7 +18,7 @@ _ESCALATION: Final = "escalation"
 
 def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     yield from each_known(
-        _configured_of(container, resources) for each in resources for container in alertmanagers(each)
+        _configured_of(container, resources) for resource in resources for container in alertmanagers(resource)
     )
 
 
@@ -40,7 +40,7 @@ def _configured_of(container: Container, stack: Sequence[Resource]) -> Iterator[
 
 def _receivers(resource: Resource, options: Options) -> Iterator[Finding]:
     for routing in routings(resource):
-        names = {receiver["name"].text() for receiver in routing.node["receivers"].each()}
+        names = {receiver["name"].text() for receiver in routing.node["receivers"].elements()}
         root = routing.root.node["receiver"]
         if not root.text():
             yield finding(resource, root, "the first route has no receiver", "name a receiver that people watch")
@@ -71,8 +71,10 @@ def _urgent(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _critical(routing: Routing, options: Options) -> list[Route]:
     """Routes for Critical alerts; without any the first one, which then takes them."""
-    found = [route for route in routing.root.all() if any(_means_critical(each, options) for each in route.matchers)]
-    return found or [routing.root]
+    routes = [
+        route for route in routing.root.all() if any(_means_critical(matcher, options) for matcher in route.matchers)
+    ]
+    return routes or [routing.root]
 
 
 def _means_critical(matcher: Matcher, options: Options) -> bool:
@@ -93,7 +95,7 @@ def _prompt(resource: Resource, route: Route, options: Options) -> Iterator[Find
             told = f"{key} of Critical alerts is {value}" + ("" if node.exists else ", the default")
             yield finding(resource, node, f"{told}, more than {most}", f"set {key} to {most} or less on their route")
     for key in ("mute_time_intervals", "active_time_intervals"):
-        if any(route.node[key].each()):
+        if any(route.node[key].elements()):
             yield finding(
                 resource,
                 route.node[key],
@@ -110,12 +112,12 @@ def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
             if route is not together[0]:
                 continue
             receiver = route.of("receiver")
-            ways = dict.fromkeys(way for each in together for way in routing.people(each.of("receiver").text()))
+            ways = dict.fromkeys(way for route in together for way in routing.people(route.of("receiver").text()))
             if len(ways) < options["least"]:
                 yield finding(
                     resource,
                     receiver,
-                    f"Critical alerts go to {receiver.text() or 'nobody'}, which tells people by "
+                    f"Critical alerts go to {receiver.text() or 'nobody'}, which notifies by "
                     f"{', '.join(ways) or 'no channel'}",
                     f"give the receiver {options['least']} channels of different kinds",
                 )
@@ -123,13 +125,13 @@ def _two_ways(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _together(route: Route, routes: Sequence[Route]) -> list[Route]:
     """The routes with the same conditions and place that Alertmanager takes together: each but the last goes on."""
-    found: list[Route] = []
-    for each in routes:
-        if each.above == route.above and each.matchers == route.matchers:
-            found.append(each)
-            if each.node["continue"].value is not True:
+    group: list[Route] = []
+    for other in routes:
+        if other.above == route.above and other.matchers == route.matchers:
+            group.append(other)
+            if other.node["continue"].value is not True:
                 break
-    return found if route in found else [route]
+    return group if route in group else [route]
 
 
 _TIME: Final = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h|d))+$"}
@@ -174,9 +176,11 @@ RULES: tuple[Rule, ...] = (
         sources=("A2", "S2"),
         options={
             **_CRITICAL,
-            "group_wait": Option(default="5s", schema=_TIME, meaning="Longest wait before the first notice."),
+            "group_wait": Option(default="5s", schema=_TIME, meaning="Longest wait before the first notification."),
             "group_interval": Option(default="1m", schema=_TIME, meaning="Longest wait before news of a group."),
-            "repeat_interval": Option(default="1h", schema=_TIME, meaning="Longest time between two equal notices."),
+            "repeat_interval": Option(
+                default="1h", schema=_TIME, meaning="Longest time between two equal notifications."
+            ),
         },
         kinds=_FILES,
         resource=_urgent,

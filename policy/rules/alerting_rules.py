@@ -8,14 +8,14 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Evaluator, alerts, evaluators
-from policy.rules._reading import Unknowns, each_known, finding, shown
 from policy.rules._routes import Labels
+from policy.rules._values import Unknowns, each_known, finding, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 
 
 def _severity(resource: Resource, options: Options) -> Iterator[Finding]:
-    allowed = [str(each) for each in options["values"]]
+    allowed = [str(allowed) for allowed in options["values"]]
     for alert in alerts(resource):
         where = alert.label("severity")
         if where.text() not in allowed:
@@ -41,16 +41,16 @@ def _identity(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _loaded(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_loaded_by(each, resources) for each in resources)
+    yield from each_known(_loaded_by(resource, resources) for resource in resources)
 
 
 def _loaded_by(workload: Resource, stack: Sequence[Resource]) -> Iterator[Finding]:
-    for each in evaluators(workload, stack):
-        if not each.alerts:
-            each.mounted.missing()
+    for evaluator in evaluators(workload, stack):
+        if not evaluator.alerts:
+            evaluator.mounted.missing()
             yield finding(
-                each.config,
-                each.rule_files,
+                evaluator.config,
+                evaluator.rule_files,
                 "this Prometheus knows Alertmanagers and evaluates no alert: rule_files names no mounted file with one",
                 "mount the rule file and name it in rule_files",
             )
@@ -58,10 +58,12 @@ def _loaded_by(workload: Resource, stack: Sequence[Resource]) -> Iterator[Findin
 
 def _alike(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    found = [each for workload in resources for each in unknown.known(evaluators(workload, resources))]
-    everything = {alert.labels for each in found for alert in each.alerts}
-    for each in found:
-        yield from unknown.known(_lacking(each, everything))
+    all_evaluators = [
+        evaluator for workload in resources for evaluator in unknown.known(evaluators(workload, resources))
+    ]
+    everything = {alert.labels for evaluator in all_evaluators for alert in evaluator.alerts}
+    for evaluator in all_evaluators:
+        yield from unknown.known(_lacking(evaluator, everything))
     unknown.tell()
 
 

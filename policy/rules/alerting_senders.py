@@ -8,15 +8,15 @@ from collections.abc import Iterator, Sequence
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import known_documents
-from policy.rules._reading import client_tls, each_known, finding, shown
-from policy.rules._routes import LOGINS
+from policy.rules._routes import CREDENTIAL_KEYS
+from policy.rules._values import client_tls, each_known, finding, shown
 from policy.rules.alerting import alertmanagers
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 
 
 def _alertmanagers(document: Document) -> list[Node]:
-    return list(document.node["alerting"]["alertmanagers"].each())
+    return list(document.node["alerting"]["alertmanagers"].elements())
 
 
 def _delivery(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -41,7 +41,7 @@ def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
             "alerts go to any host of the platform that discovery names",
             "set server_name to the name in the certificates of those that are told",
         )
-    if not any(node[section][key].text() for section, key in LOGINS):
+    if not any(node[section][key].text() for section, key in CREDENTIAL_KEYS):
         yield finding(
             resource,
             node,
@@ -57,10 +57,10 @@ def _secured(resource: Resource, node: Node) -> Iterator[Finding]:
 def _targets(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.PROMETHEUS):
         nodes = _alertmanagers(document)
-        groups = [group for node in nodes for group in node["static_configs"].each()]
+        groups = [group for node in nodes for group in node["static_configs"].elements()]
         static = {target for group in groups for target in group["targets"].texts() if target}
-        found = any(key.endswith("_sd_configs") for node in nodes for key, _ in node.items())
-        if nodes and not found and len(static) < options["minimum"]:
+        discovered = any(key.endswith("_sd_configs") for node in nodes for key, _ in node.items())
+        if nodes and not discovered and len(static) < options["minimum"]:
             yield finding(
                 resource,
                 document.node["alerting"]["alertmanagers"],
@@ -70,8 +70,8 @@ def _targets(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _wired(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    if any(any(alertmanagers(each)) for each in resources):
-        yield from each_known(_wired_at(each) for each in resources if each.kind in _FILES)
+    if any(any(alertmanagers(resource)) for resource in resources):
+        yield from each_known(_wired_at(resource) for resource in resources if resource.kind in _FILES)
 
 
 def _wired_at(resource: Resource) -> Iterator[Finding]:
@@ -86,8 +86,8 @@ def _wired_at(resource: Resource) -> Iterator[Finding]:
 
 
 def _identity(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found, unknown = known_documents(resources, Format.PROMETHEUS)
-    senders = [each for each in found if _alertmanagers(each)]
+    prometheus_files, unknown = known_documents(resources, Format.PROMETHEUS)
+    senders = [prometheus_file for prometheus_file in prometheus_files if _alertmanagers(prometheus_file)]
     for label in _own_labels(senders):
         for document in senders:
             external = document.node["global"]["external_labels"][label]
@@ -108,14 +108,18 @@ def _own_labels(senders: Sequence[Document]) -> list[str]:
     for document in senders:
         for name, node in document.node["global"]["external_labels"].items():
             values.setdefault(name, set()).add(node.text())
-    return sorted(name for name, found in values.items() if len(found) > 1 or any("$" in value for value in found))
+    return sorted(
+        name
+        for name, label_values in values.items()
+        if len(label_values) > 1 or any("$" in value for value in label_values)
+    )
 
 
 def _dropped(document: Document, label: str) -> bool:
     alerting = document.node["alerting"]
-    if any(_drops(node, label) for node in alerting["alert_relabel_configs"].each()):
+    if any(_drops(node, label) for node in alerting["alert_relabel_configs"].elements()):
         return True
-    own = [list(node["alert_relabel_configs"].each()) for node in _alertmanagers(document)]
+    own = [list(node["alert_relabel_configs"].elements()) for node in _alertmanagers(document)]
     return bool(own) and all(any(_drops(node, label) for node in steps) for steps in own)
 
 

@@ -7,22 +7,22 @@ from typing import Final
 
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._alerts import Alert, all_alerts
-from policy.rules._reading import Unknowns, finding, seconds
 from policy.rules._routes import Labels, Route, Routing, all_routings, matchers
+from policy.rules._values import Unknowns, finding, seconds
 
 _MUTED: Final = ("mute_time_intervals", "active_time_intervals")
 
 
 def _watchdogs(resources: Sequence[Resource], name: str, unknown: Unknowns) -> list[Alert]:
-    return [each for each in all_alerts(resources, unknown) if each.name == name]
+    return [alert for alert in all_alerts(resources, unknown) if alert.name == name]
 
 
 def _fires(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    found = _watchdogs(resources, str(options["alert"]), unknown)
+    alerts = _watchdogs(resources, str(options["alert"]), unknown)
     told = all_routings(resources, unknown)
     unknown.tell()
-    for routing in told if not found else ():
+    for routing in told if not alerts else ():
         yield finding(
             routing.resource,
             routing.root.node["routes"],
@@ -34,7 +34,7 @@ def _fires(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
 def _leaves(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
     name = str(options["alert"])
-    known: list[Labels] = [each.labels for each in _watchdogs(resources, name, unknown)]
+    known: list[Labels] = [watchdog.labels for watchdog in _watchdogs(resources, name, unknown)]
     for routing in all_routings(resources, unknown):
         for labels in known or [frozenset({("alertname", name)})]:
             [taken] = routing.taken([labels])
@@ -46,7 +46,7 @@ def _leaves(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Finding]:
     if not route.above:
-        problem = f"no route is for {name}, so it goes where people are told, and the switch hears nothing"
+        problem = f"no route is for {name}, so it goes where on-call is notified, and the switch hears nothing"
         yield finding(
             routing.resource, route.node["routes"], problem, f'add a first route with the matcher alertname="{name}"'
         )
@@ -61,15 +61,15 @@ def _beats(routing: Routing, route: Route, name: str, most: str) -> Iterator[Fin
             problem = f"{name} leaves too seldom: {key} is {route.time(key)}, more than {most}"
             yield finding(routing.resource, route.of(key), problem, f"set {key} to {most} or less on its route")
     for key in _MUTED:
-        if any(route.node[key].each()):
+        if any(route.node[key].elements()):
             problem = f"{name} is held back at times: {key} is {', '.join(route.node[key].texts())}"
             yield finding(routing.resource, route.node[key], problem, f"remove {key} from its route")
 
 
 def _quiet(routing: Routing, labels: Labels, name: str) -> Iterator[Finding]:
-    for node in routing.node["inhibit_rules"].each():
+    for node in routing.node["inhibit_rules"].elements():
         aims = list(matchers(node, "target_matchers", "target_match", "target_match_re"))
-        if all(each.fits(dict(labels)) for each in aims):
+        if all(aim.fits(dict(labels)) for aim in aims):
             problem = f"other alerts may keep {name} quiet"
             fix = "name the alerts that it is for in target_matchers"
             yield finding(routing.resource, node["target_matchers"], problem, fix)

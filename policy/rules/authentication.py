@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._kafka import PROVIDER, SCRAM, Server, clients, servers, services, super_users, words
-from policy.rules._reading import finding, flag, shown, stated
+from policy.rules._values import finding, flag, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _AUTHORIZER = "org.apache.kafka.metadata.authorizer.StandardAuthorizer"
@@ -20,7 +20,7 @@ _LISTED = re.compile(r"\^[^.*+?\[{\\]*\$")
 
 def _listener_authentication(resource: Resource, options: Options) -> Iterator[Finding]:
     for server in servers(resource):
-        names = [each.name for each in server.listeners]
+        names = [listener.name for listener in server.listeners]
         for name in [*names, *sorted(server.between_nodes - set(names))]:
             protocol = server.protocol(name)
             if protocol.startswith("SASL_"):
@@ -63,10 +63,12 @@ def _scram(server: Server, name: str) -> Iterator[Finding]:
 
 
 def _certificate(server: Server, name: str) -> Iterator[Finding]:
-    asked = server.of_listener(name, "ssl.client.auth")
-    if asked.text() != "required":
-        problem = f"listener {name} lets anybody in: ssl.client.auth {shown(asked)}"
-        yield finding(server.resource, asked, problem, f"set listener.name.{name.lower()}.ssl.client.auth to required")
+    client_auth = server.of_listener(name, "ssl.client.auth")
+    if client_auth.text() != "required":
+        problem = f"listener {name} lets anybody in: ssl.client.auth {shown(client_auth)}"
+        yield finding(
+            server.resource, client_auth, problem, f"set listener.name.{name.lower()}.ssl.client.auth to required"
+        )
 
 
 def _node_links(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -89,7 +91,7 @@ def _node_links(resource: Resource, options: Options) -> Iterator[Finding]:
                 "no listener is named for brokers, and Kafka's default is clear text",
                 "set it to a listener with SSL and client certificates",
             )
-        elif between.text() not in {each.name for each in server.listeners}:
+        elif between.text() not in {listener.name for listener in server.listeners}:
             problem = f"inter.broker.listener.name {shown(between)}, which is no listener of the node"
             yield finding(resource, between, problem, "name one of its listeners")
         elif server.protocol(between.text()) == "SASL_SSL":

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import Collector, collectors
 from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
-from policy.rules._reading import Unknowns, each_known, finding, number, shown
+from policy.rules._values import Unknowns, each_known, finding, number, shown
 
 _OPERATIONS = frozenset({"Read", "Write", "Create", "Describe", "DescribeConfigs", "IdempotentWrite"})
 _CHANGING = frozenset({"Read", "Write", "Create", "IdempotentWrite"})
@@ -99,42 +99,44 @@ class _Rights:
     def allow(self, need: _Need) -> bool:
         """Whether a rule (or being a super user) allows it."""
         return f"User:{need.user}" in self.supers or any(
-            each.props.get("aclPrincipal") == f"User:{need.user}"
-            and each.props.get("aclPermissionType") == "Allow"
-            and each.props.get("aclResourceType") == need.kind
-            and each.props.get("aclOperation") in need.operations
-            and each.props.get("aclResourceName") in (need.name, "*")
-            for each in self.acls
+            acl.props.get("aclPrincipal") == f"User:{need.user}"
+            and acl.props.get("aclPermissionType") == "Allow"
+            and acl.props.get("aclResourceType") == need.kind
+            and acl.props.get("aclOperation") in need.operations
+            and acl.props.get("aclResourceName") in (need.name, "*")
+            for acl in self.acls
         )
 
 
 def _rights(resources: Sequence[Resource], unknown: Unknowns) -> _Rights:
     rights = _Rights()
-    for each in resources:
-        if each.type == USER:
-            rights.users[each.node["username"].text()] = each
-        elif each.type == ACL:
-            rights.acls.append(each)
-        elif each.type == PROVIDER:
-            rights.names.add(each.node["saslUsername"].text())
-        elif each.kind == "Certificate":
-            rights.names.add(each.node.at("spec.commonName").text())
+    for resource in resources:
+        if resource.type == USER:
+            rights.users[resource.node["username"].text()] = resource
+        elif resource.type == ACL:
+            rights.acls.append(resource)
+        elif resource.type == PROVIDER:
+            rights.names.add(resource.node["saslUsername"].text())
+        elif resource.kind == "Certificate":
+            rights.names.add(resource.node.at("spec.commonName").text())
         else:
-            for server in unknown.known(servers(each)):
+            for server in unknown.known(servers(resource)):
                 rights.supers |= set(super_users(server))
                 rights.names |= set(mapped_names(server))
     return rights
 
 
 def _brokers(resources: Sequence[Resource], unknown: Unknowns) -> Resource | None:
-    return next((each for each in resources for server in unknown.known(servers(each)) if server.broker), None)
+    return next(
+        (resource for resource in resources for server in unknown.known(servers(resource)) if server.broker), None
+    )
 
 
 def _access_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
     brokers = _brokers(resources, unknown)
     for token, what in ((ACL, "access rules"), (USER, "SCRAM users")):
-        if brokers is not None and not any(each.type == token for each in resources):
+        if brokers is not None and not any(resource.type == token for resource in resources):
             yield finding(brokers, "resources", f"there are brokers, and no {what}", f"make {what} for every client")
     unknown.tell()
 
@@ -142,9 +144,7 @@ def _access_exists(resources: Sequence[Resource], options: Options) -> Iterator[
 def _users_agree(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
     rights = _rights(resources, unknown)
-    allowed = {
-        each.node["aclPrincipal"].text() for each in rights.acls if each.props.get("aclPermissionType") == "Allow"
-    }
+    allowed = {acl.node["aclPrincipal"].text() for acl in rights.acls if acl.props.get("aclPermissionType") == "Allow"}
     for name, user in rights.users.items():
         if f"User:{name}" in rights.supers:
             problem = f"the client {name} is a super user"
@@ -153,11 +153,11 @@ def _users_agree(resources: Sequence[Resource], options: Options) -> Iterator[Fi
             yield finding(
                 user, "username", f"the user {name} has no access rule", "add the rules that it needs, or remove it"
             )
-    for each in rights.acls:
-        owner = each.node["aclPrincipal"]
+    for acl in rights.acls:
+        owner = acl.node["aclPrincipal"]
         if owner.text().removeprefix("User:") not in {*rights.users, *rights.names, "*"}:
             problem = f"there is no user {owner.text().removeprefix('User:')}"
-            yield finding(each, owner, problem, "make the user, or remove the rule")
+            yield finding(acl, owner, problem, "make the user, or remove the rule")
     for resource in resources:
         for server in unknown.known(servers(resource)):
             for principal in super_users(server):
@@ -173,7 +173,7 @@ def _clients_have_users(resources: Sequence[Resource], options: Options) -> Iter
     unknown = Unknowns()
     rights = _rights(resources, unknown)
     if _brokers(resources, unknown) is not None:
-        yield from each_known(_client_rights(rights, each) for each in resources)
+        yield from each_known(_client_rights(rights, resource) for resource in resources)
     unknown.tell()
 
 
@@ -228,12 +228,12 @@ def _collector_needs(collector: Collector) -> Iterator[_Need]:
 def topics(collector: Collector, section: str, name: str) -> list[str]:
     """Topics that a collector's Kafka component really uses, by the pipelines that it is in."""
     component = collector.component(section, name)
-    found: list[str] = []
+    names: list[str] = []
     for signal, default in _DEFAULT_TOPICS.items():
         node = component.node[signal]
         if signal in collector.signals(name):
-            found += node["topics"].texts() or [node["topic"].text() or default]
-    return found
+            names += node["topics"].texts() or [node["topic"].text() or default]
+    return names
 
 
 RULES: tuple[Rule, ...] = (

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._collector import URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._kafka import SCRAM
-from policy.rules._reading import finding, loopback, shown
+from policy.rules._values import finding, loopback, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 
@@ -45,7 +45,7 @@ def _exporter_login(resource: Resource, options: Options) -> Iterator[Finding]:
     for collector in collectors(resource):
         for exporter in collector.sending():
             addresses = [exporter.node[key].text() for key in URLS] + exporter.node["endpoints"].texts()
-            if all(loopback(each) for each in addresses if each):
+            if all(loopback(address) for address in addresses if address):
                 continue
             yield from _logs_in(collector, exporter)
 
@@ -107,7 +107,7 @@ def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding
     written = ""
     for name in names:
         processor = collector.component("processors", name)
-        for action in processor.node["attributes"].each():
+        for action in processor.node["attributes"].elements():
             if action["from_context"].text() == "auth.username" and action["action"].text() == "upsert":
                 written = action["key"].text()
         conditions = processor.node[f"{pipeline.signal.removesuffix('s')}_conditions"]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from policy.documents import Format, documents, files
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._reading import finding, loopback, shown
+from policy.rules._values import finding, loopback, shown
 from policy.rules.tls_prometheus import http_clients, scrape_jobs
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -60,8 +60,8 @@ def _web_users(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.WEB):
         users, tls = document.node["basic_auth_users"], document.node["tls_server_config"]
         if not users.value:
-            asked = tls["client_auth_type"].text() == "RequireAndVerifyClientCert" and tls["client_ca_file"].text()
-            if not asked:
+            verified = tls["client_auth_type"].text() == "RequireAndVerifyClientCert" and tls["client_ca_file"].text()
+            if not verified:
                 problem = "the web API lets anybody in: it has no users"
                 yield finding(resource, users, problem, "add basic_auth_users with a bcrypt hash for each user")
         for name, where in users.items():

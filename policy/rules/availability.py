@@ -19,7 +19,7 @@ from policy.rules._kubernetes import (
     template,
     workloads,
 )
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 from policy.rules.workload_life import sources
 
 _COUNTED = frozenset({"Deployment", "StatefulSet", "ReplicaSet"})
@@ -58,9 +58,9 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "services.search_keeper",
+        "argument": "services.index_manager",
         "together": 1,
-        "reason": "one keeper changes indices at a time; the cluster serves without it, and its absence is an alert",
+        "reason": "one of them changes indices at a time; the cluster serves without it, and its absence is an alert",
     },
     {
         "image": "obs/services",
@@ -70,7 +70,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "services.identity_double",
+        "argument": "services.identity_fake",
         "together": 1,
         "reason": "it stands for the company's identity provider where there is none",
     },
@@ -82,7 +82,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/backup",
-        "argument": "services.region_guard",
+        "argument": "services.failover_agent",
         "together": 1,
         "reason": "two would apply leases of different moments; what is silent stays so, and its absence is an alert",
     },
@@ -97,7 +97,7 @@ def replicas(workload: Resource) -> float:
 
 
 def _image_is(workload: Resource, repository: str) -> bool:
-    containers = list(template(workload)["spec"]["containers"].each())
+    containers = list(template(workload)["spec"]["containers"].elements())
     if not containers:
         return False
     name = re.split(r"@|:(?=[^/]*$)", containers[0]["image"].text(), maxsplit=1)[0]
@@ -112,7 +112,7 @@ def _pipes(workload: Resource, end: str, kind: str, resources: Sequence[Resource
             continue
         for document in documents(resource, Format.COLLECTOR):
             pipelines = document.node["service"]["pipelines"].items()
-            if any(used.split("/")[0] == kind for _, each in pipelines for used in each[end].texts()):
+            if any(used.split("/")[0] == kind for _, node in pipelines for used in node[end].texts()):
                 return True
     return False
 
@@ -132,10 +132,10 @@ def _alike(workload: Resource, entry: Node, resources: Sequence[Resource]) -> bo
 
 def _replicas(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     least = options["least"]
-    allowed = list(Node(options["singletons"]).each())
+    allowed = list(Node(options["singletons"]).elements())
     scaled = list(workloads(resources, _COUNTED))
-    few = [each for each in scaled if replicas(each) < least]
-    yield from each_known(_few(each, scaled, allowed, resources, least) for each in few)
+    few = [resource for resource in scaled if replicas(resource) < least]
+    yield from each_known(_few(resource, scaled, allowed, resources, least) for resource in few)
 
 
 def _few(
@@ -143,12 +143,12 @@ def _few(
 ) -> Iterator[Finding]:
     """A workload with few pods: whether it may be so."""
     node = workload.node.at("spec.replicas")
-    known = (each for each in allowed if _alike(workload, each, resources))
+    known = (budget for budget in allowed if _alike(workload, budget, resources))
     entry = next(known, None) if replicas(workload) else None
     if entry is None:
         yield at(workload, node, f"replicas {state(node.raw)}", f"run at least {least} pods")
     else:
-        together = sum(replicas(each) for each in scaled if _alike(each, entry, resources))
+        together = sum(replicas(resource) for resource in scaled if _alike(resource, entry, resources))
         if together < entry["together"].value:
             yield at(
                 workload,
@@ -161,10 +161,10 @@ def _few(
 def _kafka_servers(resource: Resource, options: Options) -> Iterator[Finding]:
     pod = template(resource)["spec"]
     servers = [
-        each
-        for each in pod["containers"].each()
+        node
+        for node in pod["containers"].elements()
         if {"kafka.Kafka", "kafka-server-start.sh"}
-        & {word.rsplit("/", 1)[-1] for word in (*each["command"].texts(), *each["args"].texts())}
+        & {word.rsplit("/", 1)[-1] for word in (*node["command"].texts(), *node["args"].texts())}
     ]
     node = resource.node.at("spec.replicas")
     if servers and replicas(resource) < options["least"]:
@@ -175,9 +175,9 @@ def _budget(resources: Sequence[Resource], options: Options) -> Iterator[Finding
     budgets = of_kind(resources, "PodDisruptionBudget")
     for workload in workloads(resources, _COUNTED):
         mine = [
-            each
-            for each in budgets
-            if each.namespace == workload.namespace and selects(each.node.at("spec.selector"), workload)
+            budget
+            for budget in budgets
+            if budget.namespace == workload.namespace and selects(budget.node.at("spec.selector"), workload)
         ]
         if not mine:
             yield Finding(
@@ -186,13 +186,17 @@ def _budget(resources: Sequence[Resource], options: Options) -> Iterator[Finding
                 problem="no PodDisruptionBudget selects these pods",
                 fix="make one with maxUnavailable 1 and the workload's selector",
             )
-        elif all(_gone(each, replicas(workload)) > options["most_gone"] for each in mine):
+        elif all(_gone(resource, replicas(workload)) > options["most_gone"] for resource in mine):
             node = mine[0].node["spec"]
-            found = next((node[key] for key in ("maxUnavailable", "minAvailable") if node[key].exists), None)
-            limit = f"{found.path.split('.')[-1]} {shown(found.raw)}" if found else "no limit"
+            disruption_limit = next((node[key] for key in ("maxUnavailable", "minAvailable") if node[key].exists), None)
+            limit = (
+                f"{disruption_limit.path.split('.')[-1]} {shown(disruption_limit.raw)}"
+                if disruption_limit
+                else "no limit"
+            )
             yield at(
                 mine[0],
-                found or node["maxUnavailable"],
+                disruption_limit or node["maxUnavailable"],
                 f"{limit} lets more than {options['most_gone']} of the pods of {workload.label} go at once",
                 f"set maxUnavailable to {options['most_gone']}",
             )
@@ -223,9 +227,9 @@ def _spread(resource: Resource, options: Options) -> Iterator[Finding]:
     constraints = spec["spec"]["topologySpreadConstraints"]
     for topology in _TOPOLOGIES:
         mine = [
-            each
-            for each in constraints.each()
-            if each["topologyKey"].text() == topology and selects(each["labelSelector"], resource)
+            node
+            for node in constraints.elements()
+            if node["topologyKey"].text() == topology and selects(node["labelSelector"], resource)
         ]
         if not mine:
             yield at(
@@ -257,7 +261,7 @@ RULES = (
         options={
             "least": _least(2, "least pods of a workload"),
             "singletons": Option(
-                default=[dict(each) for each in SINGLETONS],
+                default=[dict(singleton) for singleton in SINGLETONS],
                 schema={"type": "array", "items": {"type": "object", "required": ["image", "together"]}},
                 meaning="what may be one pod, by image, argument, receiver and exporter, and how many together",
             ),

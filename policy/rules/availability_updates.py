@@ -12,10 +12,10 @@ _RETENTION = "spec.persistentVolumeClaimRetentionPolicy"
 
 
 def _volumes(resource: Resource, options: Options) -> Iterator[Finding]:
-    if not resource.kubernetes or not any(resource.node.at("spec.volumeClaimTemplates").each()):
+    if not resource.kubernetes or not any(resource.node.at("spec.volumeClaimTemplates").elements()):
         return
     wants = (
-        Want(f"{_RETENTION}.{on}", lambda found: found == "Retain", 'set it to "Retain"')
+        Want(f"{_RETENTION}.{on}", lambda policy: policy == "Retain", 'set it to "Retain"')
         for on in ("whenDeleted", "whenScaled")
     )
     yield from wanted(resource, resource.node, wants)

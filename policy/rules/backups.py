@@ -8,9 +8,9 @@ from typing import Any, Final
 from policy.documents import Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import Word, known_documents
-from policy.rules._reading import each_known, finding, flag, number, shown
 from policy.rules._regions import reports, suspended
 from policy.rules._servers import WORKLOADS, Container, containers
+from policy.rules._values import each_known, finding, flag, number, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SSE: Final = ("SSE-S3", "SSE-KMS", "SSE-C")
@@ -111,7 +111,7 @@ def store_flag(container: Container) -> Word | None:
 
 
 def _shipped(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    thanos = [container for each in resources for container in containers(each) if container.runs("thanos")]
+    thanos = [container for resource in resources for container in containers(resource) if container.runs("thanos")]
     stores, unknown = known_documents(resources, Format.OBJECT_STORE)
     if stores or any(store_flag(container) for container in thanos):
         for container in shippers(resources):

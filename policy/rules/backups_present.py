@@ -1,4 +1,4 @@
-"""Backups that are there: of everything that keeps data, sealed for operators only, watched, and kept."""
+"""Backups that are there: of everything that keeps data, encrypted for operators only, watched, and kept."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any
 
 from policy.documents import Document, Format, files
 from policy.model import Finding, Level, Option, Options, Resource, Rule
-from policy.rules._backups import ARCHIVE, JOB, KEEPER, Program, programs
+from policy.rules._backups import ARCHIVE, BACKUP_EXPORTER, JOB, Program, programs
 from policy.rules._mounts import known_documents
-from policy.rules._reading import finding, number, shown
 from policy.rules._servers import WORKLOADS, Container, all_containers, containers
+from policy.rules._values import finding, number, shown
 from policy.rules.backups import shippers, store_flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -24,7 +24,7 @@ _HOW: Mapping[str, str] = {
     _METRICS: "give every Thanos sidecar an object store",
     _TOPICS: "run services.kafka_archive, or a collector with the awss3 exporter, that reads every topic",
     _DATABASE: "add a CronJob with services.backup database, pg_dump or pg_basebackup",
-    _SEARCH: "add a CronJob with services.backup search, or let the keeper of the cluster take snapshots",
+    _SEARCH: "add a CronJob with services.backup search, or let the index manager take snapshots",
     _GRAFANA: "add a CronJob with services.backup grafana",
     _KAFKA: "add a CronJob with services.backup kafka-metadata",
 }
@@ -32,23 +32,24 @@ _HOW: Mapping[str, str] = {
 
 
 def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [container for each in resources for container in containers(each)]
+    running_containers = [container for resource in resources for container in containers(resource)]
     own, unknown = programs(resources)
-    made = _scheduled(own)
+    scheduled_kinds = _scheduled(own)
     needs: Mapping[str, bool] = {
-        _METRICS: any(container.runs("prometheus") for container in found),
+        _METRICS: any(container.runs("prometheus") for container in running_containers),
         _TOPICS: bool(_topics(resources)),
-        _DATABASE: any(container.runs("postgres") for container in found),
+        _DATABASE: any(container.runs("postgres") for container in running_containers),
         # Of what only our own jobs can back up.
-        _GRAFANA: bool(made) and any(container.runs("grafana") for container in found),
-        _KAFKA: bool(made) and bool(_topics(resources)),
+        _GRAFANA: bool(scheduled_kinds) and any(container.runs("grafana") for container in running_containers),
+        _KAFKA: bool(scheduled_kinds) and bool(_topics(resources)),
     }
     has: Mapping[str, bool] = {
         _METRICS: any(store_flag(container) for container in shippers(resources)),
         _TOPICS: _archived(resources, own),
-        _DATABASE: "database" in made or any(set(container.programs) & _DUMPS for container in found),
-        _GRAFANA: "grafana" in made,
-        _KAFKA: "kafka-metadata" in made,
+        _DATABASE: "database" in scheduled_kinds
+        or any(set(container.programs) & _DUMPS for container in running_containers),
+        _GRAFANA: "grafana" in scheduled_kinds,
+        _KAFKA: "kafka-metadata" in scheduled_kinds,
     }
     missing = [name for name in needs if needs[name] and not has[name] and name not in options["elsewhere"]]
     if missing and unknown:
@@ -58,13 +59,13 @@ def _exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding
 
 
 def _search_exists(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = [container for each in resources for container in containers(each)]
-    if not any(container.runs("opensearch", "elasticsearch") for container in found):
+    running_containers = [container for resource in resources for container in containers(resource)]
+    if not any(container.runs("opensearch", "elasticsearch") for container in running_containers):
         return
     own, unknown = programs(resources)
-    snapshots = any("snapshot" in word.text for c in found if c.resource.kind == "CronJob" for word in c.words) or any(
-        _snapshots(document) for document in known_documents(resources, Format.OTHER)[0]
-    )
+    snapshots = any(
+        "snapshot" in word.text for c in running_containers if c.resource.kind == "CronJob" for word in c.words
+    ) or any(_snapshots(document) for document in known_documents(resources, Format.OTHER)[0])
     if snapshots or "search" in _scheduled(own):
         return
     if unknown:
@@ -79,18 +80,24 @@ def _of_stack(problem: str, fix: str) -> Finding:
 def _scheduled(own: Sequence[Program]) -> set[str]:
     """Kinds that a CronJob makes and whose section its settings have."""
     return {
-        each.kind
-        for each in own
-        if each.module == JOB and each.container.resource.kind == "CronJob" and each.section.exists
+        program.kind
+        for program in own
+        if program.module == JOB and program.container.resource.kind == "CronJob" and program.section.exists
     }
 
 
 def _topics(resources: Sequence[Resource]) -> set[str]:
-    return {each.object_name for each in resources if each.type.startswith("kafka:") and each.kind == "Topic"}
+    return {
+        resource.object_name
+        for resource in resources
+        if resource.type.startswith("kafka:") and resource.kind == "Topic"
+    }
 
 
 def _archived(resources: Sequence[Resource], own: Sequence[Program]) -> bool:
-    read = {name for each in own if each.module == ARCHIVE for name in each.settings.at("kafka.topics").texts()}
+    read = {
+        name for program in own if program.module == ARCHIVE for name in program.settings.at("kafka.topics").texts()
+    }
     if read:
         return _topics(resources) <= read
     return any(_exported(document) for document in known_documents(resources, Format.COLLECTOR)[0])
@@ -105,7 +112,7 @@ def _exported(document: Document) -> bool:
 
 
 def _snapshots(document: Document) -> bool:
-    """Whether these are settings of a search keeper that takes snapshots."""
+    """Whether these are settings of an index manager that takes snapshots."""
     content = document.node.value
     return isinstance(content, Mapping) and "families" in content and document.node["snapshots"].exists
 
@@ -116,23 +123,23 @@ def _each(resources: Sequence[Resource], *modules: str) -> Iterator[Program]:
     Raises:
         UnknownValueError: The settings of one are not known yet.
     """
-    found, unknown = programs(resources, *modules)
-    yield from found
+    found_programs, unknown = programs(resources, *modules)
+    yield from found_programs
     if unknown:
         raise unknown
 
 
-def _sealed(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for each in _each(resources, JOB, ARCHIVE):
-        yield from _openers(each)
+def _encrypted(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
+    for program in _each(resources, JOB, ARCHIVE):
+        yield from _recipients(program)
 
 
-def _openers(program: Program) -> Iterator[Finding]:
+def _recipients(program: Program) -> Iterator[Finding]:
     fix = "name public keys of operators (age1...)"
     recipients = program.settings["recipients"]
     if not recipients.texts():
         yield finding(program.held, recipients, f"nobody could open the backups: recipients {shown(recipients)}", fix)
-    for node in recipients.each():
+    for node in recipients.elements():
         if not _RECIPIENT.fullmatch(node.text()):
             yield finding(program.held, node, "this is no public key of age", fix)
     endpoint = program.settings.at("storage.endpoint")
@@ -156,7 +163,7 @@ def _identities(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _written(container: Container, told: str, fix: str) -> Iterator[Finding]:
     places = [(word.text, word.where) for word in container.words]
-    places += [(each["value"].text(), each["value"].path) for each in container.node["env"].each()]
+    places += [(node["value"].text(), node["value"].path) for node in container.node["env"].elements()]
     for text, where in places:
         if _IDENTITY.search(text):
             yield finding(container.resource, where, told, fix)
@@ -166,51 +173,51 @@ def _watched(resources: Sequence[Resource], options: Options) -> Iterator[Findin
     own, unknown = programs(resources)
     if unknown:
         raise unknown
-    made, keepers = _scheduled(own), [each for each in own if each.module == KEEPER]
-    if made and not keepers:
-        yield _of_stack("nobody watches whether backups are made", "run services.backup_keeper")
+    scheduled_kinds, exporters = _scheduled(own), [program for program in own if program.module == BACKUP_EXPORTER]
+    if scheduled_kinds and not exporters:
+        yield _of_stack("nobody watches whether backups are made", "run services.backup_exporter")
     shipped = any(store_flag(container) for container in shippers(resources))
-    for keeper in keepers:
-        ages, blocks = keeper.settings["most_age_s"], keeper.settings["blocks"]
+    for exporter in exporters:
+        ages, blocks = exporter.settings["most_age_s"], exporter.settings["blocks"]
         expected = {kind for kind, _ in ages.items()}
-        for kind in sorted(made - expected):
+        for kind in sorted(scheduled_kinds - expected):
             yield finding(
-                keeper.held, ages, f"nobody is told when the {kind} backup is missing", f"set most_age_s.{kind}"
+                exporter.held, ages, f"nobody is notified when the {kind} backup is missing", f"set most_age_s.{kind}"
             )
-        for kind in sorted(expected - made):
+        for kind in sorted(expected - scheduled_kinds):
             yield finding(
-                keeper.held,
+                exporter.held,
                 ages[kind],
                 f"no CronJob makes the {kind} backup, which is expected",
                 f"add a CronJob with services.backup {kind}, or remove it here",
             )
         if shipped and not blocks.exists:
-            yield finding(keeper.held, blocks, "nobody is told when metrics are shipped no more", "set blocks")
+            yield finding(exporter.held, blocks, "nobody is notified when metrics are shipped no more", "set blocks")
         limits = [*ages.items(), *([("metrics", blocks["most_age_s"])] if blocks.exists else [])]
         for kind, age in limits:
             if not 0 < (number(age) or 0) <= options["most_age_s"]:
                 yield finding(
-                    keeper.held,
+                    exporter.held,
                     age,
-                    f"nobody is told of an old {kind} backup in time: its limit {shown(age)} seconds",
+                    f"nobody is notified of an old {kind} backup in time: its limit {shown(age)} seconds",
                     f"set it to {options['most_age_s']} or less",
                 )
 
 
 def _kept(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    for each in _each(resources, JOB, ARCHIVE):
-        days = each.settings["keep_days"] if each.module == ARCHIVE else each.section["keep_days"]
+    for program in _each(resources, JOB, ARCHIVE):
+        days = program.settings["keep_days"] if program.module == ARCHIVE else program.section["keep_days"]
         if (number(days) or 0) < options["least_days"]:
             yield finding(
-                each.held,
+                program.held,
                 days,
                 f"backups are gone before a mistake is noticed: keep_days {shown(days)}",
                 f"set it to {options['least_days']} or more",
             )
-        often = each.settings["flush_s"]
-        if each.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
+        often = program.settings["flush_s"]
+        if program.module == ARCHIVE and not 0 < (number(often) or 0) <= options["most_flush_s"]:
             yield finding(
-                each.held,
+                program.held,
                 often,
                 f"so many seconds of telemetry are lost with the brokers: flush_s {shown(often)}",
                 f"set it to {options['most_flush_s']} or less",
@@ -238,11 +245,11 @@ RULES: tuple[Rule, ...] = (
         stack=_search_exists,
     ),
     Rule(
-        id="backup-sealed",
-        promise="Every backup is sealed for public keys of operators, and goes to the object storage over TLS.",
+        id="backup-encrypted",
+        promise="Every backup is encrypted for public keys of operators, and goes to the object storage over TLS.",
         why="Without a recipient nobody can restore; a backup that can be read on the way gives everything away.",
         sources=("D1", "P2"),
-        stack=_sealed,
+        stack=_encrypted,
     ),
     Rule(
         id="backup-identities-away",
@@ -254,7 +261,7 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule(
         id="backup-watched",
-        promise="Every backup that a job makes is watched by the keeper, and every one that it watches has a job.",
+        promise="The backup exporter watches every backup that a job makes, and every one that it watches has a job.",
         why="A backup that nobody misses is found missing on the day it is needed.",
         sources=("D1", "M2"),
         options={

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence, Set
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._kubernetes import at, number, of_kind, served, shown, state, template, workloads
-from policy.rules._reading import each_known, seconds
+from policy.rules._values import each_known, seconds
 from policy.rules.workload_life import sources
 
 _DAY_S = 86400
@@ -75,20 +75,32 @@ def _uses(resource: Resource, options: Options) -> Iterator[Finding]:
         return
     usages = resource.node.at("spec.usages")
     allowed = _AUTHORITY_USES if _authority(resource) else _WORKLOAD_USES
-    found = set(usages.texts())
-    if not found or not found <= allowed:
+    usage_names = set(usages.texts())
+    if not usage_names or not usage_names <= allowed:
         yield at(resource, usages, f"usages {state(usages.raw)}", f"use only {', '.join(sorted(allowed))}")
 
 
 def _authorities(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    issuers = {(each.namespace, each.object_name): each for each in of_kind(resources, "Issuer") if _cert_manager(each)}
+    issuers = {
+        (resource.namespace, resource.object_name): resource
+        for resource in of_kind(resources, "Issuer")
+        if _cert_manager(resource)
+    }
     certificates = of_kind(resources, "Certificate")
-    keys = {(each.namespace, each.node.at("spec.secretName").text()) for each in certificates if _authority(each)}
-    yield from each_known(_issued(each, issuers) for each in certificates)
-    made = {(each.namespace, each.object_name) for each in of_kind(resources, "Secret")}
-    yield from each_known(_signs(each, keys | made) for each in issuers.values())
-    used = ((each, kind, node) for each in workloads(resources) for kind, node in sources(template(each)["spec"]))
-    yield from each_known(_mounts_key(each, node, keys) for each, kind, node in used if kind == "Secret")
+    keys = {
+        (certificate.namespace, certificate.node.at("spec.secretName").text())
+        for certificate in certificates
+        if _authority(certificate)
+    }
+    yield from each_known(_issued(certificate, issuers) for certificate in certificates)
+    certificate_secrets = {(resource.namespace, resource.object_name) for resource in of_kind(resources, "Secret")}
+    yield from each_known(_signs(issuer, keys | certificate_secrets) for issuer in issuers.values())
+    used = (
+        (workload, kind, node)
+        for workload in workloads(resources)
+        for kind, node in sources(template(workload)["spec"])
+    )
+    yield from each_known(_mounts_key(resource, node, keys) for resource, kind, node in used if kind == "Secret")
 
 
 def _signs(issuer: Resource, keys: Set[tuple[str, str]]) -> Iterator[Finding]:
@@ -111,7 +123,7 @@ def _issued(certificate: Resource, issuers: Mapping[tuple[str, str], Resource]) 
             certificate, name, f"Issuer {name.text()} is not part of the stack", "name the Issuer of the authority"
         )
     if _authority(certificate):
-        signing = {(each.namespace, each.node.at("spec.ca.secretName").text()) for each in issuers.values()}
+        signing = {(resource.namespace, resource.node.at("spec.ca.secretName").text()) for resource in issuers.values()}
         if (certificate.namespace, spec["secretName"].text()) not in signing:
             yield at(certificate, spec["isCA"], "it may sign certificates and no Issuer uses it", "remove isCA")
     elif issuer is not None and issuer.node.at("spec.selfSigned").exists:
@@ -134,16 +146,18 @@ def _mounts_key(workload: Resource, node: Node, keys: Set[tuple[str, str]]) -> I
 
 
 def _names(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    headless = [each for each in of_kind(resources, "Service") if each.node.at("spec.clusterIP").value == "None"]
-    yield from each_known(_wildcards(each, headless, resources) for each in of_kind(resources, "Certificate"))
+    headless = [
+        resource for resource in of_kind(resources, "Service") if resource.node.at("spec.clusterIP").value == "None"
+    ]
+    yield from each_known(_wildcards(resource, headless, resources) for resource in of_kind(resources, "Certificate"))
 
 
 def _wildcards(certificate: Resource, headless: Sequence[Resource], resources: Sequence[Resource]) -> Iterator[Finding]:
     spec = certificate.node["spec"]
-    for name in (*spec["dnsNames"].each(), spec["commonName"]):
+    for name in (*spec["dnsNames"].elements(), spec["commonName"]):
         if "*" not in name.text():
             continue
-        service = next((each for each in headless if _of_service(name.text(), each, certificate)), None)
+        service = next((resource for resource in headless if _of_service(name.text(), resource, certificate)), None)
         if service is None or not _mounts(certificate, service, resources):
             yield at(
                 certificate,
@@ -162,7 +176,7 @@ def _of_service(name: str, service: Resource, certificate: Resource) -> bool:
 
 def _mounts(certificate: Resource, service: Resource, resources: Sequence[Resource]) -> bool:
     secret = certificate.node.at("spec.secretName").text()
-    used = (source for each in served(service, resources) for source in sources(template(each)["spec"]))
+    used = (source for resource in served(service, resources) for source in sources(template(resource)["spec"]))
     return any(kind == "Secret" and node.text() == secret for kind, node in used)
 
 

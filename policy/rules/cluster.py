@@ -28,7 +28,7 @@ def _in_place(resource: Resource, options: Options) -> Iterator[Finding]:
 def _role(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes:
         return
-    for rule in resource.node["rules"].each():
+    for rule in resource.node["rules"].elements():
         for field in ("apiGroups", "resources", "verbs", "nonResourceURLs"):
             if any("*" in text for text in rule[field].texts()):
                 yield at(resource, rule[field], f"{field} are {shown(rule[field].raw)}", "name what is needed")
@@ -45,7 +45,7 @@ def _binding(resource: Resource, options: Options) -> Iterator[Finding]:
     role = resource.node["roleRef"]["name"]
     if role.text() in _STRONG_ROLES:
         yield at(resource, role, f"it gives the role {shown(role.raw)}", "bind a role with what is needed")
-    for subject in resource.node["subjects"].each():
+    for subject in resource.node["subjects"].elements():
         if _crowd(subject):
             name = subject["name"]
             yield at(resource, name, f"{key_of(name)} {shown(name.raw)} stands for many", "name one ServiceAccount")

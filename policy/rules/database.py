@@ -11,8 +11,8 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._mounts import File, Mounted
-from policy.rules._reading import each_known, finding
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known, finding
 
 _NAMES = ("postgres", "postgresql")
 _STRONG = ("scram-sha-256", "cert")
@@ -35,15 +35,15 @@ def _servers(resources: Sequence[Resource]) -> Iterator[Container]:
 
 
 def _arguments(container: Container) -> dict[str, _Setting]:
-    found: dict[str, _Setting] = {}
+    settings: dict[str, _Setting] = {}
     previous = ""
     for word in container.words:
         text = word.text if previous == "-c" else word.text[2:] if word.text.startswith(("--", "-c")) else ""
         name, separator, value = text.partition("=")
         if separator and name:
-            found[name.strip().replace("-", "_")] = _Setting(value.strip("'\""), container.resource, word.where)
+            settings[name.strip().replace("-", "_")] = _Setting(value.strip("'\""), container.resource, word.where)
         previous = word.text
-    return found
+    return settings
 
 
 def _files(container: Container, mounted: Mounted, stack: Sequence[Resource], key: str, name: str) -> list[File]:
@@ -58,11 +58,11 @@ def _files(container: Container, mounted: Mounted, stack: Sequence[Resource], ke
 
 
 def _settings(container: Container, mounted: Mounted, stack: Sequence[Resource]) -> dict[str, _Setting]:
-    found: dict[str, _Setting] = {}
+    settings: dict[str, _Setting] = {}
     for file in _files(container, mounted, stack, "config_file", "postgresql.conf"):
         for name, value in _formats.postgres(file.text).items() if _formats.is_postgres(file.text) else ():
-            found[name] = _Setting(value, file.resource, f"{file.name}: {name}")
-    return found | _arguments(container)
+            settings[name] = _Setting(value, file.resource, f"{file.name}: {name}")
+    return settings | _arguments(container)
 
 
 def _server(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:

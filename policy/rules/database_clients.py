@@ -8,8 +8,8 @@ from policy.documents import Format, documents, files
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._mounts import Word
-from policy.rules._reading import each_known, finding
 from policy.rules._servers import WORKLOADS, Container, all_containers
+from policy.rules._values import each_known, finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _FIX = "set sslmode=verify-full and sslrootcert to the platform's CA"
@@ -26,9 +26,9 @@ def problem(login: _formats.Login) -> str:
 
 def _files(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, text in files(resource):
-        found = list(_formats.connections(text))
-        whole = _formats.connection(text) if not found and "\n" not in text.strip() else None
-        for place, login in [*found, *([("line 1", whole)] if whole else [])]:
+        connections = list(_formats.connections(text))
+        whole = _formats.connection(text) if not connections and "\n" not in text.strip() else None
+        for place, login in [*connections, *([("line 1", whole)] if whole else [])]:
             wrong = problem(login)
             if wrong:
                 yield finding(resource, f"{name}: {place}", wrong, _FIX)
@@ -45,7 +45,9 @@ def _command(resource: Resource, options: Options) -> Iterator[Finding]:
     for container in all_containers(resource):
         words = [*container.words]
         words += [
-            Word(e["value"].text(), e["value"].path) for e in container.node["env"].each() if not e["valueFrom"].exists
+            Word(e["value"].text(), e["value"].path)
+            for e in container.node["env"].elements()
+            if not e["valueFrom"].exists
         ]
         for word in words:
             login = _formats.connection(word.text.partition("=")[2] if word.text.startswith("--") else word.text)
@@ -64,7 +66,9 @@ def _command(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _environment(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    yield from each_known(_libpq(container, resources) for each in resources for container in all_containers(each))
+    yield from each_known(
+        _libpq(container, resources) for resource in resources for container in all_containers(resource)
+    )
 
 
 def _libpq(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:
@@ -88,7 +92,7 @@ def _libpq(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]
 
 def _sources(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.DATASOURCES):
-        for node in document.node["datasources"].each():
+        for node in document.node["datasources"].elements():
             if node["type"].text() not in ("postgres", "grafana-postgresql-datasource"):
                 continue
             data = node["jsonData"]

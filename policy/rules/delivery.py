@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import Collector, Component, Pipeline, collectors
-from policy.rules._reading import Unknowns, finding, flag, number, seconds, shown, stated
+from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _BATCHING = frozenset({"batch", "groupbytrace", "tail_sampling"})
@@ -135,7 +135,7 @@ def _early_answers(resource: Resource, options: Options) -> Iterator[Finding]:
 def _batching(resource: Resource, pipeline: Pipeline) -> Iterator[Finding]:
     if pipeline.signal == "traces" and pipeline.sampling:
         return
-    for processor in pipeline.node["processors"].each():
+    for processor in pipeline.node["processors"].elements():
         if processor.text().split("/", 1)[0] in _BATCHING:
             problem = f"processor {processor.text()} answers before anything is delivered"
             yield finding(resource, processor, problem, "remove it; batch in the exporter's sending_queue")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
 from policy.rules._collector import Collector, Component, collectors
-from policy.rules._reading import finding, flag, shown
+from policy.rules._values import finding, flag, shown
 
 _CONFIGS = frozenset({"ConfigMap", "Secret"})
 
@@ -27,8 +27,8 @@ def _kept(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _behind_samplers(collector: Collector) -> Iterator[Component]:
-    sampling = [each for each in collector.pipelines if each.signal == "traces" and each.sampling]
-    names = dict.fromkeys(name for each in sampling for name in each.node["exporters"].texts())
+    sampling = [pipeline for pipeline in collector.pipelines if pipeline.signal == "traces" and pipeline.sampling]
+    names = dict.fromkeys(name for pipeline in sampling for name in pipeline.node["exporters"].texts())
     for exporter in collector.sending():
         if exporter.name in names:
             yield exporter

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._exposed import weakness
 from policy.rules._kubernetes import at, number, of_kind, served, shown, state, too_wide
-from policy.rules._reading import each_known
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known
 
 _SECURED = "give it TLS and a login, or make the Service a ClusterIP"
 
@@ -45,10 +45,10 @@ def _ranges(resource: Resource, options: Options) -> Iterator[Finding]:
             f"loadBalancerSourceRanges {state(ranges.raw)}: everybody may connect",
             "name the networks",
         )
-    for each in ranges.each():
-        wide = too_wide(each.text(), options["least_prefix_v4"], options["least_prefix_v6"])
-        if wide and each.text() not in options["open_networks"]:
-            yield at(resource, each, f"the network {shown(each.raw)} may connect", "name smaller networks")
+    for node in ranges.elements():
+        wide = too_wide(node.text(), options["least_prefix_v4"], options["least_prefix_v6"])
+        if wide and node.text() not in options["open_networks"]:
+            yield at(resource, node, f"the network {shown(node.raw)} may connect", "name smaller networks")
     policy = spec["externalTrafficPolicy"]
     if policy.value != "Local":
         yield at(
@@ -75,7 +75,7 @@ def _servers(resources: Sequence[Resource], options: Options) -> Iterator[Findin
         yield from each_known(
             _behind(service, port, workload, resources, kind)
             for workload in behind
-            for port in service.node.at("spec.ports").each()
+            for port in service.node.at("spec.ports").elements()
         )
 
 
@@ -83,15 +83,15 @@ def _behind(
     service: Resource, port: Node, workload: Resource, resources: Sequence[Resource], what: str
 ) -> Iterator[Finding]:
     target = port["targetPort"] if port["targetPort"].exists else port["port"]
-    found = list(_targets(workload, target))
-    if not found:
+    targets = list(_targets(workload, target))
+    if not targets:
         yield at(
             service,
             target,
             f"no container of {workload.label} has the port {shown(target.raw)}",
             "name one that it has",
         )
-    for container, number_ in found:
+    for container, number_ in targets:
         problem = weakness(container, number_, resources)
         if problem is None:
             name = container.node["name"].text()
@@ -103,7 +103,7 @@ def _behind(
 def _targets(workload: Resource, target: Node) -> Iterator[tuple[Container, int]]:
     """Containers with the port, by number or by name."""
     for container in containers(workload):
-        for port in container.node["ports"].each():
+        for port in container.node["ports"].elements():
             if target.value in (port["containerPort"].value, port["name"].value) or (
                 number(target.value) is None and target.text() == port["containerPort"].text()
             ):
@@ -114,11 +114,13 @@ def _ingress(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes:
         return
     spec = resource.node["spec"]
-    covered = {host for entry in spec["tls"].each() if entry["secretName"].text() for host in entry["hosts"].texts()}
+    covered = {
+        host for entry in spec["tls"].elements() if entry["secretName"].text() for host in entry["hosts"].texts()
+    }
     if not spec["tls"].value:
         yield at(resource, spec["tls"], f"tls {state(spec['tls'].raw)}", "add it for every host, with a secretName")
         return
-    for rule in spec["rules"].each():
+    for rule in spec["rules"].elements():
         host = rule["host"]
         if host.text() not in covered:
             name = f"host {host.text()}" if host.text() else "a rule for every host"
@@ -133,17 +135,17 @@ def _ingress(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _ingress_servers(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    services = {(each.namespace, each.object_name): each for each in of_kind(resources, "Service")}
+    services = {(resource.namespace, resource.object_name): resource for resource in of_kind(resources, "Service")}
     for ingress in of_kind(resources, "Ingress"):
-        for rule in ingress.node.at("spec.rules").each():
-            for path in rule["http"]["paths"].each():
+        for rule in ingress.node.at("spec.rules").elements():
+            for path in rule["http"]["paths"].elements():
                 backend = path["backend"]["service"]
                 name = backend["name"]
                 service = services.get((ingress.namespace, name.text()))
                 if service is None:
                     yield at(ingress, name, f"Service {name.text()} is not part of the stack", "name one that is")
                     continue
-                for port in service.node.at("spec.ports").each():
+                for port in service.node.at("spec.ports").elements():
                     wanted = backend["port"]["number"].value, backend["port"]["name"].value
                     if port["port"].value == wanted[0] or (wanted[1] and port["name"].value == wanted[1]):
                         for workload in served(service, resources):

@@ -10,7 +10,7 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._grafana import Grafana, Setting, grafanas
-from policy.rules._reading import each_known, finding
+from policy.rules._values import each_known, finding
 from policy.rules.database_clients import problem
 
 
@@ -147,7 +147,7 @@ def _secrets(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 def _secret_settings(grafana: Grafana) -> Iterator[Finding]:
     for section, key, setting in grafana.all():
         name = key.lower().removesuffix("__file")
-        inside = name in _SECRET_KEYS or name.endswith(tuple(f"_{each}" for each in _SECRET_KEYS))
+        inside = name in _SECRET_KEYS or name.endswith(tuple(f"_{secret_key}" for secret_key in _SECRET_KEYS))
         url = _formats.connection(setting.value) if key == "url" else None
         if setting.hidden or not setting.value or not (inside or (url and url.password)):
             continue

@@ -12,7 +12,7 @@ from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._grafana import Grafana, grafanas
-from policy.rules._reading import each_known, finding, flag, loopback, shown
+from policy.rules._values import each_known, finding, flag, loopback, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SQL: Final = ("postgres", "grafana-postgresql-datasource", "mysql", "mssql")
@@ -21,7 +21,7 @@ _OUTSIDE = re.compile(r"\$__(file|env|vault)\{[^}]*\}|\$\{[^}]*\}|\$[A-Za-z_]\w*
 
 def _sources(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.DATASOURCES):
-        for source in document.node["datasources"].each():
+        for source in document.node["datasources"].elements():
             yield from _source(resource, source, source["jsonData"])
 
 
@@ -49,7 +49,7 @@ def _source(resource: Resource, source: Node, data: Node) -> Iterator[Finding]:
 
 def _source_logins(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.DATASOURCES):
-        for source in document.node["datasources"].each():
+        for source in document.node["datasources"].elements():
             if not _has_login(source, source["jsonData"]):
                 yield finding(
                     resource,
@@ -70,7 +70,7 @@ def _source_secrets(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.kind != "ConfigMap":
         return
     for document in documents(resource, Format.DATASOURCES):
-        for source in document.node["datasources"].each():
+        for source in document.node["datasources"].elements():
             entries = [node for key, node in source["secureJsonData"].items() if key != "tlsCACert"]
             for node in [*entries, source["password"], source["basicAuthPassword"]]:
                 if node.text() and not _OUTSIDE.fullmatch(node.text()):
@@ -84,7 +84,7 @@ def _source_secrets(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _ldap(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, content in _ldap_files(resource):
-        for server in Node(content, f"{name}:")["servers"].each():
+        for server in Node(content, f"{name}:")["servers"].elements():
             ssl = server["use_ssl"]
             if flag(ssl) is not True:
                 yield finding(
@@ -161,7 +161,7 @@ def _provider(resource: Resource, options: Options) -> Iterator[Finding]:
             "write the rule for Prometheus and the receiver for Alertmanager",
         )
     elif resource.kind in ("FolderPermission", "DashboardPermission"):
-        for entry in node["permissions"].each():
+        for entry in node["permissions"].elements():
             if entry["role"].text() == "Viewer" and entry["permission"].text() in ("Edit", "Admin"):
                 yield finding(
                     resource,

@@ -38,23 +38,23 @@ def _images(resource: Resource) -> Iterator[tuple[Node, Node, Image]]:
 
 
 def _release(resource: Resource, options: Options) -> Iterator[Finding]:
-    for container, node, found in _images(resource):
-        if _DIGEST.fullmatch(found.digest):
+    for container, node, image in _images(resource):
+        if _DIGEST.fullmatch(image.digest):
             continue
-        if not found.name:
+        if not image.name:
             yield at(resource, node, f"{name_of(container)} has no image", "name one of components.versions")
-        elif found.digest:
+        elif image.digest:
             yield at(resource, node, f"the digest of image {node.text()} is no SHA-256", "write the whole digest")
-        elif not found.tag:
+        elif not image.tag:
             yield at(resource, node, f"image {shown(node.raw)} of {name_of(container)} names no release", "add its tag")
-        elif found.tag in _MOVING or not any(character.isdigit() for character in found.tag):
-            yield at(resource, node, f'tag "{found.tag}" of {name_of(container)} moves', "name one release")
+        elif image.tag in _MOVING or not any(character.isdigit() for character in image.tag):
+            yield at(resource, node, f'tag "{image.tag}" of {name_of(container)} moves', "name one release")
 
 
 def _registry(resource: Resource, options: Options) -> Iterator[Finding]:
-    for container, node, found in _images(resource):
-        if found.name and not any(
-            found.name.startswith(f"{registry.rstrip('/')}/") for registry in options["registries"]
+    for container, node, image in _images(resource):
+        if image.name and not any(
+            image.name.startswith(f"{registry.rstrip('/')}/") for registry in options["registries"]
         ):
             yield at(
                 resource,
@@ -65,17 +65,19 @@ def _registry(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _digest(resource: Resource, options: Options) -> Iterator[Finding]:
-    for _, node, found in _images(resource):
-        if not found.digest and any(found.name.startswith(f"{each.rstrip('/')}/") for each in options["registries"]):
+    for _, node, image in _images(resource):
+        if not image.digest and any(
+            image.name.startswith(f"{registry.rstrip('/')}/") for registry in options["registries"]
+        ):
             yield at(
                 resource, node, f"image {shown(node.raw)} has no digest", "add it to images.digests in the settings"
             )
 
 
 def _pull(resource: Resource, options: Options) -> Iterator[Finding]:
-    for container, _, found in _images(resource):
+    for container, _, image in _images(resource):
         node = container["imagePullPolicy"]
-        if node.value == "Always" and not found.digest:
+        if node.value == "Always" and not image.digest:
             yield at(
                 resource,
                 node,

@@ -12,9 +12,9 @@ _DIRECTIONS = (("ingress", "from"), ("egress", "to"))
 
 
 def _default_deny(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = of_kind(resources, "Namespace")
-    closed = {each.namespace for each in of_kind(resources, "NetworkPolicy") if _refuses_all(each)}
-    homes = {each.object_name: each for each in made}
+    namespaces = of_kind(resources, "Namespace")
+    closed = {resource.namespace for resource in of_kind(resources, "NetworkPolicy") if _refuses_all(resource)}
+    homes = {namespace.object_name: namespace for namespace in namespaces}
     for workload in workloads(resources):
         homes.setdefault(workload.namespace, workload)
     for namespace, resource in homes.items():
@@ -38,10 +38,10 @@ def _own(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     for workload in workloads(resources):
         kinds = {
             kind
-            for each in policies
-            if each.namespace == workload.namespace and not empty(each.node.at("spec.podSelector"))
-            if selects(each.node.at("spec.podSelector"), workload)
-            for kind in each.node.at("spec.policyTypes").texts()
+            for policy in policies
+            if policy.namespace == workload.namespace and not empty(policy.node.at("spec.podSelector"))
+            if selects(policy.node.at("spec.podSelector"), workload)
+            for kind in policy.node.at("spec.policyTypes").texts()
         }
         if not kinds >= _BOTH:
             lacking = " and ".join(sorted(_BOTH - kinds)).lower()
@@ -61,7 +61,7 @@ def _rules(resource: Resource, options: Options) -> Iterator[Finding]:
     if set(types.texts()) != _BOTH:
         yield at(resource, types, f"policyTypes {state(types.raw)}", 'set it to ["Ingress", "Egress"]')
     for direction, peers in _DIRECTIONS:
-        for rule in spec[direction].each():
+        for rule in spec[direction].elements():
             if empty(spec["podSelector"]):
                 yield at(
                     resource,
@@ -82,7 +82,7 @@ def _peers(resource: Resource, direction: str, peers: Node, options: Options) ->
             f"{peers.path.rsplit('.', 1)[-1]} is empty: {direction} is open to {other}",
             "name the peers",
         )
-    for peer in peers.each():
+    for peer in peers.elements():
         cidr = peer["ipBlock"]["cidr"]
         if peer["ipBlock"].exists:
             narrow = not too_wide(cidr.text(), options["least_prefix_v4"], options["least_prefix_v6"])
@@ -106,7 +106,7 @@ def _peers(resource: Resource, direction: str, peers: Node, options: Options) ->
 def _ports(resource: Resource, direction: str, ports: Node) -> Iterator[Finding]:
     if not ports.value:
         yield at(resource, ports, f"{direction} is open on every port", "name the ports")
-    for port in ports.each():
+    for port in ports.elements():
         if not port["port"].exists:
             yield at(resource, port["port"], f"{direction} is open on every port of a protocol", "name the port")
         elif port["endPort"].exists:

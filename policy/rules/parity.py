@@ -12,7 +12,7 @@ from typing import Any, Final
 from policy.documents import Format, documents, files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._mounts import known_documents
-from policy.rules._reading import finding
+from policy.rules._values import finding
 
 Fingerprint = dict[str, dict[str, Any]]
 """Section -> name -> what must agree, as JSON data without secrets."""
@@ -33,12 +33,16 @@ def fingerprint(resources: Sequence[Resource]) -> Fingerprint:
 
 def topics(resources: Sequence[Resource]) -> dict[str, Any]:
     """Name -> partitions, copies and configuration."""
-    found: dict[str, Any] = {}
-    for each in _kafka(resources, "Topic"):
-        config = {key: node.text() for key, node in each.node["config"].items()}
-        count, copies = each.node["partitions"], each.node["replicationFactor"]
-        found[each.object_name] = {"partitions": int(count.value), "replicationFactor": int(copies.value), **config}
-    return dict(sorted(found.items()))
+    topic_states: dict[str, Any] = {}
+    for resource in _kafka(resources, "Topic"):
+        config = {key: node.text() for key, node in resource.node["config"].items()}
+        count, copies = resource.node["partitions"], resource.node["replicationFactor"]
+        topic_states[resource.object_name] = {
+            "partitions": int(count.value),
+            "replicationFactor": int(copies.value),
+            **config,
+        }
+    return dict(sorted(topic_states.items()))
 
 
 _ACL: Final = ("aclPrincipal", "aclPermissionType", "aclOperation", "aclResourceType", "aclResourceName")
@@ -47,9 +51,9 @@ _ACL: Final = ("aclPrincipal", "aclPermissionType", "aclOperation", "aclResource
 def acls(resources: Sequence[Resource]) -> dict[str, Any]:
     """Each ACL as one line; there is nothing more to agree on."""
     lines = []
-    for each in _kafka(resources, "Acl"):
-        words = [each.node[key].text() for key in _ACL]
-        pattern, host = each.node["resourcePatternTypeFilter"].text(), each.node["aclHost"].text()
+    for resource in _kafka(resources, "Acl"):
+        words = [resource.node[key].text() for key in _ACL]
+        pattern, host = resource.node["resourcePatternTypeFilter"].text(), resource.node["aclHost"].text()
         words += [pattern.lower()] if pattern not in ("", "Literal") else []
         words += ["from", host] if host not in ("", "*") else []
         lines.append(" ".join(words))
@@ -58,32 +62,32 @@ def acls(resources: Sequence[Resource]) -> dict[str, Any]:
 
 def rules(resources: Sequence[Resource]) -> dict[str, Any]:
     """``group: name`` of every alert and recording rule -> digests of what it says."""
-    found: dict[str, set[str]] = {}
-    for each in resources:
-        for document in documents(each, Format.RULES) if each.kind in _FILES else ():
-            for group in document.node["groups"].each():
-                for rule in group["rules"].each():
+    grants: dict[str, set[str]] = {}
+    for resource in resources:
+        for document in documents(resource, Format.RULES) if resource.kind in _FILES else ():
+            for group in document.node["groups"].elements():
+                for rule in group["rules"].elements():
                     name = rule["alert"].text() or rule["record"].text()
-                    found.setdefault(f"{group['name'].text()}: {name}", set()).add(_digest(rule))
-    return {name: sorted(digests) for name, digests in sorted(found.items())}
+                    grants.setdefault(f"{group['name'].text()}: {name}", set()).add(_digest(rule))
+    return {name: sorted(digests) for name, digests in sorted(grants.items())}
 
 
 def dashboards(resources: Sequence[Resource]) -> dict[str, Any]:
     """Uid (else title) of every dashboard -> digest, from files and from the Grafana provider."""
-    found: dict[str, str] = {}
-    for each in resources:
-        if each.kind == "Dashboard" and each.type.startswith("grafana:"):
-            text = each.node["configJson"].text()
+    digests: dict[str, str] = {}
+    for resource in resources:
+        if resource.kind == "Dashboard" and resource.type.startswith("grafana:"):
+            text = resource.node["configJson"].text()
             candidates = [parse("dashboard.json", text)[1]]
-        elif each.kind == "ConfigMap":
-            candidates = [parse(name, text)[1] for name, text in files(each) if name.endswith(".json")]
+        elif resource.kind == "ConfigMap":
+            candidates = [parse(name, text)[1] for name, text in files(resource) if name.endswith(".json")]
         else:
             continue
         for content in candidates:
             if isinstance(content, Mapping) and "panels" in content and {"uid", "title"} & set(content):
                 kept = {key: value for key, value in content.items() if key not in ("id", "version", "iteration")}
-                found[str(content.get("uid") or content["title"])] = _digest(Node(kept))
-    return dict(sorted(found.items()))
+                digests[str(content.get("uid") or content["title"])] = _digest(Node(kept))
+    return dict(sorted(digests.items()))
 
 
 _SECTIONS: Final[Mapping[str, Callable[[Sequence[Resource]], dict[str, Any]]]] = {
@@ -98,7 +102,7 @@ _NOUNS: Final = {"topics": "topic", "acls": "ACL", "rules": "rule", "dashboards"
 
 
 def _kafka(resources: Sequence[Resource], kind: str) -> Iterator[Resource]:
-    return (each for each in resources if each.kind == kind and each.type.startswith("kafka:"))
+    return (resource for resource in resources if resource.kind == kind and resource.type.startswith("kafka:"))
 
 
 def _digest(node: Node) -> str:
@@ -107,7 +111,7 @@ def _digest(node: Node) -> str:
     return hashlib.sha256(json.dumps(node.value, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
-def comparable(found: Fingerprint, ignore: Sequence[str] = ONE_SIDED) -> Fingerprint:
+def comparable(fingerprint: Fingerprint, ignore: Sequence[str] = ONE_SIDED) -> Fingerprint:
     """A fingerprint without what may differ."""
     return {
         section: {
@@ -115,7 +119,7 @@ def comparable(found: Fingerprint, ignore: Sequence[str] = ONE_SIDED) -> Fingerp
             for name, value in names.items()
             if not any(fnmatchcase(f"{_NOUNS[section]} {name}", pattern) for pattern in ignore)
         }
-        for section, names in found.items()
+        for section, names in fingerprint.items()
     }
 
 
@@ -174,12 +178,12 @@ def _rules_agree(resources: Sequence[Resource], options: Options) -> Iterator[Fi
     holders: dict[str, dict[str, tuple[Resource, str, str]]] = {}
     known, unknown = known_documents(resources, Format.RULES)
     for document in known:
-        for group in document.node["groups"].each():
+        for group in document.node["groups"].elements():
             entry = (document.resource, group.path, _digest(group))
             holders.setdefault(group["name"].text(), {})[document.resource.label] = entry
-    for name, found in holders.items():
-        first = next(iter(found.values()))
-        for resource, where, digest in found.values():
+    for name, holder in holders.items():
+        first = next(iter(holder.values()))
+        for resource, where, digest in holder.values():
             if digest != first[2]:
                 yield finding(
                     resource,

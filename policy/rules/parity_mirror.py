@@ -12,7 +12,7 @@ from policy.documents import files
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import Mirror
-from policy.rules._reading import finding
+from policy.rules._values import finding
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _IDENTITY: Final = "org.apache.kafka.connect.mirror.IdentityReplicationPolicy"
@@ -30,9 +30,9 @@ _COPIES: Final = {
 def _mirrors(resource: Resource) -> Iterator[tuple[str, Mirror]]:
     for name, text in files(resource):
         if name.endswith((".properties", ".config", ".conf")):
-            found = _formats.mirror(text)
-            if found:
-                yield name, found
+            mirror = _formats.mirror(text)
+            if mirror:
+                yield name, mirror
 
 
 def _secured(resource: Resource, options: Options) -> Iterator[Finding]:

@@ -11,7 +11,7 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._commands import Files, Process, processes
 from policy.rules._formats import Mirror
-from policy.rules._reading import SAFE_VERSIONS, each_known, finding
+from policy.rules._values import SAFE_VERSIONS, each_known, finding
 
 _FILES: Final = frozenset({"ConfigMap", "Secret"})
 _MAIN: Final = "org.apache.kafka.connect.mirror.MirrorMaker"
@@ -21,9 +21,9 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]+(\[\.\][A-Za-z0-9_-]+)*")
 
 def _mirrors(resource: Resource) -> Iterator[tuple[str, Mirror]]:
     for name, text in files(resource):
-        found = _formats.mirror(text) if name.endswith((".properties", ".config", ".conf")) else None
-        if found:
-            yield name, found
+        mirror = _formats.mirror(text) if name.endswith((".properties", ".config", ".conf")) else None
+        if mirror:
+            yield name, mirror
 
 
 def _untouched(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -48,7 +48,7 @@ def _named(resource: Resource, options: Options) -> Iterator[Finding]:
         for source, target in mirror.flows:
             for setting, what in (("topics", "topic"), ("groups", "group")):
                 key, listed = mirror.of(f"{source}->{target}", setting, default=".*")
-                for pattern in (each.strip() for each in listed.split(",")):
+                for pattern in (part.strip() for part in listed.split(",")):
                     if not _NAME.fullmatch(pattern):
                         yield finding(
                             resource,
@@ -62,7 +62,9 @@ def _versions(resource: Resource, options: Options) -> Iterator[Finding]:
     for name, mirror in _mirrors(resource):
         for alias in mirror.clusters:
             key, listed = mirror.of(alias, "ssl.enabled.protocols", default="TLSv1.2,TLSv1.3")
-            broken = [each for each in (word.strip() for word in listed.split(",")) if each not in SAFE_VERSIONS]
+            broken = [
+                version for version in (word.strip() for word in listed.split(",")) if version not in SAFE_VERSIONS
+            ]
             if broken:
                 problem = f"MirrorMaker may talk to {alias} with {', '.join(broken)}, which is broken"
                 yield finding(resource, f"{name}: {key}", problem, "set it to TLSv1.3,TLSv1.2")
@@ -70,7 +72,7 @@ def _versions(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _run(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     held = Files(resources)
-    yield from each_known(_workload(held, each) for each in resources)
+    yield from each_known(_workload(held, resource) for resource in resources)
 
 
 def _workload(held: Files, workload: Resource) -> Iterator[Finding]:
@@ -82,12 +84,12 @@ def _workload(held: Files, workload: Resource) -> Iterator[Finding]:
 def _process(held: Files, process: Process) -> Iterator[Finding]:
     rest = process.words[process.words.index(_MAIN) + 1 :]
     path = rest[0] if rest else ""
-    found = [mirror for each in held.at(process, path) if (mirror := _formats.mirror(each.text))]
-    if not found:
+    mirrors = [mirror for located in held.at(process, path) if (mirror := _formats.mirror(located.text))]
+    if not mirrors:
         problem = f"MirrorMaker reads {path or 'no file'}, which is in no ConfigMap or Secret of this stack"
         yield finding(process.resource, process.where, problem, "mount its properties there and name them")
         return
-    [mirror] = found[:1]
+    [mirror] = mirrors[:1]
     targets = {target for _, target in mirror.flows}
     served = set(rest[rest.index("--clusters") + 1 :]) if "--clusters" in rest else set(mirror.clusters)
     if served - targets:

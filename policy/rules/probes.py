@@ -8,7 +8,7 @@ from typing import Final
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, processes
-from policy.rules._reading import Unknowns, client_tls, finding, flag, loopback, shown
+from policy.rules._values import Unknowns, client_tls, finding, flag, loopback, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 PROGRAM: Final = ("blackbox_exporter", "blackbox-exporter")
@@ -19,7 +19,7 @@ def _serves(resource: Resource, options: Options) -> Iterator[Finding]:
         if not any(process.runs(name) for name in PROGRAM) or process.flag("--web.config.file"):
             continue
         addresses = process.flags("--web.listen-address") or ["0.0.0.0:9115"]
-        if not all(loopback(each) for each in addresses):
+        if not all(loopback(address) for address in addresses):
             state = "is empty" if process.has("--web.config.file") else "is not given"
             problem = f"--web.config.file {state}: anybody may let the prober connect to anything"
             yield finding(resource, process.where, problem, "add --web.config.file")
@@ -54,9 +54,9 @@ def _targets(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 def _missing(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
     modules = _known_modules(resources, unknown)
-    asked = [(document, job, where) for document, job in _jobs(resources, unknown) for where in _asked_modules(job)]
+    targets = [(document, job, where) for document, job in _jobs(resources, unknown) for where in _asked_modules(job)]
     unknown.tell()
-    for document, job, where in asked:
+    for document, job, where in targets:
         if where.text() not in modules:
             problem = f"job {job['job_name'].text()} asks for {where.text()}, which no prober of the stack knows"
             yield finding(document.resource, where, problem, "name one of the prober's modules, or add it there")
@@ -64,26 +64,32 @@ def _missing(resources: Sequence[Resource], options: Options) -> Iterator[Findin
 
 def _known_modules(resources: Sequence[Resource], unknown: Unknowns) -> dict[str, str]:
     """Ways of probing and their kinds."""
-    found = (each for resource in resources for each in unknown.known(documents(resource, Format.PROBER)))
-    return {name: module["prober"].text() for each in found for name, module in each.node["modules"].items()}
+    prober_files = (
+        document for resource in resources for document in unknown.known(documents(resource, Format.PROBER))
+    )
+    return {
+        name: module["prober"].text()
+        for prober_file in prober_files
+        for name, module in prober_file.node["modules"].items()
+    }
 
 
 def _jobs(resources: Sequence[Resource], unknown: Unknowns) -> Iterator[tuple[Document, Node]]:
     """Jobs that hand their targets to a prober."""
     for resource in resources:
         for document in unknown.known(documents(resource, Format.PROMETHEUS)):
-            for job in document.node["scrape_configs"].each():
+            for job in document.node["scrape_configs"].elements():
                 if _probing(job):
                     yield document, job
 
 
 def _asked_modules(job: Node) -> Iterator[Node]:
     """Where a job says how its targets are looked at."""
-    yield from job["params"]["module"].each()
-    for group in job["static_configs"].each():
+    yield from job["params"]["module"].elements()
+    for group in job["static_configs"].elements():
         if group["labels"]["__param_module"].text():
             yield group["labels"]["__param_module"]
-    for step in job["relabel_configs"].each():
+    for step in job["relabel_configs"].elements():
         replacement = step["replacement"]
         if step["target_label"].text() == "__param_module" and replacement.text() and "$" not in replacement.text():
             yield replacement
@@ -93,15 +99,15 @@ def _probing(job: Node) -> bool:
     """Whether it hands its targets to a prober."""
     return any(
         step["target_label"].text() == "__param_target" and "__address__" in step["source_labels"].texts()
-        for step in job["relabel_configs"].each()
+        for step in job["relabel_configs"].elements()
     )
 
 
 def _of_job(document: Document, job: Node, modules: Mapping[str, str]) -> Iterator[Finding]:
     name = job["job_name"].text()
-    for group in job["static_configs"].each():
+    for group in job["static_configs"].elements():
         module = group["labels"]["__param_module"].text() or job["params"]["module"][0].text()
-        for target in group["targets"].each():
+        for target in group["targets"].elements():
             scheme, separator, _ = target.text().partition("://")
             if separator and scheme != "https":
                 problem = f"job {name} has {target.text()} probed in clear text"
@@ -123,7 +129,7 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="prober-modules-tls",
         promise="Every way of probing demands TLS and verifies the certificate by an authority.",
-        why="A probe that is content with less says of an open or a false entrance that all is well.",
+        why="A probe that is content with less says of an open or a false endpoint that all is well.",
         sources=("K5", "P2", "P3"),
         kinds=_FILES,
         resource=_modules,
@@ -131,14 +137,14 @@ RULES: tuple[Rule, ...] = (
     Rule(
         id="prober-modules-known",
         promise="Every way of probing that Prometheus asks for is one that the prober has.",
-        why="The prober refuses what it does not know, and the entrance is not looked at.",
+        why="The prober refuses what it does not know, and the endpoint is not looked at.",
         sources=("P3",),
         stack=_missing,
     ),
     Rule(
         id="prober-targets-tls",
         promise="Prometheus has nothing probed in clear text.",
-        why="An entrance that also answers in clear text would be found in order, and its certificate never looked at.",
+        why="An endpoint that also answers in clear text would be found in order, and its certificate never looked at.",
         sources=("P2", "P3"),
         stack=_targets,
     ),

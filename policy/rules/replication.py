@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._collector import collectors
 from policy.rules._kafka import TOPIC, Server, clients, servers, services
-from policy.rules._reading import Unknowns, finding, flag, number, shown, stated
+from policy.rules._values import Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -37,8 +37,8 @@ class _Count:
     @property
     def value(self) -> float:
         """What holds."""
-        found = number(self.node)
-        return self.default if found is None else found
+        parsed_number = number(self.node)
+        return self.default if parsed_number is None else parsed_number
 
     def below(self, resource: Resource, least: int) -> Iterator[Finding]:
         """Whether it is too small."""
@@ -128,24 +128,28 @@ def _acks(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _topics_exist(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = {each.object_name: each for each in resources if each.type == TOPIC}
+    topics_by_name = {resource.object_name: resource for resource in resources if resource.type == TOPIC}
     unknown = Unknowns()
-    brokers = next((each for each in resources for server in unknown.known(servers(each)) if server.broker), None)
-    if brokers is None and not made:
+    brokers = next(
+        (resource for resource in resources for server in unknown.known(servers(resource)) if server.broker), None
+    )
+    if brokers is None and not topics_by_name:
         return
     for name, partitions in options["topics"].items():
-        if name not in made:
+        if name not in topics_by_name:
             problem = f"there is no topic {name}"
             yield Finding(
                 resource=brokers, where="topics", problem=problem, fix=f"make it with {partitions} partitions"
             )
-        elif (number(made[name].node["partitions"]) or 0) < partitions:
-            where = made[name].node["partitions"]
+        elif (number(topics_by_name[name].node["partitions"]) or 0) < partitions:
+            where = topics_by_name[name].node["partitions"]
             problem = f"partitions {shown(where)}, less than {partitions}"
-            yield finding(made[name], where, problem, f"set it to at least {partitions}; keys move when it grows")
+            yield finding(
+                topics_by_name[name], where, problem, f"set it to at least {partitions}; keys move when it grows"
+            )
     for resource in resources:
         for where, name in unknown.known(_named_topics(resource)):
-            if name not in made and brokers is not None:
+            if name not in topics_by_name and brokers is not None:
                 yield finding(resource, where, f"there is no topic {name}", "make the topic, or name one that there is")
     unknown.tell()
 

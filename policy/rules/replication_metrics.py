@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from policy.documents import Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import processes
-from policy.rules._reading import Unknowns, each_known, finding
+from policy.rules._values import Unknowns, each_known, finding
 
 _LABEL = "--query.replica-label"
 
@@ -28,8 +28,8 @@ def _labels(resource: Resource) -> Iterator[Node]:
 
 def _merged(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     unknown = Unknowns()
-    replicas = [(each, labels) for each in resources for labels in unknown.known(_labels(each))]
-    yield from each_known(_one_view(each, replicas) for each in resources)
+    replicas = [(resource, labels) for resource in resources for labels in unknown.known(_labels(resource))]
+    yield from each_known(_one_view(resource, replicas) for resource in resources)
     unknown.tell()
 
 

@@ -8,7 +8,7 @@ from policy.documents import Format, documents
 from policy.model import Finding, Option, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Process, processes
 from policy.rules._kafka import TOPIC, servers
-from policy.rules._reading import DAY_MS, finding, number, seconds, shown, size
+from policy.rules._values import DAY_MS, finding, number, seconds, shown, size
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _DAYS = {"telemetry-metrics": 30, "telemetry-traces": 7, "telemetry-logs": 14, "alerts-raw": 30, "alerts-processed": 30}
@@ -77,10 +77,10 @@ def _fits(process: Process) -> Iterator[Finding]:
         )
         yield finding(process.resource, process.where, problem, "set it below the size of the volume")
         return
-    claims = list(process.resource.node.at("spec.volumeClaimTemplates").each())
+    claims = list(process.resource.node.at("spec.volumeClaimTemplates").elements())
     folder = process.flag("--storage.tsdb.path")
     for claim in claims:
-        for mount in process.container["volumeMounts"].each():
+        for mount in process.container["volumeMounts"].elements():
             volume = size(claim.at("spec.resources.requests.storage").text())
             fits = volume is None or limit <= volume * _SHARE
             if (

@@ -9,9 +9,9 @@ from typing import Final
 from policy.documents import files, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
 from policy.rules._formats import flatten
-from policy.rules._reading import each_known, finding, flag
 from policy.rules._search import OPENSEARCH_SECURITY, Search, Setting, servers
 from policy.rules._servers import replicas
+from policy.rules._values import each_known, finding, flag
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _OS: Final = OPENSEARCH_SECURITY
@@ -118,7 +118,7 @@ def _own(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
 
 def _own_of(server: Search) -> Iterator[Finding]:
     for key, setting in server.given.items():
-        values = [str(each) for each in setting.value] if isinstance(setting.value, list) else [setting.text]
+        values = [str(role) for role in setting.value] if isinstance(setting.value, list) else [setting.text]
         for value in values:
             if key.startswith(_OS) and any(demo in value.lower() for demo in _DEMO):
                 yield finding(
@@ -160,8 +160,8 @@ def _anonymous(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _nodes(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     found_servers = list(servers(resources))
-    found = {id(server.container.resource): server for server in found_servers}
-    count = sum(replicas(server.container.resource) for server in found.values())
+    servers_by_workload = {id(server.container.resource): server for server in found_servers}
+    count = sum(replicas(server.container.resource) for server in servers_by_workload.values())
     if found_servers and count < options["minimum"]:
         yield finding(
             found_servers[0].container.resource,

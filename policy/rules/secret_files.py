@@ -17,13 +17,13 @@ def _mode(node: Node) -> str:
 
 
 def _modes(resource: Resource, options: Options) -> Iterator[Finding]:
-    for volume in template(resource)["spec"]["volumes"].each():
+    for volume in template(resource)["spec"]["volumes"].elements():
         parts = [volume["secret"]] if volume["secret"].exists else []
-        secret_inside = any(each["secret"].exists for each in volume["projected"]["sources"].each())
+        secret_inside = any(node["secret"].exists for node in volume["projected"]["sources"].elements())
         parts += [volume["projected"]] if secret_inside else []
         for part in parts:
             yield from _too_open(resource, volume, part["defaultMode"], missing_is_open=True)
-            for item in part["items"].each():
+            for item in part["items"].elements():
                 yield from _too_open(resource, volume, item["mode"], missing_is_open=False)
 
 
@@ -40,11 +40,11 @@ def _mounts(resource: Resource, options: Options) -> Iterator[Finding]:
     pod = template(resource)["spec"]
     secret = {
         volume["name"].text()
-        for volume in pod["volumes"].each()
-        if volume["secret"].exists or any(each["secret"].exists for each in volume["projected"]["sources"].each())
+        for volume in pod["volumes"].elements()
+        if volume["secret"].exists or any(node["secret"].exists for node in volume["projected"]["sources"].elements())
     }
     for container in containers(pod):
-        for mount in container["volumeMounts"].each():
+        for mount in container["volumeMounts"].elements():
             if mount["name"].text() in secret and mount["readOnly"].value is not True:
                 yield at(
                     resource,
@@ -56,7 +56,7 @@ def _mounts(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _variables(resource: Resource, options: Options) -> Iterator[Finding]:
     for container in containers(template(resource)["spec"]):
-        for variable in container["env"].each():
+        for variable in container["env"].elements():
             reference = variable["valueFrom"]["secretKeyRef"]
             if reference.exists:
                 yield at(
@@ -65,7 +65,7 @@ def _variables(resource: Resource, options: Options) -> Iterator[Finding]:
                     f"{variable['name'].text()} of {name_of(container)} comes from a Secret",
                     "mount the Secret as a file where the program can read one",
                 )
-        for source in container["envFrom"].each():
+        for source in container["envFrom"].elements():
             if source["secretRef"].exists:
                 yield at(
                     resource,

@@ -9,8 +9,8 @@ from typing import Any
 from policy.documents import files
 from policy.model import UNKNOWN, Finding, Node, Option, Options, Resource, Rule, UnknownValueError
 from policy.rules._kubernetes import WORKLOADS, at, containers, name_of, template
-from policy.rules._reading import each_known
 from policy.rules._secret_material import in_file, in_text
+from policy.rules._values import each_known
 
 _PASSWORD = "RandomPassword"  # noqa: S105
 _RESULTS = ("result", "bcryptHash")
@@ -38,7 +38,7 @@ def _decoded(text: Any) -> str:
 
 def _commands(resource: Resource, options: Options) -> Iterator[Finding]:
     for container in containers(template(resource)["spec"]):
-        yield from each_known(_variable(resource, container, each) for each in container["env"].each())
+        yield from each_known(_variable(resource, container, node) for node in container["env"].elements())
         yield from each_known(_arguments(resource, container, container[group]) for group in ("command", "args"))
 
 
@@ -50,7 +50,7 @@ def _variable(resource: Resource, container: Node, variable: Node) -> Iterator[F
 
 def _arguments(resource: Resource, container: Node, words: Node) -> Iterator[Finding]:
     previous = ""
-    for word in words.each():
+    for word in words.elements():
         key, separator, value = word.text().partition("=")
         if not separator:
             key, value = (previous, word.text()) if previous.startswith("-") else ("", word.text())
@@ -66,7 +66,7 @@ def _annotations(resource: Resource, options: Options) -> Iterator[Finding]:
         return
     for metadata in (resource.node["metadata"], template(resource)["metadata"]):
         for group in ("annotations", "labels"):
-            yield from each_known(_label(resource, group, *each) for each in metadata[group].items())
+            yield from each_known(_label(resource, group, *annotation) for annotation in metadata[group].items())
 
 
 def _label(resource: Resource, group: str, key: str, node: Node) -> Iterator[Finding]:

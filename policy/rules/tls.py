@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._kafka import PROVIDER, Client, Server, clients, servers, services, words
-from policy.rules._reading import SAFE_VERSIONS, finding, flag, loopback, shown, stated
+from policy.rules._values import SAFE_VERSIONS, finding, flag, loopback, shown, stated
 
 _TLS = frozenset({"SSL", "SASL_SSL"})
 _STORE_TYPES = {"pem": "PEM", "crt": "PEM", "p12": "PKCS12", "pfx": "PKCS12", "jks": "JKS"}
@@ -34,8 +34,8 @@ def _node_listeners(server: Server) -> Iterator[Finding]:
                 f"listener {address.name} has no protocol, and clear text is Kafka's default",
                 f"add {address.name}:SASL_SSL (clients) or {address.name}:SSL (nodes)",
             )
-    local = {each.name for each in server.listeners if loopback(each.address)}
-    names = {each.name for each in server.listeners}
+    local = {listener.name for listener in server.listeners if loopback(listener.address)}
+    names = {listener.name for listener in server.listeners}
     for name, protocol in server.protocols.items():
         if protocol not in _TLS and name not in local:
             yield finding(
@@ -116,7 +116,7 @@ def _client_tls(resource: Resource, options: Options) -> Iterator[Finding]:
 def _service_tls(resource: Resource, options: Options) -> Iterator[Finding]:
     for service in services(resource):
         authority = [service.node[key] for key in ("ca_file", "ca", "ssl.ca.location", "ssl_cafile", "ca_location")]
-        if not any(each.text() for each in [*authority, service.node.at("tls.ca_file")]):
+        if not any(node.text() for node in [*authority, service.node.at("tls.ca_file")]):
             yield finding(
                 resource,
                 authority[0],

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._collector import URLS, Collector, Component, Serving, collectors
-from policy.rules._reading import client_tls, finding, flag, loopback, server_tls, shown
+from policy.rules._values import client_tls, finding, flag, loopback, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _HEALTH = ("health_check", "healthcheckv2")
@@ -44,8 +44,8 @@ def _exporter_tls(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _destination(resource: Resource, exporter: Component) -> Iterator[Finding]:
     addresses = [exporter.node[key] for key in URLS if exporter.node[key].text()]
-    addresses += list(exporter.node["endpoints"].each())
-    distant = [each for each in addresses if not loopback(each.text())]
+    addresses += list(exporter.node["endpoints"].elements())
+    distant = [address for address in addresses if not loopback(address.text())]
     if addresses and not distant:
         return
     for address in distant:
@@ -88,7 +88,7 @@ def _own_telemetry(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _pulled(resource: Resource, collector: Collector) -> Iterator[Finding]:
     metrics = collector.node.at("service.telemetry.metrics")
-    hosts: list[Node] = [reader.at("pull.exporter.prometheus")["host"] for reader in metrics["readers"].each()]
+    hosts: list[Node] = [reader.at("pull.exporter.prometheus")["host"] for reader in metrics["readers"].elements()]
     for host in [*hosts, metrics["address"]]:
         if host.exists and not loopback(host.text()):
             yield finding(

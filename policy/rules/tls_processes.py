@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from policy.documents import Document, Format, parse
 from policy.model import Finding, Node, Options, Resource, Rule
 from policy.rules._commands import WORKLOADS, Files, Process, processes
-from policy.rules._reading import SAFE_VERSIONS, each_known, finding, loopback
+from policy.rules._values import SAFE_VERSIONS, each_known, finding, loopback
 
 _GRPC = ("sidecar", "store", "query", "rule", "receive")
 _GRPC_FLAGS = ("--grpc-server-tls-cert", "--grpc-server-tls-key", "--grpc-server-tls-client-ca")
@@ -26,7 +26,7 @@ def _web(resource: Resource, options: Options) -> Iterator[Finding]:
         if served is None:
             continue
         addresses = process.flags("--web.listen-address") or ["0.0.0.0:9090"]
-        if not process.flag("--web.config.file") and not all(loopback(each) for each in addresses):
+        if not process.flag("--web.config.file") and not all(loopback(address) for address in addresses):
             yield _flag_missing(process, "--web.config.file", f"{served} in clear text, to anybody")
 
 
@@ -149,7 +149,7 @@ def is_collector(process: Process) -> bool:
 
 def _checked_files(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
     files = Files(resources)
-    yield from each_known(_workload_files(files, each) for each in resources)
+    yield from each_known(_workload_files(files, resource) for resource in resources)
 
 
 def _workload_files(files: Files, workload: Resource) -> Iterator[Finding]:
@@ -167,14 +167,14 @@ def _process_files(files: Files, process: Process) -> Iterator[Finding]:
 
 
 def _one_file(files: Files, process: Process, flag: str, path: str, what: str, accepts: _Accepts) -> Iterator[Finding]:
-    found = files.at(process, path)
-    if not found:
+    located_files = files.at(process, path)
+    if not located_files:
         problem = f"{flag} names {path}, which is in no ConfigMap or Secret of this stack that the container mounts"
         yield finding(process.resource, process.where, problem, f"mount {what} there")
-    for each in found:
-        kind, content = parse(each.name, each.text)
-        if not accepts(Document(each.resource, each.name, kind, Node(content, f"{each.name}:"))):
-            problem = f"{flag} names {path}, but {each.name} in {each.resource.label} is not {what}"
+    for located in located_files:
+        kind, content = parse(located.name, located.text)
+        if not accepts(Document(located.resource, located.name, kind, Node(content, f"{located.name}:"))):
+            problem = f"{flag} names {path}, but {located.name} in {located.resource.label} is not {what}"
             yield finding(process.resource, process.where, problem, f"put {what} there")
 
 

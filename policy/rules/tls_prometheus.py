@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 
 from policy.documents import Document, Format, documents
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._reading import client_tls, finding, flag, loopback, old_versions, server_tls, shown
+from policy.rules._values import client_tls, finding, flag, loopback, old_versions, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _CLIENT_KEYS = frozenset({"basic_auth", "tls_config", "authorization", "oauth2", "follow_redirects", "enable_http2"})
@@ -15,7 +15,7 @@ _CLIENT_KEYS = frozenset({"basic_auth", "tls_config", "authorization", "oauth2",
 def scrape_jobs(resource: Resource) -> Iterator[tuple[str, Node]]:
     """Name and settings of every scrape job that leaves its pod."""
     for document in documents(resource, Format.PROMETHEUS):
-        for job in document.node["scrape_configs"].each():
+        for job in document.node["scrape_configs"].elements():
             if not _own_pod(job):
                 yield job["job_name"].text(), job
 
@@ -30,7 +30,7 @@ def http_clients(resource: Resource) -> Iterator[Document]:
 
 def _own_pod(job: Node) -> bool:
     discovered = any(key.endswith("_sd_configs") for key, _ in job.items())
-    targets = [target for group in job["static_configs"].each() for target in group["targets"].texts()]
+    targets = [target for group in job["static_configs"].elements() for target in group["targets"].texts()]
     return not discovered and bool(targets) and all(loopback(target) for target in targets)
 
 
@@ -56,7 +56,7 @@ def _https(resource: Resource, job: Node, what: str) -> Iterator[Finding]:
 def _remote_tls(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.PROMETHEUS):
         for section in ("remote_write", "remote_read"):
-            for remote in document.node[section].each():
+            for remote in document.node[section].elements():
                 url = remote["url"]
                 if loopback(url.text()):
                     continue
@@ -78,7 +78,7 @@ def _client_file_tls(resource: Resource, options: Options) -> Iterator[Finding]:
 def _stores_tls(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.THANOS_CLIENT):
         common = document.node["default_client_config"]
-        for endpoint in document.node["endpoints"].each():
+        for endpoint in document.node["endpoints"].elements():
             own = endpoint["client_config"]
             if own.exists:
                 yield from _store(resource, own, endpoint["address"].text())

@@ -10,8 +10,8 @@ from typing import Final
 
 from policy.documents import Document, Format, documents, parse
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._reading import client_tls, each_known, finding, loopback, number, server_tls, shown
 from policy.rules._servers import Container, containers
+from policy.rules._values import client_tls, each_known, finding, loopback, number, server_tls, shown
 
 _FILES = frozenset({"ConfigMap", "Secret"})
 _SEARCH: Final = ("elasticsearch", "opensearch")
@@ -31,7 +31,7 @@ def _store(resource: Resource, options: Options) -> Iterator[Finding]:
     for document in documents(resource, Format.JAEGER):
         for name, kind, settings in _backends(document):
             if kind in _SEARCH:
-                addresses = list(settings["server_urls"].each())
+                addresses = list(settings["server_urls"].elements())
             elif kind == "prometheus":
                 addresses = [settings["endpoint"]]
             else:
@@ -134,8 +134,8 @@ def _showing(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _configured(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    found = (container for each in resources for container in containers(each) if container.runs("jaeger"))
-    yield from each_known(_configured_of(container, resources) for container in found)
+    jaegers = (container for resource in resources for container in containers(resource) if container.runs("jaeger"))
+    yield from each_known(_configured_of(container, resources) for container in jaegers)
 
 
 def _configured_of(container: Container, stack: Sequence[Resource]) -> Iterator[Finding]:

@@ -10,8 +10,8 @@ from policy.model import Finding, Options, Resource, Rule
 from policy.rules import _formats
 from policy.rules._formats import true
 from policy.rules._mounts import File, Mounted, Variables
-from policy.rules._reading import each_known, finding, loopback
 from policy.rules._servers import Container, containers
+from policy.rules._values import each_known, finding, loopback
 
 _NAMES: Final = ("oauth2-proxy", "oauth2_proxy")
 _GROUPS: Final = ("allowed_group", "allowed_role", "keycloak_group", "google_group", "gitlab_group", "github_team")
@@ -50,11 +50,11 @@ class _Proxy:
 
     def of(self, key: str) -> _Setting:
         """A setting, or an empty one at the container."""
-        found = self.given.get(key)
-        if found is None:
+        setting = self.given.get(key)
+        if setting is None:
             self.mounted.missing()
             self.variables.missing()
-        return found or _Setting((), self.container.resource, self.container.node.path)
+        return setting or _Setting((), self.container.resource, self.container.node.path)
 
 
 def _key(name: str) -> str:
@@ -65,7 +65,7 @@ def _key(name: str) -> str:
 
 def _file(file: File) -> Iterator[tuple[str, _Setting]]:
     for key, value in (_formats.toml(file.text) or {}).items():
-        values = tuple(str(each) for each in value) if isinstance(value, list) else (str(value),)
+        values = tuple(str(setting_value) for setting_value in value) if isinstance(value, list) else (str(value),)
         yield _key(key), _Setting(values, file.resource, f"{file.name}: {key}", file.resource.kind == "Secret")
 
 

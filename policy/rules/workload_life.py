@@ -19,7 +19,7 @@ from policy.rules._kubernetes import (
     wanted,
     workloads,
 )
-from policy.rules._reading import each_known
+from policy.rules._values import each_known
 
 _QUANTITIES = (
     ("requests", "cpu", "ask for the CPU that it needs"),
@@ -37,7 +37,7 @@ def _resources(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _probes(resource: Resource, options: Options) -> Iterator[Finding]:
-    for container in template(resource)["spec"]["containers"].each():
+    for container in template(resource)["spec"]["containers"].elements():
         for probe, use in (("readinessProbe", "can do its work"), ("livenessProbe", "still runs at all")):
             if not any(container[probe][how].exists for how in ("exec", "httpGet", "tcpSocket", "grpc")):
                 yield at(resource, container[probe], f"{name_of(container)} has no {probe}", f"probe whether it {use}")
@@ -54,7 +54,7 @@ def _grace(resource: Resource, options: Options) -> Iterator[Finding]:
             f"terminationGracePeriodSeconds {state(grace.raw)}",
             f"give at least {options['least_s']} s",
         )
-    for container in pod["containers"].each():
+    for container in pod["containers"].elements():
         pause = container["lifecycle"]["preStop"]["sleep"]["seconds"]
         if pause.exists and (number(pause.value) or 0) >= seconds:
             yield at(
@@ -73,27 +73,31 @@ def _identity(resource: Resource, options: Options) -> Iterator[Finding]:
         resource,
         pod,
         (
-            Want("serviceAccountName", lambda found: found not in (None, "", "default"), "name the workload's own one"),
-            Want("automountServiceAccountToken", lambda found: found is False, "set it to false"),
+            Want(
+                "serviceAccountName",
+                lambda account_name: account_name not in (None, "", "default"),
+                "name the workload's own one",
+            ),
+            Want("automountServiceAccountToken", lambda mounts_token: mounts_token is False, "set it to false"),
         ),
     )
 
 
 def _account(resource: Resource, options: Options) -> Iterator[Finding]:
     if resource.kubernetes:
-        want = Want("automountServiceAccountToken", lambda found: found is False, "set it to false")
+        want = Want("automountServiceAccountToken", lambda mounts_token: mounts_token is False, "set it to false")
         yield from wanted(resource, resource.node, (want,))
 
 
 def _own_account(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = {(each.namespace, each.object_name) for each in of_kind(resources, "ServiceAccount")}
+    accounts = {(resource.namespace, resource.object_name) for resource in of_kind(resources, "ServiceAccount")}
     users: dict[tuple[str, str], str] = {}
     for workload in workloads(resources):
         node = template(workload)["spec"]["serviceAccountName"]
         account = (workload.namespace, node.text())
         if not node.exists or node.text() == "default":
             continue
-        if account not in made:
+        if account not in accounts:
             yield at(
                 workload, node, f"ServiceAccount {node.text()} is not part of the stack", "make it with the workload"
             )
@@ -109,15 +113,18 @@ def _own_account(resources: Sequence[Resource], options: Options) -> Iterator[Fi
 
 def sources(pod: Node) -> Iterator[tuple[str, Node]]:
     """Kind and name of every ConfigMap and Secret that a pod mounts or takes variables from; optional ones not."""
-    for volume in pod["volumes"].each():
-        holders = [(volume, "secretName"), *((each, "name") for each in volume["projected"]["sources"].each())]
+    for volume in pod["volumes"].elements():
+        holders = [(volume, "secretName"), *((node, "name") for node in volume["projected"]["sources"].elements())]
         for holder, secret_name in holders:
             for kind, key, field in (("ConfigMap", "configMap", "name"), ("Secret", "secret", secret_name)):
                 node = holder[key]
                 if node.exists and node["optional"].value is not True:
                     yield kind, node[field]
     for container in containers(pod):
-        for entry in (*container["envFrom"].each(), *(each["valueFrom"] for each in container["env"].each())):
+        for entry in (
+            *container["envFrom"].elements(),
+            *(variable["valueFrom"] for variable in container["env"].elements()),
+        ):
             for kind in ("ConfigMap", "Secret"):
                 lower = kind[0].lower() + kind[1:]
                 for node in (entry[f"{lower}Ref"], entry[f"{lower}KeyRef"]):
@@ -126,34 +133,45 @@ def sources(pod: Node) -> Iterator[tuple[str, Node]]:
 
 
 def _files_exist(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = _made(resources)
+    declared_objects = _made(resources)
     for certificate in of_kind(resources, "Certificate"):
-        made.add(("Secret", certificate.namespace, certificate.node.at("spec.secretName").text()))
-    used = ((each, kind, node) for each in workloads(resources) for kind, node in sources(template(each)["spec"]))
-    yield from each_known(_exists(workload, kind, node, made) for workload, kind, node in used)
+        declared_objects.add(("Secret", certificate.namespace, certificate.node.at("spec.secretName").text()))
+    used = (
+        (workload, kind, node)
+        for workload in workloads(resources)
+        for kind, node in sources(template(workload)["spec"])
+    )
+    yield from each_known(_exists(workload, kind, node, declared_objects) for workload, kind, node in used)
 
 
 def _made(resources: Sequence[Resource]) -> set[tuple[str, str, str]]:
-    return {(each.kind, each.namespace, each.object_name) for each in of_kind(resources, "ConfigMap", "Secret")}
+    return {
+        (resource.kind, resource.namespace, resource.object_name)
+        for resource in of_kind(resources, "ConfigMap", "Secret")
+    }
 
 
-def _exists(workload: Resource, kind: str, node: Node, made: set[tuple[str, str, str]]) -> Iterator[Finding]:
+def _exists(
+    workload: Resource, kind: str, node: Node, declared_objects: set[tuple[str, str, str]]
+) -> Iterator[Finding]:
     name = node.text()
-    if (kind, workload.namespace, name) not in made:
+    if (kind, workload.namespace, name) not in declared_objects:
         yield at(workload, node, f"{kind} {name} is not part of the stack", f"make the {kind}, or name the right one")
 
 
 def _restart(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = _made(resources)
-    yield from each_known(_restarts(each, made, options["annotation"]) for each in workloads(resources, RUNNING))
+    declared_objects = _made(resources)
+    yield from each_known(
+        _restarts(workload, declared_objects, options["annotation"]) for workload in workloads(resources, RUNNING)
+    )
 
 
-def _restarts(workload: Resource, made: set[tuple[str, str, str]], annotation: str) -> Iterator[Finding]:
+def _restarts(workload: Resource, declared_objects: set[tuple[str, str, str]], annotation: str) -> Iterator[Finding]:
     spec = template(workload)
     node = spec["metadata"]["annotations"][annotation]
     if node.text():
         return
-    used = {(kind, workload.namespace, source.text()) for kind, source in sources(spec["spec"])} & made
+    used = {(kind, workload.namespace, source.text()) for kind, source in sources(spec["spec"])} & declared_objects
     if used:
         names = ", ".join(f"{kind} {name}" for kind, _, name in sorted(used))
         yield at(

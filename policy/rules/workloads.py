@@ -45,7 +45,7 @@ _SYSCTLS = frozenset(
 
 
 def _absent_or(value: Any) -> Any:
-    return lambda found: found is None or found == value
+    return lambda actual: actual is None or actual == value
 
 
 def _user(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -54,22 +54,22 @@ def _user(resource: Resource, options: Options) -> Iterator[Finding]:
         return
     least = options["lowest_id"]
 
-    def own(found: Any) -> bool:
-        return bool((number(found) or 0) >= least)
+    def own(user_id: Any) -> bool:
+        return bool((number(user_id) or 0) >= least)
 
-    def own_or_absent(found: Any) -> bool:
-        return found is None or own(found)
+    def own_or_absent(user_id: Any) -> bool:
+        return user_id is None or own(user_id)
 
     fix = f"set it to an id of at least {least}"
     yield from wanted(
         resource,
         pod["securityContext"],
         (
-            Want("runAsNonRoot", lambda found: found is True, "set it to true"),
+            Want("runAsNonRoot", lambda non_root: non_root is True, "set it to true"),
             Want("runAsUser", own, fix),
             Want("runAsGroup", own, fix),
             Want("fsGroup", own_or_absent, fix),
-            Want("supplementalGroups", lambda found: all(map(own, found or [])), f"only use ids of at least {least}"),
+            Want("supplementalGroups", lambda groups: all(map(own, groups or [])), f"only use ids of at least {least}"),
         ),
     )
     for container in containers(pod):
@@ -93,8 +93,8 @@ def _seccomp(resource: Resource, options: Options) -> Iterator[Finding]:
         resource,
         pod["securityContext"],
         (
-            Want("seccompProfile.type", lambda found: found in _SECCOMP, fix),
-            Want("appArmorProfile.type", lambda found: found != "Unconfined", fix),
+            Want("seccompProfile.type", lambda profile: profile in _SECCOMP, fix),
+            Want("appArmorProfile.type", lambda profile: profile != "Unconfined", fix),
         ),
     )
     for container in containers(pod):
@@ -102,8 +102,8 @@ def _seccomp(resource: Resource, options: Options) -> Iterator[Finding]:
             resource,
             container["securityContext"],
             (
-                Want("seccompProfile.type", lambda found: found is None or found in _SECCOMP, fix),
-                Want("appArmorProfile.type", lambda found: found != "Unconfined", fix),
+                Want("seccompProfile.type", lambda profile: profile is None or profile in _SECCOMP, fix),
+                Want("appArmorProfile.type", lambda profile: profile != "Unconfined", fix),
                 Want("procMount", _absent_or("Default"), "remove it"),
             ),
         )
@@ -113,8 +113,8 @@ def _privileges(resource: Resource, options: Options) -> Iterator[Finding]:
     for container in containers(template(resource)["spec"]):
         context = container["securityContext"]
         wants = (
-            Want("privileged", lambda found: not found, "remove it"),
-            Want("allowPrivilegeEscalation", lambda found: found is False, "set it to false"),
+            Want("privileged", lambda privileged: not privileged, "remove it"),
+            Want("allowPrivilegeEscalation", lambda escalation: escalation is False, "set it to false"),
         )
         yield from wanted(resource, context, wants)
         dropped, added = context["capabilities"]["drop"], context["capabilities"]["add"]
@@ -133,7 +133,9 @@ def _privileges(resource: Resource, options: Options) -> Iterator[Finding]:
 
 def _root(resource: Resource, options: Options) -> Iterator[Finding]:
     want = Want(
-        "readOnlyRootFilesystem", lambda found: found is True, "set it to true and mount an emptyDir to write to"
+        "readOnlyRootFilesystem",
+        lambda read_only: read_only is True,
+        "set it to true and mount an emptyDir to write to",
     )
     for container in containers(template(resource)["spec"]):
         yield from wanted(resource, container["securityContext"], (want,))
@@ -142,8 +144,8 @@ def _root(resource: Resource, options: Options) -> Iterator[Finding]:
 def _host(resource: Resource, options: Options) -> Iterator[Finding]:
     pod = template(resource)["spec"]
     fields = ("hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace")
-    yield from wanted(resource, pod, (Want(key, lambda found: not found, "remove it") for key in fields))
-    for volume in pod["volumes"].each():
+    yield from wanted(resource, pod, (Want(key, lambda host_access: not host_access, "remove it") for key in fields))
+    for volume in pod["volumes"].elements():
         for kind, node in volume.items():
             if kind != "name" and node.exists and kind not in _VOLUMES:
                 yield at(
@@ -152,11 +154,11 @@ def _host(resource: Resource, options: Options) -> Iterator[Finding]:
                     f"volume {volume['name'].text()} is a {kind}, outside the pod's own files",
                     "use a ConfigMap, a Secret, an emptyDir or a claim",
                 )
-    for sysctl in pod["securityContext"]["sysctls"].each():
+    for sysctl in pod["securityContext"]["sysctls"].elements():
         if sysctl["name"].text() not in _SYSCTLS:
             yield at(resource, sysctl, f"sysctl {sysctl['name'].text()} changes the node", "remove it")
     for container in containers(pod):
-        for port in container["ports"].each():
+        for port in container["ports"].elements():
             if port["hostPort"].value:
                 yield at(
                     resource, port["hostPort"], f"{key_of(port['hostPort'])} {state(port['hostPort'].raw)}", "remove it"
@@ -164,9 +166,9 @@ def _host(resource: Resource, options: Options) -> Iterator[Finding]:
 
 
 def _homes(resources: Sequence[Resource], options: Options) -> Iterator[Finding]:
-    made = {each.object_name for each in of_kind(resources, "Namespace")}
+    namespaces = {resource.object_name for resource in of_kind(resources, "Namespace")}
     for workload in workloads(resources):
-        if workload.namespace not in made:
+        if workload.namespace not in namespaces:
             yield Finding(
                 resource=workload,
                 where="metadata.namespace",
@@ -178,9 +180,9 @@ def _homes(resources: Sequence[Resource], options: Options) -> Iterator[Finding]
 def _namespace(resource: Resource, options: Options) -> Iterator[Finding]:
     if not resource.kubernetes:
         return
-    found = resource.node["metadata"]["labels"]
+    labels = resource.node["metadata"]["labels"]
     for label in _LEVEL_LABELS:
-        node = found[label]
+        node = labels[label]
         if node.value != "restricted":
             yield at(resource, node, f"label {label} {state(node.raw)}", 'set it to "restricted"')
 

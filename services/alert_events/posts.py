@@ -117,8 +117,8 @@ def raw(body: bytes, received: datetime, address: str) -> Post:
     Raises:
         ContentError: It is no list.
     """
-    found = _json(body)
-    if not isinstance(found, list):
+    content = _json(body)
+    if not isinstance(content, list):
         raise ContentError("it is no list of alerts")
 
     def event(item: object) -> AlertEvent:
@@ -138,7 +138,7 @@ def raw(body: bytes, received: datetime, address: str) -> Post:
             valid_until=None if ended else alert.ends_at,
         )
 
-    return _post(found, event)
+    return _post(content, event)
 
 
 def processed(body: bytes, received: datetime, address: str) -> Post:
@@ -186,8 +186,8 @@ def _post(items: Sequence[object], event: Callable[[object], AlertEvent]) -> Pos
     unusable, complaint, size = 0, "", 0
     for number, item in enumerate(items):
         try:
-            made = event(item)
-            record = Record(key=made.key, value=made.value())
+            alert_event = event(item)
+            record = Record(key=alert_event.key, value=alert_event.value())
             problem = "" if len(record.value) <= MOST_RECORD_BYTES else f"it is larger than {MOST_RECORD_BYTES} bytes"
         except ValidationError as error:
             problem = _mistake(error)

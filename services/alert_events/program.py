@@ -1,4 +1,4 @@
-"""The program: serve both entrances until asked to stop, then end the posts that are under way."""
+"""The program: serve both endpoints until asked to stop, then end the posts that are under way."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import Settings, load
-from services.alert_events.web import Entrances, HttpsServer
+from services.alert_events.web import Endpoints, HttpsServer
 from services.common import serving
 from services.common.web import application
 
@@ -22,7 +22,7 @@ def log(message: str) -> None:
 
 
 class Service(serving.Service):
-    """Both entrances, the metrics and the probes behind one port."""
+    """Both endpoints, the metrics and the probes behind one port."""
 
     server: HttpsServer
 
@@ -37,7 +37,7 @@ class Service(serving.Service):
         self._sender = Sender(settings)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        entrances = Entrances(settings, self._sender, registry, log)
+        endpoints = Endpoints(settings, self._sender, registry, log)
         metrics = settings.metrics
         rest = application(registry, metrics.user, metrics.password_file, self._sender.alive, self._ready)
         self.server = HttpsServer(
@@ -45,7 +45,7 @@ class Service(serving.Service):
             settings.listen_port,
             settings.cert_file,
             settings.key_file,
-            entrances.application(rest),
+            endpoints.application(rest),
         )
 
     def _ready(self) -> bool:

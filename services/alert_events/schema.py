@@ -18,10 +18,10 @@ MODELS: dict[str, type[AlertEvent]] = {
 
 def schema(model: type[AlertEvent]) -> dict[str, Any]:
     """JSON Schema (2020-12) of what is written; fields that it does not name may be there, too."""
-    made = model.model_json_schema(by_alias=True, mode="serialization")
-    for field in made["properties"].values():
+    model_json_schema = model.model_json_schema(by_alias=True, mode="serialization")
+    for field in model_json_schema["properties"].values():
         del field["title"]
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model_json_schema}
 
 
 def text(model: type[AlertEvent]) -> str:

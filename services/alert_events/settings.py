@@ -33,7 +33,7 @@ class Settings:
     """Where events come from and where they go.
 
     Attributes:
-        listen_host: Address of both entrances and the metrics.
+        listen_host: Address of both endpoints and the metrics.
         listen_port: Port of them.
         kafka: Where events go.
         raw_topic: Topic of alerts as Prometheus raised them.
@@ -104,5 +104,5 @@ def parse(content: object) -> Settings:
 
 
 def _login(where: str, value: object) -> Login:
-    found = texts(where, value, _LOGIN)
-    return Login(user=found["user"], password_file=Path(found["password_file"]))
+    login = texts(where, value, _LOGIN)
+    return Login(user=login["user"], password_file=Path(login["password_file"]))

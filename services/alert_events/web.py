@@ -1,4 +1,4 @@
-"""The two entrances, each with its own login; 200 means that Kafka has every record of the post."""
+"""The two endpoints, each with its own login; 200 means that Kafka has every record of the post."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 MOST_CONNECTIONS = 64
 
-_MOST_TOLD = 100
+_MOST_LOGGED = 100
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _REASONS = ("login", "content", "size", "cut", "busy", "brokers")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Entrance:
+class _Endpoint:
     name: str
     path: str
     login: Login
@@ -39,131 +39,131 @@ class _Entrance:
     read: Callable[[bytes, datetime, str], Post]
 
 
-class Entrances:
+class Endpoints:
     """``POST /raw/api/v2/alerts`` for Prometheus and ``POST /processed`` for Alertmanager."""
 
     def __init__(
         self, settings: Settings, sender: Sender, registry: CollectorRegistry, log: Callable[[str], None]
     ) -> None:
-        """Let in whom ``settings`` name, write by ``sender``, count in ``registry``, tell news by ``log``."""
-        raw = _Entrance(
+        """Let in whom ``settings`` name, write by ``sender``, count in ``registry``, write changes by ``log``."""
+        raw = _Endpoint(
             name="raw",
             path="/raw/api/v2/alerts",
             login=settings.prometheus,
             topic=settings.raw_topic,
             read=posts.raw,
         )
-        processed = _Entrance(
+        processed = _Endpoint(
             name="processed",
             path="/processed",
             login=settings.alertmanager,
             topic=settings.processed_topic,
             read=posts.processed,
         )
-        self._entrances = {entrance.path: entrance for entrance in (raw, processed)}
+        self._endpoints = {endpoint.path: endpoint for endpoint in (raw, processed)}
         self._sender, self._log = sender, log
         self._room = Room()
-        self._told: dict[tuple[str, str], str] = {}
+        self._last_refusal: dict[tuple[str, str], str] = {}
         self._measures(registry)
 
     def _measures(self, registry: CollectorRegistry) -> None:
         self._written = Counter(
-            "alert_events_written", "Records that the brokers acknowledged", ["entrance"], registry=registry
+            "alert_events_written", "Records that the brokers acknowledged", ["endpoint"], registry=registry
         )
         self._refused = Counter(
             "alert_events_refused",
             "Posts that were refused, or of which a part was, by reason",
-            ["entrance", "reason"],
+            ["endpoint", "reason"],
             registry=registry,
         )
         self._seconds = Histogram(
             "alert_events_post_seconds",
             "From a whole post to its acknowledgement",
-            ["entrance"],
+            ["endpoint"],
             buckets=_BUCKETS,
             registry=registry,
         )
         self._last = Gauge(
             "alert_events_last_write_timestamp_seconds",
             "When a post was last acknowledged; 0 before the first",
-            ["entrance"],
+            ["endpoint"],
             registry=registry,
         )
-        for name in (entrance.name for entrance in self._entrances.values()):
+        for name in (endpoint.name for endpoint in self._endpoints.values()):
             for measure in (self._written, self._seconds, self._last):
                 measure.labels(name)
             for reason in _REASONS:
                 self._refused.labels(name, reason)
 
     def application(self, rest: WSGIApplication) -> WSGIApplication:
-        """Both entrances as a WSGI application; ``rest`` answers for every other path."""
+        """Both endpoints as a WSGI application; ``rest`` answers for every other path."""
 
         def serve(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
-            entrance = self._entrances.get(environ.get("PATH_INFO", ""))
-            if entrance is None:
+            endpoint = self._endpoints.get(environ.get("PATH_INFO", ""))
+            if endpoint is None:
                 return rest(environ, start)
             incoming = Incoming(environ)
             try:
-                self._take(entrance, incoming)
+                self._take(endpoint, incoming)
             except RefusedError as refusal:
                 incoming.discard()
                 if refusal.reason:
-                    self._refused.labels(entrance.name, refusal.reason).inc()
-                    self._tell(entrance, incoming.address, refusal.reason, str(refusal))
+                    self._refused.labels(endpoint.name, refusal.reason).inc()
+                    self._log_change(endpoint, incoming.address, refusal.reason, str(refusal))
                 return _answer(start, refusal.status, str(refusal), *refusal.headers)
-            self._tell(entrance, incoming.address, "", "")
+            self._log_change(endpoint, incoming.address, "", "")
             return _answer(start, HTTPStatus.OK, "written")
 
         return serve
 
-    def _take(self, entrance: _Entrance, incoming: Incoming) -> None:
-        _admit(entrance, incoming)
+    def _take(self, endpoint: _Endpoint, incoming: Incoming) -> None:
+        _admit(endpoint, incoming)
         with self._room.reserved(incoming.left):
             body = incoming.body()
             began = time.monotonic()
             try:
-                post = entrance.read(body, datetime.now(UTC), incoming.address)
-                self._sender.send(entrance.topic, post.records)
+                post = endpoint.read(body, datetime.now(UTC), incoming.address)
+                self._sender.send(endpoint.topic, post.records)
             except ContentError as error:
                 raise RefusedError(HTTPStatus.BAD_REQUEST, "content", str(error)) from None
             except BusyError as error:
                 raise later("busy", str(error)) from None
             except BrokersError as error:
                 raise later("brokers", str(error)) from None
-        self._seconds.labels(entrance.name).observe(time.monotonic() - began)
-        self._written.labels(entrance.name).inc(len(post.records))
-        self._last.labels(entrance.name).set_to_current_time()
+        self._seconds.labels(endpoint.name).observe(time.monotonic() - began)
+        self._written.labels(endpoint.name).inc(len(post.records))
+        self._last.labels(endpoint.name).set_to_current_time()
         if post.unusable:
             text = f"{post.unusable} were left out, the others are written: {post.complaint}"
             raise RefusedError(HTTPStatus.BAD_REQUEST, "content", text)
 
-    def _tell(self, entrance: _Entrance, address: str, reason: str, text: str) -> None:
-        """Write news, once: the same refusal of many posts of a sender is one line, and so is its end."""
-        sender = (entrance.name, address)
-        before = self._told.pop(sender, "")
+    def _log_change(self, endpoint: _Endpoint, address: str, reason: str, text: str) -> None:
+        """Log once: the same refusal of many posts of a sender is one line, and so is its end."""
+        sender = (endpoint.name, address)
+        before = self._last_refusal.pop(sender, "")
         if reason:
-            if len(self._told) >= _MOST_TOLD:
-                self._told.clear()
+            if len(self._last_refusal) >= _MOST_LOGGED:
+                self._last_refusal.clear()
             # That others wait for the brokers as well is no news.
-            self._told[sender] = before if (before, reason) == ("brokers", "busy") else reason
-        if self._told.get(sender, "") == before:
+            self._last_refusal[sender] = before if (before, reason) == ("brokers", "busy") else reason
+        if self._last_refusal.get(sender, "") == before:
             return
         if reason:
-            self._log(f"{entrance.name}: a post of {address} was refused ({reason}): {text}")
+            self._log(f"{endpoint.name}: a post of {address} was refused ({reason}): {text}")
         else:
-            self._log(f"{entrance.name}: posts of {address} are written again")
+            self._log(f"{endpoint.name}: posts of {address} are written again")
 
 
-def _admit(entrance: _Entrance, incoming: Incoming) -> None:
+def _admit(endpoint: _Endpoint, incoming: Incoming) -> None:
     """Refuse what may not come in; nothing of its body is read before."""
     if incoming.method != "POST":
         raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, "", "only POST", ("Allow", "POST"))
     try:
-        password = entrance.login.password_file.read_text().strip()
+        password = endpoint.login.password_file.read_text().strip()
     except OSError:
         raise later("login", "the password file cannot be read") from None
-    if not web.allowed(incoming.authorization, entrance.login.user, password):
-        challenge = ("WWW-Authenticate", f'Basic realm="{entrance.name}"')
+    if not web.allowed(incoming.authorization, endpoint.login.user, password):
+        challenge = ("WWW-Authenticate", f'Basic realm="{endpoint.name}"')
         raise RefusedError(HTTPStatus.UNAUTHORIZED, "login", "user and password, please", challenge)
     incoming.known = True
     if not incoming.sized:

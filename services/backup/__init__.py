@@ -1,4 +1,4 @@
 """Backups made by jobs: PostgreSQL, Grafana's definitions, Kafka's metadata and the search cluster, and their restores.
 
-Every object is sealed on the way out with age for public keys of operators: who writes backups cannot read them.
+Every object is encrypted on the way out with age for public keys of operators: who writes backups cannot read them.
 """

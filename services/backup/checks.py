@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from services.backup.encryption import recipient
 from services.backup.errors import BackupError
-from services.backup.seal import recipient
 from services.common.settings import SettingsError
 
 
@@ -16,11 +16,11 @@ def recipients(value: object) -> tuple[str, ...]:
     Raises:
         SettingsError: There is none, or one is no public key.
     """
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(member, str) for member in value):
         raise SettingsError("recipients must be a list of public keys of age (age1...), at least one")
-    for number_, each in enumerate(value):
+    for number_, member in enumerate(value):
         try:
-            recipient(each)
+            recipient(member)
         except BackupError as error:
             raise SettingsError(f"recipients[{number_}]: {error}") from None
     if len(set(value)) != len(value):
@@ -64,19 +64,19 @@ def secret(file: Path) -> str:
         SettingsError: It cannot be read, or is empty.
     """
     try:
-        found = file.read_text(encoding="utf-8").strip()
+        content = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise SettingsError(f"{file}: cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"{file}: is no text; it must hold a password or a key") from None
-    if not found:
+    if not content:
         raise SettingsError(f"{file}: is empty; it must hold a password or a key")
-    return found
+    return content
 
 
 def with_optional(keys: tuple[str, ...], value: object, *optional: str) -> tuple[str, ...]:
     """The keys of a section: those it must have, and those of ``optional`` that it has."""
-    return (*keys, *(each for each in optional if isinstance(value, dict) and each in value))
+    return (*keys, *(key for key in optional if isinstance(value, dict) and key in value))
 
 
 def text(key: str, value: object) -> str:

@@ -150,16 +150,16 @@ def _samples(
             raise BackupError(f"{api.url}: refuses the question: {one_line(content.get('error'))}")
         if content.get("warnings"):
             raise BackupError(f"{api.url}: the answer is not whole: {one_line(content['warnings'][0])}")
-        found: _Samples = {}
-        for each in content["data"]["result"]:
-            labels = tuple(sorted((k, v) for k, v in each["metric"].items() if k not in ignored))
-            values = {round(float(at) * 1000): str(value) for at, value in each.get("values", ())}
-            values |= {round(float(at) * 1000): json.dumps(v, sort_keys=True) for at, v in each.get("histograms", ())}
-            if labels in found:
+        samples: _Samples = {}
+        for series in content["data"]["result"]:
+            labels = tuple(sorted((k, v) for k, v in series["metric"].items() if k not in ignored))
+            values = {round(float(at) * 1000): str(value) for at, value in series.get("values", ())}
+            values |= {round(float(at) * 1000): json.dumps(v, sort_keys=True) for at, v in series.get("histograms", ())}
+            if labels in samples:
                 raise BackupError(f"{api.url}: two series are {shown(dict(labels))}; choose one replica with only")
-            found[labels] = values
+            samples[labels] = values
     except requests.RequestException as error:
         raise BackupError(f"{api.url}: does not answer: {one_line(error)}") from None
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise BackupError(f"{api.url}: the answer is none of a Prometheus: {one_line(error)}") from None
-    return found
+    return samples

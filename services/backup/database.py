@@ -10,17 +10,17 @@ from typing import IO, Any
 
 from services.backup import postgres
 from services.backup.checks import secret
+from services.backup.encryption import Readable
 from services.backup.errors import BackupError
-from services.backup.seal import Readable
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Database, Postgres
-from services.backup.target import Made, Target
 
 DUMP = ".dump"
 _LOCK_S = 60
 _END_S = 30
 
 
-def back_up(settings: Postgres, target: Target) -> Made:
+def back_up(settings: Postgres, target: RunWriter) -> RunSummary:
     """Dump every database.
 
     Raises:
@@ -28,9 +28,9 @@ def back_up(settings: Postgres, target: Target) -> Made:
         SettingsError: A password cannot be read.
     """
     counts: dict[str, int] = {}
-    for each in settings.databases:
-        counts |= _back_up(settings, each, target)
-    return Made(program=postgres.version("pg_dump"), counts=counts)
+    for database in settings.databases:
+        counts |= _back_up(settings, database, target)
+    return RunSummary(program=postgres.version("pg_dump"), counts=counts)
 
 
 def connection_words(settings: Postgres, database: Database) -> dict[str, Any]:
@@ -49,7 +49,7 @@ def connection_words(settings: Postgres, database: Database) -> dict[str, Any]:
     }
 
 
-def _back_up(settings: Postgres, database: Database, target: Target) -> dict[str, int]:
+def _back_up(settings: Postgres, database: Database, target: RunWriter) -> dict[str, int]:
     words, password = connection_words(settings, database), secret(database.password_file)
     with postgres.connected({**words, "password": password}, f"database {database.name}") as connection:
         # Dump and counts see the same moment.
@@ -106,8 +106,8 @@ class _Dump:
             BackupError: pg_dump failed.
         """
         assert self._process.stdout is not None
-        found = self._process.stdout.read(size)
-        if not found and size:
+        chunk = self._process.stdout.read(size)
+        if not chunk and size:
             try:
                 code = self._process.wait(_END_S)
             except subprocess.TimeoutExpired:
@@ -116,4 +116,4 @@ class _Dump:
                 self._said.seek(0)
                 reason = postgres.complaint(self._said.read()) or f"exit code {code}"
                 raise BackupError(f"pg_dump of {self._database} failed: {reason}")
-        return found
+        return chunk

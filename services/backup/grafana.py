@@ -11,8 +11,8 @@ from typing import Any
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Grafana
-from services.backup.target import Made, Target
 from services.backup.web import Web, part
 
 _PAGE = 1000
@@ -55,18 +55,18 @@ class Definitions:
             "folders": len(self.folders),
             "dashboards": len(self.dashboards),
             "teams": len(self.teams),
-            "team members": sum(len(each["members"]) for each in self.teams),
-            "permissions": sum(len(each["items"]) for each in self.permissions),
+            "team members": sum(len(team["members"]) for team in self.teams),
+            "permissions": sum(len(permission["items"]) for permission in self.permissions),
             "data sources": len(self.sources),
-            "preferences": len(self.organization["preferences"]) + sum(len(each["preferences"]) for each in self.teams),
+            "preferences": len(self.organization["preferences"]) + sum(len(team["preferences"]) for team in self.teams),
         }
 
 
-FILES = {each.name: f"{each.name}.json" for each in fields(Definitions)}
+FILES = {field.name: f"{field.name}.json" for field in fields(Definitions)}
 """Part of the definitions -> object of the run."""
 
 
-def back_up(settings: Grafana, target: Target) -> Made:
+def back_up(settings: Grafana, target: RunWriter) -> RunSummary:
     """Read everything and store it.
 
     Raises:
@@ -76,10 +76,10 @@ def back_up(settings: Grafana, target: Target) -> Made:
     login = (settings.user, secret(settings.password_file))
     with Web("Grafana", settings.url, settings.ca_file, login=login) as web:
         health = web.ask("GET", "/api/health") or {}
-        found = read(web)
-    for name, content in asdict(found).items():
+        definitions = read(web)
+    for name, content in asdict(definitions).items():
         target.add_json(FILES[name], content)
-    return Made(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=found.counts())
+    return RunSummary(program=f"Grafana {health.get('version', 'of an unknown version')}", counts=definitions.counts())
 
 
 def read(web: Web) -> Definitions:
@@ -90,14 +90,17 @@ def read(web: Web) -> Definitions:
     """
     folders = list(_folders(web))
     dashboards = list(_dashboards(web))
-    things = [*(("folders", each["uid"]) for each in folders), *(("dashboards", each["uid"]) for each in dashboards)]
+    things = [
+        *(("folders", folder["uid"]) for folder in folders),
+        *(("dashboards", dashboard["uid"]) for dashboard in dashboards),
+    ]
     return Definitions(
         folders=folders,
         dashboards=dashboards,
         teams=list(_teams(web)),
-        permissions=[each for kind, uid in things if (each := _permissions(web, kind, uid))],
+        permissions=[permissions for kind, uid in things if (permissions := _permissions(web, kind, uid))],
         sources=sorted(
-            (_source(each) for each in web.ask("GET", "/api/datasources") or []), key=lambda each: each["uid"]
+            (_source(source) for source in web.ask("GET", "/api/datasources") or []), key=lambda source: source["uid"]
         ),
         organization={
             "name": (web.ask("GET", "/api/org") or {}).get("name", ""),
@@ -119,14 +122,16 @@ def team_numbers(web: Web) -> dict[str, int]:
     Raises:
         BackupError: It refuses, or does not answer.
     """
-    return {str(each["name"]): int(each["id"]) for each in _paged(web, "/api/teams/search", {}, "perpage", "teams")}
+    return {str(team["name"]): int(team["id"]) for team in _paged(web, "/api/teams/search", {}, "perpage", "teams")}
 
 
 def _folders(web: Web, parent: str = "", depth: int = 0) -> Iterator[Thing]:
     if depth > _DEEPEST:
         raise BackupError(f"{web.what}: folders are nested deeper than {_DEEPEST}")
-    for each in sorted(_paged(web, "/api/folders", {"parentUid": parent}, "limit"), key=lambda each: str(each["uid"])):
-        uid = str(each["uid"])
+    for folder in sorted(
+        _paged(web, "/api/folders", {"parentUid": parent}, "limit"), key=lambda folder: str(folder["uid"])
+    ):
+        uid = str(folder["uid"])
         whole = web.ask("GET", f"/api/folders/{part(uid)}")
         if whole:
             yield {
@@ -139,8 +144,8 @@ def _folders(web: Web, parent: str = "", depth: int = 0) -> Iterator[Thing]:
 
 
 def _dashboards(web: Web) -> Iterator[Thing]:
-    found = _paged(web, "/api/search", {"type": "dash-db"}, "limit")
-    for uid in sorted({str(each["uid"]) for each in found}):
+    hits = _paged(web, "/api/search", {"type": "dash-db"}, "limit")
+    for uid in sorted({str(hit["uid"]) for hit in hits}):
         whole = web.ask("GET", f"/api/dashboards/uid/{part(uid)}")
         if whole:
             model = {key: value for key, value in whole["dashboard"].items() if key not in ("id", "version")}
@@ -148,15 +153,15 @@ def _dashboards(web: Web) -> Iterator[Thing]:
 
 
 def _teams(web: Web) -> Iterator[Thing]:
-    for each in sorted(_paged(web, "/api/teams/search", {}, "perpage", "teams"), key=lambda each: str(each["name"])):
-        path = f"/api/teams/{int(each['id'])}"
+    for team in sorted(_paged(web, "/api/teams/search", {}, "perpage", "teams"), key=lambda team: str(team["name"])):
+        path = f"/api/teams/{int(team['id'])}"
         members = [
             {"login": one["login"], "email": one.get("email") or "", "level": one.get("permission") or 0}
             for one in web.ask("GET", f"{path}/members") or []
         ]
         yield {
-            "name": each["name"],
-            "email": each.get("email") or "",
+            "name": team["name"],
+            "email": team.get("email") or "",
             "members": sorted(members, key=lambda one: str(one["login"])),
             "preferences": _preferences(web.ask("GET", f"{path}/preferences")),
         }
@@ -166,9 +171,13 @@ def _permissions(web: Web, kind: str, uid: str) -> Thing | None:
     listed = web.ask("GET", permissions_path(kind, uid))
     if listed is None:
         return None
-    own = [each for each in listed if not each.get("inherited") and each.get("role") != _ADMIN]
-    items = [{**_whose(each), "level": each["permission"]} for each in own]
-    return {"kind": kind, "uid": uid, "items": sorted(items, key=lambda each: sorted(map(str, each.items())))}
+    own = [permission for permission in listed if not permission.get("inherited") and permission.get("role") != _ADMIN]
+    items = [{**_whose(permission), "level": permission["permission"]} for permission in own]
+    return {
+        "kind": kind,
+        "uid": uid,
+        "items": sorted(items, key=lambda permission: sorted(map(str, permission.items()))),
+    }
 
 
 def _whose(item: Thing) -> dict[str, str]:
@@ -177,13 +186,13 @@ def _whose(item: Thing) -> dict[str, str]:
     return {"team": str(item["team"])} if item.get("teamId") else {"login": str(item.get("userLogin") or "")}
 
 
-def _source(found: Thing) -> Thing:
-    secrets = sorted(name for name, held in (found.get("secureJsonFields") or {}).items() if held)
-    return {**{key: found[key] for key in _SOURCE if key in found}, "secrets": secrets}
+def _source(datasource: Thing) -> Thing:
+    secrets = sorted(name for name, held in (datasource.get("secureJsonFields") or {}).items() if held)
+    return {**{key: datasource[key] for key in _SOURCE if key in datasource}, "secrets": secrets}
 
 
-def _preferences(found: Any) -> dict[str, str]:
-    return {key: str(found[key]) for key in _PREFERENCES if found and found.get(key)}
+def _preferences(preferences: Any) -> dict[str, str]:
+    return {key: str(preferences[key]) for key in _PREFERENCES if preferences and preferences.get(key)}
 
 
 def _paged(web: Web, path: str, query: Mapping[str, str], size: str, inside: str = "") -> Iterator[Thing]:

@@ -22,8 +22,8 @@ from confluent_kafka.admin import (
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError, one_line
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import KafkaMetadata
-from services.backup.target import Made, Target
 
 REQUEST_S = 20.0
 _INTERNAL = "__"
@@ -53,20 +53,20 @@ class Metadata:
         """What a restore is compared with."""
         return {
             "topics": len(self.topics),
-            "partitions": sum(each["partitions"] for each in self.topics),
-            "topic settings": sum(len(each["settings"]) for each in self.topics),
+            "partitions": sum(topic["partitions"] for topic in self.topics),
+            "topic settings": sum(len(topic["settings"]) for topic in self.topics),
             "acls": len(self.acls),
             "users": len(self.users),
             "consumer groups": len(self.groups),
-            "committed offsets": sum(len(those) for each in self.groups for those in each["offsets"].values()),
+            "committed offsets": sum(len(those) for group in self.groups for those in group["offsets"].values()),
         }
 
 
-FILES = {each.name: f"{each.name}.json" for each in fields(Metadata)}
+FILES = {field.name: f"{field.name}.json" for field in fields(Metadata)}
 """Part of the metadata -> object of the run."""
 
 
-def back_up(settings: KafkaMetadata, target: Target) -> Made:
+def back_up(settings: KafkaMetadata, target: RunWriter) -> RunSummary:
     """Read everything and store it.
 
     Raises:
@@ -75,10 +75,10 @@ def back_up(settings: KafkaMetadata, target: Target) -> Made:
     """
     admin = connect(settings.bootstrap, secret(settings.ca_file), (settings.user, secret(settings.password_file)))
     _check_seen(admin, settings.user)
-    found = read(admin)
-    for name, content in asdict(found).items():
+    metadata = read(admin)
+    for name, content in asdict(metadata).items():
         target.add_json(FILES[name], content)
-    return Made(program=f"confluent-kafka {version()[0]}", counts=found.counts())
+    return RunSummary(program=f"confluent-kafka {version()[0]}", counts=metadata.counts())
 
 
 def _check_seen(admin: Any, user: str) -> None:
@@ -86,11 +86,11 @@ def _check_seen(admin: Any, user: str) -> None:
 
     It comes before users are asked for: librdkafka 2.16.1 ends the process when the brokers refuse that.
     """
-    for what, found, where in (
+    for what, objects, where in (
         ("topic", topic_states(admin), "all topics"),
         ("permission", _acls(admin), "the cluster"),
     ):
-        if not found:
+        if not objects:
             raise BackupError(f"Kafka: {user} sees no {what}; it needs DESCRIBE on {where}")
 
 
@@ -137,10 +137,13 @@ def topic_states(admin: Any) -> dict[str, tuple[int, int]]:
         BackupError: No broker answers.
     """
     with errors("topics cannot be listed"):
-        found = admin.list_topics(timeout=REQUEST_S).topics
+        metadata = admin.list_topics(timeout=REQUEST_S).topics
     return {
-        name: (len(topic.partitions), min((len(each.replicas) for each in topic.partitions.values()), default=0))
-        for name, topic in sorted(found.items())
+        name: (
+            len(topic.partitions),
+            min((len(partition.replicas) for partition in topic.partitions.values()), default=0),
+        )
+        for name, topic in sorted(metadata.items())
         if not name.startswith(_INTERNAL)
     }
 
@@ -177,27 +180,27 @@ def _acls(admin: Any) -> list[Thing]:
     )
     with errors("permissions cannot be read"):
         bindings = result(admin.describe_acls(everything, request_timeout=REQUEST_S))
-    found: list[dict[str, str]] = [
+    acls: list[dict[str, str]] = [
         {
-            "type": each.restype.name,
-            "name": each.name,
-            "pattern": each.resource_pattern_type.name,
-            "principal": each.principal,
-            "host": each.host,
-            "operation": each.operation.name,
-            "permission": each.permission_type.name,
+            "type": binding.restype.name,
+            "name": binding.name,
+            "pattern": binding.resource_pattern_type.name,
+            "principal": binding.principal,
+            "host": binding.host,
+            "operation": binding.operation.name,
+            "permission": binding.permission_type.name,
         }
-        for each in bindings
+        for binding in bindings
     ]
-    return _ordered(found)
+    return _ordered(acls)
 
 
 def _users(admin: Any) -> list[Thing]:
     with errors("users cannot be read"):
-        found = result(admin.describe_user_scram_credentials(request_timeout=REQUEST_S))
+        credentials = result(admin.describe_user_scram_credentials(request_timeout=REQUEST_S))
     return _ordered(
         {"name": user, "mechanism": info.mechanism.name, "iterations": info.iterations}
-        for user, described in found.items()
+        for user, described in credentials.items()
         for info in described.scram_credential_infos
     )
 
@@ -207,17 +210,17 @@ def _groups(admin: Any) -> list[Thing]:
         listed = result(admin.list_consumer_groups(request_timeout=REQUEST_S))
         if listed.errors:
             raise listed.errors[0]
-    found: list[Thing] = []
-    for name in sorted(each.group_id for each in listed.valid):
+    groups: list[Thing] = []
+    for name in sorted(group.group_id for group in listed.valid):
         with errors(f"offsets of consumer group {name} cannot be read"):
-            asked = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=REQUEST_S)
-            answer = result(asked[name])
+            futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=REQUEST_S)
+            answer = result(futures[name])
         offsets: dict[str, dict[str, int]] = {}
-        for each in sorted(answer.topic_partitions, key=lambda one: (one.topic, one.partition)):
-            if each.offset >= 0:
-                offsets.setdefault(each.topic, {})[str(each.partition)] = each.offset
-        found.append({"name": name, "offsets": offsets})
-    return found
+        for topic_partition in sorted(answer.topic_partitions, key=lambda one: (one.topic, one.partition)):
+            if topic_partition.offset >= 0:
+                offsets.setdefault(topic_partition.topic, {})[str(topic_partition.partition)] = topic_partition.offset
+        groups.append({"name": name, "offsets": offsets})
+    return groups
 
 
 def result(answer: Future[T]) -> T:
@@ -239,4 +242,4 @@ def errors(what: str) -> Iterator[None]:
 
 
 def _ordered(things: Iterable[Mapping[str, Any]]) -> list[Thing]:
-    return sorted(things, key=lambda each: [str(value) for value in each.values()])
+    return sorted(things, key=lambda thing: [str(value) for value in thing.values()])

@@ -13,7 +13,7 @@ from services.backup.errors import BackupError, one_line
 
 FORMAT = 1
 FILE = "manifest.json"
-SEALED = ".age"
+ENCRYPTED_SUFFIX = ".age"
 """What the key of every other object of a run ends with."""
 MOST_BYTES = 64 * 2**20
 """A manifest is never larger."""
@@ -35,10 +35,10 @@ class StoredObject(_Model):
 
     Attributes:
         name: Its name in the run, without ``.age``.
-        bytes: Size of the sealed object.
-        sha256: Digest of the sealed object.
-        plain_bytes: Size of what was sealed.
-        plain_sha256: Digest of what was sealed.
+        bytes: Size of the encrypted object.
+        sha256: Digest of the encrypted object.
+        plain_bytes: Size of what was encrypted.
+        plain_sha256: Digest of what was encrypted.
     """
 
     name: str = Field(pattern=f"^{_NAME}$")
@@ -92,7 +92,7 @@ class Manifest(_Model):
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
-        names = [each.name for each in self.objects]
+        names = [stored_object.name for stored_object in self.objects]
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"objects has {twice[0]} twice")
@@ -103,7 +103,7 @@ class Manifest(_Model):
     @property
     def total_bytes(self) -> int:
         """Size of all its objects."""
-        return sum(each.bytes for each in self.objects)
+        return sum(stored_object.bytes for stored_object in self.objects)
 
     @property
     def duration_s(self) -> float:
@@ -129,7 +129,7 @@ def parse(content: bytes, where: str) -> Manifest:
         return Manifest.model_validate_json(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(each) for each in first["loc"]) or "its content"
+        place = ".".join(str(part) for part in first["loc"]) or "its content"
         raise BackupError(f"{where} is no manifest of format {FORMAT}: {place}: {one_line(first['msg'])}") from None
 
 
@@ -164,7 +164,7 @@ def object_key(kind: str, run: str, name: str) -> str:
         raise BackupError(
             f"the name of an object is {name!r}; allowed: letters, digits and . _ % + -, no more than 241"
         )
-    return f"{kind}/{run}/{name}{SEALED}"
+    return f"{kind}/{run}/{name}{ENCRYPTED_SUFFIX}"
 
 
 def as_counts(counts: Mapping[str, Any]) -> dict[str, int]:

@@ -34,8 +34,8 @@ Connection = psycopg.Connection[Any]
 
 def program(name: str) -> str:
     """Path of a program of PostgreSQL: the newest of Debian's packages, else whichever the PATH has."""
-    found = [each for each in Path(_FOLDERS).glob(f"*/bin/{name}") if each.parts[-3].isdigit()]
-    return str(max(found, key=lambda each: int(each.parts[-3]))) if found else name
+    paths = [path for path in Path(_FOLDERS).glob(f"*/bin/{name}") if path.parts[-3].isdigit()]
+    return str(max(paths, key=lambda path: int(path.parts[-3]))) if paths else name
 
 
 def version(name: str) -> str:
@@ -45,7 +45,7 @@ def version(name: str) -> str:
         BackupError: It is not there.
     """
     said = run([program(name), "--version"], {}, ()).split()
-    number = next((each for each in said if re.match(r"\d+\.\d+", each)), "of an unknown version")
+    number = next((word for word in said if re.match(r"\d+\.\d+", word)), "of an unknown version")
     return f"{name} {number}"
 
 
@@ -135,9 +135,9 @@ def counts(connection: Connection, database: str) -> dict[str, int]:
     """Rows of each table as ``<database>.<schema>.<table>``, the number of tables as ``<database>``."""
     connection.execute(sql.SQL("SET LOCAL statement_timeout = {}").format(sql.Literal(f"{COUNT_S}s")))
     connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-    found = tables(connection)
-    counted = {database: len(found)}
-    for schema, name in found:
+    table_names = tables(connection)
+    counted = {database: len(table_names)}
+    for schema, name in table_names:
         counted[f"{database}.{schema}.{name}"] = _one(
             connection, sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
         )

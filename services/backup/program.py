@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from services.backup import database, grafana, kafka_metadata, retention, search_export
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import (
     DATABASE,
     GRAFANA,
@@ -26,11 +27,10 @@ from services.backup.settings import (
     secret,
 )
 from services.backup.store import Store
-from services.backup.target import Made, Target
 
 _FAILED, _MISTAKE = 1, 2
 _AGAIN_S = 0.05
-_MAKERS: dict[str, Callable[[Any, Target], Made]] = {
+_MAKERS: dict[str, Callable[[Any, RunWriter], RunSummary]] = {
     DATABASE: database.back_up,
     GRAFANA: grafana.back_up,
     KAFKA_METADATA: kafka_metadata.back_up,
@@ -63,7 +63,7 @@ def run(settings: Settings, kind: str, store: Store, started: datetime | None = 
     section = getattr(settings, kind.replace("-", "_"))
     if section is None:
         raise SettingsError(f"{kind.replace('-', '_')} is missing: without that section no {kind} backup can be made")
-    target = Target(store, kind, settings.recipients, started)
+    target = RunWriter(store, kind, settings.recipients, started)
     manifest = target.finish(_MAKERS[kind](section, target), platform=settings.platform, region=settings.region)
     log(
         f"{kind}: run {manifest.run} is stored: {len(manifest.objects)} objects, {manifest.total_bytes} bytes, "

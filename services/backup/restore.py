@@ -11,9 +11,9 @@ from typing import Any
 
 from services.backup import manifest as form
 from services.backup import retention
+from services.backup.encryption import Digest, Identity, decrypt
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest, StoredObject
-from services.backup.seal import Digest, Identity, unseal
 from services.backup.store import NotStoredError, Store
 
 LATEST = "latest"
@@ -38,7 +38,7 @@ def kept(store: Store, kind: str) -> list[retention.Run]:
     Raises:
         BackupError: The storage refuses, or does not answer.
     """
-    return [each for each in retention.runs(store.objects(f"{kind}/"), kind) if each.complete]
+    return [run for run in retention.runs(store.objects(f"{kind}/"), kind) if run.complete]
 
 
 def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
@@ -62,10 +62,10 @@ def find(store: Store, kind: str, run: str = LATEST) -> Manifest:
         content = store.get(key, form.MOST_BYTES)
     except NotStoredError:
         raise BackupError(f"{store.where}: there is no whole backup {kind}/{run}") from None
-    found = form.parse(content, key)
-    if (found.kind, found.run) != (kind, run):
-        raise BackupError(f"{key} is the manifest of {found.kind}/{found.run}")
-    return found
+    manifest = form.parse(content, key)
+    if (manifest.kind, manifest.run) != (kind, run):
+        raise BackupError(f"{key} is the manifest of {manifest.kind}/{manifest.run}")
+    return manifest
 
 
 def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], folder: Path) -> Manifest:
@@ -78,34 +78,34 @@ def fetch(store: Store, kind: str, run: str, identities: Sequence[Identity], fol
         store: Where it is.
         kind: Which kind.
         run: Its name, or ``latest``.
-        identities: Secret keys of an operator; see `services.backup.seal.read_identities`.
+        identities: Secret keys of an operator; see `services.backup.encryption.read_identities`.
         folder: Where to; it is made, and must be empty.
 
     Raises:
         BackupError: There is no such run, an object is missing, changed or does not open, or the folder is not empty.
     """
-    found = find(store, kind, run)
+    manifest = find(store, kind, run)
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         if any(folder.iterdir()):
             raise BackupError(f"{folder}: is not empty; name a new folder")
-        for each in found.objects:
-            _fetch(store, found, each, identities, folder)
-        (folder / form.FILE).write_bytes(found.content())
+        for stored_object in manifest.objects:
+            _fetch(store, manifest, stored_object, identities, folder)
+        (folder / form.FILE).write_bytes(manifest.content())
     except OSError as error:
         raise BackupError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
-    return found
+    return manifest
 
 
 def _fetch(store: Store, run: Manifest, wanted: StoredObject, identities: Sequence[Identity], folder: Path) -> None:
     key = form.object_key(run.kind, run.run, wanted.name)
-    sealed, plain = folder / f"{wanted.name}{form.SEALED}", folder / wanted.name
+    encrypted, plain = folder / f"{wanted.name}{form.ENCRYPTED_SUFFIX}", folder / wanted.name
     try:
-        _same(key, "stored", store.download(key, sealed), (wanted.bytes, wanted.sha256))
+        _same(key, "stored", store.download(key, encrypted), (wanted.bytes, wanted.sha256))
         plain.touch(0o600, exist_ok=False)
-        with sealed.open("rb") as source, plain.open("wb") as target:
-            _, digest = unseal(source, target, identities)
-        _same(key, "sealed", digest, (wanted.plain_bytes, wanted.plain_sha256))
+        with encrypted.open("rb") as source, plain.open("wb") as target:
+            _, digest = decrypt(source, target, identities)
+        _same(key, "encrypted", digest, (wanted.plain_bytes, wanted.plain_sha256))
     except BaseException as error:
         with suppress(OSError):
             plain.unlink(missing_ok=True)
@@ -114,13 +114,13 @@ def _fetch(store: Store, run: Manifest, wanted: StoredObject, identities: Sequen
         raise
     finally:
         with suppress(OSError):
-            sealed.unlink(missing_ok=True)
+            encrypted.unlink(missing_ok=True)
 
 
-def _same(key: str, how: str, found: Digest, wanted: tuple[int, str]) -> None:
-    if (found.bytes, found.sha256) != wanted:
+def _same(key: str, how: str, digest: Digest, wanted: tuple[int, str]) -> None:
+    if (digest.bytes, digest.sha256) != wanted:
         raise BackupError(
-            f"{key}: is not what was {how}: {found.bytes} bytes, SHA-256 {found.sha256}; the manifest says "
+            f"{key}: is not what was {how}: {digest.bytes} bytes, SHA-256 {digest.sha256}; the manifest says "
             f"{wanted[0]} bytes, SHA-256 {wanted[1]}"
         )
 
@@ -136,13 +136,13 @@ def opened(folder: Path, kind: str) -> Manifest:
         content = file.read_bytes()
     except OSError as error:
         raise BackupError(f"{file}: cannot be read: {error.strerror}; fetch a run into that folder first") from None
-    found = form.parse(content, str(file))
-    if found.kind != kind:
-        raise BackupError(f"{folder}: holds a backup of kind {found.kind}, not of {kind}")
-    for each in found.objects:
-        if not (folder / each.name).is_file():
-            raise BackupError(f"{folder / each.name}: is missing; fetch the run again")
-    return found
+    manifest = form.parse(content, str(file))
+    if manifest.kind != kind:
+        raise BackupError(f"{folder}: holds a backup of kind {manifest.kind}, not of {kind}")
+    for stored_object in manifest.objects:
+        if not (folder / stored_object.name).is_file():
+            raise BackupError(f"{folder / stored_object.name}: is missing; fetch the run again")
+    return manifest
 
 
 def content(folder: Path, name: str) -> Any:
@@ -159,7 +159,7 @@ def content(folder: Path, name: str) -> Any:
         raise BackupError(f"{folder / name}: is no JSON; fetch the run again") from None
 
 
-def differences(found: Manifest, counts: Mapping[str, int]) -> list[str]:
+def differences(manifest: Manifest, counts: Mapping[str, int]) -> list[str]:
     """Where the counts of a restore differ from the manifest's, one line each; those that a side lacks count as 0.
 
     Args:
@@ -168,7 +168,7 @@ def differences(found: Manifest, counts: Mapping[str, int]) -> list[str]:
             `services.backup.restore_database.counts_of`.
     """
     return [
-        f"{name}: {found.counts.get(name, 0)} in the backup, {counts.get(name, 0)} restored"
-        for name in sorted({*found.counts, *counts})
-        if found.counts.get(name, 0) != counts.get(name, 0)
+        f"{name}: {manifest.counts.get(name, 0)} in the backup, {counts.get(name, 0)} restored"
+        for name in sorted({*manifest.counts, *counts})
+        if manifest.counts.get(name, 0) != counts.get(name, 0)
     ]

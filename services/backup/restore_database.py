@@ -65,7 +65,9 @@ def restore(
 
 def databases(manifest: Manifest) -> tuple[str, ...]:
     """Names of the databases of a run."""
-    return tuple(each.name.removesuffix(DUMP) for each in manifest.objects if each.name.endswith(DUMP))
+    return tuple(
+        stored_object.name.removesuffix(DUMP) for stored_object in manifest.objects if stored_object.name.endswith(DUMP)
+    )
 
 
 def counts_of(manifest: Manifest, database: str) -> dict[str, int]:
@@ -89,7 +91,7 @@ def _words(dsn: str) -> dict[str, Any]:
     except psycopg.ProgrammingError:
         # Its message would show the text, and a password in it.
         raise BackupError("the connection is neither words nor a URI of libpq, such as host=... dbname=...") from None
-    local = all(not each or each.startswith("/") for each in str(words.get("host") or "").split(","))
+    local = all(not part or part.startswith("/") for part in str(words.get("host") or "").split(","))
     if words.get("sslmode") != _VERIFIED and not local:
         raise BackupError(
             f"sslmode is {words.get('sslmode', 'not set')}; a server must be verified: sslmode=verify-full"

@@ -57,13 +57,13 @@ def load(folder: Path) -> Definitions:
 
 def _apply(web: Web, wanted: Definitions, there: Definitions, run: str) -> Iterator[str]:
     _remove(web, wanted, there)
-    present = {each["uid"] for each in there.folders}
-    for each in wanted.folders:
-        _folder(web, each, present)
-    for each in wanted.dashboards:
+    present = {folder["uid"] for folder in there.folders}
+    for folder in wanted.folders:
+        _folder(web, folder, present)
+    for dashboard in wanted.dashboards:
         body = {
-            "dashboard": {**each["model"], "id": None, "uid": each["uid"]},
-            "folderUid": each["folder"],
+            "dashboard": {**dashboard["model"], "id": None, "uid": dashboard["uid"]},
+            "folderUid": dashboard["folder"],
             "overwrite": True,
             "message": f"Restored from backup {run}",
         }
@@ -71,72 +71,74 @@ def _apply(web: Web, wanted: Definitions, there: Definitions, run: str) -> Itera
     people: dict[str, int] = {}
     yield from _teams(web, wanted, people)
     numbers = team_numbers(web)
-    for each in wanted.permissions:
+    for permission in wanted.permissions:
         items = []
-        for item in each["items"]:
+        for item in permission["items"]:
             owner = _owner(web, item, people, numbers)
             if owner:
                 items.append({**owner, "permission": item["level"]})
             else:
                 who = item.get("login") or item.get("team") or "somebody without a name"
-                yield f"{each['kind'][:-1]} {each['uid']}: {who} is not there, so has no permission"
-        _done(web, "POST", permissions_path(each["kind"], each["uid"]), {"items": items})
+                yield f"{permission['kind'][:-1]} {permission['uid']}: {who} is not there, so has no permission"
+        _done(web, "POST", permissions_path(permission["kind"], permission["uid"]), {"items": items})
     _done(web, "PUT", "/api/org", {"name": wanted.organization["name"]})
     _done(web, "PUT", "/api/org/preferences", wanted.organization["preferences"])
 
 
 def _remove(web: Web, wanted: Definitions, there: Definitions) -> None:
     """Remove what the backup does not have. It goes first: its names may be those of what comes."""
-    dashboards, folders = ({each["uid"] for each in those} for those in (wanted.dashboards, wanted.folders))
-    for each in there.dashboards:
-        if each["uid"] not in dashboards:
-            web.ask("DELETE", f"/api/dashboards/uid/{part(each['uid'])}")
+    dashboards, folders = ({thing["uid"] for thing in those} for those in (wanted.dashboards, wanted.folders))
+    for dashboard in there.dashboards:
+        if dashboard["uid"] not in dashboards:
+            web.ask("DELETE", f"/api/dashboards/uid/{part(dashboard['uid'])}")
     # Children come after their parents in the list, and go before them.
-    for each in reversed(there.folders):
-        if each["uid"] not in folders:
-            web.ask("DELETE", f"/api/folders/{part(each['uid'])}")
-    teams = {each["name"] for each in wanted.teams}
+    for folder in reversed(there.folders):
+        if folder["uid"] not in folders:
+            web.ask("DELETE", f"/api/folders/{part(folder['uid'])}")
+    teams = {team["name"] for team in wanted.teams}
     for name, number in team_numbers(web).items():
         if name not in teams:
             web.ask("DELETE", f"/api/teams/{number}")
 
 
-def _folder(web: Web, each: Thing, present: set[str]) -> None:
-    uid, path = each["uid"], f"/api/folders/{part(each['uid'])}"
-    text = {"title": each["title"], "description": each["description"]}
+def _folder(web: Web, folder: Thing, present: set[str]) -> None:
+    uid, path = folder["uid"], f"/api/folders/{part(folder['uid'])}"
+    text = {"title": folder["title"], "description": folder["description"]}
     # One that was there may have gone with a parent that was removed.
-    found = web.ask("GET", path) if uid in present else None
-    if found is None:
-        _done(web, "POST", "/api/folders", {"uid": uid, "parentUid": each["parent"], **text})
+    existing = web.ask("GET", path) if uid in present else None
+    if existing is None:
+        _done(web, "POST", "/api/folders", {"uid": uid, "parentUid": folder["parent"], **text})
         return
-    if (found.get("parentUid") or "") != each["parent"]:
-        _done(web, "POST", f"{path}/move", {"parentUid": each["parent"]})
+    if (existing.get("parentUid") or "") != folder["parent"]:
+        _done(web, "POST", f"{path}/move", {"parentUid": folder["parent"]})
     _done(web, "PUT", path, {**text, "overwrite": True})
 
 
 def _teams(web: Web, wanted: Definitions, people: dict[str, int]) -> Iterator[str]:
     numbers = team_numbers(web)
-    for each in wanted.teams:
-        text = {"name": each["name"], "email": each["email"]}
-        number = numbers.get(each["name"]) or int(_done(web, "POST", "/api/teams", text)["teamId"])
+    for team in wanted.teams:
+        text = {"name": team["name"], "email": team["email"]}
+        number = numbers.get(team["name"]) or int(_done(web, "POST", "/api/teams", text)["teamId"])
         path = f"/api/teams/{number}"
         _done(web, "PUT", path, text)
-        there = [member for member in each["members"] if _person(web, member["login"], people)]
-        for member in each["members"]:
+        there = [member for member in team["members"] if _person(web, member["login"], people)]
+        for member in team["members"]:
             if member not in there:
-                yield f"team {each['name']}: {member['login']} is not there, so is no member"
+                yield f"team {team['name']}: {member['login']} is not there, so is no member"
         _members(web, path, there, people)
-        _done(web, "PUT", f"{path}/preferences", each["preferences"])
+        _done(web, "PUT", f"{path}/preferences", team["preferences"])
 
 
 def _members(web: Web, path: str, wanted: list[Any], people: dict[str, int]) -> None:
-    emails = {level: [each["email"] for each in wanted if bool(each["level"]) == level] for level in (False, True)}
-    if all(each["email"] for each in wanted):
+    emails = {
+        level: [member["email"] for member in wanted if bool(member["level"]) == level] for level in (False, True)
+    }
+    if all(member["email"] for member in wanted):
         _done(web, "PUT", f"{path}/members", {"members": emails[False], "admins": emails[True]})
         return
     # Somebody without a mail address can only be added by number, as a plain member.
-    held = {int(each["userId"]) for each in web.ask("GET", f"{path}/members") or []}
-    numbers = {people[each["login"]] for each in wanted}
+    held = {int(member["userId"]) for member in web.ask("GET", f"{path}/members") or []}
+    numbers = {people[member["login"]] for member in wanted}
     for number in held - numbers:
         web.ask("DELETE", f"{path}/members/{number}")
     for number in numbers - held:
@@ -155,20 +157,20 @@ def _owner(web: Web, item: Thing, people: dict[str, int], teams: dict[str, int])
 def _person(web: Web, login: str, people: dict[str, int]) -> int:
     """Number of somebody in this Grafana, 0 for somebody who is not there."""
     if login not in people:
-        found = web.ask("GET", "/api/users/lookup", params={"loginOrEmail": login}) if login else None
-        people[login] = int(found["id"]) if found else 0
+        user = web.ask("GET", "/api/users/lookup", params={"loginOrEmail": login}) if login else None
+        people[login] = int(user["id"]) if user else 0
     return people[login]
 
 
 def _missing_sources(wanted: Definitions, there: Definitions) -> Iterator[str]:
-    held = {each["uid"]: each for each in there.sources}
-    for each in wanted.sources:
-        found = held.get(each["uid"])
-        if found is None:
-            yield f"data source {each['name']} is not there: it comes from the deployment (pulumi up), not from here"
-        elif found != each:
-            keys = sorted(key for key in {*found, *each} if found.get(key) != each.get(key))
-            yield f"data source {each['name']} differs in {', '.join(keys)}: it comes from the deployment"
+    held = {source["uid"]: source for source in there.sources}
+    for source in wanted.sources:
+        existing = held.get(source["uid"])
+        if existing is None:
+            yield f"data source {source['name']} is not there: it comes from the deployment (pulumi up), not from here"
+        elif existing != source:
+            keys = sorted(key for key in {*existing, *source} if existing.get(key) != source.get(key))
+            yield f"data source {source['name']} differs in {', '.join(keys)}: it comes from the deployment"
 
 
 def _done(web: Web, method: str, path: str, body: object) -> Any:

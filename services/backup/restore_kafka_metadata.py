@@ -61,14 +61,14 @@ class Plan:
     def lines(self) -> list[str]:
         """The plan for people, one line for each thing."""
         return [
-            *(f"make topic {each['name']} with {each['partitions']} partitions" for each in self.topics),
+            *(f"make topic {topic['name']} with {topic['partitions']} partitions" for topic in self.topics),
             *(f"topic {name}: grow to {number} partitions" for name, number in self.grown.items()),
             *(
                 f"topic {name}: {key} = {'as the brokers have it' if value is None else value}"
                 for name, changes in self.settings.items()
                 for key, value in changes.items()
             ),
-            *(f"permit {said(each)}" for each in self.acls),
+            *(f"permit {said(acl)}" for acl in self.acls),
             *(f"user {name} is missing: the deployment makes it (pulumi up)" for name in self.users),
             *self.notes,
         ]
@@ -99,29 +99,30 @@ def plan(folder: Path, admin: Any) -> Plan:
 
 def compared(wanted: Metadata, there: Metadata) -> Plan:
     """What ``there`` lacks of ``wanted``."""
-    live = {each["name"]: each for each in there.topics}
-    both = [(each, live[each["name"]]) for each in wanted.topics if each["name"] in live]
-    settings = {each["name"]: _changes(each["settings"], found["settings"]) for each, found in both}
-    users = {each["name"] for each in there.users}
-    names = {each["name"] for each in wanted.topics}
+    live = {topic["name"]: topic for topic in there.topics}
+    both = [(topic, live[topic["name"]]) for topic in wanted.topics if topic["name"] in live]
+    settings = {expected["name"]: _changes(expected["settings"], actual["settings"]) for expected, actual in both}
+    users = {user["name"] for user in there.users}
+    names = {topic["name"] for topic in wanted.topics}
     return Plan(
-        topics=tuple(each for each in wanted.topics if each["name"] not in live),
-        grown={each["name"]: each["partitions"] for each, found in both if found["partitions"] < each["partitions"]},
+        topics=tuple(topic for topic in wanted.topics if topic["name"] not in live),
+        grown={
+            expected["name"]: expected["partitions"]
+            for expected, actual in both
+            if actual["partitions"] < expected["partitions"]
+        },
         settings={name: changes for name, changes in settings.items() if changes},
-        acls=tuple(each for each in wanted.acls if each not in there.acls),
-        users=tuple(sorted({each["name"] for each in wanted.users} - users)),
+        acls=tuple(acl for acl in wanted.acls if acl not in there.acls),
+        users=tuple(sorted({user["name"] for user in wanted.users} - users)),
         notes=(
             *(
-                f"topic {each['name']} has {found['partitions']} partitions, in the backup {each['partitions']}: stays"
-                for each, found in both
-                if found["partitions"] > each["partitions"]
+                f"topic {expected['name']} has {actual['partitions']} partitions, in the backup "
+                f"{expected['partitions']}: stays"
+                for expected, actual in both
+                if actual["partitions"] > expected["partitions"]
             ),
             *(f"topic {name} is not in the backup: stays" for name in live if name not in names),
-            *(
-                f"{said(each)} is permitted and not in the backup: stays"
-                for each in there.acls
-                if each not in wanted.acls
-            ),
+            *(f"{said(acl)} is permitted and not in the backup: stays" for acl in there.acls if acl not in wanted.acls),
         ),
     )
 
@@ -152,7 +153,7 @@ def restore(folder: Path, admin: Any, *, replace: bool = False, replication: int
     _set(admin, todo.settings)
     if todo.acls:
         with errors("permissions cannot be made"):
-            for answer in admin.create_acls([_binding(each) for each in todo.acls], request_timeout=REQUEST_S).values():
+            for answer in admin.create_acls([_binding(acl) for acl in todo.acls], request_timeout=REQUEST_S).values():
                 result(answer)
     now = _seen(admin, wanted)
     left = compared(wanted, now)
@@ -162,29 +163,29 @@ def restore(folder: Path, admin: Any, *, replace: bool = False, replication: int
 
 def alike(wanted: Metadata, there: Metadata) -> dict[str, int]:
     """How much of ``wanted`` is in ``there``, under the names of the manifest."""
-    live = {each["name"]: each for each in there.topics}
-    pairs = [(each, live.get(each["name"], {"partitions": 0, "settings": {}})) for each in wanted.topics]
-    groups = {each["name"]: each["offsets"] for each in there.groups}
+    live = {topic["name"]: topic for topic in there.topics}
+    pairs = [(topic, live.get(topic["name"], {"partitions": 0, "settings": {}})) for topic in wanted.topics]
+    groups = {group["name"]: group["offsets"] for group in there.groups}
     return Metadata(
         topics=[
             {
-                "partitions": min(each["partitions"], found["partitions"]),
-                "settings": dict(each["settings"].items() & found["settings"].items()),
+                "partitions": min(expected["partitions"], actual["partitions"]),
+                "settings": dict(expected["settings"].items() & actual["settings"].items()),
             }
-            for each, found in pairs
-            if each["name"] in live
+            for expected, actual in pairs
+            if expected["name"] in live
         ],
-        acls=[each for each in wanted.acls if each in there.acls],
-        users=[each for each in wanted.users if each in there.users],
+        acls=[acl for acl in wanted.acls if acl in there.acls],
+        users=[user for user in wanted.users if user in there.users],
         groups=[
             {
                 "offsets": {
-                    topic: dict(those.items() & groups[each["name"]].get(topic, {}).items())
-                    for topic, those in each["offsets"].items()
+                    topic: dict(those.items() & groups[group["name"]].get(topic, {}).items())
+                    for topic, those in group["offsets"].items()
                 }
             }
-            for each in wanted.groups
-            if each["name"] in groups
+            for group in wanted.groups
+            if group["name"] in groups
         ],
     ).counts()
 
@@ -205,12 +206,12 @@ def _make_topics(admin: Any, topics: Sequence[Thing], replication: int | None) -
         return
     new = [
         NewTopic(
-            each["name"],
-            num_partitions=each["partitions"],
-            replication_factor=replication or each["replication"],
-            config=dict(each["settings"]),
+            topic["name"],
+            num_partitions=topic["partitions"],
+            replication_factor=replication or topic["replication"],
+            config=dict(topic["settings"]),
         )
-        for each in topics
+        for topic in topics
     ]
     for name, answer in admin.create_topics(new, operation_timeout=REQUEST_S, request_timeout=REQUEST_S).items():
         with errors(f"topic {name} cannot be made"):
@@ -264,9 +265,9 @@ def _seen(admin: Any, wanted: Metadata) -> Metadata:
     deadline = time.monotonic() + _SEEN_S
     while time.monotonic() < deadline:
         states = topic_states(admin)
-        if all(states.get(each["name"], (0, 0))[0] >= each["partitions"] for each in wanted.topics):
-            found = read(admin)
-            if compared(wanted, found).empty:
-                return found
+        if all(states.get(topic["name"], (0, 0))[0] >= topic["partitions"] for topic in wanted.topics):
+            actual = read(admin)
+            if compared(wanted, actual).empty:
+                return actual
         time.sleep(0.5)
     return read(admin)

@@ -67,7 +67,7 @@ class Block:
     @property
     def bytes(self) -> int:
         """Size of all files."""
-        return len(self.meta) + sum(each.bytes for each in self.files)
+        return len(self.meta) + sum(file.bytes for file in self.files)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,17 +94,17 @@ def blocks(store: Store) -> list[Block]:
         BackupError: A file of a block is missing or has another size, or the storage refuses or does not answer.
     """
     folders: dict[str, dict[str, int]] = {}
-    for each in store.objects():
-        name, _, path = each.name.partition("/")
+    for stored_object in store.objects():
+        name, _, path = stored_object.name.partition("/")
         if _BLOCK.fullmatch(name) and path:
-            folders.setdefault(name, {})[path] = each.bytes
+            folders.setdefault(name, {})[path] = stored_object.bytes
     whole = [name for name, files in folders.items() if META in files and DELETED not in files]
     if len(whole) > _MOST_BLOCKS:
         raise BackupError(f"{store.where}: {len(whole)} blocks; no more than {_MOST_BLOCKS} are expected")
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         metas = pool.map(lambda name: store.get(f"{name}/{META}", _MOST_META), whole)
-        found = [_block(name, meta, folders[name]) for name, meta in zip(whole, metas, strict=True)]
-    return sorted(found, key=lambda each: (each.start_ms, each.name))
+        parsed_blocks = [_block(name, meta, folders[name]) for name, meta in zip(whole, metas, strict=True)]
+    return sorted(parsed_blocks, key=lambda block: (block.start_ms, block.name))
 
 
 def restore(
@@ -126,30 +126,30 @@ def restore(
             small, or the storage refuses or does not answer.
     """
     everything = blocks(store)
-    chosen = [each for each in everything if dict(each.labels) == dict(labels) and not each.resolution_ms]
+    chosen = [block for block in everything if dict(block.labels) == dict(labels) and not block.resolution_ms]
     if not chosen:
-        there = sorted({shown(each.labels) for each in everything})
+        there = sorted({shown(block.labels) for block in everything})
         raise BackupError(
             f"{store.where}: no blocks of {shown(labels)}; there are: {'; '.join(there) or 'none of anybody'}"
         )
-    total, done = sum(each.bytes for each in chosen), 0
+    total, done = sum(block.bytes for block in chosen), 0
     try:
         _empty(folder, total)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            for size in pool.map(lambda each: _download(store, each, folder), chosen):
+            for size in pool.map(lambda block: _download(store, block, folder), chosen):
                 done += size
                 if report:
                     report(done, total)
-        content = {"version": 1, "uploaded": [each.name for each in chosen]}
+        content = {"version": 1, "uploaded": [block.name for block in chosen]}
         (folder / SHIPPED).write_text(json.dumps(content, indent=1))
     except OSError as error:
         raise BackupError(f"{error.filename or folder}: cannot be written: {error.strerror}") from None
     return Restored(
         blocks=len(chosen),
-        samples=sum(each.samples for each in chosen),
+        samples=sum(block.samples for block in chosen),
         bytes=total,
-        start_ms=min(each.start_ms for each in chosen),
-        end_ms=max(each.end_ms for each in chosen),
+        start_ms=min(block.start_ms for block in chosen),
+        end_ms=max(block.end_ms for block in chosen),
     )
 
 
@@ -160,15 +160,15 @@ def _block(name: str, meta: bytes, there: Mapping[str, int]) -> Block:
         thanos = data["thanos"]
         listed = [
             BlockFile(
-                path=str(each["rel_path"]),
-                bytes=int(each.get("size_bytes", 0)),
+                path=str(file["rel_path"]),
+                bytes=int(file.get("size_bytes", 0)),
                 sha256=str(hashed["value"]) if hashed and hashed["hashFunc"] == "SHA256" else "",
             )
-            for each in thanos["files"]
-            for hashed in (each.get("hash"),)
-            if each["rel_path"] != META
+            for file in thanos["files"]
+            for hashed in (file.get("hash"),)
+            if file["rel_path"] != META
         ]
-        made = Block(
+        block = Block(
             name=str(data["ulid"]),
             labels={str(key): str(value) for key, value in thanos["labels"].items()},
             start_ms=int(data["minTime"]),
@@ -180,15 +180,15 @@ def _block(name: str, meta: bytes, there: Mapping[str, int]) -> Block:
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BackupError(f"{where}: is not what Thanos writes: {type(error).__name__} {one_line(error)}") from None
-    if made.name != name or "index" not in {each.path for each in listed}:
+    if block.name != name or "index" not in {block_file.path for block_file in listed}:
         raise BackupError(f"{where}: is not of this block, or names no index")
-    for each in listed:
-        if not _FILE.fullmatch(each.path):
-            raise BackupError(f"{where}: names the file {each.path!r}, which no block has")
-        if there.get(each.path) != each.bytes:
-            size = f"has {there[each.path]} bytes" if each.path in there else "is missing"
-            raise BackupError(f"{name}/{each.path}: {size}; {META} says {each.bytes} bytes")
-    return made
+    for block_file in listed:
+        if not _FILE.fullmatch(block_file.path):
+            raise BackupError(f"{where}: names the file {block_file.path!r}, which no block has")
+        if there.get(block_file.path) != block_file.bytes:
+            size = f"has {there[block_file.path]} bytes" if block_file.path in there else "is missing"
+            raise BackupError(f"{name}/{block_file.path}: {size}; {META} says {block_file.bytes} bytes")
+    return block
 
 
 def _empty(folder: Path, needed: int) -> None:
@@ -204,13 +204,13 @@ def _download(store: Store, block: Block, folder: Path) -> int:
     """Write a block, under another name until it is whole."""
     half = folder / f"{block.name}{_HALF}"
     (half / "chunks").mkdir(parents=True)
-    for each in block.files:
-        key = f"{block.name}/{each.path}"
-        digest = store.download(key, half / each.path)
-        if digest.bytes != each.bytes or (each.sha256 and digest.sha256 != each.sha256):
+    for file in block.files:
+        key = f"{block.name}/{file.path}"
+        digest = store.download(key, half / file.path)
+        if digest.bytes != file.bytes or (file.sha256 and digest.sha256 != file.sha256):
             raise BackupError(
                 f"{key}: is not what was shipped: {digest.bytes} bytes, SHA-256 {digest.sha256}; {META} says "
-                f"{each.bytes} bytes, SHA-256 {each.sha256 or 'not known'}"
+                f"{file.bytes} bytes, SHA-256 {file.sha256 or 'not known'}"
             )
     (half / META).write_bytes(block.meta)
     half.rename(folder / block.name)

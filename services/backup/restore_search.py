@@ -32,8 +32,8 @@ def restore(
 ) -> Outcome:
     """Restore a fetched run.
 
-    An index of a name in the backup that is there without a document is made anew, since a keeper makes such ones as
-    soon as a cluster runs. Other indices are left alone.
+    An index of a name in the backup that is there without a document is made anew, since the index manager makes such
+    ones as soon as a cluster runs. Other indices are left alone.
 
     Args:
         folder: Where the run was fetched to.
@@ -62,8 +62,8 @@ def restore(
         for name, index in indices.items():
             _index(web, name, index, folder / file_name(name))
         counts = {name: _count(web, name) for name in indices}
-    made = {name: count for name, count in counts.items() if count is not None}
-    return Outcome(counts={"indices": len(made), **made})
+    counts_by_index = {name: count for name, count in counts.items() if count is not None}
+    return Outcome(counts={"indices": len(counts_by_index), **counts_by_index})
 
 
 def documents(file: Path) -> Iterator[dict[str, Any]]:
@@ -95,7 +95,7 @@ def _index(web: Web, name: str, index: dict[str, Any], file: Path) -> None:
     _done(web, "PUT", path, {"mappings": index["mappings"], "settings": {"index": {**settings, _COPIES: 0}}})
     for body in _bulks(file):
         answer = web.ask("POST", f"{path}/_bulk", body=body, again=False)
-        failed = [each["create"] for each in answer["items"] if each["create"].get("status") != _CREATED]
+        failed = [outcome["create"] for outcome in answer["items"] if outcome["create"].get("status") != _CREATED]
         if failed:
             reason = one_line(failed[0].get("error", {}).get("reason", failed[0].get("status")))
             raise BackupError(f"search cluster: {len(failed)} documents of {name} are refused, the first one: {reason}")
@@ -113,9 +113,9 @@ def _blocks(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _bulks(file: Path) -> Iterator[bytes]:
     waiting = bytearray()
-    for each in documents(file):
-        action = {"_id": each["_id"], **({"routing": each["_routing"]} if "_routing" in each else {})}
-        for line in ({"create": action}, each["_source"]):
+    for document in documents(file):
+        action = {"_id": document["_id"], **({"routing": document["_routing"]} if "_routing" in document else {})}
+        for line in ({"create": action}, document["_source"]):
             waiting += json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         if len(waiting) >= _BULK_BYTES:
             yield bytes(waiting)

@@ -35,12 +35,12 @@ class Run:
     @property
     def complete(self) -> bool:
         """Whether it has a manifest; else it does not count as a run."""
-        return any(each.name == f"{self.kind}/{self.name}/{FILE}" for each in self.objects)
+        return any(stored_object.name == f"{self.kind}/{self.name}/{FILE}" for stored_object in self.objects)
 
     @property
     def total_bytes(self) -> int:
         """Size of all its objects."""
-        return sum(each.bytes for each in self.objects)
+        return sum(stored_object.bytes for stored_object in self.objects)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,23 +61,28 @@ class Removed:
 def runs(objects: Iterable[Object], kind: str) -> list[Run]:
     """The runs of a kind among some objects, oldest first; what is no run's is passed over."""
     held: dict[str, list[Object]] = {}
-    for each in objects:
-        parts = each.name.split("/")
+    for stored_object in objects:
+        parts = stored_object.name.split("/")
         if len(parts) == 3 and parts[0] == kind:
-            held.setdefault(parts[1], []).append(each)
-    found = []
+            held.setdefault(parts[1], []).append(stored_object)
+    parsed_runs = []
     for name, those in held.items():
         try:
             started = run_time(name)
         except ValueError:
             continue
-        found.append(
-            Run(kind=kind, name=name, started=started, objects=tuple(sorted(those, key=lambda each: each.name)))
+        parsed_runs.append(
+            Run(
+                kind=kind,
+                name=name,
+                started=started,
+                objects=tuple(sorted(those, key=lambda stored_object: stored_object.name)),
+            )
         )
-    return sorted(found, key=lambda each: each.started)
+    return sorted(parsed_runs, key=lambda run: run.started)
 
 
-def expired(found: Sequence[Run], keep_days: int, now: datetime) -> list[Run]:
+def expired(all_runs: Sequence[Run], keep_days: int, now: datetime) -> list[Run]:
     """The runs to remove, oldest first.
 
     Args:
@@ -85,21 +90,21 @@ def expired(found: Sequence[Run], keep_days: int, now: datetime) -> list[Run]:
         keep_days: Days for which a complete run is kept.
         now: The time.
     """
-    newest = max((each.started for each in found if each.complete), default=None)
+    newest = max((run.started for run in all_runs if run.complete), default=None)
     return [
-        each
-        for each in sorted(found, key=lambda each: each.started)
+        run
+        for run in sorted(all_runs, key=lambda run: run.started)
         if (
-            each.started != newest and now - each.started > timedelta(days=keep_days)
-            if each.complete
-            else now - each.started > INCOMPLETE_KEPT
+            run.started != newest and now - run.started > timedelta(days=keep_days)
+            if run.complete
+            else now - run.started > INCOMPLETE_KEPT
         )
     ]
 
 
 def forgotten(uploads: Iterable[Unfinished], now: datetime) -> list[Unfinished]:
     """Uploads that nobody will finish."""
-    return [each for each in uploads if now - each.begun > INCOMPLETE_KEPT]
+    return [upload for upload in uploads if now - upload.begun > INCOMPLETE_KEPT]
 
 
 def apply(store: Store, kind: str, keep_days: int, now: datetime) -> Removed:
@@ -114,10 +119,10 @@ def apply(store: Store, kind: str, keep_days: int, now: datetime) -> Removed:
         manifest = f"{kind}/{run.name}/{FILE}"
         if run.complete:
             store.delete([manifest])
-        store.delete([each.name for each in run.objects if each.name != manifest])
+        store.delete([stored_object.name for stored_object in run.objects if stored_object.name != manifest])
     uploads = forgotten(store.unfinished(f"{kind}/"), now)
     for upload in uploads:
         store.give_up(upload.name, upload.upload)
     return Removed(
-        runs=tuple(each.name for each in gone), objects=sum(len(each.objects) for each in gone), uploads=len(uploads)
+        runs=tuple(run.name for run in gone), objects=sum(len(run.objects) for run in gone), uploads=len(uploads)
     )

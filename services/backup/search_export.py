@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import Search
-from services.backup.target import Made, Target
 from services.backup.web import Web
 
 INDICES = "indices.json"
@@ -29,7 +29,7 @@ _OWN_SETTINGS = ("uuid", "creation_date", "version", "provided_name", "history",
 """Settings of an index that its cluster gives it; a new one gets others."""
 
 
-def back_up(settings: Search, target: Target) -> Made:
+def back_up(settings: Search, target: RunWriter) -> RunSummary:
     """Export every index that the patterns name.
 
     Raises:
@@ -50,7 +50,7 @@ def back_up(settings: Search, target: Target) -> Made:
             target.add_chunks(file_name(name), compressed(export.documents()))
             counts[name] = export.count
         target.add_json(INDICES, indices)
-    return Made(program=program, counts=counts)
+    return RunSummary(program=program, counts=counts)
 
 
 def file_name(index: str) -> str:
@@ -64,14 +64,14 @@ def definitions(web: Web, patterns: tuple[str, ...]) -> dict[str, dict[str, Any]
     Raises:
         BackupError: The cluster refuses or does not answer.
     """
-    found: dict[str, Any] = web.ask("GET", f"/{','.join(quote(each, safe='*') for each in patterns)}") or {}
-    return {name: definition(found[name]) for name in sorted(found)}
+    indices: dict[str, Any] = web.ask("GET", f"/{','.join(quote(pattern, safe='*') for pattern in patterns)}") or {}
+    return {name: definition(indices[name]) for name in sorted(indices)}
 
 
-def definition(found: Mapping[str, Any]) -> dict[str, Any]:
+def definition(index: Mapping[str, Any]) -> dict[str, Any]:
     """What an index is, without what its cluster gave it."""
-    settings = {key: value for key, value in found["settings"]["index"].items() if key not in _OWN_SETTINGS}
-    return {"aliases": found["aliases"], "mappings": found["mappings"], "settings": settings}
+    settings = {key: value for key, value in index["settings"]["index"].items() if key not in _OWN_SETTINGS}
+    return {"aliases": index["aliases"], "mappings": index["mappings"], "settings": settings}
 
 
 def compressed(lines: Iterator[bytes]) -> Iterator[bytes]:
@@ -101,10 +101,10 @@ class _Export:
     def _shard(self, shard: int) -> Iterator[bytes]:
         path = f"/{quote(self._index, safe='')}/_search/point_in_time"
         query = {"keep_alive": _KEEP_ALIVE, "preference": f"_shards:{shard}"}
-        made = self._web.ask("POST", path, params=query, again=True)
-        if made is None:
+        point_in_time = self._web.ask("POST", path, params=query, again=True)
+        if point_in_time is None:
             raise BackupError(f"search cluster: index {self._index} went away while it was read")
-        point = str(made["pit_id"])
+        point = str(point_in_time["pit_id"])
         try:
             yield from self._pages(point, shard)
         finally:

@@ -24,9 +24,9 @@ DATABASE, GRAFANA, KAFKA_METADATA, SEARCH = "database", "grafana", "kafka-metada
 KINDS = (DATABASE, GRAFANA, KAFKA_METADATA, SEARCH)
 """Kinds made by jobs, as in the bucket and on the command line; in settings files with ``_`` for ``-``."""
 ENCRYPTIONS = ("AES256", "aws:kms")
-_STORAGE = tuple(each.name for each in fields(common.Storage))
+_STORAGE = tuple(field.name for field in fields(common.Storage))
 _TOP = ("platform", "region", "recipients", "storage", "limit_s")
-_SECTIONS = tuple(each.replace("-", "_") for each in KINDS)
+_SECTIONS = tuple(kind.replace("-", "_") for kind in KINDS)
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 _DATABASE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _TOP_PORT = 65535
@@ -176,12 +176,12 @@ def storage(value: object) -> Storage:
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    found = mapping("storage", value, with_optional(_STORAGE, value, "encryption"))
-    encryption = found.get("encryption")
+    content = mapping("storage", value, with_optional(_STORAGE, value, "encryption"))
+    encryption = content.get("encryption")
     if encryption is not None and encryption not in ENCRYPTIONS:
         raise SettingsError(f"storage.encryption is {encryption!r}; it must be null or one of {', '.join(ENCRYPTIONS)}")
-    place = common.storage({key: found[key] for key in _STORAGE})
-    return Storage(**{each.name: getattr(place, each.name) for each in fields(place)}, encryption=encryption)
+    place = common.storage({key: content[key] for key in _STORAGE})
+    return Storage(**{field.name: getattr(place, field.name) for field in fields(place)}, encryption=encryption)
 
 
 def _section(top: Mapping[str, Any], name: str, check: Callable[[object], T]) -> T | None:
@@ -189,67 +189,69 @@ def _section(top: Mapping[str, Any], name: str, check: Callable[[object], T]) ->
 
 
 def _postgres(value: object) -> Postgres:
-    found = mapping("database", value, ("keep_days", "host", "port", "ca_file", "databases"))
-    host, listed = found["host"], found["databases"]
+    content = mapping("database", value, ("keep_days", "host", "port", "ca_file", "databases"))
+    host, listed = content["host"], content["databases"]
     if not isinstance(host, str) or not _HOST.fullmatch(host):
         raise SettingsError(f"database.host is {host!r}; it must be the name in the server's certificate")
     if not isinstance(listed, list) or not listed:
         raise SettingsError(f"database.databases is {listed!r}; it must be a list with at least one database")
-    databases = tuple(_database(f"database.databases[{place}]", each) for place, each in enumerate(listed))
-    names = [each.name for each in databases]
+    databases = tuple(_database(f"database.databases[{place}]", entry) for place, entry in enumerate(listed))
+    names = [database.name for database in databases]
     if len(set(names)) != len(names):
         raise SettingsError(f"database.databases has {', '.join(names)}; each database must be there once")
     return Postgres(
-        keep_days=_days("database", found),
+        keep_days=_days("database", content),
         host=host,
-        port=number("database.port", found["port"], _TOP_PORT, "a port"),
-        ca_file=Path(text("database.ca_file", found["ca_file"])),
+        port=number("database.port", content["port"], _TOP_PORT, "a port"),
+        ca_file=Path(text("database.ca_file", content["ca_file"])),
         databases=databases,
     )
 
 
 def _database(where: str, value: object) -> Database:
-    found = texts(where, value, ("name", "user", "password_file"))
+    content = texts(where, value, ("name", "user", "password_file"))
     for key in ("name", "user"):
-        if not _DATABASE.fullmatch(found[key]):
+        if not _DATABASE.fullmatch(content[key]):
             raise SettingsError(
-                f"{where}.{key} is {found[key]!r}; allowed: small letters, digits and _, a letter first"
+                f"{where}.{key} is {content[key]!r}; allowed: small letters, digits and _, a letter first"
             )
-    return Database(name=found["name"], user=found["user"], password_file=Path(found["password_file"]))
+    return Database(name=content["name"], user=content["user"], password_file=Path(content["password_file"]))
 
 
 _LOGIN = ("ca_file", "user", "password_file")
 
 
 def _grafana(value: object) -> Grafana:
-    found = mapping("grafana", value, ("keep_days", "url", *_LOGIN))
-    return Grafana(keep_days=_days("grafana", found), url=url("grafana.url", found["url"]), **_login("grafana", found))
+    content = mapping("grafana", value, ("keep_days", "url", *_LOGIN))
+    return Grafana(
+        keep_days=_days("grafana", content), url=url("grafana.url", content["url"]), **_login("grafana", content)
+    )
 
 
 def _kafka(value: object) -> KafkaMetadata:
-    found = mapping("kafka_metadata", value, ("keep_days", "bootstrap", *_LOGIN))
+    content = mapping("kafka_metadata", value, ("keep_days", "bootstrap", *_LOGIN))
     return KafkaMetadata(
-        keep_days=_days("kafka_metadata", found),
-        bootstrap=text("kafka_metadata.bootstrap", found["bootstrap"]),
-        **_login("kafka_metadata", found),
+        keep_days=_days("kafka_metadata", content),
+        bootstrap=text("kafka_metadata.bootstrap", content["bootstrap"]),
+        **_login("kafka_metadata", content),
     )
 
 
 def _search(value: object) -> Search:
-    found = mapping("search", value, ("keep_days", "url", "indices", *_LOGIN))
-    indices = found["indices"]
-    if not isinstance(indices, list) or not indices or not all(isinstance(each, str) and each for each in indices):
+    content = mapping("search", value, ("keep_days", "url", "indices", *_LOGIN))
+    indices = content["indices"]
+    if not isinstance(indices, list) or not indices or not all(isinstance(index, str) and index for index in indices):
         raise SettingsError(f"search.indices is {indices!r}; it must be a list of patterns such as logs-0*")
     return Search(
-        keep_days=_days("search", found),
-        url=url("search.url", found["url"]),
+        keep_days=_days("search", content),
+        url=url("search.url", content["url"]),
         indices=tuple(indices),
-        **_login("search", found),
+        **_login("search", content),
     )
 
 
-def _login(where: str, found: Mapping[str, Any]) -> dict[str, Any]:
-    text = texts(where, {key: found[key] for key in _LOGIN}, _LOGIN)
+def _login(where: str, content: Mapping[str, Any]) -> dict[str, Any]:
+    text = texts(where, {key: content[key] for key in _LOGIN}, _LOGIN)
     return {
         "ca_file": Path(text["ca_file"]),
         "user": text["user"],
@@ -257,5 +259,5 @@ def _login(where: str, found: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _days(where: str, found: Mapping[str, Any]) -> int:
-    return number(f"{where}.keep_days", found["keep_days"], _MOST_DAYS, "days")
+def _days(where: str, content: Mapping[str, Any]) -> int:
+    return number(f"{where}.keep_days", content["keep_days"], _MOST_DAYS, "days")

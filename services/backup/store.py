@@ -15,8 +15,8 @@ import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
+from services.backup.encryption import Digest
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Digest
 from services.backup.settings import SettingsError, Storage, secret
 from services.backup.upload import PART_BYTES, Upload
 from services.common import storage as common
@@ -160,12 +160,16 @@ class Store:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._storage.bucket, Prefix=prefix + below
             )
-            found = [
-                Object(name=each["Key"][len(prefix) :], bytes=int(each["Size"]), written=each["LastModified"])
+            stored_object = [
+                Object(
+                    name=stored_object["Key"][len(prefix) :],
+                    bytes=int(stored_object["Size"]),
+                    written=stored_object["LastModified"],
+                )
                 for page in pages
-                for each in page.get("Contents", ())
+                for stored_object in page.get("Contents", ())
             ]
-        return sorted(found, key=lambda each: each.name)
+        return sorted(stored_object, key=lambda stored_object: stored_object.name)
 
     def folders(self, below: str = "") -> list[str]:
         """Names of the folders directly below a folder (``""`` or one with ``/`` at its end), without slashes.
@@ -178,8 +182,8 @@ class Store:
             pages = self._client.get_paginator("list_objects_v2").paginate(
                 Bucket=self._storage.bucket, Prefix=whole, Delimiter="/"
             )
-            found = [each["Prefix"][len(whole) : -1] for page in pages for each in page.get("CommonPrefixes", ())]
-        return sorted(found)
+            names = [prefix["Prefix"][len(whole) : -1] for page in pages for prefix in page.get("CommonPrefixes", ())]
+        return sorted(names)
 
     def head(self, name: str) -> Object:
         """An object with its metadata.
@@ -189,9 +193,9 @@ class Store:
             BackupError: The storage refuses, or does not answer.
         """
         with self._errors(f"{name} cannot be looked at"):
-            found = self._client.head_object(**self._key(name))
+            head = self._client.head_object(**self._key(name))
         return Object(
-            name=name, bytes=int(found["ContentLength"]), written=found["LastModified"], metadata=found["Metadata"]
+            name=name, bytes=int(head["ContentLength"]), written=head["LastModified"], metadata=head["Metadata"]
         )
 
     def get(self, name: str, most: int) -> bytes:
@@ -254,9 +258,9 @@ class Store:
                 Bucket=self._storage.bucket, Prefix=prefix + below
             )
             return [
-                Unfinished(name=each["Key"][len(prefix) :], upload=each["UploadId"], begun=each["Initiated"])
+                Unfinished(name=upload["Key"][len(prefix) :], upload=upload["UploadId"], begun=upload["Initiated"])
                 for page in pages
-                for each in page.get("Uploads", ())
+                for upload in page.get("Uploads", ())
             ]
 
     def give_up(self, name: str, upload: str) -> None:

@@ -1,1 +1,1 @@
-"""Looking into object storage: what the report shelf and the keeper of backups have in common."""
+"""Polls of object storage: what the report server and the backup exporter have in common."""

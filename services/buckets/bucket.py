@@ -64,16 +64,16 @@ class Bucket:
         Raises:
             StorageError: They cannot be listed.
         """
-        return sorted(self.walk(below, after), key=lambda each: each.key)
+        return sorted(self.walk(below, after), key=lambda stored_object: stored_object.key)
 
     def walk(self, below: str = "", after: str = "") -> Iterator[Object]:
         """The same one by one, in the order of the storage: for more than should be held at once."""
         prefix = self._storage.prefix
         start = {"StartAfter": prefix + after} if after else {}
         for page in self._pages(Prefix=prefix + below, **start):
-            for each in page.get("Contents", ()):
-                key, written = each["Key"][len(prefix) :], each["LastModified"].timestamp()
-                yield Object(key=key, size=each["Size"], written=written)
+            for stored_object in page.get("Contents", ()):
+                key, written = stored_object["Key"][len(prefix) :], stored_object["LastModified"].timestamp()
+                yield Object(key=key, size=stored_object["Size"], written=written)
 
     def folders(self, below: str = "", after: str = "") -> list[str]:
         """Names of the folders right below one, sorted; ``below`` ends with ``/``.
@@ -84,7 +84,7 @@ class Bucket:
         whole = self._storage.prefix + below
         start = {"StartAfter": whole + after} if after else {}
         pages = self._pages(Prefix=whole, Delimiter="/", **start)
-        return sorted(each["Prefix"][len(whole) : -1] for page in pages for each in page.get("CommonPrefixes", ()))
+        return sorted(prefix["Prefix"][len(whole) : -1] for page in pages for prefix in page.get("CommonPrefixes", ()))
 
     def _pages(self, **arguments: str) -> Iterator[dict[str, Any]]:
         with _errors(f"cannot list {self.things}"):

@@ -93,7 +93,7 @@ class LineChart:
     @property
     def values(self) -> list[float]:
         """All values that are numbers."""
-        return [value for each in self.series for _, value in each.points if math.isfinite(value)]
+        return [value for series in self.series for _, value in series.points if math.isfinite(value)]
 
     @property
     def scale(self) -> Scale:

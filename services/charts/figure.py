@@ -48,8 +48,8 @@ def figure(chart: LineChart) -> Figure:
         axes.axvspan(_time(span.start), _time(span.end), color=_SPAN, alpha=0.55, linewidth=0, zorder=0)
     for limit in chart.limits:
         _draw_limit(axes, limit, size)
-    for each, colour, style, width in _looks(chart):
-        line = [(at, value / size.factor) for at, value in _with_gaps(each.points, chart.gap_s)]
+    for series, colour, style, width in _styled(chart):
+        line = [(at, value / size.factor) for at, value in _with_gaps(series.points, chart.gap_s)]
         axes.plot(
             [_time(at) for at, _ in line],
             [value for _, value in line],
@@ -57,7 +57,7 @@ def figure(chart: LineChart) -> Figure:
             linestyle=style,
             linewidth=width,
             marker="." if len(line) == 1 else "",
-            zorder=3 if each.emphasis else 2,
+            zorder=3 if series.emphasis else 2,
         )
     _draw_marks(axes, chart)
     if not values:
@@ -80,38 +80,40 @@ def figure(chart: LineChart) -> Figure:
     return drawn
 
 
-def _looks(chart: LineChart) -> Iterable[tuple[Series, str, Style, float]]:
+def _styled(chart: LineChart) -> Iterable[tuple[Series, str, Style, float]]:
     """Series with colour, style and width; the ones that matter last, so that they lie on top."""
     ordered = _ordered(chart)
-    looks: list[tuple[Series, str, Style, float]] = []
-    for index, each in enumerate(ordered):
+    styled: list[tuple[Series, str, Style, float]] = []
+    for index, series in enumerate(ordered):
         if index >= SHOWN_SERIES:
-            looks.append((each, _OTHER, "solid", 0.7))
+            styled.append((series, _OTHER, "solid", 0.7))
         else:
             style = _STYLES[(index // 2) % len(_STYLES)]
-            looks.append((each, _COLOURS[index % len(_COLOURS)], style, 2.0 if each.emphasis else 1.2))
-    return reversed(looks)
+            styled.append((series, _COLOURS[index % len(_COLOURS)], style, 2.0 if series.emphasis else 1.2))
+    return reversed(styled)
 
 
 def _ordered(chart: LineChart) -> list[Series]:
-    return sorted(chart.series, key=lambda each: not each.emphasis)
+    return sorted(chart.series, key=lambda series: not series.emphasis)
 
 
 def _handles(chart: LineChart) -> list[tuple[Line2D | Patch, str]]:
-    looks = list(_looks(chart))[::-1]
-    found: list[tuple[Line2D | Patch, str]] = [
-        (Line2D([], [], color=colour, linestyle=style, linewidth=width), each.label or "-")
-        for each, colour, style, width in looks[:SHOWN_SERIES]
+    styled = list(_styled(chart))[::-1]
+    handles: list[tuple[Line2D | Patch, str]] = [
+        (Line2D([], [], color=colour, linestyle=style, linewidth=width), series.label or "-")
+        for series, colour, style, width in styled[:SHOWN_SERIES]
     ]
-    rest = len(looks) - SHOWN_SERIES
+    rest = len(styled) - SHOWN_SERIES
     if rest > 0:
-        found.append((Line2D([], [], color=_OTHER, linewidth=0.7), chart.more.replace("{}", str(rest))))
-    found += [(Patch(color=_SPAN, alpha=0.55, linewidth=0), label) for label in {span.label: 0 for span in chart.spans}]
+        handles.append((Line2D([], [], color=_OTHER, linewidth=0.7), chart.more.replace("{}", str(rest))))
+    handles += [
+        (Patch(color=_SPAN, alpha=0.55, linewidth=0), label) for label in {span.label: 0 for span in chart.spans}
+    ]
     for index, mark in enumerate(_marks(chart), start=1):
         at = datetime.fromtimestamp(mark.at, chart.zone).strftime("%H:%M:%S")
         line = Line2D([], [], linestyle=(0, (1, 2)), color=_MARK, linewidth=0.8)
-        found.append((line, f"{index}: {at} {mark.label}"))
-    return found
+        handles.append((line, f"{index}: {at} {mark.label}"))
+    return handles
 
 
 def _draw_limit(axes: Axes, limit: Limit, size: Scale) -> None:
@@ -138,19 +140,19 @@ def _draw_limit(axes: Axes, limit: Limit, size: Scale) -> None:
 
 
 def _marks(chart: LineChart) -> list[Mark]:
-    return sorted((each for each in chart.marks if chart.start <= each.at <= chart.end), key=lambda each: each.at)
+    return sorted((mark for mark in chart.marks if chart.start <= mark.at <= chart.end), key=lambda mark: mark.at)
 
 
 def _mark_places(chart: LineChart) -> list[tuple[Mark, int]]:
     """Marks with the row of their number: numbers that would touch stand in different rows."""
     near = (chart.end - chart.start) * 0.022
     last = [-math.inf] * _MARK_ROWS
-    found = []
+    mark_places = []
     for mark in _marks(chart):
         row = next((row for row, at in enumerate(last) if mark.at - at > near), last.index(min(last)))
         last[row] = mark.at
-        found.append((mark, row))
-    return found
+        mark_places.append((mark, row))
+    return mark_places
 
 
 def _mark_rows(chart: LineChart) -> int:
@@ -199,12 +201,12 @@ def _range(chart: LineChart, values: Sequence[float], size: Scale) -> tuple[floa
 
 def _with_gaps(points: Sequence[tuple[float, float]], gap_s: float) -> list[tuple[float, float]]:
     """Points, with a hole where samples are missing."""
-    found: list[tuple[float, float]] = []
+    with_gaps: list[tuple[float, float]] = []
     for at, value in points:
-        if gap_s and found and at - found[-1][0] > gap_s:
-            found.append(((at + found[-1][0]) / 2, math.nan))
-        found.append((at, value if math.isfinite(value) else math.nan))
-    return found
+        if gap_s and with_gaps and at - with_gaps[-1][0] > gap_s:
+            with_gaps.append(((at + with_gaps[-1][0]) / 2, math.nan))
+        with_gaps.append((at, value if math.isfinite(value) else math.nan))
+    return with_gaps
 
 
 def _time(seconds: float) -> float:
@@ -212,5 +214,5 @@ def _time(seconds: float) -> float:
 
 
 def _short(text: str, limit: int) -> str:
-    clean = " ".join("".join(each if each.isprintable() else " " for each in text).split())
+    clean = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return clean if len(clean) <= limit else clean[: limit - 3] + "..."

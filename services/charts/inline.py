@@ -37,7 +37,7 @@ def inline(text: str, *, name: str, title: str, description: str) -> str:
                 element.set(key, _USE.sub(rf"url(#{name}-\1)", value))
     for index, (tag, content) in enumerate((("title", title), ("desc", description))):
         element = ElementTree.Element(f"{{{_SVG}}}{tag}", {"id": f"{name}-{tag}"})
-        element.text = "".join(each if each.isprintable() else " " for each in content)
+        element.text = "".join(character if character.isprintable() else " " for character in content)
         root.insert(index, element)
     root.set("role", "img")
     root.set("aria-labelledby", f"{name}-title {name}-desc")

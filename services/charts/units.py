@@ -46,8 +46,8 @@ def scale(unit: str, largest: float) -> Scale:
     if unit == "s":
         return _fitting(_TIMES, largest)
     if unit in ("By", "By/s"):
-        found = _fitting(_BYTES, largest)
-        return Scale(found.factor, found.symbol + unit.removeprefix("By"))
+        scale_of = _fitting(_BYTES, largest)
+        return Scale(scale_of.factor, scale_of.symbol + unit.removeprefix("By"))
     return Scale(1.0, _COUNTED.sub(r"\1", unit))
 
 

@@ -1,4 +1,4 @@
-"""A program that serves beside looks of its own, from its command line to the signal that ends it."""
+"""A program that serves beside periodic work of its own, from its command line to the signal that ends it."""
 
 from __future__ import annotations
 

@@ -43,22 +43,22 @@ def storage(value: object) -> Storage:
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    found = mapping("storage", value, _STORAGE)
-    text = texts("storage", {key: found[key] for key in _NEEDED}, _NEEDED)
+    content = mapping("storage", value, _STORAGE)
+    text = texts("storage", {key: content[key] for key in _NEEDED}, _NEEDED)
     for key in _OPTIONAL:
-        if found[key] is not None and (not isinstance(found[key], str) or not found[key]):
-            raise SettingsError(f"storage.{key} is {found[key]!r}; it must be null or a text that is not empty")
-    prefix = found["prefix"]
+        if content[key] is not None and (not isinstance(content[key], str) or not content[key]):
+            raise SettingsError(f"storage.{key} is {content[key]!r}; it must be null or a text that is not empty")
+    prefix = content["prefix"]
     if not isinstance(prefix, str) or prefix.startswith("/") or (prefix and not prefix.endswith("/")):
         raise SettingsError(f'storage.prefix is {prefix!r}; it must be "" or end with /, for example "reports/"')
     return Storage(
-        endpoint=_endpoint(found["endpoint"]),
+        endpoint=_endpoint(content["endpoint"]),
         region=text["region"],
         bucket=text["bucket"],
         prefix=prefix,
         access_key_id_file=Path(text["access_key_id_file"]),
         secret_access_key_file=Path(text["secret_access_key_file"]),
-        ca_file=Path(found["ca_file"]) if found["ca_file"] else None,
+        ca_file=Path(content["ca_file"]) if content["ca_file"] else None,
     )
 
 
@@ -81,5 +81,5 @@ def login(where: str, value: object) -> Login:
     Raises:
         SettingsError: A key is missing or unknown, or a value is not acceptable.
     """
-    found = texts(where, value, _LOGIN)
-    return Login(user=found["user"], password_file=Path(found["password_file"]))
+    login_texts = texts(where, value, _LOGIN)
+    return Login(user=login_texts["user"], password_file=Path(login_texts["password_file"]))

@@ -17,8 +17,8 @@ from typing import Any
 from services.incident_closer.settings import Paged
 
 AGAIN_S = (0.0, 15.0, 60.0)
-"""Seconds after which a muted alert's incident is closed, and closed again: a notice that was under way when the mute
-began may open it a little later."""
+"""Seconds after which a muted alert's incident is closed, and closed again: a notification that was under way when the
+mute began may open it a little later."""
 MOST_ENDING = 10_000
 """Incidents of alerts that ended while they were muted, which are remembered until the pager takes their end."""
 _NAMED_ESCAPES = {
@@ -59,7 +59,7 @@ def dedup_key(route: str, labels: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
-class Look:
+class AlertStates:
     """Incidents that alerts may have at one moment.
 
     Attributes:
@@ -71,7 +71,7 @@ class Look:
     told: frozenset[Incident]
 
 
-def looked(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) -> Look:
+def evaluate(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) -> AlertStates:
     """What Alertmanager says about the alerts that ring a phone.
 
     Args:
@@ -84,10 +84,10 @@ def looked(alerts: Iterable[Mapping[str, Any]], receivers: Mapping[str, Paged]) 
     muted: set[Incident] = set()
     told: set[Incident] = set()
     for alert in alerts:
-        found = muted if alert["status"]["state"] == "suppressed" else told
-        for name in {each["name"] for each in alert["receivers"]} & receivers.keys():
-            found.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
-    return Look(frozenset(muted), frozenset(told))
+        incidents = muted if alert["status"]["state"] == "suppressed" else told
+        for name in {receiver["name"] for receiver in alert["receivers"]} & receivers.keys():
+            incidents.add(Incident(name, dedup_key(receivers[name].route, alert["labels"])))
+    return AlertStates(frozenset(muted), frozenset(told))
 
 
 class Closing:
@@ -98,26 +98,26 @@ class Closing:
         self._closed: dict[Incident, float] = {}
         self._ending: set[Incident] = set()
 
-    def due(self, now: float, look: Look) -> list[Incident]:
+    def due(self, now: float, states: AlertStates) -> list[Incident]:
         """Incidents to close now; `closed` has to be told of each that was.
 
         Those of muted alerts, and once more those of alerts that ended while they were muted.
 
         Args:
             now: Seconds that never go back.
-            look: What Alertmanager says now.
+            states: What Alertmanager says now.
         """
-        for each in self._since.keys() - look.muted:
-            del self._since[each]
-            self._closed.pop(each, None)
+        for incident in self._since.keys() - states.muted:
+            del self._since[incident]
+            self._closed.pop(incident, None)
             if len(self._ending) < MOST_ENDING:
-                self._ending.add(each)
-        for each in look.muted:
-            self._since.setdefault(each, now)
+                self._ending.add(incident)
+        for incident in states.muted:
+            self._since.setdefault(incident, now)
         # Closing what is told again would hang up on somebody.
-        self._ending -= look.told | look.muted
-        found = {each for each in look.muted if self._is_due(each, now)} | self._ending
-        return sorted(found, key=lambda each: each.dedup_key)
+        self._ending -= states.told | states.muted
+        incidents = {incident for incident in states.muted if self._is_due(incident, now)} | self._ending
+        return sorted(incidents, key=lambda incident: incident.dedup_key)
 
     def closed(self, incident: Incident, now: float) -> None:
         """An incident was closed."""

@@ -1,4 +1,4 @@
-"""The program: look at the Alertmanager beside it again and again, and close what is open for nobody."""
+"""The program: poll the Alertmanager beside it, and close what is open for nobody."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.common import serving, web
-from services.incident_closer.incidents import Closing, Incident, looked
+from services.common.periodic import DedupLogger, PeriodicTask
+from services.incident_closer.incidents import Closing, Incident, evaluate
 from services.incident_closer.settings import Settings, load
-from services.region_guard.rounds import News, Rounds
 
-LOOK_S = 5.0
-"""Seconds between two looks."""
+POLL_INTERVAL_S = 5.0
+"""Seconds between two polls."""
 MOST_AT_ONCE = 10
-"""Incidents that one look closes: the pager takes 120 events a minute, and what is due has to be fresh."""
+"""Incidents that one poll closes: the pager takes 120 events a minute, and what is due has to be fresh."""
 _TIMEOUT_S = (2.0, 5.0)
 _LARGEST_ANSWER = 64 * 1024 * 1024
 _CHUNK = 64 * 1024
@@ -36,28 +36,28 @@ class CloserError(Exception):
     """Alertmanager or the pager does not answer, or refuses; one line without secrets."""
 
 
-class Measures:
+class CloserMetrics:
     """What the closer tells Prometheus."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.failing = Gauge("incident_closer_failing", "1 while the last look failed.", registry=registry)
+        self.failing = Gauge("incident_closer_failing", "1 while the last poll failed.", registry=registry)
         self.muted = Gauge("incident_closer_muted", "Alerts that are muted and may ring a phone.", registry=registry)
         self.closed = Counter("incident_closer_closed", "Resolve events that the pager took.", registry=registry)
 
 
 class Closer:
-    """Asks Alertmanager, and tells the pager; for one thread. Files are read again at each look."""
+    """Asks Alertmanager, and tells the pager; for one thread. Files are read again at each poll."""
 
-    def __init__(self, settings: Settings, news: News, measures: Measures) -> None:
-        self._settings, self._news, self._measures, self._closing = settings, news, measures, Closing()
+    def __init__(self, settings: Settings, problems: DedupLogger, measures: CloserMetrics) -> None:
+        self._settings, self._problems, self._measures, self._closing = settings, problems, measures, Closing()
 
-    def look(self) -> None:
-        """Close what is due; what does not work is told in a line, and tried again at the next look."""
+    def poll(self) -> None:
+        """Close what is due; what does not work is told in a line, and tried again at the next poll."""
         problem = ""
         try:
-            look = looked(self._alerts(), self._settings.receivers)
-            self._measures.muted.set(len(look.muted))
-            for incident in self._closing.due(time.monotonic(), look)[:MOST_AT_ONCE]:
+            states = evaluate(self._alerts(), self._settings.receivers)
+            self._measures.muted.set(len(states.muted))
+            for incident in self._closing.due(time.monotonic(), states)[:MOST_AT_ONCE]:
                 self._close(incident)
                 self._closing.closed(incident, time.monotonic())
                 self._measures.closed.inc()
@@ -66,7 +66,7 @@ class Closer:
         except (KeyError, TypeError, AttributeError):
             problem = "Alertmanager does not answer as its API, version 2, does"
         self._measures.failing.set(bool(problem))
-        self._news.tell("closing incidents", problem)
+        self._problems.report("closing incidents", problem)
 
     def _alerts(self) -> list[Any]:
         settings = self._settings
@@ -133,7 +133,7 @@ class HttpsServer(web.HttpsServer):
 
 
 class Service(serving.Service):
-    """Looks, metrics and probes."""
+    """Polls, metrics and probes."""
 
     def __init__(self, settings: Settings) -> None:
         """Listen as ``settings`` say.
@@ -143,17 +143,17 @@ class Service(serving.Service):
         """
         super().__init__()
         registry = CollectorRegistry()
-        self._rounds = Rounds("closing", LOOK_S, Closer(settings, News(log), Measures(registry)).look)
-        application = web.application(
-            registry, settings.metrics_user, settings.metrics_password_file, self._rounds.alive
+        self._task = PeriodicTask(
+            "closing", POLL_INTERVAL_S, Closer(settings, DedupLogger(log), CloserMetrics(registry)).poll
         )
+        application = web.application(registry, settings.metrics_user, settings.metrics_password_file, self._task.alive)
         self.server = HttpsServer(
             settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, application
         )
 
     def begin(self, stop: threading.Event) -> None:
-        """Look until ``stop``."""
-        self._rounds.start(stop)
+        """Poll until ``stop``."""
+        self._task.start(stop)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

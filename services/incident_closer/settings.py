@@ -111,8 +111,8 @@ def _https(key: str, value: Any) -> str:
 def _receivers(value: object) -> Mapping[str, Paged]:
     if not isinstance(value, dict):
         raise SettingsError("receivers must be a mapping of the receivers that ring a phone")
-    found = {}
-    for name, each in value.items():
-        given = texts(f"receivers.{name}", each, ("route", "key_file"))
-        found[str(name)] = Paged(route=given["route"], key_file=Path(given["key_file"]))
-    return found
+    receivers = {}
+    for name, receiver in value.items():
+        given = texts(f"receivers.{name}", receiver, ("route", "key_file"))
+        receivers[str(name)] = Paged(route=given["route"], key_file=Path(given["key_file"]))
+    return receivers

@@ -13,15 +13,15 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from services.kafka_archive.deposits import Deposits
-from services.kafka_archive.following import Following, text
+from services.kafka_archive.dedup_logger import DedupLogger
 from services.kafka_archive.metrics import Metrics
-from services.kafka_archive.news import News
-from services.kafka_archive.places import Place
+from services.kafka_archive.offset_gap_detector import OffsetGapDetector, text
+from services.kafka_archive.partition_buffer import PartitionBuffer
 from services.kafka_archive.records import Record, connection, record
 from services.kafka_archive.segments import Segment
 from services.kafka_archive.settings import MEBIBYTE, Settings
-from services.kafka_archive.storing import Storing, TopicIds
+from services.kafka_archive.upload_pool import TopicIds, UploadPool
+from services.kafka_archive.upload_scheduler import UploadScheduler
 
 HANDOVER_S = 20.0
 """How long partitions that are given back, at the end all of them, may take to be stored."""
@@ -40,7 +40,7 @@ class Archiver:
     def __init__(
         self,
         settings: Settings,
-        storing: Storing,
+        pool: UploadPool,
         topic_ids: TopicIds,
         metrics: Metrics,
         log: Callable[[str], None],
@@ -53,15 +53,15 @@ class Archiver:
             KafkaException: The client cannot be made.
         """
         self._limits, self._metrics = settings.limits, metrics
-        self._news = News(metrics, log)
-        self._deposits = Deposits(storing, metrics, self._news)
-        self.places: dict[tuple[str, int], Place] = {}
+        self._problems = DedupLogger(metrics, log)
+        self._uploads = UploadScheduler(pool, metrics, self._problems)
+        self.buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._last_turn = time.monotonic()
         self._commit_at = 0.0
         self._largest = MEBIBYTE
-        self._held: set[tuple[str, int]] | None = None
+        self._paused: set[tuple[str, int]] | None = None
         self._client: Any = connect(options(settings) | {"on_commit": self._committed, "error_cb": self._told})
-        self._following = Following(self._client, metrics, self._news, topic_ids.forget)
+        self._gap_detector = OffsetGapDetector(self._client, metrics, self._problems, topic_ids.forget)
         self._client.subscribe(
             list(settings.kafka.topics), on_assign=self._assigned, on_revoke=self._revoked, on_lost=self._lost
         )
@@ -85,48 +85,48 @@ class Archiver:
             elif error.fatal():
                 raise KafkaException(error)
             else:
-                self._news.failed("kafka", f"{message.topic() or 'brokers'}: {error.str()}")
+                self._problems.failed("kafka", f"{message.topic() or 'brokers'}: {error.str()}")
         if read:
-            self._news.well("kafka", _QUIET_S)
+            self._problems.recovered("kafka", _QUIET_S)
         self._close_due()
-        self._deposits.ask(self.places.values())
-        self._deposits.collect(self.places)
+        self._uploads.submit(self.buffers.values())
+        self._uploads.collect(self.buffers)
         self._commit()
-        self._hold()
+        self._apply_backpressure()
         self._measure()
         return read
 
     def finish(self) -> bool:
         """Store and commit what is in memory, and leave the group; tells whether all of it was stored in time."""
-        self._give_back(list(self.places.values()))
-        left = sum(each.records for place in self.places.values() for each in place.segments())
+        self._give_back(list(self.buffers.values()))
+        left = sum(segment.records for buffer in self.buffers.values() for segment in buffer.segments())
         if left:
-            self._news.log(f"{left} records are not stored yet; whoever comes next reads them again")
-        self.places.clear()
+            self._problems.log(f"{left} records are not stored yet; whoever comes next reads them again")
+        self.buffers.clear()
         self._client.close()
         return not left
 
     def _most(self) -> int:
         """How many records may come: as many as there is room for, and one where all partitions are paused."""
-        if self._held is not None:
+        if self._paused is not None:
             return 1
         return max(1, min(_BATCH, (self._limits.memory_bytes - self._waiting()) // self._largest))
 
     def _take(self, message: Any) -> bool:
-        place = self.places.get((message.topic(), message.partition()))
-        if place is None:
+        buffer = self.buffers.get((message.topic(), message.partition()))
+        if buffer is None:
             return False
-        found = self._record(message)
-        if not place.committed_known:
-            self._following.begin(self.places.values())
-        self._following.look(place, found.offset)
-        if place.open is None:
-            place.open = Segment(place.topic, place.partition)
-        segment = place.open
-        segment.add(found)
-        self._largest = max(self._largest, found.weight)
+        archive_record = self._record(message)
+        if not buffer.committed_known:
+            self._gap_detector.begin(self.buffers.values())
+        self._gap_detector.check(buffer, archive_record.offset)
+        if buffer.open is None:
+            buffer.open = Segment(buffer.topic, buffer.partition)
+        segment = buffer.open
+        segment.add(archive_record)
+        self._largest = max(self._largest, archive_record.weight)
         if segment.size >= self._limits.segment_bytes or segment.records >= self._limits.segment_records:
-            place.close()
+            buffer.close()
         return True
 
     def _record(self, message: Any) -> Record:
@@ -134,67 +134,69 @@ class Archiver:
             return record(message)
         except UnicodeDecodeError:
             where = f"{message.topic()}[{message.partition()}] at {message.offset()}"
-            self._news.failed("record", f"{where}: the name of a header is no text; archived without headers")
+            self._problems.failed("record", f"{where}: the name of a header is no text; archived without headers")
             kind, timestamp_ms = message.timestamp()
             return Record(message.offset(), timestamp_ms, kind, message.key(), message.value(), ())
 
     def _close_due(self) -> None:
         now, limits = time.monotonic(), self._limits
-        for place in self.places.values():
-            if place.open is not None and now - place.open.opened >= limits.flush_s:
-                place.close()
+        for buffer in self.buffers.values():
+            if buffer.open is not None and now - buffer.open.opened >= limits.flush_s:
+                buffer.close()
         # Small segments of many partitions may fill the memory before one of them is full.
-        growing = sorted((place.open.size, place.key) for place in self.places.values() if place.open is not None)
+        growing = sorted((buffer.open.size, buffer.key) for buffer in self.buffers.values() if buffer.open is not None)
         total = sum(size for size, _ in growing)
         while total > limits.memory_bytes // 2:
             size, key = growing.pop()
-            self.places[key].close()
+            self.buffers[key].close()
             total -= size
 
     def _commit(self) -> None:
-        due = [place for place in self.places.values() if place.stored != place.asked]
+        due = [buffer for buffer in self.buffers.values() if buffer.stored != buffer.committed]
         if not due or time.monotonic() < self._commit_at:
             return
-        for place in due:
-            place.asked = place.stored
+        for buffer in due:
+            buffer.committed = buffer.stored
         try:
             self._client.commit(offsets=_offsets(due), asynchronous=True)
         except KafkaException as error:
-            for place in due:
-                place.asked = -1
+            for buffer in due:
+                buffer.committed = -1
             self._commit_at = time.monotonic() + _COMMIT_AGAIN_S
-            self._news.failed("kafka", f"offsets cannot be committed: {text(error)}")
+            self._problems.failed("kafka", f"offsets cannot be committed: {text(error)}")
 
     def _committed(self, error: KafkaError | None, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            problem = error or each.error
-            place = self.places.get((each.topic, each.partition))
-            if problem is not None and place is not None:
-                place.asked = -1
+        for partition in partitions:
+            problem = error or partition.error
+            buffer = self.buffers.get((partition.topic, partition.partition))
+            if problem is not None and buffer is not None:
+                buffer.committed = -1
                 self._commit_at = time.monotonic() + _COMMIT_AGAIN_S
-                self._news.failed("kafka", f"{each.topic}[{each.partition}] cannot be committed: {problem.str()}")
+                self._problems.failed(
+                    "kafka", f"{partition.topic}[{partition.partition}] cannot be committed: {problem.str()}"
+                )
 
     def _told(self, error: KafkaError) -> None:
         """What the client says beside records. That none is left is no news after each of them."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
-            self._news.failed("kafka", _AFTER.sub("", error.str()))
+            self._problems.failed("kafka", _AFTER.sub("", error.str()))
 
-    def _hold(self) -> None:
+    def _apply_backpressure(self) -> None:
         """Pause all partitions while the memory is full, those that come meanwhile as well."""
         waiting, most = self._waiting(), self._limits.memory_bytes
-        if self._held is None:
+        if self._paused is None:
             if waiting < most:
                 return
-            self._held = set()
-            self._news.log("the memory is full: no more is read until the storage has taken some of it")
-        held, now = self._held, self.places.keys()
+            self._paused = set()
+            self._problems.log("the memory is full: no more is read until the storage has taken some of it")
+        paused, now = self._paused, self.buffers.keys()
         if waiting > most * _RESUME_BELOW:
-            self._switch(self._client.pause, now - held)
-            held.update(now)
+            self._switch(self._client.pause, now - paused)
+            paused.update(now)
         else:
-            self._switch(self._client.resume, held & now)
-            self._held = None
-            self._news.log("there is room again: reading goes on")
+            self._switch(self._client.resume, paused & now)
+            self._paused = None
+            self._problems.log("there is room again: reading goes on")
 
     def _switch(self, change: Callable[[list[TopicPartition]], Any], keys: Iterable[tuple[str, int]]) -> None:
         listed = [TopicPartition(*key) for key in keys]
@@ -202,60 +204,62 @@ class Archiver:
             change(listed)
 
     def _waiting(self) -> int:
-        return sum(segment.size for place in self.places.values() for segment in place.segments())
+        return sum(segment.size for buffer in self.buffers.values() for segment in buffer.segments())
 
     def _measure(self) -> None:
         metrics = self._metrics
-        segments = [segment for place in self.places.values() for segment in place.segments()]
+        segments = [segment for buffer in self.buffers.values() for segment in buffer.segments()]
         oldest = min((segment.opened for segment in segments), default=None)
         metrics.waiting_records.set(sum(segment.records for segment in segments))
         metrics.waiting_bytes.set(sum(segment.size for segment in segments))
         metrics.waiting_s.set(0 if oldest is None else time.monotonic() - oldest)
-        metrics.paused.set(self._held is not None)
-        metrics.partitions.set(len(self.places))
+        metrics.paused.set(self._paused is not None)
+        metrics.partitions.set(len(self.buffers))
 
     def _assigned(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            self.places[each.topic, each.partition] = Place(each.topic, each.partition)
+        for partition in partitions:
+            self.buffers[partition.topic, partition.partition] = PartitionBuffer(partition.topic, partition.partition)
         if partitions:
-            self._news.log(f"reading {len(self.places)} partitions")
+            self._problems.log(f"reading {len(self.buffers)} partitions")
 
     def _revoked(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
-        keys = [(each.topic, each.partition) for each in partitions]
-        self._give_back([self.places[key] for key in keys if key in self.places])
+        keys = [(partition.topic, partition.partition) for partition in partitions]
+        self._give_back([self.buffers[key] for key in keys if key in self.buffers])
         self._drop(partitions)
 
     def _lost(self, _consumer: Any, partitions: Sequence[TopicPartition]) -> None:
         """Others may read them already, from what was committed last."""
         if partitions:
-            self._news.failed("kafka", f"{len(partitions)} partitions went to others: the brokers missed this process")
+            self._problems.failed(
+                "kafka", f"{len(partitions)} partitions went to others: the brokers missed this process"
+            )
         self._drop(partitions)
 
     def _drop(self, partitions: Sequence[TopicPartition]) -> None:
-        for each in partitions:
-            self.places.pop((each.topic, each.partition), None)
-            if self._held is not None:
-                self._held.discard((each.topic, each.partition))
+        for partition in partitions:
+            self.buffers.pop((partition.topic, partition.partition), None)
+            if self._paused is not None:
+                self._paused.discard((partition.topic, partition.partition))
 
-    def _give_back(self, places: Sequence[Place]) -> None:
-        """Store and commit all of these places, for as long as that may take."""
+    def _give_back(self, buffers: Sequence[PartitionBuffer]) -> None:
+        """Store and commit all of these buffers, for as long as that may take."""
         deadline = time.monotonic() + HANDOVER_S
-        for place in places:
-            place.close()
-        while any(place.closed for place in places) and time.monotonic() < deadline:
+        for buffer in buffers:
+            buffer.close()
+        while any(buffer.closed for buffer in buffers) and time.monotonic() < deadline:
             self._last_turn = time.monotonic()
-            self._deposits.ask(places)
-            self._deposits.collect(self.places, _READ_S)
-        done = [place for place in places if place.stored >= 0]
+            self._uploads.submit(buffers)
+            self._uploads.collect(self.buffers, _READ_S)
+        done = [buffer for buffer in buffers if buffer.stored >= 0]
         if not done:
             return
         try:
             answers = self._client.commit(offsets=_offsets(done), asynchronous=False) or ()
-            problems = [each.error.str() for each in answers if each.error is not None]
+            problems = [answer.error.str() for answer in answers if answer.error is not None]
         except KafkaException as error:
             problems = [text(error)]
         if problems:
-            self._news.failed("kafka", f"the last commit failed, so some records are stored twice: {problems[0]}")
+            self._problems.failed("kafka", f"the last commit failed, so some records are stored twice: {problems[0]}")
 
 
 def options(settings: Settings) -> dict[str, Any]:
@@ -282,5 +286,5 @@ def options(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _offsets(places: Iterable[Place]) -> list[TopicPartition]:
-    return [TopicPartition(place.topic, place.partition, place.stored) for place in places]
+def _offsets(buffers: Iterable[PartitionBuffer]) -> list[TopicPartition]:
+    return [TopicPartition(buffer.topic, buffer.partition, buffer.stored) for buffer in buffers]

@@ -8,8 +8,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
-from services.backup.seal import Identity
 from services.backup.store import Store
 from services.kafka_archive import names
 from services.kafka_archive.names import Name
@@ -23,7 +23,7 @@ _AHEAD_OF_TIME = timedelta(hours=1)
 
 
 @dataclass(frozen=True)
-class Hole:
+class OffsetGap:
     """Offsets of a partition, ``first`` to ``last``, that the archive does not have between others that it has."""
 
     partition: int
@@ -47,7 +47,7 @@ class Catalogue:
 
 
 @dataclass
-class Notes:
+class ReadStats:
     """What was noticed while reading.
 
     Attributes:
@@ -58,7 +58,7 @@ class Notes:
 
     objects: int = 0
     doubled: int = 0
-    holes: list[Hole] = field(default_factory=list)
+    holes: list[OffsetGap] = field(default_factory=list)
 
 
 def topics(store: Store) -> list[str]:
@@ -81,20 +81,24 @@ def catalogue(store: Store, topic: str, topic_id: str | None = None) -> Catalogu
     Raises:
         BackupError: There is nothing of it or there are several, or the storage does not answer.
     """
-    found: dict[str, list[tuple[Name, datetime]]] = {}
-    for each in store.objects(names.folder(topic)):
-        name = names.parse(each.name)
+    by_topic_id: dict[str, list[tuple[Name, datetime]]] = {}
+    for stored_object in store.objects(names.folder(topic)):
+        name = names.parse(stored_object.name)
         if name is not None and name.topic == topic:
-            found.setdefault(name.topic_id, []).append((name, each.written))
-    if not found:
+            by_topic_id.setdefault(name.topic_id, []).append((name, stored_object.written))
+    if not by_topic_id:
         raise BackupError(f"the archive has nothing of topic {topic}; it has {', '.join(topics(store)) or 'nothing'}")
-    if topic_id is None and len(found) > 1:
-        raise BackupError(f"topic {topic} was made again, and the archive has each: choose by topic_id: {_told(found)}")
-    chosen = topic_id or next(iter(found))
-    if chosen not in found:
-        raise BackupError(f"the archive has no topic {topic} with the id {chosen}; it has {_told(found)}")
+    if topic_id is None and len(by_topic_id) > 1:
+        raise BackupError(
+            f"topic {topic} was made again, and the archive has each: choose by topic_id: {_told(by_topic_id)}"
+        )
+    chosen = topic_id or next(iter(by_topic_id))
+    if chosen not in by_topic_id:
+        raise BackupError(f"the archive has no topic {topic} with the id {chosen}; it has {_told(by_topic_id)}")
     segments: dict[int, list[tuple[Name, datetime]]] = {}
-    for name, written in sorted(found[chosen], key=lambda each: (each[0].partition, each[0].first, -each[0].last)):
+    for name, written in sorted(
+        by_topic_id[chosen], key=lambda entry: (entry[0].partition, entry[0].first, -entry[0].last)
+    ):
         segments.setdefault(name.partition, []).append((name, written))
     return Catalogue(topic=topic, topic_id=chosen, segments=segments)
 
@@ -103,7 +107,7 @@ def records(
     store: Store,
     identities: Sequence[Identity],
     segments: Sequence[tuple[Name, datetime]],
-    notes: Notes,
+    stats: ReadStats,
     *,
     since: datetime | None = None,
     until: datetime | None = None,
@@ -114,7 +118,7 @@ def records(
         store: The bucket.
         identities: Of those who may open it.
         segments: Of the partition, as in its `Catalogue`.
-        notes: Gets what is noticed.
+        stats: Gets what is noticed.
         since: Only records with this timestamp or a later one.
         until: Only records with an earlier timestamp.
 
@@ -122,25 +126,25 @@ def records(
         BackupError: A segment is damaged or cannot be opened, or the storage does not answer.
     """
     low, high = _ms(since), _ms(until)
-    asked = [name for name, written in segments if since is None or written + _AHEAD_OF_TIME >= since]
+    segment_names = [name for name, written in segments if since is None or written + _AHEAD_OF_TIME >= since]
     expected: int | None = None
-    for name, fetched in _fetched(store, asked, low, high):
+    for name, fetched in _fetched(store, segment_names, low, high):
         if expected is not None and name.first > expected:
-            notes.holes.append(Hole(name.partition, expected, name.first - 1))
+            stats.holes.append(OffsetGap(name.partition, expected, name.first - 1))
         if fetched is not None and (expected is None or name.last >= expected):
-            notes.objects += 1
-            for each in read(name, fetched[0], fetched[1], identities):
-                if expected is not None and each.offset < expected:
-                    notes.doubled += 1
-                elif (low is None or each.timestamp_ms >= low) and (high is None or each.timestamp_ms < high):
-                    yield each
+            stats.objects += 1
+            for record in read(name, fetched[0], fetched[1], identities):
+                if expected is not None and record.offset < expected:
+                    stats.doubled += 1
+                elif (low is None or record.timestamp_ms >= low) and (high is None or record.timestamp_ms < high):
+                    yield record
         elif fetched is not None:
-            notes.doubled += int(fetched[1].get(RECORDS, 0))
+            stats.doubled += int(fetched[1].get(RECORDS, 0))
         expected = name.last + 1 if expected is None else max(expected, name.last + 1)
 
 
 def _fetched(
-    store: Store, asked: Sequence[Name], low: int | None, high: int | None
+    store: Store, segment_names: Sequence[Name], low: int | None, high: int | None
 ) -> Iterator[tuple[Name, tuple[bytes, Mapping[str, str]] | None]]:
     """Content and metadata of objects in their order, some ahead; None for one without a record in that time."""
 
@@ -152,7 +156,7 @@ def _fetched(
 
     with ThreadPoolExecutor(_AHEAD) as threads:
         waiting: deque[tuple[Name, Future[tuple[bytes, Mapping[str, str]] | None]]] = deque()
-        left = iter(asked)
+        left = iter(segment_names)
         try:
             while True:
                 while len(waiting) < _AHEAD and (name := next(left, None)) is not None:
@@ -182,10 +186,10 @@ def _ms(moment: datetime | None) -> int | None:
     return round(moment.timestamp() * 1000)
 
 
-def _told(found: Mapping[str, Sequence[tuple[Name, datetime]]]) -> str:
+def _told(by_topic_id: Mapping[str, Sequence[tuple[Name, datetime]]]) -> str:
     """Ids, and when each was stored first and last."""
     parts = []
-    for topic_id, segments in sorted(found.items(), key=lambda item: min(written for _, written in item[1])):
+    for topic_id, segments in sorted(by_topic_id.items(), key=lambda item: min(written for _, written in item[1])):
         times = sorted(written.astimezone(UTC) for _, written in segments)
         parts.append(f"{topic_id} (stored {times[0]:%Y-%m-%dT%H:%MZ} to {times[-1]:%Y-%m-%dT%H:%MZ})")
     return ", ".join(parts)

@@ -10,16 +10,16 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Identity
 from services.backup.store import Store
-from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.records import Record, record
 
 _REQUEST_S = 20.0
 _SILENCE_S = 60
 _BATCH = 500
-_MOST_TOLD = 20
+_MOST_LOGGED = 20
 _Placed = tuple[int, Record]
 
 
@@ -48,7 +48,7 @@ class Compared:
 
     def tell(self, text: str) -> None:
         """Keep a difference in words, of the first ones."""
-        if len(self.told) < _MOST_TOLD:
+        if len(self.told) < _MOST_LOGGED:
             self.told.append(text)
 
 
@@ -81,17 +81,19 @@ def compare(
     Raises:
         BackupError: The archive is not whole, or the brokers do not answer.
     """
-    target, found, result = live or topic, catalogue(storage, topic, topic_id), Compared()
-    for partition in sorted({*found.segments, *_partitions(consumer, target)}):
-        archived = records(storage, identity, found.segments.get(partition, ()), Notes(), since=since, until=until)
+    target, archive, result = live or topic, catalogue(storage, topic, topic_id), Compared()
+    for partition in sorted({*archive.segments, *_partitions(consumer, target)}):
+        archived = records(
+            storage, identity, archive.segments.get(partition, ()), ReadStats(), since=since, until=until
+        )
         there = _live(consumer, target, partition)
         _partition(result, partition, _placed(archived, by_offset), _placed(there, by_offset), by_offset)
     return result
 
 
-def _placed(found: Iterable[Record], by_offset: bool) -> Iterator[_Placed]:
-    for number, each in enumerate(found):
-        yield (each.offset if by_offset else number), each
+def _placed(archive_records: Iterable[Record], by_offset: bool) -> Iterator[_Placed]:
+    for number, archive_record in enumerate(archive_records):
+        yield (archive_record.offset if by_offset else number), archive_record
 
 
 def _partition(
@@ -131,8 +133,8 @@ def _partitions(consumer: Any, topic: str) -> Mapping[int, Any]:
         raise BackupError(f"topic {topic} cannot be compared: {one_line(error)}") from None
     if listed.error is not None:
         raise BackupError(f"topic {topic} cannot be compared: {listed.error.str()}")
-    found: Mapping[int, Any] = listed.partitions
-    return found
+    partitions: Mapping[int, Any] = listed.partitions
+    return partitions
 
 
 def _live(consumer: Any, topic: str, partition: int) -> Iterator[Record]:

@@ -49,7 +49,7 @@ class Metrics:
         self.last_retention.set_to_current_time()
         for stage in STAGES:
             self.failures.labels(stage)
-        for each in topics:
+        for name in topics:
             for family in (self.records, self.plain, self.stored_bytes, self.gaps, self.skipped):
-                family.labels(each)
-            self.last.labels(each).set_to_current_time()
+                family.labels(name)
+            self.last.labels(name).set_to_current_time()

@@ -44,7 +44,7 @@ def folder(topic: str, partition: int | None = None) -> str:
 
 def parse(key: str) -> Name | None:
     """What a key says; None when it is none of a segment."""
-    found = _KEY.fullmatch(key)
-    if found is None:
+    match = _KEY.fullmatch(key)
+    if match is None:
         return None
-    return Name(topic=found[1], partition=int(found[2]), first=int(found[3]), last=int(found[4]), topic_id=found[5])
+    return Name(topic=match[1], partition=int(match[2]), first=int(match[3]), last=int(match[4]), topic_id=match[5])

@@ -18,7 +18,7 @@ from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.records import connection
 from services.kafka_archive.retention import Retention
 from services.kafka_archive.settings import Settings, SettingsError, load
-from services.kafka_archive.storing import Bucket, Storing, TopicIds
+from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
 
 END_S = 28.0
 """After that the program ends, whatever it waits for: nothing is lost, some is stored twice."""
@@ -51,8 +51,8 @@ class Program:
         ids = TopicIds(connection(kafka.bootstrap, kafka.ca_file, kafka.username, password))
         self._metrics = Metrics(kafka.topics)
         self._retention = Retention(bucket.store, settings.keep_days, self._metrics, log)
-        storing = Storing(bucket.store, ids.of, settings.recipients)
-        self._archiver = Archiver(settings, storing, ids, self._metrics, log)
+        pool = UploadPool(bucket.store, ids.of, settings.recipients)
+        self._archiver = Archiver(settings, pool, ids, self._metrics, log)
         login = settings.metrics
         app = application(self._metrics.registry, login.user, login.password_file, self._archiver.alive)
         self.server = _Server(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)

@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Identity
 from services.backup.store import Store
-from services.kafka_archive.catalogue import Hole, Notes, catalogue, records
+from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.records import Record
 
 _REQUEST_S = 20.0
@@ -43,7 +43,7 @@ class Restored:
     records: Mapping[int, int]
     objects: int
     doubled: int
-    holes: tuple[Hole, ...]
+    holes: tuple[OffsetGap, ...]
 
 
 def restore(
@@ -81,22 +81,22 @@ def restore(
         BackupError: The archive is not whole, the topic does not fit, or the brokers do not take a record.
     """
     target = into or topic
-    found = catalogue(storage, topic, topic_id)
-    _check_target(producer, admin, target, max(found.segments) + 1)
-    sending, notes = _Sending(producer, target), Notes()
-    for partition, segments in sorted(found.segments.items()):
-        for number, each in enumerate(records(storage, identity, segments, notes, since=since, until=until), 1):
-            sending.send(partition, each)
+    segments_held = catalogue(storage, topic, topic_id)
+    _check_target(producer, admin, target, max(segments_held.segments) + 1)
+    sending, stats = _Sending(producer, target), ReadStats()
+    for partition, segments in sorted(segments_held.segments.items()):
+        for number, record in enumerate(records(storage, identity, segments, stats, since=since, until=until), 1):
+            sending.send(partition, record)
             if progress is not None and number % 1000 == 0:
                 progress(partition, number)
     sending.finish()
     return Restored(
         topic=target,
-        topic_id=found.topic_id,
-        records={partition: sending.confirmed[partition] for partition in sorted(found.segments)},
-        objects=notes.objects,
-        doubled=notes.doubled,
-        holes=tuple(notes.holes),
+        topic_id=segments_held.topic_id,
+        records={partition: sending.confirmed[partition] for partition in sorted(segments_held.segments)},
+        objects=stats.objects,
+        doubled=stats.doubled,
+        holes=tuple(stats.holes),
     )
 
 
@@ -117,9 +117,9 @@ def _check_target(producer: Any, admin: Any, topic: str, partitions: int) -> Non
 
 
 def _offset(admin: Any, topic: str, partition: int, spec: Any) -> int:
-    asked, deadline = TopicPartition(topic, partition), time.monotonic() + _REQUEST_S
+    topic_partition, deadline = TopicPartition(topic, partition), time.monotonic() + _REQUEST_S
     while True:
-        [answer] = admin.list_offsets({asked: spec}, request_timeout=_REQUEST_S).values()
+        [answer] = admin.list_offsets({topic_partition: spec}, request_timeout=_REQUEST_S).values()
         try:
             return int(answer.result(timeout=2 * _REQUEST_S).offset)
         except KafkaException as error:
@@ -141,24 +141,24 @@ class _Sending:
         self._problem = ""
         self.confirmed: Counter[int] = Counter()
 
-    def send(self, partition: int, each: Record) -> None:
+    def send(self, partition: int, record: Record) -> None:
         """Hand over a record; waits while there are too many on their way.
 
         Raises:
             BackupError: One of those before could not be delivered.
         """
         # 0 would be "now" to the client; a time before 1970 is none to Kafka.
-        more = {"timestamp": each.timestamp_ms} if each.timestamp_ms > 0 else {}
+        more = {"timestamp": record.timestamp_ms} if record.timestamp_ms > 0 else {}
         deadline = time.monotonic() + _SEND_S
         while True:
             self._check()
             try:
                 self._producer.produce(
                     self._topic,
-                    value=each.value,
-                    key=each.key,
+                    value=record.value,
+                    key=record.key,
                     partition=partition,
-                    headers=list(each.headers) or None,
+                    headers=list(record.headers) or None,
                     on_delivery=self._delivered,
                     **more,
                 )
@@ -168,7 +168,7 @@ class _Sending:
                     raise BackupError(f"the brokers took nothing of {self._topic} for {_SEND_S:.0f} s") from None
                 self._producer.poll(0.2)
             except KafkaException as error:
-                raise BackupError(f"{self._topic}[{partition}]: offset {each.offset}: {one_line(error)}") from None
+                raise BackupError(f"{self._topic}[{partition}]: offset {record.offset}: {one_line(error)}") from None
         self._producer.poll(0)
 
     def finish(self) -> None:

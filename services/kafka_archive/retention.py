@@ -16,7 +16,7 @@ _EVERY_S, _AGAIN_S = 3600.0, 300.0
 
 
 class Retention:
-    """The looks, in a thread of their own. Several processes may do the same: what is gone is no error."""
+    """Removes old objects, in a thread of its own. Several processes may do the same: what is gone is no error."""
 
     def __init__(
         self, bucket: Callable[[], Store], keep_days: float, metrics: Metrics, log: Callable[[str], None]
@@ -25,7 +25,7 @@ class Retention:
         self._bucket, self._keep_s, self._metrics, self._log = bucket, keep_days * _DAY_S, metrics, log
 
     def start(self, stop: threading.Event) -> None:
-        """Look now, and every hour until ``stop``."""
+        """Run now, and every hour until ``stop``."""
         threading.Thread(target=self._run, args=(stop,), name="retention", daemon=True).start()
 
     def _run(self, stop: threading.Event) -> None:
@@ -51,7 +51,11 @@ class Retention:
         for topic in store.folders(names.FOLDER):
             for partition in store.folders(names.folder(topic)):
                 listed = store.objects(f"{names.folder(topic)}{partition}/")
-                held = sorted((each.written, each.name) for each in listed if names.parse(each.name))
+                held = sorted(
+                    (stored_object.written, stored_object.name)
+                    for stored_object in listed
+                    if names.parse(stored_object.name)
+                )
                 old = [name for written, name in held[:-1] if written.timestamp() < now - self._keep_s]
                 if old:
                     store.delete(old)

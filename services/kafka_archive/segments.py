@@ -1,4 +1,4 @@
-"""A run of records of one partition: written as Avro while they come, sealed when it is closed, and read again."""
+"""A run of records of one partition: written as Avro while they come, encrypted when it is closed, and read again."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from typing import Any
 from fastavro import parse_schema, reader
 from fastavro.write import Writer
 
+from services.backup.encryption import Identity, decrypt_bytes, encrypt_bytes
 from services.backup.errors import BackupError, one_line
-from services.backup.seal import Identity, seal_bytes, unseal_bytes
 from services.kafka_archive.names import Name
 from services.kafka_archive.records import OVERHEAD, Record
 
@@ -53,7 +53,7 @@ _LEVEL = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sealed:
+class EncryptedSegment:
     """A segment as it is stored."""
 
     name: Name
@@ -84,12 +84,12 @@ class Segment:
         self._writer: Any = Writer(self._file, SCHEMA, "deflate", sync_interval=_BLOCK, compression_level=_LEVEL)
         self._written = self._file.tell()
         self._pending = 0
-        self._sealed: Sealed | None = None
+        self._encrypted: EncryptedSegment | None = None
 
     @property
     def size(self) -> int:
         """Bytes of memory that it takes, about."""
-        return len(self._sealed.content) if self._sealed else self._written + self._pending
+        return len(self._encrypted.content) if self._encrypted else self._written + self._pending
 
     def add(self, record: Record) -> None:
         """Take a record whose offset is above all others."""
@@ -116,16 +116,16 @@ class Segment:
         self._earliest = min(self._earliest, record.timestamp_ms)
         self._latest = max(self._latest, record.timestamp_ms)
 
-    def seal(self, topic_id: str, recipients: Sequence[str]) -> Sealed:
-        """Close it; what is sealed once stays, for another attempt to store it.
+    def encrypt(self, topic_id: str, recipients: Sequence[str]) -> EncryptedSegment:
+        """Close it; what is encrypted once stays, for another attempt to store it.
 
         Raises:
             BackupError: A recipient is none.
         """
-        if self._sealed is None:
+        if self._encrypted is None:
             self._writer.flush()
-            content = seal_bytes(self._file.getvalue(), recipients)
-            self._sealed = Sealed(
+            content = encrypt_bytes(self._file.getvalue(), recipients)
+            self._encrypted = EncryptedSegment(
                 name=Name(self.topic, self.partition, self.first, self.last, topic_id),
                 content=content,
                 metadata={
@@ -138,7 +138,7 @@ class Segment:
             # The plain bytes are not needed any more; the memory is.
             self._writer = None
             self._file = io.BytesIO()
-        return self._sealed
+        return self._encrypted
 
 
 def read(name: Name, content: bytes, metadata: Mapping[str, str], identities: Sequence[Identity]) -> Iterator[Record]:
@@ -157,7 +157,7 @@ def read(name: Name, content: bytes, metadata: Mapping[str, str], identities: Se
     if metadata.get(SHA256) != digest:
         raise BackupError(f"{name.key} is damaged: its sha256 is {digest}, not {metadata.get(SHA256) or 'known'}")
     try:
-        plain = unseal_bytes(content, identities)
+        plain = decrypt_bytes(content, identities)
     except BackupError as error:
         raise BackupError(f"{name.key}: {error}") from None
     count, last = 0, -1
@@ -173,15 +173,15 @@ def read(name: Name, content: bytes, metadata: Mapping[str, str], identities: Se
 
 def _records(name: Name, plain: bytes) -> Iterator[Record]:
     try:
-        for found in reader(io.BytesIO(plain), reader_schema=SCHEMA):
-            each: Any = found
+        for avro_row in reader(io.BytesIO(plain), reader_schema=SCHEMA):
+            row: Any = avro_row
             yield Record(
-                offset=each["offset"],
-                timestamp_ms=each["timestamp_ms"],
-                timestamp_type=each["timestamp_type"],
-                key=each["key"],
-                value=each["value"],
-                headers=tuple((header["key"], header["value"]) for header in each["headers"]),
+                offset=row["offset"],
+                timestamp_ms=row["timestamp_ms"],
+                timestamp_type=row["timestamp_type"],
+                key=row["key"],
+                value=row["value"],
+                headers=tuple((header["key"], header["value"]) for header in row["headers"]),
             )
     except (ValueError, KeyError, TypeError, EOFError, IndexError, zlib.error) as error:
         raise BackupError(f"{name.key} holds no records that can be read: {one_line(error)}") from None

@@ -119,11 +119,11 @@ def parse(content: object) -> Settings:
 
 
 def _kafka(value: object) -> Kafka:
-    found = mapping("kafka", value, (*_KAFKA, "topics"))
-    text = texts("kafka", {key: found[key] for key in _KAFKA}, _KAFKA)
+    content = mapping("kafka", value, (*_KAFKA, "topics"))
+    text = texts("kafka", {key: content[key] for key in _KAFKA}, _KAFKA)
     return Kafka(
         bootstrap=text["bootstrap"],
-        topics=_topics(found["topics"]),
+        topics=_topics(content["topics"]),
         ca_file=Path(text["ca_file"]),
         username=text["username"],
         password_file=Path(text["password_file"]),
@@ -131,27 +131,27 @@ def _kafka(value: object) -> Kafka:
 
 
 def _topics(value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(topic, str) for topic in value):
         raise SettingsError(f"kafka.topics is {value!r}; it must be a list of names of topics that is not empty")
-    for each in value:
-        if not _TOPIC.fullmatch(each) or each in (".", ".."):
-            raise SettingsError(f"kafka.topics has {each!r}; a topic's name has letters, digits and . _ - only")
-        if value.count(each) > 1:
-            raise SettingsError(f"kafka.topics has {each!r} twice; name it once")
+    for topic in value:
+        if not _TOPIC.fullmatch(topic) or topic in (".", ".."):
+            raise SettingsError(f"kafka.topics has {topic!r}; a topic's name has letters, digits and . _ - only")
+        if value.count(topic) > 1:
+            raise SettingsError(f"kafka.topics has {topic!r} twice; name it once")
     return tuple(value)
 
 
-def _limits(found: dict[str, int]) -> Limits:
-    if found["memory_bytes"] < 2 * found["segment_bytes"]:
+def _limits(limits: dict[str, int]) -> Limits:
+    if limits["memory_bytes"] < 2 * limits["segment_bytes"]:
         raise SettingsError(
-            f"memory_bytes is {found['memory_bytes']}; it must hold two segments at least: "
-            f"{2 * found['segment_bytes']} or more, or a smaller segment_bytes"
+            f"memory_bytes is {limits['memory_bytes']}; it must hold two segments at least: "
+            f"{2 * limits['segment_bytes']} or more, or a smaller segment_bytes"
         )
     return Limits(
-        flush_s=float(found["flush_s"]),
-        segment_bytes=found["segment_bytes"],
-        segment_records=found["segment_records"],
-        memory_bytes=found["memory_bytes"],
+        flush_s=float(limits["flush_s"]),
+        segment_bytes=limits["segment_bytes"],
+        segment_records=limits["segment_records"],
+        memory_bytes=limits["memory_bytes"],
     )
 
 

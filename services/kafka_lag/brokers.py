@@ -8,8 +8,8 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from services.kafka_lag import reading
-from services.kafka_lag.model import Look
+from services.kafka_lag import snapshot
+from services.kafka_lag.model import PollResult
 from services.kafka_lag.settings import Settings
 
 
@@ -23,19 +23,19 @@ class Brokers:
         self._client: Any = None
         self._secrets: tuple[str, str] | None = None
 
-    def look(self) -> Look:
-        """Look once; failures are told, not raised."""
+    def poll(self) -> PollResult:
+        """Poll once; failures are told, not raised."""
         failures: list[tuple[str, str]] = []
         try:
-            found = reading.look(
+            lag_snapshot = snapshot.poll(
                 self._admin(),
                 self._settings.groups,
                 self._settings.topics,
                 lambda stage, reason: failures.append((stage, reason)),
             )
         except (KafkaException, OSError) as error:
-            return Look(failures=(*failures, ("brokers", str(error))))
-        return Look(reading=found, failures=tuple(failures))
+            return PollResult(failures=(*failures, ("brokers", str(error))))
+        return PollResult(snapshot=lag_snapshot, failures=tuple(failures))
 
     def _admin(self) -> Any:
         """Return the client; a new one whenever the CA or the password was renewed."""

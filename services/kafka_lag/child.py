@@ -9,8 +9,8 @@ import sys
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from services.kafka_lag.asking import answer
 from services.kafka_lag.brokers import Brokers
+from services.kafka_lag.child_process import answer
 from services.kafka_lag.settings import load
 
 
@@ -23,7 +23,7 @@ def main() -> int:
     # Ctrl-C ends the exporter, which ends this one. A crash is told by its signal: no image of the memory is needed.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    answer(Connection(options.pipe), Brokers(load(options.config)).look)
+    answer(Connection(options.pipe), Brokers(load(options.config)).poll)
     return 0
 
 

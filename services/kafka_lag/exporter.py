@@ -1,4 +1,4 @@
-"""The program: look at the brokers every interval, serve the latest look, stop when asked."""
+"""The program: poll at the brokers every interval, serve the latest poll, stop when asked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from services.common.stopping import wait_for_stop
-from services.kafka_lag.asking import LIMIT_S, Asking, command
+from services.kafka_lag.child_process import LIMIT_S, ChildProcess, command
 from services.kafka_lag.metrics import LagMetrics
-from services.kafka_lag.model import Look
+from services.kafka_lag.model import PollResult
 from services.kafka_lag.settings import SettingsError, load
 from services.kafka_lag.web import HttpsServer, application
 
@@ -26,23 +26,23 @@ def log(message: str) -> None:
     print(f"kafka-lag: {message}", file=sys.stderr, flush=True)
 
 
-class Watch:
-    """Looks at the brokers again and again."""
+class PollLoop:
+    """Polls the brokers."""
 
-    def __init__(self, interval_s: float, metrics: LagMetrics, look: Callable[[], Look]) -> None:
-        """Publish to ``metrics`` what ``look`` finds every ``interval_s`` seconds."""
+    def __init__(self, interval_s: float, metrics: LagMetrics, poll: Callable[[], PollResult]) -> None:
+        """Publish to ``metrics`` what ``poll`` finds every ``interval_s`` seconds."""
         self._interval_s = interval_s
         self._metrics = metrics
-        self._look = look
+        self._poll = poll
         self._last_turn = time.monotonic()
-        self._told = ""
+        self._last_logged = ""
 
     def alive(self) -> bool:
         """Tell whether the loop still turns; unreachable brokers are no reason to restart this process."""
         return time.monotonic() - self._last_turn < self._interval_s + _STUCK_S
 
     def run(self, stop: threading.Event) -> None:
-        """Look every interval until ``stop`` is set."""
+        """Poll every interval until ``stop`` is set."""
         while not stop.is_set():
             started = time.monotonic()
             self._last_turn = started
@@ -50,23 +50,23 @@ class Watch:
             stop.wait(max(0.1, self._interval_s - (time.monotonic() - started)))
 
     def once(self) -> None:
-        """Look once; failures are counted and told, not raised."""
+        """Poll once; failures are counted and told, not raised."""
         started = time.monotonic()
-        found = self._look()
-        for stage, _ in found.failures:
+        outcome = self._poll()
+        for stage, _ in outcome.failures:
             self._metrics.errors.labels(stage).inc()
-        if found.reading is not None:
-            self._metrics.publish(found.reading)
+        if outcome.snapshot is not None:
+            self._metrics.publish(outcome.snapshot)
         self._metrics.duration.set(time.monotonic() - started)
-        if not found.failures:
+        if not outcome.failures:
             self._metrics.last_success.set_to_current_time()
-        self._tell([f"{stage}: {reason}" for stage, reason in found.failures])
+        self._log_change([f"{stage}: {reason}" for stage, reason in outcome.failures])
 
-    def _tell(self, failures: list[str]) -> None:
-        news = failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else "") if failures else ""
-        if news != self._told:
-            log(news or "the brokers answer again")
-            self._told = news
+    def _log_change(self, failures: list[str]) -> None:
+        message = failures[0] + (f" (and {len(failures) - 1} more)" if len(failures) > 1 else "") if failures else ""
+        if message != self._last_logged:
+            log(message or "the brokers answer again")
+            self._last_logged = message
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -80,9 +80,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         settings = load(options.config)
         metrics = LagMetrics(settings.interval_s)
-        asking = Asking(command(options.config))
-        watch = Watch(settings.interval_s, metrics, asking.look)
-        app = application(metrics.registry, settings.metrics_user, settings.metrics_password_file, watch.alive)
+        process = ChildProcess(command(options.config))
+        loop = PollLoop(settings.interval_s, metrics, process.poll)
+        app = application(metrics.registry, settings.metrics_user, settings.metrics_password_file, loop.alive)
         server = HttpsServer(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
     except SettingsError as error:
         log(str(error))
@@ -93,9 +93,9 @@ def main(arguments: list[str] | None = None) -> int:
         return _MISTAKE
     server.start()
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
-    threading.Thread(target=watch.run, args=(stop,), daemon=True).start()
+    threading.Thread(target=loop.run, args=(stop,), daemon=True).start()
     wait_for_stop(stop)
     server.shutdown()
-    asking.kill()
+    process.kill()
     log("stopped")
     return 0

@@ -1,4 +1,4 @@
-"""Readings as Prometheus metrics. What is too old is left out: an alert must not judge yesterday's lag."""
+"""Snapshots as Prometheus metrics. What is too old is left out: an alert must not judge yesterday's lag."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.kafka_lag.model import Reading, TopicState
+from services.kafka_lag.model import Snapshot, TopicState
 
-# A reading outlives this many intervals, so that one missed look makes no gap.
+# A snapshot outlives this many intervals, so that one missed poll makes no gap.
 _KEPT_INTERVALS = 3
 _TOPIC_METRICS = {
     "kafka_topic_partitions": ("Partitions of the topic", "partitions"),
@@ -27,14 +27,14 @@ _TOPIC_METRICS = {
 
 
 class LagMetrics(Collector):
-    """The registry to serve, and the latest reading in it."""
+    """The registry to serve, and the latest snapshot in it."""
 
     def __init__(self, interval_s: float) -> None:
-        """Report readings that come every ``interval_s`` seconds."""
+        """Report snapshots that come every ``interval_s`` seconds."""
         self._kept_s = _KEPT_INTERVALS * interval_s
         self._lock = threading.Lock()
-        self._reading: Reading | None = None
-        self._read_at = 0.0
+        self._snapshot: Snapshot | None = None
+        self._published_at = 0.0
         self.registry = CollectorRegistry()
         self.errors = Counter(
             "kafka_lag_collection_errors",
@@ -53,45 +53,45 @@ class LagMetrics(Collector):
         ProcessCollector(registry=self.registry)
         self.registry.register(self)
 
-    def publish(self, reading: Reading) -> None:
-        """Serve ``reading`` from now on."""
+    def publish(self, snapshot: Snapshot) -> None:
+        """Serve ``snapshot`` from now on."""
         with self._lock:
-            self._reading, self._read_at = reading, time.monotonic()
+            self._snapshot, self._published_at = snapshot, time.monotonic()
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the latest reading, or nothing if it is too old."""
+        """Yield the latest snapshot, or nothing if it is too old."""
         with self._lock:
-            reading = self._reading if time.monotonic() - self._read_at <= self._kept_s else None
-        if reading is None:
+            snapshot = self._snapshot if time.monotonic() - self._published_at <= self._kept_s else None
+        if snapshot is None:
             return
-        yield from _groups(reading)
-        yield from _topics(reading)
+        yield from _groups(snapshot)
+        yield from _topics(snapshot)
 
 
-def _groups(reading: Reading) -> Iterator[Metric]:
+def _groups(snapshot: Snapshot) -> Iterator[Metric]:
     labels = ["consumergroup", "topic", "partition"]
     lag = GaugeMetricFamily("kafka_consumergroup_lag", "Records the group has not committed yet", labels=labels)
-    for (group, topic, partition), value in sorted(reading.lags().items()):
+    for (group, topic, partition), value in sorted(snapshot.lags().items()):
         lag.add_metric([group, topic, str(partition)], value)
     yield lag
     position = GaugeMetricFamily("kafka_consumergroup_current_offset", "Offset the group has committed", labels=labels)
-    for (group, topic, partition), value in sorted(reading.committed.items()):
+    for (group, topic, partition), value in sorted(snapshot.committed.items()):
         position.add_metric([group, topic, str(partition)], value)
     yield position
     members = GaugeMetricFamily("kafka_consumergroup_members", "Members of the group", labels=["consumergroup"])
-    for group, count in sorted(reading.members.items()):
+    for group, count in sorted(snapshot.members.items()):
         members.add_metric([group], count)
     yield members
 
 
-def _topics(reading: Reading) -> Iterator[Metric]:
+def _topics(snapshot: Snapshot) -> Iterator[Metric]:
     ends = GaugeMetricFamily("kafka_topic_partition_current_offset", "End of the log", labels=["topic", "partition"])
-    for (topic, partition), value in sorted(reading.end_offsets.items()):
+    for (topic, partition), value in sorted(snapshot.end_offsets.items()):
         ends.add_metric([topic, str(partition)], value)
     yield ends
     for name, (text, attribute) in _TOPIC_METRICS.items():
         family = GaugeMetricFamily(name, text, labels=["topic"])
-        for topic, state in sorted(reading.topics.items()):
+        for topic, state in sorted(snapshot.topics.items()):
             family.add_metric([topic], _value(state, attribute))
         yield family
 

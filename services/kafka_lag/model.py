@@ -21,8 +21,8 @@ class TopicState:
 
 
 @dataclass(frozen=True)
-class Reading:
-    """What one look found. Keys of offsets are (topic, partition); of commits (group, topic, partition)."""
+class Snapshot:
+    """What one poll found. Keys of offsets are (topic, partition); of commits (group, topic, partition)."""
 
     topics: Mapping[str, TopicState] = field(default_factory=dict)
     end_offsets: Mapping[tuple[str, int], int] = field(default_factory=dict)
@@ -40,8 +40,8 @@ class Reading:
 
 
 @dataclass(frozen=True)
-class Look:
-    """What came of one look: the reading, None if nobody answered, and (stage, reason) of each part that failed."""
+class PollResult:
+    """What came of one poll: the snapshot, None if nobody answered, and (stage, reason) of each part that failed."""
 
-    reading: Reading | None = None
+    snapshot: Snapshot | None = None
     failures: tuple[tuple[str, str], ...] = ()

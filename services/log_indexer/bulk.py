@@ -95,10 +95,10 @@ class BulkWriter:
         middle = len(documents) // 2
         outcomes = [self.write(part) for part in (documents[:middle], documents[middle:])]
         return Outcome(
-            written=sum(each.written for each in outcomes),
-            rejected=[item for each in outcomes for item in each.rejected],
-            waiting=[item for each in outcomes for item in each.waiting],
-            reason=next((each.reason for each in outcomes if each.reason), ""),
+            written=sum(outcome.written for outcome in outcomes),
+            rejected=[item for outcome in outcomes for item in outcome.rejected],
+            waiting=[item for outcome in outcomes for item in outcome.waiting],
+            reason=next((outcome.reason for outcome in outcomes if outcome.reason), ""),
         )
 
     def _post(self, body: bytes) -> tuple[int, bytes]:
@@ -131,8 +131,8 @@ def _lines(documents: Sequence[Document]) -> Iterator[str]:
 
 def _outcome(documents: Sequence[Document], body: bytes, url: str) -> Outcome:
     try:
-        items = [each["index"] for each in json.loads(body)["items"]]
-        states = [(int(each["status"]), _error(each)) for each in items]
+        items = [item["index"] for item in json.loads(body)["items"]]
+        states = [(int(outcome["status"]), _error(outcome)) for outcome in items]
     except (ValueError, KeyError, TypeError):
         raise SearchError(f"{url} did not answer as a bulk request is answered") from None
     if len(states) != len(documents):

@@ -54,10 +54,10 @@ def documents(topic: str, partition: int, offset: int, value: bytes, written_ms:
     Raises:
         DecodeError: The value is no OTLP.
     """
-    found = []
+    documents = []
     for number, content in enumerate(_contents(LogsData.FromString(value), written_ms * 1_000_000)):
-        found.append(Document(f"{topic}-{partition}-{offset}-{number}", json.dumps(content, ensure_ascii=False)))
-    return found
+        documents.append(Document(f"{topic}-{partition}-{offset}-{number}", json.dumps(content, ensure_ascii=False)))
+    return documents
 
 
 def _contents(data: LogsData, written_ns: int) -> Iterator[dict[str, Any]]:
@@ -107,9 +107,9 @@ def _short(value: Any) -> Any:
     if isinstance(value, str):
         return value[:LONGEST_VALUE]
     if isinstance(value, list):
-        return [_short(each) for each in value]
+        return [_short(nested) for nested in value]
     if isinstance(value, dict):
-        return {key: _short(each) for key, each in value.items() if key}
+        return {key: _short(nested) for key, nested in value.items() if key}
     return value
 
 
@@ -118,15 +118,15 @@ def _plain(value: AnyValue) -> Any:
     if kind is None:
         return None
     if kind == "array_value":
-        return [_plain(each) for each in value.array_value.values]
+        return [_plain(nested) for nested in value.array_value.values]
     if kind == "kvlist_value":
-        return {each.key: _plain(each.value) for each in value.kvlist_value.values}
+        return {pair.key: _plain(pair.value) for pair in value.kvlist_value.values}
     if kind == "bytes_value":
         return base64.b64encode(value.bytes_value).decode()
-    found = getattr(value, kind)
+    plain = getattr(value, kind)
     # JSON has no such numbers.
     return (
-        str(found) if isinstance(found, float) and (found != found or found in (float("inf"), -float("inf"))) else found
+        str(plain) if isinstance(plain, float) and (plain != plain or plain in (float("inf"), -float("inf"))) else plain
     )
 
 

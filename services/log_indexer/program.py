@@ -45,7 +45,7 @@ class Indexer:
         self._stop = threading.Event()
         self._writer = writer or BulkWriter(settings.search)
         self._last_turn = time.monotonic()
-        self._told = ""
+        self._last_logged = ""
         # Until they are committed: a failure anywhere in between must not lose sight of them.
         self._messages: list[Any] = []
         self._left: list[Document] = []
@@ -110,7 +110,7 @@ class Indexer:
                 self.turn()
             except KafkaException as error:
                 self.failures.labels("kafka").inc()
-                self._tell(f"kafka: {error.args[0]}")
+                self._log_change(f"kafka: {error.args[0]}")
                 self._stop.wait(_PAUSES_S[-1])
         self._client.close()
         self._writer.close()
@@ -142,7 +142,7 @@ class Indexer:
         Raises:
             KafkaException: There is nothing but an error.
         """
-        errors = [each.error() for each in messages if each.error() is not None]
+        errors = [message.error() for message in messages if message.error() is not None]
         for message in messages:
             if message.error() is None:
                 self._messages.append(message)
@@ -175,12 +175,12 @@ class Indexer:
             if not left:
                 break
             self.failures.labels("search").inc()
-            self._tell(f"search: {reason}")
+            self._log_change(f"search: {reason}")
             if self._pause(_PAUSES_S[min(attempt, len(_PAUSES_S) - 1)]):
                 return False
             attempt += 1
         self.waiting.set(0)
-        self._tell("")
+        self._log_change("")
         return True
 
     def _count(self, written: int, rejected: Sequence[tuple[Document, str]]) -> None:
@@ -204,7 +204,7 @@ class Indexer:
                 # Of a partition that was assigned this moment, and so was not paused.
                 self._take([message])
         finally:
-            held = [each for each in held if each in self._client.assignment()]
+            held = [partition for partition in held if partition in self._client.assignment()]
             if held:
                 self._client.resume(held)
         return ended
@@ -216,20 +216,20 @@ class Indexer:
         offsets = [TopicPartition(topic, partition, end) for (topic, partition), end in ends.items()]
         self._client.commit(offsets=offsets, asynchronous=False)
 
-    def _tell(self, news: str) -> None:
-        if news != self._told:
-            self._told = news
-            log(news or "the index takes documents again")
+    def _log_change(self, message: str) -> None:
+        if message != self._last_logged:
+            self._last_logged = message
+            log(message or "the index takes documents again")
 
 
-def first(found: Sequence[Document], most_bytes: int) -> list[Document]:
+def first(waiting: Sequence[Document], most_bytes: int) -> list[Document]:
     """The first documents that fit into a request of ``most_bytes``; one at least."""
     size = 0
-    for number, document in enumerate(found):
+    for number, document in enumerate(waiting):
         size += len(document.body.encode()) + len(document.id) + 40
         if number and size > most_bytes:
-            return list(found[:number])
-    return list(found)
+            return list(waiting[:number])
+    return list(waiting)
 
 
 def main(arguments: list[str] | None = None) -> int:

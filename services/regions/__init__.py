@@ -1,1 +1,1 @@
-"""Who tells people about alerts, of two regions: what the witness bucket holds, and how it is read and written."""
+"""Which of two regions is active: what the witness bucket holds, and how it is read and written."""

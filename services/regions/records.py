@@ -17,12 +17,12 @@ LEASE_KEY = f"{FOLDER}lease.json"
 OPERATIONS = f"{FOLDER}operations/"
 """Where journals of failovers and failbacks are."""
 
-GUARD = "region-guard"
+FAILOVER_AGENT = "failover-agent"
 """Who made the silence of a region that does not hold the lease."""
-CARRIED = "region-carried"
+HANDOVER_AUTHOR = "silence-handover"
 """Who made the silence of an alert that the other region has told."""
 MATCHER: dict[str, str | bool] = {"name": "layer", "value": ".+", "isRegex": True, "isEqual": True}
-"""The one matcher of the guard's silence, as Alertmanager's API has it: telemetry alerts carry ``layer``."""
+"""The one matcher of the failover agent's silence, as Alertmanager's API has it: telemetry alerts carry ``layer``."""
 
 REGION = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """How a region may be called; ``lease`` is taken."""
@@ -65,7 +65,7 @@ Epoch = Annotated[int, Field(ge=0)]
 
 @dataclass(frozen=True, kw_only=True)
 class Lease:
-    """Who tells people about alerts.
+    """Which region is active about alerts.
 
     Attributes:
         holder: Region that does.
@@ -87,8 +87,8 @@ class Lease:
     reason: str
     version: Literal[1] = VERSION
 
-    def lets(self, region: str) -> bool:
-        """Whether this region may tell people."""
+    def may_notify(self, region: str) -> bool:
+        """Whether this region may notify."""
         return self.notify and self.holder == region
 
 
@@ -120,16 +120,16 @@ class Silence:
 
 @dataclass(frozen=True, kw_only=True)
 class Heartbeat:
-    """What a region's guard says of its region.
+    """What a region's failover agent says of its region.
 
     Attributes:
         region, role: Its name, ``primary`` or ``standby``.
-        at: When it was said, by the guard's clock.
+        at: When it was said, by the failover agent's clock.
         epoch: Epoch of the lease that it has applied last; 0 if none was there.
         holder: Holder of that lease; None while none could be read yet.
-        notifies: Whether its Alertmanagers tell people about telemetry's alerts.
+        notifies: Whether its Alertmanagers notify on-call about telemetry's alerts.
         isolated: Whether it reaches neither the witness nor any pager.
-        definitions: What -> SHA-256 of the rules, dashboards, topics, permissions, thresholds of the region.
+        fingerprints: What -> SHA-256 of the rules, dashboards, topics, permissions, thresholds of the region.
         silences: People's silences that have not ended.
         version: Version of this record.
     """
@@ -143,7 +143,7 @@ class Heartbeat:
     holder: Region | None
     notifies: bool
     isolated: bool
-    definitions: dict[str, str]
+    fingerprints: dict[str, str]
     silences: tuple[Silence, ...]
     version: Literal[1] = VERSION
 
@@ -173,8 +173,8 @@ def parse(kind: type[_T], text: bytes | str, where: str) -> _T:
         RegionError: It is no record of that kind and version.
     """
     with errors(where):
-        found: _T = _ADAPTERS[kind].validate_json(text)
-        return found
+        record: _T = _ADAPTERS[kind].validate_json(text)
+        return record
 
 
 def dump(record: Record) -> bytes:
@@ -184,8 +184,8 @@ def dump(record: Record) -> bytes:
 
 def fields(record: Record) -> dict[str, Any]:
     """The same as what JSON is made of."""
-    found: dict[str, Any] = _ADAPTERS[type(record)].dump_python(record, mode="json", by_alias=True)
-    return found
+    content: dict[str, Any] = _ADAPTERS[type(record)].dump_python(record, mode="json", by_alias=True)
+    return content
 
 
 @contextmanager

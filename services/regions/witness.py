@@ -60,10 +60,10 @@ class Witness:
             WitnessError: The witness does not answer, or refuses.
             RegionError: What is there is no lease.
         """
-        found = self._get(LEASE_KEY)
-        if found is None:
+        stored_object = self._get(LEASE_KEY)
+        if stored_object is None:
             return None
-        content, etag = found
+        content, etag = stored_object
         return parse(Lease, content, LEASE_KEY), etag
 
     def take(self, lease: Lease, etag: str | None) -> str:
@@ -86,12 +86,12 @@ class Witness:
             pass
         except WitnessError as error:
             unanswered = error
-        found = self._get(LEASE_KEY)
-        if found is not None and found[0] == wanted:
-            return found[1]
-        if unanswered is not None and (found[1] if found else None) == etag:
+        stored_object = self._get(LEASE_KEY)
+        if stored_object is not None and stored_object[0] == wanted:
+            return stored_object[1]
+        if unanswered is not None and (stored_object[1] if stored_object else None) == etag:
             raise unanswered
-        raise LeaseChangedError(f"somebody else has written the lease since it was read: {_told(found)}")
+        raise LeaseChangedError(f"somebody else has written the lease since it was read: {_told(stored_object)}")
 
     def heartbeat(self, region: str) -> Heartbeat | None:
         """The last heartbeat of a region; None when there was none.
@@ -101,8 +101,8 @@ class Witness:
             RegionError: What is there is no heartbeat.
         """
         key = region_key(region)
-        found = self._get(key)
-        return None if found is None else parse(Heartbeat, found[0], key)
+        stored_object = self._get(key)
+        return None if stored_object is None else parse(Heartbeat, stored_object[0], key)
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Write the region's heartbeat.
@@ -119,11 +119,11 @@ class Witness:
             WitnessError: The witness does not answer, or refuses.
             RegionError: What is there is no JSON object.
         """
-        found = self._get(key)
-        if found is None:
+        stored_object = self._get(key)
+        if stored_object is None:
             return None
         try:
-            content = json.loads(found[0])
+            content = json.loads(stored_object[0])
         except ValueError:
             content = None
         if not isinstance(content, dict):
@@ -151,7 +151,9 @@ class Witness:
                 .get_paginator("list_objects_v2")
                 .paginate(Bucket=self._storage.bucket, Prefix=prefix + below)
             )
-            return sorted(each["Key"][len(prefix) :] for page in pages for each in page.get("Contents", ()))
+            return sorted(
+                stored_object["Key"][len(prefix) :] for page in pages for stored_object in page.get("Contents", ())
+            )
 
     def close(self) -> None:
         """Close the connections."""
@@ -231,11 +233,11 @@ def _code(error: Any) -> str:
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _told(found: tuple[bytes, str] | None) -> str:
-    if found is None:
+def _told(stored_object: tuple[bytes, str] | None) -> str:
+    if stored_object is None:
         return "it is gone"
     try:
-        there = parse(Lease, found[0], LEASE_KEY)
+        there = parse(Lease, stored_object[0], LEASE_KEY)
     except RegionError as error:
         return str(error)
     return f"{there.holder} holds it, epoch {there.epoch}, by {there.by}: {there.reason}"

@@ -116,20 +116,20 @@ class KafkaAlertLog:
                 except ValidationError:
                     unreadable += 1
             # Positions also pass over what compaction and transactions left out.
-            for place in client.position([TopicPartition(self._access.topic, each) for each in left]):
+            for place in client.position([TopicPartition(self._access.topic, partition) for partition in left]):
                 if place.offset >= left[place.partition]:
                     left.pop(place.partition)
         # Kafka finds the first record of a moment; older ones may stand behind it.
-        events = [each for each in events if each.received_at.timestamp() >= start]
-        return Log(events=tuple(sorted(events, key=lambda each: each.received_at)), unreadable=unreadable)
+        events = [event for event in events if event.received_at.timestamp() >= start]
+        return Log(events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable)
 
     def _ends(self, client: Any, start: float) -> dict[int, int]:
         """Begin at ``start``; returns the present end of each partition that has records from then on."""
         topic = self._access.topic
-        found = client.list_topics(topic, timeout=_REQUEST_S).topics[topic]
-        if found.error is not None:
-            raise KafkaException(found.error)
-        wanted = [TopicPartition(topic, each, int(start * 1000)) for each in found.partitions]
+        metadata = client.list_topics(topic, timeout=_REQUEST_S).topics[topic]
+        if metadata.error is not None:
+            raise KafkaException(metadata.error)
+        wanted = [TopicPartition(topic, partition, int(start * 1000)) for partition in metadata.partitions]
         places = client.offsets_for_times(wanted, timeout=_REQUEST_S)
         ends: dict[int, int] = {}
         begin: list[TopicPartition] = []

@@ -91,21 +91,21 @@ def _hour(at: float, start: float) -> int:
 
 
 def _merged(off: Sequence[Anomaly]) -> list[Anomaly]:
-    found: list[Anomaly] = []
-    for each in off:
-        last = found[-1] if found else None
-        if last and each.start - last.end < _HALF and (each.deviation > 0) == (last.deviation > 0):
-            worst = max(last, each, key=lambda one: (abs(one.deviation), abs(one.value - one.usual)))
-            found[-1] = Anomaly(
-                start=last.start, end=each.end, value=worst.value, usual=worst.usual, deviation=worst.deviation
+    anomalies: list[Anomaly] = []
+    for anomaly in off:
+        last = anomalies[-1] if anomalies else None
+        if last and anomaly.start - last.end < _HALF and (anomaly.deviation > 0) == (last.deviation > 0):
+            worst = max(last, anomaly, key=lambda one: (abs(one.deviation), abs(one.value - one.usual)))
+            anomalies[-1] = Anomaly(
+                start=last.start, end=anomaly.end, value=worst.value, usual=worst.usual, deviation=worst.deviation
             )
         else:
-            found.append(each)
-    return found
+            anomalies.append(anomaly)
+    return anomalies
 
 
-def off_by(found: Anomaly) -> str:
+def off_by(anomaly: Anomaly) -> str:
     """The deviation as people read it."""
-    if math.isinf(found.deviation):
-        return "> 99" if found.deviation > 0 else "< -99"
-    return f"{max(min(found.deviation, 99), -99):+.1f}"
+    if math.isinf(anomaly.deviation):
+        return "> 99" if anomaly.deviation > 0 else "< -99"
+    return f"{max(min(anomaly.deviation, 99), -99):+.1f}"

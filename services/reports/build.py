@@ -6,14 +6,14 @@ from collections.abc import Callable, Mapping
 
 from services.reports import daily, monthly, weekly
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker, asker
+from services.reports.i18n import translate
 from services.reports.metrics import Metrics
 from services.reports.model import Kind, Report, Section
 from services.reports.periods import Period
+from services.reports.query_runner import QueryRunner, asker
 from services.reports.text import Text, duration, moment
-from services.reports.words import say
 
-_SECTIONS: Mapping[Kind, Callable[[Asker, AlertLog], tuple[Section, ...]]] = {
+_SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog], tuple[Section, ...]]] = {
     Kind.DAILY: daily.sections,
     Kind.WEEKLY: weekly.sections,
     Kind.MONTHLY: monthly.sections,
@@ -37,11 +37,11 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     """
     asking = asker(metrics, period, now)
     sections = _SECTIONS[period.kind](asking, alerts)
-    incomplete = [say("problem.warning", warning=each) for each in metrics.warnings[:_MOST_WARNINGS]]
+    incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
     return Report(
         kind=period.kind,
         period=period.name,
-        title=say(f"title.{period.kind.value}", period=period.name),
+        title=translate(f"title.{period.kind.value}", period=period.name),
         facts=_facts(asking, platform, now),
         sections=sections,
         problems=tuple(dict.fromkeys([*asking.problems, *incomplete])),
@@ -49,25 +49,25 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     )
 
 
-def _facts(asking: Asker, platform: str, now: float) -> tuple[Text, ...]:
+def _facts(asking: QueryRunner, platform: str, now: float) -> tuple[Text, ...]:
     period = asking.period
     facts = [
-        say(
+        translate(
             "fact.period",
             platform=platform,
             start=moment(period.start, period.zone),
             end=moment(period.end, period.zone),
             zone=period.zone.key,
         ),
-        say("fact.made", at=moment(now, period.zone)),
+        translate("fact.made", at=moment(now, period.zone)),
     ]
     if now < period.end:
-        facts.append(say("fact.under-way", at=moment(asking.end, period.zone)))
+        facts.append(translate("fact.under-way", at=moment(asking.end, period.zone)))
     if asking.history is None:
-        facts.append(say("fact.no-history"))
+        facts.append(translate("fact.no-history"))
     elif asking.history > period.start + _MINUTE:
         facts.append(
-            say(
+            translate(
                 "fact.short",
                 at=moment(asking.history, period.zone),
                 known=duration(asking.seconds),

@@ -74,10 +74,10 @@ class Forecast:
     def _full(self, slope: float | None) -> float | None:
         if self.trend is None or self.capacity.limit is None:
             return None
-        found = self.trend.reaches(self.capacity.limit, slope)
-        if found is None or found - self.trend.origin > min(FURTHEST * self.history_s, _YEARS):
+        reaches = self.trend.reaches(self.capacity.limit, slope)
+        if reaches is None or reaches - self.trend.origin > min(FURTHEST * self.history_s, _YEARS):
             return None
-        return found
+        return reaches
 
 
 def forecast(capacity: Capacity, points: Sequence[Point]) -> Forecast:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from services.reports.i18n import TEXTS, translate
 from services.reports.kpis import Kpi
 from services.reports.model import Cell, Table, Tone
 from services.reports.text import Text, text_of
-from services.reports.words import WORDS, say
 
 MOST_ROWS = 25
 
@@ -35,32 +35,32 @@ def table(
     more = len(rows) - most
     notes = [note] if note else []
     if more > 0:
-        notes.append(say("table.more", count=str(more)))
+        notes.append(translate("table.more", count=str(more)))
     return Table(
-        title=say(title),
-        head=tuple(say(each) for each in head),
+        title=translate(title),
+        head=tuple(translate(heading) for heading in head),
         rows=tuple(tuple(row) for row in rows[:most]),
-        empty=say(empty),
-        note=Text(en=" ".join(each.en for each in notes), ja="".join(each.ja for each in notes)) if notes else None,
+        empty=translate(empty),
+        note=Text(en=" ".join(text.en for text in notes), ja="".join(text.ja for text in notes)) if notes else None,
     )
 
 
 def place(name: str) -> Text:
     """Name of a layer, or of the platform."""
     key = f"place.{name}"
-    return say(key) if key in WORDS else text_of(name or "-")
+    return translate(key) if key in TEXTS else text_of(name or "-")
 
 
 def priority(name: str) -> Cell:
     """A priority with its colour."""
     tones: dict[str, Tone] = {"critical": "bad", "high": "bad", "medium": "warning"}
     known = name in ("critical", "high", "medium", "low")
-    return cell(say(f"priority.{name}") if known else (name or "-"), tones.get(name, ""))
+    return cell(translate(f"priority.{name}") if known else (name or "-"), tones.get(name, ""))
 
 
 def kpi_name(kpi: Kpi) -> Text:
     """Name of a figure; a further metric has its own."""
-    return text_of(kpi.name) if kpi.further else say(f"kpi.{kpi.name}")
+    return text_of(kpi.name) if kpi.further else translate(f"kpi.{kpi.name}")
 
 
 def promise(kept: bool | None) -> Tone:

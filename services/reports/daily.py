@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from components.telemetry.layers import LAYER_NAMES
 from services.reports import section_alerts, section_anomalies, section_uptime
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, kpi_name, place, table
 from services.reports.episodes import Episode, tally
+from services.reports.i18n import translate
 from services.reports.kpis import Kpi, kpi
 from services.reports.model import Block, Chart, ChartLimit, Figure, Figures, Line, Section, Table, Tone
 from services.reports.objectives import Achieved
@@ -23,10 +23,10 @@ from services.reports.queries import (
     LAG_MOST,
     LAG_NOW,
 )
+from services.reports.query_runner import QueryRunner
 from services.reports.section_uptime import step_for
 from services.reports.text import NOTHING, Text, amount, change, duration, share, text_of
 from services.reports.uptime import Uptime
-from services.reports.words import say
 
 _CHARTS = (
     ("chart.work", ("devices", "streams", "recordings")),
@@ -38,19 +38,19 @@ _SIGNALS = ("metrics", "traces", "logs")
 _SHOWN = ("most-devices", "most-streams", "work-events", "api-calls")
 
 
-def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     layers, parts = section_uptime.all_of(asker)
     kept = section_uptime.achieved(asker)
     alerts = section_alerts.read(asker, log)
-    counted = {each.name: asker.number(each) for each in COUNTS}
+    counted = {count.name: asker.number(count) for count in COUNTS}
     return (
-        Section(title=say("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(asker))),
+        Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(asker))),
         section_uptime.section(asker, layers, parts, kept),
-        Section(title=say("counts.title"), blocks=_counts(asker, counted)),
+        Section(title=translate("counts.title"), blocks=_counts(asker, counted)),
         section_anomalies.section(asker, section_anomalies.watch(asker)),
         section_alerts.daily(alerts, asker.period.zone),
-        Section(title=say("freshness.title"), blocks=_freshness(asker)),
+        Section(title=translate("freshness.title"), blocks=_freshness(asker)),
     )
 
 
@@ -60,23 +60,25 @@ def _summary(
     kept: list[Achieved],
     alerts: Sequence[Episode] | None,
 ) -> Figures:
-    units = {each.name: each.unit for each in COUNTS}
-    figures = [Figure(label=say(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
+    units = {count.name: count.unit for count in COUNTS}
+    figures = [Figure(label=translate(f"count.{name}"), value=amount(counted[name], units[name])) for name in _SHOWN]
     shares = [(one.share, name) for name, one in layers.items() if one.share is not None]
     if shares:
         lowest, name = min(shares)
         figures.append(
-            Figure(label=say("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999))
+            Figure(
+                label=translate("summary.lowest"), value=share(lowest), note=place(name), tone=_good(lowest >= 0.999)
+            )
         )
     return Figures(figures=(*figures, promises_kept(kept), alerts_counted(alerts)))
 
 
 def promises_kept(kept: Sequence[Achieved]) -> Figure:
     """How many objectives were kept, of those that anything is known of."""
-    known = [each for each in kept if each.kept is not None]
-    count = sum(bool(each.kept) for each in known)
+    known = [achieved for achieved in kept if achieved.kept is not None]
+    count = sum(bool(achieved.kept) for achieved in known)
     return Figure(
-        label=say("summary.objectives"),
+        label=translate("summary.objectives"),
         value=text_of(f"{count} / {len(known)}") if known else NOTHING,
         tone=_good(count == len(known)) if known else "",
     )
@@ -85,13 +87,13 @@ def promises_kept(kept: Sequence[Achieved]) -> Figure:
 def alerts_counted(alerts: Sequence[Episode] | None) -> Figure:
     """How many alerts there were."""
     if alerts is None:
-        return Figure(label=say("summary.alerts"), value=NOTHING, note=say("alerts.unread"), tone="warning")
+        return Figure(label=translate("summary.alerts"), value=NOTHING, note=translate("alerts.unread"), tone="warning")
     one = tally(alerts)
-    critical = sum(each.priority == "critical" for each in alerts)
+    critical = sum(alert.priority == "critical" for alert in alerts)
     return Figure(
-        label=say("summary.alerts"),
+        label=translate("summary.alerts"),
         value=text_of(str(one.count)),
-        note=say("summary.alerts-note", critical=str(critical), open=str(one.open)),
+        note=translate("summary.alerts-note", critical=str(critical), open=str(one.open)),
         tone="bad" if critical else "warning" if one.open else "",
     )
 
@@ -100,7 +102,7 @@ def _good(value: bool) -> Tone:
     return "good" if value else "bad"
 
 
-def _counts(asker: Asker, counted: dict[str, float | None]) -> tuple[Block, ...]:
+def _counts(asker: QueryRunner, counted: dict[str, float | None]) -> tuple[Block, ...]:
     before_end = asker.end - asker.period.seconds
     known = asker.history is not None and asker.history <= before_end - asker.seconds
     rows = []
@@ -109,53 +111,57 @@ def _counts(asker: Asker, counted: dict[str, float | None]) -> tuple[Block, ...]
         before = asker.number(query, at=before_end) if known else None
         rows.append(
             (
-                cell(say(f"count.{query.name}")),
+                cell(translate(f"count.{query.name}")),
                 figure(amount(now, query.unit)),
                 figure(amount(before, query.unit)),
                 figure(change(now, before)),
             )
         )
     head = ("head.figure", "head.this-day", "head.day-before", "head.change")
-    note = None if known else say("counts.no-before", history=duration(asker.history_s))
+    note = None if known else translate("counts.no-before", history=duration(asker.history_s))
     return table("counts.table", head, rows, note=note), _items(asker)
 
 
-def _items(asker: Asker) -> Table:
-    found: dict[str, dict[str, float]] = {}
+def _items(asker: QueryRunner) -> Table:
+    figures_by_label: dict[str, dict[str, float]] = {}
     for labels, value in asker.every(ITEMS):
         layer = labels.get("processor", "").removeprefix("transform/")
         if layer in LAYER_NAMES:
-            found.setdefault(layer, {})[labels.get("otel_signal", "")] = value
+            figures_by_label.setdefault(layer, {})[labels.get("otel_signal", "")] = value
     rows = [
         (cell(place(layer)), *(figure(amount(of.get(signal), "{item}")) for signal in _SIGNALS))
-        for layer, of in sorted(found.items())
+        for layer, of in sorted(figures_by_label.items())
     ]
     return table("items.table", ("head.layer", "head.points", "head.spans", "head.logs"), rows)
 
 
-def _charts(asker: Asker) -> list[Chart]:
+def _charts(asker: QueryRunner) -> list[Chart]:
     return [
         *(line_chart(asker, title, [kpi(name) for name in names]) for title, names in _CHARTS),
         _firing(asker),
     ]
 
 
-def line_chart(asker: Asker, title: str, figures: Sequence[Kpi]) -> Chart:
+def line_chart(asker: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
     """Some figures of one unit over the period."""
     step = step_for(asker.seconds)
     lines = tuple(
-        Line(label=kpi_name(each), points=asker.line(each.name, each.expr, asker.start, asker.end, step), emphasis=True)
-        for each in figures
+        Line(
+            label=kpi_name(indicator),
+            points=asker.line(indicator.name, indicator.expr, asker.start, asker.end, step),
+            emphasis=True,
+        )
+        for indicator in figures
     )
     limits = tuple(
-        ChartLimit(label=say(words), value=value)
-        for each in figures
-        if each.name in _LIMITS
-        for words, value in [_LIMITS[each.name]]
+        ChartLimit(label=translate(words), value=value)
+        for indicator in figures
+        if indicator.name in _LIMITS
+        for words, value in [_LIMITS[indicator.name]]
     )
     return Chart(
-        title=say(title),
-        unit=figures[0].unit if len({each.unit for each in figures}) == 1 else "",
+        title=translate(title),
+        unit=figures[0].unit if len({indicator.unit for indicator in figures}) == 1 else "",
         start=asker.period.start,
         end=asker.period.end,
         lines=lines,
@@ -165,17 +171,17 @@ def line_chart(asker: Asker, title: str, figures: Sequence[Kpi]) -> Chart:
     )
 
 
-def _firing(asker: Asker) -> Chart:
+def _firing(asker: QueryRunner) -> Chart:
     step = step_for(asker.seconds)
-    found = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
-    named = {each.labels.get("severity", ""): each.points for each in found}
+    lines = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
+    named = {line.labels.get("severity", ""): line.points for line in lines}
     return Chart(
-        title=say("chart.alerts"),
+        title=translate("chart.alerts"),
         unit="",
         start=asker.period.start,
         end=asker.period.end,
         lines=tuple(
-            Line(label=say(f"priority.{name}"), points=named[name], emphasis=True)
+            Line(label=translate(f"priority.{name}"), points=named[name], emphasis=True)
             for name in ("critical", "high", "medium", "low")
             if name in named
         ),
@@ -184,7 +190,7 @@ def _firing(asker: Asker) -> Chart:
     )
 
 
-def _freshness(asker: Asker) -> tuple[Block, ...]:
+def _freshness(asker: QueryRunner) -> tuple[Block, ...]:
     now, most = asker.by(AGE_NOW, "layer"), asker.by(AGE_MOST, "layer")
     rows = [
         (
@@ -204,7 +210,7 @@ def _freshness(asker: Asker) -> tuple[Block, ...]:
             "freshness.layers",
             ("head.layer", "head.age-end", "head.age-most"),
             rows,
-            note=say("freshness.note", limit=duration(FRESH_S)),
+            note=translate("freshness.note", limit=duration(FRESH_S)),
         ),
         table("freshness.groups", ("head.group", "head.lag-end", "head.lag-most"), groups),
     )

@@ -1,4 +1,4 @@
-"""Alerts as people lived through them: one for each time that an alert fired, with the notices that they got of it."""
+"""Alert episodes: one for each time that an alert fired, with the notifications that were sent about it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PAGED = "-phone"
 """End of the name of a receiver that rings a phone."""
 """Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
 _AGAIN_S = 60.0
-"""The same notice within this time is one that was sent again, or by the other Alertmanager."""
+"""The same notification within this time is one that was sent again, or by the other Alertmanager."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class Episode:
         layer: Layer, or empty.
         started: When it began to fire, seconds since 1970.
         ended: When it ended; None while it fires.
-        notices: Notices to people, escalations among them.
+        notifications: Notifications to people, escalations among them.
         escalated: To whom it was escalated.
         summary: What it said, in both languages.
     """
@@ -42,7 +42,7 @@ class Episode:
     layer: str
     started: float
     ended: float | None
-    notices: int
+    notifications: int
     escalated: tuple[str, ...]
     summary: Text
 
@@ -69,18 +69,18 @@ def episodes(events: Iterable[ProcessedEvent], end: float) -> tuple[Episode, ...
     starts: dict[str, list[float]] = defaultdict(list)
     for (_, start), told in own.items():
         starts[told[0].alert_id].append(start)
-    found = []
+    collected = []
     for (_, start), told in own.items():
         identity = told[0].alert_id
-        following = min((each for each in starts[identity] if each > start), default=float("inf"))
-        also = [each for each in raised[identity] if start <= each.starts_at.timestamp() < following]
-        found.append(_episode(told, also))
-    return tuple(sorted(found, key=lambda each: (each.started, each.alert, each.identity)))
+        following = min((other_start for other_start in starts[identity] if other_start > start), default=float("inf"))
+        also = [event for event in raised[identity] if start <= event.starts_at.timestamp() < following]
+        collected.append(_episode(told, also))
+    return tuple(sorted(collected, key=lambda episode: (episode.started, episode.alert, episode.identity)))
 
 
 def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -> Episode:
-    last = max(told, key=lambda each: each.received_at)
-    ends = [each.ends_at for each in told if each.status == "resolved" and each.ends_at is not None]
+    last = max(told, key=lambda event: event.received_at)
+    ends = [event.ends_at for event in told if event.status == "resolved" and event.ends_at is not None]
     summary = last.annotations.get("summary", "")
     return Episode(
         alert=last.labels.get("alertname", ""),
@@ -89,17 +89,17 @@ def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -
         layer=last.labels.get("layer", ""),
         started=last.starts_at.timestamp(),
         ended=max(ends).timestamp() if ends else None,
-        notices=_notices([*told, *raised]),
-        escalated=tuple(sorted({each.labels[ESCALATION] for each in raised})),
+        notifications=_notifications([*told, *raised]),
+        escalated=tuple(sorted({event.labels[ESCALATION] for event in raised})),
         summary=Text(en=summary, ja=last.annotations.get("summary_ja") or summary),
     )
 
 
-def _notices(events: Sequence[ProcessedEvent]) -> int:
-    """Different notices: what was tried again, or told by both Alertmanagers, counts once."""
+def _notifications(events: Sequence[ProcessedEvent]) -> int:
+    """Different notifications: what was tried again, or told by both Alertmanagers, counts once."""
     last: dict[tuple[str, str, str], float] = {}
     count = 0
-    for event in sorted(events, key=lambda each: each.received_at):
+    for event in sorted(events, key=lambda event: event.received_at):
         # A contact's phone has a receiver of its own, beside that of its other channels.
         receiver = event.receiver.removesuffix(PAGED)
         key, at = (event.fingerprint, event.status, receiver), event.received_at.timestamp()
@@ -116,7 +116,7 @@ class Tally:
     Attributes:
         count: How many.
         open: How many had not ended.
-        notices: Notices to people.
+        notifications: Notifications to people.
         escalated: How many were escalated.
         median_s: Middle time until one ended; None where none has.
         longest_s: Longest time until one ended.
@@ -124,29 +124,29 @@ class Tally:
 
     count: int
     open: int
-    notices: int
+    notifications: int
     escalated: int
     median_s: float | None
     longest_s: float | None
 
 
-def tally(found: Iterable[Episode]) -> Tally:
+def tally(episodes: Iterable[Episode]) -> Tally:
     """Count episodes."""
-    listed = list(found)
-    times = [each.seconds for each in listed if each.seconds is not None]
+    listed = list(episodes)
+    times = [episode.seconds for episode in listed if episode.seconds is not None]
     return Tally(
         count=len(listed),
-        open=sum(each.ended is None for each in listed),
-        notices=sum(each.notices for each in listed),
-        escalated=sum(bool(each.escalated) for each in listed),
+        open=sum(episode.ended is None for episode in listed),
+        notifications=sum(episode.notifications for episode in listed),
+        escalated=sum(bool(episode.escalated) for episode in listed),
         median_s=median(times) if times else None,
         longest_s=max(times, default=None),
     )
 
 
-def by_alert(found: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
+def by_alert(episodes: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
     """Episodes by the alert's name, most frequent first."""
     groups: dict[str, list[Episode]] = defaultdict(list)
-    for each in found:
-        groups[each.alert].append(each)
+    for episode in episodes:
+        groups[episode.alert].append(episode)
     return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))

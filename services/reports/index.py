@@ -52,12 +52,12 @@ def rewrite(store: Store, languages: Sequence[Language], zone: tzinfo, platform:
         ReportError: The storage refuses, or does not answer.
     """
     names = store.names()
-    found = stored(names)
-    made = pages(found, languages, zone, platform)
-    for number, text in enumerate(made, start=1):
+    stored_reports = stored(names)
+    page_texts = pages(stored_reports, languages, zone, platform)
+    for number, text in enumerate(page_texts, start=1):
         store.put(page_name(number), text.encode(), HTML_TYPE)
     for name, _ in names:
         old = _PAGE.fullmatch(name)
-        if old and int(old[1] or 1) > len(made):
+        if old and int(old[1] or 1) > len(page_texts):
             store.delete(name)
-    return len(found)
+    return len(stored_reports)

@@ -160,19 +160,21 @@ _REQUIRED: tuple[Kpi, ...] = (
 
 def further(metrics: tuple[Metric, ...]) -> tuple[Kpi, ...]:
     """A figure for each metric that was added as data: of what it counts the speed, of times P95, else the mean."""
-    found = []
-    for each in metrics:
-        selector = f'{{layer="{each.layer.name}",job="{each.service}"}}'
-        unit = each.unit
-        if each.kind is Instrument.HISTOGRAM:
-            series = f"{each.prometheus}_bucket{selector}"
+    derived = []
+    for catalogue_metric in metrics:
+        selector = f'{{layer="{catalogue_metric.layer.name}",job="{catalogue_metric.service}"}}'
+        unit = catalogue_metric.unit
+        if catalogue_metric.kind is Instrument.HISTOGRAM:
+            series = f"{catalogue_metric.prometheus}_bucket{selector}"
             expr = f"histogram_quantile(0.95, sum by (le) (rate({series}[5m])))"
-        elif each.kind is Instrument.COUNTER:
-            expr, unit = f"sum(rate({each.prometheus}{selector}[5m]))", f"{unit}/s"
+        elif catalogue_metric.kind is Instrument.COUNTER:
+            expr, unit = f"sum(rate({catalogue_metric.prometheus}{selector}[5m]))", f"{unit}/s"
         else:
-            expr = f"avg({each.prometheus}{selector})"
-        found.append(Kpi(name=each.name, layer=each.layer.name, expr=expr, unit=unit, further=True))
-    return tuple(found)
+            expr = f"avg({catalogue_metric.prometheus}{selector})"
+        derived.append(
+            Kpi(name=catalogue_metric.name, layer=catalogue_metric.layer.name, expr=expr, unit=unit, further=True)
+        )
+    return tuple(derived)
 
 
 KPIS: Final[tuple[Kpi, ...]] = (*_REQUIRED, *further(METRICS[len(REQUIRED_METRICS) :]))
@@ -191,8 +193,8 @@ def kpi(name: str) -> Kpi:
     Raises:
         KeyError: There is no such figure.
     """
-    return next((each for each in KPIS if each.name == name), None) or _unknown(name)
+    return next((known_kpi for known_kpi in KPIS if known_kpi.name == name), None) or _unknown(name)
 
 
 def _unknown(name: str) -> Kpi:
-    raise KeyError(f"figure {name!r} does not exist: use one of {', '.join(each.name for each in KPIS)}")
+    raise KeyError(f"figure {name!r} does not exist: use one of {', '.join(known_kpi.name for known_kpi in KPIS)}")

@@ -10,11 +10,11 @@ from email.message import EmailMessage
 from email.utils import format_datetime, make_msgid
 
 from services.reports.errors import ReportError, one_line
+from services.reports.i18n import translate
 from services.reports.model import Figure, Figures, Report
 from services.reports.render import environment
 from services.reports.settings import Mail
 from services.reports.text import Language
-from services.reports.words import say
 
 _TIMEOUT_S = 30.0
 _TLS_AT_ONCE = 465
@@ -40,25 +40,29 @@ def message(
         link: Where all reports are; empty where that is nowhere.
     """
     languages = list(pdfs)
-    made = EmailMessage()
-    made["Subject"] = say("mail.subject", platform=platform, title=report.title).of(languages[0])
-    made["From"] = sender
-    made["To"] = ", ".join(recipients)
-    made["Date"] = format_datetime(datetime.now(UTC))
-    made["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
-    made["Auto-Submitted"] = "auto-generated"
+    message = EmailMessage()
+    message["Subject"] = translate("mail.subject", platform=platform, title=report.title).of(languages[0])
+    message["From"] = sender
+    message["To"] = ", ".join(recipients)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"
     values = {"report": report, "figures": _figures(report), "link": link}
-    made.set_content("\n".join(environment(each).get_template("mail.txt.j2").render(**values) for each in languages))
-    parts = [environment(each).get_template("mail.html.j2").render(language=each, **values) for each in languages]
-    made.add_alternative(
+    message.set_content(
+        "\n".join(environment(language).get_template("mail.txt.j2").render(**values) for language in languages)
+    )
+    parts = [
+        environment(language).get_template("mail.html.j2").render(language=language, **values) for language in languages
+    ]
+    message.add_alternative(
         f'<!DOCTYPE html>\n<html lang="{languages[0]}"><head><meta charset="utf-8" /></head>\n'
         f'<body style="margin:0;background:#fff">\n{"".join(parts)}</body></html>\n',
         subtype="html",
     )
     for language, content in pdfs.items():
         name = f"{report.kind.value}-{report.period}.{language}.pdf"
-        made.add_attachment(content, maintype="application", subtype="pdf", filename=name)
-    return made
+        message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
+    return message
 
 
 def send(settings: Mail, password: str, letter: EmailMessage) -> None:

@@ -93,22 +93,22 @@ class ThanosMetrics:
 
     def instant(self, expression: str, at: float) -> list[Sample]:
         """As `Metrics` says."""
-        found = self._ask("query", {"query": expression, "time": f"{at:.3f}"}, "vector")
-        samples = [Sample(labels=each["metric"], value=float(each["value"][1])) for each in found]
-        return [each for each in samples if math.isfinite(each.value)]
+        vector = self._ask("query", {"query": expression, "time": f"{at:.3f}"}, "vector")
+        samples = [Sample(labels=sample["metric"], value=float(sample["value"][1])) for sample in vector]
+        return [sample for sample in samples if math.isfinite(sample.value)]
 
     def range(self, expression: str, start: float, end: float, step: float) -> list[Series]:
         """As `Metrics` says."""
         if (end - start) / step > MOST_POINTS:
             raise RefusedError(f"{(end - start) / step:.0f} points are too many, use a step of more than {step:.0f} s")
         times = {"start": f"{start:.3f}", "end": f"{end:.3f}", "step": f"{step:.3f}"}
-        found = self._ask("query_range", {"query": expression, **times}, "matrix")
+        matrix = self._ask("query_range", {"query": expression, **times}, "matrix")
         return [
             Series(
-                labels=each["metric"],
-                points=[(float(at), float(value)) for at, value in each["values"] if math.isfinite(float(value))],
+                labels=series["metric"],
+                points=[(float(at), float(value)) for at, value in series["values"] if math.isfinite(float(value))],
             )
-            for each in found
+            for series in matrix
         ]
 
     def _ask(self, path: str, data: Mapping[str, str], kind: str) -> list[dict[str, Any]]:
@@ -131,7 +131,7 @@ class ThanosMetrics:
         if not isinstance(body, dict) or body.get("status") != "success":
             reason = body.get("error", "") if isinstance(body, dict) else body
             raise RefusedError(one_line(f"{response.status_code}: {reason}"))
-        self._warnings.update(dict.fromkeys(one_line(each) for each in body.get("warnings") or ()))
+        self._warnings.update(dict.fromkeys(one_line(warning) for warning in body.get("warnings") or ()))
         answer = body["data"]
         if answer.get("resultType") != kind:
             raise RefusedError(f"the answer is a {answer.get('resultType')}, not a {kind}")

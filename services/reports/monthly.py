@@ -4,47 +4,47 @@ from __future__ import annotations
 
 from services.reports import section_alerts, section_capacity, section_maintenance, section_uptime
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import promise
 from services.reports.daily import alerts_counted, promises_kept
+from services.reports.i18n import translate
 from services.reports.model import Figure, Figures, Section
 from services.reports.objectives import Achieved
+from services.reports.query_runner import QueryRunner
 from services.reports.text import share
-from services.reports.words import say
 
 
-def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     layers, parts = section_uptime.all_of(asker)
     kept = section_uptime.achieved(asker)
     alerts = section_alerts.read(asker, log)
-    found = section_capacity.forecasts(asker)
+    forecasts = section_capacity.forecasts(asker)
     summary = Figures(
         figures=(
             promises_kept(kept),
             *(_worst(kept)),
-            Figure(label=say("summary.soonest"), value=section_capacity.soonest(asker, found)),
+            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(asker, forecasts)),
             alerts_counted(alerts),
         )
     )
     return (
-        Section(title=say("summary.title"), blocks=(summary,)),
+        Section(title=translate("summary.title"), blocks=(summary,)),
         section_uptime.section(asker, layers, parts, kept),
         section_alerts.weekly(alerts),
-        section_capacity.section(asker, found),
+        section_capacity.section(asker, forecasts),
         section_maintenance.section(asker),
     )
 
 
 def _worst(kept: list[Achieved]) -> list[Figure]:
     """The objective that used most of its budget."""
-    known = [each for each in kept if each.burn is not None]
+    known = [achieved for achieved in kept if achieved.burn is not None]
     if not known:
         return []
-    worst = max(known, key=lambda each: each.burn or 0.0)
+    worst = max(known, key=lambda achieved: achieved.burn or 0.0)
     return [
         Figure(
-            label=say("summary.worst"),
+            label=translate("summary.worst"),
             value=share(worst.good),
             note=worst.objective.description,
             tone=promise(worst.kept),

@@ -7,10 +7,10 @@ from typing import Any, NoReturn
 from weasyprint import CSS, HTML  # type: ignore[import-untyped]
 from weasyprint.text.fonts import FontConfiguration  # type: ignore[import-untyped]
 
+from services.reports.i18n import translate
 from services.reports.model import Report
 from services.reports.render import html
 from services.reports.text import Language
-from services.reports.words import say
 
 _PAGE = """@page {{
   font: 7.5pt "DejaVu Sans", "Noto Sans CJK JP", IPAPGothic, sans-serif;
@@ -28,21 +28,21 @@ def pdf(report: Report, language: Language, **options: Any) -> bytes:
         language: In which language.
         options: Further options of WeasyPrint's ``write_pdf``.
     """
-    made: bytes = document(report, language).write_pdf(**options)
-    return made
+    pdf_bytes: bytes = document(report, language).write_pdf(**options)
+    return pdf_bytes
 
 
 def document(report: Report, language: Language) -> Any:
     """The pages, laid out."""
     fonts = FontConfiguration()
-    style = _PAGE.format(title=_quoted(report.title.of(language)), page=_quoted(say("page.number").of(language)))
+    style = _PAGE.format(title=_quoted(report.title.of(language)), page=_quoted(translate("page.number").of(language)))
     page = HTML(string=html(report, language, paper=True), url_fetcher=_refuse)
     return page.render(stylesheets=[CSS(string=style, font_config=fonts)], font_config=fonts)
 
 
 def _quoted(text: str) -> str:
     """A text as CSS writes it."""
-    return '"' + "".join(f"\\{ord(each):x} " if each in '"\\\n' else each for each in text) + '"'
+    return '"' + "".join(f"\\{ord(character):x} " if character in '"\\\n' else character for character in text) + '"'
 
 
 def _refuse(url: str, *_: Any, **__: Any) -> NoReturn:

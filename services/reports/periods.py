@@ -64,7 +64,7 @@ def period(kind: Kind, day: date, zone: ZoneInfo) -> Period:
         first = day.replace(day=1)
         after = (first + timedelta(days=31)).replace(day=1)
         name = f"{first:%Y-%m}"
-    start, end = (datetime.combine(each, time(), zone).timestamp() for each in (first, after))
+    start, end = (datetime.combine(boundary, time(), zone).timestamp() for boundary in (first, after))
     return Period(kind=kind, name=name, first=first, last=after - timedelta(days=1), start=start, end=end, zone=zone)
 
 
@@ -81,11 +81,11 @@ def chosen(kind: Kind, at: date | None, now: float, zone: ZoneInfo) -> Period:
         ReportError: The period has not begun.
     """
     today = datetime.fromtimestamp(now, zone).date()
-    found = period(kind, at or today, zone)
+    current = period(kind, at or today, zone)
     if at is None:
-        return found.before
-    if found.start >= now:
+        return current.before
+    if current.start >= now:
         raise ReportError(
             f"{kind} report of {at.isoformat()}: that period begins in the future; name a day up to {today}"
         )
-    return found
+    return current

@@ -44,7 +44,7 @@ def log(message: str) -> None:
     print(f"reports: {message}", file=sys.stderr, flush=True)
 
 
-def made(settings: Settings, period: Period, now: float) -> Report:
+def build_report(settings: Settings, period: Period, now: float) -> Report:
     """The report of a period, from the platform's own data.
 
     Raises:
@@ -64,15 +64,17 @@ def made(settings: Settings, period: Period, now: float) -> Report:
         metrics.close()
 
 
-def files(found: Report, settings: Settings) -> Files:
+def files(finished_report: Report, settings: Settings) -> Files:
     """The report in all languages."""
     return Files(
-        pages={each: html(found, each).encode() for each in settings.languages},
-        pdfs={each: pdf(found, each) for each in settings.languages},
+        pages={language: html(finished_report, language).encode() for language in settings.languages},
+        pdfs={language: pdf(finished_report, language) for language in settings.languages},
     )
 
 
-def deliver(settings: Settings, period: Period, found: Report, written: Files, *, again: bool = False) -> None:
+def deliver(
+    settings: Settings, period: Period, finished_report: Report, written: Files, *, again: bool = False
+) -> None:
     """Store a report in place of an earlier one of its period, then mail it, unless that was done.
 
     A report of a period that was not over is mailed as well, and does not keep the whole one from being mailed. The
@@ -103,7 +105,7 @@ def deliver(settings: Settings, period: Period, found: Report, written: Files, *
         log(f"{period.kind.value} report {period.name}: was mailed {earlier}; --again mails it once more")
         return
     letter = mail.message(
-        found,
+        finished_report,
         written.pdfs,
         platform=settings.name,
         sender=settings.mail.sender,
@@ -112,7 +114,7 @@ def deliver(settings: Settings, period: Period, found: Report, written: Files, *
     )
     mail.send(settings.mail, secret(settings.mail.password_file), letter)
     log(f"{period.kind.value} report {period.name}: mailed to {len(recipients)}")
-    if store and found.complete:
+    if store and finished_report.complete:
         at = datetime.now(UTC).isoformat(timespec="seconds")
         store.put(mark, written.pages[first], HTML_TYPE, {MAILED: at})
 
@@ -124,12 +126,12 @@ def secret(file: Path) -> str:
         ReportError: Its file cannot be read, or is empty.
     """
     try:
-        found = file.read_text(encoding="utf-8").strip()
+        content = file.read_text(encoding="utf-8").strip()
     except OSError as error:
         raise ReportError(f"{file}: cannot be read: {error.strerror}") from None
-    if not found:
+    if not content:
         raise ReportError(f"{file} is empty: it must hold a password")
-    return found
+    return content
 
 
 def _store(store: Store, settings: Settings, period: Period, written: Files, earlier: str) -> None:
@@ -150,16 +152,16 @@ def run(settings: Settings, kind: Kind, at: date | None = None, *, again: bool =
     now = time.time()
     period = chosen(kind, at, now, settings.zone)
     try:
-        found = made(settings, period, now)
-        for unanswered in found.problems:
+        finished_report = build_report(settings, period, now)
+        for unanswered in finished_report.problems:
             log(f"{kind.value} report {period.name}: not answered: {unanswered.en}")
-        deliver(settings, period, found, files(found, settings), again=again)
+        deliver(settings, period, finished_report, files(finished_report, settings), again=again)
     except Exception as error:
         problem = str(error) if isinstance(error, ReportError) else f"{type(error).__name__}: {error}"
         _record(settings, kind, period.name, problem)
         raise
     _record(settings, kind, period.name, "")
-    return found
+    return finished_report
 
 
 def _record(settings: Settings, kind: Kind, period: str, problem: str) -> None:

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from services.reports.advice import RULES, Rule
-from services.reports.asking import Asker
 from services.reports.cells import MOST_ROWS, cell, figure, table
 from services.reports.episodes import Episode, by_alert, tally
+from services.reports.i18n import translate
 from services.reports.model import Block, Paragraph, Section, Tone
 from services.reports.periods import DAY
 from services.reports.queries import Query
+from services.reports.query_runner import QueryRunner
+from services.reports.recommendation_rules import RULES, Rule
 from services.reports.text import Text, amount, duration, text_of
-from services.reports.words import say
 
 _NOISY, _SHORT_S = 10, 600.0
 _MOST_PER_RULE = 3
@@ -38,9 +38,9 @@ class Recommendation:
     tone: Tone
 
 
-def judge(asker: Asker, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
+def judge(asker: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
     """What the rules recommend, and those that cannot judge yet for want of history."""
-    found, waiting = [], []
+    recommendations, waiting = [], []
     for rule in rules:
         if asker.seconds < rule.needs_days * DAY:
             waiting.append(rule)
@@ -50,18 +50,18 @@ def judge(asker: Asker, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendat
             ((value, labels) for labels, value in values if rule.applies(value)),
             key=lambda item: -item[0] if rule.side == "above" else item[0],
         )
-        found += [_recommend(rule, value, labels) for value, labels in beyond[:_MOST_PER_RULE]]
-    return found, waiting
+        recommendations += [_recommend(rule, value, labels) for value, labels in beyond[:_MOST_PER_RULE]]
+    return recommendations, waiting
 
 
 def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
     """Alerts that fire often and end by themselves soon: nobody learns from them."""
-    found = []
+    recommendations = []
     for name, those in by_alert(alerts):
         one = tally(those)
         if one.count >= _NOISY and one.median_s is not None and one.median_s <= _SHORT_S:
-            text = say("recommend.noisy", subject=name, median=duration(one.median_s))
-            found.append(
+            text = translate("recommend.noisy", subject=name, median=duration(one.median_s))
+            recommendations.append(
                 Recommendation(
                     text=text,
                     metric=f'ALERTS{{alertname="{name}"}}',
@@ -70,34 +70,41 @@ def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
                     tone="warning",
                 )
             )
-    return found
+    return recommendations
 
 
-def section(asker: Asker, alerts: Sequence[Episode] | None) -> Section:
+def section(asker: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
     """The section: what to do, with the metric and the value that say so."""
-    found, waiting = judge(asker)
-    found += noisy(alerts or ())
+    recommendations, waiting = judge(asker)
+    recommendations += noisy(alerts or ())
     order: Mapping[Tone, int] = {"bad": 0, "warning": 1, "": 2, "good": 3}
     rows = [
-        (cell(each.text, each.tone), cell(each.metric), figure(each.value), figure(each.limit))
-        for each in sorted(found, key=lambda one: order[one.tone])
+        (
+            cell(recommendation.text, recommendation.tone),
+            cell(recommendation.metric),
+            figure(recommendation.value),
+            figure(recommendation.limit),
+        )
+        for recommendation in sorted(recommendations, key=lambda one: order[one.tone])
     ]
     head = ("head.recommendation", "head.metric", "head.value", "head.limit")
     blocks: list[Block] = [table("recommend.table", head, rows, empty="recommend.none", most=MOST_ROWS)]
     if waiting:
         days = max(rule.needs_days for rule in waiting)
         blocks.append(
-            Paragraph(text=say("recommend.waiting", count=str(len(waiting)), days=f"{days:g}", all=str(len(RULES) + 1)))
+            Paragraph(
+                text=translate("recommend.waiting", count=str(len(waiting)), days=f"{days:g}", all=str(len(RULES) + 1))
+            )
         )
-    return Section(title=say("recommend.title"), blocks=tuple(blocks))
+    return Section(title=translate("recommend.title"), blocks=tuple(blocks))
 
 
 def _recommend(rule: Rule, value: float, labels: Mapping[str, str]) -> Recommendation:
     subject = labels.get(rule.subject, "") or "-"
     days = rule.unit == "s" and rule.limit >= DAY
-    shown, limit = (duration(each) if days else amount(each, rule.unit) for each in (value, rule.limit))
+    shown, limit = (duration(number) if days else amount(number, rule.unit) for number in (value, rule.limit))
     return Recommendation(
-        text=say(f"recommend.{rule.name}", subject=subject, value=shown),
+        text=translate(f"recommend.{rule.name}", subject=subject, value=shown),
         metric=rule.metric,
         value=shown,
         limit=limit,

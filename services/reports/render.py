@@ -12,9 +12,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from services import charts
+from services.reports.i18n import translate
 from services.reports.model import Block, Chart, Figures, Paragraph, Report, Table
 from services.reports.text import Language, Text, amount
-from services.reports.words import say
 
 _LONG_WORD = 18
 _PARTS = re.compile(r"(?<=[_:./{=,-])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")
@@ -44,7 +44,7 @@ def html(report: Report, language: Language, *, paper: bool = False) -> str:
 @cache
 def environment(language: Language) -> Environment:
     """Templates that write `Text` in a language; every text is escaped, a missing value is an error."""
-    made = Environment(
+    templates = Environment(
         loader=FileSystemLoader(_TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
@@ -52,15 +52,15 @@ def environment(language: Language) -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
-    made.filters["t"] = lambda text: readable(text.of(language))
-    made.filters["breakable"] = breakable
-    made.globals["say"] = lambda key, **values: readable(say(key, **values).of(language))
-    return made
+    templates.filters["t"] = lambda text: readable(text.of(language))
+    templates.filters["breakable"] = breakable
+    templates.globals["translate"] = lambda key, **values: readable(translate(key, **values).of(language))
+    return templates
 
 
 def readable(text: str) -> str:
     """A text without signs that no page may have."""
-    return "".join(each if each.isprintable() or each == "\n" else " " for each in text)
+    return "".join(character if character.isprintable() or character == "\n" else " " for character in text)
 
 
 def breakable(text: str) -> Markup:
@@ -87,16 +87,16 @@ def drawing(chart: Chart, language: Language, name: str, *, paper: bool) -> str:
             start=chart.start,
             end=chart.end,
             series=[
-                charts.Series(label=said(each.label), points=each.points, emphasis=each.emphasis)
-                for each in chart.lines
-                if each.points
+                charts.Series(label=said(line.label), points=line.points, emphasis=line.emphasis)
+                for line in chart.lines
+                if line.points
             ],
-            limits=[charts.Limit(value=each.value, label=said(each.label), bad=each.bad) for each in chart.limits],
-            spans=[charts.Span(start=each.start, end=each.end, label=said(each.label)) for each in chart.spans],
+            limits=[charts.Limit(value=limit.value, label=said(limit.label), bad=limit.bad) for limit in chart.limits],
+            spans=[charts.Span(start=span.start, end=span.end, label=said(span.label)) for span in chart.spans],
             gap_s=chart.gap_s,
             zone=chart.zone,
-            empty=said(say("chart.empty")),
-            more=said(say("chart.more", count="{}")),
+            empty=said(translate("chart.empty")),
+            more=said(translate("chart.more", count="{}")),
         ),
         name,
         outlines=paper,
@@ -108,8 +108,10 @@ def _description(chart: Chart) -> Text:
     """The chart in a sentence, for those who cannot see it."""
     values = [value for line in chart.lines for _, value in line.points if math.isfinite(value)]
     if not values:
-        return Text(en=f"{chart.title.en}: {say('chart.empty').en}", ja=f"{chart.title.ja}：{say('chart.empty').ja}")
-    return say(
+        return Text(
+            en=f"{chart.title.en}: {translate('chart.empty').en}", ja=f"{chart.title.ja}：{translate('chart.empty').ja}"
+        )
+    return translate(
         "chart.description",
         title=chart.title,
         count=str(len(chart.lines)),

@@ -46,7 +46,9 @@ def thinned(points: Sequence[Point], most: int = _MOST_POINTS) -> list[Point]:
     if size <= 1:
         return list(points)
     groups = [points[index : index + size] for index in range(0, len(points), size)]
-    return [(sum(at for at, _ in each) / len(each), sum(value for _, value in each) / len(each)) for each in groups]
+    return [
+        (sum(at for at, _ in group) / len(group), sum(value for _, value in group) / len(group)) for group in groups
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,14 +130,14 @@ def backtest(points: Sequence[Point]) -> Backtest | None:
     if len(used) < _LEAST_POINTS:
         return None
     known, hidden = used[:-held], used[-held:]
-    found = trend(known)
+    fitted = trend(known)
     size = sum(abs(value) for _, value in hidden)
-    missed = sum(abs(value - found.at(at)) for at, value in hidden)
+    missed = sum(abs(value - fitted.at(at)) for at, value in hidden)
     # A billionth of the size: rounding of a line that fits exactly.
     room = 1e-9 * size / len(hidden)
     inside = sum(
         low - room <= value <= high + room
-        for value, (low, high) in ((value, found.interval(at)) for at, value in hidden)
+        for value, (low, high) in ((value, fitted.interval(at)) for at, value in hidden)
     )
     return Backtest(
         error=missed / size if size else None, inside=inside / len(hidden), horizon_s=hidden[-1][0] - known[-1][0]

@@ -6,51 +6,57 @@ from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, place, priority, table
 from services.reports.episodes import PRIORITIES, Episode, by_alert, episodes, tally
 from services.reports.errors import ReportError, one_line
+from services.reports.i18n import translate
 from services.reports.model import Section, Table
+from services.reports.query_runner import QueryRunner
 from services.reports.text import duration, moment, text_of
-from services.reports.words import say
 
 _MOST_LISTED = 40
 
 
-def read(asker: Asker, log: AlertLog) -> tuple[Episode, ...] | None:
+def read(asker: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
     """Episodes of the period; None where they cannot be read, which is a problem of the report."""
     try:
-        found = log.since(asker.period.start)
+        log_read = log.since(asker.period.start)
     except ReportError as error:
-        asker.problems.append(say("problem.alerts", error=one_line(error)))
+        asker.problems.append(translate("problem.alerts", error=one_line(error)))
         return None
-    if found.unreadable:
-        asker.problems.append(say("problem.records", count=str(found.unreadable)))
-    return episodes(found.events, asker.end)
+    if log_read.unreadable:
+        asker.problems.append(translate("problem.records", count=str(log_read.unreadable)))
+    return episodes(log_read.events, asker.end)
 
 
-def daily(found: Sequence[Episode] | None, zone: ZoneInfo) -> Section:
+def daily(alert_episodes: Sequence[Episode] | None, zone: ZoneInfo) -> Section:
     """The alerts of a day."""
-    if found is None:
+    if alert_episodes is None:
         return _unknown()
-    urgent = [each for each in found if each.priority in ("critical", "high", "medium")]
-    low = [each for each in found if each.priority not in ("critical", "high", "medium")]
+    urgent = [
+        alert_episode for alert_episode in alert_episodes if alert_episode.priority in ("critical", "high", "medium")
+    ]
+    low = [
+        alert_episode
+        for alert_episode in alert_episodes
+        if alert_episode.priority not in ("critical", "high", "medium")
+    ]
     return Section(
-        title=say("alerts.title"),
+        title=translate("alerts.title"),
         blocks=(
-            priorities(found),
+            priorities(alert_episodes),
             _list("alerts.urgent", sorted(urgent, key=_urgency), zone, empty="alerts.none-urgent"),
             _list("alerts.low", low, zone, empty="alerts.none-low"),
         ),
     )
 
 
-def weekly(found: Sequence[Episode] | None) -> Section:
+def weekly(alert_episodes: Sequence[Episode] | None) -> Section:
     """The alerts of a week, the most frequent first."""
-    if found is None:
+    if alert_episodes is None:
         return _unknown()
     rows = []
-    for name, those in by_alert(found):
+    for name, those in by_alert(alert_episodes):
         one = tally(those)
         rows.append(
             (
@@ -58,8 +64,8 @@ def weekly(found: Sequence[Episode] | None) -> Section:
                 priority(those[0].priority),
                 cell(place(those[0].layer)),
                 figure(str(one.count)),
-                figure(str(len({each.identity for each in those}))),
-                figure(str(one.notices)),
+                figure(str(len({episode.identity for episode in those}))),
+                figure(str(one.notifications)),
                 figure(duration(one.median_s)),
                 figure(duration(one.longest_s)),
             )
@@ -72,7 +78,7 @@ def weekly(found: Sequence[Episode] | None) -> Section:
             "head.layer",
             "head.count",
             "head.subjects",
-            "head.notices",
+            "head.notifications",
             "head.median",
             "head.longest",
         ),
@@ -80,21 +86,21 @@ def weekly(found: Sequence[Episode] | None) -> Section:
         empty="alerts.none",
         most=15,
     )
-    return Section(title=say("alerts.title"), blocks=(priorities(found), top))
+    return Section(title=translate("alerts.title"), blocks=(priorities(alert_episodes), top))
 
 
-def priorities(found: Sequence[Episode]) -> Table:
+def priorities(alert_episodes: Sequence[Episode]) -> Table:
     """How many alerts there were of each priority, and how long they lasted."""
-    others = sorted({each.priority for each in found} - set(PRIORITIES))
+    others = sorted({alert_episode.priority for alert_episode in alert_episodes} - set(PRIORITIES))
     rows = []
     for name in (*PRIORITIES, *others):
-        one = tally(each for each in found if each.priority == name)
+        one = tally(alert_episode for alert_episode in alert_episodes if alert_episode.priority == name)
         rows.append(
             (
                 priority(name),
                 figure(str(one.count)),
                 figure(str(one.open), "warning" if one.open else ""),
-                figure(str(one.notices)),
+                figure(str(one.notifications)),
                 figure(str(one.escalated)),
                 figure(duration(one.median_s)),
                 figure(duration(one.longest_s)),
@@ -102,33 +108,42 @@ def priorities(found: Sequence[Episode]) -> Table:
         )
     return table(
         "alerts.priorities",
-        ("head.priority", "head.count", "head.open", "head.notices", "head.escalated", "head.median", "head.longest"),
+        (
+            "head.priority",
+            "head.count",
+            "head.open",
+            "head.notifications",
+            "head.escalated",
+            "head.median",
+            "head.longest",
+        ),
         rows,
-        note=say("alerts.note"),
+        note=translate("alerts.note"),
     )
 
 
-def _list(title: str, found: Sequence[Episode], zone: ZoneInfo, *, empty: str) -> Table:
+def _list(title: str, alert_episodes: Sequence[Episode], zone: ZoneInfo, *, empty: str) -> Table:
     rows = [
         (
-            cell(moment(each.started, zone, "%m-%d %H:%M")),
-            priority(each.priority),
-            cell(each.alert),
-            cell(each.summary if each.summary.en else text_of(each.subject)),
-            figure(duration(each.seconds) if each.ended is not None else say("alerts.still")),
-            figure(str(each.notices)),
+            cell(moment(alert_episode.started, zone, "%m-%d %H:%M")),
+            priority(alert_episode.priority),
+            cell(alert_episode.alert),
+            cell(alert_episode.summary if alert_episode.summary.en else text_of(alert_episode.subject)),
+            figure(duration(alert_episode.seconds) if alert_episode.ended is not None else translate("alerts.still")),
+            figure(str(alert_episode.notifications)),
         )
-        for each in found
+        for alert_episode in alert_episodes
     ]
-    head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notices")
+    head = ("head.since", "head.priority", "head.alert", "head.what", "head.lasted", "head.notifications")
     return table(title, head, rows, empty=empty, most=_MOST_LISTED)
 
 
-def _urgency(each: Episode) -> tuple[int, float]:
-    return (PRIORITIES.index(each.priority), each.started)
+def _urgency(episode: Episode) -> tuple[int, float]:
+    return (PRIORITIES.index(episode.priority), episode.started)
 
 
 def _unknown() -> Section:
     return Section(
-        title=say("alerts.title"), blocks=(table("alerts.priorities", ("head.priority",), (), empty="alerts.unread"),)
+        title=translate("alerts.title"),
+        blocks=(table("alerts.priorities", ("head.priority",), (), empty="alerts.unread"),),
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.reports.anomalies import DAYS, LEAST_DAYS, Judged, judge, off_by
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, kpi_name, place, table
+from services.reports.i18n import translate
 from services.reports.kpis import KPIS, Kpi
 from services.reports.model import Block, Chart, Line, Paragraph, Section, Tone
 from services.reports.periods import DAY, HOUR
+from services.reports.query_runner import QueryRunner
 from services.reports.text import Text, amount, duration, moment
-from services.reports.words import say
 
 _DRAWN = 4
 
@@ -25,9 +25,9 @@ class Watched:
     judged: Judged
 
 
-def watch(asker: Asker) -> list[Watched]:
+def watch(asker: QueryRunner) -> list[Watched]:
     """All figures that have values on the day, judged."""
-    found = []
+    watched_kpis = []
     for kpi in KPIS:
         begin = asker.period.start - DAYS * DAY
         # Whole hours only: half an hour is not like an hour.
@@ -35,62 +35,65 @@ def watch(asker: Asker) -> list[Watched]:
         points = asker.line(kpi.name, kpi.mean, begin, end, HOUR)
         judged = judge(points, asker.period.start, kpi.step)
         if judged.hours:
-            found.append(Watched(kpi=kpi, points=points, judged=judged))
-    return found
+            watched_kpis.append(Watched(kpi=kpi, points=points, judged=judged))
+    return watched_kpis
 
 
-def section(asker: Asker, found: list[Watched]) -> Section:
+def section(asker: QueryRunner, watched_kpis: list[Watched]) -> Section:
     """The section: what was off, or that nothing was, or that nobody can say."""
-    hours, judged = sum(each.judged.hours for each in found), sum(each.judged.judged for each in found)
+    hours, judged = (
+        sum(watched.judged.hours for watched in watched_kpis),
+        sum(watched.judged.judged for watched in watched_kpis),
+    )
     zone = asker.period.zone
-    off = [(each, one) for each in found for one in each.judged.anomalies]
+    off = [(watched, one) for watched in watched_kpis for one in watched.judged.anomalies]
     off.sort(key=lambda item: -abs(item[1].deviation))
     rows = [
         (
-            cell(kpi_name(each.kpi)),
-            cell(place(each.kpi.layer)),
+            cell(kpi_name(watched.kpi)),
+            cell(place(watched.kpi.layer)),
             cell(
                 Text(
                     en=f"{moment(one.start, zone, '%H:%M').en}-{moment(one.end, zone, '%H:%M').en}",
                     ja=f"{moment(one.start, zone, '%H:%M').ja}～{moment(one.end, zone, '%H:%M').ja}",
                 )
             ),
-            figure(amount(one.value, each.kpi.unit), _tone(each.kpi, one.deviation)),
-            figure(amount(one.usual, each.kpi.unit)),
+            figure(amount(one.value, watched.kpi.unit), _tone(watched.kpi, one.deviation)),
+            figure(amount(one.usual, watched.kpi.unit)),
             figure(off_by(one)),
         )
-        for each, one in off
+        for watched, one in off
     ]
-    blocks: list[Block] = [Paragraph(text=_summary(asker, len(found), hours, judged, len(rows)))]
+    blocks: list[Block] = [Paragraph(text=_summary(asker, len(watched_kpis), hours, judged, len(rows)))]
     if rows:
         head = ("head.figure", "head.layer", "head.time", "head.value", "head.usual", "head.deviation")
-        blocks.append(table("anomalies.table", head, rows, note=say("anomalies.note", days=str(DAYS))))
-        names = list(dict.fromkeys(each.kpi.name for each, _ in off))[:_DRAWN]
-        blocks += [_chart(asker, each) for each in found if each.kpi.name in names]
-    return Section(title=say("anomalies.title"), blocks=tuple(blocks))
+        blocks.append(table("anomalies.table", head, rows, note=translate("anomalies.note", days=str(DAYS))))
+        names = list(dict.fromkeys(watched.kpi.name for watched, _ in off))[:_DRAWN]
+        blocks += [_chart(asker, watched) for watched in watched_kpis if watched.kpi.name in names]
+    return Section(title=translate("anomalies.title"), blocks=tuple(blocks))
 
 
-def _summary(asker: Asker, figures: int, hours: int, judged: int, off: int) -> Text:
+def _summary(asker: QueryRunner, figures: int, hours: int, judged: int, off: int) -> Text:
     values = {"figures": str(figures), "judged": str(judged), "hours": str(hours), "off": str(off)}
     if not hours:
-        return say("anomalies.no-values")
+        return translate("anomalies.no-values")
     if not judged:
-        return say("anomalies.too-little", days=str(LEAST_DAYS), history=duration(asker.history_s))
-    return say("anomalies.some", **values) if off else say("anomalies.calm", **values)
+        return translate("anomalies.too-little", days=str(LEAST_DAYS), history=duration(asker.history_s))
+    return translate("anomalies.some", **values) if off else translate("anomalies.calm", **values)
 
 
-def _chart(asker: Asker, each: Watched) -> Chart:
+def _chart(asker: QueryRunner, watched: Watched) -> Chart:
     start = asker.period.start
-    today = [(at - HOUR / 2, value) for at, value in each.points if at > start]
-    usual = [(at - HOUR / 2, value) for at, value in each.judged.usual]
+    today = [(at - HOUR / 2, value) for at, value in watched.points if at > start]
+    usual = [(at - HOUR / 2, value) for at, value in watched.judged.usual]
     return Chart(
-        title=kpi_name(each.kpi),
-        unit=each.kpi.unit,
+        title=kpi_name(watched.kpi),
+        unit=watched.kpi.unit,
         start=start,
         end=asker.period.end,
         lines=(
-            Line(label=say("line.day"), points=today, emphasis=True),
-            Line(label=say("line.usual"), points=usual),
+            Line(label=translate("line.day"), points=today, emphasis=True),
+            Line(label=translate("line.usual"), points=usual),
         ),
         gap_s=1.5 * HOUR,
         zone=asker.period.zone,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, table
+from services.reports.i18n import translate
 from services.reports.model import Block, Section, Table, Tone
 from services.reports.periods import DAY
 from services.reports.queries import (
@@ -17,8 +17,8 @@ from services.reports.queries import (
     SNAPSHOT,
     VERSIONS,
 )
+from services.reports.query_runner import QueryRunner
 from services.reports.text import Text, amount, duration, moment, text_of
-from services.reports.words import say
 
 _CERTIFICATES, _SOON_S = 15, 7 * DAY
 _OLD_S = 90 * DAY
@@ -26,7 +26,7 @@ _SNAPSHOT_S = 2 * DAY
 _RESTARTED = 3
 
 
-def section(asker: Asker) -> Section:
+def section(asker: QueryRunner) -> Section:
     """The section; its list of tasks comes first."""
     certificates = _certificates(asker)
     snapshot = asker.number(SNAPSHOT)
@@ -37,17 +37,19 @@ def section(asker: Asker) -> Section:
         _stored(asker),
         _versions(asker, restarts, oldest),
     )
-    return Section(title=say("maintenance.title"), blocks=blocks)
+    return Section(title=translate("maintenance.title"), blocks=blocks)
 
 
-def _certificates(asker: Asker) -> list[tuple[str, str, float]]:
+def _certificates(asker: QueryRunner) -> list[tuple[str, str, float]]:
     """Endpoint, instance and end of each certificate, soonest first."""
-    found = [(labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)]
-    return sorted(found, key=lambda each: (each[2], each[0], each[1]))
+    certificates = [
+        (labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)
+    ]
+    return sorted(certificates, key=lambda certificate: (certificate[2], certificate[0], certificate[1]))
 
 
 def _tasks(
-    asker: Asker,
+    asker: QueryRunner,
     certificates: list[tuple[str, str, float]],
     snapshot: float | None,
     restarts: dict[str, float],
@@ -56,19 +58,19 @@ def _tasks(
     rows: list[tuple[Text, str, Text, Tone]] = []
     for endpoint, instance, end in certificates:
         if end - asker.end < _SOON_S:
-            text = say("maintenance.certificate", subject=f"{endpoint} ({instance})")
+            text = translate("maintenance.certificate", subject=f"{endpoint} ({instance})")
             tone: Tone = "bad" if end - asker.end < 2 * DAY else "warning"
             rows.append((text, "probe_ssl_earliest_cert_expiry", duration(max(end - asker.end, 0.0)), tone))
-    metric = "search_keeper_last_snapshot_timestamp_seconds"
+    metric = "index_manager_last_snapshot_timestamp_seconds"
     if not snapshot:
-        rows.append((say("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
+        rows.append((translate("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
     elif asker.end - snapshot > _SNAPSHOT_S:
-        rows.append((say("maintenance.old-snapshot"), metric, duration(asker.end - snapshot), "bad"))
+        rows.append((translate("maintenance.old-snapshot"), metric, duration(asker.end - snapshot), "bad"))
     for job, count in sorted(restarts.items(), key=lambda item: -item[1]):
         if count > _RESTARTED:
             rows.append(
                 (
-                    say("maintenance.restarts", subject=job),
+                    translate("maintenance.restarts", subject=job),
                     "process_start_time_seconds",
                     text_of(f"{count:.0f}"),
                     "warning",
@@ -76,14 +78,14 @@ def _tasks(
             )
     for job, start in sorted(oldest.items(), key=lambda item: item[1]):
         if asker.end - start > _OLD_S:
-            text = say("maintenance.old-process", subject=job)
+            text = translate("maintenance.old-process", subject=job)
             rows.append((text, "process_start_time_seconds", duration(asker.end - start), "warning"))
     head = ("head.task", "head.metric", "head.value")
     cells = [(cell(text, tone), cell(metric), figure(value)) for text, metric, value, tone in rows]
     return table("maintenance.tasks", head, cells, empty="maintenance.none")
 
 
-def _certificate_table(asker: Asker, found: list[tuple[str, str, float]]) -> Table:
+def _certificate_table(asker: QueryRunner, certificates: list[tuple[str, str, float]]) -> Table:
     rows = [
         (
             cell(endpoint),
@@ -91,14 +93,14 @@ def _certificate_table(asker: Asker, found: list[tuple[str, str, float]]) -> Tab
             figure(moment(end, asker.period.zone)),
             figure(duration(max(end - asker.end, 0.0))),
         )
-        for endpoint, instance, end in found
+        for endpoint, instance, end in certificates
     ]
     head = ("head.endpoint", "head.instance", "head.ends", "head.left")
     return table("maintenance.certificates", head, rows, most=_CERTIFICATES)
 
 
-def _stored(asker: Asker) -> Table:
-    size, oldest, keep = (asker.by(each, "family") for each in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
+def _stored(asker: QueryRunner) -> Table:
+    size, oldest, keep = (asker.by(query, "family") for query in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
     rows = [
         (
             cell(name),
@@ -111,12 +113,12 @@ def _stored(asker: Asker) -> Table:
     return table("maintenance.stored", ("head.family", "head.size", "head.oldest", "head.kept"), rows)
 
 
-def _versions(asker: Asker, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
+def _versions(asker: QueryRunner, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
     versions = {
-        each.name.removeprefix("version-"): ", ".join(
-            f"{version} ({count:.0f})" for version, count in asker.by(each, "version").items()
+        query.name.removeprefix("version-"): ", ".join(
+            f"{version} ({count:.0f})" for version, count in asker.by(query, "version").items()
         )
-        for each in VERSIONS
+        for query in VERSIONS
     }
     rows = []
     for job, count in asker.by(INSTANCES, "job").items():
@@ -132,7 +134,7 @@ def _versions(asker: Asker, restarts: dict[str, float], oldest: dict[str, float]
             )
         )
     head = ("head.part", "head.version", "head.instances", "head.running", "head.restarts")
-    return table("maintenance.parts", head, rows, note=say("maintenance.parts-note"), most=60)
+    return table("maintenance.parts", head, rows, note=translate("maintenance.parts-note"), most=60)
 
 
 _JOBS = {

@@ -5,25 +5,25 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import fmean
 
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, table
+from services.reports.i18n import translate
 from services.reports.metrics import Series
 from services.reports.model import Block, Chart, ChartLimit, Line, Table
 from services.reports.periods import DAY
 from services.reports.queries import CPU, DISKS, MEMORY, TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE, Query
+from services.reports.query_runner import QueryRunner
 from services.reports.section_uptime import step_for
 from services.reports.text import amount, change, text_of
-from services.reports.words import say
 
 _DRAWN = 8
 _DISK_LIMIT = 0.75
 
 
-def blocks(asker: Asker) -> tuple[Block, ...]:
+def blocks(asker: QueryRunner) -> tuple[Block, ...]:
     """Tables and charts."""
     step = step_for(asker.seconds)
     cpu, memory, disks = (
-        asker.lines(each.name, each.expr, asker.start, asker.end, step) for each in (CPU, MEMORY, DISKS)
+        asker.lines(query.name, query.expr, asker.start, asker.end, step) for query in (CPU, MEMORY, DISKS)
     )
     return (
         _parts(asker, cpu, memory),
@@ -35,54 +35,54 @@ def blocks(asker: Asker) -> tuple[Block, ...]:
     )
 
 
-def _parts(asker: Asker, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
+def _parts(asker: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
     earlier = _earlier(asker)
-    sizes = {each.labels.get("job", ""): each.points for each in memory if each.points}
+    sizes = {series.labels.get("job", ""): series.points for series in memory if series.points}
     rows = []
-    for each in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
-        name = each.labels.get("job", "")
-        now = _mean(each.points)
+    for series in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
+        name = series.labels.get("job", "")
+        now = _mean(series.points)
         size = sizes.get(name, [])
         rows.append(
             (
                 cell(name),
                 figure(amount(now, "{processor}")),
-                figure(amount(_most(each.points), "{processor}")),
+                figure(amount(_most(series.points), "{processor}")),
                 figure(change(now, earlier.get(name))),
                 figure(amount(_mean(size) if size else None, "By")),
                 figure(amount(_most(size) if size else None, "By")),
             )
         )
     head = ("head.part", "head.cpu", "head.cpu-most", "head.cpu-change", "head.memory", "head.memory-most")
-    return table("resources.parts", head, rows, note=say("resources.note"), most=60)
+    return table("resources.parts", head, rows, note=translate("resources.note"), most=60)
 
 
-def _earlier(asker: Asker) -> dict[str, float]:
+def _earlier(asker: QueryRunner) -> dict[str, float]:
     """Mean processor time of each part in the period before, as far as that is known."""
     end = asker.period.start
     start = max(end - asker.period.seconds, asker.history if asker.history is not None else end)
-    found = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
-    return {each.labels.get("job", ""): _mean(each.points) for each in found if each.points}
+    lines = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
+    return {line.labels.get("job", ""): _mean(line.points) for line in lines if line.points}
 
 
-def _disks(found: Sequence[Series]) -> Table:
+def _disks(series: Sequence[Series]) -> Table:
     rows = []
-    for each in sorted((one for one in found if one.points), key=lambda one: -one.points[-1][1]):
-        first, last = each.points[0], each.points[-1]
+    for disk in sorted((one for one in series if one.points), key=lambda one: -one.points[-1][1]):
+        first, last = disk.points[0], disk.points[-1]
         per_day = (last[1] - first[1]) / (last[0] - first[0]) * DAY if last[0] > first[0] else None
         rows.append(
             (
-                cell(each.labels.get("volume", "")),
+                cell(disk.labels.get("volume", "")),
                 figure(amount(last[1], "1"), "bad" if last[1] > _DISK_LIMIT else ""),
-                figure(amount(_most(each.points), "1")),
+                figure(amount(_most(disk.points), "1")),
                 figure(amount(per_day, "1")),
             )
         )
     return table("resources.disks", ("head.volume", "head.used", "head.most", "head.per-day"), rows)
 
 
-def _topics(asker: Asker) -> Table:
-    volume, records, size = (asker.by(each, "topic") for each in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
+def _topics(asker: QueryRunner) -> Table:
+    volume, records, size = (asker.by(query, "topic") for query in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
     days = max(asker.seconds / DAY, 1e-9)
     rows = [
         (
@@ -100,16 +100,22 @@ def _topics(asker: Asker) -> Table:
 
 
 def _chart(
-    asker: Asker, title: str, query: Query, found: Sequence[Series], label: str, step: float, limit: float | None = None
+    asker: QueryRunner,
+    title: str,
+    query: Query,
+    series: Sequence[Series],
+    label: str,
+    step: float,
+    limit: float | None = None,
 ) -> Chart:
-    largest = sorted((each for each in found if each.points), key=lambda one: -_mean(one.points))[:_DRAWN]
+    largest = sorted((line for line in series if line.points), key=lambda one: -_mean(one.points))[:_DRAWN]
     return Chart(
-        title=say(title),
+        title=translate(title),
         unit=query.unit,
         start=asker.period.start,
         end=asker.period.end,
-        lines=tuple(Line(label=text_of(each.labels.get(label, "")), points=each.points) for each in largest),
-        limits=() if limit is None else (ChartLimit(label=say("chart.limit"), value=limit),),
+        lines=tuple(Line(label=text_of(line.labels.get(label, "")), points=line.points) for line in largest),
+        limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
         zone=asker.period.zone,
     )

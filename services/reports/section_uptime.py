@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, place, promise, table
+from services.reports.i18n import translate
 from services.reports.model import Cell, Section, Table, Tone
 from services.reports.objectives import OBJECTIVES, Achieved
 from services.reports.periods import DAY
@@ -18,9 +18,9 @@ from services.reports.queries import (
     SLO_MINUTES_BAD,
     Query,
 )
+from services.reports.query_runner import QueryRunner
 from services.reports.text import amount, duration, share, text_of
 from services.reports.uptime import Uptime, uptime
-from services.reports.words import say
 
 _FINE, _MOST_STEPS = 300.0, 300
 _ALL_GOOD, _POOR = 0.9995, 0.99
@@ -32,30 +32,30 @@ def step_for(seconds: float) -> float:
     steps = (60.0, _FINE, 900.0, 3600.0, 6 * 3600.0, DAY)
     if seconds < DAY / 4:
         return steps[0]
-    return next((each for each in steps[1:] if seconds / each <= _MOST_STEPS), steps[-1])
+    return next((step for step in steps[1:] if seconds / step <= _MOST_STEPS), steps[-1])
 
 
-def uptimes(asker: Asker, query: Query, label: str) -> dict[str, Uptime]:
+def uptimes(asker: QueryRunner, query: Query, label: str) -> dict[str, Uptime]:
     """Uptime by a label, over what is known of the period."""
     step = step_for(asker.seconds)
-    found = asker.lines(query.name, query.expr, asker.start, asker.end, step)
+    lines = asker.lines(query.name, query.expr, asker.start, asker.end, step)
     return {
-        each.labels.get(label, ""): uptime(each.points, step, asker.seconds)
-        for each in sorted(found, key=lambda one: one.labels.get(label, ""))
+        line.labels.get(label, ""): uptime(line.points, step, asker.seconds)
+        for line in sorted(lines, key=lambda one: one.labels.get(label, ""))
     }
 
 
-def layers(found: dict[str, Uptime]) -> Table:
+def layers(uptimes_by_layer: dict[str, Uptime]) -> Table:
     """Uptime of the layers' telemetry."""
     return table(
         "uptime.layers",
         ("head.layer", *_HEAD),
-        [(cell(place(name)), *_up(one)) for name, one in found.items()],
-        note=say("uptime.layers-note"),
+        [(cell(place(name)), *_up(one)) for name, one in uptimes_by_layer.items()],
+        note=translate("uptime.layers-note"),
     )
 
 
-def parts(asker: Asker, found: dict[str, Uptime]) -> Table:
+def parts(asker: QueryRunner, uptimes_by_part: dict[str, Uptime]) -> Table:
     """Uptime of the platform's parts, worst first."""
     answered, count = asker.by(INSTANCES_UP, "job"), asker.by(INSTANCES, "job")
     rows = [
@@ -65,46 +65,46 @@ def parts(asker: Asker, found: dict[str, Uptime]) -> Table:
             *_up(one),
             figure(share(answered.get(name)), _tone(answered.get(name))),
         )
-        for name, one in sorted(found.items(), key=lambda item: (item[1].share or 0.0, item[0]))
+        for name, one in sorted(uptimes_by_part.items(), key=lambda item: (item[1].share or 0.0, item[0]))
     ]
     return table(
         "uptime.parts",
         ("head.part", "head.instances", *_HEAD, "head.instances-up"),
         rows,
-        note=say("uptime.parts-note"),
+        note=translate("uptime.parts-note"),
         most=60,
     )
 
 
-def achieved(asker: Asker) -> list[Achieved]:
+def achieved(asker: QueryRunner) -> list[Achieved]:
     """How each objective was kept over what is known of the period."""
     bad, left = asker.by(SLO_BAD, "slo"), asker.by(SLO_LEFT, "slo")
     broken, minutes = asker.by(SLO_MINUTES_BAD, "slo"), asker.by(SLO_MINUTES, "slo")
     return [
         Achieved(
-            objective=each,
-            bad=bad.get(each.name),
-            bad_minutes=broken.get(each.name),
-            minutes=minutes.get(each.name),
-            left=left.get(each.name),
+            objective=objective,
+            bad=bad.get(objective.name),
+            bad_minutes=broken.get(objective.name),
+            minutes=minutes.get(objective.name),
+            left=left.get(objective.name),
         )
-        for each in OBJECTIVES
+        for objective in OBJECTIVES
     ]
 
 
-def promises(found: list[Achieved]) -> Table:
+def promises(objectives: list[Achieved]) -> Table:
     """The objectives of a period."""
     rows = [
         (
-            cell(each.objective.description),
-            cell(place(each.objective.layer)),
-            figure(share(each.objective.objective)),
-            figure(share(each.good), promise(each.kept)),
-            figure(amount(each.left_of_period, "1"), promise(each.kept)),
-            figure(duration(None if each.bad_minutes is None else each.bad_minutes * 60)),
-            figure(amount(each.left, "1")),
+            cell(objective.objective.description),
+            cell(place(objective.objective.layer)),
+            figure(share(objective.objective.objective)),
+            figure(share(objective.good), promise(objective.kept)),
+            figure(amount(objective.left_of_period, "1"), promise(objective.kept)),
+            figure(duration(None if objective.bad_minutes is None else objective.bad_minutes * 60)),
+            figure(amount(objective.left, "1")),
         )
-        for each in found
+        for objective in objectives
     ]
     return table(
         "slo.title",
@@ -118,16 +118,18 @@ def promises(found: list[Achieved]) -> Table:
             "head.budget-window",
         ),
         rows,
-        note=say("slo.note"),
+        note=translate("slo.note"),
     )
 
 
-def section(asker: Asker, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]) -> Section:
+def section(
+    asker: QueryRunner, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]
+) -> Section:
     """The section."""
-    return Section(title=say("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
+    return Section(title=translate("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
 
 
-def all_of(asker: Asker) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
+def all_of(asker: QueryRunner) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
     """Uptime of layers and of parts."""
     return uptimes(asker, LAYER_FRESH, "layer"), uptimes(asker, PART_UP, "job")
 

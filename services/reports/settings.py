@@ -161,14 +161,14 @@ def parse(content: object) -> Settings:
 
 
 def _mail(value: object) -> Mail:
-    found = mapping("mail", value, _MAIL)
-    text = texts("mail", {key: found[key] for key in _MAIL_TEXTS}, _MAIL_TEXTS)
+    content = mapping("mail", value, _MAIL)
+    text = texts("mail", {key: content[key] for key in _MAIL_TEXTS}, _MAIL_TEXTS)
     host, _, port = text["server"].rpartition(":")
     if not host or not port.isdigit() or not 0 < int(port) <= _TOP_PORT:
         raise SettingsError(f'mail.server is {text["server"]!r}; it must be "host:port", for example "mail:587"')
-    recipients = mapping("mail.recipients", found["recipients"], tuple(each.value for each in Kind))
+    recipients = mapping("mail.recipients", content["recipients"], tuple(kind.value for kind in Kind))
     for where, address in [("mail.sender", text["sender"])] + [
-        (f"mail.recipients.{kind}", each) for kind, those in recipients.items() for each in _list(kind, those)
+        (f"mail.recipients.{kind}", address) for kind, those in recipients.items() for address in _list(kind, those)
     ]:
         if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
             raise SettingsError(f"{where} has {address!r}; it must be a mail address, for example ops@example.com")
@@ -178,20 +178,20 @@ def _mail(value: object) -> Mail:
         sender=text["sender"],
         user=text["user"],
         password_file=Path(text["password_file"]),
-        ca_file=_optional_file("mail.ca_file", found["ca_file"]),
+        ca_file=_optional_file("mail.ca_file", content["ca_file"]),
         recipients=MappingProxyType({kind: tuple(recipients[kind.value]) for kind in Kind}),
     )
 
 
 def _storage(value: object) -> Storage:
-    found = mapping("storage", value, _with(_STORAGE, value, "encryption"))
-    text = texts("storage", {key: found[key] for key in _STORAGE_TEXTS}, _STORAGE_TEXTS)
-    prefix, encryption = found["prefix"], found.get("encryption")
+    content = mapping("storage", value, _with(_STORAGE, value, "encryption"))
+    text = texts("storage", {key: content[key] for key in _STORAGE_TEXTS}, _STORAGE_TEXTS)
+    prefix, encryption = content["prefix"], content.get("encryption")
     if not isinstance(prefix, str) or prefix.startswith("/") or (prefix and not prefix.endswith("/")):
         raise SettingsError(f'storage.prefix is {prefix!r}; it must be "" or end with /, for example "reports/"')
     if encryption is not None and encryption not in ENCRYPTIONS:
         raise SettingsError(f"storage.encryption is {encryption!r}; it must be null or one of {', '.join(ENCRYPTIONS)}")
-    endpoint = found["endpoint"]
+    endpoint = content["endpoint"]
     return Storage(
         endpoint=None if endpoint is None else _url("storage.endpoint", endpoint),
         region=text["region"],
@@ -199,7 +199,7 @@ def _storage(value: object) -> Storage:
         prefix=prefix,
         access_key_id_file=Path(text["access_key_id_file"]),
         secret_access_key_file=Path(text["secret_access_key_file"]),
-        ca_file=_optional_file("storage.ca_file", found["ca_file"]),
+        ca_file=_optional_file("storage.ca_file", content["ca_file"]),
         encryption=encryption,
     )
 
@@ -232,7 +232,7 @@ def _zone(value: object) -> ZoneInfo:
 
 
 def _languages(value: object) -> tuple[Language, ...]:
-    known = [each for each in LANGUAGES if isinstance(value, list) and each in value]
+    known = [language for language in LANGUAGES if isinstance(value, list) and language in value]
     if not isinstance(value, list) or not value or len(known) != len(value):
         raise SettingsError(f"languages is {value!r}; it must be a list of some of {', '.join(LANGUAGES)}, each once")
     return tuple(sorted(known, key=value.index))

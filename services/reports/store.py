@@ -118,12 +118,12 @@ class Store:
         """
         with self._errors(f"{name} cannot be looked at"):
             try:
-                found = self._client.head_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
+                head = self._client.head_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
             except ClientError as error:
                 if _code(error) in _MISSING:
                     return ""
                 raise
-        return str(found.get("Metadata", {}).get(MAILED, ""))
+        return str(head.get("Metadata", {}).get(MAILED, ""))
 
     def delete(self, name: str) -> None:
         """Remove an object; one that is not there is no error.
@@ -146,9 +146,9 @@ class Store:
                 Bucket=settings.bucket, Prefix=settings.prefix
             )
             return [
-                (str(each["Key"])[len(settings.prefix) :], each["LastModified"])
+                (str(stored_object["Key"])[len(settings.prefix) :], stored_object["LastModified"])
                 for page in pages
-                for each in page.get("Contents", ())
+                for stored_object in page.get("Contents", ())
             ]
 
     def record(self, kind: Kind, *, failed: bool, period: str, problem: str = "") -> None:
@@ -176,10 +176,10 @@ def stored(names: Sequence[tuple[str, datetime]]) -> list[Stored]:
     """The reports among keys, newest period first."""
     files: dict[tuple[str, str], list[tuple[str, datetime]]] = {}
     for name, written in names:
-        found = _KEY.fullmatch(name)
-        if found:
-            files.setdefault((found[1], found[2]), []).append((name, written))
-    made = [
+        match = _KEY.fullmatch(name)
+        if match:
+            files.setdefault((match[1], match[2]), []).append((name, written))
+    stored_reports = [
         Stored(
             kind=Kind(kind),
             period=period,
@@ -188,14 +188,14 @@ def stored(names: Sequence[tuple[str, datetime]]) -> list[Stored]:
         )
         for (kind, period), held in files.items()
     ]
-    return sorted(made, key=lambda each: (_day(each), each.kind.value), reverse=True)
+    return sorted(stored_reports, key=lambda report: (_day(report), report.kind.value), reverse=True)
 
 
-def _day(each: Stored) -> str:
+def _day(report: Stored) -> str:
     """The first day of a period, for the order."""
-    if each.kind is Kind.WEEKLY:
-        return datetime.strptime(f"{each.period}-1", "%G-W%V-%u").strftime("%Y-%m-%d")
-    return each.period if each.kind is Kind.DAILY else f"{each.period}-01"
+    if report.kind is Kind.WEEKLY:
+        return datetime.strptime(f"{report.period}-1", "%G-W%V-%u").strftime("%Y-%m-%d")
+    return report.period if report.kind is Kind.DAILY else f"{report.period}-01"
 
 
 def _code(error: Any) -> str:

@@ -31,8 +31,10 @@ class Text:
         """The same with its placeholders replaced, each by the value in the same language."""
         return Text(
             **{
-                each: self.of(each).format(**{key: text_of(value).of(each) for key, value in values.items()})
-                for each in LANGUAGES
+                language: self.of(language).format(
+                    **{key: text_of(value).of(language) for key, value in values.items()}
+                )
+                for language in LANGUAGES
             }
         )
 
@@ -44,7 +46,7 @@ def text_of(value: Text | str) -> Text:
 
 def joined(texts: list[Text], en: str = ", ", ja: str = "、") -> Text:
     """Several texts as one."""
-    return Text(en=en.join(each.en for each in texts), ja=ja.join(each.ja for each in texts))
+    return Text(en=en.join(text.en for text in texts), ja=ja.join(text.ja for text in texts))
 
 
 NOTHING = text_of("-")

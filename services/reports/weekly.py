@@ -9,9 +9,9 @@ from statistics import fmean
 
 from services.reports import recommendations, section_alerts, section_uptime
 from services.reports.alert_log import AlertLog
-from services.reports.asking import Asker
 from services.reports.cells import cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
+from services.reports.i18n import translate
 from services.reports.kpis import KPIS, MAIN, PLACES, Kpi
 from services.reports.model import (
     Block,
@@ -29,10 +29,10 @@ from services.reports.model import (
 from services.reports.objectives import Achieved
 from services.reports.periods import DAY, HOUR
 from services.reports.queries import SLO_LEFT
+from services.reports.query_runner import QueryRunner
 from services.reports.section_resources import blocks as resource_blocks
 from services.reports.section_uptime import step_for
 from services.reports.text import amount, change, duration, share, text_of
-from services.reports.words import say
 
 _STEADY = 0.05
 _FINE = 300.0
@@ -73,78 +73,80 @@ class Compared:
         return "good" if (now > before) == (self.kpi.better == "higher") else "bad"
 
 
-def compare(asker: Asker) -> list[Compared]:
+def compare(asker: QueryRunner) -> list[Compared]:
     """All figures that have values."""
     length = asker.period.seconds
     step = HOUR if asker.seconds >= DAY else _FINE
-    found = []
-    for each in KPIS:
+    comparisons = []
+    for kpi in KPIS:
         start = max(asker.period.start - length, asker.history or asker.start)
         # Whole steps, so that both weeks have points at the same times.
         start = asker.period.start - math.floor((asker.period.start - start) / step) * step
-        points = asker.line(each.name, each.mean, start, asker.end, step)
+        points = asker.line(kpi.name, kpi.mean, start, asker.end, step)
         now = [(at, value) for at, value in points if at > asker.period.start]
         before = [(at + length, value) for at, value in points if at <= asker.period.start]
         if now:
-            found.append(Compared(kpi=each, now=now, before=before))
-    return found
+            comparisons.append(Compared(kpi=kpi, now=now, before=before))
+    return comparisons
 
 
-def sections(asker: Asker, log: AlertLog) -> tuple[Section, ...]:
+def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
-    found = compare(asker)
+    comparisons = compare(asker)
     kept = section_uptime.achieved(asker)
     alerts = section_alerts.read(asker, log)
     summary = Figures(
         figures=(
-            _counted("trends.better", found, "good"),
-            _counted("trends.worse", found, "bad"),
+            _counted("trends.better", comparisons, "good"),
+            _counted("trends.worse", comparisons, "bad"),
             promises_kept(kept),
             alerts_counted(alerts),
         )
     )
     return (
-        Section(title=say("summary.title"), blocks=(summary,)),
-        Section(title=say("trends.title"), blocks=(*_note(asker), *_tables(found), *_charts(asker, found))),
-        Section(title=say("resources.title"), blocks=resource_blocks(asker)),
+        Section(title=translate("summary.title"), blocks=(summary,)),
+        Section(
+            title=translate("trends.title"), blocks=(*_note(asker), *_tables(comparisons), *_charts(asker, comparisons))
+        ),
+        Section(title=translate("resources.title"), blocks=resource_blocks(asker)),
         section_alerts.weekly(alerts),
-        Section(title=say("budget.title"), blocks=(_budgets(asker, kept), _left(asker))),
+        Section(title=translate("budget.title"), blocks=(_budgets(asker, kept), _left(asker))),
         recommendations.section(asker, alerts),
     )
 
 
-def _counted(label: str, found: Sequence[Compared], tone: Tone) -> Figure:
-    count = sum(each.tone == tone for each in found)
+def _counted(label: str, comparisons: Sequence[Compared], tone: Tone) -> Figure:
+    count = sum(comparison.tone == tone for comparison in comparisons)
     return Figure(
-        label=say(label),
+        label=translate(label),
         value=text_of(str(count)),
-        note=say("trends.of", count=str(len(found))),
+        note=translate("trends.of", count=str(len(comparisons))),
         tone=tone if count else "",
     )
 
 
-def _note(asker: Asker) -> tuple[Block, ...]:
+def _note(asker: QueryRunner) -> tuple[Block, ...]:
     earlier = asker.period.start - asker.period.seconds
     if asker.history is not None and asker.history <= earlier + HOUR:
         return ()
-    return (Paragraph(text=say("trends.no-before", history=duration(asker.history_s)), tone="warning"),)
+    return (Paragraph(text=translate("trends.no-before", history=duration(asker.history_s)), tone="warning"),)
 
 
-def _tables(found: Sequence[Compared]) -> tuple[Table, ...]:
+def _tables(comparisons: Sequence[Compared]) -> tuple[Table, ...]:
     """A table of the figures of each layer that has some."""
     tables = []
     for where in PLACES:
-        those = [each for each in found if each.kpi.layer == where]
+        those = [comparison for comparison in comparisons if comparison.kpi.layer == where]
         rows = [
             (
-                cell(kpi_name(each.kpi)),
-                figure(amount(each.mean, each.kpi.unit)),
-                figure(amount(each.earlier, each.kpi.unit)),
-                figure(change(each.mean, each.earlier), each.tone),
-                figure(amount(min(value for _, value in each.now), each.kpi.unit)),
-                figure(amount(max(value for _, value in each.now), each.kpi.unit)),
+                cell(kpi_name(comparison.kpi)),
+                figure(amount(comparison.mean, comparison.kpi.unit)),
+                figure(amount(comparison.earlier, comparison.kpi.unit)),
+                figure(change(comparison.mean, comparison.earlier), comparison.tone),
+                figure(amount(min(value for _, value in comparison.now), comparison.kpi.unit)),
+                figure(amount(max(value for _, value in comparison.now), comparison.kpi.unit)),
             )
-            for each in those
+            for comparison in those
         ]
         if rows:
             head = ("head.figure", "head.this-week", "head.week-before", "head.change", "head.least", "head.most")
@@ -152,53 +154,53 @@ def _tables(found: Sequence[Compared]) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _charts(asker: Asker, found: Sequence[Compared]) -> tuple[Chart, ...]:
+def _charts(asker: QueryRunner, comparisons: Sequence[Compared]) -> tuple[Chart, ...]:
     return tuple(
         Chart(
-            title=kpi_name(each.kpi),
-            unit=each.kpi.unit,
+            title=kpi_name(comparison.kpi),
+            unit=comparison.kpi.unit,
             start=asker.period.start,
             end=asker.period.end,
             lines=(
-                Line(label=say("line.week"), points=each.now, emphasis=True),
-                Line(label=say("line.week-before"), points=each.before),
+                Line(label=translate("line.week"), points=comparison.now, emphasis=True),
+                Line(label=translate("line.week-before"), points=comparison.before),
             ),
             gap_s=3 * HOUR,
             zone=asker.period.zone,
         )
-        for each in found
-        if each.kpi.name in MAIN
+        for comparison in comparisons
+        if comparison.kpi.name in MAIN
     )
 
 
-def _budgets(asker: Asker, kept: Sequence[Achieved]) -> Table:
+def _budgets(asker: QueryRunner, kept: Sequence[Achieved]) -> Table:
     rows = [
         (
-            cell(each.objective.description),
-            figure(share(each.objective.objective)),
-            figure(share(each.good), promise(each.kept)),
-            figure(amount(each.burn, ""), promise(each.kept)),
-            figure(amount(each.used(asker.seconds), "1")),
-            figure(amount(each.left, "1"), promise(None if each.left is None else each.left > 0)),
+            cell(achieved.objective.description),
+            figure(share(achieved.objective.objective)),
+            figure(share(achieved.good), promise(achieved.kept)),
+            figure(amount(achieved.burn, ""), promise(achieved.kept)),
+            figure(amount(achieved.used(asker.seconds), "1")),
+            figure(amount(achieved.left, "1"), promise(None if achieved.left is None else achieved.left > 0)),
         )
-        for each in kept
+        for achieved in kept
     ]
     head = ("head.objective", "head.promised", "head.achieved", "head.burn", "head.budget-used", "head.budget-window")
-    return table("budget.table", head, rows, note=say("budget.note"))
+    return table("budget.table", head, rows, note=translate("budget.note"))
 
 
-def _left(asker: Asker) -> Chart:
+def _left(asker: QueryRunner) -> Chart:
     step = step_for(asker.seconds)
-    found = asker.lines(SLO_LEFT.name, SLO_LEFT.expr, asker.start, asker.end, step)
+    lines = asker.lines(SLO_LEFT.name, SLO_LEFT.expr, asker.start, asker.end, step)
     return Chart(
-        title=say("budget.chart"),
+        title=translate("budget.chart"),
         unit="1",
         start=asker.period.start,
         end=asker.period.end,
         lines=tuple(
-            Line(label=text_of(each.labels.get("slo", "")), points=each.points, emphasis=True) for each in found
+            Line(label=text_of(line.labels.get("slo", "")), points=line.points, emphasis=True) for line in lines
         ),
-        limits=(ChartLimit(label=say("budget.gone"), value=0.0, bad="below"),),
+        limits=(ChartLimit(label=translate("budget.gone"), value=0.0, bad="below"),),
         gap_s=3 * step,
         zone=asker.period.zone,
     )

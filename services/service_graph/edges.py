@@ -58,17 +58,17 @@ class EdgeMetrics(Collector):
         """Count one call."""
         edge = (client, server)
         with self._lock:
-            found = self._edges.get(edge)
-            if found is None:
+            calls = self._edges.get(edge)
+            if calls is None:
                 if len(self._edges) >= self._most:
                     self.beyond += 1
                     return
-                found = self._edges[edge] = _Calls()
-            found.calls += 1
-            found.failed += failed
-            found.served.observe(served_ns)
+                calls = self._edges[edge] = _Calls()
+            calls.calls += 1
+            calls.failed += failed
+            calls.served.observe(served_ns)
             if waited_ns:
-                found.waited.observe(waited_ns)
+                calls.waited.observe(waited_ns)
 
     def collect(self) -> Iterator[Metric]:
         """Yield the map under the names that Grafana's service graph reads."""
@@ -83,11 +83,11 @@ class EdgeMetrics(Collector):
             "traces_service_graph_request_client_seconds", "Duration seen by a waiting caller", labels=_LABELS
         )
         with self._lock:
-            for edge, found in sorted(self._edges.items()):
+            for edge, edge_calls in sorted(self._edges.items()):
                 names = list(edge)
-                calls.add_metric(names, found.calls)
-                failed.add_metric(names, found.failed)
-                for family, latency in ((served, found.served), (waited, found.waited)):
+                calls.add_metric(names, edge_calls.calls)
+                failed.add_metric(names, edge_calls.failed)
+                for family, latency in ((served, edge_calls.served), (waited, edge_calls.waited)):
                     family.add_metric(names, latency.cumulative(), latency.total_ns / _NS)
         yield from (calls, failed, served, waited)
 

@@ -40,8 +40,8 @@ class Matcher:
 
     def clear(self) -> None:
         """Forget everything."""
-        for each in (self._young, self._old, self._waiting, self._waiting_old):
-            each.clear()
+        for spans in (self._young, self._old, self._waiting, self._waiting_old):
+            spans.clear()
 
     def add(self, traces: Any, now_ms: int, call: Call, news: int = 1) -> int:
         """Take the spans of one record that was written at ``now_ms``; returns their number.
@@ -81,25 +81,25 @@ class Matcher:
             if known is None:
                 self._waiting.setdefault(parent_key, []).append((own, linked))
             elif known[0] != own[0]:
-                _tell(known, own, linked, call)
+                _log_change(known, own, linked, call)
         return taken
 
     def _released(self, key: bytes, own: Known, call: Call) -> None:
         for waiting in (self._waiting, self._waiting_old):
             for child, linked in waiting.pop(key, ()):
                 if child[0] != own[0]:
-                    _tell(own, child, linked, call)
+                    _log_change(own, child, linked, call)
 
     def _turn(self, now_ms: int) -> None:
         if self._young and now_ms - self._turned_at < self._window_ms:
             self.forgotten_early += len(self._old)
         self._turned_at = now_ms
         self._old, self._young = self._young, {}
-        self.unmatched += sum(len(each) for each in self._waiting_old.values())
+        self.unmatched += sum(len(waiting_spans) for waiting_spans in self._waiting_old.values())
         self._waiting_old, self._waiting = self._waiting, {}
 
 
-def _tell(caller: Known, called: Known, linked: bool, call: Call) -> None:
+def _log_change(caller: Known, called: Known, linked: bool, call: Call) -> None:
     if linked and caller[1] != PRODUCER:
         return
     seen = caller[2] if caller[1] == CLIENT else 0

@@ -85,7 +85,7 @@ class Program:
         )
         self._writer = writer or SearchWriter(settings.search)
         self._last_turn = self._committed_at = self._written_at = time.monotonic()
-        self._told, self._failed_at = "", 0.0
+        self._last_logged, self._failed_at = "", 0.0
         self.registry = CollectorRegistry()
         self._failures = Counter(
             "service_graph_failures", "Attempts that failed, by stage", ["stage"], registry=self.registry
@@ -102,8 +102,8 @@ class Program:
         )
         self._last_document.set_to_current_time()
         ProcessCollector(registry=self.registry)
-        for each in (self.edges, _Reading(self._reader, matcher, self.edges)):
-            self.registry.register(each)
+        for collector in (self.edges, _Reading(self._reader, matcher, self.edges)):
+            self.registry.register(collector)
 
     def alive(self) -> bool:
         """Tell whether the loop still turns; brokers or a search cluster that are away are no reason to restart."""
@@ -149,16 +149,16 @@ class Program:
         except (KafkaException, SearchError, OSError) as error:
             self._failures.labels(stage).inc()
             self._failed_at = time.monotonic()
-            self._tell(f"{stage}: {error}")
+            self._log_change(f"{stage}: {error}")
             return False
-        if self._told and time.monotonic() - self._failed_at > 2 * self._settings.interval_s:
-            self._tell("")
+        if self._last_logged and time.monotonic() - self._failed_at > 2 * self._settings.interval_s:
+            self._log_change("")
         return True
 
-    def _tell(self, news: str) -> None:
-        if news != self._told:
-            self._told = news
-            log(news or "all is well again")
+    def _log_change(self, message: str) -> None:
+        if message != self._last_logged:
+            self._last_logged = message
+            log(message or "all is well again")
 
 
 def main(arguments: list[str] | None = None) -> int:

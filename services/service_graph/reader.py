@@ -142,11 +142,11 @@ class Reader:
         return len(messages)
 
     def _take(self, message: Any) -> None:
-        found = self.places.get(message.partition())
-        if found is None:
+        place = self.places.get(message.partition())
+        if place is None:
             return
         offset, now_ms = message.offset(), message.timestamp()[1]
-        new, fresh = offset >= found.begin, offset >= max(found.counted, self._seen.get(message.partition(), 0))
+        new, fresh = offset >= place.begin, offset >= max(place.counted, self._seen.get(message.partition(), 0))
         news = _FOR_DOCUMENT * new | _FOR_PROMETHEUS * fresh
         try:
             spans = self._matcher.add(decode(message.value() or b""), now_ms, self._call, news)
@@ -158,8 +158,8 @@ class Reader:
             self.spans += spans
         if new:
             self._tally.newest_ms = max(self._tally.newest_ms, now_ms)
-        found.next = offset + 1
-        found.mark(now_ms, offset, self._window_ms)
+        place.next = offset + 1
+        place.mark(now_ms, offset, self._window_ms)
 
     def _call(self, client: str, server: str, served_ns: int, waited_ns: int, failed: bool, news: int) -> None:
         if news & _FOR_DOCUMENT:
@@ -174,9 +174,9 @@ class Reader:
             KafkaException: The brokers did not take it.
         """
         done = [
-            TopicPartition(self._settings.topic, number, max(found.next, found.counted), found.metadata())
-            for number, found in self.places.items()
-            if found.next >= found.counted
+            TopicPartition(self._settings.topic, number, max(place.next, place.counted), place.metadata())
+            for number, place in self.places.items()
+            if place.next >= place.counted
         ]
         if done:
             self._client.commit(offsets=done, asynchronous=False)
@@ -184,11 +184,11 @@ class Reader:
     @property
     def caught_up(self) -> bool:
         """Whether everything that the last process had read was read again."""
-        return all(found.next >= found.counted for found in self.places.values())
+        return all(place.next >= place.counted for place in self.places.values())
 
     def begins(self) -> dict[int, int]:
         """First offset of the unfinished document, by partition."""
-        return {number: found.begin for number, found in self.places.items()}
+        return {number: place.begin for number, place in self.places.items()}
 
     def finish(self) -> None:
         """The document was written: the next one begins here.
@@ -196,9 +196,9 @@ class Reader:
         Raises:
             KafkaException: The brokers did not take the commit; the document will be written again, under its name.
         """
-        for found in self.places.values():
-            found.begin = max(found.next, found.begin)
-            found.warm = min(found.marks[0][1], found.begin) if found.marks else found.begin
+        for place in self.places.values():
+            place.begin = max(place.next, place.begin)
+            place.warm = min(place.marks[0][1], place.begin) if place.marks else place.begin
         self._tally.clear()
         self.commit()
 
@@ -211,14 +211,14 @@ class Reader:
         self._tally.clear()
         self._matcher.clear()
         try:
-            self.places = {each.partition: self._place(consumer, each) for each in listed}
+            self.places = {partition.partition: self._place(consumer, partition) for partition in listed}
         except KafkaException as error:
             # Unless it is told otherwise, the client would now read from somewhere and nobody would count it.
             self._lost = str(error)
             consumer.assign([])
             return
-        for each in listed:
-            each.offset = self.places[each.partition].next
+        for partition in listed:
+            partition.offset = self.places[partition.partition].next
         consumer.assign(listed)
         self._report(f"reading {len(listed)} partitions of {self._settings.topic}")
 
@@ -231,8 +231,8 @@ class Reader:
 
     def _revoked(self, consumer: Any, partitions: Iterable[TopicPartition]) -> None:
         """What was read since the last document is read again, for the document; Prometheus has seen it."""
-        for each in partitions:
-            found = self.places.pop(each.partition, None)
-            if found is not None:
-                self._seen[each.partition] = max(self._seen.get(each.partition, 0), found.next)
+        for partition in partitions:
+            place = self.places.pop(partition.partition, None)
+            if place is not None:
+                self._seen[partition.partition] = max(self._seen.get(partition.partition, 0), place.next)
         self._tally.clear()

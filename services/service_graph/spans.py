@@ -64,8 +64,8 @@ def _decoder() -> Callable[[bytes], Any]:
             )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
-    made: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Traces"))
-    decode: Callable[[bytes], Any] = made.FromString
+    message_class: Any = message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.Traces"))
+    decode: Callable[[bytes], Any] = message_class.FromString
     return decode
 
 

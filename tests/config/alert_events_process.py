@@ -35,7 +35,7 @@ from lab.paths import CHECKOUT
 from tests.config.servers import eventually, free_port, running
 from tests.support import kafka_nodes
 from tests.support.kafka_nodes import RealNode
-from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, content
+from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, content
 
 TOPICS = (ALERTS_RAW_TOPIC, ALERTS_PROCESSED_TOPIC)
 USER = User(name="kafka", writes=tuple(topic.name for topic in TOPICS))
@@ -84,7 +84,7 @@ class Brokers:
         """Make topics, user and permissions as the platform does."""
         admin = AdminClient(self.client())
         brokers = len(self.nodes)
-        made = [
+        new_topics = [
             NewTopic(
                 topic.name,
                 num_partitions=topic.partitions,
@@ -97,7 +97,7 @@ class Brokers:
             )
             for topic in TOPICS
         ]
-        futures = list(admin.create_topics(made, request_timeout=_ANSWER_S, operation_timeout=_ANSWER_S).values())
+        futures = list(admin.create_topics(new_topics, request_timeout=_ANSWER_S, operation_timeout=_ANSWER_S).values())
         secret = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, 4096)
         password = PASSWORDS["kafka"].encode()
         user = UserScramCredentialUpsertion(USER.name, secret, password)
@@ -122,7 +122,7 @@ class Brokers:
         """Partition, key and value of everything in a topic, partition by partition in order."""
         reader = Consumer(self.client(**{"group.id": "look", "enable.auto.commit": False}))
         try:
-            found: list[tuple[int, str, bytes]] = []
+            records: list[tuple[int, str, bytes]] = []
             for partition, end in self.ends(topic, reader).items():
                 first = (since or {}).get(partition, 0)
                 reader.assign([TopicPartition(topic, partition, first)])
@@ -132,23 +132,23 @@ class Brokers:
                     message = reader.poll(1)
                     if message is not None and message.error() is None:
                         at = message.offset() + 1
-                        found.append((partition, message.key().decode(), message.value()))
-            return found
+                        records.append((partition, message.key().decode(), message.value()))
+            return records
         finally:
             reader.close()
 
     def ends(self, topic: str, reader: Consumer | None = None) -> dict[int, int]:
         """End of every partition."""
-        asked = reader or Consumer(self.client(**{"group.id": "look"}))
+        consumer = reader or Consumer(self.client(**{"group.id": "look"}))
         try:
-            partitions = asked.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
+            partitions = consumer.list_topics(topic, timeout=_ANSWER_S).topics[topic].partitions
             return {
-                partition: asked.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)[1]
+                partition: consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ANSWER_S)[1]
                 for partition in sorted(partitions)
             }
         finally:
             if reader is None:
-                asked.close()
+                consumer.close()
 
 
 @contextmanager
@@ -159,10 +159,10 @@ def brokers(folder: Path, count: int) -> Iterator[Brokers]:
         for node in nodes:
             done = node.run(process.format_command(_PROPERTIES))
             assert done.returncode == 0, done.stdout + done.stderr
-        made = Brokers(nodes)
-        made.start(*nodes)
-        made.prepare()
-        yield made
+        brokers_process = Brokers(nodes)
+        brokers_process.start(*nodes)
+        brokers_process.prepare()
+        yield brokers_process
     finally:
         for node in nodes:
             node.kill()
@@ -214,9 +214,9 @@ def events_process(
     os.environ["PYTHONPATH"] = str(CHECKOUT)
     try:
         with running(command, log, port, kill=kill) as started:
-            made = EventsProcess(f"https://localhost:{port}", str(folder / "ca.crt"), log, started)
+            events_process = EventsProcess(f"https://localhost:{port}", str(folder / "ca.crt"), log, started)
             if ready:
-                eventually(made.ready, 60, "the service has reached the brokers")
-            yield made
+                eventually(events_process.ready, 60, "the service has reached the brokers")
+            yield events_process
     finally:
         os.environ["PYTHONPATH"] = before

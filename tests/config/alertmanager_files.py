@@ -55,7 +55,7 @@ WEBHOOKS = {f"T000/B000/{name}-token": name for name, contact in CONTACTS.items(
 
 
 def channels(https_port: int = 8443, mail_port: int = 8025) -> Channels:
-    """All channels, at the doubles."""
+    """All channels, at the fakes."""
     return Channels(
         contacts=CONTACTS,
         phone_url=f"https://localhost:{https_port}/v2/enqueue",
@@ -105,7 +105,7 @@ def write_files(folder: Path, settings: AlertmanagerConfig, https_port: int = 84
         **{phone_file(name): key for name, key in ROUTING_KEYS.items()},
         **{slack_file(name): f"https://localhost:{https_port}/services/{hook}" for hook, name in WEBHOOKS.items()},
         MAIL_PASSWORD_FILE: MAIL_LOGIN[1],
-        AWS_FILE: "[default]\naws_access_key_id = double\naws_secret_access_key = double\n",
+        AWS_FILE: "[default]\naws_access_key_id = fake\naws_secret_access_key = fake\n",
         HEARTBEAT_FILE: f"https://localhost:{https_port}/heartbeat/token",
         EVENTS_PASSWORD_FILE: EVENTS_PASSWORD,
         AUTHORITY_FILE: (outside(folder) / "ca.crt").read_text(),

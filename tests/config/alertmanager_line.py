@@ -32,8 +32,8 @@ class Line:
         """Cut the line, or mend it. Connections that were cut do not come to life again."""
         with self._lock:
             self._state = state
-            for each in () if state is State.SILENT else self._open:
-                _hang_up(each)
+            for connection in () if state is State.SILENT else self._open:
+                _hang_up(connection)
 
     def close(self) -> None:
         """End it."""
@@ -73,8 +73,8 @@ class Line:
         except OSError:
             pass
         finally:
-            for each in (source, target):
-                _hang_up(each)
+            for connection in (source, target):
+                _hang_up(connection)
             with self._lock:
                 self._open -= {source, target}
 

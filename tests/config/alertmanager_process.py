@@ -1,4 +1,4 @@
-"""A real pair of Alertmanagers with the platform's configuration, its receivers' doubles, and a line to cut."""
+"""A real pair of Alertmanagers with the platform's configuration, its receivers' fakes, and a line to cut."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
 from components.alertmanager.process import alertmanager_command
 from lab.paths import CHECKOUT
 from lab.receivers.client import Receivers
-from lab.receivers.mail import MailDouble
+from lab.receivers.mail import MailFake
 from lab.receivers.phone import Incident
-from lab.receivers.record import Notice, Record
+from lab.receivers.record import Notification, Record
 from lab.receivers.web import application as receivers_application
 from lab.toolchain import tools
 from services.alert_events.sender import Sender
 from services.alert_events.settings import parse as parse_events
-from services.alert_events.web import Entrances, HttpsServer
+from services.alert_events.web import Endpoints, HttpsServer
 from services.common.web import application as metrics_application
 from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
 from tests.config.alertmanager_line import Line
@@ -41,7 +41,7 @@ READER = ("reader", "sesame-for-readers")
 
 
 class Brokers:
-    """A producer double: the brokers take every record."""
+    """A producer fake: the brokers take every record."""
 
     def __init__(self) -> None:
         self.records: list[tuple[str, bytes, dict[str, Any]]] = []
@@ -106,8 +106,8 @@ class Member:
 
     def silences(self) -> set[str]:
         """Ids of the silences that hold."""
-        found = self.call("GET", "/api/v2/silences").json()
-        return {each["id"] for each in found if each["status"]["state"] == "active"}
+        silences = self.call("GET", "/api/v2/silences").json()
+        return {silence["id"] for silence in silences if silence["status"]["state"] == "active"}
 
     def metrics(self) -> str:
         """Its own metrics."""
@@ -116,7 +116,7 @@ class Member:
 
 @dataclass
 class Pair:
-    """Two members, and what the doubles got."""
+    """Two members, and what the fakes got."""
 
     folder: Path
     members: list[Member]
@@ -129,7 +129,7 @@ class Pair:
 
     def start(self, member: Member) -> None:
         """Start a member; nothing of the pod's command line is left out."""
-        peers = [f"127.0.0.1:{each.line.port}" for each in self.members]
+        peers = [f"127.0.0.1:{other.line.port}" for other in self.members]
         changed = {
             "config.file": str(self.folder / "alertmanager.yml"),
             "web.config.file": str(self.folder / "web.yml"),
@@ -170,7 +170,9 @@ class Pair:
 
     def together(self) -> None:
         """Wait until both see each other and notify."""
-        eventually(lambda: all(each.members() == 2 and each.settled() for each in self.members), 60, "they are a pair")
+        eventually(
+            lambda: all(member.members() == 2 and member.settled() for member in self.members), 60, "they are a pair"
+        )
 
     def raise_alert(
         self,
@@ -205,14 +207,14 @@ class Pair:
             "endsAt": (now if resolved else now + timedelta(minutes=4)).isoformat(),
         }
         sent = time.time()
-        for member in to or [each for each in self.members if each.process]:
+        for member in to or [member for member in self.members if member.process]:
             answer = member.call("POST", "/api/v2/alerts", "prometheus", json=[alert])
             assert answer.status_code == 200, answer.text
         return sent
 
     def incidents(self, name: str) -> list[Incident]:
         """Incidents of the pager whose title begins with an alert's name."""
-        return [each for each in self.receivers.incidents() if re.match(rf"\[[^]]*\] {name}\b", each.title)]
+        return [incident for incident in self.receivers.incidents() if re.match(rf"\[[^]]*\] {name}\b", incident.title)]
 
     def close_incidents(self, member: Member) -> None:
         """Start what runs beside a member and closes incidents of muted alerts, with the pod's own settings."""
@@ -237,17 +239,17 @@ class Pair:
             running(["env", f"PYTHONPATH={CHECKOUT}", *program], self.folder / f"{name}.log", port)
         )
 
-    def notices(self, name: str, channel: str | None = None) -> list[Notice]:
-        """Notices about an alert, by one channel or all."""
+    def notifications(self, name: str, channel: str | None = None) -> list[Notification]:
+        """Notifications about an alert, by one channel or all."""
         return [
-            notice
-            for notice in self.record.since()
-            if name in json.dumps(notice.data()) and channel in (None, notice.channel)
+            notification
+            for notification in self.record.since()
+            if name in json.dumps(notification.data()) and channel in (None, notification.channel)
         ]
 
     def told(self, name: str) -> list[tuple[str, str]]:
-        """Channel and audience of the notices about an alert, sorted."""
-        return sorted((notice.channel, notice.audience) for notice in self.notices(name))
+        """Channel and audience of the notifications about an alert, sorted."""
+        return sorted((notification.channel, notification.audience) for notification in self.notifications(name))
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What Kafka was told about an alert."""
@@ -271,7 +273,7 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
             server.start()
             stack.callback(server.server_close)
             stack.callback(server.shutdown)
-        mail = MailDouble(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
+        mail = MailFake(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
         mail.start()
         stack.callback(mail.stop)
         members = []
@@ -290,7 +292,7 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
 
 
 def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
-    """The alert event service with a double of the brokers."""
+    """The alert event service with a fake of the brokers."""
     (folder / "events-auth").mkdir(exist_ok=True)
     for name, password in (
         ("kafka", "kafka-password"),
@@ -316,5 +318,5 @@ def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
     )
     registry = CollectorRegistry()
     rest = metrics_application(registry, "metrics", settings.metrics.password_file, lambda: True)
-    app = Entrances(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
+    app = Endpoints(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
     return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app)

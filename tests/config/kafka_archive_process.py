@@ -23,7 +23,7 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaExcepti
 from confluent_kafka.admin import AdminClient, NewTopic, OffsetSpec
 
 from lab.paths import CHECKOUT
-from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.compare import Compared, compare
 from services.kafka_archive.records import Record, comparing, connection, restoring
 from services.kafka_archive.restore import Restored, restore
@@ -41,7 +41,7 @@ MEBIBYTE = 2**20
 
 
 @dataclass
-class World:
+class Harness:
     """Broker, storage, the line to the storage, and the files of the program."""
 
     folder: Path
@@ -60,8 +60,8 @@ class World:
         return AdminClient(self.options)
 
     def make(self, topic: str, partitions: int = PARTITIONS) -> None:
-        [made] = self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)]).values()
-        made.result(30)
+        [future] = self.admin.create_topics([NewTopic(topic, num_partitions=partitions, replication_factor=1)]).values()
+        future.result(30)
         eventually(lambda: self.end(topic) is not None, 20, f"{topic} is there")
 
     def unmake(self, topic: str) -> None:
@@ -74,9 +74,12 @@ class World:
         if listed.error is not None:
             return None
         latest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
-        asked = {TopicPartition(topic, number): latest for number in listed.partitions}
+        partitions = {TopicPartition(topic, number): latest for number in listed.partitions}
         try:
-            return {each.partition: answer.result(20).offset for each, answer in self.admin.list_offsets(asked).items()}
+            return {
+                partition.partition: answer.result(20).offset
+                for partition, answer in self.admin.list_offsets(partitions).items()
+            }
         except KafkaException:
             # A topic that was made this moment has no leaders yet.
             return None
@@ -84,7 +87,11 @@ class World:
     def committed(self, topic: str, group: str | None = None) -> dict[int, int]:
         name = group or self.broker.username
         [answer] = self.admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)]).values()
-        return {each.partition: each.offset for each in answer.result(20).topic_partitions if each.topic == topic}
+        return {
+            topic_partition.partition: topic_partition.offset
+            for topic_partition in answer.result(20).topic_partitions
+            if topic_partition.topic == topic
+        }
 
     def all_stored(self, topic: str) -> bool:
         ends = {number: end for number, end in (self.end(topic) or {}).items() if end}
@@ -113,14 +120,14 @@ class World:
 
     def members(self) -> list[str]:
         group = self.broker.username
-        return [each.member_id for each in self.admin.describe_consumer_groups([group])[group].result(20).members]
+        return [member.member_id for member in self.admin.describe_consumer_groups([group])[group].result(20).members]
 
     @contextmanager
     def program(self, name: str, topic: str, **more: Any) -> Iterator[Program]:
         """The program as its pod runs it, from when it reads; asked to end at the end, if it has not ended."""
-        with self.starting(name, topic, **more) as made:
-            eventually(made.reads, 90, f"{name} reads")
-            yield made
+        with self.starting(name, topic, **more) as running_program:
+            eventually(running_program.reads, 90, f"{name} reads")
+            yield running_program
 
     @contextmanager
     def starting(self, name: str, topic: str, **more: Any) -> Iterator[Program]:
@@ -132,20 +139,20 @@ class World:
         command = [sys.executable, "-m", "services.kafka_archive", "--config", str(file)]
         with log.open("wb") as output:
             process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT, cwd=CHECKOUT)
-        made = Program(process, log, content["listen"], str(self.folder / "ca.crt"))
+        program = Program(process, log, content["listen"], str(self.folder / "ca.crt"))
         try:
-            yield made
+            yield program
         finally:
             if process.poll() is None:
-                made.ends(40)
+                program.ends(40)
 
     def archived(self, topic: str) -> dict[int, list[Record]]:
         """What the archive has, by partition."""
         with self.storage.store("backups/") as store:
-            found = catalogue(store, topic)
+            stored = catalogue(store, topic)
             return {
-                number: list(records(store, [IDENTITY], segments, Notes()))
-                for number, segments in found.segments.items()
+                number: list(records(store, [IDENTITY], segments, ReadStats()))
+                for number, segments in stored.segments.items()
             }
 
     def compare(self, topic: str, **more: Any) -> Compared:
@@ -180,8 +187,8 @@ class Program:
         return requests.get(f"https://localhost:{port}{path}", auth=login, verify=self.authority, timeout=10)
 
     def value(self, name: str) -> float:
-        found = re.search(rf"^kafka_archive_{re.escape(name)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
-        return float(found[1]) if found else 0.0
+        match = re.search(rf"^kafka_archive_{re.escape(name)} (\S+)$", self.get("/metrics").text, re.MULTILINE)
+        return float(match[1]) if match else 0.0
 
     def kill(self) -> None:
         """End it at once."""
@@ -206,10 +213,10 @@ class Sender:
         confirmed: (partition, offset) -> key, value, headers.
     """
 
-    def __init__(self, world: World, topic: str, *, pause_s: float = 0.002, size: int = 300) -> None:
+    def __init__(self, harness: Harness, topic: str, *, pause_s: float = 0.002, size: int = 300) -> None:
         self.confirmed: dict[tuple[int, int], tuple[Any, ...]] = {}
         self._topic, self._pause_s, self._size = topic, pause_s, size
-        self._producer = Producer(restoring(world.options) | {"linger.ms": 5})
+        self._producer = Producer(restoring(harness.options) | {"linger.ms": 5})
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
 
@@ -255,7 +262,7 @@ class Sender:
 
 
 @contextmanager
-def archive_world(folder: Path) -> Iterator[World]:
+def archive_harness(folder: Path) -> Iterator[Harness]:
     """A broker, a storage, and a line to it; everything is in ``folder``."""
     (folder / "kafka").mkdir()
     write_certificates(folder)
@@ -265,6 +272,6 @@ def archive_world(folder: Path) -> Iterator[World]:
         (folder / "scrape-password").write_text(SCRAPE)
         line = Line(int(storage.url.rpartition(":")[2]))
         try:
-            yield World(folder, broker, storage, line)
+            yield Harness(folder, broker, storage, line)
         finally:
             line.close()

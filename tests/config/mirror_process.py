@@ -95,9 +95,9 @@ class MirrorProcess:
         """Resident memory."""
         assert self.process is not None
         status = Path(f"/proc/{self.process.pid}/status").read_text()
-        found = re.search(r"VmRSS:\s+(\d+) kB", status)
-        assert found
-        return int(found[1]) // 1024
+        match = re.search(r"VmRSS:\s+(\d+) kB", status)
+        assert match
+        return int(match[1]) // 1024
 
     def metrics(self, password: str = SCRAPE_PASSWORD) -> requests.Response:
         """What Prometheus gets."""

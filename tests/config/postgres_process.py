@@ -28,7 +28,7 @@ from components.postgres.config import WORKLOAD, Member, PostgresConfig, Postgre
 from tests.config.postgres_container import Container, scratch, write_file, write_volume
 from tests.config.servers import eventually, free_port
 from tests.support.kafka_nodes import Authority, loopback
-from tests.unit.sampler.surroundings import site
+from tests.unit.sampler.stubs import deployment_context
 
 DATABASES = (PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody"))
 PATIENCE_S = 4
@@ -45,7 +45,7 @@ def issue(authority: Authority, folder: Path, names: Sequence[str]) -> None:
     """Write a certificate as the kubelet shows a Secret: all files change at once, and root owns them."""
     key = ec.generate_private_key(ec.SECP256R1())
     now = dt.datetime.now(dt.UTC)
-    made = (
+    certificate = (
         x509.CertificateBuilder()
         .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, WORKLOAD)]))
         .issuer_name(authority.name)
@@ -59,7 +59,7 @@ def issue(authority: Authority, folder: Path, names: Sequence[str]) -> None:
     pem = serialization.Encoding.PEM
     private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     files = {
-        "tls.crt": made.public_bytes(pem),
+        "tls.crt": certificate.public_bytes(pem),
         "tls.key": private,
         "ca.crt": authority.certificate.public_bytes(pem),
     }
@@ -113,7 +113,7 @@ class Postgres:
     @property
     def names(self) -> list[str]:
         """Names of the certificate."""
-        return dns_names(site(), WORKLOAD)
+        return dns_names(deployment_context(), WORKLOAD)
 
     @property
     def ca(self) -> Path:
@@ -124,7 +124,7 @@ class Postgres:
         """Log in as the platform's clients do; keywords change what libpq is told."""
         server = self.servers[index]
         words: dict[str, Any] = {
-            "host": site().host(WORKLOAD),
+            "host": deployment_context().host(WORKLOAD),
             "hostaddr": server.address,
             "port": server.member.port,
             "dbname": "grafana",
@@ -141,10 +141,10 @@ class Postgres:
         """The rows of the test's table as a member has them; none before the table has come to it."""
         with self.connect(index) as connection:
             try:
-                found = connection.execute("SELECT number FROM kept ORDER BY number").fetchall()
+                rows = connection.execute("SELECT number FROM kept ORDER BY number").fetchall()
             except psycopg.errors.UndefinedTable:
                 return []
-            return [number for (number,) in found]
+            return [number for (number,) in rows]
 
     def one(self, question: str, index: int = 0) -> Any:
         """The single value that a question of the superuser has as its answer."""
@@ -173,7 +173,7 @@ def settings_of(members: Sequence[Member]) -> PostgresConfig:
 
 def write_access(folder: Path, databases: Sequence[PostgresDatabase] = DATABASES) -> None:
     """The Secret with roles and databases."""
-    users = [config.REPLICATION, config.METRICS, *(each.owner for each in databases)]
+    users = [config.REPLICATION, config.METRICS, *(database.owner for database in databases)]
     data = access_data(databases, {user: password_of(user) for user in users}, MAX_CONNECTIONS)
     line = process.password_line(config.REPLICATION, password_of(config.REPLICATION))
     write_volume(folder, {"access.json": rendered_access(data), "replication.pgpass": line}, secret=True)
@@ -202,33 +202,33 @@ def postgres(standbys: int, *, start: bool = True) -> Iterator[Postgres]:
     root.chmod(0o755)
     addresses = loopback(1 + standbys)
     members = [
-        Member(name=f"{WORKLOAD}-{index}", host=site().pod_host(WORKLOAD, index), port=free_port())
+        Member(name=f"{WORKLOAD}-{index}", host=deployment_context().pod_host(WORKLOAD, index), port=free_port())
         for index in range(1 + standbys)
     ]
     hosts = root / "hosts"
     lines = zip(addresses, members, strict=True)
     hosts.write_text("127.0.0.1 localhost\n" + "".join(f"{address} {member.host}\n" for address, member in lines))
-    made = Postgres(
+    servers = Postgres(
         root,
         [_server(root, member, addresses[index], index, hosts) for index, member in enumerate(members)],
     )
     try:
-        for server in made.servers:
+        for server in servers.servers:
             folder = server.container.folder
             folder.mkdir()
             write_volume(folder / "config", process.files(settings_of(members)), secret=False)
             write_access(folder / "access")
-            issue(made.authority, folder / "tls", made.names)
+            issue(servers.authority, folder / "tls", servers.names)
             scratch(folder / "socket")
             scratch(folder / "volume")
         if start:
-            for server in made.servers:
+            for server in servers.servers:
                 server.start()
-            for server in made.servers:
+            for server in servers.servers:
                 server.wait()
-            eventually(lambda: made.streaming() == standbys, START_S, "every standby follows")
-        yield made
+            eventually(lambda: servers.streaming() == standbys, START_S, "every standby follows")
+        yield servers
     finally:
-        for server in made.servers:
+        for server in servers.servers:
             server.end(kill=True)
         shutil.rmtree(root, ignore_errors=True)

@@ -53,13 +53,13 @@ class Authority:
         folder.mkdir(parents=True, exist_ok=True)
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.DNSName(host), x509.IPAddress(ipaddress.ip_address("127.0.0.2"))]
-        made = (
+        certificate = (
             self._builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)]), key.public_key(), life)
             .add_extension(x509.SubjectAlternativeName(names), critical=False)
             .sign(self.key, hashes.SHA256())
         )
         pem = serialization.Encoding.PEM
-        (folder / "tls.crt").write_bytes(made.public_bytes(pem))
+        (folder / "tls.crt").write_bytes(certificate.public_bytes(pem))
         (folder / "ca.crt").write_bytes(self.certificate.public_bytes(pem))
         (folder / "tls.key").write_bytes(
             key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -61,8 +61,8 @@ def write_files(
     (folder / "scrape").mkdir(parents=True, exist_ok=True)
     if not (folder / "tls.crt").exists():
         write_certificates(folder)
-    for each in jobs:
-        (folder / "scrape" / each.job).write_text("password")
+    for scrape_job in jobs:
+        (folder / "scrape" / scrape_job.job).write_text("password")
     for target in alerts:
         (folder / "scrape" / password_file_of(target.name)).write_text((passwords or {}).get(target.name, "password"))
     rules = folder / "rules.yml"
@@ -136,8 +136,8 @@ class PrometheusProcess:
         """Result of an instant query, at ``at`` (Unix seconds) or now."""
         answer = self.get("/api/v1/query", query=query, **({} if at is None else {"time": str(at)}))
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["data"]["result"]
-        return found
+        series_list: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return series_list
 
 
 @contextmanager

@@ -151,16 +151,18 @@ class SearchProcesses:
             answer = self.ask("GET", "/_cluster/health", access.PROBE, node=node)
         except requests.ConnectionError:
             return {}
-        found: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
-        return found
+        answer_body: dict[str, Any] = answer.json() if answer.status_code == 200 else {}
+        return answer_body
 
     def wait(self, *, nodes: int, node: int = 0, seconds: float = START_S) -> float:
         """Wait until the cluster is green with so many nodes; returns the seconds waited."""
         started = time.monotonic()
 
         def good() -> bool:
-            for each in self.nodes:
-                assert each.process is None or each.process.poll() is None, f"{each.name} has ended:\n{each.log}"
+            for member in self.nodes:
+                assert member.process is None or member.process.poll() is None, (
+                    f"{member.name} has ended:\n{member.log}"
+                )
             health = self.health(node)
             return health.get("status") == "green" and health.get("number_of_nodes") == nodes
 
@@ -187,7 +189,7 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
             SearchCluster(
                 name="test",
                 engine=Engine.OPENSEARCH,
-                nodes=tuple(each.name for each in cluster.nodes),
+                nodes=tuple(member.name for member in cluster.nodes),
                 seeds=seeds,
                 publish_host="localhost",
                 allow_mmap=False,

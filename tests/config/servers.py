@@ -63,10 +63,10 @@ def _listens(process: subprocess.Popen[bytes], port: int, log: Path) -> bool:
     return port_is_open(port)
 
 
-def answers(url: str, **asked: Any) -> bool:
+def answers(url: str, **options: Any) -> bool:
     """Whether a GET is answered with 200; a server that listens is not always one that has read its data."""
     try:
-        return requests.get(url, timeout=5, **asked).status_code == 200
+        return requests.get(url, timeout=5, **options).status_code == 200
     except requests.RequestException:
         return False
 

@@ -18,7 +18,7 @@ from lab import secret_file
 from lab.receivers import certificates
 from lab.storage.client import client, make_bucket
 from lab.storage.keys import Secrets
-from lab.storage.places import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
+from lab.storage.paths import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
 from lab.storage.setup import command, variables
 from services.backup.settings import Storage
 from services.backup.store import Store
@@ -63,18 +63,18 @@ class StorageProcess:
 
     def place(self, prefix: str) -> Storage:
         """The same as a program has it."""
-        found = self.settings(prefix)
-        files = {name: Path(found[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
-        return Storage(**{**found, **files})
+        settings = self.settings(prefix)
+        files = {name: Path(settings[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
+        return Storage(**{**settings, **files})
 
     @contextmanager
     def store(self, prefix: str, **options: Any) -> Iterator[Store]:
         """The bucket below a prefix."""
-        made = Store(self.place(prefix), **options)
+        store = Store(self.place(prefix), **options)
         try:
-            yield made
+            yield store
         finally:
-            made.close()
+            store.close()
 
     def client(self) -> Any:
         """boto3's client with the platform's key."""
@@ -95,7 +95,7 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
     account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
     (folder / ACCOUNTS / "users.json").write_text(json.dumps({"accessAccounts": {secrets.key: account}}))
     port = free_port()
-    made = StorageProcess(folder=folder, url=f"https://localhost:{port}", secrets=secrets)
+    running = StorageProcess(folder=folder, url=f"https://localhost:{port}", secrets=secrets)
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             command(folder, f"127.0.0.1:{port}"),
@@ -104,7 +104,7 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
             stdin=subprocess.DEVNULL,
             env={**os.environ, **variables(folder)},
         )
-    root = client(made.url, made.ca_file, secrets.root_key, secrets.root_secret)
+    root = client(running.url, running.ca_file, secrets.root_key, secrets.root_secret)
 
     def ready() -> bool:
         assert process.poll() is None, f"it ended with {process.returncode}:\n{(folder / 'log').read_text()[-3000:]}"
@@ -116,7 +116,7 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
 
     try:
         eventually(ready, START_SECONDS, "the object storage has its bucket")
-        yield made
+        yield running
     finally:
         root.close()
         process.terminate()

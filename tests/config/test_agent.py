@@ -81,8 +81,8 @@ def agent(folder: Path, config: dict[str, Any]) -> Iterator[GatewayProcess]:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[GatewayProcess, GatewayProcess]]:
     folder = tmp_path_factory.mktemp("agent")
-    with gateway(folder) as server, agent(folder, agent_data(folder, server.grpc_port)) as made:
-        yield server, made
+    with gateway(folder) as server, agent(folder, agent_data(folder, server.grpc_port)) as agent_process:
+        yield server, agent_process
 
 
 def test_the_collector_accepts_the_configuration(tmp_path: Path) -> None:
@@ -103,27 +103,30 @@ def test_the_collector_accepts_the_configuration(tmp_path: Path) -> None:
 def test_what_a_program_sends_reaches_the_gateway_as_its_layer(
     both: tuple[GatewayProcess, GatewayProcess], layer: str
 ) -> None:
-    server, made = both
+    server, agent_process = both
     labels = {"processor": f"transform/{layer}", "otel_signal": "metrics"}
-    made.accept("metrics", metrics_request(layer, points=3).SerializeToString(), layer)
+    agent_process.accept("metrics", metrics_request(layer, points=3).SerializeToString(), layer)
     eventually(
         lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 3, 15, "the gateway has counted it"
     )
 
 
 def test_traces_pass_as_well(both: tuple[GatewayProcess, GatewayProcess]) -> None:
-    server, made = both
-    made.accept("traces", trace_request("streaming").SerializeToString(), "streaming")
+    server, agent_process = both
+    agent_process.accept("traces", trace_request("streaming").SerializeToString(), "streaming")
     labels = {"processor": "transform/streaming", "otel_signal": "traces"}
     eventually(lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 1, 15, "it is counted")
 
 
 def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, GatewayProcess]) -> None:
-    server, made = both
+    server, agent_process = both
     labels = {"processor": "transform/analytics"}
-    made.accept("metrics", metrics_request("analytics").SerializeToString(), "business")
+    agent_process.accept("metrics", metrics_request("analytics").SerializeToString(), "business")
     eventually(
-        lambda: made.value("otelcol_processor_filter_datapoints_filtered_total", filter="filter/foreign-layer") == 1,
+        lambda: (
+            agent_process.value("otelcol_processor_filter_datapoints_filtered_total", filter="filter/foreign-layer")
+            == 1
+        ),
         15,
         "the agent has dropped it",
     )
@@ -134,23 +137,26 @@ def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, Ga
 def test_a_program_without_a_layers_password_is_refused(
     both: tuple[GatewayProcess, GatewayProcess], user: str | None, password: str
 ) -> None:
-    _, made = both
-    assert made.post("metrics", metrics_request("business").SerializeToString(), user, password).status_code == 401
-    assert made.call(metrics_request("business"), user, password) is grpc.StatusCode.UNAUTHENTICATED
+    _, agent_process = both
+    assert (
+        agent_process.post("metrics", metrics_request("business").SerializeToString(), user, password).status_code
+        == 401
+    )
+    assert agent_process.call(metrics_request("business"), user, password) is grpc.StatusCode.UNAUTHENTICATED
 
 
 def test_metrics_ask_for_the_password(both: tuple[GatewayProcess, GatewayProcess]) -> None:
-    _, made = both
-    assert made.scrape(None).status_code == 401
-    assert made.scrape().status_code == 200
+    _, agent_process = both
+    assert agent_process.scrape(None).status_code == 401
+    assert agent_process.scrape().status_code == 200
 
 
 def test_nothing_is_acknowledged_while_the_gateway_is_away(tmp_path: Path) -> None:
     write_certificates(tmp_path)
     config = agent_data(tmp_path, free_port())
     config["exporters"]["otlp/gateway"]["retry_on_failure"] |= {"max_interval": "1s", "max_elapsed_time": "2s"}
-    with agent(tmp_path, config) as made:
-        answer = made.post(
+    with agent(tmp_path, config) as agent_process:
+        answer = agent_process.post(
             "metrics", metrics_request("business").SerializeToString(), "business", PASSWORDS["business"]
         )
     assert answer.status_code in (500, 503)
@@ -160,8 +166,8 @@ def test_a_wrong_password_at_the_gateway_is_told_to_the_program(tmp_path: Path) 
     with gateway(tmp_path) as server:
         config = agent_data(tmp_path, server.grpc_port, password="wrong")
         config["exporters"]["otlp/gateway"]["retry_on_failure"] |= {"max_interval": "1s", "max_elapsed_time": "2s"}
-        with agent(tmp_path, config) as made:
-            answer = made.post(
+        with agent(tmp_path, config) as agent_process:
+            answer = agent_process.post(
                 "metrics", metrics_request("business").SerializeToString(), "business", PASSWORDS["business"]
             )
     assert answer.status_code >= 400

@@ -20,7 +20,7 @@ from services.alert_events.events import ProcessedEvent, RawEvent
 from services.alert_events.sender import ANSWER_S
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.servers import eventually
-from tests.unit.services.alert_events_doubles import PASSWORDS, PROCESSED, RAW, alert, notification
+from tests.unit.services.alert_events_fakes import PASSWORDS, PROCESSED, RAW, alert, notification
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
 GRACE_S = 30
@@ -99,24 +99,24 @@ class Numbered:
                 number += 1
             self._stop.wait(self.pause_s if self.answers[-1] else _REFUSED_PAUSE_S)
 
-    def assert_kept(self, found: Sequence[int]) -> None:
+    def assert_kept(self, sequence: Sequence[int]) -> None:
         """Everything that was taken is there, in order, however often."""
-        assert set(self.taken) <= set(found), f"missing: {sorted(set(self.taken) - set(found))[:10]}"
-        assert found == sorted(found), "the order of an alert's events is not the order of its posts"
+        assert set(self.taken) <= set(sequence), f"missing: {sorted(set(self.taken) - set(sequence))[:10]}"
+        assert sequence == sorted(sequence), "the order of an alert's events is not the order of its posts"
 
 
 def numbers(kafka: Brokers) -> dict[str, list[int]]:
     """Key -> numbers of its events, in order."""
-    found: dict[str, list[int]] = {}
+    numbers_by_key: dict[str, list[int]] = {}
     for _, key, value in kafka.records("alerts-raw"):
         number = json.loads(value)["labels"].get("number")
         if number is not None:
-            found.setdefault(key, []).append(int(number))
-    return found
+            numbers_by_key.setdefault(key, []).append(int(number))
+    return numbers_by_key
 
 
 def of_key(kafka: Brokers, key: str, topic: str = "alerts-raw") -> list[tuple[int, bytes]]:
-    return [(partition, value) for partition, found, value in kafka.records(topic) if found == key]
+    return [(partition, value) for partition, record_key, value in kafka.records(topic) if record_key == key]
 
 
 def test_a_posted_alert_is_in_its_topic_under_its_key(events: EventsProcess, kafka: Brokers) -> None:
@@ -146,18 +146,18 @@ def test_an_alert_has_one_partition_and_the_topics_fit_together(events: EventsPr
 
 def test_the_records_of_a_post_keep_its_order(events: EventsProcess, kafka: Brokers) -> None:
     for first in (0, 100, 200):
-        assert events.post(RAW, [alert(alert_id="Order", number=str(first + each)) for each in range(100)]) == 200
+        assert events.post(RAW, [alert(alert_id="Order", number=str(first + index)) for index in range(100)]) == 200
     assert numbers(kafka)["Order"] == list(range(300))
 
 
 def test_two_senders_at_once_keep_each_their_order(events: EventsProcess, kafka: Brokers) -> None:
     with sending(events, *(f"Twin/replica={replica}" for replica in range(4)), pause_s=0.0) as senders:
         time.sleep(3)
-    found = numbers(kafka)
+    numbers_by_sender = numbers(kafka)
     for sender in senders:
         assert len(sender.taken) > 10
         assert set(sender.answers) <= {200, 503}
-        sender.assert_kept(found[sender.key])
+        sender.assert_kept(numbers_by_sender[sender.key])
 
 
 def test_a_storm_in_one_notification_is_written(events: EventsProcess, kafka: Brokers) -> None:
@@ -177,10 +177,10 @@ def test_a_broker_that_dies_loses_and_reorders_nothing(events: EventsProcess, ka
         eventually(lambda: len(senders[0].taken) > taken + 20, 45, "posts are taken with two of three brokers")
         kafka.start(kafka.nodes[1])
         time.sleep(3)
-    found = numbers(kafka)
+    numbers_by_sender = numbers(kafka)
     for sender in senders:
         assert set(sender.answers) <= {200, 503}
-        sender.assert_kept(found[sender.key])
+        sender.assert_kept(numbers_by_sender[sender.key])
     print(f"a broker dies: {senders[0].answers.count(503)} of {len(senders[0].answers)} posts had to come again")
 
 
@@ -216,11 +216,11 @@ def test_a_service_that_is_told_to_stop_answers_what_it_took(kafka: Brokers, fol
         eventually(lambda: all(len(sender.taken) > 5 for sender in senders), 60, "each sends under load")
         stopping.process.send_signal(signal.SIGTERM)
         assert stopping.process.wait(GRACE_S) == 0
-    found = numbers(kafka)
+    numbers_by_sender = numbers(kafka)
     for sender in senders:
         assert set(sender.answers) <= {200, 503, 0}
-        sender.assert_kept(found[sender.key])
-        assert found[sender.key] == sender.taken, "every post that was written was answered"
+        sender.assert_kept(numbers_by_sender[sender.key])
+        assert numbers_by_sender[sender.key] == sender.taken, "every post that was written was answered"
     assert stopping.log.read_text().splitlines()[-1] == "alert-events: stopped"
 
 
@@ -250,7 +250,7 @@ def test_a_service_with_a_wrong_password_is_not_ready_and_says_why(
 
 def test_it_speaks_https_only_and_its_metrics_need_their_own_login(events: EventsProcess) -> None:
     text = events.get("/metrics").text
-    written = re.search(r'^alert_events_written_total\{entrance="raw"\} (\S+)$', text, re.MULTILINE)
+    written = re.search(r'^alert_events_written_total\{endpoint="raw"\} (\S+)$', text, re.MULTILINE)
     assert written
     assert float(written[1]) > 100
     for user in ("prometheus", "alertmanager"):

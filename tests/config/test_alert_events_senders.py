@@ -22,7 +22,7 @@ from services.alert_events.events import fingerprint
 from tests.config.alert_events_process import Brokers, EventsProcess, brokers, events_process
 from tests.config.prometheus_process import alert_target, local_command, write_files
 from tests.config.servers import eventually, free_port, running
-from tests.unit.services.alert_events_doubles import PASSWORDS
+from tests.unit.services.alert_events_fakes import PASSWORDS
 
 FIRES_S = 12
 RESEND = "--rules.alert.resend-delay"
@@ -39,8 +39,8 @@ class Senders:
 
     def read(self, topic: str, name: str) -> list[dict[str, Any]]:
         """Events of an alert, in order."""
-        found = [json.loads(value) for _, _, value in self.kafka.records(topic)]
-        return [event for event in found if event["labels"]["alertname"] == name]
+        documents = [json.loads(value) for _, _, value in self.kafka.records(topic)]
+        return [event for event in documents if event["labels"]["alertname"] == name]
 
 
 def rules(until: float) -> dict[str, Any]:
@@ -80,10 +80,10 @@ def senders(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Senders]:
             port = free_port()
             kept = [option for option in local_command(own, port) if not option.startswith(RESEND)]
             stack.enter_context(running([*kept, f"{RESEND}=2s"], own / "prometheus.log", port))
-        made = Senders(kafka, events)
-        eventually(lambda: _ended(made, "alerts-raw") == 2, 60, "both Prometheus have told the end of the alert")
-        eventually(lambda: _ended(made, "alerts-processed") == 1, 60, "Alertmanager has told it, too")
-        yield made
+        senders = Senders(kafka, events)
+        eventually(lambda: _ended(senders, "alerts-raw") == 2, 60, "both Prometheus have told the end of the alert")
+        eventually(lambda: _ended(senders, "alerts-processed") == 1, 60, "Alertmanager has told it, too")
+        yield senders
 
 
 def _certificates(folder: Path, kafka: Brokers) -> None:
@@ -122,16 +122,16 @@ def _alertmanager(folder: Path, kafka: Brokers, events: str, port: int) -> list[
 
 
 def _ended(senders: Senders, topic: str) -> int:
-    found = [event for event in senders.read(topic, "Passing") if event["status"] == "resolved"]
-    return len({event["generatorURL"].partition("/graph")[0] if topic == "alerts-raw" else "" for event in found})
+    events = [event for event in senders.read(topic, "Passing") if event["status"] == "resolved"]
+    return len({event["generatorURL"].partition("/graph")[0] if topic == "alerts-raw" else "" for event in events})
 
 
 def test_each_prometheus_tells_an_alert_in_order_from_its_beginning_to_its_end(senders: Senders) -> None:
-    found: dict[str, list[dict[str, Any]]] = {}
+    events_by_source: dict[str, list[dict[str, Any]]] = {}
     for event in senders.read("alerts-raw", "Passing"):
-        found.setdefault(event["generatorURL"], []).append(event)
-    assert len(found) == 2, "two Prometheus send the alert"
-    for events in found.values():
+        events_by_source.setdefault(event["generatorURL"], []).append(event)
+    assert len(events_by_source) == 2, "two Prometheus send the alert"
+    for events in events_by_source.values():
         statuses = [event["status"] for event in events]
         assert statuses == sorted(statuses), "it fires, then it has ended"
         assert statuses.count("firing") >= 2, "it is sent again while it fires"
@@ -193,5 +193,5 @@ def test_prometheus_hears_of_brokers_that_are_away_and_tells_the_alert_when_they
 
 
 def _written(metrics: str) -> float:
-    [line] = [line for line in metrics.splitlines() if line.startswith('alert_events_written_total{entrance="raw"}')]
+    [line] = [line for line in metrics.splitlines() if line.startswith('alert_events_written_total{endpoint="raw"}')]
     return float(line.rpartition(" ")[2])

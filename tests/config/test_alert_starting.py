@@ -15,7 +15,7 @@ import yaml
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
-from components.alerting.starting import STARTING
+from components.alerting.startup import STARTING
 from components.alerting.timings import TIMINGS, Timing
 from components.alertmanager.rules import alertmanager_rules
 from components.kafka.rules import kafka_rules
@@ -35,7 +35,7 @@ GROUPS = escalated(
         *LAYER_RULES,
     )
 )
-INHIBITIONS = [each for each in collected(GROUPS, []) if each.source == ("PlatformStarting",)]
+INHIBITIONS = [inhibition for inhibition in collected(GROUPS, []) if inhibition.source == ("PlatformStarting",)]
 LAYER_ALERT = next(alert for group in GROUPS for alert in group.alerts if alert.labels.get("layer") and alert.original)
 QUICK = Timing(group_wait="1s", group_interval="2s", repeat_interval="1h")
 QUIET_S = 7.0
@@ -59,8 +59,8 @@ def test_amtool_accepts_the_inhibition(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     timings = {severity: TIMINGS[severity] if severity is Severity.CRITICAL else QUICK for severity in Severity}
-    with pair(tmp_path_factory.mktemp("starting"), inhibitions=INHIBITIONS, timings=timings) as found:
-        yield found
+    with pair(tmp_path_factory.mktemp("starting"), inhibitions=INHIBITIONS, timings=timings) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 def test_a_young_platform_tells_of_layers_and_of_what_is_critical_and_of_the_rest_when_it_is_old(both: Pair) -> None:
@@ -73,9 +73,9 @@ def test_a_young_platform_tells_of_layers_and_of_what_is_critical_and_of_the_res
     eventually(lambda: len(both.told("KafkaTooFewBrokers")) == 3, 15, "the critical alert is told")
     eventually(lambda: len(both.told(LAYER_ALERT.original)) == 2, 15, "the alert about a layer is told")
     time.sleep(QUIET_S)
-    assert both.notices("TargetDown") == []
-    assert both.notices("KafkaLagUnknown") == []
-    assert both.notices("PlatformStarting") == []
+    assert both.notifications("TargetDown") == []
+    assert both.notifications("KafkaLagUnknown") == []
+    assert both.notifications("PlatformStarting") == []
     assert both.events("PlatformStarting")
     both.raise_alert("PlatformStarting", "low", resolved=True)
     eventually(lambda: len(both.told("TargetDown in words")) == 2, 20, "what still fires is told")
@@ -124,26 +124,26 @@ class Store:
 
     def number(self, query: str) -> float | None:
         """Value of a query with one result."""
-        found = self._get("/api/v1/query", query=query).json()["data"]["result"]
-        return float(found[0]["value"][1]) if found else None
+        samples = self._get("/api/v1/query", query=query).json()["data"]["result"]
+        return float(samples[0]["value"][1]) if samples else None
 
     def starting(self, *states: str) -> bool:
         """Whether it takes the platform for new."""
-        found = self._get("/api/v1/alerts").json()["data"]["alerts"]
-        return any(each["state"] in (states or ("pending", "firing")) for each in found)
+        alerts = self._get("/api/v1/alerts").json()["data"]["alerts"]
+        return any(alert["state"] in (states or ("pending", "firing")) for alert in alerts)
 
     def age(self) -> float:
         """Age of the oldest sample, in seconds; negative while there is none."""
-        found = self.number("time() - min(prometheus_tsdb_lowest_timestamp_seconds)")
-        assert found is not None
-        return found
+        seconds = self.number("time() - min(prometheus_tsdb_lowest_timestamp_seconds)")
+        assert seconds is not None
+        return seconds
 
     def looked(self, times: int) -> None:
         """Wait until the rule was looked at so often since the start, as the process itself says."""
 
         def count() -> float:
-            found = _LOOKS.search(self._get("/metrics").text)
-            return float(found.group(1)) if found else 0.0
+            match = _LOOKS.search(self._get("/metrics").text)
+            return float(match.group(1)) if match else 0.0
 
         eventually(lambda: count() >= times, 60, f"{times} looks at the rule")
 

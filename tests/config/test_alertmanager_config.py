@@ -1,4 +1,4 @@
-"""Alertmanager's configuration as amtool reads it: accepted, every alert to exactly its receivers, notices in words."""
+"""Alertmanager's configuration as amtool reads it: accepted, and every alert routed to exactly its receivers."""
 
 from __future__ import annotations
 

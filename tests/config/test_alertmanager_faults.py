@@ -31,13 +31,13 @@ OPERATORS = [("phone", ROUTING_KEYS["operators"]), ("slack", "operators"), ("sms
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with pair(tmp_path_factory.mktemp("faults")) as found:
-        yield found
+    with pair(tmp_path_factory.mktemp("faults")) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 def first_to_tell(both: Pair) -> Member:
     """The member that tells without waiting: the one whose name comes first."""
-    return min(both.members, key=lambda each: str(each.call("GET", "/api/v2/status").json()["cluster"]["name"]))
+    return min(both.members, key=lambda member: str(member.call("GET", "/api/v2/status").json()["cluster"]["name"]))
 
 
 def restart(both: Pair, member: Member) -> None:
@@ -59,7 +59,7 @@ def test_a_member_is_killed_and_the_other_one_tells_everything_once(both: Pair, 
         both.stop(victim, kill=True)
     try:
         eventually(lambda: all(len(both.told(name)) >= len(OPERATORS) for name in names), 20, "all are told")
-        last = max(notice.received_at for name in names for notice in both.notices(name))
+        last = max(notification.received_at for name in names for notification in both.notifications(name))
         assert last - sent < LATEST_S, f"told after {last - sent:.1f} s"
         time.sleep(QUIET_S)
         assert {name: both.told(name) for name in names} == dict.fromkeys(names, OPERATORS)
@@ -70,13 +70,13 @@ def test_a_member_is_killed_and_the_other_one_tells_everything_once(both: Pair, 
 @pytest.mark.parametrize("how", [State.REFUSED, State.SILENT], ids=lambda state: state.name.lower())
 def test_a_pair_that_is_cut_apart_tells_everything_twice_and_loses_nothing(both: Pair, how: State) -> None:
     names = [f"Apart{how.name.title()}{index}" for index in range(4)]
-    twice = [*OPERATORS, *(each for each in OPERATORS if each[0] != "phone")]
+    twice = [*OPERATORS, *(operator for operator in OPERATORS if operator[0] != "phone")]
     with apart(both, how):
         sent = time.time()
         for name in names:
             both.raise_alert(name)
         eventually(lambda: all(len(both.told(name)) >= len(twice) for name in names), 20, "both tell")
-        last = max(notice.received_at for name in names for notice in both.notices(name))
+        last = max(notification.received_at for name in names for notification in both.notifications(name))
         assert last - sent < LATEST_S, f"told after {last - sent:.1f} s"
         time.sleep(QUIET_S)
         told = {name: Counter(both.told(name)) for name in names}
@@ -107,7 +107,7 @@ def apart(both: Pair, how: State) -> Iterator[None]:
 
 
 def merged(both: Pair, names: list[str]) -> list[int]:
-    """How many notices the pager merged into the one incident of each alert."""
+    """How many notifications the pager merged into the one incident of each alert."""
     return [incident.merged for name in names for incident in both.incidents(name)]
 
 
@@ -122,10 +122,10 @@ def test_an_alert_that_reaches_one_member_only_is_told(both: Pair) -> None:
 def test_silences_made_while_apart_hold_on_both_once_they_are_a_pair_again(both: Pair) -> None:
     first, second = both.members
     with apart(both, State.REFUSED):
-        made = {first.silence(alert_id="one"), second.silence(alert_id="two")}
+        silence_ids = {first.silence(alert_id="one"), second.silence(alert_id="two")}
         time.sleep(2)
-        assert [len(made & each.silences()) for each in both.members] == [1, 1]
-    eventually(lambda: all(made <= each.silences() for each in both.members), 30, "both have both silences")
+        assert [len(silence_ids & member.silences()) for member in both.members] == [1, 1]
+    eventually(lambda: all(silence_ids <= member.silences() for member in both.members), 30, "both have both silences")
 
 
 def test_a_silence_is_on_both_members_and_survives_the_restart_of_both(both: Pair) -> None:
@@ -137,7 +137,7 @@ def test_a_silence_is_on_both_members_and_survives_the_restart_of_both(both: Pai
     for member in both.members:
         both.start(member)
     both.together()
-    assert all(silence in each.silences() for each in both.members)
+    assert all(silence in member.silences() for member in both.members)
     both.raise_alert("Survivor")
     both.raise_alert("AwakeCritical")
     eventually(lambda: len(both.told("AwakeCritical")) >= 3, 10, "another alert is told")
@@ -225,10 +225,10 @@ def test_a_member_that_starts_does_not_tell_what_has_a_known_cause(tmp_path: Pat
             both.start(member)
         both.raise_alert("Effect")
         time.sleep(14)
-        assert all(each.settled() for each in both.members), "gossip does not keep them from telling any more"
+        assert all(member.settled() for member in both.members), "gossip does not keep them from telling any more"
         both.raise_alert("Cause")
         both.raise_alert("FreshCritical")
         eventually(lambda: len(both.told("FreshCritical")) == 3, 30, "the members tell again")
         time.sleep(QUIET_S)
         assert both.told("Cause in words") == OPERATORS
-        assert both.notices("Effect/instance") == []
+        assert both.notifications("Effect/instance") == []

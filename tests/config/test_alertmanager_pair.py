@@ -1,4 +1,4 @@
-"""The real pair with receivers' doubles: what is told to whom, once, in both languages (requirements A1, A2, D4)."""
+"""The real pair with receivers' fakes: what is told to whom, once, in both languages (requirements A1, A2, D4)."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         timings=timings,
         heartbeat_timing=Timing(group_wait="0s", group_interval="1s", repeat_interval="2500ms"),
         inhibitions=(inhibition,),
-    ) as found:
-        yield found
+    ) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 def settled(both: Pair, name: str, expected: list[tuple[str, str]], seconds: float = 10) -> None:
-    """Exactly these notices about an alert, and no more of them while the second member could still tell."""
-    eventually(lambda: len(both.told(name)) >= len(expected), seconds, f"notices about {name}")
+    """Exactly these notifications about an alert, and no more of them while the second member could still tell."""
+    eventually(lambda: len(both.told(name)) >= len(expected), seconds, f"notifications about {name}")
     time.sleep(QUIET_S)
     assert both.told(name) == sorted(expected)
 
@@ -43,7 +43,7 @@ def settled(both: Pair, name: str, expected: list[tuple[str, str]], seconds: flo
 def test_a_critical_alert_is_told_once_by_phone_sms_and_slack_within_seconds(both: Pair) -> None:
     sent = both.raise_alert("OnceCritical")
     settled(both, "OnceCritical", OPERATORS)
-    assert all(notice.received_at - sent < 4 for notice in both.notices("OnceCritical"))
+    assert all(notification.received_at - sent < 4 for notification in both.notifications("OnceCritical"))
 
 
 def test_its_end_is_told_once_and_closes_the_incident(both: Pair) -> None:
@@ -51,7 +51,7 @@ def test_its_end_is_told_once_and_closes_the_incident(both: Pair) -> None:
     settled(both, "EndingCritical", OPERATORS)
     both.raise_alert("EndingCritical", resolved=True)
     settled(both, "EndingCritical", OPERATORS * 2, 20)
-    began, ended = (notice.body for notice in both.notices("EndingCritical", "phone"))
+    began, ended = (notification.body for notification in both.notifications("EndingCritical", "phone"))
     assert (began["event_action"], ended["event_action"]) == ("trigger", "resolve")
     assert began["dedup_key"] == ended["dedup_key"]
 
@@ -98,11 +98,11 @@ def test_an_escalated_alert_is_told_to_its_contact_and_to_nobody_else(
     settled(both, name.removesuffix("Escalated"), expected)
 
 
-def test_alerts_of_one_kind_are_one_notice_that_says_how_many(both: Pair) -> None:
+def test_alerts_of_one_kind_are_one_notification_that_says_how_many(both: Pair) -> None:
     for index in range(5):
         both.raise_alert("StormHigh", "high", instance=f"kafka-{index}", alert_id=f"StormHigh/instance=kafka-{index}")
     settled(both, "StormHigh", [("mail", "operators@example.org"), ("slack", "operators")])
-    [mail] = both.notices("StormHigh", "mail")
+    [mail] = both.notifications("StormHigh", "mail")
     assert mail.title.startswith("[HIGH 高] StormHigh x5: ")
     assert all(f"ops ack StormHigh/instance=kafka-{index}" in mail.body["html"] for index in range(5))
 
@@ -110,17 +110,17 @@ def test_alerts_of_one_kind_are_one_notice_that_says_how_many(both: Pair) -> Non
 def test_every_channel_tells_in_both_languages_with_runbook_and_the_command_that_acknowledges(both: Pair) -> None:
     both.raise_alert("WordsCritical", region="tokyo", layer="device")
     both.raise_alert("WordsHigh", "high")
-    eventually(lambda: len(both.told("WordsCritical")) >= 3, 10, "notices about WordsCritical")
-    eventually(lambda: len(both.told("WordsHigh")) >= 2, 10, "notices about WordsHigh")
-    [phone] = both.notices("WordsCritical", "phone")
+    eventually(lambda: len(both.told("WordsCritical")) >= 3, 10, "notifications about WordsCritical")
+    eventually(lambda: len(both.told("WordsHigh")) >= 2, 10, "notifications about WordsHigh")
+    [phone] = both.notifications("WordsCritical", "phone")
     payload = phone.body["payload"]
     assert phone.title == "[CRITICAL 緊急] WordsCritical: WordsCritical in words / WordsCritical の説明"
     assert (payload["severity"], payload["component"], payload["group"]) == ("critical", "device", "tokyo")
     assert payload["custom_details"]["acknowledge"].strip() == "ops ack WordsCritical/instance=kafka-1/job=kafka"
     assert phone.body["links"][0]["href"] == "https://runbooks.example.org/WordsCritical.md"
-    [sms] = both.notices("WordsCritical", "sms")
-    slack = both.notices("WordsCritical", "slack")[0].body["attachments"][0]
-    mail = both.notices("WordsHigh", "mail")[0].body
+    [sms] = both.notifications("WordsCritical", "sms")
+    slack = both.notifications("WordsCritical", "slack")[0].body["attachments"][0]
+    mail = both.notifications("WordsHigh", "mail")[0].body
     for text, name in (
         (payload["custom_details"]["firing"], "WordsCritical"),
         (sms.body["message"], "WordsCritical"),
@@ -140,10 +140,10 @@ def test_every_channel_tells_in_both_languages_with_runbook_and_the_command_that
     assert "a < b & c" in mail["text"]
 
 
-def test_kafka_hears_of_every_notice(both: Pair) -> None:
+def test_kafka_hears_of_every_notification(both: Pair) -> None:
     both.raise_alert("HeardCritical")
     settled(both, "HeardCritical", OPERATORS)
-    assert sorted((each["receiver"], each["status"]) for each in both.events("HeardCritical")) == [
+    assert sorted((event["receiver"], event["status"]) for event in both.events("HeardCritical")) == [
         ("operators-critical", "firing"),
         ("operators-critical-phone", "firing"),
     ]
@@ -151,10 +151,10 @@ def test_kafka_hears_of_every_notice(both: Pair) -> None:
 
 def test_the_watchdog_beats_for_the_switch_alone_however_many_members_there_are(both: Pair) -> None:
     both.raise_alert("Watchdog", "low")
-    eventually(lambda: bool(both.notices("Watchdog")), 5, "the first heartbeat")
-    before = len(both.notices("Watchdog"))
+    eventually(lambda: bool(both.notifications("Watchdog")), 5, "the first heartbeat")
+    before = len(both.notifications("Watchdog"))
     time.sleep(12)
-    beats = len(both.notices("Watchdog")) - before
+    beats = len(both.notifications("Watchdog")) - before
     # As long as the second member waits for the first, so either may be the one that tells, or both.
     assert 3 <= beats <= 9, f"{beats} heartbeats in 12 s, one each 3 s expected, two at most"
     assert {channel for channel, _ in both.told("Watchdog")} == {"heartbeat"}
@@ -177,16 +177,16 @@ def test_an_alert_with_a_known_cause_is_not_told_and_one_elsewhere_is(both: Pair
     both.raise_alert("Effect")
     both.raise_alert("EffectEscalated", escalation="senior-manager")
     both.raise_alert("Effect", job="elsewhere", alert_id="Effect/job=elsewhere")
-    eventually(lambda: len(both.notices("Effect/job=elsewhere", "sms")) == 1, 10, "the other effect is told")
+    eventually(lambda: len(both.notifications("Effect/job=elsewhere", "sms")) == 1, 10, "the other effect is told")
     time.sleep(QUIET_S)
     assert both.told("Cause in words") == OPERATORS
-    assert both.notices("Effect/instance=kafka-1") == []
+    assert both.notifications("Effect/instance=kafka-1") == []
 
 
 def refused(both: Pair) -> float:
-    """Notices that the phone's provider did not take, of both members."""
+    """Notifications that the phone's provider did not take, of both members."""
     counted = 'alertmanager_notifications_failed_total{integration="pagerduty",reason="clientError",'
-    lines = [line for each in both.members for line in each.metrics().splitlines() if line.startswith(counted)]
+    lines = [line for member in both.members for line in member.metrics().splitlines() if line.startswith(counted)]
     return sum(float(line.split()[-1]) for line in lines)
 
 
@@ -195,11 +195,15 @@ def test_a_channel_that_refuses_is_counted_and_does_not_hold_up_the_others(both:
     key.write_text("too short")
     try:
         both.raise_alert("HalfCritical")
-        settled(both, "HalfCritical", [each for each in OPERATORS if each[0] != "phone"])
+        settled(both, "HalfCritical", [operator for operator in OPERATORS if operator[0] != "phone"])
         eventually(lambda: refused(both) > 0, 20, "the refusal is counted")
     finally:
         key.write_text(ROUTING_KEYS["operators"])
-    eventually(lambda: len(both.notices("HalfCritical", "phone")) == 1, 20, "the phone is told once it takes notices")
+    eventually(
+        lambda: len(both.notifications("HalfCritical", "phone")) == 1,
+        20,
+        "the phone is told once it takes notifications",
+    )
 
 
 @pytest.mark.parametrize("user", [None, "stranger"])

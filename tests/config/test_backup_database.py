@@ -16,13 +16,13 @@ from services.backup import database, restore_database
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Database
 from services.backup.settings import Postgres as PostgresSettings
 from services.backup.store import Store
-from services.backup.target import Target
 from tests.config.postgres_process import Postgres, password_of, postgres
 from tests.config.storage_process import storage_process
-from tests.unit.sampler.surroundings import site
+from tests.unit.sampler.stubs import deployment_context
 
 IDENTITY = pyrage.x25519.Identity.generate()
 CONTENT = """
@@ -39,7 +39,7 @@ CREATE FUNCTION twice(n int) RETURNS int LANGUAGE sql AS 'SELECT 2 * n';
 INSERT INTO folders (title) SELECT '現場 ' || n FROM generate_series(1, 50) n;
 UPDATE folders SET parent = id - 1 WHERE id % 2 = 0;
 INSERT INTO dashboards
-    SELECT 'board-' || n, 1 + n % 50,
+    SELECT 'dashboard-' || n, 1 + n % 50,
            jsonb_build_object('title', 'ダッシュボード ' || n, 'text', repeat(md5(n::text), 40)),
            decode(md5(n::text), 'hex'), '2026-11-25 15:04:05.123456+09', n / 7.0, ARRAY['a\\b', E'c\\td', NULL, 'é']
     FROM generate_series(1, 5000) n;
@@ -59,8 +59,8 @@ def server() -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 @pytest.fixture(autouse=True)
@@ -77,7 +77,7 @@ def settings(server: Postgres, folder: Path, *users: str) -> PostgresSettings:
         (folder / user).chmod(0o440)
     return PostgresSettings(
         keep_days=30,
-        host=site().host(WORKLOAD),
+        host=deployment_context().host(WORKLOAD),
         port=server.servers[0].member.port,
         ca_file=server.ca,
         databases=tuple(Database(name=names[user], user=user, password_file=folder / user) for user in users),
@@ -86,18 +86,18 @@ def settings(server: Postgres, folder: Path, *users: str) -> PostgresSettings:
 
 def dsn(server: Postgres, user: str, name: str) -> str:
     """A connection as an operator writes it."""
-    host, port = site().host(WORKLOAD), server.servers[0].member.port
+    host, port = deployment_context().host(WORKLOAD), server.servers[0].member.port
     return f"postgresql://{user}:{password_of(user)}@{host}:{port}/{name}?sslmode=verify-full&sslrootcert={server.ca}"
 
 
 def content(server: Postgres, user: str, name: str) -> dict[str, Any]:
     """Every row of every table, what a view and a function say, and where a sequence stands."""
     with server.connect(user=user, dbname=name) as connection:
-        found: dict[str, Any] = {}
+        tables: dict[str, Any] = {}
         for table in TABLES:
             question = f"COPY (SELECT * FROM {table} ORDER BY 1) TO STDOUT"  # noqa: S608
             with connection.cursor().copy(question.encode()) as rows:
-                found[table] = b"".join(bytes(each) for each in rows)
+                tables[table] = b"".join(bytes(row) for row in rows)
         for question in (
             "SELECT count(*), max(title) FROM titles",
             "SELECT twice(21)",
@@ -105,35 +105,35 @@ def content(server: Postgres, user: str, name: str) -> dict[str, Any]:
             "SELECT array_agg(convert_from(lo_get(oid), 'UTF8')) FROM pg_largeobject_metadata",
             "SELECT array_agg(indexname ORDER BY indexname) FROM pg_indexes WHERE schemaname = 'public'",
         ):
-            found[question] = connection.execute(question.encode()).fetchone()
-        return found
+            tables[question] = connection.execute(question.encode()).fetchone()
+        return tables
 
 
 def backed_up(server: Postgres, store: Store, folder: Path, *users: str) -> Manifest:
     """A run."""
-    target = Target(store, "database", [str(IDENTITY.to_public())])
-    made = database.back_up(settings(server, folder, *users), target)
-    manifest = target.finish(made, platform="obs", region="tokyo")
+    target = RunWriter(store, "database", [str(IDENTITY.to_public())])
+    result = database.back_up(settings(server, folder, *users), target)
+    manifest = target.finish(result, platform="obs", region="tokyo")
     # Names of runs have whole seconds.
     time.sleep(1)
     return manifest
 
 
 def test_what_is_restored_is_what_was_there(server: Postgres, store: Store, tmp_path: Path) -> None:
-    made = backed_up(server, store, tmp_path, "grafana", "somebody")
-    assert made.program.startswith("pg_dump 15.")
-    assert made.counts["grafana.public.dashboards"] == 5000
-    assert made.counts["grafana"] == 4
-    assert made.counts["other"] == 0
-    assert made.counts["grafana: large objects"] == 1
+    manifest = backed_up(server, store, tmp_path, "grafana", "somebody")
+    assert manifest.program.startswith("pg_dump 15.")
+    assert manifest.counts["grafana.public.dashboards"] == 5000
+    assert manifest.counts["grafana"] == 4
+    assert manifest.counts["other"] == 0
+    assert manifest.counts["grafana: large objects"] == 1
     run = tmp_path / "run"
-    assert fetch(store, "database", made.run, [IDENTITY], run) == made
-    assert restore_database.databases(made) == ("grafana", "other")
+    assert fetch(store, "database", manifest.run, [IDENTITY], run) == manifest
+    assert restore_database.databases(manifest) == ("grafana", "other")
     with pytest.raises(BackupError, match=r"database not named: the backup \w+ has grafana, other"):
         restore_database.restore(run, dsn(server, "somebody", "other"))
     outcome = restore_database.restore(run, dsn(server, "somebody", "other"), database="grafana")
-    mine = restore_database.counts_of(made, "grafana")
-    assert differences(made.model_copy(update={"counts": mine}), outcome.counts) == []
+    mine = restore_database.counts_of(manifest, "grafana")
+    assert differences(manifest.model_copy(update={"counts": mine}), outcome.counts) == []
     assert content(server, "somebody", "other") == content(server, "grafana", "grafana")
 
     with pytest.raises(BackupError, match=r"database other: is not empty \(\d+ tables, views and sequences\)"):
@@ -147,8 +147,8 @@ def test_what_is_restored_is_what_was_there(server: Postgres, store: Store, tmp_
 
 
 def test_a_restore_that_fails_changes_nothing(server: Postgres, store: Store, tmp_path: Path) -> None:
-    made = backed_up(server, store, tmp_path, "grafana")
-    fetch(store, "database", made.run, [IDENTITY], tmp_path / "run")
+    manifest = backed_up(server, store, tmp_path, "grafana")
+    fetch(store, "database", manifest.run, [IDENTITY], tmp_path / "run")
     with server.connect(user="somebody", dbname="other") as connection:
         before = connection.execute("SELECT count(*) FROM pg_class").fetchone()
     dump = tmp_path / "run/grafana.dump"
@@ -170,18 +170,18 @@ def test_counts_and_dump_are_of_one_moment(server: Postgres, store: Store, tmp_p
     writer = threading.Thread(target=write)
     writer.start()
     try:
-        made = backed_up(server, store, tmp_path, "grafana")
+        manifest = backed_up(server, store, tmp_path, "grafana")
     finally:
         stop.set()
         writer.join(10)
     with server.connect() as connection:
         row = connection.execute("SELECT count(*) FROM nothing").fetchone()
         connection.execute("TRUNCATE nothing")
-    fetch(store, "database", made.run, [IDENTITY], tmp_path / "run")
+    fetch(store, "database", manifest.run, [IDENTITY], tmp_path / "run")
     outcome = restore_database.restore(tmp_path / "run", dsn(server, "somebody", "other"), replace=True)
     assert row is not None
-    assert 0 < made.counts["grafana.public.nothing"] < row[0]
-    assert differences(made, outcome.counts) == []
+    assert 0 < manifest.counts["grafana.public.nothing"] < row[0]
+    assert differences(manifest, outcome.counts) == []
 
 
 def test_a_wrong_password_an_unverified_server_and_a_stranger_are_one_line(
@@ -193,7 +193,7 @@ def test_a_wrong_password_an_unverified_server_and_a_stranger_are_one_line(
     foreign = PostgresSettings(**{**vars(right), "ca_file": tmp_path / "foreign.crt"})
     for given, message in ((right, "password authentication failed"), (foreign, "certificate verify failed")):
         with pytest.raises(BackupError) as raised:
-            database.back_up(given, Target(store, "database", [str(IDENTITY.to_public())]))
+            database.back_up(given, RunWriter(store, "database", [str(IDENTITY.to_public())]))
         assert message in str(raised.value)
         assert "\n" not in str(raised.value)
         assert "wrong0password" not in str(raised.value)

@@ -1,4 +1,4 @@
-"""Definitions of one Grafana (the double, on real PostgreSQL and a real directory) restored into another one."""
+"""Definitions of one Grafana (the fake, on real PostgreSQL and a real directory) restored into another one."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ import pytest
 from services.backup import grafana, restore_grafana
 from services.backup.errors import BackupError
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Grafana
 from services.backup.store import Store
-from services.backup.target import Target
 from services.backup.web import Web
-from tests.config.grafana_double.directory_server import DirectoryServer
-from tests.config.grafana_double.postgres_server import NAME, PostgresServer
-from tests.config.grafana_double.prometheus_server import PrometheusServer
-from tests.config.grafana_double.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Client, Replica, World
+from tests.config.grafana_fake.directory_server import DirectoryServer
+from tests.config.grafana_fake.postgres_server import NAME, PostgresServer
+from tests.config.grafana_fake.prometheus_server import PrometheusServer
+from tests.config.grafana_fake.replica import ADMIN, ADMIN_PASSWORD, SECRETS, Client, Harness, Replica
 from tests.config.servers import free_port
 from tests.config.storage_process import storage_process
 
@@ -41,17 +41,17 @@ def grafanas() -> Iterator[tuple[Replica, Replica]]:
         postgres.start()
         directory.start()
         source = PrometheusServer(port=free_port(), ca_file=postgres.ca_file)
-        world = World(folder, postgres, directory, source)
+        harness = Harness(folder, postgres, directory, source)
         for name in (NAME, "empty"):
             postgres.make(name)
-            started.append(world.replica(f"replica-{name}", database=name))
+            started.append(harness.replica(f"replica-{name}", database=name))
             started[-1].begin()
-        for each in started:
-            each.await_health()
+        for replica in started:
+            replica.await_health()
         yield started[0], started[1]
     finally:
-        for each in started:
-            each.end(kill=True)
+        for replica in started:
+            replica.end(kill=True)
         directory.stop()
         postgres.stop()
         shutil.rmtree(folder)
@@ -59,8 +59,8 @@ def grafanas() -> Iterator[tuple[Replica, Replica]]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 def good(answer: Any) -> Any:
@@ -75,26 +75,31 @@ def fill(admin: Client) -> None:
         good(admin.post("/api/folders", {"uid": uid, "title": title, "parentUid": parent, "description": f"of {uid}"}))
     for number in range(5):
         folder = ("", "plant", "line", "cell")[number % 4]
-        model = {"uid": f"board-{number}", "title": f"ボード {number}", "tags": ["a", "b"], "panels": [{"id": number}]}
+        model = {
+            "uid": f"dashboard-{number}",
+            "title": f"ボード {number}",
+            "tags": ["a", "b"],
+            "panels": [{"id": number}],
+        }
         good(admin.post("/api/dashboards/db", {"dashboard": model, "folderUid": folder}))
     # A second version: what is backed up is the newest one.
-    model = {"uid": "board-3", "title": "changed", "panels": [], "description": "second"}
+    model = {"uid": "dashboard-3", "title": "changed", "panels": [], "description": "second"}
     good(admin.post("/api/dashboards/db", {"dashboard": model, "overwrite": True}))
-    people = {each["login"]: each for each in good(admin.get("/api/users"))}
+    people = {account["login"]: account for account in good(admin.get("/api/users"))}
     teams = {}
     for name in ("operators", "leads"):
-        made = good(admin.post("/api/teams", {"name": name, "email": f"{name}@example.com"}))
-        teams[name] = made["teamId"]
+        team = good(admin.post("/api/teams", {"name": name, "email": f"{name}@example.com"}))
+        teams[name] = team["teamId"]
     members = {"members": [people["viewer"]["email"]], "admins": [people["editor"]["email"]]}
     good(admin.put(f"/api/teams/{teams['operators']}/members", members))
-    good(admin.put(f"/api/teams/{teams['leads']}/preferences", {"theme": "dark", "homeDashboardUID": "board-1"}))
+    good(admin.put(f"/api/teams/{teams['leads']}/preferences", {"theme": "dark", "homeDashboardUID": "dashboard-1"}))
     own = [
         {"role": "Viewer", "permission": 1},
         {"teamId": teams["operators"], "permission": 2},
         {"userId": people["viewer"]["id"], "permission": 4},
     ]
     good(admin.post("/api/folders/plant/permissions", {"items": own}))
-    good(admin.post("/api/dashboards/uid/board-4/permissions", {"items": own[1:]}))
+    good(admin.post("/api/dashboards/uid/dashboard-4/permissions", {"items": own[1:]}))
     good(admin.post("/api/folders/cell/permissions", {"items": []}))
     good(admin.put("/api/org", {"name": "Example K.K."}))
     good(admin.put("/api/org/preferences", {"timezone": "Asia/Tokyo", "weekStart": "monday", "theme": "light"}))
@@ -106,41 +111,41 @@ def definitions(replica: Replica) -> grafana.Definitions:
         return grafana.read(web)
 
 
-def but_sources(found: grafana.Definitions) -> grafana.Definitions:
+def but_sources(definitions: grafana.Definitions) -> grafana.Definitions:
     """What a restore makes."""
-    return dataclasses.replace(found, sources=[])
+    return dataclasses.replace(definitions, sources=[])
 
 
 def test_a_new_grafana_gets_everything_back(grafanas: tuple[Replica, Replica], store: Store, tmp_path: Path) -> None:
     first, second = grafanas
-    for each in ("viewer", "editor"):
-        first.person(each)
-        second.person(each)
+    for login in ("viewer", "editor"):
+        first.person(login)
+        second.person(login)
     fill(first.administrator())
     (tmp_path / "password").write_text(ADMIN_PASSWORD + "\n")
     settings = Grafana(
         keep_days=90, url=first.url, ca_file=first.ca_file, user=ADMIN, password_file=tmp_path / "password"
     )
-    target = Target(store, "grafana", [str(IDENTITY.to_public())])
-    made = target.finish(grafana.back_up(settings, target), platform="obs", region="tokyo")
-    assert dict(made.counts) == {
+    target = RunWriter(store, "grafana", [str(IDENTITY.to_public())])
+    manifest = target.finish(grafana.back_up(settings, target), platform="obs", region="tokyo")
+    assert dict(manifest.counts) == {
         "folders": 3,
         "dashboards": 5,
         "teams": 2,
         "team members": 2,
-        "permissions": made.counts["permissions"],
+        "permissions": manifest.counts["permissions"],
         "data sources": 3,
         "preferences": 5,
     }
     run = tmp_path / "run"
-    fetch(store, "grafana", made.run, [IDENTITY], run)
+    fetch(store, "grafana", manifest.run, [IDENTITY], run)
     plain = "".join(file.read_text() for file in run.iterdir())
-    assert not [each for each in SECRETS if each in plain]
+    assert not [secret for secret in SECRETS if secret in plain]
 
     outcome = restore_grafana.restore(run, second.url, LOGIN, ca_file=second.ca_file)
     # The address of that one is another free port in each.
     assert outcome.notes == ("data source Away differs in url: it comes from the deployment",)
-    assert differences(made, outcome.counts) == []
+    assert differences(manifest, outcome.counts) == []
     before = definitions(first)
     assert before == restore_grafana.load(run)
     assert but_sources(definitions(second)) == but_sources(before)
@@ -162,14 +167,14 @@ def test_a_new_grafana_gets_everything_back(grafanas: tuple[Replica, Replica], s
 def test_people_who_are_not_there_are_told(grafanas: tuple[Replica, Replica], store: Store, tmp_path: Path) -> None:
     second = grafanas[1]
     run = tmp_path / "run"
-    made = fetch(store, "grafana", "latest", [IDENTITY], run)
+    manifest = fetch(store, "grafana", "latest", [IDENTITY], run)
     admin = second.administrator()
-    people = {each["login"]: each["id"] for each in good(admin.get("/api/users"))}
+    people = {account["login"]: account["id"] for account in good(admin.get("/api/users"))}
     good(admin.delete(f"/api/admin/users/{people['viewer']}"))
     outcome = restore_grafana.restore(run, second.url, LOGIN, ca_file=second.ca_file, replace=True)
     assert "team operators: viewer is not there, so is no member" in outcome.notes
     assert "folder plant: viewer is not there, so has no permission" in outcome.notes
-    assert differences(made, outcome.counts)[-1] == "team members: 2 in the backup, 1 restored"
+    assert differences(manifest, outcome.counts)[-1] == "team members: 2 in the backup, 1 restored"
 
 
 def test_a_wrong_password_and_an_unknown_authority_are_one_line(

@@ -27,9 +27,9 @@ from services.backup import kafka_metadata, restore_kafka_metadata
 from services.backup.errors import BackupError
 from services.backup.kafka_metadata import connect, read, result
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import KafkaMetadata
 from services.backup.store import Store
-from services.backup.target import Target
 from tests.config.servers import eventually
 from tests.config.storage_process import storage_process
 from tests.support.kafka_broker import Broker, running
@@ -56,8 +56,8 @@ def admin(broker: Broker) -> Any:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 def allow(user: str, operation: AclOperation, kind: ResourceType, name: str, pattern: str = "LITERAL") -> AclBinding:
@@ -121,7 +121,7 @@ def empty(admin: Any) -> None:
     for answers in (admin.delete_topics([*TOPICS]), admin.delete_acls([every])):
         for answer in answers.values():
             result(answer)
-    eventually(lambda: not (found := read(admin)).topics and not found.acls, 30, "the broker is empty")
+    eventually(lambda: not (metadata := read(admin)).topics and not metadata.acls, 30, "the broker is empty")
 
 
 def test_topics_and_permissions_come_back_as_they_were(
@@ -138,9 +138,9 @@ def test_topics_and_permissions_come_back_as_they_were(
         password_file=tmp_path / "password",
     )
     before = read(admin)
-    target = Target(store, "kafka-metadata", [str(IDENTITY.to_public())])
-    made = target.finish(kafka_metadata.back_up(settings, target), platform="obs", region="tokyo")
-    assert dict(made.counts) == {
+    target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())])
+    manifest = target.finish(kafka_metadata.back_up(settings, target), platform="obs", region="tokyo")
+    assert dict(manifest.counts) == {
         "topics": 3,
         "partitions": 7,
         "topic settings": 4,
@@ -150,10 +150,10 @@ def test_topics_and_permissions_come_back_as_they_were(
         "committed offsets": 2,
     }
     run = tmp_path / "run"
-    fetch(store, "kafka-metadata", made.run, [IDENTITY], run)
+    fetch(store, "kafka-metadata", manifest.run, [IDENTITY], run)
     assert restore_kafka_metadata.load(run) == before
     plain = "".join(file.read_text() for file in run.iterdir())
-    assert not [each for each in (PASSWORD, broker.password) if each in plain]
+    assert not [password for password in (PASSWORD, broker.password) if password in plain]
     assert restore_kafka_metadata.plan(run, admin).lines() == []
     with pytest.raises(BackupError, match=r"is not empty \(3 topics, 6 permissions\); nothing was changed"):
         restore_kafka_metadata.restore(run, admin)
@@ -166,8 +166,10 @@ def test_topics_and_permissions_come_back_as_they_were(
     after = read(admin)
     assert (after.topics, after.acls, after.users) == (before.topics, before.acls, before.users)
     # Offsets went with their topic, and are not made up: records that are put back get others.
-    assert differences(made, outcome.counts) == [
-        line for line in differences(made, outcome.counts) if line.startswith(("committed offsets", "consumer groups"))
+    assert differences(manifest, outcome.counts) == [
+        line
+        for line in differences(manifest, outcome.counts)
+        if line.startswith(("committed offsets", "consumer groups"))
     ]
 
     result(admin.create_topics([NewTopic("more", num_partitions=1)])["more"])
@@ -198,7 +200,7 @@ def test_a_user_that_may_not_describe_makes_no_half_backup(
     )
     # Not at the second of the run before, which a busy machine may still be in.
     started = datetime.now(UTC) - timedelta(hours=1)
-    target = Target(store, "kafka-metadata", [str(IDENTITY.to_public())], started)
+    target = RunWriter(store, "kafka-metadata", [str(IDENTITY.to_public())], started)
     with pytest.raises(BackupError, match=r"^Kafka: nobody sees no topic; it needs DESCRIBE on all topics$"):
         kafka_metadata.back_up(settings, target)
     binding = allow("nobody", AclOperation.DESCRIBE, ResourceType.TOPIC, "*")

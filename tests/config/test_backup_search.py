@@ -15,9 +15,9 @@ from components.search.access import SearchUser, own_users
 from services.backup import restore_search, search_export
 from services.backup.errors import BackupError
 from services.backup.restore import differences, fetch
+from services.backup.run_writer import RunWriter
 from services.backup.settings import Search
 from services.backup.store import Store
-from services.backup.target import Target
 from services.backup.web import Web
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.storage_process import storage_process
@@ -38,8 +38,8 @@ def cluster() -> Iterator[SearchProcesses]:
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
-    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage")) as storage, storage.store("backups/") as opened_store:
+        yield opened_store
 
 
 def good(answer: Any) -> Any:
@@ -86,15 +86,15 @@ def certificate(cluster: SearchProcesses) -> tuple[Path, Path]:
 
 def everything(cluster: SearchProcesses) -> dict[str, Any]:
     """Definition and documents of all indices, read without what is tested."""
-    found: dict[str, Any] = {}
+    indices: dict[str, Any] = {}
     for index in INDICES:
         whole = good(cluster.as_admin("GET", f"/{index}"))[index]
         query = {"size": 10_000, "sort": [{"number": "asc"}], "version": False}
         hits = good(cluster.as_admin("POST", f"/{index}/_search", query))["hits"]["hits"]
-        documents = {each["_id"]: (each["_source"], each.get("_routing")) for each in hits}
+        documents = {hit["_id"]: (hit["_source"], hit.get("_routing")) for hit in hits}
         assert len(documents) == len(hits)
-        found[index] = (search_export.definition(whole), documents)
-    return found
+        indices[index] = (search_export.definition(whole), documents)
+    return indices
 
 
 def settings(cluster: SearchProcesses, folder: Path, *indices: str) -> Search:
@@ -113,27 +113,27 @@ def settings(cluster: SearchProcesses, folder: Path, *indices: str) -> Search:
 def test_indices_come_back_with_every_document(cluster: SearchProcesses, store: Store, tmp_path: Path) -> None:
     fill(cluster)
     before = everything(cluster)
-    target = Target(store, "search", [str(IDENTITY.to_public())])
-    made = target.finish(
+    target = RunWriter(store, "search", [str(IDENTITY.to_public())])
+    manifest = target.finish(
         search_export.back_up(settings(cluster, tmp_path, "logs-0*", "internal-jaeger-span-0*"), target),
         platform="obs",
         region="tokyo",
     )
     left = DOCUMENTS - len(range(0, 200, 7))
-    assert dict(made.counts) == {"indices": 3, INDICES[0]: left, INDICES[1]: 0, INDICES[2]: 1000}
-    assert made.program.startswith("OpenSearch 2.19")
+    assert dict(manifest.counts) == {"indices": 3, INDICES[0]: left, INDICES[1]: 0, INDICES[2]: 1000}
+    assert manifest.program.startswith("OpenSearch 2.19")
     run = tmp_path / "run"
-    fetch(store, "search", made.run, [IDENTITY], run)
+    fetch(store, "search", manifest.run, [IDENTITY], run)
     url, key = cluster.nodes[0].url, certificate(cluster)
     with pytest.raises(BackupError, match=r"is not empty \(documents of .*logs-000001: \d+.*\); nothing was changed"):
         restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key)
 
     for index in INDICES:
         good(cluster.as_admin("DELETE", f"/{index}"))
-    # A keeper makes the first index of a family as soon as there is a cluster.
+    # A exporter makes the first index of a family as soon as there is a cluster.
     good(cluster.as_admin("PUT", f"/{INDICES[0]}", {"aliases": {"logs-write": {"is_write_index": True}}}))
     outcome = restore_search.restore(run, url, None, ca_file=cluster.ca, certificate=key)
-    assert differences(made, outcome.counts) == []
+    assert differences(manifest, outcome.counts) == []
     assert everything(cluster) == before
 
     good(cluster.as_admin("POST", f"/{INDICES[1]}/_doc?refresh=true", {"text": "later", "number": 1}))
@@ -149,7 +149,7 @@ def test_a_reader_cannot_write_nor_export_what_it_may_not_read(
         cluster.as_admin("PUT", f"/{name}")
     with pytest.raises(BackupError, match=r"^search cluster: GET /secret-0\*: 403 no permissions for"):
         search_export.back_up(
-            settings(cluster, tmp_path, "secret-0*"), Target(store, "search", [str(IDENTITY.to_public())])
+            settings(cluster, tmp_path, "secret-0*"), RunWriter(store, "search", [str(IDENTITY.to_public())])
         )
     assert cluster.ask("PUT", f"/{INDICES[1]}/_doc/x", READER.name, {"number": 1}).status_code == 403
     assert cluster.ask("DELETE", f"/{INDICES[1]}", READER.name).status_code == 403

@@ -12,11 +12,11 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 
 from services.backup import retention
+from services.backup.encryption import Identity
 from services.backup.errors import BackupError
 from services.backup.restore import fetch, kept
-from services.backup.seal import Identity
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
 from tests.config.storage_process import BUCKET, StorageProcess, storage_process
 
 PART = 5 * 2**20
@@ -32,8 +32,8 @@ def storage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageProcess
 
 @pytest.fixture
 def store(storage: StorageProcess, request: pytest.FixtureRequest) -> Iterator[Store]:
-    with storage.store(f"{request.node.name.translate(_PLAIN)}/", part_bytes=PART) as made:
-        yield made
+    with storage.store(f"{request.node.name.translate(_PLAIN)}/", part_bytes=PART) as opened_store:
+        yield opened_store
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +43,9 @@ def identity() -> Identity:
 
 def stored(store: Store, identity: Identity, content: bytes, age: timedelta = timedelta(0)) -> str:
     """A run with one object; its name."""
-    target = Target(store, "pulumi-state", [str(identity.to_public())], NOW - age)
+    target = RunWriter(store, "pulumi-state", [str(identity.to_public())], NOW - age)
     target.add("state.bin", io.BytesIO(content))
-    return target.finish(Made(program="test 1", counts={}), platform="obs", region="tokyo").run
+    return target.finish(RunSummary(program="test 1", counts={}), platform="obs", region="tokyo").run
 
 
 @pytest.mark.parametrize("size", [0, 1000, PART, 3 * PART + 17])
@@ -72,7 +72,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(store: Store) -> None:
     def tear() -> None:
         with store.writing("kind/large.bin") as upload:
             upload.write(os.urandom(2 * PART))
-            assert [each.name for each in store.unfinished("kind/")] == ["kind/large.bin"]
+            assert [unfinished.name for unfinished in store.unfinished("kind/")] == ["kind/large.bin"]
             raise LookupError
 
     with pytest.raises(LookupError):
@@ -88,19 +88,21 @@ def test_retention_removes_old_runs_and_forgotten_uploads(store: Store, identity
     later = NOW + timedelta(days=3)
     removed = retention.apply(store, "pulumi-state", 30, later)
     assert (removed.runs, removed.objects, removed.uploads) == ((runs[0], runs[1]), 4, 1)
-    assert [each.name for each in kept(store, "pulumi-state")] == [runs[2]]
-    assert [each.name for each in store.unfinished()] == ["grafana/other.bin.age"]
+    assert [run.name for run in kept(store, "pulumi-state")] == [runs[2]]
+    assert [unfinished.name for unfinished in store.unfinished()] == ["grafana/other.bin.age"]
 
 
 def test_the_platforms_key_cannot_end_a_version_for_good(
     storage: StorageProcess, store: Store, identity: Identity
 ) -> None:
     stored(store, identity, b"precious")
-    names = [each.name for each in store.objects()]
+    names = [stored_object.name for stored_object in store.objects()]
     store.delete(names)
     assert store.objects() == []
     client = storage.client()
     prefix = f"{store._storage.prefix}pulumi-state/"
     left = client.list_object_versions(Bucket=BUCKET, Prefix=prefix)
-    assert sorted(each["Key"] for each in left["Versions"]) == [f"{store._storage.prefix}{name}" for name in names]
+    assert sorted(version["Key"] for version in left["Versions"]) == [
+        f"{store._storage.prefix}{name}" for name in names
+    ]
     client.close()

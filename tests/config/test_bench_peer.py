@@ -40,9 +40,9 @@ def test_the_peer_carries_a_load_to_its_prometheus(tmp_path: Path, monkeypatch: 
             try:
                 peer.start()
                 before, started = peer.cpu_seconds(), time.time()
-                made = batch(Signal.METRICS, 1000)
+                metric_batch = batch(Signal.METRICS, 1000)
                 # Each device once: without keys, a second sample may overtake the first and is then refused.
-                result = run(peer.target, made, Load(rate=2000, seconds=2, clients=2))
+                result = run(peer.target, metric_batch, Load(rate=2000, seconds=2, clients=2))
                 assert result.acknowledged == 4000
                 wait_until(lambda: peer.samples(started) * 10 >= 4000, 60, "the peer's Prometheus to hold everything")
                 used = peer.cpu_seconds()
@@ -73,13 +73,13 @@ def test_figures_count_what_arrived_and_one_consumer_group_apart() -> None:
         turn(1000, gateway=1.0, kafka=1.0, metrics_consumer_primary=1.0, metrics_consumer_secondary=1.0),
         turn(600, gateway=1.0, kafka=1.0, metrics_consumer_primary=1.0, metrics_consumer_secondary=1.0),
     ]
-    found = Comparison._figures(turns, stages)
-    assert (found["points acknowledged"], found["points arrived"], found["missing"]) == (2000, 1600, 400)
-    assert found["points per CPU second"] == 200
-    assert found["points per CPU second, one consumer group"] == round(1600 / 6)
-    assert found["requests refused"] == 2
-    assert found["CPU s per million points"]["gateway"] == 1250
-    assert found["CPU s per million points"]["all"] == 5000
+    figures = Comparison._figures(turns, stages)
+    assert (figures["points acknowledged"], figures["points arrived"], figures["missing"]) == (2000, 1600, 400)
+    assert figures["points per CPU second"] == 200
+    assert figures["points per CPU second, one consumer group"] == round(1600 / 6)
+    assert figures["requests refused"] == 2
+    assert figures["CPU s per million points"]["gateway"] == 1250
+    assert figures["CPU s per million points"]["all"] == 5000
 
 
 def test_what_each_guarantees_is_said_of_both() -> None:

@@ -64,8 +64,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     kafka.mkdir()
     with kafka_broker.running(kafka) as broker:
         admin = AdminClient(_client(broker))
-        for made in admin.create_topics([NewTopic(TOPIC, num_partitions=4, replication_factor=1)]).values():
-            made.result(30)
+        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=4, replication_factor=1)]).values():
+            future.result(30)
         config = gateway_data(folder / "gateway", broker=broker)
         with gateway_process(folder / "gateway", config) as gateway:
             yield Front(folder, broker, gateway)
@@ -101,20 +101,20 @@ def records(path: Front, metric: str, count: int) -> list[tuple[bytes, int, Metr
     """Key, partition and content of the records that hold ``metric``."""
     reader = Consumer(_client(path.broker, **{"group.id": metric, "auto.offset.reset": "earliest"}))
     reader.subscribe([TOPIC])
-    found: list[tuple[bytes, int, MetricsData]] = []
+    arrived_records: list[tuple[bytes, int, MetricsData]] = []
     deadline = time.monotonic() + 20
     try:
-        while len(found) < count:
-            assert time.monotonic() < deadline, f"{len(found)} of {count} records after 20 s"
+        while len(arrived_records) < count:
+            assert time.monotonic() < deadline, f"{len(arrived_records)} of {count} records after 20 s"
             message = reader.poll(1)
             if message is None or message.error():
                 continue
             data = MetricsData.FromString(message.value())
             if data.resource_metrics[0].scope_metrics[0].metrics[0].name == metric:
-                found.append((message.key(), message.partition(), data))
+                arrived_records.append((message.key(), message.partition(), data))
     finally:
         reader.close()
-    return found
+    return arrived_records
 
 
 def test_the_key_depends_on_the_device_and_on_nothing_that_changes(path: Front) -> None:
@@ -126,7 +126,7 @@ def test_the_key_depends_on_the_device_and_on_nothing_that_changes(path: Front) 
     by_device: dict[str, set[tuple[bytes, int]]] = {}
     for key, partition, data in records(path, "keyed", 3):
         [resource] = data.resource_metrics
-        attributes = {each.key: each.value.string_value for each in resource.resource.attributes}
+        attributes = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
         assert sorted(attributes) == ["device_id", "layer", "service.name"]
         by_device.setdefault(attributes["device_id"], set()).add((key, partition))
     first, second = (pseudonym(device, HASH_KEY) for device in ("d-1", "d-2"))
@@ -141,7 +141,7 @@ def test_only_attributes_of_the_catalogue_travel(path: Front) -> None:
     [scope] = data.resource_metrics[0].scope_metrics
     [copy] = scope.scope.attributes
     assert copy.key == "obs.resource"
-    kept = sorted(each.key for each in copy.value.kvlist_value.values)
+    kept = sorted(attribute.key for attribute in copy.value.kvlist_value.values)
     assert kept == ["device_id", "layer", "service.instance.id", "service.name", "service.version"]
 
 

@@ -1,4 +1,4 @@
-"""The whole tree of escalation, in a time that runs faster: who is told what, and who is not (requirement A2).
+"""The whole tree of escalation, in a time that runs faster: who is notified what, and who is not (requirement A2).
 
 Every story is one alert that nobody else shares. All of them happen at the same time, in front of a real Prometheus and
 a real pair of Alertmanagers; Prometheus is restarted while only Medium alerts wait for their escalation.
@@ -16,7 +16,7 @@ import pytest
 
 from components.alerting.escalation import LEVELS
 from components.rules import Severity
-from tests.config.escalation_world import LOOK_S, Told, World, delay_s, early_s, hold_s, wait_s, world
+from tests.config.escalation_harness import LOOK_S, Harness, Told, delay_s, early_s, harness, hold_s, wait_s
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -53,7 +53,7 @@ class Story:
         return f"{self.severity.capitalize()}{self.kind}"
 
     def expected(self) -> Counter[tuple[str, str, str]]:
-        """State, contact and channel of every notice that there should be."""
+        """State, contact and channel of every notification that there should be."""
         if self.severity is Severity.LOW:
             return Counter()
         first = [("operators", channel) for channel in FIRST[self.severity]]
@@ -64,7 +64,9 @@ class Story:
             "AcknowledgedLate": {"firing": first + second},
             "Recovered": {"firing": first, "resolved": first},
         }[self.kind]
-        return Counter((state, *each) for state, notices in told.items() for each in notices)
+        return Counter(
+            (state, *notification) for state, notifications in told.items() for notification in notifications
+        )
 
 
 STORIES = (
@@ -78,17 +80,17 @@ STORIES = (
 BY_NAME = {story.alert: story for story in STORIES}
 
 
-def _begin(here: World, story: Story) -> list[Told]:
+def _begin(here: Harness, story: Story) -> list[Told]:
     story.moments["trouble"] = here.trouble(story.alert, True)
     return here.wait(story.alert, "firing", "operators", FIRST[story.severity], hold_s(story.severity) + LATE_S)
 
 
-def _escalation(here: World, story: Story) -> list[Told]:
+def _escalation(here: Harness, story: Story) -> list[Told]:
     limit = delay_s(story.severity) + 2 * LATE_S
     return here.wait(story.alert, "firing", LEVELS[story.severity], NEXT[story.severity], limit)
 
 
-def _ignored(here: World, story: Story) -> None:
+def _ignored(here: Harness, story: Story) -> None:
     first, second = _begin(here, story), _escalation(here, story)
     here.between_looks(first, second)
     story.moments["over"] = here.trouble(story.alert, False)
@@ -96,28 +98,28 @@ def _ignored(here: World, story: Story) -> None:
         here.wait(story.alert, "resolved", contact, channels[story.severity], LOOK_S + LATE_S)
 
 
-def _acknowledged(here: World, story: Story) -> None:
+def _acknowledged(here: Harness, story: Story) -> None:
     _begin(here, story)
     story.moments["acknowledged"] = here.acknowledge(story.alert)
 
 
-def _acknowledged_late(here: World, story: Story) -> None:
+def _acknowledged_late(here: Harness, story: Story) -> None:
     _begin(here, story)
     _escalation(here, story)
     story.moments["acknowledged"] = here.acknowledge(story.alert)
 
 
-def _recovered(here: World, story: Story) -> None:
+def _recovered(here: Harness, story: Story) -> None:
     here.between_looks(_begin(here, story))
     story.moments["over"] = here.trouble(story.alert, False)
     here.wait(story.alert, "resolved", "operators", FIRST[story.severity], LOOK_S + LATE_S)
 
 
-def _low(here: World, story: Story) -> None:
+def _low(here: Harness, story: Story) -> None:
     story.moments["trouble"] = here.trouble(story.alert, True)
 
 
-_TELL: dict[str, Callable[[World, Story], None]] = {
+_TELL: dict[str, Callable[[Harness, Story], None]] = {
     "Ignored": _ignored,
     "Acknowledged": _acknowledged,
     "AcknowledgedLate": _acknowledged_late,
@@ -126,9 +128,9 @@ _TELL: dict[str, Callable[[World, Story], None]] = {
 
 
 @pytest.fixture(scope="module")
-def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """The world after all stories, when nothing more can come."""
-    with world(tmp_path_factory.mktemp("escalation"), {story.alert: story.severity for story in STORIES}) as here:
+def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    """The harness after all stories, when nothing more can come."""
+    with harness(tmp_path_factory.mktemp("escalation"), {story.alert: story.severity for story in STORIES}) as here:
         running = here.start_prometheus()
         try:
             with ThreadPoolExecutor(len(STORIES)) as pool:
@@ -142,8 +144,8 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
                 running.close()
                 running = here.start_prometheus()
                 here.away_to = time.time()
-                for each in told:
-                    each.result()
+                for future in told:
+                    future.result()
             time.sleep(max(0.0, begun + delay_s(Severity.MEDIUM) + LATE_S - time.time()))
             # What was acknowledged would now be told as resolved.
             for story in STORIES:
@@ -155,25 +157,27 @@ def lived(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 @pytest.mark.parametrize("name", BY_NAME)
-def test_exactly_the_right_people_are_told_by_exactly_the_right_channels(lived: World, name: str) -> None:
-    told = Counter((each.state, each.contact, each.channel) for each in lived.told(name))
+def test_exactly_the_right_people_are_told_by_exactly_the_right_channels(lived: Harness, name: str) -> None:
+    told = Counter(
+        (notification.state, notification.contact, notification.channel) for notification in lived.told(name)
+    )
     assert told == BY_NAME[name].expected()
 
 
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("kind", ["Ignored", "Acknowledged", "AcknowledgedLate", "Recovered"])
-def test_the_first_notice_comes_at_once(lived: World, severity: Severity, kind: str) -> None:
+def test_the_first_notification_comes_at_once(lived: Harness, severity: Severity, kind: str) -> None:
     story = BY_NAME[Story(severity, kind).alert]
     due = story.moments["trouble"] + hold_s(severity)
-    for each in lived.told(story.alert):
-        if (each.state, each.contact) == ("firing", "operators"):
-            assert due <= each.at <= due + wait_s(severity) + LATE_S
+    for notification in lived.told(story.alert):
+        if (notification.state, notification.contact) == ("firing", "operators"):
+            assert due <= notification.at <= due + wait_s(severity) + LATE_S
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("kind", ["Ignored", "AcknowledgedLate"])
-def test_the_next_level_is_told_within_the_delay(lived: World, severity: Severity, kind: str) -> None:
+def test_the_next_level_is_told_within_the_delay(lived: Harness, severity: Severity, kind: str) -> None:
     """Of the five seconds that five minutes are here, a busy machine takes two: with the machine for itself."""
     story = BY_NAME[Story(severity, kind).alert]
     due = story.moments["trouble"] + delay_s(severity)
@@ -184,32 +188,40 @@ def test_the_next_level_is_told_within_the_delay(lived: World, severity: Severit
 
 @pytest.mark.parametrize("severity", LEVELS)
 @pytest.mark.parametrize("kind", ["Ignored", "AcknowledgedLate"])
-def test_the_next_level_is_told_once_and_not_too_early(lived: World, severity: Severity, kind: str) -> None:
+def test_the_next_level_is_told_once_and_not_too_early(lived: Harness, severity: Severity, kind: str) -> None:
     story = BY_NAME[Story(severity, kind).alert]
     told = _next_told(lived, story)
     assert len(told) == len(NEXT[severity])
     assert story.moments["trouble"] + delay_s(severity) - early_s(severity) - EARLY_S <= min(told)
 
 
-def _next_told(here: World, story: Story) -> list[float]:
+def _next_told(here: Harness, story: Story) -> list[float]:
     contact = LEVELS[story.severity]
-    return [each.at for each in here.told(story.alert) if (each.state, each.contact) == ("firing", contact)]
+    return [
+        notification.at
+        for notification in here.told(story.alert)
+        if (notification.state, notification.contact) == ("firing", contact)
+    ]
 
 
-def test_a_restart_of_prometheus_starts_no_delay_anew(lived: World) -> None:
+def test_a_restart_of_prometheus_starts_no_delay_anew(lived: Harness) -> None:
     story = BY_NAME[Story(Severity.MEDIUM, "Ignored").alert]
-    (told,) = (each for each in lived.told(story.alert) if (each.state, each.contact) == ("firing", "team-leader"))
+    (told,) = (
+        notification
+        for notification in lived.told(story.alert)
+        if (notification.state, notification.contact) == ("firing", "team-leader")
+    )
     assert lived.away_to < told.at, "the restart came too late to show anything"
     assert told.at < lived.away_to + delay_s(Severity.MEDIUM) - LATE_S
 
 
 @pytest.mark.parametrize("severity", LEVELS)
-def test_acknowledgements_came_before_the_delay_was_over(lived: World, severity: Severity) -> None:
+def test_acknowledgements_came_before_the_delay_was_over(lived: Harness, severity: Severity) -> None:
     moments = BY_NAME[Story(severity, "Acknowledged").alert].moments
     assert moments["acknowledged"] < moments["trouble"] + delay_s(severity), "the machine was too slow for this test"
 
 
-def test_a_low_alert_is_told_to_kafka_alone_for_the_daily_report(lived: World) -> None:
+def test_a_low_alert_is_told_to_kafka_alone_for_the_daily_report(lived: Harness) -> None:
     story = BY_NAME[Story(Severity.LOW, "Ignored").alert]
     (event, *_) = lived.pair.events(story.alert)
     assert event["labels"]["severity"] == "low"

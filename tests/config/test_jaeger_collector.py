@@ -1,4 +1,4 @@
-"""The collector's configuration in the real Jaeger, with a double for the search cluster."""
+"""The collector's configuration in the real Jaeger, with a fake for the search cluster."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ from tests.config.jaeger_process import (
     total,
     trace,
 )
-from tests.config.search_double import SearchDouble, search_double
+from tests.config.search_fake import SearchFake, search_fake
 from tests.config.servers import eventually
 
 
 @dataclass(frozen=True)
-class Site:
+class Harness:
     """A collector and its store."""
 
     jaeger: JaegerProcess
-    search: SearchDouble
+    search: SearchFake
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("collector")
     client = files(folder, "https://localhost:0", "jaeger-collector")
-    with search_double(folder) as search:
+    with search_fake(folder) as search:
         client = files(folder, search.url, "jaeger-collector")
         config = collector_data(folder, client, Strategies(default=0.5, services={"recorder": 0.25}))
         with jaeger_process(folder, config) as jaeger:
-            yield Site(jaeger, search)
+            yield Harness(jaeger, search)
 
 
 @pytest.mark.parametrize("clearance", ["public", "internal", "confidential"])
@@ -87,30 +87,36 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", sorted(CASES))
-def test_a_span_is_stored_once_under_the_most_restricted_class(site: Site, name: str) -> None:
+def test_a_span_is_stored_once_under_the_most_restricted_class(harness: Harness, name: str) -> None:
     span_class, resource_class, expected = CASES[name]
     sent = trace([Sent(name=name, span_class=span_class, resource_class=resource_class)])
-    assert site.jaeger.send(sent) is grpc.StatusCode.OK
-    eventually(lambda: any(found == name for _, found in site.search.spans()), 10, f"{name} is stored")
+    assert harness.jaeger.send(sent) is grpc.StatusCode.OK
+    eventually(lambda: any(span_name == name for _, span_name in harness.search.spans()), 10, f"{name} is stored")
     time.sleep(0.3)
-    assert [index for index, found in site.search.spans() if found == name] == [f"{expected}-jaeger-span-write"]
+    assert [index for index, span_name in harness.search.spans() if span_name == name] == [
+        f"{expected}-jaeger-span-write"
+    ]
 
 
-def test_spans_of_one_trace_are_split_by_class(site: Site) -> None:
+def test_spans_of_one_trace_are_split_by_class(harness: Harness) -> None:
     spans = [Sent(name=f"split-{name}", span_class=name) for name in ("public", "internal", "confidential")]
-    assert site.jaeger.send(trace(spans)) is grpc.StatusCode.OK
-    eventually(lambda: sum(found.startswith("split-") for _, found in site.search.spans()) == 3, 10, "all are stored")
-    stored = {found: index for index, found in site.search.spans() if found.startswith("split-")}
+    assert harness.jaeger.send(trace(spans)) is grpc.StatusCode.OK
+    eventually(
+        lambda: sum(span_name.startswith("split-") for _, span_name in harness.search.spans()) == 3,
+        10,
+        "all are stored",
+    )
+    stored = {span_name: index for index, span_name in harness.search.spans() if span_name.startswith("split-")}
     assert stored == {f"split-{name}": f"{name}-jaeger-span-write" for name in ("public", "internal", "confidential")}
 
 
-def test_service_names_are_stored_apart_as_well(site: Site) -> None:
-    site.jaeger.send(trace([Sent(name="a", service="only-internal", resource_class="internal")]))
+def test_service_names_are_stored_apart_as_well(harness: Harness) -> None:
+    harness.jaeger.send(trace([Sent(name="a", service="only-internal", resource_class="internal")]))
 
     def services() -> set[str]:
         return {
             index
-            for index, document in list(site.search.documents)
+            for index, document in list(harness.search.documents)
             if "spanID" not in document and document.get("serviceName") == "only-internal"
         }
 
@@ -118,47 +124,47 @@ def test_service_names_are_stored_apart_as_well(site: Site) -> None:
     assert services() == {"internal-jaeger-service-write"}
 
 
-def test_a_sender_without_a_certificate_of_the_platform_is_refused(site: Site) -> None:
+def test_a_sender_without_a_certificate_of_the_platform_is_refused(harness: Harness) -> None:
     sent = trace([Sent(name="anonymous")])
-    assert site.jaeger.send(sent, certificate=False) is grpc.StatusCode.UNAVAILABLE
-    assert not [found for _, found in site.search.spans() if found == "anonymous"]
+    assert harness.jaeger.send(sent, certificate=False) is grpc.StatusCode.UNAVAILABLE
+    assert not [span_name for _, span_name in harness.search.spans() if span_name == "anonymous"]
 
 
-def test_metrics_ask_for_the_password(site: Site) -> None:
-    assert site.jaeger.scrape(None).status_code == 401
-    assert site.jaeger.scrape(("scrape-jaeger", "wrong")).status_code == 401
-    assert site.jaeger.scrape().status_code == 200
+def test_metrics_ask_for_the_password(harness: Harness) -> None:
+    assert harness.jaeger.scrape(None).status_code == 401
+    assert harness.jaeger.scrape(("scrape-jaeger", "wrong")).status_code == 401
+    assert harness.jaeger.scrape().status_code == 200
 
 
-def test_callers_cannot_make_the_metrics_grow_by_the_names_they_use(site: Site) -> None:
-    site.jaeger.send(trace([Sent(name="counted")]))
+def test_callers_cannot_make_the_metrics_grow_by_the_names_they_use(harness: Harness) -> None:
+    harness.jaeger.send(trace([Sent(name="counted")]))
 
     def calls() -> list[str]:
-        return [line for line in site.jaeger.scrape().text.splitlines() if line.startswith("rpc_server_duration")]
+        return [line for line in harness.jaeger.scrape().text.splitlines() if line.startswith("rpc_server_duration")]
 
     eventually(lambda: bool(calls()), 10, "calls are counted")
     assert all("rpc_grpc_status_code" in line for line in calls())
     assert not [line for line in calls() if "rpc_method" in line or "Export" in line]
 
 
-def test_the_health_endpoint_answers_probes_and_shows_no_configuration(site: Site) -> None:
-    assert site.jaeger.get(site.jaeger.health_port, "/status").status_code == 200
-    assert site.jaeger.get(site.jaeger.health_port, "/config").status_code == 404
+def test_the_health_endpoint_answers_probes_and_shows_no_configuration(harness: Harness) -> None:
+    assert harness.jaeger.get(harness.jaeger.health_port, "/status").status_code == 200
+    assert harness.jaeger.get(harness.jaeger.health_port, "/config").status_code == 404
 
 
-def test_sdks_get_their_sampling_over_tls_with_a_password(site: Site) -> None:
+def test_sdks_get_their_sampling_over_tls_with_a_password(harness: Harness) -> None:
     path = "/sampling?service="
-    assert site.jaeger.get(site.jaeger.sampling_port, f"{path}recorder").status_code == 401
-    own = site.jaeger.get(site.jaeger.sampling_port, f"{path}recorder", SAMPLING)
+    assert harness.jaeger.get(harness.jaeger.sampling_port, f"{path}recorder").status_code == 401
+    own = harness.jaeger.get(harness.jaeger.sampling_port, f"{path}recorder", SAMPLING)
     assert own.status_code == 200
     assert own.json()["probabilisticSampling"] == {"samplingRate": 0.25}
-    other = site.jaeger.get(site.jaeger.sampling_port, f"{path}other", SAMPLING)
+    other = harness.jaeger.get(harness.jaeger.sampling_port, f"{path}other", SAMPLING)
     assert other.json()["probabilisticSampling"] == {"samplingRate": 0.5}
 
 
 def test_changed_strategies_are_taken_up_without_a_restart(tmp_path: Path) -> None:
     files(tmp_path, "", "")
-    with search_double(tmp_path) as search:
+    with search_fake(tmp_path) as search:
         config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
         config["extensions"]["remote_sampling"]["file"]["reload_interval"] = "500ms"
         with jaeger_process(tmp_path, config) as jaeger:
@@ -173,7 +179,7 @@ def test_changed_strategies_are_taken_up_without_a_restart(tmp_path: Path) -> No
 
 def test_while_the_search_cluster_is_away_nothing_is_lost_and_the_sender_has_to_wait(tmp_path: Path) -> None:
     files(tmp_path, "", "")
-    with search_double(tmp_path) as search:
+    with search_fake(tmp_path) as search:
         config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
         with jaeger_process(tmp_path, config) as jaeger:
             assert jaeger.send(trace([Sent(name="before")])) is grpc.StatusCode.OK
@@ -202,7 +208,7 @@ def test_while_the_search_cluster_is_away_nothing_is_lost_and_the_sender_has_to_
 def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> None:
     files(tmp_path, "", "")
     acknowledged: list[str] = []
-    with search_double(tmp_path) as search:
+    with search_fake(tmp_path) as search:
         config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
         with jaeger_process(tmp_path, config) as jaeger:
             stop = threading.Event()
@@ -230,7 +236,7 @@ def test_what_a_killed_collector_loses_is_bounded_and_shown(tmp_path: Path) -> N
 
 def test_items_that_the_search_cluster_refuses_are_counted(tmp_path: Path) -> None:
     files(tmp_path, "", "")
-    with search_double(tmp_path) as search:
+    with search_fake(tmp_path) as search:
         search.refuse_items = True
         config = collector_data(tmp_path, files(tmp_path, search.url, "jaeger-collector"))
         with jaeger_process(tmp_path, config) as jaeger:

@@ -1,4 +1,4 @@
-"""The way to a trace, with the real oauth2-proxy and Jaeger and the identity double: who gets in, and who does not."""
+"""The way to a trace, with the real oauth2-proxy and Jaeger and the identity fake: who gets in, and who does not."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ ALLOWED, OTHER = "traces-confidential", "traces-public"
 
 
 @dataclass(frozen=True)
-class Site:
+class Harness:
     """Addresses of the running parts."""
 
     folder: Path
@@ -86,9 +86,9 @@ class Site:
 
 def _accounts(proxy: str) -> dict[str, object]:
     users = [
-        identity.DoubleUser(name="carol", email="carol@example.org", groups=(ALLOWED,)),
-        identity.DoubleUser(name="peter", email="peter@example.org", groups=(OTHER,)),
-        identity.DoubleUser(name="nobody", email="nobody@example.org", groups=()),
+        identity.FakeUser(name="carol", email="carol@example.org", groups=(ALLOWED,)),
+        identity.FakeUser(name="peter", email="peter@example.org", groups=(OTHER,)),
+        identity.FakeUser(name="nobody", email="nobody@example.org", groups=()),
     ]
     hashes = {user.name: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode() for user in users}
     clients = {
@@ -107,25 +107,25 @@ def _provider(folder: Path, proxy: str) -> Iterator[tuple[str, str]]:
     (folder / "scrape-password").write_text(SCRAPE_PASSWORD)
     (folder / "accounts.json").write_text(json.dumps(_accounts(proxy)))
     settings = {
-        **identity.settings(issuer, "scrape-identity-double"),
+        **identity.settings(issuer, "scrape-identity-fake"),
         "listen": f"127.0.0.1:{port}",
         "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
         "metrics": {
             "listen": f"127.0.0.1:{metrics}",
-            "user": "scrape-identity-double",
+            "user": "scrape-identity-fake",
             "password_file": str(folder / "scrape-password"),
         },
         "accounts_file": str(folder / "accounts.json"),
     }
     (folder / "identity.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "services.identity_double", f"--config={folder / 'identity.json'}"]
+    command = [sys.executable, "-m", "services.identity_fake", f"--config={folder / 'identity.json'}"]
     root = str(Path(__file__).parents[2])
     with running(["env", f"PYTHONPATH={root}", *command], folder / "identity.log", port):
         yield issuer, f"https://localhost:{metrics}/metrics"
 
 
 @contextmanager
-def _site(folder: Path, *, discovered: bool) -> Iterator[Site]:
+def _harness(folder: Path, *, discovered: bool) -> Iterator[Harness]:
     search = files(folder, "https://localhost:1", "jaeger-query-confidential")
     config = in_memory(query_data(folder, search, "confidential"), folder)
     port = free_port()
@@ -154,31 +154,31 @@ def _site(folder: Path, *, discovered: bool) -> Iterator[Site]:
         )
         stack.enter_context(running(command, folder / "proxy.log", port))
         jaeger.send(trace([Sent(name="secret-work")], TRACE_ID))
-        site = Site(folder, issuer, proxy, metrics)
-        token = site.tool_token("ops")
-        eventually(lambda: site.get(site.trace_url, token).status_code == 200, 10, "the trace is found")
-        yield site
+        harness = Harness(folder, issuer, proxy, metrics)
+        token = harness.tool_token("ops")
+        eventually(lambda: harness.get(harness.trace_url, token).status_code == 200, 10, "the trace is found")
+        yield harness
 
 
 @pytest.fixture(scope="module", params=["discovered", "given"])
-def site(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     """Once with the provider's endpoints discovered, once with those that an inner and an outer name need."""
-    with _site(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as made:
-        yield made
+    with _harness(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as jaeger_setup:
+        yield jaeger_setup
 
 
-def test_a_user_with_the_group_signs_in_and_sees_the_trace(site: Site) -> None:
-    browser, page = site.sign_in("carol")
+def test_a_user_with_the_group_signs_in_and_sees_the_trace(harness: Harness) -> None:
+    browser, page = harness.sign_in("carol")
     assert page.status_code == 200, page.text
-    assert page.url.startswith(site.proxy)
-    answer = browser.get(site.trace_url, timeout=10)
+    assert page.url.startswith(harness.proxy)
+    answer = browser.get(harness.trace_url, timeout=10)
     assert answer.status_code == 200
     assert answer.json()["data"][0]["spans"][0]["operationName"] == "secret-work"
 
 
-def test_the_session_cookie_is_for_this_host_only_and_out_of_the_reach_of_scripts(site: Site) -> None:
-    browser, _ = site.sign_in("carol")
-    cookie = next(each for each in browser.cookies if each.name == "__Host-jaeger-query-confidential")
+def test_the_session_cookie_is_for_this_host_only_and_out_of_the_reach_of_scripts(harness: Harness) -> None:
+    browser, _ = harness.sign_in("carol")
+    cookie = next(cookie for cookie in browser.cookies if cookie.name == "__Host-jaeger-query-confidential")
     assert cookie.secure
     assert cookie.path == "/"
     assert not cookie.domain_specified
@@ -188,62 +188,62 @@ def test_the_session_cookie_is_for_this_host_only_and_out_of_the_reach_of_script
 
 
 @pytest.mark.parametrize("name", ["peter", "nobody"])
-def test_a_user_without_the_group_gets_403_and_no_session(site: Site, name: str) -> None:
-    browser, page = site.sign_in(name)
+def test_a_user_without_the_group_gets_403_and_no_session(harness: Harness, name: str) -> None:
+    browser, page = harness.sign_in(name)
     assert page.status_code == 403
     assert "secret-work" not in page.text
-    assert browser.get(site.trace_url, timeout=10).status_code == 401
-    later = browser.get(f"{site.proxy}/search", timeout=10)
-    assert later.url.startswith(site.issuer), "it shows the login form again"
+    assert browser.get(harness.trace_url, timeout=10).status_code == 401
+    later = browser.get(f"{harness.proxy}/search", timeout=10)
+    assert later.url.startswith(harness.issuer), "it shows the login form again"
 
 
-def test_a_wrong_password_shows_the_form_again(site: Site) -> None:
-    _, page = site.sign_in("carol", "wrong")
+def test_a_wrong_password_shows_the_form_again(harness: Harness) -> None:
+    _, page = harness.sign_in("carol", "wrong")
     assert page.status_code == 401
     assert "Name or password is wrong" in page.text
 
 
-def test_without_a_login_pages_lead_to_the_provider_and_the_api_answers_401(site: Site) -> None:
-    page = site.get(f"{site.proxy}/search")
+def test_without_a_login_pages_lead_to_the_provider_and_the_api_answers_401(harness: Harness) -> None:
+    page = harness.get(f"{harness.proxy}/search")
     assert page.status_code == 302
-    assert page.headers["Location"].startswith(f"{site.issuer}/authorize?")
+    assert page.headers["Location"].startswith(f"{harness.issuer}/authorize?")
     assert parse_qs(urlparse(page.headers["Location"]).query)["code_challenge_method"] == ["S256"]
-    assert site.get(site.trace_url).status_code == 401
-    assert site.get(f"{site.proxy}/api/v3/services").status_code == 401
+    assert harness.get(harness.trace_url).status_code == 401
+    assert harness.get(f"{harness.proxy}/api/v3/services").status_code == 401
 
 
-def test_ops_trace_signs_in_and_reads(site: Site) -> None:
+def test_ops_trace_signs_in_and_reads(harness: Harness) -> None:
     login = platform.TraceLogin.model_validate(
-        {"issuer": site.issuer, "client_id": "ops", "client_secret": TOOL_SECRET}
+        {"issuer": harness.issuer, "client_id": "ops", "client_secret": TOOL_SECRET}
     )
-    with closing(Web(site.ca)) as web:
+    with closing(Web(harness.ca)) as web:
         token = fetch_token(web, cast(platform.Platform, SimpleNamespace(trace_login=login)))
-        found = TraceReader(web, site.proxy, token, "confidential").one(TRACE_ID.hex())
-        refused = TraceReader(web, site.proxy, site.tool_token("junior"), "confidential")
+        read_trace = TraceReader(web, harness.proxy, token, "confidential").one(TRACE_ID.hex())
+        refused = TraceReader(web, harness.proxy, harness.tool_token("junior"), "confidential")
         with pytest.raises(OpsError, match="its groups lack confidential"):
             refused.one(TRACE_ID.hex())
-    assert [span.name for span in found.spans] == ["secret-work"]
+    assert [span.name for span in read_trace.spans] == ["secret-work"]
 
 
-def test_a_tool_with_the_group_reads_with_its_token(site: Site) -> None:
-    answer = site.get(site.trace_url, site.tool_token("ops"))
+def test_a_tool_with_the_group_reads_with_its_token(harness: Harness) -> None:
+    answer = harness.get(harness.trace_url, harness.tool_token("ops"))
     assert answer.status_code == 200
     assert "secret-work" in answer.text
 
 
 @pytest.mark.parametrize("path", ["/api/services", "/search", "/api/v3/services"])
-def test_a_token_without_the_group_gets_403_on_every_path(site: Site, path: str) -> None:
-    assert site.get(site.proxy + path, site.tool_token("junior")).status_code == 403
+def test_a_token_without_the_group_gets_403_on_every_path(harness: Harness, path: str) -> None:
+    assert harness.get(harness.proxy + path, harness.tool_token("junior")).status_code == 403
 
 
-def test_a_token_for_another_audience_is_refused(site: Site) -> None:
-    assert site.get(site.trace_url, site.tool_token("stranger")).status_code == 403
+def test_a_token_for_another_audience_is_refused(harness: Harness) -> None:
+    assert harness.get(harness.trace_url, harness.tool_token("stranger")).status_code == 403
 
 
-def test_a_forged_token_is_refused(site: Site) -> None:
-    real = site.tool_token("ops")
+def test_a_forged_token_is_refused(harness: Harness) -> None:
+    real = harness.tool_token("ops")
     claims = {
-        "iss": site.issuer,
+        "iss": harness.issuer,
         "sub": "ops",
         "aud": "jaeger",
         "iat": int(time.time()),
@@ -254,46 +254,48 @@ def test_a_forged_token_is_refused(site: Site) -> None:
     forged = jwt.encode({"alg": "ES256", "kid": own_key.thumbprint()}, claims, own_key)
     head, _, signature = real.split(".")
     body = forged.split(".")[1]
-    assert site.get(site.trace_url, forged).status_code == 403
-    assert site.get(site.trace_url, f"{head}.{body}.{signature}").status_code == 403, "a real signature, other claims"
-    assert site.get(site.trace_url, "eyJhbGciOiJub25lIn0." + body + ".").status_code == 403, "no signature"
+    assert harness.get(harness.trace_url, forged).status_code == 403
+    assert harness.get(harness.trace_url, f"{head}.{body}.{signature}").status_code == 403, (
+        "a real signature, other claims"
+    )
+    assert harness.get(harness.trace_url, "eyJhbGciOiJub25lIn0." + body + ".").status_code == 403, "no signature"
 
 
-def test_a_forged_cookie_is_refused(site: Site) -> None:
-    browser, _ = site.sign_in("carol")
+def test_a_forged_cookie_is_refused(harness: Harness) -> None:
+    browser, _ = harness.sign_in("carol")
     name = "__Host-jaeger-query-confidential"
     value = browser.cookies[name]
     cookie = f"{name}={value[:-6]}AAAAAA"
-    answer = requests.get(site.trace_url, headers={"Cookie": cookie}, verify=site.ca, timeout=10)
+    answer = requests.get(harness.trace_url, headers={"Cookie": cookie}, verify=harness.ca, timeout=10)
     assert answer.status_code == 401
 
 
-def test_headers_that_claim_an_identity_change_nothing(site: Site) -> None:
+def test_headers_that_claim_an_identity_change_nothing(harness: Harness) -> None:
     claims = {"X-Forwarded-User": "carol", "X-Forwarded-Groups": ALLOWED, "X-Forwarded-Email": "carol@example.org"}
-    answer = requests.get(site.trace_url, headers=claims, verify=site.ca, timeout=10)
+    answer = requests.get(harness.trace_url, headers=claims, verify=harness.ca, timeout=10)
     assert answer.status_code == 401
 
 
-def test_the_provider_sends_nobody_to_an_address_that_is_not_registered(site: Site) -> None:
-    page = site.get(f"{site.proxy}/search")
+def test_the_provider_sends_nobody_to_an_address_that_is_not_registered(harness: Harness) -> None:
+    page = harness.get(f"{harness.proxy}/search")
     query = {key: values[0] for key, values in parse_qs(urlparse(page.headers["Location"]).query).items()}
-    other = site.get(f"{site.issuer}/authorize?" + urlencode({**query, "redirect_uri": "https://evil.example/"}))
+    other = harness.get(f"{harness.issuer}/authorize?" + urlencode({**query, "redirect_uri": "https://evil.example/"}))
     assert other.status_code == 400
     assert "Location" not in other.headers
 
 
-def test_the_provider_counts_its_answers_for_who_knows_the_password(site: Site) -> None:
-    site.sign_in("carol", "wrong")
-    assert requests.get(site.identity_metrics, verify=site.ca, timeout=10).status_code == 401
-    login = ("scrape-identity-double", SCRAPE_PASSWORD)
-    text = requests.get(site.identity_metrics, auth=login, verify=site.ca, timeout=10).text
-    assert total(text, "identity_double_answers_total", {"path": "/authorize", "status": "401"}) >= 1
-    assert site.get(f"{site.issuer}/metrics").status_code == 404
+def test_the_provider_counts_its_answers_for_who_knows_the_password(harness: Harness) -> None:
+    harness.sign_in("carol", "wrong")
+    assert requests.get(harness.identity_metrics, verify=harness.ca, timeout=10).status_code == 401
+    login = ("scrape-identity-fake", SCRAPE_PASSWORD)
+    text = requests.get(harness.identity_metrics, auth=login, verify=harness.ca, timeout=10).text
+    assert total(text, "identity_fake_answers_total", {"path": "/authorize", "status": "401"}) >= 1
+    assert harness.get(f"{harness.issuer}/metrics").status_code == 404
 
 
-def test_nothing_secret_is_in_the_logs(site: Site) -> None:
-    token = site.tool_token("ops")
-    site.get(f"{site.trace_url}?name=person", token)
-    text = "".join((site.folder / name).read_text() for name in ("proxy.log", "identity.log", "jaeger.log"))
+def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:
+    token = harness.tool_token("ops")
+    harness.get(f"{harness.trace_url}?name=person", token)
+    text = "".join((harness.folder / name).read_text() for name in ("proxy.log", "identity.log", "jaeger.log"))
     for secret in (PASSWORD, CLIENT_SECRET, TOOL_SECRET, token, "search-secret", "name=person"):
         assert secret not in text

@@ -46,8 +46,8 @@ def test_traces_are_read_with_the_password(reader: JaegerProcess) -> None:
         return answer.status_code == 200 and "recorder" in (json.loads(answer.text)["data"] or [])
 
     eventually(services, 15, "the service is listed")
-    found = reader.get(reader.query_port, "/api/traces?service=recorder", LOGIN).json()["data"]
-    assert [span["operationName"] for each in found for span in each["spans"]] == ["record"]
+    traces = reader.get(reader.query_port, "/api/traces?service=recorder", LOGIN).json()["data"]
+    assert [span["operationName"] for read_trace in traces for span in read_trace["spans"]] == ["record"]
 
 
 def test_it_speaks_tls_only(reader: JaegerProcess) -> None:

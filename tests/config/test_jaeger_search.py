@@ -18,12 +18,12 @@ from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
 from components.telemetry.classification import CLASSES
-from services.grafana_double.audit import Log
-from services.grafana_double.exchange import Answer
-from services.grafana_double.metrics import Metrics
-from services.grafana_double.proxy import Proxy
-from services.grafana_double.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
-from services.grafana_double.sources import Source
+from services.grafana_fake.audit import Log
+from services.grafana_fake.exchange import Answer
+from services.grafana_fake.metrics import Metrics
+from services.grafana_fake.proxy import Proxy
+from services.grafana_fake.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
+from services.grafana_fake.sources import Source
 from tests.config.jaeger_process import (
     JaegerProcess,
     Sent,
@@ -48,7 +48,7 @@ POLICY = IndexPolicy(shards=1, replicas=0, retention_days=7)
 
 
 @dataclass(frozen=True)
-class Site:
+class Harness:
     """A collector and a query for every clearance, on one search node."""
 
     search: SearchProcesses
@@ -70,27 +70,29 @@ class Site:
         if answer.status_code == 404:
             return set()
         assert answer.status_code == 200, answer.text
-        return {span["operationName"] for found in answer.json()["data"] for span in found["spans"]}
+        return {span["operationName"] for read_trace in answer.json()["data"] for span in read_trace["spans"]}
 
 
 def _prepare(search: SearchProcesses) -> None:
-    """First indices, as the search keeper makes them."""
+    """First indices, as the index manager makes them."""
     for family in families(Engine.OPENSEARCH, traces=POLICY, logs=POLICY):
         template = search.as_admin("PUT", f"/_index_template/{family.name}", family.template())
         assert template.status_code == 200, template.text
         first = {"aliases": {family.write_alias: {"is_write_index": True}}}
-        made = search.as_admin("PUT", f"/{family.name}-000001", first)
-        assert made.status_code == 200, made.text
+        response = search.as_admin("PUT", f"/{family.name}-000001", first)
+        assert response.status_code == 200, response.text
 
 
 def _client(folder: Path, search: SearchProcesses, user: str) -> SearchClient:
-    made = files(folder, search.nodes[0].url, user)
+    search_client = files(folder, search.nodes[0].url, user)
     (folder / "search-password").write_text(password_of(user))
-    return SearchClient(url=made.url, user=user, password_file=made.password_file, ca_file=str(search.ca))
+    return SearchClient(
+        url=search_client.url, user=user, password_file=search_client.password_file, ca_file=str(search.ca)
+    )
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     with ExitStack() as stack:
         search = stack.enter_context(search_processes(1, USERS))
         _prepare(search)
@@ -103,7 +105,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             folder = tmp_path_factory.mktemp(name)
             config = query_data(folder, _client(folder, search, f"jaeger-query-{name}"), name)
             queries[name] = stack.enter_context(jaeger_process(folder, config))
-        made = Site(search, collector, queries)
+        jaeger_setup = Harness(search, collector, queries)
         spans = [
             Sent(name="entry", service="portal", span_class="public"),
             Sent(name="inside", service="ledger", span_class="internal", parent=0, error=True),
@@ -111,26 +113,26 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         ]
         assert collector.send(trace(spans, TRACE_ID)) is grpc.StatusCode.OK
         started = time.monotonic()
-        eventually(lambda: len(made.names("confidential")) == 3, 30, "the whole trace is found")
-        eventually(lambda: len(made.services("confidential")) == 3, 30, "all services are listed")
+        eventually(lambda: len(jaeger_setup.names("confidential")) == 3, 30, "the whole trace is found")
+        eventually(lambda: len(jaeger_setup.services("confidential")) == 3, 30, "all services are listed")
         print(f"found after {time.monotonic() - started:.1f} s")
-        yield made
+        yield jaeger_setup
 
 
-def test_each_clearance_sees_its_own_class_and_those_below(site: Site) -> None:
-    assert site.names("confidential") == {"entry", "inside", "secret"}
-    assert site.names("internal") == {"entry", "inside"}
-    assert site.names("public") == {"entry"}
+def test_each_clearance_sees_its_own_class_and_those_below(harness: Harness) -> None:
+    assert harness.names("confidential") == {"entry", "inside", "secret"}
+    assert harness.names("internal") == {"entry", "inside"}
+    assert harness.names("public") == {"entry"}
 
 
-def test_names_of_services_are_as_confidential_as_their_spans(site: Site) -> None:
-    assert site.services("public") == {"portal"}
-    assert site.services("internal") == {"portal", "ledger"}
-    assert site.services("confidential") == {"portal", "ledger", "patients"}
+def test_names_of_services_are_as_confidential_as_their_spans(harness: Harness) -> None:
+    assert harness.services("public") == {"portal"}
+    assert harness.services("internal") == {"portal", "ledger"}
+    assert harness.services("confidential") == {"portal", "ledger", "patients"}
 
 
 @pytest.mark.parametrize(
-    ("clearance", "service", "tags", "found"),
+    ("clearance", "service", "tags", "expected_count"),
     [
         ("internal", "ledger", "", 1),
         ("internal", "ledger", '&tags={"error":"true"}', 1),
@@ -140,43 +142,45 @@ def test_names_of_services_are_as_confidential_as_their_spans(site: Site) -> Non
     ],
 )
 def test_traces_are_found_by_service_and_by_error_within_the_clearance(
-    site: Site, clearance: str, service: str, tags: str, found: int
+    harness: Harness, clearance: str, service: str, tags: str, expected_count: int
 ) -> None:
-    answer = site.get(clearance, f"/api/traces?service={service}&lookback=1h&limit=5{tags}")
+    answer = harness.get(clearance, f"/api/traces?service={service}&lookback=1h&limit=5{tags}")
     assert answer.status_code == 200, answer.text
-    assert len(answer.json()["data"]) == found
+    assert len(answer.json()["data"]) == expected_count
 
 
 @pytest.mark.parametrize("clearance", CLASSES)
-def test_the_dependency_map_is_readable(site: Site, clearance: str) -> None:
-    answer = site.get(clearance, f"/api/dependencies?endTs={time.time_ns() // 1_000_000}&lookback=3600000")
+def test_the_dependency_map_is_readable(harness: Harness, clearance: str) -> None:
+    answer = harness.get(clearance, f"/api/dependencies?endTs={time.time_ns() // 1_000_000}&lookback=3600000")
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"] == []
 
 
-def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(site: Site, tmp_path: Path) -> None:
-    config: dict[str, Any] = query_data(tmp_path, _client(tmp_path, site.search, "jaeger-query-public"), "confidential")
+def test_a_query_that_is_pointed_at_more_is_refused_by_the_search_cluster(harness: Harness, tmp_path: Path) -> None:
+    config: dict[str, Any] = query_data(
+        tmp_path, _client(tmp_path, harness.search, "jaeger-query-public"), "confidential"
+    )
     with jaeger_process(tmp_path, config) as query:
         for path in (f"/api/traces/{TRACE_ID.hex()}", "/api/traces?service=patients&lookback=1h", "/api/services"):
             answer = requests.get(f"http://127.0.0.1:{query.query_port}{path}", timeout=30)
             # Jaeger takes a refused part of a multi-search for an empty one.
             assert answer.status_code in (404, 500), f"{path}: {answer.text}"
             assert "secret" not in answer.text
-    refused = site.search.ask("GET", "/confidential-jaeger-span-read/_search", "jaeger-query-public")
+    refused = harness.search.ask("GET", "/confidential-jaeger-span-read/_search", "jaeger-query-public")
     assert refused.status_code == 403
 
 
-def test_a_collector_can_read_nothing_back(site: Site) -> None:
-    found = site.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
-    assert found.status_code == 403
+def test_a_collector_can_read_nothing_back(harness: Harness) -> None:
+    response = harness.search.ask("GET", "/public-jaeger-span-read/_search", "jaeger-collector")
+    assert response.status_code == 403
 
 
 # What a panel of Grafana asks here: traces of Jaeger, and logs of the search cluster.
 
 
 def source(kind: str, url: str = "", **more: Any) -> Source:
-    made: dict[str, Any] = {"user": "", "password": "", "authority": "", "data": {}, **more}
-    return Source(id=1, uid="x", name="x", type=kind, url=url, server_name="", default=False, secrets=[], **made)
+    properties: dict[str, Any] = {"user": "", "password": "", "authority": "", "data": {}, **more}
+    return Source(id=1, uid="x", name="x", type=kind, url=url, server_name="", default=False, secrets=[], **properties)
 
 
 def question(**model: Any) -> Question:
@@ -185,24 +189,24 @@ def question(**model: Any) -> Question:
 
 
 def columns(frame: dict[str, Any]) -> dict[str, list[Any]]:
-    names = [each["name"] for each in frame["schema"]["fields"]]
+    names = [field["name"] for field in frame["schema"]["fields"]]
     return dict(zip(names, frame["data"]["values"], strict=True))
 
 
 class Unencrypted:
     """The way to a Jaeger that listens without TLS, as it does behind its login."""
 
-    def __init__(self, site: Site, clearance: str) -> None:
-        self._site, self._clearance = site, clearance
+    def __init__(self, harness: Harness, clearance: str) -> None:
+        self._harness, self._clearance = harness, clearance
 
     def ask(self, source: Source, method: str, target: str, body: bytes = b"", headers: object = None) -> Answer:
         """One request."""
-        found = self._site.get(self._clearance, f"/{target}")
-        return Answer(status=found.status_code, body=found.content)
+        response = self._harness.get(self._clearance, f"/{target}")
+        return Answer(status=response.status_code, body=response.content)
 
 
-def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(site: Site) -> None:
-    proxy: Any = Unencrypted(site, "confidential")
+def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_goes(harness: Harness) -> None:
+    proxy: Any = Unencrypted(harness, "confidential")
     (whole,) = ask_jaeger(proxy, source("jaeger"), question(query=TRACE_ID.hex()))
     assert set(columns(whole)["operationName"]) == {"entry", "inside", "secret"}
     by_id = dict(zip(columns(whole)["spanID"], columns(whole)["operationName"], strict=True))
@@ -216,7 +220,7 @@ def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_g
     assert columns(listed)["traceID"] == [TRACE_ID.hex()]
     assert columns(listed)["traceName"] == ["portal: entry"]
 
-    public: Any = Unencrypted(site, "public")
+    public: Any = Unencrypted(harness, "public")
     (part,) = ask_jaeger(public, source("jaeger"), question(query=TRACE_ID.hex()))
     assert columns(part)["operationName"] == ["entry"]
     with pytest.raises(FailedQueryError) as caught:
@@ -224,24 +228,24 @@ def test_a_panel_gets_a_trace_and_a_search_from_jaeger_as_far_as_the_clearance_g
     assert caught.value.status == 404
 
 
-def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_login(site: Site) -> None:
+def test_a_panel_gets_logs_and_counts_from_the_search_cluster_with_grafanas_own_login(harness: Harness) -> None:
     now = time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime())
     record = {"@timestamp": now, "body": "the pump stands still", "severity": "ERROR", "trace_id": TRACE_ID.hex()}
-    written = site.search.ask("POST", "/logs-write/_doc?refresh=true", "log-indexer", record)
+    written = harness.search.ask("POST", "/logs-write/_doc?refresh=true", "log-indexer", record)
     assert written.status_code == 201, written.text
     logs = source(
         "grafana-opensearch-datasource",
-        site.search.nodes[0].url,
+        harness.search.nodes[0].url,
         user="grafana",
         password=password_of("grafana"),
-        authority=site.search.ca.read_text(),
+        authority=harness.search.ca.read_text(),
         data={"database": "logs-read", "timeField": "@timestamp", "logMessageField": "body"},
     )
     proxy = Proxy((logs,), 30, 2**24, Log(lambda _: None), Metrics())
     wanted = {"luceneQueryType": "Logs", "metrics": [{"type": "logs"}]}
-    (found,) = ask_search(proxy, logs, question(query="severity:ERROR AND pump", **wanted))
-    assert columns(found)["body"] == ["the pump stands still"]
-    assert columns(found)["trace_id"] == [TRACE_ID.hex()]
+    (log_frame,) = ask_search(proxy, logs, question(query="severity:ERROR AND pump", **wanted))
+    assert columns(log_frame)["body"] == ["the pump stands still"]
+    assert columns(log_frame)["trace_id"] == [TRACE_ID.hex()]
     (none,) = ask_search(proxy, logs, question(query="severity:FATAL", **wanted))
     assert columns(none)["body"] == []
     counted = {"metrics": [{"type": "count"}], "bucketAggs": [{"type": "date_histogram"}]}

@@ -73,7 +73,7 @@ def topic(cluster: list[RealNode]) -> str:
     """A topic with the configuration that the platform gives its topics."""
     wanted = Topic(name="telemetry-metrics", partitions=3, retention_ms=1000 * 3600)
     admin = AdminClient(_client(cluster[0]))
-    made = admin.create_topics(
+    futures = admin.create_topics(
         [
             NewTopic(
                 wanted.name,
@@ -85,7 +85,7 @@ def topic(cluster: list[RealNode]) -> str:
         request_timeout=ANSWER_S,
         operation_timeout=ANSWER_S,
     )
-    made[wanted.name].result(timeout=ANSWER_S)
+    futures[wanted.name].result(timeout=ANSWER_S)
     return wanted.name
 
 

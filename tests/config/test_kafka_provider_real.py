@@ -54,9 +54,9 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 @pytest.fixture
 def engine(broker: Broker) -> Iterator[Engine]:
     stopping = threading.Event()
-    with engine_of(KafkaProvider("0.0.0", Brokers(stopping), stopping)) as made:
-        made.configure(settings(broker))
-        yield made
+    with engine_of(KafkaProvider("0.0.0", Brokers(stopping), stopping)) as provider_engine:
+        provider_engine.configure(settings(broker))
+        yield provider_engine
 
 
 def settings(broker: Broker, **other: Any) -> dict[str, Any]:

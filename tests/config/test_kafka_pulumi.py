@@ -28,7 +28,7 @@ import os
 import pulumi
 from components.contracts import Credential
 from components.kafka.access import Access, AclRule, Topic, User, make_access, provider
-from components.kafka.waiting import Brokers
+from components.kafka.wait_for_brokers import Brokers
 
 secret = pulumi.Output.secret
 admin = Credential(username="admin", password=secret(os.environ["ADMIN_PASSWORD"]), bcrypt=secret(""))
@@ -133,11 +133,11 @@ def project(tmp_path: Path, broker: Broker) -> Iterator[Project]:
     home.install(tmp_path / "home", sys.executable)
     (tmp_path / "project" / "Pulumi.yaml").write_text("name: kafka\nruntime: python\n")
     (tmp_path / "project" / "__main__.py").write_text(PROGRAM)
-    made = Project(tmp_path, broker)
-    assert made.pulumi("stack", "init", "dev")[0] == 0
-    yield made
-    made.pulumi("state", "unprotect", "--all", "--yes")
-    assert made.pulumi("destroy", "--yes", "--skip-preview")[0] == 0
+    pulumi_project = Project(tmp_path, broker)
+    assert pulumi_project.pulumi("stack", "init", "dev")[0] == 0
+    yield pulumi_project
+    pulumi_project.pulumi("state", "unprotect", "--all", "--yes")
+    assert pulumi_project.pulumi("destroy", "--yes", "--skip-preview")[0] == 0
     shutil.rmtree(tmp_path / "home")
 
 
@@ -178,10 +178,10 @@ def opened_later(port: int, target: str, after_s: float) -> Iterator[None]:
         yield
     finally:
         over.set()
-        for each in sockets:
+        for connection in sockets:
             with suppress(OSError):
-                each.shutdown(socket.SHUT_RDWR)
-            each.close()
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
         thread.join(15)
 
 
@@ -220,7 +220,7 @@ def test_a_topic_whose_partitions_shrink_is_stopped_in_the_preview_and_would_be_
     for words in (("preview",), ("up", "--yes", "--skip-preview")):
         code, said = project.pulumi(*words, PARTITIONS="2")
         assert code != 0, said
-        [line] = {each.strip() for each in " ".join(said.split()).split("error: ") if "marked for protection" in each}
+        [line] = {part.strip() for part in " ".join(said.split()).split("error: ") if "marked for protection" in part}
         assert line.startswith('unable to replace resource "urn:pulumi:dev::kafka')
         assert "topic:Topic::telemetry-metrics" in line
         assert project.partitions() == 3

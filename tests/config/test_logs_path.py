@@ -41,7 +41,7 @@ from tests.support.kafka_broker import Broker
 TOPIC = TOPIC_OF_SIGNAL[Signal.LOGS]
 POLICY = IndexPolicy(shards=1, replicas=0, retention_days=14)
 FAMILY = next(
-    each for each in indices.families(Engine.OPENSEARCH, traces=POLICY, logs=POLICY) if each.name == indices.LOGS
+    family for family in indices.families(Engine.OPENSEARCH, traces=POLICY, logs=POLICY) if family.name == indices.LOGS
 )
 USERS = (
     access.log_writer("log-indexer"),
@@ -120,8 +120,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LogsPath]:
     (folder / "kafka").mkdir()
     with search_processes(1, USERS) as search, kafka_broker.running(folder / "kafka") as broker:
         admin = AdminClient(client(broker))
-        for made in admin.create_topics([NewTopic(TOPIC, num_partitions=3, replication_factor=1)]).values():
-            made.result(30)
+        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=3, replication_factor=1)]).values():
+            future.result(30)
         assert search.as_admin("PUT", "/_index_template/logs", FAMILY.template()).status_code == 200
         first = {"aliases": {FAMILY.write_alias: {"is_write_index": True}}}
         assert search.as_admin("PUT", f"/{FAMILY.name}-000001", first).status_code == 200
@@ -170,14 +170,14 @@ def send(path: LogsPath, first: int, count: int) -> None:
     path.gateway.accept("logs", numbered(first, count), LAYER)
 
 
-def found(path: LogsPath) -> set[int]:
-    return {each["attributes"]["attempt"] for each in path.sources() if "attempt" in each.get("attributes", {})}
+def number_set(path: LogsPath) -> set[int]:
+    return {source["attributes"]["attempt"] for source in path.sources() if "attempt" in source.get("attributes", {})}
 
 
 def test_logs_become_searchable_by_trace_service_level_and_text(path: LogsPath) -> None:
     send(path, 0, 20)
     with indexer(path, "first"):
-        eventually(lambda: found(path) == set(range(20)), 60, "20 logs are in the index")
+        eventually(lambda: number_set(path) == set(range(20)), 60, "20 logs are in the index")
     web = Web(str(path.search.ca))
     try:
         reader = LogReader(web, path.search.nodes[0].url, ("log-reader", password_of("log-reader")))
@@ -198,19 +198,19 @@ def test_a_killed_indexer_loses_nothing_and_writes_nothing_twice(path: LogsPath)
         with indexer(path, f"killed-{round_}", kill=True):
             time.sleep(1.5)
     with indexer(path, "after"):
-        eventually(lambda: len(found(path)) == 20 + 300, 90, "all 300 are there")
+        eventually(lambda: len(number_set(path)) == 20 + 300, 90, "all 300 are there")
         time.sleep(1)
     assert path.count() == before + 300
 
 
 def test_reading_everything_again_makes_no_second_document(path: LogsPath) -> None:
     before = path.count()
-    made = Indexer(parse(path.settings()), connect=lambda options: Consumer(options | {"group.id": "again"}))
+    indexer = Indexer(parse(path.settings()), connect=lambda options: Consumer(options | {"group.id": "again"}))
     deadline, read = time.monotonic() + 60, 0
-    while time.monotonic() < deadline and made.registry.get_sample_value("log_indexer_documents_total") != before:
-        read += made.turn()
-    made.stop()
-    made.run()
+    while time.monotonic() < deadline and indexer.registry.get_sample_value("log_indexer_documents_total") != before:
+        read += indexer.turn()
+    indexer.stop()
+    indexer.run()
     assert read > 0
     assert path.count() == before
 
@@ -221,7 +221,7 @@ def test_a_record_that_is_no_log_does_not_hold_the_others_up(path: LogsPath) -> 
     assert producer.flush(20) == 0
     send(path, 1000, 5)
     with indexer(path, "garbage") as log:
-        eventually(lambda: set(range(1000, 1005)) <= found(path), 60, "the logs after it are there")
+        eventually(lambda: set(range(1000, 1005)) <= number_set(path), 60, "the logs after it are there")
         eventually(lambda: "it holds no logs" in log.read_text(), 20, "it was told")
 
 
@@ -231,14 +231,14 @@ def test_a_search_cluster_that_refuses_is_waited_for(path: LogsPath) -> None:
     send(path, 2000, 5)
     with indexer(path, "refused") as log:
         eventually(lambda: "search: 403" in log.read_text(), 60, "the refusal is told")
-        assert not set(range(2000, 2005)) & found(path)
+        assert not set(range(2000, 2005)) & number_set(path)
         path.search.as_admin("PUT", f"/{FAMILY.name}-000001/_settings", {"index.blocks.write": False})
-        eventually(lambda: set(range(2000, 2005)) <= found(path), 60, "the logs were kept")
+        eventually(lambda: set(range(2000, 2005)) <= number_set(path), 60, "the logs were kept")
         eventually(lambda: "takes documents again" in log.read_text(), 20, "the end is told")
 
 
 def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: LogsPath) -> None:
-    records = [each for name in DIRTY_FILES for each in load(name)]
+    records = [record for name in DIRTY_FILES for record in load(name)]
     bodies = corpus.requests(records)[Signal.LOGS]
     before = path.count()
     for body in bodies:
@@ -248,7 +248,9 @@ def test_no_secret_of_the_corpus_is_in_kafka_the_index_or_a_log_of_ours(path: Lo
     kafka = b"".join(_topic(path.broker)).decode(errors="replace")
     index = json.dumps(path.sources(), ensure_ascii=False)
     told = log.read_text() + (path.gateway.folder / "otelcol.log").read_text()
-    secrets = {secret for each in records if each.signal is Signal.LOGS for secret in each.secrets if len(secret) > 3}
+    secrets = {
+        secret for record in records if record.signal is Signal.LOGS for secret in record.secrets if len(secret) > 3
+    }
     places = {"Kafka": kafka, "the index": index, "logs of ours": told}
     # A PIN of four digits is also part of some time or id: there, other digits stand beside it.
     wanted = {secret: re.compile(rf"(?<![0-9a-f]){re.escape(secret)}(?![0-9a-f])") for secret in secrets}

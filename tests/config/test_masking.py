@@ -13,8 +13,8 @@ from components.masking.catalogue import EVERY
 from components.masking.pseudonyms import pseudonym
 from components.telemetry.layers import Signal
 from tests.config.gateway_process import HASH_KEY, PASSWORDS, GatewayProcess, gateway_data, gateway_process
-from tests.support.dirty.reading import Arrived, by_case, readable
 from tests.support.dirty.records import DIRTY_FILES, LAYER, Record, load, requests
+from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.dirty.sink import Sink, into_sink, sink
 
 DIRTY = (
@@ -76,9 +76,9 @@ def test_the_corpus_is_large_enough() -> None:
 
 def test_every_secret_can_be_read_before() -> None:
     raw = {
-        name: each
+        name: arrived
         for signal, bodies in requests(load("japanese") + load("english")).items()
-        for name, each in by_case(signal, [body.SerializeToString() for body in bodies]).items()
+        for name, arrived in by_case(signal, [body.SerializeToString() for body in bodies]).items()
     }
     hidden = [record.id for record in load("japanese") + load("english") if not readable(record, raw)]
     assert hidden == []
@@ -86,7 +86,7 @@ def test_every_secret_can_be_read_before() -> None:
 
 def test_no_secret_can_be_read_afterwards(passed: Passed) -> None:
     assert [record.id for record in DIRTY if record.id not in passed.arrived] == []
-    leaks = {record.id: found for record in DIRTY if (found := readable(record, passed.arrived))}
+    leaks = {record.id: cases for record in DIRTY if (cases := readable(record, passed.arrived))}
     print(f"masking: {len(leaks)} of {len(DIRTY)} dirty records readable")
     assert leaks == {}
 
@@ -106,14 +106,18 @@ def test_clean_records_are_as_they_were(passed: Passed) -> None:
 def test_resources_keep_versions_and_pods(passed: Passed) -> None:
     for record in CLEAN:
         if record.at == "resource.attribute":
-            copies = [each for each in passed.arrived[record.id].scope.attributes if each.key == "obs.resource"]
-            [value] = [each.value for each in copies[0].value.kvlist_value.values if each.key == record.key]
+            copies = [
+                attribute for attribute in passed.arrived[record.id].scope.attributes if attribute.key == "obs.resource"
+            ]
+            [value] = [
+                attribute.value for attribute in copies[0].value.kvlist_value.values if attribute.key == record.key
+            ]
             assert value.string_value == record.value
 
 
 @pytest.mark.parametrize("case", ["nasty-key-worker-id", "nasty-key-user-id", "nasty-key-shain"])
 def test_ids_become_pseudonyms_that_the_key_explains(passed: Passed, case: str) -> None:
-    [record] = [each for each in DIRTY if each.id == case]
+    [record] = [record for record in DIRTY if record.id == case]
     assert pseudonym(record.value, HASH_KEY) in passed.arrived[case].text
 
 

@@ -33,7 +33,7 @@ ALL = ['layer="device"']
 
 
 @dataclass(frozen=True, kw_only=True)
-class World:
+class Harness:
     """A Prometheus that has shipped its blocks.
 
     Attributes:
@@ -53,12 +53,12 @@ class World:
     @property
     def start_ms(self) -> int:
         """First sample."""
-        return min(each.start_ms for each in self.blocks)
+        return min(block.start_ms for block in self.blocks)
 
     @property
     def end_ms(self) -> int:
         """Last moment that is in blocks."""
-        return max(each.end_ms for each in self.blocks) - 1
+        return max(block.end_ms for block in self.blocks) - 1
 
 
 def local_blocks(data: Path) -> dict[str, dict[str, Any]]:
@@ -81,7 +81,7 @@ def late(meta: dict[str, Any]) -> bool:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("blocks")
     with ExitStack() as stack:
         storage = stack.enter_context(storage_process(folder / "storage"))
@@ -93,8 +93,8 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         servers.cut(original, servers.hour_ago_ms())
         data = folder / "primary/data"
         eventually(partial(all_cut, data), 60, "late samples are in blocks")
-        eventually(lambda: {each.name for each in blocks(store)} == set(local_blocks(data)), 90, "all are shipped")
-        yield World(
+        eventually(lambda: {block.name for block in blocks(store)} == set(local_blocks(data)), 90, "all are shipped")
+        yield Harness(
             folder=folder,
             storage=storage,
             objects=objects,
@@ -103,36 +103,36 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         )
 
 
-def restored(world: World, name: str) -> Path:
+def restored(harness: Harness, name: str) -> Path:
     """A folder of a new Prometheus with what is in the storage."""
-    servers.prepare(world.folder / name, world.folder / "primary")
-    with world.storage.store(PREFIX) as store:
-        done = restore(store, LABELS, world.folder / name / "data")
+    servers.prepare(harness.folder / name, harness.folder / "primary")
+    with harness.storage.store(PREFIX) as store:
+        done = restore(store, LABELS, harness.folder / name / "data")
     assert done.samples > 0
-    return world.folder / name
+    return harness.folder / name
 
 
-def test_every_block_is_shipped_whole_with_hashes_late_ones_too(world: World) -> None:
-    here = local_blocks(world.folder / "primary/data")
-    assert {each.name for each in world.blocks} == set(here)
+def test_every_block_is_shipped_whole_with_hashes_late_ones_too(harness: Harness) -> None:
+    here = local_blocks(harness.folder / "primary/data")
+    assert {block.name for block in harness.blocks} == set(here)
     assert {meta["compaction"]["level"] for meta in here.values()} == {1}, "none was merged here"
-    assert {each.end_ms - each.start_ms <= BLOCK_MS for each in world.blocks} == {True}
-    assert {dict(each.labels) == LABELS for each in world.blocks} == {True}
-    assert all(file.sha256 for each in world.blocks for file in each.files)
+    assert {block.end_ms - block.start_ms <= BLOCK_MS for block in harness.blocks} == {True}
+    assert {dict(block.labels) == LABELS for block in harness.blocks} == {True}
+    assert all(file.sha256 for block in harness.blocks for file in block.files)
     assert sum(map(late, here.values())) >= 2
-    assert not [each for each in here.values() if each["stats"]["numSamples"] == 0]
+    assert not [block for block in here.values() if block["stats"]["numSamples"] == 0]
 
 
-def test_what_is_restored_is_sample_for_sample_what_was_there(world: World) -> None:
-    folder = restored(world, "restored")
+def test_what_is_restored_is_sample_for_sample_what_was_there(harness: Harness) -> None:
+    folder = restored(harness, "restored")
     with servers.prometheus(folder) as new:
-        found = compare(api(world.original), api(new), ALL, world.start_ms, world.end_ms)
-        assert found.same, found
+        comparison = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
         late_samples = new.series('count(count_over_time({__name__="late_only"}[2h]))')
         assert late_samples[0]["value"][1] == str(SERIES)
-        assert found.series > 2 * SERIES
+        assert comparison.series > 2 * SERIES
         # What was not yet in a block is what a restore lacks.
-        rest = compare(api(world.original), api(new), ALL, world.end_ms + 1, world.end_ms + 2 * BLOCK_MS)
+        rest = compare(api(harness.original), api(new), ALL, harness.end_ms + 1, harness.end_ms + 2 * BLOCK_MS)
         assert (rest.equal, rest.different, rest.additional) == (0, 0, 0)
         assert rest.missing > 0
         # It goes on with new samples.
@@ -140,20 +140,20 @@ def test_what_is_restored_is_sample_for_sample_what_was_there(world: World) -> N
         eventually(lambda: bool(new.series("after")), 5, "the restored Prometheus takes samples")
 
 
-def test_a_changed_value_and_a_lacking_sample_are_seen(world: World) -> None:
+def test_a_changed_value_and_a_lacking_sample_are_seen(harness: Harness) -> None:
     matchers = ['__name__="in_order"']
-    with servers.prometheus(restored(world, "changed")) as new:
-        before = compare(api(world.original), api(new), matchers, world.start_ms, world.end_ms)
+    with servers.prometheus(restored(harness, "changed")) as new:
+        before = compare(api(harness.original), api(new), matchers, harness.start_ms, harness.end_ms)
         # At the full minute the original has a sample; one minute later too.
-        servers.write(new, "in_order", [world.end_ms + 1], shift=0.5)
-        servers.write(new, "in_order", [world.end_ms + 30_001], series=1)
-        after = compare(api(world.original), api(new), matchers, world.start_ms, world.end_ms + 60_001)
+        servers.write(new, "in_order", [harness.end_ms + 1], shift=0.5)
+        servers.write(new, "in_order", [harness.end_ms + 30_001], series=1)
+        after = compare(api(harness.original), api(new), matchers, harness.start_ms, harness.end_ms + 60_001)
     assert before.same
     assert (after.equal, after.different) == (before.equal, SERIES)
     assert (after.missing, after.additional) == (SERIES, 1)
 
 
-def compacted(world: World, folder: Path, *changes: str) -> subprocess.CompletedProcess[str]:
+def compacted(harness: Harness, folder: Path, *changes: str) -> subprocess.CompletedProcess[str]:
     """One round of the compactor over blocks of any age."""
     command = servers.local(
         "thanos",
@@ -161,56 +161,56 @@ def compacted(world: World, folder: Path, *changes: str) -> subprocess.Completed
         {
             "data-dir": str(folder),
             "http-address": "127.0.0.1:0",
-            "http.config": str(world.folder / "primary/web.yml"),
-            "objstore.config-file": str(world.objects),
+            "http.config": str(harness.folder / "primary/web.yml"),
+            "objstore.config-file": str(harness.objects),
         },
     )
     left = [option for option in command if option not in changes]
     return subprocess.run([*left, "--consistency-delay=0s"], capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_overlapping_blocks_halt_a_compactor_that_may_not_merge_them(world: World, tmp_path: Path) -> None:
-    done = compacted(world, tmp_path, "--compact.enable-vertical-compaction")
+def test_overlapping_blocks_halt_a_compactor_that_may_not_merge_them(harness: Harness, tmp_path: Path) -> None:
+    done = compacted(harness, tmp_path, "--compact.enable-vertical-compaction")
     assert done.returncode != 0
     assert "overlaps found" in done.stderr
 
 
-def test_the_store_gateway_answers_for_a_prometheus_that_is_gone(world: World, tmp_path: Path) -> None:
-    original = api(world.original)
-    with at_the_gateway(world, "fresh") as asked:
-        late_only = compare(original, asked, ['__name__="late_only"'], world.start_ms, world.end_ms)
+def test_the_store_gateway_answers_for_a_prometheus_that_is_gone(harness: Harness, tmp_path: Path) -> None:
+    original = api(harness.original)
+    with at_the_gateway(harness, "fresh") as query_api:
+        late_only = compare(original, query_api, ['__name__="late_only"'], harness.start_ms, harness.end_ms)
         assert late_only.same, late_only
         # Of late samples between others, Thanos Query finds some only while they are in blocks of their own.
-        fresh = compare(original, asked, ['__name__="in_order"'], world.start_ms, world.end_ms)
+        fresh = compare(original, query_api, ['__name__="in_order"'], harness.start_ms, harness.end_ms)
         assert (fresh.different, fresh.additional) == (0, 0)
         assert 0 < fresh.missing <= 15 * SERIES
-    done = compacted(world, tmp_path)
+    done = compacted(harness, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    with at_the_gateway(world, "merged") as asked:
-        found = compare(original, asked, ALL, world.start_ms, world.end_ms)
-        assert found.same, found
+    with at_the_gateway(harness, "merged") as query_api:
+        comparison = compare(original, query_api, ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
 
 
 @contextmanager
-def at_the_gateway(world: World, name: str) -> Iterator[QueryApi]:
+def at_the_gateway(harness: Harness, name: str) -> Iterator[QueryApi]:
     """A query layer that knows the store gateway alone."""
-    folder, certificates = world.folder / f"gateway-{name}", world.folder / "primary"
+    folder, certificates = harness.folder / f"gateway-{name}", harness.folder / "primary"
     with (
-        servers.store_gateway(folder, certificates, world.objects) as gateway,
-        servers.query(folder / "query", certificates, [gateway]) as asked,
+        servers.store_gateway(folder, certificates, harness.objects) as gateway,
+        servers.query(folder / "query", certificates, [gateway]) as query_api,
     ):
-        eventually(partial(knows, asked), 30, "the query layer knows its store")
-        yield asked
+        eventually(partial(knows, query_api), 30, "the query layer knows its store")
+        yield query_api
 
 
-def knows(asked: QueryApi) -> bool:
+def knows(query_api: QueryApi) -> bool:
     """Whether a query layer finds anything."""
     now_ms = servers.hour_ago_ms() + 3_600_000
     try:
-        found = compare(asked, asked, ALL, now_ms - 3_600_000, now_ms)
+        comparison = compare(query_api, query_api, ALL, now_ms - 3_600_000, now_ms)
     except BackupError:
         return False
-    return found.equal > 0
+    return comparison.equal > 0
 
 
 def test_without_the_option_late_samples_are_merged_before_anybody_can_ship_them(tmp_path: Path) -> None:
@@ -227,20 +227,20 @@ def test_without_the_option_late_samples_are_merged_before_anybody_can_ship_them
         eventually(merged, 20, "overlapping blocks are merged")
 
 
-def test_merged_blocks_restore_to_the_same_samples(world: World, tmp_path: Path) -> None:
-    done = compacted(world, tmp_path)
+def test_merged_blocks_restore_to_the_same_samples(harness: Harness, tmp_path: Path) -> None:
+    done = compacted(harness, tmp_path)
     assert done.returncode == 0, done.stderr[-3000:]
-    with world.storage.store(PREFIX) as store:
+    with harness.storage.store(PREFIX) as store:
         left = blocks(store)
-    assert len(left) < len(world.blocks)
-    with servers.prometheus(restored(world, "merged")) as new:
-        found = compare(api(world.original), api(new), ALL, world.start_ms, world.end_ms)
-        assert found.same, found
+    assert len(left) < len(harness.blocks)
+    with servers.prometheus(restored(harness, "merged")) as new:
+        comparison = compare(api(harness.original), api(new), ALL, harness.start_ms, harness.end_ms)
+        assert comparison.same, comparison
 
 
 @pytest.mark.parametrize("encryption", [None, "SSE-S3"])
-def test_thanos_reads_the_file_of_the_storage(world: World, tmp_path: Path, encryption: Encryption | None) -> None:
-    file = servers.objects_files(world.storage, tmp_path, encryption)
+def test_thanos_reads_the_file_of_the_storage(harness: Harness, tmp_path: Path, encryption: Encryption | None) -> None:
+    file = servers.objects_files(harness.storage, tmp_path, encryption)
     done = subprocess.run(
         [str(tools.path("thanos")), "tools", "bucket", "ls", f"--objstore.config-file={file}"],
         capture_output=True,
@@ -249,4 +249,4 @@ def test_thanos_reads_the_file_of_the_storage(world: World, tmp_path: Path, encr
         timeout=60,
     )
     assert done.returncode == 0, done.stderr[-2000:]
-    assert world.blocks[0].name in done.stdout + done.stderr
+    assert harness.blocks[0].name in done.stdout + done.stderr

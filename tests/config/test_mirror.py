@@ -19,16 +19,16 @@ from confluent_kafka import TIMESTAMP_CREATE_TIME, Producer, TopicPartition
 
 from components.mirror import config
 from components.mirror.rules import RULES
-from tests.config import mirror_world
-from tests.config.mirror_process import SOURCE_PASSWORD, TARGET_PASSWORD
-from tests.config.mirror_world import (
+from tests.config import mirror_harness
+from tests.config.mirror_harness import (
     ANSWER_S,
     TOPICS,
-    World,
+    Harness,
     consumer,
     drain,
     numbers,
 )
+from tests.config.mirror_process import SOURCE_PASSWORD, TARGET_PASSWORD
 from tests.config.servers import eventually
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(300)]
@@ -45,14 +45,14 @@ KAFKAS = {"__consumer_offsets"}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with mirror_world.running(tmp_path_factory.mktemp("mirror")) as made:
-        print(f"\nfirst record copied {time.monotonic() - made.mirror.starts[0]:.1f} s after the start")
-        yield made
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as running_world:
+        print(f"\nfirst record copied {time.monotonic() - running_world.mirror.starts[0]:.1f} s after the start")
+        yield running_world
 
 
-def test_records_arrive_with_name_partition_key_value_headers_and_time(world: World) -> None:
-    producer = Producer(world.source.login(acks="all"))
+def test_records_arrive_with_name_partition_key_value_headers_and_time(harness: Harness) -> None:
+    producer = Producer(harness.source.login(acks="all"))
     now = int(time.time() * 1000)
     for number in range(300):
         producer.produce(
@@ -63,48 +63,55 @@ def test_records_arrive_with_name_partition_key_value_headers_and_time(world: Wo
             timestamp=now - number * 1000,
         )
     producer.flush(ANSWER_S)
-    world.wait_for_copy("telemetry-logs", 300)
+    harness.wait_for_copy("telemetry-logs", 300)
 
-    def seen(where: mirror_world.Cluster) -> list[tuple[object, ...]]:
+    def seen(where: mirror_harness.Cluster) -> list[tuple[object, ...]]:
         return [
-            (each.partition(), each.offset(), each.key(), each.value(), each.headers(), each.timestamp())
-            for each in where.everything("telemetry-logs", 300)
+            (
+                message.partition(),
+                message.offset(),
+                message.key(),
+                message.value(),
+                message.headers(),
+                message.timestamp(),
+            )
+            for message in where.everything("telemetry-logs", 300)
         ]
 
-    before, after = seen(world.source), seen(world.target)
+    before, after = seen(harness.source), seen(harness.target)
     assert len(before) == 300
     assert after == before
-    assert {each[5][0] for each in after} == {TIMESTAMP_CREATE_TIME}  # type: ignore[index]
+    assert {fields[5][0] for fields in after} == {TIMESTAMP_CREATE_TIME}  # type: ignore[index]
 
 
-def test_a_record_as_large_as_the_topic_takes_arrives(world: World) -> None:
-    before = world.count(world.target, "alerts-raw")
+def test_a_record_as_large_as_the_topic_takes_arrives(harness: Harness) -> None:
+    before = harness.count(harness.target, "alerts-raw")
     # Text that compresses by more than the topics' limit allows uncompressed.
     large = (b"a line of a log that says the same again and again; " * 60_000)[
-        : 3 * mirror_world.MAX_MESSAGE_BYTES // 2
+        : 3 * mirror_harness.MAX_MESSAGE_BYTES // 2
     ]
     producer = Producer(
-        world.source.login(acks="all", **{"compression.type": "snappy", "message.max.bytes": 3 * len(large)})
+        harness.source.login(acks="all", **{"compression.type": "snappy", "message.max.bytes": 3 * len(large)})
     )
     problems: list[object] = []
     producer.produce(
-        "alerts-raw", large[: mirror_world.MAX_MESSAGE_BYTES // 2], on_delivery=lambda e, _: problems.append(e)
+        "alerts-raw", large[: mirror_harness.MAX_MESSAGE_BYTES // 2], on_delivery=lambda e, _: problems.append(e)
     )
     producer.produce("alerts-raw", large, on_delivery=lambda e, _: problems.append(e))
     producer.flush(ANSWER_S)
     assert problems == [None, None]
-    world.wait_for_copy("alerts-raw", before + 2)
+    harness.wait_for_copy("alerts-raw", before + 2)
 
 
-def test_the_source_has_nothing_new_and_the_target_only_the_mirrors_own_topics(world: World) -> None:
-    assert world.source.topics() - KAFKAS == set(TOPICS)
-    assert world.target.topics() - KAFKAS == set(TOPICS) | OWN
+def test_the_source_has_nothing_new_and_the_target_only_the_mirrors_own_topics(harness: Harness) -> None:
+    assert harness.source.topics() - KAFKAS == set(TOPICS)
+    assert harness.target.topics() - KAFKAS == set(TOPICS) | OWN
 
 
-def test_its_permissions_suffice_and_do_not_let_it_write_in_the_source(world: World) -> None:
-    refused = [line for line in world.mirror.log.splitlines() if re.search(r"[Nn]ot authorized|Authorization", line)]
+def test_its_permissions_suffice_and_do_not_let_it_write_in_the_source(harness: Harness) -> None:
+    refused = [line for line in harness.mirror.log.splitlines() if re.search(r"[Nn]ot authorized|Authorization", line)]
     assert refused == []
-    user = world.source.login(**{"sasl.username": config.SOURCE_USER, "sasl.password": SOURCE_PASSWORD})
+    user = harness.source.login(**{"sasl.username": config.SOURCE_USER, "sasl.password": SOURCE_PASSWORD})
     problems: list[object] = []
     producer = Producer({**user, "message.timeout.ms": 3000})
     producer.produce("alerts-raw", b"from the mirror", on_delivery=lambda error, _: problems.append(error))
@@ -113,29 +120,29 @@ def test_its_permissions_suffice_and_do_not_let_it_write_in_the_source(world: Wo
     assert problems[0] is not None, "the mirror's user may write in the source"
 
 
-def test_passwords_are_nowhere_but_in_their_file(world: World) -> None:
-    assert world.mirror.process is not None
-    said = Path(f"/proc/{world.mirror.process.pid}/cmdline").read_text() + world.mirror.log
-    with consumer(world.target, "no-group") as reader:
+def test_passwords_are_nowhere_but_in_their_file(harness: Harness) -> None:
+    assert harness.mirror.process is not None
+    said = Path(f"/proc/{harness.mirror.process.pid}/cmdline").read_text() + harness.mirror.log
+    with consumer(harness.target, "no-group") as reader:
         reader.assign([TopicPartition("mm2-configs.region-a.internal", 0, 0)])
-        kept = b"".join((each.value() or b"") for each in drain(reader, 3, ANSWER_S))
+        kept = b"".join((message.value() or b"") for message in drain(reader, 3, ANSWER_S))
     assert b"${file:" in kept, "the configuration topic does not hold what the test looks into"
     for password in (SOURCE_PASSWORD, TARGET_PASSWORD):
         assert password not in said
         assert password.encode() not in kept
 
 
-def test_metrics_need_tls_and_the_scrape_password(world: World) -> None:
-    assert world.mirror.metrics().status_code == 200
-    assert world.mirror.metrics("wrong").status_code == 401
+def test_metrics_need_tls_and_the_scrape_password(harness: Harness) -> None:
+    assert harness.mirror.metrics().status_code == 200
+    assert harness.mirror.metrics("wrong").status_code == 401
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"http://{world.mirror.address}:9404/metrics", timeout=5)
+        requests.get(f"http://{harness.mirror.address}:9404/metrics", timeout=5)
 
 
-def test_a_record_is_in_the_other_region_within_seconds(world: World) -> None:
+def test_a_record_is_in_the_other_region_within_seconds(harness: Harness) -> None:
     """Latency of single records at 20 a second, from before they are written until a client in the target has them."""
     count, delays = 200, list[float]()
-    with consumer(world.target, "no-group") as reader:
+    with consumer(harness.target, "no-group") as reader:
         ends = [
             TopicPartition(
                 "telemetry-metrics",
@@ -146,7 +153,7 @@ def test_a_record_is_in_the_other_region_within_seconds(world: World) -> None:
         ]
         reader.assign(ends)
         writer = threading.Thread(
-            target=world.source.produce, args=("telemetry-metrics", range(count)), kwargs={"pause_s": 0.05}
+            target=harness.source.produce, args=("telemetry-metrics", range(count)), kwargs={"pause_s": 0.05}
         )
         writer.start()
         deadline = time.monotonic() + 60
@@ -161,13 +168,13 @@ def test_a_record_is_in_the_other_region_within_seconds(world: World) -> None:
     print(
         f"\nlatency of {count} records: p50 {statistics.median(delays):.3f} s, p95 {p95:.3f} s, max {ordered[-1]:.3f} s"
     )
-    print(f"memory of the mirror: {world.mirror.memory_mib()} MiB")
+    print(f"memory of the mirror: {harness.mirror.memory_mib()} MiB")
     assert p95 < 5
 
 
-def test_every_metric_that_a_rule_uses_is_served(world: World) -> None:
-    world.source.produce("telemetry-traces", [0])
-    with consumer(world.source, "reports") as reader:
+def test_every_metric_that_a_rule_uses_is_served(harness: Harness) -> None:
+    harness.source.produce("telemetry-traces", [0])
+    with consumer(harness.source, "reports") as reader:
         reader.subscribe(["telemetry-traces"])
         drain(reader, 1, ANSWER_S)
         reader.commit(asynchronous=False)
@@ -184,44 +191,44 @@ def test_every_metric_that_a_rule_uses_is_served(world: World) -> None:
         'kafka_mirror_records_total{partition="0",topic="telemetry-traces"} ',
     ]
     deadline = time.monotonic() + 60
-    while missing := [each for each in wanted if each not in world.mirror.metrics().text]:
-        assert time.monotonic() < deadline, f"not served: {missing}\n{world.mirror.metrics().text}"
+    while missing := [metric for metric in wanted if metric not in harness.mirror.metrics().text]:
+        assert time.monotonic() < deadline, f"not served: {missing}\n{harness.mirror.metrics().text}"
         time.sleep(1)
 
 
-def _read(world: World, group: str, topic: str, count: int) -> list[int]:
+def _read(harness: Harness, group: str, topic: str, count: int) -> list[int]:
     """Read exactly ``count`` records in the source and commit them; their numbers."""
-    found: list[int] = []
-    with consumer(world.source, group) as reader:
+    number_list: list[int] = []
+    with consumer(harness.source, group) as reader:
         reader.subscribe([topic])
         deadline = time.monotonic() + 40
-        while len(found) < count and time.monotonic() < deadline:
+        while len(number_list) < count and time.monotonic() < deadline:
             message = reader.poll(0.2)
             if message is not None and message.error() is None:
-                found += numbers([message])
+                number_list += numbers([message])
         reader.commit(asynchronous=False)
-    assert len(found) == count
-    return found
+    assert len(number_list) == count
+    return number_list
 
 
-def _go_on(world: World, group: str, topic: str, least: int, quiet_s: float = 6) -> list[int]:
+def _go_on(harness: Harness, group: str, topic: str, least: int, quiet_s: float = 6) -> list[int]:
     """What the group reads when its consumer starts in the target."""
-    with consumer(world.target, group) as reader:
+    with consumer(harness.target, group) as reader:
         reader.subscribe([topic])
         return numbers(drain(reader, least, 40, quiet_s))
 
 
-def test_a_group_that_has_read_all_reads_nothing_again(world: World) -> None:
+def test_a_group_that_has_read_all_reads_nothing_again(harness: Harness) -> None:
     topic, group = "telemetry-metrics", "metrics-consumer-primary"
-    known = world.count(world.source, topic)
-    written = world.source.produce(topic, range(10_000, 11_000))
+    known = harness.count(harness.source, topic)
+    written = harness.source.produce(topic, range(10_000, 11_000))
     assert len(written) == 1000
-    _read(world, group, topic, known + 1000)
-    world.wait_for_copy(topic, known + 1000)
-    world.wait_for_groups(group, topic)
-    new = world.source.produce(topic, range(11_000, 11_100))
-    world.wait_for_copy(topic, known + 1100)
-    got = _go_on(world, group, topic, 100)
+    _read(harness, group, topic, known + 1000)
+    harness.wait_for_copy(topic, known + 1000)
+    harness.wait_for_groups(group, topic)
+    new = harness.source.produce(topic, range(11_000, 11_100))
+    harness.wait_for_copy(topic, known + 1100)
+    got = _go_on(harness, group, topic, 100)
     print(
         f"\ngroup at the end: {len(got) - len(set(got) & set(new))} of {known + 1000} read again, "
         f"{len(set(new) - set(got))} of 100 lost"
@@ -229,19 +236,19 @@ def test_a_group_that_has_read_all_reads_nothing_again(world: World) -> None:
     assert sorted(got) == sorted(new)
 
 
-def test_a_group_that_has_read_a_part_loses_nothing_and_what_it_reads_again_is_counted(world: World) -> None:
+def test_a_group_that_has_read_a_part_loses_nothing_and_what_it_reads_again_is_counted(harness: Harness) -> None:
     """The hardest case: the mirror first sees the group when all is copied. Kafka may then begin far earlier."""
     topic, group, written = "telemetry-logs", "log-indexer", range(20_000, 22_000)
-    before = world.count(world.source, topic)
-    with consumer(world.source, group) as reader:
+    before = harness.count(harness.source, topic)
+    with consumer(harness.source, group) as reader:
         reader.subscribe([topic])
         drain(reader, before, ANSWER_S)
         reader.commit(asynchronous=False)
-    assert len(world.source.produce(topic, written, pause_s=0.004)) == len(written)
-    world.wait_for_copy(topic, before + len(written))
-    read = _read(world, group, topic, 1200)
-    world.wait_for_groups(group, topic)
-    got = _go_on(world, group, topic, len(written) - 1200)
+    assert len(harness.source.produce(topic, written, pause_s=0.004)) == len(written)
+    harness.wait_for_copy(topic, before + len(written))
+    read = _read(harness, group, topic, 1200)
+    harness.wait_for_groups(group, topic)
+    got = _go_on(harness, group, topic, len(written) - 1200)
     lost = set(written) - set(read) - set(got)
     again = len(set(read) & set(got))
     print(
@@ -252,26 +259,28 @@ def test_a_group_that_has_read_a_part_loses_nothing_and_what_it_reads_again_is_c
 
 
 @pytest.mark.parametrize("kill", [False, True], ids=["SIGTERM", "SIGKILL"])
-def test_a_restart_of_the_mirror_loses_nothing_and_doubles_only_what_was_on_its_way(world: World, kill: bool) -> None:
+def test_a_restart_of_the_mirror_loses_nothing_and_doubles_only_what_was_on_its_way(
+    harness: Harness, kill: bool
+) -> None:
     topic = "telemetry-traces"
     first = 30_000 + 10_000 * kill
-    before = world.count(world.target, topic)
+    before = harness.count(harness.target, topic)
     load = range(first, first + 1500)
     acknowledged: list[int] = []
-    writer = threading.Thread(target=lambda: acknowledged.extend(world.source.produce(topic, load, pause_s=0.01)))
+    writer = threading.Thread(target=lambda: acknowledged.extend(harness.source.produce(topic, load, pause_s=0.01)))
     writer.start()
     time.sleep(6)
-    world.mirror.stop(kill=kill)
+    harness.mirror.stop(kill=kill)
     stopped = time.monotonic()
-    world.mirror.start()
-    held = world.count(world.target, topic)
-    eventually(lambda: world.count(world.target, topic) > held, 90, "the copy goes on")
+    harness.mirror.start()
+    held = harness.count(harness.target, topic)
+    eventually(lambda: harness.count(harness.target, topic) > held, 90, "the copy goes on")
     away = time.monotonic() - stopped
     writer.join()
     assert sorted(acknowledged) == list(load)
-    world.wait_for_copy(topic, before + len(load))
+    harness.wait_for_copy(topic, before + len(load))
     time.sleep(3)
-    arrived = [each for each in numbers(world.target.everything(topic, before + len(load))) if each in load]
+    arrived = [number for number in numbers(harness.target.everything(topic, before + len(load))) if number in load]
     doubled = len(arrived) - len(set(arrived))
     how = "SIGKILL" if kill else "SIGTERM"
     print(
@@ -285,16 +294,16 @@ def test_a_restart_of_the_mirror_loses_nothing_and_doubles_only_what_was_on_its_
         assert doubled == 0
 
 
-def test_when_the_source_is_killed_groups_go_on_in_the_target(world: World) -> None:
+def test_when_the_source_is_killed_groups_go_on_in_the_target(harness: Harness) -> None:
     """The last test of the file: the source does not come back."""
     topic, group = "telemetry-traces", "sampler"
-    before = world.count(world.source, topic)
+    before = harness.count(harness.source, topic)
     acknowledged: list[int] = []
     read: list[int] = []
     stop = threading.Event()
 
     def consume() -> None:
-        with consumer(world.source, group, **LIVE) as reader:
+        with consumer(harness.source, group, **LIVE) as reader:
             reader.subscribe([topic])
             while not stop.is_set():
                 message = reader.poll(0.1)
@@ -305,21 +314,23 @@ def test_when_the_source_is_killed_groups_go_on_in_the_target(world: World) -> N
     readers.start()
     load = range(50_000, 56_000)
     until_then = itertools.takewhile(lambda _: not stop.is_set(), load)
-    writer = threading.Thread(target=lambda: acknowledged.extend(world.source.produce(topic, until_then, pause_s=0.01)))
+    writer = threading.Thread(
+        target=lambda: acknowledged.extend(harness.source.produce(topic, until_then, pause_s=0.01))
+    )
     writer.start()
     eventually(lambda: len(read) >= before + 500, 60, "the group reads in the source")
-    eventually(lambda: bool(world.target.committed(group, topic)), 60, "the group is known in the target")
+    eventually(lambda: bool(harness.target.committed(group, topic)), 60, "the group is known in the target")
     time.sleep(5)
-    world.source.node.kill()
+    harness.source.node.kill()
     killed = time.monotonic()
     stop.set()
     readers.join()
     writer.join()
     time.sleep(3)
-    copied = [each for each in numbers(world.target.everything(topic, 1)) if each in load]
-    got = _go_on(world, group, topic, 0, quiet_s=12)
+    copied = [number for number in numbers(harness.target.everything(topic, 1)) if number in load]
+    got = _go_on(harness, group, topic, 0, quiet_s=12)
     resumed = time.monotonic() - killed
-    had = {each for each in read if each in load}
+    had = {number for number in read if number in load}
     again, skipped = len(had & set(got)), set(copied) - had - set(got)
     print(
         f"\nsource killed at 100 records/s: {len(acknowledged)} acknowledged, "
@@ -331,12 +342,12 @@ def test_when_the_source_is_killed_groups_go_on_in_the_target(world: World) -> N
     assert len(set(acknowledged) - set(copied)) <= 100 * 5, "the copy was more than five seconds behind"
 
 
-def test_the_mirror_says_that_it_gets_nothing_when_the_source_is_gone(world: World) -> None:
+def test_the_mirror_says_that_it_gets_nothing_when_the_source_is_gone(harness: Harness) -> None:
     """``MirrorStalled`` rests on this: the count of answers stands still."""
 
     def answers() -> float:
-        found = re.findall(r"^kafka_mirror_fetches_total\S* (\S+)$", world.mirror.metrics().text, re.MULTILINE)
-        return sum(float(each) for each in found)
+        counts = re.findall(r"^kafka_mirror_fetches_total\S* (\S+)$", harness.mirror.metrics().text, re.MULTILINE)
+        return sum(float(count) for count in counts)
 
     first = answers()
     time.sleep(5)

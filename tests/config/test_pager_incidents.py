@@ -1,7 +1,7 @@
 """One incident of the pager for each alert, in front of the real pair: what rings, what is merged, what is closed.
 
-The pager's double merges as PagerDuty does, and only a new incident is a notice. What closes incidents of muted alerts
-runs beside each member, as on the platform.
+The pager's fake merges as PagerDuty does, and only a new incident is a notification. What closes incidents of muted
+alerts runs beside each member, as on the platform.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import pytest
 from components.alerting.timings import TIMINGS, Timing
 from components.rules import Inhibition, Severity
 from lab.receivers.phone import Incident, State
-from services.incident_closer.program import LOOK_S
+from services.incident_closer.program import POLL_INTERVAL_S
 from tests.config.alertmanager_files import ROUTING_KEYS
 from tests.config.alertmanager_process import Pair, pair
 from tests.config.servers import eventually
@@ -25,7 +25,7 @@ TOLD_S = 10.0
 """Group wait and the second member's wait, on a busy machine."""
 ENDED_S = 25.0
 """A look at the group each 15 s, on a busy machine."""
-CLOSED_S = 2 * LOOK_S + 5
+CLOSED_S = 2 * POLL_INTERVAL_S + 5
 QUIET_S = 7.0
 ODD = 'rack "1"\\n/ラック 🖥 a,b={c}\t'
 """With everything in it that Go and others write differently."""
@@ -39,10 +39,10 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
         Severity.CRITICAL: Timing(group_wait=critical.group_wait, group_interval="5s", repeat_interval=f"{REPEAT_S}s"),
     }
     inhibition = Inhibition(source=("Cause",), targets=("Effect", "EffectEscalated"), equal=("job",))
-    with pair(tmp_path_factory.mktemp("pager"), timings=timings, inhibitions=(inhibition,)) as found:
-        for member in found.members:
-            found.close_incidents(member)
-        yield found
+    with pair(tmp_path_factory.mktemp("pager"), timings=timings, inhibitions=(inhibition,)) as alertmanager_pair:
+        for member in alertmanager_pair.members:
+            alertmanager_pair.close_incidents(member)
+        yield alertmanager_pair
 
 
 def raised(both: Pair, name: str, instance: str = "kafka-1", **options: object) -> None:
@@ -56,32 +56,34 @@ def raised(both: Pair, name: str, instance: str = "kafka-1", **options: object) 
 
 def rings(both: Pair, name: str, contact: str = OPERATORS) -> int:
     """How often a phone rang for an alert."""
-    return sum(each.rang for each in both.incidents(name) if each.contact == contact)
+    return sum(incident.rang for incident in both.incidents(name) if incident.contact == contact)
 
 
 def rung(both: Pair, name: str, count: int, contact: str = OPERATORS) -> list[Incident]:
     """Wait until the phone rang so often, and return the incidents."""
     eventually(lambda: rings(both, name, contact) >= count, TOLD_S, f"{count} calls about {name}")
     assert rings(both, name, contact) == count
-    return [each for each in both.incidents(name) if each.contact == contact]
+    return [incident for incident in both.incidents(name) if incident.contact == contact]
 
 
 def states(both: Pair, name: str) -> list[State]:
-    return [each.state for each in both.incidents(name)]
+    return [incident.state for incident in both.incidents(name)]
 
 
 def closed(both: Pair, name: str, seconds: float) -> None:
     eventually(lambda: set(states(both, name)) == {State.RESOLVED}, seconds, f"every incident of {name} is closed")
 
 
-def test_alerts_of_one_name_and_layer_have_an_incident_each_and_one_notice_by_the_other_channels(both: Pair) -> None:
+def test_alerts_of_one_name_and_layer_have_an_incident_each_and_one_notification_by_the_other_channels(
+    both: Pair,
+) -> None:
     for number in range(4):
         raised(both, "StormCritical", f"kafka-{number}", layer="data")
     incidents = rung(both, "StormCritical", 4)
-    assert len({each.dedup_key for each in incidents}) == 4
+    assert len({incident.dedup_key for incident in incidents}) == 4
     for channel in ("sms", "slack"):
-        assert len(both.notices("StormCritical", channel)) == 1
-    assert " x4" in both.notices("StormCritical", "slack")[0].title
+        assert len(both.notifications("StormCritical", channel)) == 1
+    assert " x4" in both.notifications("StormCritical", "slack")[0].title
 
 
 def test_a_second_alert_rings_while_the_first_one_is_acknowledged_at_the_pager(both: Pair) -> None:
@@ -93,7 +95,7 @@ def test_a_second_alert_rings_while_the_first_one_is_acknowledged_at_the_pager(b
     assert sorted(states(both, "SecondCritical")) == [State.ACKNOWLEDGED, State.TRIGGERED]
 
 
-def test_a_repeated_notice_is_merged_and_rings_nobody(both: Pair) -> None:
+def test_a_repeated_notification_is_merged_and_rings_nobody(both: Pair) -> None:
     raised(both, "AgainCritical")
     rung(both, "AgainCritical", 1)
     eventually(lambda: both.incidents("AgainCritical")[0].merged > 0, REPEAT_S + TOLD_S, "it is told again")
@@ -122,7 +124,9 @@ def test_an_alert_that_ends_while_ops_ack_holds_leaves_no_incident_open_and_ring
     raised(both, name, resolved=True)
     time.sleep(QUIET_S)
     both.members[0].call("DELETE", f"/api/v2/silence/{silence}")
-    eventually(lambda: all(silence not in each.silences() for each in both.members), 10, "the acknowledgement ended")
+    eventually(
+        lambda: all(silence not in member.silences() for member in both.members), 10, "the acknowledgement ended"
+    )
     raised(both, name)
     rung(both, name, 2)
 

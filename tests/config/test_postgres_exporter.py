@@ -27,8 +27,8 @@ Scraped = dict[str, list[tuple[dict[str, str], float]]]
 
 @pytest.fixture(scope="module")
 def pair() -> Iterator[Postgres]:
-    with postgres(1) as made:
-        yield made
+    with postgres(1) as servers:
+        yield servers
 
 
 def exporter(server: Server, port: int) -> Container:
@@ -53,33 +53,33 @@ def exporter(server: Server, port: int) -> Container:
 @pytest.fixture(scope="module")
 def exporters(pair: Postgres) -> Iterator[list[tuple[int, Container]]]:
     with ExitStack() as stack:
-        made = []
+        running_exporters = []
         for server in pair.servers:
             port = free_port()
             container = exporter(server, port)
             container.start()
             stack.callback(container.end, kill=True)
             eventually(lambda port=port: port_is_open(port), START_SECONDS, "the exporter listens")  # type: ignore[misc]
-            made.append((port, container))
-        yield made
+            running_exporters.append((port, container))
+        yield running_exporters
 
 
-def scrape(made: Postgres, port: int) -> Scraped:
+def scrape(servers: Postgres, port: int) -> Scraped:
     """Metric -> labels and value."""
     answer = requests.get(
         f"https://localhost:{port}/metrics",
         auth=("scrape-postgres", password_of("scrape")),
-        verify=str(made.ca),
+        verify=str(servers.ca),
         timeout=20,
     )
     answer.raise_for_status()
-    found: Scraped = {}
+    samples: Scraped = {}
     for line in answer.text.splitlines():
         match = re.fullmatch(r"(\w+)(?:\{(.*)\})? (\S+)", line)
         if match:
             labels = dict(re.findall(r'(\w+)="([^"]*)"', match[2] or ""))
-            found.setdefault(match[1], []).append((labels, float(match[3])))
-    return found
+            samples.setdefault(match[1], []).append((labels, float(match[3])))
+    return samples
 
 
 def test_it_serves_over_tls_to_its_own_user_only(pair: Postgres, exporters: list[tuple[int, Container]]) -> None:
@@ -99,13 +99,13 @@ def test_every_metric_that_rules_read_is_there(pair: Postgres, exporters: list[t
 
 def test_it_tells_who_leads_and_who_follows(pair: Postgres, exporters: list[tuple[int, Container]]) -> None:
     primary, standby = (scrape(pair, port) for port, _ in exporters)
-    for found, replica in ((primary, 0), (standby, 1)):
-        assert found["pg_up"][0][1] == 1
-        assert found["pg_replication_is_replica"] == [({}, replica)]
-        assert found["pg_exporter_last_scrape_error"][0][1] == 0
-        assert {value for _, value in found["pg_scrape_collector_success"]} == {1}
+    for metrics, replica in ((primary, 0), (standby, 1)):
+        assert metrics["pg_up"][0][1] == 1
+        assert metrics["pg_replication_is_replica"] == [({}, replica)]
+        assert metrics["pg_exporter_last_scrape_error"][0][1] == 0
+        assert {value for _, value in metrics["pg_scrape_collector_success"]} == {1}
     [(labels, behind)] = [
-        each for each in primary["pg_stat_replication_pg_wal_lsn_diff"] if each[0]["state"] == "streaming"
+        sample for sample in primary["pg_stat_replication_pg_wal_lsn_diff"] if sample[0]["state"] == "streaming"
     ]
     assert labels["application_name"] == "postgres-1"
     assert behind < 2**20
@@ -117,22 +117,22 @@ def test_it_tells_how_full_the_volume_and_the_connections_are(
     pair: Postgres, exporters: list[tuple[int, Container]]
 ) -> None:
     with pair.connect():
-        found = scrape(pair, exporters[0][0])
-    assert [value for _, value in found["pg_volume_size_bytes"]] == [2**30]
-    [(_, used)] = found["pg_volume_used_bytes"]
+        metrics = scrape(pair, exporters[0][0])
+    assert [value for _, value in metrics["pg_volume_size_bytes"]] == [2**30]
+    [(_, used)] = metrics["pg_volume_used_bytes"]
     assert 2**24 < used < 2**28
-    assert [value for _, value in found["pg_settings_max_connections"]] == [30]
-    backends = {labels["datname"]: value for labels, value in found["pg_stat_database_numbackends"]}
+    assert [value for _, value in metrics["pg_settings_max_connections"]] == [30]
+    backends = {labels["datname"]: value for labels, value in metrics["pg_stat_database_numbackends"]}
     assert backends["grafana"] >= 1
-    assert {labels["datname"] for labels, _ in found["pg_checksum_failures"]} >= {"grafana", "postgres", "shared"}
+    assert {labels["datname"] for labels, _ in metrics["pg_checksum_failures"]} >= {"grafana", "postgres", "shared"}
 
 
 def test_a_long_transaction_and_a_deadlock_are_counted(pair: Postgres, exporters: list[tuple[int, Container]]) -> None:
     port = exporters[0][0]
 
     def deadlocks() -> float:
-        found = scrape(pair, port)["pg_stat_database_deadlocks"]
-        return next(value for labels, value in found if labels["datname"] == "grafana")
+        samples = scrape(pair, port)["pg_stat_database_deadlocks"]
+        return next(value for labels, value in samples if labels["datname"] == "grafana")
 
     before = deadlocks()
     with pair.connect() as one, pair.connect() as two:

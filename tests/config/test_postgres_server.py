@@ -32,14 +32,14 @@ from tests.support.kafka_nodes import Authority
 
 @pytest.fixture(scope="module")
 def alone() -> Iterator[Postgres]:
-    with postgres(0) as made:
-        yield made
+    with postgres(0) as servers:
+        yield servers
 
 
-def refused(made: Postgres, user: str = "grafana", **changed: object) -> str:
+def refused(servers: Postgres, user: str = "grafana", **changed: object) -> str:
     """What a client is told that is not let in."""
     with pytest.raises(psycopg.OperationalError) as caught:
-        made.connect(0, user, **changed)
+        servers.connect(0, user, **changed)
     return str(caught.value)
 
 
@@ -202,9 +202,9 @@ def test_who_came_who_was_refused_and_who_left_is_in_the_log(alone: Postgres) ->
     assert re.search(r"app=audited client=\S+ LOG:  disconnection: session time", lines)
 
 
-def served_certificate(made: Postgres) -> str:
+def served_certificate(servers: Postgres) -> str:
     """The certificate that the server shows to a new client."""
-    [server] = made.servers
+    [server] = servers.servers
     command = ["openssl", "s_client", "-starttls", "postgres", "-connect", f"{server.address}:{server.member.port}"]
     done = subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=20)
     return done.stdout[done.stdout.index("-----BEGIN") : done.stdout.index("-----END")]

@@ -22,38 +22,38 @@ from tests.support.kafka_nodes import Authority
 
 @pytest.fixture
 def pair() -> Iterator[Postgres]:
-    with postgres(1) as made:
-        with made.connect() as connection:
+    with postgres(1) as servers:
+        with servers.connect() as connection:
             connection.execute("CREATE TABLE kept (number integer)")
-        yield made
+        yield servers
 
 
 @pytest.fixture(scope="module")
 def three() -> Iterator[Postgres]:
-    with postgres(2) as made:
-        with made.connect() as connection:
+    with postgres(2) as servers:
+        with servers.connect() as connection:
             connection.execute("CREATE TABLE kept (number integer)")
-        yield made
+        yield servers
 
 
-def write(made: Postgres, numbers: range, index: int = 0) -> None:
+def write(servers: Postgres, numbers: range, index: int = 0) -> None:
     """Rows, each confirmed."""
-    with made.connect(index) as connection:
+    with servers.connect(index) as connection:
         for number in numbers:
             connection.execute("INSERT INTO kept VALUES (%s)", [number])
 
 
-def promote(made: Postgres, index: int) -> subprocess.CompletedProcess[str]:
-    return made.servers[index].container.run(process.promote_command(), check=False)
+def promote(servers: Postgres, index: int) -> subprocess.CompletedProcess[str]:
+    return servers.servers[index].container.run(process.promote_command(), check=False)
 
 
-def demote(made: Postgres, index: int) -> subprocess.CompletedProcess[str]:
-    return made.servers[index].container.run(process.demote_command(), check=False)
+def demote(servers: Postgres, index: int) -> subprocess.CompletedProcess[str]:
+    return servers.servers[index].container.run(process.demote_command(), check=False)
 
 
-def come_back(made: Postgres, index: int) -> None:
+def come_back(servers: Postgres, index: int) -> None:
     """The kubelet starts a container again that ended."""
-    server = made.servers[index]
+    server = servers.servers[index]
     eventually(lambda: not server.container.running(), 30, f"{server.member.name} has ended")
     server.start()
     server.wait()
@@ -205,8 +205,8 @@ def test_two_containers_never_open_one_volume(pair: Postgres) -> None:
 
 
 def test_a_member_that_waits_for_its_data_ends_when_it_is_told_to() -> None:
-    with postgres(1, start=False) as made:
-        [_, standby] = made.servers
+    with postgres(1, start=False) as servers:
+        [_, standby] = servers.servers
         standby.start()
         eventually(lambda: "waiting for a member that takes writes" in standby.container.log, 20, "it waits")
         started = time.monotonic()
@@ -259,19 +259,19 @@ def test_with_two_standbys_a_commit_is_on_one_of_them(three: Postgres) -> None:
 
 
 def test_the_standby_that_has_less_is_not_promoted() -> None:
-    with postgres(2) as made:
-        with made.connect() as connection:
+    with postgres(2) as servers:
+        with servers.connect() as connection:
             connection.execute("CREATE TABLE kept (number integer)")
-        made.servers[1].end()
-        write(made, range(10))
-        eventually(lambda: made.rows(2) == list(range(10)), 10, "one has the rows")
-        made.servers[0].end(kill=True)
-        made.servers[1].start()
-        made.servers[1].wait()
-        done = promote(made, 1)
+        servers.servers[1].end()
+        write(servers, range(10))
+        eventually(lambda: servers.rows(2) == list(range(10)), 10, "one has the rows")
+        servers.servers[0].end(kill=True)
+        servers.servers[1].start()
+        servers.servers[1].wait()
+        done = promote(servers, 1)
         assert done.returncode == 1
         assert "postgres-2 has received more than postgres-1: promote that one" in done.stderr
-        assert promote(made, 2).returncode == 0
+        assert promote(servers, 2).returncode == 0
 
 
 def test_the_pods_user_is_what_owns_the_data(pair: Postgres) -> None:

@@ -148,7 +148,7 @@ def test_a_server_that_asks_for_a_certificate_is_shown_one(scene: Scene) -> None
         ("http2", 405, False),
     ],
 )
-def test_an_entrance_has_to_give_the_right_answer(scene: Scene, module: str, status: int, right: bool) -> None:
+def test_an_endpoint_has_to_give_the_right_answer(scene: Scene, module: str, status: int, right: bool) -> None:
     scene.authority.issue(scene.folder / "door", life=20 * DAY)
     with tls_server(scene.folder / "door", status=status) as port:
         seen = scene.prober.probe(module, f"https://localhost:{port}/some/path")

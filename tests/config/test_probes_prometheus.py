@@ -45,13 +45,13 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrometheusP
     lives = {"closed": 80, "open": 80, "soon": 14, "ended": -1}
     with ExitStack() as stack:
         authority.issue(folder / "prober", life=80 * DAY)
-        asked = stack.enter_context(prober(folder / "prober"))
+        prober_process = stack.enter_context(prober(folder / "prober"))
         ports: dict[str, int] = {}
         for name, days in lives.items():
             host = "otlp.example.com" if name == "closed" else "localhost"
             authority.issue(folder / name, life=days * DAY, host=host)
             ports[name] = stack.enter_context(tls_server(folder / name, status=200 if name == "open" else 401))
-        address = f"localhost:{asked.port}"
+        address = f"localhost:{prober_process.port}"
         jobs = [
             job(
                 SERVICE_JOB,
@@ -82,8 +82,8 @@ def _asking(folder: Path, certificates: Path, jobs: list[ProbeScrape]) -> Any:
         (folder / name).write_bytes((certificates / name).read_bytes())
     (folder / "rules.yml").write_text(yaml.safe_dump(rule_file(RULES, "https://runbooks.example.com")))
     write_files(folder)
-    for each in jobs:
-        (folder / "scrape" / each.job).write_text(USERS[each.username])
+    for job in jobs:
+        (folder / "scrape" / job.job).write_text(USERS[job.username])
     config = prometheus_config(
         PrometheusConfig(
             platform="obs-test",
@@ -108,7 +108,7 @@ def _asking(folder: Path, certificates: Path, jobs: list[ProbeScrape]) -> Any:
 
 def seen(prometheus: PrometheusProcess, query: str) -> dict[str, float]:
     """Endpoint -> value."""
-    return {each["metric"]["endpoint"]: float(each["value"][1]) for each in prometheus.series(query)}
+    return {series["metric"]["endpoint"]: float(series["value"][1]) for series in prometheus.series(query)}
 
 
 def test_each_target_is_told_apart_and_none_is_the_prober(prometheus: PrometheusProcess) -> None:
@@ -116,8 +116,8 @@ def test_each_target_is_told_apart_and_none_is_the_prober(prometheus: Prometheus
     assert seen(prometheus, "up") == {"closed": 1, "open": 1, "soon": 1, "ended": 1}
     assert seen(prometheus, "probe_success") == {"closed": 1, "open": 0, "soon": 1, "ended": 0}
     labels = {
-        (each["metric"]["job"], each["metric"]["instance"], each["metric"]["module"])
-        for each in prometheus.series("probe_success")
+        (series["metric"]["job"], series["metric"]["instance"], series["metric"]["module"])
+        for series in prometheus.series("probe_success")
     }
     assert labels == {
         ("probe-services", "closed", "closed"),
@@ -129,16 +129,16 @@ def test_each_target_is_told_apart_and_none_is_the_prober(prometheus: Prometheus
 
 def test_the_rules_find_the_certificate_and_the_open_door(prometheus: PrometheusProcess) -> None:
     eventually(lambda: len(prometheus.series("probe_success")) == 4, 15, "all four were looked at")
-    found = {alert.name: set(seen(prometheus, alert.expr)) for group in RULES for alert in group.alerts}
-    assert found == {
+    jobs_by_alert = {alert.name: set(seen(prometheus, alert.expr)) for group in RULES for alert in group.alerts}
+    assert jobs_by_alert == {
         "CertificateExpiresSoon": {"soon"},
         "CertificateEnds": set(),
         "EndpointUnreachable": {"ended"},
-        "EntranceOpen": {"open"},
+        "EndpointUnauthenticated": {"open"},
         "ProbesMissing": set(),
     }
     loaded = prometheus.get("/api/v1/rules").json()["data"]["groups"]
-    assert [rule["name"] for group in loaded for rule in group["rules"]] == list(found)
+    assert [rule["name"] for group in loaded for rule in group["rules"]] == list(jobs_by_alert)
 
 
 def test_pods_are_told_apart_by_workload_port_and_name() -> None:

@@ -46,14 +46,14 @@ class Pair:
 
     def disagree(self, replica: str) -> set[tuple[str, str]]:
         """What a replica thinks is missing where: job and what."""
-        found = self._query(replica, DISAGREES.expr)
-        return {(each["metric"]["job"], each["metric"]["what"]) for each in found}
+        samples = self._query(replica, DISAGREES.expr)
+        return {(sample["metric"]["job"], sample["metric"]["what"]) for sample in samples}
 
     def knows(self, replica: str, senders: dict[str, int]) -> bool:
         """Whether a replica has seen how many kinds of senders each of the two counts."""
         query = 'prometheus_rule_group_last_evaluation_samples{rule_group=~".+;pair-senders"}'
-        found = self._query(replica, query)
-        return {each["metric"]["job"]: int(each["value"][1]) for each in found} == {
+        samples = self._query(replica, query)
+        return {sample["metric"]["job"]: int(sample["value"][1]) for sample in samples} == {
             f"prometheus-{name}": number for name, number in senders.items()
         }
 
@@ -61,8 +61,8 @@ class Pair:
         url = f"http://127.0.0.1:{self._ports[replica]}/api/v1/query"
         answer = requests.get(url, params={"query": query}, timeout=5)
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, Any]] = answer.json()["data"]["result"]
-        return found
+        samples: list[dict[str, Any]] = answer.json()["data"]["result"]
+        return samples
 
 
 @pytest.fixture

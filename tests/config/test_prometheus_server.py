@@ -101,11 +101,11 @@ def test_an_exemplar_that_comes_by_otlp_names_its_trace_as_the_dashboards_ask(pr
         expr = "histogram_quantile(0.95, sum by (service_name, le) (rate(request_duration_seconds_bucket[1m])))"
         now = time.time()
         query = urlencode({"query": expr, "start": now - 300, "end": now + 60})
-        found = prometheus.get(f"/api/v1/query_exemplars?{query}", user="reader").json()["data"]
-        return [each["labels"] for series in found for each in series["exemplars"]]
+        series_list = prometheus.get(f"/api/v1/query_exemplars?{query}", user="reader").json()["data"]
+        return [exemplar["labels"] for series in series_list for exemplar in series["exemplars"]]
 
     eventually(lambda: bool(exemplars()), 5, "the exemplar is there")
-    assert [each[TRACE_LABEL] for each in exemplars()] == [TRACE_ID]
+    assert [exemplar[TRACE_LABEL] for exemplar in exemplars()] == [TRACE_ID]
 
 
 def test_otlp_metrics_get_the_labels_of_the_catalogue(prometheus: PrometheusProcess) -> None:

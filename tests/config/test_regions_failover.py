@@ -1,7 +1,7 @@
 """The whole of ``ops failover``: interrupted at the promotion, repeated, ended; the old region is never called.
 
-Real are the broker, Prometheus (its own receiver of OTLP in the gateway's place), Alertmanagers, guard, object storage
-and Pulumi's configuration; Route 53 is moto, and `pulumi up` is a script that is asked for it.
+Real are the broker, Prometheus (its own receiver of OTLP in the gateway's place), Alertmanagers, failover agent, object
+storage and Pulumi's configuration; Route 53 is moto, and `pulumi up` is a script that is asked for it.
 """
 
 from __future__ import annotations
@@ -26,15 +26,15 @@ from ops.errors import OpsError
 from ops.kafka import ADMIN, KafkaAdmin
 from ops.platform import Platform, parse
 from ops.regions import dns, pulumi
-from services.regions.records import GUARD, Heartbeat
-from tests.config import alertmanager_process, prometheus_process, region_guard_process
-from tests.config.region_guard_process import World, guards
+from services.regions.records import FAILOVER_AGENT, Heartbeat
+from tests.config import alertmanager_process, failover_agent_process, prometheus_process
+from tests.config.failover_agent_process import Harness, agent_silences
 from tests.config.servers import eventually
 from tests.config.storage_process import storage_process
-from tests.config.test_regions_carry import outputs
+from tests.config.test_regions_silence_handover import outputs
 from tests.support import kafka_broker
-from tests.unit.ops import regions_world
-from tests.unit.ops.regions_world import DEFINITIONS, KEY, NAME, SECRET, TOPICS, ZONE, A, B
+from tests.unit.ops import regions_harness
+from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, TOPICS, ZONE, A, B
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,9 +43,9 @@ pytestmark = pytest.mark.timeout(300)
 class Region:
     """Region B, whose other region was lost."""
 
-    guards: World
+    agents: Harness
     platform: Platform
-    outside: regions_world.World
+    outside: regions_harness.Harness
     folder: Path
 
     @property
@@ -61,7 +61,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         both = stack.enter_context(alertmanager_process.pair(tmp_path_factory.mktemp("pair")))
         storage = stack.enter_context(storage_process(tmp_path_factory.mktemp("storage") / "new"))
         broker = stack.enter_context(kafka_broker.running(tmp_path_factory.mktemp("broker")))
-        outside = stack.enter_context(regions_world.world())
+        outside = stack.enter_context(regions_harness.harness())
         metrics = tmp_path_factory.mktemp("prometheus")
         # One authority for both, as in a stack: two of the same name would be taken for each other.
         for name in ("ca.crt", "tls.crt", "tls.key"):
@@ -71,7 +71,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         prometheus = stack.enter_context(prometheus_process.prometheus_process(metrics))
         (metrics / "itself.json").write_text(json.dumps([{"targets": [f"localhost:{prometheus.port}"]}]))
         eventually(lambda: bool(prometheus.series("up == 1")), 20, "Prometheus scrapes itself")
-        made = stack.enter_context(region_guard_process.world(both, storage))
+        harness = stack.enter_context(failover_agent_process.harness(both, storage))
         base = outputs(broker, both, storage)
         reader = {"username": "reader", "password": prometheus_process.USERS["reader"]}
         platform = parse(
@@ -86,7 +86,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
                     **base["regions"],
                     "dns": {"zone": ZONE, "names": {"otlp": NAME}, "ttl_s": 1, "endpoint": outside.url},
                     "targets": {"otlp": "localhost"},
-                    "definitions": DEFINITIONS,
+                    "fingerprints": FINGERPRINTS,
                     "mirror": {"source": A, "topics": list(TOPICS), "groups": []},
                 },
             }
@@ -95,10 +95,10 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Region]:
         new = [ADMIN.NewTopic(name, 2, 1, config={"min.insync.replicas": "1"}) for name in TOPICS]
         for future in admin.client.create_topics(new).values():
             future.result(timeout=20)
-        made.lease(A)
-        made.guard(region=B, peer=A, role="standby", definitions=DEFINITIONS)
-        made.until(True, 20, "region B is silent while A has the lease")
-        yield Region(made, platform, outside, tmp_path_factory.mktemp("project"))
+        harness.lease(A)
+        harness.agent(region=B, peer=A, role="standby", fingerprints=FINGERPRINTS)
+        harness.until(True, 20, "region B is silent while A has the lease")
+        yield Region(harness, platform, outside, tmp_path_factory.mktemp("project"))
 
 
 def _scrape_itself(folder: Path) -> None:
@@ -163,10 +163,10 @@ def lost(region: Region) -> None:
         holder=A,
         notifies=True,
         isolated=False,
-        definitions={**DEFINITIONS, "rules": "older"},
+        fingerprints={**FINGERPRINTS, "rules": "older"},
         silences=(),
     )
-    region.guards.witness.beat(beat)
+    region.agents.witness.beat(beat)
 
 
 def test_a_failover_that_was_interrupted_is_ended_by_the_same_command(
@@ -177,13 +177,13 @@ def test_a_failover_that_was_interrupted_is_ended_by_the_same_command(
     assert shown.exit_code == 0, shown.output
     assert "ok  kafka: 6 partitions online and in sync" in shown.stdout
     assert "bad parity: rules differ between region-b and region-a" in shown.stdout
-    assert (region.role, region.guards.silent()) == ("standby", [True, True])
+    assert (region.role, region.agents.silent()) == ("standby", [True, True])
 
     with pytest.raises(OpsError, match=r"^promote: `false` failed: no reason given: all that it said is in .*goes on"):
         run("false", "--yes", "--folder", str(tmp_path))
-    assert region.guards.silent() == [False, False], "people are told, although the stack was not brought up"
+    assert region.agents.silent() == [False, False], "on-call is notified, although the stack was not brought up"
     assert region.role == "primary"
-    epoch = region.guards.witness.lease()
+    epoch = region.agents.witness.lease()
     assert epoch is not None
     assert (epoch[0].holder, epoch[0].epoch, epoch[0].notify) == (B, 2, True)
 
@@ -191,30 +191,30 @@ def test_a_failover_that_was_interrupted_is_ended_by_the_same_command(
     result = run(f"sh -c 'echo $PULUMI_STACK >> {counted}'", "--yes", "--json", "--folder", str(tmp_path))
     assert result.exit_code == 0, result.output
     assert counted.read_text() == "b\n"
-    assert region.guards.witness.lease() == epoch, "nothing of the lease is done twice"
+    assert region.agents.witness.lease() == epoch, "nothing of the lease is done twice"
     told = [line for line in result.stderr.splitlines() if line.endswith("done already")]
     assert [line.partition(":")[0] for line in told] == [
         "check",
         "offsets",
         "fence",
-        "carry",
+        "silence-handover",
         "notify",
         "dns",
         "probe",
     ]
-    found = json.loads(result.stdout)
-    print(json.dumps(found["figures"]), {name: step["seconds"] for name, step in found["steps"].items()})
-    assert found["figures"]["rto_s"] >= 40
-    assert found["steps"]["offsets"]["figures"]["offsets"].keys() == set(TOPICS)
-    assert any("rules differ" in each for each in found["problems"])
-    assert any("gives no sign of life since" in each for each in found["problems"])
+    document = json.loads(result.stdout)
+    print(json.dumps(document["figures"]), {name: step["seconds"] for name, step in document["steps"].items()})
+    assert document["figures"]["rto_s"] >= 40
+    assert document["steps"]["offsets"]["figures"]["offsets"].keys() == set(TOPICS)
+    assert any("rules differ" in problem for problem in document["problems"])
+    assert any("gives no sign of life since" in problem for problem in document["problems"])
     assert {file.suffix for file in tmp_path.iterdir()} == {".md", ".json"}
     with dns.zone(region.platform.regions.dns) as zone:  # type: ignore[union-attr,arg-type]
         answer = zone.answer(NAME)
     assert answer is not None
     assert answer.leads_to("localhost")
-    assert all(not guards(member) for member in region.guards.pair.members)
-    assert region.guards.pair.members[0].silences() == set(), f"no silence of {GUARD} is left"
+    assert all(not agent_silences(member) for member in region.agents.pair.members)
+    assert region.agents.pair.members[0].silences() == set(), f"no silence of {FAILOVER_AGENT} is left"
 
     with pytest.raises(OpsError, match=r"^check: region-b holds the lease already, epoch 2: there is nothing to do$"):
         run("false", "--yes", "--folder", str(tmp_path))

@@ -10,9 +10,9 @@ import pytest
 from components.kafka import config as kafka_config
 from ops.kafka import KafkaAdmin
 from ops.platform import Platform, parse
-from ops.regions import seed
-from tests.config import mirror_world
-from tests.config.mirror_world import TOPICS, Cluster, World, numbers
+from ops.regions import mirror_offsets
+from tests.config import mirror_harness
+from tests.config.mirror_harness import TOPICS, Cluster, Harness, numbers
 from tests.config.servers import eventually
 from tests.support import kafka_nodes
 
@@ -21,9 +21,9 @@ COPIED_S = 60
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with mirror_world.running(tmp_path_factory.mktemp("mirror")) as made:
-        yield made
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    with mirror_harness.running(tmp_path_factory.mktemp("mirror")) as running_world:
+        yield running_world
 
 
 def platform(cluster: Cluster, region: str) -> Platform:
@@ -52,39 +52,41 @@ def platform(cluster: Cluster, region: str) -> Platform:
     )
 
 
-def test_a_mirror_that_is_told_where_to_begin_copies_nothing_from_before(world: World) -> None:
-    source, target = platform(world.source, "region-a"), platform(world.target, "region-b")
-    world.source.produce("telemetry-metrics", range(100))
-    world.wait_for_copy("telemetry-metrics", 100)
-    notes = seed.Notes(target, "region-a")
-    all_there = seed.marks(source, list(TOPICS))
-    eventually(lambda: all_there.behind(notes.read()) == 0, COPIED_S, "the mirror notes how far it is")
+def test_a_mirror_that_is_told_where_to_begin_copies_nothing_from_before(harness: Harness) -> None:
+    source, target = platform(harness.source, "region-a"), platform(harness.target, "region-b")
+    harness.source.produce("telemetry-metrics", range(100))
+    harness.wait_for_copy("telemetry-metrics", 100)
+    offsets = mirror_offsets.ConnectOffsets(target, "region-a")
+    all_there = mirror_offsets.marks(source, list(TOPICS))
+    eventually(lambda: all_there.behind(offsets.read()) == 0, COPIED_S, "the mirror notes how far it is")
 
-    keys = {message.key() for message in KafkaAdmin(target).read(seed.topic_of("region-a"), {}, 5.0)}
-    ours = {seed.key_of("region-a", topic, part) for topic, parts in notes.read().items() for part in parts}
+    keys = {message.key() for message in KafkaAdmin(target).read(mirror_offsets.offsets_topic("region-a"), {}, 5.0)}
+    ours = {
+        mirror_offsets.offset_key("region-a", topic, part) for topic, parts in offsets.read().items() for part in parts
+    }
     assert ours <= keys, f"the mirror's own keys are {sorted(map(str, keys))}"
 
-    world.mirror.stop()
-    world.source.produce("telemetry-metrics", range(1000, 1200))
-    begin = seed.marks(source, list(TOPICS))
-    assert begin.behind(notes.read()) == 200
-    assert seed.seed(target, "region-a", begin.ends) == sum(TOPICS.values())
-    assert begin.behind(notes.read()) == 0
-    world.source.produce("telemetry-metrics", range(2000, 2050))
-    world.mirror.start()
-    world.wait_for_copy("telemetry-metrics", 150)
-    everything = seed.marks(source, list(TOPICS))
-    eventually(lambda: everything.behind(notes.read()) == 0, COPIED_S, "the mirror has noted the end")
-    found = sorted(numbers(world.target.everything("telemetry-metrics", 150)))
-    assert found == [*range(100), *range(2000, 2050)]
+    harness.mirror.stop()
+    harness.source.produce("telemetry-metrics", range(1000, 1200))
+    begin = mirror_offsets.marks(source, list(TOPICS))
+    assert begin.behind(offsets.read()) == 200
+    assert mirror_offsets.write(target, "region-a", begin.ends) == sum(TOPICS.values())
+    assert begin.behind(offsets.read()) == 0
+    harness.source.produce("telemetry-metrics", range(2000, 2050))
+    harness.mirror.start()
+    harness.wait_for_copy("telemetry-metrics", 150)
+    everything = mirror_offsets.marks(source, list(TOPICS))
+    eventually(lambda: everything.behind(offsets.read()) == 0, COPIED_S, "the mirror has noted the end")
+    arrived_numbers = sorted(numbers(harness.target.everything("telemetry-metrics", 150)))
+    assert arrived_numbers == [*range(100), *range(2000, 2050)]
 
 
-def test_a_first_mirror_finds_the_notes_in_a_topic_that_was_made_for_it(world: World) -> None:
+def test_a_first_mirror_finds_the_notes_in_a_topic_that_was_made_for_it(harness: Harness) -> None:
     """Back: into the region that had no mirror; the topic is made as the mirror would make it."""
-    back = platform(world.source, "region-a")
-    assert seed.seed(back, "region-b", {"telemetry-metrics": {0: 5, 1: 0}}) == 2
-    assert seed.Notes(back, "region-b").read() == {"telemetry-metrics": {0: 5, 1: 0}}
+    back = platform(harness.source, "region-a")
+    assert mirror_offsets.write(back, "region-b", {"telemetry-metrics": {0: 5, 1: 0}}) == 2
+    assert mirror_offsets.ConnectOffsets(back, "region-b").read() == {"telemetry-metrics": {0: 5, 1: 0}}
     admin = KafkaAdmin(back)
-    topic = seed.topic_of("region-b")
-    assert admin.topics()[topic].partitions == seed.PARTITIONS
+    topic = mirror_offsets.offsets_topic("region-b")
+    assert admin.topics()[topic].partitions == mirror_offsets.PARTITIONS
     assert admin.topic_settings([topic])[topic]["cleanup.policy"] == "compact"

@@ -122,7 +122,7 @@ def pack(project: Path, forbidden: str, content: str = PACK) -> None:
     (project / "policy" / "__main__.py").write_text(content.replace("{type}", forbidden))
 
 
-def made(project: Path) -> bool:
+def is_deployed(project: Path) -> bool:
     """Whether the stack was brought up."""
     state = project / "backend" / ".pulumi" / "stacks" / PROJECT / "local.json"
     return "test:index:Thing" in state.read_text()
@@ -133,13 +133,13 @@ def test_what_a_policy_forbids_is_not_brought_up_and_the_policy_is_named(program
     with pytest.raises(OpsError, match=r"`pulumi up` failed: .*\[mandatory\] +no-things") as caught:
         pulumi.up(cwd=program)
     Path(str(caught.value).rpartition(" ")[2]).unlink()
-    assert not made(program)
+    assert not is_deployed(program)
 
 
 def test_what_the_policies_allow_is_brought_up(program: Path) -> None:
     pack(program, "test:index:Other")
     pulumi.up(cwd=program)
-    assert made(program)
+    assert is_deployed(program)
 
 
 def test_a_pack_that_cannot_run_stops_everything_in_one_line(program: Path) -> None:
@@ -151,13 +151,13 @@ def test_a_pack_that_cannot_run_stops_everything_in_one_line(program: Path) -> N
         pulumi.up(cwd=program)
     assert "\n" not in str(caught.value)
     Path(str(caught.value).rpartition(" ")[2]).unlink()
-    assert not made(program)
+    assert not is_deployed(program)
 
 
 def test_without_a_pack_nothing_is_brought_up(program: Path) -> None:
     with pytest.raises(OpsError, match=f"the policy pack is not at {program / 'policy'}: run from a whole checkout"):
         pulumi.up(cwd=program)
-    assert not made(program)
+    assert not is_deployed(program)
 
 
 @pytest.mark.parametrize("command", ["pulumi up --yes", "/opt/pulumi/bin/pulumi up --yes --stack local"])

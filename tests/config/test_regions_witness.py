@@ -24,14 +24,14 @@ FIRST = Lease(holder="region-b", epoch=1, notify=False, since=AT, by="ops failov
 
 @pytest.fixture(scope="module")
 def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[StorageProcess]:
-    with storage_process(tmp_path_factory.mktemp("storage") / "new") as made:
-        yield made
+    with storage_process(tmp_path_factory.mktemp("storage") / "new") as storage_server:
+        yield storage_server
 
 
 def witness(process: StorageProcess, prefix: str, **options: Any) -> Witness:
-    found = process.settings(prefix)
-    files = {name: Path(found[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
-    return Witness(Storage(**{**found, **files}), **options)
+    settings = process.settings(prefix)
+    files = {name: Path(settings[name]) for name in ("access_key_id_file", "secret_access_key_file", "ca_file")}
+    return Witness(Storage(**{**settings, **files}), **options)
 
 
 def test_a_lease_is_written_once_and_replaced_only_by_who_read_it_last(process: StorageProcess) -> None:
@@ -52,23 +52,23 @@ def test_of_writers_at_the_same_moment_one_has_the_lease_and_the_others_know_it(
     start = threading.Barrier(WRITERS)
 
     def write(number: int, turn: int) -> str | None:
-        found = writers[number].lease()
+        current = writers[number].lease()
         start.wait(20)
         mine = replace(FIRST, epoch=turn, reason=f"writer {number}, turn {turn}")
         try:
-            writers[number].take(mine, found[1] if found else None)
+            writers[number].take(mine, current[1] if current else None)
         except LeaseChangedError:
             return None
         return mine.reason
 
     with ThreadPoolExecutor(WRITERS) as pool:
         for turn in range(1, ROUNDS + 1):
-            told = [each for each in pool.map(write, range(WRITERS), [turn] * WRITERS) if each]
-            found = writers[0].lease()
-            assert found is not None
-            assert told == [found[0].reason]
-    for each in writers:
-        each.close()
+            told = [outcome for outcome in pool.map(write, range(WRITERS), [turn] * WRITERS) if outcome]
+            current = writers[0].lease()
+            assert current is not None
+            assert told == [current[0].reason]
+    for writer in writers:
+        writer.close()
 
 
 def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: StorageProcess) -> None:
@@ -81,7 +81,7 @@ def test_a_heartbeat_and_a_journal_are_read_as_they_were_written(process: Storag
         holder="region-b",
         notifies=False,
         isolated=False,
-        definitions={"rules": "abc"},
+        fingerprints={"rules": "abc"},
         silences=(),
     )
     assert one.heartbeat("region-a") is None

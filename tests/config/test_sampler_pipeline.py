@@ -58,7 +58,7 @@ class SamplerProcess:
 
 
 @dataclass(frozen=True)
-class Surroundings:
+class Harness:
     """What is around the sampler."""
 
     folder: Path
@@ -69,7 +69,7 @@ class Surroundings:
 
 
 @pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
+def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
     folder = tmp_path_factory.mktemp("sampler")
     (folder / "kafka").mkdir()
     write_certificates(folder)
@@ -84,13 +84,13 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
             "ssl.ca.pem": broker.ca,
         }
         admin = AdminClient(client)
-        for made in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
-            made.result(30)
-        yield Surroundings(folder, broker, client, kept, port)
+        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=PARTITIONS, replication_factor=1)]).values():
+            future.result(30)
+        yield Harness(folder, broker, client, kept, port)
 
 
 @contextmanager
-def sampler(path: Surroundings, policy: SamplingPolicy, *, kill: bool = False) -> Iterator[SamplerProcess]:
+def sampler(path: Harness, policy: SamplingPolicy, *, kill: bool = False) -> Iterator[SamplerProcess]:
     folder = path.folder
     config = sampler_config(
         SamplerConfig(
@@ -124,7 +124,7 @@ def share(kept: KeptTraces, sent: Sent) -> float:
     return len(kept.whole(plain)) / len(plain)
 
 
-def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_after_their_end(path: Surroundings) -> None:
+def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_after_their_end(path: Harness) -> None:
     count = 20_000
     roomy = SamplingPolicy(base_spans_per_s=100_000, max_traces=40_000)
     with sampler(path, roomy) as process:
@@ -139,7 +139,7 @@ def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_afte
         assert 0.09 <= base <= 0.11
         plain = sent.of(Sort.PLAIN)
         assert path.kept.any(plain) == path.kept.whole(plain), "a kept trace is not whole, or came twice"
-        latest = max(path.kept.times[each] - sent.times[each] for each in path.kept.whole(set(sent.sorts)))
+        latest = max(path.kept.times[trace_id] - sent.times[trace_id] for trace_id in path.kept.whole(set(sent.sorts)))
         assert latest < WITHIN_S
         spans = count * SPANS_PER_TRACE
         eventually(
@@ -154,7 +154,7 @@ def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_afte
         )
 
 
-def test_five_times_the_load_lowers_the_base_rate_errors_stay_whole_and_the_rate_returns(path: Surroundings) -> None:
+def test_five_times_the_load_lowers_the_base_rate_errors_stay_whole_and_the_rate_returns(path: Harness) -> None:
     policy = SamplingPolicy(base_spans_per_s=120, decision_wait_s=2)
     shares: list[float] = []
     failed: set[bytes] = set()
@@ -175,7 +175,7 @@ def test_five_times_the_load_lowers_the_base_rate_errors_stay_whole_and_the_rate
     assert abs(after - quiet) < 0.02
 
 
-def test_while_jaeger_is_away_nothing_is_lost(path: Surroundings) -> None:
+def test_while_jaeger_is_away_nothing_is_lost(path: Harness) -> None:
     policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=1)
     with sampler(path, policy) as process:
         path.kept.refuse = True
@@ -186,7 +186,7 @@ def test_while_jaeger_is_away_nothing_is_lost(path: Surroundings) -> None:
         eventually(lambda: path.kept.whole(set(sent.sorts)) == set(sent.sorts), 30, "all traces are in Jaeger")
 
 
-def test_a_sampler_that_ends_decides_what_it_holds_first(path: Surroundings) -> None:
+def test_a_sampler_that_ends_decides_what_it_holds_first(path: Harness) -> None:
     policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=30)
     with sampler(path, policy) as process:
         sent = produce(path.client, Traffic(6), count=500, per_second=1000)
@@ -196,7 +196,7 @@ def test_a_sampler_that_ends_decides_what_it_holds_first(path: Surroundings) -> 
     assert path.kept.whole(set(sent.sorts)) == set(sent.sorts)
 
 
-def test_what_a_killed_sampler_held_is_lost_and_its_last_metrics_say_how_much(path: Surroundings) -> None:
+def test_what_a_killed_sampler_held_is_lost_and_its_last_metrics_say_how_much(path: Harness) -> None:
     policy = SamplingPolicy(base_percent=100, base_spans_per_s=1_000_000, decision_wait_s=4)
     with sampler(path, policy, kill=True) as process:
         first = produce(path.client, Traffic(7), count=500, per_second=1000)
@@ -211,7 +211,7 @@ def test_what_a_killed_sampler_held_is_lost_and_its_last_metrics_say_how_much(pa
     assert 0 < lost <= held
 
 
-def test_slow_buckets_lead_to_traces(path: Surroundings) -> None:
+def test_slow_buckets_lead_to_traces(path: Harness) -> None:
     with sampler(path, SamplingPolicy()) as process:
         sent = produce(path.client, Traffic(9), count=200, per_second=1000)
 
@@ -222,7 +222,7 @@ def test_slow_buckets_lead_to_traces(path: Surroundings) -> None:
             )
 
         eventually(lambda: bool(exemplars()), 40, "an exemplar is offered")
-        assert {bytes.fromhex(each) for each in exemplars()} <= set(sent.sorts)
+        assert {bytes.fromhex(exemplar) for exemplar in exemplars()} <= set(sent.sorts)
 
 
 RULE_METRICS = (
@@ -240,7 +240,7 @@ RULE_METRICS = (
 )
 
 
-def test_what_the_rules_ask_for_exists_under_these_names(path: Surroundings) -> None:
+def test_what_the_rules_ask_for_exists_under_these_names(path: Harness) -> None:
     with sampler(path, SamplingPolicy(decision_wait_s=1)) as process:
         produce(path.client, Traffic(10, failed=0.1), count=500, per_second=1000)
 

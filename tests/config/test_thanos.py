@@ -51,8 +51,8 @@ class Query:
     def result(self, query: str) -> list[dict[str, dict[str, str]]]:
         answer = self.ask(query)
         assert answer.status_code == 200, answer.text
-        found: list[dict[str, dict[str, str]]] = answer.json()["data"]["result"]
-        return found
+        series: list[dict[str, dict[str, str]]] = answer.json()["data"]["result"]
+        return series
 
 
 @pytest.fixture(scope="module")
@@ -110,11 +110,11 @@ def test_the_same_series_of_both_replicas_is_one(query: Query) -> None:
     for replica in query.replicas:
         assert write(replica, body, "writer").status_code == 200
     eventually(lambda: bool(query.result("battery")), 30, "the query layer finds the series")
-    found = query.result("battery")
-    assert len(found) == 1
-    assert found[0]["metric"]["layer"] == "device"
-    assert found[0]["metric"]["platform"] == "obs-test"
-    assert "prometheus_replica" not in found[0]["metric"]
+    series = query.result("battery")
+    assert len(series) == 1
+    assert series[0]["metric"]["layer"] == "device"
+    assert series[0]["metric"]["platform"] == "obs-test"
+    assert "prometheus_replica" not in series[0]["metric"]
 
 
 def test_the_store_api_refuses_a_client_without_a_certificate(query: Query, tmp_path: Path) -> None:

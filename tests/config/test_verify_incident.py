@@ -28,8 +28,8 @@ QUIET_S = 8.0
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with pair(tmp_path_factory.mktemp("verify"), timings=QUICK) as found:
-        yield found
+    with pair(tmp_path_factory.mktemp("verify"), timings=QUICK) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_it_fires_is_silent_at_every_member_and_leaves_nothing_behind(both: Pair
     began = time.monotonic()
     with incident.raised(context, ["0", "1"]) as identity:
         for member in ("0", "1"):
-            [alert] = [each for each in context.alertmanager(member).alerts() if each.identity == identity]
+            [alert] = [alert for alert in context.alertmanager(member).alerts() if alert.identity == identity]
             assert (alert.state, alert.receivers) == ("suppressed", (DAILY_REPORT,))
             assert alert.labels["severity"] == Severity.LOW.value
         record = incident.recorded(Store(tmp_path), context, "0", identity)
@@ -59,9 +59,9 @@ def test_it_fires_is_silent_at_every_member_and_leaves_nothing_behind(both: Pair
     assert record.responded is not None
     time.sleep(QUIET_S)
     for member in ("0", "1"):
-        assert [each for each in context.alertmanager(member).alerts() if each.identity == identity] == []
-        assert {each.state for each in context.alertmanager(member).silences()} == {"expired"}
-    assert both.notices(incident.NAME) == []
+        assert [alert for alert in context.alertmanager(member).alerts() if alert.identity == identity] == []
+        assert {silence.state for silence in context.alertmanager(member).silences()} == {"expired"}
+    assert both.notifications(incident.NAME) == []
     assert both.events(incident.NAME) == []
 
 
@@ -69,8 +69,8 @@ def test_a_failure_in_between_ends_it_too(both: Pair, context: Any) -> None:
     with pytest.raises(OpsError, match="nothing works"), incident.raised(context, ["0", "1"]) as identity:
         raise OpsError("nothing works")
     time.sleep(QUIET_S)
-    assert [each for each in context.alertmanager("1").alerts() if each.identity == identity] == []
-    assert both.notices(incident.NAME) == []
+    assert [alert for alert in context.alertmanager("1").alerts() if alert.identity == identity] == []
+    assert both.notifications(incident.NAME) == []
 
 
 def test_without_a_ready_member_nothing_is_raised() -> None:

@@ -31,7 +31,7 @@ _ORDER = (
     "test_alert_latency",
     "test_reports",
     "test_backups",
-    "test_people",
+    "test_loadtest",
     "test_dashboards",
     "test_pages",
     "test_verify",

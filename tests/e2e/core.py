@@ -34,7 +34,7 @@ CORE: Mapping[str, tuple[str, ...]] = {
         "test_each_role_may_what_it_may_and_no_more",
         "test_nobody_gets_in_without_a_group_or_with_a_wrong_password",
     ),
-    "test_alert_latency": ("test_a_notice_arrives_in_time[few]",),
+    "test_alert_latency": ("test_a_notification_arrives_in_time[few]",),
     "test_reports": ("test_each_report_is_made_stored_shown_and_mailed[yesterday]",),
     "test_backups": ("test_the_database_is_backed_up_and_restored_into_an_empty_one",),
     "test_dashboards": ("test_every_panel_of_every_dashboard_returns_data_in_time",),

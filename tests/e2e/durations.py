@@ -24,7 +24,7 @@ KEPT_RATE = seconds("KEPT_RATE", 300)
 SAMPLING_PHASE = seconds("SAMPLING_PHASE", 12)
 """Length of each phase in which the base rate is measured, with a quiet load and with five times as much."""
 
-NOTICE = 12.0
+NOTIFICATION = 12.0
 """A dead broker is noticed after 9 s; what a survivor acknowledges before that is still replicated."""
 
 READY = 300.0
@@ -33,7 +33,7 @@ ARRIVAL = 180.0
 ALERT_RUNS = int(seconds("ALERT_RUNS", 20))
 """Faults raised with both Alertmanagers, with one of them, and with the two cut off from each other."""
 FEW_ALERT_RUNS = int(seconds("FEW_ALERT_RUNS", 5))
-"""In every run of `make e2e`: enough to see that people are told in time, too few for a percentile."""
+"""In every run of `make e2e`: enough to see that on-call is notified in time, too few for a percentile."""
 
 THRESHOLD_FIRES = seconds("THRESHOLD_FIRES", 330)
 THRESHOLD_ENDS = seconds("THRESHOLD_ENDS", 480)
@@ -41,7 +41,7 @@ THRESHOLD_ENDS = seconds("THRESHOLD_ENDS", 480)
 
 QUICK_THRESHOLDS = ("stream-delay", "db-pool", "event-delay")
 """Driven in every run, beside alerts of another one that go on; all of them in `make drills`, in twenty minutes."""
-NOTICES_OF_ONE_ALERT = 12
+NOTIFICATIONS_OF_ONE_ALERT = 12
 """By one channel in one drive: begin and end of each series, and no more."""
 LOW_GROUPED = 320.0
 """A group that was told of is looked at every five minutes, as long as Prometheus tells that its alerts are over."""

@@ -1,5 +1,5 @@
-"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, and a region's guard
-that is gone silences nobody (A3, O5, D2).
+"""Parts of the alerts' path die: events wait for their service, a prober that hangs is told of, and a region's failover
+agent that is gone silences nobody (A3, O5, D2).
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import pytest
 
 from components.alertevents.component import WORKLOAD as EVENTS
 from components.probes.component import WORKLOAD as PROBES
-from components.regions.config import WORKLOAD as GUARD
+from components.regions.config import WORKLOAD as FAILOVER_AGENT
 from lab.receivers.client import Receivers
 from ops import alert_events
 from ops.alert_events import Stage
@@ -42,13 +42,13 @@ class Events:
     def told(self, names: set[str], stage: Stage, status: str) -> set[str]:
         """Those names of which a topic has an event with that status."""
         events = alert_events.read(self._context.platform, stage, self._began).events
-        identities = " ".join(each.alert_id for each in events if each.status == status)
+        identities = " ".join(event.alert_id for event in events if event.status == status)
         return {name for name in names if name in identities}
 
     def senders(self, since: datetime) -> set[str]:
         """Which Prometheus told of the alert that always fires, from a moment on."""
         events = alert_events.read(self._context.platform, Stage.RAW, self._began).events
-        return {each.sender for each in events if each.alert_id == "Watchdog" and each.received_at > since}
+        return {event.sender for event in events if event.alert_id == "Watchdog" and event.received_at > since}
 
     def await_all(self, names: set[str], stage: Stage, status: str) -> float:
         """Wait until a topic has an event with that status of each name; seconds it took."""
@@ -81,21 +81,21 @@ def test_the_alert_event_service_killed_loses_no_event(settled: Context) -> None
 @contextmanager
 def frozen(pod: Pod) -> Iterator[str]:
     """Stop every process of a pod without ending it, as one that hangs: its port is open, and nobody answers."""
-    found = [process for container in pod.container_ids for process in processes(container)]
-    assert found, f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
-    for process in found:
+    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    assert process_ids, f"{pod.name} has no process on this machine: run the drill where the embedded cluster runs"
+    for process in process_ids:
         os.kill(process, signal.SIGSTOP)
     try:
-        yield f"SIGSTOP to {len(found)} processes, then SIGKILL"
+        yield f"SIGSTOP to {len(process_ids)} processes, then SIGKILL"
     finally:
-        for process in found:
+        for process in process_ids:
             with suppress(ProcessLookupError):
                 os.kill(process, signal.SIGCONT)
 
 
 def fires(context: Context, job: str) -> bool:
     """Whether Alertmanager has the alert about a target of a job that does not answer."""
-    return any(each.name == DOWN and each.labels.get("job") == job for each in context.alertmanager().alerts())
+    return any(alert.name == DOWN and alert.labels.get("job") == job for alert in context.alertmanager().alerts())
 
 
 @pytest.mark.timeout(420)
@@ -120,39 +120,39 @@ def test_a_prober_that_hangs_is_told_of_and_a_kill_ends_it(settled: Context) -> 
 
 
 def says(context: Context, metric: str, since: float = 0.0) -> float | None:
-    """What a guard that started after ``since`` last said about itself, as long as it is there to be scraped."""
-    started = f'max(process_start_time_seconds{{job="{GUARD}"}}) > {since:.0f}'
-    return context.thanos.number(f'max({metric}) and on () up{{job="{GUARD}"}} == 1 and on () {started}')
+    """Last metrics of a failover agent that started after ``since``, as long as it can be scraped."""
+    started = f'max(process_start_time_seconds{{job="{FAILOVER_AGENT}"}}) > {since:.0f}'
+    return context.thanos.number(f'max({metric}) and on () up{{job="{FAILOVER_AGENT}"}} == 1 and on () {started}')
 
 
 @pytest.mark.timeout(420)
-def test_a_killed_guard_silences_nobody_and_goes_on_with_the_lease_it_held(settled: Context) -> None:
-    """People are told of what begins while it is away, once, and as fast as ever."""
-    with recorded("region-guard-killed", settled.kube) as figures:
-        assert says(settled, "region_guard_notifies") == 1
-        epoch = says(settled, "region_guard_lease_epoch")
+def test_a_killed_failover_agent_silences_nobody_and_keeps_its_lease(settled: Context) -> None:
+    """On-call is notified of what begins while it is away, once, and as fast as ever."""
+    with recorded("failover-agent-killed", settled.kube) as figures:
+        assert says(settled, "failover_agent_notifies") == 1
+        epoch = says(settled, "failover_agent_lease_epoch")
         assert epoch is not None
         receivers = Receivers.of_lab()
-        start, victim = receivers.newest(), settled.kube.ready_pod(GUARD)
+        start, victim = receivers.newest(), settled.kube.ready_pod(FAILOVER_AGENT)
         with Injector(settled) as injector:
             returning, killed = Returning(settled.kube, victim, durations.READY), time.time()
             figures["how"] = kill(settled.kube, victim)
             raised = injector.raise_one(CRITICAL)
-            found = collected(receivers, start, [raised], ARRIVES_S)
-            latency = raised.latency(found)
+            notifications = collected(receivers, start, [raised], ARRIVES_S)
+            latency = raised.latency(notifications)
             figures["told after s"] = None if latency is None else round(latency, 1)
             figures["back after s"] = returning.after()
             wait_until(
                 lambda: (
-                    says(settled, "region_guard_notifies", killed) == 1
-                    and says(settled, "region_guard_lease_epoch", killed) is not None
+                    says(settled, "failover_agent_notifies", killed) == 1
+                    and says(settled, "failover_agent_lease_epoch", killed) is not None
                 ),
                 ARRIVES_S,
-                f"the new {GUARD} to follow the lease",
+                f"the new {FAILOVER_AGENT} to follow the lease",
                 PAUSE_S,
             )
-            figures["notices twice"] = duplicates(raised.notices(receivers.since(start)))
-        figures["lease changed hands"] = says(settled, "region_guard_lease_epoch", killed) != epoch
+            figures["notices twice"] = duplicates(raised.notifications(receivers.since(start)))
+        figures["lease changed hands"] = says(settled, "failover_agent_lease_epoch", killed) != epoch
         assert figures["told after s"] is not None
         assert figures["told after s"] <= CRITICAL.limit_s
         assert figures["notices twice"] == 0

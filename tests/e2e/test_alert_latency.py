@@ -1,7 +1,7 @@
-"""From a fault to a notice: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
+"""From a fault to a notification: with both Alertmanagers, with one of them, with the two cut off from each other (S2).
 
-At the pager only a call counts: what is merged into an open incident rings nobody, and is no notice. All conditions of
-a run are of one name and layer, so they share the notices of every other channel.
+At the pager only a call counts: what is merged into an open incident rings nobody, and is no notification. All
+conditions of a run are of one name and layer, so they share the notifications of every other channel.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from lab.receivers.carried import FIRING, status
 from lab.receivers.client import Receivers
+from lab.receivers.notification_content import FIRING, status
 from lab.receivers.phone import Incident, State
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops.ack import acknowledge
 from ops.context import Context
 from ops.kube import wait_until
@@ -36,7 +36,7 @@ _LATE_S = 200.0
 
 @pytest.fixture
 def receivers() -> Receivers:
-    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    """The fakes that stand for pagers, Slack, SNS and a mail server."""
     return Receivers.of_lab()
 
 
@@ -70,11 +70,11 @@ def measure(context: Context, receivers: Receivers, runs: int, figures: dict[str
             injector.raise_one(CRITICAL)
             injector.raise_one(HIGH)
             time.sleep(BETWEEN_S + chance.uniform(0, BETWEEN_S / 2))
-            # A notice names the first of many alerts only, so what was told makes room.
+            # A notification names the first of many alerts only, so what was told makes room.
             injector.end_told(receivers.since(start))
-        found = collected(receivers, start, injector.raised, _LATE_S)
+        notifications = collected(receivers, start, injector.raised, _LATE_S)
     for kind, label in ((CRITICAL, "critical"), (HIGH, "high")):
-        latencies = [each.latency(found) for each in injector.raised if each.kind is kind]
+        latencies = [raised.latency(notifications) for raised in injector.raised if raised.kind is kind]
         seen = [value for value in latencies if value is not None]
         figures[f"{label} runs"] = len(latencies)
         figures[f"{label} lost"] = len(latencies) - len(seen)
@@ -82,19 +82,21 @@ def measure(context: Context, receivers: Receivers, runs: int, figures: dict[str
             figures[f"{label} s median, p95, worst"] = [
                 round(value, 1) for value in (percentile(seen, 0.5), percentile(seen, 0.95), max(seen))
             ]
-    calls = [len(firing(each, found)) for each in injector.raised if each.kind is CRITICAL]
+    calls = [len(firing(raised, notifications)) for raised in injector.raised if raised.kind is CRITICAL]
     figures["calls for each Critical, fewest and most"] = [min(calls), max(calls)]
-    figures["notices"] = sum(notice.channel in ("phone", "sms", "slack", "mail") for notice in found)
-    figures["duplicates"] = duplicates(found)
+    figures["notices"] = sum(
+        notification.channel in ("phone", "sms", "slack", "mail") for notification in notifications
+    )
+    figures["duplicates"] = duplicates(notifications)
     for kind, label in ((CRITICAL, "critical"), (HIGH, "high")):
         assert figures[f"{label} lost"] == 0
         assert figures[f"{label} s median, p95, worst"][1] <= kind.limit_s
     assert figures["calls for each Critical, fewest and most"][0] >= 1
 
 
-def firing(raised: Raised, found: Sequence[Notice]) -> list[Notice]:
-    """Notices of a condition by its channel that say that it is there."""
-    return [each for each in raised.notices(found) if status(each) == FIRING]
+def firing(raised: Raised, notifications: Sequence[Notification]) -> list[Notification]:
+    """Notifications of a condition by its channel that say that it is there."""
+    return [notification for notification in raised.notifications(notifications) if status(notification) == FIRING]
 
 
 CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
@@ -107,7 +109,7 @@ CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
 
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("case", list(CASES))
-def test_a_notice_arrives_in_time(settled: Context, receivers: Receivers, case: str) -> None:
+def test_a_notification_arrives_in_time(settled: Context, receivers: Receivers, case: str) -> None:
     situation = CASES[case](settled)
     with recorded(f"alert-latency-{case}", settled.kube) as figures, situation as how:
         figures["situation"] = how
@@ -122,8 +124,8 @@ class Calls:
 
     def of(self, raised: Raised) -> list[Incident]:
         """Incidents of a condition."""
-        keys = {each.body["dedup_key"] for each in firing(raised, self._receivers.since(self._start))}
-        return [each for each in self._receivers.incidents() if each.dedup_key in keys]
+        keys = {notification.body["dedup_key"] for notification in firing(raised, self._receivers.since(self._start))}
+        return [incident for incident in self._receivers.incidents() if incident.dedup_key in keys]
 
     def rung_after_s(self, raised: Raised) -> float:
         """Wait until the phone rang for a condition: seconds since its first bad value."""
@@ -134,7 +136,7 @@ class Calls:
     def closed_after_s(self, raised: Raised, since: float) -> float:
         """Wait until every incident of a condition is closed: seconds since a moment."""
         wait_until(
-            lambda: {each.state for each in self.of(raised)} == {State.RESOLVED},
+            lambda: {incident.state for incident in self.of(raised)} == {State.RESOLVED},
             _LATE_S,
             f"the end of the incident of {raised.name}",
             0.5,
@@ -154,19 +156,19 @@ def test_a_second_critical_alert_rings_while_the_first_one_is_acknowledged(
             receivers.acknowledge(*calls.of(first))
             second = injector.raise_one(CRITICAL)
             figures["second rings after s, the first one acknowledged at the pager"] = calls.rung_after_s(second)
-            assert [each.state for each in calls.of(first)] == [State.ACKNOWLEDGED]
+            assert [incident.state for incident in calls.of(first)] == [State.ACKNOWLEDGED]
             third = injector.raise_one(CRITICAL)
             figures["third rings after s, two open"] = calls.rung_after_s(third)
             alerts = settled.alertmanager().alerts()
-            (identity,) = {each.identity for each in alerts if third.name in each.identity}
+            (identity,) = {alert.identity for alert in alerts if third.name in alert.identity}
             began = time.time()
             acknowledge(settled.alertmanager(), identity, timedelta(minutes=10), "e2e", "drill", None)
             figures["third closed after s, acknowledged by ops ack"] = calls.closed_after_s(third, began)
-            assert [each.state for each in calls.of(second)] == [State.TRIGGERED]
+            assert [incident.state for incident in calls.of(second)] == [State.TRIGGERED]
             ended = time.time()
         figures["first closed after s, its fault over"] = calls.closed_after_s(first, ended)
         figures["second closed after s, its fault over"] = calls.closed_after_s(second, ended)
-        figures["rang"] = [calls.of(each)[0].rang for each in (first, second, third)]
+        figures["rang"] = [calls.of(raised)[0].rang for raised in (first, second, third)]
         assert figures["rang"] == [1, 1, 1]
         for name in ("first rings after s", "second rings after s, the first one acknowledged at the pager"):
             assert figures[name] <= CRITICAL.limit_s

@@ -16,7 +16,7 @@ import pytest
 
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.receivers.client import Receivers
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops import alert_events
 from ops.context import Context
 from ops.kube import wait_until
@@ -28,13 +28,13 @@ from tests.support.faults import scaled
 from tests.support.results import recorded
 
 ESCALATES_S, EARLIEST_S = 300.0, 270.0
-"""Within which time the senior manager has the notice, and how early at best: what a notice may take on its way."""
+"""Within which time the senior manager is notified, and how early at best: what a notification may take on its way."""
 _LATE_S = 60.0
 
 
 @pytest.fixture(scope="module")
 def receivers() -> Receivers:
-    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    """The fakes that stand for pagers, Slack, SNS and a mail server."""
     return Receivers.of_lab()
 
 
@@ -48,7 +48,7 @@ def ops(*arguments: str) -> str:
 
 @dataclass
 class Pair:
-    """Two Critical conditions that begin together: one is left alone, one is acknowledged at its first notice."""
+    """Two Critical conditions that begin together: one is left alone, one is acknowledged at its first notification."""
 
     injector: Injector
     start: int
@@ -63,27 +63,29 @@ def pair(context: Context, receivers: Receivers) -> Iterator[Pair]:
     with Injector(context) as injector:
         start = receivers.newest()
         begun = Pair(injector, start, injector.raise_one(CRITICAL), injector.raise_one(CRITICAL))
-        found = collected(receivers, start, [begun.alone, begun.taken], _LATE_S)
-        assert all(each.latency(found) is not None for each in (begun.alone, begun.taken)), "no first notice"
+        notifications = collected(receivers, start, [begun.alone, begun.taken], _LATE_S)
+        assert all(raised.latency(notifications) is not None for raised in (begun.alone, begun.taken)), (
+            "no first notification"
+        )
         for alert in context.alertmanager().alerts():
-            for each in (begun.alone, begun.taken):
-                if each.name in alert.identity:
-                    begun.identities[each.name] = alert.identity
+            for raised in (begun.alone, begun.taken):
+                if raised.name in alert.identity:
+                    begun.identities[raised.name] = alert.identity
         ops("ack", begun.identities[begun.taken.name], "--for", "20m", "--comment", "drill", "--by", "e2e")
         yield begun
 
 
 @pytest.mark.timeout(300)
 def test_a_critical_alert_is_told_by_phone_sms_and_slack(context: Context, pair: Pair, receivers: Receivers) -> None:
-    found = receivers.since(pair.start)
+    notifications = receivers.since(pair.start)
     for raised in (pair.alone, pair.taken):
         for channel in ("phone", "slack"):
-            assert raised.notices(found, channel), (raised.name, channel)
-        assert not raised.notices(found, "mail")
+            assert raised.notifications(notifications, channel), (raised.name, channel)
+        assert not raised.notifications(notifications, "mail")
     # A text message has room for the first of several alerts.
     assert receivers.find(pair.start, channel="sms", alert=CRITICAL.alert, status="firing")
     rows = {row["alert_id"]: row for row in json.loads(ops("alerts", "--json"))["alerts"]}
-    taken, alone = (rows[pair.identities[each.name]] for each in (pair.taken, pair.alone))
+    taken, alone = (rows[pair.identities[raised.name]] for raised in (pair.taken, pair.alone))
     assert taken["acknowledged"]["by"] == "e2e"
     assert alone["acknowledged"] is None
 
@@ -93,7 +95,7 @@ def test_quick_thresholds_fire_reach_their_people_and_resolve(
     context: Context, pair: Pair, receivers: Receivers
 ) -> None:
     del pair  # Begun here, while this takes its time.
-    quick = [each for each in THRESHOLDS if each.name in durations.QUICK_THRESHOLDS]
+    quick = [threshold for threshold in THRESHOLDS if threshold.name in durations.QUICK_THRESHOLDS]
     drive("alert-thresholds-quick", context, receivers, waves(quick))
 
 
@@ -109,7 +111,7 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         rows: list[Row] = []
         watch = Watch(context, receivers, start, rows)
         for wave in in_waves:
-            sources = [row for row in rows if any(row.threshold.alert in quieted_by(each) for each in wave)]
+            sources = [row for row in rows if any(row.threshold.alert in quieted_by(threshold) for threshold in wave)]
             watch.until(durations.THRESHOLD_ENDS, sources, lambda row: row.over is not None)
             new = watch.inject(wave)
             try:
@@ -124,17 +126,17 @@ def drive(name: str, context: Context, receivers: Receivers, in_waves: list[list
         figures["seconds after the fault"] = {row.threshold.alert: row.shown() for row in rows}
         names = {row.threshold.alert for row in rows}
         events = {
-            stage: {each.labels["alertname"] for each in alert_events.read(context.platform, stage, began).events}
+            stage: {event.labels["alertname"] for event in alert_events.read(context.platform, stage, began).events}
             for stage in alert_events.Stage
         }
         figures["in alerts-raw"] = len(events[alert_events.Stage.RAW] & names)
         figures["in alerts-processed"] = len(events[alert_events.Stage.PROCESSED] & names)
-        figures["most notices of one alert by one channel"] = watch.most_notices()
+        figures["most notices of one alert by one channel"] = watch.most_notifications()
         assert [row.threshold.alert for row in rows if not row.told] == []
         assert [row.threshold.alert for row in low(rows) if row.notified] == []
         assert names - events[alert_events.Stage.PROCESSED] == set()
         assert [row.threshold.alert for row in rows if not row.ended] == []
-        assert figures["most notices of one alert by one channel"][1] <= durations.NOTICES_OF_ONE_ALERT
+        assert figures["most notices of one alert by one channel"][1] <= durations.NOTIFICATIONS_OF_ONE_ALERT
 
 
 @pytest.mark.timeout(600)
@@ -150,25 +152,35 @@ def test_only_what_nobody_takes_is_escalated(
             1.0,
         )
         time.sleep(15)
-        notices = escalated(receivers, pair, pair.alone)
-        figures["escalated after s"] = round(min(each.received_at for each in notices) - pair.alone.at, 1)
-        figures["told"] = sorted({f"{each.channel} {name}" for each in notices for name in receivers.contacts(each)})
+        notifications = escalated(receivers, pair, pair.alone)
+        figures["escalated after s"] = round(
+            min(notification.received_at for notification in notifications) - pair.alone.at, 1
+        )
+        figures["told"] = sorted(
+            {
+                f"{notification.channel} {name}"
+                for notification in notifications
+                for name in receivers.contacts(notification)
+            }
+        )
         figures["escalations of the acknowledged one"] = len(escalated(receivers, pair, pair.taken))
         assert EARLIEST_S <= figures["escalated after s"] <= ESCALATES_S
-        assert max(each.received_at for each in notices) - pair.alone.at <= ESCALATES_S
-        assert {each.channel for each in notices} == {"phone", "sms", "mail"}
+        assert max(notification.received_at for notification in notifications) - pair.alone.at <= ESCALATES_S
+        assert {notification.channel for notification in notifications} == {"phone", "sms", "mail"}
         assert figures["escalations of the acknowledged one"] == 0
         assert [
-            each for each in pair.taken.notices(receivers.since(pair.start), "phone") if "Escalated" in each.title
+            notification
+            for notification in pair.taken.notifications(receivers.since(pair.start), "phone")
+            if "Escalated" in notification.title
         ] == []
     with recorded("incident-report", context.kube) as report:
         report.update(incident(pair.identities[pair.alone.name], tmp_path))
 
 
-def escalated(receivers: Receivers, pair: Pair, raised: Raised) -> list[Notice]:
-    """Notices to the senior manager about one condition."""
-    found = receivers.find(pair.start, contact="senior-manager", status="firing")
-    return [notice for notice in found if raised.name in json.dumps(notice.data())]
+def escalated(receivers: Receivers, pair: Pair, raised: Raised) -> list[Notification]:
+    """Notifications to the senior manager about one condition."""
+    notifications = receivers.find(pair.start, contact="senior-manager", status="firing")
+    return [notification for notification in notifications if raised.name in json.dumps(notification.data())]
 
 
 def incident(identity: str, folder: Path) -> dict[str, Any]:
@@ -188,7 +200,7 @@ def test_a_silence_is_on_both_members_and_survives_the_death_of_one(context: Con
     identity = pair.identities[pair.taken.name]
 
     def known(member: str) -> bool:
-        return any(each.acknowledges == identity for each in context.alertmanager(member).silences())
+        return any(silence.acknowledges == identity for silence in context.alertmanager(member).silences())
 
     assert [known(member) for member in members] == [True, True]
     with scaled(context.kube, "alertmanager", 1, 2):
@@ -204,9 +216,9 @@ def test_the_dead_mans_switch_tells_when_the_platform_cannot(settled: Context, r
         wait_until(lambda: bool(receivers.switch()["armed"]), 120, "a first heartbeat")
         start, gone = receivers.newest(), time.time()
         with scaled(settled.kube, "alertmanager", 0, 2):
-            (notice,) = receivers.wait_for(start, channel="switch", timeout_s=300)
-            figures["told after s"] = round(notice.received_at - gone, 1)
-            figures["said"] = notice.title
+            (notification,) = receivers.wait_for(start, channel="dead-mans-switch", timeout_s=300)
+            figures["told after s"] = round(notification.received_at - gone, 1)
+            figures["said"] = notification.title
         settled.kube.wait_ready("alertmanager", 2, durations.READY)
-        receivers.wait_for(start, channel="switch", count=2, timeout_s=180)
+        receivers.wait_for(start, channel="dead-mans-switch", count=2, timeout_s=180)
         assert figures["told after s"] < 240

@@ -74,13 +74,13 @@ def restored_database(context: Context, folder: Path) -> Figures:
 
 def restored_grafana(context: Context, folder: Path) -> Figures:
     """Nothing is restored: the definitions of the backup are those of the running Grafana."""
-    found = ops_json("backup", "restore", "grafana", "--compare")
-    assert found["differences"] == []
+    comparison = ops_json("backup", "restore", "grafana", "--compare")
+    assert comparison["differences"] == []
     with opened(access_of(context.platform)) as store:
-        made = runs.newest(store, "grafana")
-    assert made is not None
-    assert made.counts["dashboards"] > 0
-    return dict(made.counts)
+        manifest = runs.newest(store, "grafana")
+    assert manifest is not None
+    assert manifest.counts["dashboards"] > 0
+    return dict(manifest.counts)
 
 
 def restored_metadata(context: Context, folder: Path) -> Figures:
@@ -106,12 +106,12 @@ def restored_search(context: Context, folder: Path) -> Figures:
             figures = same_counts(ops_json("backup", "restore", "search", "--prefix", f"{_TAG}-"))
             names = sorted(web.ask("GET", f"/{_TAG}-*"))
             for name in names:
-                found = web.ask("POST", f"/{name}/_search", body={"size": SAMPLED})["hits"]["hits"]
-                if found:
-                    wanted = {"ids": [each["_id"] for each in found]}
+                hits = web.ask("POST", f"/{name}/_search", body={"size": SAMPLED})["hits"]["hits"]
+                if hits:
+                    wanted = {"ids": [hit["_id"] for hit in hits]}
                     there = web.ask("POST", f"/{name.removeprefix(f'{_TAG}-')}/_mget", body=wanted)["docs"]
-                    assert [each["_source"] for each in found] == [each["_source"] for each in there], name
-                    compared += len(found)
+                    assert [hit["_source"] for hit in hits] == [hit["_source"] for hit in there], name
+                    compared += len(hits)
             assert compared > 0
             return {**figures, "indices": len(names), "documents compared": compared}
         finally:
@@ -123,12 +123,12 @@ def restored_state(context: Context, folder: Path) -> Figures:
     file = folder / "state.json"
     ops("backup", "restore", "pulumi-state", "--to", str(file))
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
-    found = pulumi_state.parsed(file.read_bytes())
+    state = pulumi_state.parsed(file.read_bytes())
     now = subprocess.run(["pulumi", "stack", "export"], cwd=PROJECT, capture_output=True, timeout=120, check=True)
-    assert found == json.loads(now.stdout)
+    assert state == json.loads(now.stdout)
     assert context.platform.grafana_admin is not None
     assert context.platform.grafana_admin.pair[1].encode() not in file.read_bytes()
-    return pulumi_state.counted(found)
+    return pulumi_state.counted(state)
 
 
 def restored_topic(context: Context, folder: Path) -> Figures:
@@ -144,8 +144,8 @@ def restored_topic(context: Context, folder: Path) -> Figures:
             topic.remove(context, into)
     assert report["missing"] == []
     assert report["records"] > 0
-    for partition, found in there.items():
-        assert without_offsets(found) == without_offsets(running[partition][: len(found)]), f"partition {partition}"
+    for partition, records in there.items():
+        assert without_offsets(records) == without_offsets(running[partition][: len(records)]), f"partition {partition}"
     assert sum(map(len, there.values())) == report["records"]
     return {key: report[key] for key in ("records", "segments", "doubled", "compared_equal")}
 
@@ -156,7 +156,7 @@ def restored_metrics(context: Context, folder: Path) -> Figures:
 
     def shipped() -> list[runs.Shipped]:
         with opened(access, access.metrics_prefix) as store:
-            return [each for each in runs.shipped(store) if each.name == "primary"]
+            return [replica for replica in runs.shipped(store) if replica.name == "primary"]
 
     wait_until(lambda: bool(shipped()), BLOCKS_S, "the first block of metrics in the object storage", 10.0)
     prepare(folder / "prometheus")
@@ -170,9 +170,9 @@ def restored_metrics(context: Context, folder: Path) -> Figures:
     with prometheus(folder / "prometheus") as new:
         other = QueryApi(url=new.url, user="reader", password=USERS["reader"], ca_file=new.folder / "ca.crt")
         # What Prometheus fetches itself: it is in order, so no later block holds more of the same time.
-        found = compare(running, other, ['job="kafka"'], start, end)
-    assert found.same, found
-    return {"blocks": report["blocks"], "samples": report["samples"], "samples compared": found.equal}
+        comparison = compare(running, other, ['job="kafka"'], start, end)
+    assert comparison.same, comparison
+    return {"blocks": report["blocks"], "samples": report["samples"], "samples compared": comparison.equal}
 
 
 RESTORES: Mapping[str, Callable[[Context, Path], Figures]] = {
@@ -202,8 +202,8 @@ def make_all(figures: Figures) -> None:
 @pytest.mark.timeout(600)
 def test_the_database_is_backed_up_and_restored_into_an_empty_one(settled: Context, tmp_path: Path) -> None:
     ops("backup", "run", "database")
-    found = restored_database(settled, tmp_path)
-    assert found["counted"] > 0
+    restored = restored_database(settled, tmp_path)
+    assert restored["counted"] > 0
 
 
 @pytest.mark.timeout(2400)
@@ -223,7 +223,7 @@ def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Pa
                     figures[kind] = {"problem": str(error)[:400]}
                     problems.append(f"{kind}: {error}")
             proofs = ops_json("backup", "verify", good=(0, 1))["proofs"]
-            figures["verified"] = {each["kind"]: each["good"] for each in proofs}
+            figures["verified"] = {proof["kind"]: proof["good"] for proof in proofs}
         finally:
             with suppress(OpsError):
                 topic.remove(settled, _TAG)
@@ -251,18 +251,18 @@ def test_an_outage_of_the_object_storage_loses_nothing_of_the_archive(settled: C
         figures["stored again after s"] = round(wait_until(stored, STORED_S, "everything is archived", 2.0), 1)
         running = live(settled, TOPIC, start)
         with opened(access_of(settled.platform)) as store:
-            held, notes = archived(store, keys, TOPIC, start)
+            held, stats = archived(store, keys, TOPIC, start)
         figures["records"] = sum(end - start.get(partition, 0) for partition, end in ends.items())
-        figures["doubled"] = notes.doubled
+        figures["doubled"] = stats.doubled
         missing = different = 0
         for partition, end in ends.items():
-            there = {each.offset: each for each in held.get(partition, [])}
-            wanted = [each for each in running.get(partition, []) if each.offset < end]
-            missing += sum(each.offset not in there for each in wanted)
-            different += sum(each.offset in there and there[each.offset] != each for each in wanted)
+            there = {record.offset: record for record in held.get(partition, [])}
+            wanted = [record for record in running.get(partition, []) if record.offset < end]
+            missing += sum(record.offset not in there for record in wanted)
+            different += sum(record.offset in there and there[record.offset] != record for record in wanted)
         figures.update(missing=missing, different=different, acknowledged=len(load.ledger.acknowledged))
         assert load.ledger.acknowledged
-        assert (missing, different, notes.holes) == (0, 0, [])
+        assert (missing, different, stats.holes) == (0, 0, [])
 
 
 @pytest.mark.timeout(600)
@@ -288,19 +288,23 @@ def test_maintenance_looks_at_everything_and_keeps_a_record(settled: Context, tm
     with recorded("maintenance", settled.kube) as figures:
         for period in ("daily", "monthly"):
             began = time.monotonic()
-            found = ops_json("maintain", period, "--folder", str(tmp_path), good=(0, 1))
-            failed = {each["id"]: each["seen"][:200] for each in found["checks"] if each["result"] == "failed"}
+            maintenance = ops_json("maintain", period, "--folder", str(tmp_path), good=(0, 1))
+            failed = {
+                check["id"]: check["seen"][:200] for check in maintenance["checks"] if check["result"] == "failed"
+            }
             figures[period] = {
                 "seconds": round(time.monotonic() - began, 1),
-                "checks": len(found["checks"]),
+                "checks": len(maintenance["checks"]),
                 "to do": sorted(failed),
             }
-            assert not [each for each in failed.values() if "Error: " in each or "gave no answer" in each], failed
-            written = sorted(each.suffix for each in tmp_path.glob(f"maintenance-{period}-*"))
+            assert not [
+                message for message in failed.values() if "Error: " in message or "gave no answer" in message
+            ], failed
+            written = sorted(path.suffix for path in tmp_path.glob(f"maintenance-{period}-*"))
             assert written == [".json", ".md"]
-        rows = {each["id"]: each for each in found["checks"]}
+        rows = {check["id"]: check for check in maintenance["checks"]}
         if not evidence.newest("region-drill"):
             assert rows["dr-drill"]["seen"].startswith("DR drill: never done")
-        assert datetime.fromisoformat(found["started"]) <= datetime.now(UTC)
+        assert datetime.fromisoformat(maintenance["started"]) <= datetime.now(UTC)
         for identifier in ("pods", "alerts", "dashboards", "kafka-retention", "backups-whole"):
             assert rows[identifier]["figure"], rows[identifier]

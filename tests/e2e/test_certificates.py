@@ -33,13 +33,13 @@ def test_renewed_certificates_are_taken_up_and_nobody_notices(settled: Context) 
         figures["certificates"] = len(old)
         figures["ports"] = sum(serial in names for serial in shown.values())
         assert {workload for workload, _ in servers} >= SERVERS
-        at_start = {each.workload for each in readers(settled.kube)}
+        at_start = {reader.workload for reader in readers(settled.kube)}
         figures["read theirs at the start"] = sorted(at_start)
-        assert not [each.pod for each in readers(settled.kube) if each.late]
+        assert not [reader.pod for reader in readers(settled.kube) if reader.late]
         start, began = settled.kafka.end_offsets(TOPIC), time.time()
         with OtlpLoad(settled) as load, Ticker(settled, f"{int(began)}", settled.thanos) as ticker:
             load.run_for(durations.WARM_UP)
-            asked = time.time()
+            requested_at = time.time()
             for name in old:
                 certificates.renew(name)
             wait_until(
@@ -47,7 +47,7 @@ def test_renewed_certificates_are_taken_up_and_nobody_notices(settled: Context) 
                 ISSUED_S,
                 f"{len(old)} new certificates",
             )
-            figures["issued after s"] = round(time.time() - asked, 1)
+            figures["issued after s"] = round(time.time() - requested_at, 1)
             new = certificates.serials()
 
             def stale() -> set[Port]:
@@ -58,16 +58,16 @@ def test_renewed_certificates_are_taken_up_and_nobody_notices(settled: Context) 
             def only_those_at_start() -> bool:
                 return {port.workload for port in stale()} <= at_start
 
-            assert {each.workload for each in readers(settled.kube) if each.late} == at_start
+            assert {reader.workload for reader in readers(settled.kube) if reader.late} == at_start
             try:
                 wait_until(only_those_at_start, TAKEN_UP_S, "renewed certificates to be presented", LOOK_S)
             finally:
-                figures["presented after s"] = round(time.time() - asked, 1)
+                figures["presented after s"] = round(time.time() - requested_at, 1)
                 figures["old ones still presented by"] = sorted({port.workload for port in stale()})
             rolled = time.time()
             figures["rolled"] = roll(settled.kube, print)
             figures["rolled after s"] = round(time.time() - rolled, 1)
-            assert not [each.pod for each in readers(settled.kube) if each.late]
+            assert not [reader.pod for reader in readers(settled.kube) if reader.late]
             figures["old ones presented at the end"] = sorted({port.pod for port in stale()})
         figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))

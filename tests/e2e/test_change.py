@@ -23,7 +23,7 @@ from tests.support.results import recorded
 
 FILE = Path("components/telemetry/thresholds.yaml")
 LIMIT_S = 420.0
-CHANGED = ("prometheus-", "grafana-content-", "region-guard")
+CHANGED = ("prometheus-", "grafana-content-", "failover-agent")
 """What a threshold is part of: rules, its layer's dashboard, the fingerprint that regions compare."""
 _SECTION = "### What changes, in plain words\n"
 _SENTENCE = re.compile(r"^- (.+)$", re.MULTILINE)
@@ -32,7 +32,7 @@ _SENTENCE = re.compile(r"^- (.+)$", re.MULTILINE)
 @pytest.mark.drill
 @pytest.mark.timeout(1500)
 def test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed(context: Context, tmp_path: Path) -> None:
-    threshold = next(each for each in THRESHOLDS if each.name == "battery")
+    threshold = next(threshold for threshold in THRESHOLDS if threshold.name == "battery")
     tracked = status()
     with recorded("change-reviewed", context.kube) as figures, scratch() as checkout:
         view = project(checkout, tmp_path / "project")

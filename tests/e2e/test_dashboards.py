@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Dashboard
 from components.dashboards.promql import metrics
 from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
 from ops.context import Context
-from ops.dashboard.ask import PanelAsker, Result, latencies, quantile, span
 from ops.dashboard.command import as_viewer, check, rows
+from ops.dashboard.panel_queries import GrafanaQueryClient, Result, latencies, quantile, span
 from ops.platform import PROJECT
 from ops.regions.region import witness_of
 from tests.support.results import recorded
@@ -38,25 +38,37 @@ def checked(context: Context) -> list[tuple[Dashboard, list[Result]]]:
     while True:
         with as_viewer(context) as viewer:
             assert viewer.grafana.session, "the viewer of the directory is not known: nobody has logged in"
-            found = check(viewer, DASHBOARDS, span("15m"))
-        if not any(result.empty for _, results in found for result in results) or time.monotonic() > deadline:
-            return found
+            checked_dashboards = check(viewer, DASHBOARDS, span("15m"))
+        if (
+            not any(result.empty for _, results in checked_dashboards for result in results)
+            or time.monotonic() > deadline
+        ):
+            return checked_dashboards
         time.sleep(10)
 
 
 @pytest.mark.timeout(600)
 def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -> None:
     with recorded("dashboards-panels", context.kube) as figures:
-        found = checked(context)
-        results = [result for _, each in found for result in each]
+        checked_dashboards = checked(context)
+        results = [result for _, results in checked_dashboards for result in results]
         times = latencies(results)
-        figures["dashboards"], figures["panels"], figures["queries"] = len(found), len(results), len(rows(found))
-        empty = [f"{board.name}: {result.panel.title}" for board, each in found for result in each if result.empty]
+        figures["dashboards"], figures["panels"], figures["queries"] = (
+            len(checked_dashboards),
+            len(results),
+            len(rows(checked_dashboards)),
+        )
+        empty = [
+            f"{dashboard.name}: {result.panel.title}"
+            for dashboard, results in checked_dashboards
+            for result in results
+            if result.empty
+        ]
         figures["panels without data"], figures["empty panels"] = len(empty), empty
         figures["mean ms"] = round(1000 * sum(times) / len(times), 1)
         figures["P95 ms"] = round(1000 * quantile(times, 0.95), 1)
         figures["slowest ms"] = round(1000 * times[-1], 1)
-        figures["answers"] = rows(found)
+        figures["answers"] = rows(checked_dashboards)
         assert empty == []
         assert sum(times) / len(times) <= MEAN_S
         assert quantile(times, 0.95) <= P95_S
@@ -65,27 +77,29 @@ def test_every_panel_of_every_dashboard_returns_data_in_time(context: Context) -
 def filled(target: Any, values: Mapping[str, str]) -> Any:
     """A query with the page's variables filled in, as the page sends it."""
     if isinstance(target, str):
-        return re.sub(r"\$\{?(\w+)\}?", lambda found: values.get(found[1], found[0]), target)
+        return re.sub(r"\$\{?(\w+)\}?", lambda match: values.get(match[1], match[0]), target)
     if isinstance(target, dict):
         return {key: filled(value, values) for key, value in target.items()}
-    return [filled(each, values) for each in target] if isinstance(target, list) else target
+    return [filled(nested, values) for nested in target] if isinstance(target, list) else target
 
 
-def asked_of_page(viewer: PanelAsker, uid: str, values: Mapping[str, str], since: str) -> dict[str, dict[str, Any]]:
+def asked_of_page(
+    viewer: GrafanaQueryClient, uid: str, values: Mapping[str, str], since: str
+) -> dict[str, dict[str, Any]]:
     """Panel -> what Grafana answers to its query, as somebody who opens the page gets it."""
     page = viewer.grafana.get(f"/api/dashboards/uid/{uid}")["dashboard"]
-    found = {}
+    frames_by_panel = {}
     for panel in page["panels"]:
         body = {"queries": filled(panel["targets"], values), "from": f"now-{since}", "to": "now"}
         with viewer.grafana.call("POST", "/api/ds/query", body=body) as response:
             assert response.status_code == 200, f"{uid}: {panel['title']}: {response.text[:300]}"
-            found[panel["title"]] = response.json()["results"]["A"]["frames"][0]
-    return found
+            frames_by_panel[panel["title"]] = response.json()["results"]["A"]["frames"][0]
+    return frames_by_panel
 
 
 def column(frame: Mapping[str, Any], name: str) -> list[Any]:
     """Values of a column."""
-    names = [each["name"] for each in frame["schema"]["fields"]]
+    names = [field["name"] for field in frame["schema"]["fields"]]
     values: list[Any] = frame["data"]["values"][names.index(name)]
     return values
 
@@ -93,15 +107,15 @@ def column(frame: Mapping[str, Any], name: str) -> list[Any]:
 def test_the_pages_of_a_service_and_of_a_trace_answer_a_viewer(context: Context) -> None:
     with as_viewer(context) as viewer:
         settings = viewer.grafana.get("/api/frontend/settings")["datasources"].values()
-        by_type = {each["type"]: each["uid"] for each in settings}
+        by_type = {setting["type"]: setting["uid"] for setting in settings}
         values = {"traces": by_type["jaeger"], "logs": by_type["grafana-opensearch-datasource"]}
         # As the page's own variable finds them.
-        names = {each.labels["service_name"] for each in context.thanos.instant("obs:span_latency:p95")}
+        names = {sample.labels["service_name"] for sample in context.thanos.instant("obs:span_latency:p95")}
         pages = {name: asked_of_page(viewer, SERVICE_PAGE, {**values, SERVICE: name}, "1h") for name in sorted(names)}
         traces = {name: column(page["Traces"], "traceID") for name, page in pages.items()}
         assert any(traces.values()), f"no service of {sorted(names)} has a trace"
         assert any(column(page["Logs"], "body") for page in pages.values())
-        one = next(found[0] for found in traces.values() if found)
+        one = next(trace[0] for trace in traces.values() if trace)
         trace = asked_of_page(viewer, TRACE_PAGE, {**values, TRACE: one}, "24h")
         assert set(column(trace["Trace"], "traceID")) == {one}
 
@@ -119,7 +133,7 @@ def without_a_second_region(context: Context) -> frozenset[str]:
 
 def test_every_series_that_a_dashboard_asks_for_is_there(context: Context) -> None:
     used = set().union(
-        *(metrics(each.expr) for board in DASHBOARDS for panel in board.panels for each in panel.queries)
+        *(metrics(query.expr) for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries)
     )
     # A share of failures is there only after a failure.
     known = context.thanos.instant(
@@ -129,7 +143,7 @@ def test_every_series_that_a_dashboard_asks_for_is_there(context: Context) -> No
     assert missing - without_a_second_region(context) == set()
 
 
-@pytest.mark.parametrize("name", [board.name for board in DASHBOARDS])
+@pytest.mark.parametrize("name", [dashboard.name for dashboard in DASHBOARDS])
 def test_a_dashboard_is_one_page_that_stands_alone(name: str, tmp_path: Path) -> None:
     path = tmp_path / f"{name}.html"
     done = subprocess.run(

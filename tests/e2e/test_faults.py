@@ -76,8 +76,8 @@ def test_a_consumer_killed_under_load_loses_nothing(settled: Context) -> None:
             figures["back after s"] = returning.after()
         stopped = time.time()
         window = int(time.time() - began + durations.ARRIVAL + 60)
-        found = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
-        missing = load.ledger.missing(found)
+        arrived = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
+        missing = load.ledger.missing(arrived)
         account(figures, f"prometheus-{replica}", load, len(missing))
         figures["caught up after s"] = round(time.time() - stopped, 1)
         assert load.ledger.acknowledged
@@ -119,7 +119,7 @@ def test_two_brokers_killed_stop_producers_and_lose_nothing(settled: Context, sc
                 figures["how"] = ", ".join(kill(settled.kube, pod) for pod in victims)
                 killed = time.time()
                 load.run_for(durations.TWO_BROKERS_DOWN)
-                refused_from, refused_to = killed + durations.NOTICE, time.time()
+                refused_from, refused_to = killed + durations.NOTIFICATION, time.time()
             figures["down s"] = durations.TWO_BROKERS_DOWN
             figures["brokers back after s"] = round(settled.kube.wait_ready("kafka", BROKERS, durations.READY), 1)
             back = time.time()

@@ -12,7 +12,7 @@ from components.postgres.config import WORKLOAD as DATABASE
 from ops.context import Context
 from ops.grafana import PORT, REPLICAS, WORKLOAD, Grafana, address, administrator
 from ops.kube import wait_until
-from ops.people import Logins
+from ops.loadtest import Credentials
 from ops.verify import access
 from ops.verify.rows import Finding
 from tests.e2e import durations
@@ -22,13 +22,13 @@ from tests.support.grafana import (
     Watch,
     as_administrator,
     database_pod,
-    directory_logins,
-    found,
+    directory_credentials,
     log_lines,
     save,
     saving,
     scratch_folder,
     started,
+    visible_uids,
 )
 from tests.support.results import recorded
 from tests.support.returning import Returning
@@ -44,9 +44,9 @@ GUESSES = 5
 
 
 @pytest.fixture(scope="module")
-def logins() -> Logins:
+def credentials() -> Credentials:
     """People of the directory."""
-    return directory_logins()
+    return directory_credentials()
 
 
 @pytest.fixture
@@ -57,11 +57,11 @@ def admin(context: Context) -> Iterator[Grafana]:
 
 
 @pytest.mark.timeout(240)
-def test_each_role_may_what_it_may_and_no_more(context: Context, admin: Grafana, logins: Logins) -> None:
+def test_each_role_may_what_it_may_and_no_more(context: Context, admin: Grafana, credentials: Credentials) -> None:
     url = address(context.platform)
     with recorded("grafana-roles", context.kube) as figures:
         finding = Finding()
-        access.people(context.ca_file, url, logins, finding)
+        access.people(context.ca_file, url, credentials, finding)
         figures["tries"] = "; ".join(finding.figures)
         assert finding.wrong == []
         with scratch_folder(admin, VIEW_ALL) as shown, scratch_folder(admin, EDIT_ONLY) as hidden:
@@ -71,12 +71,12 @@ def test_each_role_may_what_it_may_and_no_more(context: Context, admin: Grafana,
                 hidden: {"viewer": (403, 403), "editor": (200, 200), "admin": (200, 200)},
             }
             for role in ("viewer", "editor", "admin"):
-                with Grafana.sign_in(context.ca_file, url, getattr(logins, role).pair) as person:
+                with Grafana.sign_in(context.ca_file, url, getattr(credentials, role).pair) as person:
                     for folder, wanted in promised.items():
                         seen = person.status("GET", f"/api/dashboards/uid/{folder}")
                         changed = person.status("POST", "/api/dashboards/db", saving(folder, folder))
                         assert (seen, changed) == wanted[role], f"{role} in {folder}"
-                        assert (folder in found(person)) is (seen == 200), f"{role} finds {folder} or not"
+                        assert (folder in visible_uids(person)) is (seen == 200), f"{role} finds {folder} or not"
                         given = person.status("POST", f"/api/folders/{folder}/permissions", {"items": []})
                         assert given == (200 if role == "admin" else 403), f"{role} gives permissions in {folder}"
                         if role == "admin":
@@ -86,14 +86,14 @@ def test_each_role_may_what_it_may_and_no_more(context: Context, admin: Grafana,
         figures["folders with permissions of their own"] = len(promised)
 
 
-def test_nobody_gets_in_without_a_group_or_with_a_wrong_password(context: Context, logins: Logins) -> None:
+def test_nobody_gets_in_without_a_group_or_with_a_wrong_password(context: Context, credentials: Credentials) -> None:
     url = address(context.platform)
     with Grafana(context.ca_file, url) as anybody:
-        assert anybody.log_in(logins.outsider.pair) == 401
-        assert anybody.log_in((logins.viewer.username, secrets.token_urlsafe(12))) == 401
+        assert anybody.log_in(credentials.outsider.pair) == 401
+        assert anybody.log_in((credentials.viewer.username, secrets.token_urlsafe(12))) == 401
         for path in ("/api/search", "/api/user", "/api/dashboards/uid/obs-overview", "/api/org", "/metrics"):
             assert anybody.status("GET", path) == 401, path
-    with Grafana(context.ca_file, url, auth=logins.outsider.pair) as outsider:
+    with Grafana(context.ca_file, url, auth=credentials.outsider.pair) as outsider:
         assert outsider.status("GET", "/api/user") == 401
     with Grafana(context.ca_file, url, session=secrets.token_hex(16)) as forger:
         assert forger.status("GET", "/api/user") == 401
@@ -110,20 +110,20 @@ def test_who_guesses_a_password_is_shut_out_for_a_while(context: Context) -> Non
             assert response.json()["messageId"] == "login-attempt.blocked"
 
 
-def test_nothing_is_published(context: Context, admin: Grafana, logins: Logins) -> None:
+def test_nothing_is_published(context: Context, admin: Grafana, credentials: Credentials) -> None:
     finding = Finding()
     access.nothing_leaves(admin, finding)
-    with Grafana.sign_in(context.ca_file, address(context.platform), logins.editor.pair) as editor:
+    with Grafana.sign_in(context.ca_file, address(context.platform), credentials.editor.pair) as editor:
         access.nothing_leaves(editor, finding)
     assert finding.wrong == []
 
 
-def test_logins_and_refusals_are_in_the_log_and_no_password_is(context: Context, logins: Logins) -> None:
+def test_logins_and_refusals_are_in_the_log_and_no_password_is(context: Context, credentials: Credentials) -> None:
     began, wrong = time.time(), secrets.token_urlsafe(12)
     stranger = f"e2e-log-{secrets.token_hex(4)}"
     with Grafana(context.ca_file, address(context.platform)) as visitor:
         assert visitor.log_in((stranger, wrong)) == 401
-        assert visitor.log_in(logins.viewer.pair) == 200
+        assert visitor.log_in(credentials.viewer.pair) == 200
         visitor.status("GET", "/logout")
 
     def statuses(name: str) -> set[int]:
@@ -131,10 +131,10 @@ def test_logins_and_refusals_are_in_the_log_and_no_password_is(context: Context,
         return {int(line.get("status") or 0) for line in lines if line.get("uname") == name}
 
     wait_until(lambda: 401 in statuses(stranger), 20, "the refused login in the log")
-    wait_until(lambda: 200 in statuses(logins.viewer.username), 20, "the login in the log")
+    wait_until(lambda: 200 in statuses(credentials.viewer.username), 20, "the login in the log")
     text = str(log_lines(context.kube, int(time.time() - began) + 5))
     assert wrong not in text
-    assert logins.viewer.pair[1] not in text
+    assert credentials.viewer.pair[1] not in text
 
 
 def test_what_is_changed_at_one_replica_is_there_at_the_other(context: Context, admin: Grafana) -> None:
@@ -150,10 +150,10 @@ def test_what_is_changed_at_one_replica_is_there_at_the_other(context: Context, 
 
 
 @pytest.mark.timeout(420)
-def test_a_session_survives_the_death_of_the_replica_that_made_it(settled: Context, logins: Logins) -> None:
+def test_a_session_survives_the_death_of_the_replica_that_made_it(settled: Context, credentials: Credentials) -> None:
     pod = settled.kube.ready_pod(WORKLOAD)
     with recorded("grafana-replica-killed", settled.kube) as figures:
-        with Grafana.sign_in(settled.ca_file, settled.tunnels.url(pod.name, PORT), logins.viewer.pair) as person:
+        with Grafana.sign_in(settled.ca_file, settled.tunnels.url(pod.name, PORT), credentials.viewer.pair) as person:
             session = person.session
         with (
             Grafana(settled.ca_file, address(settled.platform), session=session) as through,
@@ -201,14 +201,14 @@ def test_replicas_start_one_after_the_other_so_that_one_of_them_migrates(settled
 
 @pytest.mark.timeout(600)
 def test_the_database_is_killed_and_nothing_that_was_confirmed_is_lost(
-    settled: Context, admin: Grafana, logins: Logins
+    settled: Context, admin: Grafana, credentials: Credentials
 ) -> None:
     kube = settled.kube
     members = len(kube.pods(DATABASE))
     with (
         recorded("grafana-database-killed", kube) as figures,
         scratch_folder(admin, VIEW_ALL) as folder,
-        Grafana.sign_in(settled.ca_file, address(settled.platform), logins.viewer.pair) as person,
+        Grafana.sign_in(settled.ca_file, address(settled.platform), credentials.viewer.pair) as person,
     ):
         with Saving(admin, folder) as saved, Watch(person) as watch:
             wait_until(lambda: len(saved.confirmed) > 5, 60, "dashboards to be saved")
@@ -269,6 +269,6 @@ def test_a_dead_standby_stops_nobody_and_follows_again(settled: Context, admin: 
         assert figures["missing"] == 0
 
 
-def test_the_administrator_is_no_name_of_the_directory(context: Context, logins: Logins) -> None:
-    names = {each.username for each in (*logins.inside, logins.outsider)}
+def test_the_administrator_is_no_name_of_the_directory(context: Context, credentials: Credentials) -> None:
+    names = {login.username for login in (*credentials.inside, credentials.outsider)}
     assert administrator(context.platform)[0] not in names

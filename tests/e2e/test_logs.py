@@ -24,7 +24,7 @@ from tests.support.results import recorded
 from tests.support.returning import Returning
 from tests.support.search_client import SearchClient, stored_logs
 from tests.support.trace_faults import LogLoad, gateway
-from tests.support.traces_journey import send_journey
+from tests.support.traces_request_flow import send_request_flow
 
 
 @pytest.fixture(scope="module")
@@ -36,21 +36,21 @@ def logs(context: Context) -> SearchClient:
 @pytest.mark.timeout(180)
 def test_the_logs_of_a_trace_are_found_by_its_id(context: Context, logs: SearchClient, tmp_path: Path) -> None:
     with recorded("logs-of-a-trace", context.kube) as figures:
-        sent = send_journey(context.platform, tmp_path, fails="")
+        sent = send_request_flow(context.platform, tmp_path, fails="")
         query = {"term": {"trace_id": sent.trace_id}}
-        found: list[dict[str, Any]] = []
+        hits: list[dict[str, Any]] = []
 
         def complete() -> bool:
             # One answer, not a count and then a look: another copy of the index may answer the second question.
-            found[:] = logs.hits(query, ["service", "layer", "span_id"])
-            return len(found) >= len(sent.logs)
+            hits[:] = logs.hits(query, ["service", "layer", "span_id"])
+            return len(hits) >= len(sent.logs)
 
-        wait_until(complete, 60, "the journey's logs", 0.3)
+        wait_until(complete, 60, "the request flow's logs", 0.3)
         figures["found after s"] = round(time.time() - sent.ended, 1)
-        figures["records"], figures["services"] = len(found), len({hit["service"] for hit in found})
-        assert sorted(hit["service"] for hit in found) == sorted(sent.logs)
-        assert {hit["layer"] for hit in found} >= {"device", "streaming", "business"}
-        assert all(hit["span_id"] for hit in found)
+        figures["records"], figures["services"] = len(hits), len({hit["service"] for hit in hits})
+        assert sorted(hit["service"] for hit in hits) == sorted(sent.logs)
+        assert {hit["layer"] for hit in hits} >= {"device", "streaming", "business"}
+        assert all(hit["span_id"] for hit in hits)
         assert figures["found after s"] <= FOUND_SECONDS
         shown = ops_logs("--trace", sent.trace_id)
         assert shown.returncode == 0, shown.stderr[-500:]

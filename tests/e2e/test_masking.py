@@ -17,8 +17,8 @@ from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from ops.context import Context
 from ops.kube import wait_until
 from ops.traces import fetch_token
-from tests.support.dirty.reading import Arrived, by_case, readable
 from tests.support.dirty.records import CASE, DIRTY_FILES, LAYER, Record, Request, load, requests
+from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.exposure import pod_logs
 from tests.support.results import recorded
 from tests.support.search_client import SearchClient, stored_logs, stored_spans
@@ -63,17 +63,17 @@ class Sent:
 def sent(context: Context) -> Sent:
     """The whole corpus, sent through the gateway."""
     dirty = tuple(record for name in DIRTY_FILES for record in load(name))
-    made = Sent(dirty, load("clean"))
-    made.offsets = {signal: context.kafka.end_offsets(TOPIC_OF_SIGNAL[signal]) for signal in Signal}
-    for signal, bodies in requests((*made.records, *made.clean)).items():
+    sent_records = Sent(dirty, load("clean"))
+    sent_records.offsets = {signal: context.kafka.end_offsets(TOPIC_OF_SIGNAL[signal]) for signal in Signal}
+    for signal, bodies in requests((*sent_records.records, *sent_records.clean)).items():
         for body in bodies:
-            _date(body, made)
+            _date(body, sent_records)
         # Messages that are written one after the other are one message with all their lists.
         raw = b"".join(body.SerializeToString() for body in bodies)
-        made.before |= undated(by_case(signal, [raw]))
+        sent_records.before |= undated(by_case(signal, [raw]))
         status, _ = context.otlp.post(signal.value, raw, context.otlp.login(LAYER))
         assert status == 200, f"the gateway answered {status} to {signal}"
-    return made
+    return sent_records
 
 
 def _date(body: Request, sent: Sent) -> None:
@@ -100,8 +100,8 @@ def _date(body: Request, sent: Sent) -> None:
 
 def undated(arrived: dict[str, Arrived]) -> dict[str, Arrived]:
     """The same without ids and times, in whose digits a short secret could stand by chance."""
-    for each in arrived.values():
-        record = each.record
+    for arrival in arrived.values():
+        record = arrival.record
         names = {field.name for field in record.DESCRIPTOR.fields}
         for name in names & {"trace_id", "span_id", "time_unix_nano", "observed_time_unix_nano"}:
             record.ClearField(name)
@@ -115,18 +115,18 @@ def undated(arrived: dict[str, Arrived]) -> dict[str, Arrived]:
 @pytest.fixture(scope="module")
 def in_kafka(context: Context, sent: Sent) -> dict[str, Arrived]:
     """What of the corpus stands in Kafka, by record."""
-    found: dict[str, Arrived] = {}
+    arrived: dict[str, Arrived] = {}
     positions = {signal: dict(start) for signal, start in sent.offsets.items()}
 
     def whole() -> bool:
         for signal, topic in TOPIC_OF_SIGNAL.items():
             for record in context.kafka.read(topic, positions[signal], 10.0):
                 positions[signal][record.partition()] = record.offset() + 1
-                found.update(undated(by_case(signal, [record.value()])))
-        return set(found) >= set(sent.before)
+                arrived.update(undated(by_case(signal, [record.value()])))
+        return set(arrived) >= set(sent.before)
 
     wait_until(whole, ARRIVAL_SECONDS, "the corpus in Kafka", 1.0)
-    return found
+    return arrived
 
 
 @pytest.mark.timeout(180)
@@ -134,7 +134,7 @@ def test_no_secret_is_readable_in_kafka_and_clean_records_are_unharmed(
     context: Context, sent: Sent, in_kafka: Mapping[str, Arrived]
 ) -> None:
     with recorded("masking-kafka", context.kube) as figures:
-        leaks = {record.id: found for record in sent.records if (found := readable(record, in_kafka))}
+        leaks = {record.id: cases for record in sent.records if (cases := readable(record, in_kafka))}
         changed = [record.id for record in sent.clean if _own(in_kafka[record.id]) != _own(sent.before[record.id])]
         figures |= {
             "dirty records": len(sent.records),
@@ -168,12 +168,12 @@ def test_no_secret_is_readable_in_indices_jaeger_prometheus_or_logs_of_our_pods(
         said = list(pod_logs(context.kube))
         long = {secret for record in sent.records for secret in record.secrets if len(secret) >= LONG}
         leaks["logs of our pods"] = [place for place, text in said if any(secret in text for secret in long)]
-        figures |= {f"{name}: readable": len(found) for name, found in leaks.items()}
+        figures |= {f"{name}: readable": len(leak) for name, leak in leaks.items()}
         figures["logs of our pods: containers"] = len(said)
         for name, (texts, records) in stores.items():
             if name != "Prometheus":
                 assert {record.id for record in records} <= set(texts), f"{name} lacks records"
-        assert {name: found for name, found in leaks.items() if found} == {}
+        assert {name: leak for name, leak in leaks.items() if leak} == {}
 
 
 def _spans_query(sent: Sent) -> dict[str, Any]:
@@ -190,15 +190,15 @@ def _logs_query(sent: Sent) -> dict[str, Any]:
 
 def _documents(search: SearchClient, sent: Sent, query: Mapping[str, Any]) -> dict[str, Text]:
     """Whole documents by record; waits until no more come."""
-    found: dict[str, Text] = {}
+    documents: dict[str, Text] = {}
 
     def settled() -> bool:
-        before = len(found)
-        found.update(_by_case(search.hits(query), sent))
-        return bool(before) and len(found) == before
+        before = len(documents)
+        documents.update(_by_case(search.hits(query), sent))
+        return bool(before) and len(documents) == before
 
     wait_until(settled, ARRIVAL_SECONDS, "the corpus in the index", 8.0)
-    return found
+    return documents
 
 
 def _by_case(documents: Iterable[Any], sent: Sent) -> dict[str, Text]:
@@ -211,7 +211,7 @@ def _by_case(documents: Iterable[Any], sent: Sent) -> dict[str, Text]:
 def _stripped(content: Any) -> Any:
     if isinstance(content, dict):
         return {key: _stripped(value) for key, value in content.items() if key not in _OWN}
-    return [_stripped(each) for each in content] if isinstance(content, list) else content
+    return [_stripped(nested) for nested in content] if isinstance(content, list) else content
 
 
 def _cases(content: Any) -> Iterable[str]:
@@ -225,8 +225,8 @@ def _cases(content: Any) -> Iterable[str]:
             else:
                 yield from _cases(value)
     elif isinstance(content, list):
-        for each in content:
-            yield from _cases(each)
+        for nested in content:
+            yield from _cases(nested)
 
 
 def _in_jaeger(context: Context, sent: Sent) -> dict[str, Text]:
@@ -235,7 +235,7 @@ def _in_jaeger(context: Context, sent: Sent) -> dict[str, Text]:
     headers = {"Authorization": f"Bearer {fetch_token(context.web, context.platform)}"}
     traces: list[Any] = []
     for start in range(0, len(sent.traces), 40):
-        ids = "&".join(f"traceID={each}" for each in sent.traces[start : start + 40])
+        ids = "&".join(f"traceID={trace}" for trace in sent.traces[start : start + 40])
         with context.web.call("GET", f"{url}?{ids}", headers=headers) as response:
             assert response.status_code == 200, f"Jaeger answered {response.status_code}"
             traces += response.json()["data"]

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards.registry import DASHBOARDS
 from components.reports.schedule import Kind
 from ops.context import Context
 from ops.platform import PROJECT
 from ops.report.access import access_of
 from services.reports.text import LANGUAGES
 from tests.support.browser import Browser
-from tests.support.pages import WIDTHS, Page, look
+from tests.support.pages import WIDTHS, Page, inspect_page
 from tests.support.results import recorded
 
 _PAGE_S = 120
@@ -49,9 +49,9 @@ def written(path: Path, *command: str) -> Path:
 
 def pages(context: Context, folder: Path) -> Iterator[Page]:
     """Every dashboard, and every report in every language."""
-    for board in DASHBOARDS:
-        path = written(folder / f"{board.name}.html", "dashboard", board.name, "--range", "15m")
-        yield Page(name=board.name, path=path, panels=len(list(board.panels)))
+    for dashboard in DASHBOARDS:
+        path = written(folder / f"{dashboard.name}.html", "dashboard", dashboard.name, "--range", "15m")
+        yield Page(name=dashboard.name, path=path, panels=len(list(dashboard.panels)))
     # The periods that go on: they have live data also on a platform of today.
     today = datetime.now(access_of(context.platform).zone).date().isoformat()
     for kind in Kind:
@@ -66,12 +66,12 @@ def test_every_page_is_whole_in_a_browser(context: Context, browser: Browser, tm
     pictures = Path(tempfile.mkdtemp(prefix="obs-pages-"))
     print(f"pictures of the pages: {pictures}")
     with recorded("pages", context.kube) as figures:
-        seen = {page.name: look(browser, page, pictures) for page in pages(context, tmp_path)}
-        problems = [f"{name}, {problem}" for name, each in seen.items() for problem in each.problems]
+        seen = {page.name: inspect_page(browser, page, pictures) for page in pages(context, tmp_path)}
+        problems = [f"{name}, {problem}" for name, looked in seen.items() for problem in looked.problems]
         figures["pages"], figures["widths px"] = len(seen), list(WIDTHS)
-        figures["drawings"] = sum(each.pictures for each in seen.values())
-        figures["slowest ms"] = max(each.load_ms for each in seen.values())
-        figures["panels without data"] = {name: each.empty for name, each in seen.items() if each.empty}
+        figures["drawings"] = sum(looked.pictures for looked in seen.values())
+        figures["slowest ms"] = max(looked.load_ms for looked in seen.values())
+        figures["panels without data"] = {name: looked.empty for name, looked in seen.items() if looked.empty}
         figures["problems"] = problems
         assert len(seen) == len(DASHBOARDS) + len(Kind) * len(LANGUAGES)
         assert len(list(pictures.glob("*.png"))) == len(seen) * len(WIDTHS)

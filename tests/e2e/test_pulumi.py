@@ -53,8 +53,8 @@ def test_the_other_stacks_preview(stack: str) -> None:
     assert known.returncode == 0, known.stderr
     for name in ("prod", "dr"):  # Each of them asks for the other's outputs.
         if f'"{name}"' not in known.stdout and f'/{name}"' not in known.stdout:
-            made = pulumi("stack", "init", name, "--no-select")
-            assert made.returncode == 0, made.stderr
+            process = pulumi("stack", "init", name, "--no-select")
+            assert process.returncode == 0, process.stderr
     done = pulumi("preview", "--stack", stack)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
     assert "to create" in done.stdout

@@ -11,21 +11,21 @@ import pytest
 from components.reports.schedule import Kind
 from components.telemetry.thresholds import THRESHOLDS
 from lab.receivers.client import Receivers
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops import alert_events
 from ops.alert_events import Stage
 from ops.context import Context
 from ops.kube import wait_until
 from ops.report.access import access_of
-from ops.report.shelf import ShelfClient
+from ops.report.client import ReportClient
 from services.alert_events.events import AlertEvent
 from tests.e2e import durations
 from tests.support.alert_waves import Row, Watch
-from tests.support.reports import from_shelf, mails, objects, run_now
+from tests.support.reports import from_report_server, mails, objects, run_now
 from tests.support.results import recorded
 
-LOW = next(each for each in THRESHOLDS if each.name == "sessions")
-"""A Low alert without a holding time: nobody is told of it but by the daily report."""
+LOW = next(threshold for threshold in THRESHOLDS if threshold.name == "sessions")
+"""A Low alert without a holding time: nobody is notified of it but by the daily report."""
 LANGUAGES = ("en", "ja")
 CHARTS = {Kind.DAILY: 2, Kind.WEEKLY: 2, Kind.MONTHLY: 0}
 """Charts of a platform that is minutes old: the lines of a month need hours."""
@@ -36,7 +36,7 @@ PERIODS = {
 }
 """Case -> name of its evidence, and the reports that it makes."""
 LOOKED_AT_S = 150
-"""The shelf looks into the storage every minute, and Prometheus at the shelf."""
+"""The report server polls the storage every minute, and Prometheus scrapes the report server."""
 _JAPANESE = re.compile(r"[ぁ-んァ-ヶ一-龠]")
 _HEADINGS = re.compile(r"<h2[^>]*>(.*?)</h2>", re.DOTALL)
 _LOADED = re.compile(r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=.(?!data:|#)")
@@ -44,7 +44,7 @@ _LOADED = re.compile(r"<(?:link|script|img|iframe)\b[^>]*(?:src|href)=.(?!data:|
 
 @pytest.fixture(scope="module")
 def receivers() -> Receivers:
-    """The doubles that stand for pagers, Slack, SNS and a mail server."""
+    """The fakes that stand for pagers, Slack, SNS and a mail server."""
     return Receivers.of_lab()
 
 
@@ -59,8 +59,8 @@ def low(context: Context, receivers: Receivers) -> Iterator[AlertEvent]:
         assert new[0].fired, f"{LOW.alert} does not fire"
 
         def written() -> list[AlertEvent]:
-            found = alert_events.read(context.platform, Stage.PROCESSED, began).events
-            return [each for each in found if each.labels["alertname"] == LOW.alert and each.status == "firing"]
+            events = alert_events.read(context.platform, Stage.PROCESSED, began).events
+            return [event for event in events if event.labels["alertname"] == LOW.alert and event.status == "firing"]
 
         wait_until(lambda: bool(written()), durations.LOW_GROUPED, f"{LOW.alert} in the record of alerts", 5.0)
         yield written()[0]
@@ -73,16 +73,16 @@ def check_page(text: str, language: str) -> None:
     assert f'<html lang="{language}"' in text
     headings = _HEADINGS.findall(text)
     assert headings
-    assert any(_JAPANESE.search(each) for each in headings) is (language == "ja"), headings
+    assert any(_JAPANESE.search(heading) for heading in headings) is (language == "ja"), headings
     assert not _LOADED.findall(text), "the page loads something"
 
 
-def check_mail(notice: Notice) -> None:
+def check_mail(notification: Notification) -> None:
     """A mail has both languages and no program."""
     for language in LANGUAGES:
-        assert f'lang="{language}"' in notice.body["html"]
-    assert notice.body["text"].strip()
-    assert "<script" not in notice.body["html"]
+        assert f'lang="{language}"' in notification.body["html"]
+    assert notification.body["text"].strip()
+    assert "<script" not in notification.body["html"]
 
 
 @pytest.mark.timeout(2400)
@@ -98,38 +98,38 @@ def test_each_report_is_made_stored_shown_and_mailed(context: Context, receivers
             start = receivers.newest()
             ran = run_now(kind, *today, "--again")
             assert ran.code == 0, ran.said[-1000:]
-            found, told = objects(kind, ran.period), mails(receivers, start)
+            stored_files, told = objects(kind, ran.period), mails(receivers, start)
             figures[str(kind)] = {
                 "period": ran.period,
                 "seconds": ran.seconds,
-                "bytes": {name: len(content) for name, content in sorted(found.items())},
-                "charts": found["en.html"].count(b"<svg"),
-                "mailed to": sorted(notice.audience for notice in told),
+                "bytes": {name: len(content) for name, content in sorted(stored_files.items())},
+                "charts": stored_files["en.html"].count(b"<svg"),
+                "mailed to": sorted(notification.audience for notification in told),
             }
-            assert set(found) == {f"{each}.{form}" for each in LANGUAGES for form in ("html", "pdf")}
+            assert set(stored_files) == {f"{language}.{form}" for language in LANGUAGES for form in ("html", "pdf")}
             for language in LANGUAGES:
-                check_page(found[f"{language}.html"].decode(), language)
-                assert found[f"{language}.pdf"].startswith(b"%PDF-")
+                check_page(stored_files[f"{language}.html"].decode(), language)
+                assert stored_files[f"{language}.pdf"].startswith(b"%PDF-")
                 # Of a period before the platform was there, there is nothing to draw.
-                assert over or found[f"{language}.html"].count(b"<svg") >= CHARTS[kind]
+                assert over or stored_files[f"{language}.html"].count(b"<svg") >= CHARTS[kind]
             assert told, f"nobody got the {kind} report"
-            for notice in told:
-                check_mail(notice)
-            on_shelf(context, kind, ran.period, found["ja.html"])
+            for notification in told:
+                check_mail(notification)
+            on_report_server(context, kind, ran.period, stored_files["ja.html"])
 
 
-def on_shelf(context: Context, kind: Kind, period: str, page: bytes) -> None:
-    """The shelf lists a report, shows its page to its reader alone, and so does the index."""
+def on_report_server(context: Context, kind: Kind, period: str, page: bytes) -> None:
+    """The report server lists a report, shows its page to its reader alone, and so does the index."""
     access, path = access_of(context.platform), f"/files/{kind}/{period[:4]}/{period}.ja.html"
 
     def listed() -> bool:
-        stored = ShelfClient(context, access).listing().reports
-        return any((each.kind, each.period) == (str(kind), period) for each in stored)
+        stored = ReportClient(context, access).listing().reports
+        return any((report.kind, report.period) == (str(kind), period) for report in stored)
 
-    wait_until(listed, LOOKED_AT_S, f"the {kind} report on the shelf", 3.0)
-    assert from_shelf(context, path, access.login) == (200, page)
-    assert from_shelf(context, path, None)[0] == 401
-    status, index = from_shelf(context, "/files/index.html", access.login)
+    wait_until(listed, LOOKED_AT_S, f"the {kind} report on the report server", 3.0)
+    assert from_report_server(context, path, access.login) == (200, page)
+    assert from_report_server(context, path, None)[0] == 401
+    status, index = from_report_server(context, "/files/index.html", access.login)
     assert status == 200
     assert period in index.decode()
 
@@ -150,11 +150,11 @@ def test_a_low_alert_is_in_the_daily_report(context: Context, low: AlertEvent) -
         day = low.starts_at.astimezone(access_of(context.platform).zone).date().isoformat()
         ran = run_now(Kind.DAILY, "--at", day)
         assert ran.code == 0, ran.said[-1000:]
-        found = objects(Kind.DAILY, day)
+        stored_files = objects(Kind.DAILY, day)
         figures |= {"alert": LOW.alert, "day": day, "seconds": ran.seconds}
         for language, said in (("en", LOW.summary), ("ja", LOW.summary_ja)):
             # Long names may be broken anywhere.
-            text = re.sub(r"<wbr\s*/?>", "", found[f"{language}.html"].decode())
+            text = re.sub(r"<wbr\s*/?>", "", stored_files[f"{language}.html"].decode())
             assert LOW.alert in text
             # The number of users in it is another one each time.
             longest = max(re.split(r"\{\{.*?\}\}", said), key=len).strip()

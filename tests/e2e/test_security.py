@@ -48,8 +48,8 @@ def addresses(context: Context) -> dict[str, tuple[str, int]]:
         pod = core.read_namespaced_pod(context.kube.ready_pod(workload).name, namespace, _request_timeout=15)
         targets[f"{workload} pod"] = (pod.status.pod_ip, port)
     for service, port in (("kafka", 9092), ("thanos-query", 9090)):
-        found = core.read_namespaced_service(service, namespace, _request_timeout=15)
-        targets[f"{service} service"] = (found.spec.cluster_ip, port)
+        service_object = core.read_namespaced_service(service, namespace, _request_timeout=15)
+        targets[f"{service} service"] = (service_object.spec.cluster_ip, port)
     return targets
 
 
@@ -110,9 +110,9 @@ def test_no_secret_stands_in_state_configuration_logs_or_command_lines(context: 
     with recorded("secret-search", context.kube) as figures:
         figures["secrets"], figures["places"] = len(secrets), len(places)
         # The names only: a failing assertion prints what it compares.
-        found = {place: names for place, text in places if (names := exposure.exposed(secrets, text))}
-        figures["found"] = sum(map(len, found.values()))
-        assert found == {}
+        leaks = {place: names for place, text in places if (names := exposure.exposed(secrets, text))}
+        figures["found"] = sum(map(len, leaks.values()))
+        assert leaks == {}
 
 
 def test_the_platform_is_ready_after_the_probes(context: Context) -> None:

@@ -29,7 +29,7 @@ from tests.support.results import recorded
 from tests.support.returning import Returning
 from tests.support.search_client import stored_logs, stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, batches
-from tests.support.trace_faults import Asker, LogLoad, agent, gateway
+from tests.support.trace_faults import LogLoad, QueryRunner, agent, gateway
 from tests.support.traces import SPANS_PER_TRACE, Traffic
 
 TRACES_PER_S = 40
@@ -48,13 +48,13 @@ def fate(context: Context, load: SpanLoad) -> Stored:
     return await_stored(stored_spans(context), load.sent, load.begun, set(load.sent.sorts), durations.ARRIVAL)
 
 
-def account(figures: dict[str, Any], load: SpanLoad, found: Stored) -> int:
+def account(figures: dict[str, Any], load: SpanLoad, stored: Stored) -> int:
     """Note what became of the spans; how many are lost."""
-    lost = found.lost(set(load.sent.sorts))
+    lost = stored.lost(set(load.sent.sorts))
     figures |= {
         "spans acknowledged": len(load.sent.sorts) * SPANS_PER_TRACE,
         "spans lost": lost,
-        "spans stored twice": found.doubled,
+        "spans stored twice": stored.doubled,
         "retries": load.ledger.retries,
     }
     assert not load.ledger.given_up, load.ledger.problems
@@ -64,11 +64,11 @@ def account(figures: dict[str, Any], load: SpanLoad, found: Stored) -> int:
 
 def account_logs(figures: dict[str, Any], context: Context, load: LogLoad) -> None:
     """Note what became of numbered log records, of which none may be missing or there twice."""
-    found = load.stored(stored_logs(context), durations.ARRIVAL)
+    stored = load.stored(stored_logs(context), durations.ARRIVAL)
     figures |= {
         "log records acknowledged": len(load.ledger.acknowledged),
-        "log records missing": len(load.ledger.missing(found)),
-        "log records doubled": load.doubled(found),
+        "log records missing": len(load.ledger.missing(stored)),
+        "log records doubled": load.doubled(stored),
         "log requests repeated": load.ledger.retries,
     }
     assert load.ledger.acknowledged
@@ -101,7 +101,7 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             raise OpsError("no trace found")
 
     with recorded("search-node-killed", settled.kube) as figures:
-        with Asker(traces) as jaeger, Asker(lambda: logs.ask({"match_all": {}})) as direct:
+        with QueryRunner(traces) as jaeger, QueryRunner(lambda: logs.ask({"match_all": {}})) as direct:
             with failing(settled) as load, LogLoad(settled, gateway(settled)) as numbered:
                 load.run_for(durations.WARM_UP)
                 victim = settled.kube.ready_pod(SEARCH)
@@ -113,7 +113,7 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             wait_until(lambda: is_green(settled), durations.READY, "green", 1.0)
             figures["every copy again after s"] = round(time.monotonic() - killed, 1)
         for name, asker in (("traces", jaeger), ("logs", direct)):
-            figures[f"questions about {name}"] = asker.asked
+            figures[f"questions about {name}"] = asker.requested
             figures[f"{name}: tries without an answer"] = asker.repeated
             figures[f"{name}: questions without an answer"] = len(asker.failed)
             figures[f"{name}: slowest answer s"] = round(asker.slowest, 1)
@@ -153,10 +153,10 @@ def test_a_sampler_killed_under_load_loses_only_what_waited_for_its_decision(set
             figures["how"] = kill(settled.kube, victim)
             killed = time.time()
             figures["samplers back after s"] = back_after(returning, load)
-        found = fate(settled, load)
-        lost = account(figures, load, found)
-        gone = set(load.sent.sorts) - found.whole(set(load.sent.sorts))
-        ages = sorted(killed - load.sent.times[each] for each in gone)
+        stored = fate(settled, load)
+        lost = account(figures, load, stored)
+        gone = set(load.sent.sorts) - stored.whole(set(load.sent.sorts))
+        ages = sorted(killed - load.sent.times[trace_id] for trace_id in gone)
         within = sum(killed - window <= at <= killed for at in load.sent.times.values())
         figures |= {"traces lost": len(gone), "bound (traces sent in the window, of all samplers)": within}
         figures["lost traces were sent before the kill, s"] = f"{ages[0]:.1f} to {ages[-1]:.1f}" if ages else "none"

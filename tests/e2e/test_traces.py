@@ -29,8 +29,8 @@ from tests.support.results import recorded
 from tests.support.search_client import stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, prepared
 from tests.support.traces import SPANS_PER_TRACE, Sort, Traffic
-from tests.support.traces_journey import SentJourney, send_journey
 from tests.support.traces_login import browser, sign_in, token_of
+from tests.support.traces_request_flow import SentRequestFlow, send_request_flow
 
 DOCUMENT_SECONDS = 150
 PEOPLE = {"public": "visitor", "internal": "developer", "confidential": "investigator"}
@@ -46,7 +46,7 @@ def everything(context: Context) -> TraceReader:
 @pytest.fixture(scope="module")
 def people() -> dict[str, Login]:
     """Class -> login of somebody who is cleared for it and no more."""
-    done = pulumi("stack", "output", "trace_people", "--json", "--show-secrets")
+    done = pulumi("stack", "output", "trace_users", "--json", "--show-secrets")
     assert done.returncode == 0, done.stderr
     logins = json.loads(done.stdout)
     return {name: Login.model_validate(logins[person]) for name, person in PEOPLE.items()}
@@ -65,22 +65,22 @@ def test_one_trace_through_five_services_is_found_soon_after_its_end(
     with recorded("trace-journey", context.kube) as figures:
         # One that nobody measures, so that the trace is not the first that the parts in between ever see.
         (tmp_path / "first").mkdir()
-        send_journey(context.platform, tmp_path / "first")
-        sent = send_journey(context.platform, tmp_path)
+        send_request_flow(context.platform, tmp_path / "first")
+        sent = send_request_flow(context.platform, tmp_path)
         figures["services"], figures["spans"] = len({service for service, _ in sent.spans}), len(sent.spans)
         assert {service for service, _ in sent.spans} == set(services)
 
         questions: dict[str, Callable[[], bool]] = {
             "by trace id": lambda: spans_of(everything, sent) == sent.spans,
             "by its error": lambda: sent.trace_id in by_service(everything, ANALYSIS_UI.name, errors=True),
-            **{f"by service {each}": partial(finds, everything, sent.trace_id, each) for each in services},
+            **{f"by service {service}": partial(finds, everything, sent.trace_id, service) for service in services},
         }
         # One after the other at first: seven who ask all the time would slow down what they wait for.
         first, *others = questions
         times = {first: found_after(sent, first, questions[first])}
         with ThreadPoolExecutor(len(others)) as pool:
-            found = pool.map(lambda each: found_after(sent, each, questions[each]), others)
-            times |= dict(zip(others, found, strict=True))
+            delays = pool.map(lambda place: found_after(sent, place, questions[place]), others)
+            times |= dict(zip(others, delays, strict=True))
         figures |= {f"found {what} after s": seconds for what, seconds in times.items()}
         assert max(times.values()) <= FOUND_SECONDS, times
 
@@ -90,21 +90,21 @@ def finds(one: TraceReader, trace_id: str, service: str) -> bool:
     return trace_id in by_service(one, service)
 
 
-def found_after(sent: SentJourney, what: str, found: Callable[[], bool]) -> float:
-    """Seconds from the end of a journey until somebody asks and is shown it; how long the answer takes is not in it."""
-    asked = 0.0
+def found_after(sent: SentRequestFlow, what: str, is_found: Callable[[], bool]) -> float:
+    """Seconds from the end of a request flow until a query shows it, without the time of the query itself."""
+    asked_at = 0.0
 
     def ask() -> bool:
-        nonlocal asked
-        asked = time.time()
-        return found()
+        nonlocal asked_at
+        asked_at = time.time()
+        return is_found()
 
-    wait_until(ask, 60, f"the journey, {what}", 0.5)
-    return round(asked - sent.ended, 1)
+    wait_until(ask, 60, f"the request flow, {what}", 0.5)
+    return round(asked_at - sent.ended, 1)
 
 
-def spans_of(one: TraceReader, sent: SentJourney) -> frozenset[tuple[str, str]]:
-    """Service and name of the spans that a reader sees of a journey; none when it sees no such trace."""
+def spans_of(one: TraceReader, sent: SentRequestFlow) -> frozenset[tuple[str, str]]:
+    """Service and name of the spans that a reader sees of a request flow; none when it sees no such trace."""
     if not names(one, sent.trace_id):
         return frozenset()
     return frozenset((span.service, span.name) for span in one.one(sent.trace_id).spans)
@@ -154,8 +154,8 @@ def kept(context: Context, count: int, per_second: float, limits: Budget) -> tup
     """Send traces at a rate, wait for their fate."""
     search, traffic = stored_spans(context), Traffic(SystemRandom().getrandbits(48))
     # About ten batches a second: each is a request per layer, and each request waits for the gateway's disk.
-    made = prepared(traffic, max(1, round(per_second / 10)), count)
-    with SpanLoad(context, iter(made), per_second=per_second, workers=6) as load:
+    batches = prepared(traffic, max(1, round(per_second / 10)), count)
+    with SpanLoad(context, iter(batches), per_second=per_second, workers=6) as load:
         load.finish(count / per_second * 2 + 60)
     assert not load.ledger.given_up, load.ledger.problems
     await_decisions(context, durations.ARRIVAL, limits.wait_s)

@@ -15,7 +15,7 @@ import pytest
 from components.reports.schedule import SCHEDULES
 from ops import evidence
 from ops.context import Context
-from ops.incident.reach import Reach
+from ops.incident.clients import Clients
 from ops.platform import PROJECT
 from ops.requirements import REQUIREMENT_IDS
 
@@ -118,7 +118,7 @@ def test_evidence_of_another_cluster_is_not_green(rows: dict[str, dict[str, Any]
 
 
 def test_no_password_is_told(done: subprocess.CompletedProcess[str], context: Context) -> None:
-    reach = Reach(load=lambda: context.platform)
+    reach = Clients(load=lambda: context.platform)
     try:
         assert reach.platform.platform
         secrets = reach.secrets()

@@ -25,21 +25,21 @@ NOTICED_S = 40.0
 
 def began_to_fire(context: Context, since: float) -> set[str]:
     """Names of alerts that began after a moment. A connection from before may lead to a member that is gone."""
-    found: list[FiringAlert] = []
+    alerts: list[FiringAlert] = []
 
     def answered() -> bool:
-        found[:] = context.alertmanager().alerts()
+        alerts[:] = context.alertmanager().alerts()
         return True
 
     wait_until(answered, ANSWERS_S, "an answer of Alertmanager")
-    return {each.name for each in found if each.starts.timestamp() >= since}
+    return {alert.name for alert in alerts if alert.starts.timestamp() >= since}
 
 
 @pytest.mark.timeout(1500)
 def test_a_zone_is_gone_and_everything_goes_on(settled: Context) -> None:
     receivers = Receivers.of_lab()
     with recorded("zone-gone", settled.kube) as figures:
-        start, notices = settled.kafka.end_offsets(TOPIC), receivers.newest()
+        start, notifications = settled.kafka.end_offsets(TOPIC), receivers.newest()
         began = time.time()
         with Injector(settled) as injector, Ticker(settled, f"{int(began)}", settled.thanos) as ticker:
             with OtlpLoad(settled, give_up_after=240) as load:
@@ -61,22 +61,27 @@ def test_a_zone_is_gone_and_everything_goes_on(settled: Context) -> None:
                 load.run_for(durations.AFTER_FAULT)
                 wait_until(lambda: is_settled(settled), BACK_S, "all pods ready and all replicas in sync", LOOK_S)
                 figures["whole again after s"] = round(time.time() - back, 1)
-            told = collected(receivers, notices, injector.raised, TOLD_S)
+            told = collected(receivers, notifications, injector.raised, TOLD_S)
         for what, raised in (("at once", at_once), ("once noticed", later)):
             latency = raised.latency(told)
             figures[f"Critical {what} told after s"] = None if latency is None else round(latency, 1)
-        figures["notices twice"] = duplicates([each for one in injector.raised for each in one.notices(told)])
+        figures["notices twice"] = duplicates(
+            [notification for one in injector.raised for notification in one.notifications(told)]
+        )
         figures["queries"], figures["failed queries"] = ticker.queries, len(ticker.failed)
         missing = load.ledger.missing(load.in_kafka(start, durations.ARRIVAL))
         figures["acknowledged"], figures["missing"] = len(load.ledger.acknowledged), len(missing)
         figures["retries"], figures["given up"] = load.ledger.retries, len(load.ledger.given_up)
         for replica in settled.platform.prometheus_replicas:
             window = int(time.time() - began + 60)
-            found = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
-            figures[f"missing in prometheus-{replica}"] = len(load.ledger.missing(found))
+            arrived = load.in_prometheus(settled.prometheus(replica), window, durations.ARRIVAL)
+            figures[f"missing in prometheus-{replica}"] = len(load.ledger.missing(arrived))
         assert missing == set()
         assert figures["given up"] == 0
-        assert {figures[f"missing in prometheus-{each}"] for each in settled.platform.prometheus_replicas} == {0}
+        assert {
+            figures[f"missing in prometheus-{prometheus_replica}"]
+            for prometheus_replica in settled.platform.prometheus_replicas
+        } == {0}
         assert figures["alerts"], "nothing fired although a zone was gone"
         assert figures["longest pause of clients s"] <= NOTICED_S
         assert figures["Critical at once told after s"] is not None

@@ -18,7 +18,7 @@ import pulumi_kubernetes as k8s
 
 from components.kafka import access
 from components.kafka import config as kafka_config
-from stacks import profile
+from stacks import sizing
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -33,10 +33,10 @@ def _spoil_properties(**changes: str) -> None:
 
 
 def _spoil_profiles(**changes: Any) -> None:
-    profile.PROFILES = MappingProxyType({name: replace(each, **changes) for name, each in profile.PROFILES.items()})
+    sizing.PROFILES = MappingProxyType({name: replace(profile, **changes) for name, profile in sizing.PROFILES.items()})
     from stacks import platform
 
-    platform.PROFILES = profile.PROFILES
+    platform.PROFILES = sizing.PROFILES
 
 
 def listener_without_tls() -> None:
@@ -107,8 +107,8 @@ def grafana_in_clear() -> None:
 
 
 BAD_CHANGES: dict[str, Callable[[], None]] = {
-    each.__name__: each
-    for each in (
+    change.__name__: change
+    for change in (
         listener_without_tls,
         scram_dropped,
         two_copies,

@@ -37,8 +37,8 @@ class Engine:
         program = CHECKOUT / "tests" / "policy" / "bad_changes.py"
         (project / "Pulumi.yaml").write_text(yaml.safe_dump({**settings, "main": str(program)}))
         engine = cls(folder)
-        made = engine.run("stack", "select", "--create", stack)
-        assert made.returncode == 0, made.stderr
+        process = engine.run("stack", "select", "--create", stack)
+        assert process.returncode == 0, process.stderr
         return engine
 
     def run(self, *arguments: str, changes: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:

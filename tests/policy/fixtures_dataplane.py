@@ -183,13 +183,13 @@ def platform() -> list[Resource]:
 
 def without(resources: Sequence[Resource], *names: str, kind: str = "") -> list[Resource]:
     """The resources less some, by Pulumi name and, if given, kind."""
-    return [each for each in resources if each.name not in names or (kind and each.kind != kind)]
+    return [resource for resource in resources if resource.name not in names or (kind and resource.kind != kind)]
 
 
 @functools.cache
 def rule(identity: str) -> Rule:
     """A rule of the pack."""
-    return next(each for each in RULES if each.id == identity)
+    return next(known_rule for known_rule in RULES if known_rule.id == identity)
 
 
 def said(identity: str, subject: Resource | Sequence[Resource], **options: Any) -> list[str]:
@@ -199,16 +199,16 @@ def said(identity: str, subject: Resource | Sequence[Resource], **options: Any) 
     if isinstance(subject, Resource):
         assert checked.resource is not None
         assert not checked.kinds or subject.kind in checked.kinds
-        found = list(checked.resource(subject, chosen))
+        findings = list(checked.resource(subject, chosen))
     else:
         assert checked.stack is not None
-        found = list(checked.stack(subject, chosen))
-    return [_line(each) for each in found]
+        findings = list(checked.stack(subject, chosen))
+    return [_line(finding) for finding in findings]
 
 
-def _line(found: Finding) -> str:
-    label = found.resource.label if found.resource else "stack"
-    return f"{label}, {found.where.replace(':.', ': ')}: {found.problem} | {found.fix}"
+def _line(finding: Finding) -> str:
+    label = finding.resource.label if finding.resource else "stack"
+    return f"{label}, {finding.where.replace(':.', ': ')}: {finding.problem} | {finding.fix}"
 
 
 def _kept(values: Mapping[str, Any]) -> Data:
@@ -270,8 +270,8 @@ def _subject(base: str, path: tuple[str | int, ...], value: object) -> Resource:
     if base in FILES:
         name, content = FILES[base]
         return config_map({name: broken(content, path, value) if path else content})
-    made: Resource = {"topic": topic, "acl": acl, "user": user, "provider": provider}[base]()
-    return Resource(made.type, made.name, broken(made.props, path, value)) if path else made
+    resource: Resource = {"topic": topic, "acl": acl, "user": user, "provider": provider}[base]()
+    return Resource(resource.type, resource.name, broken(resource.props, path, value)) if path else resource
 
 
 def cases(concern: str) -> list[Case]:

@@ -256,38 +256,39 @@ def _keys(path: str) -> list[str]:
 
 def swapped(resources: Sequence[Resource], *new: Resource) -> list[Resource]:
     """The resources with some of them in a changed version, or more of them."""
-    names = {(each.type, each.object_name): each for each in new}
-    kept = [names.pop((each.type, each.object_name), each) for each in resources]
+    names = {(resource.type, resource.object_name): resource for resource in new}
+    kept = [names.pop((resource.type, resource.object_name), resource) for resource in resources]
     return [*kept, *names.values()]
 
 
 def without(resources: Sequence[Resource], kind: str, name: str) -> list[Resource]:
     """The resources without one of them."""
-    left = [each for each in resources if (each.kind, each.object_name) != (kind, name)]
+    left = [resource for resource in resources if (resource.kind, resource.object_name) != (kind, name)]
     assert len(left) == len(resources) - 1
     return left
 
 
 def rule(rule_id: str) -> Rule:
     """The rule of that id."""
-    return next(each for each in RULES if each.id == rule_id)
+    return next(known_rule for known_rule in RULES if known_rule.id == rule_id)
 
 
 def said(rule_id: str, seen: Resource | Sequence[Resource], **options: Any) -> list[str]:
     """What a rule says about a resource or a stack: ``label, where: problem -> fix``."""
-    asked = rule(rule_id)
-    chosen = {**asked.defaults(), **options}
-    if asked.resource is not None:
+    checked_rule = rule(rule_id)
+    chosen = {**checked_rule.defaults(), **options}
+    if checked_rule.resource is not None:
         assert isinstance(seen, Resource)
-        assert not asked.kinds or seen.kind in asked.kinds
-        found = list(asked.resource(seen, chosen))
+        assert not checked_rule.kinds or seen.kind in checked_rule.kinds
+        findings = list(checked_rule.resource(seen, chosen))
     else:
-        assert asked.stack is not None
+        assert checked_rule.stack is not None
         assert not isinstance(seen, Resource)
-        found = list(asked.stack(seen, chosen))
+        findings = list(checked_rule.stack(seen, chosen))
     return [
-        f"{each.resource.label if each.resource else 'stack'}, {each.where}: {each.problem} -> {each.fix}"
-        for each in found
+        f"{finding.resource.label if finding.resource else 'stack'}, {finding.where}: {finding.problem} -> "
+        f"{finding.fix}"
+        for finding in findings
     ]
 
 

@@ -39,13 +39,13 @@ Data = dict[str, Any]
 
 def rule(rule_id: str) -> Rule:
     """The rule of that id."""
-    return next(each for each in RULES if each.id == rule_id)
+    return next(known_rule for known_rule in RULES if known_rule.id == rule_id)
 
 
 def rules_of(*modules: str) -> list[Rule]:
     """Rules that were written for the servers, of some modules or of all."""
     wanted = {f"policy.rules.{module}" for module in modules or OWN_MODULES}
-    return [each for each in RULES if (each.resource or each.stack).__module__ in wanted]
+    return [known_rule for known_rule in RULES if (known_rule.resource or known_rule.stack).__module__ in wanted]
 
 
 def said(checked: Rule, resources: Sequence[Resource], **options: Any) -> list[str]:
@@ -54,18 +54,24 @@ def said(checked: Rule, resources: Sequence[Resource], **options: Any) -> list[s
     if checked.stack is not None:
         findings = list(checked.stack(resources, chosen))
     else:
-        seen = [each for each in resources if not checked.kinds or each.kind in checked.kinds]
-        findings = [finding for each in seen for finding in checked.resource(each, chosen)]
+        seen = [resource for resource in resources if not checked.kinds or resource.kind in checked.kinds]
+        findings = [finding for resource in seen for finding in checked.resource(resource, chosen)]
     return [
-        f"{each.resource.label if each.resource else 'stack'}, {each.where}: {each.problem}. Fix: {each.fix}."
-        for each in findings
+        f"{finding.resource.label if finding.resource else 'stack'}, {finding.where}: {finding.problem}. Fix: "
+        f"{finding.fix}."
+        for finding in findings
     ]
 
 
 def all_said(resources: Sequence[Resource], modules: Iterable[str] = ()) -> list[str]:
     """What every rule for servers says, advisory ones left out."""
-    found = rules_of(*modules)
-    return [f"{each.id}: {text}" for each in found if each.level == "mandatory" for text in said(each, resources)]
+    rules = rules_of(*modules)
+    return [
+        f"{known_rule.id}: {text}"
+        for known_rule in rules
+        if known_rule.level == "mandatory"
+        for text in said(known_rule, resources)
+    ]
 
 
 def broken(data: Data, path: str, value: Any) -> Data:

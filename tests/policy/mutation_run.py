@@ -48,7 +48,11 @@ class Run:
 
 def platform(stack: str) -> list[Resource]:
     """The rendered platform of a stack file."""
-    return [Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources if not each.read]
+    return [
+        Resource(resource.token, resource.name, resource.inputs)
+        for resource in recorded(stack).resources
+        if not resource.read
+    ]
 
 
 def run(stack: str, *, count: bool = True) -> Run:
@@ -56,7 +60,7 @@ def run(stack: str, *, count: bool = True) -> Run:
 
     Args:
         stack: Name of the stack file.
-        count: Whether it is counted which rules notice a mutation; else the first one is enough.
+        count: Whether it is counted which rules notification a mutation; else the first one is enough.
     """
     resources = platform(stack)
     runner = Runner(agreed=[])
@@ -74,21 +78,21 @@ def run(stack: str, *, count: bool = True) -> Run:
 def _noticed(runner: Runner, mutation: Mutation, resources: list[Resource], count: bool) -> set[str]:
     """Ids of the mandatory rules that notice a mutation: those at the changed resource, else the first at the
     stack."""
-    found: set[str] = set()
+    rule_ids: set[str] = set()
     if mutation.changed is not None:
         for rule in tuple(_AT_RESOURCE):
-            if any(each.stops for each in runner.at_resource(rule, mutation.changed)):
-                found.add(rule.id)
+            if any(verdict.stops for verdict in runner.at_resource(rule, mutation.changed)):
+                rule_ids.add(rule.id)
                 if not count:
                     _first(_AT_RESOURCE, rule)
-                    return found
-    if not found:
+                    return rule_ids
+    if not rule_ids:
         changed = mutation.applied(resources)
         for rule in tuple(_AT_STACK):
-            if any(each.stops for each in runner.at_stack(rule, changed)):
+            if any(verdict.stops for verdict in runner.at_stack(rule, changed)):
                 _first(_AT_STACK, rule)
                 return {rule.id}
-    return found
+    return rule_ids
 
 
 def _first(rules: list[Rule], rule: Rule) -> None:

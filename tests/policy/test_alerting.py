@@ -226,7 +226,7 @@ def test_a_shell_around_the_server_is_looked_through() -> None:
 
 def test_another_program_of_the_image_is_not_the_server() -> None:
     client = workload("Job", "check", "prom/alertmanager:v0.31.1", command=["/bin/amtool", "check-config"])
-    assert [text for each in rules_of("alerting") for text in said(each, [client])] == []
+    assert [text for known_rule in rules_of("alerting") for text in said(known_rule, [client])] == []
 
 
 def test_a_gossip_file_that_is_not_known_yet_is_not_called_missing() -> None:
@@ -237,4 +237,4 @@ def test_a_gossip_file_that_is_not_known_yet_is_not_called_missing() -> None:
 
 
 def test_every_rule_about_alertmanagers_is_broken_here() -> None:
-    assert {case[0] for case in SERVERS} == {each.id for each in rules_of("alerting")}
+    assert {case[0] for case in SERVERS} == {known_rule.id for known_rule in rules_of("alerting")}

@@ -15,13 +15,13 @@ TWINS: list[tuple[str, Any, str]] = [
     (
         "1",
         GONE,
-        f"{FILE}[0]: nobody else is ever told of DiskFull, which is critical. "
+        f"{FILE}[0]: nobody else is ever notified of DiskFull, which is critical. "
         f"Fix: raise it again in its group after 5m, {AGAIN}.",
     ),
     (
         "3/labels/alert_id",
         "other",
-        f"{FILE}[2]: nobody else is ever told of Slow, which is high. "
+        f"{FILE}[2]: nobody else is ever notified of Slow, which is high. "
         f"Fix: raise it again in its group after 30m, {AGAIN}.",
     ),
     (
@@ -67,7 +67,7 @@ def test_an_escalation_in_another_group_is_none() -> None:
     twin = GOOD["rules"]["groups"][0]["rules"][1]
     moved = broken(broken(GOOD, "rules/groups/0/rules/1", GONE), "rules/groups/+", {"name": "late", "rules": [twin]})
     assert said(rule("alert-escalates"), build(moved)) == told(
-        f"{FILE}[0]: nobody else is ever told of DiskFull, which is critical. "
+        f"{FILE}[0]: nobody else is ever notified of DiskFull, which is critical. "
         f"Fix: raise it again in its group after 5m, {AGAIN}."
     )
 
@@ -87,8 +87,8 @@ def test_a_shorter_delay_is_right() -> None:
     ],
 )
 def test_a_contact_without_a_route_of_their_own_is_noticed(path: str, value: Any, contact: str, name: str) -> None:
-    found = said(rule("alert-escalation-routed"), build(broken(GOOD, path, value)))
-    assert next(each for each in found if each.startswith("ConfigMap")) == (
+    findings = said(rule("alert-escalation-routed"), build(broken(GOOD, path, value)))
+    assert next(finding for finding in findings if finding.startswith("ConfigMap")) == (
         f"{ROUTES}: no route is for {contact}, whom {name} is raised for. "
         f'Fix: add a route with the matcher escalation="{contact}" before those that go by priority.'
     )
@@ -117,12 +117,12 @@ def test_a_prometheus_that_forgets_at_a_restart_is_noticed(value: Any, where: st
 
 
 def test_a_prometheus_without_escalations_may_forget() -> None:
-    low = [each for each in GOOD["rules"]["groups"][0]["rules"] if "escalation" not in each.get("labels", {})]
+    low = [alert for alert in GOOD["rules"]["groups"][0]["rules"] if "escalation" not in alert.get("labels", {})]
     data = broken(broken(GOOD, "rules/groups/0/rules", low), "prometheus/rules.alert.for-grace-period", GONE)
     assert said(rule("alert-escalation-remembered"), build(data)) == []
 
 
 def test_every_rule_about_escalation_is_broken_here() -> None:
     assert {"alert-escalates", "alert-escalation-routed", "alert-escalation-remembered"} == {
-        each.id for each in rules_of("alerting_escalation")
+        known_rule.id for known_rule in rules_of("alerting_escalation")
     }

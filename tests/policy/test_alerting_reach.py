@@ -69,13 +69,13 @@ NESTED: Data = {
 
 @pytest.mark.parametrize(("path", "value", "message"), REACH)
 def test_an_alert_that_arrives_badly_is_noticed(path: str, value: Any, message: str) -> None:
-    found = said(rule("alert-reaches-people"), build(broken(GOOD, f"routing/{path}", value)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [FILE + message]
+    findings = said(rule("alert-reaches-people"), build(broken(GOOD, f"routing/{path}", value)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [FILE + message]
 
 
 def test_a_receiver_that_only_programs_hear_is_noticed_for_each_priority() -> None:
-    found = said(rule("alert-reaches-people"), build(broken(GOOD, "routing/receivers/4/sns_configs", GONE)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [
+    findings = said(rule("alert-reaches-people"), build(broken(GOOD, "routing/receivers/4/sns_configs", GONE)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [
         f"{FILE}.route.routes[4].receiver: {severity} alerts arrive at boss, which tells no people ({name}). "
         "Fix: give it a channel that leaves the cluster."
         for severity, name in (("critical", "DiskFullEscalated"), ("high", "SlowEscalated"))
@@ -84,8 +84,8 @@ def test_a_receiver_that_only_programs_hear_is_noticed_for_each_priority() -> No
 
 def test_several_alerts_on_one_bad_route_are_one_finding() -> None:
     again = broken(GOOD, "rules/groups/0/rules/+", GOOD["rules"]["groups"][0]["rules"][4] | {"alert": "Trends"})
-    found = said(rule("alert-reaches-people"), build(broken(again, "routing/route/routes/3", GONE)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [
+    findings = said(rule("alert-reaches-people"), build(broken(again, "routing/route/routes/3", GONE)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [
         f"{FILE}.route.routes: no route takes low alerts (Sums and 1 more). "
         "Fix: add a route for them: the first one is for what nobody foresaw."
     ]
@@ -93,7 +93,7 @@ def test_several_alerts_on_one_bad_route_are_one_finding() -> None:
 
 @pytest.mark.parametrize("route", [GOOD["routing"]["route"], NESTED], ids=["fixture", "nested"])
 def test_alerts_arrive_where_amtool_says(route: Data, tmp_path: Path) -> None:
-    names = {each["receiver"] for each in _routes(route)}
+    names = {child["receiver"] for child in _routes(route)}
     content = {"route": route, "receivers": [{"name": name} for name in sorted(names)]}
     content["time_intervals"] = [{"name": "night", "time_intervals": [{"weekdays": ["saturday"]}]}]
     text = yaml.safe_dump(content)
@@ -110,10 +110,10 @@ def test_alerts_arrive_where_amtool_says(route: Data, tmp_path: Path) -> None:
             ("X", "c", "page", "us-1", ""),
         )
     ]
-    sets = [frozenset((k, v) for k, v in each.items() if v) for each in alerts]
+    sets = [frozenset((k, v) for k, v in alert.items() if v) for alert in alerts]
     taken = Routing(config_map("r"), "am.yml", text).taken(sets)
-    ours = [[route.of("receiver").text() for route in each] for each in taken]
-    assert ours == [_amtool(tmp_path / "am.yml", each) for each in sets]
+    ours = [[route.of("receiver").text() for route in path] for path in taken]
+    assert ours == [_amtool(tmp_path / "am.yml", alert_labels) for alert_labels in sets]
 
 
 def _amtool(file: Path, labels: frozenset[tuple[str, str]]) -> list[str]:
@@ -124,8 +124,8 @@ def _amtool(file: Path, labels: frozenset[tuple[str, str]]) -> list[str]:
 
 
 def _routes(route: Data) -> list[Data]:
-    return [route, *(inner for each in route.get("routes", []) for inner in _routes(each))]
+    return [route, *(inner for child in route.get("routes", []) for inner in _routes(child))]
 
 
 def test_every_rule_about_arriving_is_broken_here() -> None:
-    assert {"alert-reaches-people"} == {each.id for each in rules_of("alerting_reach")}
+    assert {"alert-reaches-people"} == {known_rule.id for known_rule in rules_of("alerting_reach")}

@@ -136,7 +136,7 @@ BROKEN: list[tuple[str, str, Any, str]] = [
         "Fix: set ca_file to /etc/secrets/authority.crt.",
     ),
     (
-        "alertmanager-notices-recorded",
+        "alertmanager-notifications-recorded",
         "receivers/1/webhook_configs/2",
         GONE,
         ".receivers[1].webhook_configs: what phone is told is not recorded: others tell a Service of the cluster, "
@@ -147,8 +147,8 @@ BROKEN: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), BROKEN)
 def test_a_broken_receiver_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
-    assert [each for each in found if each.startswith("ConfigMap mon/routing")] == [FILE + message]
+    findings = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap mon/routing")] == [FILE + message]
 
 
 def test_a_secret_in_a_secret_is_right() -> None:
@@ -187,8 +187,8 @@ def test_a_mail_server_inside_is_verified_too() -> None:
 
 def test_without_a_record_anywhere_none_is_asked_for() -> None:
     data = {**GOOD["routing"], "receivers": [{"name": "mail", "email_configs": [{"to": "x"}]}]}
-    assert said(rule("alertmanager-notices-recorded"), [config_map("r", **{"am.yml": data})]) == []
+    assert said(rule("alertmanager-notifications-recorded"), [config_map("r", **{"am.yml": data})]) == []
 
 
 def test_every_rule_about_receivers_is_broken_here() -> None:
-    assert {case[0] for case in BROKEN} == {each.id for each in rules_of("alerting_receivers")}
+    assert {case[0] for case in BROKEN} == {known_rule.id for known_rule in rules_of("alerting_receivers")}

@@ -69,21 +69,21 @@ ROUTING: list[tuple[str, str, Any, str]] = [
         "alertmanager-critical-ways",
         "receivers/1/pagerduty_configs",
         GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by sns_configs, webhook_configs. "
+        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by sns_configs, webhook_configs. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (
         "alertmanager-critical-ways",
         "receivers/1/webhook_configs/0",
         GONE,
-        ".route.routes[0].receiver: Critical alerts go to phone, which tells people by pagerduty_configs, sns_configs. "
+        ".route.routes[0].receiver: Critical alerts go to phone, which notifies by pagerduty_configs, sns_configs. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (
         "alertmanager-critical-ways",
         "route/routes/0/receiver",
         "report",
-        ".route.routes[0].receiver: Critical alerts go to report, which tells people by no channel. "
+        ".route.routes[0].receiver: Critical alerts go to report, which notifies by no channel. "
         "Fix: give the receiver 3 channels of different kinds.",
     ),
     (
@@ -98,8 +98,8 @@ ROUTING: list[tuple[str, str, Any, str]] = [
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), ROUTING)
 def test_broken_routing_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [ROUTES + message]
+    findings = said(rule(rule_id), build(broken(GOOD, f"routing/{path}", value)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [ROUTES + message]
 
 
 @pytest.mark.parametrize(
@@ -137,5 +137,5 @@ def test_without_a_route_for_critical_alerts_the_first_one_counts() -> None:
 
 def test_every_rule_about_routing_is_broken_here() -> None:
     assert {case[0] for case in ROUTING} | {"alertmanager-configured"} == {
-        each.id for each in rules_of("alerting_routes")
+        known_rule.id for known_rule in rules_of("alerting_routes")
     }

@@ -56,8 +56,8 @@ NOTHING = (
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), ALERTS)
 def test_a_broken_alert_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, f"rules/groups/0/rules/2/{path}", value)))
-    assert found == [f"ConfigMap mon/first, {message}", f"ConfigMap mon/second, {message}"]
+    findings = said(rule(rule_id), build(broken(GOOD, f"rules/groups/0/rules/2/{path}", value)))
+    assert findings == [f"ConfigMap mon/first, {message}", f"ConfigMap mon/second, {message}"]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_prometheus_without_alertmanagers_needs_no_alerts() -> None:
 
 
 def test_rule_files_that_are_not_known_yet_are_not_called_missing() -> None:
-    resources = [each for each in build(GOOD) if each.object_name == "first"]
+    resources = [resource for resource in build(GOOD) if resource.object_name == "first"]
     props = {**resources[0].props, "data": {**resources[0].props["data"], "all.rules.yml": UNKNOWN}}
     with pytest.raises(UnknownValueError, match="ConfigMap mon/first"):
         said(rule("alert-rules-loaded"), [Resource(resources[0].type, "first", props), resources[1]])
@@ -93,7 +93,9 @@ def test_rule_files_that_are_not_known_yet_are_not_called_missing() -> None:
 
 def test_alerts_that_are_not_known_yet_are_not_said_to_be_lacking() -> None:
     resources = build(GOOD)
-    index = next(i for i, each in enumerate(resources) if (each.kind, each.object_name) == ("ConfigMap", "second"))
+    index = next(
+        i for i, resource in enumerate(resources) if (resource.kind, resource.object_name) == ("ConfigMap", "second")
+    )
     props = {**resources[index].props, "data": {**resources[index].props["data"], "all.rules.yml": UNKNOWN}}
     resources[index] = Resource(resources[index].type, "second", props)
     with pytest.raises(UnknownValueError, match="ConfigMap mon/second"):
@@ -109,10 +111,10 @@ def test_alerts_that_are_not_known_yet_are_not_said_to_be_lacking() -> None:
     ],
 )
 def test_an_alert_that_only_one_prometheus_evaluates_is_noticed(path: str, value: Any, names: str) -> None:
-    others = [each for each in build(GOOD) if each.object_name != "second"]
+    others = [resource for resource in build(GOOD) if resource.object_name != "second"]
     second = prometheus("second", GOOD["first"], broken(GOOD["rules"], path, value), GOOD["prometheus"])
-    found = said(rule("alert-rules-alike"), [*others, *second])
-    assert [each for each in found if "mon/second" in each] == [
+    findings = said(rule("alert-rules-alike"), [*others, *second])
+    assert [finding for finding in findings if "mon/second" in finding] == [
         f"ConfigMap mon/second, prometheus.yml:.rule_files: another Prometheus of the stack evaluates {names}, and "
         "this one does not, or with other labels. Fix: give every Prometheus the same rule files."
     ]
@@ -125,5 +127,5 @@ def test_recordings_and_files_of_other_kinds_are_no_alerts() -> None:
 
 def test_every_rule_about_alerts_is_broken_here() -> None:
     assert {case[0] for case in ALERTS} | {"alert-rules-loaded", "alert-rules-alike"} == {
-        each.id for each in rules_of("alerting_rules")
+        known_rule.id for known_rule in rules_of("alerting_rules")
     }

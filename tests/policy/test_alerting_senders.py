@@ -57,20 +57,20 @@ SENDERS: list[tuple[str, str, Any, str]] = [
 
 def test_found_alertmanagers_are_verified_by_the_name_that_they_are_to_have() -> None:
     path = "first/alerting/alertmanagers/0"
-    found = broken(broken(GOOD, f"{path}/static_configs", GONE), f"{path}/dns_sd_configs", [{"names": ["x"]}])
+    discovered = broken(broken(GOOD, f"{path}/static_configs", GONE), f"{path}/dns_sd_configs", [{"names": ["x"]}])
     message = (
         "[0].tls_config.server_name: alerts go to any host of the platform that discovery names. "
         "Fix: set server_name to the name in the certificates of those that are told."
     )
-    assert said(rule("alert-delivery-tls"), build(found)) == [FIRST + message, SECOND + message]
-    named = broken(found, f"{path}/tls_config/server_name", "notifier.example")
+    assert said(rule("alert-delivery-tls"), build(discovered)) == [FIRST + message, SECOND + message]
+    named = broken(discovered, f"{path}/tls_config/server_name", "notifier.example")
     assert said(rule("alert-delivery-tls"), build(named)) == []
 
 
 @pytest.mark.parametrize(("rule_id", "path", "value", "message"), SENDERS)
 def test_a_broken_sender_is_noticed(rule_id: str, path: str, value: Any, message: str) -> None:
-    found = said(rule(rule_id), build(broken(GOOD, f"first/alerting/alertmanagers/0/{path}", value)))
-    assert found == [FIRST + message, SECOND + message]
+    findings = said(rule(rule_id), build(broken(GOOD, f"first/alerting/alertmanagers/0/{path}", value)))
+    assert findings == [FIRST + message, SECOND + message]
 
 
 def test_alerts_of_a_prometheus_beside_an_alertmanager_go_somewhere() -> None:
@@ -83,7 +83,7 @@ def test_alerts_of_a_prometheus_beside_an_alertmanager_go_somewhere() -> None:
 
 
 def test_a_prometheus_without_any_alertmanager_in_the_stack_needs_no_address() -> None:
-    resources = [each for each in build(broken(GOOD, "first/alerting", {})) if each.kind != "StatefulSet"]
+    resources = [resource for resource in build(broken(GOOD, "first/alerting", {})) if resource.kind != "StatefulSet"]
     assert said(rule("alert-delivery-wired"), resources) == []
 
 
@@ -119,5 +119,5 @@ def test_every_way_to_drop_the_label_is_understood(steps: list[Data]) -> None:
 
 def test_every_rule_about_senders_is_broken_here() -> None:
     assert {case[0] for case in SENDERS} | {"alert-delivery-wired", "alert-identity"} == {
-        each.id for each in rules_of("alerting_senders")
+        known_rule.id for known_rule in rules_of("alerting_senders")
     }

@@ -53,15 +53,15 @@ BEATS: list[tuple[str, Any, str]] = [
 
 @pytest.mark.parametrize(("path", "value", "message"), BEATS)
 def test_a_heartbeat_that_may_stay_away_is_noticed(path: str, value: Any, message: str) -> None:
-    found = said(rule("watchdog-leaves"), build(broken(GOOD, f"routing/{path}", value)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [FILE + message]
+    findings = said(rule("watchdog-leaves"), build(broken(GOOD, f"routing/{path}", value)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [FILE + message]
 
 
 def test_a_heartbeat_without_a_route_is_noticed() -> None:
     routes = [GOOD["routing"]["route"]["routes"][index] for index in (0, 1)]
-    found = said(rule("watchdog-leaves"), build(broken(GOOD, "routing/route/routes", routes)))
-    assert [each for each in found if each.startswith("ConfigMap")] == [
-        f"{FILE}.route.routes: no route is for Watchdog, so it goes where people are told, and the switch hears "
+    findings = said(rule("watchdog-leaves"), build(broken(GOOD, "routing/route/routes", routes)))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [
+        f"{FILE}.route.routes: no route is for Watchdog, so it goes where on-call is notified, and the switch hears "
         'nothing. Fix: add a first route with the matcher alertname="Watchdog".'
     ]
 
@@ -69,17 +69,17 @@ def test_a_heartbeat_without_a_route_is_noticed() -> None:
 def test_a_heartbeat_that_another_route_takes_first_is_noticed() -> None:
     low = {"matchers": ["severity=low"], "receiver": "report"}
     routes = [low, *GOOD["routing"]["route"]["routes"]]
-    found = said(rule("watchdog-leaves"), build(broken(GOOD, "routing/route/routes", routes)))
+    findings = said(rule("watchdog-leaves"), build(broken(GOOD, "routing/route/routes", routes)))
     assert (
         f"{FILE}.route.routes[0].receiver: Watchdog goes to report, which tells nobody outside the platform. "
         "Fix: give it a webhook to the switch outside."
-    ) in found
+    ) in findings
 
 
 def test_a_stack_in_which_nothing_always_fires_is_noticed() -> None:
     data = broken(GOOD, "rules/groups/0/rules/5", GONE)
-    found = said(rule("watchdog-fires"), build(data))
-    assert [each for each in found if each.startswith("ConfigMap")] == [
+    findings = said(rule("watchdog-fires"), build(data))
+    assert [finding for finding in findings if finding.startswith("ConfigMap")] == [
         f"{FILE}.route.routes: no rule of the stack has the alert Watchdog, whose silence calls people. "
         "Fix: add a rule Watchdog that is always true."
     ]
@@ -93,9 +93,9 @@ def test_rules_that_are_not_known_yet_are_not_called_missing() -> None:
 
 def test_without_an_alertmanager_nothing_has_to_fire() -> None:
     data = broken(GOOD, "rules/groups/0/rules/5", GONE)
-    resources = [each for each in build(data) if each.object_name in ("first", "second")]
+    resources = [resource for resource in build(data) if resource.object_name in ("first", "second")]
     assert said(rule("watchdog-fires"), resources) == []
 
 
 def test_every_rule_about_the_watchdog_is_broken_here() -> None:
-    assert {"watchdog-fires", "watchdog-leaves"} == {each.id for each in rules_of("alerting_watchdog")}
+    assert {"watchdog-fires", "watchdog-leaves"} == {known_rule.id for known_rule in rules_of("alerting_watchdog")}

@@ -72,8 +72,8 @@ USER = "kafka:index/userScramCredential:UserScramCredential"
 def two_rules(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pack of two rules, without exceptions."""
 
-    def check(found: list[Resource], config: dict[str, Any]) -> list[Verdict]:
-        return Runner(config, rules=(COPIES, LOGIN), agreed=()).all(found)
+    def check(stack_resources: list[Resource], config: dict[str, Any]) -> list[Verdict]:
+        return Runner(config, rules=(COPIES, LOGIN), agreed=()).all(stack_resources)
 
     monkeypatch.setattr(analyze, "RULES", (COPIES, LOGIN))
     monkeypatch.setattr(analyze, "check", check)
@@ -124,9 +124,9 @@ def test_a_secret_in_clear_is_looked_at_and_never_printed(tmp_path: Path, capsys
 def test_json_has_everything_of_a_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     entry = _entry(TOPIC, "logs", {"name": "logs", "replicationFactor": 1})
     assert main([str(_file(tmp_path, _state(entry))), "--json"]) == 1
-    found = json.loads(capsys.readouterr().out)
-    assert found["mandatory"] == 1
-    assert found["verdicts"] == [
+    document = json.loads(capsys.readouterr().out)
+    assert document["mandatory"] == 1
+    assert document["verdicts"] == [
         {
             "rule": "topic-copies",
             "level": "mandatory",
@@ -212,8 +212,10 @@ def test_what_is_no_longer_or_not_made_here_does_not_count() -> None:
         _entry("obs:kafka:Kafka", "component", {}, custom=False),
         _entry("pulumi:pulumi:Stack", "stack", {}),
     ]
-    found = resources(_state(kept, *others), "state.json")
-    assert [(each.type, each.name, each.urn) for each in found] == [(TOPIC, "kept", kept["urn"])]
+    kept_resources = resources(_state(kept, *others), "state.json")
+    assert [(resource.type, resource.name, resource.urn) for resource in kept_resources] == [
+        (TOPIC, "kept", kept["urn"])
+    ]
 
 
 def test_values_are_opened_at_every_depth() -> None:
@@ -230,14 +232,14 @@ def test_values_are_opened_at_every_depth() -> None:
 def _exported(stack: str, *, encrypted: bool) -> dict[str, Any]:
     """The recorded platform as an exported state."""
     entries = []
-    for each in recorded(stack).resources:
-        inputs = dict(each.inputs)
+    for resource in recorded(stack).resources:
+        inputs = dict(resource.inputs)
         for key in ("stringData", "password", "saslPassword"):
             if key in inputs:
                 shown = {"ciphertext": "v1:x"} if encrypted else {"plaintext": json.dumps(inputs[key])}
                 inputs[key] = {**SECRET, **shown}
-        custom = not each.token.startswith("obs:")
-        entries.append(_entry(each.token, each.name, inputs, custom=custom, external=each.read))
+        custom = not resource.token.startswith("obs:")
+        entries.append(_entry(resource.token, resource.name, inputs, custom=custom, external=resource.read))
     return _state(*entries)
 
 

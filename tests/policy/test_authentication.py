@@ -38,12 +38,12 @@ def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
 
 
 def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
     assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 
 def _without(name: str, kind: str) -> list[Resource]:
-    return [each for each in platform() if (each.name, each.kind) != (name, kind)]
+    return [resource for resource in platform() if (resource.name, resource.kind) != (name, kind)]
 
 
 def test_a_shadowed_list_of_mechanisms_counts_for_the_next_listener() -> None:
@@ -105,7 +105,7 @@ def test_a_platform_whose_users_and_rules_agree_is_passed(identity: str) -> None
 
 
 def test_brokers_without_any_users_or_rules_are_noticed() -> None:
-    bare = [each for each in platform() if each.kind not in ("Acl", "UserScramCredential")]
+    bare = [resource for resource in platform() if resource.kind not in ("Acl", "UserScramCredential")]
     assert said("kafka-access-exists", bare) == [
         "ConfigMap ns/kafka, resources: there are brokers, and no access rules | make access rules for every client",
         "ConfigMap ns/kafka, resources: there are brokers, and no SCRAM users | make SCRAM users for every client",
@@ -213,7 +213,7 @@ def test_services_that_name_no_brokers_are_no_clients() -> None:
 
 
 def test_an_administrator_is_known_by_the_provider_that_logs_in() -> None:
-    stack = [each for each in platform() if each.kind != "kafka"]
+    stack = [resource for resource in platform() if resource.kind != "kafka"]
     assert said("kafka-users-agree", [*stack, provider(saslUsername="other")]) == [
         'ConfigMap ns/kafka, server.properties: "super.users": User:operator may do everything, and is neither a '
         "certificate's name nor the administrator | remove it"
@@ -249,7 +249,7 @@ TELLER = [user("teller"), acl("teller"), acl("teller", name="others")]
 def test_a_service_that_names_topics_by_what_it_writes_needs_to_write_each() -> None:
     stack = [*platform(), config_map({"config.yaml": WRITER}, name="teller"), *TELLER]
     assert said("kafka-clients-allowed", stack) == []
-    looking = [acl("teller", "Describe") if each is TELLER[1] else each for each in stack]
+    looking = [acl("teller", "Describe") if resource is TELLER[1] else resource for resource in stack]
     assert said("kafka-clients-allowed", looking) == [
         "ConfigMap ns/teller, config.yaml: kafka.user: teller needs Write on topic numbers, and no rule allows it"
         " | add the access rule"

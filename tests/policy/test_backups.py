@@ -214,9 +214,12 @@ def test_without_an_object_store_a_sidecar_need_not_ship() -> None:
 
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])
 def test_the_platform_keeps_every_promise_about_servers(stack: str) -> None:
-    assert all_said([Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources]) == []
+    assert (
+        all_said([Resource(resource.token, resource.name, resource.inputs) for resource in recorded(stack).resources])
+        == []
+    )
 
 
 def test_every_rule_about_backups_is_broken_here() -> None:
     cases = {case[0] for case in CASES} | {"backup-store-secrets"}
-    assert cases == {each.id for each in rules_of("backups")}
+    assert cases == {known_rule.id for known_rule in rules_of("backups")}

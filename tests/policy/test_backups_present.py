@@ -1,4 +1,4 @@
-"""Backups are there, sealed, watched and kept: each promise broken once, from the platform's own component."""
+"""Backups are there, encrypted, watched and kept: each promise broken once, from the platform's own component."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from policy.rules.backups_present import RULES
 from tests.policy import fixtures_dataplane as dataplane
 from tests.policy.fixtures_servers import config_map, rule, said, secret, workload
 from tests.support.mutations import mutations
-from tests.unit.backups.surroundings import arguments
-from tests.unit.sampler.surroundings import record, site
+from tests.unit.backups.stubs import arguments
+from tests.unit.sampler.stubs import deployment_context, record
 
 TOPIC = "kafka:index/topic:Topic"
 TOPICS = [
@@ -35,31 +35,34 @@ KEEPS = [
 @pytest.fixture(scope="module")
 def good() -> list[Resource]:
     def program() -> None:
-        Backups("backups", arguments(site()))
+        Backups("backups", arguments(deployment_context()))
 
-    return [*KEEPS, *(Resource(each.token, each.name, each.inputs) for each in record(program).resources)]
+    return [
+        *KEEPS,
+        *(Resource(resource.token, resource.name, resource.inputs) for resource in record(program).resources),
+    ]
 
 
 def without(resources: list[Resource], kind: str, name: str) -> list[Resource]:
     """The stack without one object."""
-    return [each for each in resources if (each.kind, each.object_name) != (kind, name)]
+    return [resource for resource in resources if (resource.kind, resource.object_name) != (kind, name)]
 
 
 def told(resources: list[Resource], name: str, change: Callable[[dict[str, Any]], Any]) -> list[Resource]:
     """The stack with a changed settings file."""
 
-    def changed(each: Resource) -> Resource:
-        if (each.kind, each.object_name) != ("ConfigMap", name):
-            return each
-        content = yaml.safe_load(each.props["data"]["config.yaml"])
+    def changed(resource: Resource) -> Resource:
+        if (resource.kind, resource.object_name) != ("ConfigMap", name):
+            return resource
+        content = yaml.safe_load(resource.props["data"]["config.yaml"])
         change(content)
         data = {"config.yaml": yaml.safe_dump(content)}
-        return Resource(each.type, each.name, {**each.props, "data": data})
+        return Resource(resource.type, resource.name, {**resource.props, "data": data})
 
-    return [changed(each) for each in resources]
+    return [changed(resource) for resource in resources]
 
 
-@pytest.mark.parametrize("checked", RULES, ids=lambda each: each.id)
+@pytest.mark.parametrize("checked", RULES, ids=lambda checked_rule: checked_rule.id)
 def test_the_platforms_own_backups_keep_every_promise(checked: Any, good: list[Resource]) -> None:
     assert said(checked, good) == []
 
@@ -116,14 +119,14 @@ def test_other_programs_that_back_up_count_too() -> None:
 def test_a_search_cluster_needs_an_export_or_snapshots(good: list[Resource]) -> None:
     message = (
         "stack, backups: nothing in the stack backs up the search cluster. "
-        "Fix: add a CronJob with services.backup search, or let the keeper of the cluster take snapshots."
+        "Fix: add a CronJob with services.backup search, or let the index manager take snapshots."
     )
     fewer = without(good, "CronJob", "backup-search")
     assert said(rule("backup-search-exists"), fewer) == [message]
-    keeper: dict[str, Any] = {"families": [], "snapshots": {"type": "s3"}}
-    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": keeper})]) == []
-    keeper = {"families": [], "snapshots": None}
-    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": keeper})]) == [message]
+    exporter: dict[str, Any] = {"families": [], "snapshots": {"type": "s3"}}
+    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == []
+    exporter = {"families": [], "snapshots": None}
+    assert said(rule("backup-search-exists"), [*fewer, config_map("k", **{"config.yaml": exporter})]) == [message]
     snap = workload("CronJob", "snap", "example/tools:1", command=["python", "-m", "snapshot"])
     assert said(rule("backup-search-exists"), [*fewer, snap]) == []
 
@@ -150,35 +153,40 @@ def test_a_search_cluster_needs_an_export_or_snapshots(good: list[Resource]) -> 
 def test_a_backup_that_nobody_or_everybody_can_open_is_noticed(
     good: list[Resource], name: str, change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    [found] = said(rule("backup-sealed"), told(good, name, change))
-    assert found.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
+    [finding] = said(rule("backup-encrypted"), told(good, name, change))
+    assert finding.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
 
 
-def test_settings_that_are_not_mounted_seal_nothing(good: list[Resource]) -> None:
-    [found] = said(rule("backup-sealed"), without(good, "ConfigMap", "backup-database"))
-    assert found.startswith("CronJob obs/backup-database, ")
-    assert "recipients is not set" in found
+def test_settings_that_are_not_mounted_encrypt_nothing(good: list[Resource]) -> None:
+    [finding] = said(rule("backup-encrypted"), without(good, "ConfigMap", "backup-database"))
+    assert finding.startswith("CronJob obs/backup-database, ")
+    assert "recipients is not set" in finding
 
 
 def test_every_weakened_setting_of_the_component_is_noticed(good: list[Resource]) -> None:
     """The mutation run does this for whole platforms; here only what the component brings is changed."""
-    looked = [each for each in RULE_PACK if each.level == "mandatory" and each.stack and each in RULES]
-    at_resource = [each for each in RULE_PACK if each.level == "mandatory" and each.resource]
+    looked = [
+        pack_rule
+        for pack_rule in RULE_PACK
+        if pack_rule.level == "mandatory" and pack_rule.stack and pack_rule in RULES
+    ]
+    at_resource = [pack_rule for pack_rule in RULE_PACK if pack_rule.level == "mandatory" and pack_rule.resource]
     shipper = workload("StatefulSet", "t", "thanosio/thanos:v0.42.0", args=["sidecar", "--objstore.config-file=/x"])
     stack = [*good, shipper]
     wanted = [
-        each
-        for each in mutations(stack)
-        if stack[each.index].kind in ("ConfigMap", "CronJob") or (each.changed is None and each.index >= len(KEEPS))
+        mutation
+        for mutation in mutations(stack)
+        if stack[mutation.index].kind in ("ConfigMap", "CronJob")
+        or (mutation.changed is None and mutation.index >= len(KEEPS))
     ]
     survivors = []
-    for each in wanted:
-        kind = stack[each.index].kind
-        if each.changed is None and kind not in ("CronJob", "Deployment"):
+    for mutation in wanted:
+        kind = stack[mutation.index].kind
+        if mutation.changed is None and kind not in ("CronJob", "Deployment"):
             continue
-        seen = each.changed is not None and any(said(one, [each.changed]) for one in at_resource)
-        if not seen and not any(said(one, each.applied(stack)) for one in looked):
-            survivors.append(each.name)
+        seen = mutation.changed is not None and any(said(one, [mutation.changed]) for one in at_resource)
+        if not seen and not any(said(one, mutation.applied(stack)) for one in looked):
+            survivors.append(mutation.name)
     assert survivors == []
     assert len(wanted) > 100
 
@@ -198,9 +206,9 @@ IDENTITY = "AGE-SECRET-KEY-1QQQQ"
     ],
 )
 def test_an_identity_in_the_cluster_is_noticed_and_not_shown(resource: Resource, where: str) -> None:
-    [found] = said(rule("backup-identities-away"), [resource])
-    assert found.startswith(f"{where}: an identity of age lies here: whoever reads it opens every backup.")
-    assert IDENTITY not in found.upper()
+    [finding] = said(rule("backup-identities-away"), [resource])
+    assert finding.startswith(f"{where}: an identity of age lies here: whoever reads it opens every backup.")
+    assert IDENTITY not in finding.upper()
 
 
 @pytest.mark.parametrize(
@@ -208,7 +216,7 @@ def test_an_identity_in_the_cluster_is_noticed_and_not_shown(resource: Resource,
     [
         (
             lambda ages: ages.pop("grafana"),
-            "most_age_s: nobody is told when the grafana backup is missing. Fix: set most_age_s.grafana.",
+            "most_age_s: nobody is notified when the grafana backup is missing. Fix: set most_age_s.grafana.",
         ),
         (
             lambda ages: ages.update(other=60),
@@ -217,38 +225,38 @@ def test_an_identity_in_the_cluster_is_noticed_and_not_shown(resource: Resource,
         ),
         (
             lambda ages: ages.update(database=10**9),
-            "most_age_s.database: nobody is told of an old database backup in time: its limit is 1000000000 seconds. "
-            "Fix: set it to 259200 or less.",
+            "most_age_s.database: nobody is notified of an old database backup in time: its limit is 1000000000 "
+            "seconds. Fix: set it to 259200 or less.",
         ),
     ],
 )
 def test_a_backup_that_nobody_misses_is_noticed(
     good: list[Resource], change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    changed = told(good, "backup-keeper", lambda content: change(content["most_age_s"]))
-    assert said(rule("backup-watched"), changed) == [f"ConfigMap obs/backup-keeper, config.yaml:.{message}"]
+    changed = told(good, "backup-exporter", lambda content: change(content["most_age_s"]))
+    assert said(rule("backup-watched"), changed) == [f"ConfigMap obs/backup-exporter, config.yaml:.{message}"]
 
 
-def test_backups_without_a_keeper_and_a_missing_job_are_noticed(good: list[Resource]) -> None:
-    assert said(rule("backup-watched"), without(good, "Deployment", "backup-keeper")) == [
-        "stack, backups: nobody watches whether backups are made. Fix: run services.backup_keeper."
+def test_backups_without_an_exporter_and_a_missing_job_are_noticed(good: list[Resource]) -> None:
+    assert said(rule("backup-watched"), without(good, "Deployment", "backup-exporter")) == [
+        "stack, backups: nobody watches whether backups are made. Fix: run services.backup_exporter."
     ]
-    [found] = said(rule("backup-watched"), without(good, "CronJob", "backup-search"))
-    assert "no CronJob makes the search backup, which is expected" in found
+    [finding] = said(rule("backup-watched"), without(good, "CronJob", "backup-search"))
+    assert "no CronJob makes the search backup, which is expected" in finding
 
 
 def test_blocks_that_nobody_misses_are_noticed(good: list[Resource]) -> None:
     shipper = workload("StatefulSet", "t", "thanosio/thanos:v0.42.0", args=["sidecar", "--objstore.config-file=/x"])
     assert said(rule("backup-watched"), [*good, shipper]) == []
-    fewer = told(good, "backup-keeper", lambda content: content.pop("blocks"))
+    fewer = told(good, "backup-exporter", lambda content: content.pop("blocks"))
     assert said(rule("backup-watched"), fewer) == []
     assert said(rule("backup-watched"), [*fewer, shipper]) == [
-        "ConfigMap obs/backup-keeper, config.yaml:.blocks: nobody is told when metrics are shipped no more. "
+        "ConfigMap obs/backup-exporter, config.yaml:.blocks: nobody is notified when metrics are shipped no more. "
         "Fix: set blocks."
     ]
-    slow = told(good, "backup-keeper", lambda content: content["blocks"].update(most_age_s=10**9))
-    [found] = said(rule("backup-watched"), slow)
-    assert "blocks.most_age_s: nobody is told of an old metrics backup in time" in found
+    slow = told(good, "backup-exporter", lambda content: content["blocks"].update(most_age_s=10**9))
+    [finding] = said(rule("backup-watched"), slow)
+    assert "blocks.most_age_s: nobody is notified of an old metrics backup in time" in finding
 
 
 @pytest.mark.parametrize(
@@ -262,18 +270,18 @@ def test_blocks_that_nobody_misses_are_noticed(good: list[Resource]) -> None:
 def test_backups_that_are_soon_gone_or_late_are_noticed(
     good: list[Resource], name: str, change: Callable[[dict[str, Any]], Any], message: str
 ) -> None:
-    [found] = said(rule("backup-kept"), told(good, name, change))
-    assert found.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
+    [finding] = said(rule("backup-kept"), told(good, name, change))
+    assert finding.startswith(f"ConfigMap obs/{name}, config.yaml:.{message}")
 
 
-@pytest.mark.parametrize("rule_id", ["backup-sealed", "backup-watched", "backup-kept", "backup-exists"])
+@pytest.mark.parametrize("rule_id", ["backup-encrypted", "backup-watched", "backup-kept", "backup-exists"])
 def test_settings_that_are_not_known_yet_are_not_called_missing(good: list[Resource], rule_id: str) -> None:
     unknown: list[Resource] = []
-    for each in good:
-        props: Mapping[str, Any] = each.props
-        if (each.kind, each.object_name) == ("ConfigMap", "backup-database"):
-            props = {**each.props, "data": {"config.yaml": UNKNOWN}}
-        unknown.append(Resource(each.type, each.name, props))
+    for resource in good:
+        props: Mapping[str, Any] = resource.props
+        if (resource.kind, resource.object_name) == ("ConfigMap", "backup-database"):
+            props = {**resource.props, "data": {"config.yaml": UNKNOWN}}
+        unknown.append(Resource(resource.type, resource.name, props))
     with pytest.raises(UnknownValueError, match="ConfigMap obs/backup-database"):
         said(rule(rule_id), unknown)
 
@@ -291,13 +299,15 @@ LOOKS = ("Describe", "Cluster", "kafka-cluster")
 
 
 def test_who_backs_up_kafkas_metadata_may_see_all_of_it_and_nobody_needs_more_of_the_cluster() -> None:
-    rules = [dataplane.acl("backup", *each) for each in (*SEEN, LOOKS)]
+    rules = [dataplane.acl("backup", *permission) for permission in (*SEEN, LOOKS)]
     files = dataplane.config_map({"config.yaml": METADATA}, name="backup-kafka-metadata")
     stack = [*dataplane.platform(), files, dataplane.user("backup")]
     assert dataplane.said("kafka-clients-allowed", [*stack, *rules]) == []
-    assert [dataplane.said("kafka-acl-narrow", each) for each in rules] == [[]] * 4
+    assert [dataplane.said("kafka-acl-narrow", resource) for resource in rules] == [[]] * 4
     for left_out, (operation, kind, name) in zip(rules, (*SEEN, LOOKS), strict=True):
-        assert dataplane.said("kafka-clients-allowed", [*stack, *(each for each in rules if each is not left_out)]) == [
+        assert dataplane.said(
+            "kafka-clients-allowed", [*stack, *(resource for resource in rules if resource is not left_out)]
+        ) == [
             f"ConfigMap ns/backup-kafka-metadata, config.yaml: kafka_metadata.user: backup needs {operation} on "
             f"{kind.lower()} {name}, and no rule allows it | add the access rule"
         ]

@@ -98,7 +98,7 @@ def test_an_exception_covers_its_resource_until_its_day() -> None:
 
 def test_an_expired_exception_covers_nothing_and_is_itself_a_violation() -> None:
     verdicts = runner(agreed=[entry(expires=datetime.date(2026, 11, 23))]).all([thing(1)])
-    assert [each.rule.id for each in verdicts if each.stops] == ["size-least", "exceptions-current"]
+    assert [verdict.rule.id for verdict in verdicts if verdict.stops] == ["size-least", "exceptions-current"]
     assert "expired on 2026-11-23" in verdicts[1].message
 
 
@@ -145,7 +145,7 @@ def test_nodes_know_their_path_and_survive_missing_keys() -> None:
     node = Node({"a": [{"b.c": 1}]})
     assert node["a"][0]["b.c"].path == 'a[0]."b.c"'
     assert node.at("x.y.z").value is None
-    assert [each.path for each in node["a"].each()] == ["a[0]"]
+    assert [element.path for element in node["a"].elements()] == ["a[0]"]
     with pytest.raises(UnknownValueError, match="a"):
         _ = Node({"a": UNKNOWN})["a"]["b"]
 
@@ -182,10 +182,10 @@ def test_properties_have_comments_separators_and_continued_lines() -> None:
 def test_secrets_are_decoded_and_unknown_files_come_last() -> None:
     data = {"late.yml": UNKNOWN, "web.yml": base64.b64encode(b"basic_auth_users: {a: b}").decode()}
     secret = Resource("kubernetes:core/v1:Secret", "s", {"metadata": {"name": "s"}, "data": data})
-    found = documents(secret)
-    assert next(found).node["basic_auth_users"].value == {"a": "b"}
+    parsed_documents = documents(secret)
+    assert next(parsed_documents).node["basic_auth_users"].value == {"a": "b"}
     with pytest.raises(UnknownValueError, match=r"data\.late\.yml"):
-        next(found)
+        next(parsed_documents)
     assert list(files(thing(1))) == []
 
 

@@ -222,4 +222,4 @@ def test_settings_are_read_with_and_without_equals_signs() -> None:
 
 
 def test_every_rule_about_servers_is_broken_here() -> None:
-    assert {case[0] for case in SERVERS} == {each.id for each in rules_of("database")}
+    assert {case[0] for case in SERVERS} == {known_rule.id for known_rule in rules_of("database")}

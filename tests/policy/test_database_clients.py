@@ -163,4 +163,4 @@ def test_a_socket_needs_no_certificate() -> None:
 
 
 def test_every_rule_about_clients_is_broken_here() -> None:
-    assert {case[0] for case in CLIENTS} == {each.id for each in rules_of("database_clients")}
+    assert {case[0] for case in CLIENTS} == {known_rule.id for known_rule in rules_of("database_clients")}

@@ -11,7 +11,7 @@ from policy.rules import (
     authentication_collector,
     authentication_web,
     delivery,
-    delivery_sizes,
+    delivery_sizing,
     replication,
     replication_metrics,
     retention,
@@ -31,7 +31,7 @@ RULES: tuple[Rule, ...] = tuple(
         authentication_collector,
         authentication_web,
         delivery,
-        delivery_sizes,
+        delivery_sizing,
         replication,
         replication_metrics,
         retention,
@@ -46,7 +46,7 @@ RULES: tuple[Rule, ...] = tuple(
 
 @pytest.mark.parametrize("stack", STACKS)
 def test_the_platform_passes_every_rule_of_its_data_plane(stack: str) -> None:
-    resources = [Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in recorded(stack).resources]
     verdicts = Runner(rules=RULES, agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []
 

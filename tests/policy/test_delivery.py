@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from policy.model import Resource
-from policy.rules import delivery, delivery_sizes
+from policy.rules import delivery, delivery_sizing
 from tests.policy.data_dataplane import CONSUMER, GATEWAY, NODE
 from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
 
-MODULES = (delivery, delivery_sizes)
+MODULES = (delivery, delivery_sizing)
 TESTED_BELOW = set()
 
 CASES = cases("delivery")
@@ -28,7 +28,7 @@ def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
 
 
 def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
     assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 
@@ -37,7 +37,7 @@ _CONFIG = {"/etc/otelcol": {"configMap": {"name": "files"}}}
 
 
 def _swapped(name: str, config: dict[str, Any]) -> list[Resource]:
-    others = [each for each in platform() if (each.name, each.kind) != (name, "ConfigMap")]
+    others = [resource for resource in platform() if (resource.name, resource.kind) != (name, "ConfigMap")]
     return [*others, config_map({"config.yaml": config}, name=name)]
 
 

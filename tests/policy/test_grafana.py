@@ -261,4 +261,4 @@ def test_a_default_password_in_a_secret_is_still_the_default() -> None:
 
 
 def test_every_rule_about_settings_is_broken_here() -> None:
-    assert {case[0] for case in CASES} == {each.id for each in rules_of("grafana")}
+    assert {case[0] for case in CASES} == {known_rule.id for known_rule in rules_of("grafana")}

@@ -141,4 +141,6 @@ def test_good_resources_of_the_provider_pass() -> None:
 
 
 def test_every_rule_about_provisioning_is_broken_here() -> None:
-    assert {case[0] for case in SOURCES} | {"grafana-provider"} == {each.id for each in rules_of("grafana_sources")}
+    assert {case[0] for case in SOURCES} | {"grafana-provider"} == {
+        known_rule.id for known_rule in rules_of("grafana_sources")
+    }

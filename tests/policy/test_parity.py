@@ -46,14 +46,14 @@ def alerts(name: str = "first", expression: str = "up == 0") -> Resource:
     return config_map(name, **{"rules.yml": {"groups": [group]}})
 
 
-def board(title: str = "Overview", version: int = 1) -> Resource:
+def dashboard(title: str = "Overview", version: int = 1) -> Resource:
     """A dashboard in a file."""
     return config_map(
-        "boards", **{"b.json": json.dumps({"uid": "over", "title": title, "version": version, "panels": []})}
+        "dashboards", **{"b.json": json.dumps({"uid": "over", "title": title, "version": version, "panels": []})}
     )
 
 
-HERE = [topic("metrics"), acl(), alerts(), board()]
+HERE = [topic("metrics"), acl(), alerts(), dashboard()]
 
 
 def told(other: list[Resource], **options: Any) -> list[str]:
@@ -99,7 +99,7 @@ DIFFERENCES: list[tuple[list[Resource], list[str]]] = [
         [*HERE[:2], alerts(expression="up < 1"), HERE[3]],
         [f"stack, rules: rule targets: Down differs in its content. {ALIKE}"],
     ),
-    ([*HERE[:3], board("Other")], [f"stack, dashboards: dashboard over differs in its content. {ALIKE}"]),
+    ([*HERE[:3], dashboard("Other")], [f"stack, dashboards: dashboard over differs in its content. {ALIKE}"]),
     (HERE[:3], [f"stack, dashboards: dashboard over is missing in the other stack. {ALIKE}"]),
 ]
 
@@ -110,7 +110,7 @@ def test_every_difference_is_named(other: list[Resource], messages: list[str]) -
 
 
 def test_the_same_in_other_files_and_versions_is_no_difference() -> None:
-    assert told([board(version=7), alerts("elsewhere"), acl(), topic("metrics")]) == []
+    assert told([dashboard(version=7), alerts("elsewhere"), acl(), topic("metrics")]) == []
 
 
 def test_a_dashboard_of_the_provider_is_the_same_as_one_in_a_file() -> None:
@@ -150,7 +150,9 @@ def test_what_is_not_known_yet_is_not_taken_for_the_same() -> None:
 
 def test_the_recorded_regions_are_alike() -> None:
     prod, dr = (
-        fingerprint([Resource(each.token, each.name, each.inputs) for each in recorded(stack).resources])
+        fingerprint(
+            [Resource(resource.token, resource.name, resource.inputs) for resource in recorded(stack).resources]
+        )
         for stack in ("prod", "dr")
     )
     assert list(differences(prod, dr, ONE_SIDED)) == []
@@ -168,4 +170,4 @@ def test_rule_groups_of_one_stack_agree() -> None:
 
 
 def test_every_rule_about_regions_is_broken_here() -> None:
-    assert {each.id for each in rules_of("parity")} == {"region-parity", "rules-agree"}
+    assert {known_rule.id for known_rule in rules_of("parity")} == {"region-parity", "rules-agree"}

@@ -182,8 +182,8 @@ def test_rules_for_every_kafka_client_guard_the_mirror_too(key: str, value: Any)
 def test_properties_of_brokers_and_clients_are_not_a_mirror() -> None:
     client = properties_text({"bootstrap.servers": "kafka:9093", "security.protocol": "PLAINTEXT"})
     resources = [config_map("client", **{"client.properties": client})]
-    assert [text for each in rules_of("parity_mirror") for text in said(each, resources)] == []
+    assert [text for known_rule in rules_of("parity_mirror") for text in said(known_rule, resources)] == []
 
 
 def test_every_rule_about_mirrors_is_broken_here() -> None:
-    assert {case[0] for case in MIRRORS} == {each.id for each in rules_of("parity_mirror")}
+    assert {case[0] for case in MIRRORS} == {known_rule.id for known_rule in rules_of("parity_mirror")}

@@ -53,7 +53,7 @@ def files(data: Data) -> list[Resource]:
 
 
 def rules_of_module() -> list[Rule]:
-    return [each for each in RULES if concern(each) == "parity_mirror_source"]
+    return [known_rule for known_rule in RULES if concern(known_rule) == "parity_mirror_source"]
 
 
 def run(data: Data, flow: Data = FLOW) -> list[Resource]:
@@ -61,8 +61,8 @@ def run(data: Data, flow: Data = FLOW) -> list[Resource]:
 
 
 def test_the_good_mirror_passes() -> None:
-    for each in IDS:
-        assert said(rule(each), run(WORKLOAD)) == []
+    for identifier in IDS:
+        assert said(rule(identifier), run(WORKLOAD)) == []
 
 
 @pytest.mark.parametrize("value", [GONE, "source"])
@@ -83,8 +83,8 @@ def test_heartbeats_into_the_source_are_noticed() -> None:
 
 def test_a_flow_back_is_noticed() -> None:
     changed = broken(FLOW, "b->a.enabled", "true") | {"emit.heartbeats.enabled": "false"}
-    found = said(rule("mirror-source-untouched"), files(changed))
-    assert f"{FILE} b->a.enabled: a and b are copied into each other under the same names, for ever. " in found[0]
+    findings = said(rule("mirror-source-untouched"), files(changed))
+    assert f"{FILE} b->a.enabled: a and b are copied into each other under the same names, for ever. " in findings[0]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_flow_back_is_noticed() -> None:
     ],
 )
 def test_patterns_are_noticed(key: str, value: Any, problem: str) -> None:
-    [found] = said(rule("mirror-named"), files(broken(FLOW, f"a->b.{key}", value)))
-    assert found.startswith(f"{FILE} a->b.{key}: {problem}")
+    [finding] = said(rule("mirror-named"), files(broken(FLOW, f"a->b.{key}", value)))
+    assert finding.startswith(f"{FILE} a->b.{key}: {problem}")
 
 
 def test_a_broken_version_of_tls_is_noticed() -> None:
@@ -152,9 +152,9 @@ def test_other_files_and_workloads_are_left_alone() -> None:
     other = config_map("client", **{"client.properties": properties_text({"bootstrap.servers": "kafka:9093"})})
     broker = broken(WORKLOAD, COMMAND, ["java", "kafka.Kafka", "/etc/mirror/mm2.properties"])
     resources = [other, Resource("kubernetes:apps/v1:Deployment", "broker", broker)]
-    for each in IDS:
-        assert said(rule(each), resources) == []
+    for identifier in IDS:
+        assert said(rule(identifier), resources) == []
 
 
 def test_every_rule_of_the_file_is_tried_here() -> None:
-    assert {each.id for each in rules_of_module()} == set(IDS)
+    assert {known_rule.id for known_rule in rules_of_module()} == set(IDS)

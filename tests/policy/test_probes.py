@@ -180,9 +180,9 @@ def test_jobs_that_ask_no_prober_are_not_looked_at() -> None:
 
 @pytest.mark.parametrize("flag", ["config.file", "web.config.file"])
 def test_the_prober_runs_the_files_that_were_looked_at(flag: str) -> None:
-    found = said(rule("servers-run-checked-files"), build(broken(GOOD, f"args/{flag}", "/etc/p/other.yml")))
-    assert len(found) == 1
-    assert f"--{flag} names /etc/p/other.yml, which is in no ConfigMap or Secret" in found[0]
+    findings = said(rule("servers-run-checked-files"), build(broken(GOOD, f"args/{flag}", "/etc/p/other.yml")))
+    assert len(findings) == 1
+    assert f"--{flag} names /etc/p/other.yml, which is in no ConfigMap or Secret" in findings[0]
     assert said(rule("servers-run-checked-files"), build(GOOD)) == []
 
 
@@ -194,4 +194,4 @@ def test_modules_that_are_not_known_yet_are_not_called_missing() -> None:
 
 
 def test_every_rule_about_probing_is_broken_here() -> None:
-    assert {case[0] for case in BROKEN} == {each.id for each in rules_of("probes")}
+    assert {case[0] for case in BROKEN} == {known_rule.id for known_rule in rules_of("probes")}

@@ -26,7 +26,7 @@ def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
 
 
 def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
     assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 
@@ -34,7 +34,7 @@ _QUERY = ["/bin/thanos", "query", "--query.replica-label=copy"]
 
 
 def _replicas(*labels: dict[str, str]) -> list[Resource]:
-    files = [broken(PROMETHEUS, ("global", "external_labels"), each) for each in labels]
+    files = [broken(PROMETHEUS, ("global", "external_labels"), label) for label in labels]
     return [config_map({"prometheus.yml": file}, name=f"p{index}") for index, file in enumerate(files)]
 
 
@@ -69,7 +69,7 @@ def test_a_stack_without_kafka_needs_no_topics() -> None:
 
 
 def test_a_topic_that_a_client_names_must_exist() -> None:
-    stack = [each for each in platform() if each.kind != "Topic"]
+    stack = [resource for resource in platform() if resource.kind != "Topic"]
     assert said("kafka-topics-exist", stack, topics={}) == [
         'ConfigMap ns/door, config.yaml: exporters."kafka/metrics": there is no topic numbers'
         " | make the topic, or name one that there is",
@@ -102,7 +102,7 @@ def test_a_replica_without_the_label_is_noticed() -> None:
 
 def test_a_collector_that_is_not_told_its_topic_reads_the_default_one() -> None:
     loose = broken(CONSUMER, ("receivers", "kafka", "metrics", "topics"), GONE)
-    stack = [each for each in platform() if (each.name, each.kind) != ("reader", "ConfigMap")]
+    stack = [resource for resource in platform() if (resource.name, resource.kind) != ("reader", "ConfigMap")]
     stack.append(config_map({"config.yaml": loose}, name="reader"))
     assert said("kafka-topics-exist", stack, topics={}) == [
         "ConfigMap ns/reader, config.yaml: receivers.kafka: there is no topic otlp_metrics"

@@ -25,7 +25,7 @@ def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
 
 
 def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
     assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 

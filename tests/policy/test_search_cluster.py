@@ -184,4 +184,4 @@ def test_an_image_of_another_name_is_known_by_its_settings() -> None:
 
 
 def test_every_rule_about_search_is_broken_here() -> None:
-    assert {case[0] for case in OPENSEARCHES} == {each.id for each in rules_of("search_cluster")}
+    assert {case[0] for case in OPENSEARCHES} == {known_rule.id for known_rule in rules_of("search_cluster")}

@@ -177,8 +177,8 @@ def test_a_secret_in_metadata_is_told(path: str, value: str, what: str) -> None:
 
 def password(**changes: Any) -> Resource:
     """A password that the program makes."""
-    made = {"length": 32, "result": PASSWORD, "bcryptHash": HASH, **changes}
-    return Resource("random:index/randomPassword:RandomPassword", "reader", made)
+    properties = {"length": 32, "result": PASSWORD, "bcryptHash": HASH, **changes}
+    return Resource("random:index/randomPassword:RandomPassword", "reader", properties)
 
 
 def test_a_short_password_is_told() -> None:
@@ -233,7 +233,7 @@ def test_a_password_that_is_not_made_yet_is_reported_after_what_is_known() -> No
     later = Resource(password().type, "later", {"length": 32, "result": UNKNOWN})
     resources = swapped(platform(), password(), later, config_map(a=PASSWORD))
     verdicts = Runner(rules=[rule("password-only-in-secrets")], agreed=[]).all(resources)
-    assert [each.unknown for each in verdicts] == [False, True]
+    assert [verdict.unknown for verdict in verdicts] == [False, True]
     assert verdicts[1].message == (
         "stack, RandomPassword later, result: not known before the update, so password-only-in-secrets could not look"
         " at it yet"

@@ -26,7 +26,7 @@ def test_the_same_thing_unbroken_is_passed(case: Case) -> None:
 
 
 def test_every_rule_of_a_single_resource_has_a_case() -> None:
-    rules = {each.id for module in MODULES for each in module.RULES if each.resource is not None}
+    rules = {rule.id for module in MODULES for rule in module.RULES if rule.resource is not None}
     assert rules - {case.rule for case in CASES} == TESTED_BELOW
 
 
@@ -59,9 +59,9 @@ def test_a_client_file_is_known_by_its_settings_when_the_protocol_is_gone() -> N
 def test_an_authority_that_a_preview_does_not_know_is_reported_after_what_is_wrong() -> None:
     connection = provider(tlsEnabled="false")
     unknown = Resource(connection.type, connection.name, {**connection.props, "caCert": UNKNOWN})
-    found = tls.RULES[-1].resource
-    assert found is not None
-    told = iter(found(unknown, {}))
+    check = tls.RULES[-1].resource
+    assert check is not None
+    told = iter(check(unknown, {}))
     assert next(iter(told)).problem == "tlsEnabled is false"
     with pytest.raises(UnknownValueError, match="caCert"):
         next(iter(told))

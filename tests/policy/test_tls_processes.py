@@ -238,15 +238,15 @@ def test_a_file_that_a_preview_does_not_know_is_reported_after_what_is_wrong() -
     ]
     check = rule("servers-run-checked-files").stack
     assert check is not None
-    found: list[str] = []
+    problems: list[str] = []
 
     def look() -> None:
-        for each in check(stack, {}):
-            found.append(each.problem)  # what comes before the error counts
+        for finding in check(stack, {}):
+            problems.append(finding.problem)  # what comes before the error counts
 
     with pytest.raises(UnknownValueError, match=r"web\.yml"):
         look()
-    assert [problem.split(",")[0] for problem in found] == ["--config names /nowhere.yaml"]
+    assert [problem.split(",")[0] for problem in problems] == ["--config names /nowhere.yaml"]
 
 
 def _container(server: Resource) -> dict[str, Any]:

@@ -275,7 +275,9 @@ def test_a_broken_jaeger_is_noticed(rule_id: str, path: str, value: Any, message
 )
 def test_rules_for_collectors_guard_the_receivers_too(path: str) -> None:
     data = broken(JAEGER, f"config/receivers/{path}", GONE)
-    before, after = ({verdict.message for verdict in check(jaeger(each)) if verdict.stops} for each in (JAEGER, data))
+    before, after = (
+        {verdict.message for verdict in check(jaeger(settings)) if verdict.stops} for settings in (JAEGER, data)
+    )
     assert after - before
 
 
@@ -285,4 +287,4 @@ def test_a_volatile_store_can_be_agreed_on() -> None:
 
 
 def test_every_rule_about_jaeger_is_broken_here() -> None:
-    assert {case[0] for case in JAEGERS} == {each.id for each in rules_of("tracing")}
+    assert {case[0] for case in JAEGERS} == {known_rule.id for known_rule in rules_of("tracing")}

@@ -216,4 +216,4 @@ def test_plain_http_that_is_sent_on_to_https_is_right() -> None:
 
 
 def test_every_rule_about_the_proxy_is_broken_here() -> None:
-    assert {case[0] for case in CASES} == {each.id for each in rules_of("tracing_login")}
+    assert {case[0] for case in CASES} == {known_rule.id for known_rule in rules_of("tracing_login")}

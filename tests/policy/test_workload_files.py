@@ -83,7 +83,7 @@ def test_optional_files_may_be_missing() -> None:
 
 
 @pytest.mark.parametrize(("path", "value"), [(CHECKSUM, GONE), (f"{CHECKSUM}/obs.config~checksum", "")])
-def test_pods_that_do_not_notice_a_change_are_told(path: str, value: Any) -> None:
+def test_pods_that_do_not_notification_a_change_are_told(path: str, value: Any) -> None:
     assert said("pod-restart-on-change", swapped(platform(), changed(deployment(), path, value))) == [
         'Deployment obs/query, spec.template.metadata.annotations."obs.config/checksum": the pods do not notice a'
         " change of ConfigMap query, Secret query-web: annotation obs.config/checksum is missing"
@@ -108,7 +108,7 @@ def test_a_name_that_a_preview_does_not_know_hides_no_other_finding() -> None:
     one = changed(deployment(), f"{POD}/volumes/0/configMap/name", UNKNOWN)
     two = changed(one, f"{POD}/volumes/1/secret/secretName", "gone")
     verdicts = Runner(rules=[rule("pod-files-exist")], agreed=[]).all(swapped(platform(), two))
-    assert [(each.unknown, each.stops) for each in verdicts] == [(False, True), (True, False)]
+    assert [(verdict.unknown, verdict.stops) for verdict in verdicts] == [(False, True), (True, False)]
     assert verdicts[1].message == (
         "stack, spec.template.spec.volumes[0].configMap.name: not known before the update, so pod-files-exist could not"
         " look at it yet"
@@ -119,7 +119,7 @@ def test_a_setting_that_a_preview_does_not_know_hides_no_other_finding() -> None
     context = changed(deployment(), f"{POD}/securityContext/runAsNonRoot", UNKNOWN)
     broken = changed(context, f"{POD}/securityContext/runAsUser", 0)
     verdicts = Runner(rules=[rule("pod-user")], agreed=[]).all([broken])
-    assert [each.unknown for each in verdicts] == [False, True]
+    assert [verdict.unknown for verdict in verdicts] == [False, True]
     with pytest.raises(UnknownValueError):
         said("pod-user", context)
 

@@ -56,9 +56,9 @@ def needed(groups: Iterable[RuleGroup], *alerts: str) -> dict[str, Any]:
     expressions = [alert.expr for group in listed for alert in group.alerts if alert.name in alerts]
     waiting = {rule.record: rule for group in listed for rule in group.rules if isinstance(rule, Recording)}
     records = set[str]()
-    while found := [name for name in waiting if any(name in expr for expr in expressions)]:
-        records.update(found)
-        expressions = [waiting.pop(name).expr for name in found]
+    while names := [name for name in waiting if any(name in expr for expr in expressions)]:
+        records.update(names)
+        expressions = [waiting.pop(name).expr for name in names]
     kept = []
     for group in listed:
         rules = tuple(

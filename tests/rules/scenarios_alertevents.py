@@ -9,11 +9,11 @@ _UP = f"up{{{_SERVICE}}}"
 
 
 def _refused(reason: str) -> str:
-    return f'alert_events_refused_total{{{_SERVICE},entrance="raw",reason="{reason}"}}'
+    return f'alert_events_refused_total{{{_SERVICE},endpoint="raw",reason="{reason}"}}'
 
 
-def _written(entrance: str) -> str:
-    return f'alert_events_written_total{{{_SERVICE},entrance="{entrance}"}}'
+def _written(endpoint: str) -> str:
+    return f'alert_events_written_total{{{_SERVICE},endpoint="{endpoint}"}}'
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -47,7 +47,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_refused("login"): "0x9 1+1x40", _refused("brokers"): "0x9 1x40", _refused("content"): "7x50"},
         silent_at="7m30s",
         firing_at="8m30s",
-        labels={"job": "alert-events", "entrance": "raw", "reason": "brokers"},
+        labels={"job": "alert-events", "endpoint": "raw", "reason": "brokers"},
     ),
     Scenario(
         alert="AlertEventsRefused",
@@ -55,7 +55,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_refused("busy"): "0x9 1x40"},
         silent_at="7m30s",
         firing_at="8m30s",
-        labels={"job": "alert-events", "entrance": "raw", "reason": "size"},
+        labels={"job": "alert-events", "endpoint": "raw", "reason": "size"},
     ),
     Scenario(
         alert="AlertEventsLoginsFail",
@@ -63,6 +63,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_refused("login"): "0x9 1+1x2 3x40", _refused("brokers"): "0x9 1+1x40"},
         silent_at="11m",
         firing_at="13m",
-        labels={"job": "alert-events", "entrance": "raw"},
+        labels={"job": "alert-events", "endpoint": "raw"},
     ),
 )

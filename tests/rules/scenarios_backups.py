@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.rules.scenario import Scenario
 
-_ONE = 'job="backup-keeper",instance="10-88-0-7"'
-_OTHER = 'job="backup-keeper",instance="10-88-0-8"'
+_ONE = 'job="backup-exporter",instance="10-88-0-7"'
+_OTHER = 'job="backup-exporter",instance="10-88-0-8"'
 _ARCHIVE = 'job="kafka-archive",instance="10-88-0-9"'
 _UP = f"up{{{_ONE}}}"
 _DAY = 2880
@@ -24,8 +24,8 @@ def _of_pod(name: str, pod: str) -> str:
     return f"{name}{{{pod}}}"
 
 
-def _look(pod: str) -> str:
-    return _of_pod("backup_last_look_timestamp_seconds", pod)
+def _poll(pod: str) -> str:
+    return _of_pod("backup_last_poll_timestamp_seconds", pod)
 
 
 def _blocks(pod: str) -> str:
@@ -66,16 +66,16 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_due(_ONE, "database"): "600x60", _due(_OTHER, "database"): "7800x60"},
         silent_at="14m45s",
         firing_at="15m30s",
-        labels={"job": "backup-keeper", "kind": "database"},
+        labels={"job": "backup-exporter", "kind": "database"},
     ),
     Scenario(
         alert="BackupDamaged",
         bad={_damaged(_ONE, "search"): "0x9 2x40", _damaged(_OTHER, "search"): "0x9 2x40"},
-        # A run that is stored just now looks so for one look.
+        # A run that is stored just now looks so for one poll.
         good={_damaged(_ONE, "search"): "0x9 1x4 0x40", _damaged(_OTHER, "search"): "0x9 1x40"},
         silent_at="9m45s",
         firing_at="10m30s",
-        labels={"job": "backup-keeper", "kind": "search"},
+        labels={"job": "backup-exporter", "kind": "search"},
     ),
     Scenario(
         alert="MetricsBlocksTooOld",
@@ -83,31 +83,31 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_blocks(_ONE): "600x60", _blocks(_OTHER): "600x10 4800x50"},
         silent_at="14m45s",
         firing_at="15m30s",
-        labels={"job": "backup-keeper"},
+        labels={"job": "backup-exporter"},
     ),
     Scenario(
-        alert="BackupFailedToLook",
-        bad={_look(_ONE): "0+30x20 600x60", _look(_OTHER): "0+30x20 600x60"},
-        good={_look(_ONE): "0+30x20 600x60", _look(_OTHER): "0+30x80"},
+        alert="BackupExporterPollFailed",
+        bad={_poll(_ONE): "0+30x20 600x60", _poll(_OTHER): "0+30x20 600x60"},
+        good={_poll(_ONE): "0+30x20 600x60", _poll(_OTHER): "0+30x80"},
         silent_at="25m45s",
         firing_at="26m30s",
-        labels={"job": "backup-keeper"},
+        labels={"job": "backup-exporter"},
     ),
     Scenario(
-        alert="BackupKeeperDown",
+        alert="BackupExporterDown",
         bad={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x9 0x40"},
         good={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x50"},
         silent_at="5m45s",
         firing_at="6m30s",
-        labels={"job": "backup-keeper"},
+        labels={"job": "backup-exporter"},
     ),
     Scenario(
-        alert="BackupKeeperDown",
+        alert="BackupExporterDown",
         bad={_UP: "1x9 stale", 'up{job="other",instance="o"}': "1x50"},
         good={_UP: "1x50", 'up{job="other",instance="o"}': "1x9 stale"},
         silent_at="5m15s",
         firing_at="6m30s",
-        labels={"job": "backup-keeper"},
+        labels={"job": "backup-exporter"},
     ),
     Scenario(
         alert="KafkaArchiveBehind",
@@ -131,7 +131,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="KafkaArchiveBehind",
-        # The archive's pods are gone: the keeper still says when something was stored last.
+        # The archive's pods are gone: the backup exporter still says when something was stored last.
         bad={
             _stored("telemetry-logs"): "0+30x20 stale",
             _seen("telemetry-logs"): "0+30x20 600x60",

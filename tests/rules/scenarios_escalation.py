@@ -6,11 +6,11 @@ from components.rules import Alert, RuleGroup, Severity
 from tests.rules.scenario import Scenario
 
 
-def _alert(name: str, severity: Severity, hold: str) -> Alert:
+def _alert(name: str, severity: Severity, for_: str) -> Alert:
     return Alert(
         name=name,
         expr=f'trouble{{kind="{name}"}} > 0',
-        hold=hold,
+        for_=for_,
         severity=severity,
         summary="Trouble {{ $value }} at {{ $labels.instance }}",
         description="Only for tests.",

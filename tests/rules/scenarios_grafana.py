@@ -7,7 +7,7 @@ from tests.rules.scenario import Scenario
 _FIRST = 'job="grafana",instance="grafana-0"'
 _SECOND = 'job="grafana",instance="grafana-1"'
 _REQUESTS = "grafana_http_request_duration_seconds"
-_BOARD = 'handler="/api/dashboards/uid/:uid",method="GET"'
+_DASHBOARD = 'handler="/api/dashboards/uid/:uid",method="GET"'
 _LIVE = 'handler="/api/live/ws",method="GET"'
 _FAILED = "grafana_authn_authn_failed_login_total"
 _FORM = 'client="auth.client.form"'
@@ -36,12 +36,12 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="GrafanaErrors",
         bad={
-            f'{_REQUESTS}_count{{{_FIRST},{_BOARD},status_code="200"}}': "0+90x40",
-            f'{_REQUESTS}_count{{{_SECOND},{_BOARD},status_code="500"}}': "0x9 10+10x31",
+            f'{_REQUESTS}_count{{{_FIRST},{_DASHBOARD},status_code="200"}}': "0+90x40",
+            f'{_REQUESTS}_count{{{_SECOND},{_DASHBOARD},status_code="500"}}': "0x9 10+10x31",
         },
         good={
-            f'{_REQUESTS}_count{{{_FIRST},{_BOARD},status_code="200"}}': "0+90x40",
-            f'{_REQUESTS}_count{{{_SECOND},{_BOARD},status_code="404"}}': "0x9 10+10x31",
+            f'{_REQUESTS}_count{{{_FIRST},{_DASHBOARD},status_code="200"}}': "0+90x40",
+            f'{_REQUESTS}_count{{{_SECOND},{_DASHBOARD},status_code="404"}}': "0x9 10+10x31",
         },
         silent_at="8m",
         firing_at="11m",
@@ -50,14 +50,14 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="GrafanaSlow",
         bad={
-            f'{_REQUESTS}_count{{{_FIRST},{_BOARD},status_code="200"}}': "0+100x60",
+            f'{_REQUESTS}_count{{{_FIRST},{_DASHBOARD},status_code="200"}}': "0+100x60",
             # As Prometheus writes the bound, and as Grafana does.
-            f'{_REQUESTS}_bucket{{{_FIRST},{_BOARD},status_code="200",le="5.0"}}': "0+90x60",
+            f'{_REQUESTS}_bucket{{{_FIRST},{_DASHBOARD},status_code="200",le="5.0"}}': "0+90x60",
         },
         # Connections that stay open take as long as people stay.
         good={
-            f'{_REQUESTS}_count{{{_FIRST},{_BOARD},status_code="200"}}': "0+100x60",
-            f'{_REQUESTS}_bucket{{{_FIRST},{_BOARD},status_code="200",le="5"}}': "0+100x60",
+            f'{_REQUESTS}_count{{{_FIRST},{_DASHBOARD},status_code="200"}}': "0+100x60",
+            f'{_REQUESTS}_bucket{{{_FIRST},{_DASHBOARD},status_code="200",le="5"}}': "0+100x60",
             f'{_REQUESTS}_count{{{_FIRST},{_LIVE},status_code="200"}}': "0+100x60",
             f'{_REQUESTS}_bucket{{{_FIRST},{_LIVE},status_code="200",le="5"}}': "0x60",
         },

@@ -1,4 +1,4 @@
-"""Scenarios of the alerts about certificates and entrances."""
+"""Scenarios of the alerts about certificates and endpoints."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels=_DOOR,
     ),
     Scenario(
-        alert="EntranceOpen",
+        alert="EndpointUnauthenticated",
         bad={f"probe_http_status_code{{{_SERVICE}}}": "401x9 200x40"},
         good={
             f"probe_http_status_code{{{_SERVICE}}}": "401x9 503x40",

@@ -1,4 +1,4 @@
-"""Scenarios of the alerts about the metrics store, its readers, its surroundings, and freshness."""
+"""Scenarios of the alerts about the metrics store, its readers, its environment, and freshness."""
 
 from __future__ import annotations
 
@@ -163,7 +163,7 @@ STORE: tuple[Scenario, ...] = (
     ),
 )
 
-NOTICES: tuple[Scenario, ...] = (
+NOTIFICATIONS: tuple[Scenario, ...] = (
     Scenario(
         alert="PrometheusRuleFailures",
         bad={f"prometheus_rule_evaluation_failures_total{{{_STORE}}}": "0x9 0+1x40"},
@@ -207,7 +207,7 @@ NOTICES: tuple[Scenario, ...] = (
     ),
 )
 
-READING: tuple[Scenario, ...] = (
+QUERYING: tuple[Scenario, ...] = (
     Scenario(
         alert="ThanosQueryDown",
         bad={f"up{{{_QUERY}}}": "1x9 0x40"},
@@ -269,7 +269,7 @@ READING: tuple[Scenario, ...] = (
     ),
 )
 
-SURROUNDINGS: tuple[Scenario, ...] = (
+ENVIRONMENT: tuple[Scenario, ...] = (
     Scenario(
         alert="DnsLookupsFail",
         bad={_LOOKUPS % "s": "0+10x60", _LOOKUPS % "_failures": "0x9 0+10x50"},
@@ -305,4 +305,4 @@ SURROUNDINGS: tuple[Scenario, ...] = (
     ),
 )
 
-SCENARIOS: tuple[Scenario, ...] = (*TARGETS, *STORE, *NOTICES, *READING, *SURROUNDINGS)
+SCENARIOS: tuple[Scenario, ...] = (*TARGETS, *STORE, *NOTIFICATIONS, *QUERYING, *ENVIRONMENT)

@@ -4,33 +4,33 @@ from __future__ import annotations
 
 from tests.rules.scenario import Scenario
 
-_POD = 'job="region-guard",instance="10-88-0-7"'
-_JOB = {"job": "region-guard"}
+_POD = 'job="failover-agent",instance="10-88-0-7"'
+_JOB = {"job": "failover-agent"}
 _PEER = {**_JOB, "peer": "region-b"}
 _UP = f"up{{{_POD}}}"
-_NOTIFIES = f"region_guard_notifies{{{_POD}}}"
-_ISOLATED = f"region_guard_isolated{{{_POD}}}"
-_ERRORS = f"region_guard_alertmanager_errors_total{{{_POD}}}"
-_LEASE = f"region_guard_lease_read_age_seconds{{{_POD}}}"
-_PEER_AGE = f'region_guard_peer_age_seconds{{{_POD},peer="region-b"}}'
-_PEER_NOTIFIES = f'region_guard_peer_notifies{{{_POD},peer="region-b"}}'
+_NOTIFIES = f"failover_agent_notifies{{{_POD}}}"
+_ISOLATED = f"failover_agent_isolated{{{_POD}}}"
+_ERRORS = f"failover_agent_alertmanager_errors_total{{{_POD}}}"
+_LEASE = f"failover_agent_lease_read_age_seconds{{{_POD}}}"
+_PEER_AGE = f'failover_agent_peer_age_seconds{{{_POD},peer="region-b"}}'
+_PEER_NOTIFIES = f'failover_agent_peer_notifies{{{_POD},peer="region-b"}}'
 
 
 def _role(role: str) -> str:
-    return f'region_guard_role{{{_POD},role="{role}"}}'
+    return f'failover_agent_role{{{_POD},role="{role}"}}'
 
 
 def _differs(definition: str) -> str:
-    return f'region_guard_peer_differs{{{_POD},peer="region-b",definition="{definition}"}}'
+    return f'failover_agent_peer_differs{{{_POD},peer="region-b",definition="{definition}"}}'
 
 
 def _silenced(number: int) -> str:
-    return f'region_guard_silenced{{{_POD},alertmanager="alertmanager-{number}"}}'
+    return f'failover_agent_silenced{{{_POD},alertmanager="alertmanager-{number}"}}'
 
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
-        alert="RegionGuardDown",
+        alert="FailoverAgentDown",
         bad={_UP: "1x9 0x40"},
         # A restart.
         good={_UP: "1x9 0 0 0 1x40"},
@@ -40,7 +40,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     # The pod's name is gone.
     Scenario(
-        alert="RegionGuardDown",
+        alert="FailoverAgentDown",
         bad={_UP: "1x9 stale", 'up{job="gateway",instance="gateway-0"}': "1x50"},
         good={_UP: "1x50", 'up{job="gateway",instance="gateway-0"}': "1x9 stale"},
         silent_at="6m30s",
@@ -108,7 +108,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="6m15s",
         labels=_JOB,
     ),
-    # Two members; one kept its silence when the region began to tell people.
+    # Two members; one kept its silence when the region became active.
     Scenario(
         alert="RegionAlertmanagerNotLease",
         bad={_silenced(0): "1x9 0x40", _silenced(1): "1x50"},
@@ -161,7 +161,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="7m15s",
         labels=_JOB,
     ),
-    # The region that told people is gone: its last word does not count.
+    # The region that notified on-call is gone: its last word does not count.
     Scenario(
         alert="RegionNobodyNotifies",
         bad={_LEASE: "2x50", _NOTIFIES: "0x50", _PEER_NOTIFIES: "1x50", _PEER_AGE: "5x9 30+30x40"},

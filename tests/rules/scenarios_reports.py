@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.rules.scenario import Scenario
 
-_ONE = 'job="report-shelf",instance="10-88-0-7"'
-_OTHER = 'job="report-shelf",instance="10-88-0-8"'
+_ONE = 'job="report-server",instance="10-88-0-7"'
+_OTHER = 'job="report-server",instance="10-88-0-8"'
 _UP = f"up{{{_ONE}}}"
 
 
@@ -18,7 +18,7 @@ def _failed(pod: str, kind: str) -> str:
 
 
 def _read(pod: str) -> str:
-    return f"report_shelf_read_timestamp_seconds{{{pod}}}"
+    return f"report_server_read_timestamp_seconds{{{pod}}}"
 
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -28,7 +28,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_due(_ONE, "weekly"): "600x60", _due(_OTHER, "weekly"): "90000x60"},
         silent_at="14m45s",
         firing_at="15m30s",
-        labels={"job": "report-shelf", "kind": "weekly"},
+        labels={"job": "report-server", "kind": "weekly"},
     ),
     Scenario(
         alert="ReportFailed",
@@ -36,7 +36,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_failed(_ONE, "daily"): "0x9 1x40 0x40", _failed(_OTHER, "daily"): "0x90"},
         silent_at="34m45s",
         firing_at="35m30s",
-        labels={"job": "report-shelf", "kind": "daily"},
+        labels={"job": "report-server", "kind": "daily"},
     ),
     Scenario(
         alert="ReportStorageUnreadable",
@@ -44,22 +44,22 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={_read(_ONE): "0+30x20 600x60", _read(_OTHER): "0+30x80"},
         silent_at="25m45s",
         firing_at="26m30s",
-        labels={"job": "report-shelf"},
+        labels={"job": "report-server"},
     ),
     Scenario(
-        alert="ReportShelfDown",
+        alert="ReportServerDown",
         bad={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x9 0x40"},
         good={_UP: "1x9 0x40", f"up{{{_OTHER}}}": "1x50"},
         silent_at="5m45s",
         firing_at="6m30s",
-        labels={"job": "report-shelf"},
+        labels={"job": "report-server"},
     ),
     Scenario(
-        alert="ReportShelfDown",
+        alert="ReportServerDown",
         bad={_UP: "1x9 stale", 'up{job="other",instance="o"}': "1x50"},
         good={_UP: "1x50", 'up{job="other",instance="o"}': "1x9 stale"},
         silent_at="5m15s",
         firing_at="6m30s",
-        labels={"job": "report-shelf"},
+        labels={"job": "report-server"},
     ),
 )

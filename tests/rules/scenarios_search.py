@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from tests.rules.scenario import Scenario
 
-_OF = 'job="search-keeper",instance="search-keeper-0"'
-_LABELS = {"job": "search-keeper", "instance": "search-keeper-0"}
+_OF = 'job="index-manager",instance="index-manager-0"'
+_LABELS = {"job": "index-manager", "instance": "index-manager-0"}
 _NODE = f'{_OF},node="search-1"'
 _FAMILY = f'{_OF},family="logs"'
 _DAY = 86400
@@ -34,7 +34,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         good={f"search_cluster_status{{{_OF}}}": "0x9 2x20"},
         silent_at="6m15s",
         firing_at="6m30s",
-        labels={"job": "search-keeper"},
+        labels={"job": "index-manager"},
     ),
     Scenario(
         alert="SearchClusterYellow",
@@ -80,9 +80,9 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={**_LABELS, "node": "search-1", "pool": "write"},
     ),
     Scenario(
-        alert="SearchKeeperStalled",
-        bad={f"search_keeper_last_success_timestamp_seconds{{{_OF}}}": "0+30x9 270x30"},
-        good={f"search_keeper_last_success_timestamp_seconds{{{_OF}}}": "0+30x9 270x8 540+30x30"},
+        alert="IndexManagerStalled",
+        bad={f"index_manager_last_success_timestamp_seconds{{{_OF}}}": "0+30x9 270x30"},
+        good={f"index_manager_last_success_timestamp_seconds{{{_OF}}}": "0+30x9 270x8 540+30x30"},
         silent_at="11m15s",
         firing_at="12m",
         labels=_LABELS,

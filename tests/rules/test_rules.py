@@ -42,7 +42,7 @@ MODULES = {
 GROUPS_OF: dict[str, tuple[RuleGroup, ...]] = {part: MADE.get(part) or module.RULES for part, module in MODULES.items()}
 GROUPS: tuple[RuleGroup, ...] = tuple(group for groups in GROUPS_OF.values() for group in groups)
 INHIBITIONS: tuple[Inhibition, ...] = tuple(
-    each for module in MODULES.values() for each in getattr(module, "INHIBITIONS", ())
+    inhibition for module in MODULES.values() for inhibition in getattr(module, "INHIBITIONS", ())
 )
 ALL: tuple[RuleGroup, ...] = escalated((*GROUPS, *scenarios_escalation.GROUPS))
 """What Prometheus loads, and the samples."""
@@ -116,8 +116,8 @@ def test_an_escalated_alert_is_its_original_later_and_for_somebody_else_within_t
     assert _seconds(theirs["for"]) % every == 0, "an evaluation would round it up"
     waits = _seconds(theirs["for"]) - math.ceil(_seconds(ours["for"]) / every) * every
     # Until the next scrape, until the next evaluation, the route's wait, the other Alertmanager, the wires.
-    notice = waits + 15 + every + group_wait + 3 + 2
-    assert promised - every < notice <= promised
+    notification = waits + 15 + every + group_wait + 3 + 2
+    assert promised - every < notification <= promised
     assert theirs["labels"] == {**ours["labels"], "escalation": contact}
     assert theirs["labels"][ID_LABEL].startswith(f"{original.name}{{{{")
     assert theirs["annotations"]["runbook_url"] == f"https://runbooks.example.org/{original.name}.md"
@@ -135,7 +135,11 @@ def test_every_inhibition_names_alerts_and_gives_its_reason() -> None:
 
 
 def test_no_inhibition_is_said_twice() -> None:
-    pairs = [pair for each in (*PLATFORM, *INHIBITIONS) for pair in itertools.product(each.source, each.targets)]
+    pairs = [
+        pair
+        for inhibition in (*PLATFORM, *INHIBITIONS)
+        for pair in itertools.product(inhibition.source, inhibition.targets)
+    ]
     assert sorted({pair for pair in pairs if pairs.count(pair) > 1}) == []
 
 

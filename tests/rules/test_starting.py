@@ -11,12 +11,12 @@ import yaml
 
 from components.alerting.identity import ID_LABEL
 from components.alerting.inhibitions import collected
-from components.alerting.starting import OBSERVED
+from components.alerting.startup import OBSERVED
 from tests.rules.scenario import needed
 from tests.rules.test_rules import ALERTS, ALL, promtool
 
 NAME = "PlatformStarting"
-(INHIBITION,) = [each for each in collected(ALL, []) if each.source == (NAME,)]
+(INHIBITION,) = [inhibition for inhibition in collected(ALL, []) if inhibition.source == (NAME,)]
 FIRING = [{"exp_labels": {"severity": "low", ID_LABEL: NAME}}]
 OLDEST = 'prometheus_tsdb_lowest_timestamp_seconds{job="prometheus-%s",instance="prometheus-%s-0"}'
 

@@ -95,7 +95,7 @@ def test_while_all_goes_well_no_budget_is_used_and_nobody_is_told(slo: Slo, tmp_
 
 
 def test_what_is_left_of_a_budget_is_what_was_not_used(tmp_path: Path) -> None:
-    slo = next(each for each in SLOS if each.name == "recording-success")
+    slo = next(slo for slo in SLOS if slo.name == "recording-success")
     # Of 1,000 minutes 5 fail: half a percent of the events, half of a budget of one percent.
     series = {
         'recording_attempts_total{job="recorder"}': "0+60x1000",
@@ -118,8 +118,8 @@ def test_what_is_left_of_a_budget_is_what_was_not_used(tmp_path: Path) -> None:
 
 
 def test_an_alert_about_a_budget_says_which_promise_is_at_stake_in_both_languages(tmp_path: Path) -> None:
-    slo = next(each for each in SLOS if each.name == "recording-success")
-    fast = next(each for each in BURN_RATES if each.name == "fast")
+    slo = next(slo for slo in SLOS if slo.name == "recording-success")
+    fast = next(burn_rate for burn_rate in BURN_RATES if burn_rate.name == "fast")
     annotations = {
         "summary": "Error budget of recording-success: used 100.0 times too fast",
         "description": "Objective: 99 % over 30d, recording segments are stored (docs/runbooks/RecordingFailures.md). "
@@ -153,13 +153,13 @@ def test_inhibitions_name_alerts_of_which_the_source_is_at_least_as_urgent() -> 
     urgency = ["critical", "high", "medium", "low"]
     severities = {name: alert.severity.value for name, alert in ALERTS.items()}
     severities |= {name: severity.value for name, severity in DOCUMENT.alerts_elsewhere.items()}
-    for each in INHIBITIONS:
-        for source, target in itertools.product(each.source, each.targets):
-            assert urgency.index(severities[source]) <= urgency.index(severities[target]), each
+    for inhibition in INHIBITIONS:
+        for source, target in itertools.product(inhibition.source, inhibition.targets):
+            assert urgency.index(severities[source]) <= urgency.index(severities[target]), inhibition
 
 
 def test_alerts_that_are_made_elsewhere_have_the_priority_that_the_file_says() -> None:
     from tests.rules import test_rules
 
-    found = {name: test_rules.ALERTS[name].severity for name in DOCUMENT.alerts_elsewhere}
-    assert found == dict(DOCUMENT.alerts_elsewhere)
+    severities = {name: test_rules.ALERTS[name].severity for name in DOCUMENT.alerts_elsewhere}
+    assert severities == dict(DOCUMENT.alerts_elsewhere)

@@ -1,4 +1,4 @@
-"""What the pages of the layers' and objectives' alerts tell people to type can be typed: PromQL, commands, links."""
+"""What the pages of the layers' and objectives' alerts notify on-call to type can be typed: PromQL, commands, links."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ALERT_NAMES = {path.stem for path in RUNBOOKS.glob("*.md")}
 
 
 def _code(text: str) -> list[str]:
-    return [PLACEHOLDER.sub("x", found) for found in CODE.findall(text)]
+    return [PLACEHOLDER.sub("x", snippet) for snippet in CODE.findall(text)]
 
 
 def _promql(text: str) -> list[str]:

@@ -14,8 +14,8 @@ from components.telemetry.rules import RULES, layer_groups
 from components.telemetry.threshold_row import Threshold
 from components.telemetry.thresholds import DOCUMENT, THRESHOLDS
 from lab.simulator.faults import FaultPlan, parse_faults
+from lab.simulator.simulation import Simulation
 from lab.simulator.source import Attributes, Source
-from lab.simulator.world import World
 from tests.rules.thresholds_promtool import run
 
 EXPORT_S = 10
@@ -38,18 +38,18 @@ NONE = frozenset[str]()
 
 
 class Recorder:
-    """Series of a world as promtool reads them."""
+    """Series of a simulation as promtool reads them."""
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, simulation: Simulation) -> None:
+        self._simulation = simulation
         self._values: dict[str, list[str]] = {}
         self._histograms: dict[tuple[str, Attributes], list[float]] = {}
         self._steps = 0
 
     def step(self, plan: FaultPlan) -> None:
         """One export."""
-        self._world.step(EXPORT_S, plan)
-        for source in self._world.sources:
+        self._simulation.step(EXPORT_S, plan)
+        for source in self._simulation.sources:
             self._read(source)
         self._steps += 1
 
@@ -134,12 +134,13 @@ def _waited_s(row: Threshold) -> int:
 def test_a_fault_raises_its_alert_in_time_and_no_other_and_its_end_is_the_alerts_end(
     row: Threshold, tmp_path: Path
 ) -> None:
-    recorder = Recorder(World(seed=3, devices=36))
+    recorder = Recorder(Simulation(seed=3, devices=36))
     lasting = _waited_s(row) + 120
     plan = FaultPlan(parse_faults([{"kind": row.name, "start": HEALTHY_S, "duration": lasting}], "faults"))
     for _ in _steps(HEALTHY_S + lasting + BACK_S):
         recorder.step(plan)
-    # The first export is at second 0 of promtool and at second 10 of the world: the fault's first is at HEALTHY_S - 10.
+    # The first export is at second 0 of promtool and at second 10 of the simulation: the fault's first is at HEALTHY_S
+    # - 10.
     fault = HEALTHY_S - EXPORT_S
     in_time = fault + _waited_s(row) + LATER_S.get(row.name, IN_TIME_S)
     moments = _during(NONE, 0, fault) | _during(frozenset({row.alert}), in_time, fault + lasting)
@@ -149,7 +150,7 @@ def test_a_fault_raises_its_alert_in_time_and_no_other_and_its_end_is_the_alerts
 
 
 def test_a_device_that_falls_silent_counts_as_disconnected_after_a_minute_more(tmp_path: Path) -> None:
-    recorder = Recorder(World(seed=3, devices=6))
+    recorder = Recorder(Simulation(seed=3, devices=6))
     fault = {"kind": "silent", "start": HEALTHY_S, "duration": 3000, "targets": 2}
     plan = FaultPlan(parse_faults([fault], "faults"))
     for _ in _steps(HEALTHY_S + 2000):
@@ -162,7 +163,7 @@ def test_a_device_that_falls_silent_counts_as_disconnected_after_a_minute_more(t
 
 
 def test_nobody_is_told_of_anything_while_all_goes_well(tmp_path: Path) -> None:
-    recorder = Recorder(World(seed=5, devices=36))
+    recorder = Recorder(Simulation(seed=5, devices=36))
     for _ in _steps(1800):
         recorder.step(FaultPlan())
     run(tmp_path, RULES, _test(recorder.series, _during(NONE, 0, 1800, every_s=30)), every="10s")

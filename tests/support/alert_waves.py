@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from components.alertmanager.contacts import FIRST_NOTICE
+from components.alertmanager.contacts import FIRST_NOTIFICATION
 from components.rules import Severity
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.receivers.client import Receivers
@@ -29,9 +29,9 @@ def waves(thresholds: Sequence[Threshold] = THRESHOLDS) -> list[list[Threshold]]
     """Thresholds in groups in which none keeps another one quiet; sources of an inhibition come before its targets."""
     left, result = list(thresholds), []
     while left:
-        names = {each.alert for each in left}
-        quiet = [each for each in left if names & quieted_by(each) - {each.alert}]
-        loud = [each for each in left if each not in quiet]
+        names = {threshold.alert for threshold in left}
+        quiet = [threshold for threshold in left if names & quieted_by(threshold) - {threshold.alert}]
+        loud = [threshold for threshold in left if threshold not in quiet]
         if not loud:
             raise ValueError(f"inhibitions go in a circle: {', '.join(sorted(names))}")
         result.append(loud)
@@ -52,8 +52,8 @@ class Row:
 
     @property
     def channels(self) -> tuple[str, ...]:
-        """Channels by which the first notice has to come."""
-        return tuple(str(channel) for channel in FIRST_NOTICE.get(self.threshold.priority, ()))
+        """Channels by which the first notification has to come."""
+        return tuple(str(channel) for channel in FIRST_NOTIFICATION.get(self.threshold.priority, ()))
 
     @property
     def told(self) -> bool:
@@ -62,7 +62,7 @@ class Row:
 
     @property
     def ended(self) -> bool:
-        """Whether it is over, and everybody who was told knows."""
+        """Whether it is over, and everybody who was notified knows."""
         return self.over is not None and set(self.channels) <= set(self.resolved)
 
     def shown(self) -> dict[str, Any]:
@@ -85,14 +85,14 @@ class Watch:
     """Sets faults and takes them away, and notes what comes of them."""
 
     def __init__(self, context: Context, receivers: Receivers, start: int, rows: list[Row]) -> None:
-        """Watch ``rows``, to which every wave adds; notices count from the number ``start`` on."""
+        """Watch ``rows``, to which every wave adds; notifications count from the number ``start`` on."""
         self._context, self._receivers, self._start, self._rows = context, receivers, start, rows
         self._cluster = deploy.Cluster(os.environ["KUBECONFIG"])
 
     def inject(self, wave: Sequence[Threshold]) -> list[Row]:
         """Begin the faults of a wave now."""
-        self._set([{"kind": each.name, "start": 0, "duration": _LASTS_S} for each in wave])
-        new = [Row(each, time.time()) for each in wave]
+        self._set([{"kind": threshold.name, "start": 0, "duration": _LASTS_S} for threshold in wave])
+        new = [Row(threshold, time.time()) for threshold in wave]
         self._rows += new
         return new
 
@@ -104,21 +104,21 @@ class Watch:
         """Look until all of ``rows`` are done, at most ``seconds``."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline and not all(map(done, rows)):
-            self._look()
+            self._poll()
             time.sleep(LOOK_EVERY_S)
 
-    def most_notices(self) -> tuple[str, int]:
-        """The alert with most notices by one channel, and how many: nobody should be told again and again."""
+    def most_notifications(self) -> tuple[str, int]:
+        """The alert with most notifications by one channel, and how many: nobody should be told again and again."""
         counts = Counter(
-            (row.threshold.alert, notice.channel)
+            (row.threshold.alert, notification.channel)
             for row in self._rows
-            for notice in self._receivers.find(self._start, alert=row.threshold.alert)
-            if notice.channel in row.channels
+            for notification in self._receivers.find(self._start, alert=row.threshold.alert)
+            if notification.channel in row.channels
         )
         ((alert, channel), count), *_ = counts.most_common(1) or [(("none", "no channel"), 0)]
         return f"{alert} by {channel}", count
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         now = time.time()
         try:
             samples = self._context.thanos.instant('ALERTS{alertstate="firing",escalation=""}')
@@ -134,8 +134,8 @@ class Watch:
         elif row.fired and row.over is None:
             row.over = now
         for status, moments in (("firing", row.notified), ("resolved", row.resolved)):
-            for notice in self._receivers.find(self._start, alert=row.threshold.alert, status=status):
-                moments.setdefault(notice.channel, notice.received_at)
+            for notification in self._receivers.find(self._start, alert=row.threshold.alert, status=status):
+                moments.setdefault(notification.channel, notification.received_at)
 
     def _set(self, faults: list[dict[str, Any]]) -> None:
         with tempfile.TemporaryDirectory() as folder:

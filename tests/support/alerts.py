@@ -1,4 +1,4 @@
-"""Alerts on the live platform: values beyond a threshold, sent as a layer sends them, and the notices that follow."""
+"""Alerts on the live platform: values beyond a threshold, sent as a layer sends them, and their notifications."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.receivers.carried import status
 from lab.receivers.client import Receivers
-from lab.receivers.record import Notice
+from lab.receivers.notification_content import status
+from lab.receivers.record import Notification
 from ops import otlp
 from ops.context import Context
 from ops.errors import OpsError
@@ -35,8 +35,8 @@ class Kind:
         attribute: Attribute that carries the name.
         bad: Value beyond the threshold.
         good: Value within it.
-        channel: Channel on which the notice is looked for.
-        limit_s: Seconds that the requirement gives the notice (S2).
+        channel: Channel on which the notification is looked for.
+        limit_s: Seconds that the requirement gives the notification (S2).
     """
 
     alert: str
@@ -71,17 +71,21 @@ class Raised:
     at: float
     end: threading.Event = field(default_factory=threading.Event)
 
-    def notices(self, found: Sequence[Notice], channel: str | None = None) -> list[Notice]:
-        """Notices about it, by its channel or another one."""
+    def notifications(self, notifications: Sequence[Notification], channel: str | None = None) -> list[Notification]:
+        """Notifications about it, by its channel or another one."""
         return [
-            notice
-            for notice in found
-            if notice.channel == (channel or self.kind.channel) and self.name in json.dumps(notice.data())
+            notification
+            for notification in notifications
+            if notification.channel == (channel or self.kind.channel) and self.name in json.dumps(notification.data())
         ]
 
-    def latency(self, found: Sequence[Notice]) -> float | None:
-        """Seconds from the first bad value to the first notice, or None."""
-        firing = [notice.received_at for notice in self.notices(found) if status(notice) == "firing"]
+    def latency(self, notifications: Sequence[Notification]) -> float | None:
+        """Seconds from the first bad value to the first notification, or None."""
+        firing = [
+            notification.received_at
+            for notification in self.notifications(notifications)
+            if status(notification) == "firing"
+        ]
         return min(firing) - self.at if firing else None
 
 
@@ -109,10 +113,10 @@ class Injector:
         for thread in self._threads:
             thread.join(60)
 
-    def end_told(self, found: Sequence[Notice]) -> None:
-        """End the conditions that people were told of."""
+    def end_told(self, notifications: Sequence[Notification]) -> None:
+        """End the conditions that on-call was notified of."""
         for raised in self.raised:
-            if not raised.end.is_set() and raised.latency(found) is not None:
+            if not raised.end.is_set() and raised.latency(notifications) is not None:
                 raised.end.set()
 
     def __enter__(self) -> Injector:
@@ -143,17 +147,19 @@ def percentile(values: Sequence[float], share: float) -> float:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
 
 
-def duplicates(found: Sequence[Notice]) -> int:
-    """Notices that say what one before them has said already, to the same audience by the same channel.
+def duplicates(notifications: Sequence[Notification]) -> int:
+    """Notifications that say what one before them has said already, to the same audience by the same channel.
 
     Text messages are left out: they have no room for all alerts, so two that differ may read the same.
     """
     seen: set[str] = set()
     doubled = 0
-    for notice in found:
-        if notice.channel not in ("phone", "slack", "mail"):
+    for notification in notifications:
+        if notification.channel not in ("phone", "slack", "mail"):
             continue
-        said = json.dumps([notice.channel, notice.audience, notice.title, _said(notice.body)], sort_keys=True)
+        said = json.dumps(
+            [notification.channel, notification.audience, notification.title, _said(notification.body)], sort_keys=True
+        )
         doubled += said in seen
         seen.add(said)
     return doubled
@@ -163,10 +169,10 @@ _VARYING = frozenset({"message_id", "Message-Id", "message-id", "date", "Date", 
 
 
 def _said(value: Any) -> Any:
-    """A notice without what differs between two that mean the same."""
+    """A notification without what differs between two that mean the same."""
     if isinstance(value, Mapping):
-        return {key: _said(each) for key, each in value.items() if key not in _VARYING}
-    return [_said(each) for each in value] if isinstance(value, list) else value
+        return {key: _said(nested) for key, nested in value.items() if key not in _VARYING}
+    return [_said(nested) for nested in value] if isinstance(value, list) else value
 
 
 @contextmanager
@@ -191,11 +197,13 @@ def _iptables(*arguments: str) -> None:
     subprocess.run(["iptables", "-w", "10", *arguments], check=True, timeout=30, capture_output=True)
 
 
-def collected(receivers: Receivers, start: int, raised: Sequence[Raised], seconds: float) -> list[Notice]:
-    """Notices since ``start``, once each condition has one, or after ``seconds``."""
+def collected(receivers: Receivers, start: int, raised: Sequence[Raised], seconds: float) -> list[Notification]:
+    """Notifications since ``start``, once each condition has one, or after ``seconds``."""
     deadline = time.monotonic() + seconds
     while True:
-        found = receivers.since(start)
-        if time.monotonic() > deadline or all(each.latency(found) is not None for each in raised):
-            return found
+        notifications = receivers.since(start)
+        if time.monotonic() > deadline or all(
+            raised_alert.latency(notifications) is not None for raised_alert in raised
+        ):
+            return notifications
         time.sleep(1)

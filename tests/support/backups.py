@@ -20,9 +20,9 @@ from ops.context import Context
 from ops.kafka import ADMIN, TIMEOUT_SECONDS
 from ops.kube import wait_until
 from ops.platform import PROJECT
-from services.backup.seal import Identity
+from services.backup.encryption import Identity
 from services.backup.store import Store
-from services.kafka_archive.catalogue import Notes, catalogue, records
+from services.kafka_archive.catalogue import ReadStats, catalogue, records
 from services.kafka_archive.records import Record, record
 
 COMMAND_S = 600
@@ -52,15 +52,15 @@ def ops(*words: str, good: Sequence[int] = (0,)) -> str:
 
 def ops_json(*words: str, good: Sequence[int] = (0,)) -> dict[str, Any]:
     """The same for a command that prints JSON."""
-    found: dict[str, Any] = json.loads(ops(*words, "--json", good=good))
-    return found
+    document: dict[str, Any] = json.loads(ops(*words, "--json", good=good))
+    return document
 
 
 def new_topic(context: Context, name: str) -> None:
     """A topic of three partitions with settings of its own."""
     config = {"min.insync.replicas": "2", "retention.ms": "3600000"}
-    made = ADMIN.NewTopic(name, num_partitions=3, replication_factor=3, config=config)
-    context.kafka.client.create_topics([made])[name].result(timeout=TIMEOUT_SECONDS)
+    topic = ADMIN.NewTopic(name, num_partitions=3, replication_factor=3, config=config)
+    context.kafka.client.create_topics([topic])[name].result(timeout=TIMEOUT_SECONDS)
     wait_until(lambda: name in context.kafka.topics(), 30, f"topic {name}")
 
 
@@ -72,28 +72,31 @@ def archived_up_to(context: Context, topic: str) -> dict[int, int]:
 
 def archived(
     store: Store, identities: Sequence[Identity], topic: str, start: Mapping[int, int]
-) -> tuple[dict[int, list[Record]], Notes]:
+) -> tuple[dict[int, list[Record]], ReadStats]:
     """Records of the archive from some offsets on, by partition, and what was noticed."""
-    notes, found = Notes(), {}
+    stats, kept_records = ReadStats(), {}
     for partition, segments in catalogue(store, topic).segments.items():
         first = start.get(partition, 0)
-        asked = [(name, written) for name, written in segments if name.last >= first]
-        held = records(store, identities, asked, notes)
-        found[partition] = [each for each in held if each.offset >= first]
-    return found, notes
+        late_segments = [(name, written) for name, written in segments if name.last >= first]
+        held = records(store, identities, late_segments, stats)
+        kept_records[partition] = [archive_record for archive_record in held if archive_record.offset >= first]
+    return kept_records, stats
 
 
 def live(context: Context, topic: str, start: Mapping[int, int], seconds: float = 20.0) -> dict[int, list[Record]]:
     """Records of a topic from some offsets on, by partition."""
-    found: dict[int, list[Record]] = {}
+    records_by_partition: dict[int, list[Record]] = {}
     for message in context.kafka.read(topic, start, seconds):
-        found.setdefault(int(message.partition() or 0), []).append(record(message))
-    return found
+        records_by_partition.setdefault(int(message.partition() or 0), []).append(record(message))
+    return records_by_partition
 
 
-def without_offsets(found: Sequence[Record]) -> list[tuple[Any, ...]]:
+def without_offsets(archive_records: Sequence[Record]) -> list[tuple[Any, ...]]:
     """Records as a restore keeps them: timestamp, key, value, headers."""
-    return [(each.timestamp_ms, each.key, each.value, each.headers) for each in found]
+    return [
+        (archive_record.timestamp_ms, archive_record.key, archive_record.value, archive_record.headers)
+        for archive_record in archive_records
+    ]
 
 
 @contextmanager

@@ -62,7 +62,7 @@ class Sight:
         picture: PNG of the whole page.
     """
 
-    found: Any
+    measured: Any
     errors: tuple[str, ...]
     requests: tuple[str, ...]
     load_s: float
@@ -145,7 +145,7 @@ class Browser:
         self._waiting.close()
         os.close(self._in)
 
-    def look(self, page: Path, width: int, script: str) -> Sight:
+    def inspect(self, page: Path, width: int, script: str) -> Sight:
         """Open a page, wait until it is loaded, run a script in it and take its picture.
 
         Args:
@@ -159,11 +159,11 @@ class Browser:
         target = self._call("Target.createTarget", url="about:blank")["targetId"]
         session = self._call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         try:
-            return self._look(session, page.resolve().as_uri(), width, script)
+            return self._inspect(session, page.resolve().as_uri(), width, script)
         finally:
             self._call("Target.closeTarget", targetId=target)
 
-    def _look(self, session: str, address: str, width: int, script: str) -> Sight:
+    def _inspect(self, session: str, address: str, width: int, script: str) -> Sight:
         for domain in ("Page", "Runtime", "Log", "Network"):
             self._call(f"{domain}.enable", session)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
@@ -181,7 +181,7 @@ class Browser:
         clip = {"x": 0, "y": 0, "width": area["width"], "height": min(area["height"], _TALLEST), "scale": 1}
         shot = self._call("Page.captureScreenshot", session, format="png", captureBeyondViewport=True, clip=clip)
         return Sight(
-            found=told["result"].get("value"),
+            measured=told["result"].get("value"),
             errors=tuple(_errors(self._events)),
             requests=tuple(_requests(self._events, address)),
             load_s=load_s,
@@ -205,8 +205,8 @@ class Browser:
                 continue
             if "error" in answer:
                 raise BrowserError(f"{method}: {answer['error'].get('message')}")
-            found: Message = answer["result"]
-            return found
+            result: Message = answer["result"]
+            return result
 
     def _send(self, content: bytes) -> None:
         while content:
@@ -254,17 +254,17 @@ def _pipe() -> tuple[int, int]:
 
 
 def _errors(events: list[Message]) -> list[str]:
-    found = []
+    exceptions = []
     for event in events:
         values = event.get("params", {})
         match event["method"]:
             case "Runtime.exceptionThrown":
-                found.append(_exception(values["exceptionDetails"]))
+                exceptions.append(_exception(values["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if values["type"] in ("error", "assert"):
-                found.append(" ".join(str(each.get("value", each.get("description"))) for each in values["args"]))
+                exceptions.append(" ".join(str(arg.get("value", arg.get("description"))) for arg in values["args"]))
             case "Log.entryAdded" if values["entry"]["level"] == "error":
-                found.append(values["entry"]["text"])
-    return found
+                exceptions.append(values["entry"]["text"])
+    return exceptions
 
 
 def _exception(details: Message) -> str:
@@ -272,5 +272,5 @@ def _exception(details: Message) -> str:
 
 
 def _requests(events: list[Message], address: str) -> list[str]:
-    asked = [each["params"]["request"]["url"] for each in events if each["method"] == "Network.requestWillBeSent"]
-    return [url for url in asked if url != address and not url.startswith("data:")]
+    urls = [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+    return [url for url in urls if url != address and not url.startswith("data:")]

@@ -46,31 +46,35 @@ class Certificates:
 
     def serials(self) -> dict[str, int]:
         """Name of each certificate -> serial number of what its Secret has."""
-        found = {}
-        for each in listed(self._kube):
-            if not each["spec"].get("isCA"):
+        serial_numbers = {}
+        for certificate in listed(self._kube):
+            if not certificate["spec"].get("isCA"):
                 secret = self._core.read_namespaced_secret(
-                    each["spec"]["secretName"], self._namespace, _request_timeout=_CALL_S
+                    certificate["spec"]["secretName"], self._namespace, _request_timeout=_CALL_S
                 )
                 pem = base64.b64decode(secret.data["tls.crt"])
-                found[each["metadata"]["name"]] = x509.load_pem_x509_certificate(pem).serial_number
-        return found
+                serial_numbers[certificate["metadata"]["name"]] = x509.load_pem_x509_certificate(pem).serial_number
+        return serial_numbers
 
     def renew(self, name: str) -> None:
         """Ask for a new certificate now, as cert-manager's own command does: by a condition."""
         where = (GROUP, VERSION, self._namespace, PLURAL, name)
-        found = self._api.get_namespaced_custom_object_status(*where, _request_timeout=_CALL_S)
+        certificate = self._api.get_namespaced_custom_object_status(*where, _request_timeout=_CALL_S)
         issuing = {
             "type": "Issuing",
             "status": "True",
             "reason": "ManuallyTriggered",
             "message": "asked for by a drill",
             "lastTransitionTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-            "observedGeneration": found["metadata"]["generation"],
+            "observedGeneration": certificate["metadata"]["generation"],
         }
-        kept = [each for each in found["status"].get("conditions", []) if each["type"] != issuing["type"]]
+        kept = [
+            condition
+            for condition in certificate["status"].get("conditions", [])
+            if condition["type"] != issuing["type"]
+        ]
         change = {
-            "metadata": {"resourceVersion": found["metadata"]["resourceVersion"]},
+            "metadata": {"resourceVersion": certificate["metadata"]["resourceVersion"]},
             "status": {"conditions": [*kept, issuing]},
         }
         self._api.patch_namespaced_custom_object_status(*where, change, _request_timeout=_CALL_S)
@@ -81,12 +85,12 @@ class Certificates:
             self._namespace, field_selector="status.phase=Running", _request_timeout=_CALL_S
         )
         return sorted(
-            Port(each.metadata.labels.get(NAME_LABEL, ""), each.metadata.name, port, address)
-            for each in pods.items
-            if (address := each.status.pod_ip) and each.metadata.deletion_timestamp is None
+            Port(pod.metadata.labels.get(NAME_LABEL, ""), pod.metadata.name, port, address)
+            for pod in pods.items
+            if (address := pod.status.pod_ip) and pod.metadata.deletion_timestamp is None
             for port in {
                 declared.container_port
-                for container in each.spec.containers
+                for container in pod.spec.containers
                 for declared in container.ports or []
                 if declared.protocol == "TCP"
             }
@@ -94,10 +98,10 @@ class Certificates:
 
     def presented(self, ports: Iterable[Port]) -> Mapping[Port, int]:
         """Serial number of the certificate that each port presents; without those that present none."""
-        asked = list(ports)
+        port_list = list(ports)
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = zip(asked, pool.map(self._serial, asked), strict=True)
-            return {port: serial for port, serial in found if serial is not None}
+            serials = zip(port_list, pool.map(self._serial, port_list), strict=True)
+            return {port: serial for port, serial in serials if serial is not None}
 
     def _serial(self, port: Port) -> int | None:
         try:

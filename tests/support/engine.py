@@ -90,22 +90,24 @@ class Recording(mocks.Mocks):
 
     def of(self, token: str) -> list[Recorded]:
         """Resources of a type."""
-        return [each for each in self.resources if each.token == token and not each.read]
+        return [resource for resource in self.resources if resource.token == token and not resource.read]
 
     @property
     def passwords(self) -> dict[str, str]:
         """Name -> every password that the program made or was given."""
-        return {**{each.name: password_of(each.name) for each in self.of(PASSWORD)}, **_given_passwords()}
+        return {**{password.name: password_of(password.name) for password in self.of(PASSWORD)}, **_given_passwords()}
 
     def manifests(self) -> list[dict[str, Any]]:
         """Kubernetes objects as the API server would get them."""
         return [
-            _clean(each.inputs) for each in self.resources if each.token.startswith("kubernetes:") and not each.read
+            _clean(resource.inputs)
+            for resource in self.resources
+            if resource.token.startswith("kubernetes:") and not resource.read
         ]
 
     def kinds(self, *kinds: str) -> list[dict[str, Any]]:
         """Manifests of some kinds."""
-        return [each for each in self.manifests() if each["kind"] in kinds]
+        return [manifest for manifest in self.manifests() if manifest["kind"] in kinds]
 
     def one(self, kind: str, name: str) -> dict[str, Any]:
         """The manifest of that kind and name.
@@ -113,9 +115,9 @@ class Recording(mocks.Mocks):
         Raises:
             AssertionError: There is none, or more than one.
         """
-        found = [each for each in self.kinds(kind) if each["metadata"]["name"] == name]
-        assert len(found) == 1, f"expected one {kind} {name}, found {len(found)}"
-        return found[0]
+        manifests = [manifest for manifest in self.kinds(kind) if manifest["metadata"]["name"] == name]
+        assert len(manifests) == 1, f"expected one {kind} {name}, found {len(manifests)}"
+        return manifests[0]
 
 
 def password_of(name: str) -> str:
@@ -206,11 +208,11 @@ class _Loops(asyncio.DefaultEventLoopPolicy):
 
     def __init__(self) -> None:
         super().__init__()
-        self.made: list[asyncio.AbstractEventLoop] = []
+        self.created_loops: list[asyncio.AbstractEventLoop] = []
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         loop = super().new_event_loop()
-        self.made.append(loop)
+        self.created_loops.append(loop)
         return loop
 
 
@@ -232,8 +234,8 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         loop.run_until_complete(run_pulumi_func(body))
     finally:
         asyncio.set_event_loop(None)
-        for each in loops.made:
-            each.close()
+        for event_loop in loops.created_loops:
+            event_loop.close()
         asyncio.set_event_loop_policy(before)
 
 

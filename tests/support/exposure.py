@@ -24,22 +24,25 @@ def known_secrets(platform: Platform, exported: Mapping[str, Any]) -> dict[str, 
         platform: Outputs of the stack.
         exported: ``pulumi stack export --show-secrets``.
     """
-    found = {f"kafka user {user}": secret.get_secret_value() for user, secret in platform.kafka_users.items()}
+    secret_values = {f"kafka user {user}": secret.get_secret_value() for user, secret in platform.kafka_users.items()}
     for kind, logins in (
         ("otlp", platform.otlp_credentials),
         ("prometheus", platform.prometheus_credentials),
         ("scrape", platform.scrape_credentials),
     ):
-        found |= {f"{kind} {name}": login.pair[1] for name, login in logins.items()}
-    found["kafka admin"], found["query reader"] = platform.kafka_admin.pair[1], platform.query_reader.pair[1]
+        secret_values |= {f"{kind} {name}": login.pair[1] for name, login in logins.items()}
+    secret_values["kafka admin"], secret_values["query reader"] = (
+        platform.kafka_admin.pair[1],
+        platform.query_reader.pair[1],
+    )
     for resource in exported["deployment"].get("resources", []):
         if resource["type"] == "random:index/randomPassword:RandomPassword":
             for key in ("result", "bcryptHash"):
                 value = plain(resource.get("outputs", {}).get(key))
                 if value:
-                    found[f"{resource['urn'].rpartition('::')[2]} {key}"] = value
-    assert all(len(value) >= SHORTEST for value in found.values()), "a password is too short to search for"
-    return found
+                    secret_values[f"{resource['urn'].rpartition('::')[2]} {key}"] = value
+    assert all(len(value) >= SHORTEST for value in secret_values.values()), "a password is too short to search for"
+    return secret_values
 
 
 def plain(value: Any) -> str:

@@ -29,21 +29,21 @@ def kill(kube: Kube, pod: Pod) -> str:
     second of grace, the closest that the API offers.
     """
     say(f"killing {pod.name}")
-    found = [process for container in pod.container_ids for process in processes(container)]
-    for process in found:
+    process_ids = [process for container in pod.container_ids for process in processes(container)]
+    for process in process_ids:
         try:
             os.kill(process, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    if found:
-        return f"SIGKILL to {len(found)} process{'' if len(found) == 1 else 'es'}"
+    if process_ids:
+        return f"SIGKILL to {len(process_ids)} process{'' if len(process_ids) == 1 else 'es'}"
     kube.core.delete_namespaced_pod(pod.name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
     return "deleted with 1 s of grace"
 
 
 def processes(container: str) -> list[int]:
     """Processes of this machine that run in a container."""
-    found = []
+    process_ids = []
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
@@ -52,8 +52,8 @@ def processes(container: str) -> list[int]:
         except OSError:
             continue
         if container and container in groups:
-            found.append(int(entry.name))
-    return found
+            process_ids.append(int(entry.name))
+    return process_ids
 
 
 @contextmanager
@@ -113,12 +113,12 @@ class Ticker:
         seen = False
         while not self._stopping.is_set():
             try:
-                found = bool(self._query.instant(self.selector))
-                problem = "" if found or not seen else "empty answer"
+                answered = bool(self._query.instant(self.selector))
+                problem = "" if answered or not seen else "empty answer"
             except OpsError as error:
-                found, problem = False, str(error)
+                answered, problem = False, str(error)
             # Before the first marker arrives an empty answer is right.
-            seen = seen or found
+            seen = seen or answered
             self.queries += seen
             if seen and problem:
                 self.failed.append(problem)

@@ -15,22 +15,22 @@ from components.postgres.config import WORKLOAD as DATABASE
 from components.postgres.pods import POD_INDEX
 from lab import secret_file
 from lab.directory.keys import Secrets
-from lab.directory.places import SECRETS, folder
+from lab.directory.paths import SECRETS, folder
 from lab.paths import LabPaths
 from ops.context import Context
 from ops.errors import OpsError
 from ops.grafana import WORKLOAD, Grafana, address, administrator
 from ops.kube import Kube, Pod
-from ops.people import Logins
+from ops.loadtest import Credentials
 
 EVERY_S = 0.25
 _NAMES = {"viewer": "viewer", "editor": "editor", "admin": "admin-person", "outsider": "outsider"}
 
 
-def directory_logins() -> Logins:
+def directory_credentials() -> Credentials:
     """People of the lab's directory, by the role that they have."""
     passwords = secret_file.load(Secrets, folder(LabPaths.of_checkout()) / SECRETS, "the directory").people
-    return Logins.model_validate(
+    return Credentials.model_validate(
         {role: {"username": name, "password": passwords[name]} for role, name in _NAMES.items()}
     )
 
@@ -77,9 +77,9 @@ def saving(folder: str, uid: str, title: str = "") -> dict[str, Any]:
     return {"dashboard": dashboard(uid, title), "folderUid": folder, "overwrite": True, "message": "e2e"}
 
 
-def found(visitor: Grafana) -> set[str]:
+def visible_uids(visitor: Grafana) -> set[str]:
     """Uids of the dashboards that somebody finds."""
-    return {each["uid"] for each in visitor.get("/api/search", {"type": "dash-db", "limit": "1000"})}
+    return {hit["uid"] for hit in visitor.get("/api/search", {"type": "dash-db", "limit": "1000"})}
 
 
 class Watch:
@@ -211,7 +211,9 @@ def started(kube: Kube) -> dict[str, tuple[float, float]]:
     return {
         pod.metadata.name: (
             pod.metadata.creation_timestamp.timestamp(),
-            next(each for each in pod.status.conditions if each.type == "Ready").last_transition_time.timestamp(),
+            next(
+                condition for condition in pod.status.conditions if condition.type == "Ready"
+            ).last_transition_time.timestamp(),
         )
         for pod in listed.items
     }

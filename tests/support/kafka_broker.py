@@ -1,4 +1,4 @@
-"""One real Kafka broker on loopback, TLS and SCRAM and ACLs on, for tests that a double would make worthless."""
+"""One real Kafka broker on loopback, TLS and SCRAM and ACLs on, for tests that a fake would make worthless."""
 
 from __future__ import annotations
 

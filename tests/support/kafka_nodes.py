@@ -205,7 +205,7 @@ def small_cluster(brokers: tuple[str, ...], controllers: tuple[str, ...] = ()) -
 def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
     """Write every node's files and certificates, and format its data folder with the real tool."""
     authority = Authority()
-    made = []
+    nodes = []
     for node in (*cluster.brokers, *cluster.controllers):
         real = RealNode(node=node, folder=root / f"node-{node.identity}")
         workload = config.BROKERS if node.broker else config.CONTROLLERS
@@ -224,5 +224,5 @@ def prepare(cluster: config.KafkaCluster, root: Path) -> list[RealNode]:
                 ),
             }
         )
-        made.append(real)
-    return made
+        nodes.append(real)
+    return nodes

@@ -111,31 +111,31 @@ class OtlpLoad(_Load):
 
     def in_kafka(self, start: dict[int, int], seconds: float) -> set[Number]:
         """Numbers found in the topic since ``start``; reads on until none is missing or the time is up."""
-        found: set[Number] = set()
+        numbers: set[Number] = set()
         positions = dict(start)
         deadline = time.monotonic() + seconds
         while True:
             for record in self._context.kafka.read(TOPIC, positions, 10.0):
                 positions[record.partition()] = record.offset() + 1
-                found |= numbers_of(record.value(), self.run_id)
-            if not self.ledger.missing(found) or time.monotonic() > deadline:
-                return found
+                numbers |= numbers_of(record.value(), self.run_id)
+            if not self.ledger.missing(numbers) or time.monotonic() > deadline:
+                return numbers
             time.sleep(1.0)
 
     def in_prometheus(self, query: Query, window: int, seconds: float) -> set[Number]:
         """Numbers found as samples; asks again until none is missing or the time is up."""
         deadline = time.monotonic() + seconds
-        found: set[Number] = set()
+        prometheus: set[Number] = set()
         while True:
             try:
                 for labels, samples in query.raw(f'{METRIC}{{run="{self.run_id}"}}', window).items():
                     worker = int(dict(labels)["worker"])
-                    found |= {(worker, int(value)) for _, value in samples}
+                    prometheus |= {(worker, int(value)) for _, value in samples}
             except OpsError:
                 if time.monotonic() > deadline:
                     raise
-            if not self.ledger.missing(found) or time.monotonic() > deadline:
-                return found
+            if not self.ledger.missing(prometheus) or time.monotonic() > deadline:
+                return prometheus
             time.sleep(2.0)
 
 
@@ -156,17 +156,17 @@ def numbers_of(record: bytes, run_id: str) -> set[Number]:
     """Sequence numbers of a load in one Kafka record."""
     if METRIC.encode() not in record or run_id.encode() not in record:
         return set()
-    found: set[Number] = set()
+    numbers: set[Number] = set()
     for resource in ExportMetricsServiceRequest.FromString(record).resource_metrics:
         for scope in resource.scope_metrics:
             for metric in scope.metrics:
                 if metric.name != METRIC:
                     continue
                 for point in metric.gauge.data_points:
-                    labels = {each.key: each.value.string_value for each in point.attributes}
+                    labels = {attribute.key: attribute.value.string_value for attribute in point.attributes}
                     if labels.get("run") == run_id:
-                        found.add((int(labels["worker"]), int(point.as_double)))
-    return found
+                        numbers.add((int(labels["worker"]), int(point.as_double)))
+    return numbers
 
 
 class ProducerLoad(_Load):
@@ -227,7 +227,7 @@ class ProducerLoad(_Load):
         """Numbers in the topic; reads again until none is missing or the time is up."""
         deadline = time.monotonic() + seconds
         while True:
-            found = {(0, int(record.value())) for record in self._context.kafka.read(self.topic, {}, 10.0)}
-            if not self.ledger.missing(found) or time.monotonic() > deadline:
-                return found
+            numbers = {(0, int(record.value())) for record in self._context.kafka.read(self.topic, {}, 10.0)}
+            if not self.ledger.missing(numbers) or time.monotonic() > deadline:
+                return numbers
             time.sleep(1.0)

@@ -26,7 +26,7 @@ def _routes(content: Data) -> Iterator[Change]:
         if "!=" in matchers:
             # A net below other routes: no rule of the stack raises what it catches.
             continue
-        others = [each for each in content["route"]["routes"] if each is not route]
+        others = [child for child in content["route"]["routes"] if child is not route]
         yield f"the route of {matchers} removed", _with_routes(content, others)
         changes: dict[str, Any] = {"receiver": "nobody"}
         if 'severity="low"' not in matchers:
@@ -46,7 +46,9 @@ def _with_routes(content: Data, routes: list[Any]) -> Data:
 def _receivers(content: Data) -> Iterator[Change]:
     matched = ('severity="critical"', 'escalation="senior-manager"')
     critical = {
-        route["receiver"] for route in content["route"]["routes"] if any(each in route["matchers"] for each in matched)
+        route["receiver"]
+        for route in content["route"]["routes"]
+        if any(matcher in route["matchers"] for matcher in matched)
     }
     for index, receiver in enumerate(content["receivers"]):
         kinds = [key for key in receiver if key.endswith("_configs")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-PROGRAMS = ("services.backup", "services.kafka_archive", "services.backup_keeper")
+PROGRAMS = ("services.backup", "services.kafka_archive", "services.backup_exporter")
 _LONG_S = 10**9
 
 
@@ -14,7 +14,7 @@ def keeps(props: Mapping[str, Any]) -> bool:
     spec = props.get("spec") or {}
     pod = (spec.get("jobTemplate") or {}).get("spec") or spec
     containers = ((pod.get("template") or {}).get("spec") or {}).get("containers") or ()
-    return any(word in PROGRAMS for each in containers for word in each.get("command") or ())
+    return any(word in PROGRAMS for container in containers for word in container.get("command") or ())
 
 
 def ours(content: Any) -> bool:

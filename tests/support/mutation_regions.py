@@ -1,22 +1,22 @@
-"""How the pair of regions can be weakened: guard and mirror taken away, the guard's settings changed one at a time."""
+"""How the pair of regions can be weakened: agent and mirror taken away, the agent's settings changed one at a time."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-PROGRAMS = ("services.region_guard", "org.apache.kafka.connect.mirror.MirrorMaker")
+PROGRAMS = ("services.failover_agent", "org.apache.kafka.connect.mirror.MirrorMaker")
 _LONG_S = 10**6
 
 
 def keeps(props: Mapping[str, Any]) -> bool:
-    """Whether a workload is the guard or the mirror, so that it may not go."""
+    """Whether a workload is the failover agent or the mirror, so that it may not go."""
     pod = ((props.get("spec") or {}).get("template") or {}).get("spec") or {}
-    return any(word in PROGRAMS for each in pod.get("containers") or () for word in each.get("command") or ())
+    return any(word in PROGRAMS for container in pod.get("containers") or () for word in container.get("command") or ())
 
 
 def ours(content: Any) -> bool:
-    """Whether these are the guard's settings."""
+    """Whether these are the failover agent's settings."""
     return isinstance(content, dict) and {"witness", "alertmanagers", "isolated_s"} <= set(content)
 
 
@@ -24,7 +24,7 @@ def settings(content: Mapping[str, Any], gone: Any) -> Iterator[tuple[Sequence[A
     """Path and bad value of every place in them; ``gone`` stands for "taken away"."""
     nothing: list[str] = []
     for bad in (gone, nothing):
-        yield ("outside",), bad
+        yield ("egress_targets",), bad
     yield ("role",), gone
     yield ("role",), {"primary": "standby", "standby": "primary"}[content["role"]]
     yield ("peer",), content["region"]
@@ -32,10 +32,10 @@ def settings(content: Mapping[str, Any], gone: Any) -> Iterator[tuple[Sequence[A
         yield ("alertmanagers", "urls", place), gone
         yield ("alertmanagers", "urls", place), url.replace("https://", "http://")
     for name in ("rules", "dashboards"):
-        yield ("definitions", name), gone
+        yield ("fingerprints", name), gone
     yield ("witness", "bucket"), gone
     if content["witness"]["endpoint"]:
         yield ("witness", "endpoint"), content["witness"]["endpoint"].replace("https://", "http://")
-    for key in ("look_s", "beat_s", "isolated_s"):
+    for key in ("poll_interval_s", "heartbeat_interval_s", "isolated_s"):
         for bad in (gone, 0, _LONG_S):
             yield (key,), bad

@@ -266,8 +266,10 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
             yield GONE
         case "retry_on_failure" if isinstance(value, dict):
             yield {"enabled": False}
-        case "processors" if path[0] == "service" and any(str(each).startswith("memory_limiter") for each in value):
-            yield [each for each in value if not str(each).startswith("memory_limiter")]
+        case "processors" if path[0] == "service" and any(
+            str(component).startswith("memory_limiter") for component in value
+        ):
+            yield [component for component in value if not str(component).startswith("memory_limiter")]
             yield [*value, "batch"]
 
 

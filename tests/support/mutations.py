@@ -62,7 +62,7 @@ def _of_the_mirror(resource: Resource) -> bool:
 
 
 def _of(resource: Resource) -> Iterator[tuple[str, Resource | None]]:
-    kept = resource.kind in WORKLOADS and any(each.keeps(resource.props) for each in _OURS)
+    kept = resource.kind in WORKLOADS and any(module.keeps(resource.props) for module in _OURS)
     if kept or (resource.kind in tables.NEEDED and not _of_the_mirror(resource)):
         yield "taken away", None
     yield from _fields(resource)
@@ -84,10 +84,10 @@ def _fields(resource: Resource) -> Iterator[tuple[str, Resource]]:
             continue
         if path == "aclResourceName" and resource.props.get("aclOperation") == "Describe":
             continue  # To see the names of all, and none of their records, is what the lag exporter may too.
-        for found in _paths(resource.props, _keys(path)):
+        for secrets in _paths(resource.props, _keys(path)):
             for value in values:
-                if callable(value) or value != _get(resource.props, found):
-                    yield _label(found, value), _with(resource, _set(resource.props, found, value))
+                if callable(value) or value != _get(resource.props, secrets):
+                    yield _label(secrets, value), _with(resource, _set(resource.props, secrets, value))
 
 
 def _pods(resource: Resource) -> Iterator[tuple[str, Resource]]:
@@ -95,19 +95,19 @@ def _pods(resource: Resource) -> Iterator[tuple[str, Resource]]:
     for path, values in tables.POD.items():
         if resource.kind == "DaemonSet" and "topologySpread" in path:
             continue
-        for found in _paths(resource.props, [*base, *_keys(path)]):
+        for property_path in _paths(resource.props, [*base, *_keys(path)]):
             for value in values:
-                yield _label(found, value), _with(resource, _set(resource.props, found, value))
+                yield _label(property_path, value), _with(resource, _set(resource.props, property_path, value))
     for group in ("containers", "initContainers"):
         for index, container in enumerate(_get(resource.props, [*base, "spec", group]) or []):
             place = [*base, "spec", group, index]
             table = tables.CONTAINER if group == "containers" else tables.INIT_CONTAINER
             for path, values in table.items():
-                for found in _paths(container, _keys(path)):
+                for path_in_container in _paths(container, _keys(path)):
                     for value in values:
                         yield (
-                            _label([*place, *found], value),
-                            _with(resource, _set(resource.props, [*place, *found], value)),
+                            _label([*place, *path_in_container], value),
+                            _with(resource, _set(resource.props, [*place, *path_in_container], value)),
                         )
             yield from _arguments(resource, place, container)
 
@@ -145,9 +145,9 @@ def _contents(kind: Format, name: str, parsed: Any) -> Iterator[tuple[str, str]]
     if kind in _WHOLE and isinstance(parsed, dict):
         for label, changed in _WHOLE[kind](parsed):
             yield label, json.dumps(changed)
-    for each in _OURS:
-        if kind is Format.OTHER and each.ours(parsed):
-            for path, bad in each.settings(parsed, _GONE):
+    for module in _OURS:
+        if kind is Format.OTHER and module.ours(parsed):
+            for path, bad in module.settings(parsed, _GONE):
                 yield _label(path, bad), json.dumps(_set(parsed, path, bad))
     if kind in (Format.OTHER, Format.RULES, Format.GRAFANA) or not isinstance(parsed, dict | list):
         return
@@ -187,8 +187,8 @@ def _paths(value: Any, path: Sequence[str]) -> Iterator[list[Any]]:
         keys = [head] if isinstance(value, dict) and value.get(head) is not None else []
     for key in keys:
         inner = value[key] if isinstance(value, list) else (value or {}).get(key)
-        for found in _paths(inner, rest):
-            yield [key, *found]
+        for inner_path in _paths(inner, rest):
+            yield [key, *inner_path]
 
 
 def _all_paths(value: Any) -> Iterator[list[Any]]:
@@ -197,8 +197,8 @@ def _all_paths(value: Any) -> Iterator[list[Any]]:
     )
     for key in keys:
         yield [key]
-        for found in _all_paths(value[key]):
-            yield [key, *found]
+        for path in _all_paths(value[key]):
+            yield [key, *path]
 
 
 def _get(value: Any, path: Sequence[Any]) -> Any:
@@ -210,15 +210,15 @@ def _get(value: Any, path: Sequence[Any]) -> Any:
 def _set(value: Any, path: Sequence[Any], new: Any) -> Any:
     """A value in which one place is new or gone; what is beside the path is shared with the original."""
     head, rest = path[0], path[1:]
-    made = list(value) if isinstance(value, list) else dict(value or {})
+    changed = list(value) if isinstance(value, list) else dict(value or {})
     if rest:
-        made[head] = _set(made[head] if isinstance(made, list) else made.get(head), rest, new)
+        changed[head] = _set(changed[head] if isinstance(changed, list) else changed.get(head), rest, new)
     elif new is _GONE:
-        del made[head]
+        del changed[head]
     else:
-        old = made[head] if isinstance(made, list) else made.get(head)
-        made[head] = new(old) if callable(new) else new
-    return made
+        old = changed[head] if isinstance(changed, list) else changed.get(head)
+        changed[head] = new(old) if callable(new) else new
+    return changed
 
 
 def _label(path: Sequence[Any], value: Any) -> str:

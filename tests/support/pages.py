@@ -76,36 +76,36 @@ class Looked:
     load_ms: float = 0.0
 
 
-def look(browser: Browser, page: Page, pictures: Path) -> Looked:
+def inspect_page(browser: Browser, page: Page, pictures: Path) -> Looked:
     """Open a page at every width; its pictures are written to ``pictures``."""
     seen = Looked()
     for width in WIDTHS:
-        sight = browser.look(page.path, width, LOOK)
+        sight = browser.inspect(page.path, width, LOOK)
         (pictures / f"{page.name}-{width}.png").write_bytes(sight.picture)
-        seen.problems += [f"{width} px: {problem}" for problem in complaints(page, sight)]
-        seen.empty = [panel["title"] for panel in sight.found["panels"] if panel["problem"]]
-        seen.pictures = sight.found["pictures"]
+        seen.problems += [f"{width} px: {problem}" for problem in layout_problems(page, sight)]
+        seen.empty = [panel["title"] for panel in sight.measured["panels"] if panel["problem"]]
+        seen.pictures = sight.measured["pictures"]
         seen.load_ms = max(seen.load_ms, round(1000 * sight.load_s, 1))
     return seen
 
 
-def complaints(page: Page, sight: Sight) -> Iterator[str]:
+def layout_problems(page: Page, sight: Sight) -> Iterator[str]:
     """What is wrong with a page at one width; nothing when all is well."""
-    found: dict[str, Any] = sight.found
+    measured: dict[str, Any] = sight.measured
     yield from (f"the console says {error[:200]!r}" for error in sight.errors)
     yield from (f"it asks for {url[:200]}" for url in sight.requests)
-    if found["content"] > found["wide"] + _BROAD:
-        yield f"it is {found['content']} px wide, because of {'; '.join(found['broad']) or 'something hidden'}"
-    yield from (f"{text!r} does not fit into its box" for text in found["cut"])
-    if not found["headings"]:
+    if measured["content"] > measured["wide"] + _BROAD:
+        yield f"it is {measured['content']} px wide, because of {'; '.join(measured['broad']) or 'something hidden'}"
+    yield from (f"{text!r} does not fit into its box" for text in measured["cut"])
+    if not measured["headings"]:
         yield "it has no heading"
-    if found["flat"]:
-        yield f"{found['flat']} of {found['pictures']} drawings have no size"
-    if len(found["panels"]) != page.panels:
-        yield f"it has {len(found['panels'])} panels, and {page.panels} were asked for"
-    yield from (f"panel {each['title']!r} is not drawn" for each in found["panels"] if not each["drawn"])
+    if measured["flat"]:
+        yield f"{measured['flat']} of {measured['pictures']} drawings have no size"
+    if len(measured["panels"]) != page.panels:
+        yield f"it has {len(measured['panels'])} panels, and {page.panels} were asked for"
+    yield from (f"panel {panel['title']!r} is not drawn" for panel in measured["panels"] if not panel["drawn"])
     yield from (
-        f"panel {each['title']!r} {each['problem'][:160]}"
-        for each in found["panels"]
-        if each["problem"].startswith("cannot be drawn")
+        f"panel {panel['title']!r} {panel['problem'][:160]}"
+        for panel in measured["panels"]
+        if panel["problem"].startswith("cannot be drawn")
     )

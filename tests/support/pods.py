@@ -48,19 +48,19 @@ def try_connecting(
         said = kube.core.read_namespaced_pod_log(name, kube.namespace, _request_timeout=15)
     finally:
         kube.core.delete_namespaced_pod(name, kube.namespace, grace_period_seconds=1, _request_timeout=15)
-    found: dict[str, str] = json.loads(said.replace("'", '"'))
-    return found
+    outcome: dict[str, str] = json.loads(said.replace("'", '"'))
+    return outcome
 
 
 def access_labels(policies: list[Any]) -> dict[str, str]:
     """Every access label that some NetworkPolicy admits."""
-    found: dict[str, str] = {}
+    labels_found: dict[str, str] = {}
     for policy in policies:
         for rule in policy.spec.ingress or []:
             for peer in rule._from or []:
                 labels = (peer.pod_selector.match_labels if peer.pod_selector else None) or {}
-                found |= {key: value for key, value in labels.items() if key.startswith("obs.access/")}
-    return found
+                labels_found |= {key: value for key, value in labels.items() if key.startswith("obs.access/")}
+    return labels_found
 
 
 def open_egress(name: str, labels: Mapping[str, str]) -> dict[str, Any]:

@@ -84,7 +84,8 @@ class Engine:
 def engine_of(provider: Provider) -> Iterator[Engine]:
     """Serve ``provider`` and yield the engine's side."""
     grpc_server, port = server.create(
-        lambda made: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, made), workers=4
+        lambda servicer_server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, servicer_server),
+        workers=4,
     )
     try:
         with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:

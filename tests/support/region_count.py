@@ -1,4 +1,4 @@
-"""What a region drill counts: points, a consumer group and notices, on both sides of the cut."""
+"""What a region drill counts: points, a consumer group and notifications, on both sides of the cut."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Clock:
 
 
 @dataclass
-class World:
+class Harness:
     """Both regions, and who looks at them."""
 
     a: Side
@@ -85,20 +85,20 @@ class Conditions:
         before: Told by the first region before the cut.
         gap: Begun just before the cut, and after it.
         lost, cut_off: When the cut was begun, and when it was done.
-        healed: When it was healed.
+        reconnected: When it was reconnected.
     """
 
     before: Raised
     gap: tuple[Raised, ...]
     lost: float
     cut_off: float
-    healed: float
+    reconnected: float
 
 
-def lost_points(load: MovingLoad, world: World, start: Mapping[int, int]) -> dict[str, Any]:
+def lost_points(load: MovingLoad, harness: Harness, start: Mapping[int, int]) -> dict[str, Any]:
     """What the first region acknowledged and the second one does not have, and how far back that reaches."""
-    of_a = load.by(world.a.gateway)
-    copied = numbers_in(world.b.context, TOPIC, start, points_of(load.run_id))
+    of_a = load.by(harness.a.gateway)
+    copied = numbers_in(harness.b.context, TOPIC, start, points_of(load.run_id))
     missing = set(of_a) - copied
     last = max(of_a.values())
     have = [at for number, at in of_a.items() if number in copied]
@@ -106,17 +106,17 @@ def lost_points(load: MovingLoad, world: World, start: Mapping[int, int]) -> dic
     return {
         "acknowledged in A": len(of_a),
         "missing in B": len(missing),
-        "RPO s": round(last - min(of_a[each] for each in missing), 1) if missing else 0.0,
+        "RPO s": round(last - min(of_a[number] for number in missing), 1) if missing else 0.0,
         "newest copied point older than the last one s": round(last - max(have), 1),
     }
 
 
-def group_goes_on(world: World, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:
+def group_goes_on(harness: Harness, had: set[Number], logs: LogLoad, start: Mapping[int, int]) -> dict[str, Any]:
     """The group's consumer begins in the second region: what it reads again, and what nobody has read."""
     of = logs_of(logs.service)
-    there = numbers_in(world.b.context, LOGS_TOPIC, start, of)
-    offsets = committed(world.b.context, GROUP, LOGS_TOPIC)
-    with Group(world.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
+    there = numbers_in(harness.b.context, LOGS_TOPIC, start, of)
+    offsets = committed(harness.b.context, GROUP, LOGS_TOPIC)
+    with Group(harness.b.context.platform, GROUP, LOGS_TOPIC, of, "earliest") as group:
         group.wait_for(there - had, 12, 120)
     return {
         "group had read in A": len(had),
@@ -127,15 +127,21 @@ def group_goes_on(world: World, had: set[Number], logs: LogLoad, start: Mapping[
     }
 
 
-def nobody_twice(world: World, start: int, conditions: Conditions) -> dict[str, Any]:
-    """First notices about the drill's conditions since the cut, also those that came late when it was healed."""
+def nobody_twice(harness: Harness, start: int, conditions: Conditions) -> dict[str, Any]:
+    """First notifications about the drill's conditions since the cut, those that came late after it included."""
     before, gap = conditions.before, conditions.gap
-    found = [each for each in world.receivers.since(start) if each.received_at >= conditions.cut_off]
-    told = [each for each in world.receivers.since(start) if each.received_at < conditions.cut_off]
-    again = len(mentions(found, before, world.receivers.contacts))
-    counts = [len(mentions(found, each, world.receivers.contacts)) for each in gap]
+    notifications = [
+        notification
+        for notification in harness.receivers.since(start)
+        if notification.received_at >= conditions.cut_off
+    ]
+    told = [
+        notification for notification in harness.receivers.since(start) if notification.received_at < conditions.cut_off
+    ]
+    again = len(mentions(notifications, before, harness.receivers.contacts))
+    counts = [len(mentions(notifications, raised, harness.receivers.contacts)) for raised in gap]
     return {
-        "told by A before the cut": len(mentions(told, before, world.receivers.contacts)),
+        "told by A before the cut": len(mentions(told, before, harness.receivers.contacts)),
         "told again by B": again,
         "fired in the gap": len(gap),
         "told by B of the gap": sum(counts),
@@ -146,17 +152,17 @@ def nobody_twice(world: World, start: int, conditions: Conditions) -> dict[str, 
 
 
 def in_the_end(
-    world: World, load: MovingLoad, starts: Mapping[str, Mapping[int, int]], conditions: Conditions
+    harness: Harness, load: MovingLoad, starts: Mapping[str, Mapping[int, int]], conditions: Conditions
 ) -> dict[str, Any]:
     """After the load has ended: the first region has everything that anybody acknowledged, but for what it kept."""
-    healed = conditions.healed
-    of_a, of_b = load.by(world.a.gateway), load.by(world.b.gateway)
+    reconnected = conditions.reconnected
+    of_a, of_b = load.by(harness.a.gateway), load.by(harness.b.gateway)
     everything = set(of_a) | set(of_b)
     of = points_of(load.run_id)
-    there = arrived(world.a.context, TOPIC, starts[world.a.name], of, lambda: everything, durations.ARRIVAL)
-    since_then = {number for number, at in of_a.items() if at >= healed}
-    other = arrived(world.b.context, TOPIC, starts[world.b.name], of, lambda: since_then, durations.ARRIVAL)
-    kept = {number for number, at in of_a.items() if at < healed}
+    there = arrived(harness.a.context, TOPIC, starts[harness.a.name], of, lambda: everything, durations.ARRIVAL)
+    since_then = {number for number, at in of_a.items() if at >= reconnected}
+    other = arrived(harness.b.context, TOPIC, starts[harness.b.name], of, lambda: since_then, durations.ARRIVAL)
+    kept = {number for number, at in of_a.items() if at < reconnected}
     return {
         "acknowledged in B": len(of_b),
         "missing of B's": len(set(of_b) - other),
@@ -166,5 +172,5 @@ def in_the_end(
         "of A's before the cut missing in A": len(kept - there),
         "points given up": len(load.ledger.given_up),
         "repeated sends": load.ledger.retries,
-        "seconds from cut to heal": round(healed - conditions.lost, 1),
+        "seconds from cut to heal": round(reconnected - conditions.lost, 1),
     }

@@ -78,10 +78,10 @@ class MovingLoad(OtlpLoad):
 
 def numbers_in(context: Context, topic: str, start: Mapping[int, int], of: NumbersOf) -> set[Number]:
     """Numbers in a topic from ``start`` up to its ends of now."""
-    found: set[Number] = set()
+    numbers: set[Number] = set()
     for record in context.kafka.read(topic, start, _IDLE_S):
-        found |= of(record.value() or b"")
-    return found
+        numbers |= of(record.value() or b"")
+    return numbers
 
 
 def points_of(run_id: str) -> NumbersOf:
@@ -95,16 +95,16 @@ def logs_of(service: str) -> NumbersOf:
     def of(record: bytes) -> set[Number]:
         if service.encode() not in record:
             return set()
-        found: set[Number] = set()
+        numbers: set[Number] = set()
         for resource in ExportLogsServiceRequest.FromString(record).resource_logs:
-            names = {each.key: each.value.string_value for each in resource.resource.attributes}
+            names = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
             if names.get("service.name") != service:
                 continue
             for scope in resource.scope_logs:
-                for each in scope.log_records:
-                    values = {one.key: one.value.int_value for one in each.attributes}
-                    found.add((values[SENDER], values[SEQUENCE]))
-        return found
+                for log_record in scope.log_records:
+                    values = {one.key: one.value.int_value for one in log_record.attributes}
+                    numbers.add((values[SENDER], values[SEQUENCE]))
+        return numbers
 
     return of
 
@@ -118,21 +118,21 @@ def arrived(
     seconds: float,
 ) -> set[Number]:
     """The same, again until none of ``wanted`` is missing or the time is up; each look reads only what is new."""
-    positions, found = dict(start), set[Number]()
+    positions, arrived_numbers = dict(start), set[Number]()
     deadline = time.monotonic() + seconds
     while True:
         for record in context.kafka.read(topic, positions, _IDLE_S):
             positions[int(record.partition() or 0)] = int(record.offset() or 0) + 1
-            found |= of(record.value() or b"")
-        if wanted() <= found or time.monotonic() > deadline:
-            return found
+            arrived_numbers |= of(record.value() or b"")
+        if wanted() <= arrived_numbers or time.monotonic() > deadline:
+            return arrived_numbers
         time.sleep(2.0)
 
 
 def readable(context: Context, run_id: str, since: float) -> bool:
     """Whether the read address has a point of a load that was sent since a moment."""
-    found = context.thanos.instant(f'max(timestamp({METRIC}{{run="{run_id}"}}))')
-    return any(sample.value >= since for sample in found)
+    samples = context.thanos.instant(f'max(timestamp({METRIC}{{run="{run_id}"}}))')
+    return any(sample.value >= since for sample in samples)
 
 
 class Group:
@@ -216,7 +216,7 @@ def committed(context: Context, group: str, topic: str) -> dict[int, int]:
     settings = {**client_settings(context.platform, context.platform.kafka_admin), "group.id": group}
     reader = Consumer(settings)
     try:
-        found = reader.committed([TopicPartition(topic, number) for number in range(count)], timeout=15)
+        positions = reader.committed([TopicPartition(topic, number) for number in range(count)], timeout=15)
     finally:
         reader.close()
-    return {each.partition: each.offset for each in found if each.offset >= 0}
+    return {position.partition: position.offset for position in positions if position.offset >= 0}

@@ -1,4 +1,4 @@
-"""For the region drill: load that follows a DNS name, a consumer group that moves, commands, notices."""
+"""For the region drill: load that follows a DNS name, a consumer group that moves, commands, notifications."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from lab.cluster import cutting
+from lab.cluster import network_partition
 from lab.cluster.controllers import Cluster
 from lab.paths import LabPaths
-from lab.receivers.carried import FIRING, status
-from lab.receivers.record import Notice
+from lab.receivers.notification_content import FIRING, status
+from lab.receivers.record import Notification
 from ops import platform as platform_module
 from ops.context import Context
 from ops.errors import OpsError
@@ -34,7 +34,7 @@ from ops.web import Web
 from tests.support.alerts import Raised
 
 ESCALATED = "senior-manager"
-"""Who is told of what nobody has taken for five minutes: that is another notice than the first one."""
+"""Who is notified of what nobody has taken for five minutes: that is another notification than the first one."""
 CUT_S, COMMAND_S = 120, 4200
 """A failback has three `pulumi up`, of up to 15 minutes and more each where two regions share two cores."""
 
@@ -73,13 +73,13 @@ class Side:
 def sides(*stacks: str) -> Iterator[tuple[Side, ...]]:
     """Regions by their stacks; both must be up."""
     with ExitStack() as closing:
-        found = []
+        side_list = []
         for stack in stacks:
             platform = platform_module.load(stack=stack)
             assert platform.regions is not None, f"stack {stack} has no output `regions`"
             context = closing.enter_context(Context(platform, Kube.connect(platform.namespace)))
-            found.append(Side(stack=stack, context=context, access=platform.regions))
-        yield tuple(found)
+            side_list.append(Side(stack=stack, context=context, access=platform.regions))
+        yield tuple(side_list)
 
 
 class Name:
@@ -102,11 +102,11 @@ class Name:
         with self._lock:
             if time.monotonic() >= self._until:
                 try:
-                    found = self._zone.answer(self._name)
+                    answer = self._zone.answer(self._name)
                 except OpsError:
-                    found = None
-                if found is not None:
-                    self._answer = found.values[0].rstrip(".")
+                    answer = None
+                if answer is not None:
+                    self._answer = answer.values[0].rstrip(".")
                 self._until = time.monotonic() + self._ttl_s
             assert self._answer, f"{self._name} leads nowhere"
             return self._answer
@@ -151,10 +151,10 @@ class Gateway:
         return post
 
 
-def both_authorities(folder: Path, *found: Side) -> str:
+def both_authorities(folder: Path, *sides: Side) -> str:
     """A file with the authorities of several regions."""
     file = folder / "authorities.pem"
-    file.write_text("\n".join(each.context.platform.ca_certificate for each in found))
+    file.write_text("\n".join(side.context.platform.ca_certificate for side in sides))
     return str(file)
 
 
@@ -168,17 +168,17 @@ def lab(*words: str) -> str:
 
 
 @contextmanager
-def cut(namespace: str) -> Iterator[str]:
+def partition(namespace: str) -> Iterator[str]:
     """A region gone without warning inside the block, however the block ends; how it was done.
 
     Done here and not by a command, which takes its time to start on a busy machine: nothing may be told meanwhile.
     """
     paths = LabPaths.of_checkout()
     try:
-        found = cutting.cut(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
-        yield f"{namespace} cut off and frozen: {len(found.pods)} pods, {len(found.entrances)} addresses of Services"
+        parts = network_partition.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
+        yield f"{namespace} partitioned: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs"
     finally:
-        lab("heal", namespace)
+        lab("reconnect", namespace)
 
 
 @dataclass
@@ -232,8 +232,8 @@ class Command:
             )
         out, said = self._said
         assert self._process.returncode == 0, f"ops {' '.join(self.words)}: {self._process.returncode}: {said[-2500:]}"
-        found: dict[str, Any] = json.loads(out)
-        return found
+        document: dict[str, Any] = json.loads(out)
+        return document
 
     def stop(self) -> None:
         """End it, if it runs, as Ctrl-C does: repeated, it goes on where it was."""
@@ -253,6 +253,12 @@ class Command:
         self.ended = time.time()
 
 
-def mentions(found: Sequence[Notice], raised: Raised, people: Callable[[Notice], frozenset[str]]) -> list[Notice]:
-    """First notices that a condition is true, by its channel; what was escalated is another notice."""
-    return [notice for notice in raised.notices(found) if status(notice) == FIRING and ESCALATED not in people(notice)]
+def mentions(
+    notifications: Sequence[Notification], raised: Raised, people: Callable[[Notification], frozenset[str]]
+) -> list[Notification]:
+    """First notifications that a condition is true, by its channel; what was escalated is another notification."""
+    return [
+        notification
+        for notification in raised.notifications(notifications)
+        if status(notification) == FIRING and ESCALATED not in people(notification)
+    ]

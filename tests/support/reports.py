@@ -1,4 +1,4 @@
-"""Reports on the live platform: run now, looked up in the object storage, on the shelf and in people's mail."""
+"""Reports on the live platform: run now, looked up in the object storage, on the report server and in people's mail."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from dataclasses import dataclass
 
 from components.reports.schedule import Kind
 from lab.receivers.client import Receivers
-from lab.receivers.record import MAIL, Notice
-from lab.storage.places import BUCKET
+from lab.receivers.record import MAIL, Notification
+from lab.storage.paths import BUCKET
 from lab.storage.setup import bucket_client
 from ops.context import Context
 from ops.platform import PROJECT
-from ops.report.shelf import PORT, WORKLOAD
+from ops.report.client import PORT, WORKLOAD
 
 JOB_S = 600
 _TOLD = re.compile(r"report (\S+): stored")
@@ -50,9 +50,9 @@ def run_now(kind: Kind, *options: str) -> Ran:
         check=False,
     )
     said = done.stdout + done.stderr
-    found = _TOLD.search(done.stdout)
+    match = _TOLD.search(done.stdout)
     return Ran(
-        period=found[1] if found else "", code=done.returncode, seconds=round(time.monotonic() - began, 1), said=said
+        period=match[1] if match else "", code=done.returncode, seconds=round(time.monotonic() - began, 1), said=said
     )
 
 
@@ -60,26 +60,26 @@ def objects(kind: Kind, period: str) -> dict[str, bytes]:
     """Ending (``ja.html`` and the like) -> content of a report's objects, from the storage itself."""
     store = bucket_client()
     pages = store.get_paginator("list_objects_v2").paginate(Bucket=BUCKET)
-    keys = [str(each["Key"]) for page in pages for each in page.get("Contents", ())]
+    keys = [str(stored_object["Key"]) for page in pages for stored_object in page.get("Contents", ())]
     wanted = re.compile(rf"(?:^|/){kind}/\d{{4}}/{re.escape(period)}\.(\w+\.\w+)")
     return {
-        found[1]: store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+        match[1]: store.get_object(Bucket=BUCKET, Key=key)["Body"].read()
         for key in keys
-        if (found := wanted.search(key))
+        if (match := wanted.search(key))
     }
 
 
-def from_shelf(context: Context, path: str, auth: tuple[str, str] | None) -> tuple[int, bytes]:
-    """Status and content of what the shelf answers."""
+def from_report_server(context: Context, path: str, auth: tuple[str, str] | None) -> tuple[int, bytes]:
+    """Status and content of what the report server answers."""
     base = context.tunnels.url(context.kube.ready_pod(WORKLOAD).name, PORT)
     with context.web.call("GET", base + path, auth=auth) as response:
         return response.status_code, response.content
 
 
-def mails(receivers: Receivers, start: int) -> list[Notice]:
+def mails(receivers: Receivers, start: int) -> list[Notification]:
     """Reports that were mailed since ``start``; unlike mails about alerts, they have files attached."""
     return [
-        notice
-        for notice in receivers.find(start, channel=MAIL)
-        if notice.body["headers"]["Content-Type"].startswith("multipart/mixed")
+        notification
+        for notification in receivers.find(start, channel=MAIL)
+        if notification.body["headers"]["Content-Type"].startswith("multipart/mixed")
     ]

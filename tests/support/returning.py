@@ -26,7 +26,7 @@ class Returning:
         self._victim = victim
         self._took: float | None = None
         self._began = time.monotonic()
-        self._thread = threading.Thread(target=self._look, daemon=True)
+        self._thread = threading.Thread(target=self._poll, daemon=True)
         self._thread.start()
 
     def after(self) -> float:
@@ -42,14 +42,14 @@ class Returning:
 
     def _whole(self) -> bool:
         try:
-            found = self._kube.pods(self._workload)
+            pods = self._kube.pods(self._workload)
         except OpsError:
             return False
-        return len(found) == self._pods and all(
-            pod.ready and (pod.uid != self._victim.uid or pod.restarts > self._victim.restarts) for pod in found
+        return len(pods) == self._pods and all(
+            pod.ready and (pod.uid != self._victim.uid or pod.restarts > self._victim.restarts) for pod in pods
         )
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         while time.monotonic() - self._began < self._limit_s:
             if self._whole():
                 self._took = time.monotonic() - self._began

@@ -36,12 +36,12 @@ class SearchClient:
     def hits(self, query: Mapping[str, Any], fields: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
         """Sources of all documents that a query finds, each with its ``_id`` and ``_index``."""
         body = {"size": _PAGE, "query": query, "sort": ["_doc"], "_source": list(fields) or True}
-        found = self.call("POST", f"/{self._alias}/_search?scroll=1m", body)
-        while page := found["hits"]["hits"]:
+        response = self.call("POST", f"/{self._alias}/_search?scroll=1m", body)
+        while page := response["hits"]["hits"]:
             for hit in page:
                 yield {**hit["_source"], "_id": hit["_id"], "_index": hit["_index"]}
-            found = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": found["_scroll_id"]})
-        self.call("DELETE", "/_search/scroll", {"scroll_id": [found["_scroll_id"]]})
+            response = self.call("POST", "/_search/scroll", {"scroll": "1m", "scroll_id": response["_scroll_id"]})
+        self.call("DELETE", "/_search/scroll", {"scroll_id": [response["_scroll_id"]]})
 
     def count(self, query: Mapping[str, Any]) -> int:
         """Number of documents that a query finds."""
@@ -53,10 +53,10 @@ class SearchClient:
         Raises:
             OpsError: No answer, or only some of the shards gave one.
         """
-        shards = (found := self._once("POST", f"/{self._alias}/_count", {"query": query}))["_shards"]
+        shards = (response := self._once("POST", f"/{self._alias}/_count", {"query": query}))["_shards"]
         if shards["failed"] or shards["successful"] != shards["total"]:
             raise OpsError(f"{shards['successful']} of {shards['total']} shards answered")
-        return int(found["count"])
+        return int(response["count"])
 
     def call(self, method: str, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """One request; a few more when a node does not answer.
@@ -100,8 +100,8 @@ class SearchClient:
 
 def secret(kube: Kube, name: str, key: str) -> str:
     """A value of a Secret."""
-    found = kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=15)
-    return base64.b64decode(found.data[key]).decode()
+    secret_object = kube.core.read_namespaced_secret(name, kube.namespace, _request_timeout=15)
+    return base64.b64decode(secret_object.data[key]).decode()
 
 
 def stored_spans(context: Context) -> SearchClient:

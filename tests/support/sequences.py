@@ -37,10 +37,10 @@ class Ledger:
             self.retries += 1
             self.problems[problem] = self.problems.get(problem, 0) + 1
 
-    def missing(self, found: Iterable[Number]) -> set[Number]:
+    def missing(self, numbers: Iterable[Number]) -> set[Number]:
         """Acknowledged numbers that are not among ``found``."""
         with self._lock:
-            return set(self.acknowledged) - set(found)
+            return set(self.acknowledged) - set(numbers)
 
     def count_between(self, start: float, end: float) -> int:
         """Numbers acknowledged in a span of time."""

@@ -51,9 +51,11 @@ def _by_layer(traces: list[Trace]) -> dict[str, bytes]:
     parts: dict[str, list[bytes]] = {}
     for trace in traces:
         for resource in TracesData.FromString(trace.record).resource_spans:
-            layer = next(each.value.string_value for each in resource.resource.attributes if each.key == "layer")
+            layer = next(
+                attribute.value.string_value for attribute in resource.resource.attributes if attribute.key == "layer"
+            )
             parts.setdefault(layer, []).append(TracesData(resource_spans=[resource]).SerializeToString())
-    return {layer: b"".join(each) for layer, each in parts.items()}
+    return {layer: b"".join(part) for layer, part in parts.items()}
 
 
 class SpanLoad(_Load):
@@ -142,15 +144,15 @@ class Stored:
 
     def whole(self, wanted: set[bytes]) -> set[bytes]:
         """Those of ``wanted`` of which every span is there."""
-        return {each for each in wanted if len(self.spans.get(each, ())) == SPANS_PER_TRACE}
+        return {trace_id for trace_id in wanted if len(self.spans.get(trace_id, ())) == SPANS_PER_TRACE}
 
     def torn(self, wanted: set[bytes]) -> set[bytes]:
         """Those of ``wanted`` of which some spans are there and some are not."""
-        return {each for each in wanted if each in self.spans} - self.whole(wanted)
+        return {trace_id for trace_id in wanted if trace_id in self.spans} - self.whole(wanted)
 
     def lost(self, wanted: set[bytes]) -> int:
         """Spans of ``wanted`` that are not there."""
-        return sum(SPANS_PER_TRACE - len(self.spans.get(each, ())) for each in wanted)
+        return sum(SPANS_PER_TRACE - len(self.spans.get(trace_id, ())) for trace_id in wanted)
 
 
 def stored(search: SearchClient, sent: Sent, begun: float) -> Stored:
@@ -163,13 +165,13 @@ def stored(search: SearchClient, sent: Sent, begun: float) -> Stored:
             ]
         }
     }
-    found = Stored()
+    spans_stored = Stored()
     for hit in search.hits(query, ["traceID", "spanID"]):
         trace_id = bytes.fromhex(hit["traceID"].zfill(32))
         if trace_id in sent.sorts:
-            found.spans.setdefault(trace_id, set()).add(hit["spanID"])
-            found.documents += 1
-    return found
+            spans_stored.spans.setdefault(trace_id, set()).add(hit["spanID"])
+            spans_stored.documents += 1
+    return spans_stored
 
 
 def await_stored(search: SearchClient, sent: Sent, begun: float, wanted: set[bytes], seconds: float) -> Stored:
@@ -179,13 +181,13 @@ def await_stored(search: SearchClient, sent: Sent, begun: float, wanted: set[byt
     """
     deadline, most, grown = time.monotonic() + seconds, -1, time.monotonic()
     while True:
-        found = stored(search, sent, begun)
-        count = sum(map(len, found.spans.values()))
+        spans_stored = stored(search, sent, begun)
+        count = sum(map(len, spans_stored.spans.values()))
         if count > most:
             most, grown = count, time.monotonic()
         over = time.monotonic() > min(deadline, grown + NOTHING_MORE_S)
-        if found.whole(wanted) == wanted or over:
-            return found
+        if spans_stored.whole(wanted) == wanted or over:
+            return spans_stored
         time.sleep(2.0)
 
 

@@ -96,16 +96,16 @@ class LogLoad(_Load):
         """Number -> documents; asks again until none is missing or the time is up."""
         deadline = time.monotonic() + seconds
         while True:
-            found: Counter[Number] = Counter()
+            counts: Counter[Number] = Counter()
             for hit in search.hits({"term": {"service": self.service}}, ["attributes"]):
-                found[number_of(hit["attributes"])] += 1
-            if not self.ledger.missing(found) or time.monotonic() > deadline:
-                return found
+                counts[number_of(hit["attributes"])] += 1
+            if not self.ledger.missing(counts) or time.monotonic() > deadline:
+                return counts
             time.sleep(2.0)
 
-    def doubled(self, found: Counter[Number]) -> int:
+    def doubled(self, counts: Counter[Number]) -> int:
         """Documents too many of records that were sent once."""
-        return sum(count - 1 for number, count in found.items() if number not in self.again)
+        return sum(count - 1 for number, count in counts.items() if number not in self.again)
 
 
 def log_request(service: str, numbers: list[Number]) -> ExportLogsServiceRequest:
@@ -128,7 +128,7 @@ def number_of(attributes: Mapping[str, object]) -> Number:
     return int(str(attributes[SENDER])), int(str(attributes[SEQUENCE]))
 
 
-class Asker:
+class QueryRunner:
     """Asks something about once a second, as a person or a dashboard would, who tries again when there is no answer.
 
     Args:
@@ -138,13 +138,13 @@ class Asker:
 
     def __init__(self, question: Callable[[], object], tries: int = 3) -> None:
         self._question, self._tries = question, tries
-        self.asked = self.repeated = 0
+        self.requested = self.repeated = 0
         self.failed: list[str] = []
         self.slowest = 0.0
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask)
 
-    def __enter__(self) -> Asker:
+    def __enter__(self) -> QueryRunner:
         self._thread.start()
         return self
 
@@ -165,6 +165,6 @@ class Asker:
                     if not left:
                         self.failed.append(str(error))
                     time.sleep(1.0)
-            self.asked += 1
+            self.requested += 1
             self.slowest = max(self.slowest, time.monotonic() - began)
             self._stopping.wait(1.0)

@@ -19,10 +19,10 @@ def members(context: Context) -> list[Pod]:
     What runs once stands in another zone: nothing can be said about it by taking it away.
     """
     pods = sorted((pod for pod in context.kube.pods() if pod.workload), key=lambda pod: (pod.workload, pod.name))
-    by_workload = {workload: list(found) for workload, found in groupby(pods, lambda pod: pod.workload)}
+    by_workload = {workload: list(group) for workload, group in groupby(pods, lambda pod: pod.workload)}
     primary = context.platform.prometheus_replicas[0]
     alone = [*by_workload[f"prometheus-{primary}"], *by_workload[f"metrics-consumer-{primary}"]]
-    return [*(found[-1] for found in by_workload.values() if len(found) > 1), *alone]
+    return [*(pods[-1] for pods in by_workload.values() if len(pods) > 1), *alone]
 
 
 @contextmanager

@@ -15,7 +15,11 @@ FOLDER = ROOT / "tests" / "e2e"
 
 def names(file: str) -> list[str]:
     tree = ast.parse((FOLDER / f"{file}.py").read_text())
-    return [each.name for each in tree.body if isinstance(each, ast.FunctionDef) and each.name.startswith("test_")]
+    return [
+        function_def.name
+        for function_def in tree.body
+        if isinstance(function_def, ast.FunctionDef) and function_def.name.startswith("test_")
+    ]
 
 
 @pytest.mark.parametrize("file", list(CORE))
@@ -28,8 +32,8 @@ def test_each_name_is_of_one_test(file: str) -> None:
 
 
 def test_a_name_is_of_the_core_or_of_a_drill() -> None:
-    assert is_core("test_alert_latency", "test_a_notice_arrives_in_time[few]")
-    assert not is_core("test_alert_latency", "test_a_notice_arrives_in_time[both]")
+    assert is_core("test_alert_latency", "test_a_notification_arrives_in_time[few]")
+    assert not is_core("test_alert_latency", "test_a_notification_arrives_in_time[both]")
     assert not is_core("test_region", "test_a_region_is_lost_and_comes_back")
 
 

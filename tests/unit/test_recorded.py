@@ -20,9 +20,9 @@ def left(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Any:
     return lambda: evidence.read("secret-search", tmp_path).runs
 
 
-def drill(found: int, error: BaseException | None = None) -> None:
+def drill(measured: int, error: BaseException | None = None) -> None:
     with recorded("secret-search", KUBE) as figures:
-        figures["found"] = found
+        figures["found"] = measured
         if error is not None:
             raise error
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import pytest
 
 from components.telemetry.classification import CLASSES
-from tests.config.search.documents import bulk, span
-from tests.config.search_keeper_process import (
+from tests.config.index_manager_process import (
     USERS,
-    KeeperFiles,
-    ask_keeper,
-    keeper_files,
-    keeper_process,
+    IndexManagerFiles,
+    ask_index_manager,
+    index_manager_files,
+    index_manager_process,
 )
+from tests.config.search.documents import bulk, span
 from tests.config.search_process import SearchProcesses, search_processes
 from tests.config.servers import eventually
 
@@ -26,19 +26,27 @@ def cluster() -> Iterator[SearchProcesses]:
 
 
 @pytest.fixture(scope="package")
-def files(cluster: SearchProcesses, tmp_path_factory: pytest.TempPathFactory) -> KeeperFiles:
-    """A keeper's files; the program has run once, so that everything is in place."""
-    made = keeper_files(cluster, tmp_path_factory.mktemp("keeper"))
-    with keeper_process(made):
-        eventually(lambda: ask_keeper(made, "/readyz").status_code == 200, 60, "the keeper is ready")
-        eventually(lambda: "search_family_indices{" in ask_keeper(made, "/metrics", login=True).text, 10, "it measures")
-        (made.folder / "metrics.txt").write_text(ask_keeper(made, "/metrics", login=True).text)
-        assert ask_keeper(made, "/metrics").status_code == 401
-    return made
+def files(cluster: SearchProcesses, tmp_path_factory: pytest.TempPathFactory) -> IndexManagerFiles:
+    """An index manager's files; the program has run once, so that everything is in place."""
+    settings_files = index_manager_files(cluster, tmp_path_factory.mktemp("index_manager"))
+    with index_manager_process(settings_files):
+        eventually(
+            lambda: ask_index_manager(settings_files, "/readyz").status_code == 200, 60, "the index manager is ready"
+        )
+        eventually(
+            lambda: "search_family_indices{" in ask_index_manager(settings_files, "/metrics", login=True).text,
+            10,
+            "it measures",
+        )
+        (settings_files.folder / "metrics.txt").write_text(
+            ask_index_manager(settings_files, "/metrics", login=True).text
+        )
+        assert ask_index_manager(settings_files, "/metrics").status_code == 401
+    return settings_files
 
 
 @pytest.fixture(scope="package")
-def spans(cluster: SearchProcesses, files: KeeperFiles) -> SearchProcesses:
+def spans(cluster: SearchProcesses, files: IndexManagerFiles) -> SearchProcesses:
     """One span of one trace in every class, written as Jaeger's collector writes."""
     for number, name in enumerate(CLASSES):
         answer = bulk(

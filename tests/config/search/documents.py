@@ -29,7 +29,9 @@ def bulk(cluster: SearchProcesses, user: str, *actions: dict[str, Any]) -> Any:
     return answer.json()
 
 
-def found(cluster: SearchProcesses, user: str, index: str, query: dict[str, Any] | None = None) -> list[dict[str, Any]]:
+def readable_documents(
+    cluster: SearchProcesses, user: str, index: str, query: dict[str, Any] | None = None
+) -> list[dict[str, Any]]:
     body = {"query": query or {"match_all": {}}, "size": 100}
     answer = cluster.ask("GET", f"/{index}/_search", user, body)
     assert answer.status_code == 200, answer.text

@@ -10,11 +10,11 @@ import pytest
 import requests
 
 from components.telemetry.classification import CLASSES
-from tests.config.search.documents import TRACE, bulk, found
-from tests.config.search_keeper_process import (
+from tests.config.index_manager_process import (
     FAMILIES,
-    KeeperFiles,
+    IndexManagerFiles,
 )
+from tests.config.search.documents import TRACE, bulk, readable_documents
 from tests.config.search_process import SearchProcesses
 
 pytestmark = pytest.mark.timeout(400)
@@ -24,8 +24,8 @@ pytestmark = pytest.mark.timeout(400)
 def test_a_clearance_reads_its_class_and_those_below_and_no_other(spans: SearchProcesses, clearance: str) -> None:
     user = f"jaeger-query-{clearance}"
     allowed = CLASSES[: CLASSES.index(clearance) + 1]
-    seen = found(spans, user, f"{clearance}-jaeger-span-read", {"term": {"traceID": TRACE}})
-    assert sorted(each["process"]["serviceName"] for each in seen) == sorted(f"service-{name}" for name in allowed)
+    seen = readable_documents(spans, user, f"{clearance}-jaeger-span-read", {"term": {"traceID": TRACE}})
+    assert sorted(source["process"]["serviceName"] for source in seen) == sorted(f"service-{name}" for name in allowed)
     for name in CLASSES:
         for index in (f"{name}-jaeger-span-000001", f"{name}-jaeger-span-write"):
             assert spans.ask("GET", f"/{index}/_search", user).status_code == (200 if name in allowed else 403)
@@ -37,7 +37,7 @@ def test_a_search_over_everything_is_refused_to_who_may_not_read_everything(span
     lines = '{"index":"confidential-jaeger-span-read"}\n{"query":{"match_all":{}}}\n'
     answer = spans.ask("POST", "/_msearch", "jaeger-query-public", lines)
     assert "service-confidential" not in answer.text
-    assert [each["status"] for each in answer.json()["responses"]] == [403]
+    assert [response["status"] for response in answer.json()["responses"]] == [403]
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_a_search_over_everything_is_refused_to_who_may_not_read_everything(span
         ("grafana", "POST", "/logs-write/_doc", {"body": "x"}),
         ("grafana", "GET", "/public-jaeger-span-read/_search", None),
         ("grafana", "GET", "/_plugins/_security/api/internalusers", None),
-        ("search-keeper", "GET", "/logs-000001/_search", None),
-        ("search-keeper", "GET", "/_plugins/_security/api/internalusers", None),
+        ("index-manager", "GET", "/logs-000001/_search", None),
+        ("index-manager", "GET", "/_plugins/_security/api/internalusers", None),
         ("search-probe", "GET", "/logs-000001/_search", None),
         ("search-probe", "PUT", "/_cluster/settings", {"transient": {"cluster.routing.allocation.enable": "none"}}),
     ],
@@ -90,14 +90,14 @@ def test_the_api_speaks_tls_only_and_the_transport_wants_a_certificate(cluster: 
         assert plain.recv(1) in (b"", b"\x15")
 
 
-def test_a_write_to_an_alias_that_is_missing_makes_no_index(cluster: SearchProcesses, files: KeeperFiles) -> None:
+def test_a_write_to_an_alias_that_is_missing_makes_no_index(cluster: SearchProcesses, files: IndexManagerFiles) -> None:
     answer = bulk(cluster, "log-indexer", {"index": {"_index": "logs-0-missing"}}, {"body": "x"})
     assert answer["errors"]
     assert cluster.as_admin("GET", "/logs-0-missing").status_code == 404
 
 
 def test_japanese_and_english_logs_are_found_by_words_by_trace_and_by_attribute(
-    cluster: SearchProcesses, files: KeeperFiles
+    cluster: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     bodies = ("電池残量が低下しました", "録画を開始しました", "Battery LOW on camera", "upload finished")
     lines: list[dict[str, Any]] = []
@@ -116,7 +116,7 @@ def test_japanese_and_english_logs_are_found_by_words_by_trace_and_by_attribute(
     assert [item["create"]["status"] for item in again["items"]] == [409] * len(bodies)
 
     def bodies_of(query: dict[str, Any]) -> list[str]:
-        return [each["body"] for each in found(cluster, "log-reader", "logs-read", query)]
+        return [document["body"] for document in readable_documents(cluster, "log-reader", "logs-read", query)]
 
     for words, body in (("電池", 0), ("残量", 0), ("録", 1), ("battery", 2), ("ｂａｔｔｅｒｙ", 2), ("finished", 3)):
         assert bodies_of({"match": {"body": {"query": words, "operator": "and"}}}) == [bodies[body]], words

@@ -1,4 +1,4 @@
-"""What the keeper does in a real search cluster."""
+"""What the index manager does in a real search cluster."""
 
 from __future__ import annotations
 
@@ -10,29 +10,31 @@ from pathlib import Path
 import pytest
 
 from components.search import access
-from components.search.keeper import Snapshots
-from tests.config.search.documents import TRACE, found
-from tests.config.search_keeper_process import (
+from components.search.index_manager import Snapshots
+from tests.config.index_manager_process import (
     FAMILIES,
     USERS,
-    KeeperFiles,
-    keeper,
-    keeper_files,
+    IndexManagerFiles,
+    index_manager,
+    index_manager_files,
 )
+from tests.config.search.documents import TRACE, readable_documents
 from tests.config.search_process import SearchProcesses, hashes
 from tests.config.servers import eventually
 
 pytestmark = pytest.mark.timeout(400)
 
 
-def test_the_keeper_makes_every_family_with_its_aliases(cluster: SearchProcesses, files: KeeperFiles) -> None:
+def test_the_index_manager_makes_every_family_with_its_aliases(
+    cluster: SearchProcesses, files: IndexManagerFiles
+) -> None:
     aliases = cluster.as_admin("GET", "/_alias").json()
     for family in FAMILIES:
         assert set(aliases[f"{family.name}-000001"]["aliases"]) == {family.write_alias, *family.read_aliases}
     cluster.wait(nodes=3)
 
 
-def test_the_keeper_measures_the_cluster(files: KeeperFiles) -> None:
+def test_the_index_manager_measures_the_cluster(files: IndexManagerFiles) -> None:
     text = (files.folder / "metrics.txt").read_text()
     for line in (
         "search_cluster_status 0.0",
@@ -43,28 +45,28 @@ def test_the_keeper_measures_the_cluster(files: KeeperFiles) -> None:
         'search_node_rejected_total{node="search-0",pool="write"} 0.0',
     ):
         assert line in text
-    last = re.search(r"^search_keeper_last_success_timestamp_seconds (\S+)", text, re.MULTILINE)
+    last = re.search(r"^index_manager_last_success_timestamp_seconds (\S+)", text, re.MULTILINE)
     assert last is not None
     assert time.time() - float(last[1]) < 600
 
 
 def test_an_alias_that_shows_confidential_spans_to_the_public_shows_nothing_and_is_taken_away(
-    spans: SearchProcesses, files: KeeperFiles
+    spans: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     index, alias = "confidential-jaeger-span-000001", "public-jaeger-span-read"
     spans.as_admin("POST", "/_aliases", {"actions": [{"add": {"index": index, "alias": alias}}]}).raise_for_status()
     assert spans.ask("GET", f"/{alias}/_search", "jaeger-query-public").status_code == 403
-    with keeper(files.settings()) as (turned, metrics):
-        turned.round()
-        assert metrics.registry.get_sample_value("search_keeper_alias_repairs_total") == 1
-        assert len(found(spans, "jaeger-query-public", alias)) == 1
+    with index_manager(files.settings()) as (turned, metrics):
+        turned.reconcile()
+        assert metrics.registry.get_sample_value("index_manager_alias_repairs_total") == 1
+        assert len(readable_documents(spans, "jaeger-query-public", alias)) == 1
 
 
-def test_a_second_keeper_changes_nothing(cluster: SearchProcesses, files: KeeperFiles) -> None:
+def test_a_second_index_manager_changes_nothing(cluster: SearchProcesses, files: IndexManagerFiles) -> None:
     before = cluster.as_admin("GET", "/_cluster/state/metadata?filter_path=metadata.indices,metadata.index_template")
     said: list[str] = []
-    with keeper(files.settings(), said) as (turned, metrics):
-        turned.round()
+    with index_manager(files.settings(), said) as (turned, metrics):
+        turned.reconcile()
         assert turned.ready()
         assert said == [
             "users and roles are those of the file",
@@ -72,11 +74,11 @@ def test_a_second_keeper_changes_nothing(cluster: SearchProcesses, files: Keeper
         ]
         after = cluster.as_admin("GET", "/_cluster/state/metadata?filter_path=metadata.indices,metadata.index_template")
         assert before.json() == after.json()
-        assert metrics.registry.get_sample_value("search_keeper_alias_repairs_total") == 0
+        assert metrics.registry.get_sample_value("index_manager_alias_repairs_total") == 0
 
 
 def test_full_indices_are_followed_by_new_ones_and_old_ones_are_deleted(
-    spans: SearchProcesses, files: KeeperFiles
+    spans: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     settings = files.settings()
     short = tuple(
@@ -84,39 +86,44 @@ def test_full_indices_are_followed_by_new_ones_and_old_ones_are_deleted(
         for family in settings.families
     )
     now = time.time()
-    with keeper(replace(settings, families=short)) as (turned, metrics):
-        turned.round()
+    with index_manager(replace(settings, families=short)) as (turned, metrics):
+        turned.reconcile()
         aliases = spans.as_admin("GET", "/internal-jaeger-span-0*/_alias").json()
         readable = {"internal-jaeger-span-read", "confidential-jaeger-span-read"}
         assert set(aliases["internal-jaeger-span-000001"]["aliases"]) == readable
         assert set(aliases["internal-jaeger-span-000002"]["aliases"]) == {*readable, "internal-jaeger-span-write"}
         assert (
-            len(found(spans, "jaeger-query-internal", "internal-jaeger-span-read", {"term": {"traceID": TRACE}})) == 2
+            len(
+                readable_documents(
+                    spans, "jaeger-query-internal", "internal-jaeger-span-read", {"term": {"traceID": TRACE}}
+                )
+            )
+            == 2
         )
         time.sleep(max(0.0, now + 2.5 - time.time()))
-        turned.round()
+        turned.reconcile()
         left = spans.as_admin("GET", "/internal-jaeger-span-0*/_alias").json()
         assert set(left) == {"internal-jaeger-span-000002"}
         assert (
-            metrics.registry.get_sample_value("search_keeper_deletions_total", {"family": "internal-jaeger-span"}) == 1
+            metrics.registry.get_sample_value("index_manager_deletions_total", {"family": "internal-jaeger-span"}) == 1
         )
-        turned.round()
+        turned.reconcile()
         assert set(spans.as_admin("GET", "/internal-jaeger-span-0*/_alias").json()) == set(left), (
             "an empty index was ended"
         )
-        assert len(found(spans, "jaeger-query-internal", "internal-jaeger-span-read")) == 1
+        assert len(readable_documents(spans, "jaeger-query-internal", "internal-jaeger-span-read")) == 1
 
 
-def test_what_an_interrupted_keeper_left_undone_is_done_by_the_next_round(
-    cluster: SearchProcesses, files: KeeperFiles
+def test_what_an_interrupted_index_manager_left_undone_is_done_by_the_next_round(
+    cluster: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     family = "public-jaeger-service"
     cluster.as_admin("DELETE", f"/{family}-000001").raise_for_status()
     cluster.as_admin("DELETE", "/_index_template/public-jaeger-dependencies").raise_for_status()
     remove = {"remove": {"index": "logs-000001", "alias": "logs-write"}}
     cluster.as_admin("POST", "/_aliases", {"actions": [remove]}).raise_for_status()
-    with keeper(files.settings()) as (turned, _):
-        turned.round()
+    with index_manager(files.settings()) as (turned, _):
+        turned.reconcile()
         assert turned.ready()
         assert "public-jaeger-service-write" in cluster.as_admin("GET", f"/{family}-000001/_alias").text
         assert "logs-write" in cluster.as_admin("GET", "/logs-000001/_alias").text
@@ -124,31 +131,31 @@ def test_what_an_interrupted_keeper_left_undone_is_done_by_the_next_round(
 
 
 def test_a_new_password_replaces_the_old_one_and_a_user_that_is_gone_is_refused(
-    cluster: SearchProcesses, files: KeeperFiles
+    cluster: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     renewed = hashes(USERS) | {"grafana": hashes([access.log_reader("renewed")])["renewed"]}
     files.write_access([user for user in USERS if user.name != "log-reader"], renewed)
-    with keeper(files.settings()) as (turned, _):
-        turned.round()
+    with index_manager(files.settings()) as (turned, _):
+        turned.reconcile()
         assert cluster.ask("GET", "/", "grafana").status_code == 401
         assert cluster.ask("GET", "/logs-read/_search", "grafana", password="renewed-password").status_code == 200
         assert cluster.ask("GET", "/", "log-reader").status_code == 401
         files.write_access(USERS, hashes(USERS))
-        turned.round()
+        turned.reconcile()
         assert cluster.ask("GET", "/", "log-reader").status_code == 200
 
 
 def test_snapshots_are_taken_and_the_last_good_one_is_kept(
-    cluster: SearchProcesses, files: KeeperFiles, tmp_path: Path
+    cluster: SearchProcesses, files: IndexManagerFiles, tmp_path: Path
 ) -> None:
     settings = Snapshots(type="fs", settings={"location": str(cluster.root / "snapshots")})
-    with keeper(keeper_files(cluster, tmp_path, settings).settings()) as (turned, metrics):
+    with index_manager(index_manager_files(cluster, tmp_path, settings).settings()) as (turned, metrics):
 
         def taken() -> bool:
-            turned.round()
-            return (metrics.registry.get_sample_value("search_keeper_last_snapshot_timestamp_seconds") or 0) > 0
+            turned.reconcile()
+            return (metrics.registry.get_sample_value("index_manager_last_snapshot_timestamp_seconds") or 0) > 0
 
         eventually(taken, 30, "a snapshot is taken")
         listed = cluster.as_admin("GET", "/_snapshot/snapshots/_all").json()["snapshots"]
-        assert [each["state"] for each in listed] == ["SUCCESS"]
+        assert [snapshot["state"] for snapshot in listed] == ["SUCCESS"]
         assert len(listed[0]["indices"]) >= len(FAMILIES)

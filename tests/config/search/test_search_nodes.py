@@ -15,10 +15,10 @@ import pytest
 
 from components.k8s import UID
 from components.search import access, config, process
-from tests.config.search.documents import TRACE, found, span
-from tests.config.search_keeper_process import (
-    KeeperFiles,
+from tests.config.index_manager_process import (
+    IndexManagerFiles,
 )
+from tests.config.search.documents import TRACE, readable_documents, span
 from tests.config.search_process import SearchProcesses
 from tests.config.servers import eventually
 
@@ -38,7 +38,7 @@ def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProces
 
 
 def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_cluster_is_whole(
-    spans: SearchProcesses, files: KeeperFiles, tmp_path: Path
+    spans: SearchProcesses, files: IndexManagerFiles, tmp_path: Path
 ) -> None:
     victim = spans.nodes[2]
     victim.stop(kill=True)
@@ -51,9 +51,9 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
         return answer.status_code == 200 and not answer.json()["errors"]
 
     eventually(one_found, 30, "writes go on")
-    assert found(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
+    assert readable_documents(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
     eventually(lambda: spans.health()["status"] == "yellow", 30, "every index has its primary copies again")
-    (tmp_path / "started.py").write_text(process.started_script())
+    (tmp_path / "startup_probe.py").write_text(process.startup_probe_script())
     (tmp_path / "password").write_text("search-probe-password")
 
     def probe(node: int, patience_s: int) -> subprocess.CompletedProcess[str]:
@@ -67,7 +67,7 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
         )
         (tmp_path / "probe.json").write_text(json.dumps({**settings, "url": spans.nodes[node].url}))
         return subprocess.run(
-            [sys.executable, str(tmp_path / "started.py"), str(tmp_path / "probe.json")],
+            [sys.executable, str(tmp_path / "startup_probe.py"), str(tmp_path / "probe.json")],
             capture_output=True,
             text=True,
             timeout=30,

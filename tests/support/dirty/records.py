@@ -78,10 +78,10 @@ def any_value(value: Any) -> AnyValue:
             return AnyValue(string_value=value)
     result = AnyValue()
     if isinstance(value, list):
-        result.array_value.values.extend(any_value(each) for each in value)
+        result.array_value.values.extend(any_value(nested) for nested in value)
     else:
-        for key, each in value.items():
-            result.kvlist_value.values.add(key=key).value.CopyFrom(any_value(each))
+        for key, nested in value.items():
+            result.kvlist_value.values.add(key=key).value.CopyFrom(any_value(nested))
     return result
 
 
@@ -105,11 +105,11 @@ def _scope(record: Record, scope: Any) -> None:
 
 def requests(records: Iterable[Record]) -> dict[Signal, list[Request]]:
     """One request per record."""
-    made: dict[Signal, list[Request]] = {signal: [] for signal in Signal}
+    by_signal: dict[Signal, list[Request]] = {signal: [] for signal in Signal}
     makers = {Signal.LOGS: _logs, Signal.METRICS: _metrics, Signal.TRACES: _traces}
     for record in records:
-        made[record.signal].append(makers[record.signal](record))
-    return made
+        by_signal[record.signal].append(makers[record.signal](record))
+    return by_signal
 
 
 def _logs(record: Record) -> Request:

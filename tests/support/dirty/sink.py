@@ -67,4 +67,6 @@ def into_sink(config: dict[str, Any], port: int) -> None:
     }
     for name, pipeline in config["service"]["pipelines"].items():
         kafka = exporter_name(Signal(name.partition("/")[0]))
-        pipeline["exporters"] = ["otlp_http/sink" if each == kafka else each for each in pipeline["exporters"]]
+        pipeline["exporters"] = [
+            "otlp_http/sink" if exporter == kafka else exporter for exporter in pipeline["exporters"]
+        ]

@@ -10,26 +10,28 @@ import yaml
 from components.agent.config import AgentConfig, agent_config
 from components.k8s import Autoscale, Container, Probe, Workload, daemon_set
 from components.telemetry.layers import LAYER_NAMES
-from tests.unit.jaeger.made import SITE, SIZE, made
+from tests.unit.jaeger.stubs import CONTEXT, SIZE, default_build
 
 MIB = 2**20
 
 
 def daemon() -> dict[str, Any]:
-    spec: dict[str, Any] = made().recording.one("DaemonSet", "otel-agent")["spec"]
+    spec: dict[str, Any] = default_build().recording.one("DaemonSet", "otel-agent")["spec"]
     return spec
 
 
 def config() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load(made().recording.one("ConfigMap", "otel-agent")["data"]["config.yaml"])
-    return found
+    document: dict[str, Any] = yaml.safe_load(
+        default_build().recording.one("ConfigMap", "otel-agent")["data"]["config.yaml"]
+    )
+    return document
 
 
 def test_the_agent_takes_nothing_from_its_node() -> None:
     spec = daemon()["template"]["spec"]
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
     assert not [volume for volume in spec["volumes"] if "hostPath" in volume]
-    assert not [port for each in spec["containers"] for port in each["ports"] if "hostPort" in port]
+    assert not [port for container in spec["containers"] for port in container["ports"] if "hostPort" in port]
     assert spec["automountServiceAccountToken"] is False
 
 
@@ -38,14 +40,14 @@ def test_a_node_is_never_without_an_agent_while_it_is_rolled() -> None:
 
 
 def test_programs_reach_the_agent_of_their_own_node() -> None:
-    service = made().recording.one("Service", "otel-agent")["spec"]
+    service = default_build().recording.one("Service", "otel-agent")["spec"]
     assert service["internalTrafficPolicy"] == "Local"
     assert sorted(port["port"] for port in service["ports"]) == [4317, 4318]
-    assert made().agent.endpoint.grpc == "otel-agent.ns.svc.cluster.local:4317"
+    assert default_build().agent.endpoint.grpc == "otel-agent.ns.svc.cluster.local:4317"
 
 
 def test_agents_reach_the_gateway_and_dns_and_nothing_else() -> None:
-    policy = made().recording.one("NetworkPolicy", "otel-agent")["spec"]
+    policy = default_build().recording.one("NetworkPolicy", "otel-agent")["spec"]
     ports = sorted(port["port"] for rule in policy["egress"] for port in rule["ports"])
     assert ports == [53, 53, 4317]
     labels = daemon()["template"]["metadata"]["labels"]
@@ -53,7 +55,7 @@ def test_agents_reach_the_gateway_and_dns_and_nothing_else() -> None:
 
 
 def test_layers_sign_in_at_the_agent_as_they_do_at_the_gateway() -> None:
-    secret = made().recording.one("Secret", "otel-agent-auth")["stringData"]
+    secret = default_build().recording.one("Secret", "otel-agent-auth")["stringData"]
     users = [line.partition(":")[0] for line in secret["clients.htpasswd"].splitlines()]
     assert users == sorted(LAYER_NAMES)
 
@@ -88,4 +90,4 @@ def test_a_daemon_set_with_an_autoscaler_is_refused() -> None:
         autoscale=Autoscale(minimum=1, maximum=2, cpu_percent=50),
     )
     with pytest.raises(ValueError, match="no autoscaler"):
-        daemon_set(None, SITE, workload)  # type: ignore[arg-type]
+        daemon_set(None, CONTEXT, workload)  # type: ignore[arg-type]

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from components.alertevents.component import AlertEvents, AlertEventsArgs
-from components.k8s import Resources, Site, default_deny
+from components.k8s import DeploymentContext, Resources, default_deny
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
@@ -20,16 +20,16 @@ from policy.runner import Runner
 from services.alert_events.sender import ANSWER_S
 from services.alert_events.settings import parse
 from tests.support.engine import PASSWORD, Recording
-from tests.unit.sampler.surroundings import kafka, record, site
+from tests.unit.sampler.stubs import deployment_context, kafka, record
 
 HOST = "alert-events.obs.svc.cluster.local"
 
 
-def program(where: Site) -> AlertEvents:
+def program(where: DeploymentContext) -> AlertEvents:
     return AlertEvents(
         "alert-events",
         AlertEventsArgs(
-            site=where,
+            context=where,
             kafka=kafka("alert-events"),
             resources=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
         ),
@@ -37,15 +37,15 @@ def program(where: Site) -> AlertEvents:
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, AlertEvents]:
+def component() -> tuple[Recording, AlertEvents]:
     kept: list[AlertEvents] = []
-    recording = record(lambda: kept.append(program(site())))
+    recording = record(lambda: kept.append(program(deployment_context())))
     return recording, kept[0]
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, AlertEvents]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, AlertEvents]) -> Recording:
+    return component[0]
 
 
 def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
@@ -59,8 +59,8 @@ def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
     assert files | {settings.kafka.password_file.name} == set(secret["stringData"])
 
 
-def test_prometheus_finds_one_address_whatever_pods_there_are(made: tuple[Recording, AlertEvents]) -> None:
-    recording, events = made
+def test_prometheus_finds_one_address_whatever_pods_there_are(component: tuple[Recording, AlertEvents]) -> None:
+    recording, events = component
     receiver = events.receiver
     service = recording.one("Service", "alert-events")["spec"]
     assert service["type"] == "ClusterIP"
@@ -72,13 +72,13 @@ def test_prometheus_finds_one_address_whatever_pods_there_are(made: tuple[Record
     assert receiver.credential.username == "prometheus"
 
 
-def test_alertmanager_is_told_the_other_entrance_with_another_login(made: tuple[Recording, AlertEvents]) -> None:
-    recording, events = made
+def test_alertmanager_is_told_the_other_endpoint_with_another_login(component: tuple[Recording, AlertEvents]) -> None:
+    recording, events = component
     assert events.endpoint.url == f"https://{HOST}:8443/processed"
     assert events.endpoint.server_name == HOST
     assert events.endpoint.credential.username == "alertmanager"
     assert events.endpoint.access_label == events.receiver.access_label == "obs.access/alert-events"
-    assert {each.name for each in recording.of(PASSWORD)} == {
+    assert {recorded.name for recorded in recording.of(PASSWORD)} == {
         "alert-events-prometheus",
         "alert-events-alertmanager",
         "scrape-alert-events",
@@ -116,15 +116,15 @@ def test_it_reaches_kafka_only_and_only_its_senders_and_scrapers_reach_it(record
 def test_passwords_are_in_the_secret_only(recording: Recording) -> None:
     values = recording.one("Secret", "alert-events-auth")["stringData"]
     assert values["kafka-password"] == "password-of-alert-events"
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values.values():
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
         assert hashlib.sha256(value.encode()).hexdigest() not in everything_else
 
 
-def test_its_metrics_are_scraped_with_a_user_of_their_own(made: tuple[Recording, AlertEvents]) -> None:
-    _, events = made
+def test_its_metrics_are_scraped_with_a_user_of_their_own(component: tuple[Recording, AlertEvents]) -> None:
+    _, events = component
     assert events.scrape.job == "alert-events"
     assert events.scrape.srv == "_metrics._tcp.alert-events-headless.obs.svc.cluster.local"
     assert events.scrape.credential.username == "scrape-alert-events"
@@ -132,14 +132,14 @@ def test_its_metrics_are_scraped_with_a_user_of_their_own(made: tuple[Recording,
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         program(lab)
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     # Which workloads may be one pod is judged on the whole platform.
     verdicts = Runner(rules=[rule for rule in RULES if rule.id != "replicas-least"], agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

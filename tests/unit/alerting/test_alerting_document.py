@@ -1,4 +1,4 @@
-"""``docs/escalation.md`` says what the code does: who is told, how, and when."""
+"""``docs/escalation.md`` says what the code does: who is notified, how, and when."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.alerting.escalation import LEVELS, EscalationDelays
 from components.alerting.timings import TIMINGS
-from components.alertmanager.contacts import FIRST, FIRST_NOTICE, Channel
+from components.alertmanager.contacts import FIRST, FIRST_NOTIFICATION, Channel
 from components.rules import RuleGroup, Severity
 
 TEXT = (Path(__file__).parents[3] / "docs" / "escalation.md").read_text()
@@ -14,7 +14,7 @@ WORDS = {Channel.PHONE: "phone", Channel.SMS: "SMS", Channel.SLACK: "Slack", Cha
 
 
 def _row(severity: Severity) -> str:
-    channels = FIRST_NOTICE.get(severity)
+    channels = FIRST_NOTIFICATION.get(severity)
     if channels is None:
         return f"| {severity} | daily report | | | | |"
     told = ", ".join(WORDS[channel] for channel in channels)
@@ -23,7 +23,9 @@ def _row(severity: Severity) -> str:
 
 
 def test_the_table_has_a_row_for_each_priority_and_no_other() -> None:
-    head = "| priority | first notice | to | waits for others of its kind | not acknowledged: within | then also |"
+    head = (
+        "| priority | first notification | to | waits for others of its kind | not acknowledged: within | then also |"
+    )
     rows = TEXT.partition(head)[2].strip().partition("\n\n")[0].splitlines()
     assert rows[1:] == [_row(severity) for severity in Severity]
 

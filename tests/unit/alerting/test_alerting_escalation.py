@@ -17,7 +17,7 @@ def alert(severity: Severity = Severity.HIGH, **changes: Any) -> Alert:
     values: dict[str, Any] = {
         "name": "DiskFull",
         "expr": "disk > 0.9",
-        "hold": "90s",
+        "for_": "90s",
         "severity": severity,
         "summary": "Disk {{ $labels.disk }} is full",
         "description": "Nothing can be written.",
@@ -28,7 +28,7 @@ def alert(severity: Severity = Severity.HIGH, **changes: Any) -> Alert:
 
 def twins(one: Alert, delays: EscalationDelays | None = None) -> list[Alert]:
     (group,) = escalated([RuleGroup(name="disks", rules=(one,))], delays)
-    return [each for each in group.alerts if each.original]
+    return [alert for alert in group.alerts if alert.original]
 
 
 @pytest.mark.parametrize(
@@ -41,24 +41,24 @@ def twins(one: Alert, delays: EscalationDelays | None = None) -> list[Alert]:
 )
 def test_each_priority_goes_to_its_level_after_its_delay(severity: Severity, hold: str, contact: str) -> None:
     (twin,) = twins(alert(severity))
-    assert (twin.name, twin.hold, twin.severity) == ("DiskFullEscalated", hold, severity)
+    assert (twin.name, twin.for_, twin.severity) == ("DiskFullEscalated", hold, severity)
     assert twin.labels == {"layer": "data", "owner": "platform", "escalation": contact}
 
 
 WAIT_S = {severity: milliseconds(timing.group_wait) / 1000 for severity, timing in TIMINGS.items()}
 
 
-def notices_s(severity: Severity, delay: str, interval: str, hold: str) -> tuple[float, float]:
-    """Seconds from a fault to the notice of its escalation, at best and at worst, beside the alert's own time.
+def notifications_s(severity: Severity, delay: str, interval: str, hold: str) -> tuple[float, float]:
+    """Seconds from a fault to the notification of its escalation, at best and at worst, beside the alert's own time.
 
     What the parts are is written here again on purpose (docs/adr/0012): until the next scrape up to 15 s, until the
     next evaluation, the route's wait, 3 s for the first Alertmanager, 2 s on the wires.
     """
     delays = EscalationDelays(**{severity.value: delay})
-    group = RuleGroup(name="disks", rules=(alert(severity, hold=hold),), interval=interval)
-    (twin,) = (each for each in escalated([group], delays)[0].alerts if each.original)
+    group = RuleGroup(name="disks", rules=(alert(severity, for_=hold),), interval=interval)
+    (twin,) = (alert for alert in escalated([group], delays)[0].alerts if alert.original)
     every = milliseconds(interval) / 1000
-    fires = math.ceil(milliseconds(twin.hold) / 1000 / every) * every
+    fires = math.ceil(milliseconds(twin.for_) / 1000 / every) * every
     own = milliseconds(hold) / 1000
     return fires + WAIT_S[severity] - own, 15 + every + fires + WAIT_S[severity] + 3 + 2 - own
 
@@ -67,30 +67,34 @@ def notices_s(severity: Severity, delay: str, interval: str, hold: str) -> tuple
 @pytest.mark.parametrize("interval", ["5s", "10s", "30s"])
 @pytest.mark.parametrize("delay", ["5m", "15m", "30m", "1h", "4h"])
 @pytest.mark.parametrize("severity", LEVELS)
-def test_the_notice_is_there_within_the_delay_at_worst_and_little_earlier_at_best(
+def test_the_notification_is_there_within_the_delay_at_worst_and_little_earlier_at_best(
     severity: Severity, delay: str, interval: str, hold: str
 ) -> None:
     promised, every = milliseconds(delay) / 1000, milliseconds(interval) / 1000
-    best, worst = notices_s(severity, delay, interval, hold)
+    best, worst = notifications_s(severity, delay, interval, hold)
     assert worst <= promised
     # What nobody can know beforehand, and what an evaluation rounds.
     assert best >= promised - (15 + every + 3 + 2) - every
 
 
 @pytest.mark.parametrize("hold", ["0s", "30s", "60s"])
-def test_a_senior_manager_has_a_critical_notice_within_five_minutes_and_half_a_minute_early_at_most(hold: str) -> None:
-    best, worst = notices_s(Severity.CRITICAL, "5m", "5s", hold)
+def test_a_senior_manager_has_a_critical_notification_within_five_minutes_and_half_a_minute_early_at_most(
+    hold: str,
+) -> None:
+    best, worst = notifications_s(Severity.CRITICAL, "5m", "5s", hold)
     assert 270 <= best <= worst <= 300
 
 
 @pytest.mark.parametrize("severity", FIRST_WITHIN)
-def test_a_first_notice_is_there_in_the_time_of_its_priority(severity: Severity) -> None:
+def test_a_first_notification_is_there_in_the_time_of_its_priority(severity: Severity) -> None:
     longest = Way().longest_ms(severity, RuleGroup(name="disks", rules=(), interval="30s"))
     assert longest <= milliseconds(FIRST_WITHIN[severity])
 
 
-def test_a_delay_that_is_shorter_than_the_way_of_a_notice_is_one_clear_line() -> None:
-    with pytest.raises(ValueError, match="escalation delay medium: within 2m nobody can be told of alerts of disks"):
+def test_a_delay_that_is_shorter_than_the_way_of_a_notification_is_one_clear_line() -> None:
+    with pytest.raises(
+        ValueError, match="escalation delay medium: within 2m nobody can be notified of alerts of disks"
+    ):
         twins(alert(Severity.MEDIUM), EscalationDelays(medium="2m"))
 
 
@@ -127,7 +131,7 @@ def test_twins_stand_behind_the_rules_of_their_own_group() -> None:
     (result,) = escalated([group])
     assert (result.name, result.interval) == ("disks", "7s")
     assert result.rules[:3] == group.rules
-    assert [each.name for each in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
+    assert [alert.name for alert in result.alerts[2:]] == ["DiskFullEscalated", "DiskSlowEscalated"]
 
 
 def test_twins_have_no_twins() -> None:

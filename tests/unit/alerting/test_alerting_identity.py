@@ -51,7 +51,7 @@ def test_a_rule_has_the_template_of_its_own_name_and_an_escalated_one_that_of_th
         alert = Alert(
             name=name,
             expr="up == 0",
-            hold="0s",
+            for_="0s",
             severity=Severity.LOW,
             summary="s",
             description="d",

@@ -10,7 +10,7 @@ from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 
 def alert(name: str, severity: Severity) -> Alert:
-    return Alert(name=name, expr="up == 0", hold="0s", severity=severity, summary="s", description="d")
+    return Alert(name=name, expr="up == 0", for_="0s", severity=severity, summary="s", description="d")
 
 
 GROUPS = escalated(
@@ -34,9 +34,13 @@ def inhibition(source: str, *targets: str) -> Inhibition:
 
 
 def test_the_twins_of_the_targets_are_kept_quiet_too() -> None:
-    (found,) = collected(GROUPS, [inhibition("NodeDown", "DiskFull", "Note")])
-    assert found.targets == ("DiskFull", "Note", "DiskFullEscalated")
-    assert (found.source, found.equal, found.reason) == (("NodeDown",), ("node",), "For tests.")
+    (twin_inhibition,) = collected(GROUPS, [inhibition("NodeDown", "DiskFull", "Note")])
+    assert twin_inhibition.targets == ("DiskFull", "Note", "DiskFullEscalated")
+    assert (twin_inhibition.source, twin_inhibition.equal, twin_inhibition.reason) == (
+        ("NodeDown",),
+        ("node",),
+        "For tests.",
+    )
 
 
 def test_an_unknown_alert_is_one_clear_line() -> None:

@@ -6,12 +6,12 @@ import pytest
 
 from components.alerting.escalation import escalated
 from components.alerting.inhibitions import collected
-from components.alerting.starting import STARTING, while_young
+from components.alerting.startup import STARTING, startup_inhibition
 from components.rules import Alert, Inhibition, RuleGroup, Severity
 
 
 def alert(name: str, severity: Severity, **labels: str) -> Alert:
-    return Alert(name=name, expr="up == 0", hold="0s", severity=severity, summary="s", description="d", labels=labels)
+    return Alert(name=name, expr="up == 0", for_="0s", severity=severity, summary="s", description="d", labels=labels)
 
 
 PARTS = RuleGroup(
@@ -29,10 +29,10 @@ PARTS = RuleGroup(
 
 
 def test_alerts_about_its_own_parts_are_kept_quiet_with_their_twins() -> None:
-    (found,) = collected(escalated([PARTS, STARTING]), [])
-    assert found.source == ("PlatformStarting",)
-    assert found.targets == ("NodeDown", "Slow", "Note", "NodeDownEscalated", "SlowEscalated")
-    assert found.equal == ()
+    (inhibition,) = collected(escalated([PARTS, STARTING]), [])
+    assert inhibition.source == ("PlatformStarting",)
+    assert inhibition.targets == ("NodeDown", "Slow", "Note", "NodeDownEscalated", "SlowEscalated")
+    assert inhibition.equal == ()
 
 
 def test_without_a_rule_that_tells_its_age_nothing_is_kept_quiet() -> None:
@@ -40,13 +40,13 @@ def test_without_a_rule_that_tells_its_age_nothing_is_kept_quiet() -> None:
 
 
 def test_with_nothing_to_keep_quiet_there_is_no_inhibition() -> None:
-    assert while_young([*STARTING.alerts, alert("Outage", Severity.CRITICAL)]) == ()
+    assert startup_inhibition([*STARTING.alerts, alert("Outage", Severity.CRITICAL)]) == ()
 
 
 def test_it_is_told_to_nobody_and_escalates_to_nobody() -> None:
     (young,) = STARTING.alerts
     assert young.severity is Severity.LOW
-    assert [each.name for group in escalated([STARTING]) for each in group.alerts] == ["PlatformStarting"]
+    assert [alert.name for group in escalated([STARTING]) for alert in group.alerts] == ["PlatformStarting"]
 
 
 def test_nothing_may_keep_it_quiet_and_be_kept_quiet_by_it() -> None:

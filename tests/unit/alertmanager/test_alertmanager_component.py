@@ -14,35 +14,35 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.incident_closer.settings import Settings, parse
 from tests.support.engine import password_of, texts
-from tests.unit.alertmanager.made import AUTHORITY, CONTACTS, SECRETS, channels, made, make
+from tests.unit.alertmanager.stubs import AUTHORITY, CONTACTS, SECRETS, channels, default_build, make
 
-SURROUNDINGS = {
+PREREQUISITES = {
     "certificate-authority",
     "image-registry",
     "network-default-deny",
     "namespace-made",
-    "region-guard-exists",
+    "failover-agent-exists",
     "watchdog-fires",
 }
 """Rules about what the rest of the platform brings."""
 
 
 def container(name: str = "alertmanager") -> dict[str, Any]:
-    found = made().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["spec"]["containers"]
-    assert [each["name"] for each in found] == ["alertmanager", "incident-closer"]
-    return next(dict(each) for each in found if each["name"] == name)
+    containers = default_build().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["spec"]["containers"]
+    assert [entry["name"] for entry in containers] == ["alertmanager", "incident-closer"]
+    return next(dict(entry) for entry in containers if entry["name"] == name)
 
 
 def options() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    values_by_option: dict[str, list[str]] = {}
     for word in container()["command"][1:]:
         name, _, value = word.removeprefix("--").partition("=")
-        found.setdefault(name, []).append(value)
-    return found
+        values_by_option.setdefault(name, []).append(value)
+    return values_by_option
 
 
 def secret(name: str) -> dict[str, str]:
-    return dict(made().recording.one("Secret", name)["stringData"])
+    return dict(default_build().recording.one("Secret", name)["stringData"])
 
 
 def ports(rules: list[dict[str, Any]]) -> list[list[int]]:
@@ -50,18 +50,18 @@ def ports(rules: list[dict[str, Any]]) -> list[list[int]]:
 
 
 def test_two_run_at_once_each_with_a_volume_for_silences() -> None:
-    spec = made().recording.one("StatefulSet", "alertmanager")["spec"]
+    spec = default_build().recording.one("StatefulSet", "alertmanager")["spec"]
     assert spec["replicas"] == 2
     assert spec["podManagementPolicy"] == "Parallel"
     [claim] = spec["volumeClaimTemplates"]
     assert claim["spec"]["resources"]["requests"]["storage"] == "1Gi"
-    mounts = {each["name"]: each["mountPath"] for each in container()["volumeMounts"]}
+    mounts = {volume_mount["name"]: volume_mount["mountPath"] for volume_mount in container()["volumeMounts"]}
     assert options()["storage.path"] == [mounts["data"]]
-    assert made().recording.one("PodDisruptionBudget", "alertmanager")["spec"]["maxUnavailable"] == 1
+    assert default_build().recording.one("PodDisruptionBudget", "alertmanager")["spec"]["maxUnavailable"] == 1
 
 
 def test_one_alone_is_refused_in_one_line() -> None:
-    with pytest.raises(ValueError, match=r"^alertmanager\.replicas is 1: at least 2, else nobody is told"):
+    with pytest.raises(ValueError, match=r"^alertmanager\.replicas is 1: at least 2, else nobody is notified"):
         make(replicas=1)
 
 
@@ -73,15 +73,15 @@ def test_members_find_each_other_by_their_own_names_and_tell_their_own_address()
     assert {"name": "POD_IP", "valueFrom": {"fieldRef": {"apiVersion": "v1", "fieldPath": "status.podIP"}}} in (
         container()["env"]
     )
-    assert made().recording.one("Service", "alertmanager-headless")["spec"]["publishNotReadyAddresses"] is True
+    assert default_build().recording.one("Service", "alertmanager-headless")["spec"]["publishNotReadyAddresses"] is True
 
 
 def test_gossip_lets_only_certificates_of_its_own_workload_in() -> None:
-    gossip = yaml.safe_load(made().recording.one("ConfigMap", "alertmanager")["data"]["gossip.yml"])
+    gossip = yaml.safe_load(default_build().recording.one("ConfigMap", "alertmanager")["data"]["gossip.yml"])
     assert gossip["tls_server_config"]["client_auth_type"] == "RequireAndVerifyClientCert"
     assert gossip["tls_server_config"]["client_allowed_sans"] == ["alertmanager.ns.svc.cluster.local"]
     assert gossip["tls_client_config"]["server_name"] == "alertmanager.ns.svc.cluster.local"
-    names = made().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
+    names = default_build().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
     assert "alertmanager.ns.svc.cluster.local" in names
 
 
@@ -124,7 +124,7 @@ def test_every_secret_of_a_channel_is_a_file_of_its_own() -> None:
 
 
 def test_every_file_that_the_configuration_names_is_mounted() -> None:
-    config = made().recording.one("ConfigMap", "alertmanager")["data"]["alertmanager.yml"]
+    config = default_build().recording.one("ConfigMap", "alertmanager")["data"]["alertmanager.yml"]
     named = {
         text.removeprefix("/etc/alertmanager-secrets/")
         for text in texts(yaml.safe_load(config))
@@ -132,7 +132,7 @@ def test_every_file_that_the_configuration_names_is_mounted() -> None:
     }
     # The credentials of SNS are named by the environment.
     assert named | {"aws-credentials"} == set(secret("alertmanager-receivers"))
-    [aws] = [each for each in container()["env"] if each["name"] == "AWS_SHARED_CREDENTIALS_FILE"]
+    [aws] = [variable for variable in container()["env"] if variable["name"] == "AWS_SHARED_CREDENTIALS_FILE"]
     assert aws["value"] == "/etc/alertmanager-secrets/aws-credentials"
 
 
@@ -142,12 +142,12 @@ def test_no_secret_is_outside_a_secret() -> None:
         *SECRETS["slack_urls"].values(),
         *(value for value in SECRETS.values() if isinstance(value, str)),
         "password-of-events",
-        *made().recording.passwords.values(),
+        *default_build().recording.passwords.values(),
     ]
-    for manifest in made().recording.manifests():
+    for manifest in default_build().recording.manifests():
         if manifest["kind"] != "Secret":
-            found = [value for value in known if any(value in text for text in texts(manifest))]
-            assert found == [], manifest["kind"]
+            leaked = [value for value in known if any(value in text for text in texts(manifest))]
+            assert leaked == [], manifest["kind"]
 
 
 def test_receivers_of_a_public_authority_need_no_file_of_it() -> None:
@@ -167,7 +167,7 @@ def test_a_contact_that_is_not_called_needs_no_routing_key() -> None:
 
 
 def test_it_receives_gossip_from_itself_and_alerts_and_questions_from_those_who_may() -> None:
-    gossip, api, closer = made().recording.one("NetworkPolicy", "alertmanager")["spec"]["ingress"]
+    gossip, api, closer = default_build().recording.one("NetworkPolicy", "alertmanager")["spec"]["ingress"]
     assert ports([gossip, api, closer]) == [[9094], [9093], [9095]]
     assert closer["from"] == [{"podSelector": {"matchLabels": {"obs.access/metrics": "true"}}}]
     [own] = gossip["from"]
@@ -180,25 +180,25 @@ def test_it_receives_gossip_from_itself_and_alerts_and_questions_from_those_who_
 
 
 def test_it_reaches_its_peer_the_event_service_the_receivers_and_dns_only() -> None:
-    gossip, events, outside, dns = made().recording.one("NetworkPolicy", "alertmanager")["spec"]["egress"]
+    gossip, events, outside, dns = default_build().recording.one("NetworkPolicy", "alertmanager")["spec"]["egress"]
     assert ports([gossip, events, outside, dns]) == [[9094], [8443], [443, 587], [53, 53]]
     assert events["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "alert-events"
     assert [peer["ipBlock"]["cidr"] for peer in outside["to"]] == ["203.0.113.0/24", "198.51.100.7/32"]
-    labels = made().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["metadata"]["labels"]
+    labels = default_build().recording.one("StatefulSet", "alertmanager")["spec"]["template"]["metadata"]["labels"]
     assert labels["obs.access/alert-events"] == "true"
 
 
 def test_people_and_tools_reach_it_by_a_load_balancer_whose_name_is_in_the_certificate() -> None:
-    service = made().recording.one("Service", "alertmanager")["spec"]
+    service = default_build().recording.one("Service", "alertmanager")["spec"]
     assert service["type"] == "LoadBalancer"
     assert service["loadBalancerSourceRanges"] == ["198.18.0.0/24"]
-    certificate = made().recording.one("Certificate", "alertmanager")["spec"]
+    certificate = default_build().recording.one("Certificate", "alertmanager")["spec"]
     assert "alerts.example.org" in certificate["dnsNames"]
     assert certificate["ipAddresses"] == ["127.0.0.1", "198.18.0.26"]
 
 
 def test_the_neighbours_are_told_how_to_reach_it() -> None:
-    component = made().component
+    component = default_build().component
     assert component.endpoint.url == "https://198.18.0.26:9093"
     assert component.endpoint.internal_url == "https://alertmanager.ns.svc.cluster.local:9093"
     assert component.endpoint.members == ("alertmanager-0", "alertmanager-1")
@@ -214,15 +214,19 @@ def test_the_neighbours_are_told_how_to_reach_it() -> None:
 
 def closer_settings(**changes: Any) -> Settings:
     """The settings of the incident closer, as the closer reads them."""
-    recording = make(**changes).recording if changes else made().recording
+    recording = make(**changes).recording if changes else default_build().recording
     return parse(yaml.safe_load(recording.one("ConfigMap", "alertmanager")["data"]["incident-closer.yml"]))
 
 
 def test_what_closes_incidents_has_a_key_for_each_receiver_that_rings_a_phone() -> None:
-    config = yaml.safe_load(made().recording.one("ConfigMap", "alertmanager")["data"]["alertmanager.yml"])
-    paging = {each["name"]: each["pagerduty_configs"] for each in config["receivers"] if "pagerduty_configs" in each}
+    config = yaml.safe_load(default_build().recording.one("ConfigMap", "alertmanager")["data"]["alertmanager.yml"])
+    paging = {
+        receiver["name"]: receiver["pagerduty_configs"]
+        for receiver in config["receivers"]
+        if "pagerduty_configs" in receiver
+    }
     settings = closer_settings()
-    assert {name: str(each.key_file) for name, each in settings.receivers.items()} == {
+    assert {name: str(receiver.key_file) for name, receiver in settings.receivers.items()} == {
         name: entry["routing_key_file"] for name, (entry,) in paging.items()
     }
     assert {settings.pager_url} == {entry["url"] for (entry,) in paging.values()}
@@ -231,16 +235,19 @@ def test_what_closes_incidents_has_a_key_for_each_receiver_that_rings_a_phone() 
 
 
 def test_what_closes_incidents_asks_its_own_member_and_has_every_file_that_it_names() -> None:
-    settings, mounts = closer_settings(), {each["mountPath"] for each in container("incident-closer")["volumeMounts"]}
+    settings, mounts = (
+        closer_settings(),
+        {volume_mount["mountPath"] for volume_mount in container("incident-closer")["volumeMounts"]},
+    )
     assert settings.alertmanager_url == "https://localhost:9093"
-    assert "localhost" in made().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
+    assert "localhost" in default_build().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
     files = {
         "/etc/alertmanager-web": set(secret("alertmanager-web")),
         "/etc/alertmanager-secrets": set(secret("alertmanager-receivers")),
         "/etc/tls": {"tls.crt", "tls.key", "ca.crt"},
     }
     named = [settings.cert_file, settings.key_file, settings.alertmanager_ca_file, settings.alertmanager_password_file]
-    named += [settings.metrics_password_file, *(each.key_file for each in settings.receivers.values())]
+    named += [settings.metrics_password_file, *(receiver.key_file for receiver in settings.receivers.values())]
     for path in named:
         assert str(path.parent) in mounts
         assert path.name in files[str(path.parent)]
@@ -248,13 +255,14 @@ def test_what_closes_incidents_asks_its_own_member_and_has_every_file_that_it_na
 
 
 def test_the_metrics_of_what_closes_incidents_are_a_job_of_their_own_with_a_password_of_their_own() -> None:
-    scrape, settings = made().component.closer_scrape, closer_settings()
+    scrape, settings = default_build().component.closer_scrape, closer_settings()
     assert (scrape.job, scrape.port) == ("incident-closer", settings.listen_port)
     assert scrape.srv == "_closer._tcp.alertmanager-headless.ns.svc.cluster.local"
     assert scrape.credential.username == settings.metrics_user == "scrape-incident-closer"
     assert secret("alertmanager-web")["closer-password"] == password_of("scrape-incident-closer")
     named = {
-        each["name"]: each["port"] for each in made().recording.one("Service", "alertmanager-headless")["spec"]["ports"]
+        port["name"]: port["port"]
+        for port in default_build().recording.one("Service", "alertmanager-headless")["spec"]["ports"]
     }
     assert named["closer"] == scrape.port
 
@@ -262,8 +270,8 @@ def test_the_metrics_of_what_closes_incidents_are_a_job_of_their_own_with_a_pass
 def test_the_policies_have_nothing_to_say_about_it() -> None:
     manager = Contact(mail="senior@example.org", phone=True, sms_topic="arn:aws:sns:ap-northeast-1:000000000000:senior")
     placed = make(channels=channels(**{**CONTACTS, "senior-manager": manager}))
-    resources = [Resource(each.token, each.name, each.inputs) for each in placed.recording.resources]
-    rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in placed.recording.resources]
+    rules = [rule for rule in RULES if rule.id not in PREREQUISITES]
     assert [verdict.message for verdict in Runner(rules=rules, agreed=[]).all(resources)] == []
 
 
@@ -278,12 +286,12 @@ def test_the_policies_have_nothing_to_say_about_it() -> None:
 )
 def test_the_policies_notice_when_an_option_is_taken_away(rule: str, option: str, instead: str | None) -> None:
     resources = []
-    for each in made().recording.resources:
-        inputs = json.loads(json.dumps(each.inputs))
-        if each.token == "kubernetes:apps/v1:StatefulSet":
-            found, _ = inputs["spec"]["template"]["spec"]["containers"]
-            words = [instead if word.startswith(option) else word for word in found["command"]]
-            found["command"] = [word for word in words if word is not None]
-        resources.append(Resource(each.token, each.name, inputs))
-    rules = [each for each in RULES if each.id == rule]
+    for resource in default_build().recording.resources:
+        inputs = json.loads(json.dumps(resource.inputs))
+        if resource.token == "kubernetes:apps/v1:StatefulSet":
+            first_container, _ = inputs["spec"]["template"]["spec"]["containers"]
+            words = [instead if word.startswith(option) else word for word in first_container["command"]]
+            first_container["command"] = [word for word in words if word is not None]
+        resources.append(Resource(resource.token, resource.name, inputs))
+    rules = [known_rule for known_rule in RULES if known_rule.id == rule]
     assert [verdict.rule.id for verdict in Runner(rules=rules, agreed=[]).all(resources)] == [rule]

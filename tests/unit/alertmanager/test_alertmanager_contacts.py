@@ -1,4 +1,4 @@
-"""Who can be told: what follows from the contacts, and what is said about mistakes in them."""
+"""Who can be notified: what follows from the contacts, and what is said about mistakes in them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from components.alertmanager.contacts import FIRST, Channel, Contact, phone_file
 from components.rules import Severity
-from tests.unit.alertmanager.made import CONTACTS, channels
+from tests.unit.alertmanager.stubs import CONTACTS, channels
 
 
 def test_a_contact_has_the_channels_that_are_set_the_loudest_first() -> None:
@@ -25,7 +25,7 @@ def test_a_contact_has_the_channels_that_are_set_the_loudest_first() -> None:
         (Severity.MEDIUM, (Channel.MAIL,)),
     ],
 )
-def test_the_first_notice_goes_by_the_channels_of_its_priority(
+def test_the_first_notification_goes_by_the_channels_of_its_priority(
     severity: Severity, expected: tuple[Channel, ...]
 ) -> None:
     assert channels().first_channels(severity) == expected
@@ -51,7 +51,7 @@ def test_every_phone_has_a_routing_key_of_its_own() -> None:
         ),
         (
             {**CONTACTS, "team-leader": Contact()},
-            "alerting.contacts.team-leader has no channel, so nobody would be told: "
+            "alerting.contacts.team-leader has no channel, so nobody would be notified: "
             "set at least one of mail, phone, sms_topic and slack",
         ),
         (

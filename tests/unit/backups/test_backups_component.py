@@ -22,10 +22,10 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.backup import settings as backup_settings
-from services.backup_keeper import settings as keeper_settings
+from services.backup_exporter import settings as exporter_settings
 from services.kafka_archive import settings as archive_settings
 from tests.support.engine import Recording
-from tests.unit.backups.surroundings import (
+from tests.unit.backups.stubs import (
     CRONS,
     DAYS,
     RECIPIENTS,
@@ -33,9 +33,9 @@ from tests.unit.backups.surroundings import (
     database,
     recorded,
     storage,
-    vault,
+    target,
 )
-from tests.unit.sampler.surroundings import kafka, record, search, site, user
+from tests.unit.sampler.stubs import deployment_context, kafka, record, search, user
 
 KINDS = [str(kind) for kind in Kind]
 REACHED = {
@@ -48,13 +48,13 @@ STORAGE = ("203.0.113.6/32", 8444)
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Backups]:
+def component() -> tuple[Recording, Backups]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Backups]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Backups]) -> Recording:
+    return component[0]
 
 
 def settings_file(recording: Recording, name: str) -> dict[str, Any]:
@@ -67,13 +67,13 @@ def backup(recording: Recording, kind: str) -> backup_settings.Settings:
 
 
 def job(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = recording.one("CronJob", f"backup-{kind}")["spec"]
-    return found
+    spec: dict[str, Any] = recording.one("CronJob", f"backup-{kind}")["spec"]
+    return spec
 
 
 def template(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = job(recording, kind)["jobTemplate"]["spec"]["template"]
-    return found
+    pod_template: dict[str, Any] = job(recording, kind)["jobTemplate"]["spec"]["template"]
+    return pod_template
 
 
 def reached(recording: Recording, workload: str) -> set[tuple[str, int]]:
@@ -99,8 +99,8 @@ def test_the_backup_program_accepts_its_settings_which_name_its_own_kind_only(re
         "backups/",
         None,
     )
-    sections = {each: getattr(settings, each.replace("-", "_")) for each in KINDS}
-    assert [each for each, section in sections.items() if section] == [kind]
+    sections = {other: getattr(settings, other.replace("-", "_")) for other in KINDS}
+    assert [section_name for section_name, section in sections.items() if section] == [kind]
     assert sections[kind].keep_days == DAYS[Kind(kind)]
     # The program gives up, and says so, before Kubernetes ends it.
     assert 0 < settings.limit_s < job(recording, kind)["jobTemplate"]["spec"]["activeDeadlineSeconds"]
@@ -156,7 +156,7 @@ def test_each_kind_is_read_by_the_user_that_may(recording: Recording) -> None:
 
 def test_kinds_are_those_of_the_programs() -> None:
     assert tuple(KINDS) == backup_settings.KINDS
-    assert set(KINDS) < set(keeper_settings.KINDS)
+    assert set(KINDS) < set(exporter_settings.KINDS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -220,37 +220,37 @@ def test_two_of_the_archive_share_the_partitions_and_have_time_to_store_what_the
     assert reached(recording, "kafka-archive") == {("kafka", 9092), STORAGE}
 
 
-def test_the_keeper_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
-    settings = keeper_settings.parse(settings_file(recording, "backup-keeper"))
+def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
+    settings = exporter_settings.parse(settings_file(recording, "backup-exporter"))
     assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
-    assert settings.blocks == keeper_settings.Blocks(prefix="metrics/", most_age_s=3000)
-    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-keeper")
+    assert settings.blocks == exporter_settings.Blocks(prefix="metrics/", most_age_s=3000)
+    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-exporter")
     files = {
         settings.metrics.password_file,
         settings.storage.access_key_id_file,
         settings.storage.secret_access_key_file,
         settings.storage.ca_file,
     }
-    held = recording.one("Secret", "backup-keeper-auth")["stringData"]
+    held = recording.one("Secret", "backup-exporter-auth")["stringData"]
     assert {file.name for file in files if file} == set(held)
-    assert reached(recording, "backup-keeper") == {STORAGE}
-    assert recording.one("Deployment", "backup-keeper")["spec"]["replicas"] == 2
+    assert reached(recording, "backup-exporter") == {STORAGE}
+    assert recording.one("Deployment", "backup-exporter")["spec"]["replicas"] == 2
 
 
-@pytest.mark.parametrize("workload", ["kafka-archive", "backup-keeper"])
-def test_metrics_are_for_scrapers_only(made: tuple[Recording, Backups], workload: str) -> None:
-    recording, backups = made
+@pytest.mark.parametrize("workload", ["kafka-archive", "backup-exporter"])
+def test_metrics_are_for_scrapers_only(component: tuple[Recording, Backups], workload: str) -> None:
+    recording, backups = component
     [ingress] = recording.one("NetworkPolicy", workload)["spec"]["ingress"]
     assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
-    [scrape] = [each for each in backups.scrapes if each.job == workload]
+    [scrape] = [scrape for scrape in backups.scrapes if scrape.job == workload]
     assert ingress["ports"] == [{"port": scrape.port, "protocol": "TCP"}]
     assert scrape.credential.username == f"scrape-{workload}"
 
 
 def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_only(recording: Recording) -> None:
-    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    values = {value for manifest in recording.kinds("Secret") for value in manifest["stringData"].values()}
     assert not [value for value in values if "AGE-SECRET-KEY" in value.upper()]
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -259,7 +259,7 @@ def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_on
 def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_told() -> None:
     recording, _ = recorded(
         lambda: {
-            "vault": vault(storage=storage("", None), encryption="aws:kms"),
+            "target": target(storage=storage("", None), encryption="aws:kms"),
             "databases": [
                 database(
                     host="db.example.com",
@@ -279,19 +279,19 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert str(settings.database.ca_file) == "/etc/ssl/certs/ca-certificates.crt"
     assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
     assert archive_settings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
-    keeper = keeper_settings.parse(settings_file(recording, "backup-keeper"))
-    assert (keeper.storage.ca_file, keeper.blocks, set(keeper.most_age_s)) == (None, None, {*KINDS} - {"search"})
-    names = {each["metadata"]["name"] for each in recording.kinds("CronJob")}
+    exporter = exporter_settings.parse(settings_file(recording, "backup-exporter"))
+    assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
+    names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        (lambda: {"vault": vault(recipients=())}, "backups.recipients is empty: name at least one public key"),
-        (lambda: {"vault": vault(recipients=RECIPIENTS[:1] * 2)}, "has a key twice"),
-        (lambda: {"vault": vault(recipients=["AGE-SECRET-KEY-1QQ"])}, r"recipients\[0\] is no public key of age"),
-        (lambda: {"vault": vault(encryption="rot13")}, "backups.encryption is 'rot13': allowed are null and AES256"),
+        (lambda: {"target": target(recipients=())}, "backups.recipients is empty: name at least one public key"),
+        (lambda: {"target": target(recipients=RECIPIENTS[:1] * 2)}, "has a key twice"),
+        (lambda: {"target": target(recipients=["AGE-SECRET-KEY-1QQ"])}, r"recipients\[0\] is no public key of age"),
+        (lambda: {"target": target(encryption="rot13")}, "backups.encryption is 'rot13': allowed are null and AES256"),
         (lambda: {"databases": []}, "there is no database to back up"),
         (lambda: {"databases": [database(), database(host="other")]}, "they must be on one server"),
         (lambda: {"schedules": {Kind.DATABASE: "5 * * * *"}}, "backups.schedules has no grafana: give it a line of"),
@@ -315,7 +315,7 @@ def test_a_mistake_in_the_arguments_says_what_to_do(changes: Callable[[], dict[s
 
 def test_a_secret_key_by_mistake_is_not_shown() -> None:
     with pytest.raises(ValueError, match="no public key") as told:
-        recorded(lambda: {"vault": vault(recipients=["AGE-SECRET-KEY-1VERYSECRET"])})
+        recorded(lambda: {"target": target(recipients=["AGE-SECRET-KEY-1VERYSECRET"])})
     assert "VERYSECRET" not in str(told.value)
 
 
@@ -323,7 +323,9 @@ def test_several_databases_of_one_server_are_backed_up_together() -> None:
     recording, _ = recorded(lambda: {"databases": [database(), database(name="events", user=user("events"))]})
     postgres = backup(recording, "database").database
     assert postgres is not None
-    assert [(each.name, each.password_file.name) for each in postgres.databases] == [
+    assert [
+        (settings_database.name, settings_database.password_file.name) for settings_database in postgres.databases
+    ] == [
         ("grafana", "password-grafana"),
         ("events", "password-events"),
     ]
@@ -331,13 +333,13 @@ def test_several_databases_of_one_server_are_backed_up_together() -> None:
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         Backups("backups", arguments(lab))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

@@ -15,11 +15,11 @@ from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanaDashboar
 
 from components.dashboards import kpis, limits
 from components.dashboards.__main__ import DOCS, files
-from components.dashboards.boards import DASHBOARDS, dashboard
 from components.dashboards.grafana import rendered
 from components.dashboards.grafana_panels import steps
 from components.dashboards.model import GRID, Dashboard, Kind, Limit
 from components.dashboards.promql import metrics, within
+from components.dashboards.registry import DASHBOARDS, dashboard_named
 from components.dashboards.sources import Plugins
 from components.telemetry import catalogue
 from components.telemetry.catalogue import Metric
@@ -28,13 +28,13 @@ from components.telemetry.naming import Kind as Instrument
 from components.telemetry.thresholds import SLOS, THRESHOLDS
 from lab.toolchain import tools
 
-EVERY = [(board, panel) for board in DASHBOARDS for panel in board.panels]
-QUERIES = [(board.name, panel, query) for board, panel in EVERY for query in panel.queries]
-BOARD = pytest.mark.parametrize("board", DASHBOARDS, ids=lambda board: board.name)
+EVERY = [(dashboard, panel) for dashboard in DASHBOARDS for panel in dashboard.panels]
+QUERIES = [(dashboard.name, panel, query) for dashboard, panel in EVERY for query in panel.queries]
+DASHBOARD = pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda dashboard: dashboard.name)
 
 
-def grafana_panels(board: Dashboard) -> list[dict[str, Any]]:
-    return [each for each in rendered(board)["panels"] if each["type"] != "row"]
+def grafana_panels(dashboard: Dashboard) -> list[dict[str, Any]]:
+    return [panel for panel in rendered(dashboard)["panels"] if panel["type"] != "row"]
 
 
 def test_committed_files_are_current() -> None:
@@ -46,106 +46,114 @@ def test_committed_files_are_current() -> None:
 
 
 def test_there_is_an_overview_a_dashboard_per_layer_and_those_of_the_platform() -> None:
-    names = [board.name for board in DASHBOARDS]
+    names = [dashboard.name for dashboard in DASHBOARDS]
     assert names[0] == "overview"
     assert {f"layer-{layer.name}" for layer in LAYERS} | {
         "operations",
         "kafka",
         "traces",
         "alerting",
-        "reading",
+        "visualization",
         "recovery",
     } < set(names)
-    assert len({board.uid for board in DASHBOARDS}) == len({board.title for board in DASHBOARDS}) == len(DASHBOARDS)
+    assert (
+        len({dashboard.uid for dashboard in DASHBOARDS})
+        == len({dashboard.title for dashboard in DASHBOARDS})
+        == len(DASHBOARDS)
+    )
 
 
-@BOARD
-def test_every_panel_says_what_it_shows_in_which_unit_and_asks_something(board: Dashboard) -> None:
-    found = grafana_panels(board)
-    assert len(found) == len(list(board.panels)) > 0
-    for panel in found:
+@DASHBOARD
+def test_every_panel_says_what_it_shows_in_which_unit_and_asks_something(dashboard: Dashboard) -> None:
+    rendered_panels = grafana_panels(dashboard)
+    assert len(rendered_panels) == len(list(dashboard.panels)) > 0
+    for panel in rendered_panels:
         assert panel["title"], panel
         assert panel["description"].endswith((".", ")")), panel["title"]
         assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
         assert all(target["expr"] for target in panel["targets"]), panel["title"]
         assert panel["targets"], panel["title"]
-    titles = [panel["title"] for panel in found]
-    assert len(set(titles)) == len(titles), f"{board.name}: two panels share a title"
+    titles = [panel["title"] for panel in rendered_panels]
+    assert len(set(titles)) == len(titles), f"{dashboard.name}: two panels share a title"
 
 
-@BOARD
-def test_ids_and_letters_of_queries_are_unique(board: Dashboard) -> None:
-    found = rendered(board)["panels"]
-    identities = [each["id"] for each in found]
+@DASHBOARD
+def test_ids_and_letters_of_queries_are_unique(dashboard: Dashboard) -> None:
+    panels = rendered(dashboard)["panels"]
+    identities = [panel["id"] for panel in panels]
     assert len(set(identities)) == len(identities)
-    for panel in grafana_panels(board):
+    for panel in grafana_panels(dashboard):
         letters = [target["refId"] for target in panel["targets"]]
         assert len(set(letters)) == len(letters)
 
 
-@BOARD
-def test_panels_fill_the_grid_and_never_overlap(board: Dashboard) -> None:
+@DASHBOARD
+def test_panels_fill_the_grid_and_never_overlap(dashboard: Dashboard) -> None:
     taken: set[tuple[int, int]] = set()
-    for each in rendered(board)["panels"]:
-        place = each["gridPos"]
-        assert place["x"] + place["w"] <= GRID, each["title"]
+    for panel in rendered(dashboard)["panels"]:
+        place = panel["gridPos"]
+        assert place["x"] + place["w"] <= GRID, panel["title"]
         cells = {
             (x, y)
             for x in range(place["x"], place["x"] + place["w"])
             for y in range(place["y"], place["y"] + place["h"])
         }
-        assert not cells & taken, f"{board.name}: {each['title']} lies on another panel"
+        assert not cells & taken, f"{dashboard.name}: {panel['title']} lies on another panel"
         taken |= cells
-    for row in board.rows:
-        assert sum(panel.width for panel in row.panels) % GRID == 0, f"{board.name}: row {row.title} has a hole"
+    for row in dashboard.rows:
+        assert sum(panel.width for panel in row.panels) % GRID == 0, f"{dashboard.name}: row {row.title} has a hole"
 
 
-@BOARD
-def test_grafanas_own_types_read_a_dashboard_and_write_the_same(board: Dashboard) -> None:
-    first = rendered(board)
+@DASHBOARD
+def test_grafanas_own_types_read_a_dashboard_and_write_the_same(dashboard: Dashboard) -> None:
+    first = rendered(dashboard)
     again = json.loads(json.dumps(GrafanaDashboard.from_json(first), cls=JSONEncoder))
     assert again == first
 
 
-@BOARD
-def test_data_sources_are_variables_and_nothing_names_an_instance(board: Dashboard) -> None:
-    found = rendered(board)
-    names = {variable["name"] for variable in found["templating"]["list"]}
+@DASHBOARD
+def test_data_sources_are_variables_and_nothing_names_an_instance(dashboard: Dashboard) -> None:
+    model = rendered(dashboard)
+    names = {variable["name"] for variable in model["templating"]["list"]}
     assert {"metrics", "traces", "logs", "region"} <= names
-    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(found))
-    assert {uid for uid in uids if uid != board.uid} <= {"${metrics}", "${traces}", "${logs}"}
-    assert found["uid"] == board.uid == f"obs-{board.name}"
+    uids = re.findall(r'"uid": "([^"]*)"', json.dumps(model))
+    assert {uid for uid in uids if uid != dashboard.uid} <= {"${metrics}", "${traces}", "${logs}"}
+    assert model["uid"] == dashboard.uid == f"obs-{dashboard.name}"
 
 
-@BOARD
-def test_every_variable_in_a_query_is_one_of_the_dashboards_or_grafanas(board: Dashboard) -> None:
-    known = {"__rate_interval", "__range", "region", *(variable.name for variable in board.variables)}
-    for panel in grafana_panels(board):
+@DASHBOARD
+def test_every_variable_in_a_query_is_one_of_the_dashboards_or_grafanas(dashboard: Dashboard) -> None:
+    known = {"__rate_interval", "__range", "region", *(variable.name for variable in dashboard.variables)}
+    for panel in grafana_panels(dashboard):
         for target in panel["targets"]:
             assert set(re.findall(r"\$([A-Za-z_]\w*)", target["expr"])) <= known, panel["title"]
-    asked = {name for panel in board.panels for query in panel.queries for name in re.findall(r"\$(\w+)", query.expr)}
-    assert {variable.name for variable in board.variables} <= asked, "a variable that changes nothing"
+    variable_names = {
+        name for panel in dashboard.panels for query in panel.queries for name in re.findall(r"\$(\w+)", query.expr)
+    }
+    assert {variable.name for variable in dashboard.variables} <= variable_names, "a variable that changes nothing"
 
 
-@BOARD
-def test_every_series_is_asked_of_the_chosen_regions_only(board: Dashboard) -> None:
-    for panel in board.panels:
+@DASHBOARD
+def test_every_series_is_asked_of_the_chosen_regions_only(dashboard: Dashboard) -> None:
+    for panel in dashboard.panels:
         for query in panel.queries:
-            asked = within(query.expr, 'region=~"$region"')
-            assert asked.count('region=~"$region"') >= len(metrics(query.expr))
+            restricted = within(query.expr, 'region=~"$region"')
+            assert restricted.count('region=~"$region"') >= len(metrics(query.expr))
             assert 'region=~"$region"' not in query.expr
 
 
 def test_every_metric_of_the_catalogue_is_on_the_dashboard_of_its_layer() -> None:
     for metric in catalogue.METRICS:
-        board = dashboard(f"layer-{metric.layer.name}")
-        seen = set().union(*(metrics(query.expr) for panel in board.panels for query in panel.queries))
+        dashboard = dashboard_named(f"layer-{metric.layer.name}")
+        seen = set().union(*(metrics(query.expr) for panel in dashboard.panels for query in panel.queries))
         assert seen & set(metric.series), metric.name
 
 
 def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_file() -> None:
     for row in THRESHOLDS:
-        panels = [panel for panel in dashboard(f"layer-{row.layer.name}").panels if row.alert in panel.description]
+        panels = [
+            panel for panel in dashboard_named(f"layer-{row.layer.name}").panels if row.alert in panel.description
+        ]
         assert panels, row.name
         assert any(row.value in query.expr for panel in panels for query in panel.queries), row.name
         assert [limit.value for panel in panels[:1] for limit in panel.limits] == [
@@ -158,9 +166,9 @@ def test_every_threshold_is_on_the_dashboard_of_its_layer_with_the_limit_of_the_
 
 
 def test_every_objective_and_every_speed_of_burning_is_seen() -> None:
-    asked = {query.expr for _, _, query in QUERIES}
-    assert "slo:error_budget_remaining:ratio" in asked
-    assert {f"slo:burn:rate{window}" for window in ("1h", "6h", "1d", "3d")} <= asked
+    expressions = {query.expr for _, _, query in QUERIES}
+    assert "slo:error_budget_remaining:ratio" in expressions
+    assert {f"slo:burn:rate{window}" for window in ("1h", "6h", "1d", "3d")} <= expressions
     assert len(SLOS) > 0
 
 
@@ -204,10 +212,10 @@ def test_panels_of_a_service_leave_no_line_half_empty(count: int) -> None:
     assert left == 0
 
 
-@BOARD
-def test_a_panel_of_services_leads_to_their_traces_and_logs(board: Dashboard) -> None:
-    for panel, found in zip(board.panels, grafana_panels(board), strict=True):
-        links = found["fieldConfig"]["defaults"].get("links", [])
+@DASHBOARD
+def test_a_panel_of_services_leads_to_their_traces_and_logs(dashboard: Dashboard) -> None:
+    for panel, grafana_panel in zip(dashboard.panels, grafana_panels(dashboard), strict=True):
+        links = grafana_panel["fieldConfig"]["defaults"].get("links", [])
         links = [link for link in links if link["url"].startswith("/d/obs-service?")]
         assert len(links) == bool(panel.service), panel.title
         for link in links:
@@ -217,44 +225,45 @@ def test_a_panel_of_services_leads_to_their_traces_and_logs(board: Dashboard) ->
 
 
 def test_the_state_of_a_layer_leads_to_its_dashboard() -> None:
-    panel = grafana_panels(dashboard("overview"))[0]
+    panel = grafana_panels(dashboard_named("overview"))[0]
     (link,) = panel["fieldConfig"]["defaults"]["links"]
     for layer in LAYERS:
         address = link["url"].replace("${__field.labels.layer}", layer.name)
-        assert address.startswith(f"/d/{dashboard(f'layer-{layer.name}').uid}?${{__url_time_range}}")
+        assert address.startswith(f"/d/{dashboard_named(f'layer-{layer.name}').uid}?${{__url_time_range}}")
 
 
 def test_bars_have_the_limits_of_their_panel_and_never_those_that_grafana_would_make() -> None:
     bars = [
-        (panel, found)
-        for board in DASHBOARDS
-        for panel, found in zip(board.panels, grafana_panels(board), strict=True)
+        (panel, grafana_panel)
+        for dashboard in DASHBOARDS
+        for panel, grafana_panel in zip(dashboard.panels, grafana_panels(dashboard), strict=True)
         if panel.kind is Kind.BARS
     ]
     assert {bool(panel.limits) for panel, _ in bars} == {True, False}
-    for panel, found in bars:
-        shown = found["fieldConfig"]["defaults"]["thresholds"]["steps"]
-        assert shown == [each.to_json() for each in steps(panel.limits)], panel.title
+    for panel, bar_panel in bars:
+        shown = bar_panel["fieldConfig"]["defaults"]["thresholds"]["steps"]
+        assert shown == [step.to_json() for step in steps(panel.limits)], panel.title
 
 
 def test_limits_from_below_and_from_above_become_colours() -> None:
     below = (Limit(value=0.2, label="Battery", bad="below", tone="warning"),)
     above = (Limit(value=0.9, label="Full"), Limit(value=0.75, label="Filling", tone="warning"))
-    assert [(each.value, each.color) for each in steps(below)] == [(None, "orange"), (0.2, "green")]
-    assert [(each.value, each.color) for each in steps(above)] == [(None, "green"), (0.75, "orange"), (0.9, "red")]
+    assert [(step.value, step.color) for step in steps(below)] == [(None, "orange"), (0.2, "green")]
+    assert [(step.value, step.color) for step in steps(above)] == [(None, "green"), (0.75, "orange"), (0.9, "red")]
 
 
 def test_layers_that_send_traces_have_links_and_a_map() -> None:
     for layer in LAYERS:
-        board = dashboard(f"layer-{layer.name}")
-        assert any(panel.kind is Kind.GRAPH for panel in board.panels), layer.name
-        assert any(panel.service for panel in board.panels), layer.name
+        dashboard = dashboard_named(f"layer-{layer.name}")
+        assert any(panel.kind is Kind.GRAPH for panel in dashboard.panels), layer.name
+        assert any(panel.service for panel in dashboard.panels), layer.name
 
 
 def test_another_plugin_of_logs_changes_its_variable_and_its_links_only() -> None:
-    board = dashboard("layer-business")
+    dashboard = dashboard_named("layer-business")
     open_search, elastic = (
-        json.dumps(rendered(board, Plugins(logs=name))) for name in ("grafana-opensearch-datasource", "elasticsearch")
+        json.dumps(rendered(dashboard, Plugins(logs=name)))
+        for name in ("grafana-opensearch-datasource", "elasticsearch")
     )
     assert open_search != elastic
     assert open_search.replace("grafana-opensearch-datasource", "elasticsearch") == elastic
@@ -279,4 +288,4 @@ def test_promtool_takes_every_query(tmp_path: Path) -> None:
 
 def test_an_unknown_dashboard_is_told_with_those_there_are() -> None:
     with pytest.raises(KeyError, match="use one of overview, layer-device"):
-        dashboard("nothing")
+        dashboard_named("nothing")

@@ -10,10 +10,10 @@ from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
 from components.dashboards import limits
 from components.dashboards.__main__ import DOCS
-from components.dashboards.boards import DASHBOARDS
-from components.dashboards.produced import BY_PART, SERIES
+from components.dashboards.known_metrics import BY_PART, SERIES
 from components.dashboards.promql import metrics
 from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
+from components.dashboards.registry import DASHBOARDS
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.grafana.rules import RULES as GRAFANA_RULES
 from components.kafka.rules import kafka_rules
@@ -45,7 +45,7 @@ ALL_RULES = (
 )
 RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinstance(rule, Recording)}
 WITH_TWO_REGIONS = OF_THE_OTHER | OF_THE_COPY
-QUERIES = [query for board in DASHBOARDS for panel in board.panels for query in panel.queries]
+QUERIES = [query for dashboard in DASHBOARDS for panel in dashboard.panels for query in panel.queries]
 
 
 def used() -> set[str]:
@@ -64,7 +64,11 @@ def test_panels_about_two_regions_answer_where_there_is_one() -> None:
 
 @pytest.mark.parametrize(
     ("part", "source"),
-    {"backup keeper": "backup_keeper", "report shelf": "report_shelf", "region guard": "region_guard"}.items(),
+    {
+        "backup exporter": "backup_exporter",
+        "report server": "report_server",
+        "failover agent": "failover_agent",
+    }.items(),
 )
 def test_a_program_of_ours_names_what_dashboards_ask_of_it(part: str, source: str) -> None:
     text = (DOCS.parent / "services" / source / "metrics.py").read_text(encoding="utf-8")
@@ -84,7 +88,7 @@ def test_the_list_of_produced_metrics_has_no_leftover_and_nothing_twice() -> Non
 
 @pytest.mark.parametrize(("alert", "value"), limits.PLATFORM.items())
 def test_a_limit_of_the_platform_is_that_of_its_rule(alert: str, value: float) -> None:
-    rule = next(each for group in ALL_RULES for each in group.alerts if each.name == alert)
+    rule = next(candidate for group in ALL_RULES for candidate in group.alerts if candidate.name == alert)
     # A limit may be a share of something that each server tells of itself.
     of_each = r"(?:on \([\w, ]+\) group_left \(\) )?"
     assert re.search(rf">=? {of_each}{re.escape(f'{value:g}')}(?![\d.])", rule.expr), rule.expr

@@ -19,9 +19,9 @@ def pod(name: str = "gateway", stack: str = "local") -> dict[str, Any]:
 
 
 def secret(name: str) -> dict[str, str]:
-    found = engine.recorded("local").one("Secret", name)
-    texts: dict[str, str] = dict(found.get("stringData", {}))
-    return texts | {key: base64.b64decode(value).decode() for key, value in found.get("data", {}).items()}
+    manifest = engine.recorded("local").one("Secret", name)
+    texts: dict[str, str] = dict(manifest.get("stringData", {}))
+    return texts | {key: base64.b64decode(value).decode() for key, value in manifest.get("data", {}).items()}
 
 
 def test_two_gateways_run_behind_a_load_balancer() -> None:
@@ -78,5 +78,5 @@ def test_gateways_reach_kafka_and_dns_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("probe", ["startupProbe", "livenessProbe", "readinessProbe"])
 def test_probes_ask_the_health_endpoint_over_tls(probe: str) -> None:
-    asked = pod()["containers"][0][probe]["httpGet"]
-    assert (asked["scheme"], asked["port"]) == ("HTTPS", 13133)
+    http_get = pod()["containers"][0][probe]["httpGet"]
+    assert (http_get["scheme"], http_get["port"]) == ("HTTPS", 13133)

@@ -14,14 +14,14 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recorded, password_of, texts
-from tests.unit.grafana.made import (
+from tests.unit.grafana.stubs import (
     AUTHORITY,
     DIRECTORY_SECRETS,
     arguments,
     database,
+    default_build,
     findings,
     login,
-    made,
     make,
     oidc,
 )
@@ -30,17 +30,17 @@ WITH_OIDC = {"address": None, "hosts": ["grafana.example.org"]}
 
 
 def spec() -> dict[str, Any]:
-    found: dict[str, Any] = made().recording.one("StatefulSet", "grafana")["spec"]
-    return found
+    statefulset_spec: dict[str, Any] = default_build().recording.one("StatefulSet", "grafana")["spec"]
+    return statefulset_spec
 
 
 def container() -> dict[str, Any]:
-    [found] = spec()["template"]["spec"]["containers"]
-    return dict(found)
+    [grafana_container] = spec()["template"]["spec"]["containers"]
+    return dict(grafana_container)
 
 
 def secrets() -> dict[str, str]:
-    return dict(made().recording.one("Secret", "grafana-secrets")["stringData"])
+    return dict(default_build().recording.one("Secret", "grafana-secrets")["stringData"])
 
 
 def egress(**changes: Any) -> list[tuple[str, list[int]]]:
@@ -62,7 +62,7 @@ def test_one_replica_starts_after_the_other_so_that_one_migrates_the_database() 
     assert spec()["podManagementPolicy"] == "OrderedReady"
     assert spec()["replicas"] == 2
     assert spec()["updateStrategy"] == {"type": "RollingUpdate"}
-    assert made().recording.one("PodDisruptionBudget", "grafana")["spec"]["maxUnavailable"] == 1
+    assert default_build().recording.one("PodDisruptionBudget", "grafana")["spec"]["maxUnavailable"] == 1
 
 
 def test_the_first_migration_may_take_minutes_and_a_database_that_is_away_restarts_nobody() -> None:
@@ -75,7 +75,9 @@ def test_the_first_migration_may_take_minutes_and_a_database_that_is_away_restar
 
 def test_replicas_keep_nothing_of_their_own() -> None:
     assert not spec().get("volumeClaimTemplates")
-    written = [each["mountPath"] for each in container()["volumeMounts"] if not each["readOnly"]]
+    written = [
+        volume_mount["mountPath"] for volume_mount in container()["volumeMounts"] if not volume_mount["readOnly"]
+    ]
     assert written == ["/var/lib/grafana/data", "/tmp"]
     assert {"name": "GF_PATHS_DATA", "value": "/var/lib/grafana/data"} in container()["env"]
 
@@ -99,17 +101,17 @@ def test_an_autoscaler_owns_the_number_of_replicas_where_it_is_asked_for() -> No
     scaler = scaled.one("HorizontalPodAutoscaler", "grafana")["spec"]
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "grafana"}
     assert (scaler["minReplicas"], scaler["maxReplicas"]) == (2, 6)
-    assert made().recording.kinds("HorizontalPodAutoscaler") == []
+    assert default_build().recording.kinds("HorizontalPodAutoscaler") == []
 
 
 def test_every_file_that_the_configuration_names_is_mounted_there() -> None:
-    mounts = {each["mountPath"]: each for each in container()["volumeMounts"]}
+    mounts = {volume_mount["mountPath"]: volume_mount for volume_mount in container()["volumeMounts"]}
     assert mounts["/etc/grafana/grafana.ini"]["subPath"] == "grafana.ini"
     assert mounts["/etc/grafana/ldap.toml"]["subPath"] == "ldap.toml"
     assert {"/etc/grafana/provisioning/datasources", "/etc/grafana-secrets", "/etc/tls"} <= set(mounts)
     public = [
-        *made().recording.one("ConfigMap", "grafana")["data"].values(),
-        *made().recording.one("ConfigMap", "grafana-sources")["data"].values(),
+        *default_build().recording.one("ConfigMap", "grafana")["data"].values(),
+        *default_build().recording.one("ConfigMap", "grafana-sources")["data"].values(),
     ]
     named = {part.split("}")[0].split('"')[0] for text in public for part in text.split("/etc/grafana-secrets/")[1:]}
     assert named == set(secrets())
@@ -130,14 +132,14 @@ def test_each_secret_is_a_file_of_its_own() -> None:
 
 
 def test_no_secret_is_outside_a_secret() -> None:
-    known = [*secrets().values(), *made().recording.passwords.values()]
-    for manifest in made().recording.manifests():
+    known = [*secrets().values(), *default_build().recording.passwords.values()]
+    for manifest in default_build().recording.manifests():
         if manifest["kind"] != "Secret":
             assert [value for value in known if any(value in text for text in texts(manifest))] == [], manifest["kind"]
 
 
 def test_browsers_programs_and_prometheus_come_in_and_nobody_else() -> None:
-    [rule] = made().recording.one("NetworkPolicy", "grafana")["spec"]["ingress"]
+    [rule] = default_build().recording.one("NetworkPolicy", "grafana")["spec"]["ingress"]
     assert [int(port["port"]) for port in rule["ports"]] == [3000]
     assert rule["from"] == [
         {"podSelector": {"matchLabels": {"obs.access/grafana": "true"}}},
@@ -180,18 +182,18 @@ def test_a_provider_is_reached_and_its_secret_is_a_file() -> None:
 
 
 def test_people_reach_it_by_a_load_balancer_whose_names_are_in_the_certificate() -> None:
-    service = made().recording.one("Service", "grafana")["spec"]
+    service = default_build().recording.one("Service", "grafana")["spec"]
     assert service["type"] == "LoadBalancer"
     assert service["loadBalancerIP"] == "198.18.0.27"
     assert service["loadBalancerSourceRanges"] == ["198.18.0.0/24"]
     assert "sessionAffinity" not in service
-    certificate = made().recording.one("Certificate", "grafana")["spec"]
+    certificate = default_build().recording.one("Certificate", "grafana")["spec"]
     assert {"grafana.example.org", "grafana.ns.svc.cluster.local"} <= set(certificate["dnsNames"])
     assert certificate["ipAddresses"] == ["127.0.0.1", "198.18.0.27"]
 
 
 def test_the_neighbours_are_told_how_to_reach_it() -> None:
-    component = made().component
+    component = default_build().component
     assert component.endpoint.url == "https://grafana.example.org:3000"
     assert component.endpoint.internal_url == "https://grafana.ns.svc.cluster.local:3000"
     assert component.endpoint.administrator.username == "platform-administrator"
@@ -253,15 +255,17 @@ def test_the_policies_have_nothing_to_say_about_it(changes: dict[str, Any]) -> N
     ],
 )
 def test_the_policies_notice_when_a_protection_is_taken_away(rule: str, line: str, instead: str) -> None:
-    def spoiled(each: Recorded) -> dict[str, Any]:
-        inputs = json.loads(json.dumps(each.inputs))
-        if each.token == "kubernetes:core/v1:ConfigMap":
+    def spoiled(recorded: Recorded) -> dict[str, Any]:
+        inputs = json.loads(json.dumps(recorded.inputs))
+        if recorded.token == "kubernetes:core/v1:ConfigMap":
             inputs["data"] = {name: text.replace(line, instead) for name, text in inputs["data"].items()}
         return dict(inputs)
 
-    resources = [Resource(each.token, each.name, spoiled(each)) for each in made().recording.resources]
-    [checked] = [each for each in RULES if each.id == rule]
-    assert {each.rule.id for each in Runner(rules=[checked], agreed=[]).all(resources)} == {rule}
+    resources = [
+        Resource(resource.token, resource.name, spoiled(resource)) for resource in default_build().recording.resources
+    ]
+    [checked] = [known_rule for known_rule in RULES if known_rule.id == rule]
+    assert {verdict.rule.id for verdict in Runner(rules=[checked], agreed=[]).all(resources)} == {rule}
 
 
 def test_what_depends_on_the_database_waits_for_it() -> None:
@@ -271,5 +275,5 @@ def test_what_depends_on_the_database_waits_for_it() -> None:
         waiting.append(pulumi.ComponentResource("obs:test:Database", "database"))
         return {"database": database(after=tuple(waiting))}
 
-    names = [each.name for each in make(change).recording.resources]
+    names = [resource.name for resource in make(change).recording.resources]
     assert names.index("database") < len(names) - 1 - names[::-1].index("grafana")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from components.dashboards import lookups
-from components.dashboards.boards import DASHBOARDS
-from components.grafana.sharing import EDITORS, EVERYBODY, FOLDERS, HOME, FolderSpec, Grant, Level, TeamSpec
+from components.dashboards import drilldowns
+from components.dashboards.registry import DASHBOARDS
+from components.grafana.permissions import EDITORS, EVERYBODY, FOLDERS, HOME, FolderSpec, Grant, Level, TeamSpec
 from tests.support import engine
-from tests.unit.grafana.made import boards, content, findings, make_content
+from tests.unit.grafana.stubs import content, dashboards, findings, make_content
 
 FOLDER = "grafana:oss/folder:Folder"
 DASHBOARD = "grafana:oss/dashboard:Dashboard"
@@ -24,24 +24,28 @@ OPERATORS = TeamSpec(name="operators", email="operators@example.org")
 KNOWN_TEAM = Grant(team="operators", may=Level.EDIT)
 
 
-def made(**changes: Any) -> engine.Recording:
+def content_recording(**changes: Any) -> engine.Recording:
     return make_content(lambda: changes)[0]
 
 
 def one(recording: engine.Recording, token: str, name: str) -> dict[str, Any]:
-    [found] = [each.inputs for each in recording.of(token) if each.name == f"grafana-content-{name}"]
-    return found
+    [inputs] = [recorded.inputs for recorded in recording.of(token) if recorded.name == f"grafana-content-{name}"]
+    return inputs
 
 
 def test_every_dashboard_of_the_platform_has_one_folder() -> None:
-    placed = [uid for spec in FOLDERS for uid in spec.boards]
-    assert sorted(placed) == sorted([*(each.uid for each in DASHBOARDS), *lookups.texts()])
+    placed = [uid for spec in FOLDERS for uid in spec.dashboards]
+    assert sorted(placed) == sorted([*(dashboard.uid for dashboard in DASHBOARDS), *drilldowns.texts()])
 
 
 def test_dashboards_are_made_in_their_folder_as_they_are_in_the_repository() -> None:
-    recording = made()
-    assert {each.inputs["uid"] for each in recording.of(FOLDER)} == {"obs-overview", "obs-layers", "obs-operations"}
-    assert len(recording.of(DASHBOARD)) == len(DASHBOARDS) + len(lookups.PAGES)
+    recording = content_recording()
+    assert {recorded.inputs["uid"] for recorded in recording.of(FOLDER)} == {
+        "obs-overview",
+        "obs-layers",
+        "obs-operations",
+    }
+    assert len(recording.of(DASHBOARD)) == len(DASHBOARDS) + len(drilldowns.PAGES)
     kafka = one(recording, DASHBOARD, "obs-kafka")
     assert kafka["folder"] == "obs-operations"
     assert json.loads(kafka["configJson"])["uid"] == "obs-kafka"
@@ -49,7 +53,7 @@ def test_dashboards_are_made_in_their_folder_as_they_are_in_the_repository() -> 
 
 
 def test_viewers_look_editors_change_and_operations_are_for_editors_only() -> None:
-    recording = made()
+    recording = content_recording()
     viewers = {"permission": "View", "role": "Viewer"}
     editors = {"permission": "Edit", "role": "Editor"}
     for uid in ("obs-overview", "obs-layers"):
@@ -58,7 +62,7 @@ def test_viewers_look_editors_change_and_operations_are_for_editors_only() -> No
 
 
 def test_everybody_begins_at_the_overview_in_the_platforms_time_zone() -> None:
-    preferences = one(made(), PREFERENCES, "preferences")
+    preferences = one(content_recording(), PREFERENCES, "preferences")
     assert preferences == {
         "homeDashboardUid": "obs-overview",
         "theme": "system",
@@ -68,38 +72,38 @@ def test_everybody_begins_at_the_overview_in_the_platforms_time_zone() -> None:
 
 
 def test_a_team_is_given_what_its_role_has_not() -> None:
-    recording = made(
-        teams=(OPERATORS,), board_grants={"obs-kafka": (KNOWN_TEAM, Grant(org_role="Viewer", may=Level.VIEW))}
+    recording = content_recording(
+        teams=(OPERATORS,), dashboard_grants={"obs-kafka": (KNOWN_TEAM, Grant(org_role="Viewer", may=Level.VIEW))}
     )
     assert one(recording, TEAM, "operators")["name"] == "operators"
-    found = one(recording, DASHBOARD_PERMISSION, "obs-kafka")
-    assert found["dashboardUid"] == "obs-kafka"
-    assert [each["permission"] for each in found["permissions"]] == ["Edit", "View"]
-    assert found["permissions"][1]["role"] == "Viewer"
-    assert "role" not in found["permissions"][0]
+    permission = one(recording, DASHBOARD_PERMISSION, "obs-kafka")
+    assert permission["dashboardUid"] == "obs-kafka"
+    assert [grant["permission"] for grant in permission["permissions"]] == ["Edit", "View"]
+    assert permission["permissions"][1]["role"] == "Viewer"
+    assert "role" not in permission["permissions"][0]
 
 
 def test_everything_is_made_by_one_provider_with_the_administrators_password_in_secret() -> None:
-    recording = made(teams=(OPERATORS,))
+    recording = content_recording(teams=(OPERATORS,))
     [provider] = recording.of(PROVIDER)
     assert provider.inputs["url"] == "https://grafana.example.org:3000"
     assert provider.inputs["auth"] == "platform-administrator:password-of-platform-administrator"
     assert provider.inputs["caCert"] == engine.AUTHORITY
     assert "insecureSkipVerify" not in provider.inputs
-    made_by = {each.provider for each in recording.resources if each.token.startswith("grafana:")}
+    made_by = {resource.provider for resource in recording.resources if resource.token.startswith("grafana:")}
     assert len(made_by) == 1
     assert made_by.pop().endswith("grafana-content-provider-id")
 
 
 def test_it_is_there_only_when_everything_in_it_is() -> None:
     recording, component = make_content()
-    assert len(component.after) == len(DASHBOARDS) + len(lookups.PAGES) + len(FOLDERS) + 1
-    assert component.boards["obs-kafka"] == "https://grafana.example.org:3000/d/obs-kafka"
+    assert len(component.after) == len(DASHBOARDS) + len(drilldowns.PAGES) + len(FOLDERS) + 1
+    assert component.dashboards["obs-kafka"] == "https://grafana.example.org:3000/d/obs-kafka"
     assert recording.of(FOLDER)
 
 
 def test_the_policies_have_nothing_to_say_about_it() -> None:
-    shared = made(teams=(OPERATORS,), board_grants={"obs-kafka": (KNOWN_TEAM,)})
+    shared = content_recording(teams=(OPERATORS,), dashboard_grants={"obs-kafka": (KNOWN_TEAM,)})
     assert findings(shared, "grafana", "grafana_sources", "secrets") == []
 
 
@@ -110,20 +114,23 @@ def test_the_policies_have_nothing_to_say_about_it() -> None:
         ({"folders": FOLDERS[:1]}, "dashboard obs-layer-device is in 0 folders: put it into exactly one"),
         ({"folders": (*FOLDERS, FOLDERS[0])}, "each uid may occur once"),
         (
-            {"folders": (*FOLDERS, FolderSpec(uid="more", title="More", boards=(HOME,), grants=EVERYBODY))},
+            {"folders": (*FOLDERS, FolderSpec(uid="more", title="More", dashboards=(HOME,), grants=EVERYBODY))},
             "dashboard obs-overview is in 2 folders",
         ),
         (
-            {"folders": (*FOLDERS, FolderSpec(uid="more", title="More", boards=("gone",), grants=EVERYBODY))},
+            {"folders": (*FOLDERS, FolderSpec(uid="more", title="More", dashboards=("gone",), grants=EVERYBODY))},
             "folder of dashboard gone: there is no such dashboard",
         ),
         (
-            {"folders": (*FOLDERS, FolderSpec(uid="no spaces", title="More", boards=(), grants=EVERYBODY))},
+            {"folders": (*FOLDERS, FolderSpec(uid="no spaces", title="More", dashboards=(), grants=EVERYBODY))},
             "uid 'no spaces': use 1 to 40 letters",
         ),
-        ({"boards": {**boards(), "obs-kafka": '{"uid": "other"}'}}, "dashboard obs-kafka: its JSON has another uid"),
-        ({"board_grants": {"obs-kafka": (KNOWN_TEAM,)}}, "grants of obs-kafka: there is no team 'operators'"),
-        ({"board_grants": {"obs-kafka": (*EDITORS, *EDITORS)}}, "a role or a team occurs twice"),
+        (
+            {"dashboards": {**dashboards(), "obs-kafka": '{"uid": "other"}'}},
+            "dashboard obs-kafka: its JSON has another uid",
+        ),
+        ({"dashboard_grants": {"obs-kafka": (KNOWN_TEAM,)}}, "grants of obs-kafka: there is no team 'operators'"),
+        ({"dashboard_grants": {"obs-kafka": (*EDITORS, *EDITORS)}}, "a role or a team occurs twice"),
         ({"teams": (OPERATORS, OPERATORS)}, "teams: a name occurs twice"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Whoever may see a dashboard can follow its links: every link of every board and data source, for every role."""
+"""Whoever may see a dashboard can follow its links: every link of every dashboard and data source, for every role."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
-from components.dashboards import lookups
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards import drilldowns
 from components.dashboards.grafana import text
+from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import LOGS, METRICS, TRACES, trace_link
 from components.grafana.arguments import TraceReader
-from components.grafana.sharing import FOLDERS
+from components.grafana.permissions import FOLDERS
 from components.telemetry.layers import LAYERS
-from tests.unit.grafana.made import arguments, login
+from tests.unit.grafana.stubs import arguments, login
 
 ROLES = ("Viewer", "Editor", "Admin")
-BOARDS: dict[str, dict[str, Any]] = {
+DASHBOARDS: dict[str, dict[str, Any]] = {
     uid: json.loads(content)
-    for uid, content in ({each.uid: text(each) for each in DASHBOARDS} | lookups.texts()).items()
+    for uid, content in ({dashboard.uid: text(dashboard) for dashboard in DASHBOARDS} | drilldowns.texts()).items()
 }
 SOURCE_LINKS = ("url", "urlDisplayLabel", "matcherRegex", "name", "field")
 EXPLORE = ("datasourceUid", "tracesToLogs", "tracesToLogsV2", "tracesToMetrics", "tracesToProfiles")
@@ -39,17 +39,17 @@ READER = TraceReader(
 class Link:
     """A link, and where it is shown."""
 
-    board: str
+    dashboard: str
     place: str
     url: str
 
 
 def may_see(role: str) -> set[str]:
-    """Boards that a role sees; an administrator sees all."""
+    """Dashboards that a role sees; an administrator sees all."""
     return {
         uid
         for folder in FOLDERS
-        for uid in folder.boards
+        for uid in folder.dashboards
         if role == "Admin" or any(grant.org_role == role for grant in folder.grants)
     }
 
@@ -60,7 +60,7 @@ def may_explore(role: str) -> bool:
 
 
 def urls(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    """Every address in a board or data source, with the way to it."""
+    """Every address in a dashboard or data source, with the way to it."""
     if isinstance(content, Mapping):
         for key, value in content.items():
             if key == "url" and isinstance(value, str) and value:
@@ -74,29 +74,34 @@ def urls(content: Any, place: str = "") -> Iterator[tuple[str, str]]:
 
 def sources() -> dict[str, dict[str, Any]]:
     """Data sources as the platform has them: by identity, what the plugin is told."""
-    return {each.uid: dict(each.data) for each in arguments(traces=READER, trace_board=trace_link("", "")).sources()}
+    return {
+        source.uid: dict(source.data)
+        for source in arguments(traces=READER, trace_dashboard=trace_link("", "")).sources()
+    }
 
 
-def asked(board: Mapping[str, Any]) -> set[str]:
-    """Kinds of data sources that a board's panels ask."""
-    found = {target["datasource"]["uid"] for panel in board["panels"] for target in panel.get("targets", [])}
-    return {each.strip("${}") for each in found}
+def datasource_uids(dashboard: Mapping[str, Any]) -> set[str]:
+    """Kinds of data sources that a dashboard's panels ask."""
+    uids = {target["datasource"]["uid"] for panel in dashboard["panels"] for target in panel.get("targets", [])}
+    return {uid.strip("${}") for uid in uids}
 
 
 def links() -> list[Link]:
-    """Every link that somebody may meet: of the boards, and of the data sources on the boards that ask them."""
-    found = [Link(uid, place, url) for uid, board in BOARDS.items() for place, url in urls(board)]
+    """Every link that somebody may meet: of the dashboards, and of the data sources on the dashboards that ask them."""
+    link_list = [Link(uid, place, url) for uid, dashboard in DASHBOARDS.items() for place, url in urls(dashboard)]
     for name, data in sources().items():
-        for uid, board in BOARDS.items():
-            if name in asked(board):
-                found += [Link(uid, f"data source {name}{place}", url.replace("$$", "$")) for place, url in urls(data)]
-    return found
+        for uid, dashboard in DASHBOARDS.items():
+            if name in datasource_uids(dashboard):
+                link_list += [
+                    Link(uid, f"data source {name}{place}", url.replace("$$", "$")) for place, url in urls(data)
+                ]
+    return link_list
 
 
 def targets(url: str) -> list[str]:
     """An address for each value that a place holder in its path may have."""
     layer = "${__field.labels.layer}"
-    return [url.replace(layer, each.name) for each in LAYERS] if layer in urlsplit(url).path else [url]
+    return [url.replace(layer, known_layer.name) for known_layer in LAYERS] if layer in urlsplit(url).path else [url]
 
 
 def problem(url: str, role: str) -> str:
@@ -106,34 +111,34 @@ def problem(url: str, role: str) -> str:
         return f"{parts.netloc} is another site"
     if parts.path == "/explore":
         return "" if may_explore(role) else "opens Explore"
-    board = re.fullmatch(r"/d/([\w-]+)", parts.path)
-    if board is None:
+    dashboard = re.fullmatch(r"/d/([\w-]+)", parts.path)
+    if dashboard is None:
         return f"{parts.path} is no place of ours"
-    if board[1] not in may_see(role):
-        return f"{board[1]} is hidden or does not exist"
-    known = {each["name"] for each in BOARDS[board[1]]["templating"]["list"]}
+    if dashboard[1] not in may_see(role):
+        return f"{dashboard[1]} is hidden or does not exist"
+    known = {variable["name"] for variable in DASHBOARDS[dashboard[1]]["templating"]["list"]}
     given = {name.removeprefix("var-") for name, _ in parse_qsl(parts.query) if name.startswith("var-")}
-    return f"{board[1]} has no variable {', '.join(sorted(given - known))}" if given - known else ""
+    return f"{dashboard[1]} has no variable {', '.join(sorted(given - known))}" if given - known else ""
 
 
 def test_there_are_links_of_every_kind() -> None:
-    found = links()
-    assert {urlsplit(each.url).path for each in found} >= {"/d/obs-service", "/d/obs-trace"}
-    assert {each.place.partition(".")[0] for each in found if each.place.startswith("data source")} == {
+    all_links = links()
+    assert {urlsplit(link.url).path for link in all_links} >= {"/d/obs-service", "/d/obs-trace"}
+    assert {link.place.partition(".")[0] for link in all_links if link.place.startswith("data source")} == {
         f"data source {METRICS}",
         f"data source {LOGS}",
     }
-    assert len(found) > 50
+    assert len(all_links) > 50
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_whoever_sees_a_board_can_follow_all_its_links(role: str) -> None:
+def test_whoever_sees_a_dashboard_can_follow_all_its_links(role: str) -> None:
     seen = may_see(role)
     dead = [
-        (each.board, each.place, problem(url, role))
-        for each in links()
-        if each.board in seen
-        for url in targets(each.url)
+        (link.dashboard, link.place, problem(url, role))
+        for link in links()
+        if link.dashboard in seen
+        for url in targets(link.url)
         if problem(url, role)
     ]
     assert dead == []
@@ -169,8 +174,8 @@ def test_an_exemplar_leads_to_its_trace() -> None:
     assert destination["url"] == "/d/obs-trace?var-trace=$${__value.raw}"
     shown = [
         panel
-        for board in BOARDS.values()
-        for panel in board["panels"]
+        for dashboard in DASHBOARDS.values()
+        for panel in dashboard["panels"]
         if any(target.get("exemplar") for target in panel.get("targets", []))
     ]
     assert shown
@@ -180,29 +185,31 @@ def test_an_exemplar_leads_to_its_trace() -> None:
 
 
 def test_a_trace_stands_beside_its_logs_and_a_record_leads_to_its_trace() -> None:
-    board = BOARDS["obs-trace"]
-    trace, logs = board["panels"]
+    dashboard = DASHBOARDS["obs-trace"]
+    trace, logs = dashboard["panels"]
     assert (trace["type"], trace["targets"][0]["query"]) == ("traces", "$trace")
     assert (logs["type"], logs["targets"][0]["query"]) == ("logs", 'trace_id:"$trace"')
-    assert [each["datasource"]["uid"] for each in (trace, logs)] == ["${traces}", "${logs}"]
+    assert [panel["datasource"]["uid"] for panel in (trace, logs)] == ["${traces}", "${logs}"]
     (link,) = sources()[LOGS]["dataLinks"]
     assert (link["field"], link["url"]) == ("trace_id", "/d/obs-trace?var-trace=$${__value.raw}")
 
 
 def test_the_traces_of_a_service_lead_to_each_of_them() -> None:
-    found, logs = BOARDS["obs-service"]["panels"]
-    assert found["targets"][0] | {"queryType": "search", "service": "$service"} == found["targets"][0]
+    trace_panel, logs = DASHBOARDS["obs-service"]["panels"]
+    assert trace_panel["targets"][0] | {"queryType": "search", "service": "$service"} == trace_panel["targets"][0]
     assert logs["targets"][0]["query"] == 'service:"$service"'
-    (override,) = found["fieldConfig"]["overrides"]
+    (override,) = trace_panel["fieldConfig"]["overrides"]
     pattern = re.compile(override["matcher"]["options"].strip("/i"), re.IGNORECASE)
     assert all(pattern.search(name) for name in ("traceID", "Trace ID"))
     assert not pattern.search("Trace name")
-    (links_of_column,) = (each["value"] for each in override["properties"] if each["id"] == "links")
+    (links_of_column,) = (
+        override_property["value"] for override_property in override["properties"] if override_property["id"] == "links"
+    )
     assert links_of_column[0]["url"].startswith("/d/obs-trace?var-trace=${__value.raw}")
 
 
 def test_without_a_source_of_traces_a_record_leads_to_jaegers_own_page() -> None:
-    data = {each.uid: each.data for each in arguments(traces=None, trace_board=trace_link("", "")).sources()}
+    data = {source.uid: source.data for source in arguments(traces=None, trace_dashboard=trace_link("", "")).sources()}
     assert TRACES not in data
     assert "exemplarTraceIdDestinations" not in data[METRICS]
     (link,) = data[LOGS]["dataLinks"]

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from stacks.reading_settings import Oidc
 from stacks.settings import SettingsError, parse
+from stacks.visualization_settings import Oidc
 from tests.support import engine
 
 PROVIDER: dict[str, Any] = {
@@ -35,9 +35,9 @@ def test_no_stack_has_a_further_login_unless_somebody_says_so(stack: str) -> Non
 @pytest.mark.parametrize(("port", "expected"), [("", 443), (":8443", 8443)])
 def test_pods_reach_the_provider_at_the_port_of_its_addresses(port: str, expected: int) -> None:
     place = f"https://login.example.com{port}"
-    found = parsed(token_url=f"{place}/token", userinfo_url=f"{place}/userinfo")
-    assert found is not None
-    assert (found.port, found.groups.editor) == (expected, "monitoring-editors")
+    provider = parsed(token_url=f"{place}/token", userinfo_url=f"{place}/userinfo")
+    assert provider is not None
+    assert (provider.port, provider.groups.editor) == (expected, "monitoring-editors")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_pods_reach_the_provider_at_the_port_of_its_addresses(port: str, expecte
     [
         (
             {"authorize_url": "https://login.example.org/authorize"},
-            "settings.grafana: allowed is an oidc.authorize_url under one domain with entrance.host "
+            "settings.grafana: allowed is an oidc.authorize_url under one domain with external_endpoint.host "
             "(grafana.region-a.obs.example.com)",
         ),
         (

@@ -12,7 +12,7 @@ from components.grafana.config import GrafanaConfig, grafana_config, ini_text
 from components.grafana.ldap import Groups, bind_password, ldap_config, toml
 from components.grafana.oidc import check_site, oidc_settings
 from components.grafana.sources import LogsPlugin, Source, sources_config, traces_source
-from tests.unit.grafana.made import DIRECTORY, TRACE_PAGES, arguments, database, login, logs, made, make, oidc
+from tests.unit.grafana.stubs import DIRECTORY, TRACE_PAGES, arguments, database, default_build, login, logs, make, oidc
 
 
 def ini(**changes: Any) -> dict[str, dict[str, str]]:
@@ -46,30 +46,30 @@ def test_passwords_are_only_named() -> None:
 
 
 def test_the_databases_name_is_verified_and_one_migrates_while_others_wait() -> None:
-    found = ini()["database"]
-    assert (found["ssl_mode"], found["ca_cert_path"]) == ("verify-full", "/etc/tls/ca.crt")
-    assert found["server_cert_name"] == "postgres.ns.svc.cluster.local"
-    assert found["host"] == "postgres.ns.svc.cluster.local:5432"
-    assert found["migration_locking"] == "true"
-    assert int(found["locking_attempt_timeout_sec"]) > 0
+    database_section = ini()["database"]
+    assert (database_section["ssl_mode"], database_section["ca_cert_path"]) == ("verify-full", "/etc/tls/ca.crt")
+    assert database_section["server_cert_name"] == "postgres.ns.svc.cluster.local"
+    assert database_section["host"] == "postgres.ns.svc.cluster.local:5432"
+    assert database_section["migration_locking"] == "true"
+    assert int(database_section["locking_attempt_timeout_sec"]) > 0
 
 
 def test_replicas_share_the_connections_that_they_are_given() -> None:
-    found = ini(connections=12)["database"]
-    assert (found["max_open_conn"], found["max_idle_conn"]) == ("12", "3")
+    database_section = ini(connections=12)["database"]
+    assert (database_section["max_open_conn"], database_section["max_idle_conn"]) == ("12", "3")
 
 
 def test_nobody_makes_an_account_and_nobody_comes_in_unknown() -> None:
-    found = ini()
-    assert found["users"]["allow_sign_up"] == "false"
-    assert found["auth.anonymous"]["enabled"] == "false"
-    assert found["auth.ldap"] == {
+    sections = ini()
+    assert sections["users"]["allow_sign_up"] == "false"
+    assert sections["auth.anonymous"]["enabled"] == "false"
+    assert sections["auth.ldap"] == {
         "enabled": "true",
         "config_file": "/etc/grafana/ldap.toml",
         "allow_sign_up": "true",
         "skip_org_role_sync": "false",
     }
-    assert found["auth.generic_oauth"] == {"enabled": "false"}
+    assert sections["auth.generic_oauth"] == {"enabled": "false"}
 
 
 def test_the_data_proxy_asks_nobody_but_the_data_sources() -> None:
@@ -77,15 +77,15 @@ def test_the_data_proxy_asks_nobody_but_the_data_sources() -> None:
 
 
 def test_every_request_is_logged_as_json_with_who_made_it() -> None:
-    found = ini()
-    assert found["server"]["router_logging"] == "true"
-    assert (found["log"]["mode"], found["log.console"]["format"]) == ("console", "json")
-    assert found["dataproxy"]["logging"] == "false"
+    sections = ini()
+    assert sections["server"]["router_logging"] == "true"
+    assert (sections["log"]["mode"], sections["log.console"]["format"]) == ("console", "json")
+    assert sections["dataproxy"]["logging"] == "false"
 
 
 def test_browsers_are_sent_to_the_name_that_is_in_the_certificate() -> None:
-    found = ini()["server"]
-    assert (found["domain"], found["root_url"]) == ("grafana.example.org", "https://grafana.example.org:3000/")
+    server = ini()["server"]
+    assert (server["domain"], server["root_url"]) == ("grafana.example.org", "https://grafana.example.org:3000/")
 
 
 def test_a_value_that_an_ini_file_would_cut_off_is_refused_by_name() -> None:
@@ -95,24 +95,25 @@ def test_a_value_that_an_ini_file_would_cut_off_is_refused_by_name() -> None:
 
 def test_groups_become_roles_and_nobody_becomes_administrator_of_the_server() -> None:
     [server] = ldap_config(DIRECTORY, private_authority=True)["servers"]
-    assert [(each["group_dn"], each["org_role"]) for each in server["group_mappings"]] == [
+    assert [(group_mapping["group_dn"], group_mapping["org_role"]) for group_mapping in server["group_mappings"]] == [
         ("cn=monitoring-admins,ou=groups,dc=example,dc=com", "Admin"),
         ("cn=monitoring-editors,ou=groups,dc=example,dc=com", "Editor"),
         ("cn=monitoring-viewers,ou=groups,dc=example,dc=com", "Viewer"),
     ]
-    assert not any(each["grafana_admin"] for each in server["group_mappings"])
-    assert "*" not in [each["group_dn"] for each in server["group_mappings"]]
+    assert not any(group_mapping["grafana_admin"] for group_mapping in server["group_mappings"])
+    assert "*" not in [group_mapping["group_dn"] for group_mapping in server["group_mappings"]]
 
 
 def test_the_directory_is_verified_by_its_own_authority_or_by_public_ones() -> None:
     private, public = (
-        ldap_config(DIRECTORY, private_authority=each)["servers"][0]["root_ca_cert"] for each in (True, False)
+        ldap_config(DIRECTORY, private_authority=is_private)["servers"][0]["root_ca_cert"]
+        for is_private in (True, False)
     )
     assert private == "/etc/grafana-secrets/directory-ca.pem"
     assert public == "/etc/ssl/certs/ca-certificates.crt"
     written = make(lambda: {"directory_secrets": {"bind_password": "x", "authority": None}})
     assert f'root_ca_cert = "{public}"' in written.file("ConfigMap", "grafana", "ldap.toml")
-    assert f'root_ca_cert = "{private}"' in made().file("ConfigMap", "grafana", "ldap.toml")
+    assert f'root_ca_cert = "{private}"' in default_build().file("ConfigMap", "grafana", "ldap.toml")
 
 
 def test_what_is_written_as_toml_is_read_as_it_was() -> None:
@@ -147,13 +148,13 @@ def test_one_group_for_two_roles_is_refused() -> None:
 
 
 def test_a_providers_groups_become_roles_and_everybody_else_is_refused() -> None:
-    found = oidc_settings(oidc())
-    assert found["role_attribute_strict"] == "true"
-    assert found["role_attribute_path"] == (
+    settings = oidc_settings(oidc())
+    assert settings["role_attribute_strict"] == "true"
+    assert settings["role_attribute_path"] == (
         "contains(groups[*], 'monitoring-admins') && 'Admin' || contains(groups[*], 'monitoring-editors') && 'Editor'"
         " || contains(groups[*], 'monitoring-viewers') && 'Viewer'"
     )
-    assert (found["use_pkce"], found["allow_assign_grafana_admin"]) == ("true", "false")
+    assert (settings["use_pkce"], settings["allow_assign_grafana_admin"]) == ("true", "false")
 
 
 @pytest.mark.parametrize(
@@ -177,31 +178,31 @@ def test_a_provider_of_the_same_site_is_taken() -> None:
 
 
 def sources(**changes: Any) -> dict[str, dict[str, Any]]:
-    found = sources_config(arguments(**changes).sources())
-    assert found["prune"] is True
-    return {each["uid"]: each for each in found["datasources"]}
+    config = sources_config(arguments(**changes).sources())
+    assert config["prune"] is True
+    return {datasource["uid"]: datasource for datasource in config["datasources"]}
 
 
 def test_the_usual_sources_are_metrics_alerts_and_logs() -> None:
-    found = sources()
-    assert [(uid, each["type"]) for uid, each in found.items()] == [
+    sources_by_uid = sources()
+    assert [(uid, source["type"]) for uid, source in sources_by_uid.items()] == [
         ("metrics", "prometheus"),
         ("alerts", "alertmanager"),
         ("logs", "grafana-opensearch-datasource"),
     ]
-    assert [uid for uid, each in found.items() if each["isDefault"]] == ["metrics"]
-    assert found["metrics"]["jsonData"]["timeInterval"] == "15s"
-    assert found["alerts"]["jsonData"]["handleGrafanaManagedAlerts"] is False
+    assert [uid for uid, source in sources_by_uid.items() if source["isDefault"]] == ["metrics"]
+    assert sources_by_uid["metrics"]["jsonData"]["timeInterval"] == "15s"
+    assert sources_by_uid["alerts"]["jsonData"]["handleGrafanaManagedAlerts"] is False
 
 
 @pytest.mark.parametrize(
     ("plugin", "place"), [(LogsPlugin.OPENSEARCH, "database"), (LogsPlugin.ELASTICSEARCH, "index")]
 )
 def test_each_plugin_is_told_the_alias_of_the_logs_where_it_looks_for_it(plugin: LogsPlugin, place: str) -> None:
-    found = sources(logs=logs(plugin))["logs"]
-    assert found["type"] == plugin.value
-    assert found["jsonData"][place] == "logs-read"
-    assert found["jsonData"]["timeField"] == "@timestamp"
+    source = sources(logs=logs(plugin))["logs"]
+    assert source["type"] == plugin.value
+    assert source["jsonData"][place] == "logs-read"
+    assert source["jsonData"]["timeField"] == "@timestamp"
 
 
 def test_a_log_record_leads_to_its_trace_where_that_is_shown_after_a_login_of_its_own() -> None:

@@ -11,28 +11,30 @@ import yaml
 from components.jaeger.query import allowed_groups
 from components.telemetry.classification import CLASSES
 from tests.support import engine
-from tests.unit.jaeger.made import ADDRESSES, GROUPS, made
+from tests.unit.jaeger.stubs import ADDRESSES, GROUPS, default_build
 
 QUERIES = [f"jaeger-query-{name}" for name in CLASSES]
 
 
 def pod(workload: str) -> dict[str, Any]:
-    spec: dict[str, Any] = made().recording.one("Deployment", workload)["spec"]["template"]["spec"]
+    spec: dict[str, Any] = default_build().recording.one("Deployment", workload)["spec"]["template"]["spec"]
     return spec
 
 
 def arguments(workload: str) -> dict[str, list[str]]:
     """Options of a query's oauth2-proxy."""
-    command = next(each for each in pod(workload)["containers"] if each["name"] == "oauth2-proxy")["command"]
-    found: dict[str, list[str]] = {}
+    command = next(container for container in pod(workload)["containers"] if container["name"] == "oauth2-proxy")[
+        "command"
+    ]
+    values_by_option: dict[str, list[str]] = {}
     for argument in command[1:]:
         name, _, value = argument.removeprefix("--").partition("=")
-        found.setdefault(name, []).append(value)
-    return found
+        values_by_option.setdefault(name, []).append(value)
+    return values_by_option
 
 
 def policy(workload: str) -> dict[str, Any]:
-    spec: dict[str, Any] = made().recording.one("NetworkPolicy", workload)["spec"]
+    spec: dict[str, Any] = default_build().recording.one("NetworkPolicy", workload)["spec"]
     return spec
 
 
@@ -42,31 +44,35 @@ def ports(rules: list[dict[str, Any]]) -> list[int]:
 
 @pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES])
 def test_collectors_and_queries_run_twice_with_a_disruption_budget(workload: str) -> None:
-    assert made().recording.one("Deployment", workload)["spec"]["replicas"] == 2
-    assert made().recording.one("PodDisruptionBudget", workload)["spec"]["maxUnavailable"] == 1
+    assert default_build().recording.one("Deployment", workload)["spec"]["replicas"] == 2
+    assert default_build().recording.one("PodDisruptionBudget", workload)["spec"]["maxUnavailable"] == 1
 
 
 def test_collectors_scale_by_themselves_where_that_is_asked_for() -> None:
-    scaler = made().recording.one("HorizontalPodAutoscaler", "jaeger-collector")["spec"]
+    scaler = default_build().recording.one("HorizontalPodAutoscaler", "jaeger-collector")["spec"]
     assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "jaeger-collector"}
 
 
 @pytest.mark.parametrize("workload", QUERIES)
 def test_the_login_is_the_only_way_into_a_query(workload: str) -> None:
-    config = yaml.safe_load(made().recording.one("ConfigMap", workload)["data"]["config.yaml"])
+    config = yaml.safe_load(default_build().recording.one("ConfigMap", workload)["data"]["config.yaml"])
     query = config["extensions"]["jaeger_query"]
     assert query["http"]["endpoint"].startswith("127.0.0.1:")
     assert query["grpc"]["endpoint"].startswith("127.0.0.1:")
-    service = made().recording.one("Service", workload)["spec"]
+    service = default_build().recording.one("Service", workload)["spec"]
     assert [port["targetPort"] for port in service["ports"]] == [4180]
     assert ports(policy(workload)["ingress"]) == [4180, 8888]
-    declared = {port["containerPort"] for each in pod(workload)["containers"] for port in each.get("ports", [])}
+    declared = {
+        port["containerPort"] for container in pod(workload)["containers"] for port in container.get("ports", [])
+    }
     assert declared == {4180, 8888, 13133}
 
 
 @pytest.mark.parametrize("clearance", CLASSES)
 def test_a_query_reads_its_own_clearance_with_its_own_user(clearance: str) -> None:
-    config = yaml.safe_load(made().recording.one("ConfigMap", f"jaeger-query-{clearance}")["data"]["config.yaml"])
+    config = yaml.safe_load(
+        default_build().recording.one("ConfigMap", f"jaeger-query-{clearance}")["data"]["config.yaml"]
+    )
     ((name, backend),) = config["extensions"]["jaeger_storage"]["backends"].items()
     assert name == config["extensions"]["jaeger_query"]["storage"]["traces"] == clearance
     store = backend["opensearch"]
@@ -124,36 +130,36 @@ def test_collectors_admit_samplers_and_let_sdks_ask_for_their_sampling() -> None
 
 
 def test_spans_are_taken_with_a_client_certificate_only() -> None:
-    config = yaml.safe_load(made().recording.one("ConfigMap", "jaeger-collector")["data"]["config.yaml"])
+    config = yaml.safe_load(default_build().recording.one("ConfigMap", "jaeger-collector")["data"]["config.yaml"])
     assert set(config["receivers"]["otlp"]["protocols"]) == {"grpc"}
     assert config["receivers"]["otlp"]["protocols"]["grpc"]["tls"]["client_ca_file"] == "/etc/tls/ca.crt"
 
 
 def test_the_endpoint_names_what_clients_need() -> None:
-    endpoint = made().collector.endpoint
+    endpoint = default_build().collector.endpoint
     assert endpoint.grpc == "jaeger-collector.ns.svc.cluster.local:4317"
     assert endpoint.sampling_url == "https://jaeger-sampling.ns.svc.cluster.local:5778"
     assert endpoint.access_label == "obs.access/jaeger"
-    query = made().queries["internal"].endpoint
+    query = default_build().queries["internal"].endpoint
     assert query.url == f"https://{ADDRESSES['internal']}:4180"
     assert query.groups == (*GROUPS["internal"], *GROUPS["confidential"])
 
 
 def test_strategies_are_a_file_of_their_own() -> None:
-    text = made().recording.one("ConfigMap", "jaeger-sampling")["data"]["strategies.json"]
+    text = default_build().recording.one("ConfigMap", "jaeger-sampling")["data"]["strategies.json"]
     assert json.loads(text)["service_strategies"] == [{"service": "recorder", "type": "probabilistic", "param": 0.5}]
 
 
 def test_no_password_is_in_a_configuration_or_a_command_line() -> None:
-    recording = made().recording
+    recording = default_build().recording
     for manifest in recording.manifests():
         if manifest["kind"] != "Secret":
             for text in engine.texts(manifest):
-                found = [name for name, value in recording.passwords.items() if value in text]
-                assert not found, f"{manifest['kind']} {manifest['metadata']['name']} shows {found}"
+                names = [name for name, value in recording.passwords.items() if value in text]
+                assert not names, f"{manifest['kind']} {manifest['metadata']['name']} shows {names}"
 
 
-@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES, "identity-double"])
+@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES, "identity-fake"])
 def test_pods_are_restricted(workload: str) -> None:
     spec = pod(workload)
     assert spec["securityContext"]["runAsNonRoot"]
@@ -165,18 +171,18 @@ def test_pods_are_restricted(workload: str) -> None:
 
 
 def test_every_query_has_a_cookie_key_of_its_own() -> None:
-    keys = [made().recording.one("Secret", f"{name}-login")["stringData"]["cookie-secret"] for name in QUERIES]
+    keys = [default_build().recording.one("Secret", f"{name}-login")["stringData"]["cookie-secret"] for name in QUERIES]
     assert len(set(keys)) == len(keys)
     assert {len(key) for key in keys} == {32}
 
 
-def test_the_double_knows_hashes_of_passwords_and_the_registered_addresses() -> None:
-    recording = made().recording
-    accounts = json.loads(recording.one("Secret", "identity-double-accounts")["stringData"]["accounts.json"])
+def test_the_fake_knows_hashes_of_passwords_and_the_registered_addresses() -> None:
+    recording = default_build().recording
+    accounts = json.loads(recording.one("Secret", "identity-fake-accounts")["stringData"]["accounts.json"])
     assert accounts["users"]["carol"]["password_hash"].startswith("$2b$")
     assert accounts["clients"]["jaeger"]["redirects"] == [
         f"https://{address}:4180/oauth2/callback" for address in ADDRESSES.values()
     ]
     assert accounts["clients"]["ops"]["audiences"] == ["jaeger"]
-    assert ports(policy("identity-double")["ingress"]) == [5556, 8080]
-    assert not policy("identity-double").get("egress")
+    assert ports(policy("identity-fake")["ingress"]) == [5556, 8080]
+    assert not policy("identity-fake").get("egress")

@@ -15,9 +15,9 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support import engine
-from tests.unit.jaeger.made import SITE, SIZE
+from tests.unit.jaeger.stubs import CONTEXT, SIZE
 
-SURROUNDINGS = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
+PREREQUISITES = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
 
 
 @dataclass
@@ -29,9 +29,9 @@ class Made:
 
 
 @functools.cache
-def made() -> Made:
+def default_build() -> Made:
     recording = engine.Recording()
-    found: list[JaegerReader] = []
+    components: list[JaegerReader] = []
 
     def program() -> None:
         stack = pulumi.ComponentResource("obs:test:Stack", "test")
@@ -45,34 +45,36 @@ def made() -> Made:
             ready=pulumi.Output.from_input(True),
             after=(),
         )
-        args = JaegerReaderArgs(site=SITE, clearance="public", search=search, replicas=2, resources=SIZE)
-        found.append(JaegerReader(WORKLOAD, args))
+        args = JaegerReaderArgs(context=CONTEXT, clearance="public", search=search, replicas=2, resources=SIZE)
+        components.append(JaegerReader(WORKLOAD, args))
 
     engine.run(recording, "local", program)
-    return Made(recording, found[0])
+    return Made(recording, components[0])
 
 
 def test_it_has_no_way_in_from_outside_the_cluster() -> None:
-    assert {each["spec"]["type"] for each in made().recording.kinds("Service")} == {"ClusterIP"}
-    https, metrics = made().recording.one("NetworkPolicy", WORKLOAD)["spec"]["ingress"]
+    assert {manifest["spec"]["type"] for manifest in default_build().recording.kinds("Service")} == {"ClusterIP"}
+    https, metrics = default_build().recording.one("NetworkPolicy", WORKLOAD)["spec"]["ingress"]
     assert [port["port"] for port in https["ports"]] == [16686]
-    assert https["from"] == [{"podSelector": {"matchLabels": {made().component.access_label: "true"}}}]
+    assert https["from"] == [{"podSelector": {"matchLabels": {default_build().component.access_label: "true"}}}]
     assert [port["port"] for port in metrics["ports"]] == [8888]
 
 
 def test_it_reads_one_clearance_behind_tls_and_a_password() -> None:
-    config = yaml.safe_load(made().recording.one("ConfigMap", WORKLOAD)["data"]["config.yaml"])
+    config = yaml.safe_load(default_build().recording.one("ConfigMap", WORKLOAD)["data"]["config.yaml"])
     query = config["extensions"]["jaeger_query"]
     assert query["storage"] == {"traces": "public"}
     assert query["http"]["tls"]["cert_file"] == "/etc/tls/tls.crt"
     assert query["http"]["auth"] == {"authenticator": "basicauth/reader"}
     assert query["grpc"]["endpoint"].startswith("127.0.0.1:")
     assert "basicauth/reader" in config["service"]["extensions"]
-    files = made().recording.one("Secret", f"{WORKLOAD}-auth")["stringData"]
+    files = default_build().recording.one("Secret", f"{WORKLOAD}-auth")["stringData"]
     assert files["reader.htpasswd"].startswith("grafana:")
 
 
 def test_the_policies_have_nothing_to_say_about_it() -> None:
-    resources = [Resource(each.token, each.name, each.inputs) for each in made().recording.resources]
-    rules = [rule for rule in RULES if rule.id not in SURROUNDINGS]
+    resources = [
+        Resource(resource.token, resource.name, resource.inputs) for resource in default_build().recording.resources
+    ]
+    rules = [rule for rule in RULES if rule.id not in PREREQUISITES]
     assert [verdict.message for verdict in Runner(rules=rules, agreed=[]).all(resources)] == []

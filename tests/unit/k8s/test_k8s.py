@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 
 from components import naming
-from components.k8s import Container, Probe, Resources, Site
+from components.k8s import Container, DeploymentContext, Probe, Resources
 from components.k8s.certificates import dns_names
+from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
-from components.k8s.site import CertificatePolicy
 from components.versions import IMAGES, ImageCatalogue
 from tests.support import engine
 
-SITE = Site(
+CONTEXT = DeploymentContext(
     platform="p",
     region="r",
     namespace="ns",
@@ -32,7 +32,7 @@ def _pod(**changes: Any) -> Any:
     container: dict[str, Any] = {"name": "c", "image": "kafka", "command": ["run"], "resources": SIZE, **changes}
     return pod_spec(
         workload="w",
-        image=SITE.image,
+        image=CONTEXT.image,
         containers=[Container(**container)],
         init_containers=[],
         volumes=[],
@@ -59,12 +59,12 @@ def test_an_http_probe_without_a_port_is_refused() -> None:
 
 
 def test_an_image_is_pinned_by_version_and_by_digest_when_there_is_one() -> None:
-    assert SITE.image("kafka") == f"registry.example/{IMAGES['kafka']}@sha256:{'a' * 64}"
-    assert SITE.image("thanos") == f"registry.example/{IMAGES['thanos']}"
+    assert CONTEXT.image("kafka") == f"registry.example/{IMAGES['kafka']}@sha256:{'a' * 64}"
+    assert CONTEXT.image("thanos") == f"registry.example/{IMAGES['thanos']}"
 
 
 def test_certificates_name_the_service_and_every_pod() -> None:
-    names = dns_names(SITE, "kafka", services=["kafka-bootstrap"], hosts=["kafka.example.com"])
+    names = dns_names(CONTEXT, "kafka", services=["kafka-bootstrap"], hosts=["kafka.example.com"])
     assert len(names) == len(set(names))
     assert {
         "kafka.ns.svc.cluster.local",
@@ -77,13 +77,13 @@ def test_certificates_name_the_service_and_every_pod() -> None:
 
 
 def test_names_and_labels() -> None:
-    assert SITE.pod_host("kafka", 2) == "kafka-2.kafka-headless.ns.svc.cluster.local"
+    assert CONTEXT.pod_host("kafka", 2) == "kafka-2.kafka-headless.ns.svc.cluster.local"
     assert naming.selector("kafka").items() < naming.labels("kafka").items()
     assert naming.access_label("kafka") == "obs.access/kafka"
 
 
 def test_scrape_targets_are_found_by_the_srv_name_of_the_metrics_port() -> None:
-    target = SITE.scrape_target("kafka", 9404, None)  # type: ignore[arg-type]
+    target = CONTEXT.scrape_target("kafka", 9404, None)  # type: ignore[arg-type]
     assert target.srv == "_metrics._tcp.kafka-headless.ns.svc.cluster.local"
     assert target.server_name == "kafka.ns.svc.cluster.local"
 

@@ -24,7 +24,7 @@ def recording(request: pytest.FixtureRequest) -> Recording:
 
 
 def test_the_five_topics_have_their_partitions_copies_and_retention(recording: Recording) -> None:
-    topics = {each.inputs["name"]: each.inputs for each in recording.of("kafka:index/topic:Topic")}
+    topics = {recorded.inputs["name"]: recorded.inputs for recorded in recording.of("kafka:index/topic:Topic")}
     assert topics.keys() == TOPICS.keys()
     for name, (partitions, days) in TOPICS.items():
         assert topics[name]["partitions"] == partitions
@@ -36,8 +36,8 @@ def test_the_five_topics_have_their_partitions_copies_and_retention(recording: R
 
 
 def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Recording) -> None:
-    users = [each.inputs for each in recording.of("kafka:index/userScramCredential:UserScramCredential")]
-    assert {each["username"] for each in users} == {
+    users = [recorded.inputs for recorded in recording.of("kafka:index/userScramCredential:UserScramCredential")]
+    assert {user["username"] for user in users} == {
         "gateway",
         "metrics-consumer-primary",
         "metrics-consumer-secondary",
@@ -52,31 +52,31 @@ def test_every_client_is_a_scram_user_with_a_password_of_its_own(recording: Reco
         "mirror",
         "mirror-maker",
     }
-    assert {each["scramMechanism"] for each in users} == {"SCRAM-SHA-512"}
-    assert len({each["password"] for each in users}) == len(users)
+    assert {user["scramMechanism"] for user in users} == {"SCRAM-SHA-512"}
+    assert len({user["password"] for user in users}) == len(users)
 
 
 def test_permissions_are_exactly_what_each_client_needs(recording: Recording) -> None:
-    found = {
+    permissions = {
         (
-            each.inputs["aclPrincipal"].removeprefix("User:"),
-            each.inputs["aclOperation"],
-            each.inputs["aclResourceType"],
-            each.inputs["aclResourceName"],
+            recorded.inputs["aclPrincipal"].removeprefix("User:"),
+            recorded.inputs["aclOperation"],
+            recorded.inputs["aclResourceType"],
+            recorded.inputs["aclResourceName"],
         )
-        for each in recording.of("kafka:index/acl:Acl")
+        for recorded in recording.of("kafka:index/acl:Acl")
     }
     consumers = ("metrics-consumer-primary", "metrics-consumer-secondary")
     other = "region-a" if recording.outputs["region"] == "region-b" else "region-b"
-    assert found == {
+    assert permissions == {
         *_of_the_mirror(other),
         *(("gateway", "Write", "Topic", topic) for topic in TELEMETRY),
         *((consumer, "Read", "Topic", "telemetry-metrics") for consumer in consumers),
         *((consumer, "Read", "Topic", "telemetry-traces") for consumer in ("sampler", "service-graph")),
         ("log-indexer", "Read", "Topic", "telemetry-logs"),
         *(
-            (each, "Read", "Group", each)
-            for each in (*consumers, "sampler", "service-graph", "log-indexer", "reports", "archive")
+            (consumer, "Read", "Group", consumer)
+            for consumer in (*consumers, "sampler", "service-graph", "log-indexer", "reports", "archive")
         ),
         *(("archive", "Read", "Topic", topic) for topic in TOPICS),
         *(("backup", "Describe", kind, "*") for kind in ("Topic", "Group")),
@@ -88,9 +88,9 @@ def test_permissions_are_exactly_what_each_client_needs(recording: Recording) ->
         ("kafka-lag", "Describe", "Topic", "*"),
         ("kafka-lag", "Describe", "Group", "*"),
     }
-    for each in recording.of("kafka:index/acl:Acl"):
-        assert each.inputs["aclPermissionType"] == "Allow"
-        assert each.inputs["resourcePatternTypeFilter"] == "Literal"
+    for recorded in recording.of("kafka:index/acl:Acl"):
+        assert recorded.inputs["aclPermissionType"] == "Allow"
+        assert recorded.inputs["resourcePatternTypeFilter"] == "Literal"
 
 
 def _of_the_mirror(other: str) -> set[tuple[str, str, str, str]]:
@@ -136,6 +136,6 @@ def test_a_client_gets_its_single_permissions_after_the_usual_ones() -> None:
 
 
 def test_a_topic_leaves_nothing_that_could_lose_a_record_to_the_brokers() -> None:
-    made = topic_config(Topic(name="t", partitions=1, retention_ms=5), min_insync_replicas=2, max_message_bytes=9)
-    assert made["max.message.bytes"] == "9"
-    assert {"min.insync.replicas", "retention.ms", "cleanup.policy", "unclean.leader.election.enable"} <= made.keys()
+    config = topic_config(Topic(name="t", partitions=1, retention_ms=5), min_insync_replicas=2, max_message_bytes=9)
+    assert config["max.message.bytes"] == "9"
+    assert {"min.insync.replicas", "retention.ms", "cleanup.policy", "unclean.leader.election.enable"} <= config.keys()

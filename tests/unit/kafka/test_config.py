@@ -68,7 +68,7 @@ def test_no_property_holds_a_password(cluster: config.KafkaCluster) -> None:
 def test_identifiers_depend_on_the_name_alone_and_do_not_look_like_options() -> None:
     identifiers = [config.kafka_uuid(f"platform-{number}") for number in range(500)]
     assert len(set(identifiers)) == 500
-    assert all(len(each) == 22 and not each.startswith("-") for each in identifiers)
+    assert all(len(identifier) == 22 and not identifier.startswith("-") for identifier in identifiers)
     assert config.kafka_uuid("platform-7") == identifiers[7]
 
 
@@ -96,6 +96,6 @@ def test_a_password_that_would_break_the_argument_file_is_refused(password: str 
 
 
 def test_the_metrics_agent_is_given_a_hash_and_not_the_password() -> None:
-    text = process.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="opener")
+    text = process.jmx_exporter(user="scrape-kafka", password="plainpassword", keystore_password="keystore-password")
     assert "plainpassword" not in text
     assert "SHA-256" in text

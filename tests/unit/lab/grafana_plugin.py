@@ -20,9 +20,9 @@ from tests.support.provider import Engine, engine_of
 def plugin_on(settings: Mapping[str, Any], stopping: threading.Event | None = None) -> Iterator[Engine]:
     """Serve the plugin, configured."""
     event = stopping or threading.Event()
-    with engine_of(GrafanaProvider("0.0.0", Grafana(event), event)) as made:
-        made.configure(settings, ("auth",))
-        yield made
+    with engine_of(GrafanaProvider("0.0.0", Grafana(event), event)) as engine:
+        engine.configure(settings, ("auth",))
+        yield engine
 
 
 def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:

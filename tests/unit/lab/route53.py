@@ -1,4 +1,4 @@
-"""boto3's Route 53 against the double of the zone, over verified TLS."""
+"""boto3's Route 53 against the fake of the zone, over verified TLS."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def lead(client: Any, name: str, value: str, kind: str = "A", action: str = "UPS
     """Change a record; Route 53's id of the change."""
     record = {"Name": name, "Type": kind, "TTL": 5, "ResourceRecords": [{"Value": value}]}
     batch = {"Changes": [{"Action": action, "ResourceRecordSet": record}]}
-    made = client.change_resource_record_sets(HostedZoneId=zone_id(client), ChangeBatch=batch)
-    return str(made["ChangeInfo"]["Id"])
+    response = client.change_resource_record_sets(HostedZoneId=zone_id(client), ChangeBatch=batch)
+    return str(response["ChangeInfo"]["Id"])
 
 
 def leads_to(client: Any) -> dict[str, list[str]]:
     """Name -> values, of addresses and aliases."""
-    found = client.list_resource_record_sets(HostedZoneId=zone_id(client))["ResourceRecordSets"]
+    record_sets = client.list_resource_record_sets(HostedZoneId=zone_id(client))["ResourceRecordSets"]
     return {
-        each["Name"]: [value["Value"] for value in each["ResourceRecords"]]
-        for each in found
-        if each["Type"] in ("A", "CNAME")
+        record_set["Name"]: [value["Value"] for value in record_set["ResourceRecords"]]
+        for record_set in record_sets
+        if record_set["Type"] in ("A", "CNAME")
     }

@@ -1,4 +1,4 @@
-"""What Pulumi remembers of parts that the lab set aside."""
+"""What Pulumi remembers of parts that the lab scaled down."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_parts_are_remembered_as_declared_and_nothing_else_is_touched() -> None:
         "statefulset/search",
         "deployment/probes",
     ]
-    assert [each.get("outputs", {}).get("spec", {}).get("replicas") for each in resources] == [
+    assert [resource.get("outputs", {}).get("spec", {}).get("replicas") for resource in resources] == [
         *(None, 3, 2, 2, 0, 0, 0),
         *(None, None),
     ]

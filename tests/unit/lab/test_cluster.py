@@ -27,24 +27,26 @@ from lab.toolchain.layers import Layer
 from lab.toolchain.recipes import RECIPES, GoTool
 
 
-def _service(name: str, asked: str = "", given: str = "") -> dict[str, Any]:
-    spec = {"type": "LoadBalancer"} | ({"loadBalancerIP": asked} if asked else {})
+def _service(name: str, load_balancer_ip: str = "", given: str = "") -> dict[str, Any]:
+    spec = {"type": "LoadBalancer"} | ({"loadBalancerIP": load_balancer_ip} if load_balancer_ip else {})
     status = {"loadBalancer": {"ingress": [{"ip": given}]}} if given else {}
     return {"metadata": {"namespace": "ns", "name": name}, "spec": spec, "status": status}
 
 
 def test_a_requested_address_is_honoured_before_free_ones_are_handed_out() -> None:
-    assigned = assign_addresses([_service("any"), _service("asks", asked="198.18.0.100")])
+    assigned = assign_addresses([_service("any"), _service("asks", load_balancer_ip="198.18.0.100")])
     assert assigned == {"ns/asks": "198.18.0.100", "ns/any": "198.18.0.101"}
 
 
 def test_two_services_never_get_the_same_address() -> None:
-    assigned = assign_addresses([_service("has", given="198.18.0.20"), _service("wants", asked="198.18.0.20")])
+    assigned = assign_addresses(
+        [_service("has", given="198.18.0.20"), _service("wants", load_balancer_ip="198.18.0.20")]
+    )
     assert assigned == {}, "an address in use must not be given twice"
 
 
 def test_an_address_outside_the_pool_is_not_given() -> None:
-    assert assign_addresses([_service("asks", asked="10.0.0.1")]) == {}
+    assert assign_addresses([_service("asks", load_balancer_ip="10.0.0.1")]) == {}
 
 
 def test_services_of_other_types_get_no_address() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from lab import __main__ as command_line
 from lab import setup
-from lab.cluster import cutting, freezer, lifecycle, network, node
+from lab.cluster import freezer, lifecycle, network, network_partition, node
 from lab.cluster.addresses import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.errors import LabError
 from lab.paths import LabPaths
@@ -22,12 +22,12 @@ from lab.stack import Stack
 @pytest.fixture
 def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
     monkeypatch.setenv("OBS_STATE", str(tmp_path))
-    made = LabPaths("x")
-    monkeypatch.setattr(command_line, "_PATHS", made)
+    lab_paths = LabPaths("x")
+    monkeypatch.setattr(command_line, "_PATHS", lab_paths)
     monkeypatch.setattr(setup, "packages", lambda: None)
     monkeypatch.setattr(setup, "toolchain", lambda *_: None)
     monkeypatch.setattr(network, "namespace_exists", lambda _: False)
-    return made
+    return lab_paths
 
 
 def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *arguments: str) -> tuple[int, str, str]:
@@ -42,7 +42,7 @@ def said(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *a
 
 
 class Kubectl:
-    """A double of kubectl: answers by the first word of what is asked for."""
+    """A fake of kubectl: answers by the first word of what is asked for."""
 
     def __init__(self, **answers: str | None) -> None:
         self.answers = answers
@@ -62,13 +62,18 @@ def test_only_the_labs_stacks_are_brought_up_and_destroyed(
 
 @pytest.mark.parametrize(
     "arguments",
-    [("up", "--stack", "local-dr"), ("cut", "obs-local"), ("heal", "obs-local"), ("aside", "obs-local")],
+    [
+        ("up", "--stack", "local-dr"),
+        ("partition", "obs-local"),
+        ("reconnect", "obs-local"),
+        ("scale-down", "obs-local"),
+    ],
 )
 def test_without_a_cluster_it_says_what_to_do(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     assert said(capsys, monkeypatch, *arguments) == (1, "", "error: no cluster: run `make up`")
-    assert cutting.cuts(paths) == []
+    assert network_partition.partitions(paths) == []
 
 
 @pytest.mark.parametrize(
@@ -106,13 +111,13 @@ def test_a_second_region_needs_room_and_the_first(
 def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (paths.state / "cuts").mkdir(parents=True)
-    cutting._remember(paths, cutting.Cut(namespace="obs-local", frozen=True, uids=("a",)))
+    (paths.state / "partitions").mkdir(parents=True)
+    network_partition._remember(paths, network_partition.Partition(namespace="obs-local", frozen=True, uids=("a",)))
     code, shown, _ = said(capsys, monkeypatch, "status")
-    assert (code, shown.splitlines()[-1]) == (1, "cut off and frozen: obs-local")
+    assert (code, shown.splitlines()[-1]) == (1, "partitioned and frozen: obs-local")
     for command in ("up", "destroy"):
         code, _, error = said(capsys, monkeypatch, command)
-        assert error == "error: namespace obs-local is cut off: run `python -m lab heal obs-local` first"
+        assert error == "error: namespace obs-local is partitioned: run `python -m lab reconnect obs-local` first"
 
 
 @pytest.mark.parametrize(

@@ -15,13 +15,14 @@ from ldap3.core import exceptions
 
 from lab import secret_file
 from lab.cluster.processes import Daemon, start_time
-from lab.directory import content, places, setup
+from lab.directory import content, setup
+from lab.directory import paths as directory_paths
 from lab.directory.client import connected, logged_in
 from lab.directory.keys import MEMBERS, PEOPLE, Secrets
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.receivers import certificates
-from tests.unit.lab.outside_places import loopback_lab, started
+from tests.unit.lab.external_services_harness import loopback_lab, started
 
 EVERYTHING = "(objectClass=*)"
 
@@ -36,7 +37,7 @@ def lab() -> Iterator[LabPaths]:
 
 
 def authority(lab: LabPaths) -> Path:
-    return places.folder(lab) / "pki" / "ca.crt"
+    return directory_paths.folder(lab) / "pki" / "ca.crt"
 
 
 def login(lab: LabPaths, name: str, password: str) -> AbstractContextManager[Connection]:
@@ -44,10 +45,10 @@ def login(lab: LabPaths, name: str, password: str) -> AbstractContextManager[Con
 
 
 def service(lab: LabPaths) -> AbstractContextManager[Connection]:
-    return login(lab, places.SERVICE, setup.directory_secrets(lab)["bind_password"])
+    return login(lab, directory_paths.SERVICE, setup.directory_secrets(lab)["bind_password"])
 
 
-def found(searching: Connection, base: str, wanted: str) -> dict[str, dict[str, Any]]:
+def directory_entries(searching: Connection, base: str, wanted: str) -> dict[str, dict[str, Any]]:
     """Entries by name."""
     searching.search(base, wanted, attributes=["*"])
     return {entry["dn"]: dict(entry["attributes"]) for entry in searching.response}
@@ -57,18 +58,18 @@ def found(searching: Connection, base: str, wanted: str) -> dict[str, dict[str, 
 def test_each_person_logs_in_with_his_own_password_alone(lab: LabPaths, person: str) -> None:
     passwords = setup.people(lab)
     with (
-        login(lab, places.name_of(person), passwords[person]) as his,
+        login(lab, directory_paths.name_of(person), passwords[person]) as his,
         pytest.raises(exceptions.LDAPNoSuchObjectResult),
     ):
-        found(his, places.BASE, EVERYTHING)
+        directory_entries(his, directory_paths.BASE, EVERYTHING)
     for other in set(passwords.values()) - {passwords[person]}:
-        with pytest.raises(exceptions.LDAPInvalidCredentialsResult), login(lab, places.name_of(person), other):
+        with pytest.raises(exceptions.LDAPInvalidCredentialsResult), login(lab, directory_paths.name_of(person), other):
             pass
 
 
 def test_nobody_can_log_in_without_a_name_or_a_password(lab: LabPaths) -> None:
     with connected(setup.URL, authority(lab)) as anonymous:
-        for base in (places.BASE, ""):
+        for base in (directory_paths.BASE, ""):
             with pytest.raises(exceptions.LDAPUnwillingToPerformResult, match="authentication required"):
                 anonymous.search(base, EVERYTHING, search_scope=THE_ENTRY_ALONE)
         with pytest.raises(exceptions.LDAPInappropriateAuthenticationResult, match="anonymous bind disallowed"):
@@ -77,30 +78,35 @@ def test_nobody_can_log_in_without_a_name_or_a_password(lab: LabPaths) -> None:
 
 def test_the_service_account_finds_people_and_their_groups(lab: LabPaths) -> None:
     with service(lab) as searching:
-        editor = found(searching, places.BASE, "(uid=editor)")[places.name_of("editor")]
+        editor = directory_entries(searching, directory_paths.BASE, "(uid=editor)")[directory_paths.name_of("editor")]
         assert (editor["mail"], editor["displayName"]) == (["editor@example.com"], ["次郎 編集"])
         for group, members in MEMBERS.items():
             for person in members:
-                groups = found(searching, places.GROUPS, f"(member={places.name_of(person)})")
-                assert list(groups) == [f"cn={group},{places.GROUPS}"]
-        assert found(searching, places.GROUPS, f"(member={places.name_of('outsider')})") == {}
+                groups = directory_entries(
+                    searching, directory_paths.GROUPS, f"(member={directory_paths.name_of(person)})"
+                )
+                assert list(groups) == [f"cn={group},{directory_paths.GROUPS}"]
+        assert (
+            directory_entries(searching, directory_paths.GROUPS, f"(member={directory_paths.name_of('outsider')})")
+            == {}
+        )
 
 
 def test_the_service_account_reads_no_password_not_even_by_a_filter_and_no_other_service(lab: LabPaths) -> None:
     with service(lab) as searching:
-        everything = found(searching, places.BASE, EVERYTHING)
-        assert set(map(places.name_of, PEOPLE)) < set(everything)
+        everything = directory_entries(searching, directory_paths.BASE, EVERYTHING)
+        assert set(map(directory_paths.name_of, PEOPLE)) < set(everything)
         assert all("userPassword" not in values for values in everything.values())
-        assert found(searching, places.BASE, "(userPassword=*)") == {}
-        assert places.SERVICE not in everything
+        assert directory_entries(searching, directory_paths.BASE, "(userPassword=*)") == {}
+        assert directory_paths.SERVICE not in everything
 
 
 def test_nobody_writes(lab: LabPaths) -> None:
     change = {"mail": [(MODIFY_REPLACE, ["other@example.com"])]}
-    logins = [service(lab), login(lab, places.name_of("editor"), setup.people(lab)["editor"])]
+    logins = [service(lab), login(lab, directory_paths.name_of("editor"), setup.people(lab)["editor"])]
     for login_of in logins:
         with login_of as writing, pytest.raises(exceptions.LDAPOperationResult) as raised:
-            writing.modify(places.name_of("editor"), change)
+            writing.modify(directory_paths.name_of("editor"), change)
         assert raised.value.description in ("unwillingToPerform", "insufficientAccessRights")
 
 
@@ -121,9 +127,9 @@ def test_it_runs_as_a_user_of_its_own_and_tells_no_password(lab: LabPaths) -> No
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )
     assert "0" not in status["Uid"].split() + status["Gid"].split()
-    secrets = secret_file.load(Secrets, places.folder(lab) / "secrets.json", "the directory").all()
+    secrets = secret_file.load(Secrets, directory_paths.folder(lab) / "secrets.json", "the directory").all()
     shown = process.log.read_text() + Path(f"/proc/{pid}/cmdline").read_text()
-    kept = b"".join(file.read_bytes() for file in (places.folder(lab) / "data").iterdir())
+    kept = b"".join(file.read_bytes() for file in (directory_paths.folder(lab) / "data").iterdir())
     assert "BIND" in shown
     assert not [secret for secret in secrets if secret in shown or secret.encode() in kept]
 
@@ -134,7 +140,7 @@ def test_files_are_made_once_and_the_process_goes_on(lab: LabPaths) -> None:
     setup.prepare(lab)
     assert (process.pid(), setup.people(lab)) == (pid, before)
     assert setup.directory_secrets(lab)["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
-    assert (places.folder(lab) / "secrets.json").stat().st_mode & 0o777 == 0o600
+    assert (directory_paths.folder(lab) / "secrets.json").stat().st_mode & 0o777 == 0o600
 
 
 def test_other_passwords_are_loaded_anew_and_the_process_ends() -> None:
@@ -144,12 +150,12 @@ def test_other_passwords_are_loaded_anew_and_the_process_ends() -> None:
             setup.wait_ready(paths)
             pid = process.pid()
             assert pid is not None
-            (places.folder(paths) / "secrets.json").unlink()
+            (directory_paths.folder(paths) / "secrets.json").unlink()
             setup.prepare(paths)
             assert start_time(pid) is None
             process.start()
             setup.wait_ready(paths)
-            with login(paths, places.name_of("viewer"), setup.people(paths)["viewer"]) as viewer:
+            with login(paths, directory_paths.name_of("viewer"), setup.people(paths)["viewer"]) as viewer:
                 assert viewer.bound
 
 

@@ -14,12 +14,12 @@ from uuid import uuid4
 
 import pytest
 
-from lab.cluster import cutting, freezer, network
-from lab.cluster.cut import Object
+from lab.cluster import freezer, network, network_partition
 from lab.cluster.freezer import Group
+from lab.cluster.partition_rules import Object
 from lab.errors import LabError
 from lab.paths import LabPaths
-from tests.unit.lab.test_cut import Api, pod
+from tests.unit.lab.test_network_partition import Api, pod
 
 _COUNT = "import itertools, time\nfor n in itertools.count(): print(n, flush=True); time.sleep(0.01)"
 _UNIFIED = Path("/sys/fs/cgroup/unified")
@@ -52,12 +52,12 @@ def counting(pod_group: Path, output: Path) -> Iterator[Counting]:
     with output.open("wb") as file:
         process = subprocess.Popen([sys.executable, "-c", _COUNT], stdout=file, stdin=subprocess.DEVNULL)
     (container / "cgroup.procs").write_text(str(process.pid))
-    made = Counting(pod_group, process, output)
+    counter = Counting(pod_group, process, output)
     try:
         deadline = time.monotonic() + 10
-        while not made.goes_on():
+        while not counter.goes_on():
             assert time.monotonic() < deadline, "it must count before it can stop"
-        yield made
+        yield counter
     finally:
         for version in (1, 2):
             with contextlib.suppress(OSError):
@@ -132,7 +132,7 @@ def test_healing_restores_also_what_no_file_remembers(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OBS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(cutting, "_nft", lambda _: None)
+    monkeypatch.setattr(network_partition, "_nft", lambda _: None)
     paths = LabPaths(instance(root))
     with (
         counting(root / "kubepods" / "poduid-one", tmp_path / "one") as one,
@@ -140,16 +140,16 @@ def test_healing_restores_also_what_no_file_remembers(
     ):
         api = Api()
         api.pods = _pods()
-        cutting.cut(paths, api, "obs-local", freeze=True)
-        cutting.cut(paths, api, "obs-local-dr", freeze=True)
+        network_partition.partition(paths, api, "obs-local", freeze=True)
+        network_partition.partition(paths, api, "obs-local-dr", freeze=True)
         assert (one.goes_on(), other.goes_on()) == (False, False)
-        (paths.state / "cuts" / "obs-local.json").unlink()
-        assert cutting.heal(paths, "obs-local") is False
+        (paths.state / "partitions" / "obs-local.json").unlink()
+        assert network_partition.reconnect(paths, "obs-local") is False
         assert (one.goes_on(), other.goes_on()) == (True, False), "what belongs to another cut stays"
-        cutting.cut(paths, api, "obs-local-dr", freeze=False)
-        assert other.goes_on(), "cut off without freezing means that it goes on"
-        assert cutting.heal(paths, "obs-local-dr") is True
-    assert os.listdir(paths.state / "cuts") == ["lock"]
+        network_partition.partition(paths, api, "obs-local-dr", freeze=False)
+        assert other.goes_on(), "partitioned without freezing means that it goes on"
+        assert network_partition.reconnect(paths, "obs-local-dr") is True
+    assert os.listdir(paths.state / "partitions") == ["lock"]
 
 
 def _pods() -> list[Object]:

@@ -1,4 +1,4 @@
-"""Permissions, teams and preferences of the Grafana plugin, against a double of Grafana's API."""
+"""Permissions, teams and preferences of the Grafana plugin, against a fake of Grafana's API."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 
 from lab.pulumi_host.values import UNKNOWN
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_double import GrafanaDouble, grafana_double
+from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
 from tests.unit.lab.grafana_plugin import checked, failure, plugin_on
 
 OF_FOLDER = "grafana:oss/folderPermission:FolderPermission"
-OF_BOARD = "grafana:oss/dashboardPermission:DashboardPermission"
+OF_DASHBOARD = "grafana:oss/dashboardPermission:DashboardPermission"
 TEAM = "grafana:oss/team:Team"
 PREFERENCES = "grafana:oss/organizationPreferences:OrganizationPreferences"
 VIEWERS = {"role": "Viewer", "permission": "View"}
@@ -24,10 +24,10 @@ READERS = {"folderUid": "layer", "permissions": [VIEWERS, TEAM_5]}
 
 
 @pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaDouble]:
-    with grafana_double(tmp_path) as made:
-        made.add_folder({"uid": "layer", "title": "Layer"})
-        made.save_board(
+def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
+    with grafana_fake(tmp_path) as fake:
+        fake.add_folder({"uid": "layer", "title": "Layer"})
+        fake.save_dashboard(
             {
                 "dashboard": {"uid": "overview", "title": "Overview"},
                 "folderUid": "layer",
@@ -35,16 +35,16 @@ def grafana(tmp_path: Path) -> Iterator[GrafanaDouble]:
                 "overwrite": False,
             }
         )
-        yield made
+        yield fake
 
 
 @pytest.fixture
-def engine(grafana: GrafanaDouble) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as made:
-        yield made
+def engine(grafana: GrafanaFake) -> Iterator[Engine]:
+    with plugin_on(grafana.settings()) as provider_engine:
+        yield provider_engine
 
 
-def test_permissions_replace_those_that_are_there(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_permissions_replace_those_that_are_there(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, OF_FOLDER, READERS)
     identity, outputs, _ = engine.create(OF_FOLDER, inputs)
     assert identity == "1:layer"
@@ -66,7 +66,7 @@ def test_a_team_that_is_not_known_yet_is_accepted(engine: Engine) -> None:
     assert checked(engine, OF_FOLDER, {"folderUid": "layer", "permissions": UNKNOWN})["permissions"] is UNKNOWN
 
 
-def test_permissions_that_were_changed_by_hand_are_seen_and_set_back(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_permissions_that_were_changed_by_hand_are_seen_and_set_back(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, OF_FOLDER, READERS)
     engine.create(OF_FOLDER, inputs)
     grafana.permissions["folders/layer"] = [{"role": "Editor", "permission": 4}]
@@ -76,13 +76,13 @@ def test_permissions_that_were_changed_by_hand_are_seen_and_set_back(engine: Eng
     assert {"permission": 2, "teamId": 5} in grafana.permissions["folders/layer"]
 
 
-def test_what_a_dashboard_inherits_is_not_its_own(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_what_a_dashboard_inherits_is_not_its_own(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(
-        engine, OF_BOARD, {"dashboardUid": "1:overview", "permissions": [{"userId": "7", "permission": "View"}]}
+        engine, OF_DASHBOARD, {"dashboardUid": "1:overview", "permissions": [{"userId": "7", "permission": "View"}]}
     )
-    identity, outputs, _ = engine.create(OF_BOARD, inputs)
+    identity, outputs, _ = engine.create(OF_DASHBOARD, inputs)
     assert grafana.permissions["dashboards/uid/overview"] == [{"permission": 1, "userId": 7}]
-    assert engine.read(OF_BOARD, identity, outputs, inputs) == (identity, outputs, inputs)
+    assert engine.read(OF_DASHBOARD, identity, outputs, inputs) == (identity, outputs, inputs)
 
 
 def test_permissions_of_something_else_are_others(engine: Engine) -> None:
@@ -90,7 +90,7 @@ def test_permissions_of_something_else_are_others(engine: Engine) -> None:
     assert list(engine.diff(OF_FOLDER, READERS, {**READERS, "permissions": []}).replaces) == []
 
 
-def test_permissions_are_taken_back_and_gone_with_their_folder(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_permissions_are_taken_back_and_gone_with_their_folder(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, OF_FOLDER, READERS)
     engine.create(OF_FOLDER, inputs)
     engine.delete(OF_FOLDER, "1:layer", inputs)
@@ -126,7 +126,7 @@ def test_mistaken_permissions_are_refused(engine: Engine, items: list[Any], reas
     assert reason in engine.refusals(OF_FOLDER, {"folderUid": "layer", "permissions": items})["permissions"]
 
 
-def test_a_team_is_made_changed_and_removed(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_team_is_made_changed_and_removed(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, TEAM, {"email": "ops@example.com"}, name="operators")
     identity, outputs, _ = engine.create(TEAM, inputs)
     number = outputs["teamId"]
@@ -141,7 +141,7 @@ def test_a_team_is_made_changed_and_removed(engine: Engine, grafana: GrafanaDoub
     engine.delete(TEAM, identity, outputs)
 
 
-def test_a_team_that_exists_already_is_not_taken_over(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_team_that_exists_already_is_not_taken_over(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, TEAM, {"name": "operators"})
     identity, _, _ = engine.create(TEAM, inputs)
     with pytest.raises(grpc.RpcError) as caught:
@@ -152,13 +152,13 @@ def test_a_team_that_exists_already_is_not_taken_over(engine: Engine, grafana: G
     )
 
 
-def test_a_team_that_our_own_lost_request_made_is_accepted(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_team_that_our_own_lost_request_made_is_accepted(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.lose_next = [502]
     identity, _, _ = engine.create(TEAM, checked(engine, TEAM, {"name": "operators"}))
     assert [f"1:{number}" for number in grafana.teams] == [identity]
 
 
-def test_members_are_kept_where_they_are_named_and_left_alone_elsewhere(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_members_are_kept_where_they_are_named_and_left_alone_elsewhere(engine: Engine, grafana: GrafanaFake) -> None:
     ada, ben, cyd = "ada@example.com", "ben@example.com", "cyd@example.com"
     inputs = checked(engine, TEAM, {"name": "operators", "members": [ben, ada, ben]})
     identity, outputs, _ = engine.create(TEAM, inputs)
@@ -176,16 +176,14 @@ def test_members_are_kept_where_they_are_named_and_left_alone_elsewhere(engine: 
     assert team["people"] == {ada: 4}
 
 
-def test_a_member_added_by_hand_is_seen(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_member_added_by_hand_is_seen(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = checked(engine, TEAM, {"name": "operators", "members": ["ada@example.com"]})
     identity, outputs, _ = engine.create(TEAM, inputs)
     grafana.teams[outputs["teamId"]]["people"]["ben@example.com"] = 0
     assert engine.read(TEAM, identity, outputs, inputs)[2]["members"] == ["ada@example.com", "ben@example.com"]
 
 
-def test_an_unknown_person_is_told_in_grafana_s_words_and_leaves_no_team(
-    engine: Engine, grafana: GrafanaDouble
-) -> None:
+def test_an_unknown_person_is_told_in_grafana_s_words_and_leaves_no_team(engine: Engine, grafana: GrafanaFake) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(TEAM, checked(engine, TEAM, {"name": "operators", "members": ["nobody@example.com"]}))
     assert failure(caught) == "grafana: set members of team operators: 400 user not found"
@@ -208,7 +206,7 @@ def test_a_mistaken_team_is_refused(engine: Engine, inputs: dict[str, Any], key:
     assert reason in engine.refusals(TEAM, inputs)[key]
 
 
-def test_preferences_are_set_read_changed_and_emptied(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_preferences_are_set_read_changed_and_emptied(engine: Engine, grafana: GrafanaFake) -> None:
     inputs = {"theme": "light", "timezone": "Asia/Tokyo", "weekStart": "monday", "homeDashboardUid": "overview"}
     identity, outputs, _ = engine.create(PREFERENCES, inputs)
     assert identity == "1"
@@ -229,5 +227,5 @@ def test_a_home_dashboard_that_is_not_there_is_an_error(engine: Engine) -> None:
 
 
 def test_a_week_starts_on_a_day_that_grafana_knows(engine: Engine) -> None:
-    found = engine.refusals(PREFERENCES, {"weekStart": "friday"})
-    assert found == {"weekStart": "is friday; allowed: sunday, monday, saturday or empty"}
+    refusals = engine.refusals(PREFERENCES, {"weekStart": "friday"})
+    assert refusals == {"weekStart": "is friday; allowed: sunday, monday, saturday or empty"}

@@ -16,7 +16,7 @@ from lab.pulumi_host.values import UNKNOWN
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_double import GrafanaDouble, grafana_double
+from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
 from tests.unit.lab.grafana_plugin import failure, plugin_on
 
 FOLDER = "grafana:oss/folder:Folder"
@@ -25,9 +25,9 @@ SETTINGS = {"url": "https://grafana.example.com:3000/", "auth": "admin:hunter2:x
 
 
 @pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaDouble]:
-    with grafana_double(tmp_path) as made:
-        yield made
+def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
+    with grafana_fake(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
@@ -36,15 +36,17 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
-def engine(grafana: GrafanaDouble, stopping: threading.Event) -> Iterator[Engine]:
-    with plugin_on(grafana.settings(), stopping) as made:
-        yield made
+def engine(grafana: GrafanaFake, stopping: threading.Event) -> Iterator[Engine]:
+    with plugin_on(grafana.settings(), stopping) as provider_engine:
+        yield provider_engine
 
 
 def test_settings_are_read_as_the_sdk_hands_them_over() -> None:
-    made = grafana_settings.connection({**SETTINGS, "retries": "4", "retryWait": "7", "insecureSkipVerify": "false"})
-    assert (made.url, made.login) == ("https://grafana.example.com:3000", ("admin", "hunter2:x"))
-    assert (made.retries, made.retry_wait_s) == (4, 7)
+    connection = grafana_settings.connection(
+        {**SETTINGS, "retries": "4", "retryWait": "7", "insecureSkipVerify": "false"}
+    )
+    assert (connection.url, connection.login) == ("https://grafana.example.com:3000", ("admin", "hunter2:x"))
+    assert (connection.retries, connection.retry_wait_s) == (4, 7)
 
 
 @pytest.mark.parametrize(
@@ -79,15 +81,15 @@ def test_a_missing_setting_is_told_when_it_is_needed(missing: str) -> None:
         grafana_settings.connection({key: value for key, value in SETTINGS.items() if key != missing})
 
 
-def test_a_preview_with_an_address_that_is_not_known_yet_asks_nobody(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_preview_with_an_address_that_is_not_known_yet_asks_nobody(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(url=UNKNOWN, auth=UNKNOWN, caCert=UNKNOWN))
     assert engine.check(FOLDER, LAYER).inputs["uid"] == "layer"
     assert engine.create(FOLDER, LAYER, preview=True)[0] == ""
     assert engine.update(FOLDER, "1:layer", LAYER, {**LAYER, "title": "New"}, preview=True)["title"] == "New"
-    assert grafana.asked == []
+    assert grafana.requests == []
 
 
-def test_what_needs_grafana_says_which_setting_is_not_known_yet(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_what_needs_grafana_says_which_setting_is_not_known_yet(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(url=UNKNOWN))
     with pytest.raises(grpc.RpcError) as caught:
         engine.read(FOLDER, "1:layer", LAYER, LAYER)
@@ -95,14 +97,14 @@ def test_what_needs_grafana_says_which_setting_is_not_known_yet(engine: Engine, 
 
 
 @pytest.mark.parametrize("as_text", [True, False])
-def test_the_authority_is_a_file_or_its_content(engine: Engine, grafana: GrafanaDouble, as_text: bool) -> None:
+def test_the_authority_is_a_file_or_its_content(engine: Engine, grafana: GrafanaFake, as_text: bool) -> None:
     authority = Path(grafana.authority).read_text() if as_text else grafana.authority
     engine.configure(grafana.settings(caCert=authority))
     assert engine.create(FOLDER, LAYER)[0] == "1:layer"
 
 
 def test_another_authority_is_not_trusted_and_is_not_tried_twice(
-    engine: Engine, grafana: GrafanaDouble, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, grafana: GrafanaFake, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "other").mkdir()
     write_certificates(tmp_path / "other")
@@ -114,9 +116,7 @@ def test_another_authority_is_not_trusted_and_is_not_tried_twice(
     assert "Check url and caCert" in failure(caught)
 
 
-def test_without_an_authority_the_machine_s_own_are_trusted_and_no_other(
-    engine: Engine, grafana: GrafanaDouble
-) -> None:
+def test_without_an_authority_the_machine_s_own_are_trusted_and_no_other(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure({key: value for key, value in grafana.settings().items() if key != "caCert"})
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
@@ -131,7 +131,7 @@ def test_neither_proxies_nor_bundles_of_the_environment_count(
     assert engine.create(FOLDER, LAYER)[0] == "1:layer"
 
 
-def test_a_restart_is_waited_for(engine: Engine, grafana: GrafanaDouble, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_restart_is_waited_for(engine: Engine, grafana: GrafanaFake, capfd: pytest.CaptureFixture[str]) -> None:
     grafana.refuse_next = [503, 502]
     engine.create(FOLDER, LAYER, secrets=("title",))
     assert list(grafana.folders) == ["layer"]
@@ -140,16 +140,16 @@ def test_a_restart_is_waited_for(engine: Engine, grafana: GrafanaDouble, capfd: 
     assert "hunter2" not in shown.out + shown.err
 
 
-def test_the_waiting_ends_after_the_retries(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_the_waiting_ends_after_the_retries(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.refuse_next = [503] * 50
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
     assert "grafana: create folder layer: 503 restarting; tried 4 times. Check url of the provider" in failure(caught)
-    assert len(grafana.asked) == 4
+    assert len(grafana.requests) == 4
 
 
 def test_the_waiting_ends_at_the_time_limit_however_many_retries_there_are(
-    engine: Engine, grafana: GrafanaDouble, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, grafana: GrafanaFake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(grafana_client, "_LIMIT_S", 0.5)
     engine.configure(grafana.settings(retries="1000000"))
@@ -159,7 +159,7 @@ def test_the_waiting_ends_at_the_time_limit_however_many_retries_there_are(
     assert "503 restarting; tried" in failure(caught)
 
 
-def test_nobody_there_is_told_with_the_address_to_check(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_nobody_there_is_told_with_the_address_to_check(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(url=f"https://localhost:{free_port()}", retries="1"))
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
@@ -167,28 +167,26 @@ def test_nobody_there_is_told_with_the_address_to_check(engine: Engine, grafana:
     assert "tried 2 times. Check url of the provider" in failure(caught)
 
 
-def test_a_cancelled_wait_ends_at_once(engine: Engine, grafana: GrafanaDouble, stopping: threading.Event) -> None:
+def test_a_cancelled_wait_ends_at_once(engine: Engine, grafana: GrafanaFake, stopping: threading.Event) -> None:
     engine.configure(grafana.settings(retryWait="60"))
     grafana.refuse_next = [503] * 50
     stopping.set()
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
     assert failure(caught).endswith("cancelled")
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
-def test_a_refused_login_is_not_repeated_and_points_at_the_setting(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_refused_login_is_not_repeated_and_points_at_the_setting(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(auth="admin:wrong-one"), ("auth",))
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)
     said = "grafana: create folder layer: 401 Invalid username or password. Check auth of the provider"
     assert failure(caught) == said
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
-def test_a_wrong_password_is_tried_once_however_many_resources_there_are(
-    engine: Engine, grafana: GrafanaDouble
-) -> None:
+def test_a_wrong_password_is_tried_once_however_many_resources_there_are(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(auth="admin:wrong-one"))
 
     def create(number: int) -> str:
@@ -199,16 +197,16 @@ def test_a_wrong_password_is_tried_once_however_many_resources_there_are(
     with ThreadPoolExecutor(4) as pool:
         said = list(pool.map(create, range(12)))
     assert all("401 Invalid username or password. Check auth of the provider" in line for line in said)
-    assert len(grafana.asked) == 1
+    assert len(grafana.requests) == 1
 
 
-def test_a_changed_password_is_taken_up_by_the_same_plugin(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_changed_password_is_taken_up_by_the_same_plugin(engine: Engine, grafana: GrafanaFake) -> None:
     engine.configure(grafana.settings(auth="admin:wrong-one"))
     engine.configure(grafana.settings())
     assert engine.create(FOLDER, LAYER)[0] == "1:layer"
 
 
-def test_an_answer_that_is_no_json_is_told_on_one_short_line(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_an_answer_that_is_no_json_is_told_on_one_short_line(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.words = "<html>\n<p>teapot</p>\n" + "x" * 5000
     grafana.refuse_next = [418]
     with pytest.raises(grpc.RpcError) as caught:
@@ -218,7 +216,7 @@ def test_an_answer_that_is_no_json_is_told_on_one_short_line(engine: Engine, gra
     assert len(failure(caught)) < 400
 
 
-def test_something_that_is_no_grafana_is_told_from_one(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_something_that_is_no_grafana_is_told_from_one(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.words = "<html>welcome</html>"
     grafana.refuse_next = [200]
     with pytest.raises(grpc.RpcError) as caught:
@@ -226,7 +224,7 @@ def test_something_that_is_no_grafana_is_told_from_one(engine: Engine, grafana: 
     assert "200 <html>welcome</html>, which is no JSON: is it a Grafana? Check url of the provider" in failure(caught)
 
 
-def test_a_redirection_is_not_followed(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_redirection_is_not_followed(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.refuse_next = [302]
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, LAYER)

@@ -1,4 +1,4 @@
-"""The real engine and the real SDK with the Grafana plugin, on a double of Grafana's API."""
+"""The real engine and the real SDK with the Grafana plugin, on a fake of Grafana's API."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from lab.pulumi_host import home
 from lab.toolchain import tools
-from tests.unit.lab.grafana_api_double import LOGIN, GrafanaDouble, grafana_double
+from tests.unit.lab.grafana_api_fake import LOGIN, GrafanaFake, grafana_fake
 
 # The address hangs on a resource, so that the first preview cannot know it.
 PROGRAM = """
@@ -34,7 +34,7 @@ provider = grafana.Provider(
 options = pulumi.ResourceOptions(provider=provider)
 team = grafana.oss.Team("operators", name="operators", opts=options)
 folder = grafana.oss.Folder("layer", uid="layer", title="Layer", opts=options)
-board = grafana.oss.Dashboard(
+dashboard = grafana.oss.Dashboard(
     "overview",
     folder=folder.uid,
     config_json=json.dumps({"uid": "overview", "title": os.environ["TITLE"], "panels": [{"title": "Lag"}]}, indent=1),
@@ -51,12 +51,14 @@ grafana.oss.FolderPermission(
 )
 grafana.oss.DashboardPermission(
     "editors",
-    dashboard_uid=board.uid,
+    dashboard_uid=dashboard.uid,
     permissions=[grafana.oss.DashboardPermissionPermissionArgs(role="Editor", permission="View")],
     opts=options,
 )
-grafana.oss.OrganizationPreferences("preferences", timezone="Asia/Tokyo", home_dashboard_uid=board.uid, opts=options)
-pulumi.export("url", board.url)
+grafana.oss.OrganizationPreferences(
+    "preferences", timezone="Asia/Tokyo", home_dashboard_uid=dashboard.uid, opts=options
+)
+pulumi.export("url", dashboard.url)
 """
 
 
@@ -65,7 +67,7 @@ class Project:
     """A project folder with its own home and state."""
 
     folder: Path
-    grafana: GrafanaDouble
+    grafana: GrafanaFake
 
     def pulumi(self, *words: str, title: str = "Overview") -> str:
         """Run the engine; it must succeed."""
@@ -111,20 +113,20 @@ def project(tmp_path: Path) -> Iterator[Project]:
     home.install(tmp_path / "home", sys.executable)
     (tmp_path / "project" / "Pulumi.yaml").write_text("name: content\nruntime: python\n")
     (tmp_path / "project" / "__main__.py").write_text(PROGRAM)
-    with grafana_double(tmp_path / "pki") as grafana:
-        made = Project(tmp_path, grafana)
-        made.pulumi("stack", "init", "dev")
-        yield made
+    with grafana_fake(tmp_path / "pki") as grafana:
+        pulumi_project = Project(tmp_path, grafana)
+        pulumi_project.pulumi("stack", "init", "dev")
+        yield pulumi_project
 
 
 @pytest.mark.timeout(400)
 def test_content_lives_from_the_first_preview_to_its_end(project: Project) -> None:
     grafana = project.grafana
     assert "+ 9 to create" in project.pulumi("preview")
-    assert grafana.asked == []
+    assert grafana.requests == []
 
     project.up()
-    assert grafana.boards["overview"]["folder"] == "layer"
+    assert grafana.dashboards["overview"]["folder"] == "layer"
     (team,) = grafana.teams
     assert sorted(grafana.permissions["folders/layer"], key=str) == [
         {"permission": 1, "role": "Viewer"},
@@ -141,18 +143,18 @@ def test_content_lives_from_the_first_preview_to_its_end(project: Project) -> No
     project.pulumi("refresh", "--yes", "--expect-no-changes")
     assert len(grafana.changes()) == changed
 
-    del grafana.boards["overview"]
+    del grafana.dashboards["overview"]
     grafana.folders["layer"]["title"] = "By hand"
     project.pulumi("refresh", "--yes")
-    kinds = [each["type"] for each in project.state()["deployment"]["resources"]]
+    kinds = [resource["type"] for resource in project.state()["deployment"]["resources"]]
     assert "grafana:oss/dashboard:Dashboard" not in kinds
     assert "grafana:oss/dashboardPermission:DashboardPermission" not in kinds
     project.up()
     assert grafana.folders["layer"]["title"] == "Layer"
-    assert grafana.boards["overview"]["model"]["version"] == 1
+    assert grafana.dashboards["overview"]["model"]["version"] == 1
     project.up(title="Overview 2")
-    assert grafana.boards["overview"]["model"]["title"] == "Overview 2"
-    assert grafana.boards["overview"]["model"]["version"] == 2
+    assert grafana.dashboards["overview"]["model"]["title"] == "Overview 2"
+    assert grafana.dashboards["overview"]["model"]["version"] == 2
 
     project.pulumi("destroy", "--yes", "--skip-preview")
-    assert (grafana.folders, grafana.boards, grafana.teams) == ({}, {}, {})
+    assert (grafana.folders, grafana.dashboards, grafana.teams) == ({}, {}, {})

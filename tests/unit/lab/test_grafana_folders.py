@@ -1,4 +1,4 @@
-"""Folders of the Grafana plugin, against a double of Grafana's API."""
+"""Folders of the Grafana plugin, against a fake of Grafana's API."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ import pytest
 
 from lab.pulumi_host.values import UNKNOWN, plain
 from tests.support.provider import Engine
-from tests.unit.lab.grafana_api_double import GrafanaDouble, grafana_double
+from tests.unit.lab.grafana_api_fake import GrafanaFake, grafana_fake
 from tests.unit.lab.grafana_plugin import failure, plugin_on
 
 FOLDER = "grafana:oss/folder:Folder"
-BOARD = "grafana:oss/dashboard:Dashboard"
+DASHBOARD = "grafana:oss/dashboard:Dashboard"
 LAYER = {"title": "Layer", "uid": "layer"}
 OVERVIEW = {"configJson": json.dumps({"uid": "obs-overview", "title": "Overview"}), "folder": "layer"}
 
 
 @pytest.fixture
-def grafana(tmp_path: Path) -> Iterator[GrafanaDouble]:
-    with grafana_double(tmp_path) as made:
-        yield made
+def grafana(tmp_path: Path) -> Iterator[GrafanaFake]:
+    with grafana_fake(tmp_path) as fake:
+        yield fake
 
 
 @pytest.fixture
-def engine(grafana: GrafanaDouble) -> Iterator[Engine]:
-    with plugin_on(grafana.settings()) as made:
-        yield made
+def engine(grafana: GrafanaFake) -> Iterator[Engine]:
+    with plugin_on(grafana.settings()) as provider_engine:
+        yield provider_engine
 
 
-def test_a_folder_is_made_changed_and_removed(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_folder_is_made_changed_and_removed(engine: Engine, grafana: GrafanaFake) -> None:
     identity, outputs, _ = engine.create(FOLDER, LAYER)
     assert identity == "1:layer"
     assert outputs == {**LAYER, "orgId": "1", "url": f"{grafana.url}/dashboards/f/layer"}
@@ -44,7 +44,7 @@ def test_a_folder_is_made_changed_and_removed(engine: Engine, grafana: GrafanaDo
     assert grafana.folders == {}
 
 
-def test_a_folder_that_exists_already_is_not_taken_over(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_folder_that_exists_already_is_not_taken_over(engine: Engine, grafana: GrafanaFake) -> None:
     engine.create(FOLDER, LAYER)
     with pytest.raises(grpc.RpcError) as caught:
         engine.create(FOLDER, {**LAYER, "title": "Mine"})
@@ -55,13 +55,13 @@ def test_a_folder_that_exists_already_is_not_taken_over(engine: Engine, grafana:
     assert grafana.folders["layer"]["title"] == "Layer"
 
 
-def test_a_folder_that_our_own_lost_request_made_is_accepted(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_folder_that_our_own_lost_request_made_is_accepted(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.lose_next = [502]
     assert engine.create(FOLDER, LAYER)[0] == "1:layer"
     assert grafana.changes() == ["POST /api/folders"] * 2
 
 
-def test_somebody_else_s_folder_is_not_accepted_after_a_restart_either(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_somebody_else_s_folder_is_not_accepted_after_a_restart_either(engine: Engine, grafana: GrafanaFake) -> None:
     engine.create(FOLDER, LAYER)
     grafana.refuse_next = [503]
     with pytest.raises(grpc.RpcError) as caught:
@@ -77,7 +77,7 @@ def test_a_folder_s_taken_title_is_told_in_grafana_s_words(engine: Engine) -> No
     assert failure(caught) == f"grafana: create folder other: {words}"
 
 
-def test_a_folder_without_a_uid_gets_one_that_a_repeated_request_keeps(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_folder_without_a_uid_gets_one_that_a_repeated_request_keeps(engine: Engine, grafana: GrafanaFake) -> None:
     grafana.lose_next = [502]
     _, outputs, _ = engine.create(FOLDER, {"title": "Layer"})
     assert list(grafana.folders) == [outputs["uid"]]
@@ -86,8 +86,8 @@ def test_a_folder_without_a_uid_gets_one_that_a_repeated_request_keeps(engine: E
 def test_a_preview_knows_the_uid_that_is_given_and_no_other(engine: Engine) -> None:
     assert engine.create(FOLDER, LAYER, preview=True)[1]["uid"] == "layer"
     assert engine.create(FOLDER, {"title": "Layer"}, preview=True)[1]["uid"] is UNKNOWN
-    assert engine.create(BOARD, OVERVIEW, preview=True)[1]["uid"] == "obs-overview"
-    assert engine.create(BOARD, {"configJson": UNKNOWN}, preview=True)[1]["uid"] is UNKNOWN
+    assert engine.create(DASHBOARD, OVERVIEW, preview=True)[1]["uid"] == "obs-overview"
+    assert engine.create(DASHBOARD, {"configJson": UNKNOWN}, preview=True)[1]["uid"] is UNKNOWN
 
 
 def test_only_another_place_makes_another_folder(engine: Engine) -> None:
@@ -96,7 +96,7 @@ def test_only_another_place_makes_another_folder(engine: Engine) -> None:
     assert list(engine.diff(FOLDER, LAYER, {**LAYER, "parentFolderUid": "top"}).replaces) == ["parentFolderUid"]
 
 
-def test_drift_of_a_folder_is_seen(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_drift_of_a_folder_is_seen(engine: Engine, grafana: GrafanaFake) -> None:
     engine.create(FOLDER, LAYER)
     grafana.folders["layer"]["title"] = "By hand"
     _, outputs, inputs = engine.read(FOLDER, "1:layer", LAYER, LAYER)
@@ -104,20 +104,20 @@ def test_drift_of_a_folder_is_seen(engine: Engine, grafana: GrafanaDouble) -> No
     assert outputs["title"] == "By hand"
 
 
-@pytest.mark.parametrize(("kind", "identity"), [(FOLDER, "1:layer"), (BOARD, "1:obs-overview")])
+@pytest.mark.parametrize(("kind", "identity"), [(FOLDER, "1:layer"), (DASHBOARD, "1:obs-overview")])
 def test_what_is_gone_reads_as_gone_and_deletes_without_error(engine: Engine, kind: str, identity: str) -> None:
     assert engine.read(kind, identity, {}, {})[0] == ""
     engine.delete(kind, identity, {})
 
 
-def test_a_folder_that_must_not_go_while_it_is_full_says_what_is_in_it(engine: Engine, grafana: GrafanaDouble) -> None:
+def test_a_folder_that_must_not_go_while_it_is_full_says_what_is_in_it(engine: Engine, grafana: GrafanaFake) -> None:
     guarded = {**LAYER, "preventDestroyIfNotEmpty": True}
     identity, outputs, _ = engine.create(FOLDER, guarded)
-    engine.create(BOARD, OVERVIEW)
+    engine.create(DASHBOARD, OVERVIEW)
     with pytest.raises(grpc.RpcError) as caught:
         engine.delete(FOLDER, identity, outputs)
     assert "it holds 1: Overview. Move or delete these first" in failure(caught)
-    engine.delete(BOARD, "1:obs-overview", OVERVIEW)
+    engine.delete(DASHBOARD, "1:obs-overview", OVERVIEW)
     engine.delete(FOLDER, identity, outputs)
     assert grafana.folders == {}
 

@@ -1,4 +1,4 @@
-"""The Grafana plugin and the cluster's double of Grafana on a real PostgreSQL: what one writes, the other keeps."""
+"""The Grafana plugin and the cluster's fake of Grafana on a real PostgreSQL: what one writes, the other keeps."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.config.grafana_double.conftest import replicas, world  # noqa: F401
-from tests.config.grafana_double.replica import ADMIN, ADMIN_PASSWORD, Replica
+from tests.config.grafana_fake.conftest import harness, replicas  # noqa: F401
+from tests.config.grafana_fake.replica import ADMIN, ADMIN_PASSWORD, Replica
 from tests.support.provider import Engine
 from tests.unit.lab.grafana_plugin import checked, failure, plugin_on
 
 FOLDER = "grafana:oss/folder:Folder"
-BOARD = "grafana:oss/dashboard:Dashboard"
+DASHBOARD = "grafana:oss/dashboard:Dashboard"
 OF_FOLDER = "grafana:oss/folderPermission:FolderPermission"
-OF_BOARD = "grafana:oss/dashboardPermission:DashboardPermission"
+OF_DASHBOARD = "grafana:oss/dashboardPermission:DashboardPermission"
 TEAM = "grafana:oss/team:Team"
 PREFERENCES = "grafana:oss/organizationPreferences:OrganizationPreferences"
 LAYER = {"uid": "layer", "title": "Layer", "preventDestroyIfNotEmpty": True}
@@ -29,8 +29,8 @@ BY_ROLE = {"role": "Editor", "permission": "View"}
 
 
 def settings(replica: Replica, **other: Any) -> dict[str, Any]:
-    made = {"url": replica.url, "auth": f"{ADMIN}:{ADMIN_PASSWORD}", "caCert": replica.ca_file.read_text()}
-    return {**made, "retries": "20", "retryWait": "1", **other}
+    defaults = {"url": replica.url, "auth": f"{ADMIN}:{ADMIN_PASSWORD}", "caCert": replica.ca_file.read_text()}
+    return {**defaults, "retries": "20", "retryWait": "1", **other}
 
 
 @pytest.fixture
@@ -41,8 +41,8 @@ def replica(request: pytest.FixtureRequest) -> Replica:
 
 @pytest.fixture
 def engine(replica: Replica) -> Iterator[Engine]:
-    with plugin_on(settings(replica)) as made:
-        yield made
+    with plugin_on(settings(replica)) as provider_engine:
+        yield provider_engine
 
 
 def make(engine: Engine, kind: str, inputs: dict[str, Any]) -> tuple[str, dict[str, Any], dict[str, Any]]:
@@ -64,9 +64,9 @@ def change(engine: Engine, kind: str, identity: str, old: dict[str, Any], new: d
 def test_everything_is_kept_as_written_and_goes_again(engine: Engine) -> None:
     team, team_made, _ = make(engine, TEAM, {"name": "operators", "members": []})
     folder, folder_made, _ = make(engine, FOLDER, LAYER)
-    board, board_made, _ = make(engine, BOARD, OVERVIEW)
+    dashboard, dashboard_created, _ = make(engine, DASHBOARD, OVERVIEW)
     by_team = {"teamId": team, "permission": "Edit"}
-    for kind, key, uid in ((OF_FOLDER, "folderUid", "layer"), (OF_BOARD, "dashboardUid", "overview")):
+    for kind, key, uid in ((OF_FOLDER, "folderUid", "layer"), (OF_DASHBOARD, "dashboardUid", "overview")):
         identity, outputs, _ = make(engine, kind, {key: uid, "permissions": [by_team, BY_ROLE]})
         change(engine, kind, identity, outputs, {key: uid, "permissions": [BY_ROLE]})
     identity, outputs, _ = make(engine, PREFERENCES, {"timezone": "Asia/Tokyo", "homeDashboardUid": "overview"})
@@ -74,15 +74,15 @@ def test_everything_is_kept_as_written_and_goes_again(engine: Engine) -> None:
     change(engine, TEAM, team, team_made, {"name": "others", "email": "ops@example.com"})
     change(engine, FOLDER, folder, folder_made, {**LAYER, "title": "New"})
     model = json.dumps({"uid": "overview", "title": "Overview 2"})
-    assert change(engine, BOARD, board, board_made, {**OVERVIEW, "configJson": model})["version"] == 2
+    assert change(engine, DASHBOARD, dashboard, dashboard_created, {**OVERVIEW, "configJson": model})["version"] == 2
 
     with pytest.raises(grpc.RpcError) as caught:
         engine.delete(FOLDER, folder, LAYER)
     assert "it holds 1: Overview 2. Move or delete these first" in failure(caught)
     engine.delete(PREFERENCES, identity, outputs)
-    for kind, name, state in ((OF_BOARD, board, {}), (OF_FOLDER, folder, {}), (BOARD, board, OVERVIEW)):
+    for kind, name, state in ((OF_DASHBOARD, dashboard, {}), (OF_FOLDER, folder, {}), (DASHBOARD, dashboard, OVERVIEW)):
         engine.delete(kind, name, state)
-    for kind, name in ((FOLDER, folder), (TEAM, team), (BOARD, board)):
+    for kind, name in ((FOLDER, folder), (TEAM, team), (DASHBOARD, dashboard)):
         engine.delete(kind, name, LAYER)
         assert engine.read(kind, name, {}, {})[0] == ""
 
@@ -91,7 +91,11 @@ def test_everything_is_kept_as_written_and_goes_again(engine: Engine) -> None:
     ("kind", "inputs", "other"),
     [
         (FOLDER, {"uid": "taken", "title": "Taken"}, {"title": "Mine"}),
-        (BOARD, {"configJson": '{"uid": "taken", "title": "Taken"}'}, {"configJson": '{"uid": "taken", "title": "x"}'}),
+        (
+            DASHBOARD,
+            {"configJson": '{"uid": "taken", "title": "Taken"}'},
+            {"configJson": '{"uid": "taken", "title": "x"}'},
+        ),
         (TEAM, {"name": "taken"}, {"email": "mine@example.com"}),
     ],
 )

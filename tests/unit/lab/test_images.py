@@ -20,16 +20,16 @@ from lab.toolchain.debian import lay
 from lab.toolchain.images import Image, images
 
 NOT_RUN_HERE = {"elasticsearch/elasticsearch:8.19.21"}
-READING = {
+WITH_WEB_EXTRAS = {
     "backup",
-    "backup_keeper",
+    "backup_exporter",
     "buckets",
     "charts",
-    "grafana_double",
+    "grafana_fake",
     "kafka_archive",
-    "region_guard",
+    "failover_agent",
     "regions",
-    "report_shelf",
+    "report_server",
     "reports",
 }
 """Programs that run in an image with the packages that people read from."""
@@ -50,10 +50,10 @@ def test_what_an_image_gives_wins_over_what_all_images_have_and_stands_once() ->
 def test_images_that_share_layers_keep_theirs_apart() -> None:
     layers = {image.repository: [layer.key for layer in image.layers] for image in images()}
     services, grafana, reports = (layers[name] for name in ("obs/services", "grafana/grafana", "obs/reports"))
-    reading = applications.reading_packages().key
-    assert reading not in services
-    assert reading in grafana
-    assert reading in reports
+    web_extras = applications.web_extras().key
+    assert web_extras not in services
+    assert web_extras in grafana
+    assert web_extras in reports
     assert services[0] == grafana[0] == reports[0] == layers["library/postgres"][0]
     assert {applications.sources().key} <= set(services) & set(grafana) & set(reports)
 
@@ -88,7 +88,11 @@ def with_dependencies(pins: Iterable[str]) -> set[str]:
                 continue
             seen.add(known)
             needed = map(Requirement, metadata.requires(requirement.name) or ())
-            waiting += [each for each in needed if each.marker is None or each.marker.evaluate({"extra": extra})]
+            waiting += [
+                requirement
+                for requirement in needed
+                if requirement.marker is None or requirement.marker.evaluate({"extra": extra})
+            ]
     return {name for name, _ in seen}
 
 
@@ -98,7 +102,7 @@ def imported(folder: Path) -> set[str]:
     for file in folder.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Import):
-                names |= {each.name.partition(".")[0] for each in node.names}
+                names |= {name.name.partition(".")[0] for name in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.partition(".")[0])
     return names - sys.stdlib_module_names - {"services", "lab", "components"}
@@ -107,8 +111,8 @@ def imported(folder: Path) -> set[str]:
 @pytest.mark.parametrize("program", sorted(path.parent.name for path in CHECKOUT.glob("services/*/__init__.py")))
 def test_what_a_program_imports_is_in_its_image(program: str) -> None:
     pins = applications.pinned(applications.REQUIREMENTS)
-    if program in READING:
-        pins += applications.pinned(applications.READING_REQUIREMENTS)
+    if program in WITH_WEB_EXTRAS:
+        pins += applications.pinned(applications.WEB_EXTRAS_REQUIREMENTS)
     present, by_module = with_dependencies(pins), metadata.packages_distributions()
     missing = {
         module
@@ -118,7 +122,7 @@ def test_what_a_program_imports_is_in_its_image(program: str) -> None:
     assert missing == set()
 
 
-def test_the_double_stands_where_the_real_image_has_grafana(tmp_path: Path) -> None:
+def test_the_fake_stands_where_the_real_image_has_grafana(tmp_path: Path) -> None:
     applications.grafana_program().fill(tmp_path)
     program = tmp_path / "usr" / "share" / "grafana" / "bin" / "grafana"
     stand_in = tmp_path / "bin" / "python3"
@@ -127,7 +131,7 @@ def test_the_double_stands_where_the_real_image_has_grafana(tmp_path: Path) -> N
     stand_in.chmod(0o755)
     given = ["server", "--homepath=/usr/share/grafana", "--config=/etc/grafana/a b.ini"]
     told = subprocess.run([program, *given], env={"PATH": str(stand_in.parent)}, capture_output=True, text=True)
-    assert told.stdout.split("|")[:-1] == ["-m", "services.grafana_double", *given]
+    assert told.stdout.split("|")[:-1] == ["-m", "services.grafana_fake", *given]
 
 
 def test_packages_are_laid_into_usr_so_that_the_base_is_not_hidden(

@@ -21,7 +21,7 @@ from lab.pulumi_host import server
 from lab.pulumi_host.language import EXECUTOR, Children, LanguageHost, dependencies, run_command
 
 # Stands where the vendor's executor does: shows what it was started with, and ends as its program says.
-EXECUTOR_DOUBLE = """#!/usr/bin/env python
+EXECUTOR_FAKE = """#!/usr/bin/env python
 import json, os, pathlib, runpy, sys
 pathlib.Path("started.json").write_text(json.dumps({"args": sys.argv[1:], "config": os.environ["PULUMI_CONFIG"]}))
 runpy.run_path(sys.argv[-1], run_name="__main__")
@@ -32,7 +32,7 @@ runpy.run_path(sys.argv[-1], run_name="__main__")
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / EXECUTOR).write_text(EXECUTOR_DOUBLE)
+    (folder / EXECUTOR).write_text(EXECUTOR_FAKE)
     (folder / EXECUTOR).chmod(0o755)
     monkeypatch.setenv("OBS_PULUMI_BIN", str(folder))
     (tmp_path / "program").mkdir()
@@ -41,16 +41,17 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def children() -> Iterator[Children]:
-    made = Children()
-    yield made
-    made.end_all()
+    processes = Children()
+    yield processes
+    processes.end_all()
 
 
 @pytest.fixture
 def host(children: Children) -> Iterator[language_pb2_grpc.LanguageRuntimeStub]:
     servicer = LanguageHost("127.0.0.1:1", children)
     grpc_server, port = server.create(
-        lambda made: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(servicer, made), workers=4
+        lambda servicer_server: language_pb2_grpc.add_LanguageRuntimeServicer_to_server(servicer, servicer_server),
+        workers=4,
     )
     with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
         yield language_pb2_grpc.LanguageRuntimeStub(channel)

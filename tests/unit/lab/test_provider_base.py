@@ -45,8 +45,12 @@ class Thing(Handler):
         return str(inputs["name"]), {**inputs, "serial": "s3cret"}
 
     def read(self, identity: str, state: Properties) -> tuple[Properties, Properties] | None:
-        found = self.there.get(identity)
-        return None if found is None else ({**state, **found, "extra": "drift"}, {**found, "extra": "drift"})
+        remote_state = self.there.get(identity)
+        return (
+            None
+            if remote_state is None
+            else ({**state, **remote_state, "extra": "drift"}, {**remote_state, "extra": "drift"})
+        )
 
     def update(self, identity: str, old: Properties, new: Properties) -> Properties:
         self.there[identity] = new
@@ -68,8 +72,8 @@ def thing() -> Thing:
 
 @pytest.fixture
 def engine(thing: Thing, stopping: threading.Event) -> Iterator[Engine]:
-    with engine_of(Provider("1.2.3", [thing], stopping)) as made:
-        yield made
+    with engine_of(Provider("1.2.3", [thing], stopping)) as provider_engine:
+        yield provider_engine
 
 
 def test_values_survive_the_wire_with_integers_as_integers() -> None:

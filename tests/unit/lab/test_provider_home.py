@@ -33,10 +33,10 @@ def version(package: str) -> str:
 
 def test_the_plugins_lie_under_the_versions_of_the_installed_sdks(tmp_path: Path) -> None:
     home.install(tmp_path / "home", sys.executable)
-    found = {
+    plugin_files = {
         str(file.relative_to(tmp_path / "home" / "plugins")) for file in (tmp_path / "home" / "plugins").glob("*/*")
     }
-    assert found == {
+    assert plugin_files == {
         f"resource-random-v{version('pulumi-random')}/pulumi-resource-random",
         f"resource-kafka-v{version('pulumi-kafka')}/pulumi-resource-kafka",
         f"resource-grafana-v{version('pulumiverse-grafana')}/pulumi-resource-grafana",

@@ -1,4 +1,4 @@
-"""The Kafka plugin's decisions, against a double of the brokers."""
+"""The Kafka plugin's decisions, against a fake of the brokers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.pulumi_host.kafka_client import Brokers, client_configuration
 from lab.pulumi_host.kafka_provider import KafkaProvider
 from lab.pulumi_host.provider import ProviderError
 from lab.pulumi_host.values import UNKNOWN
-from tests.support.kafka_admin_double import AdminDouble
+from tests.support.kafka_admin_fake import AdminFake
 from tests.support.provider import Engine, engine_of
 
 TOPIC = "kafka:index/topic:Topic"
@@ -50,8 +50,8 @@ SETTINGS = {
 
 
 @pytest.fixture
-def brokers() -> AdminDouble:
-    return AdminDouble()
+def brokers() -> AdminFake:
+    return AdminFake()
 
 
 @pytest.fixture
@@ -60,10 +60,12 @@ def stopping() -> threading.Event:
 
 
 @pytest.fixture
-def engine(brokers: AdminDouble, stopping: threading.Event) -> Iterator[Engine]:
-    with engine_of(KafkaProvider("0.0.0", Brokers(stopping, brokers.connect, brokers.dial), stopping)) as made:
-        made.configure(SETTINGS, ("saslPassword",))
-        yield made
+def engine(brokers: AdminFake, stopping: threading.Event) -> Iterator[Engine]:
+    with engine_of(
+        KafkaProvider("0.0.0", Brokers(stopping, brokers.connect, brokers.dial), stopping)
+    ) as provider_engine:
+        provider_engine.configure(SETTINGS, ("saslPassword",))
+        yield provider_engine
 
 
 def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
@@ -71,23 +73,27 @@ def failure(error: pytest.ExceptionInfo[grpc.RpcError]) -> str:
 
 
 def test_settings_become_a_tls_and_scram_client() -> None:
-    made, timeout = client_configuration(SETTINGS)
+    configuration, timeout = client_configuration(SETTINGS)
     assert timeout == 2
-    assert made["bootstrap.servers"] == "a:9094,b:9094"
-    assert made["security.protocol"] == "sasl_ssl"
-    assert made["sasl.mechanism"] == "SCRAM-SHA-512"
-    assert made["ssl.ca.pem"] == "PEM"
-    assert "enable.ssl.certificate.verification" not in made
+    assert configuration["bootstrap.servers"] == "a:9094,b:9094"
+    assert configuration["security.protocol"] == "sasl_ssl"
+    assert configuration["sasl.mechanism"] == "SCRAM-SHA-512"
+    assert configuration["ssl.ca.pem"] == "PEM"
+    assert "enable.ssl.certificate.verification" not in configuration
 
 
 def test_certificates_are_checked_unless_switched_off_explicitly() -> None:
-    made, _ = client_configuration({**SETTINGS, "skipTlsVerify": "true"})
-    assert made["enable.ssl.certificate.verification"] is False
+    configuration, _ = client_configuration({**SETTINGS, "skipTlsVerify": "true"})
+    assert configuration["enable.ssl.certificate.verification"] is False
 
 
 def test_a_client_certificate_is_handed_on() -> None:
-    made, _ = client_configuration({"bootstrapServers": '["a:1"]', "clientCert": "C", "clientKey": "K"})
-    assert (made["ssl.certificate.pem"], made["ssl.key.pem"], made["security.protocol"]) == ("C", "K", "ssl")
+    configuration, _ = client_configuration({"bootstrapServers": '["a:1"]', "clientCert": "C", "clientKey": "K"})
+    assert (configuration["ssl.certificate.pem"], configuration["ssl.key.pem"], configuration["security.protocol"]) == (
+        "C",
+        "K",
+        "ssl",
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,7 +116,7 @@ def test_mistaken_settings_are_told_in_the_preview(engine: Engine, key: str, val
         engine.configure({**SETTINGS, key: value})
 
 
-def test_configuring_connects_to_nothing(engine: Engine, brokers: AdminDouble) -> None:
+def test_configuring_connects_to_nothing(engine: Engine, brokers: AdminFake) -> None:
     engine.configure({**SETTINGS, "caCert": UNKNOWN})
     identity, _, _ = engine.create(TOPIC, METRICS, preview=True)
     assert (identity, brokers.configurations) == ("", [])
@@ -121,7 +127,7 @@ def test_a_topic_without_a_name_takes_the_resource_s(engine: Engine) -> None:
     assert answer.inputs["name"] == "t"
 
 
-def test_a_topic_is_made_as_asked_and_named_by_its_id(engine: Engine, brokers: AdminDouble) -> None:
+def test_a_topic_is_made_as_asked_and_named_by_its_id(engine: Engine, brokers: AdminFake) -> None:
     identity, _, _ = engine.create(TOPIC, METRICS)
     assert identity == "telemetry-metrics"
     assert brokers.topics[identity] == {"partitions": 3, "factor": 3, "config": METRICS["config"]}
@@ -134,7 +140,7 @@ def test_a_topic_that_exists_already_is_not_taken_over(engine: Engine) -> None:
     assert "pulumi import kafka:index/topic:Topic NAME telemetry-metrics" in failure(caught)
 
 
-def test_partitions_grow_in_place_and_the_configuration_is_set_as_a_whole(engine: Engine, brokers: AdminDouble) -> None:
+def test_partitions_grow_in_place_and_the_configuration_is_set_as_a_whole(engine: Engine, brokers: AdminFake) -> None:
     engine.create(TOPIC, METRICS)
     brokers.topics["telemetry-metrics"]["config"]["by.hand"] = "goes"
     new = {**METRICS, "partitions": 6, "config": {"retention.ms": "2"}}
@@ -169,7 +175,7 @@ def test_a_topic_needs_a_partition(engine: Engine) -> None:
     assert list(engine.refusals(TOPIC, {**METRICS, "partitions": 0})) == ["partitions"]
 
 
-def test_drift_of_a_topic_is_seen(engine: Engine, brokers: AdminDouble) -> None:
+def test_drift_of_a_topic_is_seen(engine: Engine, brokers: AdminFake) -> None:
     engine.create(TOPIC, METRICS)
     brokers.topics["telemetry-metrics"]["config"] = {"retention.ms": "777"}
     _, _, inputs = engine.read(TOPIC, "telemetry-metrics", METRICS, METRICS)
@@ -181,7 +187,7 @@ def test_a_topic_that_is_gone_reads_as_gone_and_deletes_without_error(engine: En
     engine.delete(TOPIC, "telemetry-metrics", METRICS)
 
 
-def test_a_refused_first_connection_is_final_for_the_run(engine: Engine, brokers: AdminDouble) -> None:
+def test_a_refused_first_connection_is_final_for_the_run(engine: Engine, brokers: AdminFake) -> None:
     brokers.refuse = lambda: ConnectionRefusedError("a:9094: Connection refused")
     with pytest.raises(grpc.RpcError) as first:
         engine.create(TOPIC, METRICS)
@@ -194,7 +200,7 @@ def test_a_refused_first_connection_is_final_for_the_run(engine: Engine, brokers
     assert (brokers.dialled, brokers.topics, brokers.users) == (1, {}, {})
 
 
-def test_another_run_connects_again(engine: Engine, brokers: AdminDouble) -> None:
+def test_another_run_connects_again(engine: Engine, brokers: AdminFake) -> None:
     brokers.refuse = lambda: ConnectionRefusedError("a:9094: Connection refused")
     with pytest.raises(grpc.RpcError):
         engine.create(TOPIC, METRICS)
@@ -203,7 +209,7 @@ def test_another_run_connects_again(engine: Engine, brokers: AdminDouble) -> Non
     assert engine.create(TOPIC, METRICS)[0] == "telemetry-metrics"
 
 
-def test_a_refused_login_points_at_the_credentials_and_is_final(engine: Engine, brokers: AdminDouble) -> None:
+def test_a_refused_login_points_at_the_credentials_and_is_final(engine: Engine, brokers: AdminFake) -> None:
     brokers.fail_next = [KafkaError._AUTHENTICATION]
     for _ in range(2):
         with pytest.raises(grpc.RpcError) as caught:
@@ -213,7 +219,7 @@ def test_a_refused_login_points_at_the_credentials_and_is_final(engine: Engine, 
     assert len(brokers.configurations) == 1
 
 
-def test_brokers_that_never_answer_are_given_up_at_the_timeout(engine: Engine, brokers: AdminDouble) -> None:
+def test_brokers_that_never_answer_are_given_up_at_the_timeout(engine: Engine, brokers: AdminFake) -> None:
     engine.configure({**SETTINGS, "timeout": "0"})
     brokers.fail_next = [KafkaError._TIMED_OUT] * 10_000
     with pytest.raises(grpc.RpcError) as caught:
@@ -221,7 +227,7 @@ def test_brokers_that_never_answer_are_given_up_at_the_timeout(engine: Engine, b
     assert "check bootstrapServers" in failure(caught)
 
 
-def test_what_brokers_refuse_is_not_asked_again(engine: Engine, brokers: AdminDouble) -> None:
+def test_what_brokers_refuse_is_not_asked_again(engine: Engine, brokers: AdminFake) -> None:
     engine.create(ACL, WRITE)
     for code in (KafkaError.INVALID_CONFIG, KafkaError.NOT_CONTROLLER, KafkaError.INVALID_REPLICATION_FACTOR):
         brokers.fail_next = [code, code]
@@ -231,7 +237,7 @@ def test_what_brokers_refuse_is_not_asked_again(engine: Engine, brokers: AdminDo
         assert len(brokers.fail_next) == 1
 
 
-def test_a_cancelled_wait_ends_at_once(engine: Engine, brokers: AdminDouble, stopping: threading.Event) -> None:
+def test_a_cancelled_wait_ends_at_once(engine: Engine, brokers: AdminFake, stopping: threading.Event) -> None:
     brokers.fail_next = [KafkaError._TIMED_OUT] * 1000
     stopping.set()
     with pytest.raises(grpc.RpcError):
@@ -239,7 +245,7 @@ def test_a_cancelled_wait_ends_at_once(engine: Engine, brokers: AdminDouble, sto
     assert len(brokers.fail_next) == 999
 
 
-def test_an_acl_has_upstream_s_id_and_can_be_read_and_deleted_by_it(engine: Engine, brokers: AdminDouble) -> None:
+def test_an_acl_has_upstream_s_id_and_can_be_read_and_deleted_by_it(engine: Engine, brokers: AdminFake) -> None:
     identity, _, _ = engine.create(ACL, WRITE)
     assert identity == "User:gateway|*|Write|Allow|Topic|telemetry-|Prefixed"
     assert engine.read(ACL, identity, {}, {}) == (identity, WRITE, WRITE)
@@ -248,7 +254,7 @@ def test_an_acl_has_upstream_s_id_and_can_be_read_and_deleted_by_it(engine: Engi
     assert engine.read(ACL, identity, WRITE, WRITE)[0] == ""
 
 
-def test_deleting_one_acl_leaves_the_others(engine: Engine, brokers: AdminDouble) -> None:
+def test_deleting_one_acl_leaves_the_others(engine: Engine, brokers: AdminFake) -> None:
     identity, _, _ = engine.create(ACL, WRITE)
     engine.create(ACL, {**WRITE, "aclOperation": "Describe"})
     engine.delete(ACL, identity, WRITE)
@@ -276,11 +282,11 @@ def test_a_mistaken_acl_is_refused_with_what_is_allowed(engine: Engine, key: str
 
 
 def test_an_acl_on_the_cluster_must_name_it(engine: Engine) -> None:
-    found = engine.refusals(ACL, {**WRITE, "aclResourceType": "Cluster"})
-    assert found == {"aclResourceName": "is telemetry-; for the cluster it must be kafka-cluster"}
+    refusals = engine.refusals(ACL, {**WRITE, "aclResourceType": "Cluster"})
+    assert refusals == {"aclResourceName": "is telemetry-; for the cluster it must be kafka-cluster"}
 
 
-def test_a_user_is_made_changed_and_removed_and_the_password_stays_secret(engine: Engine, brokers: AdminDouble) -> None:
+def test_a_user_is_made_changed_and_removed_and_the_password_stays_secret(engine: Engine, brokers: AdminFake) -> None:
     identity, _, secrets = engine.create(USER, GATEWAY)
     assert identity == "gateway|SCRAM-SHA-512"
     assert "password" in secrets
@@ -292,7 +298,7 @@ def test_a_user_is_made_changed_and_removed_and_the_password_stays_secret(engine
     engine.delete(USER, identity, GATEWAY)
 
 
-def test_a_user_s_changed_iterations_are_seen_as_drift(engine: Engine, brokers: AdminDouble) -> None:
+def test_a_user_s_changed_iterations_are_seen_as_drift(engine: Engine, brokers: AdminFake) -> None:
     identity, _, _ = engine.create(USER, GATEWAY)
     brokers.users["gateway", ScramMechanism.SCRAM_SHA_512] = (8192, b"x")
     assert engine.read(USER, identity, GATEWAY, GATEWAY)[2]["scramIterations"] == 8192
@@ -310,13 +316,13 @@ def test_a_user_s_changed_iterations_are_seen_as_drift(engine: Engine, brokers: 
 def test_a_mistaken_user_is_refused_without_showing_the_password(
     engine: Engine, inputs: dict[str, object], key: str
 ) -> None:
-    found = engine.refusals(USER, inputs)
-    assert list(found) == [key]
-    assert "hunter2" not in str(found)
+    refusals = engine.refusals(USER, inputs)
+    assert list(refusals) == [key]
+    assert "hunter2" not in str(refusals)
 
 
 def test_no_password_reaches_standard_error(
-    engine: Engine, brokers: AdminDouble, capfd: pytest.CaptureFixture[str]
+    engine: Engine, brokers: AdminFake, capfd: pytest.CaptureFixture[str]
 ) -> None:
     engine.create(USER, GATEWAY, secrets=("password",))
     brokers.fail_next = [KafkaError.NOT_CONTROLLER]

@@ -21,8 +21,8 @@ ID = "random:index/randomId:RandomId"
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    with engine_of(Provider("0.0.0", [RandomPassword(), RandomId()], threading.Event())) as made:
-        yield made
+    with engine_of(Provider("0.0.0", [RandomPassword(), RandomId()], threading.Event())) as provider_engine:
+        yield provider_engine
 
 
 def test_a_password_has_the_length_and_no_special_characters() -> None:

@@ -1,4 +1,4 @@
-"""The doubles with every secret set, and a real Alertmanager as their sender: its keys, signatures, login and TLS."""
+"""The fakes with every secret set, and a real Alertmanager as their sender: its keys, signatures, login and TLS."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 import requests
 
-from lab.receivers.carried import status
 from lab.receivers.keys import MAIL_USER
+from lab.receivers.notification_content import status
 from lab.toolchain import tools
 from tests.config.servers import eventually, free_port, running
-from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
+from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 CHANNELS = {
     "phone": "senior-manager",
@@ -28,25 +28,25 @@ CHANNELS = {
 }
 
 
-def config(made: Doubles, **changes: str) -> dict[str, Any]:
+def config(receivers: Fakes, **changes: str) -> dict[str, Any]:
     secrets = {
-        "phone": made.secrets.phone_keys["senior-manager"],
-        "aws_key": made.secrets.aws_key,
-        "aws_secret": made.secrets.aws_secret,
-        "slack": made.secrets.slack_tokens["operators"],
-        "mail": made.secrets.mail_password,
-        "heartbeat": made.secrets.heartbeat_token,
+        "phone": receivers.secrets.phone_keys["senior-manager"],
+        "aws_key": receivers.secrets.aws_key,
+        "aws_secret": receivers.secrets.aws_secret,
+        "slack": receivers.secrets.slack_tokens["operators"],
+        "mail": receivers.secrets.mail_password,
+        "heartbeat": receivers.secrets.heartbeat_token,
         **changes,
     }
-    tls = {"ca_file": made.ca}
+    tls = {"ca_file": receivers.ca}
     http = {"send_resolved": True, "http_config": {"tls_config": tls}}
     receiver = {
         "name": "all",
-        "pagerduty_configs": [{**http, "routing_key": secrets["phone"], "url": f"{made.base}/v2/enqueue"}],
+        "pagerduty_configs": [{**http, "routing_key": secrets["phone"], "url": f"{receivers.base}/v2/enqueue"}],
         "sns_configs": [
             {
                 **http,
-                "api_url": f"{made.base}/",
+                "api_url": f"{receivers.base}/",
                 "topic_arn": TOPIC,
                 "sigv4": {
                     "region": "ap-northeast-1",
@@ -55,19 +55,19 @@ def config(made: Doubles, **changes: str) -> dict[str, Any]:
                 },
             }
         ],
-        "slack_configs": [{**http, "api_url": f"{made.base}/services/{secrets['slack']}"}],
+        "slack_configs": [{**http, "api_url": f"{receivers.base}/services/{secrets['slack']}"}],
         "email_configs": [
             {
                 "send_resolved": True,
                 "to": "operators@example.org",
                 "from": "alerts@example.org",
-                "smarthost": f"localhost:{made.mail_port}",
+                "smarthost": f"localhost:{receivers.mail_port}",
                 "auth_username": MAIL_USER,
                 "auth_password": secrets["mail"],
                 "tls_config": tls,
             }
         ],
-        "webhook_configs": [{**http, "url": f"{made.base}/heartbeat/{secrets['heartbeat']}"}],
+        "webhook_configs": [{**http, "url": f"{receivers.base}/heartbeat/{secrets['heartbeat']}"}],
     }
     return {
         "route": {"receiver": "all", "group_wait": "0s", "group_interval": "1s", "group_by": ["alertname"]},
@@ -76,18 +76,18 @@ def config(made: Doubles, **changes: str) -> dict[str, Any]:
 
 
 @contextmanager
-def alertmanager(made: Doubles, content: dict[str, Any]) -> Iterator[str]:
+def alertmanager(receivers: Fakes, content: dict[str, Any]) -> Iterator[str]:
     """A real Alertmanager, until the block ends."""
     port = free_port()
-    (made.folder / "alertmanager.yml").write_text(json.dumps(content))
+    (receivers.folder / "alertmanager.yml").write_text(json.dumps(content))
     command = [
         str(tools.path("alertmanager")),
-        f"--config.file={made.folder / 'alertmanager.yml'}",
-        f"--storage.path={made.folder / 'data'}",
+        f"--config.file={receivers.folder / 'alertmanager.yml'}",
+        f"--storage.path={receivers.folder / 'data'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--cluster.listen-address=",
     ]
-    with running(command, made.folder / "alertmanager.log", port):
+    with running(command, receivers.folder / "alertmanager.log", port):
         yield f"http://127.0.0.1:{port}"
 
 
@@ -102,40 +102,42 @@ def tell(base: str, *, over: bool = False) -> None:
 
 
 @pytest.fixture
-def all_doubles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doubles]:
-    for name in [each for each in os.environ if each.startswith("AWS_") or each.lower().endswith("_proxy")]:
+def all_fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
+    for name in [
+        variable for variable in os.environ if variable.startswith("AWS_") or variable.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
-    with doubles(tmp_path) as made:
-        yield made
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def test_its_notices_are_taken_on_every_channel(all_doubles: Doubles) -> None:
-    record = all_doubles.record
-    with alertmanager(all_doubles, config(all_doubles)) as base:
+def test_its_notifications_are_taken_on_every_channel(all_fakes: Fakes) -> None:
+    record = all_fakes.record
+    with alertmanager(all_fakes, config(all_fakes)) as base:
         tell(base)
-        eventually(lambda: len(record.since()) == len(CHANNELS), 20, "every channel has the notice")
+        eventually(lambda: len(record.since()) == len(CHANNELS), 20, "every channel has the notification")
         firing = record.since()
         tell(base, over=True)
         eventually(lambda: len(record.since()) == 2 * len(CHANNELS) - 1, 20, "all but the switch know that it is over")
-    assert {each.channel: each.audience for each in firing} == CHANNELS
-    assert {status(each) for each in firing} == {"firing"}
-    assert all("KafkaBrokerDown" in json.dumps(each.data()) for each in firing)
-    assert {each.channel for each in record.since(len(CHANNELS))} == {"phone", "sms", "slack", "mail"}
-    assert {status(each) for each in record.since(len(CHANNELS))} == {"resolved"}
-    written = (all_doubles.folder / "notices.jsonl").read_text()
-    assert not [secret for secret in all_doubles.secrets.all() if secret in written]
+    assert {notification.channel: notification.audience for notification in firing} == CHANNELS
+    assert {status(notification) for notification in firing} == {"firing"}
+    assert all("KafkaBrokerDown" in json.dumps(notification.data()) for notification in firing)
+    assert {notification.channel for notification in record.since(len(CHANNELS))} == {"phone", "sms", "slack", "mail"}
+    assert {status(notification) for notification in record.since(len(CHANNELS))} == {"resolved"}
+    written = (all_fakes.folder / "notifications.jsonl").read_text()
+    assert not [secret for secret in all_fakes.secrets.all() if secret in written]
 
 
-def test_with_wrong_secrets_nothing_is_taken(all_doubles: Doubles) -> None:
+def test_with_wrong_secrets_nothing_is_taken(all_fakes: Fakes) -> None:
     wrong = config(
-        all_doubles,
+        all_fakes,
         phone="0" * 32,
         aws_secret="wrong",
         slack="T/B/wrong",
         mail="wrong",
         heartbeat="wrong",
     )
-    with alertmanager(all_doubles, wrong) as base:
+    with alertmanager(all_fakes, wrong) as base:
         tell(base)
 
         def failed() -> bool:
@@ -146,4 +148,4 @@ def test_with_wrong_secrets_nothing_is_taken(all_doubles: Doubles) -> None:
             return all(any(f'integration="{kind}"' in line for line in failures) for kind in kinds)
 
         eventually(failed, 20, "every channel has failed")
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []

@@ -1,4 +1,4 @@
-"""What readers make of notices: whom they reached, which alerts they carry, whether those fire or are over."""
+"""What readers make of notifications: whom they reached, which alerts they carry, whether those fire or are over."""
 
 from __future__ import annotations
 
@@ -13,41 +13,43 @@ import requests
 
 from lab.errors import LabError
 from lab.paths import LabPaths
-from lab.receivers import carried
+from lab.receivers import notification_content
 from lab.receivers.client import Receivers
 from lab.receivers.contacts import addresses_of, topics_of
 from lab.receivers.keys import READER
-from lab.receivers.record import HEARTBEAT, MAIL, PHONE, SLACK, SMS, SWITCH, Notice
-from lab.receivers.report import show_notices
-from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
+from lab.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
+from lab.receivers.report import show_notifications
+from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 DISK = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib"
 OTHER = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib2"
 CONTACTS = {"operators": ["operators@example.org", TOPIC, "#alerts"], "team-leader": ["leader@example.org"]}
 
 
-def notice(channel: str, title: str, body: Any, audience: str = "x") -> Notice:
-    return Notice(number=1, channel=channel, audience=audience, title=title, body=body, received_at=0.0)
+def notification(channel: str, title: str, body: Any, audience: str = "x") -> Notification:
+    return Notification(number=1, channel=channel, audience=audience, title=title, body=body, received_at=0.0)
 
 
 FIRING = (
-    notice(
+    notification(
         PHONE,
         "[CRITICAL 緊急] KafkaDiskFull: disk is full",
         {"event_action": "trigger", "payload": {"custom_details": {"firing": f"- Disk\n  確認: ops ack {DISK}\n"}}},
     ),
-    notice(
+    notification(
         SLACK,
         "[CRITICAL 緊急] KafkaDiskFull x2",
         {"attachments": [{"text": f"*Disk*\nAcknowledge: `ops ack {DISK}`\n<https://x/runbooks/Other.md|Runbook>"}]},
     ),
-    notice(SMS, "[CRITICAL 緊急] KafkaDiskFull", {"message": f"[CRITICAL 緊急] KafkaDiskFull\nDisk\nops ack {DISK}"}),
-    notice(
+    notification(
+        SMS, "[CRITICAL 緊急] KafkaDiskFull", {"message": f"[CRITICAL 緊急] KafkaDiskFull\nDisk\nops ack {DISK}"}
+    ),
+    notification(
         MAIL,
         "[CRITICAL 緊急] KafkaDiskFull: disk",
         {"text": "", "html": f"<code>ops ack {DISK}</code> <a href='https://x/a?b=c&amp;d=e'>x</a>"},
     ),
-    notice(
+    notification(
         HEARTBEAT,
         "heartbeat",
         {"status": "firing", "alerts": [{"labels": {"alertname": "KafkaDiskFull", "alert_id": DISK}}]},
@@ -55,59 +57,69 @@ FIRING = (
 )
 
 
-@pytest.mark.parametrize("told", FIRING, ids=lambda each: each.channel)
-def test_every_channels_form_gives_the_identity_and_the_state(told: Notice) -> None:
-    assert carried.alert_ids(told) == {DISK}
-    assert carried.alert_names(told) == {"KafkaDiskFull"}
-    assert carried.status(told) == "firing"
-    assert carried.mentions(told, DISK)
-    assert carried.mentions(told, "KafkaDiskFull")
+@pytest.mark.parametrize("told", FIRING, ids=lambda sample: sample.channel)
+def test_every_channels_form_gives_the_identity_and_the_state(told: Notification) -> None:
+    assert notification_content.alert_ids(told) == {DISK}
+    assert notification_content.alert_names(told) == {"KafkaDiskFull"}
+    assert notification_content.status(told) == "firing"
+    assert notification_content.mentions(told, DISK)
+    assert notification_content.mentions(told, "KafkaDiskFull")
     for other in (OTHER, DISK[:-1], "KafkaDisk", "DiskFull", "KafkaDiskFull/instance=kafka-1"):
-        assert not carried.mentions(told, other), other
+        assert not notification_content.mentions(told, other), other
 
 
 @pytest.mark.parametrize(
     "told",
     [
-        notice(PHONE, "[RESOLVED 復旧] KafkaDiskFull", {"event_action": "resolve"}),
-        notice(SLACK, "[RESOLVED 復旧] KafkaDiskFull", {"attachments": []}),
-        notice(SMS, "[RESOLVED 復旧] KafkaDiskFull", {"message": "x"}),
-        notice(MAIL, "[RESOLVED] KafkaDiskFull -> team-leader", {"text": "x"}),
+        notification(PHONE, "[RESOLVED 復旧] KafkaDiskFull", {"event_action": "resolve"}),
+        notification(SLACK, "[RESOLVED 復旧] KafkaDiskFull", {"attachments": []}),
+        notification(SMS, "[RESOLVED 復旧] KafkaDiskFull", {"message": "x"}),
+        notification(MAIL, "[RESOLVED] KafkaDiskFull -> team-leader", {"text": "x"}),
     ],
-    ids=lambda each: each.channel,
+    ids=lambda sample: sample.channel,
 )
-def test_what_is_over_has_its_name(told: Notice) -> None:
-    assert (carried.status(told), carried.alert_names(told)) == ("resolved", {"KafkaDiskFull"})
-    assert carried.mentions(told, "KafkaDiskFull")
+def test_what_is_over_has_its_name(told: Notification) -> None:
+    assert (notification_content.status(told), notification_content.alert_names(told)) == (
+        "resolved",
+        {"KafkaDiskFull"},
+    )
+    assert notification_content.mentions(told, "KafkaDiskFull")
 
 
 def test_an_escalated_alert_goes_by_its_originals_name() -> None:
-    told = notice(PHONE, "x", {"payload": {"class": "KafkaDiskFullEscalated"}, "labels": {"alertname": "LagEscalated"}})
-    assert carried.mentions(told, "KafkaDiskFull")
-    assert carried.alert_names(told) == {"Lag"}
+    told = notification(
+        PHONE, "x", {"payload": {"class": "KafkaDiskFullEscalated"}, "labels": {"alertname": "LagEscalated"}}
+    )
+    assert notification_content.mentions(told, "KafkaDiskFull")
+    assert notification_content.alert_names(told) == {"Lag"}
 
 
 def test_other_states_are_told_apart() -> None:
-    assert carried.status(notice(PHONE, "x", {"event_action": "acknowledge"})) == "acknowledged"
-    assert carried.status(notice(SWITCH, "The monitoring itself is down", {"state": "silent"})) is None
-    assert carried.status(notice(HEARTBEAT, "heartbeat", None)) is None
+    assert notification_content.status(notification(PHONE, "x", {"event_action": "acknowledge"})) == "acknowledged"
+    assert (
+        notification_content.status(
+            notification(DEAD_MANS_SWITCH, "The monitoring itself is down", {"state": "silent"})
+        )
+        is None
+    )
+    assert notification_content.status(notification(HEARTBEAT, "heartbeat", None)) is None
 
 
 @pytest.fixture
-def all_doubles(tmp_path: Path) -> Iterator[Doubles]:
-    with doubles(tmp_path) as made:
-        yield made
+def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def client(made: Doubles, password: str | None = None, base: str | None = None) -> Receivers:
-    login = (READER, password or made.secrets.reader_password)
-    return Receivers(base or made.base, login, Path(made.ca), CONTACTS)
+def client(receivers: Fakes, password: str | None = None, base: str | None = None) -> Receivers:
+    login = (READER, password or receivers.secrets.reader_password)
+    return Receivers(base or receivers.base, login, Path(receivers.ca), CONTACTS)
 
 
-def test_a_reader_finds_by_alert_channel_contact_and_state(all_doubles: Doubles) -> None:
-    record, receivers = all_doubles.record, client(all_doubles)
-    for each in FIRING:
-        record.add(each.channel, TOPIC if each.channel == SMS else "operators", each.title, each.body)
+def test_a_reader_finds_by_alert_channel_contact_and_state(all_fakes: Fakes) -> None:
+    record, receivers = all_fakes.record, client(all_fakes)
+    for sent in FIRING:
+        record.add(sent.channel, TOPIC if sent.channel == SMS else "operators", sent.title, sent.body)
     resolved = record.add(MAIL, "leader@example.org", "[RESOLVED 復旧] KafkaDiskFull", {"text": ""})
     assert receivers.since() == record.since()
     assert receivers.newest() == 6
@@ -116,48 +128,48 @@ def test_a_reader_finds_by_alert_channel_contact_and_state(all_doubles: Doubles)
     assert len(receivers.find(alert_id=DISK)) == 5
     assert receivers.find(alert_id=OTHER) == []
     assert receivers.find(alert="KafkaDiskFull", status="resolved") == [resolved]
-    assert [each.channel for each in receivers.find(channel=SLACK)] == [SLACK]
-    assert [each.channel for each in receivers.find(contact="operators")] == [PHONE, SLACK, SMS]
+    assert [received.channel for received in receivers.find(channel=SLACK)] == [SLACK]
+    assert [received.channel for received in receivers.find(contact="operators")] == [PHONE, SLACK, SMS]
     assert receivers.find(contact="team-leader") == [resolved]
     assert receivers.find(2, contact="operators", alert_id=DISK, status="firing")[0].channel == SMS
     with pytest.raises(TypeError, match="unexpected keyword argument 'chanel'"):
         receivers.find(chanel=SLACK)
 
 
-def test_a_reader_waits_for_what_is_still_to_come(all_doubles: Doubles) -> None:
-    receivers = client(all_doubles)
+def test_a_reader_waits_for_what_is_still_to_come(all_fakes: Fakes) -> None:
+    receivers = client(all_fakes)
 
     def later() -> None:
         time.sleep(0.5)
-        all_doubles.record.add(PHONE, "operators", FIRING[0].title, FIRING[0].body)
-        all_doubles.record.add(SMS, TOPIC, FIRING[2].title, FIRING[2].body)
+        all_fakes.record.add(PHONE, "operators", FIRING[0].title, FIRING[0].body)
+        all_fakes.record.add(SMS, TOPIC, FIRING[2].title, FIRING[2].body)
 
     thread = threading.Thread(target=later)
     thread.start()
-    found = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
+    notifications = receivers.wait_for(timeout_s=10, count=2, alert_id=DISK)
     thread.join()
-    assert [each.channel for each in found] == [PHONE, SMS]
+    assert [received.channel for received in notifications] == [PHONE, SMS]
 
 
-def test_a_reader_does_not_wait_for_ever_and_says_what_came_instead(all_doubles: Doubles) -> None:
-    all_doubles.record.add(PHONE, "operators", "[HIGH 高] Lag", {})
+def test_a_reader_does_not_wait_for_ever_and_says_what_came_instead(all_fakes: Fakes) -> None:
+    all_fakes.record.add(PHONE, "operators", "[HIGH 高] Lag", {})
     with pytest.raises(LabError) as raised:
-        client(all_doubles).wait_for(timeout_s=0.3, alert_id=DISK, channel=PHONE)
+        client(all_fakes).wait_for(timeout_s=0.3, alert_id=DISK, channel=PHONE)
     assert str(raised.value) == (
-        f"receivers: 0 of 1 notices with alert_id {DISK}, channel phone within 0 s; "
+        f"receivers: 0 of 1 notifications with alert_id {DISK}, channel phone within 0 s; "
         "the last ones: phone operators: [HIGH 高] Lag"
     )
 
 
-def test_a_reader_sees_the_switch(all_doubles: Doubles) -> None:
-    assert client(all_doubles).switch()["armed"] is False
-    assert client(all_doubles).answers()
+def test_a_reader_sees_the_switch(all_fakes: Fakes) -> None:
+    assert client(all_fakes).switch()["armed"] is False
+    assert client(all_fakes).answers()
 
 
-def test_a_reader_that_is_refused_or_not_answered_gets_one_line(all_doubles: Doubles, tmp_path: Path) -> None:
+def test_a_reader_that_is_refused_or_not_answered_gets_one_line(all_fakes: Fakes, tmp_path: Path) -> None:
     with pytest.raises(LabError, match=r"do not answer \(HTTPError\): see `make status`"):
-        client(all_doubles, password="wrong").since()
-    nobody = client(all_doubles, base="https://localhost:1")
+        client(all_fakes, password="wrong").since()
+    nobody = client(all_fakes, base="https://localhost:1")
     with pytest.raises(LabError, match=r"do not answer \(ConnectionError\)"):
         nobody.since()
     assert not nobody.answers()
@@ -179,17 +191,17 @@ def test_contacts_and_topics_come_from_the_stack_file(tmp_path: Path) -> None:
     assert (addresses_of(file), topics_of(file)) == ({}, ())
 
 
-def test_people_see_notices_open_incidents_and_the_switch(
-    all_doubles: Doubles, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_people_see_notifications_open_incidents_and_the_switch(
+    all_fakes: Fakes, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(Receivers, "of_lab", classmethod(lambda cls, paths=None: client(all_doubles)))
-    key = all_doubles.secrets.phone_keys["operators"]
+    monkeypatch.setattr(Receivers, "of_lab", classmethod(lambda cls, paths=None: client(all_fakes)))
+    key = all_fakes.secrets.phone_keys["operators"]
     payload = {"summary": "[CRITICAL 緊急] Lag: late", "source": "x", "severity": "critical"}
     for dedup_key in ("a", "a", "b"):
         event = {"routing_key": key, "event_action": "trigger", "dedup_key": dedup_key, "payload": payload}
-        url = f"{all_doubles.base}/v2/enqueue"
-        assert requests.post(url, json=event, verify=all_doubles.ca, timeout=10).status_code == 202
-    show_notices(LabPaths(instance="none"), last=5, alert=None, heartbeats=False)
+        url = f"{all_fakes.base}/v2/enqueue"
+        assert requests.post(url, json=event, verify=all_fakes.ca, timeout=10).status_code == 202
+    show_notifications(LabPaths(instance="none"), last=5, alert=None, heartbeats=False)
     shown = capsys.readouterr().out
     assert shown.count("phone") == 2
     assert "pager: 2 incidents open, 1 triggers merged into open ones" in shown

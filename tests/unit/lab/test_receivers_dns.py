@@ -1,4 +1,4 @@
-"""The double of Route 53: boto3 against moto behind a check of signatures, over verified TLS."""
+"""The fake of Route 53: boto3 against moto behind a check of signatures, over verified TLS."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def base(tmp_path: Path, certificates: Path) -> Iterator[str]:
-    """Address of the doubles, with a zone."""
+    """Address of the fakes, with a zone."""
     dns = Dns(ZONE, [FIRST], Signatures("AKIAX", "secret", service="route53"), tmp_path / "records.json")
     web = application(Record(), dns=dns)
     server = HttpsServer("127.0.0.1", 0, certificates / "tls.crt", certificates / "tls.key", web)
@@ -42,8 +42,8 @@ def base(tmp_path: Path, certificates: Path) -> Iterator[str]:
 
 @pytest.fixture
 def client(base: str, certificates: Path) -> Iterator[Any]:
-    with route53(base, certificates / "ca.crt", "AKIAX", "secret") as made:
-        yield made
+    with route53(base, certificates / "ca.crt", "AKIAX", "secret") as route53_client:
+        yield route53_client
 
 
 def test_a_name_is_led_elsewhere_and_read_back(client: Any) -> None:

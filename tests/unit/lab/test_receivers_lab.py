@@ -1,4 +1,4 @@
-"""The doubles as a part of the lab: files, process, address, and what the stack gets."""
+"""The fakes as a part of the lab: files, process, address, and what the stack gets."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
 from lab.receivers import keys, setup
 from lab.receivers.contacts import CONTACTS, topics_of
-from lab.receivers.report import show_notices
+from lab.receivers.report import show_notifications
 from lab.receivers.settings import load
 
 
@@ -85,7 +85,7 @@ def test_without_a_lab_it_says_what_to_do(paths: LabPaths) -> None:
         with pytest.raises(LabError, match="run `make up`"):
             ask(paths)
     with pytest.raises(LabError, match="run `make up`"):
-        show_notices(paths, last=1, alert=None, heartbeats=False)
+        show_notifications(paths, last=1, alert=None, heartbeats=False)
 
 
 def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) -> None:
@@ -102,7 +102,7 @@ def test_the_stack_gets_everything_that_it_needs_to_reach_them(paths: LabPaths) 
     }
     assert set(given["slack_urls"]) == set(CONTACTS)
     assert len(set(given["slack_urls"].values())) == len(CONTACTS)
-    assert all(each.startswith("https://198.18.0.2:8443/services/T") for each in given["slack_urls"].values())
+    assert all(slack_url.startswith("https://198.18.0.2:8443/services/T") for slack_url in given["slack_urls"].values())
     assert given["heartbeat_url"].startswith("https://198.18.0.2:8443/heartbeat/")
     assert given["authority"] == (paths.state / "receivers" / "pki" / "ca.crt").read_text()
     assert setup.alerting_secrets(paths) == given

@@ -1,4 +1,4 @@
-"""The doubles' process: the whole of it on loopback, its settings, its secrets, its restart."""
+"""The fakes' process: the whole of it on loopback, its settings, its secrets, its restart."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from lab.receivers.server import main
 from lab.receivers.settings import parse
 from services.common.settings import SettingsError
 from tests.config.servers import free_port, running
-from tests.unit.lab.receivers_doubles import TOPIC
+from tests.unit.lab.receivers_fakes import TOPIC
 from tests.unit.lab.route53 import lead, leads_to, route53
 
 
@@ -36,7 +36,7 @@ def content(folder: Path) -> dict[str, Any]:
         "cert_file": str(folder / "pki" / "tls.crt"),
         "key_file": str(folder / "pki" / "tls.key"),
         "secrets_file": str(folder / "secrets.json"),
-        "record_file": str(folder / "notices.jsonl"),
+        "record_file": str(folder / "notifications.jsonl"),
         "topics": [TOPIC],
         "grace_s": 1,
         "dns_secrets_file": str(folder / "dns-secrets.json"),
@@ -52,7 +52,7 @@ def imports(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
 
 
-def test_the_whole_process_takes_notices_and_a_kill_loses_none(tmp_path: Path) -> None:
+def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: Path) -> None:
     certificates.create(tmp_path / "pki", "127.0.0.1")
     secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
@@ -73,22 +73,27 @@ def test_the_whole_process_takes_notices_and_a_kill_loses_none(tmp_path: Path) -
             client.sendmail("a@example.org", ["b@example.org"], b"Subject: hello\r\n\r\nbody\r\n")
         beat = requests.get(f"{base}/heartbeat/{secrets.heartbeat_token}", verify=authority, timeout=10)
         assert beat.status_code == 200
-        receivers.wait_for(timeout_s=10, channel="switch")
+        receivers.wait_for(timeout_s=10, channel="dead-mans-switch")
         with route53(base, authority, zone.key, zone.secret) as client:
             lead(client, "otlp.obs.example.com", "198.18.0.50")
     log = tmp_path / "again.log"
     with running(command, log, settings["https_port"]) as process:
-        assert [each.channel for each in receivers.since()] == ["phone", "mail", "heartbeat", "switch"]
+        assert [notification.channel for notification in receivers.since()] == [
+            "phone",
+            "mail",
+            "heartbeat",
+            "dead-mans-switch",
+        ]
         assert receivers.since()[0].audience == "operators"
         assert receivers.switch()["silent"] is True
         with route53(base, authority, zone.key, zone.secret) as client:
             assert leads_to(client) == {"otlp.obs.example.com.": ["198.18.0.50"]}
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
-    for file in (tmp_path / "notices.jsonl", tmp_path / "receivers.log", log, tmp_path / "config.json"):
+    for file in (tmp_path / "notifications.jsonl", tmp_path / "receivers.log", log, tmp_path / "config.json"):
         text = file.read_text()
         assert not [secret for secret in [*secrets.all(), zone.secret] if secret in text], file
-    assert "4 notices from before" in log.read_text()
+    assert "4 notifications from before" in log.read_text()
 
 
 def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path) -> None:
@@ -140,14 +145,14 @@ def test_settings_that_cannot_be_used_end_it_with_one_line(tmp_path: Path, capsy
 
 def test_secrets_are_made_once_and_for_their_owner_only(tmp_path: Path) -> None:
     file = tmp_path / "new" / "secrets.json"
-    made = keys.load_or_make(file)
-    assert keys.load_or_make(file) == made == keys.load(file)
+    new_secrets = keys.load_or_make(file)
+    assert keys.load_or_make(file) == new_secrets == keys.load(file)
     assert file.stat().st_mode & 0o777 == 0o600
-    assert set(made.phone_keys) == set(CONTACTS)
-    assert {len(key) for key in made.phone_keys.values()} == {32}
-    assert all(key.isalnum() for key in made.phone_keys.values())
-    assert len(set(made.all())) == 3 * len(CONTACTS) + 7
-    assert made != keys.Secrets()
+    assert set(new_secrets.phone_keys) == set(CONTACTS)
+    assert {len(key) for key in new_secrets.phone_keys.values()} == {32}
+    assert all(key.isalnum() for key in new_secrets.phone_keys.values())
+    assert len(set(new_secrets.all())) == 3 * len(CONTACTS) + 7
+    assert new_secrets != keys.Secrets()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"phone_keys": {}}'])
@@ -167,7 +172,7 @@ def test_certificates_are_made_once_and_name_the_address(tmp_path: Path) -> None
     assert all(file.stat().st_mode & 0o077 == 0 for file in folder.iterdir())
     server = x509.load_pem_x509_certificate(before["tls.crt"])
     names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["198.18.0.2", "127.0.0.1"]
+    assert [str(get_value) for get_value in names.get_values_for_type(x509.IPAddress)] == ["198.18.0.2", "127.0.0.1"]
     authority = x509.load_pem_x509_certificate(before["ca.crt"])
     server.verify_directly_issued_by(authority)
     assert authority.extensions.get_extension_for_class(x509.BasicConstraints).value.ca is True

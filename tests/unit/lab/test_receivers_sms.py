@@ -1,4 +1,4 @@
-"""The double of SMS: boto3 against moto's SNS behind a check of signatures, over verified TLS."""
+"""The fake of SMS: boto3 against moto's SNS behind a check of signatures, over verified TLS."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from lab.receivers.sigv4 import Signatures
 from lab.receivers.sms import Sms
 from services.common.web import HttpsServer
 from tests.config.pki import write_certificates
-from tests.unit.lab.receivers_doubles import TOPIC, Doubles, doubles
+from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 
 @pytest.fixture
-def all_doubles(tmp_path: Path) -> Iterator[Doubles]:
-    with doubles(tmp_path) as made:
-        yield made
+def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def sns(made: Doubles, region: str = "ap-northeast-1", **changes: str) -> Any:
+def sns(receivers: Fakes, region: str = "ap-northeast-1", **changes: str) -> Any:
     return boto3.client(
         "sns",
         region_name=region,
-        endpoint_url=made.base,
-        verify=made.ca,
+        endpoint_url=receivers.base,
+        verify=receivers.ca,
         config=Config(retries={"max_attempts": 1}),
         **{
-            "aws_access_key_id": made.secrets.aws_key,
-            "aws_secret_access_key": made.secrets.aws_secret,
+            "aws_access_key_id": receivers.secrets.aws_key,
+            "aws_secret_access_key": receivers.secrets.aws_secret,
             **changes,
         },
     )
 
 
-def test_sms_takes_the_real_clients_messages(all_doubles: Doubles) -> None:
+def test_sms_takes_the_real_clients_messages(all_fakes: Fakes) -> None:
     text = "[CRITICAL 緊急] Disk & more = 90%\nops ack Disk/a=b"
     attributes = {"truncated": {"DataType": "String", "StringValue": "true"}}
-    sent = sns(all_doubles).publish(TopicArn=TOPIC, Message=text, MessageAttributes=attributes)
-    sns(all_doubles).publish(TargetArn=TOPIC, Message=text, Subject="subject")
-    first, second = all_doubles.record.since()
+    sent = sns(all_fakes).publish(TopicArn=TOPIC, Message=text, MessageAttributes=attributes)
+    sns(all_fakes).publish(TargetArn=TOPIC, Message=text, Subject="subject")
+    first, second = all_fakes.record.since()
     assert (first.audience, first.title) == (TOPIC, "[CRITICAL 緊急] Disk & more = 90%")
     assert (first.body["message"], first.body["message_id"]) == (text, sent["MessageId"])
     assert first.body["attributes"]["truncated"]["Value"] == "true"
@@ -69,19 +69,19 @@ def test_sms_takes_the_real_clients_messages(all_doubles: Doubles) -> None:
     ],
 )
 def test_sms_refuses_what_aws_refuses(
-    all_doubles: Doubles, changes: dict[str, str], call: dict[str, str], code: str
+    all_fakes: Fakes, changes: dict[str, str], call: dict[str, str], code: str
 ) -> None:
     with pytest.raises(ClientError) as raised:
-        sns(all_doubles, **changes).publish(**{"TopicArn": TOPIC, "Message": "x", **call})
+        sns(all_fakes, **changes).publish(**{"TopicArn": TOPIC, "Message": "x", **call})
     assert raised.value.response["Error"]["Code"] == code
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []
 
 
-def test_sms_keys_may_publish_only(all_doubles: Doubles) -> None:
+def test_sms_keys_may_publish_only(all_fakes: Fakes) -> None:
     with pytest.raises(ClientError, match="not authorized to perform: SNS:CreateTopic"):
-        sns(all_doubles).create_topic(Name="mine")
+        sns(all_fakes).create_topic(Name="mine")
     with pytest.raises(ClientError, match="no value for required parameter"):
-        sns(all_doubles).publish(PhoneNumber="+819012345678", Message="x")
+        sns(all_fakes).publish(PhoneNumber="+819012345678", Message="x")
 
 
 def unsigned(environ: dict[str, Any]) -> dict[str, Any]:
@@ -105,7 +105,7 @@ def elsewhere(environ: dict[str, Any]) -> dict[str, Any]:
     return {**environ, "PATH_INFO": "/other"}
 
 
-def asked(environ: dict[str, Any]) -> dict[str, Any]:
+def with_query(environ: dict[str, Any]) -> dict[str, Any]:
     return {**environ, "QUERY_STRING": "Action=Publish"}
 
 
@@ -122,7 +122,7 @@ def for_s3(environ: dict[str, Any]) -> dict[str, Any]:
         (redated, "SignatureDoesNotMatch"),
         (undated, "SignatureDoesNotMatch"),
         (elsewhere, "SignatureDoesNotMatch"),
-        (asked, "SignatureDoesNotMatch"),
+        (with_query, "SignatureDoesNotMatch"),
         (for_s3, "SignatureDoesNotMatch"),
     ],
 )
@@ -174,11 +174,11 @@ def signed_request(folder: Path) -> tuple[dict[str, Any], bytes]:
     return seen[0]
 
 
-def test_two_doubles_of_sms_do_not_share_messages() -> None:
+def test_two_fakes_of_sms_do_not_share_messages() -> None:
     records = Record(), Record()
     first, second = (Sms(record, TOPICS, None) for record in records)
-    for double in (first, second, second):
-        answer = double.call(
+    for fake in (first, second, second):
+        answer = fake.call(
             {
                 "REQUEST_METHOD": "POST",
                 "PATH_INFO": "/",

@@ -1,4 +1,4 @@
-"""Doubles of the pager and Slack, heartbeats and the record: the real clients, over verified TLS."""
+"""Fakes of the pager and Slack, heartbeats and the record: the real clients, over verified TLS."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from lab.receivers.record import Record
 from lab.receivers.web import application
 from services.common.web import HttpsServer
 from tests.config.pki import write_certificates
-from tests.unit.lab.receivers_doubles import Doubles, doubles
+from tests.unit.lab.receivers_fakes import Fakes, fakes
 
 
 @pytest.fixture
-def all_doubles(tmp_path: Path) -> Iterator[Doubles]:
-    with doubles(tmp_path) as made:
-        yield made
+def all_fakes(tmp_path: Path) -> Iterator[Fakes]:
+    with fakes(tmp_path) as receivers:
+        yield receivers
 
 
-def post(made: Doubles, path: str, content: Any = None, **options: Any) -> requests.Response:
-    return requests.post(f"{made.base}{path}", json=content, verify=made.ca, timeout=10, **options)
+def post(receivers: Fakes, path: str, content: Any = None, **options: Any) -> requests.Response:
+    return requests.post(f"{receivers.base}{path}", json=content, verify=receivers.ca, timeout=10, **options)
 
 
 def trigger(**changes: Any) -> dict[str, Any]:
@@ -40,71 +40,75 @@ def trigger(**changes: Any) -> dict[str, Any]:
     return {key: value for key, value in event.items() if value is not None}
 
 
-def phone(made: Doubles, key: str) -> pagerduty.EventsApiV2Client:
-    context = ssl.create_default_context(cafile=made.ca)
-    return pagerduty.EventsApiV2Client(key, base_url=made.base, verify=context, trust_env=False)
+def phone(receivers: Fakes, key: str) -> pagerduty.EventsApiV2Client:
+    context = ssl.create_default_context(cafile=receivers.ca)
+    return pagerduty.EventsApiV2Client(key, base_url=receivers.base, verify=context, trust_env=False)
 
 
-def test_the_pager_takes_the_real_clients_events(all_doubles: Doubles) -> None:
-    with phone(all_doubles, all_doubles.secrets.phone_keys["senior-manager"]) as client:
+def test_the_pager_takes_the_real_clients_events(all_fakes: Fakes) -> None:
+    with phone(all_fakes, all_fakes.secrets.phone_keys["senior-manager"]) as client:
         key = client.trigger("[CRITICAL] Brokers down", "kafka", custom_details={"firing": "x/a=b"})
         client.acknowledge(key)
         client.resolve(key)
-    first, second, third = all_doubles.record.since()
-    assert {each.audience for each in (first, second, third)} == {"senior-manager"}
+    first, second, third = all_fakes.record.since()
+    assert {notification.audience for notification in (first, second, third)} == {"senior-manager"}
     assert first.title == "[CRITICAL] Brokers down"
     assert first.body["payload"]["custom_details"] == {"firing": "x/a=b"}
     assert "routing_key" not in first.body
-    assert [each.body["event_action"] for each in (first, second, third)] == ["trigger", "acknowledge", "resolve"]
-    assert {each.body["dedup_key"] for each in (first, second, third)} == {key}
+    assert [notification.body["event_action"] for notification in (first, second, third)] == [
+        "trigger",
+        "acknowledge",
+        "resolve",
+    ]
+    assert {notification.body["dedup_key"] for notification in (first, second, third)} == {key}
 
 
-def incidents(made: Doubles) -> list[Incident]:
-    contacts = Receivers(made.base, (READER, made.secrets.reader_password), Path(made.ca))
+def incidents(receivers: Fakes) -> list[Incident]:
+    contacts = Receivers(receivers.base, (READER, receivers.secrets.reader_password), Path(receivers.ca))
     return contacts.incidents()
 
 
-def send(made: Doubles, action: str, key: str, contact: str = "operators") -> None:
-    event = trigger(routing_key=made.secrets.phone_keys[contact], event_action=action, dedup_key=key)
-    assert post(made, "/v2/enqueue", event).status_code == 202
+def send(receivers: Fakes, action: str, key: str, contact: str = "operators") -> None:
+    event = trigger(routing_key=receivers.secrets.phone_keys[contact], event_action=action, dedup_key=key)
+    assert post(receivers, "/v2/enqueue", event).status_code == 202
 
 
-def actions(made: Doubles) -> list[tuple[str, str]]:
+def actions(receivers: Fakes) -> list[tuple[str, str]]:
     """What people noticed at the pager."""
-    return [(each.audience, each.body["event_action"]) for each in made.record.since()]
+    return [(notification.audience, notification.body["event_action"]) for notification in receivers.record.since()]
 
 
-def test_a_second_trigger_of_an_open_incident_is_merged_and_rings_nobody(all_doubles: Doubles) -> None:
+def test_a_second_trigger_of_an_open_incident_is_merged_and_rings_nobody(all_fakes: Fakes) -> None:
     for _ in range(3):
-        send(all_doubles, "trigger", "a")
-    assert actions(all_doubles) == [("operators", "trigger")]
-    (incident,) = incidents(all_doubles)
+        send(all_fakes, "trigger", "a")
+    assert actions(all_fakes) == [("operators", "trigger")]
+    (incident,) = incidents(all_fakes)
     assert (incident.state, incident.rang, incident.merged) == (State.TRIGGERED, 1, 2)
 
 
-def test_an_acknowledged_incident_stays_open_and_merges_what_comes(all_doubles: Doubles) -> None:
+def test_an_acknowledged_incident_stays_open_and_merges_what_comes(all_fakes: Fakes) -> None:
     for action in ("trigger", "acknowledge", "trigger", "acknowledge"):
-        send(all_doubles, action, "a")
-    assert actions(all_doubles) == [("operators", "trigger"), ("operators", "acknowledge")]
-    (incident,) = incidents(all_doubles)
+        send(all_fakes, action, "a")
+    assert actions(all_fakes) == [("operators", "trigger"), ("operators", "acknowledge")]
+    (incident,) = incidents(all_fakes)
     assert (incident.state, incident.merged) == (State.ACKNOWLEDGED, 1)
 
 
-def test_after_a_resolve_a_trigger_opens_a_new_incident_and_rings(all_doubles: Doubles) -> None:
+def test_after_a_resolve_a_trigger_opens_a_new_incident_and_rings(all_fakes: Fakes) -> None:
     for action in ("trigger", "acknowledge", "resolve", "resolve", "trigger"):
-        send(all_doubles, action, "a")
-    noticed = [action for _, action in actions(all_doubles)]
+        send(all_fakes, action, "a")
+    noticed = [action for _, action in actions(all_fakes)]
     assert noticed == ["trigger", "acknowledge", "resolve", "trigger"]
-    (incident,) = incidents(all_doubles)
+    (incident,) = incidents(all_fakes)
     assert (incident.state, incident.rang) == (State.TRIGGERED, 2)
 
 
-def test_an_incident_belongs_to_one_key_and_one_contact(all_doubles: Doubles) -> None:
-    send(all_doubles, "trigger", "a")
-    send(all_doubles, "trigger", "b")
-    send(all_doubles, "trigger", "a", "senior-manager")
-    send(all_doubles, "resolve", "a")
-    assert [(each.contact, each.dedup_key, each.state.value) for each in incidents(all_doubles)] == [
+def test_an_incident_belongs_to_one_key_and_one_contact(all_fakes: Fakes) -> None:
+    send(all_fakes, "trigger", "a")
+    send(all_fakes, "trigger", "b")
+    send(all_fakes, "trigger", "a", "senior-manager")
+    send(all_fakes, "resolve", "a")
+    assert [(incident.contact, incident.dedup_key, incident.state.value) for incident in incidents(all_fakes)] == [
         ("operators", "a", "resolved"),
         ("operators", "b", "triggered"),
         ("senior-manager", "a", "triggered"),
@@ -112,33 +116,33 @@ def test_an_incident_belongs_to_one_key_and_one_contact(all_doubles: Doubles) ->
 
 
 @pytest.mark.parametrize("action", ["acknowledge", "resolve"])
-def test_an_event_for_no_open_incident_does_nothing(all_doubles: Doubles, action: str) -> None:
-    send(all_doubles, action, "never-triggered")
-    assert (all_doubles.record.since(), incidents(all_doubles)) == ([], [])
+def test_an_event_for_no_open_incident_does_nothing(all_fakes: Fakes, action: str) -> None:
+    send(all_fakes, action, "never-triggered")
+    assert (all_fakes.record.since(), incidents(all_fakes)) == ([], [])
 
 
-def test_a_person_acknowledges_in_the_pagers_app(all_doubles: Doubles) -> None:
-    send(all_doubles, "trigger", "a")
-    reader = Receivers(all_doubles.base, (READER, all_doubles.secrets.reader_password), Path(all_doubles.ca))
+def test_a_person_acknowledges_in_the_pagers_app(all_fakes: Fakes) -> None:
+    send(all_fakes, "trigger", "a")
+    reader = Receivers(all_fakes.base, (READER, all_fakes.secrets.reader_password), Path(all_fakes.ca))
     (incident,) = reader.incidents()
     reader.acknowledge(incident)
-    assert [each.state for each in reader.incidents()] == [State.ACKNOWLEDGED]
+    assert [listed.state for listed in reader.incidents()] == [State.ACKNOWLEDGED]
     with pytest.raises(LabError, match="cannot be acknowledged: no such incident is open"):
         reader.acknowledge(incident)
-    assert post(all_doubles, "/incidents", {"contact": "operators"}).status_code == 401
+    assert post(all_fakes, "/incidents", {"contact": "operators"}).status_code == 401
 
 
 def test_a_pager_that_restarts_knows_its_open_incidents(tmp_path: Path) -> None:
     def take(pager: Phone, action: str) -> None:
         assert pager.enqueue(json.dumps(trigger(event_action=action, dedup_key="a")).encode()).accepted
 
-    take(Phone(Record(tmp_path / "notices.jsonl"), None), "trigger")
-    again = Record(tmp_path / "notices.jsonl")
+    take(Phone(Record(tmp_path / "notifications.jsonl"), None), "trigger")
+    again = Record(tmp_path / "notifications.jsonl")
     take(Phone(again, None), "trigger")
     assert len(again.since()) == 1
     take(Phone(again, None), "resolve")
-    take(Phone(Record(tmp_path / "notices.jsonl"), None), "trigger")
-    assert [each.body["event_action"] for each in Record(tmp_path / "notices.jsonl").since()] == [
+    take(Phone(Record(tmp_path / "notifications.jsonl"), None), "trigger")
+    assert [notification.body["event_action"] for notification in Record(tmp_path / "notifications.jsonl").since()] == [
         "trigger",
         "resolve",
         "trigger",
@@ -149,13 +153,13 @@ def test_a_pager_forgets_the_oldest_incidents_and_closed_ones_first() -> None:
     pager = Phone(Record(), None, most=2)
     for key, action in (("a", "trigger"), ("b", "trigger"), ("b", "resolve"), ("c", "trigger"), ("d", "trigger")):
         pager.enqueue(json.dumps(trigger(event_action=action, dedup_key=key)).encode())
-    assert [each["dedup_key"] for each in pager.data()["incidents"]] == ["c", "d"]
+    assert [incident["dedup_key"] for incident in pager.data()["incidents"]] == ["c", "d"]
 
 
-def test_the_pager_refuses_a_key_that_nobody_has(all_doubles: Doubles) -> None:
-    with phone(all_doubles, "0" * 32) as client, pytest.raises(pagerduty.HttpError, match="Invalid routing key"):
+def test_the_pager_refuses_a_key_that_nobody_has(all_fakes: Fakes) -> None:
+    with phone(all_fakes, "0" * 32) as client, pytest.raises(pagerduty.HttpError, match="Invalid routing key"):
         client.trigger("x", "y")
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []
 
 
 @pytest.mark.parametrize(
@@ -183,51 +187,51 @@ def test_the_pager_refuses_a_key_that_nobody_has(all_doubles: Doubles) -> None:
         ([], ["Event object must be a JSON object"]),
     ],
 )
-def test_the_pager_tells_what_is_wrong_with_an_event(all_doubles: Doubles, event: Any, errors: list[str]) -> None:
-    answer = post(all_doubles, "/v2/enqueue", event)
+def test_the_pager_tells_what_is_wrong_with_an_event(all_fakes: Fakes, event: Any, errors: list[str]) -> None:
+    answer = post(all_fakes, "/v2/enqueue", event)
     assert answer.status_code == 400
     assert (answer.json()["status"], answer.json()["errors"]) == ("invalid event", errors)
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []
 
 
-def test_the_pager_refuses_what_is_no_json_and_what_is_too_large(all_doubles: Doubles) -> None:
-    assert post(all_doubles, "/v2/enqueue", data=b"{").json()["errors"] == ["JSON parse error"]
-    large = trigger(routing_key=all_doubles.secrets.phone_keys["operators"], client="x" * 600_000)
-    assert post(all_doubles, "/v2/enqueue", large).status_code == 413
-    assert post(all_doubles, "/v2/enqueue", data=b"x" * 1_100_000).status_code == 413
-    assert all_doubles.record.since() == []
+def test_the_pager_refuses_what_is_no_json_and_what_is_too_large(all_fakes: Fakes) -> None:
+    assert post(all_fakes, "/v2/enqueue", data=b"{").json()["errors"] == ["JSON parse error"]
+    large = trigger(routing_key=all_fakes.secrets.phone_keys["operators"], client="x" * 600_000)
+    assert post(all_fakes, "/v2/enqueue", large).status_code == 413
+    assert post(all_fakes, "/v2/enqueue", data=b"x" * 1_100_000).status_code == 413
+    assert all_fakes.record.since() == []
 
 
-def slack(made: Doubles, token: str) -> WebhookClient:
-    return WebhookClient(f"{made.base}/services/{token}", ssl=ssl.create_default_context(cafile=made.ca))
+def slack(receivers: Fakes, token: str) -> WebhookClient:
+    return WebhookClient(f"{receivers.base}/services/{token}", ssl=ssl.create_default_context(cafile=receivers.ca))
 
 
-def test_slack_takes_the_real_clients_messages(all_doubles: Doubles) -> None:
-    client = slack(all_doubles, all_doubles.secrets.slack_tokens["operators"])
+def test_slack_takes_the_real_clients_messages(all_fakes: Fakes) -> None:
+    client = slack(all_fakes, all_fakes.secrets.slack_tokens["operators"])
     answers = [
         client.send(text="[HIGH 高] Lag\nmore"),
         client.send_dict({"channel": "#alerts", "attachments": [{"title": "[RESOLVED 復旧] Lag", "text": "t"}]}),
     ]
-    assert [(each.status_code, each.body) for each in answers] == [(200, "ok")] * 2
-    assert [(each.audience, each.title) for each in all_doubles.record.since()] == [
+    assert [(answer.status_code, answer.body) for answer in answers] == [(200, "ok")] * 2
+    assert [(notification.audience, notification.title) for notification in all_fakes.record.since()] == [
         ("operators", "[HIGH 高] Lag"),
         ("operators", "[RESOLVED 復旧] Lag"),
     ]
 
 
-def test_slack_tells_whom_the_webhook_belongs_to_whatever_channel_a_message_names(all_doubles: Doubles) -> None:
-    tokens = all_doubles.secrets.slack_tokens
+def test_slack_tells_whom_the_webhook_belongs_to_whatever_channel_a_message_names(all_fakes: Fakes) -> None:
+    tokens = all_fakes.secrets.slack_tokens
     assert len(set(tokens.values())) == len(tokens) > 1
     for token in tokens.values():
-        answer = slack(all_doubles, token).send_dict({"channel": "#alerts", "username": "x", "text": "hello"})
+        answer = slack(all_fakes, token).send_dict({"channel": "#alerts", "username": "x", "text": "hello"})
         assert (answer.status_code, answer.body) == (200, "ok")
-    assert [each.audience for each in all_doubles.record.since()] == list(tokens)
+    assert [notification.audience for notification in all_fakes.record.since()] == list(tokens)
 
 
-def test_slack_takes_a_form_as_well(all_doubles: Doubles) -> None:
-    path = f"/services/{all_doubles.secrets.slack_tokens['operators']}"
-    assert post(all_doubles, path, data={"payload": '{"text": "hello"}'}).text == "ok"
-    assert all_doubles.record.since()[0].title == "hello"
+def test_slack_takes_a_form_as_well(all_fakes: Fakes) -> None:
+    path = f"/services/{all_fakes.secrets.slack_tokens['operators']}"
+    assert post(all_fakes, path, data={"payload": '{"text": "hello"}'}).text == "ok"
+    assert all_fakes.record.since()[0].title == "hello"
 
 
 @pytest.mark.parametrize(
@@ -240,51 +244,51 @@ def test_slack_takes_a_form_as_well(all_doubles: Doubles) -> None:
         (b'{"channel": "#alerts"}', "no_text"),
     ],
 )
-def test_slack_says_in_a_word_what_is_wrong(all_doubles: Doubles, content: bytes, word: str) -> None:
-    answer = post(all_doubles, f"/services/{all_doubles.secrets.slack_tokens['operators']}", data=content)
+def test_slack_says_in_a_word_what_is_wrong(all_fakes: Fakes, content: bytes, word: str) -> None:
+    answer = post(all_fakes, f"/services/{all_fakes.secrets.slack_tokens['operators']}", data=content)
     assert (answer.status_code, answer.text) == (400, word)
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []
 
 
 @pytest.mark.parametrize("token", ["T/B/other", "", "T"])
-def test_slack_knows_its_webhooks_only(all_doubles: Doubles, token: str) -> None:
-    answer = slack(all_doubles, token).send(text="x")
+def test_slack_knows_its_webhooks_only(all_fakes: Fakes, token: str) -> None:
+    answer = slack(all_fakes, token).send(text="x")
     assert (answer.status_code, answer.body) == (404, "no_service")
-    assert all_doubles.record.since() == []
+    assert all_fakes.record.since() == []
 
 
-def test_heartbeats_need_the_right_address(all_doubles: Doubles) -> None:
+def test_heartbeats_need_the_right_address(all_fakes: Fakes) -> None:
     alert = {"status": "firing", "alerts": [{"labels": {"alertname": "Watchdog"}}]}
-    assert post(all_doubles, "/heartbeat/other", alert).status_code == 404
-    assert post(all_doubles, "/heartbeat", alert).status_code == 404
-    assert all_doubles.record.since() == []
-    assert post(all_doubles, f"/heartbeat/{all_doubles.secrets.heartbeat_token}", alert).status_code == 200
+    assert post(all_fakes, "/heartbeat/other", alert).status_code == 404
+    assert post(all_fakes, "/heartbeat", alert).status_code == 404
+    assert all_fakes.record.since() == []
+    assert post(all_fakes, f"/heartbeat/{all_fakes.secrets.heartbeat_token}", alert).status_code == 200
     assert requests.get(
-        f"{all_doubles.base}/heartbeat/{all_doubles.secrets.heartbeat_token}", verify=all_doubles.ca, timeout=10
+        f"{all_fakes.base}/heartbeat/{all_fakes.secrets.heartbeat_token}", verify=all_fakes.ca, timeout=10
     ).ok
-    assert [each.channel for each in all_doubles.record.since()] == ["heartbeat"] * 2
-    assert all_doubles.record.since()[0].body == alert
+    assert [notification.channel for notification in all_fakes.record.since()] == ["heartbeat"] * 2
+    assert all_fakes.record.since()[0].body == alert
 
 
-def test_a_watchdog_that_is_over_is_no_heartbeat(all_doubles: Doubles) -> None:
-    path = f"/heartbeat/{all_doubles.secrets.heartbeat_token}"
-    assert post(all_doubles, path, {"status": "resolved"}).status_code == 200
-    assert all_doubles.record.since() == []
+def test_a_watchdog_that_is_over_is_no_heartbeat(all_fakes: Fakes) -> None:
+    path = f"/heartbeat/{all_fakes.secrets.heartbeat_token}"
+    assert post(all_fakes, path, {"status": "resolved"}).status_code == 200
+    assert all_fakes.record.since() == []
 
 
-def test_the_record_is_for_its_reader_only(all_doubles: Doubles) -> None:
-    all_doubles.record.add("phone", "operators", "x", {})
+def test_the_record_is_for_its_reader_only(all_fakes: Fakes) -> None:
+    all_fakes.record.add("phone", "operators", "x", {})
 
     def read(password: str | None, since: str = "0") -> requests.Response:
         auth = (READER, password) if password is not None else None
         query = {"since": since}
-        return requests.get(f"{all_doubles.base}/notices", query, auth=auth, verify=all_doubles.ca, timeout=10)
+        return requests.get(f"{all_fakes.base}/notifications", query, auth=auth, verify=all_fakes.ca, timeout=10)
 
-    right = all_doubles.secrets.reader_password
-    assert [read(each).status_code for each in (None, "", "wrong", right)] == [401, 401, 401, 200]
-    assert [each["title"] for each in read(right).json()["notices"]] == ["x"]
-    assert read(right, "1").json()["notices"] == []
-    assert len(read(right, "1.5").json()["notices"]) == 1
+    right = all_fakes.secrets.reader_password
+    assert [read(secret).status_code for secret in (None, "", "wrong", right)] == [401, 401, 401, 200]
+    assert [notification["title"] for notification in read(right).json()["notifications"]] == ["x"]
+    assert read(right, "1").json()["notifications"] == []
+    assert len(read(right, "1.5").json()["notifications"]) == 1
     assert read(right, "x").status_code == 400
     assert read(right).json()["switch"]["armed"] is False
 
@@ -295,7 +299,7 @@ def test_nobody_reads_a_record_without_a_reader(tmp_path: Path) -> None:
     server = HttpsServer("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", web)
     server.start()
     answer = requests.get(
-        f"https://localhost:{server.server_port}/notices",
+        f"https://localhost:{server.server_port}/notifications",
         auth=("", ""),
         verify=str(tmp_path / "ca.crt"),
         timeout=10,
@@ -320,7 +324,7 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
         assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=10).ok
     server.shutdown()
     server.server_close()
-    assert [(each.channel, each.audience) for each in record.since()] == [
+    assert [(notification.channel, notification.audience) for notification in record.since()] == [
         ("phone", "k" * 32),
         ("slack", "T/B/x"),
         ("heartbeat", "operators"),
@@ -329,13 +333,13 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
 
 
 def test_other_paths_and_methods_are_refused_without_showing_a_secret(
-    all_doubles: Doubles, capfd: pytest.CaptureFixture[str]
+    all_fakes: Fakes, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert post(all_doubles, "/elsewhere", {}).status_code == 404
-    assert requests.get(f"{all_doubles.base}/v2/enqueue", verify=all_doubles.ca, timeout=10).status_code == 405
-    assert requests.get(f"{all_doubles.base}/healthz", verify=all_doubles.ca, timeout=10).text == "ok\n"
-    post(all_doubles, f"/services/{all_doubles.secrets.slack_tokens['operators']}x", {"text": "x"})
-    post(all_doubles, f"/heartbeat/{all_doubles.secrets.heartbeat_token}x", {})
+    assert post(all_fakes, "/elsewhere", {}).status_code == 404
+    assert requests.get(f"{all_fakes.base}/v2/enqueue", verify=all_fakes.ca, timeout=10).status_code == 405
+    assert requests.get(f"{all_fakes.base}/healthz", verify=all_fakes.ca, timeout=10).text == "ok\n"
+    post(all_fakes, f"/services/{all_fakes.secrets.slack_tokens['operators']}x", {"text": "x"})
+    post(all_fakes, f"/heartbeat/{all_fakes.secrets.heartbeat_token}x", {})
     told = capfd.readouterr().err
     assert "refused: /services: 404 no_service" in told
-    assert not [secret for secret in all_doubles.secrets.all() if secret in told]
+    assert not [secret for secret in all_fakes.secrets.all() if secret in told]

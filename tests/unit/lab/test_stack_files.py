@@ -29,23 +29,23 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LabPaths]:
         patch.setenv("OBS_STATE", str(tmp_path_factory.mktemp("state")))
         patch.delenv("PULUMI_STACK", raising=False)
         patch.setattr(network, "enter", lambda _: [])
-        made = LabPaths("x")
-        (made.state / "pki").mkdir(parents=True)
+        lab_paths = LabPaths("x")
+        (lab_paths.state / "pki").mkdir(parents=True)
         for name in STACKS:
-            stack = Stack(made, name)
+            stack = Stack(lab_paths, name)
             stack.ensure()
             stack.give_secrets({SECRET: {"secret_access_key": f"of {name}"}})
-        yield made
+        yield lab_paths
 
 
 def content(paths: LabPaths, stack: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((paths.state / "project" / f"Pulumi.{stack}.yaml").read_text())
-    return found
+    document: dict[str, Any] = yaml.safe_load((paths.state / "project" / f"Pulumi.{stack}.yaml").read_text())
+    return document
 
 
 def committed(stack: str) -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
-    return found
+    document: dict[str, Any] = yaml.safe_load((CHECKOUT / f"Pulumi.{stack}.yaml").read_text())
+    return document
 
 
 def pulumi(paths: LabPaths, *arguments: str, stack: str) -> str:
@@ -99,20 +99,20 @@ def test_a_command_inside_the_lab_is_for_the_stack_that_is_chosen(
 ) -> None:
     assert environment.variables(paths)["PULUMI_STACK"] == "local"
     monkeypatch.setenv("PULUMI_STACK", "local-dr")
-    found = environment.variables(paths)
-    assert found["PULUMI_STACK"] == "local-dr"
+    variables = environment.variables(paths)
+    assert variables["PULUMI_STACK"] == "local-dr"
     view = paths.state / "project"
-    assert found["PULUMI_OPTION_CWD"] == str(view)
-    assert found["OBS_PULUMI_UP"] == (
+    assert variables["PULUMI_OPTION_CWD"] == str(view)
+    assert variables["OBS_PULUMI_UP"] == (
         "pulumi --non-interactive --color=never up --yes --skip-preview --suppress-outputs "
         f"--policy-pack {view / 'policy'}"
     )
 
 
 def test_what_failover_runs_is_understood_by_pulumi(paths: LabPaths) -> None:
-    found = environment.variables(paths)
-    command = [*found["OBS_PULUMI_UP"].split(), "--help"]
-    done = subprocess.run(command, env=found, capture_output=True, text=True, timeout=60, cwd=os.sep)
+    variables = environment.variables(paths)
+    command = [*variables["OBS_PULUMI_UP"].split(), "--help"]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=60, cwd=os.sep)
     assert done.returncode == 0, done.stderr
 
 
@@ -168,6 +168,6 @@ def test_pulumi_takes_back_what_it_remembers_with_the_replicas_that_are_declared
     file.write_text(json.dumps({**state, "deployment": {**state["deployment"], "resources": [part]}}))
     pulumi(paths, "stack", "import", "--file", str(file), stack="local-dr")
     assert stack.declare_replicas(namespace, {"deployment/probes": 2}) == ["deployment/probes"]
-    found = json.loads(pulumi(paths, "stack", "export", stack="local-dr"))["deployment"]["resources"]
-    assert [each["outputs"] for each in found] == [{**part["outputs"], "spec": {"replicas": 2}}]
+    resources = json.loads(pulumi(paths, "stack", "export", stack="local-dr"))["deployment"]["resources"]
+    assert [resource["outputs"] for resource in resources] == [{**part["outputs"], "spec": {"replicas": 2}}]
     assert stack.declare_replicas(namespace, {"deployment/probes": 2}) == []

@@ -18,12 +18,13 @@ from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.receivers import certificates
-from lab.storage import places, setup
+from lab.storage import paths as storage_paths
+from lab.storage import setup
 from lab.storage.client import client
 from lab.storage.keys import RegionSecrets, Secrets
-from tests.unit.lab.outside_places import loopback_lab, started
+from tests.unit.lab.external_services_harness import loopback_lab, started
 
-BUCKET = places.BUCKET
+BUCKET = storage_paths.BUCKET
 KEY = "reports/daily/日報 1.html"
 
 
@@ -38,32 +39,32 @@ def lab() -> Iterator[LabPaths]:
 
 @pytest.fixture
 def bucket(lab: LabPaths) -> Iterator[Any]:
-    with closing(setup.bucket_client(lab)) as found:
-        yield found
+    with closing(setup.bucket_client(lab)) as s3:
+        yield s3
 
 
 def authority(lab: LabPaths) -> Path:
-    return places.folder(lab) / "pki" / "ca.crt"
+    return storage_paths.folder(lab) / "pki" / "ca.crt"
 
 
 def keys(lab: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, places.folder(lab) / "secrets.json", "the object storage")
+    return secret_file.load(Secrets, storage_paths.folder(lab) / "secrets.json", "the object storage")
 
 
 def region_keys(lab: LabPaths) -> RegionSecrets:
-    return secret_file.load(RegionSecrets, places.folder(lab) / "region-secrets.json", "the regions' storage")
+    return secret_file.load(RegionSecrets, storage_paths.folder(lab) / "region-secrets.json", "the regions' storage")
 
 
 @contextmanager
 def opened(lab: LabPaths, key: str, secret: str) -> Iterator[Any]:
-    with closing(client(setup.URL, authority(lab), key, secret)) as made:
-        yield made
+    with closing(client(setup.URL, authority(lab), key, secret)) as s3:
+        yield s3
 
 
 def refusal(lab: LabPaths, login: tuple[str, str], call: str, **arguments: Any) -> str:
     """Why a call is refused."""
-    with opened(lab, *login) as made, pytest.raises(ClientError) as refused:
-        getattr(made, call)(**arguments)
+    with opened(lab, *login) as s3, pytest.raises(ClientError) as refused:
+        getattr(s3, call)(**arguments)
     return code(refused)
 
 
@@ -75,7 +76,7 @@ def test_what_is_put_is_listed_and_got_and_older_versions_stay(bucket: Any) -> N
     first = bucket.put_object(Bucket=BUCKET, Key=KEY, Body=b"one", ContentType="text/html; charset=utf-8")
     bucket.put_object(Bucket=BUCKET, Key=KEY, Body="二".encode(), ContentType="text/html; charset=utf-8")
     listed = bucket.list_objects_v2(Bucket=BUCKET, Prefix="reports/")["Contents"]
-    assert [each["Key"] for each in listed] == [KEY]
+    assert [version["Key"] for version in listed] == [KEY]
     got = bucket.get_object(Bucket=BUCKET, Key=KEY)
     assert (got["Body"].read().decode(), got["ContentType"]) == ("二", "text/html; charset=utf-8")
     older = bucket.get_object(Bucket=BUCKET, Key=KEY, VersionId=first["VersionId"])
@@ -132,9 +133,9 @@ def test_each_region_has_a_bucket_of_its_own_and_both_have_the_witness(lab: LabP
         "obs-witness": (regions.witness_key, regions.witness_secret),
     }
     for own, login in opens.items():
-        with opened(lab, *login) as made:
-            made.put_object(Bucket=own, Key="mine", Body=own.encode())
-            assert made.get_object(Bucket=own, Key="mine")["Body"].read() == own.encode()
+        with opened(lab, *login) as s3:
+            s3.put_object(Bucket=own, Key="mine", Body=own.encode())
+            assert s3.get_object(Bucket=own, Key="mine")["Body"].read() == own.encode()
         for other in opens.keys() - {own}:
             for forbidden in ("get_object", "put_object", "list_objects_v2"):
                 key = {} if forbidden == "list_objects_v2" else {"Key": "mine"}
@@ -150,39 +151,39 @@ def test_each_region_has_a_bucket_of_its_own_and_both_have_the_witness(lab: LabP
 
 def test_the_witness_keeps_no_versions_since_heartbeats_never_end(lab: LabPaths) -> None:
     with opened(lab, keys(lab).root_key, keys(lab).root_secret) as root:
-        found = {
+        statuses = {
             name: root.get_bucket_versioning(Bucket=name).get("Status") for name in ("obs-local-dr", "obs-witness")
         }
-    assert found == {"obs-local-dr": "Enabled", "obs-witness": None}
+    assert statuses == {"obs-local-dr": "Enabled", "obs-witness": None}
 
 
 def test_a_lease_is_taken_by_one_and_forgotten_with_the_last_region(lab: LabPaths) -> None:
     known = region_keys(lab)
     login = (known.witness_key, known.witness_secret)
     lease = {"Bucket": "obs-witness", "Key": "regions/lease.json"}
-    with opened(lab, *login) as made:
-        first = made.put_object(**lease, Body=b"a", IfNoneMatch="*")
+    with opened(lab, *login) as s3:
+        first = s3.put_object(**lease, Body=b"a", IfNoneMatch="*")
         for condition in ({"IfNoneMatch": "*"}, {"IfMatch": '"00000000000000000000000000000000"'}):
             assert refusal(lab, login, "put_object", **lease, Body=b"b", **condition) == "PreconditionFailed"
-        made.put_object(**lease, Body=b"b", IfMatch=first["ETag"])
+        s3.put_object(**lease, Body=b"b", IfMatch=first["ETag"])
         assert refusal(lab, login, "put_object", **lease, Body=b"c", IfMatch=first["ETag"]) == "PreconditionFailed"
-        assert made.get_object(**lease)["Body"].read() == b"b"
-        made.put_object(Bucket="obs-witness", Key="regions/operations/1.json", Body=b"x")
-        made.put_object(Bucket="obs-witness", Key="else", Body=b"x")
+        assert s3.get_object(**lease)["Body"].read() == b"b"
+        s3.put_object(Bucket="obs-witness", Key="regions/operations/1.json", Body=b"x")
+        s3.put_object(Bucket="obs-witness", Key="else", Body=b"x")
         setup.forget_regions(lab)
         setup.forget_regions(lab)
-        left = [each["Key"] for each in made.list_objects_v2(Bucket="obs-witness")["Contents"]]
+        left = [stored_object["Key"] for stored_object in s3.list_objects_v2(Bucket="obs-witness")["Contents"]]
         assert "else" in left
         assert not [key for key in left if key.startswith("regions/")]
-        made.put_object(**lease, Body=b"c", IfNoneMatch="*")
+        s3.put_object(**lease, Body=b"c", IfNoneMatch="*")
 
 
 def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     with loopback_lab(setup) as (paths, _):
         setup.prepare(paths)
         accounts, regions = (
-            places.folder(paths) / "accounts" / "users.json",
-            places.folder(paths) / "region-secrets.json",
+            storage_paths.folder(paths) / "accounts" / "users.json",
+            storage_paths.folder(paths) / "region-secrets.json",
         )
         content = json.loads(accounts.read_text())
         content["accessAccounts"] = {keys(paths).key: content["accessAccounts"][keys(paths).key]}
@@ -197,8 +198,8 @@ def test_a_running_storage_of_an_older_lab_learns_the_new_keys(monkeypatch: pyte
             assert process.pid() == pid, "what runs may be in use: it must not be ended for this"
             setup.wait_ready(paths)
             known = region_keys(paths)
-            with opened(paths, known.witness_key, known.witness_secret) as made:
-                made.put_object(Bucket="obs-witness", Key="k", Body=b"x")
+            with opened(paths, known.witness_key, known.witness_secret) as s3:
+                s3.put_object(Bucket="obs-witness", Key="k", Body=b"x")
 
 
 def answers(root: Any) -> bool:
@@ -236,7 +237,7 @@ def test_files_are_made_once_and_objects_outlive_the_process(lab: LabPaths, buck
     assert (process.pid(), setup.storage_secrets(lab)) == (pid, before)
     assert before["authority"] == (lab.state / "receivers" / "pki" / "ca.crt").read_text()
     assert all(
-        (places.folder(lab) / name).stat().st_mode & 0o077 == 0
+        (storage_paths.folder(lab) / name).stat().st_mode & 0o077 == 0
         for name in ("secrets.json", "region-secrets.json", "accounts", ".")
     )
     process.stop()
@@ -255,7 +256,7 @@ def test_a_process_that_would_be_started_differently_now_is_ended(
         with started(other):
             setup.prepare(paths)
             assert other.pid() is not None
-            (places.folder(paths) / "started-as.json").write_text("older")
+            (storage_paths.folder(paths) / "started-as.json").write_text("older")
             setup.prepare(paths)
             assert other.pid() is None
 

@@ -49,17 +49,17 @@ def test_the_first_run_knows_nothing_and_the_second_says_what_is_left(cache: Pat
 
 def test_a_long_step_says_that_it_goes_on(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "SILENT_S", 0.05)
-    made, out = steps()
-    with made.step("pulumi up"):
+    recorder, out = steps()
+    with recorder.step("pulumi up"):
         time.sleep(0.3)
     assert ".. pulumi up: 0 s gone" in out.getvalue().splitlines()
 
 
 def test_a_step_that_fails_is_not_recorded_and_its_watch_ends(cache: Path) -> None:
-    made, _ = steps()
-    with pytest.raises(ValueError, match="no"), made.step("cluster"):
+    recorder, _ = steps()
+    with pytest.raises(ValueError, match="no"), recorder.step("cluster"):
         raise ValueError("no")
-    assert made.taken == {}
+    assert recorder.taken == {}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"seconds": 1}', '{"seconds": {"a": "b"}}'])

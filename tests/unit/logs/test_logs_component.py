@@ -11,7 +11,7 @@ from components.k8s import Resources
 from components.logs.component import LogIndexer, LogIndexerArgs
 from services.log_indexer.settings import parse
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import kafka, record, search, site
+from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
 NAME = "log-indexer"
 
@@ -22,7 +22,7 @@ def recording() -> Recording:
         LogIndexer(
             NAME,
             LogIndexerArgs(
-                site=site(),
+                context=deployment_context(),
                 kafka=kafka(NAME),
                 search=search(NAME, "search-writer"),
                 index="logs-write",

@@ -22,8 +22,8 @@ def test_nothing_reaches_the_router_unmasked() -> None:
     for signal in Signal:
         pipeline = CONFIG["service"]["pipelines"][f"{signal.value}/in"]
         assert tuple(pipeline["processors"][-len(MASKING_ORDER) :]) == MASKING_ORDER
-        others = [name for name, each in CONFIG["service"]["pipelines"].items() if "otlp" in each["receivers"]]
-        assert sorted(others) == sorted(f"{each.value}/in" for each in Signal)
+        others = [name for name, pipeline in CONFIG["service"]["pipelines"].items() if "otlp" in pipeline["receivers"]]
+        assert sorted(others) == sorted(f"{signal.value}/in" for signal in Signal)
 
 
 def test_an_error_while_masking_refuses_the_request() -> None:

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from components.masking.allow import allowed_keys
+from components.masking.allow_list import allowed_keys
 from components.masking.catalogue import EVERY, RULES
 from components.masking.document import document
+from components.masking.fast_path import KNOWN_KEYS, LABELLED, LABELS, SPELLED, fast_path_pattern
 from components.masking.keys import HASHED_KEYS, POSITION_KEYS, REMOVED_KEYS, anchored, whole
 from components.masking.model import DataClass, KeyRule
-from components.masking.plain import KNOWN_KEYS, LABELLED, LABELS, SPELLED, plain
 from components.masking.pseudonyms import pseudonym
 from components.masking.triggers import GATES, GUARDS, WORDS
 from components.telemetry.layers import LAYER_NAMES
@@ -60,17 +60,17 @@ def test_a_key_rule_takes_its_keys_and_no_others(rule: KeyRule) -> None:
 
 def test_no_known_key_is_sensitive() -> None:
     expressions = [re.compile(python_pattern(whole(rule.pattern))) for rule in KEY_RULES]
-    assert [key for key in KNOWN_KEYS if any(each.search(key) for each in expressions)] == []
+    assert [key for key in KNOWN_KEYS if any(expression.search(key) for expression in expressions)] == []
 
 
 def test_nothing_dirty_is_taken_for_plain() -> None:
-    accepted, labels = re.compile(plain(1)), re.compile(LABELS)
+    accepted, labels = re.compile(fast_path_pattern(1)), re.compile(LABELS)
     texts = [text for rule in EVERY for text, _ in rule.dirty]
     texts += [
-        each.value
+        record.value
         for name in DIRTY_FILES
-        for each in load(name)
-        if isinstance(each.value, str) and not each.id.startswith("nasty-key-")
+        for record in load(name)
+        if isinstance(record.value, str) and not record.id.startswith("nasty-key-")
     ]
     plain_ones = [
         text
@@ -83,7 +83,7 @@ def test_nothing_dirty_is_taken_for_plain() -> None:
 
 
 def test_everyday_telemetry_is_plain() -> None:
-    accepted = re.compile(plain(1))
+    accepted = re.compile(fast_path_pattern(1))
     record = '{"error.type":"timeout","http.request.method":"GET","http.response.status_code":200,"attempt":3}'
     for text in ("segment was not stored: timeout", "GET /api/works/{id}", "now 3 streams, 2.5 s behind", "ready", ""):
         assert accepted.search(f"{record}\n{text}"), text

@@ -10,7 +10,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recording
-from tests.unit.mirror.surroundings import AUTHORITY, SOURCE_PASSWORD, TARGET_PASSWORD, recorded
+from tests.unit.mirror.stubs import AUTHORITY, SOURCE_PASSWORD, TARGET_PASSWORD, recorded
 
 ALONE = {
     "replicas-least",
@@ -38,12 +38,12 @@ def test_it_reaches_the_source_and_its_own_brokers_only_and_only_scrapers_reach_
     policy = recording.one("NetworkPolicy", "mirror-maker")["spec"]
     outside, inside, names = policy["egress"]
     assert outside["to"] == [{"ipBlock": {"cidr": "198.51.100.0/24"}}]
-    assert [each["port"] for each in outside["ports"]] == [9094]
+    assert [port["port"] for port in outside["ports"]] == [9094]
     assert inside["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "kafka"
-    assert [each["port"] for each in inside["ports"]] == [9092]
-    assert {each["port"] for each in names["ports"]} == {53}
+    assert [port["port"] for port in inside["ports"]] == [9092]
+    assert {port["port"] for port in names["ports"]} == {53}
     [ingress] = policy["ingress"]
-    assert [each["port"] for each in ingress["ports"]] == [9404]
+    assert [port["port"] for port in ingress["ports"]] == [9404]
     labels = recording.one("Deployment", "mirror-maker")["spec"]["template"]["metadata"]["labels"]
     assert labels["obs.access/kafka"] == "true"
 
@@ -51,9 +51,9 @@ def test_it_reaches_the_source_and_its_own_brokers_only_and_only_scrapers_reach_
 def test_passwords_are_in_secrets_only_and_reach_the_process_as_a_file(recording: Recording) -> None:
     data = recording.one("Secret", "mirror-maker-auth")["stringData"]
     assert data == {"passwords.properties": f"source={SOURCE_PASSWORD}\ntarget={TARGET_PASSWORD}\n"}
-    for each in recording.manifests():
-        if each["kind"] != "Secret":
-            text = json.dumps(each)
+    for manifest in recording.manifests():
+        if manifest["kind"] != "Secret":
+            text = json.dumps(manifest)
             assert SOURCE_PASSWORD not in text
             assert TARGET_PASSWORD not in text
     mounts = recording.one("Deployment", "mirror-maker")["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]
@@ -71,7 +71,13 @@ def test_it_has_a_certificate_with_a_key_store_for_its_metrics(recording: Record
 
 
 def test_it_passes_every_policy_that_can_see_it_alone(recording: Recording) -> None:
-    resources = [Resource(each.token, each.name, each.inputs) for each in recording.resources if not each.read]
-    stopping = [each for each in Runner(agreed=[]).all(resources) if each.stops and each.rule.id not in ALONE]
-    assert [each.message for each in stopping] == []
-    assert {each.id for each in RULES} >= ALONE
+    resources = [
+        Resource(resource.token, resource.name, resource.inputs)
+        for resource in recording.resources
+        if not resource.read
+    ]
+    stopping = [
+        verdict for verdict in Runner(agreed=[]).all(resources) if verdict.stops and verdict.rule.id not in ALONE
+    ]
+    assert [verdict.message for verdict in stopping] == []
+    assert {rule.id for rule in RULES} >= ALONE

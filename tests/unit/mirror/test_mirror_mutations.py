@@ -6,7 +6,7 @@ from policy.model import Level, Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.mutations import mutations
-from tests.unit.mirror.surroundings import recorded
+from tests.unit.mirror.stubs import recorded
 
 LEAST = 60
 IN_A_PLATFORM = ("NetworkPolicy", "Certificate", "PodDisruptionBudget")
@@ -14,7 +14,11 @@ IN_A_PLATFORM = ("NetworkPolicy", "Certificate", "PodDisruptionBudget")
 
 
 def test_every_weaker_mirror_is_noticed() -> None:
-    resources = [Resource(each.token, each.name, each.inputs) for each in recorded().resources if not each.read]
+    resources = [
+        Resource(resource.token, resource.name, resource.inputs)
+        for resource in recorded().resources
+        if not resource.read
+    ]
     runner = Runner(agreed=[])
     at_resource = [rule for rule in RULES if rule.level is Level.MANDATORY and rule.resource is not None]
     before = {verdict.message for verdict in runner.all(resources) if verdict.stops}
@@ -24,15 +28,15 @@ def test_every_weaker_mirror_is_noticed() -> None:
         if resources[mutation.index].kind in IN_A_PLATFORM or mutation.changed is None:
             continue
         seen += 1
-        found = {
+        messages = {
             verdict.message
             for rule in at_resource
             for verdict in runner.at_resource(rule, mutation.changed)
             if verdict.stops
         }
-        if found <= before:
-            found = {verdict.message for verdict in runner.all(mutation.applied(resources)) if verdict.stops}
-        if found <= before:
+        if messages <= before:
+            messages = {verdict.message for verdict in runner.all(mutation.applied(resources)) if verdict.stops}
+        if messages <= before:
             survivors.append(mutation.name)
     assert survivors == []
     assert seen >= LEAST

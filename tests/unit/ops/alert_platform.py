@@ -48,8 +48,8 @@ def platform_of(both: Pair, outputs: Mapping[str, Any], member: Member | None = 
 @contextmanager
 def client(platform: Platform) -> Iterator[Alertmanager]:
     """The platform's client."""
-    with connect(platform) as found:
-        yield found
+    with connect(platform) as alertmanager:
+        yield alertmanager
 
 
 def run(monkeypatch: pytest.MonkeyPatch, platform: Platform, *words: str, columns: int = 100) -> Result:
@@ -90,10 +90,14 @@ def fire(both: Pair, name: str, severity: str = "critical", instance: str = "kaf
 def shown(run: Run, *words: str) -> dict[str, dict[str, Any]]:
     """Identity -> alert, as ``--json`` has them."""
     content = json.loads(run("alerts", "--json", *words).stdout)
-    return {each["alert_id"]: each for each in content["alerts"]}
+    return {alert["alert_id"]: alert for alert in content["alerts"]}
 
 
 def acks(platform: Platform, alert: str) -> list[Silence]:
     """Acknowledgements of an alert that hold."""
     with client(platform) as alertmanager:
-        return [each for each in alertmanager.silences() if each.acknowledges == alert and each.state == "active"]
+        return [
+            silence
+            for silence in alertmanager.silences()
+            if silence.acknowledges == alert and silence.state == "active"
+        ]

@@ -17,7 +17,7 @@ from ops.incident.evidence import (
     Line,
     LogSeen,
     Measured,
-    Notice,
+    Notification,
     Silenced,
     Source,
     TraceSeen,
@@ -118,7 +118,7 @@ def measured() -> tuple[Measured, ...]:
             comparison=">",
             limit=0.05,
             unit="1",
-            asked=value,
+            expression=value,
             step_s=30,
             lines=(
                 line({"job": "recorder", "site": "tokyo 1"}, _failures, own=True),
@@ -132,7 +132,7 @@ def measured() -> tuple[Measured, ...]:
             comparison=">",
             limit=1,
             unit="s",
-            asked="max(stream_delay_seconds)",
+            expression="max(stream_delay_seconds)",
             step_s=30,
             total=40,
             lines=(line({}, lambda minute: 0.3 + 6 * max(0.0, _failures(minute) - 0.1)),),
@@ -218,11 +218,11 @@ def evidence(**changes: Any) -> Evidence:
                 own=True,
             ),
         ),
-        "notices": (
-            Notice(
+        "notifications": (
+            Notification(
                 at=after(0.1), receiver="operators-critical", status="firing", alerts=("RecordingFailures",), own=True
             ),
-            Notice(
+            Notification(
                 at=after(27.3),
                 receiver="operators-critical",
                 status="resolved",

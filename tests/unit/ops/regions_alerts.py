@@ -17,8 +17,8 @@ def labels(**changed: str) -> dict[str, str]:
     return {name: value for name, value in own.items() if value}
 
 
-def notice(at: datetime, status: str = "firing", **changed: str) -> ProcessedEvent:
-    """A notice of Alertmanager, with labels that differ."""
+def notification(at: datetime, status: str = "firing", **changed: str) -> ProcessedEvent:
+    """A notification of Alertmanager, with labels that differ."""
     return ProcessedEvent.model_validate(
         {
             **_common(at, status, labels(**changed), at - timedelta(seconds=5), at if status == "resolved" else None),
@@ -50,16 +50,16 @@ def raised(
 
 
 def _common(
-    at: datetime, status: str, found: dict[str, str], begun: datetime, ended: datetime | None
+    at: datetime, status: str, labels: dict[str, str], begun: datetime, ended: datetime | None
 ) -> dict[str, Any]:
     return {
         "received_at": at,
-        "alert_id": found.get(ID_LABEL, "?"),
-        "fingerprint": fingerprint(found),
+        "alert_id": labels.get(ID_LABEL, "?"),
+        "fingerprint": fingerprint(labels),
         "status": status,
         "startsAt": begun,
         "endsAt": ended,
-        "labels": found,
+        "labels": labels,
         "annotations": {},
         "generatorURL": "",
     }

@@ -31,7 +31,7 @@ PROVIDER_URN = urn(PROVIDER, "cluster")
 def planned(token: str, name: str, props: Mapping[str, Any], **options: Any) -> Planned:
     """One resource."""
     secrets: frozenset[Path] = options.pop("secrets", frozenset())
-    needs = tuple(urn(*each) for each in options.pop("needs", ()))
+    needs = tuple(urn(*need) for need in options.pop("needs", ()))
     provider = PROVIDER_URN if token.startswith("kubernetes:") else ""
     resource = Resource(token, name, props, urn(token, name))
     return Planned(resource, "part", dependencies=needs, provider=provider, secrets=secrets, **options)
@@ -45,8 +45,8 @@ def manifest(token: str, name: str, content: Mapping[str, Any], **options: Any) 
 def plan(*resources: Planned, **content: Any) -> StackPlan:
     """A stack of some resources, with a provider that changes files in place."""
     provider = planned(PROVIDER, "cluster", {"enableConfigMapMutable": "true", "enableSecretMutable": "true"})
-    found = {each.urn: each for each in (provider, *resources)}
-    return StackPlan("test", found, **content)
+    planned_resources = {resource.urn: resource for resource in (provider, *resources)}
+    return StackPlan("test", planned_resources, **content)
 
 
 def template(image: str = "obs/kafka:1", checksum: str = "a", **spec: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from ops.backup.access import BackupAccess, access_of, read_access
-from ops.backup.logins import read_dsn, server
+from ops.backup.credentials import read_dsn, server
 from ops.errors import OpsError
 
 GIVEN: dict[str, Any] = {
@@ -52,8 +52,8 @@ def test_a_stack_without_backups_is_told_so() -> None:
 def test_the_output_is_read_from_a_file_when_the_stack_is_gone(tmp_path: Path) -> None:
     file = tmp_path / "access.json"
     file.write_text(json.dumps(GIVEN))
-    found = read_access(file)
-    assert (found.bucket, found.zone.key) == ("obs-local", "Asia/Tokyo")
+    access_read = read_access(file)
+    assert (access_read.bucket, access_read.zone.key) == ("obs-local", "Asia/Tokyo")
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_another_server_needs_address_authority_and_login(tmp_path: Path) -> Non
     login.write_text('{"username": "admin", "password": "the password"}')
     ca.write_text("PEM")
     assert server(None, None, None) is None
-    found = server("https://grafana.example.com", ca, login)
-    assert found is not None
-    assert found.login == ("admin", "the password")
+    grafana_server = server("https://grafana.example.com", ca, login)
+    assert grafana_server is not None
+    assert grafana_server.login == ("admin", "the password")
     with pytest.raises(OpsError, match="--ca, --login is missing"):
         server("https://grafana.example.com", None, None)
     with pytest.raises(OpsError, match="there is no such file"):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.backup import database, inside, verify
+from ops.backup import database, pod_exec, verify
 from ops.backup.database import drop, fresh, legal, primary
 from ops.errors import OpsError
 
@@ -51,9 +51,9 @@ KUBE: Any = SimpleNamespace(
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch) -> Pod:
-    made = Pod()
-    monkeypatch.setattr(inside, "run", made.run)
-    return made
+    fake_pod = Pod()
+    monkeypatch.setattr(pod_exec, "run", fake_pod.run)
+    return fake_pod
 
 
 @pytest.fixture
@@ -116,7 +116,7 @@ def test_without_a_server_that_takes_writes_nothing_is_done(pod: Pod) -> None:
 
 
 def test_an_answer_without_numbers_is_an_error(pod: Pod, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inside, "run", lambda *_, **__: "public.a|many\n")
+    monkeypatch.setattr(pod_exec, "run", lambda *_, **__: "public.a|many\n")
     with pytest.raises(OpsError, match="did not count the rows"):
         database.counts(KUBE, "postgres-1", "restored", "grafana")
 

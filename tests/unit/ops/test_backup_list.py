@@ -16,55 +16,55 @@ from ops.cli import app
 from ops.errors import OpsError
 from services.backup.manifest import run_name
 from services.backup.store import Store
-from tests.unit.ops.backup_world import access_file, ago, identity_file, run, segment, state_run
-from tests.unit.services.backup.world import BUCKET, PREFIX, World, world
+from tests.unit.ops.backup_harness import access_file, ago, identity_file, run, segment, state_run
+from tests.unit.services.backup.harness import BUCKET, PREFIX, Harness, harness
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+def store(place: Harness) -> Iterator[Store]:
+    with place.store() as opened_store:
+        yield opened_store
 
 
-def backup(place: World, *words: str, identity: bool = False) -> Result:
+def backup(place: Harness, *words: str, identity: bool = False) -> Result:
     more = ["--identity", str(identity_file(place))] if identity else []
     return CliRunner().invoke(app, ["backup", *words, "--access", str(access_file(place)), *more])
 
 
 def as_json(result: Result) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(result.stdout)
-    return found
+    document: dict[str, Any] = json.loads(result.stdout)
+    return document
 
 
-def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: World, store: Store) -> None:
+def test_the_newest_runs_come_first_and_a_torn_one_is_named(place: Harness, store: Store) -> None:
     for hours in (3, 2, 1):
         run(store, "database", ago(hours=hours), rows=hours)
     torn = run_name(ago(minutes=1))
     store.put(f"database/{torn}/grafana.dump.age", b"half")
-    found = runs(store, "database", last=2)
-    assert [each.counts["rows"] for each in found.whole] == [1, 2]
-    assert (found.total, found.torn) == (3, (torn,))
+    listing = runs(store, "database", last=2)
+    assert [manifest.counts["rows"] for manifest in listing.whole] == [1, 2]
+    assert (listing.total, listing.torn) == (3, (torn,))
 
 
-def test_an_empty_bucket_lists_as_empty(place: World) -> None:
+def test_an_empty_bucket_lists_as_empty(place: Harness) -> None:
     result = backup(place, "list", "--json")
     assert result.exit_code == 0, result.output
-    found = as_json(result)
-    assert (found["runs"], found["archive"], found["metrics"]) == ([], [], [])
-    assert [each["kind"] for each in found["kinds"]] == [
+    listing = as_json(result)
+    assert (listing["runs"], listing["archive"], listing["metrics"]) == ([], [], [])
+    assert [kind["kind"] for kind in listing["kinds"]] == [
         *("database", "grafana", "kafka-metadata", "search", "pulumi-state")
     ]
 
 
-def test_people_are_told_what_is_not_stored(place: World, store: Store) -> None:
+def test_people_are_told_what_is_not_stored(place: Harness, store: Store) -> None:
     run(store, "grafana", ago(hours=1), dashboards=10)
     result = backup(place, "list")
     assert result.exit_code == 0, result.output
@@ -72,15 +72,15 @@ def test_people_are_told_what_is_not_stored(place: World, store: Store) -> None:
     assert "grafana: none is stored" not in result.stdout
 
 
-def test_the_list_has_runs_topics_and_sizes(place: World, store: Store) -> None:
-    made = run(store, "grafana", ago(hours=1), dashboards=10)
+def test_the_list_has_runs_topics_and_sizes(place: Harness, store: Store) -> None:
+    manifest = run(store, "grafana", ago(hours=1), dashboards=10)
     segment(store, "alerts-raw", 0, 0, 9)
     segment(store, "alerts-raw", 0, 5, 14)
     segment(store, "alerts-raw", 1, 3, 4)
-    found = as_json(backup(place, "list", "--json"))
-    [listed] = found["runs"]
-    assert (listed["kind"], listed["run"], listed["counts"]) == ("grafana", made.run, {"dashboards": 10})
-    [topic] = found["archive"]
+    listing = as_json(backup(place, "list", "--json"))
+    [listed] = listing["runs"]
+    assert (listed["kind"], listed["run"], listed["counts"]) == ("grafana", manifest.run, {"dashboards": 10})
+    [topic] = listing["archive"]
     assert (topic["topic"], topic["partitions"], topic["segments"]) == ("alerts-raw", 2, 3)
     assert (topic["offsets"], topic["missing"]) == (17, 0), "doubled offsets count once"
 
@@ -88,15 +88,15 @@ def test_the_list_has_runs_topics_and_sizes(place: World, store: Store) -> None:
 def test_a_gap_in_the_archive_is_counted(store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     segment(store, "alerts-raw", 0, 20, 29)
-    [found] = archived(store)
-    assert (found.missing, found.offsets) == (10, 20)
+    [archive] = archived(store)
+    assert (archive.missing, archive.offsets) == (10, 20)
 
 
 def test_a_topic_that_was_made_again_is_no_gap(store: Store) -> None:
     segment(store, "alerts-raw", 0, 100, 109, "AAAAAAAAAAAAAAAAAAAAAA")
     segment(store, "alerts-raw", 0, 0, 9, "BBBBBBBBBBBBBBBBBBBBBB")
-    [found] = archived(store)
-    assert (found.missing, len(found.lives)) == (0, 2)
+    [archive] = archived(store)
+    assert (archive.missing, len(archive.lives)) == (0, 2)
 
 
 def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
@@ -110,7 +110,7 @@ def test_a_run_is_found_by_name_or_as_the_newest(store: Store) -> None:
         find(store, "search", None)
 
 
-def test_what_can_be_used_is_proven(place: World, store: Store) -> None:
+def test_what_can_be_used_is_proven(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
     result = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
     assert result.exit_code == 0, result.output
@@ -119,16 +119,16 @@ def test_what_can_be_used_is_proven(place: World, store: Store) -> None:
     assert "1 objects open and hold what 2 counts say" in proof["seen"][0]
 
 
-def test_counts_that_do_not_fit_are_a_problem(place: World, store: Store) -> None:
+def test_counts_that_do_not_fit_are_a_problem(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1), resources=3, secrets=1)
     result = backup(place, "verify", "--kind", "pulumi-state", "--json", identity=True)
     assert result.exit_code == 1
     assert as_json(result)["proofs"][0]["problems"] == ["resources: 2, the manifest says 3"]
 
 
-def test_a_changed_object_is_named(place: World, store: Store) -> None:
-    made = state_run(store, ago(hours=1))
-    key = f"{PREFIX}pulumi-state/{made.run}/state.json.age"
+def test_a_changed_object_is_named(place: Harness, store: Store) -> None:
+    manifest = state_run(store, ago(hours=1))
+    key = f"{PREFIX}pulumi-state/{manifest.run}/state.json.age"
     body = bytearray(place.s3.get_object(Bucket=BUCKET, Key=key)["Body"].read())
     body[-1] ^= 1
     place.s3.put_object(Bucket=BUCKET, Key=key, Body=bytes(body))
@@ -138,7 +138,7 @@ def test_a_changed_object_is_named(place: World, store: Store) -> None:
     assert "is not what was" in told
 
 
-def test_the_wrong_identity_opens_nothing(place: World, store: Store) -> None:
+def test_the_wrong_identity_opens_nothing(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
     other = place.folder / "other.txt"
     other.write_text(f"{pyrage.x25519.Identity.generate()}\n")
@@ -149,29 +149,31 @@ def test_the_wrong_identity_opens_nothing(place: World, store: Store) -> None:
     assert "AGE-SECRET-KEY" not in result.output
 
 
-def test_without_an_identity_it_does_not_begin(place: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_an_identity_it_does_not_begin(place: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OBS_BACKUP_IDENTITY", raising=False)
     result = backup(place, "verify")
     assert isinstance(result.exception, OpsError)
     assert "--identity is missing" in str(result.exception)
 
 
-def test_everything_is_verified_and_nothing_stored_is_a_failure(place: World, store: Store) -> None:
+def test_everything_is_verified_and_nothing_stored_is_a_failure(place: Harness, store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     result = backup(place, "verify", "--json", identity=True)
     assert result.exit_code == 1
-    proofs = {each["kind"]: each for each in as_json(result)["proofs"]}
+    proofs = {proof["kind"]: proof for proof in as_json(result)["proofs"]}
     assert proofs["database"]["problems"] == ["nothing is stored"]
     assert proofs["archive of alerts-raw"]["good"]
     assert "10 records in the newest ones" in proofs["archive of alerts-raw"]["seen"][0]
     assert proofs["metrics"]["problems"] == ["nothing is stored"]
 
 
-def test_a_damaged_segment_and_a_gap_are_problems(place: World, store: Store) -> None:
+def test_a_damaged_segment_and_a_gap_are_problems(place: Harness, store: Store) -> None:
     segment(store, "alerts-raw", 0, 0, 9)
     key = PREFIX + segment(store, "alerts-raw", 0, 12, 20)
-    found = place.s3.get_object(Bucket=BUCKET, Key=key)
-    place.s3.put_object(Bucket=BUCKET, Key=key, Body=found["Body"].read() + b"x", Metadata=found["Metadata"])
+    stored_object = place.s3.get_object(Bucket=BUCKET, Key=key)
+    place.s3.put_object(
+        Bucket=BUCKET, Key=key, Body=stored_object["Body"].read() + b"x", Metadata=stored_object["Metadata"]
+    )
     result = backup(place, "verify", "--kind", "archive", "--json", identity=True)
     assert result.exit_code == 1
     problems = as_json(result)["proofs"][0]["problems"]
@@ -179,14 +181,14 @@ def test_a_damaged_segment_and_a_gap_are_problems(place: World, store: Store) ->
     assert "is damaged" in problems[1]
 
 
-def test_a_run_belongs_to_a_kind(place: World) -> None:
+def test_a_run_belongs_to_a_kind(place: Harness) -> None:
     result = backup(place, "verify", "--run", "20261125T150405Z", identity=True)
     assert isinstance(result.exception, OpsError)
     assert "name it with --kind" in str(result.exception)
 
 
 def test_nothing_plain_stays_on_this_machine(
-    place: World, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: Harness, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     scratch = tmp_path / "scratch"
     scratch.mkdir()

@@ -20,29 +20,29 @@ from ops.errors import OpsError
 from services.backup import restore
 from services.backup.grafana import Definitions
 from services.backup.manifest import Manifest
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store
-from services.backup.target import Made, Target
-from tests.unit.ops.backup_world import access_file, ago, identity_file, segment
-from tests.unit.services.backup.world import IDENTITY, RECIPIENT, World, world
+from tests.unit.ops.backup_harness import access_file, ago, identity_file, segment
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, harness
 
 ALIASES = {"logs-read": {}, "logs-write": {"is_write_index": True}}
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+def store(place: Harness) -> Iterator[Store]:
+    with place.store() as opened_store:
+        yield opened_store
 
 
-def run(place: World, *words: str) -> Result:
+def run(place: Harness, *words: str) -> Result:
     more = ["--access", str(access_file(place)), "--identity", str(identity_file(place))]
     return CliRunner().invoke(app, ["backup", "restore", *words, *more])
 
@@ -61,20 +61,20 @@ def run(place: World, *words: str) -> Result:
         (["pulumi-state", "--to", "x", "--run", "now"], "must be a start in UTC such as"),
     ],
 )
-def test_a_mistake_is_one_line_and_changes_nothing(place: World, words: list[str], message: str) -> None:
+def test_a_mistake_is_one_line_and_changes_nothing(place: Harness, words: list[str], message: str) -> None:
     result = run(place, *words)
     assert isinstance(result.exception, OpsError), result.output
     assert message in str(result.exception)
 
 
-def test_a_topic_that_is_made_needs_a_name(place: World) -> None:
+def test_a_topic_that_is_made_needs_a_name(place: Harness) -> None:
     words = ["backup", "restore", "topic", "alerts-raw", "--make", "--identity", str(identity_file(place))]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, OpsError)
     assert "--to restored-alerts-raw" in str(result.exception)
 
 
-def test_blocks_of_nobody_are_told(place: World, tmp_path: Path) -> None:
+def test_blocks_of_nobody_are_told(place: Harness, tmp_path: Path) -> None:
     words = ["backup", "restore", "metrics", "--to", str(tmp_path / "data"), "--access", str(access_file(place))]
     result = CliRunner().invoke(app, words)
     assert isinstance(result.exception, OpsError)
@@ -83,20 +83,20 @@ def test_blocks_of_nobody_are_told(place: World, tmp_path: Path) -> None:
 
 def exported(store: Store, counts: int = 2) -> Manifest:
     """A run of the search cluster with one index of two documents."""
-    target = Target(store, "search", [RECIPIENT], ago(hours=1))
-    lines = b"".join(json.dumps({"_id": str(each), "_source": {"n": each}}).encode() + b"\n" for each in range(2))
+    target = RunWriter(store, "search", [RECIPIENT], ago(hours=1))
+    lines = b"".join(json.dumps({"_id": str(number), "_source": {"n": number}}).encode() + b"\n" for number in range(2))
     target.add("logs-000001.ndjson.gz", BytesIO(gzip.compress(lines)))
     target.add_json("indices.json", {"logs-000001": {"aliases": ALIASES, "mappings": {}, "settings": {}}})
-    made = Made(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
-    return target.finish(made, platform="obs", region="here")
+    content = RunSummary(program="OpenSearch 2", counts={"indices": 1, "logs-000001": counts})
+    return target.finish(content, platform="obs", region="here")
 
 
 def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp_path: Path) -> None:
     exported(store)
     folder = tmp_path / "run"
     restore.fetch(store, "search", "latest", [IDENTITY], folder)
-    found = search.renamed(folder, "restored-")
-    assert found.counts == {"indices": 1, "restored-logs-000001": 2}
+    manifest = search.renamed(folder, "restored-")
+    assert manifest.counts == {"indices": 1, "restored-logs-000001": 2}
     [index] = json.loads((folder / "indices.json").read_text()).items()
     assert index[0] == "restored-logs-000001"
     assert index[1]["aliases"] == {"restored-logs-read": {}, "restored-logs-write": {"is_write_index": True}}
@@ -104,9 +104,9 @@ def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp
 
 
 def test_documents_that_are_missing_are_noticed(store: Store, tmp_path: Path) -> None:
-    found = exported(store, counts=3)
+    manifest = exported(store, counts=3)
     restore.fetch(store, "search", "latest", [IDENTITY], tmp_path / "run")
-    assert search.check(tmp_path / "run", found) == ["logs-000001: 2 documents, the manifest says 3"]
+    assert search.check(tmp_path / "run", manifest) == ["logs-000001: 2 documents, the manifest says 3"]
 
 
 def definitions(**changed: Any) -> Definitions:
@@ -146,15 +146,20 @@ class Brokers:
     """Three brokers with one topic."""
 
     def __init__(self) -> None:
-        self.made: list[Any] = []
+        self.created_topics: list[Any] = []
 
     @property
     def client(self) -> Brokers:
         return self
 
     def topics(self) -> dict[str, Any]:
-        found = {each.topic: each.num_partitions for each in self.made} | {"alerts-raw": 4}
-        return {name: SimpleNamespace(partitions=number, leaders=[0] * number) for name, number in found.items()}
+        partitions_by_topic = {new_topic.topic: new_topic.num_partitions for new_topic in self.created_topics} | {
+            "alerts-raw": 4
+        }
+        return {
+            name: SimpleNamespace(partitions=number, leaders=[0] * number)
+            for name, number in partitions_by_topic.items()
+        }
 
     def brokers(self) -> tuple[int, ...]:
         return (0, 1, 2)
@@ -163,10 +168,10 @@ class Brokers:
         return {"alerts-raw": {"max.message.bytes": "9", "retention.ms": "1", "min.insync.replicas": "2"}}
 
     def create_topics(self, new: list[Any], operation_timeout: float) -> dict[str, Future[None]]:
-        self.made += new
+        self.created_topics += new
         done: Future[None] = Future()
         done.set_result(None)
-        return {each.topic: done for each in new}
+        return {new_topic.topic: done for new_topic in new}
 
 
 def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(store: Store) -> None:
@@ -174,9 +179,9 @@ def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(st
     brokers = Brokers()
     context: Any = SimpleNamespace(kafka=brokers)
     assert topic.make(context, store, "alerts-raw", "restored-alerts-raw") == 6
-    [made] = brokers.made
-    assert (made.topic, made.num_partitions, made.replication_factor) == ("restored-alerts-raw", 6, 3)
-    assert made.config == {
+    [new_topic] = brokers.created_topics
+    assert (new_topic.topic, new_topic.num_partitions, new_topic.replication_factor) == ("restored-alerts-raw", 6, 3)
+    assert new_topic.config == {
         "max.message.bytes": "9",
         "min.insync.replicas": "2",
         "retention.ms": "-1",

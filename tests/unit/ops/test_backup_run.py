@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backup import command, inside, jobs
+from ops.backup import command, jobs, pod_exec
 from ops.cli import app
 from ops.errors import OpsError
-from tests.unit.ops.report_doubles import Cluster
+from tests.unit.ops.report_fakes import Cluster
 
 
 def run(*words: str) -> Result:
@@ -23,17 +23,17 @@ def run(*words: str) -> Result:
 
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
-    made = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
-    monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: made)
-    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: made)
+    fake_cluster = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
+    monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: fake_cluster)
+    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: fake_cluster)
     monkeypatch.setattr("ops.report.jobs._PAUSE_S", 0.0)
 
     @contextmanager
     def connected() -> Iterator[tuple[Any, Any]]:
-        yield SimpleNamespace(kube=made.kube), None
+        yield SimpleNamespace(kube=fake_cluster.kube), None
 
     monkeypatch.setattr(command, "connected", connected)
-    return made
+    return fake_cluster
 
 
 def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) -> None:
@@ -41,9 +41,9 @@ def test_the_job_of_a_kind_is_run_and_its_last_lines_are_told(cluster: Cluster) 
     result = run("kafka-metadata")
     assert result.exit_code == 0, result.output
     assert "is stored: 1 objects" in result.stdout
-    [made] = cluster.created
-    assert made["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
-    assert made["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
+    [job] = cluster.created
+    assert job["metadata"]["name"].startswith("backup-kafka-metadata-by-hand-")
+    assert job["metadata"]["ownerReferences"][0]["name"] == "backup-kafka-metadata"
 
 
 def test_a_job_that_fails_says_why(cluster: Cluster) -> None:
@@ -91,21 +91,21 @@ def test_a_program_in_a_pod_gets_its_input_and_tells_its_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_kubectl(tmp_path, monkeypatch, 'printf "%s\\n" "$*"; cat')
-    said = inside.run(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
+    said = pod_exec.run(KUBE, "postgres-0", "postgres", ["psql", "-d", "x"], given="SELECT 1;")
     assert said == "-n obs-local exec -i postgres-0 -c postgres -- psql -d x\nSELECT 1;"
     file = tmp_path / "dump"
     file.write_bytes(b"PGDMP\x00")
-    assert inside.run(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")
+    assert pod_exec.run(KUBE, "postgres-0", "postgres", ["pg_restore"], given=file).endswith("PGDMP\x00")
 
 
 def test_a_program_that_fails_is_one_line_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     script = 'echo "ERROR:  no such role" >&2; echo "command terminated with exit code 3" >&2; exit 3'
     fake_kubectl(tmp_path, monkeypatch, script)
     with pytest.raises(OpsError, match="psql in postgres-0 failed: ERROR: no such role"):
-        inside.run(KUBE, "postgres-0", "postgres", ["psql"])
+        pod_exec.run(KUBE, "postgres-0", "postgres", ["psql"])
 
 
 def test_a_program_that_hangs_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_kubectl(tmp_path, monkeypatch, "exec sleep 60")
     with pytest.raises(OpsError, match="psql in postgres-0 took over 0 s and was ended"):
-        inside.run(KUBE, "postgres-0", "postgres", ["psql"], seconds=0.2)
+        pod_exec.run(KUBE, "postgres-0", "postgres", ["psql"], seconds=0.2)

@@ -17,22 +17,22 @@ from ops.cli import app
 from ops.errors import OpsError
 from services.backup import restore
 from services.backup.store import Store
-from tests.unit.ops.backup_world import STATE, access_file, ago, identity_file, run, state_run
-from tests.unit.services.backup.world import IDENTITY, RECIPIENT, World, world
+from tests.unit.ops.backup_harness import STATE, access_file, ago, identity_file, run, state_run
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT, Harness, harness
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+def store(place: Harness) -> Iterator[Store]:
+    with place.store() as opened_store:
+        yield opened_store
 
 
 def fake_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, state: Mapping[str, Any] | str, code: int = 0) -> Path:
@@ -51,14 +51,16 @@ def fake_pulumi(folder: Path, monkeypatch: pytest.MonkeyPatch, state: Mapping[st
     return folder / "calls"
 
 
-def test_the_state_is_exported_sealed_and_stored(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_state_is_exported_encrypted_and_stored(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     calls = fake_pulumi(tmp_path, monkeypatch, STATE)
-    made = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
+    manifest = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
     assert calls.read_text().splitlines() == ["stack export --non-interactive"], "never with --show-secrets"
-    assert (made.program, dict(made.counts)) == ("pulumi v3.259.0", {"resources": 2, "secrets": 1})
-    found = restore.fetch(store, "pulumi-state", made.run, [IDENTITY], tmp_path / "run")
+    assert (manifest.program, dict(manifest.counts)) == ("pulumi v3.259.0", {"resources": 2, "secrets": 1})
+    manifest_read = restore.fetch(store, "pulumi-state", manifest.run, [IDENTITY], tmp_path / "run")
     assert json.loads((tmp_path / "run/state.json").read_text()) == STATE
-    assert pulumi_state.check(tmp_path / "run", found) == []
+    assert pulumi_state.check(tmp_path / "run", manifest_read) == []
 
 
 def test_a_state_that_shows_a_secret_is_not_stored(
@@ -92,8 +94,8 @@ def test_a_state_without_its_version_asks_the_program(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_pulumi(tmp_path, monkeypatch, {"version": 3, "deployment": {"resources": []}})
-    made = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
-    assert made.program == "pulumi v3.1.2"
+    manifest = pulumi_state.run(store, (RECIPIENT,), platform="obs", region="here", cwd=tmp_path)
+    assert manifest.program == "pulumi v3.1.2"
 
 
 def test_only_old_states_are_removed(store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,12 +108,12 @@ def test_only_old_states_are_removed(store: Store, tmp_path: Path, monkeypatch: 
     assert runs(store, "database").total == 1, "another writer's"
 
 
-def restored(place: World, *words: str) -> Any:
+def restored(place: Harness, *words: str) -> Any:
     more = ["--access", str(access_file(place)), "--identity", str(identity_file(place))]
     return CliRunner().invoke(app, ["backup", "restore", "pulumi-state", *words, *more])
 
 
-def test_a_state_is_restored_to_a_new_file_of_its_owner_alone(place: World, store: Store, tmp_path: Path) -> None:
+def test_a_state_is_restored_to_a_new_file_of_its_owner_alone(place: Harness, store: Store, tmp_path: Path) -> None:
     state_run(store, ago(days=1))
     target = tmp_path / "restored.json"
     result = restored(place, "--to", str(target))
@@ -125,7 +127,7 @@ def test_a_state_is_restored_to_a_new_file_of_its_owner_alone(place: World, stor
     assert "is there already: name a new file" in str(again.exception)
 
 
-def test_a_state_that_does_not_fit_its_manifest_is_not_restored(place: World, store: Store, tmp_path: Path) -> None:
+def test_a_state_that_does_not_fit_its_manifest_is_not_restored(place: Harness, store: Store, tmp_path: Path) -> None:
     state_run(store, ago(days=1), resources=5, secrets=1)
     target = tmp_path / "restored.json"
     result = restored(place, "--to", str(target))

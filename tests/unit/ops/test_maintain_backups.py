@@ -1,4 +1,4 @@
-"""What a maintenance and the row D1 say about backups: too old, empty, missing, not sealed, behind."""
+"""What a maintenance and the row D1 say about backups: too old, empty, missing, not encrypted, behind."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from typing import Any
 import pytest
 
 from components.telemetry.topics import TOPIC_NAMES
-from ops.backup import maintained, runs
+from ops.backup import maintenance_checks, runs
 from ops.evidence import PlatformId
 from ops.kube import CronJob
-from ops.maintain.model import Once, Tools
+from ops.maintain.model import Lazy, Tools
 from ops.verify import backups
 from ops.verify.drills import Drills
 from ops.verify.rows import Finding, Setup
 from ops.web import Sample
 from services.backup.store import Store
-from tests.unit.ops.backup_world import ago, identity_file, reached, run, segment, state_run
-from tests.unit.ops.reading_platform import OLD
-from tests.unit.services.backup.world import World, world
+from tests.unit.ops.backup_harness import ago, identity_file, reached, run, segment, state_run
+from tests.unit.ops.visualization_platform import OLD
+from tests.unit.services.backup.harness import Harness, harness
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world
 
 
 @pytest.fixture
-def store(place: World) -> Iterator[Store]:
-    with place.store() as made:
-        yield made
+def store(place: Harness) -> Iterator[Store]:
+    with place.store() as opened_store:
+        yield opened_store
 
 
-def tools(place: World, identity: Path | None = None, **context: Any) -> Tools:
+def tools(place: Harness, identity: Path | None = None, **context: Any) -> Tools:
     held = SimpleNamespace(platform=SimpleNamespace(backups=reached(place)), **context)
     return Tools(
         context=held,  # type: ignore[arg-type]
         now=datetime.now(UTC),
         silence_age=timedelta(days=7),
         identity=identity,
-        boards=Once(list),
+        dashboards=Lazy(list),
         drills=Drills(lambda: PlatformId(stack="local", namespace="obs", cluster_id="cluster")),
     )
 
@@ -58,17 +58,17 @@ def everything(store: Store, **hours: float) -> None:
     state_run(store, ago(hours=1))
 
 
-def test_young_runs_of_every_kind_are_good(place: World, store: Store) -> None:
+def test_young_runs_of_every_kind_are_good(place: Harness, store: Store) -> None:
     everything(store)
-    found = maintained.backups_made(tools(place))
-    assert found.wrong == []
-    assert len(found.figures) == 5
+    finding = maintenance_checks.backups_made(tools(place))
+    assert finding.wrong == []
+    assert len(finding.figures) == 5
 
 
-def test_late_and_missing_runs_are_named(place: World, store: Store) -> None:
+def test_late_and_missing_runs_are_named(place: Harness, store: Store) -> None:
     run(store, "database", ago(hours=5))
     run(store, "grafana", ago(hours=20))
-    wrong = " / ".join(maintained.backups_made(tools(place)).wrong)
+    wrong = " / ".join(maintenance_checks.backups_made(tools(place)).wrong)
     assert "database: the newest run is 5 h old" in wrong
     assert "grafana: the newest" not in wrong
     assert "no search backup is stored: `ops backup run search` makes one" in wrong
@@ -76,19 +76,19 @@ def test_late_and_missing_runs_are_named(place: World, store: Store) -> None:
 
 
 def test_a_run_that_counts_nothing_is_no_backup() -> None:
-    made = SimpleNamespace(started=datetime.now(UTC), total_bytes=5, objects=(1,), counts={"rows": 0}, run="r")
+    manifest = SimpleNamespace(started=datetime.now(UTC), total_bytes=5, objects=(1,), counts={"rows": 0}, run="r")
     finding = Finding()
-    maintained.judge("database", made, 3600, datetime.now(UTC), finding)  # type: ignore[arg-type]
+    maintenance_checks.judge("database", manifest, 3600, datetime.now(UTC), finding)  # type: ignore[arg-type]
     assert finding.wrong == ["database: run r counts nothing"]
 
 
-def test_whole_runs_are_compared_without_an_identity_and_opened_with_one(place: World, store: Store) -> None:
+def test_whole_runs_are_compared_without_an_identity_and_opened_with_one(place: Harness, store: Store) -> None:
     state_run(store, ago(hours=1))
-    sealed = maintained.backups_whole(tools(place))
-    assert any("pulumi-state" in each and "sealed" in each for each in sealed.figures)
-    assert "none opened: give --identity FILE" in sealed.seen[-1]
-    opened = maintained.backups_whole(tools(place, identity_file(place)))
-    assert any("opened" in each for each in opened.figures)
+    encrypted = maintenance_checks.backups_whole(tools(place))
+    assert any("pulumi-state" in figure and "encrypted" in figure for figure in encrypted.figures)
+    assert "none opened: give --identity FILE" in encrypted.seen[-1]
+    opened = maintenance_checks.backups_whole(tools(place, identity_file(place)))
+    assert any("opened" in figure for figure in opened.figures)
     assert "no database backup is stored" in opened.wrong
 
 
@@ -104,18 +104,18 @@ def archive_context(lag: Mapping[str, int], stored: Mapping[str, float], failed:
     }
 
 
-def test_an_archive_that_waits_too_long_is_named(place: World) -> None:
+def test_an_archive_that_waits_too_long_is_named(place: Harness) -> None:
     now = datetime.now(UTC).timestamp()
     stored = {"alerts-raw": now - 60, "telemetry-logs": now - 3600}
     lag = {"alerts-raw": 5, "telemetry-logs": 7, "telemetry-traces": 1, "alerts-processed": 0}
-    found = maintained.archive_kept(tools(place, **archive_context(lag, stored)))
-    assert [each.split(":")[0] for each in found.wrong] == ["telemetry-logs", "telemetry-traces"]
-    assert found.figures == ["13 records of 4 topics wait to be stored"]
+    finding = maintenance_checks.archive_kept(tools(place, **archive_context(lag, stored)))
+    assert [problem.split(":")[0] for problem in finding.wrong] == ["telemetry-logs", "telemetry-traces"]
+    assert finding.figures == ["13 records of 4 topics wait to be stored"]
 
 
-def test_an_archive_that_never_ran_or_fails_is_a_problem(place: World) -> None:
-    found = maintained.archive_kept(tools(place, **archive_context({}, {}, failed=3)))
-    assert found.wrong == [
+def test_an_archive_that_never_ran_or_fails_is_a_problem(place: Harness) -> None:
+    finding = maintenance_checks.archive_kept(tools(place, **archive_context({}, {}, failed=3)))
+    assert finding.wrong == [
         "group archive has committed nothing: does the archive run?",
         "3 stores failed in the last 30 min",
     ]
@@ -137,15 +137,15 @@ def test_the_row_wants_every_topic_without_a_gap(store: Store) -> None:
     assert len(young.wrong) == 1, "a gap is no matter of age"
 
 
-def test_the_row_wants_objects_that_are_sealed_for_those_who_are_named(
-    place: World, store: Store, tmp_path: Path
+def test_the_row_wants_objects_that_are_encrypted_for_those_who_are_named(
+    place: Harness, store: Store, tmp_path: Path
 ) -> None:
-    found = state_run(store, ago(hours=1))
+    manifest = state_run(store, ago(hours=1))
     finding = Finding()
-    backups.whole(store, found, reached(place), tmp_path / "a", finding)
+    backups.whole(store, manifest, reached(place), tmp_path / "a", finding)
     assert finding.wrong == []
-    backups.whole(store, found, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
-    assert "is sealed for somebody who is not named in the settings" in finding.wrong[0]
+    backups.whole(store, manifest, reached(place, recipients=["age1other"]), tmp_path / "b", finding)
+    assert "is encrypted for somebody who is not named in the settings" in finding.wrong[0]
 
 
 def test_the_row_wants_blocks_of_every_prometheus_once_they_are_due() -> None:
@@ -155,12 +155,12 @@ def test_the_row_wants_blocks_of_every_prometheus_once_they_are_due() -> None:
     assert [wait.what for wait in finding.waits] == ["first block of metrics of secondary"]
 
 
-def test_the_first_block_is_due_after_two_of_its_durations(place: World) -> None:
+def test_the_first_block_is_due_after_two_of_its_durations(place: Harness) -> None:
     kube: Any = SimpleNamespace(created=lambda: OLD, argument=lambda name, option: f"{5 if name else 0}m")
     assert backups.first_block(kube, "primary") - OLD == backups.CREATED_WITHIN + timedelta(minutes=10)
 
 
-def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operator(place: World) -> None:
+def test_a_kind_without_a_run_waits_for_its_schedule_and_the_state_for_an_operator(place: Harness) -> None:
     access = reached(place)
     context: Any = SimpleNamespace(kube=SimpleNamespace(cron_job=lambda name: job(name, datetime.now(UTC))))
     finding = Finding()
@@ -194,13 +194,13 @@ def test_maintenance_itself_fails_only_where_a_check_cannot_look(monkeypatch: py
         raise RuntimeError("no answer")
 
     looked: Any = [
-        SimpleNamespace(id="a", look=lambda _: Finding(wrong=["something"])),
-        SimpleNamespace(id="b", look=lambda _: Finding()),
-        SimpleNamespace(id="c", look=broken),
+        SimpleNamespace(id="a", run=lambda _: Finding(wrong=["something"])),
+        SimpleNamespace(id="b", run=lambda _: Finding()),
+        SimpleNamespace(id="c", run=broken),
     ]
     monkeypatch.setattr(backups, "DAILY", looked)
     monkeypatch.setattr(backups, "tools_of", lambda *_, **__: None)
-    found = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
-    assert found.wrong == ["c cannot look: no answer"]
-    assert "1 of 3 daily ones ask for somebody now" in found.figures[0]
-    assert found.seen == ["to do: a"]
+    result = backups.m2(SimpleNamespace())  # type: ignore[arg-type]
+    assert result.wrong == ["c cannot look: no answer"]
+    assert "1 of 3 daily ones ask for somebody now" in result.figures[0]
+    assert result.seen == ["to do: a"]

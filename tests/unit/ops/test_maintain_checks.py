@@ -29,11 +29,11 @@ def test_every_check_says_what_it_asks_and_what_to_do() -> None:
         told = check.as_json()
         assert all(told.values()), check.id
         assert "\n" not in "".join(told.values())
-        assert not check.advice.endswith("."), check.id
+        assert not check.remediation.endswith("."), check.id
 
 
 def test_pages_that_advice_names_are_there() -> None:
-    named = {page for check in checks(Period.MONTHLY) for page in re.findall(r"docs/[\w/-]+\.md", check.advice)}
+    named = {page for check in checks(Period.MONTHLY) for page in re.findall(r"docs/[\w/-]+\.md", check.remediation)}
     assert len(named) > 10
     assert {page for page in named if not (PROJECT / page).is_file()} == set()
 
@@ -56,7 +56,7 @@ def test_what_the_requirements_list_is_looked_at() -> None:
 
 
 def test_only_some_checks_can_be_chosen() -> None:
-    assert [each.id for each in chosen(checks(Period.DAILY), " alerts, pods ")] == ["pods", "alerts"]
+    assert [check.id for check in chosen(checks(Period.DAILY), " alerts, pods ")] == ["pods", "alerts"]
     with pytest.raises(OpsError, match="--only: no check alarm: use some of pods"):
         chosen(checks(Period.DAILY), "alarm")
 
@@ -66,27 +66,27 @@ def samples(**values: float) -> list[Sample]:
 
 
 def test_the_worst_value_is_shown_and_all_beyond_the_limit_are_named() -> None:
-    asked = Metric(expression="x", limit=0.75, unit=Unit.SHARE, labels=("job",))
-    good = asked.judge(samples(a=0.2, b=0.75))
+    query = Metric(expression="x", limit=0.75, unit=Unit.SHARE, labels=("job",))
+    good = query.judge(samples(a=0.2, b=0.75))
     assert (good.figures, good.wrong) == (["b 75.0 %, worst of 2"], [])
-    bad = asked.judge(samples(a=0.2, b=0.8, c=0.9))
+    bad = query.judge(samples(a=0.2, b=0.8, c=0.9))
     assert bad.wrong == ["c 90.0 %, b 80.0 %: must be at most 75.0 %"]
 
 
 def test_a_least_is_judged_from_below() -> None:
-    asked = Metric(expression="x", limit=86_400, unit=Unit.SECONDS, least=True, labels=("job",))
-    assert asked.judge(samples(a=86_400)).wrong == []
+    query = Metric(expression="x", limit=86_400, unit=Unit.SECONDS, least=True, labels=("job",))
+    assert query.judge(samples(a=86_400)).wrong == []
     assert (
-        asked.judge(samples(a=86_399, b=1e6)).wrong == ["a 1 d 0 h: must be at least 1 d 0 h"]
-        or asked.judge(samples(a=86_399)).wrong
+        query.judge(samples(a=86_399, b=1e6)).wrong == ["a 1 d 0 h: must be at least 1 d 0 h"]
+        or query.judge(samples(a=86_399)).wrong
     )
 
 
 def test_what_is_no_number_is_never_good() -> None:
-    asked = Metric(expression="x", limit=1, labels=("job",))
-    found = asked.judge(samples(a=0, b=math.nan))
-    assert found.wrong
-    assert "b nan" in found.wrong[0]
+    query = Metric(expression="x", limit=1, labels=("job",))
+    finding = query.judge(samples(a=0, b=math.nan))
+    assert finding.wrong
+    assert "b nan" in finding.wrong[0]
 
 
 def test_no_answer_is_a_problem_unless_it_means_something() -> None:
@@ -111,6 +111,6 @@ def test_values_are_written_for_people(unit: Unit, value: float, text: str) -> N
 
 
 def test_many_that_are_beyond_are_counted() -> None:
-    asked = Metric(expression="x", limit=0, labels=("job",))
-    found = asked.judge(samples(**{f"job{number}": 1.0 for number in range(10)}))
-    assert "and 4 more: must be at most 0" in found.wrong[0]
+    query = Metric(expression="x", limit=0, labels=("job",))
+    finding = query.judge(samples(**{f"job{number}": 1.0 for number in range(10)}))
+    assert "and 4 more: must be at most 0" in finding.wrong[0]

@@ -18,7 +18,7 @@ from ops.cli import app
 from ops.errors import OpsError
 from ops.evidence import PlatformId
 from ops.maintain import command, record
-from ops.maintain.model import Check, Maintenance, Once, Period, Tools
+from ops.maintain.model import Check, Lazy, Maintenance, Period, Tools
 from ops.maintain.run import run
 from ops.verify.drills import Drills
 from ops.verify.rows import Finding
@@ -30,10 +30,10 @@ def check(name: str, look: Callable[[Tools], Finding], seconds: float = 60.0) ->
     return Check(
         id=name,
         what=f"{name} holds",
-        asked="a | b",
+        query="a | b",
         limit="at most 1",
-        advice="do something about it",
-        look=look,
+        remediation="do something about it",
+        run=look,
         seconds=seconds,
     )
 
@@ -56,7 +56,7 @@ def tools() -> Tools:
         now=datetime(2026, 11, 25, 12, 0, tzinfo=UTC),
         silence_age=timedelta(days=7),
         identity=None,
-        boards=Once(list),
+        dashboards=Lazy(list),
         drills=Drills(lambda: PlatformId(stack="local", namespace="obs", cluster_id="cluster")),
     )
 
@@ -67,17 +67,17 @@ def done(*looked: Check) -> Maintenance:
 
 def test_results_keep_the_order_of_the_checks_whatever_their_time() -> None:
     told: list[str] = []
-    made = run(
+    maintenance = run(
         Period.DAILY, [check("slow", good, 200), check("quick", bad), check("third", broken)], tools(), told.append
     )
-    assert [each.check.id for each in made.results] == ["slow", "quick", "third"]
-    assert [each.good for each in made.results] == [True, False, False]
+    assert [result.check.id for result in maintenance.results] == ["slow", "quick", "third"]
+    assert [result.good for result in maintenance.results] == [True, False, False]
     assert sorted(told) == ["quick", "slow", "third"]
 
 
 def test_one_that_cannot_look_is_a_failure_and_stops_nobody() -> None:
-    made = done(check("a", broken), check("b", good))
-    assert [each.row.evidence for each in made.failed] == ["nobody answers"]
+    maintenance = done(check("a", broken), check("b", good))
+    assert [result.row.evidence for result in maintenance.failed] == ["nobody answers"]
 
 
 def test_one_that_hangs_ends_with_its_time() -> None:
@@ -88,10 +88,10 @@ def test_one_that_hangs_ends_with_its_time() -> None:
         return Finding()
 
     try:
-        made = done(check("a", hang, 0.2), check("b", good))
+        maintenance = done(check("a", hang, 0.2), check("b", good))
     finally:
         hanging.set()
-    assert made.failed[0].row.evidence == "gave no answer in 0 s"
+    assert maintenance.failed[0].row.evidence == "gave no answer in 0 s"
 
 
 def test_the_record_begins_with_what_is_to_be_done() -> None:
@@ -112,22 +112,22 @@ def test_a_record_without_tasks_has_none() -> None:
 
 
 def test_machines_get_everything_and_advice_where_it_is_needed() -> None:
-    found = record.as_json(done(check("first", good), check("second", bad)))
-    assert (found["maintenance"], found["passed"], found["region"]) == ("weekly", False, "here")
-    first, second = found["checks"]
-    assert (first["result"], "advice" in first) == ("ok", False)
-    assert (second["result"], second["advice"], second["asked"]) == ("failed", "do something about it", "a | b")
+    document = record.as_json(done(check("first", good), check("second", bad)))
+    assert (document["maintenance"], document["passed"], document["region"]) == ("weekly", False, "here")
+    first, second = document["checks"]
+    assert (first["result"], "remediation" in first) == ("ok", False)
+    assert (second["result"], second["remediation"], second["query"]) == ("failed", "do something about it", "a | b")
 
 
 def test_both_files_are_written_whole(tmp_path: Path) -> None:
-    made = done(check("first", good))
+    maintenance = done(check("first", good))
     folder = tmp_path / "a" / "b"
-    written = record.write(made, folder)
-    assert [each.name for each in written] == [
+    written = record.write(maintenance, folder)
+    assert [path.name for path in written] == [
         "maintenance-weekly-20261125T120000Z.md",
         "maintenance-weekly-20261125T120000Z.json",
     ]
-    assert sorted(each.name for each in folder.iterdir()) == sorted(each.name for each in written)
+    assert sorted(path.name for path in folder.iterdir()) == sorted(path.name for path in written)
     assert json.loads(written[1].read_text())["passed"] is True
 
 
@@ -161,7 +161,7 @@ def test_a_scheduler_sees_by_the_exit_code_whether_there_is_work(
     assert result.exit_code == 1
     assert json.loads(result.stdout)["maintenance"] == "monthly"
     assert "record: " in result.stderr
-    names = {each.name.split("-")[1] for each in (tmp_path / "records").iterdir()}
+    names = {path.name.split("-")[1] for path in (tmp_path / "records").iterdir()}
     assert names == {"daily", "monthly"}
 
 
@@ -181,5 +181,5 @@ def test_the_list_asks_nobody() -> None:
     result = CliRunner().invoke(app, ["maintain", "list", "--json"])
     assert result.exit_code == 0, result.output
     listed = json.loads(result.stdout)["checks"]
-    assert {each["period"] for each in listed} == {"daily", "weekly", "monthly"}
-    assert all(each["asked"] for each in listed)
+    assert {entry["period"] for entry in listed} == {"daily", "weekly", "monthly"}
+    assert all(entry["query"] for entry in listed)

@@ -42,7 +42,7 @@ def notification(receiver: str, *alerts: dict[str, Any]) -> dict[str, Any]:
         "groupKey": "{}:{}",
         "groupLabels": {},
         "externalURL": "https://alertmanager.example.org",
-        "alerts": [{**each, "status": "firing", "fingerprint": "0123456789abcdef"} for each in alerts],
+        "alerts": [{**alert, "status": "firing", "fingerprint": "0123456789abcdef"} for alert in alerts],
     }
 
 
@@ -110,17 +110,17 @@ def run(monkeypatch: pytest.MonkeyPatch, platform: Platform, *words: str) -> Any
 
 
 def test_events_come_in_order_from_all_partitions_and_old_ones_are_left_out(platform: Platform) -> None:
-    found = read(platform, Stage.RAW, NOW - timedelta(hours=1))
-    assert len(found.events) == 2 * 3 * 5 + 1
-    times = [each.received_at for each in found.events]
+    history = read(platform, Stage.RAW, NOW - timedelta(hours=1))
+    assert len(history.events) == 2 * 3 * 5 + 1
+    times = [event.received_at for event in history.events]
     assert times == sorted(times)
-    assert {each.labels["alertname"] for each in found.events} == {"KafkaBrokerDown", "KafkaBrokerDownEscalated"}
-    assert (found.unreadable, found.silent) == (2, ())
+    assert {event.labels["alertname"] for event in history.events} == {"KafkaBrokerDown", "KafkaBrokerDownEscalated"}
+    assert (history.unreadable, history.silent) == (2, ())
 
 
 def test_a_longer_look_back_finds_the_old_ones_too(platform: Platform) -> None:
-    found = read(platform, Stage.RAW, NOW - timedelta(hours=4))
-    assert "KafkaOldNews" in {each.labels["alertname"] for each in found.events}
+    history = read(platform, Stage.RAW, NOW - timedelta(hours=4))
+    assert "KafkaOldNews" in {event.labels["alertname"] for event in history.events}
 
 
 def test_nothing_is_read_when_everything_is_older(platform: Platform) -> None:
@@ -164,7 +164,7 @@ def test_the_table_of_raised_alerts_has_a_row_per_alert_and_says_what_it_cannot_
 def test_json_has_the_events_as_they_are_in_kafka(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> None:
     done = run(monkeypatch, platform, "--topic", "raw", "--alert", "KafkaBrokerDown", "--limit", "3", "--json")
     content = json.loads(done.stdout)
-    assert [each["alert_id"].partition("/")[0] for each in content["events"]] == ["KafkaBrokerDown"] * 3
+    assert [event["alert_id"].partition("/")[0] for event in content["events"]] == ["KafkaBrokerDown"] * 3
     assert {"schema_version", "received_at", "startsAt", "labels", "valid_until"} <= set(content["events"][0])
     assert content["unreadable"] == 2
 
@@ -178,9 +178,9 @@ def test_nothing_found_is_exit_code_1(monkeypatch: pytest.MonkeyPatch, platform:
 def test_a_partition_that_does_not_answer_is_told_and_is_exit_code_1(
     monkeypatch: pytest.MonkeyPatch, platform: Platform
 ) -> None:
-    found = read(platform, Stage.RAW, NOW - timedelta(hours=1), 0.0)
-    assert found.silent
-    monkeypatch.setattr(alert_events_command, "read", lambda *_: found)
+    history = read(platform, Stage.RAW, NOW - timedelta(hours=1), 0.0)
+    assert history.silent
+    monkeypatch.setattr(alert_events_command, "read", lambda *_: history)
     done = run(monkeypatch, platform)
     assert done.exit_code == 1
     assert "did not give all that it has: what is shown may be incomplete" in done.stderr

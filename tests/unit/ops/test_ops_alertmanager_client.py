@@ -73,12 +73,12 @@ def test_a_stack_without_one_is_the_same_line_everywhere(platform: Platform, lac
         with connect(older):
             pass
 
-    asked: list[Callable[[], object]] = [
+    attempts: list[Callable[[], object]] = [
         opened,
         lambda: client_of(older, cast(Web, session)),
         lambda: Context.alertmanager(context(older, session)),
     ]
-    for ask in asked:
+    for ask in attempts:
         with pytest.raises(OpsError) as raised:
             ask()
         assert str(raised.value) == line

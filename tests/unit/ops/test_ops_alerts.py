@@ -19,9 +19,9 @@ from tests.unit.ops.alert_platform import Run, fire, mistake, platform_of, shown
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A pair that is told of the watchdog."""
-    with alert_platform.running(tmp_path_factory.mktemp("pair")) as found:
-        found.raise_alert("Watchdog", "low")
-        yield found
+    with alert_platform.running(tmp_path_factory.mktemp("pair")) as alertmanager_pair:
+        alertmanager_pair.raise_alert("Watchdog", "low")
+        yield alertmanager_pair
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,14 @@ def run(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> Run:
 
 def test_an_alert_is_shown_with_who_is_told_and_when_the_next_one_is(both: Pair, run: Run) -> None:
     alert = fire(both, "BrokerSilent")
-    found = shown(run)[alert]
-    assert (found["alert"], found["severity"], found["layer"]) == ("BrokerSilent", "critical", "platform")
-    assert found["receivers"] == ["operators-critical-phone", "operators-critical"]
-    assert found["runbook"] == "https://runbooks.example.org/BrokerSilent.md"
-    assert (found["acknowledged"], found["quiet"], found["inhibited_by"]) == (None, False, [])
-    since = datetime.fromisoformat(found["since"])
+    row = shown(run)[alert]
+    assert (row["alert"], row["severity"], row["layer"]) == ("BrokerSilent", "critical", "platform")
+    assert row["receivers"] == ["operators-critical-phone", "operators-critical"]
+    assert row["runbook"] == "https://runbooks.example.org/BrokerSilent.md"
+    assert (row["acknowledged"], row["quiet"], row["inhibited_by"]) == (None, False, [])
+    since = datetime.fromisoformat(row["since"])
     assert abs(datetime.now(UTC) - since) < timedelta(seconds=30)
-    assert found["escalation"] == {
+    assert row["escalation"] == {
         "state": "later",
         "contact": "senior-manager",
         "at": (since + timedelta(minutes=5)).isoformat(),
@@ -54,7 +54,7 @@ def test_an_escalated_alert_is_one_row_with_its_original(both: Pair, run: Run) -
     alert = fire(both, "DiskGone", "high")
     fire(both, "DiskGoneEscalated", "high", escalation="on-call-engineer")
     content = json.loads(run("alerts", "--json").stdout)
-    [row] = [each for each in content["alerts"] if each["alert_id"] == alert]
+    [row] = [alert_row for alert_row in content["alerts"] if alert_row["alert_id"] == alert]
     assert row["alert"] == "DiskGone"
     assert (row["escalation"]["state"], row["escalation"]["contact"]) == ("now", "on-call-engineer")
 
@@ -75,8 +75,8 @@ def test_only_a_priority_or_a_layer_can_be_shown(both: Pair, run: Run) -> None:
     device = fire(both, "BatteryLow", "medium", layer="device")
     low = fire(both, "TrendUp", "low", layer="device")
     high = fire(both, "DelayHigh", "high", layer="streaming")
-    assert device in (found := shown(run, "--severity", "medium"))
-    assert {each["severity"] for each in found.values()} == {"medium"}
+    assert device in (rows_shown := shown(run, "--severity", "medium"))
+    assert {row["severity"] for row in rows_shown.values()} == {"medium"}
     assert set(shown(run, "--layer", "device")) == {device, low}
     assert set(shown(run, "--layer", "device", "--layer", "streaming", "--severity", "high")) == {high}
     assert not {device, low, high} & set(shown(run, "--layer", "platform"))
@@ -127,7 +127,7 @@ def test_the_most_urgent_alert_is_shown_first(both: Pair, run: Run) -> None:
     for name, severity in (("OrderA", "low"), ("OrderB", "critical"), ("OrderC", "medium"), ("OrderD", "high")):
         fire(both, name, severity, layer="order")
     content = json.loads(run("alerts", "--layer", "order", "--json").stdout)
-    assert [each["alert"] for each in content["alerts"]] == ["OrderB", "OrderD", "OrderC", "OrderA"]
+    assert [alert["alert"] for alert in content["alerts"]] == ["OrderB", "OrderD", "OrderC", "OrderA"]
 
 
 def test_both_members_tell_the_same(
@@ -139,8 +139,8 @@ def test_both_members_tell_the_same(
 
     def told() -> bool:
         done = alert_platform.run(monkeypatch, other, "alerts", "--json")
-        found = {each["alert_id"]: each for each in json.loads(done.stdout)["alerts"]}
-        return bool(found[alert]["acknowledged"])
+        alerts_by_id = {alert_row["alert_id"]: alert_row for alert_row in json.loads(done.stdout)["alerts"]}
+        return bool(alerts_by_id[alert]["acknowledged"])
 
     eventually(told, 10, "the other member knows of the acknowledgement")
 

@@ -20,9 +20,9 @@ from tests.unit.ops.alert_platform import Run, acks, fire, mistake, platform_of,
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A pair that is told of the watchdog."""
-    with alert_platform.running(tmp_path_factory.mktemp("pair")) as found:
-        found.raise_alert("Watchdog", "low")
-        yield found
+    with alert_platform.running(tmp_path_factory.mktemp("pair")) as alertmanager_pair:
+        alertmanager_pair.raise_alert("Watchdog", "low")
+        yield alertmanager_pair
 
 
 @pytest.fixture(scope="module")
@@ -45,22 +45,22 @@ def test_an_acknowledgement_stops_the_alert_and_its_escalation_on_both_members(
     [silence] = acks(platform, alert)
     assert (silence.author, silence.comment) == ("ayumi", "cable")
     eventually(lambda: silence.id in both.members[1].silences(), 10, "the other member knows it")
-    found = shown(run)[alert]
-    assert found["quiet"]
-    assert (found["acknowledged"]["by"], found["acknowledged"]["comment"]) == ("ayumi", "cable")
-    assert found["escalation"]["state"] == "stopped"
-    assert found["escalation"]["at"] == found["acknowledged"]["ends"]
+    row = shown(run)[alert]
+    assert row["quiet"]
+    assert (row["acknowledged"]["by"], row["acknowledged"]["comment"]) == ("ayumi", "cable")
+    assert row["escalation"]["state"] == "stopped"
+    assert row["escalation"]["at"] == row["acknowledged"]["ends"]
 
 
 def test_nobody_is_told_of_what_was_acknowledged_before(both: Pair, run: Run) -> None:
     fire(both, "SlowLeak")
     fire(both, "FastLeak")
-    eventually(lambda: bool(both.notices("SlowLeak", "phone")), 20, "somebody is told")
+    eventually(lambda: bool(both.notifications("SlowLeak", "phone")), 20, "somebody is told")
     run("ack", "SlowLeak")
     fire(both, "SlowLeakEscalated", escalation="senior-manager")
     fire(both, "FastLeakEscalated", escalation="senior-manager")
-    eventually(lambda: bool(both.notices("FastLeakEscalated", "phone")), 20, "the control is told")
-    assert both.notices("SlowLeakEscalated") == []
+    eventually(lambda: bool(both.notifications("FastLeakEscalated", "phone")), 20, "the control is told")
+    assert both.notifications("SlowLeakEscalated") == []
 
 
 def test_a_second_acknowledgement_extends_the_first_and_never_shortens_it(
@@ -102,12 +102,12 @@ def test_labels_say_which_acknowledgement_is_taken_back(
     both: Pair, platform: Platform, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ids = [f"RackWarm/instance=rack%3A{number}" for number in (1, 2)]
-    for number, each in enumerate(ids, 1):
-        both.raise_alert("RackWarm", instance=f"rack:{number}", alert_id=each)
-        run("ack", each)
+    for number, identifier in enumerate(ids, 1):
+        both.raise_alert("RackWarm", instance=f"rack:{number}", alert_id=identifier)
+        run("ack", identifier)
     assert "may mean these 2" in mistake(monkeypatch, platform, "ack", "--end", "RackWarm")
     run("ack", "--end", "RackWarm", "instance=rack:2")
-    assert [len(acks(platform, each)) for each in ids] == [1, 0]
+    assert [len(acks(platform, identifier)) for identifier in ids] == [1, 0]
     line = mistake(monkeypatch, platform, "ack", "--end", "RackWarm", "instance=rack:2")
     assert line.startswith("no silence that has not ended begins with 'RackWarm'")
 
@@ -119,7 +119,7 @@ def test_an_alert_is_meant_by_identity_by_its_beginning_or_by_name_and_labels(
     run("ack", ids[0])
     run("ack", "PumpHot/instance=pump-2")
     run("ack", "PumpHot", "instance=pump-3", "job=kafka")
-    assert [len(acks(platform, each)) for each in ids] == [1, 1, 1]
+    assert [len(acks(platform, identifier)) for identifier in ids] == [1, 1, 1]
 
 
 def test_a_name_that_means_several_lists_them_and_acknowledges_none(
@@ -129,9 +129,9 @@ def test_a_name_that_means_several_lists_them_and_acknowledges_none(
     line = mistake(monkeypatch, platform, "ack", "ValveStuck")
     assert line == "'ValveStuck' may mean these 2: give one of them, or --every for all"
     assert CliRunner().invoke(cli.app, ["ack", "ValveStuck"]).stderr.splitlines() == ids
-    assert [acks(platform, each) for each in ids] == [[], []]
+    assert [acks(platform, identifier) for identifier in ids] == [[], []]
     run("ack", "ValveStuck", "--every")
-    assert [len(acks(platform, each)) for each in ids] == [1, 1]
+    assert [len(acks(platform, identifier)) for identifier in ids] == [1, 1]
 
 
 def test_the_name_of_the_escalated_alert_means_the_original(both: Pair, platform: Platform, run: Run) -> None:

@@ -48,14 +48,14 @@ def silence(matcher: str = "alert_id=A/x=1", *, minutes: int = 60, state: str = 
 
 
 def only(alerts: list[FiringAlert], *silences: Silence) -> Row:
-    [found] = rows(alerts, silences, LEVELS, NOW)
-    return found
+    [row] = rows(alerts, silences, LEVELS, NOW)
+    return row
 
 
 def test_the_next_contact_is_told_when_the_delay_is_over() -> None:
-    found = only([alert(age=2)])
-    assert (found.escalation.state, found.escalation.at) == (Escalates.LATER, NOW + 3 * MINUTE)
-    assert who(found, NOW) == ["told: operators-critical", "senior-manager in 3 min"]
+    row = only([alert(age=2)])
+    assert (row.escalation.state, row.escalation.at) == (Escalates.LATER, NOW + 3 * MINUTE)
+    assert who(row, NOW) == ["told: operators-critical", "senior-manager in 3 min"]
 
 
 def test_an_escalation_that_is_due_but_not_there_yet_comes_any_moment() -> None:
@@ -63,60 +63,60 @@ def test_an_escalation_that_is_due_but_not_there_yet_comes_any_moment() -> None:
 
 
 def test_a_twin_that_fires_means_that_the_contact_is_told() -> None:
-    found = only([alert(age=9), alert("AEscalated", age=4, escalation="senior-manager")])
-    assert found.alert.name == "A"
-    assert who(found, NOW)[-1] == "escalated to senior-manager at 09:26"
+    row = only([alert(age=9), alert("AEscalated", age=4, escalation="senior-manager")])
+    assert row.alert.name == "A"
+    assert who(row, NOW)[-1] == "escalated to senior-manager at 09:26"
 
 
 def test_a_twin_without_its_original_has_a_row_of_its_own() -> None:
-    found = only([alert("AEscalated", age=4, escalation="senior-manager")])
-    assert (found.alert.name, found.escalation.state) == ("AEscalated", Escalates.NOW)
+    row = only([alert("AEscalated", age=4, escalation="senior-manager")])
+    assert (row.alert.name, row.escalation.state) == ("AEscalated", Escalates.NOW)
 
 
 def test_an_acknowledgement_that_outlasts_the_delay_stops_the_escalation_until_its_end() -> None:
     ack = silence(minutes=60)
-    found = only([alert(state="suppressed", by=("s1",))], ack)
-    assert found.acknowledged == ack
-    assert (found.escalation.state, found.escalation.at) == (Escalates.STOPPED, ack.ends)
-    assert who(found, NOW) == ["ayumi until 10:30 (1 h)", "why", "senior-manager not before 10:30"]
-    assert not found.open
+    row = only([alert(state="suppressed", by=("s1",))], ack)
+    assert row.acknowledged == ack
+    assert (row.escalation.state, row.escalation.at) == (Escalates.STOPPED, ack.ends)
+    assert who(row, NOW) == ["ayumi until 10:30 (1 h)", "why", "senior-manager not before 10:30"]
+    assert not row.open
 
 
 def test_an_acknowledgement_that_ends_before_the_delay_stops_nothing() -> None:
-    found = only([alert(state="suppressed", by=("s1",))], silence(minutes=1))
-    assert (found.escalation.state, found.escalation.at) == (Escalates.LATER, NOW + 3 * MINUTE)
+    row = only([alert(state="suppressed", by=("s1",))], silence(minutes=1))
+    assert (row.escalation.state, row.escalation.at) == (Escalates.LATER, NOW + 3 * MINUTE)
 
 
 def test_a_silence_on_the_name_alone_does_not_stop_the_escalation() -> None:
-    found = only([alert(state="suppressed", by=("s1",))], silence("alertname=A"))
-    assert found.acknowledged is None
-    assert [each.id for each in found.silences] == ["s1"]
-    assert found.escalation.state is Escalates.LATER
+    row = only([alert(state="suppressed", by=("s1",))], silence("alertname=A"))
+    assert row.acknowledged is None
+    assert [active.id for active in row.silences] == ["s1"]
+    assert row.escalation.state is Escalates.LATER
 
 
 def test_the_longest_of_several_silences_counts() -> None:
     several = (silence(minutes=10), silence("x=1", minutes=90, name="s2"))
-    found = only([alert(state="suppressed", by=("s1", "s2"))], *several)
-    assert found.escalation.at == NOW + 90 * MINUTE
+    row = only([alert(state="suppressed", by=("s1", "s2"))], *several)
+    assert row.escalation.at == NOW + 90 * MINUTE
 
 
 @pytest.mark.parametrize("state", ["expired", "pending"])
 def test_a_silence_that_does_not_hold_now_counts_for_nothing(state: str) -> None:
-    found = only([alert()], silence(state=state))
-    assert (found.acknowledged, found.escalation.state) == (None, Escalates.LATER)
-    assert found.open
+    row = only([alert()], silence(state=state))
+    assert (row.acknowledged, row.escalation.state) == (None, Escalates.LATER)
+    assert row.open
 
 
 def test_an_escalated_alert_that_is_acknowledged_afterwards_is_stopped() -> None:
     twin = alert("AEscalated", age=4, state="suppressed", by=("s1",), escalation="senior-manager")
-    found = only([alert(age=9, state="suppressed", by=("s1",)), twin], silence())
-    assert found.escalation.state is Escalates.STOPPED
+    row = only([alert(age=9, state="suppressed", by=("s1",)), twin], silence())
+    assert row.escalation.state is Escalates.STOPPED
 
 
 def test_a_priority_without_a_next_contact_never_escalates() -> None:
-    found = only([alert(severity="low")])
-    assert (found.escalation.state, found.open) == (Escalates.NEVER, False)
-    assert who(found, NOW) == ["told: operators-critical"]
+    row = only([alert(severity="low")])
+    assert (row.escalation.state, row.open) == (Escalates.NEVER, False)
+    assert who(row, NOW) == ["told: operators-critical"]
 
 
 def test_the_watchdog_is_nothing_that_somebody_has_to_take() -> None:
@@ -128,21 +128,21 @@ def test_the_watchdog_is_nothing_that_somebody_has_to_take() -> None:
 
 def test_an_alert_without_an_identity_is_shown_all_the_same() -> None:
     foreign = alert("Foreign", alert_id="")
-    found = only([foreign, alert("AEscalated", alert_id="", escalation="x")][:1])
-    assert row_as_json(found)["alert_id"] == ""
+    row = only([foreign, alert("AEscalated", alert_id="", escalation="x")][:1])
+    assert row_as_json(row)["alert_id"] == ""
     assert candidates([foreign], "Foreign", {}) == []
 
 
 def test_of_two_acknowledgements_the_one_that_lasts_longer_counts() -> None:
-    found = acknowledgements([silence(minutes=90, name="long"), silence(minutes=10, name="short")])
-    assert found["A/x=1"].id == "long"
+    silences = acknowledgements([silence(minutes=90, name="long"), silence(minutes=10, name="short")])
+    assert silences["A/x=1"].id == "long"
 
 
 def test_only_a_silence_of_exactly_one_identity_is_an_acknowledgement() -> None:
     two = (Matcher(name="alert_id", value="A"), Matcher(name="x", value="1"))
     others = ("alert_id!=A", "alert_id=~A", "alertname=A")
     assert silence("alert_id=A").acknowledges == "A"
-    assert [silence(each).acknowledges for each in others] == [""] * 3
+    assert [silence(other).acknowledges for other in others] == [""] * 3
     assert Silence(**{**vars(silence()), "matchers": two}).acknowledges == ""
 
 

@@ -154,8 +154,8 @@ def test_the_cost_of_a_load_has_no_idle_platform_in_it() -> None:
     assert cost.seconds == pytest.approx({"gateway": 10.0, "search": 1.0})
     assert cost.busy == pytest.approx(1.5)
     assert cost.pods == pytest.approx(1.32)
-    found = cost.per_million(500_000, ("gateway", "kafka"))
-    assert found == {"gateway": 20.0, "kafka": 0.0, "other workloads": 2.0, "all": 20.0}
+    costs = cost.per_million(500_000, ("gateway", "kafka"))
+    assert costs == {"gateway": 20.0, "kafka": 0.0, "other workloads": 2.0, "all": 20.0}
     assert cost.per_million(0, ("gateway",)) == {}
 
 
@@ -169,8 +169,8 @@ def test_a_reading_is_waited_for_until_it_is_fresh(monkeypatch: pytest.MonkeyPat
     readings = iter([usage(1, 1, 100), usage(1, 1, 100), usage(2, 2, 110)])
     monkeypatch.setattr(bench_cpu, "of_nodes", lambda _: next(readings))
     monkeypatch.setattr(time, "sleep", lambda _: None)
-    found = bench_cpu.settled(cast(Context, None), 105.0)
-    assert found.oldest == 110
+    cpu = bench_cpu.settled(cast(Context, None), 105.0)
+    assert cpu.oldest == 110
     assert next(readings, None) is None
 
 

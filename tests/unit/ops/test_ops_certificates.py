@@ -48,7 +48,7 @@ def pod(
                 SimpleNamespace(secret=SimpleNamespace(secret_name=f"{workload}-tls")),
             ]
         ),
-        status=SimpleNamespace(phase="Running", container_statuses=[state(each) for each in read_s]),
+        status=SimpleNamespace(phase="Running", container_statuses=[state(seconds) for seconds in read_s]),
     )
 
 
@@ -65,10 +65,10 @@ class Cluster(Kube):
         assert datetime.fromisoformat(stamp).tzinfo is UTC
         self.restarted.append((workload, kind))
         again = ISSUED + timedelta(hours=1)
-        for each in self._pods:
-            if each.metadata.name == f"{workload}-0":
-                each.metadata.creation_timestamp = again
-                for status in each.status.container_statuses:
+        for fake_pod in self._pods:
+            if fake_pod.metadata.name == f"{workload}-0":
+                fake_pod.metadata.creation_timestamp = again
+                for status in fake_pod.status.container_statuses:
                     status.state.running = SimpleNamespace(started_at=again)
 
     def rolled(self, workload: str, kind: str = "StatefulSet") -> bool:
@@ -77,16 +77,16 @@ class Cluster(Kube):
 
 @pytest.fixture(autouse=True)
 def issued(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    made = [certificate("kafka"), certificate("jaeger-query-public"), certificate("gateway")]
-    made.append(certificate("jaeger-query-confidential"))
+    manifests = [certificate("kafka"), certificate("jaeger-query-public"), certificate("gateway")]
+    manifests.append(certificate("jaeger-query-confidential"))
 
     def listed(group: str, version: str, namespace: str, plural: str, **_: Any) -> dict[str, Any]:
         assert (group, version, namespace, plural) == ("cert-manager.io", "v1", NAMESPACE, "certificates")
-        return {"items": made}
+        return {"items": manifests}
 
     api = SimpleNamespace(list_namespaced_custom_object=listed)
     monkeypatch.setattr(certificates.client, "CustomObjectsApi", lambda _: api)
-    return made
+    return manifests
 
 
 @pytest.mark.parametrize(
@@ -106,9 +106,9 @@ def issued(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
 def test_a_pod_is_late_that_read_before_it_had_the_new_one(
     made_s: float, read_s: tuple[float | None, ...], late: bool
 ) -> None:
-    (found,) = readers(Cluster(pod("kafka", made_s, *read_s)))
-    assert (found.workload, found.certificate, found.issued) == ("kafka", "kafka", ISSUED)
-    assert found.late is late
+    (reader,) = readers(Cluster(pod("kafka", made_s, *read_s)))
+    assert (reader.workload, reader.certificate, reader.issued) == ("kafka", "kafka", ISSUED)
+    assert reader.late is late
 
 
 def test_only_those_are_looked_at_that_read_at_the_start() -> None:

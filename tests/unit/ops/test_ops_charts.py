@@ -45,7 +45,7 @@ def parsed(drawn: str) -> ElementTree.Element:
 def texts(drawn: str) -> list[str]:
     """What can be read in a chart."""
     root = parsed(drawn)
-    return ["".join(each.itertext()).strip("\u200b") for each in root.iter(f"{{{NAMES['svg']}}}text")]
+    return ["".join(element.itertext()).strip("\u200b") for element in root.iter(f"{{{NAMES['svg']}}}text")]
 
 
 def test_a_chart_shows_title_unit_limit_series_and_events() -> None:
@@ -71,14 +71,16 @@ def test_the_time_axis_is_in_the_zone_that_is_asked_for() -> None:
 
 def test_values_are_gaps_where_samples_are_missing_or_no_numbers() -> None:
     whole = [(START + 60 * step, 1.0) for step in range(60)]
-    missing = [each for index, each in enumerate(whole) if not 20 < index < 40]
+    missing = [point for index, point in enumerate(whole) if not 20 < index < 40]
     no_number = [(at, math.nan if index == 30 else value) for index, (at, value) in enumerate(whole)]
 
     def pieces(points: list[tuple[float, float]], gap_s: float = 90.0) -> int:
         drawn = svg(chart(series=[Series(label="a", points=points)], gap_s=gap_s))
         root = parsed(drawn)
-        paths = [each for each in root.iter(f"{{{NAMES['svg']}}}path") if "stroke: #0072b2" in each.get("style", "")]
-        return max(each.get("d", "").count("M") for each in paths)
+        paths = [
+            element for element in root.iter(f"{{{NAMES['svg']}}}path") if "stroke: #0072b2" in element.get("style", "")
+        ]
+        return max(path.get("d", "").count("M") for path in paths)
 
     assert pieces(whole) == 1
     assert pieces(missing) == 2
@@ -114,8 +116,8 @@ def test_marks_at_the_same_moment_have_numbers_in_different_rows() -> None:
     drawn = svg(chart(marks=[Mark(at=START + 60, label=label) for label in "abc"]))
     root = parsed(drawn)
     places = {
-        "".join(each.itertext()): (each.get("x"), each.get("y"), each.get("transform"))
-        for each in root.iter(f"{{{NAMES['svg']}}}text")
+        "".join(element.itertext()): (element.get("x"), element.get("y"), element.get("transform"))
+        for element in root.iter(f"{{{NAMES['svg']}}}text")
     }
     assert len({places["1"], places["2"], places["3"]}) == 3
 
@@ -152,10 +154,10 @@ def test_no_text_breaks_a_chart_or_becomes_markup(hostile: str) -> None:
         )
     )
     root = parsed(drawn)
-    assert {each.tag.rpartition("}")[2] for each in root.iter()} <= {
+    assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
         *("svg", "g", "path", "use", "text", "tspan", "defs", "clipPath", "rect", "style", "title", "desc")
     }
-    assert not any("onload" in each.attrib for each in root.iter())
+    assert not any("onload" in element.attrib for element in root.iter())
 
 
 def test_a_label_that_begins_with_an_underscore_is_in_the_legend() -> None:
@@ -184,7 +186,7 @@ def test_only_fonts_that_are_installed_are_named(monkeypatch: pytest.MonkeyPatch
 
 def test_charts_of_one_page_do_not_share_ids() -> None:
     first, second = svg(chart(), "chart1"), svg(chart(), "chart2")
-    ids = [set(re.findall(r'\bid="([^"]+)"', each)) for each in (first, second)]
+    ids = [set(re.findall(r'\bid="([^"]+)"', chart)) for chart in (first, second)]
     assert ids[0]
     assert not ids[0] & ids[1]
     for drawn, known in zip((first, second), ids, strict=True):
@@ -265,9 +267,9 @@ def test_values_and_limits_are_inside_the_axes() -> None:
     top, height = float(frame.attrib["y"]), float(frame.attrib["height"])
     heights = [
         float(y)
-        for each in root.iter(f"{{{NAMES['svg']}}}path")
-        if re.search("stroke: #(0072b2|b00020)", each.get("style", ""))
-        for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", each.attrib["d"])
+        for element in root.iter(f"{{{NAMES['svg']}}}path")
+        if re.search("stroke: #(0072b2|b00020)", element.get("style", ""))
+        for y in re.findall(r"[ML] [-\d.]+ ([-\d.]+)", element.attrib["d"])
     ]
     inside = [y for y in heights if top < y < top + height]
     # The lines in the legend lie below the frame.

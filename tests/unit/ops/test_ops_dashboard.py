@@ -16,15 +16,15 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from components.dashboards.boards import DASHBOARDS
 from components.dashboards.model import Query, series, stat
+from components.dashboards.registry import DASHBOARDS
 from ops.cli import app
 from ops.dashboard import command
-from ops.dashboard.ask import Asker, PanelAsker, ask, latencies, quantile, seconds, span
+from ops.dashboard.panel_queries import GrafanaQueryClient, QueryClient, ask, latencies, quantile, seconds, span
 from ops.errors import OpsError
 from ops.grafana import Grafana
-from tests.unit.ops.dashboard_doubles import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, asker
-from tests.unit.ops.reading_doubles import ADMINISTRATOR, PASSWORDS, State, accounts, replica
+from tests.unit.ops.dashboard_fakes import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, query_client
+from tests.unit.ops.visualization_fakes import ADMINISTRATOR, PASSWORDS, State, accounts, replica
 
 EMPTY = stat("Nothing", "Nothing.", "", Query(expr="nothing"))
 BROKEN = stat("Broken", "Refused.", "", Query(expr="broken"))
@@ -32,37 +32,37 @@ BUG = stat("Bug", "Fails.", "", Query(expr="bug"))
 
 
 def test_everything_that_grafana_fills_in_is_filled_in() -> None:
-    asked, address = asker({}, region="tokyo", layer="data")
+    panel_asker, address = query_client({}, region="tokyo", layer="data")
     query = Query(expr='sum(rate(x_total{layer=~"$layer",device=~"$device"}[$__rate_interval])) > $__range')
-    ask(asked, [stat("A", "A.", "", query)], HOUR)
-    assert address.asked == [
+    ask(panel_asker, [stat("A", "A.", "", query)], HOUR)
+    assert address.requests == [
         'sum(rate(x_total{region=~"tokyo",layer=~"data",device=~".*"}[60s])) > 3600s',
     ]
 
 
 def test_a_groups_number_in_label_replace_is_no_variable() -> None:
-    asked, address = asker({})
-    ask(asked, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
-    assert address.asked == ['label_replace(vector(1), "a", "$1", "b", "(.*)")']
+    panel_asker, address = query_client({})
+    ask(panel_asker, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
+    assert address.requests == ['label_replace(vector(1), "a", "$1", "b", "(.*)")']
 
 
 def test_rates_over_a_long_time_take_longer_windows() -> None:
-    asked, address = asker({})
+    panel_asker, address = query_client({})
     day = replace(HOUR, start=HOUR.end - timedelta(days=1))
-    ask(asked, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
-    assert address.asked == ['rate(x{region=~".*"}[720s])']
+    ask(panel_asker, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
+    assert address.requests == ['rate(x{region=~".*"}[720s])']
 
 
 def test_a_panel_with_a_time_of_its_own_is_asked_over_that() -> None:
-    asked, _ = asker(ANSWERS)
-    result = ask(asked, [replace(LINES, since="24h")], HOUR)[0]
+    panel_asker, _ = query_client(ANSWERS)
+    result = ask(panel_asker, [replace(LINES, since="24h")], HOUR)[0]
     assert result.span.seconds == 86_400
     assert result.answers[0].points > 200
 
 
 def test_a_panel_that_fails_does_not_stop_the_others() -> None:
-    asked, _ = asker(ANSWERS)
-    broken, bug, empty, number = ask(asked, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
+    panel_asker, _ = query_client(ANSWERS)
+    broken, bug, empty, number = ask(panel_asker, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
     assert broken.problems == ("Thanos Query answered 422: many-to-many matching",)
     assert bug.problems == ("RuntimeError: something else",)
     assert (empty.problems, empty.empty) == ((), True)
@@ -71,22 +71,22 @@ def test_a_panel_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_an_answer_that_is_no_number_is_no_data() -> None:
-    asked, _ = asker({"odd": [({}, math.nan)]})
-    assert ask(asked, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
+    panel_asker, _ = query_client({"odd": [({}, math.nan)]})
+    assert ask(panel_asker, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
 
 
 def test_a_page_is_bounded_in_time() -> None:
-    asked, _ = asker(ANSWERS, delay_s=3.0)
+    panel_asker, _ = query_client(ANSWERS, delay_s=3.0)
     began = time.monotonic()
-    results = ask(asked, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
+    results = ask(panel_asker, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
     assert time.monotonic() - began < 2.5
     assert {result.problems for result in results} == {("no answer within 0.2 s",)}
 
 
 def test_answers_are_timed_and_questions_run_side_by_side() -> None:
-    asked, _ = asker(ANSWERS, delay_s=1.0)
+    panel_asker, _ = query_client(ANSWERS, delay_s=1.0)
     began = time.monotonic()
-    results = ask(asked, [NUMBER] * 6, HOUR, workers=6)
+    results = ask(panel_asker, [NUMBER] * 6, HOUR, workers=6)
     assert time.monotonic() - began < 4.0, "one after the other they take 6 s"
     times = latencies(results)
     assert len(times) == 6
@@ -94,7 +94,7 @@ def test_answers_are_timed_and_questions_run_side_by_side() -> None:
 
 
 def test_quantiles_are_those_of_the_sorted_values() -> None:
-    values = [float(each) for each in range(1, 101)]
+    values = [float(number) for number in range(1, 101)]
     assert (quantile(values, 0.5), quantile(values, 0.95), quantile(values, 1)) == (50, 95, 100)
     assert math.isnan(quantile([], 0.95))
 
@@ -113,13 +113,13 @@ def test_other_durations_are_refused_with_an_example(text: str) -> None:
 
 @pytest.fixture
 def answering(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """The command, connected to a double; ``answers`` may be changed."""
+    """The command, connected to a fake; ``answers`` may be changed."""
     state: dict[str, Any] = {"answers": {"": [({}, 1.0)]}}
 
     @contextmanager
-    def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Asker, str]]:
+    def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[QueryClient, str]]:
         state.update(region=region, direct=direct)
-        yield asker(state["answers"], region=region)[0], "obs"
+        yield query_client(state["answers"], region=region)[0], "obs"
 
     monkeypatch.setattr(command, "connected", connected)
     return state
@@ -131,27 +131,27 @@ def run(*arguments: str) -> Any:
 
 def test_list_shows_all_dashboards() -> None:
     listed = json.loads(run("list", "--json").stdout)["dashboards"]
-    assert [each["name"] for each in listed] == [board.name for board in DASHBOARDS]
+    assert [entry["name"] for entry in listed] == [dashboard.name for dashboard in DASHBOARDS]
     assert run("list").exit_code == 0
 
 
 def test_check_passes_when_every_panel_has_data(answering: dict[str, Any]) -> None:
     done = run("check", "--only", "overview", "--json")
     assert done.exit_code == 0
-    found = json.loads(done.stdout)
+    document = json.loads(done.stdout)
     panels = list(DASHBOARDS[0].panels)
-    assert found["summary"]["panels"] == len(panels)
-    assert found["summary"]["panels without data"] == 0
-    assert {"dashboard", "panel", "query", "latency_ms", "points"} <= set(found["queries"][0])
-    assert len(found["queries"]) == sum(len(panel.queries) for panel in panels)
+    assert document["summary"]["panels"] == len(panels)
+    assert document["summary"]["panels without data"] == 0
+    assert {"dashboard", "panel", "query", "latency_ms", "points"} <= set(document["queries"][0])
+    assert len(document["queries"]) == sum(len(panel.queries) for panel in panels)
 
 
 def test_check_fails_when_a_panel_has_none_and_says_which(answering: dict[str, Any]) -> None:
     answering["answers"] = {"stream_active": [({}, 1.0)]}
     done = run("check", "--only", "obs-overview", "--json")
     assert done.exit_code == 1
-    found = json.loads(done.stdout)
-    assert found["summary"]["panels without data"] == len(list(DASHBOARDS[0].panels)) - 1
+    document = json.loads(done.stdout)
+    assert document["summary"]["panels without data"] == len(list(DASHBOARDS[0].panels)) - 1
     assert run("check", "--only", "overview").exit_code == 1
 
 
@@ -175,9 +175,9 @@ def test_a_choice_is_asked_for_and_told(answering: dict[str, Any], tmp_path: Pat
 
 
 def test_json_has_every_panel_with_its_values(answering: dict[str, Any]) -> None:
-    found = json.loads(run("alerting", "--json", "--range", "15m").stdout)
-    assert found["dashboard"] == "obs-alerting"
-    assert all(panel["series"][0]["value"] == 1 for panel in found["panels"])
+    document = json.loads(run("alerting", "--json", "--range", "15m").stdout)
+    assert document["dashboard"] == "obs-alerting"
+    assert all(panel["series"][0]["value"] == 1 for panel in document["panels"])
 
 
 @pytest.mark.parametrize(
@@ -200,9 +200,9 @@ def test_mistakes_are_told_in_one_line(answering: dict[str, Any], arguments: tup
 
 
 def test_disks_and_lines_are_asked_in_their_own_way() -> None:
-    asked, _ = asker(ANSWERS)
-    disks, lines = ask(asked, [DISKS, LINES], HOUR)
-    assert [len(each.points) for each in disks.answers[0].series] == [1, 1, 1]
+    panel_asker, _ = query_client(ANSWERS)
+    disks, lines = ask(panel_asker, [DISKS, LINES], HOUR)
+    assert [len(line.points) for line in disks.answers[0].series] == [1, 1, 1]
     assert lines.answers[0].points == 240
 
 
@@ -213,14 +213,14 @@ FRAME = {
 
 
 @contextmanager
-def grafana(tmp_path: Path, **answer: Any) -> Iterator[tuple[PanelAsker, State]]:
+def grafana(tmp_path: Path, **answer: Any) -> Iterator[tuple[GrafanaQueryClient, State]]:
     """Somebody who is logged in at a Grafana that gives panels that answer."""
     state = State(**answer)
     with (
         replica(tmp_path, state) as url,
         Grafana.sign_in(str(tmp_path / "ca.crt"), url, ("viewer", PASSWORDS["viewer"])) as visitor,
     ):
-        yield PanelAsker(grafana=visitor, chosen={"region": "tokyo"}), state
+        yield GrafanaQueryClient(grafana=visitor, chosen={"region": "tokyo"}), state
 
 
 def test_a_panel_is_one_request_with_all_its_queries_as_grafanas_page_sends_them(tmp_path: Path) -> None:
@@ -265,8 +265,8 @@ def test_grafanas_own_variables_are_left_to_grafana(tmp_path: Path) -> None:
     query = Query(expr='rate(x{layer=~"$layer"}[$__rate_interval]) > $__range_s')
     with grafana(tmp_path, panels=(200, {"results": {"A": {"frames": []}}})) as (it, state):
         (result,) = ask(it, [stat("A", "A.", "", query)], HOUR)
-    assert result.answers[0].asked == 'rate(x{region=~"tokyo",layer=~".*"}[$__rate_interval]) > $__range_s'
-    assert state.panel_requests[0]["queries"][0]["expr"] == result.answers[0].asked
+    assert result.answers[0].expression == 'rate(x{region=~"tokyo",layer=~".*"}[$__rate_interval]) > $__range_s'
+    assert state.panel_requests[0]["queries"][0]["expr"] == result.answers[0].expression
 
 
 @pytest.mark.parametrize(
@@ -301,12 +301,12 @@ def test_whoever_looks_is_a_viewer_where_one_is_known_and_else_the_administrator
     with replica(tmp_path, state := State(panels=(200, {"results": {"A": {"frames": [FRAME]}}}))) as url:
         platform = SimpleNamespace(grafana_url=url, grafana_admin=SimpleNamespace(pair=(user, password)))
         context: Any = SimpleNamespace(platform=platform, ca_file=str(tmp_path / "ca.crt"))
-        monkeypatch.delenv("OBS_PEOPLE_FILE", raising=False)
-        with command.as_viewer(context) as asked:
-            assert not ask(asked, [NUMBER], HOUR)[0].empty
+        monkeypatch.delenv("OBS_TEST_ACCOUNTS_FILE", raising=False)
+        with command.as_viewer(context) as viewer:
+            assert not ask(viewer, [NUMBER], HOUR)[0].empty
         assert state.logins == []
         (tmp_path / "people.json").write_text(json.dumps(accounts()))
-        monkeypatch.setenv("OBS_PEOPLE_FILE", str(tmp_path / "people.json"))
-        with command.as_viewer(context) as asked:
-            assert not ask(asked, [NUMBER], HOUR)[0].empty
+        monkeypatch.setenv("OBS_TEST_ACCOUNTS_FILE", str(tmp_path / "people.json"))
+        with command.as_viewer(context) as viewer:
+            assert not ask(viewer, [NUMBER], HOUR)[0].empty
         assert (state.logins, state.sessions) == (["viewer"], {})

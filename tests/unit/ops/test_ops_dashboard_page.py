@@ -9,12 +9,12 @@ from xml.etree import ElementTree
 import pytest
 
 from components.dashboards.model import Limit, Panel, Query, stat
-from ops.dashboard import graph, lines, page
-from ops.dashboard.ask import Result, ask
+from ops.dashboard import graph, line_chart, page
 from ops.dashboard.graph import Call
+from ops.dashboard.panel_queries import Result, ask
 from ops.dashboard.values import legends, shown, tone, worded
 from ops.incident.metrics import Found
-from tests.unit.ops.dashboard_doubles import (
+from tests.unit.ops.dashboard_fakes import (
     ANSWERS,
     DISKS,
     FULL,
@@ -25,17 +25,17 @@ from tests.unit.ops.dashboard_doubles import (
     TABLE,
     WORDS,
     Answers,
-    asker,
-    board,
+    dashboard,
+    query_client,
 )
 
 
 def results(*panels: Panel, answers: Answers = ANSWERS) -> list[Result]:
-    return ask(asker(answers)[0], list(panels), HOUR)
+    return ask(query_client(answers)[0], list(panels), HOUR)
 
 
 def html(*panels: Panel, answers: Answers = ANSWERS) -> str:
-    return page.page(board(*panels), results(*panels, answers=answers), HOUR, "obs, all regions")
+    return page.page(dashboard(*panels), results(*panels, answers=answers), HOUR, "obs, all regions")
 
 
 def test_a_page_shows_every_kind_of_panel_and_loads_nothing() -> None:
@@ -76,24 +76,24 @@ def test_a_panel_that_cannot_be_drawn_does_not_stop_the_page(monkeypatch: pytest
     def fail(result: Result, name: str) -> tuple[str, str]:
         raise ZeroDivisionError("no room")
 
-    monkeypatch.setattr(lines, "drawn", fail)
+    monkeypatch.setattr(line_chart, "drawn", fail)
     text = html(LINES, NUMBER)
     assert "cannot be drawn: ZeroDivisionError: no room" in text
     assert ">16<" in text
 
 
 def test_bars_are_sorted_scaled_and_coloured_by_their_limits() -> None:
-    found = page.card(0, results(DISKS)[0]).values
-    assert [(each.label, each.text, each.tone) for each in found] == [
+    values = page.card(0, results(DISKS)[0]).values
+    assert [(value.label, value.text, value.tone) for value in values] == [
         ("kafka-1", "95 %", "bad"),
         ("<b>", "80 %", "warning"),
         ("kafka-0", "50 %", "good"),
     ]
-    assert [round(each.share) for each in found] == [95, 80, 50]
+    assert [round(value.share) for value in values] == [95, 80, 50]
 
 
 def test_values_that_stand_for_words_are_words() -> None:
-    assert [(each.label, each.text, each.tone) for each in page.card(0, results(WORDS)[0]).values] == [
+    assert [(value.label, value.text, value.tone) for value in page.card(0, results(WORDS)[0]).values] == [
         ("data", "critical", "bad"),
         ("device", "OK", "good"),
     ]
@@ -189,7 +189,7 @@ def test_a_value_that_no_word_stands_for_is_shown_as_it_is() -> None:
 
 
 def test_legends_are_filled_in_and_fall_back_to_labels() -> None:
-    found = [Found(labels={"a": "x", "b": "y"}, points=()), Found(labels={"a": "z", "b": "y"}, points=())]
-    assert legends(NUMBER, "{{a}} of {{b}}", found) == ["x of y", "z of y"]
-    assert legends(NUMBER, "{{missing}}", found) == ["-", "-"]
-    assert legends(NUMBER, "", found) == ["a=x", "a=z"]
+    series_list = [Found(labels={"a": "x", "b": "y"}, points=()), Found(labels={"a": "z", "b": "y"}, points=())]
+    assert legends(NUMBER, "{{a}} of {{b}}", series_list) == ["x of y", "z of y"]
+    assert legends(NUMBER, "{{missing}}", series_list) == ["-", "-"]
+    assert legends(NUMBER, "", series_list) == ["a=x", "a=z"]

@@ -33,8 +33,8 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
     """Name and words of each ``ops`` command on a page."""
     for block, inline in _CODE.findall(page.read_text()):
         for line in (block or inline).splitlines():
-            if found := _WORD.search(line.partition(" # ")[0].strip()):
-                yield found[1], shlex.split(found[2].replace("...", ""))
+            if match := _WORD.search(line.partition(" # ")[0].strip()):
+                yield match[1], shlex.split(match[2].replace("...", ""))
 
 
 def command(name: str) -> Any:
@@ -43,9 +43,14 @@ def command(name: str) -> Any:
 
 def options(name: str) -> set[str]:
     """Every option of a command and of the commands below it."""
-    found = command(name)
-    below = getattr(found, "commands", {}).values()
-    return {option for each in (found, *below) for parameter in each.params for option in parameter.opts}
+    parsed_command = command(name)
+    below = getattr(parsed_command, "commands", {}).values()
+    return {
+        option
+        for subcommand in (parsed_command, *below)
+        for parameter in subcommand.params
+        for option in parameter.opts
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
@@ -74,15 +79,15 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealNode]:
     """A broker from the files that the component renders."""
     cluster = kafka_nodes.small_cluster(kafka_nodes.loopback(1))
-    [made] = kafka_nodes.prepare(cluster, tmp_path_factory.mktemp("kafka"))
-    formatted = made.run(kafka_process.format_command("/etc/kafka/server.properties"))
+    [real_node] = kafka_nodes.prepare(cluster, tmp_path_factory.mktemp("kafka"))
+    formatted = real_node.run(kafka_process.format_command("/etc/kafka/server.properties"))
     assert formatted.returncode == 0, formatted.stderr
-    made.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", ("-XX:+UseSerialGC",)))
+    real_node.start(kafka_process.server_command("/etc/kafka/server.properties", "256m", ("-XX:+UseSerialGC",)))
     try:
-        made.wait_for_port(kafka_config.CLIENT_PORT)
-        yield made
+        real_node.wait_for_port(kafka_config.CLIENT_PORT)
+        yield real_node
     finally:
-        made.stop()
+        real_node.stop()
 
 
 def function(name: str) -> tuple[list[str], list[list[str]]]:
@@ -94,7 +99,7 @@ def function(name: str) -> tuple[list[str], list[list[str]]]:
 
 
 def filled(body: list[str], call: list[str]) -> list[str]:
-    return [word for each in body for word in (call if each == "$@" else [each])]
+    return [word for argument in body for word in (call if argument == "$@" else [argument])]
 
 
 def test_the_questions_to_kafka_on_the_page_are_answered_by_a_real_broker(node: RealNode) -> None:

@@ -1,4 +1,4 @@
-"""What the region drill counts with: who took a number, which records are its own, which notice is a first one."""
+"""What the region drill counts: who took a number, which records are its own, which notification is a first one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.receivers.record import Notice
+from lab.receivers.record import Notification
 from ops.errors import OpsError
 from tests.support import region_traffic
 from tests.support.alerts import CRITICAL, Raised
@@ -22,31 +22,31 @@ class Places:
     def __init__(self) -> None:
         self.leads = "a"
         self.there: dict[str, int | None] = {"a": 200, "b": 200}
-        self.asked: list[str] = []
+        self.requests: list[str] = []
 
     def host(self) -> str:
         return self.leads
 
     def at(self, host: str) -> Any:
-        self.asked.append(host)
+        self.requests.append(host)
         places = self
 
         class Client:
             def metrics(self, request: Any, layer: str) -> tuple[int, int]:
-                found = places.there[host]
-                if found is None:
+                answer = places.there[host]
+                if answer is None:
                     raise OpsError("no answer")
-                return found, 0
+                return answer, 0
 
         return Client()
 
 
 @pytest.fixture
 def places(monkeypatch: pytest.MonkeyPatch) -> Places:
-    made = Places()
-    monkeypatch.setattr(region_traffic, "Gateway", lambda *_: made)
+    fake_places = Places()
+    monkeypatch.setattr(region_traffic, "Gateway", lambda *_: fake_places)
     monkeypatch.setattr(region_traffic, "Web", lambda _: type("W", (), {"close": lambda _: None})())
-    return made
+    return fake_places
 
 
 def eventually(condition: Any) -> None:
@@ -94,8 +94,8 @@ def test_only_records_of_the_own_load_are_counted() -> None:
     assert points_of("1234")(record) == set()
 
 
-def notice(number: int, name: str, action: str, audience: str = "operators") -> Notice:
-    return Notice(
+def notification(number: int, name: str, action: str, audience: str = "operators") -> Notification:
+    return Notification(
         number=number,
         channel="phone",
         audience=audience,
@@ -105,26 +105,29 @@ def notice(number: int, name: str, action: str, audience: str = "operators") -> 
     )
 
 
-def test_a_first_notice_is_one_that_fires_and_was_not_escalated() -> None:
+def test_a_first_notification_is_one_that_fires_and_was_not_escalated() -> None:
     raised = Raised(CRITICAL, "drill-1x", 0.0)
-    found = [
-        notice(1, "drill-1x", "trigger"),
-        notice(2, "drill-2x", "trigger"),
-        notice(3, "drill-1x", "resolve"),
-        notice(4, "drill-1x", "trigger", "senior-manager"),
-        notice(5, "drill-1x", "trigger"),
+    notifications = [
+        notification(1, "drill-1x", "trigger"),
+        notification(2, "drill-2x", "trigger"),
+        notification(3, "drill-1x", "resolve"),
+        notification(4, "drill-1x", "trigger", "senior-manager"),
+        notification(5, "drill-1x", "trigger"),
     ]
     people = {"operators": frozenset({"operators"}), "senior-manager": frozenset({"senior-manager"})}
-    assert [each.number for each in mentions(found, raised, lambda each: people[each.audience])] == [1, 5]
+    assert [
+        mention.number
+        for mention in mentions(notifications, raised, lambda notification: people[notification.audience])
+    ] == [1, 5]
 
 
 class Zone:
     def __init__(self) -> None:
         self.values: list[str] | None = ["198.18.0.20"]
-        self.asked = 0
+        self.requests = 0
 
     def answer(self, name: str) -> Any:
-        self.asked += 1
+        self.requests += 1
         if self.values is None:
             raise OpsError("Route 53 does not answer")
         return type("Answer", (), {"values": tuple(self.values)})()
@@ -145,7 +148,7 @@ def test_an_answer_is_kept_for_its_time_and_longer_while_nobody_answers(monkeypa
     assert name.host() == "198.18.0.20"
     zone.values = ["198.18.0.50"]
     assert name.host() == "198.18.0.20"
-    assert zone.asked == 1
+    assert zone.requests == 1
     time.sleep(0.25)
     assert name.host() == "198.18.0.50"
     zone.values = None

@@ -31,7 +31,7 @@ ASKED_FOR = (
     "certificate",
 )
 SETTLING_S = 60
-by_name = pytest.mark.parametrize("drill", DRILLS, ids=lambda each: each.name)
+by_name = pytest.mark.parametrize("drill", DRILLS, ids=lambda drill: drill.name)
 
 
 def function_of(drill: Drill) -> tuple[Callable[..., Any], str]:
@@ -55,12 +55,12 @@ def test_everything_that_was_asked_for_has_a_name_and_no_name_stands_twice() -> 
 def test_a_drill_names_a_test_that_exists_and_leaves_it_its_time(drill: Drill) -> None:
     assert (PROJECT / drill.test.partition("::")[0]).is_file()
     function, case = function_of(drill)
-    found = marks(function)
-    assert drill.limit_s >= found["timeout"].args[0] + SETTLING_S
+    marker = marks(function)
+    assert drill.limit_s >= marker["timeout"].args[0] + SETTLING_S
     assert drill.seconds < drill.limit_s
     if case:
-        _, cases = found["parametrize"].args
-        assert case in [each if isinstance(each, str) else each.values[0] for each in cases]
+        _, cases = marker["parametrize"].args
+        assert case in [case if isinstance(case, str) else case.values[0] for case in cases]
 
 
 @by_name
@@ -79,7 +79,7 @@ def test_a_drill_names_requirements_that_there_are(drill: Drill) -> None:
 
 @by_name
 def test_a_drill_reads_figures_that_its_evidence_has(drill: Drill) -> None:
-    texts = [text for found in drill.figures.values() for text in found]
+    texts = [text for figure in drill.figures.values() for text in figure]
     assert all(named(text) for text in texts if drill.name != "switch")
     written = evidence.newest(drill.evidence)
     if written is None or not written.passed:

@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 from ops import evidence
 from ops.cli import app
 from ops.drill import command, record, table
-from ops.drill.command import made
+from ops.drill.command import build_report
 from ops.drill.model import Aspect, Drill
 from ops.drill.record import Report, markdown, watched_of, write
 from ops.drill.registry import find
@@ -48,7 +48,7 @@ SEEN = Watched(
     unanswered=1,
     slowest_s=0.8,
     alerts=(Event(lane="alerts", what="KafkaBrokerDown (critical)", start=38.5, end=50.0),),
-    notices=(),
+    notifications=(),
 )
 
 
@@ -71,7 +71,7 @@ def outcome(folder: Path, *reasons: str) -> Outcome:
 
 def report(folder: Path, watched: Watched | None = SEEN, **more: Any) -> Report:
     figures(folder, **more)
-    return made(BROKER, CONTEXT, BEGAN, outcome(folder), watched, [], folder=folder)
+    return build_report(BROKER, CONTEXT, BEGAN, outcome(folder), watched, [], folder=folder)
 
 
 def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path: Path) -> None:
@@ -79,37 +79,37 @@ def test_every_aspect_is_told_and_what_nobody_measured_is_said_to_be_so(tmp_path
     rows = dict(
         line.strip("| ").split(" | ", 1) for line in text.splitlines() if line.count(" | ") == 1 and line != "| | |"
     )
-    assert [each for each in rows if each in list(map(str, Aspect))] == list(map(str, Aspect))
+    assert [row_title for row_title in rows if row_title in list(map(str, Aspect))] == list(map(str, Aspect))
     assert rows["fault"] == "SIGKILL to a broker; SIGKILL to 1 processes"
     assert rows["recovery"] == "broker back after 3.3 s"
     assert rows["RTO"] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
     assert rows["RPO"] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
-    for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTICES, Aspect.DASHBOARDS):
+    for aspect in (Aspect.DETECTION, Aspect.ALERTS, Aspect.NOTIFICATIONS, Aspect.DASHBOARDS):
         assert rows[aspect] == NOT_MEASURED
 
 
 def test_what_was_seen_from_outside_is_told(tmp_path: Path) -> None:
-    found = report(tmp_path).aspects()
-    assert found[Aspect.DETECTION] == [
+    aspects = report(tmp_path).aspects()
+    assert aspects[Aspect.DETECTION] == [
         "first sign after 8.0 s: kafka, 1 of 3 not ready",
         "KafkaBrokerDown (critical) fired 30.5 s after the first sign",
     ]
-    assert found[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
-    assert found[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
-    assert found[Aspect.NOTICES] == ["none"]
-    assert found[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
+    assert aspects[Aspect.RECOVERY][-1] == "whole again 11.5 s after it"
+    assert aspects[Aspect.ALERTS] == ["KafkaBrokerDown (critical)"]
+    assert aspects[Aspect.NOTIFICATIONS] == ["none"]
+    assert aspects[Aspect.DASHBOARDS] == ["40 questions of the overview, 1 without an answer, slowest answer 0.8 s"]
 
 
 def test_what_could_not_be_read_is_not_measured(tmp_path: Path) -> None:
-    found = report(tmp_path, replace(SEEN, events=(), alerts=None, notices=None, questions=0)).aspects()
-    assert found[Aspect.DETECTION] == ["nothing to be seen from outside"]
-    assert (found[Aspect.ALERTS], found[Aspect.NOTICES], found[Aspect.DASHBOARDS]) == ([], [], [])
+    aspects = report(tmp_path, replace(SEEN, events=(), alerts=None, notifications=None, questions=0)).aspects()
+    assert aspects[Aspect.DETECTION] == ["nothing to be seen from outside"]
+    assert (aspects[Aspect.ALERTS], aspects[Aspect.NOTIFICATIONS], aspects[Aspect.DASHBOARDS]) == ([], [], [])
 
 
 def test_many_alerts_are_counted(tmp_path: Path) -> None:
     alerts = tuple(Event(lane="alerts", what=f"A{number}", start=9.0, end=None) for number in range(11))
-    found = report(tmp_path, replace(SEEN, alerts=alerts)).aspects()
-    assert found[Aspect.ALERTS][-1] == "and 3 more"
+    aspects = report(tmp_path, replace(SEEN, alerts=alerts)).aspects()
+    assert aspects[Aspect.ALERTS][-1] == "and 3 more"
 
 
 def test_the_timeline_has_what_was_seen_and_what_the_evidence_has(tmp_path: Path) -> None:
@@ -128,10 +128,10 @@ def test_the_timeline_has_what_was_seen_and_what_the_evidence_has(tmp_path: Path
 
 
 def test_a_drill_that_passed(tmp_path: Path) -> None:
-    found = report(tmp_path)
-    assert found.passed
-    assert found.problems == ()
-    assert ": passed. Requirements: K1." in markdown(found)
+    drill_report = report(tmp_path)
+    assert drill_report.passed
+    assert drill_report.problems == ()
+    assert ": passed. Requirements: K1." in markdown(drill_report)
 
 
 @pytest.mark.parametrize(
@@ -150,26 +150,26 @@ def test_a_drill_that_did_not_hold(tmp_path: Path, change: str, problem: str) ->
     began = BEGAN + timedelta(hours=1) if change == "old" else BEGAN
     ended = outcome(tmp_path, *(["AssertionError: lost"] if change == "test" else []))
     after = ["kafka: 2 of 3 ready"] if change == "after" else []
-    found = made(BROKER, CONTEXT, began, ended, None, after, folder=tmp_path)
-    assert not found.passed
-    assert problem in found.problems
-    assert f"- {problem}" in markdown(found)
+    drill_report = build_report(BROKER, CONTEXT, began, ended, None, after, folder=tmp_path)
+    assert not drill_report.passed
+    assert problem in drill_report.problems
+    assert f"- {problem}" in markdown(drill_report)
 
 
 def test_both_files_are_written_whole_and_read_again(tmp_path: Path) -> None:
-    found = report(tmp_path)
+    drill_report = report(tmp_path)
     folder = tmp_path / "reports"
-    assert [each.name for each in write(found, folder)] == ["broker.md", "broker.json"]
-    assert sorted(each.name for each in folder.iterdir()) == ["broker.json", "broker.md"]
-    assert found.evidence is not None
-    assert watched_of(BROKER, found.evidence, folder) == SEEN
+    assert [path.name for path in write(drill_report, folder)] == ["broker.md", "broker.json"]
+    assert sorted(path.name for path in folder.iterdir()) == ["broker.json", "broker.md"]
+    assert drill_report.evidence is not None
+    assert watched_of(BROKER, drill_report.evidence, folder) == SEEN
     content = json.loads((folder / "broker.json").read_text())
     assert (content["drill"], content["passed"], content["evidence"]) == (
         "broker",
         True,
-        found.evidence.model_dump(mode="json"),
+        drill_report.evidence.model_dump(mode="json"),
     )
-    assert content["aspects"]["RTO"] == found.aspects()[Aspect.RTO]
+    assert content["aspects"]["RTO"] == drill_report.aspects()[Aspect.RTO]
 
 
 def test_what_was_seen_in_another_run_is_not_told_of_this_one(tmp_path: Path) -> None:
@@ -191,19 +191,19 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
 
 
 def row(text: str, name: str) -> list[str]:
-    (line,) = [each for each in text.splitlines() if f"`{name}`" in each.split("|")[1]]
-    return [each.strip() for each in line.strip("|").split(" | ")]
+    (line,) = [line for line in text.splitlines() if f"`{name}`" in line.split("|")[1]]
+    return [part.strip() for part in line.strip("|").split(" | ")]
 
 
 def test_the_table_is_made_from_the_evidence(tmp_path: Path) -> None:
     write(report(tmp_path), tmp_path / "reports")
     text = table.measured(tmp_path)
-    found = row(text, "broker")
-    assert found[0] == "[`broker`](../evidence/reports/broker.md)"
-    assert found[2].startswith(f"[{BEGAN:%Y-%m-%d}](../evidence/broker-killed/), ")
-    assert found[3] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
-    assert found[4] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
-    assert found[5].startswith("first sign after 8.0 s")
+    cells = row(text, "broker")
+    assert cells[0] == "[`broker`](../evidence/reports/broker.md)"
+    assert cells[2].startswith(f"[{BEGAN:%Y-%m-%d}](../evidence/broker-killed/), ")
+    assert cells[3] == "longest pause of a producer 9.9 s; clients of the gateway repeated 0 sends"
+    assert cells[4] == "0 of 7,125 acknowledged points missing; 0 of the producer's 900 missing"
+    assert cells[5].startswith("first sign after 8.0 s")
     assert row(text, "gateway")[2:] == ["never", *[NOT_MEASURED] * 6]
 
 
@@ -232,13 +232,13 @@ def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drilled:
         monkeypatch.setattr(command, "alone", nobody_else)
         monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
         monkeypatch.setattr(command.Kube, "connect", lambda _: None)
-        monkeypatch.setattr(command.steady, "BEFORE_S", 0.0)
-        monkeypatch.setattr(command.steady, "problems", lambda _: wrong or [])
+        monkeypatch.setattr(command.steady_state, "BEFORE_S", 0.0)
+        monkeypatch.setattr(command.steady_state, "problems", lambda _: wrong or [])
         ended = outcome(tmp_path, *([] if passed else ["AssertionError: lost"]))
         figures(tmp_path, passed=passed)
 
         def carry_out(drill: Drill, *_: Any) -> Report:
-            return made(drill, CONTEXT, BEGAN, ended, SEEN, [], folder=tmp_path)
+            return build_report(drill, CONTEXT, BEGAN, ended, SEEN, [], folder=tmp_path)
 
         monkeypatch.setattr(command, "_carry_out", carry_out)
         return CliRunner().invoke(app, ["drill", *words])
@@ -252,23 +252,23 @@ def test_a_scheduler_sees_by_the_exit_code_how_it_went(drilled: Drilled, tmp_pat
     assert good.exit_code == 0, good.output
     assert json.loads(good.stdout)["passed"] is True
     assert "report: " in good.stderr
-    assert sorted(each.name for each in folder.iterdir()) == ["broker.json", "broker.md"]
+    assert sorted(path.name for path in folder.iterdir()) == ["broker.json", "broker.md"]
     bad = drilled("broker", "--yes", "--folder", str(folder), passed=False)
     assert bad.exit_code == 1
     assert "AssertionError: lost" in bad.stdout
 
 
 def test_an_unsteady_platform_gets_no_drill_and_one_line(drilled: Drilled, tmp_path: Path) -> None:
-    found = drilled("broker", "--yes", "--folder", str(tmp_path / "made"), wrong=["kafka: 2 of 3 ready", "Critical"])
-    assert isinstance(found.exception, OpsError)
-    assert str(found.exception) == "not steady, so no drill: kafka: 2 of 3 ready; Critical"
+    outcome = drilled("broker", "--yes", "--folder", str(tmp_path / "made"), wrong=["kafka: 2 of 3 ready", "Critical"])
+    assert isinstance(outcome.exception, OpsError)
+    assert str(outcome.exception) == "not steady, so no drill: kafka: 2 of 3 ready; Critical"
     assert not (tmp_path / "made").exists()
 
 
 def test_nothing_is_taken_away_where_nobody_can_be_asked(drilled: Drilled) -> None:
-    found = drilled("broker")
-    assert isinstance(found.exception, OpsError)
-    assert "add --yes to have this on obs (region-a): SIGKILL to a broker" in str(found.exception)
+    outcome = drilled("broker")
+    assert isinstance(outcome.exception, OpsError)
+    assert "add --yes to have this on obs (region-a): SIGKILL to a broker" in str(outcome.exception)
 
 
 def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -277,16 +277,16 @@ def test_an_interruption_is_no_failure(drilled: Drilled, monkeypatch: pytest.Mon
 
     drilled("broker", "--yes", "--folder", str(tmp_path / "first"))
     monkeypatch.setattr(command, "_carry_out", interrupted)
-    found = CliRunner().invoke(app, ["drill", "broker", "--yes", "--folder", str(tmp_path / "made")])
-    assert found.exit_code == 130
-    assert "interrupted: the test of broker was told to put back what it took away" in found.stderr
+    outcome = CliRunner().invoke(app, ["drill", "broker", "--yes", "--folder", str(tmp_path / "made")])
+    assert outcome.exit_code == 130
+    assert "interrupted: the test of broker was told to put back what it took away" in outcome.stderr
     assert not (tmp_path / "made").exists()
 
 
 def test_the_list_asks_nobody() -> None:
-    found = CliRunner().invoke(app, ["drill", "list", "--json"])
-    assert found.exit_code == 0, found.output
-    listed = {each["name"]: each for each in json.loads(found.stdout)["drills"]}
+    outcome = CliRunner().invoke(app, ["drill", "list", "--json"])
+    assert outcome.exit_code == 0, outcome.output
+    listed = {drill["name"]: drill for drill in json.loads(outcome.stdout)["drills"]}
     assert listed["broker"]["test"].startswith("tests/e2e/")
     assert {"load", "seconds", "limit_s", "evidence", "requirements", "newest"} <= set(listed["broker"])
     shown = CliRunner().invoke(app, ["drill", "list"])
@@ -294,9 +294,9 @@ def test_the_list_asks_nobody() -> None:
 
 
 def test_each_drill_is_a_command_with_its_own_help() -> None:
-    found = CliRunner().invoke(app, ["drill", "gateway", "--help"])
-    assert found.exit_code == 0
-    assert "One of two gateways killed" in found.output
+    outcome = CliRunner().invoke(app, ["drill", "gateway", "--help"])
+    assert outcome.exit_code == 0
+    assert "One of two gateways killed" in outcome.output
 
 
 def test_reports_stand_beside_the_evidence() -> None:

@@ -14,11 +14,11 @@ import pytest
 from rich.console import Console
 
 from ops import kube, steps
+from ops.drill import progress as module_shown
 from ops.drill import run as runner
-from ops.drill import shown as module_shown
+from ops.drill.progress import DrillProgress
 from ops.drill.registry import find
 from ops.drill.run import Outcome, alone, command_of, ready, reasons, run
-from ops.drill.shown import Shown
 from ops.errors import OpsError
 from ops.platform import PROJECT
 from ops.steps import clock
@@ -142,7 +142,7 @@ def test_a_checkout_without_tests_is_told_so(tmp_path: Path) -> None:
 
 def test_pytest_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runner.importlib.util, "find_spec", lambda _: None)
-    with pytest.raises(OpsError, match=r"pip install -r requirements-dev\.txt"):
+    with pytest.raises(OpsError, match=r"pip install '\.\[dev\]'"):
         ready(find("broker"))
 
 
@@ -153,12 +153,12 @@ def test_reasons_are_the_first_of_what_failed_each_once() -> None:
 
 def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
     """Signals can be set in the main thread only; elsewhere a drill runs without."""
-    found: list[Outcome] = []
-    thread = threading.Thread(target=lambda: found.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
+    outcomes: list[Outcome] = []
+    thread = threading.Thread(target=lambda: outcomes.append(carried_out(tmp_path, "def test_it():\n    pass\n")))
     thread.start()
     thread.join(60)
-    assert found
-    assert found[0].passed
+    assert outcomes
+    assert outcomes[0].passed
 
 
 def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
     command = written(tmp_path, body)
-    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+    with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("is the platform steady?")
         variables = {steps.FILE: str(shown.steps), "PYTHONPATH": str(PROJECT)}
         assert run(command, LIMIT_S, tmp_path / "log", shown.beat, cwd=tmp_path, variables=variables).passed
@@ -191,7 +191,7 @@ def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(module_shown, "SILENT_S", 0.2)
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
-    with Shown(drill, Console(file=out, soft_wrap=True)) as shown:
+    with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("killing a broker")
         for second in (5.0, 6.0, 7.0):
             time.sleep(0.15)

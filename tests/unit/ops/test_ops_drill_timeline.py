@@ -26,7 +26,7 @@ def test_what_comes_again_is_a_span_of_its_own() -> None:
     changes = Changes("dashboards")
     for at, seen in ((1.0, {"x": 1}), (2.0, {}), (3.0, {"x": 1}), (4.0, {})):
         changes.feed(at, "panels", seen)
-    assert [(each.start, each.end) for each in changes.events()] == [(1.0, 2.0), (3.0, 4.0)]
+    assert [(event.start, event.end) for event in changes.events()] == [(1.0, 2.0), (3.0, 4.0)]
 
 
 def test_a_moment_has_no_length() -> None:

@@ -1,4 +1,4 @@
-"""What is seen from outside: pods and partitions that are not whole, panels without an answer, alerts, notices."""
+"""What is seen from outside: pods and partitions that are not whole, unanswered panels, alerts, notifications."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from ops.alertmanager import FiringAlert
-from ops.drill import steady, watch
-from ops.drill.alerts import notices, raised
+from ops.drill import steady_state, watch
+from ops.drill.alerts import notifications, raised
 from ops.drill.timeline import Event
 from ops.drill.watch import Pods, Watched, Watcher, parsed
 from ops.errors import OpsError
 from ops.kafka import TopicState
 from ops.kube import Pod
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
-from tests.unit.ops.dashboard_doubles import asker
+from tests.unit.ops.dashboard_fakes import query_client
 
 BEGAN = datetime(2026, 11, 25, 18, 0, tzinfo=UTC)
 
@@ -62,14 +62,14 @@ def topic(*in_sync: int) -> dict[str, TopicState]:
     return {"t": TopicState(name="t", replicas=(3,) * count, in_sync=in_sync, leaders=(0,) * count)}
 
 
-class World:
+class Harness:
     """A platform whose parts a test takes away."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.pods: list[Pod] | None = [*KAFKA, pod("job-x", "job")]
         self.topics: dict[str, TopicState] | None = topic(3, 3)
-        self.ask, self.address = asker({"": [({}, 1.0)]})
-        monkeypatch.setattr(watch, "asker", lambda _: self.ask)
+        self.ask, self.address = query_client({"": [({}, 1.0)]})
+        monkeypatch.setattr(watch, "query_client", lambda _: self.ask)
         for name in ("PODS_EVERY_S", "PARTITIONS_EVERY_S", "QUESTION_EVERY_S"):
             monkeypatch.setattr(watch, name, 0.02)
         self.context: Any = SimpleNamespace(
@@ -85,8 +85,8 @@ class World:
 
 
 @pytest.fixture
-def world(monkeypatch: pytest.MonkeyPatch) -> World:
-    return World(monkeypatch)
+def harness(monkeypatch: pytest.MonkeyPatch) -> Harness:
+    return Harness(monkeypatch)
 
 
 def eventually(condition: Callable[[], bool]) -> None:
@@ -97,16 +97,16 @@ def eventually(condition: Callable[[], bool]) -> None:
 
 
 def whats(seen: Watched) -> set[str]:
-    return {each.what for each in seen.events}
+    return {event.what for event in seen.events}
 
 
-def test_what_is_taken_away_is_seen_and_that_it_is_back(world: World) -> None:
-    with Watcher(world.context) as watcher:
+def test_what_is_taken_away_is_seen_and_that_it_is_back(harness: Harness) -> None:
+    with Watcher(harness.context) as watcher:
         eventually(lambda: watcher.seen().questions > 3)
         assert watcher.seen().events == ()
-        world.pods = [KAFKA[0], KAFKA[1], replace(KAFKA[2], ready=False, restarts=1), pod("job-x", "job")]
-        world.topics = topic(2, 3)
-        world.address.answers = {}
+        harness.pods = [KAFKA[0], KAFKA[1], replace(KAFKA[2], ready=False, restarts=1), pod("job-x", "job")]
+        harness.topics = topic(2, 3)
+        harness.address.answers = {}
         expected = {
             "kafka, 1 of 3 not ready",
             "kafka-2 started again",
@@ -115,11 +115,11 @@ def test_what_is_taken_away_is_seen_and_that_it_is_back(world: World) -> None:
         }
         eventually(lambda: whats(watcher.seen()) == expected)
         assert watcher.seen().whole_again is None
-        world.pods = [*KAFKA[:2], replace(KAFKA[2], restarts=1), pod("job-x", "job")]
-        world.topics = topic(3, 3)
-        world.address.answers = {"": [({}, 1.0)]}
+        harness.pods = [*KAFKA[:2], replace(KAFKA[2], restarts=1), pod("job-x", "job")]
+        harness.topics = topic(3, 3)
+        harness.address.answers = {"": [({}, 1.0)]}
         eventually(lambda: watcher.seen().whole_again is not None)
-        eventually(lambda: all(each.end is not None for each in watcher.seen().events))
+        eventually(lambda: all(event.end is not None for event in watcher.seen().events))
     seen = watcher.seen()
     assert seen.first_sign is not None
     assert seen.whole_again is not None
@@ -128,30 +128,30 @@ def test_what_is_taken_away_is_seen_and_that_it_is_back(world: World) -> None:
     assert seen.slowest_s is not None
 
 
-def test_who_does_not_answer_is_seen_and_stops_nobody(world: World) -> None:
-    with Watcher(world.context) as watcher:
-        world.pods, world.topics = None, None
+def test_who_does_not_answer_is_seen_and_stops_nobody(harness: Harness) -> None:
+    with Watcher(harness.context) as watcher:
+        harness.pods, harness.topics = None, None
         eventually(lambda: whats(watcher.seen()) == {"Kubernetes gives no answer", "Kafka gives no answer"})
 
 
-def test_a_job_that_has_ended_is_no_loss(world: World) -> None:
-    with Watcher(world.context) as watcher:
-        world.pods = [*KAFKA]
+def test_a_job_that_has_ended_is_no_loss(harness: Harness) -> None:
+    with Watcher(harness.context) as watcher:
+        harness.pods = [*KAFKA]
         eventually(lambda: watcher.seen().questions > 5)
         time.sleep(0.1)
         assert watcher.seen().events == ()
 
 
-def test_only_questions_with_an_answer_before_can_lose_it(world: World) -> None:
-    world.address.answers = {}
-    with Watcher(world.context) as watcher:
+def test_only_questions_with_an_answer_before_can_lose_it(harness: Harness) -> None:
+    harness.address.answers = {}
+    with Watcher(harness.context) as watcher:
         time.sleep(0.1)
     assert watcher.seen().questions == 0
 
 
 def test_what_was_seen_is_read_again_as_it_was_written() -> None:
     event = Event(lane="platform", what="x", start=1.0, end=None)
-    seen = Watched(events=(event,), questions=3, unanswered=1, slowest_s=0.5, alerts=(event,), notices=None)
+    seen = Watched(events=(event,), questions=3, unanswered=1, slowest_s=0.5, alerts=(event,), notifications=None)
     assert parsed(seen.as_json()) == seen
 
 
@@ -184,7 +184,7 @@ def processed(name: str, status: str, after: float, **more: Any) -> AlertEvent:
 
 
 def test_alerts_that_began_meanwhile_are_told_once_with_their_end() -> None:
-    found = raised(
+    events = raised(
         [
             raw("Old", "firing", 5, starts=-60),
             raw("Watchdog", "firing", 5),
@@ -197,14 +197,14 @@ def test_alerts_that_began_meanwhile_are_told_once_with_their_end() -> None:
         ],
         BEGAN,
     )
-    assert found == (
+    assert events == (
         Event(lane="alerts", what="Down (critical)", start=10.0, end=50.0),
         Event(lane="alerts", what="Many (critical), 2 times", start=20.0, end=None),
     )
 
 
-def test_a_notice_about_several_alerts_is_one() -> None:
-    found = notices(
+def test_a_notification_about_several_alerts_is_one() -> None:
+    events = notifications(
         [
             processed("A", "firing", 12),
             processed("B", "firing", 12),
@@ -215,12 +215,12 @@ def test_a_notice_about_several_alerts_is_one() -> None:
         ],
         BEGAN,
     )
-    assert [(each.start, each.what) for each in found] == [
+    assert [(event.start, event.what) for event in events] == [
         (12.0, "critical, firing, A, B"),
         (40.0, "senior-manager, firing, A"),
         (60.0, "critical, resolved, A"),
     ]
-    assert all(each.moment for each in found)
+    assert all(event.moment for event in events)
 
 
 def firing(name: str, severity: str, state: str = "active") -> FiringAlert:
@@ -244,12 +244,12 @@ def test_only_critical_alerts_that_count_make_it_unsteady() -> None:
         firing("D", "critical", "suppressed"),
         firing("Watchdog", "critical"),
     ]
-    assert steady.critical(alerts) == ["A", "B"]
+    assert steady_state.critical(alerts) == ["A", "B"]
 
 
 def test_waiting_for_steadiness_is_bounded_and_says_what_is_wrong() -> None:
     left = iter([["a"], ["a"], []])
-    assert steady.wait(lambda: next(left), 10, 0.01) == []
+    assert steady_state.wait(lambda: next(left), 10, 0.01) == []
     began = time.monotonic()
-    assert steady.wait(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
+    assert steady_state.wait(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
     assert time.monotonic() - began < 9

@@ -136,9 +136,9 @@ def test_a_damaged_and_a_foreign_file_are_named_and_ignored(project: Path) -> No
     (folder / "20990101T000000000Z.json").write_text("{")
     (folder / "20990102T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "name": "other"}))
     (folder / "20990103T000000000Z.json").write_text(json.dumps({**written.model_dump(mode="json"), "more": 1}))
-    found = evidence.read("a-drill", project / "evidence")
-    assert found.runs == (written,)
-    assert [each.split(" ")[0] for each in found.ignored] == [
+    runs = evidence.read("a-drill", project / "evidence")
+    assert runs.runs == (written,)
+    assert [message.split(" ")[0] for message in runs.ignored] == [
         "a-drill/20990103T000000000Z.json",
         "20990102T000000000Z.json",
         "a-drill/20990101T000000000Z.json",

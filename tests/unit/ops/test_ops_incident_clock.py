@@ -1,4 +1,4 @@
-"""The 15-minute clock, moments, and the time around an incident that is looked at."""
+"""The 15-minute clock, time_format, and the time around an incident that is looked at."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 
 from components.alerting.identity import alert_id
 from ops.errors import OpsError
-from ops.incident.clock import State, read, span
 from ops.incident.model import Incident, subject_of
-from ops.incident.moments import Moments, after, zone
-from ops.incident.when import Window, moment, window
+from ops.incident.response_clock import State, read, span
+from ops.incident.time_window import TimeWindow, moment, window
+from ops.incident.timefmt import TimeFormat, after, zone
 from tests.unit.ops import incident_samples as samples
 
 NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)
 
 def opened(*minutes: float, closed: float | None = None) -> Incident:
     """An incident with first responses so many minutes after the alert."""
-    notes = tuple(samples.note("on it", each, first_response=True) for each in minutes)
+    notes = tuple(samples.note("on it", minute, first_response=True) for minute in minutes)
     return samples.incident(notes=notes, closed=None if closed is None else samples.after(closed))
 
 
@@ -94,7 +94,7 @@ def test_the_future_is_refused_but_for_clocks_that_differ_a_little() -> None:
 
 def test_an_open_incident_is_looked_at_until_now() -> None:
     seen = window(samples.incident(closed=None), samples.after(20))
-    assert seen == Window(start=samples.after(-30), end=samples.after(20))
+    assert seen == TimeWindow(start=samples.after(-30), end=samples.after(20))
 
 
 def test_a_closed_one_is_looked_at_until_a_quarter_of_an_hour_after_its_end() -> None:
@@ -133,11 +133,11 @@ def test_times_after_the_alert_are_written_like_a_stopwatch(minutes: float, text
 
 
 def test_times_are_written_in_the_zone_with_the_day_where_it_differs() -> None:
-    tokyo = Moments(zone("Asia/Tokyo"))
+    tokyo = TimeFormat(zone("Asia/Tokyo"))
     assert tokyo.full(samples.START) == "2026-11-25 07:10:00"
     assert tokyo.short(samples.after(60), samples.START) == "08:10:00"
-    assert Moments(UTC).short(samples.after(180), samples.START) == "11-25 01:10:00"
-    assert (tokyo.name, Moments(UTC).name) == ("Asia/Tokyo", "UTC")
+    assert TimeFormat(UTC).short(samples.after(180), samples.START) == "11-25 01:10:00"
+    assert (tokyo.name, TimeFormat(UTC).name) == ("Asia/Tokyo", "UTC")
 
 
 @pytest.mark.parametrize("name", ["Tokio", "../../etc/passwd", ""])

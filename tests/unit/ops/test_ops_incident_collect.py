@@ -12,24 +12,24 @@ from typing import Any
 import pytest
 
 from ops.errors import OpsError
+from ops.incident.clients import Clients, Lazy
 from ops.incident.collect import FIELDS, SOURCES, Answer, Case, collect, missing
 from ops.incident.evidence import Evidence
+from ops.incident.i18n import Language, Texts
 from ops.incident.model import Incident
-from ops.incident.moments import Moments, zone
 from ops.incident.parts import Parts
-from ops.incident.reach import Once, Reach
 from ops.incident.render import html
 from ops.incident.report import document
-from ops.incident.when import Window
-from ops.incident.words import Language, Words
+from ops.incident.time_window import TimeWindow
+from ops.incident.timefmt import TimeFormat, zone
 from ops.kube import Kube
 from ops.platform import Platform, parse
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.unit.ops import incident_samples as samples
 
-WINDOW = Window(start=samples.after(-30), end=samples.after(80))
-Collector = Callable[[Reach, Case], Answer]
+WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
+Collector = Callable[[Clients, Case], Answer]
 
 
 def no_cluster(namespace: str) -> Kube:
@@ -59,35 +59,35 @@ def platform(tmp_path: Path, outputs: dict[str, Any]) -> Platform:
 
 
 @pytest.fixture
-def reach(platform: Platform) -> Iterator[Reach]:
-    made = Reach(lambda: platform, no_cluster)
-    yield made
-    made.close()
+def clients(platform: Platform) -> Iterator[Clients]:
+    opened_reach = Clients(lambda: platform, no_cluster)
+    yield opened_reach
+    opened_reach.close()
 
 
-def gather(reach: Reach, incident: Incident | None = None, **options: Any) -> Evidence:
-    return collect(reach, incident or samples.incident(), WINDOW, **{"clearance": "internal", **options})
+def gather(clients: Clients, incident: Incident | None = None, **options: Any) -> Evidence:
+    return collect(clients, incident or samples.incident(), WINDOW, **{"clearance": "internal", **options})
 
 
 def answering(**fields: Any) -> Collector:
-    return lambda reach, case: Answer(fields=fields)
+    return lambda clients, case: Answer(fields=fields)
 
 
 def failing(error: Exception) -> Collector:
-    def fail(reach: Reach, case: Case) -> Answer:
+    def fail(clients: Clients, case: Case) -> Answer:
         raise error
 
     return fail
 
 
 def test_a_platform_of_which_nothing_answers_makes_a_report_that_says_so(
-    reach: Reach, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    clients: Clients, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     begun = time.monotonic()
-    found = gather(reach)
+    evidence = gather(clients)
     assert time.monotonic() - begun < 60
-    problems = {name: source.problem for name, source in missing(found)}
+    problems = {name: source.problem for name, source in missing(evidence)}
     assert set(problems) == set(SOURCES)
     for name in ("firing", "metrics", "silences", "traces"):
         assert "refused" in problems[name], problems[name]
@@ -95,99 +95,101 @@ def test_a_platform_of_which_nothing_answers_makes_a_report_that_says_so(
     assert "does not answer" in problems["logs"]
     assert "pulumi" in problems["changes"]
     assert "Kafka" in problems["events"]
-    assert "a-long-password" not in found.model_dump_json()
-    parts = Parts(samples.incident(), found, samples.after(90), Words(Language.BOTH), Moments(zone("UTC")))
+    assert "a-long-password" not in evidence.model_dump_json()
+    parts = Parts(samples.incident(), evidence, samples.after(90), Texts(Language.BOTH), TimeFormat(zone("UTC")))
     text = html(document(parts))
     assert text.count("Not collected: ") == len(SOURCES) - 1
 
 
 def test_a_platform_that_is_not_known_is_no_error_either(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    asked = []
+    calls = []
 
     def load() -> Platform:
-        asked.append(1)
+        calls.append(1)
         raise OpsError("cannot read the stack's outputs")
 
-    reach = Reach(load, no_cluster)
-    found = gather(reach)
-    reach.close()
-    problems = {source.problem for name, source in missing(found) if name != "changes"}
+    clients = Clients(load, no_cluster)
+    evidence = gather(clients)
+    clients.close()
+    problems = {source.problem for name, source in missing(evidence) if name != "changes"}
     assert problems == {"cannot read the stack's outputs"}
-    assert asked == [1]
+    assert calls == [1]
 
 
-def test_what_answers_is_kept_though_something_else_fails(reach: Reach) -> None:
+def test_what_answers_is_kept_though_something_else_fails(clients: Clients) -> None:
     log = samples.evidence().logs[0]
-    found = gather(reach, sources={"logs": answering(logs=(log,)), "traces": failing(OpsError("no"))})
-    assert found.logs == (log,)
-    assert [name for name, _ in missing(found)] == ["traces"]
-    assert found.sources["logs"].collected is not None
-    assert (found.start, found.end) == (WINDOW.start, WINDOW.end)
+    evidence = gather(clients, sources={"logs": answering(logs=(log,)), "traces": failing(OpsError("no"))})
+    assert evidence.logs == (log,)
+    assert [name for name, _ in missing(evidence)] == ["traces"]
+    assert evidence.sources["logs"].collected is not None
+    assert (evidence.start, evidence.end) == (WINDOW.start, WINDOW.end)
 
 
 @pytest.mark.parametrize("error", [ValueError("odd\nanswer"), KeyError("data"), RuntimeError(), MemoryError("x" * 900)])
-def test_any_failure_of_a_source_is_one_line(reach: Reach, error: Exception) -> None:
-    problem = gather(reach, sources={"logs": failing(error)}).sources["logs"].problem
+def test_any_failure_of_a_source_is_one_line(clients: Clients, error: Exception) -> None:
+    problem = gather(clients, sources={"logs": failing(error)}).sources["logs"].problem
     assert type(error).__name__ in problem
     assert "\n" not in problem
     assert len(problem) < 250
 
 
-def test_a_source_that_gives_no_answer_is_not_waited_for(reach: Reach) -> None:
+def test_a_source_that_gives_no_answer_is_not_waited_for(clients: Clients) -> None:
     stop = threading.Event()
 
-    def hang(reach: Reach, case: Case) -> Answer:
+    def hang(clients: Clients, case: Case) -> Answer:
         stop.wait(30)
         return Answer(fields={"logs": ()})
 
     begun = time.monotonic()
-    found = gather(reach, sources={"logs": hang, "silences": answering(silences=())}, limit_s=0.5)
+    evidence = gather(clients, sources={"logs": hang, "silences": answering(silences=())}, limit_s=0.5)
     stop.set()
     assert time.monotonic() - begun < 25
-    assert found.sources["logs"].problem == "no answer within 0.5 s"
-    assert not found.sources["silences"].problem
+    assert evidence.sources["logs"].problem == "no answer within 0.5 s"
+    assert not evidence.sources["silences"].problem
 
 
-def test_sources_are_asked_at_the_same_time(reach: Reach) -> None:
+def test_sources_are_asked_at_the_same_time(clients: Clients) -> None:
     meeting = threading.Barrier(3, timeout=10)
 
-    def wait(reach: Reach, case: Case) -> Answer:
+    def wait(clients: Clients, case: Case) -> Answer:
         meeting.wait()
         return Answer(fields={})
 
-    found = gather(reach, sources=dict.fromkeys(("logs", "traces", "silences"), wait))
-    assert not list(missing(found))
+    evidence = gather(clients, sources=dict.fromkeys(("logs", "traces", "silences"), wait))
+    assert not list(missing(evidence))
 
 
-def test_what_was_collected_before_stays_where_a_source_fails_now(reach: Reach) -> None:
+def test_what_was_collected_before_stays_where_a_source_fails_now(clients: Clients) -> None:
     before = samples.evidence()
-    found = gather(reach, before=before, sources={"traces": failing(OpsError("gone")), "logs": failing(OpsError("x"))})
-    assert found.traces == before.traces
-    assert found.clearance == "internal"
-    assert found.sources["traces"].collected == before.sources["traces"].collected
-    assert found.sources["traces"].problem == "gone"
-    assert found.sources["logs"].collected is None
-    assert found.logs == ()
+    evidence = gather(
+        clients, before=before, sources={"traces": failing(OpsError("gone")), "logs": failing(OpsError("x"))}
+    )
+    assert evidence.traces == before.traces
+    assert evidence.clearance == "internal"
+    assert evidence.sources["traces"].collected == before.sources["traces"].collected
+    assert evidence.sources["traces"].problem == "gone"
+    assert evidence.sources["logs"].collected is None
+    assert evidence.logs == ()
 
 
-def test_what_was_collected_before_is_replaced_where_a_source_answers(reach: Reach) -> None:
-    found = gather(reach, before=samples.evidence(), sources={"traces": answering(traces=(), clearance="public")})
-    assert (found.traces, found.clearance) == ((), "public")
-    assert not found.sources["traces"].problem
+def test_what_was_collected_before_is_replaced_where_a_source_answers(clients: Clients) -> None:
+    evidence = gather(clients, before=samples.evidence(), sources={"traces": answering(traces=(), clearance="public")})
+    assert (evidence.traces, evidence.clearance) == ((), "public")
+    assert not evidence.sources["traces"].problem
 
 
-def test_passwords_of_the_platform_do_not_stay_in_the_evidence(reach: Reach) -> None:
+def test_passwords_of_the_platform_do_not_stay_in_the_evidence(clients: Clients) -> None:
     line = samples.evidence().logs[0].model_copy(update={"text": "login with a-long-password failed"})
 
-    def leak(reach: Reach, case: Case) -> Answer:
-        reach.platform  # noqa: B018  (its passwords are known from then on)
+    def leak(clients: Clients, case: Case) -> Answer:
+        clients.platform  # noqa: B018  (its passwords are known from then on)
         return Answer(fields={"logs": (line,)})
 
     sources = {"logs": leak, "traces": failing(OpsError("bad: secret-of-the-tool"))}
-    found = gather(reach, sources=sources)
-    assert found.logs[0].text == "login with [secret] failed"
-    assert found.sources["traces"].problem == "bad: [secret]"
+    evidence = gather(clients, sources=sources)
+    assert evidence.logs[0].text == "login with [secret] failed"
+    assert evidence.sources["traces"].problem == "bad: [secret]"
 
 
 def test_every_field_of_the_evidence_belongs_to_a_source() -> None:
@@ -196,57 +198,57 @@ def test_every_field_of_the_evidence_belongs_to_a_source() -> None:
     assert fields == set(Evidence.model_fields) - {"version", "start", "end", "cut", "sources"}
 
 
-def test_a_clearance_that_is_none_is_refused(reach: Reach) -> None:
+def test_a_clearance_that_is_none_is_refused(clients: Clients) -> None:
     with pytest.raises(OpsError, match="--clearance is 'secret', must be one of public, internal, confidential"):
-        gather(reach, clearance="secret")
+        gather(clients, clearance="secret")
 
 
-def test_traces_above_the_clearance_of_the_stack_are_not_read(reach: Reach) -> None:
-    found = gather(reach, clearance="confidential", sources={"traces": SOURCES["traces"]})
-    assert found.sources["traces"].problem == "--clearance is 'confidential', must be one of internal"
+def test_traces_above_the_clearance_of_the_stack_are_not_read(clients: Clients) -> None:
+    evidence = gather(clients, clearance="confidential", sources={"traces": SOURCES["traces"]})
+    assert evidence.sources["traces"].problem == "--clearance is 'confidential', must be one of internal"
 
 
-def test_a_layer_that_sends_no_traces_is_remarked(reach: Reach) -> None:
+def test_a_layer_that_sends_no_traces_is_remarked(clients: Clients) -> None:
     device = samples.incident(alert=samples.alert(layer="device", labels={"alertname": "A"}))
-    found = gather(reach, device, sources={"traces": SOURCES["traces"]})
-    assert found.sources["traces"].remark == "no service of this alert or its layer sends traces"
+    evidence = gather(clients, device, sources={"traces": SOURCES["traces"]})
+    assert evidence.sources["traces"].remark == "no service of this alert or its layer sends traces"
 
 
-def test_progress_tells_every_source_once(reach: Reach) -> None:
+def test_progress_tells_every_source_once(clients: Clients) -> None:
     told: list[str] = []
     sources = {"logs": failing(OpsError("x")), "silences": answering(silences=())}
-    gather(reach, sources=sources, done=told.append)
+    gather(clients, sources=sources, done=told.append)
     assert sorted(told) == ["logs", "silences"]
 
 
 def test_something_that_failed_once_fails_the_same_way_for_all() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def make() -> int:
-        asked.append(1)
+        calls.append(1)
         raise OpsError("no")
 
-    once = Once(make)
+    once = Lazy(make)
     for _ in range(3):
         with pytest.raises(OpsError, match="no"):
             once.get()
-    assert asked == [1]
-    assert once.made() is None
+    assert calls == [1]
+    assert once.existing() is None
 
 
 def test_something_is_made_once_for_several_threads() -> None:
-    asked: list[int] = []
+    calls: list[int] = []
 
     def make() -> int:
         time.sleep(0.05)
-        asked.append(1)
+        calls.append(1)
         return os.getpid()
 
-    once = Once(make)
+    once = Lazy(make)
     threads = [threading.Thread(target=once.get) for _ in range(5)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(5)
-    assert asked == [1]
-    assert once.made() == os.getpid()
+    assert calls == [1]
+    assert once.existing() == os.getpid()

@@ -18,9 +18,9 @@ from ops.alertmanager import FiringAlert
 from ops.errors import OpsError
 from ops.incident import collect as collect_module
 from ops.incident import command_report, common
+from ops.incident.clients import Clients
 from ops.incident.collect import SOURCES, Answer, Case
-from ops.incident.opening import firing_alert, new
-from ops.incident.reach import Reach
+from ops.incident.create import firing_alert, new
 from ops.incident.store import Store
 from ops.platform import Platform
 from tests.config.alertmanager_process import Pair
@@ -34,8 +34,8 @@ Run = Callable[..., Result]
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with alert_platform.running(tmp_path_factory.mktemp("pair")) as found:
-        yield found
+    with alert_platform.running(tmp_path_factory.mktemp("pair")) as alertmanager_pair:
+        yield alertmanager_pair
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of incidents; nothing is collected but what Alertmanager tells."""
     monkeypatch.setenv("OBS_INCIDENTS", str(tmp_path / "incidents"))
 
-    def away(reach: Reach, case: Case) -> Answer:
+    def away(clients: Clients, case: Case) -> Answer:
         raise OpsError("away")
 
     sources = {name: SOURCES[name] if name == "silences" else away for name in SOURCES}
@@ -94,11 +94,13 @@ def test_an_incident_is_opened_from_a_firing_alert_and_its_clock_runs(both: Pair
 
 def test_the_record_has_the_alert_with_its_begin(both: Pair, run: Run, folder: Path) -> None:
     identity = fire(both, "Recorded")
-    made = Store(folder).read(opened(run, identity, "--title", "Recorder down", "--severity", "high", "--by", "sato"))
-    assert (made.title, made.severity, made.opened_by) == ("Recorder down", Severity.HIGH, "sato")
-    assert (made.alert.alert_id, made.alert.name, made.alert.layer) == (identity, "Recorded", "streaming")
-    assert (made.alert.severity, made.alert.source) == (Severity.CRITICAL, "alertmanager")
-    assert datetime.now(UTC) - made.alert.starts < timedelta(minutes=1)
+    incident = Store(folder).read(
+        opened(run, identity, "--title", "Recorder down", "--severity", "high", "--by", "sato")
+    )
+    assert (incident.title, incident.severity, incident.opened_by) == ("Recorder down", Severity.HIGH, "sato")
+    assert (incident.alert.alert_id, incident.alert.name, incident.alert.layer) == (identity, "Recorded", "streaming")
+    assert (incident.alert.severity, incident.alert.source) == (Severity.CRITICAL, "alertmanager")
+    assert datetime.now(UTC) - incident.alert.starts < timedelta(minutes=1)
 
 
 def test_an_alert_is_named_by_the_beginning_of_its_identity(both: Pair, run: Run, folder: Path) -> None:
@@ -114,25 +116,25 @@ def test_an_alert_that_does_not_fire_is_refused_with_what_helps(mistake: Callabl
 
 def test_the_same_firing_is_opened_once(both: Pair, run: Run, mistake: Callable[..., str]) -> None:
     fire(both, "OpenedOnce")
-    made = opened(run, "OpenedOnce")
-    assert f"{made} is open for this alert" in mistake("open", "OpenedOnce")
+    incident_id = opened(run, "OpenedOnce")
+    assert f"{incident_id} is open for this alert" in mistake("open", "OpenedOnce")
 
 
 def test_a_first_response_stops_the_clock(both: Pair, run: Run, mistake: Callable[..., str]) -> None:
     fire(both, "Answered")
-    made = opened(run, "Answered")
-    assert "Met: responded after" in run("note", made, "on it", "--first-response").stdout
+    incident_id = opened(run, "Answered")
+    assert "Met: responded after" in run("note", incident_id, "on it", "--first-response").stdout
     [row] = json.loads(run("list", "--json").stdout)["incidents"]
     assert row["first_response"]["state"] == "met"
-    assert "has its first response already" in mistake("note", made, "me too", "--first-response")
+    assert "has its first response already" in mistake("note", incident_id, "me too", "--first-response")
 
 
 def test_notes_have_phase_time_and_owner(both: Pair, run: Run, folder: Path) -> None:
     fire(both, "Noted")
-    made = opened(run, "Noted")
-    run("note", made, "storage refuses", "--phase", "diagnose", "--at", "5m", "--by", "tanaka")
-    run("note", made.lower(), "test uploads", "--phase", "follow-up", "--owner", "suzuki", "--due", "2026-12-01")
-    first, second = Store(folder).read(made).notes
+    incident_id = opened(run, "Noted")
+    run("note", incident_id, "storage refuses", "--phase", "diagnose", "--at", "5m", "--by", "tanaka")
+    run("note", incident_id.lower(), "test uploads", "--phase", "follow-up", "--owner", "suzuki", "--due", "2026-12-01")
+    first, second = Store(folder).read(incident_id).notes
     assert (first.phase, first.author, first.text) == ("diagnose", "tanaka", "storage refuses")
     assert timedelta(minutes=4) < first.written - first.at < timedelta(minutes=6)
     assert (second.owner, str(second.due)) == ("suzuki", "2026-12-01")
@@ -167,23 +169,23 @@ def test_mistakes_are_one_line(
     both: Pair, run: Run, mistake: Callable[..., str], words: list[str], message: str
 ) -> None:
     fire(both, "Mistaken")
-    made = opened(run, "Mistaken")
-    assert message.replace("{id}", made) in mistake(*(word.replace("{id}", made) for word in words))
+    incident_id = opened(run, "Mistaken")
+    assert message.replace("{id}", incident_id) in mistake(*(word.replace("{id}", incident_id) for word in words))
 
 
 def test_the_list_has_open_incidents_and_with_all_the_closed_ones(both: Pair, run: Run, folder: Path) -> None:
     assert run("list").stdout.strip() == "no open incident (--all shows closed ones)"
     fire(both, "Listed")
-    made = opened(run, "Listed")
-    assert made in run("list").stdout
-    run("close", made, "--cause", "the storage was full")
-    assert made not in run("list").stdout
+    incident_id = opened(run, "Listed")
+    assert incident_id in run("list").stdout
+    run("close", incident_id, "--cause", "the storage was full")
+    assert incident_id not in run("list").stdout
     shown = run("list", "--all").stdout
-    assert made in shown
+    assert incident_id in shown
     assert "closed" in shown
     (folder / "INC-20200101-01.json").write_text("{")
     again = run("list", "--all")
-    assert made in again.stdout
+    assert incident_id in again.stdout
     assert "left out: " in again.stderr
 
 
@@ -191,16 +193,16 @@ def test_a_closed_incident_cannot_be_closed_again_but_takes_notes(
     both: Pair, run: Run, mistake: Callable[..., str], folder: Path
 ) -> None:
     fire(both, "Closed")
-    made = opened(run, "Closed")
-    done = run("close", made)
+    incident_id = opened(run, "Closed")
+    done = run("close", incident_id)
     assert "Met: responded after" in done.stdout
     assert "the root cause is not written" in done.stderr
-    assert f"{made} was closed at" in mistake("close", made)
-    run("note", made, "write a test", "--phase", "follow-up")
-    assert "noted (diagnose)" in run("note", made, "the disk was full", "--cause").stdout
-    found = Store(folder).read(made)
-    assert [note.phase for note in found.notes] == ["follow-up", "diagnose"]
-    assert found.cause == "the disk was full"
+    assert f"{incident_id} was closed at" in mistake("close", incident_id)
+    run("note", incident_id, "write a test", "--phase", "follow-up")
+    assert "noted (diagnose)" in run("note", incident_id, "the disk was full", "--cause").stdout
+    incident = Store(folder).read(incident_id)
+    assert [note.phase for note in incident.notes] == ["follow-up", "diagnose"]
+    assert incident.cause == "the disk was full"
 
 
 def test_the_timeline_has_the_acknowledgement_and_what_could_not_be_read(
@@ -208,30 +210,30 @@ def test_the_timeline_has_the_acknowledgement_and_what_could_not_be_read(
 ) -> None:
     identity = fire(both, "Acknowledged")
     both.members[0].silence(minutes=20, alert_id=identity)
-    made = opened(run, "Acknowledged")
-    run("note", made, "looking at [bold]it[/]", "--first-response")
-    done = run("timeline", made)
+    incident_id = opened(run, "Acknowledged")
+    run("note", incident_id, "looking at [bold]it[/]", "--first-response")
+    done = run("timeline", incident_id)
     assert "Acknowledged" in done.stdout
     assert "tester, seen (20 min)" in done.stdout
     assert "[bold]it[/]" in done.stdout
     assert "not collected: traces: away" in done.stderr
-    content = json.loads(run("timeline", made, "--json").stdout)
-    assert {"alert", "opened", "acknowledged", "response"} <= {each["kind"] for each in content["entries"]}
+    content = json.loads(run("timeline", incident_id, "--json").stdout)
+    assert {"alert", "opened", "acknowledged", "response"} <= {entry["kind"] for entry in content["entries"]}
     assert content["not_collected"]["logs"] == "away"
-    assert content["incident"]["id"] == made
+    assert content["incident"]["id"] == incident_id
     with client(platform) as alertmanager:
         for silence in alertmanager.silences():
             if silence.state == "active":
                 alertmanager.end(silence.id)
-    assert "tester, seen" in run("timeline", made, "--offline").stdout
+    assert "tester, seen" in run("timeline", incident_id, "--offline").stdout
 
 
 def test_a_silence_of_the_layer_counts_as_a_silence_not_as_an_acknowledgement(both: Pair, run: Run) -> None:
     fire(both, "Silenced")
     both.members[0].silence(minutes=20, alertname="Silenced")
     both.members[0].silence(minutes=20, alertname="SomethingElse")
-    made = opened(run, "Silenced")
-    kinds = [each["kind"] for each in json.loads(run("timeline", made, "--json").stdout)["entries"]]
+    incident_id = opened(run, "Silenced")
+    kinds = [entry["kind"] for entry in json.loads(run("timeline", incident_id, "--json").stdout)["entries"]]
     assert kinds.count("silenced") == 1
     assert "acknowledged" not in kinds
 
@@ -239,10 +241,10 @@ def test_a_silence_of_the_layer_counts_as_a_silence_not_as_an_acknowledgement(bo
 def test_the_report_is_written_as_markdown_and_html(both: Pair, run: Run, tmp_path: Path) -> None:
     identity = fire(both, "Reported")
     both.members[0].silence(minutes=20, alert_id=identity)
-    made = opened(run, "Reported")
-    done = run("report", made, "--out", str(tmp_path / "out"), "--lang", "ja", "--zone", "Asia/Tokyo")
-    assert done.stdout.split() == [str(tmp_path / "out" / f"{made}.{kind}") for kind in ("md", "html")]
-    page = (tmp_path / "out" / f"{made}.html").read_text()
+    incident_id = opened(run, "Reported")
+    done = run("report", incident_id, "--out", str(tmp_path / "out"), "--lang", "ja", "--zone", "Asia/Tokyo")
+    assert done.stdout.split() == [str(tmp_path / "out" / f"{incident_id}.{kind}") for kind in ("md", "html")]
+    page = (tmp_path / "out" / f"{incident_id}.html").read_text()
     assert "確認応答" in page
     assert "tester" in page
     assert "収集できませんでした：away" in page
@@ -263,8 +265,8 @@ def test_the_escalated_twin_means_its_original() -> None:
         )
 
     original, twin = alert("A", 0), alert("AEscalated", 30, escalation="on-call-engineer")
-    for found in ([twin, original], [original, twin], [twin]):
-        record = firing_alert(found, "A/x=1")
+    for alerts in ([twin, original], [original, twin], [twin]):
+        record = firing_alert(alerts, "A/x=1")
         assert (record.name, record.labels["alertname"]) == ("A", "A")
         assert "escalation" not in record.labels
     assert firing_alert([twin, original], "AEscalated").starts == samples.START
@@ -276,7 +278,7 @@ def test_the_escalated_twin_means_its_original() -> None:
     ("severity", "expected"), [("low", Severity.LOW), ("urgent", Severity.HIGH), ("", Severity.HIGH)]
 )
 def test_an_alert_without_a_known_priority_is_high(severity: str, expected: Severity) -> None:
-    found = FiringAlert(
+    alert = FiringAlert(
         fingerprint="f",
         labels={"alertname": "A", "alert_id": "A", "severity": severity},
         annotations={},
@@ -286,14 +288,14 @@ def test_an_alert_without_a_known_priority_is_high(severity: str, expected: Seve
         silenced_by=(),
         inhibited_by=(),
     )
-    assert firing_alert([found], "A").severity is expected
+    assert firing_alert([alert], "A").severity is expected
 
 
 def test_a_title_is_one_clean_line() -> None:
-    made = new("INC-20261124-01", samples.alert(), samples.after(1), "sato", "a\nb\x1b[2J " + "x" * 300, None)
-    assert "\n" not in made.title
-    assert "\x1b" not in made.title
-    assert len(made.title) <= 200
+    incident = new("INC-20261124-01", samples.alert(), samples.after(1), "sato", "a\nb\x1b[2J " + "x" * 300, None)
+    assert "\n" not in incident.title
+    assert "\x1b" not in incident.title
+    assert len(incident.title) <= 200
     assert new("INC-20261124-01", samples.alert(annotations={}), samples.after(1), "sato", " ", None).title == (
         "RecordingFailures"
     )
@@ -313,13 +315,17 @@ def test_an_incident_is_opened_by_hand_when_nothing_can_be_asked(
     words = ("open", "KafkaBrokerDown/instance=kafka-1", "--manual", "--at", "20m", "--severity", "critical")
     done = invoke(*words)
     assert done.exit_code == 0, done.output
-    [made] = Store(folder).all()[0]
-    assert (made.alert.name, made.alert.source, made.severity) == ("KafkaBrokerDown", "manual", Severity.CRITICAL)
-    assert made.alert.labels["instance"] == "kafka-1"
+    [incident] = Store(folder).all()[0]
+    assert (incident.alert.name, incident.alert.source, incident.severity) == (
+        "KafkaBrokerDown",
+        "manual",
+        Severity.CRITICAL,
+    )
+    assert incident.alert.labels["instance"] == "kafka-1"
     assert "Missed by 5 min" in " ".join(done.stdout.split())
-    report = CliRunner().invoke(cli.app, ["incident", "report", made.id, "--out", str(tmp_path)])
+    report = CliRunner().invoke(cli.app, ["incident", "report", incident.id, "--out", str(tmp_path)])
     assert report.exit_code == 0, report.output
-    assert "Not collected: away" in (tmp_path / f"{made.id}.html").read_text()
+    assert "Not collected: away" in (tmp_path / f"{incident.id}.html").read_text()
     for wrong, message in (
         (("open", "A", "--layer", "device"), "--layer belongs to --manual"),
         (("open", "A", "--manual", "--layer", "cloud"), "--layer is 'cloud', must be one of device"),
@@ -329,7 +335,7 @@ def test_an_incident_is_opened_by_hand_when_nothing_can_be_asked(
 
 
 def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    asked: list[Any] = []
+    calls: list[Any] = []
 
     class Away:
         platform = kafka = None
@@ -338,10 +344,10 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
             """Nothing is open."""
 
     def past(platform: Any, admin: Any, text: str, at: datetime, now: datetime) -> Any:
-        asked.append((text, at))
+        calls.append((text, at))
         return samples.alert(source="alerts-raw", ends=samples.after(20))
 
-    monkeypatch.setattr(common, "Reach", Away)
+    monkeypatch.setattr(common, "Clients", Away)
     monkeypatch.setattr("ops.incident.events.past_alert", past)
     monkeypatch.setattr("ops.incident.command.present", lambda: samples.after(90))
     done = CliRunner().invoke(
@@ -359,6 +365,6 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
         ],
         catch_exceptions=False,
     )
-    assert asked == [("RecordingFailures", samples.after(5))]
+    assert calls == [("RecordingFailures", samples.after(5))]
     assert "Missed by 1 h 15 min and counting" in " ".join(done.stdout.split())
     assert Store(tmp_path).read("INC-20261124-01").alert.ends == samples.after(20)

@@ -13,8 +13,8 @@ from confluent_kafka import Producer
 from components.rules import Severity
 from ops.errors import OpsError
 from ops.incident import events
-from ops.incident.events import Read, choose, expression, notices, past_alert, transitions
-from ops.incident.when import Window
+from ops.incident.events import Read, choose, expression, notifications, past_alert, transitions
+from ops.incident.time_window import TimeWindow
 from ops.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.platform import Platform, parse
 from services.alert_events import posts
@@ -51,7 +51,7 @@ def alert(
 
 
 def raw(received: datetime, *alerts: dict[str, Any]) -> list[tuple[datetime, posts.Record]]:
-    return [(received, each) for each in posts.raw(json.dumps(alerts).encode(), received, "10.0.0.1").records]
+    return [(received, record) for record in posts.raw(json.dumps(alerts).encode(), received, "10.0.0.1").records]
 
 
 def told(
@@ -64,16 +64,18 @@ def told(
         "groupKey": "{}:{}",
         "groupLabels": {},
         "externalURL": "https://alertmanager.example.org",
-        "alerts": [{**each, "status": status, "fingerprint": "0123456789abcdef"} for each in alerts],
+        "alerts": [{**labelled, "status": status, "fingerprint": "0123456789abcdef"} for labelled in alerts],
     }
-    return [(received, each) for each in posts.processed(json.dumps(content).encode(), received, "10.0.0.2").records]
+    return [
+        (received, record) for record in posts.processed(json.dumps(content).encode(), received, "10.0.0.2").records
+    ]
 
 
 @pytest.fixture(scope="module")
 def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) -> Iterator[Platform]:
     """A platform that is one broker, with the events of two hours."""
     with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
-        found = parse(
+        test_platform = parse(
             {
                 **made_up,
                 "kafka_bootstrap": broker.bootstrap,
@@ -81,14 +83,14 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
                 "kafka_admin": {"username": broker.username, "password": broker.password},
             }
         )
-        admin = KafkaAdmin(found)
+        admin = KafkaAdmin(test_platform)
         with pytest.raises(OpsError, match="Kafka has no topic alerts-raw"):
-            events.raw_events(found, admin, OWN, Window(start=ago(60), end=NOW), Read())
+            events.raw_events(test_platform, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
         topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
         for future in admin.client.create_topics(topics).values():
             future.result(timeout=20)
-        write(found)
-        yield found
+        write(test_platform)
+        yield test_platform
 
 
 def write(platform: Platform) -> None:
@@ -97,60 +99,64 @@ def write(platform: Platform) -> None:
         for minutes in range(30, 10, -1):
             fires = alert(OWN, ago(30), ago(minutes - 4), sender)
             other = alert(OTHER, ago(28), ago(minutes - 4), sender)
-            records += [("alerts-raw", *each) for each in raw(ago(minutes - late), fires, other)]
+            records += [("alerts-raw", *record) for record in raw(ago(minutes - late), fires, other)]
         ended = alert(OWN, ago(30), ago(10), sender)
-        records += [("alerts-raw", *each) for minutes in (9, 8) for each in raw(ago(minutes - late), ended)]
+        records += [("alerts-raw", *record) for minutes in (9, 8) for record in raw(ago(minutes - late), ended)]
     twin = alert(OWN, ago(25), ago(10), alertname="RecordingFailuresEscalated", escalation="senior-manager")
-    records += [("alerts-raw", *each) for each in raw(ago(25), twin)]
+    records += [("alerts-raw", *record) for record in raw(ago(25), twin)]
     earlier = alert(OWN, ago(115), ago(100))
-    records += [("alerts-raw", *each) for each in raw(ago(112), {**earlier, "endsAt": ago(100).isoformat()})]
-    records += [("alerts-raw", *each) for each in raw(ago(99), earlier)]
+    records += [("alerts-raw", *record) for record in raw(ago(112), {**earlier, "endsAt": ago(100).isoformat()})]
+    records += [("alerts-raw", *record) for record in raw(ago(99), earlier)]
     both = [alert(OWN, ago(30), ago(10)), alert(OTHER, ago(28), ago(10))]
-    records += [("alerts-processed", *each) for each in told(ago(29), "operators-critical", *both)]
-    records += [("alerts-processed", *each) for each in told(ago(25), "senior-manager", twin)]
-    records += [("alerts-processed", *each) for each in told(ago(24), "operators-critical", both[1])]
-    records += [("alerts-processed", *each) for each in told(ago(9), "operators-critical", *both, status="resolved")]
+    records += [("alerts-processed", *record) for record in told(ago(29), "operators-critical", *both)]
+    records += [("alerts-processed", *record) for record in told(ago(25), "senior-manager", twin)]
+    records += [("alerts-processed", *record) for record in told(ago(24), "operators-critical", both[1])]
+    records += [
+        ("alerts-processed", *record) for record in told(ago(9), "operators-critical", *both, status="resolved")
+    ]
     records += [
         (topic, NOW, posts.Record(key=OWN.encode(), value=value))
         for topic in ("alerts-raw", "alerts-processed")
         for value in (b'{"schema_version": 2}', b"[", b"")
     ]
     producer = Producer(client_settings(platform, platform.kafka_admin))
-    for topic, at, record in sorted(records, key=lambda each: each[1]):
+    for topic, at, record in sorted(records, key=lambda record: record[1]):
         producer.produce(topic, record.value, record.key, timestamp=int(at.timestamp() * 1000))
     assert producer.flush(20) == 0
 
 
-def window(begin: float = 60, end: float = 0) -> Window:
-    return Window(start=ago(begin), end=ago(end))
+def window(begin: float = 60, end: float = 0) -> TimeWindow:
+    return TimeWindow(start=ago(begin), end=ago(end))
 
 
-def read_raw(platform: Platform, seen: Window, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
+def read_raw(platform: Platform, seen: TimeWindow, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
     return events.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
 
 
 def test_of_repeated_events_those_that_say_something_new_are_told(platform: Platform) -> None:
-    found = transitions(read_raw(platform, window()), OWN)
-    assert [(each.alert, each.replica, each.status) for each in sorted(found, key=lambda each: each.at)] == [
+    alert_transitions = transitions(read_raw(platform, window()), OWN)
+    assert [
+        (event.alert, event.replica, event.status) for event in sorted(alert_transitions, key=lambda event: event.at)
+    ] == [
         ("RecordingFailures", "prometheus-primary", "firing"),
         ("RecordingFailures", "prometheus-secondary", "firing"),
         ("RecordingFailuresEscalated", "prometheus-primary", "firing"),
         ("RecordingFailures", "prometheus-primary", "resolved"),
         ("RecordingFailures", "prometheus-secondary", "resolved"),
     ]
-    assert all(each.own for each in found)
+    assert all(event.own for event in alert_transitions)
 
 
 def test_events_before_and_after_the_window_are_left_out(platform: Platform) -> None:
-    assert {each.received_at for each in read_raw(platform, window(20, 15))} == {
-        each.received_at for each in read_raw(platform, window()) if ago(20) <= each.received_at <= ago(15)
+    assert {event.received_at for event in read_raw(platform, window(20, 15))} == {
+        event.received_at for event in read_raw(platform, window()) if ago(20) <= event.received_at <= ago(15)
     }
     assert len(read_raw(platform, window(20, 15))) > 5
-    assert [each.status for each in read_raw(platform, window(120, 60))] == ["firing", "resolved"]
+    assert [event.status for event in read_raw(platform, window(120, 60))] == ["firing", "resolved"]
 
 
 def test_events_of_another_alert_are_left_out(platform: Platform) -> None:
-    assert {each.alert_id for each in read_raw(platform, window(), identity=OTHER)} == {OTHER}
+    assert {event.alert_id for event in read_raw(platform, window(), identity=OTHER)} == {OTHER}
     assert read_raw(platform, window(), identity="Nothing") == []
 
 
@@ -166,31 +172,31 @@ def test_reading_ends_after_so_many_records_and_says_so(platform: Platform, monk
     assert whole.records > 80
 
 
-def test_a_notification_is_one_notice_with_all_its_alerts(platform: Platform) -> None:
+def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platform) -> None:
     seen = events.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
-    found = notices(seen, OWN)
-    assert [(each.receiver, each.status) for each in found] == [
+    notification_list = notifications(seen, OWN)
+    assert [(notification.receiver, notification.status) for notification in notification_list] == [
         ("operators-critical", "firing"),
         ("senior-manager", "firing"),
         ("operators-critical", "resolved"),
     ]
-    assert found[1].alerts == ("RecordingFailuresEscalated",)
-    assert all(each.own for each in found)
+    assert notification_list[1].alerts == ("RecordingFailuresEscalated",)
+    assert all(notification.own for notification in notification_list)
 
 
 def test_a_past_alert_is_found_by_the_time_at_which_it_fired(platform: Platform) -> None:
-    found = past_alert(platform, KafkaAdmin(platform), OWN, ago(20), NOW)
-    assert (found.alert_id, found.name, found.severity, found.layer) == (
+    alert_record = past_alert(platform, KafkaAdmin(platform), OWN, ago(20), NOW)
+    assert (alert_record.alert_id, alert_record.name, alert_record.severity, alert_record.layer) == (
         OWN,
         "RecordingFailures",
         Severity.CRITICAL,
         "streaming",
     )
-    assert abs(found.starts - ago(30)) < timedelta(seconds=1)
-    assert found.ends is not None
-    assert abs(found.ends - ago(10)) < timedelta(seconds=1)
-    assert (found.expression, found.source) == (RULE, "alerts-raw")
-    assert "escalation" not in found.labels
+    assert abs(alert_record.starts - ago(30)) < timedelta(seconds=1)
+    assert alert_record.ends is not None
+    assert abs(alert_record.ends - ago(10)) < timedelta(seconds=1)
+    assert (alert_record.expression, alert_record.source) == (RULE, "alerts-raw")
+    assert "escalation" not in alert_record.labels
 
 
 def test_of_several_firings_the_nearest_is_meant(platform: Platform) -> None:
@@ -213,14 +219,14 @@ def test_an_alert_that_did_not_fire_is_refused(platform: Platform) -> None:
         past_alert(platform, KafkaAdmin(platform), "Kafka", ago(20), NOW)
 
 
-def made(identity: str, starts: datetime, name: str = "") -> RawEvent:
+def raw_event(identity: str, starts: datetime, name: str = "") -> RawEvent:
     labels = {"alertname": name or identity.partition("/")[0]}
-    [record] = [each for _, each in raw(ago(1), alert(identity, starts, NOW + timedelta(minutes=3), **labels))]
+    [record] = [record for _, record in raw(ago(1), alert(identity, starts, NOW + timedelta(minutes=3), **labels))]
     return RawEvent.model_validate_json(record.value)
 
 
 def test_a_whole_identity_means_more_than_a_name_and_a_name_more_than_a_beginning() -> None:
-    seen = [made("A", ago(9)), made("A/x=1", ago(9)), made("AB/x=1", ago(9))]
+    seen = [raw_event("A", ago(9)), raw_event("A/x=1", ago(9)), raw_event("AB/x=1", ago(9))]
     assert choose(seen, "A/x=1", ago(5)).alert_id == "A/x=1"
     assert choose(seen[1:], "A", ago(5)).alert_id == "A/x=1"
     assert choose(seen[2:], "A", ago(5)).alert_id == "AB/x=1"
@@ -228,10 +234,10 @@ def test_a_whole_identity_means_more_than_a_name_and_a_name_more_than_a_beginnin
 
 
 def test_the_original_says_since_when_people_could_know() -> None:
-    seen = [made("A/x=1", ago(4), "AEscalated"), made("A/x=1", ago(9))]
-    found = choose(seen, "AEscalated", ago(3))
-    assert (found.name, found.labels["alertname"]) == ("A", "A")
-    assert abs(found.starts - ago(9)) < timedelta(seconds=1)
+    seen = [raw_event("A/x=1", ago(4), "AEscalated"), raw_event("A/x=1", ago(9))]
+    alert_record = choose(seen, "AEscalated", ago(3))
+    assert (alert_record.name, alert_record.labels["alertname"]) == ("A", "A")
+    assert abs(alert_record.starts - ago(9)) < timedelta(seconds=1)
 
 
 @pytest.mark.parametrize(

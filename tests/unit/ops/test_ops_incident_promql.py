@@ -8,7 +8,7 @@ from ops.incident.promql import Operand, constant, mentions, operands, restricte
 
 
 def told(expression: str) -> list[tuple[str, str, float | None]]:
-    return [(each.value, each.comparison, each.limit) for each in operands(expression)]
+    return [(operand.value, operand.comparison, operand.limit) for operand in operands(expression)]
 
 
 @pytest.mark.parametrize(

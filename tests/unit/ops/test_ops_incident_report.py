@@ -12,16 +12,16 @@ from typing import Any
 import pytest
 
 from ops.errors import OpsError
+from ops.incident.charts import labels_of
 from ops.incident.collect import SOURCES
-from ops.incident.drawing import labels_of
 from ops.incident.evidence import Evidence, Source
 from ops.incident.files import write
+from ops.incident.i18n import TEXTS, Language, Texts
 from ops.incident.model import Incident, Phase
-from ops.incident.moments import Moments, zone
 from ops.incident.parts import Parts
 from ops.incident.render import escaped, html, markdown, paragraph
 from ops.incident.report import MOST_ENTRIES, document
-from ops.incident.words import WORDS, Language, Words
+from ops.incident.timefmt import TimeFormat, zone
 from tests.unit.ops import incident_samples as samples
 
 HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> | `code` [link](javascript:alert(1)) **b** \x1b[31m'
@@ -37,8 +37,8 @@ def parts(
         incident or samples.incident(),
         evidence or samples.evidence(),
         now or samples.after(90),
-        Words(language),
-        Moments(UTC),
+        Texts(language),
+        TimeFormat(UTC),
     )
 
 
@@ -119,7 +119,7 @@ def test_headings_are_in_the_language_that_is_asked_for() -> None:
 
 
 def test_every_word_has_both_languages_with_the_same_names_to_fill_in() -> None:
-    for key, (english, japanese) in WORDS.items():
+    for key, (english, japanese) in TEXTS.items():
         assert english, key
         assert japanese, key
         names = [set(re.findall(r"(?<!\{)\{(\w+)\}", text)) for text in (english, japanese)]
@@ -127,11 +127,11 @@ def test_every_word_has_both_languages_with_the_same_names_to_fill_in() -> None:
 
 
 def test_every_source_and_every_kind_of_entry_has_words() -> None:
-    assert {f"from.{name}" for name in SOURCES} <= set(WORDS)
+    assert {f"from.{name}" for name in SOURCES} <= set(TEXTS)
     used = re.findall(r'kind="(\w+)"', (Path(__file__).parents[3] / "ops/incident/timeline.py").read_text())
     assert len(used) > 5
-    assert {f"event.{kind}" for kind in used} <= set(WORDS)
-    assert {f"phase.{phase}" for phase in Phase} <= set(WORDS)
+    assert {f"event.{kind}" for kind in used} <= set(TEXTS)
+    assert {f"phase.{phase}" for phase in Phase} <= set(TEXTS)
 
 
 @pytest.mark.parametrize(
@@ -144,11 +144,11 @@ def test_every_source_and_every_kind_of_entry_has_words() -> None:
 )
 def test_the_clock_is_shown_as_a_bar_with_the_limit(minutes: float | None, state: str, text: str) -> None:
     notes = () if minutes is None else (samples.note("on it", minutes, first_response=True),)
-    found = html(document(parts(samples.incident(notes=notes, closed=None))))
-    assert text in found
-    assert f'class="dial {state}"' in found
+    page = html(document(parts(samples.incident(notes=notes, closed=None))))
+    assert text in page
+    assert f'class="dial {state}"' in page
     used, limit = (
-        float(re.search(rf'class="{name}" style="{key}:([\d.]+)%', found)[1])
+        float(re.search(rf'class="{name}" style="{key}:([\d.]+)%', page)[1])
         for name, key in (("used", "width"), ("mark", "left"))  # type: ignore[index]
     )
     assert 0 <= used <= 100
@@ -207,25 +207,25 @@ def hostile() -> tuple[Incident, Evidence]:
             fixed = ("kind", "state", "data_class", "status", "comparison", "unit", "trace_id")
             return value if key in fixed else HOSTILE
         if isinstance(value, dict):
-            return {name: attack(each, name) for name, each in value.items()}
+            return {name: attack(nested, name) for name, nested in value.items()}
         if isinstance(value, list | tuple):
-            return [attack(each, key) for each in value]
+            return [attack(nested, key) for nested in value]
         return value
 
     attacked = {name: attack(value) for name, value in values.items() if name != "sources"}
-    sources = {name: {**each, "problem": HOSTILE, "remark": HOSTILE} for name, each in values["sources"].items()}
+    sources = {name: {**source, "problem": HOSTILE, "remark": HOSTILE} for name, source in values["sources"].items()}
     return incident, Evidence.model_validate({**attacked, "sources": sources})
 
 
 def test_hostile_texts_do_not_become_html() -> None:
     incident, evidence = hostile()
     written = html(document(parts(incident, evidence)))
-    found = Page(written)
-    assert "script" not in found.tags
-    assert "img" not in found.tags
-    assert not [name for name, _ in found.attributes if name.startswith("on")]
-    assert not [value for name, value in found.attributes if name == "href" and "javascript" in (value or "").lower()]
-    assert found.text.count('alert("x")') > 20
+    page = Page(written)
+    assert "script" not in page.tags
+    assert "img" not in page.tags
+    assert not [name for name, _ in page.attributes if name.startswith("on")]
+    assert not [value for name, value in page.attributes if name == "href" and "javascript" in (value or "").lower()]
+    assert page.text.count('alert("x")') > 20
     assert "\x1b" not in written
 
 
@@ -248,10 +248,10 @@ def test_hostile_texts_do_not_become_markdown_or_html_in_markdown() -> None:
 def test_the_page_loads_nothing_and_says_so_to_the_browser() -> None:
     written = html(document(parts()))
     assert "default-src 'none'" in written
-    found = Page(written)
-    assert not {"script", "link", "iframe", "img", "object"} & set(found.tags)
-    addresses = [value for name, value in found.attributes if name in ("href", "src") and value]
-    assert [each for each in addresses if not each.startswith("#")] == [
+    page = Page(written)
+    assert not {"script", "link", "iframe", "img", "object"} & set(page.tags)
+    addresses = [value for name, value in page.attributes if name in ("href", "src") and value]
+    assert [address for address in addresses if not address.startswith("#")] == [
         "https://runbooks.example.org/RecordingFailures.md"
     ]
 
@@ -300,7 +300,7 @@ def test_a_very_long_timeline_is_cut_to_what_tells_the_story() -> None:
 
 def test_times_are_in_the_zone_that_is_asked_for() -> None:
     tokyo = parts()
-    tokyo.moments = Moments(zone("Asia/Tokyo"))
+    tokyo.time_format = TimeFormat(zone("Asia/Tokyo"))
     text = Page(html(document(tokyo))).text
     assert "2026-11-25 07:10:00" in text
     assert "07:14:30" in text

@@ -16,7 +16,7 @@ from ops.incident.evidence import Measured
 from ops.incident.metrics import Metrics, step
 from ops.incident.model import Incident
 from ops.incident.series import firing, measured
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.web import Web
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually
@@ -24,7 +24,7 @@ from tests.unit.ops import incident_samples as samples
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 FIRED = NOW - timedelta(minutes=30)
-WINDOW = Window(start=NOW - timedelta(minutes=60), end=NOW)
+WINDOW = TimeWindow(start=NOW - timedelta(minutes=60), end=NOW)
 SITE = 'tokyo "1" \\ $1'
 """A label that has to be quoted."""
 
@@ -121,70 +121,98 @@ def metrics(prometheus: PrometheusProcess) -> Iterator[Metrics]:
     web.close()
 
 
-def value_at(found: Measured, line: int, minutes_ago: float) -> float | None:
+def value_at(measurement: Measured, line: int, minutes_ago: float) -> float | None:
     at = (NOW - timedelta(minutes=minutes_ago)).timestamp()
-    return min(found.lines[line].points, key=lambda point: abs(point[0] - at))[1]
+    return min(measurement.lines[line].points, key=lambda point: abs(point[0] - at))[1]
 
 
 def test_the_value_of_the_alert_is_read_not_only_where_it_is_beyond_the_limit(metrics: Metrics) -> None:
-    [found] = [each for each in measured(metrics, incident("FewSites"), WINDOW).measured if not each.sibling]
-    assert (found.value, found.comparison, found.limit, found.total) == ("sample_failures", ">", 5, None)
-    own = {line.labels["site"]: line.own for line in found.lines}
+    [measurement] = [
+        measurement
+        for measurement in measured(metrics, incident("FewSites"), WINDOW).measured
+        if not measurement.sibling
+    ]
+    assert (measurement.value, measurement.comparison, measurement.limit, measurement.total) == (
+        "sample_failures",
+        ">",
+        5,
+        None,
+    )
+    own = {line.labels["site"]: line.own for line in measurement.lines}
     assert own == {"osaka": False, SITE: True}
-    assert value_at(found, [*own].index("osaka"), 40) == 1
+    assert value_at(measurement, [*own].index("osaka"), 40) == 1
 
 
 def test_of_many_series_the_one_of_the_alert_is_read(metrics: Metrics) -> None:
-    found = [each for each in measured(metrics, incident("ManySites", "site-17"), WINDOW).measured if not each.sibling]
-    assert [(each.limit, each.total, len(each.lines)) for each in found] == [(1, 40, 1), (0.5, 40, 1)]
-    assert found[0].lines[0].labels["site"] == "site-17"
-    assert found[0].lines[0].own
-    assert value_at(found[0], 0, 40) == pytest.approx(1.7)
+    measurements = [
+        measurement
+        for measurement in measured(metrics, incident("ManySites", "site-17"), WINDOW).measured
+        if not measurement.sibling
+    ]
+    assert [(measurement.limit, measurement.total, len(measurement.lines)) for measurement in measurements] == [
+        (1, 40, 1),
+        (0.5, 40, 1),
+    ]
+    assert measurements[0].lines[0].labels["site"] == "site-17"
+    assert measurements[0].lines[0].own
+    assert value_at(measurements[0], 0, 40) == pytest.approx(1.7)
 
 
 def test_a_label_may_hold_anything(metrics: Metrics) -> None:
-    [found] = [each for each in measured(metrics, incident("Quoted"), WINDOW).measured if not each.sibling]
-    assert found.total == 20
-    assert [(line.labels["site"], line.own) for line in found.lines] == [(SITE, True)]
+    [measurement] = [
+        measurement for measurement in measured(metrics, incident("Quoted"), WINDOW).measured if not measurement.sibling
+    ]
+    assert measurement.total == 20
+    assert [(line.labels["site"], line.own) for line in measurement.lines] == [(SITE, True)]
 
 
 def test_where_the_alert_cannot_be_told_apart_the_worst_is_read(metrics: Metrics) -> None:
-    [found, _] = [each for each in measured(metrics, incident("ManySites", ""), WINDOW).measured if not each.sibling]
-    assert found.asked == 'max(sample_delay{kind="many"})'
-    assert value_at(found, 0, 40) == pytest.approx(3.9)
+    [measurement, _] = [
+        measurement
+        for measurement in measured(metrics, incident("ManySites", ""), WINDOW).measured
+        if not measurement.sibling
+    ]
+    assert measurement.expression == 'max(sample_delay{kind="many"})'
+    assert value_at(measurement, 0, 40) == pytest.approx(3.9)
     unknown = measured(metrics, incident("ManySites", "site-99"), WINDOW).measured[0]
-    assert unknown.asked == found.asked
+    assert unknown.expression == measurement.expression
 
 
 def test_of_values_that_must_not_be_small_the_smallest_is_read(metrics: Metrics) -> None:
-    [found] = [each for each in measured(metrics, incident("Sibling", ""), WINDOW).measured if not each.sibling]
-    assert found.asked == "min(sample_delay)"
-    assert value_at(found, 0, 40) == 0
+    [measurement] = [
+        measurement
+        for measurement in measured(metrics, incident("Sibling", ""), WINDOW).measured
+        if not measurement.sibling
+    ]
+    assert measurement.expression == "min(sample_delay)"
+    assert value_at(measurement, 0, 40) == 0
 
 
 def test_of_many_alternatives_those_that_name_the_alert_are_read(metrics: Metrics) -> None:
     alert = samples.alert(alert_id=alert_id("Gone", {"job": "gateway"}), name="Gone", starts=FIRED, expression="")
-    found = measured(metrics, samples.incident(alert=alert), WINDOW).measured
-    assert [each.value for each in found if not each.sibling] == ['up{job="gateway"}']
-    assert found[0].lines == ()
+    measurements = measured(metrics, samples.incident(alert=alert), WINDOW).measured
+    assert [measurement.value for measurement in measurements if not measurement.sibling] == ['up{job="gateway"}']
+    assert measurements[0].lines == ()
 
 
 def test_other_alerts_of_the_layer_that_fired_are_read_the_most_urgent_first(metrics: Metrics) -> None:
-    found = measured(metrics, incident("FewSites"), WINDOW)
-    siblings = [each for each in found.measured if each.sibling]
-    assert [(each.alert, each.asked, each.total) for each in siblings] == [("Sibling", "min(sample_delay)", 40)]
-    assert found.remark == "Removed is not drawn"
+    collected = measured(metrics, incident("FewSites"), WINDOW)
+    siblings = [measurement for measurement in collected.measured if measurement.sibling]
+    assert [(sibling.alert, sibling.expression, sibling.total) for sibling in siblings] == [
+        ("Sibling", "min(sample_delay)", 40)
+    ]
+    assert collected.remark == "Removed is not drawn"
 
 
 def test_there_may_be_no_time_left_for_other_alerts(metrics: Metrics) -> None:
-    found = measured(metrics, incident("FewSites"), WINDOW, lambda: False)
-    assert not [each for each in found.measured if each.sibling]
-    assert "Sibling is not drawn" in found.remark
+    collected = measured(metrics, incident("FewSites"), WINDOW, lambda: False)
+    assert not [measurement for measurement in collected.measured if measurement.sibling]
+    assert "Sibling is not drawn" in collected.remark
 
 
 def test_the_expression_that_fired_counts_more_than_the_rule_of_today(metrics: Metrics) -> None:
-    found = measured(metrics, incident("FewSites", expression="sample_failures > 7"), WINDOW).measured
-    assert found[0].limit == 7
+    measurements = measured(metrics, incident("FewSites", expression="sample_failures > 7"), WINDOW).measured
+    assert measurements[0].limit == 7
 
 
 def test_a_rule_that_is_gone_is_said(metrics: Metrics) -> None:
@@ -197,11 +225,11 @@ def test_the_rule_of_an_escalated_alert_is_that_of_its_original(metrics: Metrics
 
 
 def test_both_prometheus_tell_when_the_alert_fired(metrics: Metrics) -> None:
-    own = [each for each in firing(metrics, incident("FewSites"), WINDOW).firing if each.own]
-    assert {(each.replica, each.state) for each in own} == {
+    own = [spell for spell in firing(metrics, incident("FewSites"), WINDOW).firing if spell.own]
+    assert {(spell.replica, spell.state) for spell in own} == {
         (replica, state) for replica in ("primary", "secondary") for state in ("pending", "firing")
     }
-    spells = {(each.replica, each.state): each for each in own}
+    spells = {(spell.replica, spell.state): spell for spell in own}
     fired = spells["primary", "firing"]
     assert abs(fired.start - FIRED) <= timedelta(seconds=15)
     assert fired.end is not None
@@ -212,22 +240,28 @@ def test_both_prometheus_tell_when_the_alert_fired(metrics: Metrics) -> None:
 
 
 def test_other_alerts_of_the_layer_are_told_with_how_many_there_were(metrics: Metrics) -> None:
-    found = {each.alert: each for each in firing(metrics, incident("FewSites"), WINDOW).firing if not each.own}
-    assert set(found) == {"Sibling", "Removed"}
-    assert (found["Sibling"].count, found["Sibling"].end, found["Sibling"].severity) == (3, None, "critical")
+    spells_by_alert = {
+        spell.alert: spell for spell in firing(metrics, incident("FewSites"), WINDOW).firing if not spell.own
+    }
+    assert set(spells_by_alert) == {"Sibling", "Removed"}
+    assert (spells_by_alert["Sibling"].count, spells_by_alert["Sibling"].end, spells_by_alert["Sibling"].severity) == (
+        3,
+        None,
+        "critical",
+    )
 
 
 def test_an_alert_without_a_layer_has_no_others(metrics: Metrics) -> None:
-    found = firing(metrics, incident("FewSites", layer=""), WINDOW)
-    assert all(each.own for each in found.firing)
-    assert "no layer" in found.remark
+    collected = firing(metrics, incident("FewSites", layer=""), WINDOW)
+    assert all(spell.own for spell in collected.firing)
+    assert "no layer" in collected.remark
 
 
 def test_the_rules_that_run_are_known(metrics: Metrics) -> None:
-    found = metrics.alert_rules()
-    assert set(found) == set(RULES)
-    assert found["FewSites"].expression == RULES["FewSites"]
-    assert found["FewSites"].labels["layer"] == "streaming"
+    rules = metrics.alert_rules()
+    assert set(rules) == set(RULES)
+    assert rules["FewSites"].expression == RULES["FewSites"]
+    assert rules["FewSites"].labels["layer"] == "streaming"
 
 
 @pytest.mark.parametrize(
@@ -238,9 +272,9 @@ def test_there_are_no_more_samples_than_a_chart_can_show(length: timedelta, expe
 
 
 def test_what_is_no_number_is_nothing(metrics: Metrics) -> None:
-    [found] = metrics.over("vector(0) / 0", WINDOW.start, WINDOW.end, 60)
-    assert {value for _, value in found.points} == {None}
-    assert not [value for _, value in found.points if value is not None and math.isnan(value)]
+    [line] = metrics.over("vector(0) / 0", WINDOW.start, WINDOW.end, 60)
+    assert {value for _, value in line.points} == {None}
+    assert not [value for _, value in line.points if value is not None and math.isnan(value)]
 
 
 def test_a_refused_query_and_a_wrong_password_are_one_line(metrics: Metrics, prometheus: PrometheusProcess) -> None:

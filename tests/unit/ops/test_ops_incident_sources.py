@@ -21,23 +21,23 @@ from ops.incident import changes as changes_module
 from ops.incident.changes import changes, parse
 from ops.incident.cluster import MOST, cluster
 from ops.incident.logs import logs, query
+from ops.incident.time_window import TimeWindow
 from ops.incident.traces import WindowReader, services_of, traces
-from ops.incident.when import Window
 from ops.kube import Kube
 from tests.unit.ops import incident_samples as samples
 
-WINDOW = Window(start=samples.after(-30), end=samples.after(80))
+WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
 
 
 class Web:
-    """A double of `ops.web.Web`: gives its answers in turn, then the last one again."""
+    """A fake of `ops.web.Web`: gives its answers in turn, then the last one again."""
 
     def __init__(self, *answers: object, status: int = 200) -> None:
         self.answers, self.status = list(answers), status
-        self.asked: list[dict[str, Any]] = []
+        self.requests: list[dict[str, Any]] = []
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append({"method": method, "url": url, **options})
+        self.requests.append({"method": method, "url": url, **options})
         response = requests.Response()
         response.status_code = self.status
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -75,9 +75,9 @@ def reader(*answers: object) -> tuple[WindowReader, Web]:
 
 
 def test_failed_and_slow_traces_of_the_window_are_asked_for() -> None:
-    found, web = reader({"data": []})
-    assert traces(found, ("recording",), WINDOW) == ()
-    failed, slow = (each["params"] for each in web.asked)
+    trace_reader, web = reader({"data": []})
+    assert traces(trace_reader, ("recording",), WINDOW) == ()
+    failed, slow = (request["params"] for request in web.requests)
     assert failed["service"] == slow["service"] == "recording"
     assert failed["start"] == str(int(WINDOW.start.timestamp() * 1e6))
     assert failed["end"] == str(int(WINDOW.end.timestamp() * 1e6))
@@ -90,9 +90,9 @@ def test_failed_and_slow_traces_of_the_window_are_asked_for() -> None:
 def test_a_trace_is_told_once_without_its_attributes() -> None:
     both = jaeger_trace("aa", 5, 2_000_000, error=True, user__name="hanako", data__classification="internal")
     slow = jaeger_trace("bb", 1, 3_000_000, data__classification="confidential")
-    found, _ = reader({"data": [both]}, {"data": [both, slow]})
-    seen = traces(found, ("recording",), WINDOW)
-    assert [(each.trace_id, each.failed, each.data_class) for each in seen] == [
+    trace_reader, _ = reader({"data": [both]}, {"data": [both, slow]})
+    seen = traces(trace_reader, ("recording",), WINDOW)
+    assert [(trace_summary.trace_id, trace_summary.failed, trace_summary.data_class) for trace_summary in seen] == [
         ("bb", False, "confidential"),
         ("aa", True, "internal"),
     ]
@@ -104,10 +104,10 @@ def test_a_trace_is_told_once_without_its_attributes() -> None:
 def test_of_too_many_traces_the_failed_ones_stay() -> None:
     slow = [jaeger_trace(f"a{index}", index / 10, 2_000_000) for index in range(60)]
     failed = [jaeger_trace(f"b{index}", index / 10, 1000, error=True) for index in range(15)]
-    found, _ = reader({"data": failed}, {"data": slow})
-    seen = traces(found, ("recording",), WINDOW)
+    trace_reader, _ = reader({"data": failed}, {"data": slow})
+    seen = traces(trace_reader, ("recording",), WINDOW)
     assert len(seen) == 40
-    assert sum(each.failed for each in seen) == 15
+    assert sum(trace_summary.failed for trace_summary in seen) == 15
 
 
 def test_a_trace_that_the_login_may_not_read_is_an_error() -> None:
@@ -146,14 +146,14 @@ def search(*hits: dict[str, Any], total: int | None = None) -> dict[str, Any]:
 def test_errors_of_the_layer_in_the_window_are_asked_for_the_oldest_first() -> None:
     web = Web(search())
     assert logs(web, "https://search", ("log-reader", "hunter2"), samples.incident(), WINDOW) == ((), 0)  # type: ignore[arg-type]
-    asked = json.loads(web.asked[0]["data"])
-    assert asked["query"]["bool"]["filter"] == [
+    request = json.loads(web.requests[0]["data"])
+    assert request["query"]["bool"]["filter"] == [
         {"range": {"@timestamp": {"gte": "2026-11-24T21:40:00+00:00", "lte": "2026-11-24T23:30:00+00:00"}}},
         {"range": {"severity_number": {"gte": 17}}},
         {"term": {"layer": "streaming"}},
     ]
-    assert asked["sort"] == [{"@timestamp": "asc"}]
-    assert web.asked[0]["auth"] == ("log-reader", "hunter2")
+    assert request["sort"] == [{"@timestamp": "asc"}]
+    assert web.requests[0]["auth"] == ("log-reader", "hunter2")
 
 
 def test_errors_of_the_service_are_asked_for_where_there_is_no_layer() -> None:
@@ -164,10 +164,10 @@ def test_errors_of_the_service_are_asked_for_where_there_is_no_layer() -> None:
 @pytest.mark.parametrize("time", ["2026-11-24T22:10:00.123456789Z", "2026-11-24T22:10:00.123Z", "2026-11-24T22:10:00Z"])
 def test_lines_are_read_with_attributes_without_control_characters(time: str) -> None:
     web = Web(search(hit("a", time, body="not stored\x1b[2J", attributes={"error.type": "timeout"}), total=500))
-    found, total = logs(web, "https://search", ("a", "b"), samples.incident(), WINDOW)  # type: ignore[arg-type]
+    lines, total = logs(web, "https://search", ("a", "b"), samples.incident(), WINDOW)  # type: ignore[arg-type]
     assert total == 500
-    assert found[0].text == "not stored\ufffd[2J | error.type=timeout"
-    assert found[0].at.replace(microsecond=0) == samples.START
+    assert lines[0].text == "not stored\ufffd[2J | error.type=timeout"
+    assert lines[0].at.replace(microsecond=0) == samples.START
 
 
 @pytest.mark.parametrize(("status", "body"), [(401, "Unauthorized"), (200, "[]"), (200, '{"hits": 1}'), (200, "x")])
@@ -257,16 +257,16 @@ class Api:
 
 
 def seen_in(answers: dict[str, list[dict[str, Any]]]) -> tuple[list[tuple[str, str, str]], int]:
-    made = Api(answers)
+    api = Api(answers)
     try:
-        found, total = cluster(made.kube, WINDOW)
+        events, total = cluster(api.kube, WINDOW)
     finally:
-        made.close()
-    return [(each.kind, each.subject, each.text) for each in found], total
+        api.close()
+    return [(event.kind, event.subject, event.text) for event in events], total
 
 
 def test_warnings_restarts_and_rollouts_of_the_window_are_told_in_order() -> None:
-    found, total = seen_in(
+    events, total = seen_in(
         {
             "events": [kube_event(3, count=7), kube_event(1, "Normal", "Pulled"), kube_event(2, "Normal", "Killing")],
             "pods": [pod(1)],
@@ -274,7 +274,7 @@ def test_warnings_restarts_and_rollouts_of_the_window_are_told_in_order() -> Non
             "controllerrevisions": [owned(-5, "StatefulSet", "kafka", controller_revision_hash="kafka-7f")],
         }
     )
-    assert found == [
+    assert events == [
         ("rollout", "Deployment gateway", "new revision 6c9d"),
         ("rollout", "StatefulSet kafka", "new revision kafka-7f"),
         ("restart", "Pod kafka-0, container kafka", "exit code 137, 3 restarts so far"),
@@ -291,10 +291,10 @@ def test_what_lies_outside_the_window_is_left_out() -> None:
 
 def test_of_too_many_events_restarts_and_warnings_stay() -> None:
     events = [kube_event(index / 10, "Normal", "Killing") for index in range(150)] + [kube_event(20)]
-    found, total = seen_in({"events": events, "pods": [pod(21)]})
-    assert (len(found), total) == (MOST, 152)
-    assert [each[0] for each in found][-1] == "restart"
-    assert "Back-off" in found[-2][2]
+    events_shown, total = seen_in({"events": events, "pods": [pod(21)]})
+    assert (len(events_shown), total) == (MOST, 152)
+    assert [event[0] for event in events_shown][-1] == "restart"
+    assert "Back-off" in events_shown[-2][2]
 
 
 def update(minutes: float, **changes: Any) -> dict[str, Any]:
@@ -314,20 +314,20 @@ def update(minutes: float, **changes: Any) -> dict[str, Any]:
 
 def test_updates_of_the_window_are_told_without_their_configuration() -> None:
     history = [update(200), update(-5), update(-99), update(-6, kind="preview"), update(-31, endTime=stamp(-29))]
-    found = parse(json.dumps(history), WINDOW)
-    assert [each.at for each in found] == [samples.after(-31), samples.after(-5)]
-    assert (found[1].message, found[1].commit, found[1].author) == (
+    updates = parse(json.dumps(history), WINDOW)
+    assert [change.at for change in updates] == [samples.after(-31), samples.after(-5)]
+    assert (updates[1].message, updates[1].commit, updates[1].author) == (
         "Storage address of the recorder",
         "54fe94a12345",
         "Tanaka",
     )
-    assert found[1].changes == {"update": 2, "same": 290}
-    assert "not-to-be-told" not in str(found)
+    assert updates[1].changes == {"update": 2, "same": 290}
+    assert "not-to-be-told" not in str(updates)
 
 
 def test_an_update_that_still_runs_is_told() -> None:
-    [found] = parse(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
-    assert (found.end, found.result) == (None, "in-progress")
+    [change] = parse(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
+    assert (change.end, change.result) == (None, "in-progress")
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"kind": "update"}]', '[{"kind": "update", "startTime": "x"}]'])
@@ -348,7 +348,7 @@ def test_the_real_command_is_understood(tmp_path: Path, monkeypatch: pytest.Monk
     (tmp_path / "backend").mkdir()
     (tmp_path / "Pulumi.yaml").write_text("name: incident\nruntime: python\n")
     now = datetime.now(UTC)
-    window = Window(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5))
+    window = TimeWindow(start=now - timedelta(minutes=5), end=now + timedelta(minutes=5))
 
     def pulumi(*words: str) -> None:
         done = subprocess.run(
@@ -361,8 +361,8 @@ def test_the_real_command_is_understood(tmp_path: Path, monkeypatch: pytest.Monk
     pulumi("stack", "init", "dev")
     assert changes(window, tmp_path) == ()
     pulumi("refresh", "--yes", "--message", "why it was done")
-    [found] = changes(window, tmp_path)
-    assert (found.kind, found.result, found.message) == ("refresh", "succeeded", "why it was done")
+    [change] = changes(window, tmp_path)
+    assert (change.kind, change.result, change.message) == ("refresh", "succeeded", "why it was done")
 
 
 def test_without_pulumi_one_line_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -32,28 +32,28 @@ def add(store: Store, minutes: float = 0, days: int = 0) -> Incident:
 
 
 def test_the_next_free_id_of_the_day_is_taken(store: Store) -> None:
-    made = [add(store, minutes).id for minutes in range(3)] + [add(store, 99, days=1).id]
-    assert made == ["INC-20261124-01", "INC-20261124-02", "INC-20261124-03", "INC-20261125-01"]
+    ids = [add(store, minutes).id for minutes in range(3)] + [add(store, 99, days=1).id]
+    assert ids == ["INC-20261124-01", "INC-20261124-02", "INC-20261124-03", "INC-20261125-01"]
 
 
 def test_what_was_written_is_read_again(store: Store) -> None:
-    made = add(store)
-    assert store.read(made.id) == made
-    assert store.read(made.id.lower()) == made
+    incident = add(store)
+    assert store.read(incident.id) == incident
+    assert store.read(incident.id.lower()) == incident
 
 
 def test_there_is_one_open_incident_for_one_firing_of_an_alert(store: Store) -> None:
     first = add(store)
     with pytest.raises(OpsError, match=f"{first.id} is open for this alert .*`ops incident note {first.id} TEXT`"):
         add(store)
-    store.change(first.id, lambda each: each.model_copy(update={"closed": samples.after(5)}))
+    store.change(first.id, lambda incident: incident.model_copy(update={"closed": samples.after(5)}))
     assert add(store).id == "INC-20261124-02"
 
 
 def test_folder_and_files_are_for_their_owner_only(store: Store) -> None:
-    made = add(store)
+    incident = add(store)
     assert stat.S_IMODE(store.folder.stat().st_mode) == 0o700
-    assert stat.S_IMODE((store.folder / f"{made.id}.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((store.folder / f"{incident.id}.json").stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(("folder", "file"), [(0o700, 0o600), (0o2770, 0o660), (0o755, 0o640), (0o777, 0o660)])
@@ -64,30 +64,31 @@ def test_in_a_folder_of_a_group_the_files_are_the_groups_and_never_everybodys(
     shared.mkdir()
     shared.chmod(folder)
     add(Store(shared))
-    modes = {each.name: stat.S_IMODE(each.stat().st_mode) for each in shared.iterdir()}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in shared.iterdir()}
     assert modes == {"INC-20261124-01.json": file, ".lock": file}
 
 
 def test_a_change_that_refuses_changes_nothing(store: Store) -> None:
-    made = add(store)
+    stored = add(store)
 
     def refuse(incident: Incident) -> Incident:
         raise OpsError("no")
 
     with pytest.raises(OpsError, match="no"):
-        store.change(made.id, refuse)
-    assert store.read(made.id) == made
-    assert [each.name for each in store.folder.iterdir() if each.suffix == ".new"] == []
+        store.change(stored.id, refuse)
+    assert store.read(stored.id) == stored
+    assert [path.name for path in store.folder.iterdir() if path.suffix == ".new"] == []
 
 
 def test_notes_of_several_people_at_once_are_all_kept(store: Store) -> None:
-    made = add(store)
+    incident = add(store)
 
     def write(number: int) -> None:
         for index in range(5):
             text = f"{number}/{index}"
             Store(store.folder).change(
-                made.id, lambda each, text=text: each.model_copy(update={"notes": (*each.notes, samples.note(text, 1))})
+                incident.id,
+                lambda stored, text=text: stored.model_copy(update={"notes": (*stored.notes, samples.note(text, 1))}),
             )
 
     threads = [threading.Thread(target=write, args=(number,)) for number in range(4)]
@@ -95,7 +96,7 @@ def test_notes_of_several_people_at_once_are_all_kept(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join(30)
-    written = [note.text for note in store.read(made.id).notes[len(made.notes) :]]
+    written = [note.text for note in store.read(incident.id).notes[len(incident.notes) :]]
     assert sorted(written) == sorted(f"{a}/{b}" for a in range(4) for b in range(5))
 
 
@@ -127,11 +128,11 @@ def test_an_incident_that_is_none_is_refused(store: Store, identifier: str) -> N
     ],
 )
 def test_a_file_of_another_shape_is_refused_with_the_key(store: Store, change: dict[str, object], message: str) -> None:
-    made = add(store)
-    file = store.folder / f"{made.id}.json"
+    incident = add(store)
+    file = store.folder / f"{incident.id}.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), **change}))
     with pytest.raises(OpsError, match=message) as raised:
-        store.read(made.id)
+        store.read(incident.id)
     assert "\n" not in str(raised.value)
 
 
@@ -139,8 +140,8 @@ def test_a_file_of_another_shape_is_refused_with_the_key(store: Store, change: d
 def test_a_broken_file_hides_no_other_and_stops_no_new_one(store: Store, text: str) -> None:
     first, second = add(store), add(store, 1)
     (store.folder / f"{first.id}.json").write_text(text)
-    found, problems = store.all()
-    assert [each.id for each in found] == [second.id]
+    incidents, problems = store.all()
+    assert [incident.id for incident in incidents] == [second.id]
     assert first.id in problems[0]
     assert add(store, 2).id == "INC-20261124-03"
 
@@ -153,11 +154,11 @@ def test_a_folder_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 
 
 def test_what_was_collected_is_kept_beside_the_record(store: Store) -> None:
-    made = add(store)
-    assert store.kept(made.id, "evidence") == ""
-    store.keep(made.id, "evidence", samples.evidence())
-    assert load(store.kept(made.id, "evidence")) == samples.evidence()
-    assert [each.id for each in store.all()[0]] == [made.id]
+    incident = add(store)
+    assert store.kept(incident.id, "evidence") == ""
+    store.keep(incident.id, "evidence", samples.evidence())
+    assert load(store.kept(incident.id, "evidence")) == samples.evidence()
+    assert [listed.id for listed in store.all()[0]] == [incident.id]
 
 
 @pytest.mark.parametrize("text", ["", "{}", '{"version": 7}', "{"])
@@ -167,4 +168,4 @@ def test_evidence_of_another_shape_is_none(text: str) -> None:
 
 def test_notes_of_a_phase_come_in_the_order_of_what_happened() -> None:
     notes = (samples.note("second", 9), samples.note("first", 2), samples.note("other", 1, Phase.RECOVER))
-    assert [each.text for each in samples.incident(notes=notes).noted(Phase.RESPOND)] == ["first", "second"]
+    assert [note.text for note in samples.incident(notes=notes).noted(Phase.RESPOND)] == ["first", "second"]

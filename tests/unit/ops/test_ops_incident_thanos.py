@@ -17,7 +17,7 @@ from components.prometheus.thanos import endpoints_config, query_command, sideca
 from ops.incident.metrics import Metrics
 from ops.incident.model import Incident
 from ops.incident.series import firing, measured
-from ops.incident.when import Window
+from ops.incident.time_window import TimeWindow
 from ops.web import Web
 from tests.config.prometheus_process import prometheus_process, write_files
 from tests.config.servers import eventually, free_port, running
@@ -62,9 +62,9 @@ def metrics(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metrics]:
         stack.enter_context(running(command, top / "query.log", port, kill=True))
         web = Web(str(tls / "ca.crt"))
         stack.callback(web.close)
-        found = Metrics(web, f"https://localhost:{port}", ("reader", PASSWORD), "Thanos Query")
-        eventually(lambda: len(spells(found)) == 2, 40, "both replicas' alerts are there")
-        yield found
+        client = Metrics(web, f"https://localhost:{port}", ("reader", PASSWORD), "Thanos Query")
+        eventually(lambda: len(spells(client)) == 2, 40, "both replicas' alerts are there")
+        yield client
 
 
 def replica(stack: ExitStack, top: Path, name: str) -> str:
@@ -93,8 +93,8 @@ def replica(stack: ExitStack, top: Path, name: str) -> str:
     return f"localhost:{grpc}"
 
 
-def window() -> Window:
-    return Window(start=NOW - timedelta(minutes=30), end=datetime.now(UTC))
+def window() -> TimeWindow:
+    return TimeWindow(start=NOW - timedelta(minutes=30), end=datetime.now(UTC))
 
 
 def incident() -> Incident:
@@ -105,7 +105,7 @@ def incident() -> Incident:
 
 
 def spells(metrics: Metrics) -> set[str]:
-    return {each.replica for each in firing(metrics, incident(), window()).firing if each.own}
+    return {spell.replica for spell in firing(metrics, incident(), window()).firing if spell.own}
 
 
 def test_each_prometheus_tells_for_itself_when_the_alert_fired(metrics: Metrics) -> None:
@@ -113,8 +113,8 @@ def test_each_prometheus_tells_for_itself_when_the_alert_fired(metrics: Metrics)
 
 
 def test_other_alerts_of_the_layer_are_told_for_each_prometheus(metrics: Metrics) -> None:
-    others = [each for each in firing(metrics, incident(), window()).firing if not each.own]
-    assert {(each.alert, each.replica, each.count) for each in others} == {
+    others = [spell for spell in firing(metrics, incident(), window()).firing if not spell.own]
+    assert {(other.alert, other.replica, other.count) for other in others} == {
         ("Other", "primary", 1),
         ("Other", "secondary", 1),
     }
@@ -127,7 +127,7 @@ def test_the_rules_come_through_the_query_layer(metrics: Metrics) -> None:
 
 def test_the_series_of_both_are_one_line(metrics: Metrics) -> None:
     eventually(lambda: bool(metrics.alert_rules()), 30, "the query layer knows the rules")
-    found = measured(metrics, incident(), window()).measured
-    own = next(each for each in found if not each.sibling)
+    measurements = measured(metrics, incident(), window()).measured
+    own = next(measurement for measurement in measurements if not measurement.sibling)
     assert (own.limit, [line.labels.get("site") for line in own.lines]) == (5, ["tokyo"])
     assert own.lines[0].own

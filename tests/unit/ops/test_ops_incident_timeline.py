@@ -14,18 +14,18 @@ def told(incident: Incident | None = None, **changes: Any) -> list[Entry]:
     return entries(incident or samples.incident(), samples.evidence(**changes))
 
 
-def kinds(found: list[Entry]) -> list[str]:
-    return [each.kind for each in found]
+def kinds(timeline: list[Entry]) -> list[str]:
+    return [entry.kind for entry in timeline]
 
 
-def only(found: list[Entry], kind: str) -> list[Entry]:
-    return [each for each in found if each.kind == kind]
+def only(timeline: list[Entry], kind: str) -> list[Entry]:
+    return [entry for entry in timeline if entry.kind == kind]
 
 
 def test_everything_is_there_in_the_order_of_time() -> None:
-    found = told()
-    assert [each.at for each in found] == sorted(each.at for each in found)
-    assert kinds(found) == [
+    timeline = told()
+    assert [entry.at for entry in timeline] == sorted(entry.at for entry in timeline)
+    assert kinds(timeline) == [
         "change",
         "rollout",
         "restart",
@@ -34,7 +34,7 @@ def test_everything_is_there_in_the_order_of_time() -> None:
         "pending",
         "alert",
         "fired",
-        "notice",
+        "notification",
         "sibling",
         "opened",
         "slow",
@@ -44,7 +44,7 @@ def test_everything_is_there_in_the_order_of_time() -> None:
         "note",
         "sibling_ended",
         "ended",
-        "notice_resolved",
+        "notification_resolved",
         "note",
         "closed",
     ]
@@ -56,15 +56,15 @@ def test_without_evidence_the_record_alone_is_told() -> None:
 
 def test_of_the_same_moment_causes_come_first() -> None:
     change = samples.evidence().changes[0].model_copy(update={"at": samples.START})
-    found = [each.kind for each in told(changes=(change,)) if each.at == samples.START]
-    assert found == ["change", "alert"]
+    entry_kinds = [entry.kind for entry in told(changes=(change,)) if entry.at == samples.START]
+    assert entry_kinds == ["change", "alert"]
 
 
 def test_events_tell_better_than_series_when_an_alert_fired() -> None:
-    assert {each.source for each in only(told(), "fired")} == {"events"}
+    assert {entry.source for entry in only(told(), "fired")} == {"events"}
     from_series = told(events=())
-    assert {each.source for each in only(from_series, "fired")} == {"firing"}
-    assert [each.text for each in only(from_series, "fired")] == [
+    assert {entry.source for entry in only(from_series, "fired")} == {"firing"}
+    assert [entry.text for entry in only(from_series, "fired")] == [
         "RecordingFailures, primary",
         "RecordingFailures, secondary",
     ]
@@ -74,23 +74,23 @@ def test_events_tell_better_than_series_when_an_alert_fired() -> None:
 def test_an_escalated_alert_is_told_as_its_own() -> None:
     original = samples.evidence().firing[1]
     twin = original.model_copy(update={"alert": "RecordingFailuresEscalated", "start": samples.after(5)})
-    found = told(firing=(*samples.evidence().firing, twin))
-    assert "RecordingFailuresEscalated, primary" in [each.text for each in only(found, "fired")]
+    timeline = told(firing=(*samples.evidence().firing, twin))
+    assert "RecordingFailuresEscalated, primary" in [entry.text for entry in only(timeline, "fired")]
 
 
 def test_lines_of_one_service_that_follow_each_other_are_one_entry() -> None:
     def line(minutes: float, service: str = "recorder") -> LogSeen:
         return LogSeen(at=samples.after(minutes), severity="ERROR", service=service, trace="", text=f"at {minutes}")
 
-    found = only(told(logs=(line(1), line(2), line(2.5, "storage"), line(3), line(9))), "log")
-    assert [each.text for each in found] == ["recorder: at 1 (+2)", "storage: at 2.5", "recorder: at 9"]
+    log_entries = only(told(logs=(line(1), line(2), line(2.5, "storage"), line(3), line(9))), "log")
+    assert [entry.text for entry in log_entries] == ["recorder: at 1 (+2)", "storage: at 2.5", "recorder: at 9"]
 
 
 def test_control_characters_do_not_reach_the_terminal() -> None:
-    notice = samples.evidence().notices[0]
+    notification = samples.evidence().notifications[0]
     silence = samples.evidence().silences[0].model_copy(update={"comment": "\x1b[2Jgone"})
-    found = only(told(silences=(silence,), notices=(notice,)), "acknowledged")
-    assert "\x1b" not in found[0].text
+    acknowledgements = only(told(silences=(silence,), notifications=(notification,)), "acknowledged")
+    assert "\x1b" not in acknowledgements[0].text
 
 
 def event(minutes: float, status: str, replica: str, alert: str = "RecordingFailures") -> AlertEvent:
@@ -113,6 +113,6 @@ def test_an_alert_has_ended_when_every_prometheus_says_so() -> None:
 
 def test_series_tell_the_end_where_there_are_no_events() -> None:
     assert resolved(events=()).resolved == samples.after(27.2)
-    still = [each.model_copy(update={"end": None}) for each in samples.evidence().firing]
+    still = [firing.model_copy(update={"end": None}) for firing in samples.evidence().firing]
     assert resolved(events=(), firing=tuple(still)).resolved is None
     assert resolved(events=(), firing=()).resolved is None

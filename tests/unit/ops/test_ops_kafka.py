@@ -33,7 +33,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
     """A platform that is one broker with its topics, users and ACLs."""
     with kafka_broker.running(tmp_path_factory.mktemp("broker")) as broker:
         users = {"gateway": secrets.token_urlsafe(16), READER: secrets.token_urlsafe(16)}
-        found = parse(
+        test_platform = parse(
             {
                 **made_up,
                 "kafka_bootstrap": broker.bootstrap,
@@ -42,8 +42,8 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
                 "kafka_users": users,
             }
         )
-        _prepare(found, users)
-        yield found
+        _prepare(test_platform, users)
+        yield test_platform
 
 
 def _prepare(platform: Platform, users: dict[str, str]) -> None:
@@ -94,8 +94,8 @@ def test_records_are_read_from_given_offsets_and_from_the_end(platform: Platform
     for number in range(30, 36):
         producer.produce(TOPIC, f"{number}".encode(), partition=number % 3)
     assert producer.flush(20) == 0
-    assert {int(each.value()) for each in kafka.read(TOPIC, start, 5.0)} == set(range(30, 36))
-    assert {int(each.value()) for each in kafka.read_last(TOPIC, 3)} == set(range(27, 36))
+    assert {int(message.value()) for message in kafka.read(TOPIC, start, 5.0)} == set(range(30, 36))
+    assert {int(message.value()) for message in kafka.read_last(TOPIC, 3)} == set(range(27, 36))
     assert list(kafka.read(TOPIC, kafka.end_offsets(TOPIC), 5.0)) == []
 
 

@@ -14,14 +14,14 @@ SETTLED = {**WHOLE, "update_revision": "b", "current_revision": "b"}
 
 
 def kube(kind: str, status: dict[str, Any]) -> Kube:
-    found = SimpleNamespace(
+    resource = SimpleNamespace(
         metadata=SimpleNamespace(generation=4), spec=SimpleNamespace(replicas=2), status=SimpleNamespace(**status)
     )
-    made = Kube.__new__(Kube)
-    made.namespace = "obs"
+    fake_kube = Kube.__new__(Kube)
+    fake_kube.namespace = "obs"
     read = "read_namespaced_stateful_set" if kind == STATEFUL_SET else "read_namespaced_deployment"
-    made.apps = SimpleNamespace(**{read: lambda name, namespace, **_: found})
-    return made
+    fake_kube.apps = SimpleNamespace(**{read: lambda name, namespace, **_: resource})
+    return fake_kube
 
 
 @pytest.mark.parametrize(("kind", "whole"), [(STATEFUL_SET, SETTLED), (DEPLOYMENT, WHOLE)])

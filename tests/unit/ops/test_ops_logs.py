@@ -22,14 +22,14 @@ URL = "https://localhost:1234"
 
 
 class Web:
-    """A double of `ops.web.Web` that answers every request alike."""
+    """A fake of `ops.web.Web` that answers every request alike."""
 
     def __init__(self, status: int, body: object) -> None:
         self.status, self.body = status, body
-        self.asked: list[tuple[str, str, dict[str, Any]]] = []
+        self.requests: list[tuple[str, str, dict[str, Any]]] = []
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append((method, url, options))
+        self.requests.append((method, url, options))
         response = requests.Response()
         response.status_code = self.status
         response._content = self.body.encode() if isinstance(self.body, str) else json.dumps(self.body).encode()
@@ -51,14 +51,14 @@ def row(text: str, name: str = "a") -> Row:
 
 def test_every_option_becomes_a_condition() -> None:
     wanted = Wanted(trace="0AF7", service="recorder", level="error", text="not stored", since_s=60)
-    found = query(wanted, NOW)["bool"]
-    assert found["filter"] == [
+    condition = query(wanted, NOW)["bool"]
+    assert condition["filter"] == [
         {"range": {"@timestamp": {"gte": "2023-11-14T22:12:20.000+00:00"}}},
         {"term": {"trace_id": "0" * 28 + "0af7"}},
         {"term": {"service": "recorder"}},
         {"range": {"severity_number": {"gte": 17}}},
     ]
-    assert found["must"] == [{"match": {"body": {"query": "not stored", "operator": "and"}}}]
+    assert condition["must"] == [{"match": {"body": {"query": "not stored", "operator": "and"}}}]
 
 
 def test_without_options_only_the_time_matters() -> None:
@@ -79,9 +79,9 @@ def test_what_cannot_be_is_refused(wanted: Wanted, message: str) -> None:
 
 
 def test_rows_come_oldest_first_and_once() -> None:
-    found, web = reader(hit("b", body="second"), hit("a", body="first"), hit("a", body="first"))
-    assert [each.text for each in found.rows(Wanted(), 10, NOW)] == ["first", "second"]
-    method, url, options = web.asked[0]
+    log_reader, web = reader(hit("b", body="second"), hit("a", body="first"), hit("a", body="first"))
+    assert [row.text for row in log_reader.rows(Wanted(), 10, NOW)] == ["first", "second"]
+    method, url, options = web.requests[0]
     assert (method, url) == ("POST", f"{URL}/logs-read/_search")
     assert options["auth"] == ("log-reader", "hunter2")
     assert json.loads(options["data"])["size"] == 10
@@ -89,8 +89,8 @@ def test_rows_come_oldest_first_and_once() -> None:
 
 def test_a_row_shows_body_and_attributes() -> None:
     source = {"body": "not stored", "attributes": {"error.type": "timeout"}, "severity": "ERROR", "service": "recorder"}
-    found, _ = reader(hit("a", **source, trace_id="0af7651916cd43dd"))
-    [shown] = found.rows(Wanted(), 10, NOW)
+    log_reader, _ = reader(hit("a", **source, trace_id="0af7651916cd43dd"))
+    [shown] = log_reader.rows(Wanted(), 10, NOW)
     assert (shown.text, shown.time) == ("not stored | error.type=timeout", "2023-11-14T22:13:20.123")
 
 
@@ -99,9 +99,9 @@ def test_a_row_shows_body_and_attributes() -> None:
     [(401, "Unauthorized", "answered 401: Unauthorized"), (200, "[]", "did not answer as one does")],
 )
 def test_an_answer_that_is_none_is_one_line(status: int, body: str, message: str) -> None:
-    found, _ = reader(status=status, body=body)
+    log_reader, _ = reader(status=status, body=body)
     with pytest.raises(OpsError, match=message) as caught:
-        found.rows(Wanted(), 10, NOW)
+        log_reader.rows(Wanted(), 10, NOW)
     assert "hunter2" not in str(caught.value)
 
 

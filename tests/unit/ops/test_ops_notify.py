@@ -1,4 +1,4 @@
-"""``ops notify``: by every channel, to doubles that speak the real protocols over verified TLS."""
+"""``ops notify``: by every channel, to fakes that speak the real protocols over verified TLS."""
 
 from __future__ import annotations
 
@@ -17,23 +17,25 @@ from components.rules import Severity
 from lab.receivers.web import TOPICS
 from ops import cli, notify_senders
 from ops.errors import OpsError
-from ops.notify import Notice, load, send_all
+from ops.notify import Notification, load, send_all
 from tests.config.pki import write_certificates
-from tests.unit.ops.notify_doubles import AWS, NOTICE, SECRETS, SLACK_TOKEN, Doubles
+from tests.unit.ops.notify_fakes import AWS, NOTIFICATION, SECRETS, SLACK_TOKEN, Fakes
 
 
 @pytest.fixture
-def doubles(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Doubles]:
-    for name in [each for each in os.environ if each.startswith("AWS_") or each.lower().endswith("_proxy")]:
+def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
+    for name in [
+        variable for variable in os.environ if variable.startswith("AWS_") or variable.lower().endswith("_proxy")
+    ]:
         monkeypatch.delenv(name)
     monkeypatch.setenv("COLUMNS", "250")
-    made = Doubles(tmp_path)
-    made.server.start()
-    made.mail.start()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-    made.mail.stop()
+    receivers = Fakes(tmp_path)
+    receivers.server.start()
+    receivers.mail.start()
+    yield receivers
+    receivers.server.shutdown()
+    receivers.server.server_close()
+    receivers.mail.stop()
 
 
 def run(*words: str) -> tuple[int, str]:
@@ -43,12 +45,12 @@ def run(*words: str) -> tuple[int, str]:
     return done.exit_code, " ".join(done.output.split())
 
 
-def test_a_notice_goes_to_the_first_contact_by_every_channel(doubles: Doubles) -> None:
-    outcomes = doubles.send()
-    assert [(key, each.sent) for key, each in outcomes.items()] == [
+def test_a_notification_goes_to_the_first_contact_by_every_channel(fakes: Fakes) -> None:
+    outcomes = fakes.send()
+    assert [(key, outcome.sent) for key, outcome in outcomes.items()] == [
         (("operators", channel), True) for channel in ("phone", "sms", "slack", "mail")
     ], outcomes
-    assert doubles.reached() == {
+    assert fakes.reached() == {
         ("phone", "operators"),
         ("sms", TOPICS[0]),
         ("slack", "operators"),
@@ -57,23 +59,25 @@ def test_a_notice_goes_to_the_first_contact_by_every_channel(doubles: Doubles) -
     }
 
 
-def test_people_see_the_priority_the_text_and_that_a_person_wrote_it(doubles: Doubles) -> None:
-    doubles.send()
-    for notice in doubles.record.since():
-        told = f"{notice.title} {notice.body}".replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
-        assert "[CRITICAL] The platform is down: <2 of 3> brokers & no alerts" in told, notice.channel
-        assert "Sent by hand by night shift" in told, notice.channel
-    event = doubles.record.last("phone")
+def test_people_see_the_priority_the_text_and_that_a_person_wrote_it(fakes: Fakes) -> None:
+    fakes.send()
+    for notification in fakes.record.since():
+        told = (
+            f"{notification.title} {notification.body}".replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+        )
+        assert "[CRITICAL] The platform is down: <2 of 3> brokers & no alerts" in told, notification.channel
+        assert "Sent by hand by night shift" in told, notification.channel
+    event = fakes.record.last("phone")
     assert event is not None
     assert event.body["payload"]["severity"] == "critical"
 
 
-def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_room(doubles: Doubles) -> None:
+def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_room(fakes: Fakes) -> None:
     text = "監視基盤が停止しています。" * 69
-    notice = Notice(text=text, severity=Severity.HIGH, sender="夜勤")
-    outcomes = send_all(load(doubles.file()), doubles.folder, notice)
-    assert all(each.sent for each in outcomes), outcomes
-    bodies = {each.channel: each.body for each in doubles.record.since()}
+    notification = Notification(text=text, severity=Severity.HIGH, sender="夜勤")
+    outcomes = send_all(load(fakes.file()), fakes.folder, notification)
+    assert all(outcome.sent for outcome in outcomes), outcomes
+    bodies = {notification.channel: notification.body for notification in fakes.record.since()}
     message = bodies["sms"]["message"]
     assert 1_400 < len(message.encode()) <= 1_600
     assert message.startswith("[HIGH] 監視基盤")
@@ -84,64 +88,64 @@ def test_a_long_text_in_japanese_fits_every_channel_and_is_whole_where_there_is_
     assert text in bodies["slack"]["text"]
 
 
-def test_only_the_named_contacts_are_told(doubles: Doubles) -> None:
-    outcomes = doubles.send("senior-manager")
-    assert {key: each.sent for key, each in outcomes.items()} == {
+def test_only_the_named_contacts_are_told(fakes: Fakes) -> None:
+    outcomes = fakes.send("senior-manager")
+    assert {key: outcome.sent for key, outcome in outcomes.items()} == {
         ("senior-manager", "phone"): True,
         ("senior-manager", "mail"): True,
     }
-    assert doubles.reached() == {("phone", "senior-manager"), ("mail", "senior@example.org")}
+    assert fakes.reached() == {("phone", "senior-manager"), ("mail", "senior@example.org")}
 
 
-def test_all_contacts_can_be_told_at_once_from_the_command_line(doubles: Doubles) -> None:
-    code, shown = run("The platform is down", "--to", "all", "--by", "me", "--channels", str(doubles.file()))
+def test_all_contacts_can_be_told_at_once_from_the_command_line(fakes: Fakes) -> None:
+    code, shown = run("The platform is down", "--to", "all", "--by", "me", "--channels", str(fakes.file()))
     assert (code, shown.count("sent")) == (0, 6), shown
-    assert len(doubles.reached()) == 7
+    assert len(fakes.reached()) == 7
 
 
-def test_a_channel_that_fails_does_not_stop_the_others_and_shows_no_secret(doubles: Doubles) -> None:
-    doubles.secret("phone-operators", "too-short")
-    doubles.secret("slack", f"https://localhost:1/services/{SLACK_TOKEN}")
-    doubles.secret("mail", "wrong-password")
-    code, shown = run("The platform is down", "--by", "me", "--channels", str(doubles.file()))
+def test_a_channel_that_fails_does_not_stop_the_others_and_shows_no_secret(fakes: Fakes) -> None:
+    fakes.secret("phone-operators", "too-short")
+    fakes.secret("slack", f"https://localhost:1/services/{SLACK_TOKEN}")
+    fakes.secret("mail", "wrong-password")
+    code, shown = run("The platform is down", "--by", "me", "--channels", str(fakes.file()))
     assert code == 1
-    assert doubles.reached() == {("sms", TOPICS[0])}
+    assert fakes.reached() == {("sms", TOPICS[0])}
     assert "Length of 'routing_key' is incorrect" in shown
     assert "Connection refused" in shown
     assert "535" in shown
     assert [secret for secret in (*SECRETS, "too-short", "wrong-password") if secret in shown] == []
 
 
-def test_a_service_that_repeats_a_secret_in_its_refusal_does_not_bring_it_to_the_screen(doubles: Doubles) -> None:
-    doubles.secret("aws", f"[default]\naws_access_key_id = {AWS[0]}\naws_secret_access_key = another-secret\n")
-    url = f"https://localhost:{doubles.server.server_port}/{'k' * 32}"
-    outcomes = doubles.send(phone={"url": url, "ca_file": "ca.crt"})
-    failed = {key[1]: each.detail for key, each in outcomes.items() if not each.sent}
+def test_a_service_that_repeats_a_secret_in_its_refusal_does_not_bring_it_to_the_screen(fakes: Fakes) -> None:
+    fakes.secret("aws", f"[default]\naws_access_key_id = {AWS[0]}\naws_secret_access_key = another-secret\n")
+    url = f"https://localhost:{fakes.server.server_port}/{'k' * 32}"
+    outcomes = fakes.send(phone={"url": url, "ca_file": "ca.crt"})
+    failed = {key[1]: outcome.detail for key, outcome in outcomes.items() if not outcome.sent}
     assert set(failed) == {"phone", "sms"}
     assert "SignatureDoesNotMatch" in failed["sms"]
     assert "another-secret" not in failed["sms"]
     assert "k" * 32 not in failed["phone"]
 
 
-def test_a_server_that_shows_another_authority_gets_nothing(doubles: Doubles, tmp_path: Path) -> None:
+def test_a_server_that_shows_another_authority_gets_nothing(fakes: Fakes, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     write_certificates(other)
-    (doubles.folder / "ca.crt").write_bytes((other / "ca.crt").read_bytes())
-    outcomes = doubles.send()
-    assert [each.sent for each in outcomes.values()] == [False] * 4
-    assert all("certificate verify failed" in each.detail.lower() for each in outcomes.values()), outcomes
-    assert doubles.record.since() == []
+    (fakes.folder / "ca.crt").write_bytes((other / "ca.crt").read_bytes())
+    outcomes = fakes.send()
+    assert [outcome.sent for outcome in outcomes.values()] == [False] * 4
+    assert all("certificate verify failed" in outcome.detail.lower() for outcome in outcomes.values()), outcomes
+    assert fakes.record.since() == []
 
 
-def test_public_authorities_are_trusted_where_no_file_is_named(doubles: Doubles) -> None:
-    bare = {name: {k: v for k, v in each.items() if k != "ca_file"} for name, each in doubles.channels.items()}
-    outcomes = doubles.send(**bare)
-    assert not any(each.sent for each in outcomes.values())
-    assert doubles.record.since() == []
+def test_public_authorities_are_trusted_where_no_file_is_named(fakes: Fakes) -> None:
+    bare = {name: {k: v for k, v in channel.items() if k != "ca_file"} for name, channel in fakes.channels.items()}
+    outcomes = fakes.send(**bare)
+    assert not any(outcome.sent for outcome in outcomes.values())
+    assert fakes.record.since() == []
 
 
-def test_a_mail_server_without_starttls_gets_neither_password_nor_mail(doubles: Doubles) -> None:
+def test_a_mail_server_without_starttls_gets_neither_password_nor_mail(fakes: Fakes) -> None:
     heard: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as server:
 
@@ -156,27 +160,27 @@ def test_a_mail_server_without_starttls_gets_neither_password_nor_mail(doubles: 
 
         thread = threading.Thread(target=plain, daemon=True)
         thread.start()
-        settings = {**doubles.channels["mail"], "server": f"127.0.0.1:{server.getsockname()[1]}"}
-        outcomes = doubles.send("senior-manager", mail=settings)
+        settings = {**fakes.channels["mail"], "server": f"127.0.0.1:{server.getsockname()[1]}"}
+        outcomes = fakes.send("senior-manager", mail=settings)
         thread.join(5)
     assert not outcomes["senior-manager", "mail"].sent
     assert "STARTTLS" in outcomes["senior-manager", "mail"].detail
     assert b"AUTH" not in b"".join(heard)
 
 
-def test_a_server_that_never_answers_costs_a_bounded_time(doubles: Doubles) -> None:
+def test_a_server_that_never_answers_costs_a_bounded_time(fakes: Fakes) -> None:
     with socket.create_server(("127.0.0.1", 0)) as mute:
-        settings = {**doubles.channels["mail"], "server": f"127.0.0.1:{mute.getsockname()[1]}"}
+        settings = {**fakes.channels["mail"], "server": f"127.0.0.1:{mute.getsockname()[1]}"}
         begun = time.monotonic()
-        outcomes = send_all(load(doubles.file(mail=settings)), doubles.folder, NOTICE, (), 3.0)
+        outcomes = send_all(load(fakes.file(mail=settings)), fakes.folder, NOTIFICATION, (), 3.0)
     assert time.monotonic() - begun < 30
-    assert [each.channel for each in outcomes if not each.sent] == ["mail"]
+    assert [outcome.channel for outcome in outcomes if not outcome.sent] == ["mail"]
     assert outcomes[-1].detail == "no answer in 3 s: it may have arrived"
 
 
-def test_a_service_that_is_busy_is_asked_again_and_rings_once(doubles: Doubles) -> None:
+def test_a_service_that_is_busy_is_asked_again_and_rings_once(fakes: Fakes) -> None:
     answers: list[str] = []
-    application_ = doubles.server.get_app()
+    application_ = fakes.server.get_app()
     assert application_ is not None
 
     def busy_once(environ: Any, start: Any) -> Any:
@@ -186,37 +190,37 @@ def test_a_service_that_is_busy_is_asked_again_and_rings_once(doubles: Doubles) 
             return [b""]
         return application_(environ, start)
 
-    doubles.server.set_app(busy_once)
+    fakes.server.set_app(busy_once)
     only = {"operators": {"phone_key_file": "phone-operators"}}
-    outcomes = send_all(load(doubles.file(contacts=only)), doubles.folder, NOTICE)
-    assert [each.sent for each in outcomes] == [True], outcomes
+    outcomes = send_all(load(fakes.file(contacts=only)), fakes.folder, NOTIFICATION)
+    assert [outcome.sent for outcome in outcomes] == [True], outcomes
     assert answers == ["/v2/enqueue"] * 2
-    assert len(doubles.record.since()) == 1
+    assert len(fakes.record.since()) == 1
 
 
 @pytest.mark.parametrize("name", ["phone-operators", "slack", "mail", "aws"])
-def test_a_secret_that_others_may_read_is_not_used(doubles: Doubles, name: str) -> None:
-    (doubles.folder / name).chmod(0o640)
-    outcomes = doubles.send()
-    failed = [each.detail for each in outcomes.values() if not each.sent]
-    path = doubles.folder / name
+def test_a_secret_that_others_may_read_is_not_used(fakes: Fakes, name: str) -> None:
+    (fakes.folder / name).chmod(0o640)
+    outcomes = fakes.send()
+    failed = [outcome.detail for outcome in outcomes.values() if not outcome.sent]
+    path = fakes.folder / name
     assert failed == [f"{path} is a secret that others may read (mode 0640): chmod 600 {path}"]
     assert len(outcomes) == 4
 
 
-def test_a_look_at_the_files_sends_nothing_and_finds_what_is_missing(doubles: Doubles) -> None:
-    path = doubles.file()
+def test_a_look_at_the_files_sends_nothing_and_finds_what_is_missing(fakes: Fakes) -> None:
+    path = fakes.file()
     code, shown = run("--check", "--channels", str(path))
     assert (code, shown.count("ready")) == (0, 6), shown
-    (doubles.folder / "phone-senior").unlink()
-    doubles.secret("aws", "[other]\n")
-    doubles.secret("slack", "hooks.example.org")
+    (fakes.folder / "phone-senior").unlink()
+    fakes.secret("aws", "[other]\n")
+    fakes.secret("slack", "hooks.example.org")
     code, shown = run("--check", "--channels", str(path))
     assert (code, shown.count("FAILED")) == (1, 3), shown
     assert "phone-senior cannot be read: No such file or directory" in shown
     assert "no file of AWS credentials with a section [default]" in shown
     assert "slack holds no https:// address" in shown
-    assert doubles.record.since() == []
+    assert fakes.record.since() == []
 
 
 MAIL = {"server": "x:587", "sender": "a@b"}
@@ -235,8 +239,8 @@ MAIL = {"server": "x:587", "sender": "a@b"}
         ({"contacts": {"nobody": {}}}, "contact nobody has no channel"),
     ],
 )
-def test_a_mistake_in_the_file_is_one_clear_line(doubles: Doubles, changes: dict[str, Any], message: str) -> None:
-    path = doubles.file(**changes)
+def test_a_mistake_in_the_file_is_one_clear_line(fakes: Fakes, changes: dict[str, Any], message: str) -> None:
+    path = fakes.file(**changes)
     with pytest.raises(OpsError) as raised:
         load(path)
     assert message in str(raised.value)
@@ -252,8 +256,8 @@ def test_a_file_that_is_not_there_or_not_yaml_is_one_clear_line(tmp_path: Path) 
         load(tmp_path / "bad.yaml")
 
 
-def test_a_file_that_others_may_change_is_refused(doubles: Doubles) -> None:
-    path = doubles.file()
+def test_a_file_that_others_may_change_is_refused(fakes: Fakes) -> None:
+    path = fakes.file()
     path.chmod(0o622)
     with pytest.raises(OpsError, match=r"may be changed by others \(mode 0622\): chmod 600"):
         load(path)
@@ -269,12 +273,12 @@ def test_a_file_that_others_may_change_is_refused(doubles: Doubles) -> None:
         (["text", "--write", "somewhere"], "--write sends nothing: leave the text out"),
     ],
 )
-def test_a_mistake_on_the_command_line_is_one_clear_line(doubles: Doubles, words: list[str], message: str) -> None:
+def test_a_mistake_on_the_command_line_is_one_clear_line(fakes: Fakes, words: list[str], message: str) -> None:
     with pytest.raises(OpsError, match=message):
-        run(*words, "--by", "me", "--channels", str(doubles.file()))
-    assert doubles.record.since() == []
+        run(*words, "--by", "me", "--channels", str(fakes.file()))
+    assert fakes.record.since() == []
 
 
-def test_every_channel_of_the_file_has_a_sender(doubles: Doubles) -> None:
-    channels = load(doubles.file()).channels
+def test_every_channel_of_the_file_has_a_sender(fakes: Fakes) -> None:
+    channels = load(fakes.file()).channels
     assert set(type(channels).model_fields) == set(notify_senders.SENDERS)

@@ -52,7 +52,7 @@ def test_the_files_can_be_used_and_only_their_owner_can_read_them(outputs: dict[
     assert {stat.S_IMODE(path.stat().st_mode) for path in written} == {0o600}
     directory = load(folder / "channels.yaml")
     assert list(directory.contacts) == ["operators", "team-leader"]
-    assert all(each.sent for each in notify_module.look(directory, folder))
+    assert all(channel.sent for channel in notify_module.check_channels(directory, folder))
     text = (folder / "channels.yaml").read_text()
     assert not any(secret in text for secret in (KEY, "token", "mail-secret", "aws-secret"))
 
@@ -61,7 +61,7 @@ def test_a_private_authority_is_written_and_used_by_every_channel(outputs: dict[
     pem = "-----BEGIN CERTIFICATE-----\n"
     write(parse({**outputs, "notify_channels": changed(authority=pem)}), tmp_path)
     channels = load(tmp_path / "channels.yaml").channels.model_dump()
-    assert {each["ca_file"] for each in channels.values()} == {"authority.pem"}
+    assert {channel["ca_file"] for channel in channels.values()} == {"authority.pem"}
     assert (tmp_path / "authority.pem").read_text() == pem
 
 

@@ -14,10 +14,10 @@ from ops.kube import Kube
 
 
 def test_complete_outputs_are_read_and_unknown_ones_ignored(outputs: dict[str, Any]) -> None:
-    found = platform.parse(outputs)
-    assert found.namespace == "obs-local"
-    assert found.otlp_credentials["device"].pair == ("someone", "a-long-password")
-    assert found.kafka_login("gateway").pair == ("gateway", "another-password")
+    parsed_platform = platform.parse(outputs)
+    assert parsed_platform.namespace == "obs-local"
+    assert parsed_platform.otlp_credentials["device"].pair == ("someone", "a-long-password")
+    assert parsed_platform.kafka_login("gateway").pair == ("gateway", "another-password")
 
 
 def test_no_representation_shows_a_password(outputs: dict[str, Any]) -> None:

@@ -15,21 +15,21 @@ from ops.errors import OpsError
 from ops.platform import Platform
 from ops.regions import dns
 from ops.regions.access import RegionsAccess
-from tests.unit.ops.regions_world import DEFINITIONS, KEY, NAME, SECRET, STACKS, A, B, World, world
+from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+def shared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     monkeypatch.setenv(dns.KEY, KEY)
     monkeypatch.setenv(dns.SECRET, SECRET)
-    with world() as made:
-        yield made
+    with harness() as new_world:
+        yield new_world
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, shared: World, made_up: Mapping[str, Any]) -> Run:
+def run(monkeypatch: pytest.MonkeyPatch, shared: Harness, made_up: Mapping[str, Any]) -> Run:
     """The command line with the stack of region B selected, which is primary unless told otherwise."""
 
     def call(*words: str, role: str = "primary", selected: str = B, **changed: Any) -> Result:
@@ -47,7 +47,7 @@ def run(monkeypatch: pytest.MonkeyPatch, shared: World, made_up: Mapping[str, An
     return call
 
 
-def test_regions_that_stand_well_are_shown_and_exit_code_is_zero(run: Run, shared: World) -> None:
+def test_regions_that_stand_well_are_shown_and_exit_code_is_zero(run: Run, shared: Harness) -> None:
     shared.beat(A, epoch=2, notifies=False)
     shared.beat(B, epoch=2, notifies=True)
     shared.lease(B, 2)
@@ -57,27 +57,27 @@ def test_regions_that_stand_well_are_shown_and_exit_code_is_zero(run: Run, share
     assert f"{NAME}: A 198.18.0.20, 1 s" in result.output
 
 
-def test_the_same_for_machines(run: Run, shared: World) -> None:
+def test_the_same_for_machines(run: Run, shared: Harness) -> None:
     shared.beat(A)
     shared.beat(B)
-    found = json.loads(run("regions", "--json").output)
-    assert found["holder"] is None
-    assert [each["region"] for each in found["regions"]] == [B, A]
-    assert [each["notifies"] for each in found["regions"]] == [False, True]
-    assert found["names"] == {NAME: "A 198.18.0.20, 1 s"}
-    assert found["problems"] == []
+    document = json.loads(run("regions", "--json").output)
+    assert document["holder"] is None
+    assert [region["region"] for region in document["regions"]] == [B, A]
+    assert [region["notifies"] for region in document["regions"]] == [False, True]
+    assert document["names"] == {NAME: "A 198.18.0.20, 1 s"}
+    assert document["problems"] == []
 
 
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         ({"age_s": 60.0}, "region-a gives no sign of life since 6"),
-        ({"notifies": True}, "both regions tell people"),
-        ({"definitions": {"rules": "other"}}, "rules"),
+        ({"notifies": True}, "both regions are active"),
+        ({"fingerprints": {"rules": "other"}}, "rules"),
     ],
 )
 def test_what_is_wrong_is_told_with_exit_code_one(
-    run: Run, shared: World, change: Mapping[str, Any], said: str
+    run: Run, shared: Harness, change: Mapping[str, Any], said: str
 ) -> None:
     shared.beat(A, **{"notifies": False, **change})
     shared.beat(B, notifies=True)
@@ -86,19 +86,19 @@ def test_what_is_wrong_is_told_with_exit_code_one(
     assert said in result.output
 
 
-def test_a_region_that_was_never_there_and_a_name_that_leads_nowhere_stop_nothing(run: Run, shared: World) -> None:
+def test_a_region_that_was_never_there_and_a_name_that_leads_nowhere_stop_nothing(run: Run, shared: Harness) -> None:
     other = {"zone": "other.example.com", "names": {"otlp": NAME}, "ttl_s": 1, "endpoint": shared.url}
     result = run("regions", "--json", dns=other)
-    found = json.loads(result.output)
+    document = json.loads(result.output)
     assert result.exit_code == 1
-    assert {"region-b gives no sign of life", "region-a gives no sign of life"} <= set(found["problems"])
-    assert any("has 0 zones other.example.com" in each for each in found["problems"])
+    assert {"region-b gives no sign of life", "region-a gives no sign of life"} <= set(document["problems"])
+    assert any("has 0 zones other.example.com" in problem for problem in document["problems"])
 
 
-def test_equal_definitions_are_told_and_different_ones_are_a_line_each(run: Run, shared: World) -> None:
+def test_equal_definitions_are_told_and_different_ones_are_a_line_each(run: Run, shared: Harness) -> None:
     shared.beat(A)
     assert run("regions", "parity").output == "2 definitions are the same in region-a\n"
-    shared.beat(A, definitions={"rules": DEFINITIONS["rules"], "topics": "f" * 64, "dashboards": "e" * 64})
+    shared.beat(A, fingerprints={"rules": FINGERPRINTS["rules"], "topics": "f" * 64, "dashboards": "e" * 64})
     result = run("regions", "parity")
     assert result.exit_code == 1
     assert result.output.splitlines() == [
@@ -108,7 +108,7 @@ def test_equal_definitions_are_told_and_different_ones_are_a_line_each(run: Run,
     assert json.loads(run("regions", "parity", "--json").output)["differences"] == result.output.splitlines()
 
 
-def test_a_region_alone_has_nothing_to_compare_with(run: Run, shared: World) -> None:
+def test_a_region_alone_has_nothing_to_compare_with(run: Run, shared: Harness) -> None:
     with pytest.raises(OpsError, match="region-b has no other region"):
         run("regions", "parity", peer=None)
     with pytest.raises(OpsError, match="region-a has never told what it has"):
@@ -127,7 +127,7 @@ def test_a_failover_wants_the_stack_of_the_region_that_takes_over(run: Run) -> N
 
 
 @pytest.mark.parametrize("words", [("failover", "--to", B), ("failback", "--to", A)])
-def test_nothing_happens_unasked(run: Run, shared: World, words: tuple[str, ...]) -> None:
+def test_nothing_happens_unasked(run: Run, shared: Harness, words: tuple[str, ...]) -> None:
     with pytest.raises(OpsError, match="nobody can be asked here: give --yes"):
         run(*words)
     assert shared.witness.keys("regions/") == []
@@ -139,24 +139,24 @@ def test_a_failback_names_one_of_the_two_regions(run: Run) -> None:
 
 
 @pytest.mark.parametrize("selected", [A, B])
-def test_a_failback_tells_its_steps_from_either_stack(run: Run, shared: World, selected: str) -> None:
+def test_a_failback_tells_its_steps_from_either_stack(run: Run, shared: Harness, selected: str) -> None:
     result = run("failback", "--to", A, "--dry-run", "--json", selected=selected)
-    found = json.loads(result.output)
+    document = json.loads(result.output)
     assert result.exit_code == 0
-    steps = {each["step"]: each["what"] for each in found["steps"]}
-    assert list(steps)[:4] == ["both", "seed", "return", "catch-up"]
-    assert list(steps)[-2:] == ["seed-back", "standby"]
+    steps = {step["step"]: step["what"] for step in document["steps"]}
+    assert list(steps)[:4] == ["both", "mirror-offsets", "return", "catch-up"]
+    assert list(steps)[-2:] == ["mirror-offsets-back", "standby"]
     assert steps["return"].startswith("set the role of region-a to standby")
     assert steps["standby"].startswith("set the role of region-b to standby")
     assert shared.witness.keys("regions/") == []
 
 
-def test_a_failback_of_whom_nobody_gave_up_for_is_refused(run: Run, shared: World) -> None:
+def test_a_failback_of_whom_nobody_gave_up_for_is_refused(run: Run, shared: Harness) -> None:
     with pytest.raises(OpsError, match=r"^both: region-b does not hold the lease: there is nothing to fail back from$"):
         run("failback", "--to", A, "--yes")
 
 
-def test_a_failback_from_a_region_that_nobody_noted_the_offsets_of_is_refused(run: Run, shared: World) -> None:
+def test_a_failback_from_a_region_that_nobody_noted_the_offsets_of_is_refused(run: Run, shared: Harness) -> None:
     shared.lease(B, 3)
     shared.beat(B)
     with pytest.raises(OpsError, match=r"^both: region-a gives no sign of life for ever"):
@@ -180,7 +180,7 @@ def test_the_stack_of_the_other_region_is_read_by_its_name(
     assert named == f"{selected} --stack {STACKS[A]}"
 
 
-def test_no_representation_of_the_output_shows_a_secret(shared: World) -> None:
+def test_no_representation_of_the_output_shows_a_secret(shared: Harness) -> None:
     shown = repr(RegionsAccess.model_validate(shared.outputs(B)))
     assert KEY not in shown
     assert SECRET not in shown

@@ -34,34 +34,34 @@ def client(url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """The zone's owner; the zone is new and empty."""
     for name, value in KEYS.items():
         monkeypatch.setenv(name, value)
-    made: Any = boto3.client(
+    route53: Any = boto3.client(
         "route53",
         endpoint_url=url,
         region_name="us-east-1",
         aws_access_key_id=KEYS[dns.KEY],
         aws_secret_access_key=KEYS[dns.SECRET],
     )
-    _clear(made)
-    made.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")
-    yield made
-    _clear(made)
-    made.close()
+    _clear(route53)
+    route53.create_hosted_zone(Name=f"{ZONE}.", CallerReference="test")
+    yield route53
+    _clear(route53)
+    route53.close()
 
 
 def _clear(client: Any) -> None:
     """Remove all zones: what moto has is there for other tests of the same process, too."""
     for zone in client.list_hosted_zones()["HostedZones"]:
-        for each in client.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
-            if each["Type"] not in ("NS", "SOA"):
-                change = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": each}]}
+        for record_set in client.list_resource_record_sets(HostedZoneId=zone["Id"])["ResourceRecordSets"]:
+            if record_set["Type"] not in ("NS", "SOA"):
+                change = {"Changes": [{"Action": "DELETE", "ResourceRecordSet": record_set}]}
                 client.change_resource_record_sets(HostedZoneId=zone["Id"], ChangeBatch=change)
         client.delete_hosted_zone(Id=zone["Id"])
 
 
 @pytest.fixture
 def zone(client: Any, url: str) -> Iterator[dns.Zone]:
-    with dns.zone(access(url)) as made:
-        yield made
+    with dns.zone(access(url)) as opened_zone:
+        yield opened_zone
 
 
 def access(url: str, zone: str = ZONE) -> Dns:
@@ -74,17 +74,21 @@ def access(url: str, zone: str = ZONE) -> Dns:
 def test_a_name_leads_where_it_was_led(zone: dns.Zone, target: str, kind: str) -> None:
     assert zone.answer(NAME) is None
     assert zone.point(NAME, target, 30) == dns.Answer(kind=kind, ttl_s=30, values=(target,))
-    found = zone.answer(NAME)
-    assert found is not None
-    assert found.leads_to(target)
+    answer = zone.answer(NAME)
+    assert answer is not None
+    assert answer.leads_to(target)
 
 
 def test_an_address_becomes_a_host_and_back_without_a_record_that_is_left(zone: dns.Zone, client: Any) -> None:
     for target in ("198.18.0.20", "gateway.example.net", "198.18.0.50"):
         zone.point(NAME, target, 30)
     [own] = client.list_hosted_zones()["HostedZones"]
-    found = client.list_resource_record_sets(HostedZoneId=own["Id"])["ResourceRecordSets"]
-    kinds = [(each["Type"], each["ResourceRecords"]) for each in found if each["Name"] == f"{NAME}."]
+    record_sets = client.list_resource_record_sets(HostedZoneId=own["Id"])["ResourceRecordSets"]
+    kinds = [
+        (record_set["Type"], record_set["ResourceRecords"])
+        for record_set in record_sets
+        if record_set["Name"] == f"{NAME}."
+    ]
     assert kinds == [("A", [{"Value": "198.18.0.50"}])]
 
 

@@ -11,25 +11,25 @@ from typing import Any
 import pytest
 
 from ops.errors import OpsError
-from ops.regions import act, report
+from ops.regions import failover_steps, report
+from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.journal import Done, Journal, Operation, begin, key, operations, promotion, unfinished
 from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
 from ops.regions.region import opened
-from ops.regions.run import ACTS, run
-from ops.regions.work import Figures, Work
-from tests.unit.ops.regions_world import A, B, World, operation, world
+from ops.regions.run import STEP_FUNCTIONS, run
+from tests.unit.ops.regions_harness import A, B, Harness, harness, operation
 
 
 @pytest.fixture
-def shared() -> Iterator[World]:
-    with world() as made:
-        yield made
+def shared() -> Iterator[Harness]:
+    with harness() as new_world:
+        yield new_world
 
 
 @pytest.fixture
-def work(shared: World, made_up: Mapping[str, Any]) -> Iterator[Work]:
+def context(shared: Harness, made_up: Mapping[str, Any]) -> Iterator[FailoverContext]:
     with opened(platform=shared.platform(made_up, B)) as target:
-        yield Work(
+        yield FailoverContext(
             target=target,
             source=A,
             witness=shared.witness,
@@ -39,47 +39,49 @@ def work(shared: World, made_up: Mapping[str, Any]) -> Iterator[Work]:
         )
 
 
-def acts(done: list[str], **special: Callable[[Work], Figures]) -> dict[str, Callable[[Work], Figures]]:
+def functions(
+    done: list[str], **special: Callable[[FailoverContext], Figures]
+) -> dict[str, Callable[[FailoverContext], Figures]]:
     """Steps that only note that they were done."""
 
-    def noting(name: str) -> Callable[[Work], Figures]:
-        def do(work: Work) -> Figures:
+    def noting(name: str) -> Callable[[FailoverContext], Figures]:
+        def do(context: FailoverContext) -> Figures:
             done.append(name)
-            return special[name](work) if name in special else {"did": name}
+            return special[name](context) if name in special else {"did": name}
 
         return do
 
     return {step.name: noting(step.name) for step in (*FAILOVER, *FAILBACK)}
 
 
-def fence(work: Work) -> Figures:
-    return act.fence(work)
+def fence(context: FailoverContext) -> Figures:
+    return failover_steps.fence(context)
 
 
-def refuse(_: Work) -> Figures:
+def refuse(_: FailoverContext) -> Figures:
     raise OpsError("Route 53 is away")
 
 
 def test_every_step_of_every_plan_can_be_done() -> None:
     named = [step.name for step in (*FAILOVER, *PLANNED, *FAILBACK)]
-    assert set(named) == set(ACTS)
+    assert set(named) == set(STEP_FUNCTIONS)
     for plan in (FAILOVER, PLANNED, FAILBACK):
         names = [step.name for step in plan]
         assert len(names) == len(set(names))
         assert all("{" not in step.text(B, A) for step in plan)
 
 
-def test_nobody_is_told_before_it_is_carried_over_and_nothing_is_noted_after_the_lease() -> None:
+def test_nobody_is_told_before_it_is_handed_over_and_nothing_is_noted_after_the_lease() -> None:
     for plan in (FAILOVER, PLANNED, FAILBACK):
         names = [step.name for step in plan]
-        assert names.index("offsets") < names.index("fence") < names.index("carry") < names.index("notify")
+        assert names.index("offsets") < names.index("fence") < names.index("silence-handover") < names.index("notify")
         assert names.index("notify") < names.index("dns") < names.index("promote") < names.index("verify")
     assert [step.name for step in PLANNED].index("drain") < [step.name for step in PLANNED].index("promote")
 
 
-def test_all_steps_are_done_in_their_order_and_journaled(work: Work, shared: World) -> None:
+def test_all_steps_are_done_in_their_order_and_journaled(context: FailoverContext, shared: Harness) -> None:
     done: list[str] = []
-    run(FAILOVER, work, acts(done, fence=fence))
+    run(FAILOVER, context, functions(done, fence=fence))
     assert done == [step.name for step in FAILOVER]
     [known] = operations(shared.witness)
     assert list(known.steps) == done
@@ -88,111 +90,113 @@ def test_all_steps_are_done_in_their_order_and_journaled(work: Work, shared: Wor
     assert not known.open
 
 
-def test_a_failover_that_was_interrupted_goes_on_where_it_stopped(work: Work, shared: World) -> None:
+def test_a_failover_that_was_interrupted_goes_on_where_it_stopped(context: FailoverContext, shared: Harness) -> None:
     done: list[str] = []
     with pytest.raises(OpsError, match=r"^dns: Route 53 is away; the command, repeated, goes on where it stopped$"):
-        run(FAILOVER, work, acts(done, fence=fence, dns=refuse))
+        run(FAILOVER, context, functions(done, fence=fence, dns=refuse))
     assert done[-1] == "dns"
     journal, goes_on = begin(shared.witness, "failover", target=B, source=A, planned=False, by="al")
     assert goes_on
     again: list[str] = []
-    work.journal = journal
-    run(FAILOVER, work, acts(again, fence=fence))
+    context.journal = journal
+    run(FAILOVER, context, functions(again, fence=fence))
     assert again == ["dns", "probe", "promote", "verify"]
-    assert [each.id for each in operations(shared.witness)] == [journal.operation.id]
+    assert [known_operation.id for known_operation in operations(shared.witness)] == [journal.operation.id]
 
 
-def test_between_the_phases_it_is_said_that_nobody_is_told(work: Work) -> None:
-    with pytest.raises(OpsError, match="carry: Route 53 is away; nobody is told of alerts until the command is repeat"):
-        run(FAILOVER, work, acts([], fence=fence, carry=refuse))
+def test_between_the_phases_it_is_said_that_nobody_is_told(context: FailoverContext) -> None:
+    with pytest.raises(
+        OpsError, match="silence-handover: Route 53 is away; nobody is notified of alerts until the command is repeat"
+    ):
+        run(FAILOVER, context, functions([], fence=fence, **{"silence-handover": refuse}))
 
 
-def test_before_the_lease_is_taken_nothing_has_happened(work: Work) -> None:
+def test_before_the_lease_is_taken_nothing_has_happened(context: FailoverContext) -> None:
     with pytest.raises(OpsError, match=r"^check: Route 53 is away$"):
-        run(FAILOVER, work, acts([], check=refuse))
+        run(FAILOVER, context, functions([], check=refuse))
 
 
-def test_whose_lease_another_command_has_taken_stops(work: Work, shared: World) -> None:
-    def taken(_: Work) -> Figures:
+def test_whose_lease_another_command_has_taken_stops(context: FailoverContext, shared: Harness) -> None:
+    def taken(_: FailoverContext) -> Figures:
         shared.lease(A, 9)
         return {}
 
     done: list[str] = []
     with pytest.raises(OpsError, match=f"dns: the lease was taken by another command: {A} has it, epoch 9"):
-        run(FAILOVER, work, acts(done, fence=fence, notify=taken))
+        run(FAILOVER, context, functions(done, fence=fence, notify=taken))
     assert done[-1] == "notify"
 
 
-def test_problems_are_in_the_journal_with_their_step_only(work: Work) -> None:
-    def doubtful(work: Work) -> Figures:
-        work.problem("something is odd")
+def test_problems_are_in_the_journal_with_their_step_only(context: FailoverContext) -> None:
+    def doubtful(context: FailoverContext) -> Figures:
+        context.problem("something is odd")
         return {}
 
-    run(FAILOVER, work, acts([], fence=doubtful_fence(doubtful)))
-    assert work.journal.operation.steps["fence"].problems[-1] == "something is odd"
-    assert work.journal.operation.steps["carry"].problems == []
-    assert "fence: something is odd" in report.problems(work.journal.operation)
+    run(FAILOVER, context, functions([], fence=doubtful_fence(doubtful)))
+    assert context.journal.operation.steps["fence"].problems[-1] == "something is odd"
+    assert context.journal.operation.steps["silence-handover"].problems == []
+    assert "fence: something is odd" in report.problems(context.journal.operation)
 
 
-def doubtful_fence(further: Callable[[Work], Figures]) -> Callable[[Work], Figures]:
-    def do(work: Work) -> Figures:
-        return {**act.fence(work), **further(work)}
+def doubtful_fence(further: Callable[[FailoverContext], Figures]) -> Callable[[FailoverContext], Figures]:
+    def do(context: FailoverContext) -> Figures:
+        return {**failover_steps.fence(context), **further(context)}
 
     return do
 
 
-def test_a_step_that_only_looks_is_done_again(work: Work) -> None:
+def test_a_step_that_only_looks_is_done_again(context: FailoverContext) -> None:
     done: list[str] = []
     steps = (Step(name="offsets", what="once"), Step(name="verify", what="again", again=True))
-    run(steps, work, acts(done))
-    work.journal.operation.ended = None
-    run(steps, work, acts(done))
+    run(steps, context, functions(done))
+    context.journal.operation.ended = None
+    run(steps, context, functions(done))
     assert done == ["offsets", "verify", "verify"]
 
 
-def test_a_failover_the_other_way_supersedes_one_that_was_not_ended(shared: World) -> None:
+def test_a_failover_the_other_way_supersedes_one_that_was_not_ended(shared: Harness) -> None:
     first = operation(shared.witness)
     journal, goes_on = begin(shared.witness, "failover", target=A, source=B, planned=False, by="al")
     assert not goes_on
-    known = {each.id: each for each in operations(shared.witness)}
+    known = {known_operation.id: known_operation for known_operation in operations(shared.witness)}
     assert known[first.operation.id].superseded == journal.operation.id
     assert unfinished(known.values(), "failover", B) is None
     assert unfinished(known.values(), "failover", A) == journal.operation
 
 
-def test_a_journal_that_is_none_is_named(shared: World) -> None:
+def test_a_journal_that_is_none_is_named(shared: Harness) -> None:
     shared.witness.write(key("20261125T000000Z-x"), {"version": 1})
     with pytest.raises(OpsError, match=r"^regions/operations/20261125T000000Z-x.json in the witness bucket: id: Field"):
         operations(shared.witness)
 
 
-def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: World) -> None:
+def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: Harness) -> None:
     now = datetime.now(UTC)
     for number, offset in ((1, 10), (2, 20)):
-        made = operation(shared.witness, id=f"2026112{number}T000000Z-failover-region-b-0000")
-        made.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": offset}}})
-        made.operation.steps["fence"] = Done(began=now, ended=now)
-        made.save()
+        journal = operation(shared.witness, id=f"2026112{number}T000000Z-failover-region-b-0000")
+        journal.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": offset}}})
+        journal.operation.steps["fence"] = Done(began=now, ended=now)
+        journal.save()
     given_up = operation(shared.witness, id="20261129T000000Z-failover-region-b-0000")
     given_up.operation.steps["offsets"] = Done(began=now, ended=now, figures={"offsets": {"t": {"0": 30}}})
     given_up.save()
-    found = promotion(operations(shared.witness), B)
-    assert found is not None
-    assert found.figures("offsets") == {"offsets": {"t": {"0": 20}}}
+    promoted = promotion(operations(shared.witness), B)
+    assert promoted is not None
+    assert promoted.figures("offsets") == {"offsets": {"t": {"0": 20}}}
     assert promotion(operations(shared.witness), A) is None
 
 
 def test_a_planned_failover_gives_the_lease_back_when_the_old_region_does_not_fall_silent(
-    work: Work, shared: World, monkeypatch: pytest.MonkeyPatch
+    context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ops.regions.lease.silent", lambda *_: (False, "region-a is alive and has not confirmed"))
-    work.journal.operation.planned = True
+    context.journal.operation.planned = True
     with pytest.raises(OpsError, match=r"^fence: region-a is alive .*: it has the lease again"):
-        run(PLANNED, work, acts([], fence=fence))
-    found = shared.witness.lease()
-    assert found is not None
-    assert (found[0].holder, found[0].epoch, found[0].notify) == (A, 2, True)
-    assert not work.journal.operation.has("fence")
+        run(PLANNED, context, functions([], fence=fence))
+    current = shared.witness.lease()
+    assert current is not None
+    assert (current[0].holder, current[0].epoch, current[0].notify) == (A, 2, True)
+    assert not context.journal.operation.has("fence")
 
 
 def reported() -> Operation:
@@ -215,7 +219,7 @@ def reported() -> Operation:
         steps={
             "check": step(0, 5, newest_copied={"t": copied}, newest_copied_age_s={"t": 47.0}),
             "fence": step(5, 7, epoch=1, confirmed=False, source_last_seen=seen),
-            "carry": step(7, 12, carried=["A/b=c|d"], again=[], silences=[]),
+            "silence-handover": step(7, 12, handed_over=["A/b=c|d"], again=[], silences=[]),
             "notify": step(12, 15),
             "probe": step(20, 22),
         },
@@ -223,11 +227,11 @@ def reported() -> Operation:
 
 
 def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
-    found = report.figures(reported())
-    assert found["rto_s"] == 62.0
-    assert found["silent_s"] == 10.0
-    assert found["copied_behind_s"] == 2.0
-    assert found["carried"] == 1
+    figures = report.figures(reported())
+    assert figures["rto_s"] == 62.0
+    assert figures["silent_s"] == 10.0
+    assert figures["copied_behind_s"] == 2.0
+    assert figures["handed_over"] == 1
     page, data = report.write(reported(), tmp_path / "new")
     assert json.loads(data.read_text())["figures"]["rto_s"] == 62.0
     assert "- A/b=c\\|d" in page.read_text()
@@ -240,6 +244,6 @@ def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
         report.write(reported(), tmp_path / "file")
 
 
-def test_a_journal_survives_the_bucket(shared: World) -> None:
+def test_a_journal_survives_the_bucket(shared: Harness) -> None:
     Journal(shared.witness, reported()).save()
     assert operations(shared.witness) == [reported()]

@@ -1,4 +1,4 @@
-"""``ops report list``, ``get`` and ``run``: what the shelf and the cluster are asked, and what people are told."""
+"""``ops report list``, ``get`` and ``run``: requests to report server and cluster, and what is printed."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from typer.testing import CliRunner, Result
 from ops.cli import app
 from ops.errors import OpsError
 from ops.report import command, jobs
-from tests.unit.ops.report_doubles import (
+from tests.unit.ops.report_fakes import (
     ACCESS,
     PAGE,
     PAPER,
     Answer,
     Cluster,
-    ShelfWeb,
+    ReportServerWeb,
     connected,
     context,
     platform,
-    shelf_web,
+    report_server_web,
 )
 
 Run = Callable[..., Result]
@@ -33,12 +33,12 @@ Run = Callable[..., Result]
 
 @pytest.fixture
 def report(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Runs ``ops report`` against doubles."""
+    """Runs ``ops report`` against fakes."""
 
-    def run(*words: str, web: ShelfWeb | None = None, cluster: Cluster | None = None) -> Result:
-        asked = cluster or Cluster()
-        made = context(platform(outputs), web or shelf_web(), asked)
-        monkeypatch.setattr(command, "_connected", lambda: connected(made))
+    def run(*words: str, web: ReportServerWeb | None = None, cluster: Cluster | None = None) -> Result:
+        fake_cluster = cluster or Cluster()
+        stub = context(platform(outputs), web or report_server_web(), fake_cluster)
+        monkeypatch.setattr(command, "_connected", lambda: connected(stub))
         monkeypatch.setattr(jobs, "_PAUSE_S", 0.0)
         monkeypatch.setattr(client, "BatchV1Api", lambda api: api)
         return CliRunner().invoke(app, ["report", *words], terminal_width=200)
@@ -52,24 +52,24 @@ def problem(result: Result) -> str:
 
 
 def test_the_list_shows_reports_in_local_time_and_how_the_last_runs_ended(report: Run) -> None:
-    web = shelf_web()
+    web = report_server_web()
     result = report("list", web=web)
     assert result.exit_code == 0, result.output
     assert "2026-11-25 06:10" in result.output
     assert "ja.html  ja.pdf" in result.output
     assert "daily: the run of 2026-11-25 06:11 (2026-11-24) was stored and sent" in result.output
     assert "monthly: has not run yet" in result.output
-    assert web.asked == [("https://localhost:7777/reports", ("reader", "password-of-reader"))]
+    assert web.requests == [("https://localhost:7777/reports", ("reader", "password-of-reader"))]
 
 
 def test_a_failed_run_is_told_and_fails_the_list(report: Run) -> None:
-    result = report("list", web=shelf_web("mail server mail:587 refuses the login"))
+    result = report("list", web=report_server_web("mail server mail:587 refuses the login"))
     assert result.exit_code == 1
     assert "(2026-11-24) failed: mail server mail:587 refuses the login" in " ".join(result.output.split())
 
 
 def test_the_list_for_machines_has_kinds_that_were_asked_for_only(report: Run) -> None:
-    result = report("list", "--json", "--kind", "weekly", web=shelf_web("broken"))
+    result = report("list", "--json", "--kind", "weekly", web=report_server_web("broken"))
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "reports": [
@@ -116,20 +116,20 @@ def test_what_cannot_be_got_says_what_there_is(
 @pytest.mark.parametrize(
     ("answer", "message"),
     [
-        (Answer(401, b"user and password, please"), "the report shelf answered 401: user and password, please"),
+        (Answer(401, b"user and password, please"), "the report server answered 401: user and password, please"),
         (Answer(503, b"the object storage could not be read yet"), "503: the object storage could not be read yet"),
-        (Answer(200, b"<html>"), "the report shelf did not answer with a list"),
-        (Answer(200, b'{"reports": 1}'), "the report shelf did not answer with a list"),
+        (Answer(200, b"<html>"), "the report server did not answer with a list"),
+        (Answer(200, b'{"reports": 1}'), "the report server did not answer with a list"),
     ],
 )
-def test_a_shelf_that_does_not_answer_is_one_line(report: Run, answer: Answer, message: str) -> None:
-    found = problem(report("list", web=ShelfWeb({"/reports": answer})))
-    assert message in found
-    assert "\n" not in found
+def test_a_report_server_that_does_not_answer_is_one_line(report: Run, answer: Answer, message: str) -> None:
+    message_line = problem(report("list", web=ReportServerWeb({"/reports": answer})))
+    assert message in message_line
+    assert "\n" not in message_line
 
 
 def test_a_file_that_is_cut_is_not_written(report: Run, tmp_path: Path) -> None:
-    web = shelf_web()
+    web = report_server_web()
     web.answers["/files/daily/2026/2026-11-24.ja.html"] = Answer(200, PAGE[:4])
     target = tmp_path / "report.html"
     assert "has 4 of 13 bytes" in problem(report("get", "daily", "--html", str(target), web=web))

@@ -17,7 +17,7 @@ from ops.report import build, command
 from services.reports.alert_log import KafkaAccess, Log
 from services.reports.errors import ReportError
 from services.reports.metrics import Sample, Series
-from tests.unit.ops.report_doubles import Cluster, connected, context, platform, shelf_web
+from tests.unit.ops.report_fakes import Cluster, connected, context, platform, report_server_web
 
 
 @dataclass
@@ -56,7 +56,7 @@ class Platform:
     mode: int = 0
 
     def since(self, start: float) -> Log:
-        """No notices."""
+        """No notifications."""
         assert self.access is not None
         self.password = self.access.password_file.read_text()
         self.mode = stat.S_IMODE(self.access.password_file.stat().st_mode)
@@ -65,22 +65,24 @@ class Platform:
 
 @pytest.fixture
 def live(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Platform:
-    found = Platform(Metrics())
+    fake_platform = Platform(Metrics())
 
     def metrics(url: str, *, ca_file: Path, user: str, password: str) -> Metrics:
         assert ca_file == Path("/ca.pem")
-        found.metrics.url, found.metrics.login = url, (user, password)
-        return found.metrics
+        fake_platform.metrics.url, fake_platform.metrics.login = url, (user, password)
+        return fake_platform.metrics
 
     def alerts(access: KafkaAccess) -> Platform:
-        found.access = access
-        return found
+        fake_platform.access = access
+        return fake_platform
 
-    made = context(platform(outputs, kafka_users={"reports": "password-of-reports"}), shelf_web(), Cluster(), "/ca.pem")
+    stub = context(
+        platform(outputs, kafka_users={"reports": "password-of-reports"}), report_server_web(), Cluster(), "/ca.pem"
+    )
     monkeypatch.setattr(build, "ThanosMetrics", metrics)
     monkeypatch.setattr(build, "KafkaAlertLog", alerts)
-    monkeypatch.setattr(command, "_connected", lambda: connected(made))
-    return found
+    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
+    return fake_platform
 
 
 def report(*words: str) -> Result:
@@ -144,8 +146,8 @@ def test_a_read_address_that_does_not_answer_ends_it_and_writes_nothing(live: Pl
 
 
 def test_a_stack_without_the_kafka_user_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    made = context(platform(outputs), shelf_web(), Cluster())
-    monkeypatch.setattr(command, "_connected", lambda: connected(made))
+    stub = context(platform(outputs), report_server_web(), Cluster())
+    monkeypatch.setattr(command, "_connected", lambda: connected(stub))
     result = report("daily", "--html", "x")
     assert isinstance(result.exception, OpsError)
     assert "the stack has no Kafka user `reports`" in str(result.exception)

@@ -14,8 +14,8 @@ def test_every_id_of_the_requirements_is_listed_once_and_in_order() -> None:
 
 
 def test_titles_fit_the_overview_and_texts_are_one_line() -> None:
-    assert all(0 < len(each.title) <= 42 and "\n" not in each.title for each in REQUIREMENTS)
-    assert all(0 < len(each.text) <= 110 and "\n" not in each.text for each in REQUIREMENTS)
+    assert all(0 < len(requirement.title) <= 42 and "\n" not in requirement.title for requirement in REQUIREMENTS)
+    assert all(0 < len(requirement.text) <= 110 and "\n" not in requirement.text for requirement in REQUIREMENTS)
 
 
 def test_the_registry_checks_everything_but_what_is_not_built() -> None:

@@ -36,8 +36,8 @@ def _verdict(problem: str, level: Level = Level.MANDATORY, *, unknown: bool = Fa
 def _stack(name: str = "prod", verdicts: Verdicts | None = None) -> StackReview:
     before = plan(topic(), secret_files(password="hunter2"))
     after = plan(topic(retention_ms=259_200_000), secret_files(password="hunter3"), acl("a", "Read", "Topic", "t"))
-    made = stack_review(before, after, {}, checker=lambda resources, config: [])
-    return replace(made, name=name, verdicts=verdicts or Verdicts())
+    review = stack_review(before, after, {}, checker=lambda resources, config: [])
+    return replace(review, name=name, verdicts=verdicts or Verdicts())
 
 
 def _review(*stacks: StackReview) -> Review:
@@ -134,15 +134,15 @@ def test_a_line_names_its_stacks_unless_it_holds_for_all() -> None:
 def test_verdicts_are_new_old_or_solved() -> None:
     old, new, gone = _verdict("old"), _verdict("new"), _verdict("gone")
     unknown, agreed = _verdict("", unknown=True), _verdict("agreed", agreed="x")
-    found = judged([old, gone, unknown], [old, new, unknown, agreed])
-    assert (found.new, found.old, found.solved) == ((new,), (old,), (gone,))
-    assert (found.agreed, found.unknown) == ((agreed,), (unknown,))
+    verdicts = judged([old, gone, unknown], [old, new, unknown, agreed])
+    assert (verdicts.new, verdicts.old, verdicts.solved) == ((new,), (old,), (gone,))
+    assert (verdicts.agreed, verdicts.unknown) == ((agreed,), (unknown,))
 
 
 def test_a_violation_that_becomes_an_exception_is_solved_and_agreed() -> None:
     covered = _verdict("open", agreed="x")
-    found = judged([_verdict("open")], [covered])
-    assert (len(found.solved), found.agreed) == (1, (covered,))
+    verdicts = judged([_verdict("open")], [covered])
+    assert (len(verdicts.solved), verdicts.agreed) == (1, (covered,))
 
 
 def test_a_change_without_resources_says_so() -> None:
@@ -157,11 +157,11 @@ def test_a_long_comment_is_shortened_to_what_the_forge_takes() -> None:
         plan(*(files(f"f{number}", a__yaml={f"k{key}": text for key in range(40)}) for number in range(120)))
         for text in ("a" * 100, "b" * 100)
     )
-    made = stack_review(before, after, {}, checker=lambda resources, config: [])
-    text = render(_review(made))
+    review = stack_review(before, after, {}, checker=lambda resources, config: [])
+    text = render(_review(review))
     assert len(text) <= LIMIT
     assert "  - and 37 more values" in text or "  - 40 values" in text
-    short = render(_review(made), limit=2_000)
+    short = render(_review(review), limit=2_000)
     assert len(short) <= 2_000
     assert short.endswith("*Shortened: too long for a comment; `make review` shows all of it.*\n")
     assert short.count("<details>") == short.count("</details>")

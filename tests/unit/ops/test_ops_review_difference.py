@@ -72,7 +72,7 @@ def test_a_number_and_its_text_differ() -> None:
     [
         ("server__properties", "acks=all\nlisteners=A\n", "acks=1\nlisteners=A\n", "server.properties: acks"),
         ("config__yaml", {"a": {"b": 1}}, {"a": {"b": 2}}, "config.yaml: a.b"),
-        ("board__json", {"title": "x", "panels": []}, {"title": "y", "panels": []}, "board.json: title"),
+        ("dashboard__json", {"title": "x", "panels": []}, {"title": "y", "panels": []}, "dashboard.json: title"),
         ("grafana__ini", "[server]\nport=1\n", "[server]\nport=2\n", "grafana.ini: server.port"),
         ("run__sh", "#!/bin/sh\none\n", "#!/bin/sh\ntwo\n", "run.sh: (line 2)"),
     ],
@@ -154,8 +154,8 @@ def test_marks_of_the_evaluation_are_read() -> None:
         "inputs": {"open": "x", "list": [{"$secret": {"inner": "y"}}], "later": {"$unknown": True}},
     }
     content = {"stack": "s", "resources": [entry], "thresholds": [], "policies": {"rules": {}, "exceptions": []}}
-    found = stack_plan(content).planned["urn:a"]
-    assert found.resource.props == {"open": "x", "list": [{"inner": "y"}], "later": UNKNOWN}
-    assert found.secret(("list", 0, "inner"))
-    assert not found.secret(("open",))
-    assert found.component == "program"
+    planned_resource = stack_plan(content).planned["urn:a"]
+    assert planned_resource.resource.props == {"open": "x", "list": [{"inner": "y"}], "later": UNKNOWN}
+    assert planned_resource.secret(("list", 0, "inner"))
+    assert not planned_resource.secret(("open",))
+    assert planned_resource.component == "program"

@@ -32,8 +32,8 @@ ROOT = Path(__file__).parents[3]
         ("/a/**/rules*.py", "a/rules.py", True),
         ("/a/**/rules*.py", "a/b/c/rules_more.py", True),
         ("/a/**/rules*.py", "a/b/c/other.py", False),
-        ("**/boards/", "a/boards/x.json", True),
-        ("**/boards/", "boards/x.json", True),
+        ("**/dashboards/", "a/dashboards/x.json", True),
+        ("**/dashboards/", "dashboards/x.json", True),
         ("/Pulumi.*.yaml", "Pulumi.prod.yaml", True),
         ("/Pulumi.*.yaml", "Pulumi.yaml", False),
         ("a?c", "abc", True),
@@ -46,8 +46,8 @@ def test_patterns_fit_as_in_the_forge(pattern: str, file: str, fits: bool) -> No
 
 def test_the_last_line_that_fits_decides() -> None:
     rules = parse("# who\n\n* @all\n/policy/ @security  # rules\n/policy/notes.md\n/with\\ space.md @a @b\n")
-    found = required(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
-    assert found == {
+    owners = required(rules, ["README.md", "policy/a.py", "policy/notes.md", "with space.md"])
+    assert owners == {
         (): ["policy/notes.md"],
         ("@a", "@b"): ["with space.md"],
         ("@all",): ["README.md"],
@@ -72,8 +72,8 @@ def test_the_last_line_that_fits_decides() -> None:
     ],
 )
 def test_what_matters_has_its_owner(file: str, team: str) -> None:
-    found = required(parse((ROOT / "CODEOWNERS").read_text()), [file])
-    assert team in next(iter(found))
+    owners = required(parse((ROOT / "CODEOWNERS").read_text()), [file])
+    assert team in next(iter(owners))
 
 
 def test_every_file_of_the_checkout_has_an_owner() -> None:

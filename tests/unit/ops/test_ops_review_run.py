@@ -96,7 +96,9 @@ def checkout(tmp_path: Path) -> Checkout:
 
 
 def _of(plan: StackPlan, kind: str, name: str) -> Planned:
-    return next(each for each in plan.planned.values() if (each.resource.kind, each.resource.name) == (kind, name))
+    return next(
+        planned for planned in plan.planned.values() if (planned.resource.kind, planned.resource.name) == (kind, name)
+    )
 
 
 def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) -> None:
@@ -106,7 +108,7 @@ def test_a_program_is_evaluated_without_engine_or_cluster(checkout: Checkout) ->
     assert files.urn == "urn:pulumi:test::demo::kubernetes:core/v1:ConfigMap::files"
     assert _of(plan, "Namespace", "demo").protect
     assert _of(plan, "Secret", "read").read
-    assert "read" not in [each.name for each in plan.resources]
+    assert "read" not in [resource.name for resource in plan.resources]
     secrets = login.resource.props["stringData"]
     assert all(value.startswith("placeholder") for key, value in secrets.items() if key != "hash")
     assert secrets["hash"].startswith("$2a$10$placeholder")
@@ -269,28 +271,30 @@ def test_an_output_that_cannot_be_written_is_one_line(checkout: Checkout, monkey
 @pytest.mark.parametrize("stack", ["local", "prod", "dr"])
 def test_the_platform_is_evaluated_as_the_recording_engine_of_the_tests_does(stack: str) -> None:
     plan = program.plan(CHECKOUT, stack, "here")
-    expected = {(each.token, each.name): each.inputs for each in recorded(stack).resources}
-    found = {(each.resource.type, each.resource.name): each.resource.props for each in plan.planned.values()}
-    assert set(found) == set(expected)
-    passwords = json.dumps([found[key] for key in found if key[0] == PASSWORD])
+    expected = {(resource.token, resource.name): resource.inputs for resource in recorded(stack).resources}
+    properties = {
+        (planned.resource.type, planned.resource.name): planned.resource.props for planned in plan.planned.values()
+    }
+    assert set(properties) == set(expected)
+    passwords = json.dumps([properties[key] for key in properties if key[0] == PASSWORD])
     assert "placeholder" not in passwords
     # The bundle holds the authority's certificate, for which each engine has its own text; whether the receivers of
     # alerts, the directory and the storages have authorities of their own is among the secrets, which a review lacks,
     # like the public keys of backups and what the other region has said.
-    sealed = ("backup-keeper", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
+    encrypted = ("backup-exporter", "kafka-archive", *(f"backup-{kind}" for kind in Kind))
     apart = (
         "trust-bundle",
         "alertmanager",
         "grafana",
         "reports",
-        "report-shelf",
-        "region-guard",
+        "report-server",
+        "failover-agent",
         "mirror-maker",
-        *sealed,
+        *encrypted,
     )
-    files = [key for key in found if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
+    files = [key for key in properties if key[0] == "kubernetes:core/v1:ConfigMap" and key[1] not in apart]
     assert files
-    assert {key: found[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}
+    assert {key: properties[key]["data"] for key in files} == {key: expected[key]["data"] for key in files}
     assert plan.thresholds
     assert plan.rules
 

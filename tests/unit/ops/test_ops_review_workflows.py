@@ -78,7 +78,7 @@ def test_ci_runs_what_everybody_runs() -> None:
 
 def test_the_review_runs_the_make_target_with_the_base_of_the_pull_request() -> None:
     review = _read("review.yml")["jobs"]["review"]
-    step = next(each for each in review["steps"] if each.get("name") == "make review")
+    step = next(step for step in review["steps"] if step.get("name") == "make review")
     assert step["run"] == 'make --silent review BASE="$BASE" > review.md'
     assert step["env"] == {"BASE": "${{ github.event.pull_request.base.sha }}"}
     checkout = review["steps"][0]["with"]
@@ -125,8 +125,8 @@ def test_what_is_no_review_is_not_posted(tmp_path: Path, content: str) -> None:
 
 
 def _post(folder: Path, content: str, earlier: str) -> tuple[subprocess.CompletedProcess[str], list[str]]:
-    """Run the script of the workflow with a double of the forge's command line."""
-    step = next(each for each in _steps(_read("review.yml")) if each.get("name", "").startswith("Post"))
+    """Run the script of the workflow with a fake of the forge's command line."""
+    step = next(step for step in _steps(_read("review.yml")) if step.get("name", "").startswith("Post"))
     assert step["env"]["MARKER"] == MARKER
     (folder / "gh").write_text(_DOUBLE)
     (folder / "gh").chmod(0o755)

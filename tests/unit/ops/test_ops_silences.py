@@ -23,9 +23,9 @@ WORK = ("--comment", "planned work")
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    with alert_platform.running(tmp_path_factory.mktemp("pair")) as found:
-        found.raise_alert("Watchdog", "low", job="prometheus")
-        yield found
+    with alert_platform.running(tmp_path_factory.mktemp("pair")) as alertmanager_pair:
+        alertmanager_pair.raise_alert("Watchdog", "low", job="prometheus")
+        yield alertmanager_pair
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def run(monkeypatch: pytest.MonkeyPatch, platform: Platform) -> Run:
 def silent(platform: Platform) -> set[str]:
     """Names of alerts that a silence keeps quiet."""
     with client(platform) as alertmanager:
-        return {each.name for each in alertmanager.alerts() if each.silenced_by}
+        return {alert.name for alert in alertmanager.alerts() if alert.silenced_by}
 
 
 @pytest.mark.parametrize(
@@ -119,7 +119,7 @@ def test_times_are_told_in_words() -> None:
     now = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
     assert clock(now + timedelta(hours=2), now) == "11:30"
     assert clock(now + timedelta(days=1), now) == "25 Nov 09:30"
-    told = [span(timedelta(seconds=each)) for each in (-5, 59, 60, 89, 3599, 3660, 90_000)]
+    told = [span(timedelta(seconds=seconds)) for seconds in (-5, 59, 60, 89, 3599, 3660, 90_000)]
     assert told == ["0 s", "59 s", "1 min", "1 min", "1 h", "1 h 1 min", "1 d 1 h"]
 
 
@@ -166,8 +166,8 @@ def test_silences_are_listed_with_acknowledgements_and_ended_by_the_beginning_of
     both.raise_alert("ListedOne", zone="four", alert_id="ListedOne/zone=four")
     run("ack", "ListedOne", "--by", "kenji")
     run("silence", "zone=four", "--for", "3d", "--comment", "new shelf [4]")
-    found = json.loads(run("silence", "list", "--json").stdout)["silences"]
-    mine = {each["kind"]: each for each in found if "four" in str(each["matchers"])}
+    silences = json.loads(run("silence", "list", "--json").stdout)["silences"]
+    mine = {listed["kind"]: listed for listed in silences if "four" in str(listed["matchers"])}
     assert mine["acknowledgement"]["matchers"] == ["alert_id=ListedOne/zone=four"]
     assert (mine["acknowledgement"]["by"], mine["silence"]["by"]) == ("kenji", "ayumi")
     ends = datetime.fromisoformat(mine["silence"]["ends"]) - datetime.now(UTC)
@@ -176,35 +176,35 @@ def test_silences_are_listed_with_acknowledgements_and_ended_by_the_beginning_of
     assert "acknowledged ListedOne/zone=four" in text
     assert "new shelf [4]" in text
     assert max(map(len, text.splitlines())) <= 100
-    for each in mine.values():
-        assert run("silence", "end", each["id"][:8]).stdout.startswith(f"ended {each['id']}: ")
+    for listed in mine.values():
+        assert run("silence", "end", listed["id"][:8]).stdout.startswith(f"ended {listed['id']}: ")
     assert "ListedOne" not in silent(platform)
     assert "four" not in run("silence", "list").stdout
 
 
 def test_what_has_ended_cannot_be_ended_again(platform: Platform, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    made = run("silence", "zone=five", *WORK).stdout.split()[1]
-    run("silence", "end", made)
-    line = mistake(monkeypatch, platform, "silence", "end", made)
-    assert line == f"no silence that has not ended begins with {made!r}: `ops silence list` shows them"
+    silence_id = run("silence", "zone=five", *WORK).stdout.split()[1]
+    run("silence", "end", silence_id)
+    line = mistake(monkeypatch, platform, "silence", "end", silence_id)
+    assert line == f"no silence that has not ended begins with {silence_id!r}: `ops silence list` shows them"
 
 
 def test_a_beginning_that_fits_several_ends_none(platform: Platform, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[str] = set()
     # Ids are hexadecimal: among 17 of them two begin alike.
-    while (made := run("silence", "zone=six", *WORK).stdout.split()[1])[0] not in seen:
-        seen.add(made[0])
-    assert f"silences begin with {made[0]!r}" in mistake(monkeypatch, platform, "silence", "end", made[0])
+    while (silence_id := run("silence", "zone=six", *WORK).stdout.split()[1])[0] not in seen:
+        seen.add(silence_id[0])
+    assert f"silences begin with {silence_id[0]!r}" in mistake(monkeypatch, platform, "silence", "end", silence_id[0])
     with client(platform) as alertmanager:
-        assert made in {each.id for each in alertmanager.silences() if each.state == "active"}
+        assert silence_id in {silence.id for silence in alertmanager.silences() if silence.state == "active"}
 
 
 def test_the_acknowledgement_command_does_not_end_a_silence_of_another_kind(
     platform: Platform, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = run("silence", "zone=seven", *WORK).stdout.split()[1]
-    line = mistake(monkeypatch, platform, "ack", "--end", made)
-    assert line == f"{made} is no acknowledgement: end it with `ops silence end {made}`"
+    silence_id = run("silence", "zone=seven", *WORK).stdout.split()[1]
+    line = mistake(monkeypatch, platform, "ack", "--end", silence_id)
+    assert line == f"{silence_id} is no acknowledgement: end it with `ops silence end {silence_id}`"
 
 
 @pytest.mark.parametrize("matchers", [["alertname=Watchdog"], ["alertname=~.+"], ["severity=low", "job=prometheus"]])
@@ -218,10 +218,10 @@ def test_the_heartbeat_cannot_be_silenced(
 
 def test_everything_but_the_heartbeat_can_be_silenced(platform: Platform, both: Pair, run: Run) -> None:
     both.raise_alert("AnyAlert", zone="eight")
-    made = run("silence", "alertname=~.+", "alertname!=Watchdog", *WORK).stdout.split()[1]
+    silence_id = run("silence", "alertname=~.+", "alertname!=Watchdog", *WORK).stdout.split()[1]
     assert "AnyAlert" in silent(platform)
     assert "Watchdog" not in silent(platform)
-    run("silence", "end", made)
+    run("silence", "end", silence_id)
 
 
 @pytest.mark.parametrize(

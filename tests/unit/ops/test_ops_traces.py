@@ -64,13 +64,13 @@ def shown(content: Mapping[str, Any]) -> list[str]:
 
 
 class Web:
-    """A double of `ops.web.Web`: answers from a table, remembers what was asked."""
+    """A fake of `ops.web.Web`: answers from a table, remembers what was asked."""
 
     def __init__(self, answers: Mapping[str, tuple[int, object]]) -> None:
-        self.answers, self.asked = answers, list[tuple[str, str, dict[str, Any]]]()
+        self.answers, self.requests = answers, list[tuple[str, str, dict[str, Any]]]()
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append((method, url, options))
+        self.requests.append((method, url, options))
         response = requests.Response()
         status, body = self.answers[url]
         response.status_code = status
@@ -147,15 +147,15 @@ def test_names_cannot_steer_the_terminal() -> None:
 def test_a_trace_is_asked_for_with_the_token() -> None:
     one, web = reader({f"{URLS['internal']}/api/traces/{TRACE_ID}": (200, {"data": [answer(span("a"))]})})
     assert one.one(TRACE_ID.upper()).spans[0].service == "recorder"
-    assert web.asked[0][2]["headers"]["Authorization"] == "Bearer token-1"
+    assert web.requests[0][2]["headers"]["Authorization"] == "Bearer token-1"
 
 
 def test_a_search_asks_for_the_service_the_time_and_the_errors() -> None:
     newest = answer(span("b", start=50)) | {"traceID": "bb"}
     one, web = reader({f"{URLS['internal']}/api/traces": (200, {"data": [answer(span("a")), newest]})})
-    found = one.search("recorder", errors=True, since_s=900, limit=7)
-    assert [each.trace_id for each in found] == ["bb", TRACE_ID]
-    params = web.asked[0][2]["params"]
+    traces_read = one.search("recorder", errors=True, since_s=900, limit=7)
+    assert [trace.trace_id for trace in traces_read] == ["bb", TRACE_ID]
+    params = web.requests[0][2]["params"]
     assert params["service"] == "recorder"
     assert json.loads(params["tags"]) == {"error": "true"}
     assert int(params["end"]) - int(params["start"]) == 900_000_000
@@ -185,7 +185,7 @@ def test_what_is_no_trace_id_is_not_asked_for(text: str) -> None:
     one, web = reader({})
     with pytest.raises(OpsError, match="is no trace id"):
         one.one(text)
-    assert not web.asked
+    assert not web.requests
 
 
 @pytest.mark.parametrize(("text", "expected"), [("90s", 90), ("15m", 900), ("2h", 7200), ("7d", 604_800)])
@@ -222,7 +222,7 @@ def test_the_tool_signs_in_with_its_own_client(outputs: dict[str, Any]) -> None:
     }
     web = Web(answers)
     assert fetch_token(web, platform) == "abc"  # type: ignore[arg-type]
-    method, _, options = web.asked[1]
+    method, _, options = web.requests[1]
     assert (method, options["data"]) == ("POST", b"grant_type=client_credentials")
     assert options["auth"] == ("ops", "secret-of-the-tool")
 
@@ -274,7 +274,7 @@ def test_the_command_prints_the_tree(stack: Web, tmp_path: Path) -> None:
     done = CliRunner().invoke(cli.app, ["trace", TRACE_ID, "--token-file", str(tmp_path / "token")])
     assert done.exit_code == 0, done.output
     assert "recorder work" in done.output
-    assert stack.asked[0][2]["headers"]["Authorization"] == "Bearer mine"
+    assert stack.requests[0][2]["headers"]["Authorization"] == "Bearer mine"
 
 
 def test_a_search_without_a_result_is_exit_code_1(stack: Web, tmp_path: Path) -> None:

@@ -417,7 +417,7 @@ def test_what_measures_waiting_times_is_checked_when_nothing_else_is(verify: Cal
     busy, order = set[str](), list[str]()
 
     def check(name: str) -> Check:
-        def asked(_: Context) -> Finding:
+        def run_check(_: Context) -> Finding:
             order.append(name)
             assert name != "S2" or not busy
             busy.add(name)
@@ -425,7 +425,7 @@ def test_what_measures_waiting_times_is_checked_when_nothing_else_is(verify: Cal
             busy.discard(name)
             return Finding()
 
-        return asked
+        return run_check
 
     done = verify({name: check(name) for name in ("S2", "K1", "K2", "M3", "M4")}, "--json")
     assert done.exit_code == 0

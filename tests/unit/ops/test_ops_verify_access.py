@@ -1,4 +1,4 @@
-"""The checks of who may read, against doubles of the platform: each promise broken once."""
+"""The checks of who may read, against fakes of the platform: each promise broken once."""
 
 from __future__ import annotations
 
@@ -10,45 +10,45 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 
 from ops.errors import OpsError
-from ops.people import PEOPLE_FILE
-from ops.verify import access, mounted, reading
-from tests.unit.ops.reading_doubles import State
-from tests.unit.ops.reading_platform import INI, LDAP, known, platforms
+from ops.loadtest import TEST_ACCOUNTS_FILE
+from ops.verify import access, mounted_config, visualization
+from tests.unit.ops.visualization_fakes import State
+from tests.unit.ops.visualization_platform import INI, LDAP, known, platforms
 
 
 @pytest.fixture
-def made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     """Makes platforms."""
     return platforms(tmp_path, monkeypatch)
 
 
-def test_two_replicas_that_share_sessions_pass(made: Any) -> None:
-    with made() as (platform, state):
-        finding = reading.g1(platform.context)
+def test_two_replicas_that_share_sessions_pass(platform_factory: Any) -> None:
+    with platform_factory() as (platform, state):
+        finding = visualization.g1(platform.context)
     assert finding.wrong == []
     assert finding.figures == ["1 of 1 standbys follow", "2 replicas, 2 sessions tried at the other replica"]
     assert state.sessions == {}, "the check leaves no session behind"
 
 
-def test_a_session_that_is_good_at_its_own_replica_only_is_found(made: Any) -> None:
-    with made(State(shared=False)) as (platform, _):
-        wrong = reading.g1(platform.context).wrong
+def test_a_session_that_is_good_at_its_own_replica_only_is_found(platform_factory: Any) -> None:
+    with platform_factory(State(shared=False)) as (platform, _):
+        wrong = visualization.g1(platform.context).wrong
     assert wrong == [
         "answer of grafana-1 to a session of grafana-0 is 401, must be 200",
         "answer of grafana-0 to a session of grafana-1 is 401, must be 200",
     ]
 
 
-def test_a_missing_replica_is_found(made: Any) -> None:
-    with made(ready=1) as (platform, _):
-        assert reading.g1(platform.context).wrong == ["number of ready Grafana is 1, must be 2"]
+def test_a_missing_replica_is_found(platform_factory: Any) -> None:
+    with platform_factory(ready=1) as (platform, _):
+        assert visualization.g1(platform.context).wrong == ["number of ready Grafana is 1, must be 2"]
 
 
-def test_a_standby_that_does_not_follow_is_found(made: Any) -> None:
-    with made(standbys=(0.0, 1.0)) as (platform, _):
-        assert reading.g1(platform.context).wrong == ["standbys that follow the database is 0.0, must be 1.0"]
-    with made(standbys=(None, None)) as (platform, _):
-        assert reading.g1(platform.context).wrong == ["nobody measures pg_standbys_wanted"]
+def test_a_standby_that_does_not_follow_is_found(platform_factory: Any) -> None:
+    with platform_factory(standbys=(0.0, 1.0)) as (platform, _):
+        assert visualization.g1(platform.context).wrong == ["standbys that follow the database is 0.0, must be 1.0"]
+    with platform_factory(standbys=(None, None)) as (platform, _):
+        assert visualization.g1(platform.context).wrong == ["nobody measures pg_standbys_wanted"]
 
 
 @pytest.mark.parametrize(
@@ -61,56 +61,65 @@ def test_a_standby_that_does_not_follow_is_found(made: Any) -> None:
         ("[unified_alerting]\nenabled = false", "", "[unified_alerting] enabled of Grafana is true"),
     ],
 )
-def test_a_setting_that_breaks_the_promise_is_found(made: Any, setting: str, instead: str, says: str) -> None:
-    with made(files={"grafana.ini": INI.replace(setting, instead)}) as (platform, _):
-        [wrong] = reading.g1(platform.context).wrong
+def test_a_setting_that_breaks_the_promise_is_found(
+    platform_factory: Any, setting: str, instead: str, says: str
+) -> None:
+    with platform_factory(files={"grafana.ini": INI.replace(setting, instead)}) as (platform, _):
+        [wrong] = visualization.g1(platform.context).wrong
     assert says in wrong
 
 
-def test_a_variable_goes_before_the_file(made: Any) -> None:
-    with made(variables={"GF_DATABASE_SSL_MODE": "require"}) as (platform, _):
-        [wrong] = reading.g1(platform.context).wrong
+def test_a_variable_goes_before_the_file(platform_factory: Any) -> None:
+    with platform_factory(variables={"GF_DATABASE_SSL_MODE": "require"}) as (platform, _):
+        [wrong] = visualization.g1(platform.context).wrong
     assert "ssl_mode of Grafana is require" in wrong
     assert (
-        mounted.Settings(sections={}, variables={"GF_AUTH_LDAP_ENABLED": "true"}).of("auth.ldap", "enabled") == "true"
+        mounted_config.Settings(sections={}, variables={"GF_AUTH_LDAP_ENABLED": "true"}).of("auth.ldap", "enabled")
+        == "true"
     )
 
 
-def test_somebody_who_gets_in_without_a_login_is_found(made: Any) -> None:
-    with made(State(anonymous=True)) as (platform, _):
-        wrong = reading.g1(platform.context).wrong
+def test_somebody_who_gets_in_without_a_login_is_found(platform_factory: Any) -> None:
+    with platform_factory(State(anonymous=True)) as (platform, _):
+        wrong = visualization.g1(platform.context).wrong
     assert "answer to somebody without a login is 200, must be 401" in wrong
 
 
-def test_files_that_cannot_be_read_are_one_line(made: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    with made(files={}) as (platform, _), pytest.raises(OpsError, match=r"mounts no ConfigMap or Secret with a file"):
-        reading.g1(platform.context)
-    with made(files={"grafana.ini": "nonsense"}) as (platform, _), pytest.raises(OpsError, match="cannot be read"):
-        reading.g1(platform.context)
+def test_files_that_cannot_be_read_are_one_line(platform_factory: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (
+        platform_factory(files={}) as (platform, _),
+        pytest.raises(OpsError, match=r"mounts no ConfigMap or Secret with a file"),
+    ):
+        visualization.g1(platform.context)
+    with (
+        platform_factory(files={"grafana.ini": "nonsense"}) as (platform, _),
+        pytest.raises(OpsError, match="cannot be read"),
+    ):
+        visualization.g1(platform.context)
     refused = ApiException(status=403, reason="Forbidden")
 
     def refuse(*_: object, **__: object) -> None:
         raise refused
 
-    with made() as (platform, _):
+    with platform_factory() as (platform, _):
         monkeypatch.setattr(platform, "_pod", refuse)
         with pytest.raises(OpsError, match="cannot read what grafana-0 runs with: HTTP 403 Forbidden"):
-            reading.g1(platform.context)
+            visualization.g1(platform.context)
 
 
-def test_a_directory_that_decides_everything_passes(made: Any) -> None:
-    with made() as (platform, _):
+def test_a_directory_that_decides_everything_passes(platform_factory: Any) -> None:
+    with platform_factory() as (platform, _):
         finding = access.g5(platform.context)
     assert finding.wrong == []
     assert finding.figures == ["1 folders"]
-    assert any(PEOPLE_FILE in each for each in finding.seen)
+    assert any(TEST_ACCOUNTS_FILE in remark for remark in finding.seen)
 
 
 def test_people_of_every_role_try_where_their_accounts_are_known(
-    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    platform_factory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known(tmp_path, monkeypatch)
-    with made() as (platform, state):
+    with platform_factory() as (platform, state):
         finding = access.g5(platform.context)
     assert finding.wrong == []
     assert state.logins == ["viewer", "editor", "admin-person"]
@@ -138,13 +147,13 @@ def test_people_of_every_role_try_where_their_accounts_are_known(
     ],
 )
 def test_whoever_may_more_than_promised_is_found(
-    made: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differs: dict[str, Any], says: str
+    platform_factory: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, differs: dict[str, Any], says: str
 ) -> None:
     known(tmp_path, monkeypatch)
     state = State(**differs)
     state.roles = {**state.roles, "admin": "Admin"}
-    with made(state) as (platform, _):
-        assert any(says in each for each in access.g5(platform.context).wrong)
+    with platform_factory(state) as (platform, _):
+        assert any(says in problem for problem in access.g5(platform.context).wrong)
 
 
 @pytest.mark.parametrize(
@@ -160,8 +169,10 @@ def test_whoever_may_more_than_promised_is_found(
         ("ldap.toml", LDAP, "", "ldap.toml names no server"),
     ],
 )
-def test_a_configuration_that_lets_others_in_is_found(made: Any, file: str, text: str, instead: str, says: str) -> None:
+def test_a_configuration_that_lets_others_in_is_found(
+    platform_factory: Any, file: str, text: str, instead: str, says: str
+) -> None:
     files = {"grafana.ini": INI, "ldap.toml": LDAP}
     assert text in files[file]
-    with made(files={**files, file: files[file].replace(text, instead)}) as (platform, _):
-        assert any(says in each for each in access.g5(platform.context).wrong)
+    with platform_factory(files={**files, file: files[file].replace(text, instead)}) as (platform, _):
+        assert any(says in problem for problem in access.g5(platform.context).wrong)

@@ -1,4 +1,4 @@
-"""The layers' logs and traces, and the search cluster's health, against doubles of the platform."""
+"""The layers' logs and traces, and the search cluster's health, against fakes of the platform."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from components.telemetry.layers import DEVICE, LAYERS, STREAMING
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import logs, search
+from ops.verify.grace_period import GRACE_PERIOD
 from ops.verify.rows import Finding
-from ops.verify.young import SETTLED
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 
 @dataclass
@@ -28,12 +28,12 @@ class Platform:
     numbers: dict[str, float | None] = field(default_factory=dict)
     status: int = 200
     reader: Any = field(default_factory=lambda: SimpleNamespace(pair=("log-reader", "secret")))
-    asked: list[tuple[str, Any]] = field(default_factory=list)
+    requests: list[tuple[str, Any]] = field(default_factory=list)
     created: datetime = OLD
 
     @property
     def context(self) -> Context:
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             platform=SimpleNamespace(log_reader=self.reader),
             kube=SimpleNamespace(
                 ready_pod=lambda name: SimpleNamespace(name=f"{name}-0"), created=lambda: self.created
@@ -42,10 +42,10 @@ class Platform:
             web=SimpleNamespace(call=self.call),
             thanos=SimpleNamespace(number=self.number),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def call(self, method: str, url: str, **options: Any) -> requests.Response:
-        self.asked.append((f"{method} {url}", options["auth"]))
+        self.requests.append((f"{method} {url}", options["auth"]))
         buckets = [{"key": key, "doc_count": count} for key, count in self.counts.items()]
         response = requests.Response()
         response._content_consumed = True  # type: ignore[attr-defined]
@@ -67,7 +67,7 @@ def test_a_layer_with_all_its_signals_passes() -> None:
     finding = logs.signals_check(STREAMING)(platform.context)
     assert finding.wrong == []
     assert finding.figures == ["metrics of streaming", "5 log records in 15m", "3 spans in 5m"]
-    assert platform.asked == [("POST https://localhost/search-0/9200/logs-read/_search", ("log-reader", "secret"))]
+    assert platform.requests == [("POST https://localhost/search-0/9200/logs-read/_search", ("log-reader", "secret"))]
 
 
 def test_a_layer_that_may_send_no_traces_is_not_asked_for_any() -> None:
@@ -92,7 +92,7 @@ def test_a_young_platform_waits_for_the_first_logs_and_spans() -> None:
         "first log record of layer streaming",
         "first span of layer streaming",
     ]
-    assert all(wait.due == young.created + SETTLED for wait in finding.waits)
+    assert all(wait.due == young.created + GRACE_PERIOD for wait in finding.waits)
 
 
 def test_a_refusal_of_the_search_cluster_is_one_line() -> None:

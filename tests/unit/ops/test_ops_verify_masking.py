@@ -1,4 +1,4 @@
-"""O3 against a double of the platform that masks, or does not."""
+"""O3 against a fake of the platform that masks, or does not."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ class Platform:
 
     @property
     def context(self) -> Context:
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             otlp=SimpleNamespace(post=self.post, login=lambda layer: (layer, "secret")),
             kafka=SimpleNamespace(end_offsets=lambda _: {0: 0}, read=self.read),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def post(self, signal: str, body: bytes, login: tuple[str, str]) -> tuple[int, bytes]:
         assert (signal, login[1]) == ("logs", "secret")
         request = ExportLogsServiceRequest.FromString(body)
-        found = request.resource_logs[0].scope_logs[0].log_records
-        for record in found:
+        records = request.resource_logs[0].scope_logs[0].log_records
+        for record in records:
             record.body.string_value = self.mask(record.attributes[0].value.string_value, record.body.string_value)
-        del found[: self.lost]
+        del records[: self.lost]
         self.records.append(request.SerializeToString())
         return self.status, b""
 

@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from components.dashboards.boards import DASHBOARDS
+from components.dashboards.registry import DASHBOARDS
 from ops import evidence
 from ops.context import Context
-from ops.verify import reading, regions
+from ops.verify import regions, visualization
 from ops.verify.registry import CHECKS
 from ops.verify.rows import Check, Setup
 
-KINDS = ("rules", "dashboards", "topics", "permissions", "notices")
+KINDS = ("rules", "dashboards", "topics", "permissions", "notifications")
 Answers = dict[str, list[tuple[dict[str, str], float]]]
-NOTIFIES, PEER_NOTIFIES = "max(region_guard_notifies)", "max(region_guard_peer_notifies)"
-PEER_AGE = "max(region_guard_peer_age_seconds)"
-LEASE_AGE, EPOCH = "max(region_guard_lease_read_age_seconds)", "max(region_guard_lease_epoch)"
-ISOLATED, ROLE = "max(region_guard_isolated)", "max by (role) (region_guard_role) == 1"
-DIFFERS = "max by (definition) (region_guard_peer_differs)"
+NOTIFIES, PEER_NOTIFIES = "max(failover_agent_notifies)", "max(failover_agent_peer_notifies)"
+PEER_AGE = "max(failover_agent_peer_age_seconds)"
+LEASE_AGE, EPOCH = "max(failover_agent_lease_read_age_seconds)", "max(failover_agent_lease_epoch)"
+ISOLATED, ROLE = "max(failover_agent_isolated)", "max by (role) (failover_agent_role) == 1"
+DIFFERS = "max by (definition) (failover_agent_peer_differs)"
 TASKS, LATE, BEHIND = (
     'sum(kafka_mirror_tasks{state="failed"})',
     "obs:mirror_latency:seconds",
@@ -52,14 +52,16 @@ def answers(changes: Mapping[str, Any] | None = None) -> Answers:
     }
 
 
-def context(found: Answers) -> Context:
+def context(answers_by_expression: Answers) -> Context:
     """A platform whose Thanos Query knows these queries and no other."""
 
     def instant(expression: str) -> list[Any]:
-        return [SimpleNamespace(labels=labels, value=float(value)) for labels, value in found[expression]]
+        return [
+            SimpleNamespace(labels=labels, value=float(value)) for labels, value in answers_by_expression[expression]
+        ]
 
     def number(expression: str) -> float | None:
-        values = [each.value for each in instant(expression) if not math.isnan(each.value)]
+        values = [sample.value for sample in instant(expression) if not math.isnan(sample.value)]
         return sum(values) if values else None
 
     return cast(Context, SimpleNamespace(thanos=SimpleNamespace(instant=instant, number=number)))
@@ -75,8 +77,8 @@ def test_a_standby_that_is_kept_in_step_passes() -> None:
 
 
 def test_a_primary_shows_parity_and_relies_on_the_drill_for_the_copy() -> None:
-    found = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
-    finding = regions.d2(context(found))
+    answer_table = answers({ROLE: [({"role": "primary"}, 1)], LATE: None, TASKS: None, BEHIND: None})
+    finding = regions.d2(context(answer_table))
     assert finding.wrong == []
     assert "run it with the other region's stack" in finding.seen[0]
     assert set(finding.drills) == {regions.DRILL}
@@ -121,7 +123,7 @@ def test_a_pair_of_which_one_notifies_people_passes_with_the_drill() -> None:
 
 
 def test_the_drills_targets_are_the_catalogs() -> None:
-    targets = {each.figure: each.at_most for each in evidence.catalog().entry(regions.DRILL).targets}
+    targets = {target.figure: target.at_most for target in evidence.catalog().entry(regions.DRILL).targets}
     assert (targets[regions.RTO], targets[regions.RPO]) == (300, 15)
 
 
@@ -131,7 +133,7 @@ def test_the_drills_targets_are_the_catalogs() -> None:
         ({NOTIFIES: 1}, "number of regions that notify people is 2.0, must be 1.0"),
         ({PEER_NOTIFIES: 0}, "number of regions that notify people is 0.0, must be 1.0"),
         ({LEASE_AGE: 121}, "the lease was not read for 121 s"),
-        ({LEASE_AGE: None}, "there is no region guard"),
+        ({LEASE_AGE: None}, "there is no failover agent"),
         ({ISOLATED: 1}, "the region is cut off from the witness and every pager"),
     ],
 )
@@ -143,14 +145,14 @@ def test_rows_of_the_regions_are_no_longer_absent() -> None:
     assert {"D2", "D3", "G4"} <= set(CHECKS)
 
 
-@pytest.mark.parametrize("part", ["region_guard_peer_", "obs:mirror_"])
+@pytest.mark.parametrize("part", ["failover_agent_peer_", "obs:mirror_"])
 def test_the_operations_dashboards_show_whether_the_other_region_could_take_over(part: str) -> None:
-    assert part in reading.SUBJECTS.values()
-    asked = [
+    assert part in visualization.SUBJECTS.values()
+    expressions = [
         query.expr
-        for board in DASHBOARDS
-        if board.name in reading.OPERATIONS
-        for panel in board.panels
+        for dashboard in DASHBOARDS
+        if dashboard.name in visualization.OPERATIONS
+        for panel in dashboard.panels
         for query in panel.queries
     ]
-    assert any(part in each for each in asked)
+    assert any(part in expression for expression in expressions)

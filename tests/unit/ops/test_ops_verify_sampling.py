@@ -1,4 +1,4 @@
-"""O4 against doubles of the platform: each promise broken once."""
+"""O4 against fakes of the platform: each promise broken once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import sampling
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 
 @dataclass
@@ -35,9 +35,9 @@ class Platform:
     @property
     def context(self) -> Context:
         config = yaml.safe_dump({"processors": {SAMPLING: self.policy}})
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             kube=SimpleNamespace(
-                pods=lambda _: [SimpleNamespace(ready=each) for each in self.ready],
+                pods=lambda _: [SimpleNamespace(ready=is_ready) for is_ready in self.ready],
                 config_map=lambda _: {"config.yaml": config},
                 ready_pod=lambda name: SimpleNamespace(name=f"{name}-x"),
                 created=lambda: self.created,
@@ -50,7 +50,7 @@ class Platform:
             web=SimpleNamespace(status=lambda _: self.anonymous),
             otlp=SimpleNamespace(traces=self.take),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def decisions(self, _: str) -> list[Any]:
         kept = self.kept if self.after is None or not self.sent else self.after
@@ -75,9 +75,9 @@ def test_samplers_that_keep_their_promises_pass() -> None:
 
 
 def test_the_budget_is_read_from_what_runs() -> None:
-    found = sampling.budget(Platform().context)
-    assert found == sampling.Budget(share=0.1, spans_per_s=60, wait_s=8, samplers=2)
-    assert found.traces_per_s(3) == pytest.approx(400)
+    budget = sampling.budget(Platform().context)
+    assert budget == sampling.Budget(share=0.1, spans_per_s=60, wait_s=8, samplers=2)
+    assert budget.traces_per_s(3) == pytest.approx(400)
 
 
 def test_a_configuration_without_a_base_policy_is_one_clear_line() -> None:
@@ -127,4 +127,4 @@ def test_probes_that_no_policy_takes_are_found() -> None:
 
 def test_traces_that_were_dropped_undecided_are_found() -> None:
     wrong = sampling.o4(Platform(dropped=7).context).wrong
-    assert [each.startswith("7 traces were dropped undecided") for each in wrong] == [True, True]
+    assert [problem.startswith("7 traces were dropped undecided") for problem in wrong] == [True, True]

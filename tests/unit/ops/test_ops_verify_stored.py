@@ -26,8 +26,8 @@ class Index:
 
     def hits(self, query: Mapping[str, Any], fields: Sequence[str]) -> Iterator[dict[str, str]]:
         del query, fields
-        found = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        return iter([{"traceID": trace, "spanID": span} for trace, span in found])
+        pairs = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
+        return iter([{"traceID": trace, "spanID": span} for trace, span in pairs])
 
 
 @pytest.fixture
@@ -44,14 +44,14 @@ def awaited(*answers: Hits, seconds: float = 180) -> Stored:
 
 
 def test_a_trace_that_comes_late_is_not_lost(clock: list[float]) -> None:
-    found = awaited([], [], *[ONE] * 12, [*ONE, *TWO])
-    assert found.lost({FIRST, SECOND}) == 0
+    stored = awaited([], [], *[ONE] * 12, [*ONE, *TWO])
+    assert stored.lost({FIRST, SECOND}) == 0
     assert clock[0] < NOTHING_MORE_S
 
 
 def test_what_never_comes_is_lost_once_nothing_more_comes(clock: list[float]) -> None:
-    found = awaited(ONE)
-    assert found.lost({FIRST, SECOND}) == len(TWO)
+    stored = awaited(ONE)
+    assert stored.lost({FIRST, SECOND}) == len(TWO)
     assert NOTHING_MORE_S < clock[0] <= NOTHING_MORE_S + 2
 
 
@@ -61,5 +61,5 @@ def test_the_wait_ends_although_more_keeps_coming(clock: list[float]) -> None:
 
 
 def test_documents_of_the_same_span_are_counted_as_doubled_and_torn_traces_as_torn(clock: list[float]) -> None:
-    found = awaited([*ONE, *ONE, *TWO[:2]])
-    assert (found.doubled, found.torn({FIRST, SECOND}), found.whole({FIRST, SECOND})) == (3, {SECOND}, {FIRST})
+    stored = awaited([*ONE, *ONE, *TWO[:2]])
+    assert (stored.doubled, stored.torn({FIRST, SECOND}), stored.whole({FIRST, SECOND})) == (3, {SECOND}, {FIRST})

@@ -1,4 +1,4 @@
-"""The checks of Jaeger against doubles of the platform: each promise broken once."""
+"""The checks of Jaeger against fakes of the platform: each promise broken once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from components.telemetry.services import EDGES, TRACED_SERVICES
 from ops.context import Context
 from ops.errors import OpsError
 from ops.verify import traces
-from tests.unit.ops.reading_platform import OLD
+from tests.unit.ops.visualization_platform import OLD
 
 URLS = {name: f"https://{name}:4180" for name in CLASSES}
 CLAIMS = {"sub": "ops", "groups": ["traces-confidential"]}
-TOKEN = ".".join(base64.urlsafe_b64encode(json.dumps(each).encode()).decode().rstrip("=") for each in ({}, CLAIMS))
+TOKEN = ".".join(base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("=") for claims in ({}, CLAIMS))
 TOKEN += ".signature"
 
 
@@ -43,7 +43,7 @@ class Platform:
 
     @property
     def context(self) -> Context:
-        made = SimpleNamespace(
+        stub = SimpleNamespace(
             platform=SimpleNamespace(trace_query_urls=URLS),
             kube=SimpleNamespace(
                 pods=lambda name: (
@@ -56,7 +56,7 @@ class Platform:
             web=SimpleNamespace(call=self.call),
             thanos=SimpleNamespace(instant=self.instant, number=self.number),
         )
-        return cast(Context, made)
+        return cast(Context, stub)
 
     def number(self, expression: str) -> float:
         if "search_cluster_status" in expression:
@@ -183,7 +183,7 @@ def test_a_map_that_is_not_the_services_graph_is_found(where: str) -> None:
 def test_a_service_without_percentiles_is_found() -> None:
     timed = tuple(service.name for service in TRACED_SERVICES[1:])
     wrong = [problem.partition(" (was due")[0] for problem in traces.j2(Platform(timed=timed).context).wrong]
-    assert wrong == [f"no {each} of {TRACED_SERVICES[0].name}" for each in ("p50", "p95", "p99")]
+    assert wrong == [f"no {percentile} of {TRACED_SERVICES[0].name}" for percentile in ("p50", "p95", "p99")]
 
 
 def test_a_query_that_does_not_answer_as_jaeger_does_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from ops.errors import OpsError
 from ops.kube import Kube
 from ops.platform import parse
 from ops.traces import fetch_token
-from ops.verify import prometheus, reading, runner, traces
+from ops.verify import prometheus, runner, traces, visualization
 from ops.verify.registry import CHECKS
 from ops.verify.rows import State
 from tests.config.pki import write_certificates
@@ -82,8 +82,8 @@ def context(tmp_path: Path, outputs: dict[str, Any], ports: dict[str, int]) -> I
     }
     settings = client.Configuration()
     settings.host, settings.retries = f"https://localhost:{ports['kubernetes']}", False
-    with Context(parse(gone), Kube(client.ApiClient(settings), "obs")) as made:
-        yield made
+    with Context(parse(gone), Kube(client.ApiClient(settings), "obs")) as unreachable_context:
+        yield unreachable_context
 
 
 @pytest.mark.parametrize(
@@ -105,9 +105,9 @@ def context(tmp_path: Path, outputs: dict[str, Any], ports: dict[str, int]) -> I
 def test_a_row_names_the_server_that_is_away(
     context: Context, ports: dict[str, int], row: str, name: str, server: str
 ) -> None:
-    [found] = runner.run([row], CHECKS, context)
-    assert found.state is State.FAIL
-    [problem] = found.problems
+    [outcome] = runner.run([row], CHECKS, context)
+    assert outcome.state is State.FAIL
+    [problem] = outcome.problems
     assert name in problem
     assert str(ports[server]) in problem
     assert "\n" not in problem
@@ -118,7 +118,7 @@ def test_a_row_names_the_server_that_is_away(
     ("ask", "name", "server"),
     [
         (lambda context: context.alertmanager().alerts(), "Alertmanager", "alertmanager"),
-        (lambda context: reading.visitor(context).get("/api/health"), "Grafana", "grafana"),
+        (lambda context: visualization.visitor(context).get("/api/health"), "Grafana", "grafana"),
         (lambda context: traces.calls_in_jaeger(context, "token", "internal"), "the Jaeger query internal", "jaeger"),
         (lambda context: fetch_token(context.web, context.platform), "the identity provider", "issuer"),
         (prometheus.freshness, "the gateway", "gateway"),

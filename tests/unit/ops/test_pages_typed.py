@@ -47,15 +47,15 @@ _INLINE = re.compile(r"`[^`\n]*`")
 @cache
 def settings() -> frozenset[float]:
     """Every number of the sources, as written and in base units (seconds, bytes, parts of one)."""
-    found: set[float] = set()
+    numbers: set[float] = set()
     for pattern in (*SOURCES, *ALSO):
         for file in PROJECT.glob(pattern):
             if file.suffix not in {".py", ".yaml", ".yml", ".json", ".toml"}:
                 continue
             for number, unit in WRITTEN.findall(file.read_text(encoding="utf-8")):
                 value = float(number.replace("_", ""))
-                found |= {value, round(value * {"k": 1e3, "M": 1e6, "": 1.0, **BASE}[unit], 6)}
-    return frozenset(found)
+                numbers |= {value, round(value * {"k": 1e3, "M": 1e6, "": 1.0, **BASE}[unit], 6)}
+    return frozenset(numbers)
 
 
 def is_setting(number: str, unit: str) -> bool:
@@ -90,8 +90,8 @@ def typed(text: str) -> Iterator[tuple[int, str]]:
 
 
 def checked() -> list[Path]:
-    found = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
-    return sorted(page for page in found if page.name not in GENERATED and "adr" not in page.parts)
+    paths = [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]
+    return sorted(page for page in paths if page.name not in GENERATED and "adr" not in page.parts)
 
 
 def exceptions() -> list[dict[str, str]]:
@@ -102,19 +102,19 @@ def exceptions() -> list[dict[str, str]]:
 @pytest.mark.parametrize("page", checked(), ids=lambda page: str(page.relative_to(PROJECT)))
 def test_a_page_has_no_measured_number_that_was_typed(page: Path) -> None:
     name = str(page.relative_to(PROJECT))
-    excused = {each["text"] for each in exceptions() if each["page"] == name}
-    found = [f"{name}:{line}: {shown}" for line, shown in typed(page.read_text()) if shown not in excused]
-    assert found == [], "take it from evidence (evidence/pages.yaml, catalog.yaml) or leave it out"
+    excused = {exception["text"] for exception in exceptions() if exception["page"] == name}
+    typed_numbers = [f"{name}:{line}: {shown}" for line, shown in typed(page.read_text()) if shown not in excused]
+    assert typed_numbers == [], "take it from evidence (evidence/pages.yaml, catalog.yaml) or leave it out"
 
 
 def test_exceptions_are_few_have_reasons_and_are_needed() -> None:
     listed = exceptions()
     assert len(listed) <= MOST_EXCEPTIONS
-    for each in listed:
-        assert set(each) == {"page", "text", "reason"}
-        assert each["reason"]
-        found = [shown for _, shown in typed((PROJECT / each["page"]).read_text())]
-        assert each["text"] in found, f"not needed any more: {each}"
+    for exception in listed:
+        assert set(exception) == {"page", "text", "reason"}
+        assert exception["reason"]
+        numbers = [shown for _, shown in typed((PROJECT / exception["page"]).read_text())]
+        assert exception["text"] in numbers, f"not needed any more: {exception}"
 
 
 @pytest.mark.parametrize(

@@ -19,14 +19,14 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import PASSWORD, Recording, password_of, texts
-from tests.unit.postgres.made import arguments, in_its_namespace, made
+from tests.unit.postgres.stubs import arguments, default_build, in_its_namespace
 
 HOST = "postgres.obs.svc.cluster.local"
 
 
 @pytest.fixture(scope="module")
 def both() -> tuple[Recording, Postgres]:
-    return made()
+    return default_build()
 
 
 @pytest.fixture(scope="module")
@@ -35,18 +35,18 @@ def recording(both: tuple[Recording, Postgres]) -> Recording:
 
 
 def pod(recording: Recording) -> dict[str, Any]:
-    found: dict[str, Any] = recording.one("StatefulSet", "postgres")["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = recording.one("StatefulSet", "postgres")["spec"]["template"]["spec"]
+    return spec
 
 
 def container(recording: Recording, name: str) -> dict[str, Any]:
-    [found] = [each for each in pod(recording)["containers"] if each["name"] == name]
-    return dict(found)
+    [matching] = [entry for entry in pod(recording)["containers"] if entry["name"] == name]
+    return dict(matching)
 
 
 @pytest.mark.parametrize("standbys", [0, 1, 2])
 def test_there_is_one_pod_that_takes_writes_and_one_for_each_standby(standbys: int) -> None:
-    recording, _ = made(standbys=standbys)
+    recording, _ = default_build(standbys=standbys)
     assert recording.one("StatefulSet", "postgres")["spec"]["replicas"] == 1 + standbys
     members = recording.one("ConfigMap", "postgres")["data"]["members"].splitlines()
     assert [line.split()[0] for line in members] == [f"postgres-{index}" for index in range(1 + standbys)]
@@ -65,8 +65,8 @@ def test_clients_are_led_to_the_one_pod_that_takes_writes(recording: Recording) 
 
 
 def test_after_a_promotion_the_service_moves_and_no_pod_changes() -> None:
-    before, _ = made()
-    after, _ = made(primary=1)
+    before, _ = default_build()
+    after, _ = default_build(primary=1)
     assert after.one("Service", "postgres")["spec"]["selector"]["apps.kubernetes.io/pod-index"] == "1"
     for kind, name in (("StatefulSet", "postgres"), ("ConfigMap", "postgres"), ("Secret", "postgres-access")):
         assert before.one(kind, name) == after.one(kind, name)
@@ -74,7 +74,7 @@ def test_after_a_promotion_the_service_moves_and_no_pod_changes() -> None:
 
 def test_each_database_is_an_endpoint_with_a_login_of_its_own() -> None:
     databases = [PostgresDatabase(name="grafana", owner="grafana"), PostgresDatabase(name="other", owner="somebody")]
-    recording, postgres = made(databases=databases)
+    recording, postgres = default_build(databases=databases)
     assert set(postgres.databases) == {"grafana", "other"}
     endpoint = postgres.databases["grafana"]
     assert (endpoint.host, endpoint.port, endpoint.name) == (HOST, 5432, "grafana")
@@ -83,7 +83,7 @@ def test_each_database_is_an_endpoint_with_a_login_of_its_own() -> None:
     assert (endpoint.workload, endpoint.networks) == ("postgres", ())
     assert endpoint.access_label == "obs.access/postgres"
     assert len(endpoint.after) == 2
-    assert {each.name for each in recording.of(PASSWORD)} == {
+    assert {recorded.name for recorded in recording.of(PASSWORD)} == {
         "postgres-grafana",
         "postgres-somebody",
         "postgres-replication",
@@ -111,8 +111,8 @@ def test_passwords_are_in_secrets_only_and_owners_passwords_nowhere(recording: R
     assert not any(owner in text or base64.b64encode(owner.encode()).decode() in text for text in everywhere)
     for name in ("postgres-replication", "postgres-metrics"):
         known = password_of(name)
-        holders = [each for each in recording.manifests() if any(known in text for text in texts(each))]
-        assert [each["kind"] for each in holders] == ["Secret"]
+        holders = [manifest for manifest in recording.manifests() if any(known in text for text in texts(manifest))]
+        assert [holder["kind"] for holder in holders] == ["Secret"]
 
 
 def test_each_container_sees_only_the_secrets_that_it_needs(recording: Recording) -> None:
@@ -135,13 +135,17 @@ def test_the_root_file_system_is_read_only_and_the_user_has_no_right(recording: 
 
 
 def test_the_key_has_the_mode_that_postgresql_takes_from_root(recording: Recording) -> None:
-    [volume] = [each for each in pod(recording)["volumes"] if each["name"] == "tls"]
+    [volume] = [volume for volume in pod(recording)["volumes"] if volume["name"] == "tls"]
     assert volume["secret"]["defaultMode"] == 0o440
     assert pod(recording)["securityContext"]["fsGroup"] == UID
 
 
 def test_the_servers_user_has_a_name(recording: Recording) -> None:
-    [mount] = [each for each in container(recording, "postgres")["volumeMounts"] if each["mountPath"] == "/etc/passwd"]
+    [mount] = [
+        volume_mount
+        for volume_mount in container(recording, "postgres")["volumeMounts"]
+        if volume_mount["mountPath"] == "/etc/passwd"
+    ]
     assert (mount["name"], mount["subPath"], mount["readOnly"]) == ("config", "passwd", True)
     assert f"postgres:x:{UID}:{UID}:" in recording.one("ConfigMap", "postgres")["data"]["passwd"]
 
@@ -189,7 +193,7 @@ def test_each_server_is_scraped_with_a_user_of_its_own(both: tuple[Recording, Po
 
 
 def test_the_exporter_connects_over_verified_tls_with_a_password_from_a_file(recording: Recording) -> None:
-    environment = {each["name"]: each["value"] for each in container(recording, "postgres-exporter")["env"]}
+    environment = {variable["name"]: variable["value"] for variable in container(recording, "postgres-exporter")["env"]}
     assert environment == {
         "DATA_SOURCE_URI": "localhost:5432/postgres?sslmode=verify-full&sslrootcert=/etc/tls/ca.crt"
         "&connect_timeout=5&application_name=postgres_exporter",
@@ -207,7 +211,7 @@ def test_each_server_has_a_volume_that_outlives_it(recording: Recording) -> None
 
 def test_a_changed_role_or_setting_rolls_the_pods() -> None:
     def sums(**changed: Any) -> str:
-        recording, _ = made(**changed)
+        recording, _ = default_build(**changed)
         annotations = recording.one("StatefulSet", "postgres")["spec"]["template"]["metadata"]["annotations"]
         return str(annotations["obs.config/checksum"])
 
@@ -219,7 +223,7 @@ def test_a_changed_role_or_setting_rolls_the_pods() -> None:
 @pytest.mark.parametrize("standbys", [1, 2])
 def test_in_its_namespace_it_passes_every_policy(standbys: int) -> None:
     recording = in_its_namespace(standbys=standbys)
-    resources = [Resource(each.token, each.name, each.inputs) for each in recording.resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in recording.resources]
     # Whether everything has a backup is judged on the whole platform (requirement D1).
     rules = [rule for rule in RULES if rule.id != "backup-exists"]
     verdicts = Runner(rules=rules, agreed=[]).all(resources)
@@ -239,14 +243,14 @@ def test_in_its_namespace_it_passes_every_policy(standbys: int) -> None:
 def test_the_policies_see_the_files_that_the_server_reads(file: str, old: str, new: str, rule: str) -> None:
     recording = in_its_namespace()
     resources = []
-    for each in recording.resources:
-        inputs = each.inputs
-        if each.token == "kubernetes:core/v1:ConfigMap" and each.name == "postgres":
+    for resource in recording.resources:
+        inputs = resource.inputs
+        if resource.token == "kubernetes:core/v1:ConfigMap" and resource.name == "postgres":
             assert old in inputs["data"][file]
             inputs = {**inputs, "data": {**inputs["data"], file: inputs["data"][file].replace(old, new)}}
-        resources.append(Resource(each.token, each.name, inputs))
-    found = {verdict.rule.id for verdict in Runner(rules=list(RULES), agreed=[]).all(resources)}
-    assert rule in found
+        resources.append(Resource(resource.token, resource.name, inputs))
+    rule_ids = {verdict.rule.id for verdict in Runner(rules=list(RULES), agreed=[]).all(resources)}
+    assert rule in rule_ids
 
 
 @pytest.mark.parametrize(
@@ -262,7 +266,7 @@ def test_the_policies_see_the_files_that_the_server_reads(file: str, old: str, n
 )
 def test_what_cannot_work_is_refused_in_one_line(changed: dict[str, Any], message: str) -> None:
     with pytest.raises((ValueError, pulumi.RunError), match=re.escape(message)):
-        made(**changed)
+        default_build(**changed)
 
 
 def test_arguments_say_what_is_needed() -> None:

@@ -35,8 +35,8 @@ def test_commits_wait_for_a_standby_only_where_one_of_them_may_be_lost(members: 
 
 @pytest.mark.parametrize(("volume", "kept"), [(2**30, "128MB"), (8 * 2**30, "1024MB"), (256 * 2**20, "64MB")])
 def test_the_log_that_is_kept_is_an_eighth_of_the_volume(volume: int, kept: str) -> None:
-    made = config.server_settings(settings(2, volume_bytes=volume))
-    assert made["wal_keep_size"] == made["max_wal_size"] == kept
+    server_settings = config.server_settings(settings(2, volume_bytes=volume))
+    assert server_settings["wal_keep_size"] == server_settings["max_wal_size"] == kept
 
 
 def test_followers_know_every_member_and_go_to_the_one_that_takes_writes() -> None:
@@ -99,11 +99,11 @@ def test_no_two_databases_share_a_name_or_an_owner(second: PostgresDatabase, mes
 
 def test_a_verifier_is_that_of_the_standard() -> None:
     """The example of RFC 7677, with its salt and password read back."""
-    made = scram_verifier("user", "pencil")
-    assert re.fullmatch(r"SCRAM-SHA-256\$4096:[A-Za-z0-9+/=]{24}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}", made)
-    assert made == scram_verifier("user", "pencil"), "the same at every deployment"
-    assert made != scram_verifier("other", "pencil")
-    assert made != scram_verifier("user", "pencils")
+    verifier = scram_verifier("user", "pencil")
+    assert re.fullmatch(r"SCRAM-SHA-256\$4096:[A-Za-z0-9+/=]{24}\$[A-Za-z0-9+/=]{44}:[A-Za-z0-9+/=]{44}", verifier)
+    assert verifier == scram_verifier("user", "pencil"), "the same at every deployment"
+    assert verifier != scram_verifier("other", "pencil")
+    assert verifier != scram_verifier("user", "pencils")
 
 
 @pytest.mark.parametrize("password", ["with space", "ünï", "", "a:b"])
@@ -140,7 +140,7 @@ def test_every_script_is_in_the_files_and_every_command_names_one_of_them() -> N
 
 
 def test_statements_and_their_values_are_not_logged() -> None:
-    made = config.server_settings(settings(1))
-    assert (made["log_statement"], made["log_min_error_statement"]) == ("none", "panic")
-    assert (made["log_min_duration_statement"], made["log_parameter_max_length"]) == (-1, 0)
-    assert made["log_connections"] is made["log_disconnections"] is True
+    server_settings = config.server_settings(settings(1))
+    assert (server_settings["log_statement"], server_settings["log_min_error_statement"]) == ("none", "panic")
+    assert (server_settings["log_min_duration_statement"], server_settings["log_parameter_max_length"]) == (-1, 0)
+    assert server_settings["log_connections"] is server_settings["log_disconnections"] is True

@@ -11,13 +11,13 @@ import yaml
 from components.contracts import ProbeJob
 from components.k8s import Resources
 from components.probes.component import Probes, ProbesArgs
-from components.probes.targets import Entrance, Listener, Module, metrics_listener, pod_listener
+from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
 from policy.model import Resource
 from policy.runner import Runner
 from tests.support.engine import PASSWORD, Recorded, Recording, password_of
-from tests.unit.sampler.surroundings import record, site, user
+from tests.unit.sampler.stubs import deployment_context, record, user
 
-DOOR = Entrance(
+DOOR = Endpoint(
     name="gateway-http",
     url="https://gateway.obs.svc.cluster.local:4318/v1/metrics",
     module=Module.CLOSED,
@@ -26,37 +26,37 @@ DOOR = Entrance(
     access_label="obs.access/gateway",
     host="otlp.example.com",
 )
-STORE = pod_listener(site(), "prometheus-primary", "grpc", 10901)
+STORE = pod_listener(deployment_context(), "prometheus-primary", "grpc", 10901)
 
 
 def args() -> ProbesArgs:
     return ProbesArgs(
-        site=site(),
+        context=deployment_context(),
         listeners=[
-            metrics_listener(site().scrape_target("gateway", 8888, user("scrape-gateway"))),
-            pod_listener(site(), "kafka", "client", 9092),
+            metrics_listener(deployment_context().scrape_target("gateway", 8888, user("scrape-gateway"))),
+            pod_listener(deployment_context(), "kafka", "client", 9092),
             STORE,
         ],
-        entrances=[DOOR],
+        endpoints=[DOOR],
         resources=Resources(cpu="20m", memory="32Mi", memory_limit="128Mi"),
     )
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Probes]:
+def component() -> tuple[Recording, Probes]:
     kept: list[Probes] = []
     recording = record(lambda: kept.append(Probes("probes", args())))
     return recording, kept[0]
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Probes]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Probes]) -> Recording:
+    return component[0]
 
 
 @pytest.fixture(scope="module")
-def jobs(made: tuple[Recording, Probes]) -> dict[str, ProbeJob]:
-    return {job.job: job for job in made[1].jobs}
+def jobs(component: tuple[Recording, Probes]) -> dict[str, ProbeJob]:
+    return {job.job: job for job in component[1].jobs}
 
 
 def test_it_runs_the_program_with_tls_and_users(recording: Recording) -> None:
@@ -85,18 +85,18 @@ def test_every_module_verifies_and_shows_its_own_certificate(recording: Recordin
 
 
 def test_it_holds_no_password_of_others(recording: Recording) -> None:
-    assert [each["metadata"]["name"] for each in recording.kinds("Secret")] == ["probes-web"]
+    assert [manifest["metadata"]["name"] for manifest in recording.kinds("Secret")] == ["probes-web"]
 
 
 def test_it_reaches_what_it_looks_at_and_nothing_else(recording: Recording) -> None:
     policy = recording.one("NetworkPolicy", "probes")["spec"]
     reached = {
-        rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: [each["port"] for each in rule["ports"]]
+        rule["to"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"]: [port["port"] for port in rule["ports"]]
         for rule in policy["egress"]
         if "app.kubernetes.io/name" in rule["to"][0].get("podSelector", {}).get("matchLabels", {})
     }
     assert reached == {"gateway": [4318, 8888], "kafka": [9092], "prometheus-primary": [10901]}
-    assert {each["port"] for rule in policy["egress"] for each in rule["ports"]} == {53, 4318, 8888, 9092, 10901}
+    assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 4318, 8888, 9092, 10901}
     labels = recording.one("Deployment", "probes")["spec"]["template"]["metadata"]["labels"]
     assert {name for name in labels if name.startswith("obs.access/")} == {
         "obs.access/gateway",
@@ -109,7 +109,7 @@ def test_it_reaches_what_it_looks_at_and_nothing_else(recording: Recording) -> N
 def test_only_scrapers_reach_it(recording: Recording) -> None:
     [rule] = recording.one("NetworkPolicy", "probes")["spec"]["ingress"]
     assert rule["from"] == [{"podSelector": {"matchLabels": {"obs.access/metrics": "true"}}}]
-    assert [each["port"] for each in rule["ports"]] == [9115]
+    assert [port["port"] for port in rule["ports"]] == [9115]
 
 
 def test_pods_are_found_by_name_and_looked_at_once_a_minute(jobs: dict[str, ProbeJob]) -> None:
@@ -122,7 +122,7 @@ def test_pods_are_found_by_name_and_looked_at_once_a_minute(jobs: dict[str, Prob
     assert (job.module, job.interval, job.targets) == ("tls", "1m", ())
 
 
-def test_entrances_are_looked_at_by_the_name_that_people_use(jobs: dict[str, ProbeJob]) -> None:
+def test_endpoints_are_looked_at_by_the_name_that_people_use(jobs: dict[str, ProbeJob]) -> None:
     job = jobs["probe-services"]
     [target] = job.targets
     assert (target.name, target.address, target.module, target.host) == (
@@ -145,34 +145,34 @@ def test_every_job_asks_the_prober_with_a_user_of_its_own(jobs: dict[str, ProbeJ
 
 
 @pytest.mark.parametrize(
-    ("listeners", "entrances", "problem"),
+    ("listeners", "endpoints", "problem"),
     [
         ([], [DOOR], "there is no listener"),
-        ([STORE], [], "there is no entrance"),
+        ([STORE], [], "there is no endpoint"),
         ([STORE, STORE], [DOOR], "listener _grpc._tcp.prometheus-primary-headless.obs.svc.cluster.local occurs twice"),
-        ([STORE], [DOOR, replace(DOOR, url="https://other")], "entrance gateway-http occurs twice"),
+        ([STORE], [DOOR, replace(DOOR, url="https://other")], "endpoint gateway-http occurs twice"),
     ],
 )
-def test_what_cannot_work_is_refused(listeners: list[Listener], entrances: list[Entrance], problem: str) -> None:
+def test_what_cannot_work_is_refused(listeners: list[Listener], endpoints: list[Endpoint], problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
-        replace(args(), listeners=listeners, entrances=entrances)
+        replace(args(), listeners=listeners, endpoints=endpoints)
 
 
 def test_the_policies_find_nothing_but_what_a_part_of_a_platform_lacks(recording: Recording) -> None:
-    resources = [Resource(each.token, each.name, _known(each)) for each in recording.resources]
-    found = {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
-    assert found <= {"certificate-authority", "image-registry", "namespace-made", "network-default-deny"}
+    resources = [Resource(resource.token, resource.name, _known(resource)) for resource in recording.resources]
+    rule_ids = {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
+    assert rule_ids <= {"certificate-authority", "image-registry", "namespace-made", "network-default-deny"}
 
 
 def test_the_policies_notice_a_prober_that_anybody_may_use(recording: Recording) -> None:
     open_to_all = {"web.yml": yaml.safe_dump({"tls_server_config": {"cert_file": "a", "key_file": "b"}})}
     resources = [
         Resource(
-            each.token,
-            each.name,
-            {**_known(each), **({"stringData": open_to_all} if each.name == "probes-web" else {})},
+            resource.token,
+            resource.name,
+            {**_known(resource), **({"stringData": open_to_all} if resource.name == "probes-web" else {})},
         )
-        for each in recording.resources
+        for resource in recording.resources
     ]
     assert "web-users" in {verdict.rule.id for verdict in Runner(agreed=[]).all(resources)}
 

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from components.contracts import ObjectStorage
-from components.k8s import Resources, Site, default_deny
+from components.k8s import DeploymentContext, Resources, default_deny
 from components.prometheus.compactor import Compactor, CompactorArgs, compactor_scrape
 from components.prometheus.component import Prometheus, PrometheusArgs
 from components.prometheus.config import prometheus_command
@@ -26,7 +26,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import record, site
+from tests.unit.sampler.stubs import deployment_context, record
 
 SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="512Mi")
 AUTHORITY = "-----BEGIN CERTIFICATE-----\noutside\n-----END CERTIFICATE-----\n"
@@ -50,14 +50,16 @@ def storage(**changes: Any) -> ObjectStorage:
     return ObjectStorage(**{**values, **changes})
 
 
-def build(where: Site, objects: ObjectStorage | None) -> None:
+def build(where: DeploymentContext, objects: ObjectStorage | None) -> None:
     """All parts, handed to each other as the platform does it."""
     around = pulumi.ComponentResource("obs:test:Around", "around")
-    of_query, of_store, of_compactor = (made(around, where) for made in (query_scrape, store_scrape, compactor_scrape))
+    of_query, of_store, of_compactor = (
+        scrape(around, where) for scrape in (query_scrape, store_scrape, compactor_scrape)
+    )
     prometheus = Prometheus(
         "prometheus",
         PrometheusArgs(
-            site=where,
+            context=where,
             replicas=REPLICAS,
             scrapes=[of_query, *([of_store, of_compactor] if objects else [])],
             alert_receivers=[],
@@ -78,7 +80,7 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
     )
     gateways = []
     if objects:
-        shared: dict[str, Any] = {"site": where, "objects": objects, "encryption": "SSE-S3", "resources": SIZE}
+        shared: dict[str, Any] = {"context": where, "objects": objects, "encryption": "SSE-S3", "resources": SIZE}
         store = StoreGateway(
             "thanos-store",
             StoreGatewayArgs(
@@ -96,7 +98,7 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
     ThanosQuery(
         "thanos-query",
         ThanosQueryArgs(
-            site=where,
+            context=where,
             stores=list(prometheus.endpoints.values()),
             gateways=gateways,
             scrape=of_query,
@@ -111,32 +113,36 @@ def build(where: Site, objects: ObjectStorage | None) -> None:
 
 @pytest.fixture(scope="module")
 def recording() -> Recording:
-    return record(lambda: build(site(), storage()))
+    return record(lambda: build(deployment_context(), storage()))
 
 
 @pytest.fixture(scope="module")
 def without() -> Recording:
-    return record(lambda: build(site(), None))
+    return record(lambda: build(deployment_context(), None))
 
 
 def pod(recording: Recording, workload: str) -> dict[str, Any]:
-    found: dict[str, Any] = recording.one("StatefulSet", workload)["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = recording.one("StatefulSet", workload)["spec"]["template"]["spec"]
+    return spec
 
 
 def container(recording: Recording, workload: str) -> dict[str, Any]:
     """The container of Thanos."""
-    found: dict[str, Any] = pod(recording, workload)["containers"][-1]
-    return found
+    last_container: dict[str, Any] = pod(recording, workload)["containers"][-1]
+    return last_container
 
 
 @pytest.mark.parametrize("workload", WORKLOADS)
 def test_each_part_of_thanos_finds_the_storage_in_a_mounted_secret(recording: Recording, workload: str) -> None:
-    made = container(recording, workload)
-    assert "--objstore.config-file=/etc/thanos-objects/objects.yml" in made["command"]
-    [mount] = [each for each in made["volumeMounts"] if each["mountPath"] == "/etc/thanos-objects"]
+    thanos_container = container(recording, workload)
+    assert "--objstore.config-file=/etc/thanos-objects/objects.yml" in thanos_container["command"]
+    [mount] = [
+        volume_mount
+        for volume_mount in thanos_container["volumeMounts"]
+        if volume_mount["mountPath"] == "/etc/thanos-objects"
+    ]
     assert mount["readOnly"] is True
-    [volume] = [each for each in pod(recording, workload)["volumes"] if each["name"] == mount["name"]]
+    [volume] = [volume for volume in pod(recording, workload)["volumes"] if volume["name"] == mount["name"]]
     secret = recording.one("Secret", volume["secret"]["secretName"])
     content = yaml.safe_load(secret["stringData"]["objects.yml"])
     assert (content["type"], content["prefix"]) == ("S3", "metrics")
@@ -158,7 +164,7 @@ def test_each_part_of_thanos_reaches_the_storage(recording: Recording, workload:
 def test_prometheus_itself_has_no_key_of_the_storage(recording: Recording) -> None:
     for replica in REPLICAS:
         prometheus, _ = pod(recording, f"prometheus-{replica}")["containers"]
-        assert "objects" not in {each["name"] for each in prometheus["volumeMounts"]}
+        assert "objects" not in {volume_mount["name"] for volume_mount in prometheus["volumeMounts"]}
 
 
 def test_what_is_shipped_is_neither_merged_nor_of_different_lengths(recording: Recording) -> None:
@@ -175,10 +181,10 @@ def test_without_a_storage_nothing_is_shipped_and_overlaps_are_merged(without: R
     assert without.kinds("StatefulSet") == [without.one("StatefulSet", f"prometheus-{name}") for name in REPLICAS]
     for replica in REPLICAS:
         spec = pod(without, f"prometheus-{replica}")
-        options = [option for each in spec["containers"] for option in each["command"]]
+        options = [option for part in spec["containers"] for option in part["command"]]
         assert not [option for option in options if "objstore" in option or "shipper" in option]
         assert "--no-storage.tsdb.allow-overlapping-compaction" not in options
-        assert "objects" not in {each["name"] for each in spec["volumes"]}
+        assert "objects" not in {volume["name"] for volume in spec["volumes"]}
         egress = without.one("NetworkPolicy", f"prometheus-{replica}")["spec"]["egress"]
         assert not [peer for rule in egress for peer in rule["to"] if "ipBlock" in peer]
 
@@ -187,16 +193,16 @@ def test_the_gateway_is_one_more_store_by_the_name_that_all_stores_have(recordin
     files = recording.one("ConfigMap", "thanos-query")["data"]
     content = yaml.safe_load(files["endpoints.yml"])
     hosts = [f"{name}-headless" for name in ("prometheus-primary", "prometheus-secondary", "thanos-store")]
-    assert [each["address"] for each in content["endpoints"]] == [
+    assert [endpoint["address"] for endpoint in content["endpoints"]] == [
         f"dns+{host}.obs.svc.cluster.local:10901" for host in hosts
     ]
     shared = content["default_client_config"]["server_name"]
-    [made] = [
-        each["spec"]["dnsNames"]
-        for each in recording.kinds("Certificate")
-        if each["metadata"]["name"] == "thanos-store"
+    [dns_names] = [
+        manifest["spec"]["dnsNames"]
+        for manifest in recording.kinds("Certificate")
+        if manifest["metadata"]["name"] == "thanos-store"
     ]
-    assert shared in made
+    assert shared in dns_names
     labels = recording.one("Deployment", "thanos-query")["spec"]["template"]["metadata"]["labels"]
     assert labels["obs.access/thanos-store"] == "true"
     assert recording.one("StatefulSet", "thanos-store")["spec"]["replicas"] == 2
@@ -226,7 +232,7 @@ def test_there_is_never_a_second_compactor(recording: Recording) -> None:
 
 
 def test_keys_of_the_storage_are_in_secrets_only(recording: Recording) -> None:
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in (KEY, PASSWORD):
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -274,11 +280,11 @@ def config(objects: ObjectStorage, **changes: Any) -> dict[str, Any]:
 
 
 def test_the_storage_of_aws_needs_no_endpoint_and_no_authority() -> None:
-    made = config(storage(endpoint=None), private=False)["config"]
-    assert made["endpoint"] == "s3.ap-northeast-1.amazonaws.com"
-    assert made["bucket_lookup_type"] == "auto"
-    assert "tls_config" not in made["http_config"]
-    assert "sse_config" not in made
+    storage_config = config(storage(endpoint=None), private=False)["config"]
+    assert storage_config["endpoint"] == "s3.ap-northeast-1.amazonaws.com"
+    assert storage_config["bucket_lookup_type"] == "auto"
+    assert "tls_config" not in storage_config["http_config"]
+    assert "sse_config" not in storage_config
 
 
 @pytest.mark.parametrize(
@@ -297,13 +303,13 @@ def test_a_mistake_about_the_storage_is_one_clear_line(changes: dict[str, Any], 
 
 def test_in_their_namespace_they_pass_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         build(lab, storage())
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

@@ -21,7 +21,10 @@ def stateful_set(replica: str) -> dict[str, Any]:
 def test_each_replica_is_one_pod_with_a_sidecar_and_a_volume(replica: str) -> None:
     spec = stateful_set(replica)
     assert spec["replicas"] == 1
-    assert [each["name"] for each in spec["template"]["spec"]["containers"]] == ["prometheus", "thanos-sidecar"]
+    assert [container["name"] for container in spec["template"]["spec"]["containers"]] == [
+        "prometheus",
+        "thanos-sidecar",
+    ]
     assert [claim["metadata"]["name"] for claim in spec["volumeClaimTemplates"]] == ["data"]
 
 
@@ -30,8 +33,8 @@ def test_every_replica_scrapes_every_workload(replica: str) -> None:
     recording = engine.recorded("local")
     config = yaml.safe_load(recording.one("ConfigMap", f"prometheus-{replica}")["data"]["prometheus.yml"])
     jobs = {scrape["job_name"] for scrape in config["scrape_configs"]}
-    workloads = {each["metadata"]["name"] for each in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
-    workloads -= {"search"}  # its keeper measures it
+    workloads = {manifest["metadata"]["name"] for manifest in recording.kinds("StatefulSet", "Deployment", "DaemonSet")}
+    workloads -= {"search"}  # the index manager measures it
     probes = {"probe-pods", "probe-services"}
     sidecars = {"incident-closer", *(f"thanos-sidecar-{name}" for name in REPLICAS)}
     assert jobs == workloads | probes | sidecars
@@ -69,9 +72,9 @@ def test_two_query_pods_ask_both_replicas_and_the_store_gateway() -> None:
     recording = engine.recorded("local")
     assert recording.one("Deployment", "thanos-query")["spec"]["replicas"] == 2
     endpoints = yaml.safe_load(recording.one("ConfigMap", "thanos-query")["data"]["endpoints.yml"])["endpoints"]
-    there = {each["metadata"]["name"] for each in recording.kinds("StatefulSet")}
+    there = {manifest["metadata"]["name"] for manifest in recording.kinds("StatefulSet")}
     stores = [*(f"prometheus-{name}" for name in REPLICAS), *sorted(there & {"thanos-store"})]
-    assert [each["address"].split("-headless")[0] for each in endpoints] == [f"dns+{name}" for name in stores]
+    assert [endpoint["address"].split("-headless")[0] for endpoint in endpoints] == [f"dns+{name}" for name in stores]
 
 
 def test_the_query_layer_lets_in_its_reader_and_its_scraper() -> None:

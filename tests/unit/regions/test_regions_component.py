@@ -1,4 +1,4 @@
-"""The objects of the region guard in the cluster, its settings as the program reads them, and every policy."""
+"""The objects of the failover agent in the cluster, its settings as the program reads them, and every policy."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import yaml
 
 from components.dashboards.promql import metrics
 from components.k8s import default_deny
-from components.regions.component import RegionGuard
+from components.regions.component import FailoverAgent
 from components.regions.rules import LEASE_LIMIT_S, PEER_LIMIT_S, RULES
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
@@ -23,25 +23,25 @@ from lab.toolchain import images
 from policy.model import Resource
 from policy.rules import RULES as POLICIES
 from policy.runner import Runner
-from services.region_guard import metrics as guard_metrics
-from services.region_guard import settings as guard_settings
+from services.failover_agent import metrics as agent_metrics
+from services.failover_agent import settings as agent_settings
 from tests.support.engine import Recording
-from tests.unit.regions.surroundings import DEFINITIONS, alertmanager, arguments, recorded, witness
-from tests.unit.sampler.surroundings import record, site
+from tests.unit.regions.stubs import FINGERPRINTS, alertmanager, arguments, recorded, witness
+from tests.unit.sampler.stubs import deployment_context, record
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, RegionGuard]:
+def component() -> tuple[Recording, FailoverAgent]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, RegionGuard]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, FailoverAgent]) -> Recording:
+    return component[0]
 
 
-def written(recording: Recording) -> guard_settings.Settings:
-    return guard_settings.parse(yaml.safe_load(recording.one("ConfigMap", "region-guard")["data"]["config.yaml"]))
+def written(recording: Recording) -> agent_settings.Settings:
+    return agent_settings.parse(yaml.safe_load(recording.one("ConfigMap", "failover-agent")["data"]["config.yaml"]))
 
 
 def reached(recording: Recording) -> set[tuple[str, int]]:
@@ -51,33 +51,33 @@ def reached(recording: Recording) -> set[tuple[str, int]]:
             peer.get("ipBlock", {}).get("cidr") or peer["podSelector"]["matchLabels"]["app.kubernetes.io/name"],
             port["port"],
         )
-        for rule in recording.one("NetworkPolicy", "region-guard")["spec"]["egress"]
+        for rule in recording.one("NetworkPolicy", "failover-agent")["spec"]["egress"]
         for peer in rule["to"]
         for port in rule["ports"]
         if port["port"] != 53
     }
 
 
-def test_the_guard_accepts_its_settings(recording: Recording) -> None:
+def test_the_failover_agent_accepts_its_settings(recording: Recording) -> None:
     settings = written(recording)
     assert (settings.region, settings.role, settings.peer) == ("one", "primary", "two")
     assert (settings.witness.bucket, settings.witness.endpoint) == ("witness", "https://witness.example.com:8444")
-    assert settings.outside == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
-    assert dict(settings.definitions) == DEFINITIONS
-    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-region-guard")
+    assert settings.egress_targets == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
+    assert dict(settings.fingerprints) == FINGERPRINTS
+    assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-failover-agent")
     # A region that lost the lease falls silent before one that is cut off does by itself.
-    assert settings.look_s < settings.beat_s < settings.isolated_s
+    assert settings.poll_interval_s < settings.heartbeat_interval_s < settings.isolated_s
 
 
 def test_every_alertmanager_is_reached_by_its_own_address_and_known_by_the_name_in_its_certificate(
     recording: Recording,
 ) -> None:
-    found = written(recording).alertmanagers
-    assert found.urls == tuple(
+    alertmanagers = written(recording).alertmanagers
+    assert alertmanagers.urls == tuple(
         f"https://alertmanager-{number}.alertmanager-headless.obs.svc.cluster.local:9093" for number in range(2)
     )
-    assert found.server_name == "alertmanager.obs.svc.cluster.local"
-    assert found.login.user == "operator"
+    assert alertmanagers.server_name == "alertmanager.obs.svc.cluster.local"
+    assert alertmanagers.login.user == "operator"
     three, _ = recorded(lambda: {"alertmanager": alertmanager(3)})
     assert len(written(three).alertmanagers.urls) == 3
 
@@ -91,16 +91,16 @@ def test_a_standby_says_so_and_a_region_without_another_one_has_no_peer() -> Non
 
 def test_what_public_authorities_vouch_for_needs_no_file() -> None:
     public, _ = recorded(lambda: {"witness": witness("", None)})
-    found = written(public).witness
-    assert (found.endpoint, found.ca_file) == (None, None)
+    storage = written(public).witness
+    assert (storage.endpoint, storage.ca_file) == (None, None)
 
 
 def test_digests_may_come_from_what_is_not_known_at_first() -> None:
-    later, _ = recorded(lambda: {"definitions": {"rules": pulumi.Output.from_input("c" * 64)}})
-    assert dict(written(later).definitions) == {"rules": "c" * 64}
+    later, _ = recorded(lambda: {"fingerprints": {"rules": pulumi.Output.from_input("c" * 64)}})
+    assert dict(written(later).fingerprints) == {"rules": "c" * 64}
 
 
-def test_every_file_that_the_guard_reads_is_mounted_and_no_other_secret(recording: Recording) -> None:
+def test_every_file_that_the_failover_agent_reads_is_mounted_and_no_other_secret(recording: Recording) -> None:
     settings = written(recording)
     files = {
         settings.witness.access_key_id_file,
@@ -109,10 +109,10 @@ def test_every_file_that_the_guard_reads_is_mounted_and_no_other_secret(recordin
         settings.alertmanagers.login.password_file,
         settings.metrics.password_file,
     }
-    held = recording.one("Secret", "region-guard-auth")["stringData"]
+    held = recording.one("Secret", "failover-agent-auth")["stringData"]
     assert {file.name for file in files if file} == set(held)
     assert held["alertmanager-password"] == "password-of-operator"
-    spec = recording.one("Deployment", "region-guard")["spec"]["template"]["spec"]
+    spec = recording.one("Deployment", "failover-agent")["spec"]["template"]["spec"]
     [container] = spec["containers"]
     folders = {mount["mountPath"] for mount in container["volumeMounts"]}
     assert {str(file.parent) for file in files if file} <= folders
@@ -120,37 +120,37 @@ def test_every_file_that_the_guard_reads_is_mounted_and_no_other_secret(recordin
 
 
 def test_it_runs_once_and_an_old_one_has_gone_before_a_new_one_starts(recording: Recording) -> None:
-    spec = recording.one("Deployment", "region-guard")["spec"]
+    spec = recording.one("Deployment", "failover-agent")["spec"]
     assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
     [container] = spec["template"]["spec"]["containers"]
-    assert container["command"][-4:] == ["-m", "services.region_guard", "--config", "/etc/region-guard/config.yaml"]
+    assert container["command"][-4:] == ["-m", "services.failover_agent", "--config", "/etc/failover-agent/config.yaml"]
     assert container["readinessProbe"]["httpGet"]["path"] == "/readyz"
 
 
 def test_its_image_has_what_reads_an_object_storage(recording: Recording) -> None:
-    [container] = recording.one("Deployment", "region-guard")["spec"]["template"]["spec"]["containers"]
+    [container] = recording.one("Deployment", "failover-agent")["spec"]["template"]["spec"]["containers"]
     name = container["image"].removeprefix("registry.example/").partition(":")[0]
-    [image] = [each for each in images.images() if each.repository == name]
-    assert any(layer.key.startswith("python-reading-") for layer in image.layers)
+    [image] = [image for image in images.images() if image.repository == name]
+    assert any(layer.key.startswith("python-web-extras-") for layer in image.layers)
 
 
 def test_it_reaches_witness_pagers_and_alertmanager_and_only_scrapers_reach_it(
-    made: tuple[Recording, RegionGuard],
+    component: tuple[Recording, FailoverAgent],
 ) -> None:
-    recording, guard = made
+    recording, agent = component
     pagers = {(f"203.0.113.{number}/32", port) for number in (7, 8) for port in (8443, 8587)}
     assert reached(recording) == {("alertmanager", 9093), ("203.0.113.9/32", 8444), *pagers}
-    labels = recording.one("Deployment", "region-guard")["spec"]["template"]["metadata"]["labels"]
+    labels = recording.one("Deployment", "failover-agent")["spec"]["template"]["metadata"]["labels"]
     assert {label for label in labels if label.startswith("obs.access/")} == {"obs.access/alertmanager"}
-    [ingress] = recording.one("NetworkPolicy", "region-guard")["spec"]["ingress"]
+    [ingress] = recording.one("NetworkPolicy", "failover-agent")["spec"]["ingress"]
     assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
-    assert (guard.scrape.job, guard.scrape.port) == ("region-guard", ingress["ports"][0]["port"])
+    assert (agent.scrape.job, agent.scrape.port) == ("failover-agent", ingress["ports"][0]["port"])
 
 
 def test_passwords_are_in_secrets_only(recording: Recording) -> None:
-    values = {value for each in recording.kinds("Secret") for value in each["stringData"].values()}
+    values = {value for manifest in recording.kinds("Secret") for value in manifest["stringData"].values()}
     assert "secret-key-of-witness" in values
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -161,9 +161,12 @@ def test_passwords_are_in_secrets_only(recording: Recording) -> None:
     [
         ({"peer": "one"}, "the peer is 'one', which is this region: name the other one"),
         ({"leads": False, "peer": None}, "a standby has no peer: name the region that it stands by for"),
-        ({"outside": ()}, "outside is empty: name host:port of the pagers"),
-        ({"outside": ("203.0.113.7",)}, "outside has '203.0.113.7': write host:port"),
-        ({"outside": ("203.0.113.7:443",)}, "'203.0.113.7:443', whose port is not open: it must be one of 8443, 8587"),
+        ({"egress_targets": ()}, "egress_targets is empty: name host:port of the pagers"),
+        ({"egress_targets": ("203.0.113.7",)}, "egress_targets has '203.0.113.7': write host:port"),
+        (
+            {"egress_targets": ("203.0.113.7:443",)},
+            "'203.0.113.7:443', whose port is not open: it must be one of 8443, 8587",
+        ),
         ({"networks": ()}, "no network of the pagers is named, so none could be reached"),
     ],
 )
@@ -177,37 +180,37 @@ def test_a_region_without_alertmanager_is_refused() -> None:
         recorded(lambda: {"alertmanager": alertmanager(0)})
 
 
-def test_the_guards_silence_never_hides_an_alert_about_the_guard() -> None:
+def test_the_agents_silence_never_hides_an_alert_about_the_failover_agent() -> None:
     for alert in (alert for group in RULES for alert in group.alerts):
         assert "layer" not in alert.labels, alert.name
         assert "layer" not in alert.expr, alert.name
 
 
-def test_the_guard_tells_every_series_that_its_alerts_ask_for() -> None:
-    asked = set().union(*(metrics(alert.expr) for group in RULES for alert in group.alerts)) - {"up"}
-    source = inspect.getsource(guard_metrics)
-    assert sorted(name for name in asked if f'"{name.removesuffix("_total")}"' not in source) == []
-    assert len(asked) >= 8
+def test_the_failover_agent_tells_every_series_that_its_alerts_ask_for() -> None:
+    metric_names = set().union(*(metrics(alert.expr) for group in RULES for alert in group.alerts)) - {"up"}
+    source = inspect.getsource(agent_metrics)
+    assert sorted(name for name in metric_names if f'"{name.removesuffix("_total")}"' not in source) == []
+    assert len(metric_names) >= 8
 
 
-def test_an_alert_is_raised_only_after_the_guard_itself_had_time(recording: Recording) -> None:
+def test_an_alert_is_raised_only_after_the_failover_agent_itself_had_time(recording: Recording) -> None:
     settings = written(recording)
     assert settings.isolated_s < PEER_LIMIT_S < LEASE_LIMIT_S
-    assert settings.beat_s * 5 <= PEER_LIMIT_S
+    assert settings.heartbeat_interval_s * 5 <= PEER_LIMIT_S
 
 
 def in_its_namespace(changes: Callable[[], dict[str, Any]] = dict) -> list[str]:
     """What the whole policy pack says about it."""
 
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
-        RegionGuard("region-guard", arguments(lab, **changes()))
+        FailoverAgent("failover-agent", arguments(lab, **changes()))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     return [verdict.message for verdict in Runner(rules=list(POLICIES), agreed=[]).all(resources)]
 
 

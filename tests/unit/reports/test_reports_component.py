@@ -14,21 +14,21 @@ import pytest
 import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
-from components.k8s import MISTAKE, Container, Probe, Resources, Site, cron_job, default_deny
+from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job, default_deny
 from components.reports.component import Reports, ReportsArgs
 from components.reports.config import LANGUAGES, Mail
 from components.reports.schedule import SCHEDULES, Kind, Schedule
-from components.reports.shelf import shelf_scrape
+from components.reports.server import report_server_scrape
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.report_shelf import settings as shelf_settings
+from services.report_server import settings as report_server_settings
 from services.reports import model, program, text
 from services.reports import settings as report_settings
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import kafka, record, site, user
+from tests.unit.sampler.stubs import deployment_context, kafka, record, user
 
 KINDS = ("daily", "weekly", "monthly")
 AUTHORITY = "-----BEGIN CERTIFICATE-----\noutside\n-----END CERTIFICATE-----\n"
@@ -71,10 +71,10 @@ def storage(authority: str = AUTHORITY, endpoint: str | None = "https://storage.
     )
 
 
-def arguments(where: Site, **changes: Any) -> ReportsArgs:
+def arguments(where: DeploymentContext, **changes: Any) -> ReportsArgs:
     values: dict[str, Any] = {
-        "site": where,
-        "scrape": shelf_scrape(pulumi.ComponentResource("obs:test:Around", "around"), where),
+        "context": where,
+        "scrape": report_server_scrape(pulumi.ComponentResource("obs:test:Around", "around"), where),
         "query": QueryEndpoint(
             url="https://198.18.0.21:9090",
             internal_url="https://thanos-query.obs.svc.cluster.local:9090",
@@ -88,7 +88,7 @@ def arguments(where: Site, **changes: Any) -> ReportsArgs:
         "recipients": RECIPIENTS,
         "time_zone": "Asia/Tokyo",
         "resources": SIZE,
-        "shelf_resources": SIZE,
+        "report_server_resources": SIZE,
     }
     return ReportsArgs(**{**values, **changes})
 
@@ -96,18 +96,18 @@ def arguments(where: Site, **changes: Any) -> ReportsArgs:
 def recorded(changes: Callable[[], dict[str, Any]] = dict) -> tuple[Recording, Reports]:
     """Outputs are made inside of the program: they belong to its event loop."""
     kept: list[Reports] = []
-    recording = record(lambda: kept.append(Reports("reports", arguments(site(), **changes()))))
+    recording = record(lambda: kept.append(Reports("reports", arguments(deployment_context(), **changes()))))
     return recording, kept[0]
 
 
 @pytest.fixture(scope="module")
-def made() -> tuple[Recording, Reports]:
+def component() -> tuple[Recording, Reports]:
     return recorded()
 
 
 @pytest.fixture(scope="module")
-def recording(made: tuple[Recording, Reports]) -> Recording:
-    return made[0]
+def recording(component: tuple[Recording, Reports]) -> Recording:
+    return component[0]
 
 
 def cron(recording: Recording, kind: str) -> dict[str, Any]:
@@ -116,8 +116,8 @@ def cron(recording: Recording, kind: str) -> dict[str, Any]:
 
 
 def pod(recording: Recording, kind: str) -> dict[str, Any]:
-    found: dict[str, Any] = cron(recording, kind)["jobTemplate"]["spec"]["template"]["spec"]
-    return found
+    spec: dict[str, Any] = cron(recording, kind)["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
 
 
 def settings_file(recording: Recording, name: str) -> dict[str, Any]:
@@ -181,15 +181,15 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert (settings.mail.ca_file, settings.storage.ca_file, settings.storage.endpoint) == (None, None, None)
     assert (settings.languages, settings.storage.encryption) == (("en",), "aws:kms")
     assert settings.link == "https://reports.example.com/monitoring"
-    shelf = shelf_settings.parse(settings_file(recording, "report-shelf"))
-    assert (shelf.storage.ca_file, shelf.storage.endpoint) == (None, None)
+    report_server = report_server_settings.parse(settings_file(recording, "report-server"))
+    assert (report_server.storage.ca_file, report_server.storage.endpoint) == (None, None)
 
 
-def test_the_shelf_accepts_its_settings_file_and_has_its_files(recording: Recording) -> None:
-    settings = shelf_settings.parse(settings_file(recording, "report-shelf"))
+def test_the_report_server_accepts_its_settings_file_and_has_its_files(recording: Recording) -> None:
+    settings = report_server_settings.parse(settings_file(recording, "report-server"))
     assert dict(settings.most_age_h) == {str(kind): SCHEDULES[kind].most_age_h for kind in Kind}
     assert settings.listen_port == 8443
-    assert (settings.reader.user, settings.metrics.user) == ("reader", "scrape-report-shelf")
+    assert (settings.reader.user, settings.metrics.user) == ("reader", "scrape-report-server")
     files = {
         settings.reader.password_file,
         settings.metrics.password_file,
@@ -197,12 +197,12 @@ def test_the_shelf_accepts_its_settings_file_and_has_its_files(recording: Record
         settings.storage.secret_access_key_file,
         settings.storage.ca_file,
     }
-    assert {file.name for file in files if file} == set(recording.one("Secret", "report-shelf-auth")["stringData"])
+    assert {file.name for file in files if file} == set(recording.one("Secret", "report-server-auth")["stringData"])
 
 
 def test_kinds_and_languages_are_those_of_the_program() -> None:
     assert [kind.value for kind in Kind] == [kind.value for kind in model.Kind]
-    assert tuple(shelf_settings.KINDS) == tuple(kind.value for kind in Kind)
+    assert tuple(report_server_settings.KINDS) == tuple(kind.value for kind in Kind)
     assert set(LANGUAGES) == set(text.LANGUAGES)
     assert program._MISTAKE == MISTAKE
 
@@ -247,7 +247,9 @@ def test_a_job_is_confined_like_every_pod_and_gets_no_private_key(recording: Rec
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_job_reaches_metrics_notices_mail_and_storage_and_nobody_reaches_it(recording: Recording, kind: str) -> None:
+def test_a_job_reaches_metrics_notifications_mail_and_storage_and_nobody_reaches_it(
+    recording: Recording, kind: str
+) -> None:
     policy = recording.one("NetworkPolicy", f"report-{kind}")["spec"]
     assert policy["ingress"] == []
     reached = {
@@ -265,23 +267,23 @@ def test_a_job_reaches_metrics_notices_mail_and_storage_and_nobody_reaches_it(re
     assert labels["obs.access/thanos-query"] == labels["obs.access/kafka"] == "true"
 
 
-def test_the_shelf_reaches_the_storage_only(made: tuple[Recording, Reports]) -> None:
-    recording, reports = made
-    policy = recording.one("NetworkPolicy", "report-shelf")["spec"]
+def test_the_report_server_reaches_the_storage_only(component: tuple[Recording, Reports]) -> None:
+    recording, reports = component
+    policy = recording.one("NetworkPolicy", "report-server")["spec"]
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 8444}
     [ingress] = policy["ingress"]
     labels = [peer["podSelector"]["matchLabels"] for peer in ingress["from"]]
     assert labels == [{reports.access_label: "true"}, {"obs.access/metrics": "true"}]
-    assert recording.one("Deployment", "report-shelf")["spec"]["replicas"] == 2
-    assert reports.scrape.job == "report-shelf"
+    assert recording.one("Deployment", "report-server")["spec"]["replicas"] == 2
+    assert reports.scrape.job == "report-server"
     assert reports.reader.username == "reader"
 
 
 def test_passwords_and_keys_are_in_secrets_only(recording: Recording) -> None:
-    secrets = [each["stringData"] for each in recording.kinds("Secret")]
+    secrets = [manifest["stringData"] for manifest in recording.kinds("Secret")]
     assert recording.one("Secret", "reports-auth")["stringData"]["kafka-password"] == "password-of-reports"
     values = {value for data in secrets for value in data.values()}
-    everything_else = str([each for each in recording.manifests() if each["kind"] != "Secret"])
+    everything_else = str([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"])
     for value in values:
         assert value not in everything_else
         assert base64.b64encode(value.encode()).decode() not in everything_else
@@ -340,7 +342,7 @@ def test_a_pod_that_runs_to_its_end_has_no_probes() -> None:
         parent = pulumi.ComponentResource("obs:test:Test", "test")
         cron_job(
             parent,
-            site(),
+            deployment_context(),
             workload="job",
             schedule=SCHEDULES[Kind.DAILY],
             time_zone="UTC",
@@ -356,13 +358,13 @@ def test_a_pod_that_runs_to_its_end_has_no_probes() -> None:
 
 def test_in_its_namespace_it_passes_every_policy() -> None:
     def namespace() -> None:
-        lab = replace(site(), images=ImageCatalogue(registry="registry.lab.internal"))
+        lab = replace(deployment_context(), images=ImageCatalogue(registry="registry.lab.internal"))
         levels = {f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")}
         parent = k8s.core.v1.Namespace("obs", metadata=k8s.meta.v1.ObjectMetaArgs(name="obs", labels=levels))
         default_deny(parent, lab)
         Authority("authority", lab, duration="43800h", renew_before="8760h")
         Reports("reports", arguments(lab))
 
-    resources = [Resource(each.token, each.name, each.inputs) for each in record(namespace).resources]
+    resources = [Resource(resource.token, resource.name, resource.inputs) for resource in record(namespace).resources]
     verdicts = Runner(rules=list(RULES), agreed=[]).all(resources)
     assert [verdict.message for verdict in verdicts] == []

@@ -11,7 +11,7 @@ from components.k8s import Resources
 from components.sampler.component import Sampler, SamplerArgs
 from components.sampler.config import SamplingPolicy
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import kafka, record, site, traces
+from tests.unit.sampler.stubs import deployment_context, kafka, record, traces
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def recording() -> Recording:
         Sampler(
             "sampler",
             SamplerArgs(
-                site=site(),
+                context=deployment_context(),
                 kafka=kafka("sampler"),
                 traces=traces(),
                 replicas=2,
@@ -37,7 +37,7 @@ def test_two_samplers_with_names_that_stay(recording: Recording) -> None:
     stateful = recording.one("StatefulSet", "sampler")["spec"]
     assert stateful["replicas"] == 2
     [container] = stateful["template"]["spec"]["containers"]
-    names = {each["name"]: each for each in container["env"]}
+    names = {variable["name"]: variable for variable in container["env"]}
     assert names["POD_NAME"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
     assert stateful["template"]["spec"]["terminationGracePeriodSeconds"] >= 60
     assert recording.one("PodDisruptionBudget", "sampler")["spec"]["maxUnavailable"] == 1

@@ -23,7 +23,7 @@ from components.telemetry.topics import TRACES_TOPIC
 SAMPLE_LIMIT = 50_000
 
 
-def made(**changed: Any) -> dict[str, Any]:
+def rendered_config(**changed: Any) -> dict[str, Any]:
     policy = SamplingPolicy(**changed)
     return sampler_config(
         SamplerConfig(
@@ -36,7 +36,7 @@ def made(**changed: Any) -> dict[str, Any]:
     )
 
 
-CONFIG = made()
+CONFIG = rendered_config()
 SAMPLING = CONFIG["processors"]["tail_sampling"]
 
 
@@ -61,7 +61,7 @@ def test_errors_come_first_then_slow_ones_and_neither_uses_the_budget_of_the_res
 def test_the_hash_chooses_before_the_budget_is_charged() -> None:
     base = SAMPLING["policies"][2]
     assert base["type"] == "and"
-    assert [each["type"] for each in base["and"]["and_sub_policy"]] == ["probabilistic", "rate_limiting"]
+    assert [sub_policy["type"] for sub_policy in base["and"]["and_sub_policy"]] == ["probabilistic", "rate_limiting"]
     chosen = base["and"]["and_sub_policy"][0]["probabilistic"]
     assert chosen["sampling_percentage"] == 10
     assert chosen["hash_salt"], "all samplers must hash alike, whatever the default becomes"

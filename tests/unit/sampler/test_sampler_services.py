@@ -41,7 +41,7 @@ def test_the_expected_map_is_the_chain_of_them() -> None:
 
 
 def test_every_class_occurs_and_a_resource_has_the_least_strict_of_its_spans() -> None:
-    assert {each.classification for service in TRACED_SERVICES for each in service.operations} == set(CLASSES)
+    assert {operation.classification for service in TRACED_SERVICES for operation in service.operations} == set(CLASSES)
     assert {service.name: service.classification for service in TRACED_SERVICES} == {
         "device-edge": "confidential",
         "streaming": "confidential",

@@ -9,14 +9,14 @@ from components.k8s import Resources
 from components.search import access
 from components.search.component import Search, SearchArgs
 from components.search.config import Engine
+from components.search.index_manager import Snapshots
 from components.search.indices import IndexPolicy
-from components.search.keeper import Snapshots
 from components.search.nodes import NodeSize
 from components.telemetry.classification import CLASSES
 from tests.support import engine
-from tests.support.site import site
+from tests.support.deployment_context import deployment_context
 
-SITE = site(platform="obs-test", region="here", namespace="obs")
+CONTEXT = deployment_context(platform="obs-test", region="here", namespace="obs")
 USERS = (
     access.trace_writer("jaeger-collector"),
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
@@ -28,7 +28,7 @@ USERS = (
 def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = None, nodes: int = 3) -> SearchArgs:
     """Arguments of a small cluster."""
     return SearchArgs(
-        site=SITE,
+        context=CONTEXT,
         engine=kind,
         nodes=nodes,
         size=NodeSize(
@@ -43,8 +43,8 @@ def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = 
         traces=IndexPolicy(shards=1, replicas=1, retention_days=7),
         logs=IndexPolicy(shards=2, replicas=1, retention_days=14),
         snapshots=snapshots,
-        keeper=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
-        keeper_interval_s=15,
+        index_manager=Resources(cpu="20m", memory="64Mi", memory_limit="192Mi"),
+        index_manager_interval_s=15,
     )
 
 

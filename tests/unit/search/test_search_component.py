@@ -13,9 +13,9 @@ import yaml
 
 from components.search.component import Search
 from components.search.config import Engine
-from components.search.keeper import Snapshots
+from components.search.index_manager import Snapshots
 from lab.toolchain import schemas, tools
-from services.search_keeper.settings import parse
+from services.index_manager.settings import parse
 from tests.support import engine
 from tests.unit.search import recording as cluster
 
@@ -25,8 +25,8 @@ _BCRYPT = re.compile(r"\$2[aby]\$\d\d\$")
 
 def server(kind: Engine = Engine.OPENSEARCH) -> dict[str, Any]:
     pod = cluster.recorded(kind).one("StatefulSet", "search")["spec"]["template"]["spec"]
-    found: dict[str, Any] = pod["containers"][0]
-    return found
+    container: dict[str, Any] = pod["containers"][0]
+    return container
 
 
 def named(items: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
@@ -51,7 +51,7 @@ def test_nodes_start_together_are_rolled_one_by_one_and_count_as_started_by_the_
     assert spec["podManagementPolicy"] == "Parallel"
     assert spec["updateStrategy"] == {"type": "RollingUpdate"}
     probe = server()["startupProbe"]
-    assert probe["exec"]["command"] == ["python3", "/etc/search/started.py", "/etc/search/probe.json"]
+    assert probe["exec"]["command"] == ["python3", "/etc/search/startup_probe.py", "/etc/search/probe.json"]
     settings = json.loads(cluster.recorded().one("ConfigMap", "search")["data"]["probe.json"])
     assert settings["patience_s"] < probe["failureThreshold"] * probe["periodSeconds"]
     assert cluster.recorded().one("PodDisruptionBudget", "search")["spec"]["maxUnavailable"] == 1
@@ -84,19 +84,19 @@ def test_only_clients_with_the_label_reach_the_api_and_only_nodes_the_transport(
     assert [(rule["to"], [port["port"] for port in rule["ports"]]) for rule in spec["egress"][:-1]] == [([own], [9300])]
 
 
-def test_the_keeper_reaches_the_cluster_and_is_ready_when_everything_is_in_place() -> None:
-    deployment = cluster.recorded().one("Deployment", "search-keeper")["spec"]
+def test_the_index_manager_reaches_the_cluster_and_is_ready_when_everything_is_in_place() -> None:
+    deployment = cluster.recorded().one("Deployment", "index-manager")["spec"]
     assert deployment["replicas"] == 1
     assert deployment["template"]["metadata"]["labels"]["obs.access/search"] == "true"
     container = deployment["template"]["spec"]["containers"][0]
     assert container["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": 8080, "scheme": "HTTPS"}
-    egress = cluster.recorded().one("NetworkPolicy", "search-keeper")["spec"]["egress"]
+    egress = cluster.recorded().one("NetworkPolicy", "index-manager")["spec"]["egress"]
     assert egress[0]["ports"] == [{"port": 9200, "protocol": "TCP"}]
 
 
 @pytest.mark.parametrize("kind", ENGINES)
-def test_the_keeper_accepts_its_settings(kind: Engine) -> None:
-    settings = parse(yaml.safe_load(cluster.recorded(kind).one("ConfigMap", "search-keeper")["data"]["config.yaml"]))
+def test_the_index_manager_accepts_its_settings(kind: Engine) -> None:
+    settings = parse(yaml.safe_load(cluster.recorded(kind).one("ConfigMap", "index-manager")["data"]["config.yaml"]))
     assert settings.host == "search.obs.svc.cluster.local"
     assert (settings.access is None) == (kind is Engine.ELASTICSEARCH)
     assert {family.keep_s for family in settings.families} == {7 * 86400, 14 * 86400}
@@ -116,7 +116,7 @@ def test_the_administrators_certificate_is_its_own_and_the_nodes_know_it_by_name
 @pytest.mark.parametrize("kind", ENGINES)
 def test_passwords_and_their_hashes_are_in_secrets_only(kind: Engine) -> None:
     recording = cluster.recorded(kind)
-    public = "".join(engine.texts([each for each in recording.manifests() if each["kind"] != "Secret"]))
+    public = "".join(engine.texts([manifest for manifest in recording.manifests() if manifest["kind"] != "Secret"]))
     assert not [name for name, value in recording.passwords.items() if value in public]
     assert not _BCRYPT.search(public)
     hashed = "".join(engine.texts(recording.one("Secret", "search-security")["stringData"]))
@@ -132,7 +132,7 @@ def test_each_client_gets_its_own_user_and_the_own_users_are_not_handed_out() ->
     assert endpoint.url == "https://search.obs.svc.cluster.local:9200"
     assert endpoint.access_label == "obs.access/search"
     assert len(set(recording.passwords.values())) == len(recording.passwords)
-    assert seen[0].scrape.job == "search-keeper"
+    assert seen[0].scrape.job == "index-manager"
 
 
 def test_snapshots_open_the_way_to_their_store_and_the_path_to_write_to() -> None:
@@ -142,7 +142,7 @@ def test_snapshots_open_the_way_to_their_store_and_the_path_to_write_to() -> Non
     assert settings["path.repo"] == ["/mnt/snapshots"]
     store = recording.one("NetworkPolicy", "search")["spec"]["egress"][1]
     assert store["to"] == [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
-    kept = parse(yaml.safe_load(recording.one("ConfigMap", "search-keeper")["data"]["config.yaml"])).snapshots
+    kept = parse(yaml.safe_load(recording.one("ConfigMap", "index-manager")["data"]["config.yaml"])).snapshots
     assert kept is not None
     assert (kept.interval_s, kept.keep_s) == (86400, 14 * 86400)
 

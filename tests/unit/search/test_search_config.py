@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.search import access, config, indices, mappings, process, started
+from components.search import access, config, indices, mappings, process, startup_probe
 from components.search.access import SearchUser
 from components.search.component import check
 from components.search.config import Engine
@@ -27,7 +27,7 @@ def node_settings(kind: Engine) -> dict[str, Any]:
     return config.node_settings(
         search_cluster(
             NodeSet(
-                site=args.site,
+                context=args.context,
                 engine=kind,
                 count=args.nodes,
                 size=args.size,
@@ -120,7 +120,7 @@ def test_readers_and_writers_have_nothing_in_common() -> None:
         return {action for grant in role["index_permissions"] for action in grant["allowed_actions"]}
 
     assert not actions(access.log_reader("r")) & actions(access.log_writer("w"))
-    assert not [each for each in actions(access.log_writer("w")) if "delete" in each or "mapping" in each]
+    assert not [action for action in actions(access.log_writer("w")) if "delete" in action or "mapping" in action]
     assert access.log_reader("r").aliases == ("logs-read",)
     assert access.log_writer("w").aliases == ("logs-write",)
 
@@ -142,7 +142,7 @@ def test_elasticsearch_knows_the_same_users_in_its_own_words() -> None:
         "cluster": ["monitor"],
         "indices": [{"names": ["logs-0*", "logs-read"], "privileges": ["read", "view_index_metadata"]}],
     }
-    assert files["roles.yml"]["search-keeper"]["indices"][0]["names"] == ["logs-*"]
+    assert files["roles.yml"]["index-manager"]["indices"][0]["names"] == ["logs-*"]
 
 
 def test_a_class_is_read_by_its_clearance_and_those_above() -> None:
@@ -175,7 +175,7 @@ def test_attributes_of_logs_are_one_field_each_in_both_engines() -> None:
 
 @pytest.mark.parametrize("kind", ["span", "service"])
 def test_fields_of_traces_are_those_of_jaeger(kind: str) -> None:
-    recipe = next(each for each in RECIPES if isinstance(each, GoTool) and each.name == "jaeger")
+    recipe = next(recipe for recipe in RECIPES if isinstance(recipe, GoTool) and recipe.name == "jaeger")
     folder = module_folder(recipe.module, recipe.module_version)
     text = (folder / f"internal/storage/v1/elasticsearch/mappings/jaeger-{kind}-7.json").read_text()
     text = re.sub(r"\{\{-? if \.UseILM \}\}.*?\{\{-? end \}\}", "", text, flags=re.DOTALL)
@@ -183,7 +183,9 @@ def test_fields_of_traces_are_those_of_jaeger(kind: str) -> None:
     theirs = json.loads(text)
     ours = {"span": mappings.span_mapping, "service": mappings.service_mapping}[kind]()
     assert ours == theirs["mappings"]
-    template = next(each for each in cluster_families() if each.name == f"public-jaeger-{kind}").template()
+    template = next(
+        cluster_family for cluster_family in cluster_families() if cluster_family.name == f"public-jaeger-{kind}"
+    ).template()
     settings = template["template"]["settings"]
     assert theirs["settings"].items() <= settings.items()
 
@@ -219,7 +221,7 @@ YELLOW = {"status": "yellow", "unassigned_shards": 1}
 def test_a_node_has_started_when_its_copies_are_back(
     health: dict[str, Any], of_cluster: dict[str, Any], running_s: float, reason: str
 ) -> None:
-    assert started.judge(health, of_cluster, "search-0", running_s, 300) == reason
+    assert startup_probe.judge(health, of_cluster, "search-0", running_s, 300) == reason
 
 
 def test_the_startup_probe_of_elasticsearch_waits_for_green() -> None:

@@ -47,4 +47,4 @@ def test_every_alert_has_a_scenario_and_a_runbook() -> None:
     for name in ALERTS:
         text = (CHECKOUT / "docs" / "runbooks" / f"{name}.md").read_text()
         assert text.startswith(f"# {name}\n")
-        assert all(f"\n## {each}\n" in text for each in ("What it means", "What to look at", "What to do"))
+        assert all(f"\n## {heading}\n" in text for heading in ("What it means", "What to look at", "What to do"))

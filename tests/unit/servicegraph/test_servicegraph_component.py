@@ -11,7 +11,7 @@ from components.k8s import Resources
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from services.service_graph.settings import parse
 from tests.support.engine import Recording
-from tests.unit.sampler.surroundings import kafka, record, search, site
+from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +20,7 @@ def recording() -> Recording:
         ServiceGraph(
             "service-graph",
             ServiceGraphArgs(
-                site=site(),
+                context=deployment_context(),
                 kafka=kafka("service-graph"),
                 search=search("service-graph", "search-writer"),
                 index="internal-jaeger-dependencies-write",

@@ -27,25 +27,25 @@ class One:
 def record(*spans: One) -> bytes:
     """One Kafka record."""
     data = TracesData()
-    for each in spans:
+    for sent in spans:
         group = data.resource_spans.add()
         group.resource.attributes.add(key="layer").value.string_value = "streaming"
         group.resource.attributes.add(key="count").value.int_value = 3
-        if each.service:
-            group.resource.attributes.add(key="service.name").value.string_value = each.service
+        if sent.service:
+            group.resource.attributes.add(key="service.name").value.string_value = sent.service
         span = group.scope_spans.add().spans.add(
-            trace_id=each.trace.encode().ljust(16, b"."),
-            span_id=each.span.encode().ljust(8, b"."),
-            parent_span_id=each.parent.encode().ljust(8, b".") if each.parent else b"",
-            name=f"work of {each.service}",
-            kind=each.kind,  # type: ignore[arg-type]
+            trace_id=sent.trace.encode().ljust(16, b"."),
+            span_id=sent.span.encode().ljust(8, b"."),
+            parent_span_id=sent.parent.encode().ljust(8, b".") if sent.parent else b"",
+            name=f"work of {sent.service}",
+            kind=sent.kind,  # type: ignore[arg-type]
             start_time_unix_nano=1_000_000_000,
-            end_time_unix_nano=1_000_000_000 + each.milliseconds * 1_000_000,
+            end_time_unix_nano=1_000_000_000 + sent.milliseconds * 1_000_000,
         )
         span.attributes.add(key="http.request.method").value.string_value = "GET"
         span.events.add(name="something")
-        for trace, other in each.links:
+        for trace, other in sent.links:
             span.links.add(trace_id=trace.encode().ljust(16, b"."), span_id=other.encode().ljust(8, b"."))
-        if each.failed:
+        if sent.failed:
             span.status.code = Status.STATUS_CODE_ERROR
     return data.SerializeToString()

@@ -16,7 +16,7 @@ from services.alert_events import posts
 from services.alert_events.events import ProcessedEvent, RawEvent, fingerprint, identity
 from services.alert_events.posts import ContentError
 from services.alert_events.schema import MODELS, main, text
-from tests.unit.services.alert_events_doubles import alert, notification
+from tests.unit.services.alert_events_fakes import alert, notification
 
 DOCS = Path(__file__).parents[3] / "docs"
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)

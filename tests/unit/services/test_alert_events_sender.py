@@ -12,7 +12,7 @@ from services.alert_events import sender
 from services.alert_events.posts import Record
 from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import parse
-from tests.unit.services.alert_events_doubles import Producer, content, kafka_exception
+from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception
 
 TOPIC = "alerts-raw"
 
@@ -21,21 +21,21 @@ def records(*names: str) -> list[Record]:
     return [Record(key=name.encode(), value=f'"{name}"'.encode()) for name in names]
 
 
-def made(folder: Path, producer: Producer) -> Sender:
+def new_sender(folder: Path, producer: Producer) -> Sender:
     return Sender(parse(content(folder)), producer)
 
 
 def test_it_returns_when_everything_is_acknowledged(tmp_path: Path) -> None:
     producer = Producer()
-    made(tmp_path, producer).send(TOPIC, records("a", "b", "a"))
+    new_sender(tmp_path, producer).send(TOPIC, records("a", "b", "a"))
     assert [(topic, key) for topic, key, _ in producer.records] == [(TOPIC, "a"), (TOPIC, "b"), (TOPIC, "a")]
     assert producer.waiting == []
 
 
 def test_the_producer_is_one_that_loses_and_reorders_nothing(tmp_path: Path) -> None:
     producer = Producer()
-    made(tmp_path, producer).send(TOPIC, records("a"))
-    [settings] = producer.made
+    new_sender(tmp_path, producer).send(TOPIC, records("a"))
+    [settings] = producer.produced
     assert settings["acks"] == "all"
     assert settings["enable.idempotence"] is True
     assert settings["compression.type"] == "snappy"
@@ -54,17 +54,17 @@ def test_senders_hear_of_it_before_they_give_up() -> None:
 def test_one_record_that_is_not_acknowledged_is_told(tmp_path: Path) -> None:
     producer = Producer(answers=[None, KafkaError(KafkaError._MSG_TIMED_OUT), None])
     with pytest.raises(BrokersError, match=r"alerts-raw: 2 of 3 acknowledged: Local: Message timed out"):
-        made(tmp_path, producer).send(TOPIC, records("a", "b", "c"))
+        new_sender(tmp_path, producer).send(TOPIC, records("a", "b", "c"))
 
 
 def test_a_record_without_any_answer_is_told(tmp_path: Path) -> None:
     with pytest.raises(BrokersError, match="0 of 1 acknowledged: no answer in time"):
-        made(tmp_path, Producer(silent=True)).send(TOPIC, records("a"))
+        new_sender(tmp_path, Producer(silent=True)).send(TOPIC, records("a"))
 
 
 def test_an_answer_that_comes_after_its_post_does_not_count_for_the_next(tmp_path: Path) -> None:
     producer = Producer(silent=True)
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     with pytest.raises(BrokersError):
         target.send(TOPIC, records("late"))
     producer.silent = False
@@ -75,15 +75,15 @@ def test_an_answer_that_comes_after_its_post_does_not_count_for_the_next(tmp_pat
 
 def test_what_the_client_heard_from_the_brokers_is_told_too(tmp_path: Path) -> None:
     producer = Producer(answers=[KafkaError(KafkaError._MSG_TIMED_OUT)])
-    producer.during_flush = lambda: producer.made[0]["error_cb"](KafkaError(KafkaError._AUTHENTICATION))
+    producer.during_flush = lambda: producer.produced[0]["error_cb"](KafkaError(KafkaError._AUTHENTICATION))
     with pytest.raises(BrokersError, match=r"Message timed out \(Local: Authentication failure\)"):
-        made(tmp_path, producer).send(TOPIC, records("a"))
+        new_sender(tmp_path, producer).send(TOPIC, records("a"))
 
 
 @pytest.mark.parametrize("error", [BufferError("full"), kafka_exception(KafkaError._MSG_TIMED_OUT)])
 def test_a_client_that_takes_no_record_is_told(tmp_path: Path, error: Exception) -> None:
     with pytest.raises(BrokersError):
-        made(tmp_path, Producer(refuses=error)).send(TOPIC, records("a"))
+        new_sender(tmp_path, Producer(refuses=error)).send(TOPIC, records("a"))
 
 
 @pytest.mark.parametrize(
@@ -91,30 +91,30 @@ def test_a_client_that_takes_no_record_is_told(tmp_path: Path, error: Exception)
 )
 def test_a_producer_that_can_never_write_again_is_replaced(tmp_path: Path, error: KafkaError) -> None:
     producer = Producer(answers=[error])
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     with pytest.raises(BrokersError):
         target.send(TOPIC, records("a"))
     target.send(TOPIC, records("a"))
-    assert len(producer.made) == 2
+    assert len(producer.produced) == 2
 
 
 def test_any_other_error_keeps_the_producer_and_with_it_the_order(tmp_path: Path) -> None:
     producer = Producer(answers=[KafkaError(KafkaError.NOT_ENOUGH_REPLICAS)])
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     with pytest.raises(BrokersError):
         target.send(TOPIC, records("a"))
     target.send(TOPIC, records("a"))
-    assert len(producer.made) == 1
+    assert len(producer.produced) == 1
 
 
 def test_a_renewed_password_makes_a_new_producer(tmp_path: Path) -> None:
     producer = Producer()
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     target.send(TOPIC, records("a"))
     (tmp_path / "kafka").write_text("another")
     target.send(TOPIC, records("a"))
     target.send(TOPIC, records("a"))
-    assert [settings["sasl.password"] for settings in producer.made] == ["sesame-for-kafka", "another"]
+    assert [settings["sasl.password"] for settings in producer.produced] == ["sesame-for-kafka", "another"]
 
 
 def test_a_missing_file_or_a_client_that_cannot_be_made_is_told_without_a_password(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_posts_are_written_one_after_the_other_and_a_long_wait_is_refused(
         assert go.wait(10)
 
     producer.during_flush = hold
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     first = threading.Thread(target=target.send, args=(TOPIC, records("first")))
     first.start()
     assert entered.wait(10)
@@ -158,7 +158,7 @@ def test_posts_are_written_one_after_the_other_and_a_long_wait_is_refused(
 def test_it_is_alive_unless_a_post_is_stuck(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[bool] = []
     producer = Producer()
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     producer.during_flush = lambda: seen.append(target.alive())
     target.send(TOPIC, records("a"))
     monkeypatch.setattr(sender, "_STUCK_S", 0.0)
@@ -169,7 +169,7 @@ def test_it_is_alive_unless_a_post_is_stuck(tmp_path: Path, monkeypatch: pytest.
 
 def test_it_reaches_the_brokers_when_they_know_both_topics(tmp_path: Path) -> None:
     producer = Producer()
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     target.reach()
     producer.unknown = {"alerts-processed"}
     with pytest.raises(BrokersError, match="alerts-processed: "):
@@ -181,7 +181,7 @@ def test_it_reaches_the_brokers_when_they_know_both_topics(tmp_path: Path) -> No
 
 def test_closing_waits_for_what_is_under_way(tmp_path: Path) -> None:
     producer = Producer(silent=True)
-    target = made(tmp_path, producer)
+    target = new_sender(tmp_path, producer)
     target.close()
     with pytest.raises(BrokersError):
         target.send(TOPIC, records("a"))

@@ -25,11 +25,11 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[HttpsSer
         start("200 OK", [("Content-Length", "2")])  # type: ignore[operator]
         return [b"ok"]
 
-    made = HttpsServer("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", app)
-    made.start()
-    yield made
-    made.shutdown()
-    made.server_close()
+    https_server = HttpsServer("127.0.0.1", 0, tmp_path / "tls.crt", tmp_path / "tls.key", app)
+    https_server.start()
+    yield https_server
+    https_server.shutdown()
+    https_server.server_close()
 
 
 def connected(server: HttpsServer) -> socket.socket:
@@ -48,8 +48,8 @@ def test_a_connection_too_many_is_closed_and_later_ones_are_served(server: Https
     eventually(lambda: not server.drain(0), 10, "they are counted")
     with connected(server) as third:
         assert third.recv(1) == b"", "it is closed at once, though nobody says anything"
-    for each in silent:
-        each.close()
+    for connection in silent:
+        connection.close()
     assert server.drain(10)
     assert answer(server, tmp_path).endswith(b"ok")
 
@@ -75,7 +75,7 @@ def test_a_thread_that_cannot_be_started_gives_its_place_back(
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         for _ in range(3):
-            with connected(server) as each:
-                assert each.recv(1) == b""
+            with connected(server) as connection:
+                assert connection.recv(1) == b""
     assert server.drain(10)
     assert answer(server, tmp_path).endswith(b"ok")

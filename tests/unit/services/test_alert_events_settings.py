@@ -10,12 +10,12 @@ import yaml
 
 from services.alert_events.program import main
 from services.alert_events.settings import SettingsError, load, parse
-from tests.unit.services.alert_events_doubles import content
+from tests.unit.services.alert_events_fakes import content
 
 
 def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
-    found = content(folder)
-    target = found
+    settings = content(folder)
+    target = settings
     *above, last = path.split(".")
     for key in above:
         target = target[key]
@@ -23,7 +23,7 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
         del target[last]
     else:
         target[last] = value
-    return found
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, path: str, value: An
     assert message in str(caught.value)
 
 
-def test_every_entrance_has_its_own_login(tmp_path: Path) -> None:
+def test_every_endpoint_has_its_own_login(tmp_path: Path) -> None:
     settings = parse(content(tmp_path))
     logins = (settings.prometheus, settings.alertmanager, settings.metrics)
     assert [login.user for login in logins] == ["prometheus", "alertmanager", "metrics"]

@@ -1,4 +1,4 @@
-"""The two entrances: who may post where, what each answer means, what is counted and told."""
+"""The two endpoints: who may post where, what each answer means, what is counted and told."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from confluent_kafka import KafkaError
 
 from services.alert_events import incoming, posts, web
 from services.alert_events.sender import BusyError
-from tests.unit.services.alert_events_doubles import (
+from tests.unit.services.alert_events_fakes import (
     PASSWORDS,
     PROCESSED,
     RAW,
@@ -28,8 +28,8 @@ def service(tmp_path: Path) -> Service:
     return Service(tmp_path)
 
 
-def refused(service: Service, entrance: str, reason: str) -> float:
-    return service.count("alert_events_refused_total", entrance=entrance, reason=reason)
+def refused(service: Service, endpoint: str, reason: str) -> float:
+    return service.count("alert_events_refused_total", endpoint=endpoint, reason=reason)
 
 
 def test_alerts_of_prometheus_go_to_the_raw_topic(service: Service) -> None:
@@ -37,10 +37,10 @@ def test_alerts_of_prometheus_go_to_the_raw_topic(service: Service) -> None:
     assert [(topic, key) for topic, key, _ in service.producer.records] == [
         ("alerts-raw", "KafkaBrokerDown/instance=kafka-1")
     ] * 2
-    assert service.count("alert_events_written_total", entrance="raw") == 2
-    assert service.count("alert_events_last_write_timestamp_seconds", entrance="raw") > 0
-    assert service.count("alert_events_post_seconds_count", entrance="raw") == 1
-    assert service.count("alert_events_written_total", entrance="processed") == 0
+    assert service.count("alert_events_written_total", endpoint="raw") == 2
+    assert service.count("alert_events_last_write_timestamp_seconds", endpoint="raw") > 0
+    assert service.count("alert_events_post_seconds_count", endpoint="raw") == 1
+    assert service.count("alert_events_written_total", endpoint="processed") == 0
     assert service.told == []
 
 
@@ -59,7 +59,7 @@ def test_a_post_without_alerts_is_fine(service: Service) -> None:
 
 @pytest.mark.parametrize("path", [RAW, PROCESSED])
 @pytest.mark.parametrize("user", ["", "kafka", "prometheus", "alertmanager", "metrics"])
-def test_each_entrance_lets_its_own_sender_in_and_nobody_else(service: Service, path: str, user: str) -> None:
+def test_each_endpoint_lets_its_own_sender_in_and_nobody_else(service: Service, path: str, user: str) -> None:
     own = {RAW: "prometheus", PROCESSED: "alertmanager"}[path]
     body = [alert()] if path == RAW else notification()
     status, text = service.post(path, body, login=f"{user}:{PASSWORDS.get(user, '')}")
@@ -101,16 +101,16 @@ def test_only_posts_are_taken(service: Service, method: str) -> None:
     ("path", "body"), [(RAW, b"{"), (RAW, b"{}"), (PROCESSED, b"[]"), (PROCESSED, b'{"version":"3"}')]
 )
 def test_what_is_neither_is_refused_for_good(service: Service, path: str, body: bytes) -> None:
-    entrance = "raw" if path == RAW else "processed"
+    endpoint = "raw" if path == RAW else "processed"
     assert service.post(path, body)[0] == 400
-    assert refused(service, entrance, "content") == 1
+    assert refused(service, endpoint, "content") == 1
     assert service.producer.records == []
 
 
 def test_good_alerts_are_written_though_others_are_none(service: Service) -> None:
     status, text = service.post(RAW, [alert(), {"labels": {"secret": 5}}, alert(), "x"])
     assert (status, text) == (400, "2 were left out, the others are written: alert 1: labels: string_type")
-    assert service.count("alert_events_written_total", entrance="raw") == 2
+    assert service.count("alert_events_written_total", endpoint="raw") == 2
     assert refused(service, "raw", "content") == 1
 
 
@@ -119,11 +119,11 @@ def test_brokers_that_do_not_acknowledge_make_the_sender_come_again(tmp_path: Pa
     service = Service(tmp_path, Producer(answers=[None, lost, lost]))
     assert service.post(RAW, [alert(), alert()])[0] == 503
     assert service.post(PROCESSED, notification())[0] == 503
-    assert service.count("alert_events_written_total", entrance="raw") == 0
-    assert service.count("alert_events_last_write_timestamp_seconds", entrance="raw") == 0
-    assert [refused(service, each, "brokers") for each in ("raw", "processed")] == [1, 1]
+    assert service.count("alert_events_written_total", endpoint="raw") == 0
+    assert service.count("alert_events_last_write_timestamp_seconds", endpoint="raw") == 0
+    assert [refused(service, endpoint, "brokers") for endpoint in ("raw", "processed")] == [1, 1]
     assert service.post(RAW, [alert(), alert()])[0] == 200
-    assert service.count("alert_events_written_total", entrance="raw") == 2
+    assert service.count("alert_events_written_total", endpoint="raw") == 2
     assert [line.partition(": ")[0] for line in service.told] == ["raw", "processed", "raw"]
     assert "1 of 2 acknowledged: Local: Message timed out" in service.told[0]
 
@@ -217,7 +217,7 @@ def test_the_bytes_that_are_held_at_once_are_bounded(tmp_path: Path, monkeypatch
 
 
 def test_news_of_senders_without_number_are_forgotten(service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(web, "_MOST_TOLD", 5)
+    monkeypatch.setattr(web, "_MOST_LOGGED", 5)
     for number in range(12):
         service.post(RAW, [], login="x:y", REMOTE_ADDR=f"10.0.0.{number}")
     assert len(service.told) == 12

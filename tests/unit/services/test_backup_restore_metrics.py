@@ -1,6 +1,6 @@
 """Blocks of metrics that are damaged, foreign, unfinished or too old; and answers that differ.
 
-The storage is moto over TLS, a named double; what Thanos really ships is read in ``tests/config``.
+The storage is moto over TLS, a named fake; what Thanos really ships is read in ``tests/config``.
 """
 
 from __future__ import annotations
@@ -23,26 +23,26 @@ from services.backup.restore_metrics import blocks, restore
 from services.backup.store import Store
 from services.common.storage import Storage
 from tests.config.pki import write_certificates
-from tests.unit.reports import shelf_doubles
+from tests.unit.reports import report_server_fakes
 
 PREFIX = "metrics/"
 LABELS = {"platform": "obs", "region": "one", "prometheus_replica": "primary"}
-FIRST, SECOND, THIRD = (f"01KAWJ0000000000000000000{each}" for each in "ABC")
+FIRST, SECOND, THIRD = (f"01KAWJ0000000000000000000{letter}" for letter in "ABC")
 FILES = {"index": b"the index", "chunks/000001": b"samples", "chunks/000002": b"more samples"}
 
 
 class Shipped:
     """A bucket that blocks are put into as a sidecar does it."""
 
-    def __init__(self, made: shelf_doubles.Storage, store: Store) -> None:
-        self.made = made
+    def __init__(self, fake_storage: report_server_fakes.Storage, store: Store) -> None:
+        self.fake_storage = fake_storage
         self.store = store
 
     def put(self, name: str, content: bytes) -> None:
-        self.made.client.put_object(Bucket=shelf_doubles.BUCKET, Key=PREFIX + name, Body=content)
+        self.fake_storage.client.put_object(Bucket=report_server_fakes.BUCKET, Key=PREFIX + name, Body=content)
 
     def remove(self, name: str) -> None:
-        self.made.client.delete_object(Bucket=shelf_doubles.BUCKET, Key=PREFIX + name)
+        self.fake_storage.client.delete_object(Bucket=report_server_fakes.BUCKET, Key=PREFIX + name)
 
     def block(self, name: str, **changes: Any) -> None:
         for path, content in FILES.items():
@@ -60,7 +60,7 @@ def meta(name: str, **changes: Any) -> dict[str, Any]:
         }
         for path, content in FILES.items()
     ]
-    made: dict[str, Any] = {
+    block_meta: dict[str, Any] = {
         "ulid": name,
         "minTime": 1_000,
         "maxTime": 7_000,
@@ -72,19 +72,19 @@ def meta(name: str, **changes: Any) -> dict[str, Any]:
             "files": [*files, {"rel_path": "meta.json"}],
         },
     }
-    thanos = {**made["thanos"], **changes.pop("thanos", {})}
-    return {**made, **changes, "thanos": thanos}
+    thanos = {**block_meta["thanos"], **changes.pop("thanos", {})}
+    return {**block_meta, **changes, "thanos": thanos}
 
 
 @pytest.fixture
 def shipped(tmp_path: Path) -> Iterator[Shipped]:
     folder = tmp_path / "storage"
     folder.mkdir()
-    with shelf_doubles.storage(folder) as made:
+    with report_server_fakes.storage(folder) as fake_storage:
         place = Storage(
-            endpoint=made.endpoint,
+            endpoint=fake_storage.endpoint,
             region="ap-northeast-1",
-            bucket=shelf_doubles.BUCKET,
+            bucket=report_server_fakes.BUCKET,
             prefix=PREFIX,
             access_key_id_file=folder / "key-id",
             secret_access_key_file=folder / "secret-key",
@@ -92,7 +92,7 @@ def shipped(tmp_path: Path) -> Iterator[Shipped]:
         )
         store = Store(place)
         try:
-            yield Shipped(made, store)
+            yield Shipped(fake_storage, store)
         finally:
             store.close()
 
@@ -105,7 +105,7 @@ def test_all_blocks_of_one_replica_are_there_as_they_were_shipped(shipped: Shipp
     folder = tmp_path / "data"
     done = restore(shipped.store, LABELS, folder, report=lambda here, of: told.append((here, of)))
     assert (done.blocks, done.samples, done.start_ms, done.end_ms) == (2, 24, 1_000, 9_000)
-    assert sorted(each.name for each in folder.iterdir()) == [FIRST, SECOND, "thanos.shipper.json"]
+    assert sorted(path.name for path in folder.iterdir()) == [FIRST, SECOND, "thanos.shipper.json"]
     for name in (FIRST, SECOND):
         for path, content in FILES.items():
             assert (folder / name / path).read_bytes() == content
@@ -124,7 +124,7 @@ def test_unfinished_merged_and_coarser_blocks_are_left_out(shipped: Shipped, tmp
     coarser = FIRST.replace("A", "D")
     shipped.block(coarser, thanos={"downsample": {"resolution": 300_000}})
     shipped.put("debug/metas/something.json", b"{}")
-    assert [each.name for each in blocks(shipped.store)] == [FIRST, coarser]
+    assert [block.name for block in blocks(shipped.store)] == [FIRST, coarser]
     assert restore(shipped.store, LABELS, tmp_path / "data").blocks == 1
 
 
@@ -146,7 +146,7 @@ def test_a_folder_with_something_in_it_is_left_alone(shipped: Shipped, tmp_path:
     (folder / "wal").mkdir()
     with pytest.raises(BackupError, match="is not empty; name a new folder"):
         restore(shipped.store, LABELS, folder)
-    assert [each.name for each in folder.iterdir()] == ["wal"]
+    assert [path.name for path in folder.iterdir()] == ["wal"]
 
 
 def test_a_file_that_is_missing_or_cut_is_found_before_anything_is_downloaded(shipped: Shipped, tmp_path: Path) -> None:
@@ -199,11 +199,11 @@ def test_what_is_no_meta_file_of_that_block_is_one_clear_line(
 
 class _Answers(BaseHTTPRequestHandler):
     answers: ClassVar[dict[str, tuple[int, Any]]] = {}
-    asked: ClassVar[list[dict[str, str]]] = []
+    requests: ClassVar[list[dict[str, str]]] = []
 
     def do_POST(self) -> None:
         form = parse_qs(self.rfile.read(int(self.headers["content-length"])).decode())
-        self.asked.append({name: values[0] for name, values in form.items()})
+        self.requests.append({name: values[0] for name, values in form.items()})
         status, content = self.answers[self.path.split("/")[1]]
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
         self.send_response(status)
@@ -224,7 +224,7 @@ def apis(tmp_path: Path) -> Iterator[tuple[QueryApi, QueryApi]]:
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
-    _Answers.asked.clear()
+    _Answers.requests.clear()
     try:
         yield tuple(  # type: ignore[misc]
             QueryApi(
@@ -263,31 +263,32 @@ def test_samples_are_compared_one_by_one_without_the_external_labels(apis: tuple
             {"metric": {"__name__": "h", **LABELS}, "histograms": [[1, {"sum": "2", "count": "1"}]]},
         ),
     )
-    found = compare(*apis, ['job="kafka"'], 1_000, 5_000)
-    assert (found.equal, found.missing, found.different, found.additional) == (3, 3, 1, 1)
-    assert found.series == 3
-    assert not found.same
-    assert 'different: {__name__="up", job="kafka"} at 3000: 0.1, 0.2' in found.examples
-    assert len(found.examples) == 5
+    comparison = compare(*apis, ['job="kafka"'], 1_000, 5_000)
+    assert (comparison.equal, comparison.missing, comparison.different, comparison.additional) == (3, 3, 1, 1)
+    assert comparison.series == 3
+    assert not comparison.same
+    assert 'different: {__name__="up", job="kafka"} at 3000: 0.1, 0.2' in comparison.examples
+    assert len(comparison.examples) == 5
 
 
 def test_every_moment_is_asked_for_once_and_the_replica_only_where_there_is_one(
     apis: tuple[QueryApi, QueryApi],
 ) -> None:
     told(answer(), answer())
-    found = compare(*apis, ['job="kafka"'], 0, 1_500, window_ms=1_000)
-    assert found == Comparison(equal=0, missing=0, different=0, additional=0, series=0, examples=())
-    assert not found.same, "nothing compared is not the same"
-    asked = [(each["query"], each["time"]) for each in _Answers.asked]
-    assert asked == [
+    comparison = compare(*apis, ['job="kafka"'], 0, 1_500, window_ms=1_000)
+    assert comparison == Comparison(equal=0, missing=0, different=0, additional=0, series=0, examples=())
+    assert not comparison.same, "nothing compared is not the same"
+    requests = [(request["query"], request["time"]) for request in _Answers.requests]
+    assert requests == [
         ('{job="kafka"}[1000ms]', "0.999"),
         ('{job="kafka",prometheus_replica="primary"}[1000ms]', "0.999"),
         ('{job="kafka"}[501ms]', "1.500"),
         ('{job="kafka",prometheus_replica="primary"}[501ms]', "1.500"),
     ]
-    assert {(each["dedup"], each["partial_response"], each["max_source_resolution"]) for each in _Answers.asked} == {
-        ("false", "false", "0s")
-    }
+    assert {
+        (request["dedup"], request["partial_response"], request["max_source_resolution"])
+        for request in _Answers.requests
+    } == {("false", "false", "0s")}
 
 
 @pytest.mark.parametrize(

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from lab.receivers.phone import Phone
 from lab.receivers.record import Record
 from lab.receivers.web import application
+from services.common.periodic import DedupLogger
 from services.common.settings import SettingsError
 from services.common.web import HttpsServer
-from services.incident_closer.incidents import MOST_ENDING, Closing, Incident, Look, dedup_key, looked
-from services.incident_closer.program import MOST_AT_ONCE, Closer, Measures
+from services.incident_closer.incidents import MOST_ENDING, AlertStates, Closing, Incident, dedup_key, evaluate
+from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
 from services.incident_closer.settings import Paged, Settings, load
-from services.region_guard.rounds import News
 from tests.config.pki import write_certificates
 
 if TYPE_CHECKING:
@@ -31,20 +31,20 @@ PAGED = {"phone": Paged(route=ROUTE, key_file=Path("/keys/phone"))}
 KEY = "k" * 32
 
 
-def look(muted: tuple[Incident, ...] = (), told: tuple[Incident, ...] = ()) -> Look:
-    return Look(frozenset(muted), frozenset(told))
+def states(muted: tuple[Incident, ...] = (), told: tuple[Incident, ...] = ()) -> AlertStates:
+    return AlertStates(frozenset(muted), frozenset(told))
 
 
 def alert(state: str, receivers: tuple[str, ...] = ("phone", "mail"), **labels: str) -> dict[str, Any]:
     return {
         "labels": {"alertname": "Down", "severity": "critical", **labels},
         "status": {"state": state},
-        "receivers": [{"name": each} for each in receivers],
+        "receivers": [{"name": receiver} for receiver in receivers],
     }
 
 
 def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
-    found = looked(
+    alert_states = evaluate(
         [
             alert("suppressed", instance="a"),
             alert("active", instance="b"),
@@ -54,55 +54,57 @@ def test_only_muted_alerts_that_ring_a_phone_are_closed() -> None:
         PAGED,
     )
     labels = {"alertname": "Down", "severity": "critical"}
-    assert found.muted == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": "a"}))}
-    assert found.told == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": each})) for each in "bc"}
+    assert alert_states.muted == {Incident("phone", dedup_key(ROUTE, {**labels, "instance": "a"}))}
+    assert alert_states.told == {
+        Incident("phone", dedup_key(ROUTE, {**labels, "instance": instance})) for instance in "bc"
+    }
 
 
-def test_an_incident_is_closed_at_once_and_again_while_a_notice_may_be_under_way() -> None:
+def test_an_incident_is_closed_at_once_and_again_while_a_notification_may_be_under_way() -> None:
     closing = Closing()
     moments = []
     for now in range(0, 400, 5):
-        for each in closing.due(float(now), look((ONE,))):
+        for incident in closing.due(float(now), states((ONE,))):
             moments.append(now)
-            closing.closed(each, float(now))
+            closing.closed(incident, float(now))
     assert moments == [0, 15, 60]
 
 
 def test_what_could_not_be_closed_stays_due() -> None:
     closing = Closing()
-    assert [closing.due(now, look((ONE, TWO))) for now in (0.0, 5.0)] == [[ONE, TWO]] * 2
+    assert [closing.due(now, states((ONE, TWO))) for now in (0.0, 5.0)] == [[ONE, TWO]] * 2
     closing.closed(ONE, 5.0)
-    assert closing.due(6.0, look((ONE, TWO))) == [TWO]
+    assert closing.due(6.0, states((ONE, TWO))) == [TWO]
 
 
 def test_what_ended_while_it_was_muted_is_closed_once_more() -> None:
     closing = Closing()
-    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
-    assert closing.due(5.0, look()) == [ONE]
-    assert closing.due(10.0, look()) == [ONE]
+    closing.closed(*closing.due(0.0, states((ONE,))), 0.0)
+    assert closing.due(5.0, states()) == [ONE]
+    assert closing.due(10.0, states()) == [ONE]
     closing.closed(ONE, 10.0)
-    assert closing.due(15.0, look()) == []
+    assert closing.due(15.0, states()) == []
 
 
 def test_what_is_told_again_is_not_closed() -> None:
     closing = Closing()
-    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
-    assert closing.due(5.0, look(told=(ONE,))) == []
-    assert closing.due(10.0, look()) == []
+    closing.closed(*closing.due(0.0, states((ONE,))), 0.0)
+    assert closing.due(5.0, states(told=(ONE,))) == []
+    assert closing.due(10.0, states()) == []
 
 
 def test_a_second_mute_closes_anew() -> None:
     closing = Closing()
-    closing.closed(*closing.due(0.0, look((ONE,))), 0.0)
-    closing.due(100.0, look(told=(ONE,)))
-    assert closing.due(105.0, look((ONE,))) == [ONE]
+    closing.closed(*closing.due(0.0, states((ONE,))), 0.0)
+    closing.due(100.0, states(told=(ONE,)))
+    assert closing.due(105.0, states((ONE,))) == [ONE]
 
 
 def test_memory_is_bounded() -> None:
     closing = Closing()
     for number in range(MOST_ENDING + 100):
-        closing.due(0.0, look((Incident("phone", str(number)),)))
-    assert len(closing.due(1.0, look())) == MOST_ENDING
+        closing.due(0.0, states((Incident("phone", str(number)),)))
+    assert len(closing.due(1.0, states())) == MOST_ENDING
 
 
 class Alertmanager:
@@ -147,13 +149,13 @@ def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:
 
 
 class Here:
-    """A closer between an Alertmanager that a test directs and the pager's double."""
+    """A closer between an Alertmanager that a test directs and the pager's fake."""
 
     def __init__(self, folder: Path, alertmanager: Alertmanager, settings: Settings, record: Record) -> None:
         self.folder, self.alertmanager, self.settings, self.record = folder, alertmanager, settings, record
         self.said: list[str] = []
         self.registry = CollectorRegistry()
-        self.closer = Closer(settings, News(self.said.append), Measures(self.registry))
+        self.closer = Closer(settings, DedupLogger(self.said.append), CloserMetrics(self.registry))
 
     def value(self, name: str) -> float | None:
         return self.registry.get_sample_value(f"incident_closer_{name}")
@@ -178,7 +180,7 @@ def ring(here: Here, **labels: str) -> None:
 
 
 def actions(here: Here) -> list[str]:
-    return [each.body["event_action"] for each in here.record.since()]
+    return [notification.body["event_action"] for notification in here.record.since()]
 
 
 def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path) -> None:
@@ -188,13 +190,13 @@ def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path
     ring(first, instance="a")
     ring(first, instance="b")
     with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
-        made = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
+        closer_setup = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
         alertmanager.alerts = [alert("suppressed", instance="a"), alert("active", instance="b")]
-        made.closer.look()
-    assert actions(made) == ["trigger", "trigger", "resolve"]
+        closer_setup.closer.poll()
+    assert actions(closer_setup) == ["trigger", "trigger", "resolve"]
     assert record.since()[2].body["dedup_key"] == record.since()[0].body["dedup_key"]
-    assert (made.value("closed_total"), made.value("muted"), made.value("failing")) == (1, 1, 0)
-    assert made.said == []
+    assert (closer_setup.value("closed_total"), closer_setup.value("muted"), closer_setup.value("failing")) == (1, 1, 0)
+    assert closer_setup.said == []
 
 
 def _file(folder: Path, alertmanager: str, pager: str) -> Path:
@@ -205,9 +207,9 @@ def _file(folder: Path, alertmanager: str, pager: str) -> Path:
 
 def test_a_storm_is_closed_in_parts(here: Here) -> None:
     here.alertmanager.alerts = [alert("suppressed", instance=str(number)) for number in range(MOST_AT_ONCE + 3)]
-    here.closer.look()
+    here.closer.poll()
     assert here.value("closed_total") == MOST_AT_ONCE
-    here.closer.look()
+    here.closer.poll()
     assert here.value("closed_total") == MOST_AT_ONCE + 3
 
 
@@ -224,11 +226,11 @@ def test_an_alertmanager_that_refuses_or_talks_nonsense_is_one_line_until_it_is_
     here: Here, answer: Any, status: str, line: str
 ) -> None:
     here.alertmanager.alerts, here.alertmanager.status = answer, status
-    here.closer.look()
-    here.closer.look()
+    here.closer.poll()
+    here.closer.poll()
     assert (here.said, here.value("failing")) == ([line], 1)
     here.alertmanager.alerts, here.alertmanager.status = [], "200 OK"
-    here.closer.look()
+    here.closer.poll()
     assert here.said[1:] == ["closing incidents: all is well again"]
     assert here.value("failing") == 0
 
@@ -236,18 +238,20 @@ def test_an_alertmanager_that_refuses_or_talks_nonsense_is_one_line_until_it_is_
 def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(here: Here) -> None:
     (here.folder / "key").write_text("withdrawn")
     here.alertmanager.alerts = [alert("suppressed")]
-    here.closer.look()
+    here.closer.poll()
     assert here.said == ["the pager: answered 400"]
     (here.folder / "key").write_text(KEY)
-    here.closer.look()
+    here.closer.poll()
     assert (here.value("closed_total"), here.value("failing")) == (1, 0)
 
 
 def test_servers_that_are_away_are_named(tmp_path: Path) -> None:
     write_certificates(tmp_path)
-    made = Here(tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record())
-    made.closer.look()
-    assert made.said == ["Alertmanager: no answer (ConnectionError)"]
+    closer_setup = Here(
+        tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record()
+    )
+    closer_setup.closer.poll()
+    assert closer_setup.said == ["Alertmanager: no answer (ConnectionError)"]
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,13 @@ def exporter(tmp_path: Path) -> Iterator[Exporter]:
     (tmp_path / "password").write_text("hunter2\n")
     registry = CollectorRegistry()
     Gauge("something", "A metric", registry=registry).set(42)
-    made = Exporter(tmp_path)
-    made.alive.set()
-    app = application(registry, USER, tmp_path / "password", made.alive.is_set)
+    running_exporter = Exporter(tmp_path)
+    running_exporter.alive.set()
+    app = application(registry, USER, tmp_path / "password", running_exporter.alive.is_set)
     server = HttpsServer("127.0.0.1", 0, tmp_path / "cert.pem", tmp_path / "key.pem", app)
-    made.port = server.server_port
+    running_exporter.port = server.server_port
     server.start()
-    yield made
+    yield running_exporter
     server.shutdown()
     server.server_close()
 
@@ -180,14 +180,14 @@ def program(folder: Path) -> Iterator[tuple[subprocess.Popen[str], Exporter]]:
 
 def children(process: subprocess.Popen[str]) -> list[int]:
     """Processes that the program has started and that are not over."""
-    found = []
+    process_ids = []
     for entry in Path("/proc").iterdir():
         with suppress(OSError):
             _, _, rest = (entry / "stat").read_text().rpartition(") ")
             state, parent = rest.split()[:2]
             if int(parent) == process.pid and state != "Z":
-                found.append(int(entry.name))
-    return found
+                process_ids.append(int(entry.name))
+    return process_ids
 
 
 def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_the_program_serves_without_brokers_and_ends_gracefully_on_sigterm(tmp_p
         assert "kafka-lag: stopped\n" in rest
 
 
-def test_a_crash_of_the_kafka_client_ends_one_look_and_not_the_program(tmp_path: Path) -> None:
+def test_a_crash_of_the_kafka_client_ends_one_poll_and_not_the_program(tmp_path: Path) -> None:
     counted = 'kafka_lag_collection_errors_total{stage="process"} 1.0'
     with program(tmp_path) as (process, exporter):
         eventually(lambda: children(process) != [], 20, "the process that asks the brokers")

@@ -17,7 +17,7 @@ import pytest
 from services.log_indexer.bulk import BulkWriter, SearchError
 from services.log_indexer.documents import Document
 from tests.support.kafka_broker import write_certificates
-from tests.unit.services.indexer_doubles import settings
+from tests.unit.services.indexer_fakes import settings
 
 DOCUMENTS = [Document(f"id-{number}", json.dumps({"body": f"himitsu {number}"})) for number in range(3)]
 

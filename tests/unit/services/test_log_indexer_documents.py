@@ -22,8 +22,8 @@ TIME_NS = 1_700_000_000_123_456_789
 
 
 def data(body: object = "text", *, copied: bool = True, **record: Any) -> LogsData:
-    found = LogsData()
-    logs = found.resource_logs.add()
+    logs_data = LogsData()
+    logs = logs_data.resource_logs.add()
     for key, value in {"layer": "streaming", "service.name": "recorder"}.items():
         logs.resource.attributes.add(key=key).value.string_value = value
     scope = logs.scope_logs.add()
@@ -31,16 +31,16 @@ def data(body: object = "text", *, copied: bool = True, **record: Any) -> LogsDa
     if copied:
         full = {"layer": "streaming", "service.name": "recorder", "host.name": "recorder-1"}
         scope.scope.attributes.add(key=RESOURCE_COPY).value.CopyFrom(any_value(full))
-    made = scope.log_records.add(time_unix_nano=TIME_NS, severity_text="ERROR", severity_number=17)
-    made.trace_id, made.span_id = bytes(range(16)), bytes(range(8))
-    made.body.CopyFrom(any_value(body))
+    log_record = scope.log_records.add(time_unix_nano=TIME_NS, severity_text="ERROR", severity_number=17)
+    log_record.trace_id, log_record.span_id = bytes(range(16)), bytes(range(8))
+    log_record.body.CopyFrom(any_value(body))
     for key, value in record.items():
-        made.attributes.add(key=key.replace("__", ".")).value.CopyFrom(any_value(value))
-    return found
+        log_record.attributes.add(key=key.replace("__", ".")).value.CopyFrom(any_value(value))
+    return logs_data
 
 
-def made(content: LogsData, written_ms: int = 5) -> list[dict[str, Any]]:
-    return [json.loads(each.body) for each in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
+def documents_of(content: LogsData, written_ms: int = 5) -> list[dict[str, Any]]:
+    return [json.loads(document.body) for document in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
 
 
 def test_the_gateway_and_the_indexer_agree_on_where_the_resource_is() -> None:
@@ -48,7 +48,7 @@ def test_the_gateway_and_the_indexer_agree_on_where_the_resource_is() -> None:
 
 
 def test_a_document_has_what_the_mapping_names() -> None:
-    [document] = made(data(error__type="timeout"))
+    [document] = documents_of(data(error__type="timeout"))
     assert document == {
         "@timestamp": "2023-11-14T22:13:20.123456789Z",
         "trace_id": bytes(range(16)).hex(),
@@ -65,14 +65,14 @@ def test_a_document_has_what_the_mapping_names() -> None:
 
 
 def test_a_resource_without_a_copy_is_taken_as_it_is() -> None:
-    assert made(data(copied=False))[0]["resource"] == {"layer": "streaming", "service.name": "recorder"}
+    assert documents_of(data(copied=False))[0]["resource"] == {"layer": "streaming", "service.name": "recorder"}
 
 
 def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> None:
     content = data()
     content.resource_logs[0].scope_logs[0].log_records.add().body.string_value = "second"
     raw = content.SerializeToString()
-    assert [each.id for each in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
+    assert [document.id for document in documents("logs", 2, 7, raw, 5)] == ["logs-2-7-0", "logs-2-7-1"]
     assert documents("logs", 2, 7, raw, 5) == documents("logs", 2, 7, raw, 5)
 
 
@@ -87,36 +87,36 @@ def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> 
     ],
 )
 def test_a_body_of_any_shape_becomes_text(body: object, text: str) -> None:
-    assert made(data(body))[0]["body"] == text
+    assert documents_of(data(body))[0]["body"] == text
 
 
 def test_a_log_without_a_time_has_that_of_its_record() -> None:
     content = data()
     content.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 0
-    assert made(content, written_ms=1_700_000_000_500)[0]["@timestamp"] == "2023-11-14T22:13:20.500000000Z"
+    assert documents_of(content, written_ms=1_700_000_000_500)[0]["@timestamp"] == "2023-11-14T22:13:20.500000000Z"
 
 
 def test_a_time_beyond_the_index_is_brought_into_it() -> None:
     content = data()
     content.resource_logs[0].scope_logs[0].log_records[0].time_unix_nano = 2**64 - 1
-    assert made(content)[0]["@timestamp"].startswith("2262-04-11T")
+    assert documents_of(content)[0]["@timestamp"].startswith("2262-04-11T")
 
 
 def test_what_no_term_of_an_index_can_hold_is_cut() -> None:
-    [document] = made(data("x" * 100_000, long="y" * 100_000, nested={"a": ["z" * 100_000]}))
+    [document] = documents_of(data("x" * 100_000, long="y" * 100_000, nested={"a": ["z" * 100_000]}))
     assert len(document["body"]) == LONGEST_BODY
     assert len(document["attributes"]["long"]) == LONGEST_VALUE
     assert len(document["attributes"]["nested"]["a"][0]) == LONGEST_VALUE
 
 
 def test_numbers_that_json_does_not_have_become_text() -> None:
-    assert made(data(ratio=float("nan"), top=float("inf")))[0]["attributes"] == {"ratio": "nan", "top": "inf"}
+    assert documents_of(data(ratio=float("nan"), top=float("inf")))[0]["attributes"] == {"ratio": "nan", "top": "inf"}
 
 
 def test_bytes_are_written_as_base64() -> None:
     content = data()
     content.resource_logs[0].scope_logs[0].log_records[0].body.bytes_value = b"\x00\x01"
-    assert made(content)[0]["body"] == "AAE="
+    assert documents_of(content)[0]["body"] == "AAE="
 
 
 def test_a_record_that_is_no_otlp_says_so() -> None:

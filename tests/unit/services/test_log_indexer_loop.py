@@ -11,7 +11,7 @@ from services.log_indexer import program
 from services.log_indexer.bulk import Outcome, SearchError
 from services.log_indexer.documents import Document
 from services.log_indexer.program import Indexer, first
-from tests.unit.services.indexer_doubles import Consumer, Message, Writer, indexer, logs
+from tests.unit.services.indexer_fakes import Consumer, Message, Writer, indexer, logs
 
 
 @pytest.fixture(autouse=True)
@@ -19,32 +19,32 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(program, "_PAUSES_S", (0.0,))
 
 
-def value(made: Indexer, name: str, **labels: str) -> float:
-    found = made.registry.get_sample_value(name, labels)
-    return found or 0.0
+def value(log_indexer: Indexer, name: str, **labels: str) -> float:
+    sample = log_indexer.registry.get_sample_value(name, labels)
+    return sample or 0.0
 
 
 def test_offsets_are_committed_after_the_index_has_everything(tmp_path: Path) -> None:
     consumer = Consumer([[Message(4, logs("a", "b")), Message(5, logs("c")), Message(9, logs("d"), partition=1)]])
     writer = Writer()
-    made = indexer(tmp_path, consumer, writer)
-    assert made.turn() == 3
+    log_indexer = indexer(tmp_path, consumer, writer)
+    assert log_indexer.turn() == 3
     assert consumer.committed == [[(0, 6), (1, 10)]]
     assert sorted(writer.index) == [f"telemetry-logs-{end}" for end in ("0-4-0", "0-4-1", "0-5-0", "1-9-0")]
-    assert value(made, "log_indexer_documents_total") == 4
-    assert value(made, "log_indexer_records_total") == 3
+    assert value(log_indexer, "log_indexer_documents_total") == 4
+    assert value(log_indexer, "log_indexer_records_total") == 3
 
 
 def test_documents_that_have_to_wait_are_sent_again_and_only_those(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a", "b", "c"))]])
     writer = Writer(lambda sent: Outcome(written=2, waiting=[sent[1]], reason="429 busy"))
-    made = indexer(tmp_path, consumer, writer)
-    made.turn()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
     assert writer.requests[1] == ["telemetry-logs-0-1-1"]
     assert len(writer.index) == 3
     assert consumer.committed == [[(0, 2)]]
-    assert value(made, "log_indexer_documents_total") == 3
-    assert value(made, "log_indexer_failures_total", stage="search") == 1
+    assert value(log_indexer, "log_indexer_documents_total") == 3
+    assert value(log_indexer, "log_indexer_failures_total", stage="search") == 1
 
 
 def test_a_search_cluster_that_is_away_blocks_and_loses_nothing(
@@ -52,8 +52,8 @@ def test_a_search_cluster_that_is_away_blocks_and_loses_nothing(
 ) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
     writer = Writer(*[SearchError("https://search cannot be reached") for _ in range(20)])
-    made = indexer(tmp_path, consumer, writer)
-    made.turn()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
     assert len(writer.requests) == 21
     assert consumer.committed == [[(0, 2)]]
     assert (consumer.paused, consumer.resumed) == (20, 20), "while it waits, Kafka must not think it dead"
@@ -69,10 +69,10 @@ def test_a_document_that_the_index_can_never_take_is_counted_and_passed_over(
 ) -> None:
     consumer = Consumer([[Message(1, logs("good", "himitsu"))]])
     writer = Writer(lambda sent: Outcome(written=1, rejected=[(sent[1], "mapper_parsing_exception")]))
-    made = indexer(tmp_path, consumer, writer)
-    made.turn()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
     assert consumer.committed == [[(0, 2)]]
-    assert value(made, "log_indexer_rejected_documents_total", reason="mapper_parsing_exception") == 1
+    assert value(log_indexer, "log_indexer_rejected_documents_total", reason="mapper_parsing_exception") == 1
     told = capsys.readouterr().err
     assert "telemetry-logs-0-1-1 for good: mapper_parsing_exception" in told
     assert "himitsu" not in told
@@ -81,32 +81,32 @@ def test_a_document_that_the_index_can_never_take_is_counted_and_passed_over(
 def test_a_record_that_holds_no_logs_is_counted_and_passed_over(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, b"\xff\xffgarbage"), Message(2, logs("a"))]])
     writer = Writer()
-    made = indexer(tmp_path, consumer, writer)
-    made.turn()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
     assert list(writer.index) == ["telemetry-logs-0-2-0"]
     assert consumer.committed == [[(0, 3)]]
-    assert value(made, "log_indexer_undecodable_records_total") == 1
+    assert value(log_indexer, "log_indexer_undecodable_records_total") == 1
 
 
 def test_records_beside_an_error_are_not_lost(tmp_path: Path) -> None:
     grave = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED)
     consumer = Consumer([[Message(1, logs("a")), Message(0, None, error=grave)], [Message(0, None, error=grave)]])
     writer = Writer()
-    made = indexer(tmp_path, consumer, writer)
-    made.turn()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.turn()
     assert list(writer.index) == ["telemetry-logs-0-1-0"]
     with pytest.raises(KafkaException):
-        made.turn()
+        log_indexer.turn()
 
 
 def test_a_commit_that_fails_is_tried_again_without_reading_on(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))], [Message(2, logs("b"))]])
     consumer.commit_errors = [KafkaException(KafkaError(KafkaError.REQUEST_TIMED_OUT))]
     writer = Writer()
-    made = indexer(tmp_path, consumer, writer)
+    log_indexer = indexer(tmp_path, consumer, writer)
     with pytest.raises(KafkaException):
-        made.turn()
-    assert made.turn() == 1
+        log_indexer.turn()
+    assert log_indexer.turn() == 1
     assert consumer.committed == [[(0, 2)]]
     assert writer.requests == [["telemetry-logs-0-1-0"]]
 
@@ -115,8 +115,8 @@ def test_a_record_that_comes_while_it_waits_is_kept(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
     consumer.polled = [Message(7, logs("early"), partition=3)]
     writer = Writer(SearchError("away"))
-    made = indexer(tmp_path, consumer, writer)
-    assert made.turn() == 2
+    log_indexer = indexer(tmp_path, consumer, writer)
+    assert log_indexer.turn() == 2
     assert sorted(writer.index) == ["telemetry-logs-0-1-0", "telemetry-logs-3-7-0"]
     assert consumer.committed == [[(0, 2), (3, 8)]]
 
@@ -131,10 +131,10 @@ def test_reading_the_same_again_makes_no_second_document(tmp_path: Path) -> None
 def test_when_asked_to_stop_it_commits_nothing_that_the_index_lacks(tmp_path: Path) -> None:
     consumer = Consumer([[Message(1, logs("a"))]])
     writer = Writer(*[SearchError("away") for _ in range(100)])
-    made = indexer(tmp_path, consumer, writer)
-    made.stop()
-    assert made.turn() == 0
-    made.run()
+    log_indexer = indexer(tmp_path, consumer, writer)
+    log_indexer.stop()
+    assert log_indexer.turn() == 0
+    log_indexer.run()
     assert consumer.committed == []
     assert consumer.closed
 
@@ -149,8 +149,8 @@ def test_no_offset_is_stored_behind_its_back(tmp_path: Path) -> None:
 
 
 def test_requests_are_cut_by_size_and_hold_one_document_at_least() -> None:
-    found = [Document(f"d{number}", "x" * 1000) for number in range(5)]
-    assert len(first(found, 2500)) == 2
-    assert len(first(found, 10)) == 1
-    assert len(first(found, 10**6)) == 5
+    documents = [Document(f"d{number}", "x" * 1000) for number in range(5)]
+    assert len(first(documents, 2500)) == 2
+    assert len(first(documents, 10)) == 1
+    assert len(first(documents, 10**6)) == 5
     assert first([], 10) == []

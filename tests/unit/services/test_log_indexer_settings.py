@@ -11,12 +11,12 @@ import yaml
 from components.logs.component import LogIndexerArgs
 from services.log_indexer.program import main
 from services.log_indexer.settings import SettingsError, load, parse
-from tests.unit.services.indexer_doubles import content
+from tests.unit.services.indexer_fakes import content
 
 
 def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
-    found = content(folder)
-    target = found
+    settings = content(folder)
+    target = settings
     *above, last = path.split(".")
     for key in above:
         target = target[key]
@@ -24,7 +24,7 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
         del target[last]
     else:
         target[last] = value
-    return found
+    return settings
 
 
 @pytest.mark.parametrize(
@@ -60,5 +60,5 @@ def test_the_program_ends_with_2_for_a_mistake(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_component_writes_what_the_program_reads(tmp_path: Path) -> None:
     defaults = LogIndexerArgs.__dataclass_fields__
-    found = parse(content(tmp_path) | {name: defaults[name].default for name in ("batch_records", "batch_bytes")})
-    assert (found.batch_records, found.batch_bytes) == (500, 5_000_000)
+    settings = parse(content(tmp_path) | {name: defaults[name].default for name in ("batch_records", "batch_bytes")})
+    assert (settings.batch_records, settings.batch_bytes) == (500, 5_000_000)

@@ -22,9 +22,9 @@ class Calls(list[Call]):
         super().__init__()
         self.matcher = Matcher(window_ms, most)
         self.spans = 0
-        for index, each in enumerate(records):
+        for index, content in enumerate(records):
             now = times[index] if times else 0
-            self.spans += self.matcher.add(decode(each), now, lambda *call: self.append(call[:5]))
+            self.spans += self.matcher.add(decode(content), now, lambda *call: self.append(call[:5]))
 
     @property
     def edges(self) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def test_the_kind_of_the_child_does_not_matter(kind: int) -> None:
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
 def test_the_order_of_arrival_does_not_matter(order: tuple[int, ...]) -> None:
-    chain = [record(each) for each in (CALLER, CALLED, One("c", "3", parent="2"))]
+    chain = [record(span) for span in (CALLER, CALLED, One("c", "3", parent="2"))]
     assert sorted(Calls(*(chain[index] for index in order)).edges) == [("a", "b"), ("b", "c")]
 
 

@@ -149,8 +149,8 @@ def test_a_tally_is_bounded_and_begins_again() -> None:
 
 
 def test_a_document_is_as_jaeger_reads_it() -> None:
-    made = document({("b", "c"): 1, ("a", "b"): 2}, 1_700_000_000_123)
-    assert made == {
+    dependencies = document({("b", "c"): 1, ("a", "b"): 2}, 1_700_000_000_123)
+    assert dependencies == {
         "timestamp": "2023-11-14T22:13:20.123Z",
         "dependencies": [
             {"parent": "a", "child": "b", "callCount": 2},
@@ -167,29 +167,29 @@ def test_a_documents_name_follows_from_where_it_begins() -> None:
 
 
 def test_a_group_without_a_place_begins_with_the_first_record_that_is_left() -> None:
-    found = place(-1001, None, low=3)
-    assert (found.warm, found.begin, found.counted, found.next) == (3, 3, 3, 3)
+    position = place(-1001, None, low=3)
+    assert (position.warm, position.begin, position.counted, position.next) == (3, 3, 3, 3)
 
 
 def test_a_restart_reads_the_parents_again_and_the_unfinished_document() -> None:
-    found = place(100, '{"from": 60, "warm": 40}', low=0)
-    assert (found.next, found.warm, found.begin, found.counted) == (40, 40, 60, 100)
+    position = place(100, '{"from": 60, "warm": 40}', low=0)
+    assert (position.next, position.warm, position.begin, position.counted) == (40, 40, 60, 100)
 
 
 @pytest.mark.parametrize("metadata", [None, "", "nonsense", "[]", '{"from": "x"}', "7"])
 def test_a_place_without_our_metadata_is_still_a_place(metadata: str | None) -> None:
-    found = place(100, metadata, low=0)
-    assert (found.next, found.begin, found.counted) == (100, 100, 100)
+    position = place(100, metadata, low=0)
+    assert (position.next, position.begin, position.counted) == (100, 100, 100)
 
 
 def test_records_that_are_gone_already_are_not_asked_for() -> None:
-    found = place(100, '{"from": 60, "warm": 40}', low=80)
-    assert (found.next, found.begin, found.counted) == (80, 80, 100)
+    position = place(100, '{"from": 60, "warm": 40}', low=80)
+    assert (position.next, position.begin, position.counted) == (80, 80, 100)
 
 
 def test_a_mark_leads_back_by_the_window() -> None:
-    found = place(0, None, low=0)
+    position = place(0, None, low=0)
     for second in range(60):
-        found.mark(1000 * second, second, 30_000)
-    assert found.marks[0] == (28_000, 28)
-    assert found.metadata() == '{"from": 0, "warm": 0}'
+        position.mark(1000 * second, second, 30_000)
+    assert position.marks[0] == (28_000, 28)
+    assert position.metadata() == '{"from": 0, "warm": 0}'

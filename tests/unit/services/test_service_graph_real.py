@@ -44,7 +44,7 @@ class Search:
 
     def calls(self, client: str) -> int:
         """Calls of one caller in all documents."""
-        links = [link for each in self.documents.values() for link in each["dependencies"]]
+        links = [link for document in self.documents.values() for link in document["dependencies"]]
         return sum(link["callCount"] for link in links if link["parent"] == client)
 
 
@@ -109,9 +109,11 @@ class Place:
     caller: str
     called: str
 
-    def requests(self, made: Program) -> float:
+    def requests(self, graph_program: Program) -> float:
         """Calls that Prometheus sees."""
-        return metric(made, f'traces_service_graph_request_total{{client="{self.caller}",server="{self.called}"}}')
+        return metric(
+            graph_program, f'traces_service_graph_request_total{{client="{self.caller}",server="{self.called}"}}'
+        )
 
     def pair(self, number: int) -> tuple[bytes, bytes]:
         """Caller and called of one trace, in records of their own."""
@@ -123,8 +125,8 @@ class Place:
 
     def send(self, *records: bytes) -> None:
         producer = Producer(self.client)
-        for each in records:
-            producer.produce(self.settings.kafka.topic, each)
+        for value in records:
+            producer.produce(self.settings.kafka.topic, value)
         assert producer.flush(20) == 0
 
 
@@ -140,8 +142,8 @@ def client(broker: kafka_broker.Broker) -> dict[str, str]:
         "ssl.ca.pem": broker.ca,
     }
     admin = AdminClient(settings)
-    for made in admin.create_topics([NewTopic(TOPIC, num_partitions=2, replication_factor=1)]).values():
-        made.result(20)
+    for future in admin.create_topics([NewTopic(TOPIC, num_partitions=2, replication_factor=1)]).values():
+        future.result(20)
     return settings
 
 
@@ -170,35 +172,39 @@ def place(search_folder: Path, broker: kafka_broker.Broker, client: dict[str, st
 @contextmanager
 def program(place: Place, *, interval_s: float = 1) -> Iterator[Program]:
     """A program that turns until the block ends, and then leaves without a last commit, as a killed one would."""
-    made = Program(Settings(**{**place.settings.__dict__, "interval_s": interval_s}))
+    graph_program = Program(Settings(**{**place.settings.__dict__, "interval_s": interval_s}))
     try:
-        yield made
+        yield graph_program
     finally:
-        made._reader.close()
+        graph_program._reader.close()
 
 
-def turn(made: Program, until: Callable[[], bool], what: str, seconds: float = 25) -> None:
+def turn(graph_program: Program, until: Callable[[], bool], what: str, seconds: float = 25) -> None:
     deadline = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < deadline, f"not within {seconds} s: {what}"
-        made.turn()
+        graph_program.turn()
 
 
-def metric(made: Program, line: str) -> float:
-    for each in generate_latest(made.registry).decode().splitlines():
-        if each.startswith(f"{line} "):
-            return float(each.rsplit(" ", 1)[1])
+def metric(graph_program: Program, line: str) -> float:
+    for sample in generate_latest(graph_program.registry).decode().splitlines():
+        if sample.startswith(f"{line} "):
+            return float(sample.rsplit(" ", 1)[1])
     return 0.0
 
 
 def test_calls_are_counted_served_and_written_for_jaeger(place: Place, search: Search) -> None:
-    place.send(*(each for number in range(20) for each in place.pair(number)))
-    with program(place) as made:
-        turn(made, lambda: search.calls(place.caller) == 20, "a document with all calls")
-        assert place.requests(made) == 20
-        assert metric(made, "service_graph_spans_total") == 40
-        assert metric(made, "service_graph_documents_total") == search.written
-        turn(made, lambda: time.time() - metric(made, "service_graph_last_document_timestamp_seconds") < 2, "progress")
+    place.send(*(span for number in range(20) for span in place.pair(number)))
+    with program(place) as graph_program:
+        turn(graph_program, lambda: search.calls(place.caller) == 20, "a document with all calls")
+        assert place.requests(graph_program) == 20
+        assert metric(graph_program, "service_graph_spans_total") == 40
+        assert metric(graph_program, "service_graph_documents_total") == search.written
+        turn(
+            graph_program,
+            lambda: time.time() - metric(graph_program, "service_graph_last_document_timestamp_seconds") < 2,
+            "progress",
+        )
     path, written = next(iter(search.documents.items()))
     assert path.startswith(f"/{INDEX}/_doc/")
     assert path.endswith("?require_alias=true")
@@ -209,29 +215,33 @@ def test_calls_are_counted_served_and_written_for_jaeger(place: Place, search: S
 def test_a_restart_counts_nothing_twice_and_loses_nothing(place: Place, search: Search) -> None:
     first, second = place.pair(1), place.pair(2)
     place.send(*first, second[0])
-    with program(place) as made:
-        turn(made, lambda: search.calls(place.caller) == 1, "the first call is written")
-        turn(made, lambda: metric(made, "service_graph_spans_total") == 3, "all are read")
-        made._reader.commit()
+    with program(place) as graph_program:
+        turn(graph_program, lambda: search.calls(place.caller) == 1, "the first call is written")
+        turn(graph_program, lambda: metric(graph_program, "service_graph_spans_total") == 3, "all are read")
+        graph_program._reader.commit()
     place.send(second[1])
-    with program(place) as made:
-        turn(made, lambda: search.calls(place.caller) == 2, "the second call, whose parent the last process had read")
-        assert place.requests(made) == 1, "the first call was counted by the last process"
+    with program(place) as graph_program:
+        turn(
+            graph_program,
+            lambda: search.calls(place.caller) == 2,
+            "the second call, whose parent the last process had read",
+        )
+        assert place.requests(graph_program) == 1, "the first call was counted by the last process"
 
 
 def test_a_document_that_was_written_but_not_committed_is_replaced_by_a_fuller_one(
     place: Place, search: Search
 ) -> None:
     place.send(*place.pair(1))
-    with program(place, interval_s=3600) as made:
-        turn(made, lambda: place.requests(made) == 1, "the call is found")
-        made._reader.commit()
-        made._write()
+    with program(place, interval_s=3600) as graph_program:
+        turn(graph_program, lambda: place.requests(graph_program) == 1, "the call is found")
+        graph_program._reader.commit()
+        graph_program._write()
     assert search.calls(place.caller) == 1
     place.send(*place.pair(2))
-    with program(place) as made:
-        turn(made, lambda: search.written == 2, "it is written again")
-        turn(made, lambda: place.requests(made) == 1, "only the second call is new to Prometheus")
+    with program(place) as graph_program:
+        turn(graph_program, lambda: search.written == 2, "it is written again")
+        turn(graph_program, lambda: place.requests(graph_program) == 1, "only the second call is new to Prometheus")
     assert len(search.documents) == 1, "the same document"
     assert search.calls(place.caller) == 2
 
@@ -241,13 +251,17 @@ def test_while_the_search_cluster_is_away_counting_goes_on_and_nothing_is_lost(
 ) -> None:
     search.away = True
     place.send(*place.pair(1))
-    with program(place) as made:
-        turn(made, lambda: metric(made, 'service_graph_failures_total{stage="search"}') >= 2, "two attempts failed")
-        assert place.requests(made) == 1
+    with program(place) as graph_program:
+        turn(
+            graph_program,
+            lambda: metric(graph_program, 'service_graph_failures_total{stage="search"}') >= 2,
+            "two attempts failed",
+        )
+        assert place.requests(graph_program) == 1
         place.send(*place.pair(2))
-        turn(made, lambda: place.requests(made) == 2, "reading goes on")
+        turn(graph_program, lambda: place.requests(graph_program) == 2, "reading goes on")
         search.away = False
-        turn(made, lambda: search.calls(place.caller) == 2, "both calls are written")
+        turn(graph_program, lambda: search.calls(place.caller) == 2, "both calls are written")
     errors = capsys.readouterr().err
     assert "answered 503: no quorum" in errors
     assert "search-secret" not in errors
@@ -255,9 +269,9 @@ def test_while_the_search_cluster_is_away_counting_goes_on_and_nothing_is_lost(
 
 def test_a_record_that_is_no_trace_is_counted_and_passed_over(place: Place, search: Search) -> None:
     place.send(b"\xff\xff\xff", *place.pair(1))
-    with program(place) as made:
-        turn(made, lambda: search.calls(place.caller) == 1, "what follows is read")
-        assert metric(made, "service_graph_undecodable_records_total") == 1
+    with program(place) as graph_program:
+        turn(graph_program, lambda: search.calls(place.caller) == 1, "what follows is read")
+        assert metric(graph_program, "service_graph_undecodable_records_total") == 1
 
 
 def test_a_cluster_of_another_name_is_not_written_to(place: Place, search: Search) -> None:
@@ -270,8 +284,8 @@ def test_a_cluster_of_another_name_is_not_written_to(place: Place, search: Searc
 
 def test_a_program_that_is_told_to_stop_commits_and_ends(place: Place, search: Search) -> None:
     stop = threading.Event()
-    made = Program(place.settings)
-    thread = threading.Thread(target=made.run, args=(stop,), daemon=True)
+    graph_program = Program(place.settings)
+    thread = threading.Thread(target=graph_program.run, args=(stop,), daemon=True)
     thread.start()
     try:
         place.send(*place.pair(1))
@@ -279,7 +293,7 @@ def test_a_program_that_is_told_to_stop_commits_and_ends(place: Place, search: S
         while search.calls(place.caller) < 1:
             assert time.monotonic() < deadline, "no document within 20 s"
             time.sleep(0.05)
-        assert made.alive()
+        assert graph_program.alive()
     finally:
         stop.set()
         thread.join(15)

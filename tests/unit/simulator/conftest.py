@@ -47,7 +47,11 @@ class Receiver:
         """(user, resource attributes, resource part) of every resource that arrived on ``path``."""
         part = {"/v1/metrics": "resource_metrics", "/v1/traces": "resource_spans", "/v1/logs": "resource_logs"}[path]
         return [
-            (user, {each.key: each.value.string_value for each in resource.resource.attributes}, resource)
+            (
+                user,
+                {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes},
+                resource,
+            )
             for user, _, at, request in self.got
             if at == path
             for resource in getattr(request, part)

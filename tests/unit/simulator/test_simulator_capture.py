@@ -32,7 +32,9 @@ def generator(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def attributes(owner: Any) -> dict[str, Any]:
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in owner.attributes}
+    return {
+        attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in owner.attributes
+    }
 
 
 def target(receiver: Any) -> Target:
@@ -45,9 +47,9 @@ def target(receiver: Any) -> Target:
 
 
 def sent(receiver: Any, signal: Signal, size: int, batches: int = 4) -> LoadResult:
-    made = batch(signal, size)
-    result = bench_load.run(target(receiver), made, Load(rate=made.items * batches, seconds=1, clients=2))
-    assert result.acknowledged == result.offered == made.items * batches, result.values
+    sent_batch = batch(signal, size)
+    result = bench_load.run(target(receiver), sent_batch, Load(rate=sent_batch.items * batches, seconds=1, clients=2))
+    assert result.acknowledged == result.offered == sent_batch.items * batches, result.values
     return result
 
 
@@ -95,15 +97,15 @@ def test_attributes_of_every_signal_are_the_simulators(receiver: Any, config: Co
 
 def shapes(receiver: Any) -> dict[str, set[str]]:
     """Name of a metric, span or event -> keys and types of its attributes and its resource's, as text."""
-    found: dict[str, set[str]] = {}
+    shapes_by_kind: dict[str, set[str]] = {}
 
     def see(name: str, owner: Any, resource: Any) -> None:
         keys = {
             f"{where}{key}:{type(value).__name__}"
-            for where, each in (("", owner), ("resource ", resource))
-            for key, value in attributes(each).items()
+            for where, attributes_owner in (("", owner), ("resource ", resource))
+            for key, value in attributes(attributes_owner).items()
         }
-        found.setdefault(name, set()).update(keys)
+        shapes_by_kind.setdefault(name, set()).update(keys)
 
     for _, _, resource in receiver.resources("/v1/metrics"):
         for metric in resource.scope_metrics[0].metrics:
@@ -115,7 +117,7 @@ def shapes(receiver: Any) -> dict[str, set[str]]:
     for _, own, resource in receiver.resources("/v1/logs"):
         for record in resource.scope_logs[0].log_records:
             see(f"{own['service.name']} {record.event_name} {record.severity_text}", record, resource.resource)
-    return found
+    return shapes_by_kind
 
 
 @pytest.mark.timeout(LIFETIME_S)
@@ -133,7 +135,7 @@ def test_traces_are_whole_across_layers_and_of_known_fate(receiver: Any) -> None
         assert len(ids) == len(spans), "ids of spans are unique within a trace"
         parents = [span.parent_span_id for _, span in spans]
         assert parents.count(b"") == 1
-        assert {each for each in parents if each} <= ids
+        assert {parent for parent in parents if parent} <= ids
         assert all(link.span_id in ids and link.trace_id == span.trace_id for _, span in spans for link in span.links)
         own = {attributes(span)["device.id"] for _, span in spans}
         assert len(own) == 1, "all spans of a trace are about one device"
@@ -170,16 +172,16 @@ def test_logs_are_a_journeys_and_each_layer_sends_its_own(receiver: Any) -> None
 @pytest.mark.parametrize("signal", list(Signal))
 @pytest.mark.parametrize("size", [20, 1000, 5000])
 def test_requests_have_about_the_size_that_is_asked_for(signal: Signal, size: int) -> None:
-    made = batch(signal, size)
-    average = made.items / len(made.requests)
+    new_batch = batch(signal, size)
+    average = new_batch.items / len(new_batch.requests)
     assert abs(average - size) / size < 0.15
-    assert all(each.piece.patches for each in made.requests)
+    assert all(request.piece.patches for request in new_batch.requests)
 
 
 def test_refusals_and_answers_are_told_apart(receiver: Any) -> None:
     receiver.status, receiver.refusals = 503, 2
-    made = batch(Signal.METRICS, 20)
-    result = bench_load.run(target(receiver), made, Load(rate=100, seconds=1, clients=1))
+    metric_batch = batch(Signal.METRICS, 20)
+    result = bench_load.run(target(receiver), metric_batch, Load(rate=100, seconds=1, clients=1))
     assert result.offered == 100
     assert result.acknowledged == 60
     assert result.values["refused_requests_by_status"] == {"503": 2}
@@ -188,11 +190,11 @@ def test_refusals_and_answers_are_told_apart(receiver: Any) -> None:
 
 
 def test_a_foreign_or_absent_target_is_one_line(receiver: Any) -> None:
-    made, load = batch(Signal.METRICS, 20), Load(rate=100, seconds=1, clients=1)
+    metric_batch, load = batch(Signal.METRICS, 20), Load(rate=100, seconds=1, clients=1)
     with pytest.raises(OpsError, match="neither loopback nor private: load is not sent to others"):
-        bench_load.run(replace(target(receiver), url="https://192.0.2.1:4318"), made, load)
+        bench_load.run(replace(target(receiver), url="https://192.0.2.1:4318"), metric_batch, load)
     with pytest.raises(OpsError, match=r"cannot connect to 127\.0\.0\.1:9: .*connection refused"):
-        bench_load.run(replace(target(receiver), url="https://127.0.0.1:9"), made, load)
+        bench_load.run(replace(target(receiver), url="https://127.0.0.1:9"), metric_batch, load)
 
 
 def test_without_a_generator_one_line_says_how_to_get_it(
@@ -205,9 +207,9 @@ def test_without_a_generator_one_line_says_how_to_get_it(
 
 
 def test_the_generator_is_given_no_secret_but_by_its_input(receiver: Any) -> None:
-    made = batch(Signal.METRICS, 20)
-    plan = bench_load.plan(target(receiver), made, Load(rate=100, seconds=1, clients=4, in_flight=2))
+    metric_batch = batch(Signal.METRICS, 20)
+    plan = bench_load.plan(target(receiver), metric_batch, Load(rate=100, seconds=1, clients=4, in_flight=2))
     assert plan["parts"][0]["password"] == "pw-device"
-    assert plan["devices"] >= made.devices * 8, "requests in flight at the same time share no device"
-    without = bench_load.plan(replace(target(receiver), passwords={}), made, Load(rate=1, seconds=1, clients=1))
+    assert plan["devices"] >= metric_batch.devices * 8, "requests in flight at the same time share no device"
+    without = bench_load.plan(replace(target(receiver), passwords={}), metric_batch, Load(rate=1, seconds=1, clients=1))
     assert (without["parts"][0]["user"], without["parts"][0]["password"]) == ("", "")

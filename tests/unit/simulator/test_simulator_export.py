@@ -60,7 +60,7 @@ def test_every_metric_of_the_catalogue_arrives_with_its_unit_and_attributes_and_
             assert sent.unit == metric.unit
             data = getattr(sent, sent.WhichOneof("data"))
             for point in data.data_points:
-                assert {each.key for each in point.attributes} == set(metric.attributes)
+                assert {attribute.key for attribute in point.attributes} == set(metric.attributes)
             if metric.buckets:
                 assert tuple(data.data_points[0].explicit_bounds) == metric.buckets
     assert arrived == set(known)
@@ -159,9 +159,9 @@ def test_a_gateway_that_comes_back_gets_everything_that_waited(receiver: Any, co
     receiver.status, receiver.refusals = 400, len(LAYERS)
     _, said = run(replace(config, timeout_s=8), ticks=1)
     counts = said[-1][1]["layers"].values()
-    assert sum(each["retried"] for each in counts) == len(LAYERS)
-    assert sum(each["accepted"] for each in counts) == len(receiver.got)
-    assert sum(each["refused"] + each["dropped"] for each in counts) == 0
+    assert sum(count["retried"] for count in counts) == len(LAYERS)
+    assert sum(count["accepted"] for count in counts) == len(receiver.got)
+    assert sum(count["refused"] + count["dropped"] for count in counts) == 0
 
 
 def test_the_ready_file_appears_once_every_layer_was_accepted(receiver: Any, config: Config) -> None:

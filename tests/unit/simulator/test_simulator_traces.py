@@ -35,7 +35,10 @@ class Sent:
 
     @property
     def attributes(self) -> dict[str, Any]:
-        return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in self.span.attributes}
+        return {
+            attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value"))
+            for attribute in self.span.attributes
+        }
 
     @property
     def over_limit(self) -> bool:
@@ -66,11 +69,11 @@ def spans(receiver: Any) -> list[Sent]:
 
 
 def by_trace(receiver: Any) -> dict[bytes, list[Sent]]:
-    """Journeys: traces that begin at the edge."""
-    found: dict[bytes, list[Sent]] = {}
+    """RequestFlows: traces that begin at the edge."""
+    traces: dict[bytes, list[Sent]] = {}
     for sent in spans(receiver):
-        found.setdefault(sent.span.trace_id, []).append(sent)
-    return {key: each for key, each in found.items() if any(one.service.name == "device-edge" for one in each)}
+        traces.setdefault(sent.span.trace_id, []).append(sent)
+    return {key: spans for key, spans in traces.items() if any(one.service.name == "device-edge" for one in spans)}
 
 
 def logs(receiver: Any) -> Iterator[tuple[str, Any]]:
@@ -85,13 +88,13 @@ def test_each_segment_is_one_trace_through_all_five_services(receiver: Any, conf
     run(config)
     traces = by_trace(receiver)
     assert traces
-    for each in traces.values():
-        assert {sent.service.name for sent in each} == set(NAMES)
-        [root] = [sent for sent in each if not sent.span.parent_span_id]
+    for trace in traces.values():
+        assert {sent.service.name for sent in trace} == set(NAMES)
+        [root] = [sent for sent in trace if not sent.span.parent_span_id]
         assert root.service.name == "device-edge"
         assert root.span.kind == Span.SPAN_KIND_SERVER
-        ids = {sent.span.span_id for sent in each}
-        assert {sent.span.parent_span_id for sent in each} - {b""} <= ids
+        ids = {sent.span.span_id for sent in trace}
+        assert {sent.span.parent_span_id for sent in trace} - {b""} <= ids
 
 
 def test_the_dependency_map_of_its_spans_is_the_expected_one(receiver: Any, config: Config) -> None:
@@ -113,7 +116,7 @@ def test_every_span_is_one_of_the_services_operations_with_its_kind_and_class(re
         assert Span.SpanKind.Name(sent.span.kind) == f"SPAN_KIND_{operation.kind}"
         assert sent.attributes["data.classification"] == operation.classification
         seen.add((sent.service.name, operation.name))
-    assert seen == {(service.name, each.name) for service in TRACED_SERVICES for each in service.operations}
+    assert seen == {(service.name, operation.name) for service in TRACED_SERVICES for operation in service.operations}
 
 
 def test_a_resource_is_never_stricter_than_its_least_strict_span(receiver: Any, config: Config) -> None:
@@ -125,18 +128,18 @@ def test_a_resource_is_never_stricter_than_its_least_strict_span(receiver: Any, 
 
 def test_device_and_worker_travel_as_keyed_hashes_in_the_baggage(receiver: Any, config: Config) -> None:
     run(config)
-    for each in by_trace(receiver).values():
+    for spans in by_trace(receiver).values():
         for key in ("device.id", "enduser.pseudo.id"):
-            assert len({sent.attributes[key] for sent in each}) == 1, f"{key} differs within a trace"
-        assert "dev-0" not in "".join(str(sent.span) for sent in each)
-    devices = {each[0].attributes["device.id"] for each in by_trace(receiver).values()}
+            assert len({sent.attributes[key] for sent in spans}) == 1, f"{key} differs within a trace"
+        assert "dev-0" not in "".join(str(sent.span) for sent in spans)
+    devices = {spans[0].attributes["device.id"] for spans in by_trace(receiver).values()}
     assert len(devices) == len(by_trace(receiver)), "devices must be told apart"
 
 
 def test_consumers_link_to_the_span_that_made_their_message(receiver: Any, config: Config) -> None:
     run(config)
-    for each in by_trace(receiver).values():
-        consumers = [sent.span for sent in each if sent.span.kind == Span.SPAN_KIND_CONSUMER]
+    for spans in by_trace(receiver).values():
+        consumers = [sent.span for sent in spans if sent.span.kind == Span.SPAN_KIND_CONSUMER]
         assert len(consumers) == 2
         for consumer in consumers:
             [link] = consumer.links
@@ -178,20 +181,20 @@ def test_without_a_fault_no_trace_fails_and_none_is_slow(receiver: Any, config: 
 def test_the_error_fault_fails_as_many_traces_as_it_says_in_every_service(receiver: Any, config: Config) -> None:
     run(config, devices=40, seconds=60, faults=(Fault(kind="trace-errors", duration=1000, magnitude=0.5),))
     traces = by_trace(receiver)
-    failed = {key: each for key, each in traces.items() if any(sent.failed for sent in each)}
+    failed = {key: trace for key, trace in traces.items() if any(sent.failed for sent in trace)}
     assert 0.35 < len(failed) / len(traces) < 0.65
-    assert {sent.service.name for each in failed.values() for sent in each if sent.failed} == set(NAMES)
-    for each in failed.values():
-        assert all(sent.attributes["error.type"] for sent in each if sent.failed)
-        assert not any(sent.over_limit for sent in each)
+    assert {sent.service.name for spans in failed.values() for sent in spans if sent.failed} == set(NAMES)
+    for spans in failed.values():
+        assert all(sent.attributes["error.type"] for sent in spans if sent.failed)
+        assert not any(sent.over_limit for sent in spans)
 
 
 def test_who_called_a_failed_service_reports_it(receiver: Any, config: Config) -> None:
     run(config, devices=40, seconds=60, faults=(Fault(kind="trace-errors", duration=1000, magnitude=1),))
     seen = 0
-    for each in by_trace(receiver).values():
-        by_id = {sent.span.span_id: sent for sent in each}
-        for sent in each:
+    for spans in by_trace(receiver).values():
+        by_id = {sent.span.span_id: sent for sent in spans}
+        for sent in spans:
             parent = by_id.get(sent.span.parent_span_id)
             if sent.failed and sent.span.kind == Span.SPAN_KIND_SERVER and parent is not None:
                 seen += 1
@@ -207,13 +210,13 @@ def test_a_failed_service_says_so_in_a_log_of_the_same_span(receiver: Any, confi
     told = {record.trace_id for record in said}
     assert {trace_id for trace_id, _ in failed} == told
     assert {(record.trace_id, record.span_id) for record in said} <= failed
-    assert all(any(each.key == "error.type" for each in record.attributes) for record in said)
+    assert all(any(attribute.key == "error.type" for attribute in record.attributes) for record in said)
 
 
 def test_the_slow_fault_lifts_a_span_of_as_many_traces_as_it_says_over_its_limit(receiver: Any, config: Config) -> None:
     run(config, devices=40, seconds=60, faults=(Fault(kind="trace-slow", duration=1000, magnitude=0.5),))
     traces = by_trace(receiver)
-    slow = {key: each for key, each in traces.items() if any(sent.over_limit for sent in each)}
+    slow = {key: trace for key, trace in traces.items() if any(sent.over_limit for sent in trace)}
     assert 0.35 < len(slow) / len(traces) < 0.65
     assert not [sent for sent in spans(receiver) if sent.failed]
 
@@ -221,7 +224,7 @@ def test_the_slow_fault_lifts_a_span_of_as_many_traces_as_it_says_over_its_limit
 def test_all_layers_write_logs_that_lead_to_a_trace(receiver: Any, config: Config) -> None:
     run(config)
     traces = by_trace(receiver)
-    ids = {(sent.span.trace_id, sent.span.span_id) for each in traces.values() for sent in each}
+    ids = {(sent.span.trace_id, sent.span.span_id) for trace in traces.values() for sent in trace}
     correlated = {layer for layer, record in logs(receiver) if (record.trace_id, record.span_id) in ids}
     assert correlated == set(LAYER_NAMES)
 

@@ -27,5 +27,7 @@ def test_every_look_at_a_group_finds_all_alerts_that_are_over(severity: Severity
 
 def test_the_replicas_of_prometheus_are_updated_one_after_the_other() -> None:
     recording = engine.recorded("local")
-    order = [each.name for each in recording.of("kubernetes:apps/v1:StatefulSet") if "prometheus" in each.name]
+    order = [
+        recorded.name for recorded in recording.of("kubernetes:apps/v1:StatefulSet") if "prometheus" in recorded.name
+    ]
     assert order == ["prometheus-primary", "prometheus-secondary"]

@@ -105,6 +105,6 @@ def test_the_secrets_of_an_older_version_are_told_what_changed() -> None:
     assert told[0].startswith(f"{WHERE}: slack_url, slack_urls: allowed are exactly the keys phone_keys, slack_urls, ")
 
 
-def test_the_shortest_delays_are_longer_than_the_way_of_every_notice() -> None:
+def test_the_shortest_delays_are_longer_than_the_way_of_every_notification() -> None:
     groups: tuple[RuleGroup, ...] = rules.FIXED
     assert escalated(groups, EscalationDelays(**SHORTEST))

@@ -13,7 +13,7 @@ _COMMAND = re.compile(r"`pulumi up(?P<options>[^`\n]*)`|^\s*pulumi up(?P<line>.*
 
 
 def pages() -> Iterator[Path]:
-    """What people are told to do; what was measured or decided is left out, and so is what the pack says of itself."""
+    """Pages with instructions; without measurements, decisions, and what the pack says of itself."""
     yield CHECKOUT / "README.md"
     for page in sorted((CHECKOUT / "docs").rglob("*.md")):
         parts = page.relative_to(CHECKOUT / "docs").parts
@@ -23,8 +23,8 @@ def pages() -> Iterator[Path]:
 
 def without_pack(text: str) -> list[str]:
     """Commands of a page that would deploy without the policies."""
-    found = _COMMAND.finditer(text)
-    return [each[0] for each in found if "--policy-pack" not in (each["options"] or "") + (each["line"] or "")]
+    matches = _COMMAND.finditer(text)
+    return [match[0] for match in matches if "--policy-pack" not in (match["options"] or "") + (match["line"] or "")]
 
 
 @pytest.mark.parametrize("page", list(pages()), ids=lambda page: str(page.relative_to(CHECKOUT)))

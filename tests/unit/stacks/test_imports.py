@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from stacks.profile import PROFILES
+from stacks.sizing import PROFILES
 
 ROOT = Path(__file__).parents[3]
 PRODUCT = ("components", "stacks", "policy", "ops", "services")

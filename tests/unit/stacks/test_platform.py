@@ -20,7 +20,7 @@ def recording(request: pytest.FixtureRequest) -> Recording:
 
 
 def _pods(recording: Recording) -> list[tuple[str, dict[str, Any]]]:
-    return [(each["metadata"]["name"], each["spec"]["template"]) for each in recording.kinds(*WORKLOADS)]
+    return [(manifest["metadata"]["name"], manifest["spec"]["template"]) for manifest in recording.kinds(*WORKLOADS)]
 
 
 def _containers(template: dict[str, Any]) -> list[dict[str, Any]]:
@@ -62,7 +62,7 @@ def test_every_pod_meets_pod_security_restricted(recording: Recording) -> None:
 
 
 def test_no_pod_has_an_api_token_and_each_has_its_own_account(recording: Recording) -> None:
-    accounts = {each["metadata"]["name"]: each for each in recording.kinds("ServiceAccount")}
+    accounts = {manifest["metadata"]["name"]: manifest for manifest in recording.kinds("ServiceAccount")}
     for name, template in _pods(recording):
         assert template["spec"]["serviceAccountName"] == name
         assert template["spec"]["automountServiceAccountToken"] is False, name
@@ -90,15 +90,15 @@ def test_every_container_that_stays_has_probes(recording: Recording) -> None:
 
 def test_every_workload_has_a_disruption_budget_and_spreads_over_hosts_and_zones(recording: Recording) -> None:
     budgets = recording.kinds("PodDisruptionBudget")
-    on_every_node = {each["metadata"]["name"] for each in recording.kinds("DaemonSet")}
+    on_every_node = {manifest["metadata"]["name"] for manifest in recording.kinds("DaemonSet")}
     for name, template in _pods(recording):
         if name in on_every_node:
             continue
         labels = template["metadata"]["labels"]
-        matching = [each for each in budgets if _selected(labels, each["spec"]["selector"])]
+        matching = [budget for budget in budgets if _selected(labels, budget["spec"]["selector"])]
         assert len(matching) == 1, f"{name} has {len(matching)} disruption budgets"
         assert matching[0]["spec"]["maxUnavailable"] == 1, name
-        keys = {each["topologyKey"] for each in template["spec"]["topologySpreadConstraints"]}
+        keys = {constraint["topologyKey"] for constraint in template["spec"]["topologySpreadConstraints"]}
         assert keys == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}, name
 
 
@@ -110,9 +110,9 @@ def test_everything_is_denied_by_default_and_each_workload_has_one_policy(record
     assert deny["spec"]["policyTypes"] == ["Ingress", "Egress"]
     for name, template in _pods(recording):
         labels = template["metadata"]["labels"]
-        own = [each for each in policies if each is not deny and each["spec"]["podSelector"].get("matchLabels")]
-        own = [each for each in own if _selected(labels, each["spec"]["podSelector"])]
-        assert [each["metadata"]["name"] for each in own] == [name]
+        own = [policy for policy in policies if policy is not deny and policy["spec"]["podSelector"].get("matchLabels")]
+        own = [network_policy for network_policy in own if _selected(labels, network_policy["spec"]["podSelector"])]
+        assert [network_policy["metadata"]["name"] for network_policy in own] == [name]
         assert own[0]["spec"]["policyTypes"] == ["Ingress", "Egress"]
 
 
@@ -128,8 +128,8 @@ def test_no_rule_of_a_policy_is_open_to_everybody(recording: Recording) -> None:
 
 
 def test_every_load_balancer_names_who_may_connect(recording: Recording) -> None:
-    balancers = [each for each in recording.kinds("Service") if each["spec"]["type"] == "LoadBalancer"]
-    assert {"gateway", "thanos-query", "kafka-external-0"} <= {each["metadata"]["name"] for each in balancers}
+    balancers = [manifest for manifest in recording.kinds("Service") if manifest["spec"]["type"] == "LoadBalancer"]
+    assert {"gateway", "thanos-query", "kafka-external-0"} <= {balancer["metadata"]["name"] for balancer in balancers}
     for balancer in balancers:
         name = balancer["metadata"]["name"]
         assert balancer["spec"]["loadBalancerSourceRanges"], name
@@ -137,8 +137,8 @@ def test_every_load_balancer_names_who_may_connect(recording: Recording) -> None
 
 
 def test_headless_services_are_not_awaited_and_publish_pods_that_are_not_ready(recording: Recording) -> None:
-    headless = [each for each in recording.kinds("Service") if each["spec"].get("clusterIP") == "None"]
-    names = {each["metadata"]["name"] for each in headless}
+    headless = [manifest for manifest in recording.kinds("Service") if manifest["spec"].get("clusterIP") == "None"]
+    names = {service["metadata"]["name"] for service in headless}
     assert names == {f"{name}-headless" for name, _ in _pods(recording)}
     for service in headless:
         assert service["metadata"]["annotations"]["pulumi.com/skipAwait"] == "true"
@@ -147,7 +147,7 @@ def test_headless_services_are_not_awaited_and_publish_pods_that_are_not_ready(r
 
 def test_every_workload_offers_its_metrics_under_a_password_of_its_own(recording: Recording) -> None:
     logins = recording.outputs["scrape_credentials"]
-    workloads = {name for name, _ in _pods(recording)} - {"search"}  # its keeper measures it
+    workloads = {name for name, _ in _pods(recording)} - {"search"}  # the index manager measures it
     assert workloads <= logins.keys()
     for name in workloads:
         ports = recording.one("Service", f"{name}-headless")["spec"]["ports"]
@@ -165,7 +165,9 @@ def test_passwords_are_only_in_secrets(recording: Recording) -> None:
 
 
 def test_every_password_is_used(recording: Recording) -> None:
-    texts = list(engine.texts([each.inputs for each in recording.resources if each.token != engine.PASSWORD]))
+    texts = list(
+        engine.texts([resource.inputs for resource in recording.resources if resource.token != engine.PASSWORD])
+    )
     hashed = {
         "keystore",
         "scrape",
@@ -173,7 +175,7 @@ def test_every_password_is_used(recording: Recording) -> None:
         "reader",
         "writer",
         "sidecar",
-        "identity-double-user",
+        "identity-fake-user",
         "sampling",
         "log-reader",
         "alertmanager-operator",
@@ -225,7 +227,7 @@ def test_a_changed_threshold_or_address_does_not_restart_prometheus() -> None:
         for run in (engine.recorded("local"), changed)
     ]
     # Of the object storage and of the web configuration.
-    assert [len(each) for each in sums] == [2, 2]
+    assert [len(checksums) for checksums in sums] == [2, 2]
     assert sums[0] == sums[1]
 
 
@@ -234,9 +236,9 @@ def test_the_program_says_the_same_twice() -> None:
 
     def order(run: Recording) -> list[str]:
         return sorted(
-            json.dumps(each, sort_keys=True)
-            for each in run.manifests()
-            if each["kind"] not in ("Secret", *WORKLOADS)  # bcrypt salts differ
+            json.dumps(manifest, sort_keys=True)
+            for manifest in run.manifests()
+            if manifest["kind"] not in ("Secret", *WORKLOADS)  # bcrypt salts differ
         )
 
     assert order(again) == order(engine.recorded("local"))
@@ -246,7 +248,7 @@ def test_horizontal_autoscalers_own_the_number_of_stateless_pods_in_production_o
     assert not engine.recorded("local").kinds("HorizontalPodAutoscaler")
     for stack in ("prod", "dr"):
         scalers = engine.recorded(stack).kinds("HorizontalPodAutoscaler")
-        assert {each["spec"]["scaleTargetRef"]["name"] for each in scalers} == {
+        assert {scaler["spec"]["scaleTargetRef"]["name"] for scaler in scalers} == {
             "gateway",
             "jaeger-collector",
             "jaeger-query-public",
@@ -258,9 +260,11 @@ def test_horizontal_autoscalers_own_the_number_of_stateless_pods_in_production_o
 
 def test_the_local_platform_asks_for_little_enough_cpu_for_two_cores() -> None:
     total = 0
-    for each in engine.recorded("local").kinds(*WORKLOADS):
-        for container in each["spec"]["template"]["spec"]["containers"]:
-            total += each["spec"].get("replicas", 1) * int(container["resources"]["requests"]["cpu"].removesuffix("m"))
+    for manifest in engine.recorded("local").kinds(*WORKLOADS):
+        for container in manifest["spec"]["template"]["spec"]["containers"]:
+            total += manifest["spec"].get("replicas", 1) * int(
+                container["resources"]["requests"]["cpu"].removesuffix("m")
+            )
     assert total <= 1750, f"{total}m"
 
 
@@ -271,7 +275,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "alertmanager_url",
         "ca_certificate",
         "consumer_groups",
-        "definitions",
+        "fingerprints",
         "grafana_admin",
         "grafana_url",
         "id_hash_key",
@@ -299,7 +303,7 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "search_url",
         "topics",
         "trace_login",
-        "trace_people",
+        "trace_users",
         "trace_query_urls",
     }
     assert recording.outputs["ca_certificate"] == engine.AUTHORITY

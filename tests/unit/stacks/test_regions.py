@@ -9,9 +9,9 @@ import pulumi
 import pytest
 import yaml
 
-from services.region_guard import settings as guard_settings
+from services.failover_agent import settings as agent_settings
 from stacks import settings as model
-from stacks.definitions import definitions
+from stacks.parity_fingerprints import parity_fingerprints
 from stacks.regions import check_agreed, host_port, needed
 from stacks.settings import Role, SettingsError, parse
 from tests.support import engine
@@ -21,15 +21,15 @@ STACK = "organization/observability/prod"
 
 
 def _role(value: str | None) -> Role:
-    found: list[Role] = []
+    roles: list[Role] = []
 
     def program() -> None:
         if value is not None:
             pulumi.runtime.set_config("observability:role", value)
-        found.append(model.role())
+        roles.append(model.role())
 
     engine.run(Recording(), "unit", program)
-    return found[0]
+    return roles[0]
 
 
 @pytest.mark.parametrize("role", list(Role))
@@ -58,8 +58,8 @@ def test_a_wrong_role_is_one_line(given: str | None, shown: str, monkeypatch: py
 
 def test_only_a_region_that_stands_by_copies_the_other_one() -> None:
     names = {stack: _names(engine.recorded(stack)) for stack in engine.STACKS}
-    assert {stack for stack, found in names.items() if "mirror-maker" in found} == {"dr"}
-    assert all("region-guard" in found for found in names.values())
+    assert {stack for stack, name in names.items() if "mirror-maker" in name} == {"dr"}
+    assert all("failover-agent" in name for name in names.values())
     promoted = engine.recorded("dr", "primary")
     assert "mirror-maker" not in _names(promoted)
     returned = engine.recorded("prod", "standby")
@@ -67,21 +67,23 @@ def test_only_a_region_that_stands_by_copies_the_other_one() -> None:
 
 
 def _names(recording: Recording) -> set[str]:
-    return {each["metadata"]["name"] for each in recording.kinds("Deployment", "StatefulSet")}
+    return {manifest["metadata"]["name"] for manifest in recording.kinds("Deployment", "StatefulSet")}
 
 
 def test_the_password_of_the_mirrors_key_store_outlives_the_mirror() -> None:
     """The key store does: one that was made for another password could not be opened after a failback."""
     for stack in ("prod", "dr"):
-        opener = engine.recorded(stack, "standby").one("Certificate", "mirror-maker")
-        name = opener["spec"]["keystores"]["pkcs12"]["passwordSecretRef"]["name"]
+        keystore_secret = engine.recorded(stack, "standby").one("Certificate", "mirror-maker")
+        name = keystore_secret["spec"]["keystores"]["pkcs12"]["passwordSecretRef"]["name"]
         kept = [engine.recorded(stack, str(role)).one("Secret", name) for role in Role]
         assert kept[0] == kept[1]
 
 
 def test_reports_come_from_one_region() -> None:
     for stack, role, suspended in (("prod", None, False), ("dr", None, True), ("dr", "primary", False)):
-        jobs = {each["metadata"]["name"]: each["spec"] for each in engine.recorded(stack, role).kinds("CronJob")}
+        jobs = {
+            manifest["metadata"]["name"]: manifest["spec"] for manifest in engine.recorded(stack, role).kinds("CronJob")
+        }
         reports = [spec for name, spec in jobs.items() if name.startswith("report")]
         assert [spec["suspend"] for spec in reports] == [suspended] * 3, (stack, role)
         backups = [spec for name, spec in jobs.items() if name.startswith("backup")]
@@ -91,7 +93,9 @@ def test_reports_come_from_one_region() -> None:
 
 def test_users_and_permissions_do_not_wait_for_a_failover() -> None:
     def users(run: Recording) -> set[str]:
-        return {each.inputs["username"] for each in run.resources if each.token.endswith(":UserScramCredential")}
+        return {
+            resource.inputs["username"] for resource in run.resources if resource.token.endswith(":UserScramCredential")
+        }
 
     here, there = users(engine.recorded("prod")), users(engine.recorded("dr"))
     assert here == there
@@ -120,19 +124,19 @@ def test_operators_are_told_both_halves() -> None:
     assert there["mirror"]["source"] == "region-a"
     assert "failover-drill" in there["mirror"]["groups"]
     assert here["witness"]["bucket"] == there["witness"]["bucket"] == "obs-witness"
-    assert here["definitions"] == there["definitions"]
+    assert here["fingerprints"] == there["fingerprints"]
 
 
 @pytest.mark.parametrize("pair", [("prod", "dr"), ("local", "local-dr")])
 def test_the_stack_files_of_a_pair_agree(pair: tuple[str, str]) -> None:
-    first, second = (definitions(parse(engine.stack_settings(stack), stack)) for stack in pair)
+    first, second = (parity_fingerprints(parse(engine.stack_settings(stack), stack)) for stack in pair)
     assert first == second
 
 
 CHANGES: dict[str, tuple[tuple[str, ...], object]] = {
     "topics": (("topics", "telemetry-logs", "partitions"), 7),
     "rules": (("alerting", "escalation", "critical"), "6m"),
-    "notices": (("alerting", "contacts", "operators", "mail"), "others@example.com"),
+    "notifications": (("alerting", "contacts", "operators", "mail"), "others@example.com"),
     "permissions": (("prometheus", "replicas"), ["primary", "secondary", "third"]),
 }
 
@@ -145,9 +149,9 @@ def test_a_difference_is_noticed_in_its_kind_only(kind: str) -> None:
     for key in path[:-1]:
         place = place[key]
     place[path[-1]] = value
-    before = definitions(parse(engine.stack_settings("dr"), "dr"))
-    after = definitions(parse(content, "dr"))
-    assert {each for each in after if after[each] != before[each]} == {kind}
+    before = parity_fingerprints(parse(engine.stack_settings("dr"), "dr"))
+    after = parity_fingerprints(parse(content, "dr"))
+    assert {name for name in after if after[name] != before[name]} == {kind}
 
 
 def test_a_difference_stops_the_region_that_stands_by() -> None:
@@ -161,9 +165,9 @@ def test_a_difference_stops_the_region_that_stands_by() -> None:
 
 def test_what_the_other_stack_lacks_is_named_in_an_update() -> None:
     assert needed({"mirror": "secret"}, STACK, "kafka_users", "mirror") == "secret"
-    for found in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
+    for outputs in (None, {}, {"mirror": None}, {"mirror": ""}, "text"):
         with pytest.raises(SettingsError, match=f"the stack {STACK} has no output kafka_users.mirror: run `pulumi up`"):
-            needed(found, STACK, "kafka_users", "mirror")
+            needed(outputs, STACK, "kafka_users", "mirror")
 
 
 @pytest.mark.parametrize(
@@ -190,8 +194,8 @@ def test_a_region_is_not_its_own_peer_and_the_witness_is_elsewhere() -> None:
 
 
 @pytest.mark.parametrize("stack", ["prod", "dr"])
-def test_the_guard_reads_the_file_that_it_is_given(stack: str) -> None:
-    text = engine.recorded(stack).one("ConfigMap", "region-guard")["data"]["config.yaml"]
-    read = guard_settings.parse(yaml.safe_load(text))
+def test_the_failover_agent_reads_the_file_that_it_is_given(stack: str) -> None:
+    text = engine.recorded(stack).one("ConfigMap", "failover-agent")["data"]["config.yaml"]
+    read = agent_settings.parse(yaml.safe_load(text))
     assert read.role == engine.stack_role(stack)
-    assert read.definitions == engine.recorded(stack).outputs["definitions"]
+    assert read.fingerprints == engine.recorded(stack).outputs["fingerprints"]

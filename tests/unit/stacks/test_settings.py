@@ -16,25 +16,25 @@ FILE = "Pulumi.test.yaml"
 
 def _keys(value: Any, path: str = "") -> set[str]:
     """Every path in nested data, without list positions."""
-    found = {path}
+    paths = {path}
     if isinstance(value, dict):
         for key, inner in value.items():
-            found |= _keys(inner, f"{path}.{key}")
+            paths |= _keys(inner, f"{path}.{key}")
     elif isinstance(value, list):
         for inner in value:
-            found |= _keys(inner, f"{path}[]")
-    return found
+            paths |= _keys(inner, f"{path}[]")
+    return paths
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".kafka.load_balancer_annotations", ".traces.identity.double.", ".traces.identity.provider.")
+    free = (".kafka.load_balancer_annotations", ".traces.identity.embedded.", ".traces.identity.external.")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
         parse(settings, f"Pulumi.{stack}.yaml")
-        found = {key for key in _keys(settings) if not key.startswith(free)}
+        keys = {key for key in _keys(settings) if not key.startswith(free)}
         wanted = {key for key in expected if not key.startswith(free)}
-        assert found == wanted, f"Pulumi.{stack}.yaml differs in {sorted(found ^ wanted)}"
+        assert keys == wanted, f"Pulumi.{stack}.yaml differs in {sorted(keys ^ wanted)}"
 
 
 def test_settings_are_frozen() -> None:
@@ -150,9 +150,9 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.backups.schedules.search is '61 3 * * *': allowed is five fields of cron: minute, hour, day of the "
         "month, month, day of the week; correct it",
     ),
-    "a delay that a notice alone would use up": (
+    "a delay that a notification alone would use up": (
         _set("alerting", "escalation", "critical", to="1m"),
-        "settings.alerting.escalation: allowed is 2m or more for critical: a notice takes some of it on its way; "
+        "settings.alerting.escalation: allowed is 2m or more for critical: a notification takes some of it on its way; "
         "correct it",
     ),
     "a contact without a channel": (

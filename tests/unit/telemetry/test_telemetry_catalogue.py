@@ -54,15 +54,15 @@ def test_the_command_prints_a_document(arguments: list[str], written: str, capsy
 
 
 def test_devices_and_data_management_may_send_no_traces_and_every_layer_may_send_metrics_and_logs() -> None:
-    assert {each.name for each in LAYERS if not each.may_send(Signal.TRACES)} == {"device", "data"}
+    assert {known_layer.name for known_layer in LAYERS if not known_layer.may_send(Signal.TRACES)} == {"device", "data"}
     for signal in (Signal.METRICS, Signal.LOGS):
         assert layers_sending(signal) == LAYERS
     assert DEVICE.topics == ("telemetry-metrics", "telemetry-logs")
 
 
 def test_a_layer_signs_in_under_its_own_name() -> None:
-    assert [each.user for each in LAYERS] == ["device", "streaming", "business", "data", "analytics"]
-    assert [each.source for each in LAYERS] == ["L1", "L2", "L3", "L4", "L5"]
+    assert [known_layer.user for known_layer in LAYERS] == ["device", "streaming", "business", "data", "analytics"]
+    assert [known_layer.source for known_layer in LAYERS] == ["L1", "L2", "L3", "L4", "L5"]
 
 
 def test_an_unknown_layer_is_named_together_with_those_there_are() -> None:
@@ -86,7 +86,7 @@ def test_topics_have_the_required_partitions_and_retention(name: str, partitions
 
 
 def test_every_signal_has_a_topic_and_no_topic_is_listed_twice() -> None:
-    names = [each.name for each in TOPICS]
+    names = [topic_spec.name for topic_spec in TOPICS]
     assert set(TOPIC_OF_SIGNAL.values()) <= set(names)
     assert len(names) == len(set(names)) == 5
 
@@ -113,16 +113,16 @@ def test_only_devices_may_send_a_device_id_and_they_must() -> None:
 
 def test_keys_and_labels_survive_the_gateways_allow_list() -> None:
     assert KEY_ATTRIBUTES == ("device_id", "service.name")
-    for each in LAYERS:
-        allowed = allowed_attributes(each)
+    for known_layer in LAYERS:
+        allowed = allowed_attributes(known_layer)
         assert {"layer", "service.name", "service.instance.id"} <= set(allowed)
         assert any(key in allowed for key in KEY_ATTRIBUTES)
     assert PROMOTED_ATTRIBUTES == ("layer", "device_id")
 
 
 def test_no_allowed_attribute_names_a_person_or_changes_the_job_label() -> None:
-    for each in LAYERS:
-        for key in allowed_attributes(each):
+    for known_layer in LAYERS:
+        for key in allowed_attributes(known_layer):
             assert not key.startswith(("enduser.", "user.", "client.", "geo."))
             assert key != "service.namespace"
 
@@ -151,9 +151,9 @@ def test_labels_are_spelled_as_prometheus_spells_them() -> None:
 
 
 def test_every_layer_has_metrics_and_thresholds() -> None:
-    for each in LAYERS:
-        assert [m for m in METRICS if m.layer is each]
-        assert [t for t in THRESHOLDS if t.layer is each]
+    for known_layer in LAYERS:
+        assert [m for m in METRICS if m.layer is known_layer]
+        assert [t for t in THRESHOLDS if t.layer is known_layer]
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,9 @@ def test_every_layer_has_metrics_and_thresholds() -> None:
     ],
 )
 def test_thresholds_have_the_required_limits(name: str, comparison: str, limit: float, hold_s: int) -> None:
-    found = threshold(name)
-    assert found.stated
-    assert (found.comparison, found.limit, found.hold_s) == (Comparison(comparison), limit, hold_s)
+    limits = threshold(name)
+    assert limits.stated
+    assert (limits.comparison, limits.limit, limits.hold_s) == (Comparison(comparison), limit, hold_s)
 
 
 def test_a_threshold_is_crossed_beyond_its_limit_only() -> None:
@@ -206,35 +206,40 @@ def test_lookups_know_which_threshold_reads_which_metric() -> None:
 def test_the_validator_reports_each_kind_of_contradiction() -> None:
     battery, duration = metric("hw.battery.charge"), metric("http.server.request.duration")
 
-    def found(*metrics_changed: object, **changes: object) -> str:
+    def problems_of(*metrics_changed: object, **changes: object) -> str:
         kept = [m for m in METRICS if m not in (battery, duration)]
         return "\n".join(problems(metrics=[*kept, *metrics_changed], **changes))  # type: ignore[arg-type, list-item]
 
-    assert "hw.battery.charge: listed twice" in found(battery, battery, duration)
-    assert "must be lower-case words" in found(replace(battery, name="Battery"), duration)
-    assert "attribute layer is a resource attribute" in found(replace(battery, attributes=("layer",)), duration)
-    assert "only a histogram, has buckets" in found(battery, replace(duration, buckets=()))
-    assert "buckets must rise" in found(battery, replace(duration, buckets=(3, 1)))
-    assert "limit 3 is no bucket boundary" in found(battery, replace(duration, buckets=(1, 2)))
-    assert "metric hw.battery.charge is not in the catalogue" in found(duration)
-    assert "two metrics share this name" in found(battery, duration, replace(battery, name="hw.battery.charge.ratio"))
-    assert "its PromQL reads other_series" in found(
+    assert "hw.battery.charge: listed twice" in problems_of(battery, battery, duration)
+    assert "must be lower-case words" in problems_of(replace(battery, name="Battery"), duration)
+    assert "attribute layer is a resource attribute" in problems_of(replace(battery, attributes=("layer",)), duration)
+    assert "only a histogram, has buckets" in problems_of(battery, replace(duration, buckets=()))
+    assert "buckets must rise" in problems_of(battery, replace(duration, buckets=(3, 1)))
+    assert "limit 3 is no bucket boundary" in problems_of(battery, replace(duration, buckets=(1, 2)))
+    assert "metric hw.battery.charge is not in the catalogue" in problems_of(duration)
+    assert "two metrics share this name" in problems_of(
+        battery, duration, replace(battery, name="hw.battery.charge.ratio")
+    )
+    assert "its PromQL reads other_series" in problems_of(
         battery, duration, thresholds=[threshold("battery").model_copy(update={"value": "other_series"})]
     )
-    assert "belongs to layer device" in found(
+    assert "belongs to layer device" in problems_of(
         battery, duration, thresholds=[threshold("battery").model_copy(update={"layer": layer("data")})]
     )
-    assert "service device-agent: sends as layer device and as layer data" in found(
+    assert "service device-agent: sends as layer device and as layer data" in problems_of(
         replace(battery, layer=layer("data")), duration
     )
     delivery = slo("stream-delivery")
-    assert "objective stream-delivery: its PromQL reads other_series, which no metric of the catalogue has" in found(
-        battery, duration, slos=[delivery.model_copy(update={"bad": "sum(rate(other_series[{window}]))"})]
+    assert (
+        "objective stream-delivery: its PromQL reads other_series, which no metric of the catalogue has"
+        in problems_of(
+            battery, duration, slos=[delivery.model_copy(update={"bad": "sum(rate(other_series[{window}]))"})]
+        )
     )
-    assert "device_delivery_delay_seconds belongs to layer device, not to data" in found(
+    assert "device_delivery_delay_seconds belongs to layer device, not to data" in problems_of(
         battery, duration, slos=[delivery.model_copy(update={"layer": "data"})]
     )
-    assert [each.name for each in SLOS if each.layer == "platform"] == ["telemetry-path"]
+    assert [objective.name for objective in SLOS if objective.layer == "platform"] == ["telemetry-path"]
     silent = Layer(name="x", source="L9", description="", signals=frozenset())
-    assert "layer x may not send metrics" in found(replace(battery, layer=silent), duration)
-    assert "layer device: listed twice" in found(battery, duration, layers=[DEVICE, DEVICE])
+    assert "layer x may not send metrics" in problems_of(replace(battery, layer=silent), duration)
+    assert "layer device: listed twice" in problems_of(battery, duration, layers=[DEVICE, DEVICE])

@@ -30,7 +30,7 @@ SERVICE: dict[str, Any] = {
 Content = dict[str, Any]
 
 
-def complaints(change: Callable[[Content], object]) -> list[str]:
+def validation_errors(change: Callable[[Content], object]) -> list[str]:
     """What is said about the committed file after a change."""
     content = copy.deepcopy(parse(PATH.read_text(encoding="utf-8")))
     change(content)
@@ -41,13 +41,13 @@ def complaints(change: Callable[[Content], object]) -> list[str]:
 
 def battery(content: Content) -> Content:
     """The entry of the threshold ``battery``."""
-    row: Content = next(each for each in content["thresholds"] if each["name"] == "battery")
+    row: Content = next(threshold for threshold in content["thresholds"] if threshold["name"] == "battery")
     return row
 
 
 def api(content: Content) -> Content:
     """The entry of the objective ``api-availability``."""
-    row: Content = next(each for each in content["slos"] if each["name"] == "api-availability")
+    row: Content = next(slo for slo in content["slos"] if slo["name"] == "api-availability")
     return row
 
 
@@ -250,15 +250,15 @@ def test_a_service_is_read() -> None:
     ],
 )
 def test_a_mistake_is_one_line(change: Callable[[Content], object], line: str) -> None:
-    assert f"{NAME}: {line}" in complaints(change)
+    assert f"{NAME}: {line}" in validation_errors(change)
 
 
 def test_an_unknown_key_is_told_together_with_what_could_be_meant() -> None:
-    (line,) = complaints(_set(battery, limits=3))
+    (line,) = validation_errors(_set(battery, limits=3))
     assert line.startswith(
         f"{NAME}: thresholds[battery].limits is not a known key: did you mean limit? Known here: alert"
     )
-    (line,) = complaints(lambda content: content.update(zzz=1))
+    (line,) = validation_errors(lambda content: content.update(zzz=1))
     assert line == (
         f"{NAME}: zzz is not a known key: remove it; known here: alerts_elsewhere, burn_rates, owners, services, slos, "
         "thresholds"
@@ -270,7 +270,7 @@ def test_every_mistake_is_told_at_once() -> None:
         battery(content).update(limit=None, hold=3)
         api(content).update(owner=1)
 
-    assert len(complaints(change)) == 3
+    assert len(validation_errors(change)) == 3
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
 COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.toml")
 TOLD = """
 import json
-from components.masking.allow import allowed_keys
-from components.masking.plain import KNOWN_KEYS
+from components.masking.allow_list import allowed_keys
+from components.masking.fast_path import KNOWN_KEYS
 from components.masking.render import masking_processors
 from components.rules import rule_file
 from components.sampler.config import SamplingPolicy
@@ -74,21 +74,21 @@ def platform(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def example() -> dict[str, Any]:
     """The YAML block of the documentation."""
     (block,) = re.findall(r"```yaml\n(.*?)```", DOCUMENT.read_text(encoding="utf-8"), re.DOTALL)
-    found: dict[str, Any] = yaml.safe_load(block)
-    return found
+    document: dict[str, Any] = yaml.safe_load(block)
+    return document
 
 
 def test_the_example_of_the_documentation_has_every_key() -> None:
-    found = example()
-    (threshold,), (slo,), (service,) = found["thresholds"], found["slos"], found["services"]
+    document = example()
+    (threshold,), (slo,), (service,) = document["thresholds"], document["slos"], document["services"]
     assert set(threshold) == set(Threshold.model_fields)
     assert set(threshold["example"]) == set(Example.model_fields)
     assert set(threshold["inhibited_by"][0]) == set(Inhibitor.model_fields)
     assert set(slo) == set(Slo.model_fields) - {"good"}
     assert set(service) == set(Service.model_fields)
-    assert {key for each in service["metrics"] for key in each} == set(ServiceMetric.model_fields)
-    assert {key for each in service["metrics"] for key in each["simulated"]} == set(Simulated.model_fields)
-    assert {each["kind"] for each in service["metrics"]} == {"gauge", "counter", "histogram"}
+    assert {key for metric in service["metrics"] for key in metric} == set(ServiceMetric.model_fields)
+    assert {key for metric in service["metrics"] for key in metric["simulated"]} == set(Simulated.model_fields)
+    assert {metric["kind"] for metric in service["metrics"]} == {"gauge", "counter", "histogram"}
 
 
 def python(folder: Path, *arguments: str) -> str:
@@ -113,8 +113,8 @@ def _environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def told(platform: Path) -> dict[str, Any]:
     """What the copy says about itself."""
-    found: dict[str, Any] = json.loads(python(platform, "-c", TOLD))
-    return found
+    document: dict[str, Any] = json.loads(python(platform, "-c", TOLD))
+    return document
 
 
 def test_the_catalogue_has_the_service_and_its_metrics_under_prometheus_names(told: dict[str, Any]) -> None:
@@ -196,7 +196,7 @@ def test_a_mistake_in_the_new_entry_is_told_in_one_line_by_whatever_reads_it_fir
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["services"][0]["metrics"][0]["unit"] = 5
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    for arguments in (["-c", "import components.masking.allow"], ["-m", "components.telemetry", "thresholds"]):
+    for arguments in (["-c", "import components.masking.allow_list"], ["-m", "components.telemetry", "thresholds"]):
         done = subprocess.run(
             [sys.executable, "-P", *arguments],
             cwd=folder,

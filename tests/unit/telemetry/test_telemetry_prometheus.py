@@ -22,7 +22,7 @@ from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, metric
 from components.telemetry.thresholds import SLOS, THRESHOLDS, slo
 from lab.simulator.faults import FaultPlan
 from lab.simulator.pipeline import Pipeline
-from lab.simulator.world import World
+from lab.simulator.simulation import Simulation
 from lab.toolchain import tools
 
 START_LIMIT_S = 30.0
@@ -57,9 +57,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory, session: requests.Sessi
         process = subprocess.Popen(command, stdout=log, stderr=log)
         try:
             _await_ready(session, address, process, folder / "log")
-            world = World(seed=1, devices=3)
-            world.step(10, FaultPlan())
-            parts = [part for source in world.sources for part in Pipeline(source, "test").metrics()]
+            simulation = Simulation(seed=1, devices=3)
+            simulation.step(10, FaultPlan())
+            parts = [part for source in simulation.sources for part in Pipeline(source, "test").metrics()]
             body = encode_metrics(MetricsData(resource_metrics=parts)).SerializeToString()
             answer = session.post(
                 f"http://{address}/api/v1/otlp/v1/metrics",
@@ -95,18 +95,25 @@ def _get(session: requests.Session, url: str, **parameters: str) -> Any:
 def test_prometheus_stores_exactly_the_names_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
     stored = set(_get(session, f"{prometheus}/api/v1/label/__name__/values"))
     sent = stored - {"target_info"}
-    assert sent <= {series for each in METRICS for series in each.series}
-    assert sent >= {series for each in REQUIRED_METRICS for series in each.series}
+    assert sent <= {series for catalogue_metric in METRICS for series in catalogue_metric.series}
+    assert sent >= {series for required_metric in REQUIRED_METRICS for series in required_metric.series}
 
 
 def test_series_carry_the_labels_of_the_catalogue(prometheus: str, session: requests.Session) -> None:
-    for each in METRICS:
-        series = _get(session, f"{prometheus}/api/v1/series", **{"match[]": each.series[0]})
-        promoted = {"layer", *(["device_id"] if each.layer.name == "device" else [])}
-        expected = {"__name__", "job", "instance", *promoted, *each.labels, *(["le"] if each.buckets else [])}
+    for catalogue_metric in METRICS:
+        series = _get(session, f"{prometheus}/api/v1/series", **{"match[]": catalogue_metric.series[0]})
+        promoted = {"layer", *(["device_id"] if catalogue_metric.layer.name == "device" else [])}
+        expected = {
+            "__name__",
+            "job",
+            "instance",
+            *promoted,
+            *catalogue_metric.labels,
+            *(["le"] if catalogue_metric.buckets else []),
+        }
         for labels in series:
-            assert set(labels) == expected, each.name
-            assert labels["job"] == each.service
+            assert set(labels) == expected, catalogue_metric.name
+            assert labels["job"] == catalogue_metric.service
 
 
 def test_devices_are_told_apart_by_their_id(prometheus: str, session: requests.Session) -> None:
@@ -114,18 +121,18 @@ def test_devices_are_told_apart_by_their_id(prometheus: str, session: requests.S
     assert sorted(labels["device_id"] for labels in series) == ["dev-0001", "dev-0002", "dev-0003"]
 
 
-@pytest.mark.parametrize("name", [each.name for each in THRESHOLDS])
+@pytest.mark.parametrize("name", [threshold.name for threshold in THRESHOLDS])
 def test_every_threshold_is_promql_that_prometheus_can_answer(
     name: str, prometheus: str, session: requests.Session
 ) -> None:
-    expression = next(each.expression for each in THRESHOLDS if each.name == name)
+    expression = next(threshold.expression for threshold in THRESHOLDS if threshold.name == name)
     assert _get(session, f"{prometheus}/api/v1/query", query=expression)["resultType"] == "vector"
 
 
-@pytest.mark.parametrize("name", [each.name for each in SLOS if each.layer != "platform"])
+@pytest.mark.parametrize("name", [objective.name for objective in SLOS if objective.layer != "platform"])
 def test_every_objective_finds_its_events(name: str, prometheus: str, session: requests.Session) -> None:
-    found = slo(name)
-    for indicator in filter(None, (found.good, found.total)):
+    objective = slo(name)
+    for indicator in filter(None, (objective.good, objective.total)):
         # Two exports would be needed for a rate: what it reads has to be there.
         for selector in re.findall(r"[a-z_]+(?:\{[^}]*\})?(?=\[\{window\}\])", indicator):
             assert _get(session, f"{prometheus}/api/v1/query", query=selector)["result"], selector

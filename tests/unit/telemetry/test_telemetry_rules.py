@@ -37,13 +37,13 @@ PRIORITIES = {
 
 @pytest.mark.parametrize("priority", PRIORITIES)
 def test_thresholds_have_the_priorities_of_the_requirement(priority: str) -> None:
-    assert {each.name for each in THRESHOLDS if each.priority == priority} == PRIORITIES[priority]
+    assert {limit.name for limit in THRESHOLDS if limit.priority == priority} == PRIORITIES[priority]
 
 
 @pytest.mark.parametrize("row", THRESHOLDS, ids=lambda row: row.name)
 def test_an_alert_says_what_its_threshold_says(row: Threshold) -> None:
     alert = ALERTS[row.alert]
-    assert (alert.expr, alert.hold, alert.severity) == (row.expression, row.hold, row.priority)
+    assert (alert.expr, alert.for_, alert.severity) == (row.expression, row.hold, row.priority)
     assert (alert.summary, alert.description) == (row.summary, row.description)
     assert alert.labels["layer"] == row.layer.name
     assert alert.labels["owner"] == row.owner
@@ -87,7 +87,7 @@ def test_every_objective_is_recorded_over_every_window(slo: Slo) -> None:
 
 
 def test_burn_rates_are_those_of_two_percent_of_a_month_in_an_hour_and_so_on() -> None:
-    assert [(each.factor, each.long, each.short) for each in DOCUMENT.burn_rates] == [
+    assert [(burn_rate.factor, burn_rate.long, burn_rate.short) for burn_rate in DOCUMENT.burn_rates] == [
         (14.4, "1h", "5m"),
         (6, "6h", "30m"),
         (3, "1d", "2h"),
@@ -109,42 +109,44 @@ def test_an_objectives_priorities_decide_which_alert_a_burn_rate_raises() -> Non
 
 def test_without_objectives_there_are_no_rules_about_them() -> None:
     empty = DOCUMENT.model_copy(
-        update={"slos": (), "thresholds": tuple(each.model_copy(update={"slo": None}) for each in THRESHOLDS)}
+        update={"slos": (), "thresholds": tuple(limit.model_copy(update={"slo": None}) for limit in THRESHOLDS)}
     )
     assert slo_groups(empty) == ()
-    assert not [each for each in inhibitions(empty) if set(SLO_ALERTS) & {*each.source, *each.targets}]
+    assert not [
+        inhibition for inhibition in inhibitions(empty) if set(SLO_ALERTS) & {*inhibition.source, *inhibition.targets}
+    ]
 
 
 def test_what_keeps_quiet_is_accepted_together_with_the_alerts() -> None:
     elsewhere = RuleGroup(
         name="elsewhere",
         rules=tuple(
-            Alert(name=name, expr="x", hold="0s", severity=severity, summary="", description="")
+            Alert(name=name, expr="x", for_="0s", severity=severity, summary="", description="")
             for name, severity in DOCUMENT.alerts_elsewhere.items()
         ),
     )
     assert len(collected((*RULES, elsewhere), INHIBITIONS)) == len(INHIBITIONS)
-    assert all(each.reason.endswith(".") for each in INHIBITIONS)
+    assert all(inhibition.reason.endswith(".") for inhibition in INHIBITIONS)
 
 
 def test_a_disconnected_device_keeps_only_its_own_alerts_quiet() -> None:
-    quiet = [each for each in INHIBITIONS if each.source == ("DeviceDisconnected",)]
-    assert {target for each in quiet for target in each.targets} == {
+    quiet = [inhibition for inhibition in INHIBITIONS if inhibition.source == ("DeviceDisconnected",)]
+    assert {target for inhibition in quiet for target in inhibition.targets} == {
         "DeviceBatteryLow",
         "DeviceDeliveryDelayed",
         "DeviceStreamQualityPoor",
         "DeviceSpeechAccuracyLow",
     }
-    assert {each.equal for each in quiet} == {("device_id",)}
+    assert {inhibition.equal for inhibition in quiet} == {("device_id",)}
 
 
 def test_a_thresholds_alert_keeps_those_of_its_objective_quiet_that_are_not_more_urgent() -> None:
-    found = {each.source[0]: each.targets for each in INHIBITIONS if each.equal == ("slo",)}
-    assert found["RecordingFailures"] == SLO_ALERTS
-    assert found["ScreenDisplaySlow"] == SLO_ALERTS[1:]
-    assert found["SloBurnCritical"] == SLO_ALERTS[1:]
-    assert found["SloBurnMedium"] == SLO_ALERTS[3:]
-    assert "SloBurnLow" not in found
+    targets = {inhibition.source[0]: inhibition.targets for inhibition in INHIBITIONS if inhibition.equal == ("slo",)}
+    assert targets["RecordingFailures"] == SLO_ALERTS
+    assert targets["ScreenDisplaySlow"] == SLO_ALERTS[1:]
+    assert targets["SloBurnCritical"] == SLO_ALERTS[1:]
+    assert targets["SloBurnMedium"] == SLO_ALERTS[3:]
+    assert "SloBurnLow" not in targets
 
 
 def test_rules_are_not_made_of_a_file_that_contradicts_the_catalogue() -> None:

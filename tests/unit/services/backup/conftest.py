@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.services.backup.world import World, world
+from tests.unit.services.backup.harness import Harness, harness
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Iterator[World]:
-    folder = tmp_path / "world"
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
     folder.mkdir()
-    with world(folder) as made:
-        yield made
+    with harness(folder) as opened_world:
+        yield opened_world

@@ -17,7 +17,7 @@ STARTED = datetime(2026, 11, 25, 15, 4, 5, tzinfo=UTC)
 OBJECT = StoredObject(name="grafana.dump", bytes=20, sha256="a" * 64, plain_bytes=10, plain_sha256="b" * 64)
 
 
-def made(**changed: Any) -> Manifest:
+def new_manifest(**changed: Any) -> Manifest:
     """A manifest."""
     return Manifest(
         **{
@@ -37,10 +37,10 @@ def made(**changed: Any) -> Manifest:
 
 
 def test_what_is_stored_reads_back_the_same() -> None:
-    found = form.parse(made().content(), "database/x/manifest.json")
-    assert found == made()
-    assert (found.total_bytes, found.duration_s, found.run) == (20, 7.0, "20261125T150405Z")
-    content = json.loads(made().content())
+    manifest = form.parse(new_manifest().content(), "database/x/manifest.json")
+    assert manifest == new_manifest()
+    assert (manifest.total_bytes, manifest.duration_s, manifest.run) == (20, 7.0, "20261125T150405Z")
+    content = json.loads(new_manifest().content())
     assert content["format"] == 1
     assert content["started"] == "2026-11-25T15:04:05Z"
     assert set(content) == {
@@ -74,10 +74,10 @@ def test_names_that_lead_elsewhere_are_refused(name: str) -> None:
     [
         (b"", "its content"),
         (b"[]", "its content"),
-        (made().content().replace(b'"format": 1', b'"format": 2'), "format"),
-        (made().content().replace(b'"kind"', b'"kinds"'), "kind"),
-        (made().content().replace(b"a" * 64, b"a" * 63), "objects.0.sha256"),
-        (made().content().replace(b"20261125T150405Z", b"yesterday"), "run"),
+        (new_manifest().content().replace(b'"format": 1', b'"format": 2'), "format"),
+        (new_manifest().content().replace(b'"kind"', b'"kinds"'), "kind"),
+        (new_manifest().content().replace(b"a" * 64, b"a" * 63), "objects.0.sha256"),
+        (new_manifest().content().replace(b"20261125T150405Z", b"yesterday"), "run"),
     ],
 )
 def test_anything_else_is_refused_in_one_line(content: bytes, place: str) -> None:
@@ -89,6 +89,6 @@ def test_anything_else_is_refused_in_one_line(content: bytes, place: str) -> Non
 
 def test_a_manifest_that_contradicts_itself_is_refused() -> None:
     with pytest.raises(ValidationError, match=r"grafana\.dump twice"):
-        made(objects=(OBJECT, OBJECT))
+        new_manifest(objects=(OBJECT, OBJECT))
     with pytest.raises(ValidationError, match="finished is before started"):
-        made(finished=STARTED - timedelta(seconds=1))
+        new_manifest(finished=STARTED - timedelta(seconds=1))

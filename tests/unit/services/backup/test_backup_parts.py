@@ -15,12 +15,12 @@ import pytest
 
 from services.backup import postgres, restore_database, search_export
 from services.backup.database import _dumping
+from services.backup.encryption import encrypt
 from services.backup.errors import BackupError
 from services.backup.kafka_metadata import Metadata
 from services.backup.restore_kafka_metadata import alike, compared
 from services.backup.restore_search import documents
-from services.backup.seal import seal
-from tests.unit.services.backup.world import RECIPIENT
+from tests.unit.services.backup.harness import RECIPIENT
 
 
 def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
@@ -28,8 +28,8 @@ def test_a_password_reaches_a_program_by_a_file_that_is_nobody_elses() -> None:
         path = Path(variables["PGPASSFILE"])
         assert path.stat().st_mode & 0o777 == 0o600
         command = ["cat", str(path)]
-        found = subprocess.run(command, pass_fds=inherited, capture_output=True, check=True, timeout=10)
-    assert found.stdout == rb"*:*:*:*:pass\:wo\\rd" + b"\n"
+        process = subprocess.run(command, pass_fds=inherited, capture_output=True, check=True, timeout=10)
+    assert process.stdout == rb"*:*:*:*:pass\:wo\\rd" + b"\n"
     assert not os.path.exists(f"/proc/self/fd/{inherited[0]}")
 
 
@@ -46,7 +46,7 @@ def test_a_dump_that_fails_is_an_error_with_its_reason_even_when_it_wrote_someth
         _dumping(["sh", "-c", script], {}, (), "grafana") as dump,
         pytest.raises(BackupError, match=r"^pg_dump of grafana failed: pg_dump: error: connection lost$"),
     ):
-        seal(dump, io.BytesIO(), [RECIPIENT])
+        encrypt(dump, io.BytesIO(), [RECIPIENT])
 
 
 def test_a_dump_that_nobody_reads_on_is_ended() -> None:
@@ -76,7 +76,7 @@ def test_lines_come_back_from_an_export_and_a_torn_one_is_refused(tmp_path: Path
     assert gzip.decompress(whole) == b"".join(lines)
     file = tmp_path / "logs.ndjson.gz"
     file.write_bytes(whole)
-    assert [each["_id"] for each in documents(file)] == [str(number) for number in range(3000)]
+    assert [document["_id"] for document in documents(file)] == [str(number) for number in range(3000)]
     for torn, message in ((whole[:-1], "is cut off"), (whole[:2000], "is cut off"), (b"{}\n", "no compressed lines")):
         file.write_bytes(torn)
         with pytest.raises(BackupError, match=message):
@@ -97,8 +97,8 @@ def test_an_index_is_told_without_what_its_cluster_gave_it() -> None:
         "number_of_shards": "1",
         "codec": "zlib",
     }
-    found = search_export.definition({"aliases": {}, "mappings": {}, "settings": {"index": settings}})
-    assert found["settings"] == {"number_of_shards": "1", "codec": "zlib"}
+    definition = search_export.definition({"aliases": {}, "mappings": {}, "settings": {"index": settings}})
+    assert definition["settings"] == {"number_of_shards": "1", "codec": "zlib"}
 
 
 def acl(name: str) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from services.backup import retention
 from services.backup.manifest import run_name
 from services.backup.store import Object, Unfinished
-from tests.unit.services.backup.world import World
+from tests.unit.services.backup.harness import Harness
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 
@@ -20,19 +20,19 @@ def objects(age_days: float, *, complete: bool = True, kind: str = "database") -
     return [Object(name=f"{kind}/{run_name(started)}/{name}", bytes=10, written=started) for name in names]
 
 
-def ages(found: list[retention.Run]) -> list[float]:
+def ages(runs: list[retention.Run]) -> list[float]:
     """Ages of runs in days."""
-    return [(NOW - each.started) / timedelta(days=1) for each in found]
+    return [(NOW - run.started) / timedelta(days=1) for run in runs]
 
 
 def runs(*those: list[Object]) -> list[retention.Run]:
     """Runs of these objects."""
-    return retention.runs([each for some in those for each in some], "database")
+    return retention.runs([stored_object for some in those for stored_object in some], "database")
 
 
 def test_what_is_older_than_its_days_goes_the_oldest_first() -> None:
-    found = runs(objects(1), objects(40), objects(31), objects(29), objects(100))
-    assert ages(retention.expired(found, 30, NOW)) == [100, 40, 31]
+    all_runs = runs(objects(1), objects(40), objects(31), objects(29), objects(100))
+    assert ages(retention.expired(all_runs, 30, NOW)) == [100, 40, 31]
 
 
 def test_the_newest_complete_run_stays_whatever_its_age() -> None:
@@ -41,17 +41,17 @@ def test_the_newest_complete_run_stays_whatever_its_age() -> None:
 
 
 def test_what_has_no_manifest_goes_after_two_days_and_counts_for_nothing() -> None:
-    found = runs(objects(1.9, complete=False), objects(2.1, complete=False), objects(50))
-    assert ages(retention.expired(found, 30, NOW)) == [2.1]
+    all_runs = runs(objects(1.9, complete=False), objects(2.1, complete=False), objects(50))
+    assert ages(retention.expired(all_runs, 30, NOW)) == [2.1]
 
 
 def test_runs_of_the_future_and_strange_names_are_left_alone() -> None:
     strange = [
         Object(name=name, bytes=1, written=NOW) for name in ("database/x", "database/latest/y", "database/a/b/c")
     ]
-    found = runs(objects(-3), objects(1), strange)
-    assert ages(found) == [1, -3]
-    assert retention.expired(found, 1, NOW) == []
+    all_runs = runs(objects(-3), objects(1), strange)
+    assert ages(all_runs) == [1, -3]
+    assert retention.expired(all_runs, 1, NOW) == []
 
 
 def test_other_kinds_are_not_looked_at() -> None:
@@ -62,31 +62,31 @@ def test_other_kinds_are_not_looked_at() -> None:
 def test_whatever_there_is_a_complete_run_is_left_and_none_that_is_young_goes() -> None:
     dice = random.Random(8)
     for _ in range(300):
-        found = runs(*(objects(dice.uniform(0, 60), complete=dice.random() < 0.6) for _ in range(dice.randrange(1, 9))))
-        gone = retention.expired(found, 30, NOW)
-        left = [each for each in found if each not in gone]
-        complete = [each for each in found if each.complete]
-        assert not complete or max(complete, key=lambda each: each.started) in left
-        assert all(age > (30 if each.complete else 2) for each, age in zip(gone, ages(gone), strict=True))
-        assert all(
-            age <= 30 or each is complete[-1] for each, age in zip(left, ages(left), strict=True) if each.complete
+        all_runs = runs(
+            *(objects(dice.uniform(0, 60), complete=dice.random() < 0.6) for _ in range(dice.randrange(1, 9)))
         )
+        gone = retention.expired(all_runs, 30, NOW)
+        left = [run for run in all_runs if run not in gone]
+        complete = [run for run in all_runs if run.complete]
+        assert not complete or max(complete, key=lambda run: run.started) in left
+        assert all(age > (30 if run.complete else 2) for run, age in zip(gone, ages(gone), strict=True))
+        assert all(age <= 30 or run is complete[-1] for run, age in zip(left, ages(left), strict=True) if run.complete)
 
 
 def test_uploads_that_nobody_finishes_are_given_up_after_two_days() -> None:
     uploads = [
         Unfinished(name=f"database/{days}", upload=str(days), begun=NOW - timedelta(days=days)) for days in (1, 2, 3)
     ]
-    assert [each.upload for each in retention.forgotten(uploads, NOW)] == ["3"]
+    assert [unfinished.upload for unfinished in retention.forgotten(uploads, NOW)] == ["3"]
 
 
-def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: World) -> None:
+def test_it_is_applied_in_the_bucket_to_one_kind_alone(place: Harness) -> None:
     those = [*objects(90), *objects(40), *objects(1), *objects(3, complete=False), *objects(90, kind="grafana")]
     with place.store() as store:
-        for each in those:
-            store.put(each.name, b"content")
+        for stored_object in those:
+            store.put(stored_object.name, b"content")
         removed = retention.apply(store, "database", 30, NOW)
         assert (len(removed.runs), removed.objects, removed.uploads) == (3, 5, 0)
-        kept = sorted(each.name for each in [*objects(1), *objects(90, kind="grafana")])
-        assert [each.name for each in store.objects()] == kept
+        kept = sorted(stored_object.name for stored_object in [*objects(1), *objects(90, kind="grafana")])
+        assert [stored_object.name for stored_object in store.objects()] == kept
         assert retention.apply(store, "database", 30, NOW).runs == ()

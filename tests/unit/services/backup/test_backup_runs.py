@@ -22,11 +22,11 @@ from services.backup import program, restore
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
 from services.backup.restore import fetch
+from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import parse
 from services.backup.store import NotStoredError, Store
-from services.backup.target import Made, Target
+from tests.unit.services.backup.harness import BUCKET, IDENTITY, PREFIX, RECIPIENT, Harness
 from tests.unit.services.backup.test_backup_settings import content
-from tests.unit.services.backup.world import BUCKET, IDENTITY, PREFIX, RECIPIENT, World
 
 LARGE = os.urandom(11 * 2**20)
 STARTED = datetime(2026, 11, 25, 15, 4, 5, tzinfo=UTC)
@@ -34,35 +34,35 @@ STARTED = datetime(2026, 11, 25, 15, 4, 5, tzinfo=UTC)
 
 def stored(store: Store, started: datetime = STARTED, kind: str = "pulumi-state") -> Manifest:
     """A run of two objects, one of them in parts."""
-    target = Target(store, kind, [RECIPIENT], started)
+    target = RunWriter(store, kind, [RECIPIENT], started)
     target.add("large.bin", io.BytesIO(LARGE))
     target.add_json("small.json", {"名": [1, 2]})
-    return target.finish(Made(program="test 1", counts={"things": 2}), platform="obs", region="tokyo")
+    return target.finish(RunSummary(program="test 1", counts={"things": 2}), platform="obs", region="tokyo")
 
 
-def test_a_run_comes_back_as_it_was(place: World, tmp_path: Path) -> None:
+def test_a_run_comes_back_as_it_was(place: Harness, tmp_path: Path) -> None:
     with place.store() as store:
-        made = stored(store)
-        found = fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
-        assert found == made == restore.opened(tmp_path / "run", "pulumi-state")
+        manifest = stored(store)
+        fetched = fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
+        assert fetched == manifest == restore.opened(tmp_path / "run", "pulumi-state")
     assert (tmp_path / "run/large.bin").read_bytes() == LARGE
     assert json.loads((tmp_path / "run/small.json").read_text()) == {"名": [1, 2]}
-    assert sorted(each.name for each in (tmp_path / "run").iterdir()) == ["large.bin", "manifest.json", "small.json"]
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["large.bin", "manifest.json", "small.json"]
     assert (tmp_path / "run").stat().st_mode & 0o077 == 0
     run = f"{PREFIX}pulumi-state/20261125T150405Z"
     assert place.names == [f"{run}/large.bin.age", f"{run}/manifest.json", f"{run}/small.json.age"]
 
 
-def test_what_is_in_the_bucket_cannot_be_read_without_the_key(place: World, tmp_path: Path) -> None:
+def test_what_is_in_the_bucket_cannot_be_read_without_the_key(place: Harness, tmp_path: Path) -> None:
     with place.store() as store:
-        target = Target(store, "grafana", [RECIPIENT], STARTED)
+        target = RunWriter(store, "grafana", [RECIPIENT], STARTED)
         target.add_json("folders.json", [{"title": "a title that nobody may read"}])
-        target.finish(Made(program="test 1", counts={}), platform="obs", region="tokyo")
+        target.finish(RunSummary(program="test 1", counts={}), platform="obs", region="tokyo")
     for name in place.names:
         assert b"nobody may read" not in place.s3.get_object(Bucket=BUCKET, Key=name)["Body"].read()
 
 
-def changed(place: World, name: str, offset: int) -> None:
+def changed(place: Harness, name: str, offset: int) -> None:
     """Change a byte of an object."""
     body = bytearray(place.s3.get_object(Bucket=BUCKET, Key=name)["Body"].read())
     body[offset] ^= 1
@@ -71,7 +71,7 @@ def changed(place: World, name: str, offset: int) -> None:
 
 @pytest.mark.parametrize("offset", [0, 500, -1])
 def test_a_changed_object_is_noticed_and_named_and_nothing_of_it_stays(
-    place: World, tmp_path: Path, offset: int
+    place: Harness, tmp_path: Path, offset: int
 ) -> None:
     name = "pulumi-state/20261125T150405Z/large.bin.age"
     with place.store() as store:
@@ -82,22 +82,22 @@ def test_a_changed_object_is_noticed_and_named_and_nothing_of_it_stays(
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_an_object_that_was_swapped_for_another_sealed_one_is_noticed(place: World, tmp_path: Path) -> None:
+def test_an_object_that_was_swapped_for_another_encrypted_one_is_noticed(place: Harness, tmp_path: Path) -> None:
     with place.store() as store:
-        made = stored(store)
-        # Public keys are public: anybody can seal. A manifest that was changed along still does not fit the content.
-        other = Target(store, "other", [RECIPIENT], STARTED).add("large.bin", io.BytesIO(b"something else"))
-        sealed = store.get("other/20261125T150405Z/large.bin.age", 2**20)
-        store.put("pulumi-state/20261125T150405Z/large.bin.age", sealed)
-        forged = made.objects[0].model_copy(update={"bytes": other.bytes, "sha256": other.sha256})
-        whole = made.model_copy(update={"objects": (forged, *made.objects[1:])})
+        manifest = stored(store)
+        # Public keys are public: anybody can encrypt. A manifest that was changed along still does not fit the content.
+        other = RunWriter(store, "other", [RECIPIENT], STARTED).add("large.bin", io.BytesIO(b"something else"))
+        encrypted = store.get("other/20261125T150405Z/large.bin.age", 2**20)
+        store.put("pulumi-state/20261125T150405Z/large.bin.age", encrypted)
+        forged = manifest.objects[0].model_copy(update={"bytes": other.bytes, "sha256": other.sha256})
+        whole = manifest.model_copy(update={"objects": (forged, *manifest.objects[1:])})
         store.put("pulumi-state/20261125T150405Z/manifest.json", whole.content())
-        with pytest.raises(BackupError, match=r"large\.bin\.age: is not what was sealed: 14 bytes"):
+        with pytest.raises(BackupError, match=r"large\.bin\.age: is not what was encrypted: 14 bytes"):
             fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "run")
     assert list((tmp_path / "run").iterdir()) == []
 
 
-def test_a_missing_object_and_a_wrong_key_are_named(place: World, tmp_path: Path) -> None:
+def test_a_missing_object_and_a_wrong_key_are_named(place: Harness, tmp_path: Path) -> None:
     name = "pulumi-state/20261125T150405Z/large.bin.age"
     with place.store() as store:
         stored(store)
@@ -108,7 +108,7 @@ def test_a_missing_object_and_a_wrong_key_are_named(place: World, tmp_path: Path
             fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path / "two")
 
 
-def test_a_folder_that_is_not_empty_is_refused(place: World, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_empty_is_refused(place: Harness, tmp_path: Path) -> None:
     (tmp_path / "mine").write_text("x")
     with place.store() as store:
         stored(store)
@@ -116,58 +116,58 @@ def test_a_folder_that_is_not_empty_is_refused(place: World, tmp_path: Path) -> 
             fetch(store, "pulumi-state", "latest", [IDENTITY], tmp_path)
 
 
-def test_a_run_that_was_interrupted_is_no_run_and_leaves_no_upload(place: World) -> None:
+def test_a_run_that_was_interrupted_is_no_run_and_leaves_no_upload(place: Harness) -> None:
     class Torn(io.BytesIO):
         def read(self, size: int | None = -1, /) -> bytes:
-            found = super().read(size)
+            chunk = super().read(size)
             if self.tell() > 8 * 2**20:
                 raise program.InterruptedRunError("was told to stop")
-            return found
+            return chunk
 
     with place.store() as store:
         stored(store)
         later = STARTED + timedelta(hours=1)
-        target = Target(store, "pulumi-state", [RECIPIENT], later)
+        target = RunWriter(store, "pulumi-state", [RECIPIENT], later)
         target.add("first.bin", io.BytesIO(b"whole"))
         with pytest.raises(program.InterruptedRunError):
             target.add("large.bin", Torn(LARGE))
-        assert [each.name for each in store.objects("pulumi-state/20261125T160405Z/")] == [
+        assert [stored_object.name for stored_object in store.objects("pulumi-state/20261125T160405Z/")] == [
             "pulumi-state/20261125T160405Z/first.bin.age"
         ]
         assert store.unfinished() == []
-        assert [each.name for each in restore.kept(store, "pulumi-state")] == ["20261125T150405Z"]
+        assert [run.name for run in restore.kept(store, "pulumi-state")] == ["20261125T150405Z"]
         with pytest.raises(BackupError, match="there is no whole backup pulumi-state/20261125T160405Z"):
             restore.find(store, "pulumi-state", "20261125T160405Z")
         with pytest.raises(BackupError, match="there is no whole backup of kind grafana"):
             restore.find(store, "grafana")
 
 
-def test_two_runs_of_one_second_do_not_mix(place: World) -> None:
+def test_two_runs_of_one_second_do_not_mix(place: Harness) -> None:
     with place.store() as store:
         stored(store)
         with pytest.raises(BackupError, match="run 20261125T150405Z is there already"):
-            Target(store, "pulumi-state", [RECIPIENT], STARTED)
+            RunWriter(store, "pulumi-state", [RECIPIENT], STARTED)
 
 
-def test_a_manifest_of_another_run_is_refused(place: World) -> None:
+def test_a_manifest_of_another_run_is_refused(place: Harness) -> None:
     with place.store() as store:
-        made = stored(store)
-        store.put("pulumi-state/20261125T160405Z/manifest.json", made.content())
+        manifest = stored(store)
+        store.put("pulumi-state/20261125T160405Z/manifest.json", manifest.content())
         with pytest.raises(BackupError, match="is the manifest of pulumi-state/20261125T150405Z"):
             restore.find(store, "pulumi-state")
 
 
-def test_what_a_restore_lacks_is_told_line_by_line(place: World) -> None:
+def test_what_a_restore_lacks_is_told_line_by_line(place: Harness) -> None:
     with place.store() as store:
-        made = stored(store)
-    assert restore.differences(made, {"things": 2}) == []
-    assert restore.differences(made, {"more": 1}) == [
+        manifest = stored(store)
+    assert restore.differences(manifest, {"things": 2}) == []
+    assert restore.differences(manifest, {"more": 1}) == [
         "more: 0 in the backup, 1 restored",
         "things: 2 in the backup, 0 restored",
     ]
 
 
-def test_errors_of_the_storage_are_one_line_without_keys(place: World) -> None:
+def test_errors_of_the_storage_are_one_line_without_keys(place: Harness) -> None:
     with place.store(bucket="elsewhere") as store, pytest.raises(BackupError) as refused:
         store.put("x", b"y")
     with place.store(endpoint="https://localhost:1") as store, pytest.raises(BackupError) as away:
@@ -177,12 +177,12 @@ def test_errors_of_the_storage_are_one_line_without_keys(place: World) -> None:
     assert "\n" not in str(away.value)
 
 
-def test_metadata_and_folders_are_told(place: World) -> None:
+def test_metadata_and_folders_are_told(place: Harness) -> None:
     with place.store() as store:
         store.put("archive/topic-a/0/1.avro.age", b"12345", metadata={"records": "7"})
         store.put("archive/topic-b/0/1.avro.age", b"1")
-        found = store.head("archive/topic-a/0/1.avro.age")
-        assert (found.bytes, dict(found.metadata)) == (5, {"records": "7"})
+        head = store.head("archive/topic-a/0/1.avro.age")
+        assert (head.bytes, dict(head.metadata)) == (5, {"records": "7"})
         assert store.folders("archive/") == ["topic-a", "topic-b"]
         assert store.folders() == ["archive"]
         with pytest.raises(BackupError, match="has 5 bytes; no more than 4 are expected"):
@@ -190,7 +190,7 @@ def test_metadata_and_folders_are_told(place: World) -> None:
 
 
 @pytest.fixture
-def config(place: World, tmp_path: Path) -> Path:
+def config(place: Harness, tmp_path: Path) -> Path:
     """A settings file whose password is there."""
     (tmp_path / "password").write_text("the-password\n")
     file, whole = tmp_path / "config.yaml", content(storage=place.storage())
@@ -200,11 +200,11 @@ def config(place: World, tmp_path: Path) -> Path:
 
 
 def test_the_program_tells_what_it_stored_and_removes_what_is_old(
-    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Harness, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def make(section: Any, target: Target) -> Made:
+    def make(section: Any, target: RunWriter) -> RunSummary:
         target.add("folders.json", io.BytesIO(b"[]"))
-        return Made(program="Grafana 13", counts={"folders": 0})
+        return RunSummary(program="Grafana 13", counts={"folders": 0})
 
     monkeypatch.setitem(program._MAKERS, "grafana", make)
     with place.store() as store:
@@ -226,15 +226,15 @@ def never_ends(monkeypatch: pytest.MonkeyPatch, begin: Callable[[], object] = la
             threading.Event().wait(0.05)
             yield b"x"
 
-    def make(section: Any, target: Target) -> Made:
+    def make(section: Any, target: RunWriter) -> RunSummary:
         target.add_chunks("folders.json", endless())
-        return Made(program="Grafana 13", counts={})
+        return RunSummary(program="Grafana 13", counts={})
 
     monkeypatch.setitem(program._MAKERS, "grafana", make)
 
 
 def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
-    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Harness, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     never_ends(monkeypatch)
     assert program.main(["--config", str(config), "grafana"]) == 1
@@ -250,7 +250,7 @@ def test_the_program_ends_with_1_when_it_is_told_to_stop_or_takes_too_long(
 
 
 def test_a_stop_that_falls_into_the_end_of_an_object_is_not_forgotten(
-    place: World, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    place: Harness, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     class Thing:
         pass
@@ -263,7 +263,9 @@ def test_a_stop_that_falls_into_the_end_of_an_object_is_not_forgotten(
     assert sys.unraisablehook is hook
 
 
-def test_a_kind_without_a_section_is_a_mistake(place: World, config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_kind_without_a_section_is_a_mistake(
+    place: Harness, config: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = yaml.safe_load(config.read_text())
     del whole["search"]
     config.write_text(yaml.safe_dump(whole))

@@ -10,7 +10,7 @@ import yaml
 
 from services.backup.program import main
 from services.backup.settings import SettingsError, load, parse
-from tests.unit.services.backup.world import IDENTITY, RECIPIENT
+from tests.unit.services.backup.harness import IDENTITY, RECIPIENT
 
 LOGIN = {"ca_file": "/ca", "user": "backup", "password_file": "/password"}
 
@@ -48,22 +48,22 @@ def content(**changed: Any) -> dict[str, Any]:
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content()))
-    found = load(file)
-    assert found.recipients == (RECIPIENT,)
-    assert found.storage.prefix == "backups/"
-    assert found.storage.encryption is None
-    assert found.database is not None
-    assert found.database.databases[0].password_file == Path("/password")
-    assert found.search is not None
-    assert found.search.indices == ("logs-0*",)
+    settings = load(file)
+    assert settings.recipients == (RECIPIENT,)
+    assert settings.storage.prefix == "backups/"
+    assert settings.storage.encryption is None
+    assert settings.database is not None
+    assert settings.database.databases[0].password_file == Path("/password")
+    assert settings.search is not None
+    assert settings.search.indices == ("logs-0*",)
 
 
 def test_kinds_without_a_section_are_not_made_here() -> None:
     only = content(database=None)
     del only["grafana"], only["search"]
-    found = parse(only)
-    assert (found.database, found.grafana, found.search) == (None, None, None)
-    assert found.kafka_metadata is not None
+    settings = parse(only)
+    assert (settings.database, settings.grafana, settings.search) == (None, None, None)
+    assert settings.kafka_metadata is not None
 
 
 @pytest.mark.parametrize(

@@ -12,37 +12,37 @@ from confluent_kafka import KafkaError
 
 from services.backup.errors import BackupError
 from services.kafka_archive import restore as restoring
-from services.kafka_archive.catalogue import Hole, Notes, catalogue, records
+from services.kafka_archive.catalogue import OffsetGap, ReadStats, catalogue, records
 from services.kafka_archive.compare import compare, differences
 from services.kafka_archive.records import Record
 from services.kafka_archive.restore import restore
-from tests.unit.services.kafka_archive.archive_doubles import IDENTITY, OTHER_ID, TOPIC, TOPIC_ID, Store, put, some
+from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, OTHER_ID, TOPIC, TOPIC_ID, Store, put, some
 
 
-def offsets(store: Store, notes: Notes | None = None, **more: Any) -> list[int]:
-    made: Any = store
-    segments = catalogue(made, TOPIC).segments[0]
-    return [each.offset for each in records(made, [IDENTITY], segments, notes or Notes(), **more)]
+def offsets(store: Store, stats: ReadStats | None = None, **more: Any) -> list[int]:
+    untyped_store: Any = store
+    segments = catalogue(untyped_store, TOPIC).segments[0]
+    return [record.offset for record in records(untyped_store, [IDENTITY], segments, stats or ReadStats(), **more)]
 
 
 def test_records_come_by_offset_each_once() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(4, 5, 6, 7))
     put(store, some(0, 1, 2))
     put(store, some(0, 1, 2, 3, 4))
     put(store, some(6, 7, 8))
-    assert offsets(store, notes) == list(range(9))
-    assert notes.doubled == 6
-    assert notes.holes == []
+    assert offsets(store, stats) == list(range(9))
+    assert stats.doubled == 6
+    assert stats.holes == []
 
 
 def test_offsets_that_are_not_there_are_told() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(0, 1))
     put(store, some(5, 6))
     put(store, some(7, 9))
-    assert offsets(store, notes) == [0, 1, 5, 6, 7, 9]
-    assert notes.holes == [Hole(0, 2, 4)]
+    assert offsets(store, stats) == [0, 1, 5, 6, 7, 9]
+    assert stats.holes == [OffsetGap(0, 2, 4)]
 
 
 def test_a_time_is_chosen_by_the_timestamps_of_records() -> None:
@@ -62,11 +62,11 @@ def test_a_time_is_chosen_by_the_timestamps_of_records() -> None:
 
 
 def test_segments_stored_an_hour_before_are_not_asked_for() -> None:
-    store, notes = Store(), Notes()
+    store, stats = Store(), ReadStats()
     put(store, some(0))
     put(store, some(1))
     since = store.held[max(store.held)][2] + timedelta(hours=2)
-    assert offsets(store, notes, since=since) == []
+    assert offsets(store, stats, since=since) == []
     assert store.read == []
 
 
@@ -94,8 +94,8 @@ def test_nothing_of_a_topic_is_said() -> None:
 def test_a_damaged_segment_ends_it() -> None:
     store = Store()
     name = put(store, some(0, 1))
-    sealed, metadata, written = store.held[name.key]
-    store.held[name.key] = sealed[:-1] + bytes([sealed[-1] ^ 1]), metadata, written
+    encrypted, metadata, written = store.held[name.key]
+    store.held[name.key] = encrypted[:-1] + bytes([encrypted[-1] ^ 1]), metadata, written
     with pytest.raises(BackupError, match="is damaged"):
         offsets(store)
 
@@ -142,13 +142,13 @@ class Admin:
     def __init__(self, end: int = 0) -> None:
         self.end = end
 
-    def list_offsets(self, asked: dict[Any, Any], request_timeout: float) -> dict[Any, Future[Any]]:
+    def list_offsets(self, requests: dict[Any, Any], request_timeout: float) -> dict[Any, Future[Any]]:
         assert request_timeout > 0
         answer: Future[Any] = Future()
-        [spec] = asked.values()
+        [spec] = requests.values()
         latest = "latest" in str(getattr(spec, "_value", spec)).lower() or getattr(spec, "_value", None) == -1
         answer.set_result(type("Info", (), {"offset": self.end if latest else 0}))
-        return dict.fromkeys(asked, answer)
+        return dict.fromkeys(requests, answer)
 
 
 def stored() -> Any:
@@ -208,25 +208,25 @@ def test_a_topic_with_records_is_not_touched() -> None:
 class Message:
     """What a consumer gives."""
 
-    def __init__(self, found: Record | None, code: int = 0) -> None:
-        self.found, self.code = found, code
+    def __init__(self, record: Record | None, code: int = 0) -> None:
+        self.record, self.code = record, code
 
     def __getattr__(self, name: str) -> Any:
-        return lambda: getattr(self.found, name)
+        return lambda: getattr(self.record, name)
 
     def timestamp(self) -> tuple[int, int]:
-        assert self.found is not None
-        return self.found.timestamp_type, self.found.timestamp_ms
+        assert self.record is not None
+        return self.record.timestamp_type, self.record.timestamp_ms
 
     def error(self) -> Any:
-        return None if self.found else KafkaError(self.code)
+        return None if self.record else KafkaError(self.code)
 
 
 class Consumer:
     """A topic of one partition."""
 
-    def __init__(self, found: Sequence[Record]) -> None:
-        self.found = list(found)
+    def __init__(self, live_records: Sequence[Record]) -> None:
+        self.records = list(live_records)
 
     def list_topics(self, topic: str, timeout: float) -> Any:
         assert timeout > 0
@@ -234,10 +234,10 @@ class Consumer:
 
     def get_watermark_offsets(self, _partition: Any, timeout: float) -> tuple[int, int]:
         assert timeout > 0
-        return (self.found[0].offset, self.found[-1].offset + 1) if self.found else (0, 0)
+        return (self.records[0].offset, self.records[-1].offset + 1) if self.records else (0, 0)
 
     def assign(self, partitions: Any) -> None:
-        self.messages = [*map(Message, self.found), Message(None, KafkaError._PARTITION_EOF)]
+        self.messages = [*map(Message, self.records), Message(None, KafkaError._PARTITION_EOF)]
 
     def unassign(self) -> None:
         self.messages = []
@@ -253,10 +253,10 @@ def compared(live: Sequence[Record], **more: Any) -> Any:
 
 
 def test_a_restored_topic_is_compared_in_order() -> None:
-    live = [each._replace(offset=number, timestamp_type=2) for number, each in enumerate(some(10, 11, 12, 13))]
-    found = compared(live)
-    assert found.same
-    assert found.equal == {0: 4}
+    live = [record._replace(offset=number, timestamp_type=2) for number, record in enumerate(some(10, 11, 12, 13))]
+    comparison = compared(live)
+    assert comparison.same
+    assert comparison.equal == {0: 4}
     assert not compared(live[:3]).same
     assert compared(live[:3]).only_archived == {0: 1}
     assert compared([*live, live[0]._replace(offset=4)]).only_live == {0: 1}
@@ -264,9 +264,9 @@ def test_a_restored_topic_is_compared_in_order() -> None:
 
 
 def test_a_live_topic_is_compared_by_offset() -> None:
-    found = compared(list(some(12, 13, 14)), by_offset=True)
-    assert (found.equal, found.only_archived, found.only_live) == ({0: 2}, {0: 2}, {0: 1})
-    assert "partition 0: offset 14 of the topic is not in the archive" in found.told
+    comparison = compared(list(some(12, 13, 14)), by_offset=True)
+    assert (comparison.equal, comparison.only_archived, comparison.only_live) == ({0: 2}, {0: 2}, {0: 1})
+    assert "partition 0: offset 14 of the topic is not in the archive" in comparison.told
 
 
 def test_each_difference_is_named_without_content() -> None:
@@ -276,13 +276,13 @@ def test_each_difference_is_named_without_content() -> None:
         assert differences(one, one._replace(**{name: value}), timestamp_type=True) == [name]
     assert differences(one, one._replace(timestamp_type=2), timestamp_type=False) == []
     assert differences(one, one._replace(timestamp_type=2), timestamp_type=True) == ["timestamp_type"]
-    found = compared([*some(10, 11, 12), one._replace(offset=13, value=b"himitsu")], by_offset=True)
-    assert found.different == {0: 1}
-    [told] = found.told
+    comparison = compared([*some(10, 11, 12), one._replace(offset=13, value=b"himitsu")], by_offset=True)
+    assert comparison.different == {0: 1}
+    [told] = comparison.told
     assert "differ in timestamp_ms, key, value, headers" in told
     assert "himitsu" not in told
 
 
 def test_only_the_first_differences_are_kept_in_words() -> None:
-    found = compared([each._replace(offset=each.offset - 100) for each in some(*range(100, 200))])
-    assert len(found.told) == 20
+    comparison = compared([record._replace(offset=record.offset - 100) for record in some(*range(100, 200))])
+    assert len(comparison.told) == 20

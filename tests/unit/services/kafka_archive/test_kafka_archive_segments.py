@@ -10,13 +10,13 @@ import fastavro
 import pyrage
 import pytest
 
+from services.backup.encryption import decrypt_bytes
 from services.backup.errors import BackupError
-from services.backup.seal import unseal_bytes
 from services.kafka_archive import names
 from services.kafka_archive.names import Name
 from services.kafka_archive.records import Record, record
 from services.kafka_archive.segments import FIRST_MS, LAST_MS, RECORDS, SHA256, Segment, read
-from tests.unit.services.kafka_archive.archive_doubles import IDENTITY, RECIPIENT, TOPIC_ID, Message
+from tests.unit.services.kafka_archive.archive_fakes import IDENTITY, RECIPIENT, TOPIC_ID, Message
 
 ODD = (
     Record(7, 1_700_000_000_000, 1, None, b"\x00\xff", ()),
@@ -26,26 +26,26 @@ ODD = (
 
 
 def segment(*records: Record) -> Segment:
-    made = Segment("alerts-raw", 3)
-    for each in records:
-        made.add(each)
-    return made
+    new_segment = Segment("alerts-raw", 3)
+    for archive_record in records:
+        new_segment.add(archive_record)
+    return new_segment
 
 
 def test_every_part_of_a_record_comes_back_as_it_was() -> None:
-    sealed = segment(*ODD).seal(TOPIC_ID, [RECIPIENT])
-    assert tuple(read(sealed.name, sealed.content, sealed.metadata, [IDENTITY])) == ODD
-    assert sealed.name == Name("alerts-raw", 3, 7, 12, TOPIC_ID)
-    assert sealed.metadata[RECORDS] == "3"
-    assert (sealed.metadata[FIRST_MS], sealed.metadata[LAST_MS]) == ("0", "1700000000000"), "earliest and latest"
+    encrypted = segment(*ODD).encrypt(TOPIC_ID, [RECIPIENT])
+    assert tuple(read(encrypted.name, encrypted.content, encrypted.metadata, [IDENTITY])) == ODD
+    assert encrypted.name == Name("alerts-raw", 3, 7, 12, TOPIC_ID)
+    assert encrypted.metadata[RECORDS] == "3"
+    assert (encrypted.metadata[FIRST_MS], encrypted.metadata[LAST_MS]) == ("0", "1700000000000"), "earliest and latest"
 
 
 def test_a_segment_is_a_whole_avro_file_that_any_reader_reads() -> None:
-    sealed = segment(*ODD).seal(TOPIC_ID, [RECIPIENT])
-    plain = unseal_bytes(sealed.content, [IDENTITY])
+    encrypted = segment(*ODD).encrypt(TOPIC_ID, [RECIPIENT])
+    plain = decrypt_bytes(encrypted.content, [IDENTITY])
     reader: Any = fastavro.reader(io.BytesIO(plain))
     assert reader.metadata["avro.codec"] == "deflate"
-    assert [each["offset"] for each in reader] == [7, 8, 12]
+    assert [row["offset"] for row in reader] == [7, 8, 12]
 
 
 def test_a_key_says_what_is_in_it_and_sorts_as_offsets_do() -> None:
@@ -58,25 +58,25 @@ def test_a_key_says_what_is_in_it_and_sorts_as_offsets_do() -> None:
 
 
 def test_nobody_but_a_recipient_can_read_it() -> None:
-    sealed = segment(*ODD).seal(TOPIC_ID, [RECIPIENT])
-    assert b"avro.codec" not in sealed.content
+    encrypted = segment(*ODD).encrypt(TOPIC_ID, [RECIPIENT])
+    assert b"avro.codec" not in encrypted.content
     stranger = pyrage.x25519.Identity.generate()
     with pytest.raises(BackupError, match=r"archive/alerts-raw/3/.*it cannot be opened"):
-        list(read(sealed.name, sealed.content, sealed.metadata, [stranger]))
+        list(read(encrypted.name, encrypted.content, encrypted.metadata, [stranger]))
 
 
-def test_sealing_again_for_another_attempt_gives_the_same_bytes() -> None:
-    made = segment(*ODD)
-    assert made.seal(TOPIC_ID, [RECIPIENT]) is made.seal(TOPIC_ID, [RECIPIENT])
-    assert made.size == len(made.seal(TOPIC_ID, [RECIPIENT]).content)
+def test_encrypting_again_for_another_attempt_gives_the_same_bytes() -> None:
+    sealed_segment = segment(*ODD)
+    assert sealed_segment.encrypt(TOPIC_ID, [RECIPIENT]) is sealed_segment.encrypt(TOPIC_ID, [RECIPIENT])
+    assert sealed_segment.size == len(sealed_segment.encrypt(TOPIC_ID, [RECIPIENT]).content)
 
 
 def test_memory_is_told_while_a_segment_grows() -> None:
-    made, before = Segment("t", 0), 0
+    growing_segment, before = Segment("t", 0), 0
     for number in range(400):
-        made.add(Record(number, 1, 1, None, os.urandom(1000), ()))
-        assert made.size >= 1000 * (number + 1) * 0.95
-        before = made.size
+        growing_segment.add(Record(number, 1, 1, None, os.urandom(1000), ()))
+        assert growing_segment.size >= 1000 * (number + 1) * 0.95
+        before = growing_segment.size
     assert before < 500_000
 
 
@@ -89,21 +89,21 @@ def test_memory_is_told_while_a_segment_grows() -> None:
     ],
 )
 def test_damage_is_named(change: dict[str, Any], message: str) -> None:
-    sealed = segment(*ODD).seal(TOPIC_ID, [RECIPIENT])
-    given: dict[str, Any] = {"content": sealed.content, "metadata": sealed.metadata} | change
+    encrypted = segment(*ODD).encrypt(TOPIC_ID, [RECIPIENT])
+    given: dict[str, Any] = {"content": encrypted.content, "metadata": encrypted.metadata} | change
     with pytest.raises(BackupError, match=message) as caught:
-        list(read(sealed.name, given["content"], given["metadata"], [IDENTITY]))
-    assert sealed.name.key in str(caught.value)
+        list(read(encrypted.name, given["content"], given["metadata"], [IDENTITY]))
+    assert encrypted.name.key in str(caught.value)
 
 
 def test_a_segment_under_a_wrong_name_is_refused() -> None:
-    sealed = segment(*ODD).seal(TOPIC_ID, [RECIPIENT])
+    encrypted = segment(*ODD).encrypt(TOPIC_ID, [RECIPIENT])
     for first, last in ((6, 12), (7, 13), (7, 11)):
         with pytest.raises(BackupError):
-            list(read(Name("alerts-raw", 3, first, last, TOPIC_ID), sealed.content, sealed.metadata, [IDENTITY]))
-    fewer = {**sealed.metadata, RECORDS: "2"}
+            list(read(Name("alerts-raw", 3, first, last, TOPIC_ID), encrypted.content, encrypted.metadata, [IDENTITY]))
+    fewer = {**encrypted.metadata, RECORDS: "2"}
     with pytest.raises(BackupError, match="holds 3 records up to offset 12; stored were 2 up to 12"):
-        list(read(sealed.name, sealed.content, fewer, [IDENTITY]))
+        list(read(encrypted.name, encrypted.content, fewer, [IDENTITY]))
 
 
 def test_a_message_becomes_a_record() -> None:

@@ -10,18 +10,18 @@ import yaml
 
 from services.kafka_archive import program
 from services.kafka_archive.settings import SettingsError, load, parse
-from tests.unit.services.kafka_archive.archive_doubles import RECIPIENT, content
+from tests.unit.services.kafka_archive.archive_fakes import RECIPIENT, content
 
 
 def test_a_whole_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content(tmp_path)))
-    made = load(file)
-    assert made.kafka.topics == ("telemetry-logs",)
-    assert made.recipients == (RECIPIENT,)
-    assert made.limits.flush_s == 60
-    assert made.storage.prefix == "backups/"
-    assert (made.listen_host, made.listen_port) == ("127.0.0.1", 0)
+    settings = load(file)
+    assert settings.kafka.topics == ("telemetry-logs",)
+    assert settings.recipients == (RECIPIENT,)
+    assert settings.limits.flush_s == 60
+    assert settings.storage.prefix == "backups/"
+    assert (settings.listen_host, settings.listen_port) == ("127.0.0.1", 0)
 
 
 @pytest.mark.parametrize(

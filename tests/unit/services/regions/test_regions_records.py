@@ -54,7 +54,7 @@ def heartbeat(**changed: Any) -> Heartbeat:
         "holder": None,
         "notifies": True,
         "isolated": False,
-        "definitions": {"rules": "abc"},
+        "fingerprints": {"rules": "abc"},
         "silences": (silence(),),
     }
     return Heartbeat(**{**values, **changed})
@@ -115,7 +115,11 @@ def test_what_is_no_object_is_no_lease(text: str) -> None:
 def test_only_the_holder_tells_people_and_only_in_the_second_phase() -> None:
     lease = parse(Lease, json.dumps(LEASE), "here")
     waiting = parse(Lease, json.dumps({**LEASE, "notify": False}), "here")
-    assert [lease.lets("region-b"), lease.lets("region-a"), waiting.lets("region-b")] == [True, False, False]
+    assert [lease.may_notify("region-b"), lease.may_notify("region-a"), waiting.may_notify("region-b")] == [
+        True,
+        False,
+        False,
+    ]
 
 
 def test_a_heartbeat_of_a_clock_that_is_ahead_is_not_younger_than_now() -> None:

@@ -51,16 +51,16 @@ def storage(url: str) -> Iterator[Storage]:
         secret_access_key_file=Path("/nonexistent"),
         ca_file=None,
     )
-    for each in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
-        client.delete_object(Bucket=BUCKET, Key=each["Key"])
+    for stored_object in client.list_objects_v2(Bucket=BUCKET).get("Contents", ()):
+        client.delete_object(Bucket=BUCKET, Key=stored_object["Key"])
     client.close()
 
 
 @pytest.fixture
 def witness(storage: Storage) -> Iterator[Witness]:
-    made = Witness(storage, login=LOGIN, wait=lambda _: None)
-    yield made
-    made.close()
+    opened_witness = Witness(storage, login=LOGIN, wait=lambda _: None)
+    yield opened_witness
+    opened_witness.close()
 
 
 def test_where_no_lease_was_written_there_is_none(witness: Witness) -> None:
@@ -76,9 +76,9 @@ def test_only_one_of_two_writes_the_first_lease(witness: Witness) -> None:
     witness.take(FIRST, None)
     with pytest.raises(LeaseChangedError, match="region-b holds it, epoch 1, by ops failover: one"):
         witness.take(replace(FIRST, holder="region-a", reason="two"), None)
-    found = witness.lease()
-    assert found is not None
-    assert found[0].holder == "region-b"
+    current = witness.lease()
+    assert current is not None
+    assert current[0].holder == "region-b"
 
 
 def test_a_lease_is_replaced_only_by_who_read_it_last(witness: Witness) -> None:
@@ -99,9 +99,9 @@ def test_who_is_overwritten_within_the_moment_learns_it(storage: Storage) -> Non
     other = Witness(storage, login=LOGIN, wait=lambda _: None)
 
     def overwrite(_: float) -> None:
-        found = other.lease()
-        assert found is not None
-        other.take(replace(FIRST, holder="region-a", reason="later"), found[1])
+        current = other.lease()
+        assert current is not None
+        other.take(replace(FIRST, holder="region-a", reason="later"), current[1])
 
     slow = Witness(storage, login=LOGIN, wait=overwrite)
     with pytest.raises(LeaseChangedError, match="later"):

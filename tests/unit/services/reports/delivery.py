@@ -15,7 +15,7 @@ import yaml
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from lab.receivers.mail import MailDouble
+from lab.receivers.mail import MailFake
 from lab.receivers.record import Record
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
@@ -57,7 +57,7 @@ class Places:
     @property
     def names(self) -> list[str]:
         """Keys of all objects."""
-        return [each["Key"] for each in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
+        return [stored_object["Key"] for stored_object in self.s3.list_objects_v2(Bucket=BUCKET).get("Contents", ())]
 
     def object(self, key: str) -> Any:
         """An object."""
@@ -117,11 +117,11 @@ def content(
 
 @contextmanager
 def places(folder: Path) -> Iterator[Places]:
-    """The servers: doubles that behave as real ones as far as a client can see, over verified TLS."""
+    """The servers: fakes that behave as real ones as far as a client can see, over verified TLS."""
     write_certificates(folder)
     certificate = (folder / "tls.crt", folder / "tls.key")
     record, mail_port = Record(), free_port()
-    mail = MailDouble(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=LOGIN)
+    mail = MailFake(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=LOGIN)
     storage = make_server(
         "127.0.0.1",
         0,

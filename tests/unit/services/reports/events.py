@@ -63,8 +63,8 @@ class Told:
 
     def since(self, start: float) -> Log:
         """Those received from ``start`` on."""
-        found = (each for each in self.events if each.received_at.timestamp() >= start)
-        return Log(events=tuple(sorted(found, key=lambda each: each.received_at)), unreadable=self.unreadable)
+        recent = (event for event in self.events if event.received_at.timestamp() >= start)
+        return Log(events=tuple(sorted(recent, key=lambda event: event.received_at)), unreadable=self.unreadable)
 
 
 class Silent:

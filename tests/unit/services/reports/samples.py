@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from services.reports.i18n import translate
 from services.reports.model import (
     Cell,
     Chart,
@@ -17,8 +18,7 @@ from services.reports.model import (
     Table,
 )
 from services.reports.text import Text, text_of
-from services.reports.words import say
-from tests.unit.services.reports.world import HOUR, TOKYO, at
+from tests.unit.services.reports.harness import HOUR, TOKYO, at
 
 EVIL = "<script>alert(1)</script> & \"quotes\" 'here'"
 START = at("2026-11-24 00:00")
@@ -44,7 +44,7 @@ def sample(*, problems: int = 1, complete: bool = True, period: str = "2026-11-2
         start=START,
         end=START + 24 * HOUR,
         lines=(Line(label=text_of(EVIL), points=points, emphasis=True), Line(label=text_of("none"), points=())),
-        limits=(ChartLimit(label=say("chart.limit"), value=0.6),),
+        limits=(ChartLimit(label=translate("chart.limit"), value=0.6),),
         spans=(ChartSpan(label=both("outage", "停止"), start=START + HOUR, end=START + 2 * HOUR),),
         zone=TOKYO,
         note=both("A note", "注記"),
@@ -63,12 +63,14 @@ def sample(*, problems: int = 1, complete: bool = True, period: str = "2026-11-2
     return Report(
         kind=Kind.DAILY,
         period=period,
-        title=say("title.daily", period=period),
-        facts=(say("fact.made", at="2026-11-25 07:00"), text_of(EVIL)),
+        title=translate("title.daily", period=period),
+        facts=(translate("fact.made", at="2026-11-25 07:00"), text_of(EVIL)),
         sections=(
-            Section(title=say("summary.title"), blocks=(figures, Paragraph(text=text_of(EVIL), tone="warning"), chart)),
-            Section(title=say("alerts.title"), blocks=(table, empty, chart)),
+            Section(
+                title=translate("summary.title"), blocks=(figures, Paragraph(text=text_of(EVIL), tone="warning"), chart)
+            ),
+            Section(title=translate("alerts.title"), blocks=(table, empty, chart)),
         ),
-        problems=tuple(say("problem.query", name=f"q{number}", error=EVIL) for number in range(problems)),
+        problems=tuple(translate("problem.query", name=f"q{number}", error=EVIL) for number in range(problems)),
         complete=complete,
     )

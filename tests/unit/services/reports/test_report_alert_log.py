@@ -43,8 +43,8 @@ def client(folder: Path) -> Iterator[dict[str, str]]:
         topics = [NewTopic(name, num_partitions=2, replication_factor=1) for name in (TOPIC, "empty")]
         # Kept in a name: what is asked of a client ends with it.
         admin = AdminClient(settings)
-        for made in admin.create_topics(topics).values():
-            made.result(20)
+        for future in admin.create_topics(topics).values():
+            future.result(20)
         _fill(settings)
         yield settings
 
@@ -75,9 +75,11 @@ def access(folder: Path, client: dict[str, str], **changed: str) -> KafkaAccess:
 def test_everything_from_a_moment_on_is_read_in_order_and_what_is_no_record_is_counted(
     folder: Path, client: dict[str, str]
 ) -> None:
-    found = KafkaAlertLog(access(folder, client)).since(NOW - 4.5 * HOUR)
-    assert [each.labels["instance"] for each in found.events] == [f"kafka-{number}" for number in (4, 3, 2, 1, 0)]
-    assert found.unreadable == 3
+    log_read = KafkaAlertLog(access(folder, client)).since(NOW - 4.5 * HOUR)
+    assert [processed.labels["instance"] for processed in log_read.events] == [
+        f"kafka-{number}" for number in (4, 3, 2, 1, 0)
+    ]
+    assert log_read.unreadable == 3
 
 
 def test_reading_twice_gives_the_same_and_leaves_no_group_behind(folder: Path, client: dict[str, str]) -> None:
@@ -87,7 +89,7 @@ def test_reading_twice_gives_the_same_and_leaves_no_group_behind(folder: Path, c
     assert first == second
     admin = AdminClient(client)
     groups = admin.list_consumer_groups().result(20)
-    assert [each.group_id for each in groups.valid] == []
+    assert [group.group_id for group in groups.valid] == []
 
 
 def test_a_topic_without_records_or_a_moment_after_the_last_gives_nothing(folder: Path, client: dict[str, str]) -> None:

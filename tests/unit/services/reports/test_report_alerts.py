@@ -1,4 +1,4 @@
-"""Alerts of a period: episodes, notices, escalations, and what is made of them."""
+"""Alerts of a period: episodes, notifications, escalations, and what is made of them."""
 
 from __future__ import annotations
 
@@ -9,49 +9,51 @@ from components.alertmanager.contacts import Channel
 from services.reports.episodes import by_alert, episodes, tally
 from services.reports.recommendations import noisy
 from tests.unit.services.reports.events import event
-from tests.unit.services.reports.world import HOUR, MINUTE, at
+from tests.unit.services.reports.harness import HOUR, MINUTE, at
 
 NOON = at("2026-11-24 12:00")
 END = at("2026-11-25 00:00")
 
 
 def test_firing_and_resolved_are_one_episode_with_the_time_between() -> None:
-    (found,) = episodes(
+    (episode,) = episodes(
         [
             event("KafkaBrokerDown", NOON, received=NOON + 10, instance="kafka-1"),
             event("KafkaBrokerDown", NOON, received=NOON + HOUR + 5, end=NOON + HOUR, instance="kafka-1"),
         ],
         END,
     )
-    assert (found.alert, found.priority, found.layer) == ("KafkaBrokerDown", "high", "platform")
-    assert found.seconds == HOUR
-    assert found.notices == 2
-    assert found.subject.startswith("instance=kafka-1")
-    assert (found.summary.en, found.summary.ja) == ("it is down", "停止しています")
+    assert (episode.alert, episode.priority, episode.layer) == ("KafkaBrokerDown", "high", "platform")
+    assert episode.seconds == HOUR
+    assert episode.notifications == 2
+    assert episode.subject.startswith("instance=kafka-1")
+    assert (episode.summary.en, episode.summary.ja) == ("it is down", "停止しています")
 
 
 def test_an_alert_that_fires_again_is_another_episode() -> None:
-    found = episodes([event("A", NOON + n * HOUR, received=NOON + n * HOUR) for n in range(3)], END)
-    assert [each.started for each in found] == [NOON, NOON + HOUR, NOON + 2 * HOUR]
-    assert all(each.ended is None for each in found)
+    firings = episodes([event("A", NOON + n * HOUR, received=NOON + n * HOUR) for n in range(3)], END)
+    assert [episode.started for episode in firings] == [NOON, NOON + HOUR, NOON + 2 * HOUR]
+    assert all(episode.ended is None for episode in firings)
 
 
-def test_the_same_notice_within_a_minute_counts_once_and_a_reminder_counts_again() -> None:
+def test_the_same_notification_within_a_minute_counts_once_and_a_reminder_counts_again() -> None:
     told = [
         event("A", NOON, received=NOON + 10),
         event("A", NOON, received=NOON + 12, sender="10.0.0.2"),
         event("A", NOON, received=NOON + 10, receiver="owners"),
         event("A", NOON, received=NOON + 4 * HOUR),
     ]
-    (found,) = episodes(told, END)
-    assert found.notices == 3
+    (episode,) = episodes(told, END)
+    assert episode.notifications == 3
 
 
-def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notice() -> None:
+def test_a_call_and_the_other_channels_of_the_same_contact_are_one_notification() -> None:
     names = [paged_receiver("operators-critical", [Channel.PHONE, Channel.SMS]), "operators-critical"]
-    (found,) = episodes([event("A", NOON, received=NOON + n, receiver=str(each)) for n, each in enumerate(names)], END)
+    (episode,) = episodes(
+        [event("A", NOON, received=NOON + n, receiver=str(name)) for n, name in enumerate(names)], END
+    )
     assert names[0] != names[1]
-    assert found.notices == 1
+    assert episode.notifications == 1
 
 
 def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
@@ -63,7 +65,7 @@ def test_an_escalation_belongs_to_the_episode_that_it_was_raised_in() -> None:
     ]
     first, second = episodes(told, END)
     assert (first.escalated, second.escalated) == (("senior-manager",), ())
-    assert (first.notices, second.notices) == (3, 1)
+    assert (first.notifications, second.notifications) == (3, 1)
 
 
 def test_what_began_after_the_period_is_left_out_and_an_end_after_it_counts() -> None:
@@ -72,13 +74,13 @@ def test_what_began_after_the_period_is_left_out_and_an_end_after_it_counts() ->
         event("A", NOON, received=END + HOUR, end=END + HOUR),
         event("B", END + 1, received=END + 2),
     ]
-    (found,) = episodes(told, END)
-    assert found.ended == END + HOUR
+    (episode,) = episodes(told, END)
+    assert episode.ended == END + HOUR
 
 
 def test_a_text_that_is_in_english_only_stands_in_both_languages() -> None:
-    (found,) = episodes([event("A", NOON, received=NOON, summary="only this", summary_ja="")], END)
-    assert found.summary.ja == "only this"
+    (episode,) = episodes([event("A", NOON, received=NOON, summary="only this", summary_ja="")], END)
+    assert episode.summary.ja == "only this"
 
 
 def test_episodes_are_counted_with_the_middle_and_the_longest_time() -> None:
@@ -88,10 +90,10 @@ def test_episodes_are_counted_with_the_middle_and_the_longest_time() -> None:
         told.append(event("A", start, received=start))
         told.append(event("A", start, received=start + minutes * MINUTE, end=start + minutes * MINUTE))
     told.append(event("B", NOON, received=NOON))
-    found = episodes(told, END)
-    one = tally(found)
-    assert (one.count, one.open, one.notices, one.median_s, one.longest_s) == (4, 1, 7, 600, 3600)
-    assert [(name, len(those)) for name, those in by_alert(found)] == [("A", 3), ("B", 1)]
+    firings = episodes(told, END)
+    one = tally(firings)
+    assert (one.count, one.open, one.notifications, one.median_s, one.longest_s) == (4, 1, 7, 600, 3600)
+    assert [(name, len(those)) for name, those in by_alert(firings)] == [("A", 3), ("B", 1)]
     assert tally(()).median_s is None
 
 
@@ -102,8 +104,8 @@ def test_an_alert_that_fires_often_and_shortly_is_called_noisy(times: int, minut
         start = NOON - number * HOUR
         events.append(event("A", start, received=start))
         events.append(event("A", start, received=start + minutes * MINUTE, end=start + minutes * MINUTE))
-    found = noisy(episodes(events, END))
-    assert bool(found) == told
+    recommendations = noisy(episodes(events, END))
+    assert bool(recommendations) == told
     if told:
-        assert found[0].metric == 'ALERTS{alertname="A"}'
-        assert found[0].value.en == "10"
+        assert recommendations[0].metric == 'ALERTS{alertname="A"}'
+        assert recommendations[0].value.en == "10"

@@ -1,4 +1,4 @@
-"""Where reports go: stored with an index, mailed once, and written down, so that the shelf knows."""
+"""Where reports go: stored with an index, mailed once, and written down, so that the report server knows."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from services.report_shelf.bucket import Object
-from services.report_shelf.stored import reports as on_shelf
-from services.report_shelf.watch import read_run
+from services.report_server.bucket import Object
+from services.report_server.poller import read_run
+from services.report_server.stored import reports as stored_reports
 from services.reports import index, mail, program
 from services.reports.errors import ReportError
 from services.reports.model import Kind
@@ -26,8 +26,8 @@ from services.reports.settings import Settings, parse
 from services.reports.store import MAILED, Store, Stored, key, stored
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
+from tests.unit.services.reports.harness import TOKYO
 from tests.unit.services.reports.samples import sample
-from tests.unit.services.reports.world import TOKYO
 
 DAY = date(2026, 11, 24)
 FILES = Files(
@@ -38,8 +38,8 @@ PAGE = f"{PREFIX}daily/2026/2026-11-24.ja.html"
 
 @pytest.fixture
 def there(tmp_path: Path) -> Iterator[Places]:
-    with places(tmp_path) as found:
-        yield found
+    with places(tmp_path) as opened_places:
+        yield opened_places
 
 
 def settings(there: Places, **changed: Any) -> Settings:
@@ -65,16 +65,20 @@ def test_a_report_is_stored_in_each_language_as_page_and_pdf_with_an_index(there
     assert (paper["ContentType"], paper["Body"].read()) == ("application/pdf", b"%PDF-1.7 en")
 
 
-def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Places) -> None:
-    found = settings(there)
-    deliver(found, day(), sample(), FILES)
-    assert found.storage is not None
-    Store(found.storage).record(Kind.DAILY, failed=True, period="2026-11-24", problem="mail: refused")
+def test_the_report_server_finds_what_is_stored_and_reads_how_the_run_ended(there: Places) -> None:
+    report_settings = settings(there)
+    deliver(report_settings, day(), sample(), FILES)
+    assert report_settings.storage is not None
+    Store(report_settings.storage).record(Kind.DAILY, failed=True, period="2026-11-24", problem="mail: refused")
     objects = [
-        Object(key=each["Key"].removeprefix(PREFIX), size=each["Size"], written=each["LastModified"].timestamp())
-        for each in there.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
+        Object(
+            key=stored_object["Key"].removeprefix(PREFIX),
+            size=stored_object["Size"],
+            written=stored_object["LastModified"].timestamp(),
+        )
+        for stored_object in there.s3.list_objects_v2(Bucket=BUCKET)["Contents"]
     ]
-    (shown,) = on_shelf(objects, TOKYO)
+    (shown,) = stored_reports(objects, TOKYO)
     assert (shown.kind, shown.period, shown.end, len(shown.files)) == ("daily", "2026-11-24", day().end, 4)
     ended = read_run(there.object(f"{PREFIX}runs/daily.json")["Body"].read())
     assert ended is not None
@@ -84,9 +88,9 @@ def test_the_shelf_finds_what_is_stored_and_reads_how_the_run_ended(there: Place
 
 def test_the_mail_has_a_text_a_page_and_the_report_in_each_language(there: Places) -> None:
     deliver(settings(there, link="https://reports.example.org"), day(), sample(), FILES)
-    notices = there.record.since()
-    assert [each.audience for each in notices] == RECIPIENTS
-    body = notices[0].body
+    notifications = there.record.since()
+    assert [notification.audience for notification in notifications] == RECIPIENTS
+    body = notifications[0].body
     assert body["subject"] == "[obs (local)] 日次レポート 2026-11-24"
     assert body["sender"] == "obs@example.org"
     assert body["headers"]["Auto-Submitted"] == "auto-generated"
@@ -99,41 +103,43 @@ def test_the_mail_has_a_text_a_page_and_the_report_in_each_language(there: Place
 
 
 def test_the_attachments_are_the_pdfs() -> None:
-    made = mail.message(sample(), FILES.pdfs, platform="obs", sender="a@example.org", recipients=["b@example.org"])
-    read = message_from_bytes(made.as_bytes(), policy=policy.default)
-    attached = {each.get_filename(): each.get_content() for each in read.iter_attachments()}
+    message = mail.message(sample(), FILES.pdfs, platform="obs", sender="a@example.org", recipients=["b@example.org"])
+    read = message_from_bytes(message.as_bytes(), policy=policy.default)
+    attached = {
+        iter_attachment.get_filename(): iter_attachment.get_content() for iter_attachment in read.iter_attachments()
+    }
     assert attached == {"daily-2026-11-24.ja.pdf": b"%PDF-1.7 ja", "daily-2026-11-24.en.pdf": b"%PDF-1.7 en"}
-    assert all(each.get_content_type() == "application/pdf" for each in read.iter_attachments())
+    assert all(iter_attachment.get_content_type() == "application/pdf" for iter_attachment in read.iter_attachments())
     assert "Reports" not in str(read["Subject"])
     assert "http" not in read.get_body(("plain",)).get_content()  # type: ignore[union-attr]
 
 
 def test_the_same_report_is_stored_again_and_mailed_once_unless_asked_again(there: Places) -> None:
-    found = settings(there)
+    report_settings = settings(there)
     for _ in range(2):
-        deliver(found, day(), sample(), FILES)
+        deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == len(RECIPIENTS)
     assert there.object(PAGE)["Metadata"][MAILED]
-    deliver(found, day(), sample(), FILES, again=True)
+    deliver(report_settings, day(), sample(), FILES, again=True)
     assert len(there.record.since()) == 2 * len(RECIPIENTS)
 
 
 def test_a_report_of_a_period_under_way_does_not_keep_the_whole_one_from_being_mailed(there: Places) -> None:
-    found = settings(there)
-    deliver(found, day(), sample(complete=False), FILES)
+    report_settings = settings(there)
+    deliver(report_settings, day(), sample(complete=False), FILES)
     assert MAILED not in there.object(PAGE)["Metadata"]
-    deliver(found, day(), sample(), FILES)
+    deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == 2 * len(RECIPIENTS)
 
 
 def test_a_mail_that_is_refused_is_no_mail_and_is_tried_by_the_next_run(there: Places) -> None:
-    found = settings(there)
+    report_settings = settings(there)
     (there.folder / "mail").write_text("wrong\n")
     with pytest.raises(ReportError, match="refuses the login of 'reports': see its password"):
-        deliver(found, day(), sample(), FILES)
+        deliver(report_settings, day(), sample(), FILES)
     assert PAGE in there.names
     (there.folder / "mail").write_text(LOGIN[1])
-    deliver(found, day(), sample(), FILES)
+    deliver(report_settings, day(), sample(), FILES)
     assert len(there.record.since()) == len(RECIPIENTS)
 
 
@@ -189,32 +195,35 @@ def test_objects_are_encrypted_as_the_settings_say(there: Places) -> None:
 
 
 def test_the_index_lists_the_newest_first_and_leads_to_the_files(there: Places) -> None:
-    found = settings(there)
+    report_settings = settings(there)
     for name in ("2026-11-24", "2026-11-23"):
-        deliver(found, day(name), sample(period=name), FILES)
+        deliver(report_settings, day(name), sample(period=name), FILES)
     page = there.object(f"{PREFIX}index.html")["Body"].read().decode()
     root = ElementTree.fromstring(page.removeprefix("<!DOCTYPE html>\n"))  # noqa: S314  (our own)
-    links = [each.get("href") for each in root.iter("a")]
+    links = [element.get("href") for element in root.iter("a")]
     assert links[:4] == [f"daily/2026/2026-11-24.{rest}" for rest in ("en.html", "en.pdf", "ja.html", "ja.pdf")]
     assert {f"{PREFIX}{link}" for link in links} <= set(there.names)
     assert page.index("2026-11-24") < page.index("2026-11-23")
 
 
 def test_an_index_of_many_reports_has_pages_and_one_that_shrinks_loses_them(there: Places) -> None:
-    found = settings(there)
-    assert found.storage is not None
-    store = Store(found.storage)
+    report_settings = settings(there)
+    assert report_settings.storage is not None
+    store = Store(report_settings.storage)
     names = [(DAY - timedelta(days=number)).isoformat() for number in range(index.PER_PAGE + 1)]
     for name in names:
         store.put(key(day(name), "en", "html"), b"x", "text/html")
-    assert index.rewrite(store, found.languages, found.zone, found.name) == index.PER_PAGE + 1
+    assert (
+        index.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
+        == index.PER_PAGE + 1
+    )
     first, second = (there.object(f"{PREFIX}{name}")["Body"].read().decode() for name in ("index.html", "index-2.html"))
     assert 'href="index-2.html"' in first
     assert 'href="index.html"' in second
     assert names[-1] in second
     assert names[-1] not in first
     store.delete(key(day(names[-1]), "en", "html"))
-    index.rewrite(store, found.languages, found.zone, found.name)
+    index.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
     assert f"{PREFIX}index-2.html" not in there.names
 
 
@@ -229,14 +238,14 @@ def test_reports_are_ordered_by_their_first_day_and_strange_objects_are_passed_o
         "index.html",
         "daily/2026/notes.txt",
     ]
-    found = stored([(name, now) for name in names])
-    assert [(each.kind.value, each.period) for each in found] == [
+    published = stored([(name, now) for name in names])
+    assert [(report.kind.value, report.period) for report in published] == [
         ("weekly", "2026-W53"),
         ("daily", "2026-11-24"),
         ("weekly", "2026-W48"),
         ("monthly", "2026-11"),
     ]
-    assert isinstance(found[0], Stored)
+    assert isinstance(published[0], Stored)
     (only,) = index.pages([], ("ja", "en"), TOKYO, "obs")
     assert "レポートはまだありません" in only
 
@@ -257,7 +266,7 @@ def test_a_run_that_fails_is_written_down_with_its_reason_and_ends_with_one(
 def test_a_run_makes_stores_mails_and_writes_down(
     there: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(program, "made", lambda *_: sample())
+    monkeypatch.setattr(program, "build_report", lambda *_: sample())
     run(settings(there), Kind.DAILY, DAY)
     assert json.loads(there.object(f"{PREFIX}runs/daily.json")["Body"].read())["failed"] is False
     assert there.object(f"{PREFIX}daily/2026/2026-11-24.en.pdf")["Body"].read().startswith(b"%PDF")

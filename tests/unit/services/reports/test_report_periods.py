@@ -10,7 +10,7 @@ import pytest
 from services.reports.errors import ReportError
 from services.reports.model import Kind
 from services.reports.periods import DAY, chosen, period
-from tests.unit.services.reports.world import TOKYO, at
+from tests.unit.services.reports.harness import TOKYO, at
 
 
 def test_a_day_a_week_and_a_month_begin_at_midnight_of_the_zone() -> None:
@@ -22,8 +22,8 @@ def test_a_day_a_week_and_a_month_begin_at_midnight_of_the_zone() -> None:
 
 
 def test_a_week_belongs_to_its_iso_year() -> None:
-    found = period(Kind.WEEKLY, date(2027, 1, 1), TOKYO)
-    assert (found.name, found.year) == ("2026-W53", "2026")
+    week = period(Kind.WEEKLY, date(2027, 1, 1), TOKYO)
+    assert (week.name, week.year) == ("2026-W53", "2026")
 
 
 def test_a_day_on_which_clocks_change_has_its_own_length() -> None:
@@ -34,10 +34,10 @@ def test_a_day_on_which_clocks_change_has_its_own_length() -> None:
     ("kind", "name"), [(Kind.DAILY, "2026-11-24"), (Kind.WEEKLY, "2026-W47"), (Kind.MONTHLY, "2026-10")]
 )
 def test_without_a_day_the_last_period_that_is_over_is_meant(kind: Kind, name: str) -> None:
-    found = chosen(kind, None, at("2026-11-25 07:00"), TOKYO)
-    assert found.name == name
-    assert found.end <= at("2026-11-25 07:00")
-    assert found.before.end == found.start
+    last_period = chosen(kind, None, at("2026-11-25 07:00"), TOKYO)
+    assert last_period.name == name
+    assert last_period.end <= at("2026-11-25 07:00")
+    assert last_period.before.end == last_period.start
 
 
 def test_a_period_that_is_under_way_may_be_asked_for_and_one_that_has_not_begun_may_not() -> None:

@@ -12,8 +12,8 @@ from prometheus_client import generate_latest
 
 from components.alertevents.rules import RULES as EVENT_RULES
 from components.alertmanager.rules import alertmanager_rules
+from components.dashboards.known_metrics import SERIES
 from components.dashboards.limits import PLATFORM as DASHBOARD_LIMITS
-from components.dashboards.produced import SERIES
 from components.dashboards.promql import metrics
 from components.gateway.rules import RULES as GATEWAY_RULES
 from components.kafka.rules import kafka_rules
@@ -24,11 +24,11 @@ from components.search.rules import RULES as SEARCH_RULES
 from components.telemetry.rules import RULES as LAYER_RULES
 from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
+from services.index_manager.metrics import IndexManagerMetrics
 from services.reports import queries
-from services.reports.advice import RULES
 from services.reports.kpis import KPIS, kpi
 from services.reports.queries import CAPACITIES, FRESH_S, Query
-from services.search_keeper.metrics import KeeperMetrics
+from services.reports.recommendation_rules import RULES
 
 ALL_RULES = (
     *LAYER_RULES,
@@ -43,17 +43,17 @@ ALL_RULES = (
 RECORDED = {rule.record for group in ALL_RULES for rule in group.rules if isinstance(rule, Recording)}
 PLAIN = list(
     {
-        id(each): each
+        id(query): query
         for value in vars(queries).values()
-        for each in (value if isinstance(value, tuple) else (value,))
-        if isinstance(each, Query)
+        for query in (value if isinstance(value, tuple) else (value,))
+        if isinstance(query, Query)
     }.values()
 )
 EXPRESSIONS = {
-    **{f"query {each.name}": each.expr for each in PLAIN},
-    **{f"kpi {each.name}": each.mean for each in KPIS},
-    **{f"capacity {each.name}": each.mean for each in CAPACITIES},
-    **{f"rule {each.name}": each.expr for each in RULES},
+    **{f"query {query.name}": query.expr for query in PLAIN},
+    **{f"kpi {indicator.name}": indicator.mean for indicator in KPIS},
+    **{f"capacity {capacity.name}": capacity.mean for capacity in CAPACITIES},
+    **{f"rule {rule.name}": rule.expr for rule in RULES},
 }
 OWN_WORDS = {
     "prometheus_build_info": "prometheus",
@@ -79,12 +79,14 @@ def test_prometheus_takes_every_query(tmp_path: Path) -> None:
 
 
 def test_every_series_is_one_that_the_platform_produces() -> None:
-    keeper = set(re.findall(r"^# TYPE (\S+)", generate_latest(KeeperMetrics(1, 60.0).registry).decode(), re.MULTILINE))
-    known = SERIES | RECORDED | keeper | set(OWN_WORDS)
+    index_manager = set(
+        re.findall(r"^# TYPE (\S+)", generate_latest(IndexManagerMetrics(1, 60.0).registry).decode(), re.MULTILINE)
+    )
+    known = SERIES | RECORDED | index_manager | set(OWN_WORDS)
     for name, expr in EXPRESSIONS.items():
-        asked = metrics(expr)
-        assert asked, name
-        assert asked <= known, f"{name}: {asked - known}"
+        metric_names = metrics(expr)
+        assert metric_names, name
+        assert metric_names <= known, f"{name}: {metric_names - known}"
 
 
 @pytest.mark.parametrize(("series", "program"), OWN_WORDS.items())
@@ -102,7 +104,7 @@ def test_placeholders_are_the_two_that_are_filled_in() -> None:
 
 def test_names_are_unique() -> None:
     for those in (PLAIN, KPIS, CAPACITIES, RULES):
-        names = [each.name for each in those]
+        names = [query.name for query in those]
         assert len(set(names)) == len(names)
 
 
@@ -112,19 +114,19 @@ def test_the_metric_that_a_recommendation_names_is_in_its_query() -> None:
 
 
 def test_limits_are_those_of_the_alerts_and_thresholds() -> None:
-    limits = {each.name: each.limit for each in CAPACITIES}
+    limits = {capacity.name: capacity.limit for capacity in CAPACITIES}
     assert limits["kafka-disk"] == DASHBOARD_LIMITS["KafkaDiskFilling"]
     assert limits["prometheus-disk"] == DASHBOARD_LIMITS["PrometheusDiskFilling"]
     assert limits["search-disk"] == DASHBOARD_LIMITS["SearchDiskFull"]
     assert limits["object-storage"] == threshold("storage").limit
     assert limits["sessions"] == threshold("sessions").limit
     assert DASHBOARD_LIMITS["TelemetryStale"] == FRESH_S
-    beyond = {each.name: each.limit for each in RULES}
+    beyond = {rule.name: rule.limit for rule in RULES}
     assert beyond["lag-peak"] == DASHBOARD_LIMITS["KafkaConsumerLag"]
-    asked = {each.name: each.expr for each in RULES}
-    assert f"(({DASHBOARD_LIMITS['KafkaDiskFilling']:g} - " in asked["kafka-disk"]
-    assert f"(({DASHBOARD_LIMITS['PrometheusDiskFilling']:g} - " in asked["prometheus-disk"]
-    assert f"(({DASHBOARD_LIMITS['SearchDiskFull']:g} - " in asked["search-disk"]
+    expressions = {rule.name: rule.expr for rule in RULES}
+    assert f"(({DASHBOARD_LIMITS['KafkaDiskFilling']:g} - " in expressions["kafka-disk"]
+    assert f"(({DASHBOARD_LIMITS['PrometheusDiskFilling']:g} - " in expressions["prometheus-disk"]
+    assert f"(({DASHBOARD_LIMITS['SearchDiskFull']:g} - " in expressions["search-disk"]
     assert threshold("api-latency").limit == 3
 
 

@@ -11,14 +11,14 @@ import pytest
 from services.reports import build
 from services.reports.alert_log import AlertLog
 from services.reports.errors import ReportError
+from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics
 from services.reports.model import Chart, Figures, Kind, Paragraph, Report, Section, Table
 from services.reports.periods import period
 from services.reports.text import Text
-from services.reports.words import say
-from tests.unit.services.reports import world
+from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Silent, Told, event
-from tests.unit.services.reports.world import DAY, HOUR, MINUTE, TOKYO, Served, at
+from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at
 
 pytestmark = pytest.mark.timeout(300)
 START, END = at("2026-11-19 12:00"), at("2026-11-25 07:00")
@@ -29,15 +29,15 @@ OUTAGE = (at("2026-11-24 13:00"), at("2026-11-24 14:00"))
 def past(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """Five and a half days; on the last whole one, the API fails for an hour and a broker is away."""
     folder = tmp_path_factory.mktemp("past")
-    with world.prometheus(folder, world.platform(END, failing=OUTAGE), START, END) as served:
+    with harness.prometheus(folder, harness.platform(END, failing=OUTAGE), START, END) as served:
         yield served
 
 
 @pytest.fixture
 def metrics(past: Served) -> Iterator[ThanosMetrics]:
-    found = past.metrics()
-    yield found
-    found.close()
+    thanos_metrics = past.metrics()
+    yield thanos_metrics
+    thanos_metrics.close()
 
 
 def alerts() -> Told:
@@ -55,7 +55,7 @@ def alerts() -> Told:
     return Told(told)
 
 
-def made(metrics: ThanosMetrics, kind: Kind, day: str, now: float = END, log: AlertLog | None = None) -> Report:
+def build_report(metrics: ThanosMetrics, kind: Kind, day: str, now: float = END, log: AlertLog | None = None) -> Report:
     return build.report(
         period=period(kind, date.fromisoformat(day), TOKYO),
         platform="obs (local)",
@@ -65,94 +65,98 @@ def made(metrics: ThanosMetrics, kind: Kind, day: str, now: float = END, log: Al
     )
 
 
-def section(found: Report, title: str) -> Section:
-    return next(each for each in found.sections if each.title == say(title))
+def section(report: Report, title: str) -> Section:
+    return next(report_section for report_section in report.sections if report_section.title == translate(title))
 
 
-def table(found: Report, title: str | Text) -> Table:
-    wanted = say(title) if isinstance(title, str) else title
-    blocks = [block for each in found.sections for block in each.blocks]
+def table(report: Report, title: str | Text) -> Table:
+    wanted = translate(title) if isinstance(title, str) else title
+    blocks = [block for report_section in report.sections for block in report_section.blocks]
     return next(block for block in blocks if isinstance(block, Table) and block.title == wanted)
 
 
-def rows(found: Table) -> dict[str, list[str]]:
+def rows(report_table: Table) -> dict[str, list[str]]:
     """First cell in English -> the others."""
-    return {row[0].text.en: [cell.text.en for cell in row[1:]] for row in found.rows}
+    return {row[0].text.en: [cell.text.en for cell in row[1:]] for row in report_table.rows}
 
 
 def number(text: str) -> float:
     return float(text.split()[0].replace(",", ""))
 
 
-def charts(found: Sequence[object]) -> list[Chart]:
-    return [each for each in found if isinstance(each, Chart)]
+def charts(blocks: Sequence[object]) -> list[Chart]:
+    return [block for block in blocks if isinstance(block, Chart)]
 
 
 def test_the_daily_report_counts_what_happened_on_that_day(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-24")
-    assert (found.period, found.complete, found.problems) == ("2026-11-24", True, ())
-    counted = rows(table(found, "counts.table"))
+    report = build_report(metrics, Kind.DAILY, "2026-11-24")
+    assert (report.period, report.complete, report.problems) == ("2026-11-24", True, ())
+    counted = rows(table(report, "counts.table"))
     step = range(int(at("2026-11-24 00:00")), int(at("2026-11-25 00:00")), 60)
-    events = sum((1 + 8 * world.daytime(time)) * 60 for time in step)
-    failed = sum((5 + 40 * world.daytime(time)) * 60 * 0.5 for time in step if OUTAGE[0] <= time < OUTAGE[1])
+    events = sum((1 + 8 * harness.daytime(time)) * 60 for time in step)
+    failed = sum((5 + 40 * harness.daytime(time)) * 60 * 0.5 for time in step if OUTAGE[0] <= time < OUTAGE[1])
     assert number(counted["Work events"][0]) == pytest.approx(events, rel=0.01)
     assert number(counted["API calls with a server error"][0]) == pytest.approx(failed, rel=0.05)
     assert counted["Devices connected, most"][:2] == ["4", "4"]
     assert number(counted["Work events"][1]) == pytest.approx(events, rel=0.01)
-    sent = rows(table(found, "items.table"))
-    points = sum(900 * (0.6 + 0.4 * world.daytime(time)) * 60 for time in step)
+    sent = rows(table(report, "items.table"))
+    points = sum(900 * (0.6 + 0.4 * harness.daytime(time)) * 60 for time in step)
     assert number(sent["Devices"][0]) == pytest.approx(points, rel=0.03)
     assert sent["Devices"][1] == "-"
 
 
 def test_the_daily_report_knows_the_outage_and_only_that(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-24")
-    parts = rows(table(found, "uptime.parts"))
+    report = build_report(metrics, Kind.DAILY, "2026-11-24")
+    parts = rows(table(report, "uptime.parts"))
     # One of three brokers was away for one of 24 hours; the cluster answered all the time.
     assert parts["kafka"][1] == "100 %"
     assert number(parts["kafka"][5]) == pytest.approx(100 * (1 - 1 / 72), abs=0.1)
     assert parts["gateway"][1] == parts["gateway"][5] == "100 %"
-    kept = {row[0].text.en: row for row in table(found, "slo.title").rows}
+    kept = {row[0].text.en: row for row in table(report, "slo.title").rows}
     api = kept["requests to the business API are answered without a server error"]
     assert api[3].tone == "bad"
     assert number(api[5].text.en) == pytest.approx(1, abs=0.1)
     assert all(row[3].tone == "good" for name, row in kept.items() if "business API" not in name)
-    off = rows(table(found, "anomalies.table"))
+    off = rows(table(report, "anomalies.table"))
     assert {"API server errors", "API response, P95"} <= set(off)
     assert off["API server errors"][1].endswith("-14:00")
-    assert [each for each in charts(section(found, "anomalies.title").blocks) if each.title == say("kpi.api-errors")]
+    assert [
+        chart
+        for chart in charts(section(report, "anomalies.title").blocks)
+        if chart.title == translate("kpi.api-errors")
+    ]
 
 
 def test_the_daily_report_has_the_low_alerts_in_full_and_the_others_by_priority(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-24")
-    counted = rows(table(found, "alerts.priorities"))
+    report = build_report(metrics, Kind.DAILY, "2026-11-24")
+    counted = rows(table(report, "alerts.priorities"))
     assert counted["Critical"] == ["1", "0", "2", "0", "1 h", "1 h"]
     assert counted["Low"][:2] == ["1", "1"]
-    (low,) = table(found, "alerts.low").rows
+    (low,) = table(report, "alerts.low").rows
     assert [cell.text.en for cell in low][1:5] == ["Low", "DeviceSpeechAccuracyLow", "dev-2 at 78 %", "fires still"]
-    assert table(found, "alerts.urgent").rows[0][2].text.en == "KafkaBrokerDown"
+    assert table(report, "alerts.urgent").rows[0][2].text.en == "KafkaBrokerDown"
 
 
 def test_freshness_names_every_layer_and_every_group(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-24")
-    assert set(rows(table(found, "freshness.layers"))) == {"Devices", "Streaming", "Business", "Data", "Analytics"}
-    assert set(rows(table(found, "freshness.groups"))) == {"metrics-primary", "jaeger"}
+    report = build_report(metrics, Kind.DAILY, "2026-11-24")
+    assert set(rows(table(report, "freshness.layers"))) == {"Devices", "Streaming", "Business", "Data", "Analytics"}
+    assert set(rows(table(report, "freshness.groups"))) == {"metrics-primary", "jaeger"}
 
 
 def test_a_day_under_way_says_until_when_and_counts_only_that(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-25")
-    assert not found.complete
-    assert any(fact.en == "The period is not over: figures are those until 2026-11-25 07:00." for fact in found.facts)
+    report = build_report(metrics, Kind.DAILY, "2026-11-25")
+    assert not report.complete
+    assert any(fact.en == "The period is not over: figures are those until 2026-11-25 07:00." for fact in report.facts)
     step = range(int(at("2026-11-25 00:00")), int(END), 60)
-    events = sum((1 + 8 * world.daytime(time)) * 60 for time in step)
-    assert number(rows(table(found, "counts.table"))["Work events"][0]) == pytest.approx(events, rel=0.02)
+    events = sum((1 + 8 * harness.daytime(time)) * 60 for time in step)
+    assert number(rows(table(report, "counts.table"))["Work events"][0]) == pytest.approx(events, rel=0.02)
 
 
 def test_a_day_with_too_little_history_says_so_and_judges_nothing(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-11-20", now=at("2026-11-21 07:00"))
-    (said,) = [each for each in section(found, "anomalies.title").blocks if isinstance(each, Paragraph)]
+    report = build_report(metrics, Kind.DAILY, "2026-11-20", now=at("2026-11-21 07:00"))
+    (said,) = [block for block in section(report, "anomalies.title").blocks if isinstance(block, Paragraph)]
     assert said.text.en.startswith("Too little history to say what is usual")
-    first = made(metrics, Kind.DAILY, "2026-11-19", now=at("2026-11-20 07:00"))
+    first = build_report(metrics, Kind.DAILY, "2026-11-19", now=at("2026-11-20 07:00"))
     assert any(
         "Metrics are stored since 2026-11-19 12:0" in fact.en and "of 1 d are known" in fact.en for fact in first.facts
     )
@@ -161,50 +165,54 @@ def test_a_day_with_too_little_history_says_so_and_judges_nothing(metrics: Thano
 
 
 def test_a_time_without_any_metrics_invents_nothing(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.DAILY, "2026-08-01", now=at("2026-08-02 07:00"), log=Told())
-    assert say("fact.no-history") in found.facts
-    assert all(value[0] in ("-", "0") for value in rows(table(found, "counts.table")).values())
-    assert table(found, "uptime.layers").rows == ()
+    report = build_report(metrics, Kind.DAILY, "2026-08-01", now=at("2026-08-02 07:00"), log=Told())
+    assert translate("fact.no-history") in report.facts
+    assert all(value[0] in ("-", "0") for value in rows(table(report, "counts.table")).values())
+    assert table(report, "uptime.layers").rows == ()
 
 
 def test_the_weekly_report_sets_this_week_against_the_one_before(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.WEEKLY, "2026-11-24")
-    assert found.period == "2026-W48"
-    api = rows(table(found, say("place.business")))
+    report = build_report(metrics, Kind.WEEKLY, "2026-11-24")
+    assert report.period == "2026-W48"
+    api = rows(table(report, translate("place.business")))
     assert number(api["API server errors"][0]) > 5 * number(api["API server errors"][1])
-    errors = next(row for row in table(found, say("place.business")).rows if row[0].text.en == "API server errors")
+    errors = next(
+        row for row in table(report, translate("place.business")).rows if row[0].text.en == "API server errors"
+    )
     assert errors[3].tone == "bad"
-    streams = next(row for row in table(found, say("place.streaming")).rows if row[0].text.en == "Live streams")
+    streams = next(row for row in table(report, translate("place.streaming")).rows if row[0].text.en == "Live streams")
     assert streams[3].tone == ""
-    drawn = charts(section(found, "trends.title").blocks)
-    assert [each.title.en for each in drawn][:2] == ["Devices connected", "Live streams"]
-    assert all(len(each.lines) == 2 and each.lines[0].points and each.lines[1].points for each in drawn)
+    drawn = charts(section(report, "trends.title").blocks)
+    assert [chart.title.en for chart in drawn][:2] == ["Devices connected", "Live streams"]
+    assert all(len(chart.lines) == 2 and chart.lines[0].points and chart.lines[1].points for chart in drawn)
 
 
 def test_the_weekly_report_tells_resources_top_alerts_budgets_and_what_to_do(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.WEEKLY, "2026-11-24")
-    parts = rows(table(found, "resources.parts"))
+    report = build_report(metrics, Kind.WEEKLY, "2026-11-24")
+    parts = rows(table(report, "resources.parts"))
     assert number(parts["alertmanager"][0]) == pytest.approx(0.05, rel=0.05)
     assert parts["kafka"][3].endswith("GiB")
-    assert {"kafka-0", "search-0"} <= set(rows(table(found, "resources.disks")))
-    assert table(found, "resources.topics").rows[0][0].text.en == "telemetry-metrics"
-    top = [cell.text.en for cell in table(found, "alerts.top").rows[0]]
+    assert {"kafka-0", "search-0"} <= set(rows(table(report, "resources.disks")))
+    assert table(report, "resources.topics").rows[0][0].text.en == "telemetry-metrics"
+    top = [cell.text.en for cell in table(report, "alerts.top").rows[0]]
     assert top[:2] + top[3:6] == ["DeviceBatteryLow", "Medium", "12", "1", "24"]
-    budget = rows(table(found, "budget.table"))
+    budget = rows(table(report, "budget.table"))
     assert number(budget["recording segments are stored"][2]) == pytest.approx(0.4, rel=0.05)
-    advice = [[cell.text.en for cell in row] for row in table(found, "recommend.table").rows]
+    advice = [[cell.text.en for cell in row] for row in table(report, "recommend.table").rows]
     by_metric = {row[1]: row for row in advice}
     assert by_metric["hw_battery_charge_ratio"][2] == "25 %"
     assert "gateway/otlp" in by_metric["probe_ssl_earliest_cert_expiry"][0]
     assert by_metric['ALERTS{alertname="DeviceBatteryLow"}'][2] == "12"
     # Two days into the week, nothing is foretold about disks, and that is said.
     assert "obs:kafka_disk_used:ratio" not in by_metric
-    assert any(isinstance(each, Paragraph) and "do not judge yet" in each.text.en for each in found.sections[-1].blocks)
+    assert any(
+        isinstance(block, Paragraph) and "do not judge yet" in block.text.en for block in report.sections[-1].blocks
+    )
 
 
 def test_a_disk_that_fills_is_foretold_with_its_metric_and_the_time_left(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.WEEKLY, "2026-11-19", now=at("2026-11-23 07:00"))
-    advice = {row[0].text.en: [cell.text.en for cell in row] for row in table(found, "recommend.table").rows}
+    report = build_report(metrics, Kind.WEEKLY, "2026-11-19", now=at("2026-11-23 07:00"))
+    advice = {row[0].text.en: [cell.text.en for cell in row] for row in table(report, "recommend.table").rows}
     about = [row for text, row in advice.items() if "Kafka's volume of kafka-0" in text]
     assert len(about) == 1
     text, metric, left, limit = about[0]
@@ -215,33 +223,38 @@ def test_a_disk_that_fills_is_foretold_with_its_metric_and_the_time_left(metrics
 
 
 def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(metrics: ThanosMetrics) -> None:
-    found = made(metrics, Kind.MONTHLY, "2026-11-24")
-    assert (found.period, found.complete) == ("2026-11", False)
-    assert any("of 30 d are known" in fact.en for fact in found.facts)
-    kept = rows(table(found, "slo.title"))
+    report = build_report(metrics, Kind.MONTHLY, "2026-11-24")
+    assert (report.period, report.complete) == ("2026-11", False)
+    assert any("of 30 d are known" in fact.en for fact in report.facts)
+    kept = rows(table(report, "slo.title"))
     assert number(kept["requests to the business API are answered without a server error"][4]) == pytest.approx(
         1, abs=0.1
     )
-    plan = rows(table(found, "capacity.table"))
+    plan = rows(table(report, "capacity.table"))
     disk = plan["Kafka disk, fullest"]
     assert number(disk[1]) == pytest.approx(0.6, rel=0.05)
     assert number(disk[2]) == pytest.approx(80, abs=1.5)
     assert disk[3] == "history too short"
     # 0.62 and 0.006 a day reach 0.75 in 21.7 days.
     assert disk[5][:10] in ("2026-12-15", "2026-12-16", "2026-12-17", "2026-12-18")
-    tested = rows(table(found, "capacity.errors"))["Kafka disk, fullest"]
+    tested = rows(table(report, "capacity.errors"))["Kafka disk, fullest"]
     assert number(tested[1].removeprefix("< ")) < 1
     assert number(tested[2]) > 60
     assert plan["Devices known"][4:6] == ["-", "-"]
-    blocks = section(found, "capacity.title").blocks
-    assert any(isinstance(each, Paragraph) and each.tone == "warning" for each in blocks)
-    drawn = next(each for each in charts(blocks) if each.title == say("capacity.kafka-disk"))
+    blocks = section(report, "capacity.title").blocks
+    assert any(isinstance(block, Paragraph) and block.tone == "warning" for block in blocks)
+    drawn = next(chart for chart in charts(blocks) if chart.title == translate("capacity.kafka-disk"))
     assert drawn.end > END + 25 * DAY
-    assert [line.label.en for line in drawn.lines] == ["measured", "trend", say("line.lower").en, say("line.upper").en]
+    assert [line.label.en for line in drawn.lines] == [
+        "measured",
+        "trend",
+        translate("line.lower").en,
+        translate("line.upper").en,
+    ]
     assert drawn.limits[0].value == 0.75
-    tasks = rows(table(found, "maintenance.tasks"))
+    tasks = rows(table(report, "maintenance.tasks"))
     assert any("Renew the certificate of gateway/otlp" in text for text in tasks)
-    versions = rows(table(found, "maintenance.parts"))
+    versions = rows(table(report, "maintenance.parts"))
     assert versions["prometheus-primary"][0] == "3.16.0 (2)"
     assert versions["kafka"][0] == "-"
     assert versions["alertmanager"][2] == "20 d"
@@ -249,32 +262,34 @@ def test_the_monthly_report_has_service_levels_a_capacity_plan_and_maintenance(m
 
 def test_alerts_that_cannot_be_read_are_a_problem_that_the_report_shows(metrics: ThanosMetrics) -> None:
     for kind in Kind:
-        found = made(metrics, kind, "2026-11-24", log=Silent())
-        assert any("Topic authorization failed" in problem.en for problem in found.problems)
-        assert table(found, "alerts.priorities").empty == say("alerts.unread")
-        shown = [figure for block in found.sections[0].blocks if isinstance(block, Figures) for figure in block.figures]
-        (told,) = [figure for figure in shown if figure.label == say("summary.alerts")]
+        report = build_report(metrics, kind, "2026-11-24", log=Silent())
+        assert any("Topic authorization failed" in problem.en for problem in report.problems)
+        assert table(report, "alerts.priorities").empty == translate("alerts.unread")
+        shown = [
+            figure for block in report.sections[0].blocks if isinstance(block, Figures) for figure in block.figures
+        ]
+        (told,) = [figure for figure in shown if figure.label == translate("summary.alerts")]
         assert told.value.en == "-"
-    strange = made(metrics, Kind.DAILY, "2026-11-24", log=replace(alerts(), unreadable=3))
+    strange = build_report(metrics, Kind.DAILY, "2026-11-24", log=replace(alerts(), unreadable=3))
     assert any("3 records" in problem.en for problem in strange.problems)
 
 
 def test_one_question_that_is_refused_is_a_problem_and_the_rest_is_there(
     metrics: ThanosMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = metrics.instant
+    original = metrics.instant
 
     def instant(expression: str, time: float) -> object:
         if "work_event_processed" in expression:
             raise RefusedError("422: query processing would load too many samples")
-        return asked(expression, time)
+        return original(expression, time)
 
     monkeypatch.setattr(metrics, "instant", instant)
-    found = made(metrics, Kind.DAILY, "2026-11-24")
-    assert [problem.en for problem in found.problems] == [
+    report = build_report(metrics, Kind.DAILY, "2026-11-24")
+    assert [problem.en for problem in report.problems] == [
         "work-events: 422: query processing would load too many samples"
     ]
-    counted = rows(table(found, "counts.table"))
+    counted = rows(table(report, "counts.table"))
     assert counted["Work events"][0] == "-"
     assert counted["API calls"][0] != "-"
 
@@ -282,11 +297,11 @@ def test_one_question_that_is_refused_is_a_problem_and_the_rest_is_there(
 def test_a_wrong_password_another_authority_or_nobody_there_is_one_line(past: Served) -> None:
     wrong = past.metrics(password="wrong")
     with pytest.raises(ReportError, match="refuses the user 'reader': 401; see its password"):
-        made(wrong, Kind.DAILY, "2026-11-24")
+        build_report(wrong, Kind.DAILY, "2026-11-24")
     wrong.close()
     nobody = ThanosMetrics("https://localhost:1", ca_file=past.folder / "ca.crt", user="a", password="b")
     with pytest.raises(ReportError, match=r"https://localhost:1 cannot be asked: .*refused"):
-        made(nobody, Kind.DAILY, "2026-11-24")
+        build_report(nobody, Kind.DAILY, "2026-11-24")
     nobody.close()
 
 
@@ -300,10 +315,10 @@ def test_promql_that_is_wrong_is_refused_with_prometheus_words(metrics: ThanosMe
 
 
 def test_an_answer_that_is_incomplete_is_a_problem_that_the_report_shows(past: Served) -> None:
-    found = past.metrics()
+    thanos_metrics = past.metrics()
     # A quantile beyond 1: Prometheus answers, and warns.
-    found.instant("quantile(2, up)", END)
-    assert any("quantile value should be between 0 and 1" in each for each in found.warnings)
-    told = made(found, Kind.DAILY, "2026-11-24")
-    found.close()
+    thanos_metrics.instant("quantile(2, up)", END)
+    assert any("quantile value should be between 0 and 1" in warning for warning in thanos_metrics.warnings)
+    told = build_report(thanos_metrics, Kind.DAILY, "2026-11-24")
+    thanos_metrics.close()
     assert told.problems[0].en.startswith("Answers may be incomplete: PromQL warning: quantile")

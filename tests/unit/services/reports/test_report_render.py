@@ -8,13 +8,13 @@ from xml.etree import ElementTree
 
 import pytest
 
+from services.reports.i18n import translate
 from services.reports.model import Cell, Chart, Table
 from services.reports.pdf import document, pdf
 from services.reports.render import breakable, drawing, html
 from services.reports.text import LANGUAGES, Language, text_of
-from services.reports.words import say
+from tests.unit.services.reports.harness import HOUR
 from tests.unit.services.reports.samples import EVIL, START, sample
-from tests.unit.services.reports.world import HOUR
 
 LANGUAGE = pytest.mark.parametrize("language", LANGUAGES)
 
@@ -34,8 +34,8 @@ def test_a_page_is_well_formed_and_says_its_language(language: Language) -> None
     root = parsed(page)
     assert page.startswith("<!DOCTYPE html>")
     assert root.get("lang") == language
-    assert [each.text for each in root.iter("h2")] == [
-        say(key).of(language) for key in ("summary.title", "alerts.title", "problems.title")
+    assert [element.text for element in root.iter("h2")] == [
+        translate(key).of(language) for key in ("summary.title", "alerts.title", "problems.title")
     ]
 
 
@@ -59,16 +59,16 @@ def test_a_page_loads_nothing_and_leads_nowhere(language: Language) -> None:
             assert not name.startswith("on"), name
             if name in ("href", "src", "action", "data", "poster", "background"):
                 assert value.startswith("#"), value
-    assert not {"img", "link", "iframe", "object", "embed", "form", "a"} & {each.tag for each in root.iter()}
-    (policy,) = [each.get("content") or "" for each in root.iter("meta") if each.get("http-equiv")]
+    assert not {"img", "link", "iframe", "object", "embed", "form", "a"} & {element.tag for element in root.iter()}
+    (policy,) = [element.get("content") or "" for element in root.iter("meta") if element.get("http-equiv")]
     assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'")
     assert not re.search(r"url\((?!#)|@import", page)
 
 
 def test_the_two_languages_differ_in_every_heading_and_have_the_same_numbers() -> None:
-    english, japanese = (html(sample(), each) for each in LANGUAGES)
+    english, japanese = (html(sample(), language) for language in LANGUAGES)
     heads = [
-        [each.text for tag in ("h1", "h2", "h3", "th") for each in parsed(page).iter(tag)]
+        [element.text for tag in ("h1", "h2", "h3", "th") for element in parsed(page).iter(tag)]
         for page in (english, japanese)
     ]
     assert len(heads[0]) == len(heads[1]) > 0
@@ -79,7 +79,7 @@ def test_the_two_languages_differ_in_every_heading_and_have_the_same_numbers() -
 
 
 def test_ids_of_charts_are_unique_within_a_page() -> None:
-    identities = [each.get("id") for each in parsed(html(sample(), "en")).iter() if each.get("id")]
+    identities = [element.get("id") for element in parsed(html(sample(), "en")).iter() if element.get("id")]
     assert len(set(identities)) == len(identities) > 10
 
 
@@ -95,7 +95,7 @@ def test_an_empty_table_says_so_and_a_chart_without_values_too() -> None:
     page = html(sample(), "en")
     assert "No row" in text_in(page)
     empty = Chart(title=text_of("t"), unit="{device}", start=START, end=START + HOUR, lines=())
-    assert say("chart.empty").ja in drawing(empty, "ja", "c", paper=False)
+    assert translate("chart.empty").ja in drawing(empty, "ja", "c", paper=False)
 
 
 def test_the_name_of_what_is_counted_is_not_written_on_an_axis() -> None:
@@ -106,8 +106,8 @@ def test_the_name_of_what_is_counted_is_not_written_on_an_axis() -> None:
 
 
 def test_problems_are_left_out_where_there_is_none() -> None:
-    assert say("problems.title").en in html(sample(), "en")
-    assert say("problems.title").en not in html(sample(problems=0), "en")
+    assert translate("problems.title").en in html(sample(), "en")
+    assert translate("problems.title").en not in html(sample(problems=0), "en")
 
 
 def test_a_row_that_does_not_fit_its_head_is_a_mistake_of_the_program() -> None:
@@ -122,21 +122,21 @@ def test_a_row_that_does_not_fit_its_head_is_a_mistake_of_the_program() -> None:
 
 def test_long_names_may_be_broken_where_their_parts_meet_and_are_the_same_when_copied() -> None:
     name = "obs:kafka_disk_used:ratio"
-    found = str(breakable(f"{name} <b>"))
-    assert "<wbr />" in found
-    assert found.replace("<wbr />", "") == f"{name} &lt;b&gt;"
+    text = str(breakable(f"{name} <b>"))
+    assert "<wbr />" in text
+    assert text.replace("<wbr />", "") == f"{name} &lt;b&gt;"
     assert "<wbr />" not in str(breakable("short_name"))
 
 
 def words_of(laid_out: Any) -> str:
     """Text of a document's boxes, as they were laid out."""
-    found: list[str] = []
+    texts: list[str] = []
     for page in laid_out.pages:
         for box in page._page_box.descendants():
             text = getattr(box, "text", None)
             if isinstance(text, str):
-                found.append(text)
-    return " ".join(" ".join(found).split())
+                texts.append(text)
+    return " ".join(" ".join(texts).split())
 
 
 @LANGUAGE
@@ -149,7 +149,7 @@ def test_a_pdf_has_the_texts_of_the_report_on_a4_pages_with_numbers(language: La
         assert section.title.of(language).replace(" ", "") in words
     assert EVIL.replace(" ", "") in words
     for number in range(1, len(laid_out.pages) + 1):
-        assert f"{say('page.number').of(language)}{number}/{len(laid_out.pages)}" in words
+        assert f"{translate('page.number').of(language)}{number}/{len(laid_out.pages)}" in words
 
 
 @LANGUAGE
@@ -158,9 +158,9 @@ def test_a_pdf_is_made_and_has_its_fonts_inside(language: Language) -> None:
     assert content.startswith(b"%PDF-1.")
     assert content.rstrip().endswith(b"%%EOF")
     fonts = set(re.findall(rb"/BaseFont /(?:[A-Z]+\+)?([\w-]+)", content))
-    assert any(b"DejaVu" in each for each in fonts)
+    assert any(b"DejaVu" in font for font in fonts)
     # A Japanese face is in the Japanese one, not boxes.
-    assert any(b"IPA" in each or b"CJK" in each for each in fonts) == (language == "ja"), fonts
+    assert any(b"IPA" in font or b"CJK" in font for font in fonts) == (language == "ja"), fonts
     assert len(re.findall(rb"/FontFile[23]", content)) >= 1
 
 

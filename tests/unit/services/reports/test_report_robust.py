@@ -43,25 +43,25 @@ def test_what_never_moved_may_move_by_its_own_noise_but_nothing_may_leave_zero_u
 
 def test_the_trend_of_a_line_is_that_line_and_a_fifth_of_wild_values_does_not_bend_it() -> None:
     points = straight(10)
-    found = trend(points)
-    assert found.slope * DAY == pytest.approx(0.01)
-    assert found.at(20 * DAY) == pytest.approx(0.3)
+    fitted = trend(points)
+    assert fitted.slope * DAY == pytest.approx(0.01)
+    assert fitted.at(20 * DAY) == pytest.approx(0.3)
     wild = [(at, 50.0) if index % 5 == 0 else (at, value) for index, (at, value) in enumerate(points)]
     assert trend(wild).slope * DAY == pytest.approx(0.01, rel=0.05)
 
 
 def test_a_slope_lies_within_its_interval_and_a_noisy_one_has_a_wider_one() -> None:
     calm, noisy = trend(straight(10, noise=0.001)), trend(straight(10, noise=0.05))
-    for found in (calm, noisy):
-        assert found.slopes[0] <= found.slope <= found.slopes[1]
-        assert found.slopes[0] <= 0.01 / DAY <= found.slopes[1]
+    for fitted in (calm, noisy):
+        assert fitted.slopes[0] <= fitted.slope <= fitted.slopes[1]
+        assert fitted.slopes[0] <= 0.01 / DAY <= fitted.slopes[1]
     assert noisy.slopes[1] - noisy.slopes[0] > calm.slopes[1] - calm.slopes[0]
 
 
 def test_many_points_are_thinned_to_means_of_neighbours() -> None:
-    found = thinned([(float(number), 2.0 * number) for number in range(10_000)], 100)
-    assert len(found) == 100
-    assert found[0] == (pytest.approx(49.5), pytest.approx(99.0))
+    thinned_points = thinned([(float(number), 2.0 * number) for number in range(10_000)], 100)
+    assert len(thinned_points) == 100
+    assert thinned_points[0] == (pytest.approx(49.5), pytest.approx(99.0))
     assert thinned([(1.0, 2.0)], 100) == [(1.0, 2.0)]
 
 
@@ -77,17 +77,17 @@ def test_the_backtest_of_a_line_has_no_error_and_that_of_a_bend_has_one() -> Non
     assert exact.inside == 1
     assert exact.horizon_s == pytest.approx(2 * DAY, rel=0.05)
     bent = [(at, value if at < 8 * DAY else value * 3) for at, value in straight(10)]
-    found = backtest(bent)
-    assert found is not None
-    assert found.error is not None
-    assert found.error > 0.5
-    assert found.inside < 0.2
+    result = backtest(bent)
+    assert result is not None
+    assert result.error is not None
+    assert result.error > 0.5
+    assert result.inside < 0.2
 
 
 def test_about_nine_in_ten_held_out_values_of_a_noisy_line_lie_within_the_interval() -> None:
-    found = backtest(straight(60, noise=0.02))
-    assert found is not None
-    assert 0.8 <= found.inside <= 1
+    result = backtest(straight(60, noise=0.02))
+    assert result is not None
+    assert 0.8 <= result.inside <= 1
     assert backtest(straight(1)[:9]) is None
     level = backtest([(float(number), 0.0) for number in range(20)])
     assert level is not None
@@ -95,10 +95,10 @@ def test_about_nine_in_ten_held_out_values_of_a_noisy_line_lie_within_the_interv
 
 
 def test_a_growing_disk_is_full_on_the_day_that_the_line_says() -> None:
-    found = forecast(DISK, straight(30, level=0.1, per_day=0.01))
-    assert found.per_day == pytest.approx(0.01)
-    assert found.full == pytest.approx(65 * DAY, rel=0.01)
-    ahead = found.ahead(30)
+    outlook = forecast(DISK, straight(30, level=0.1, per_day=0.01))
+    assert outlook.per_day == pytest.approx(0.01)
+    assert outlook.full == pytest.approx(65 * DAY, rel=0.01)
+    ahead = outlook.ahead(30)
     assert ahead is not None
     assert ahead[0] == pytest.approx(0.7, rel=0.01)
     assert ahead[1] <= ahead[0] <= ahead[2]
@@ -128,14 +128,14 @@ def hours(day: int, value: float, spoiled: dict[int, float] | None = None) -> li
 
 def test_hours_off_to_the_same_side_are_one_anomaly_with_its_worst_hour() -> None:
     past = [point for day in range(-7, 0) for point in hours(day, 100 + day % 3)]
-    found = judge([*past, *hours(0, 101, {9: 160.0, 10: 400.0, 11: 170.0, 20: 1.0})], 0.0)
-    assert [(one.start / HOUR, one.end / HOUR, one.value) for one in found.anomalies] == [
+    judged = judge([*past, *hours(0, 101, {9: 160.0, 10: 400.0, 11: 170.0, 20: 1.0})], 0.0)
+    assert [(one.start / HOUR, one.end / HOUR, one.value) for one in judged.anomalies] == [
         (9, 12, 400.0),
         (20, 21, 1.0),
     ]
-    assert found.anomalies[0].usual == pytest.approx(111)
-    assert found.anomalies[1].deviation < -THRESHOLD
-    assert (found.judged, found.hours) == (24, 24)
+    assert judged.anomalies[0].usual == pytest.approx(111)
+    assert judged.anomalies[1].deviation < -THRESHOLD
+    assert (judged.judged, judged.hours) == (24, 24)
 
 
 def test_a_usual_day_and_a_change_below_the_figures_own_noise_are_no_anomaly() -> None:
@@ -147,8 +147,8 @@ def test_a_usual_day_and_a_change_below_the_figures_own_noise_are_no_anomaly() -
 
 
 def test_nothing_is_said_with_fewer_than_three_earlier_days() -> None:
-    found = judge([*hours(-2, 100), *hours(-1, 100), *hours(0, 999)], 0.0)
-    assert (found.anomalies, found.judged, found.hours) == ((), 0, 24)
+    judged = judge([*hours(-2, 100), *hours(-1, 100), *hours(0, 999)], 0.0)
+    assert (judged.anomalies, judged.judged, judged.hours) == ((), 0, 24)
     assert judge([*hours(-3, 100), *hours(-2, 100), *hours(-1, 100), *hours(0, 999)], 0.0).judged == 24
 
 
@@ -161,8 +161,8 @@ def test_days_older_than_a_week_do_not_count() -> None:
 
 def test_an_endless_deviation_is_written_as_more_than_all_others() -> None:
     past = [point for day in range(-7, 0) for point in [(at, 0.0) for at, _ in hours(day, 0)]]
-    found = judge([*past, *[(at, 1.0 if at == HOUR else 0.0) for at, _ in hours(0, 0)]], 0.0)
-    assert [off_by(one) for one in found.anomalies] == ["> 99"]
+    judged = judge([*past, *[(at, 1.0 if at == HOUR else 0.0) for at, _ in hours(0, 0)]], 0.0)
+    assert [off_by(one) for one in judged.anomalies] == ["> 99"]
 
 
 def test_uptime_is_the_mean_of_what_is_known_and_outages_on_end_add_up() -> None:
@@ -170,17 +170,17 @@ def test_uptime_is_the_mean_of_what_is_known_and_outages_on_end_add_up() -> None
     points[10] = (points[10][0], 0.5)
     points[11] = (points[11][0], 0.0)
     points[50] = (points[50][0], 0.25)
-    found = uptime(points, 60.0, 6000.0)
-    assert found.share == pytest.approx(1 - (0.5 + 1 + 0.75) / 100)
-    assert found.down_s == pytest.approx(135)
-    assert found.longest_s == pytest.approx(90)
-    assert found.known == 1
+    availability = uptime(points, 60.0, 6000.0)
+    assert availability.share == pytest.approx(1 - (0.5 + 1 + 0.75) / 100)
+    assert availability.down_s == pytest.approx(135)
+    assert availability.longest_s == pytest.approx(90)
+    assert availability.known == 1
 
 
 def test_time_of_which_nothing_is_known_is_neither_up_nor_down() -> None:
     points = [(60.0 * (number + 1), 1.0) for number in range(50)]
-    found = uptime(points, 60.0, 6000.0)
-    assert (found.share, found.down_s, found.known) == (1.0, 0.0, 0.5)
+    availability = uptime(points, 60.0, 6000.0)
+    assert (availability.share, availability.down_s, availability.known) == (1.0, 0.0, 0.5)
     assert uptime([], 60.0, 6000.0).share is None
     apart = uptime([(60.0, 0.0), (6000.0, 0.0)], 60.0, 6000.0)
     assert apart.longest_s == 60

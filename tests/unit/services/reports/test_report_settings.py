@@ -41,14 +41,14 @@ from tests.unit.services.reports.delivery import RECIPIENTS, content
 def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
     tmp_path: Path, where: str, value: object, told: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = content(tmp_path)
-    place: dict[str, Any] = found
+    settings = content(tmp_path)
+    place: dict[str, Any] = settings
     *path, last = where.split(".")
     for step in path:
         place = place[step]
     place[last] = value
     file = tmp_path / "config.yaml"
-    file.write_text(yaml.safe_dump(found))
+    file.write_text(yaml.safe_dump(settings))
     assert main(["--config", str(file), "daily"]) == 2
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
@@ -57,25 +57,30 @@ def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
 
 
 def test_settings_without_mail_and_storage_are_fine(tmp_path: Path) -> None:
-    found = parse({**content(tmp_path), "mail": None, "storage": None})
-    assert (found.mail, found.storage, found.languages, found.name) == (None, None, ("ja", "en"), "obs (local)")
+    settings = parse({**content(tmp_path), "mail": None, "storage": None})
+    assert (settings.mail, settings.storage, settings.languages, settings.name) == (
+        None,
+        None,
+        ("ja", "en"),
+        "obs (local)",
+    )
 
 
 def test_a_file_is_read_with_everything_in_it(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump({**content(tmp_path), "link": "https://reports.example.org/"}))
-    found = load(file)
-    assert found.mail is not None
-    assert (found.mail.host, found.mail.port) == ("mail.example.org", 587)
-    assert found.mail.recipients[Kind.DAILY] == tuple(RECIPIENTS)
-    assert found.storage is not None
-    assert (found.storage.encryption, found.storage.prefix) == (None, "reports/")
-    assert found.link == "https://reports.example.org"
+    settings = load(file)
+    assert settings.mail is not None
+    assert (settings.mail.host, settings.mail.port) == ("mail.example.org", 587)
+    assert settings.mail.recipients[Kind.DAILY] == tuple(RECIPIENTS)
+    assert settings.storage is not None
+    assert (settings.storage.encryption, settings.storage.prefix) == (None, "reports/")
+    assert settings.link == "https://reports.example.org"
 
 
 def test_authorities_and_the_address_of_the_storage_may_be_left_to_the_public_ones(tmp_path: Path) -> None:
-    found = content(tmp_path)
+    settings = content(tmp_path)
     for section in ("mail", "storage"):
-        found[section]["ca_file"] = None
-    found["storage"]["endpoint"] = None
-    assert parse(found).storage is not None
+        settings[section]["ca_file"] = None
+    settings["storage"]["endpoint"] = None
+    assert parse(settings).storage is not None

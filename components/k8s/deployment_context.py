@@ -1,0 +1,72 @@
+"""What every component needs to know about the platform that it is deployed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pulumi
+
+from components import naming
+from components.contracts import Credential, ScrapeTarget
+from components.versions import ImageCatalogue
+
+
+@dataclass(frozen=True, kw_only=True)
+class CertificatePolicy:
+    """Life of the workload certificates, as Go durations (``2160h``)."""
+
+    duration: str
+    renew_before: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentContext:
+    """Names, issuer and images of one platform.
+
+    Attributes:
+        platform: Name of the platform.
+        region: Region it runs in.
+        namespace: Name of its namespace, for DNS names and other texts.
+        namespace_ref: The same name as an Output of the Namespace: every object uses it, so it is created after it.
+        cluster_domain: DNS domain of the cluster.
+        issuer: cert-manager Issuer of workload certificates.
+        images: Where images come from.
+        certificates: Life of certificates.
+        storage_class: StorageClass of every claim.
+    """
+
+    platform: str
+    region: str
+    namespace: str
+    namespace_ref: pulumi.Input[str]
+    cluster_domain: str
+    issuer: str
+    images: ImageCatalogue
+    certificates: CertificatePolicy
+    storage_class: str
+
+    def image(self, name: str) -> str:
+        """Full image reference of a short name of ``components.versions``."""
+        return self.images.full_name(name)
+
+    def host(self, service: str) -> str:
+        """DNS name of a Service of this platform."""
+        return naming.service_host(service, self.namespace, self.cluster_domain)
+
+    def pod_host(self, workload: str, index: int) -> str:
+        """DNS name of a StatefulSet's pod."""
+        return naming.pod_host(workload, index, self.namespace, self.cluster_domain)
+
+    def scrape_target(self, workload: str, port: int, credential: Credential, path: str = "/metrics") -> ScrapeTarget:
+        """The contract by which Prometheus collects a workload's metrics."""
+        service = naming.headless(workload)
+        return ScrapeTarget(
+            job=workload,
+            service=service,
+            namespace=self.namespace,
+            srv=f"_{naming.METRICS_PORT}._tcp.{self.host(service)}",
+            port=port,
+            path=path,
+            server_name=self.host(workload),
+            credential=credential,
+        )

@@ -1,0 +1,252 @@
+"""The index manager: its settings as data, and its pod."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pulumi
+import pulumi_kubernetes as k8s
+import yaml
+from pulumi_kubernetes.apiextensions import CustomResource
+
+from components import naming
+from components.contracts import Credential, ScrapeTarget
+from components.k8s import (
+    TLS_MOUNT,
+    Allow,
+    Container,
+    DeploymentContext,
+    Mount,
+    Probe,
+    Resources,
+    Volume,
+    Workload,
+    certificate,
+    config_files,
+    deployment,
+    headless_service,
+    network_policy,
+    own_scrape,
+    secret_files,
+    with_access,
+    workload_pods,
+)
+from components.k8s.certificates import API
+from components.k8s.files import metadata
+from components.search import access
+from components.search.access import INDEX_MANAGER, SearchUser
+from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
+from components.search.indices import Family
+from components.search.nodes import certificate_files, hashes
+
+PORT = 8080
+_CONFIG = "/etc/index-manager"
+_AUTH = "/etc/index-manager-auth"
+_ADMIN = "/etc/search-admin"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Snapshots:
+    """Where and how often the cluster is copied.
+
+    Attributes:
+        type: Kind of repository that the nodes' image knows, for example ``fs`` or ``s3``.
+        settings: Its settings, for example ``{"location": "/mnt/snapshots"}``; no secrets.
+        interval_hours: Time between two snapshots.
+        retention_days: How long a snapshot is kept.
+        networks: Networks of the store, for the nodes' NetworkPolicy (port 443).
+    """
+
+    type: str
+    settings: Mapping[str, str]
+    interval_hours: int = 24
+    retention_days: int = 14
+    networks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class IndexManagerArgs:
+    """What the index manager needs.
+
+    Attributes:
+        context: Deployment context.
+        engine: Server of the cluster.
+        nodes: Number of its nodes.
+        families: Indices to keep.
+        users: Users of the cluster.
+        credentials: User name -> credential.
+        snapshots: Copies of the cluster, or None for none.
+        interval_s: Seconds between two rounds.
+        resources: Of the pod.
+    """
+
+    context: DeploymentContext
+    engine: Engine
+    nodes: int
+    families: Sequence[Family]
+    users: Sequence[SearchUser]
+    credentials: Mapping[str, Credential]
+    snapshots: Snapshots | None
+    interval_s: int
+    resources: Resources
+
+
+def index_manager_config(
+    *,
+    url: str,
+    scrape_user: str,
+    engine: Engine,
+    nodes: int,
+    families: Sequence[Family],
+    snapshots: Snapshots | None,
+    interval_s: int,
+) -> dict[str, Any]:
+    """The settings file of ``services.index_manager``."""
+    applies = engine is Engine.OPENSEARCH
+    return {
+        "url": url,
+        "ca_file": f"{TLS_MOUNT}/ca.crt",
+        "username": INDEX_MANAGER,
+        "password_file": f"{_AUTH}/search-password",
+        "access": {
+            "file": f"{_AUTH}/access.json",
+            "cert_file": f"{_ADMIN}/tls.crt",
+            "key_file": f"{_ADMIN}/tls.key",
+        }
+        if applies
+        else None,
+        "nodes": nodes,
+        "families": [_family(family) for family in families],
+        "snapshots": None
+        if snapshots is None
+        else {
+            "type": snapshots.type,
+            "settings": dict(snapshots.settings),
+            "interval_s": snapshots.interval_hours * 3600,
+            "keep_s": snapshots.retention_days * 86400,
+        },
+        "listen": f"0.0.0.0:{PORT}",
+        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
+        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
+        "interval_s": interval_s,
+    }
+
+
+def _family(family: Family) -> dict[str, Any]:
+    return {
+        "name": family.name,
+        "write_alias": family.write_alias,
+        "read_aliases": list(family.read_aliases),
+        "template": family.template(),
+        "rollover": {
+            "age_s": family.policy.rollover_age_s,
+            "bytes": family.policy.rollover_bytes,
+            "documents": family.policy.rollover_documents,
+        },
+        "keep_s": family.policy.retention_days * 86400,
+    }
+
+
+def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.apps.v1.Deployment, ScrapeTarget]:
+    """Make the index manager's pod. It is ready once users, templates, first indices and aliases exist.
+
+    It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
+    them of it.
+    """
+    context = args.context
+    scrape = own_scrape(parent, context, INDEX_MANAGER, PORT)
+    content = index_manager_config(
+        url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
+        scrape_user=scrape.credential.username,
+        engine=args.engine,
+        nodes=args.nodes,
+        families=args.families,
+        snapshots=args.snapshots,
+        interval_s=args.interval_s,
+    )
+    secrets: dict[str, pulumi.Input[str]] = {
+        "search-password": args.credentials[INDEX_MANAGER].password,
+        "scrape-password": scrape.credential.password,
+    }
+    volumes: list[Volume] = []
+    if args.engine is Engine.OPENSEARCH:
+        secrets["access.json"] = hashes(args.credentials).apply(
+            lambda bcrypt_hashes: json.dumps(access.security_documents(args.users, bcrypt_hashes), sort_keys=True)
+        )
+        volumes.append(Volume(name="admin", files=certificate_files(_administrator(parent, context))))
+    text = yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
+    public = config_files(parent, context, name=INDEX_MANAGER, workload=INDEX_MANAGER, files={"config.yaml": text})
+    volumes += [
+        Volume(name="config", files=public),
+        Volume(
+            name="auth",
+            files=secret_files(parent, context, name=f"{INDEX_MANAGER}-auth", workload=INDEX_MANAGER, files=secrets),
+        ),
+    ]
+    headless_service(parent, context, workload=INDEX_MANAGER, ports={naming.METRICS_PORT: PORT})
+    network_policy(
+        parent,
+        context,
+        workload=INDEX_MANAGER,
+        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+        egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
+    )
+    pods = deployment(
+        parent,
+        context,
+        Workload(
+            name=INDEX_MANAGER,
+            replicas=1,
+            containers=[_container(args)],
+            volumes=volumes,
+            tls=certificate(parent, context, workload=INDEX_MANAGER),
+            access=[naming.access_label(WORKLOAD)],
+        ),
+        recreate=True,
+        timeout="20m",
+    )
+    return pods, scrape
+
+
+def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:
+    """The administrator's certificate, good for calling only: it stands for no host. Returns the name of its Secret."""
+    secret = f"{ADMIN}-tls"
+    admin_certificate = CustomResource(
+        f"{ADMIN}-certificate",
+        api_version=API,
+        kind="Certificate",
+        metadata=metadata(context, ADMIN, INDEX_MANAGER),
+        spec={
+            "secretName": secret,
+            "commonName": ADMIN,
+            "duration": context.certificates.duration,
+            "renewBefore": context.certificates.renew_before,
+            "usages": ["digital signature", "client auth"],
+            "privateKey": {"algorithm": "ECDSA", "size": 256, "encoding": "PKCS8", "rotationPolicy": "Always"},
+            "issuerRef": {"name": context.issuer, "kind": "Issuer", "group": "cert-manager.io"},
+        },
+        opts=pulumi.ResourceOptions(parent=parent),
+    )
+    return admin_certificate.id.apply(lambda _: secret)
+
+
+def _container(args: IndexManagerArgs) -> Container:
+    """The index manager's process."""
+    mounts = [Mount(volume="config", path=_CONFIG), Mount(volume="auth", path=_AUTH)]
+    if args.engine is Engine.OPENSEARCH:
+        mounts.append(Mount(volume="admin", path=_ADMIN))
+    return Container(
+        name="index-manager",
+        image="services",
+        command=["/usr/bin/python3", "-m", "services.index_manager", "--config", f"{_CONFIG}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=args.resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=mounts,
+        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=5),
+        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
+        startup=Probe(tcp=PORT, period_s=3, failures=40),
+    )

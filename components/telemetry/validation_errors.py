@@ -1,0 +1,112 @@
+"""What is wrong with ``thresholds.yaml``, one line per mistake: place, value, what is allowed, what to do."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from components.telemetry.rows import NOT_ALLOWED
+
+_LONGEST_VALUE = 60
+_KINDS = {
+    "string_type": "a text (in quotes, where YAML would read something else)",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "a list",
+    "dict_type": "a group of keys",
+    "model_type": "a group of keys",
+    "model_attributes_type": "a group of keys",
+}
+
+
+def validation_errors(error: ValidationError, model: type[BaseModel], content: object) -> Iterator[str]:
+    """One line per mistake.
+
+    Args:
+        error: What pydantic found.
+        model: The model that was read.
+        content: What was read; values and names of entries come from it.
+    """
+    details = error.errors(include_url=False)
+    for detail in details:
+        if detail["type"] == "too_short" and any(_inside(other, detail) for other in details):
+            continue  # Only because an entry of it is refused.
+        yield _line(detail, model, content)
+
+
+def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
+    length = len(outer["loc"])
+    return len(detail["loc"]) > length and detail["loc"][:length] == outer["loc"]
+
+
+def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
+    place, kind, context = _place(detail["loc"], content), detail["type"], detail.get("ctx", {})
+    if kind == "missing":
+        return f"{place} is missing: add it (other entries and docs/operations/thresholds.md show every key)"
+    if kind == "extra_forbidden":
+        return f"{place} is not a known key: {_instead(detail['loc'], model)}"
+    if detail["loc"][-1:] == ("[key]",):
+        return f"{place}: allowed as a key is {context.get('allowed')}; correct it"
+    value = _at(detail["loc"], content)
+    shown = "" if isinstance(value, Mapping | list) else f" is {_short(value)}"
+    allowed = _KINDS.get(kind) or {
+        NOT_ALLOWED: str(context.get("allowed")),
+        "enum": f"one of {context.get('expected')}",
+        "greater_than_equal": f"a number of at least {context.get('ge')}",
+        "string_too_short": "a text that is not empty",
+        "string_pattern_mismatch": "growth per minute such as '+60', or a constant value such as '0.2'",
+        "too_short": f"at least {context.get('min_length')} of them",
+    }.get(kind, detail["msg"])
+    return f"{place}{shown}: allowed is {allowed}; correct it"
+
+
+def _place(location: tuple[int | str, ...], content: Any) -> str:
+    """``("thresholds", 0, "limit")`` as ``thresholds[battery].limit``."""
+    text = ""
+    for part in location:
+        content = _at((part,), content)
+        if isinstance(part, int):
+            name = content.get("name", part) if isinstance(content, Mapping) else part
+            text += f"[{name}]"
+        elif part != "[key]":
+            text += f".{part}" if text else part
+    return text or "the file"
+
+
+def _at(location: tuple[int | str, ...], content: Any) -> Any:
+    for part in location:
+        try:
+            content = content[part]
+        except (KeyError, IndexError, TypeError):
+            return None
+    return content
+
+
+def _short(value: object) -> str:
+    names = {"None": "null", "True": "true", "False": "false"}
+    text = names.get(repr(value), repr(value))
+    return text if len(text) <= _LONGEST_VALUE else text[: _LONGEST_VALUE - 3] + "..."
+
+
+def _instead(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
+    for part in location[:-1]:
+        if isinstance(part, str) and part in model.model_fields:
+            model = _inner(model.model_fields[part].annotation) or model
+    known = sorted(model.model_fields)
+    near = difflib.get_close_matches(str(location[-1]), known, n=1)
+    if near:
+        return f"did you mean {near[0]}? Known here: {', '.join(known)}"
+    return f"remove it; known here: {', '.join(known)}"
+
+
+def _inner(annotation: Any) -> type[BaseModel] | None:
+    """The model inside ``Model``, ``tuple[Model, ...]`` or ``Model | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next((inner for arg in get_args(annotation) if (inner := _inner(arg)) is not None), None)

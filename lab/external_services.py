@@ -1,0 +1,61 @@
+"""What is outside the platform in the lab: receivers of notifications, a directory, an object storage."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lab import environment
+from lab.cluster.processes import Daemon
+from lab.directory import setup as directory
+from lab.paths import LabPaths
+from lab.receivers import setup as receivers
+from lab.storage import setup as storage
+from lab.timing import Steps
+
+
+def prepare(paths: LabPaths) -> None:
+    """Make the files that are missing; the receivers' authority signs for the others.
+
+    Raises:
+        LabError: A server is not there, or refuses what it is given.
+    """
+    receivers.prepare(paths)
+    directory.prepare(paths)
+    storage.prepare(paths)
+
+
+def daemons(paths: LabPaths) -> tuple[Daemon, ...]:
+    """Their processes, inside the lab's network namespace."""
+    return receivers.daemon(paths), directory.daemon(paths), storage.daemon(paths)
+
+
+def wait_ready(paths: LabPaths, steps: Steps) -> None:
+    """Wait until each can be used; works inside the lab's network namespace.
+
+    Raises:
+        LabError: One ended, or does not answer in time; the message carries the end of its log.
+    """
+    with steps.step("receivers outside the platform"):
+        receivers.wait_ready(paths)
+    with steps.step("directory and object storage outside the platform"):
+        directory.wait_ready(paths)
+        storage.wait_ready(paths)
+
+
+def secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[str, Any]]:
+    """Configuration key -> what a stack of the lab needs to reach them.
+
+    Args:
+        paths: The lab.
+        stack: One of `lab.environment.STACKS`.
+
+    Raises:
+        LabError: Files are not there: no lab.
+    """
+    return {
+        environment.ALERTING_SECRETS: receivers.alerting_secrets(paths),
+        environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
+        environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
+        environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
+        environment.WITNESS_SECRETS: storage.witness_secrets(paths),
+    }

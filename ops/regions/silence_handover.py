@@ -1,0 +1,209 @@
+"""Silence handover: which alerts the failing region has notified, and the silences that prevent a repetition.
+
+Whoever is silenced here must have been told there: in doubt on-call is notified twice. An alert is handed over when
+
+* the last notification of it (``alerts-processed``) came from the other region and says that it fires,
+* that notification was sent while the region surely reached people: not in the last moments before it was last seen,
+  and not while its Alertmanager told that notifications fail,
+* its Prometheus did not say since (``alerts-raw``) that the alert has ended, even if nobody was notified of that yet.
+
+What the region itself kept silent, since this region had told it before, is handed back when it has fired there all
+the time: otherwise each failover would tell it anew.
+
+An alert is silenced for its own level of escalation only: the next level, which nobody was notified of, is told.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from components.alerting.escalation import ESCALATION_LABEL
+from components.alerting.identity import ID_LABEL
+from ops.alertmanager import Matcher, Silence
+from services.alert_events.events import AlertEvent, ProcessedEvent
+from services.regions.records import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER
+from services.regions.records import Silence as KeptSilence
+
+LOOK_BACK = timedelta(hours=26)
+"""How far back notifications are read: one that still fires is told again every 24 h at the latest."""
+RAW_BACK = timedelta(minutes=30)
+"""How far back Prometheus is listened to: an end is told for 15 min, and by then Alertmanager has told it too."""
+UNSURE = timedelta(seconds=10)
+"""A notification of the last moments before a region was last seen may not have reached people."""
+LASTS = timedelta(hours=24)
+KEPT_SILENT = timedelta(minutes=5)
+"""What has fired for so long in a region that may notify, and was not told, is silent there on purpose."""
+
+LAYER_LABEL = str(MATCHER["name"])
+LAYER = Matcher(name=LAYER_LABEL, value=str(MATCHER["value"]), regex=True)
+FAILING = "AlertmanagerNotificationsFail"
+FAILING_LEAD = timedelta(minutes=10)
+"""How long before this alert began to fire notifications may have failed: its window and its hold, rounded up."""
+_REGION_LABEL = "region"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NotifiedAlert:
+    """An alert that on-call was notified of.
+
+    Attributes:
+        alert_id: Its identity.
+        escalation: Its level: the contact that an escalated alert is for; empty for the first notification.
+        at: When on-call was notified first that it fires.
+        receiver: Who was notified.
+    """
+
+    alert_id: str
+    escalation: str
+    at: datetime
+    receiver: str
+
+    @property
+    def matchers(self) -> tuple[Matcher, ...]:
+        """Matchers of its silence."""
+        return (
+            Matcher(name=ID_LABEL, value=self.alert_id),
+            Matcher(name=ESCALATION_LABEL, value=self.escalation),
+            LAYER,
+        )
+
+    def __str__(self) -> str:
+        return f"{self.alert_id} ({self.escalation})" if self.escalation else self.alert_id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What is handed over, and what is told again with the reason why."""
+
+    handed_over: tuple[NotifiedAlert, ...]
+    again: tuple[tuple[NotifiedAlert, str], ...]
+
+
+def decide(
+    processed: Iterable[ProcessedEvent],
+    raw: Iterable[AlertEvent],
+    region: str,
+    sure_until: datetime | None,
+) -> Decision:
+    """Decide what is handed over.
+
+    Args:
+        processed: Notifications of the last ``LOOK_BACK``, in the order of the topic for each alert.
+        raw: What Prometheus raised in the last ``RAW_BACK``, and longer where it is at hand.
+        region: The region that gives up.
+        sure_until: When the region was last seen, if it is gone; None if it has confirmed that it is silent.
+    """
+    raised = [event for event in raw if _of(event) == region]
+    failing = _failing_since(raised)
+    handed_over: list[NotifiedAlert] = []
+    again: list[tuple[NotifiedAlert, str]] = []
+    for told, event in _last(processed):
+        if _of(event) != region:
+            if _kept_silent(told, raised):
+                handed_over.append(told)
+        elif sure_until is not None and told.at > sure_until - UNSURE:
+            again.append((told, "told in the last moments before the region was lost"))
+        elif failing is not None and told.at >= failing - FAILING_LEAD:
+            again.append((told, "told while notifications of the region failed"))
+        elif _ended(event, raised):
+            again.append((told, "ended since"))
+        else:
+            handed_over.append(told)
+    return Decision(handed_over=tuple(handed_over), again=tuple(again))
+
+
+def _last(processed: Iterable[ProcessedEvent]) -> list[tuple[NotifiedAlert, ProcessedEvent]]:
+    """Each alert of telemetry whose last notification says that it fires, with that notification."""
+    first: dict[tuple[str, str], ProcessedEvent] = {}
+    last: dict[tuple[str, str], ProcessedEvent] = {}
+    for notification in sorted(processed, key=lambda event: event.received_at):
+        given = notification.labels.get(ID_LABEL)
+        if not given or not notification.labels.get(LAYER_LABEL):
+            continue
+        what = (given, notification.labels.get(ESCALATION_LABEL, ""))
+        before = last.get(what)
+        if before is None or before.status != "firing" or _of(before) != _of(notification):
+            first[what] = notification
+        last[what] = notification
+    return [
+        (
+            NotifiedAlert(alert_id=what[0], escalation=what[1], at=first[what].received_at, receiver=event.receiver),
+            event,
+        )
+        for what, event in sorted(last.items())
+        if event.status == "firing"
+    ]
+
+
+def _of(event: AlertEvent) -> str:
+    return event.labels.get(_REGION_LABEL, "")
+
+
+def _kept_silent(told: NotifiedAlert, raised: Sequence[AlertEvent]) -> bool:
+    """Whether an alert that was told elsewhere has fired in the region all the time without a notification."""
+    if not raised:
+        return False
+    newest = max(event.received_at for event in raised)
+    about = [
+        event
+        for event in raised
+        if event.labels.get(ID_LABEL) == told.alert_id and event.labels.get(ESCALATION_LABEL, "") == told.escalation
+    ]
+    now = _now(about)
+    return bool(now) and all(
+        event.status == "firing"
+        and event.starts_at <= newest - KEPT_SILENT
+        and event.received_at >= newest - KEPT_SILENT
+        for event in now
+    )
+
+
+def _ended(told: ProcessedEvent, raised: Sequence[AlertEvent]) -> bool:
+    """Whether the alert ended after on-call was notified: one Prometheus says when, or all that speak of it say so."""
+    about = [event for event in raised if event.fingerprint == told.fingerprint]
+    since = any(
+        event.status == "resolved" and event.ends_at is not None and event.ends_at >= told.received_at
+        for event in about
+    )
+    return since or (bool(about) and not any(event.status == "firing" for event in _now(about)))
+
+
+def _now(raised: Iterable[AlertEvent]) -> list[AlertEvent]:
+    """What each Prometheus said last of each alert."""
+    last: dict[tuple[str, str], AlertEvent] = {}
+    for raised_event in sorted(raised, key=lambda event: event.received_at):
+        last[raised_event.fingerprint, raised_event.sender] = raised_event
+    return list(last.values())
+
+
+def _failing_since(raised: Sequence[AlertEvent]) -> datetime | None:
+    """Since when notifications of the region fail; None if they do not."""
+    failing = [event for event in raised if event.labels.get("alertname") == FAILING]
+    return min((event.starts_at for event in _now(failing) if event.status == "firing"), default=None)
+
+
+def operator_silences(kept: Iterable[KeptSilence], now: datetime) -> list[KeptSilence]:
+    """Silences that operators of the other region made and that have not ended."""
+    return [
+        silence
+        for silence in kept
+        if silence.ends_at > now and silence.created_by not in (FAILOVER_AGENT, HANDOVER_AUTHOR)
+    ]
+
+
+def matchers_of(kept: KeptSilence) -> tuple[Matcher, ...]:
+    """Its matchers as the client of Alertmanager has them."""
+    return tuple(
+        Matcher(name=matcher.name, value=matcher.value, regex=matcher.is_regex, equal=matcher.is_equal)
+        for matcher in kept.matchers
+    )
+
+
+def is_there(silences: Iterable[Silence], matchers: Sequence[Matcher], author: str) -> bool:
+    """Whether such a silence is in force, or will be: a repeated command makes none twice."""
+    return any(
+        silence.state != "expired" and silence.author == author and set(silence.matchers) == set(matchers)
+        for silence in silences
+    )

@@ -1,5 +1,0 @@
-"""The keeper of the backups: looks into the object storage and tells Prometheus how old, large and whole they are.
-
-It only reads, and cannot open anything: what it says comes from keys, sizes and manifests. A backup that is not in the
-object storage was not made, whatever its job says.
-"""

@@ -1,0 +1,133 @@
+"""May the region notify now? Decided from the lease, and from what can be reached."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from services.regions.records import Lease
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeaseView:
+    """The lease as the last poll saw it.
+
+    Attributes:
+        holder: Region that holds it; None where none was written and the one that would is not known.
+        epoch: Its epoch; 0 where none was written.
+        notifies: Whether this region may notify.
+    """
+
+    holder: str | None
+    epoch: int
+    notifies: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesiredState:
+    """What every Alertmanager should be like.
+
+    Attributes:
+        silent: Whether the failover agent's silence holds.
+        number: Another one after each change.
+        firm: Whether this is known now. If not, it is applied where it was not yet, and nothing more: an operator who
+            decides otherwise while the witness is away has the last word.
+    """
+
+    silent: bool
+    number: int
+    firm: bool
+
+
+def lease_view(lease: Lease | None, region: str, role: str, peer: str | None) -> LeaseView:
+    """What a lease means for a region; without one, the region whose role is primary holds it."""
+    if lease is not None:
+        return LeaseView(holder=lease.holder, epoch=lease.epoch, notifies=lease.may_notify(region))
+    mine = role == "primary"
+    return LeaseView(holder=region if mine else peer, epoch=0, notifies=mine)
+
+
+class NotificationGate:
+    """Decides whether the region may notify, from every poll of lease and egress.
+
+    Times are those *before* a poll: an answer that slept is an old answer.
+
+    Args:
+        isolated_s: Seconds without a lease and without anybody outside, after which the region is isolated.
+        clock: Seconds that only grow.
+    """
+
+    def __init__(self, isolated_s: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.clock = clock
+        self._isolated_s = isolated_s
+        self._lock = threading.Lock()
+        self._read_at = self._reached_at = clock()
+        self._lease: LeaseView | None = None
+        self._failing = False
+        self._isolated = False
+        self._number = 0
+
+    @property
+    def lease(self) -> LeaseView | None:
+        """The lease as the last poll that succeeded saw it."""
+        return self._lease
+
+    @property
+    def isolated(self) -> bool:
+        """Whether the region was cut off and the lease was not read since."""
+        return self._isolated
+
+    def age(self) -> float:
+        """Seconds since the last poll that succeeded; before the first, since the failover agent began."""
+        return max(0.0, self.clock() - self._read_at)
+
+    def read(self, lease_state: LeaseView, asked_at: float) -> bool:
+        """The lease was read.
+
+        Args:
+            found: What was found.
+            asked: When it was asked for.
+
+        Returns:
+            Whether something else is wanted since.
+        """
+        with self._lock:
+            if self.clock() - asked_at >= self._isolated_s:
+                self._failing = True
+                return False
+            before = self._lease
+            changed = self._isolated or before is None or before.notifies != lease_state.notifies
+            self._lease, self._read_at = lease_state, asked_at
+            self._isolated = self._failing = False
+            self._number += changed
+            return changed
+
+    def failed(self) -> None:
+        """The lease could not be read."""
+        self._failing = True
+
+    def reached(self, asked_at: float) -> None:
+        """Somebody outside was reached.
+
+        Args:
+            asked: When the connection was begun.
+        """
+        with self._lock:
+            self._reached_at = max(self._reached_at, asked_at)
+
+    def wanted(self) -> DesiredState | None:
+        """What is wanted now; None: nothing is known yet, so nothing changes."""
+        with self._lock:
+            since = max(self._read_at, self._reached_at)
+            cut = self.clock() - since >= self._isolated_s
+            if cut and not self._isolated:
+                self._isolated = True
+                self._number += 1
+            if self._isolated:
+                # Reached again without a lease: meanwhile the other region may have been promoted.
+                return DesiredState(silent=True, number=self._number, firm=cut)
+            if self._lease is None:
+                return None
+            return DesiredState(silent=not self._lease.notifies, number=self._number, firm=not self._failing)

@@ -1,0 +1,144 @@
+"""What is read from the witness and written there: the lease, and both regions' heartbeats."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+
+from services.common.periodic import DedupLogger
+from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
+from services.failover_agent.reconciler import AlertmanagerReconciler
+from services.failover_agent.settings import Settings
+from services.regions.records import Heartbeat, RegionError
+from services.regions.witness import Witness
+
+
+def notifies(members: Iterable[AlertmanagerReconciler]) -> bool:
+    """Whether an Alertmanager notifies; one that was never seen might."""
+    return any(member.silenced is not True for member in members)
+
+
+class LeasePoller:
+    """Polls the lease.
+
+    Args:
+        settings: Which region it is.
+        witness: The bucket, for this thread alone.
+        gate: Hears of each poll.
+        changed: Called when something else is wanted.
+        problems: Hears of what goes wrong.
+        log: Hears of each new lease.
+
+    Attributes:
+        errors: Polls that failed.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        witness: Witness,
+        gate: NotificationGate,
+        changed: Callable[[], None],
+        problems: DedupLogger,
+        log: Callable[[str], None],
+    ) -> None:
+        self.errors = 0
+        self._settings, self._witness, self._gate = settings, witness, gate
+        self._changed, self._problems, self._log = changed, problems, log
+        self._written = False
+
+    def poll(self) -> None:
+        """Poll once."""
+        asked_at = self._gate.clock()
+        problem = ""
+        try:
+            self._take(self._read(), asked_at)
+        except RegionError as error:
+            self.errors += 1
+            self._gate.failed()
+            problem = str(error)
+        self._problems.report("the lease", problem)
+        self._gate.wanted()
+        self._problems.report(
+            "the region",
+            f"cut off: neither the witness nor anybody outside was reached for {self._settings.isolated_s:g} s"
+            if self._gate.isolated
+            else "",
+        )
+
+    def _read(self) -> LeaseView:
+        lease = self._witness.lease()
+        if lease is None and self._written:
+            raise RegionError("the lease was there and is gone: everything stays as it is until there is one again")
+        self._written = lease is not None
+        return lease_view(lease[0] if lease else None, self._settings.region, self._settings.role, self._settings.peer)
+
+    def _take(self, lease_state: LeaseView, asked_at: float) -> None:
+        before = self._gate.lease
+        if self._gate.read(lease_state, asked_at):
+            self._changed()
+        if lease_state != before:
+            self._log(
+                f"the lease: {lease_state.holder or 'the other region'} holds it, epoch {lease_state.epoch}: "
+                f"{'telemetry is told here' if lease_state.notifies else 'silent here'}"
+            )
+
+
+class HeartbeatExchange:
+    """Writes the region's heartbeat and reads the other one's.
+
+    Args:
+        settings: Which region it is, and its fingerprints.
+        witness: The bucket, for this thread alone.
+        gate: What is known of the lease.
+        members: Every Alertmanager.
+        ready: Whether it is known what they do; before that nothing is said of them.
+        problems: Hears of what goes wrong.
+
+    Attributes:
+        errors: Polls that failed.
+        peer: The other region's heartbeat; None until it was ever seen.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        witness: Witness,
+        gate: NotificationGate,
+        members: Sequence[AlertmanagerReconciler],
+        ready: Callable[[], bool],
+        problems: DedupLogger,
+    ) -> None:
+        self.errors = 0
+        self.peer: Heartbeat | None = None
+        self._settings, self._witness, self._gate = settings, witness, gate
+        self._members, self._ready, self._problems = members, ready, problems
+
+    def poll(self) -> None:
+        """Write and read once."""
+        problem = ""
+        try:
+            if self._ready():
+                self._witness.beat(self.heartbeat())
+            if self._settings.peer:
+                self.peer = self._witness.heartbeat(self._settings.peer) or self.peer
+        except RegionError as error:
+            self.errors += 1
+            problem = str(error)
+        self._problems.report("heartbeats", problem)
+
+    def heartbeat(self) -> Heartbeat:
+        """What there is to say now."""
+        lease_state = self._gate.lease
+        silences = {silence.id: silence for member in self._members for silence in member.operator_silences}
+        return Heartbeat(
+            region=self._settings.region,
+            role=self._settings.role,
+            at=datetime.now(UTC),
+            epoch=lease_state.epoch if lease_state else 0,
+            holder=lease_state.holder if lease_state else None,
+            notifies=notifies(self._members),
+            isolated=self._gate.isolated,
+            fingerprints=dict(self._settings.fingerprints),
+            silences=tuple(silences[id] for id in sorted(silences)),
+        )

@@ -1,0 +1,110 @@
+"""Templates, first indices, aliases, new indices, and the end of old ones."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+from services.index_manager.client import Client
+from services.index_manager.settings import FamilySettings
+
+_MS = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Index:
+    """One index of a family: its number, the moment of its creation, its aliases."""
+
+    name: str
+    number: int
+    created: float
+    aliases: frozenset[str]
+
+
+def first_index(family: FamilySettings) -> str:
+    """Name of a family's first index; the server counts on from there."""
+    return f"{family.name}-000001"
+
+
+def listed(client: Client, families: Iterable[FamilySettings]) -> dict[str, list[Index]]:
+    """Family -> its indices, oldest first."""
+    families = tuple(families)
+    patterns = ",".join(f"{family.name}-0*" for family in families)
+    shown = "filter_path=*.aliases,*.settings.index.creation_date&expand_wildcards=all&ignore_unavailable=true"
+    answer = client.ask("GET", f"/{patterns}?{shown}") or {}
+    return {family.name: _of_family(family, answer) for family in families}
+
+
+def _of_family(family: FamilySettings, answer: Mapping[str, Any]) -> list[Index]:
+    indices = []
+    for name, content in answer.items():
+        prefix, _, number = name.rpartition("-")
+        if prefix == family.name and number.isdigit():
+            created = int(content["settings"]["index"]["creation_date"]) / _MS
+            aliases = frozenset(content.get("aliases", {}))
+            indices.append(Index(name=name, number=int(number), created=created, aliases=aliases))
+    return sorted(indices, key=lambda index: index.number)
+
+
+def ensure_template(client: Client, family: FamilySettings) -> bool:
+    """Store the family's template unless it is there as it should be; tell whether it was stored."""
+    checksum = hashlib.sha256(json.dumps(family.template, sort_keys=True).encode()).hexdigest()
+    answer = client.ask("GET", f"/_index_template/{family.name}") or {}
+    for entry in answer.get("index_templates", []):
+        if entry["index_template"].get("_meta", {}).get("checksum") == checksum:
+            return False
+    client.ask("PUT", f"/_index_template/{family.name}", {**family.template, "_meta": {"checksum": checksum}})
+    return True
+
+
+def ensure_first(client: Client, family: FamilySettings) -> None:
+    """Create the family's first index, with its write alias."""
+    client.ask("PUT", f"/{first_index(family)}", {"aliases": {family.write_alias: {}}})
+
+
+def alias_changes(
+    families: Sequence[FamilySettings], indices: Mapping[str, Sequence[Index]]
+) -> list[dict[str, dict[str, str]]]:
+    """What is missing or wrong among the aliases of every index.
+
+    Only the newest index is written to. An alias of another family that leads to an index of this one would show it to
+    the wrong readers, so it is taken away; aliases that are none of ours are left alone.
+    """
+    ours = {alias for family in families for alias in (family.write_alias, *family.read_aliases)}
+    changes: list[dict[str, dict[str, str]]] = []
+    for family in families:
+        own = indices[family.name]
+        for index in own:
+            wanted = {*family.read_aliases} | ({family.write_alias} if index is own[-1] else set())
+            changes += [_change("remove", index.name, alias) for alias in sorted((index.aliases & ours) - wanted)]
+            changes += [_change("add", index.name, alias) for alias in sorted(wanted - index.aliases)]
+    return changes
+
+
+def _change(action: str, index: str, alias: str) -> dict[str, dict[str, str]]:
+    return {action: {"index": index, "alias": alias}}
+
+
+def roll_over(client: Client, family: FamilySettings) -> bool:
+    """Begin a new index if the newest has reached one of its limits; tell whether one was begun."""
+    conditions = {
+        "max_age": f"{family.rollover_age_s}s",
+        "max_size": f"{family.rollover_bytes}b",
+        "max_docs": family.rollover_documents,
+    }
+    answer = client.ask("POST", f"/{family.write_alias}/_rollover", {"conditions": conditions}) or {}
+    return bool(answer.get("rolled_over"))
+
+
+def expired(family: FamilySettings, indices: Sequence[Index], now: float) -> list[Index]:
+    """Indices whose newest document is older than the family is kept: the next index has been written for that long."""
+    return [index for index, following in pairwise(indices) if now - following.created > family.keep_s]
+
+
+def delete(client: Client, index: Index) -> None:
+    """Delete an index with its documents."""
+    client.ask("DELETE", f"/{index.name}")

@@ -1,0 +1,64 @@
+"""The program: poll the object storage and serve what is there until asked to stop."""
+
+from __future__ import annotations
+
+import sys
+import threading
+
+from prometheus_client import CollectorRegistry, ProcessCollector
+
+from services.common import serving
+from services.common.web import application
+from services.report_server.bucket import Bucket
+from services.report_server.metrics import ReportCollector
+from services.report_server.poller import ReportPoller
+from services.report_server.settings import Settings, load
+from services.report_server.web import HttpsServer, Pages
+
+
+def log(message: str) -> None:
+    """Write one line for the operator."""
+    print(f"report-server: {message}", file=sys.stderr, flush=True)
+
+
+class Service(serving.Service):
+    """Polls, pages, metrics and probes behind one port."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Listen as ``settings`` say.
+
+        Raises:
+            OSError: The address is taken, or the certificate does not fit its key.
+        """
+        super().__init__()
+        bucket = Bucket(settings.storage)
+        self._poller = ReportPoller(settings, bucket, log)
+        registry = CollectorRegistry()
+        ProcessCollector(registry=registry)
+        ReportCollector(self._poller, settings.most_age_h, registry)
+        pages = Pages(settings.reader, self._poller, bucket, registry, log)
+        rest = application(
+            registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
+        )
+        self.server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            pages.application(rest),
+        )
+
+    def begin(self, stop: threading.Event) -> None:
+        """Poll the storage."""
+        threading.Thread(target=self._poller.run, args=(stop,), daemon=True).start()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT. Returns 0 then, 2 for a mistake in the settings."""
+    return serving.main(
+        arguments,
+        program="report-server",
+        description="Stored reports, for people and Prometheus.",
+        make=lambda file: Service(load(file)),
+        log=log,
+    )

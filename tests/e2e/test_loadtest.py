@@ -1,0 +1,79 @@
+"""Fifty virtual users open dashboards during telemetry load, with both Prometheus and with one of them (S2)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+
+import pytest
+
+from ops.context import Context
+from ops.dashboard.command import query_client
+from ops.dashboard_client import directly, through_grafana
+from ops.kube import wait_until
+from ops.virtual_users import MEAN_S, P95_S, THINK_S, LoadTestResult, run_virtual_users
+from tests.e2e import durations
+from tests.support.faults import scaled
+from tests.support.grafana import directory_credentials
+from tests.support.load import OtlpLoad
+from tests.support.results import recorded
+
+"""The virtual users run on this machine as well, so nothing else may be."""
+
+
+VIRTUAL_USERS = int(durations.seconds("VIRTUAL_USERS", 50))
+LOADTEST_SECONDS = durations.seconds("LOADTEST_SECONDS", 90)
+"""Each of them opens two or three dashboards."""
+
+
+@contextmanager
+def one_prometheus_down(context: Context) -> Iterator[str]:
+    """The first Prometheus is away, and back at the end."""
+    workload = f"prometheus-{context.platform.prometheus_replicas[0]}"
+    with scaled(context.kube, workload, 0, 1):
+        wait_until(lambda: not context.kube.pods(workload), 60, f"{workload} to be gone")
+        yield f"{workload} is down"
+    context.kube.wait_ready(workload, 1, durations.READY)
+
+
+CASES: dict[str, Callable[[Context], AbstractContextManager[str]]] = {
+    "dashboard-load": lambda _: nullcontext("both Prometheus"),
+    "dashboard-load-prometheus-down": one_prometheus_down,
+}
+
+
+def told(figures: dict[str, Any], outcome: LoadTestResult, load: OtlpLoad) -> None:
+    """Note what was seen, and the load beside it."""
+    figures |= {
+        **outcome.figures(),
+        "limits, average and P95 s": [MEAN_S, P95_S],
+        "seconds that a user looks at a dashboard": THINK_S,
+        "points of the load acknowledged meanwhile": len(load.ledger.acknowledged),
+    }
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("case", list(CASES))
+def test_dashboards_load_within_their_limits_for_fifty_virtual_users(settled: Context, case: str) -> None:
+    factories = through_grafana(settled, directory_credentials().inside, VIRTUAL_USERS)
+    with recorded(case, settled.kube) as figures, CASES[case](settled) as situation:
+        figures["situation"] = situation
+        with OtlpLoad(settled) as load:
+            load.run_for(durations.WARM_UP)
+            outcome = run_virtual_users(factories, query_client(settled), seconds=LOADTEST_SECONDS)
+        told(figures, outcome, load)
+        assert load.ledger.acknowledged, "there was no load"
+        assert outcome.wrong() == []
+
+
+@pytest.mark.timeout(600)
+def test_what_grafana_costs_is_seen_beside_the_read_address_alone(settled: Context) -> None:
+    with recorded("dashboard-load-direct", settled.kube) as figures:
+        with OtlpLoad(settled) as load:
+            load.run_for(durations.WARM_UP)
+            outcome = run_virtual_users(
+                directly(settled, VIRTUAL_USERS), query_client(settled), seconds=LOADTEST_SECONDS
+            )
+        told(figures, outcome, load)
+        assert outcome.wrong() == []

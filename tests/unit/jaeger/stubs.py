@@ -1,0 +1,118 @@
+"""Jaeger, the identity fake and the agents on the recording engine, without the rest of the platform."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import pulumi
+
+from components.agent.component import Agent, AgentArgs
+from components.contracts import SearchEndpoint
+from components.identity.component import IdentityFake, IdentityFakeArgs
+from components.identity.config import FakeUser
+from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
+from components.jaeger.config import Strategies
+from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.k8s import Autoscale, Resources, credential
+from components.telemetry.classification import CLASSES
+from components.telemetry.layers import LAYERS
+from tests.support import engine
+from tests.support.deployment_context import deployment_context
+
+CONTEXT = deployment_context()
+SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="256Mi")
+GROUPS = {name: (f"traces-{name}",) for name in CLASSES}
+ADDRESSES = {name: f"198.18.0.{30 + index}" for index, name in enumerate(CLASSES)}
+CLIENTS = ["198.18.0.0/24"]
+
+
+@dataclass
+class Made:
+    """The components, and what they registered."""
+
+    recording: engine.Recording
+    collector: JaegerCollector
+    queries: dict[str, JaegerQuery]
+    identity: IdentityFake
+    agent: Agent
+
+
+@functools.cache
+def default_build() -> Made:
+    """Everything once; do not change it."""
+    recording = engine.Recording()
+    components: list[Made] = []
+
+    def program() -> None:
+        users = ["jaeger-collector", *(query_workload(name) for name in CLASSES)]
+        stack = pulumi.ComponentResource("obs:test:Stack", "test")
+        search = SearchEndpoint(
+            url="https://search.ns.svc.cluster.local:9200",
+            port=9200,
+            workload="search",
+            server_name="search.ns.svc.cluster.local",
+            access_label="obs.access/search",
+            users={name: credential(stack, name=f"search-{name}", username=name) for name in users},
+            ready=pulumi.Output.from_input(True),
+            after=(),
+        )
+        collector = JaegerCollector(
+            "jaeger-collector",
+            JaegerCollectorArgs(
+                context=CONTEXT,
+                search=search,
+                replicas=2,
+                resources=SIZE,
+                strategies=Strategies(services={"recorder": 0.5}),
+                autoscale=Autoscale(minimum=2, maximum=6, cpu_percent=70),
+            ),
+        )
+        urls = {name: query_url(CONTEXT, name, ADDRESSES[name]) for name in CLASSES}
+        identity = IdentityFake(
+            "identity",
+            IdentityFakeArgs(
+                context=CONTEXT,
+                users=[FakeUser(name="carol", email="carol@example.org", groups=("traces-confidential",))],
+                redirects=[callback_url(url) for url in urls.values()],
+                tool_groups=["traces-confidential"],
+                resources=SIZE,
+                address="198.18.0.40",
+                client_cidrs=CLIENTS,
+            ),
+        )
+        queries = {
+            name: JaegerQuery(
+                f"jaeger-query-{name}",
+                JaegerQueryArgs(
+                    context=CONTEXT,
+                    clearance=name,
+                    search=search,
+                    oidc=identity.endpoint,
+                    groups=GROUPS,
+                    replicas=2,
+                    resources=SIZE,
+                    proxy_resources=SIZE,
+                    address=ADDRESSES[name],
+                    client_cidrs=CLIENTS,
+                ),
+            )
+            for name in CLASSES
+        }
+        agent = Agent(
+            "otel-agent",
+            AgentArgs(
+                context=CONTEXT,
+                gateway="gateway",
+                gateway_port=4317,
+                login=credential(stack, name="gateway-agent", username="agent"),
+                layers={layer.name: credential(stack, name=layer.name, username=layer.user) for layer in LAYERS},
+                request_limit=2 * 2**20,
+                queue_bytes=16 * 2**20,
+                resources=SIZE,
+            ),
+        )
+        components.append(Made(recording, collector, queries, identity, agent))
+
+    engine.run(recording, "local", program)
+    return components[0]

@@ -1,1 +1,0 @@
-"""The keeper of the backups."""

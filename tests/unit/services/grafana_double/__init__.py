@@ -1,1 +1,0 @@
-"""The Grafana double's parts that need no server."""

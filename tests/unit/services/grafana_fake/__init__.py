@@ -1,0 +1,1 @@
+"""The Grafana fake's parts that need no server."""

@@ -1,0 +1,23 @@
+"""What people look at comes from Prometheus: the object storage is asked for what is older."""
+
+from __future__ import annotations
+
+import pytest
+
+from components.dashboards.registry import DASHBOARDS
+from ops.dashboard.panel_queries import seconds
+from stacks.backup_sizing import PRODUCTION, SMALL, BackupSizing
+
+LOOKBACK_S = 3600
+"""Queries read so much before the begin of what is drawn."""
+
+
+@pytest.mark.parametrize("sizing", [SMALL, PRODUCTION])
+def test_no_dashboard_waits_for_the_object_storage(sizing: BackupSizing) -> None:
+    shown = {
+        since
+        for dashboard in DASHBOARDS
+        for since in (dashboard.since, *(panel.since for panel in dashboard.panels))
+        if since
+    }
+    assert seconds(sizing.serves_after) > max(map(seconds, shown)) + LOOKBACK_S

@@ -1,0 +1,81 @@
+"""Who may import whom: the table of docs/architecture.md, which readers and this test share."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "architecture.md"
+OURS = ("components", "stacks", "policy", "services", "ops", "lab", "tests")
+
+
+def table(page: str) -> dict[str, tuple[str, ...]]:
+    """Folder -> folders that it may import."""
+    allowed: dict[str, tuple[str, ...]] = {}
+    for row in re.findall(r"^\| `.*$", page.partition("<!-- imports -->")[2].partition("<!-- /imports -->")[0], re.M):
+        folders, _, imports = (re.findall(r"`([^`]+)`", cell) for cell in row[2:].rstrip("|").split(" | ", 2))
+        allowed |= dict.fromkeys(folders, tuple(imports))
+    return allowed
+
+
+ALLOWED = table(PAGE.read_text())
+
+
+def imports(file: Path) -> Iterator[str]:
+    """Paths of our own modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        names: list[str] = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        yield from (name.replace(".", "/") for name in names if name.partition(".")[0] in OURS)
+
+
+def within(module: str, folder: str) -> bool:
+    return module == folder or module.startswith(f"{folder}/")
+
+
+def directly_in_components(module: str) -> bool:
+    return module.startswith("components/") and (ROOT / "/".join(module.split("/")[:2])).with_suffix(".py").is_file()
+
+
+def refused(folder: str, file: Path) -> list[str]:
+    return [
+        module
+        for module in imports(file)
+        if not any(within(module, allowed) for allowed in (folder, *ALLOWED[folder]))
+        and not (within(folder, "components") and directly_in_components(module))
+    ]
+
+
+@pytest.mark.parametrize("folder", ALLOWED)
+def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert files, f"{folder} of docs/architecture.md is not there"
+    refusals = {str(file.relative_to(ROOT)): modules for file in files if (modules := refused(folder, file))}
+    assert refusals == {}
+
+
+def test_every_folder_with_code_has_a_row() -> None:
+    folders = {file.relative_to(ROOT).parts[0] for name in OURS for file in (ROOT / name).glob("*.py")} - {"tests"}
+    stages = {f"components/{file.parent.name}" for file in ROOT.glob("components/*/__init__.py")}
+    assert (folders - {"components"}) | stages == set(ALLOWED)
+
+
+def test_a_stage_that_imports_another_one_is_found(tmp_path: Path) -> None:
+    file = tmp_path / "component.py"
+    file.write_text(
+        "from components.kafka.component import Kafka\nfrom components import naming\nfrom components.k8s import a\n"
+    )
+    assert refused("components/gateway", file) == ["components/kafka/component/Kafka"]
+
+
+def test_files_that_the_page_names_are_there() -> None:
+    named = re.findall(r"`((?:components|stacks|policy|ops|lab|tests|evidence|docs)/[\w./*-]+)`", PAGE.read_text())
+    assert [name for name in named if not any(ROOT.glob(name.rstrip("/")))] == []

@@ -1,0 +1,69 @@
+"""Names that were replaced by standard terms do not come back: in code, settings, metrics, alerts, commands, pages."""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+RETIRED = {
+    "search_keeper, search-keeper, SearchKeeper": "index_manager",
+    "backup_keeper, backup-keeper, BackupKeeper": "backup_exporter",
+    "region_guard, region-guard, RegionGuard": "failover_agent",
+    "report_shelf, report-shelf, ReportShelf": "report_server",
+    "grafana_double, grafana-double, identity_double, identity-double": "grafana_fake, identity_fake",
+    "Judging, Sorting": "NotificationGate, AlertmanagerReconciler",
+    "Outside": "EgressProbe, ExternalHost",
+    "Deposits, Storing, Following": "UploadScheduler, UploadPool, OffsetGapDetector",
+    "News": "DedupLogger",
+    "Vault": "BackupTarget",
+    "READING_PATH, reading_packages": "WEB_EXTRAS",
+    "contracts/reading, contracts.reading": "contracts/visualization",
+    "contracts/hub, contracts.hub": "contracts/kafka",
+    "people_crowd, people_doors, ops people": "virtual_users, dashboard_client, ops loadtest",
+    "lab aside, lab back, lab cut, lab heal": "lab scale-down, scale-up, partition, reconnect",
+    "lab notices": "lab notifications",
+    "surroundings": "stubs",
+    "Site": "DeploymentContext",
+    "entrance": "external_endpoint",
+    "complaints": "validation_errors",
+    "unsteady": "flaky",
+    "meaning_": "explain_",
+    "Price": "Impact",
+}
+"""Words that were replaced -> what to write."""
+_FILLERS = {"each", "found", "made", "asked"}
+_EXCLUDED = (":!evidence/*/*.json", ":!evidence/reports", ":!tests/unit/test_retired_words.py")
+
+
+@pytest.mark.parametrize("words", RETIRED, ids=lambda words: words.partition(",")[0])
+def test_a_retired_word_is_nowhere(words: str) -> None:
+    patterns = [option for word in words.split(", ") for option in ("-e", rf"\b{re.escape(word)}\b")]
+    command = ["git", "grep", "--untracked", "-nIP", *patterns, "--", ".", *_EXCLUDED]
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert process.returncode in (0, 1), process.stderr
+    assert process.stdout.splitlines() == [], f"write {RETIRED[words]}"
+
+
+def test_no_file_is_named_by_a_retired_word() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    words = {word for group in RETIRED for word in group.split(", ") if re.fullmatch(r"[\w-]+", word)}
+    names = {path: set(re.split(r"[/.]", path)) for path in listed.stdout.splitlines()}
+    assert [path for path, parts in names.items() if parts & words] == []
+
+
+def test_variables_are_named_for_what_they_hold() -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "*.py"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    fillers: list[str] = []
+    for path in listed.stdout.splitlines():
+        for node in ast.walk(ast.parse((ROOT / path).read_text())):
+            name = node.id if isinstance(node, ast.Name) else node.arg if isinstance(node, ast.arg) else ""
+            if name in _FILLERS and isinstance(node, ast.Name | ast.arg):
+                fillers.append(f"{path}:{node.lineno} {name}")
+    assert fillers == []
