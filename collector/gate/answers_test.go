@@ -1,0 +1,487 @@
+package gate
+
+import (
+	"context"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/pdata/pcommon"
+	"go.opentelemetry.io/collector/pdata/pmetric"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+func with(resource map[string]any, changes map[string]any) map[string]any {
+	made := map[string]any{}
+	for key, value := range resource {
+		made[key] = value
+	}
+	for key, value := range changes {
+		if value == nil {
+			delete(made, key)
+		} else {
+			made[key] = value
+		}
+	}
+	return made
+}
+
+// refusedFor checks that a request was refused as a whole: the client's code, one clear line, and the count.
+func refusedFor(t *testing.T, g gateTest, err error, layer string, why reason) {
+	t.Helper()
+	if status.Code(err) != codes.InvalidArgument {
+		t.Fatalf("answer is %v, want InvalidArgument", err)
+	}
+	message := status.Convert(err).Message()
+	if !strings.Contains(message, reasonNames[why]) || strings.Contains(message, "\n") {
+		t.Errorf("answer %q does not name %s in one line", message, reasonNames[why])
+	}
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": reasonNames[why], "layer": layer}); got == 0 {
+		t.Errorf("no item was counted as %s of layer %s", reasonNames[why], layer)
+	}
+}
+
+func TestAMetricThatMayNotPassIsRefusedAndTheClientIsTold(t *testing.T) {
+	type request struct {
+		user     string
+		resource map[string]any
+		metric   string
+		unit     string
+		point    map[string]any
+		edit     func(pmetric.Metric)
+		layer    string
+		why      reason
+	}
+	known := deviceResource
+	for name, r := range map[string]request{
+		"no user":                {user: "", why: clientUnknown, layer: "none"},
+		"a user of nobody":       {user: "scrape", why: clientUnknown, layer: "none"},
+		"an agent without layer": {user: "agent", why: layerMissing, layer: "none"},
+		"a foreign layer":        {resource: with(known, map[string]any{"layer": "business"}), why: layerForeign, layer: "none"},
+		"an unknown layer":       {resource: with(known, map[string]any{"layer": "Device"}), why: layerUnknown, layer: "none"},
+		"a layer that is a list": {resource: with(known, map[string]any{"layer": []any{"device"}}), why: layerUnknown, layer: "none"},
+		"no service":             {resource: with(known, map[string]any{"service.name": nil}), why: serviceMissing},
+		"a service that is none": {resource: with(known, map[string]any{"service.name": 7}), why: serviceMissing},
+		"an unknown service":     {resource: with(known, map[string]any{"service.name": "other"}), why: serviceUnknown},
+		"the platform's service": {resource: with(known, map[string]any{"service.name": "kafka"}), why: serviceReserved},
+		"the same in disguise":   {resource: with(known, map[string]any{"service.name": "Ｋafka\u200b "}), why: serviceReserved},
+		"no device":              {resource: with(known, map[string]any{"device_id": nil}), why: attributeRequired},
+		"an empty device":        {resource: with(known, map[string]any{"device_id": ""}), why: attributeRequired},
+		"an unknown metric":      {metric: "device.other", why: metricUnknown},
+		"the platform's metric":  {metric: "kafka_controller_kafkacontroller_offlinepartitionscount", why: metricUnknown},
+		"another unit":           {unit: "ms", why: metricUnit},
+		"another kind":           {metric: "device.delivery.frames", unit: "{frame}", why: metricKind},
+		"a label of the gate":    {point: map[string]any{"layer": "business"}, why: attributeUnknown},
+		"an unknown label":       {point: map[string]any{"foo": "bar"}, why: attributeUnknown},
+		"a value not allowed":    {metric: "device.state", unit: "{state}", point: map[string]any{"device.state": "flying"}, why: attributeValue},
+		"a value of no text":     {metric: "device.state", unit: "{state}", point: map[string]any{"device.state": []any{"idle"}}, why: attributeValue},
+		"no time":                {edit: func(m pmetric.Metric) { m.Gauge().DataPoints().At(0).SetTimestamp(0) }, why: timeRefused},
+		"a far future": {edit: func(m pmetric.Metric) {
+			m.Gauge().DataPoints().At(0).SetTimestamp(pcommon.NewTimestampFromTime(time.Now().Add(time.Hour)))
+		}, why: timeRefused},
+		"a time before 1970": {edit: func(m pmetric.Metric) { m.Gauge().DataPoints().At(0).SetTimestamp(1 << 63) }, why: timeRefused},
+		"a time long past": {edit: func(m pmetric.Metric) {
+			m.Gauge().DataPoints().At(0).SetTimestamp(pcommon.NewTimestampFromTime(time.Now().AddDate(0, -1, 0)))
+		}, why: timeRefused},
+		"delta": {metric: "device.delivery.frames", unit: "{frame}", edit: func(m pmetric.Metric) {
+			sum := m.SetEmptySum()
+			sum.SetIsMonotonic(true)
+			sum.SetAggregationTemporality(pmetric.AggregationTemporalityDelta)
+			sum.DataPoints().AppendEmpty().SetTimestamp(now())
+		}, why: metricTemporality},
+		"open: a rule's name":        {user: "streaming", metric: "layer:up:rate5m", why: metricReserved, layer: "streaming"},
+		"open: the platform's":       {user: "streaming", metric: "kafka.controller.offline", why: metricReserved, layer: "streaming"},
+		"open: the same, two dots":   {user: "streaming", metric: "kafka..controller", why: metricReserved, layer: "streaming"},
+		"open: a suffix makes it":    {user: "streaming", metric: "target", why: metricReserved, layer: "streaming"},
+		"open: up":                   {user: "streaming", metric: "up", why: metricReserved, layer: "streaming"},
+		"open: a mail as name":       {user: "streaming", metric: "ping.10.20.30.40", why: metricReserved, layer: "streaming"},
+		"open: label job":            {user: "streaming", metric: "x.y", point: map[string]any{"job": "kafka"}, why: attributeReserved, layer: "streaming"},
+		"open: label device.id":      {user: "streaming", metric: "x.y", point: map[string]any{"device.id": "1"}, why: attributeReserved, layer: "streaming"},
+		"open: label __name__":       {user: "streaming", metric: "x.y", point: map[string]any{"__name__": "up"}, why: attributeReserved, layer: "streaming"},
+		"open: label ..name..":       {user: "streaming", metric: "x.y", point: map[string]any{"..name..": "up"}, why: attributeReserved, layer: "streaming"},
+		"open: a password":           {user: "streaming", metric: "x.y", point: map[string]any{"db.password": "x"}, why: attributeSensitive, layer: "streaming"},
+		"open: a map as a label":     {user: "streaming", metric: "x.y", point: map[string]any{"m": map[string]any{"a": 1}}, why: attributeValue, layer: "streaming"},
+		"open: the platform service": {user: "streaming", resource: map[string]any{"service.name": "kafka-exporter"}, why: serviceReserved, layer: "streaming"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := newGate(t, metricsSignal)
+			if r.user == "" && name != "no user" {
+				r.user = "device"
+			}
+			if r.layer == "" {
+				r.layer = "device"
+			}
+			if r.resource == nil {
+				if r.resource = known; r.layer == "streaming" {
+					r.resource = map[string]any{"service.name": "recorder"}
+				}
+			}
+			if r.metric == "" {
+				r.metric = "device.connected"
+				if r.unit == "" {
+					r.unit = "{connection}"
+				}
+			}
+			data := gauge(r.resource, r.metric, r.unit, r.point)
+			if r.edit != nil {
+				r.edit(data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0))
+			}
+			ctx := as(r.user)
+			if r.user == "" {
+				ctx = context.Background()
+			}
+			_, err := g.metrics(ctx, data)
+			refusedFor(t, g, err, r.layer, r.why)
+			if left := data.DataPointCount(); left != 0 {
+				t.Errorf("%d points are left", left)
+			}
+		})
+	}
+}
+
+func TestAResourceWithTooManyAttributesIsRefusedBeforeAnyOfThemIsRead(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(deviceResource, "device.connected", "{connection}", nil)
+	attributes := data.ResourceMetrics().At(0).Resource().Attributes()
+	for index := range 100 {
+		attributes.PutStr(strings.Repeat("k", index+1), "v")
+	}
+	_, err := g.metrics(as("device"), data)
+	refusedFor(t, g, err, "none", attributeCount)
+}
+
+func TestALayerIsFilledInForItsOwnClient(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data, err := g.metrics(as("device"), gauge(deviceResource, "device.connected", "{connection}", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	layer, _ := data.ResourceMetrics().At(0).Resource().Attributes().Get("layer")
+	if layer.Str() != "device" {
+		t.Errorf("layer is %q", layer.Str())
+	}
+}
+
+func TestIDsBecomeTheHashThatThePlatformComputes(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data, err := g.metrics(as("device"), gauge(deviceResource, "device.connected", "{connection}", nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// components.masking.pseudonyms.pseudonym("dev-0001", "0123456789abcdef0123456789abcdef")
+	const want = "d25f09824e0953c6ee1453a962d058109a7c911887aa3dee1d68e17f67b1e2ca"
+	attributes := data.ResourceMetrics().At(0).Resource().Attributes()
+	for _, key := range []string{"device_id", "service.instance.id"} {
+		if value, _ := attributes.Get(key); value.Str() != want {
+			t.Errorf("%s is %q, want %q", key, value.Str(), want)
+		}
+	}
+}
+
+func TestPartOfARequestIsRefusedCountedAndTheRestPasses(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(deviceResource, "device.connected", "{connection}", nil)
+	gauge(with(deviceResource, map[string]any{"layer": "business"}), "device.connected", "{connection}", nil).ResourceMetrics().MoveAndAppendTo(data.ResourceMetrics())
+	left, err := g.metrics(as("device"), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if left.DataPointCount() != 1 || left.ResourceMetrics().Len() != 1 {
+		t.Errorf("%d points are left, want 1", left.DataPointCount())
+	}
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "layer_foreign"}); got != 1 {
+		t.Errorf("%d points were counted, want 1", got)
+	}
+}
+
+func TestAnEmptyRequestIsNoError(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	if err := g.pass(as("device"), func(w *walk) int { return w.metrics(pmetric.NewMetrics()) }); status.Code(err) == codes.InvalidArgument {
+		t.Error(err)
+	}
+}
+
+func TestUnknownResourceAttributesAndScopesGo(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data := gauge(with(deviceResource, map[string]any{"host.ip": "10.0.0.1", "user.name": "x", "service.version": "1.2.3.4"}), "device.connected", "{connection}", nil)
+	each := data.ResourceMetrics().At(0)
+	each.SetSchemaUrl("https://x/?tel=090-1234-5678")
+	each.ScopeMetrics().At(0).SetSchemaUrl("https://opentelemetry.io/schemas/1.37.0")
+	each.ScopeMetrics().At(0).Scope().Attributes().PutStr("owner", "x")
+	m := each.ScopeMetrics().At(0).Metrics().At(0)
+	m.SetDescription("call Mr. Smith")
+	m.Metadata().PutStr("a", "b")
+	m.Gauge().DataPoints().At(0).Exemplars().AppendEmpty().FilteredAttributes().PutStr("user", "x")
+	data, err := g.metrics(as("device"), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each = data.ResourceMetrics().At(0)
+	m = each.ScopeMetrics().At(0).Metrics().At(0)
+	if got := each.Resource().Attributes().Len(); got != 5 {
+		t.Errorf("%d resource attributes are left, want 5", got)
+	}
+	if each.SchemaUrl() != "" || each.ScopeMetrics().At(0).SchemaUrl() == "" || each.ScopeMetrics().At(0).Scope().Attributes().Len() != 0 {
+		t.Error("schema or scope")
+	}
+	if m.Description() != "1 while connected" || m.Metadata().Len() != 0 || m.Gauge().DataPoints().At(0).Exemplars().At(0).FilteredAttributes().Len() != 0 {
+		t.Error("description, metadata or exemplar")
+	}
+	if got := g.counted(t, "otelcol_gate_dropped_attributes", map[string]string{"reason": "attribute_unknown"}); got != 3 {
+		t.Errorf("%d attributes were counted, want 3", got)
+	}
+}
+
+func TestAnOpenLayerMayNameOtherMetrics(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	data, err := g.metrics(as("streaming"), gauge(recorder, "encoder.frames", "1", map[string]any{"codec": "h264", "user.id": "u-1"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	attributes := data.ResourceMetrics().At(0).ScopeMetrics().At(0).Metrics().At(0).Gauge().DataPoints().At(0).Attributes()
+	if codec, _ := attributes.Get("codec"); codec.Str() != "h264" {
+		t.Errorf("codec is %q", codec.Str())
+	}
+	if id, _ := attributes.Get("user.id"); len(id.Str()) != 64 {
+		t.Errorf("user.id is %q", id.Str())
+	}
+}
+
+func TestBudgetsOfSeriesHold(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	send := func(instance, codec string) error {
+		_, err := g.metrics(as("streaming"), gauge(with(recorder, map[string]any{"service.instance.id": instance}), "encoder.frames", "1", map[string]any{"codec": codec}))
+		return err
+	}
+	passed := 0
+	for index := range 600 {
+		if send("one", "c"+strings.Repeat("x", index%50)+string(rune('a'+index/50))) == nil {
+			passed++
+		}
+	}
+	if passed != 500 {
+		t.Errorf("%d series of one client passed, want 500", passed)
+	}
+	if send("one", "ca") != nil {
+		t.Error("a known series was refused")
+	}
+	for index := range 2000 {
+		if send("i"+strings.Repeat("y", index%100)+string(rune('a'+index/100)), "z") == nil {
+			passed++
+		}
+	}
+	if passed != 1000 {
+		t.Errorf("%d series of the layer passed, want 1000", passed)
+	}
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "series_budget"}); got != 1500 {
+		t.Errorf("%d counted over the layer's budget, want 1500", got)
+	}
+	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "client_budget"}); got != 100 {
+		t.Errorf("%d counted over the client's budget, want 100", got)
+	}
+}
+
+func TestWhatIsNotSeenForTwoWindowsMakesRoom(t *testing.T) {
+	start := time.Now()
+	s := newSketch(2, 0, time.Minute, start)
+	admit := func(h uint64, want verdict) {
+		t.Helper()
+		if got := s.admit(mix(h), 0, 1); got != want {
+			t.Errorf("series %d: %d, want %d", h, got, want)
+		}
+	}
+	admit(1, within)
+	admit(2, within)
+	admit(3, overBudget)
+	s.rotate(start.Add(61 * time.Second))
+	admit(1, within)
+	admit(3, overBudget)
+	s.rotate(start.Add(122 * time.Second))
+	admit(3, within)
+	admit(2, overBudget)
+	if got := s.count(); got != 2 {
+		t.Errorf("count is %d, want 2", got)
+	}
+}
+
+func TestSpanNamesBeyondTheBudgetBecomeOther(t *testing.T) {
+	g := newGate(t, tracesSignal)
+	names := map[string]int{}
+	for _, name := range []string{"GET /a", "GET /b", "GET /c", "GET /d", "GET /e", "GET /a"} {
+		data, _ := oneSpan(apiResource, name, nil)
+		data, err := g.traces(as("business"), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		names[data.ResourceSpans().At(0).ScopeSpans().At(0).Spans().At(0).Name()]++
+	}
+	if names["other"] != 2 || names["GET /a"] != 2 || len(names) != 4 {
+		t.Errorf("names are %v", names)
+	}
+}
+
+func TestTypedAttributesOfASpanAreValidatedAndOthersGo(t *testing.T) {
+	g := newGate(t, tracesSignal)
+	data, span := oneSpan(apiResource, "GET /v1/works/{id}", map[string]any{
+		"http.request.method": "GET", "http.response.status_code": 200, "http.route": "/v1/works/{id}", "url.path": "/users/yamada-taro/videos",
+		"worker.id": 4711, "other": "x", "exception.escaped": "false", "error.type": "taro@example.com",
+	})
+	if _, err := g.traces(as("business"), data); err != nil {
+		t.Fatal(err)
+	}
+	got := span.Attributes().AsRaw()
+	want := map[string]any{
+		"http.request.method": "GET", "http.response.status_code": int64(200), "http.route": "/v1/works/{id}", "url.path": "/users/[name]/videos",
+		"exception.escaped": "false", "error.type": "[mail]", "worker.id": g.ids.of("4711"),
+	}
+	if len(got) != len(want) {
+		t.Errorf("attributes are %v", got)
+	}
+	for key, value := range want {
+		if got[key] != value {
+			t.Errorf("%s is %v, want %v", key, got[key], value)
+		}
+	}
+}
+
+func nested(depth int) any {
+	value := any("x")
+	for range depth {
+		value = map[string]any{"k": value}
+	}
+	return value
+}
+
+func TestBadLogRecordsAreRefused(t *testing.T) {
+	g := newGate(t, logsSignal)
+	for name, each := range map[string]struct {
+		body any
+		why  reason
+	}{
+		"too deep":  {nested(17), depthRefused},
+		"too large": {map[string]any{"a": strings.Repeat("x", 200<<10), "b": strings.Repeat("x", 100<<10)}, sizeRefused},
+	} {
+		t.Run(name, func(t *testing.T) {
+			data, _ := oneRecord(apiResource, each.body, nil)
+			_, err := g.logs(as("business"), data)
+			refusedFor(t, g, err, "business", each.why)
+		})
+	}
+	data, record := oneRecord(apiResource, nested(16), nil)
+	if _, err := g.logs(as("business"), data); err != nil || record.Body().Type() != pcommon.ValueTypeMap {
+		t.Errorf("sixteen levels: %v, %v", err, record.Body().Type())
+	}
+}
+
+func TestALongTextIsCutAndInvalidTextIsMended(t *testing.T) {
+	g := newGate(t, logsSignal)
+	data, record := oneRecord(apiResource, strings.Repeat("あ", 30_000), map[string]any{"note": "a\xffb"})
+	if _, err := g.logs(as("business"), data); err != nil {
+		t.Fatal(err)
+	}
+	if size := len(record.Body().Str()); size > 64<<10 || size < 64<<10-3 {
+		t.Errorf("body has %d bytes", size)
+	}
+	if note, _ := record.Attributes().Get("note"); note.Str() != "a\uFFFDb" {
+		t.Errorf("note is %q", note.Str())
+	}
+}
+
+func TestAKeyThatStandsTwiceIsTakenOnce(t *testing.T) {
+	g := newGate(t, logsSignal)
+	unmarshaled, record := oneRecord(apiResource, "x", map[string]any{"note": "first"})
+	record.Attributes().EnsureCapacity(2)
+	twice(record.Attributes(), "note", "second")
+	if record.Attributes().Len() != 2 {
+		t.Fatal("the map has no key twice")
+	}
+	if _, err := g.logs(as("business"), unmarshaled); err != nil {
+		t.Fatal(err)
+	}
+	if value, _ := record.Attributes().Get("note"); record.Attributes().Len() != 1 || value.Str() != "first" {
+		t.Errorf("attributes are %v", record.Attributes().AsRaw())
+	}
+}
+
+// twice appends a key that is there, as the wire allows.
+func twice(attributes pcommon.Map, key, value string) {
+	attributes.PutStr("~", value)
+	for name := range attributes.All() {
+		if name == "~" {
+			break
+		}
+	}
+	other := pcommon.NewMap()
+	other.PutStr(key, value)
+	merged := pmetricAttributes(attributes, other)
+	merged.MoveTo(attributes)
+}
+
+func pmetricAttributes(first, second pcommon.Map) pcommon.Map {
+	// Two lists of attributes, written one after the other, are one list on the wire.
+	encode := func(m pcommon.Map) []byte {
+		data := pmetric.NewMetrics()
+		m.CopyTo(data.ResourceMetrics().AppendEmpty().Resource().Attributes())
+		data.ResourceMetrics().At(0).Resource().Attributes().Remove("~")
+		encoded, err := (&pmetric.ProtoMarshaler{}).MarshalMetrics(data)
+		if err != nil {
+			panic(err)
+		}
+		return resourceOf(encoded)
+	}
+	resource := append(encode(first), encode(second)...)
+	inner := append([]byte{0x0a, byte(len(resource))}, resource...)
+	data, err := (&pmetric.ProtoUnmarshaler{}).UnmarshalMetrics(append([]byte{0x0a, byte(len(inner))}, inner...))
+	if err != nil {
+		panic(err)
+	}
+	return data.ResourceMetrics().At(0).Resource().Attributes()
+}
+
+// resourceOf takes the resource out of a small encoded request: field 1 of field 1.
+func resourceOf(encoded []byte) []byte {
+	return append([]byte(nil), encoded[4:4+int(encoded[3])]...)
+}
+
+func TestACatalogueWithAMistakeIsNamedInOneLineAndTheOldOneStays(t *testing.T) {
+	g := newGate(t, metricsSignal)
+	content, err := os.ReadFile(g.config.Catalogue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for change, mistake := range map[string]string{
+		"type: id}|type: name}":                        `attribute "device_id": type is "name", allowed is one of number, boolean, enum, version, route, code, id, text`,
+		"kind: gauge, description|kind: meter, descri": "",
+		"signals: [metrics, logs]|signals: [metric]":   `layer device: signal is "metric", allowed is one of metrics, traces, logs`,
+		"device: [device]|device: [devices]":           `client "device": there is no layer "devices"`,
+		"attributes: [device.state]|attributes: [job]": `layer device, metric device.state: "job" is not among the attributes`,
+		"services: [device-agent]|services: [kafka]":   `layer device: service "kafka" is reserved`,
+		"series: 5000|series: 0":                       "layer device: budget needs series and client_series above 0",
+	} {
+		old, fresh, _ := strings.Cut(change, "|")
+		if err := os.WriteFile(g.config.Catalogue, []byte(strings.Replace(string(content), old, fresh, 1)), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		before := g.catalogue.Load()
+		g.reload(time.Now())
+		if g.catalogue.Load() != before {
+			t.Errorf("%s: the catalogue was taken into use", change)
+		}
+		if !strings.Contains(g.refused, mistake) || g.refused == "" || strings.Contains(g.refused, "\n") {
+			t.Errorf("%s: told is %q", change, g.refused)
+		}
+	}
+	changed := strings.Replace(string(content), "test-1", "test-2", 1)
+	if err := os.WriteFile(g.config.Catalogue, []byte(changed), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	g.reload(time.Now())
+	if got := g.catalogue.Load().version; got != "test-2" || g.refused != "" {
+		t.Errorf("version in use is %s, mistake %q", got, g.refused)
+	}
+	if g.counted(t, "otelcol_gate_catalogue_reloads", map[string]string{"result": "mistake"}) == 0 {
+		t.Error("no mistake was counted")
+	}
+}

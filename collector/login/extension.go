@@ -1,0 +1,301 @@
+// Package login is an extension that checks passwords before anything of a request is read or decoded, over gRPC too, and
+// remembers right ones, so that the slow hash of the password file is computed once and not for each request.
+//
+// As an authenticator it takes the place of basicauth; as a middleware of a gRPC server it looks at the headers of a call
+// before the call's message is received.
+package login
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/extension/extensionauth"
+	"go.opentelemetry.io/collector/extension/extensionmiddleware"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"golang.org/x/crypto/bcrypt"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/stats"
+	"google.golang.org/grpc/status"
+	"google.golang.org/grpc/tap"
+)
+
+// Config is the extension's section in the collector's configuration.
+type Config struct {
+	// Htpasswd is the file with a line user:bcrypt for each user.
+	Htpasswd string `mapstructure:"htpasswd"`
+	// Remember is how long a verdict is used again.
+	Remember time.Duration `mapstructure:"remember"`
+	// Checks is how many passwords are compared at once with the file; it bounds what wrong ones cost.
+	Checks int `mapstructure:"checks"`
+	// Waiting is how many may wait for that; further ones are told to come again.
+	Waiting int `mapstructure:"waiting"`
+	// MaxInFlight is how many gRPC calls may be received and worked on at once: with the largest message, a bound of memory.
+	MaxInFlight int64 `mapstructure:"max_in_flight"`
+}
+
+// Validate names the first mistake.
+func (c *Config) Validate() error {
+	switch {
+	case c.Htpasswd == "":
+		return errors.New("htpasswd must name a file")
+	case c.Remember <= 0:
+		return fmt.Errorf("remember is %s, must be above 0", c.Remember)
+	case c.Checks < 1 || c.Waiting < 1 || c.MaxInFlight < 1:
+		return errors.New("checks, waiting and max_in_flight must be at least 1")
+	}
+	return nil
+}
+
+// NewFactory makes the factory that the collector is built with.
+func NewFactory() extension.Factory {
+	return extension.NewFactory(component.MustNewType("login"),
+		func() component.Config {
+			return &Config{Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64}
+		},
+		func(_ context.Context, set extension.Settings, config component.Config) (extension.Extension, error) {
+			return newLogin(set, config.(*Config))
+		}, component.StabilityLevelStable)
+}
+
+var (
+	errNone    = status.Error(codes.Unauthenticated, "no user name and password: send the header `authorization: Basic ...`")
+	errWrong   = status.Error(codes.Unauthenticated, "user name or password is wrong")
+	errBusy    = status.Error(codes.Unavailable, "too many passwords are being checked: try again")
+	errFlooded = status.Error(codes.ResourceExhausted, "too many calls at once: try again")
+)
+
+var (
+	_ extensionauth.Server           = (*login)(nil)
+	_ extensionmiddleware.GRPCServer = (*login)(nil)
+)
+
+const mostRemembered = 4096
+
+type digest [sha256.Size]byte
+
+type remembered struct {
+	right bool
+	until time.Time
+}
+
+type login struct {
+	component.ShutdownFunc
+	config   *Config
+	secret   []byte // of the digests under which verdicts are remembered
+	hashes   map[string][]byte
+	mutex    sync.Mutex
+	verdicts map[digest]remembered
+	checks   chan struct{}
+	waiting  atomic.Int64
+	inFlight atomic.Int64
+	refused  metric.Int64Counter
+	now      func() time.Time
+}
+
+func newLogin(set extension.Settings, config *Config) (*login, error) {
+	refused, err := set.MeterProvider.Meter("obs-platform/collector/login").Int64Counter("otelcol_login_refused_requests",
+		metric.WithDescription("Requests that were refused before anything of them was read."), metric.WithUnit("{requests}"))
+	if err != nil {
+		return nil, err
+	}
+	secret := make([]byte, sha256.Size)
+	if _, err := rand.Read(secret); err != nil {
+		return nil, err
+	}
+	return &login{
+		config: config, secret: secret, verdicts: map[digest]remembered{}, checks: make(chan struct{}, config.Checks), refused: refused, now: time.Now,
+	}, nil
+}
+
+// Start reads the password file.
+func (l *login) Start(context.Context, component.Host) error {
+	content, err := os.ReadFile(l.config.Htpasswd)
+	if err != nil {
+		return fmt.Errorf("login: %w", err)
+	}
+	l.hashes = map[string][]byte{}
+	lines := bufio.NewScanner(bytes.NewReader(content))
+	for number := 1; lines.Scan(); number++ {
+		line := strings.TrimSpace(lines.Text())
+		if line == "" {
+			continue
+		}
+		user, hash, ok := strings.Cut(line, ":")
+		if _, err := bcrypt.Cost([]byte(hash)); !ok || user == "" || err != nil {
+			return fmt.Errorf("login: %s, line %d: allowed is user:hash with a hash of bcrypt", l.config.Htpasswd, number)
+		}
+		l.hashes[user] = []byte(hash)
+	}
+	return lines.Err()
+}
+
+// Authenticate checks the header of a request.
+func (l *login) Authenticate(ctx context.Context, headers map[string][]string) (context.Context, error) {
+	header := ""
+	for name, values := range headers {
+		if len(values) > 0 && strings.EqualFold(name, "authorization") {
+			header = values[0]
+			break
+		}
+	}
+	user, err := l.check(ctx, header)
+	if err != nil {
+		return ctx, err
+	}
+	info := client.FromContext(ctx)
+	info.Auth = identity(user)
+	return client.NewContext(ctx, info), nil
+}
+
+// check tells who sends a header.
+func (l *login) check(ctx context.Context, header string) (string, error) {
+	user, password, ok := parse(header)
+	if !ok {
+		return "", l.refuse(ctx, "none", errNone)
+	}
+	hash, known := l.hashes[user]
+	if !known {
+		return "", l.refuse(ctx, "wrong", errWrong)
+	}
+	key := l.digest(user, password)
+	if verdict, ok := l.remembered(key); ok {
+		if !verdict {
+			return "", l.refuse(ctx, "wrong", errWrong)
+		}
+		return user, nil
+	}
+	if l.waiting.Add(1) > int64(l.config.Waiting) {
+		l.waiting.Add(-1)
+		return "", l.refuse(ctx, "busy", errBusy)
+	}
+	defer l.waiting.Add(-1)
+	select {
+	case l.checks <- struct{}{}:
+	case <-ctx.Done():
+		return "", l.refuse(ctx, "busy", errBusy)
+	}
+	right := bcrypt.CompareHashAndPassword(hash, []byte(password)) == nil
+	<-l.checks
+	l.remember(key, right)
+	if !right {
+		return "", l.refuse(ctx, "wrong", errWrong)
+	}
+	return user, nil
+}
+
+func parse(header string) (user, password string, ok bool) {
+	const scheme = "Basic "
+	if len(header) < len(scheme) || len(header) > 1024 || !strings.EqualFold(header[:len(scheme)], scheme) {
+		return "", "", false
+	}
+	plain, err := base64.StdEncoding.DecodeString(header[len(scheme):])
+	if err != nil {
+		return "", "", false
+	}
+	return strings.Cut(string(plain), ":")
+}
+
+func (l *login) refuse(ctx context.Context, why string, err error) error {
+	l.refused.Add(ctx, 1, metric.WithAttributes(attribute.String("reason", why)))
+	return err
+}
+
+func (l *login) digest(user, password string) (made digest) {
+	mac := hmac.New(sha256.New, l.secret)
+	mac.Write([]byte(user))
+	mac.Write([]byte{0})
+	mac.Write([]byte(password))
+	mac.Sum(made[:0])
+	return made
+}
+
+func (l *login) remembered(key digest) (right, ok bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	found, ok := l.verdicts[key]
+	if !ok || l.now().After(found.until) {
+		return false, false
+	}
+	return found.right, true
+}
+
+// remember keeps a verdict. When there are too many, the wrong and the old ones go, for they are an attack's.
+func (l *login) remember(key digest, right bool) {
+	l.mutex.Lock()
+	defer l.mutex.Unlock()
+	now := l.now()
+	if len(l.verdicts) >= mostRemembered {
+		for each, verdict := range l.verdicts {
+			if !verdict.right || now.After(verdict.until) {
+				delete(l.verdicts, each)
+			}
+		}
+	}
+	l.verdicts[key] = remembered{right, now.Add(l.config.Remember)}
+}
+
+// GetGRPCServerOptions looks at each call's headers before its message is received, and counts calls until they end.
+func (l *login) GetGRPCServerOptions(context.Context) ([]grpc.ServerOption, error) {
+	return []grpc.ServerOption{
+		grpc.InTapHandle(func(ctx context.Context, info *tap.Info) (context.Context, error) {
+			header := ""
+			if values := info.Header.Get("authorization"); len(values) > 0 {
+				header = values[0]
+			}
+			if _, err := l.check(ctx, header); err != nil {
+				return nil, err
+			}
+			if l.inFlight.Load() >= l.config.MaxInFlight {
+				return nil, l.refuse(ctx, "flooded", errFlooded)
+			}
+			return ctx, nil
+		}),
+		grpc.StatsHandler(counting{l}),
+	}, nil
+}
+
+// counting counts the calls in flight.
+type counting struct{ *login }
+
+func (counting) TagRPC(ctx context.Context, _ *stats.RPCTagInfo) context.Context { return ctx }
+
+func (c counting) HandleRPC(_ context.Context, event stats.RPCStats) {
+	switch event.(type) {
+	case *stats.Begin:
+		c.inFlight.Add(1)
+	case *stats.End:
+		c.inFlight.Add(-1)
+	}
+}
+
+func (counting) TagConn(ctx context.Context, _ *stats.ConnTagInfo) context.Context { return ctx }
+func (counting) HandleConn(context.Context, stats.ConnStats)                       {}
+
+// identity is who signed in, as processors read it.
+type identity string
+
+func (i identity) GetAttribute(name string) any {
+	if name == "username" {
+		return string(i)
+	}
+	return nil
+}
+
+func (identity) GetAttributeNames() []string { return []string{"username"} }

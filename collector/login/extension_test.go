@@ -1,0 +1,232 @@
+package login
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.opentelemetry.io/collector/client"
+	"go.opentelemetry.io/collector/component"
+	"go.opentelemetry.io/collector/component/componenttest"
+	"go.opentelemetry.io/collector/extension"
+	"go.opentelemetry.io/collector/extension/extensiontest"
+	"go.opentelemetry.io/collector/pdata/pmetric/pmetricotlp"
+	"golang.org/x/crypto/bcrypt"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+)
+
+func basic(user, password string) string {
+	return "Basic " + base64.StdEncoding.EncodeToString([]byte(user+":"+password))
+}
+
+func started(t *testing.T, edit func(*Config)) *login {
+	t.Helper()
+	hash, err := bcrypt.GenerateFromPassword([]byte("right"), bcrypt.MinCost)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := NewFactory().CreateDefaultConfig().(*Config)
+	config.Htpasswd = filepath.Join(t.TempDir(), "clients.htpasswd")
+	if err := os.WriteFile(config.Htpasswd, fmt.Appendf(nil, "device:%s\n\n", hash), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if edit != nil {
+		edit(config)
+	}
+	if err := config.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	set := extension.Settings{TelemetrySettings: extensiontest.NewNopSettings(component.MustNewType("login")).TelemetrySettings}
+	made, err := newLogin(set, config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := made.Start(context.Background(), componenttest.NewNopHost()); err != nil {
+		t.Fatal(err)
+	}
+	return made
+}
+
+func TestWhoSignsInIsKnownToProcessors(t *testing.T) {
+	l := started(t, nil)
+	for _, name := range []string{"authorization", "Authorization", "AUTHORIZATION"} {
+		ctx, err := l.Authenticate(context.Background(), map[string][]string{name: {basic("device", "right")}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if user := client.FromContext(ctx).Auth.GetAttribute("username"); user != "device" {
+			t.Errorf("user is %v", user)
+		}
+	}
+}
+
+func TestNobodyElseGetsIn(t *testing.T) {
+	l := started(t, nil)
+	for name, header := range map[string]string{
+		"nothing": "", "another scheme": "Bearer x", "no base64": "Basic ***", "no colon": "Basic " + base64.StdEncoding.EncodeToString([]byte("device")),
+		"an unknown user": basic("kafka", "right"), "a wrong password": basic("device", "wrong"), "an empty password": basic("device", ""),
+		"another user's name in the password": basic("", "device\x00right"), "a giant header": "Basic " + strings.Repeat("A", 1<<20),
+	} {
+		for range 2 { // the second time by what is remembered
+			if _, err := l.Authenticate(context.Background(), map[string][]string{"authorization": {header}}); status.Code(err) != codes.Unauthenticated {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+	}
+}
+
+func TestARightPasswordIsComparedOnceUntilItsTimeIsOver(t *testing.T) {
+	l := started(t, nil)
+	now := time.Now()
+	l.now = func() time.Time { return now }
+	ask := func() error {
+		_, err := l.check(context.Background(), basic("device", "right"))
+		return err
+	}
+	if err := ask(); err != nil {
+		t.Fatal(err)
+	}
+	l.checks <- struct{}{} // nobody can be compared any more
+	l.waiting.Store(int64(l.config.Waiting))
+	if err := ask(); err != nil {
+		t.Errorf("a remembered password: %v", err)
+	}
+	now = now.Add(l.config.Remember + time.Second)
+	if err := ask(); status.Code(err) != codes.Unavailable {
+		t.Errorf("one that is forgotten: %v", err)
+	}
+}
+
+func TestManyWrongPasswordsKeepMemoryBoundedAndTheRightOneInUse(t *testing.T) {
+	l := started(t, nil)
+	if _, err := l.check(context.Background(), basic("device", "right")); err != nil {
+		t.Fatal(err)
+	}
+	for index := range 2 * mostRemembered {
+		l.remember(l.digest("device", fmt.Sprint(index)), false)
+	}
+	if size := len(l.verdicts); size > mostRemembered+1 {
+		t.Errorf("%d verdicts are remembered", size)
+	}
+	if right, ok := l.remembered(l.digest("device", "right")); !right || !ok {
+		t.Error("the right password was forgotten")
+	}
+}
+
+func TestAFileWithAMistakeIsNamed(t *testing.T) {
+	l := started(t, nil)
+	if err := os.WriteFile(l.config.Htpasswd, []byte("device:plain\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Start(context.Background(), componenttest.NewNopHost()); err == nil || !strings.Contains(err.Error(), "line 1") {
+		t.Errorf("error is %v", err)
+	}
+}
+
+type receiver struct {
+	*pmetricotlp.UnimplementedGRPCServer
+	received chan int
+	hold     chan struct{}
+}
+
+func (r receiver) Export(_ context.Context, request pmetricotlp.ExportRequest) (pmetricotlp.ExportResponse, error) {
+	r.received <- request.Metrics().DataPointCount()
+	<-r.hold
+	return pmetricotlp.NewExportResponse(), nil
+}
+
+// served is a gRPC server behind the login, and a client for it.
+func served(t *testing.T, l *login) (receiver, pmetricotlp.GRPCClient) {
+	t.Helper()
+	options, err := l.GetGRPCServerOptions(context.Background())
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := grpc.NewServer(options...)
+	r := receiver{UnimplementedGRPCServer: &pmetricotlp.UnimplementedGRPCServer{}, received: make(chan int, 100), hold: make(chan struct{})}
+	pmetricotlp.RegisterGRPCServer(server, r)
+	var done sync.WaitGroup
+	done.Add(1)
+	go func() {
+		defer done.Done()
+		_ = server.Serve(listener)
+	}()
+	connection, err := grpc.NewClient(listener.Addr().String(), grpc.WithTransportCredentials(insecure.NewCredentials()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = connection.Close()
+		server.Stop()
+		done.Wait()
+	})
+	return r, pmetricotlp.NewGRPCClient(connection)
+}
+
+func send(to pmetricotlp.GRPCClient, header string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if header != "" {
+		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", header)
+	}
+	_, err := to.Export(ctx, pmetricotlp.NewExportRequest())
+	return err
+}
+
+func TestACallWithoutPasswordNeverReachesTheReceiver(t *testing.T) {
+	r, to := served(t, started(t, nil))
+	close(r.hold)
+	for _, header := range []string{"", basic("device", "wrong")} {
+		if err := send(to, header); status.Code(err) != codes.Unauthenticated {
+			t.Errorf("answer is %v", err)
+		}
+	}
+	if err := send(to, basic("device", "right")); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(r.received); got != 1 {
+		t.Errorf("%d calls reached the receiver, want 1", got)
+	}
+}
+
+func TestCallsBeyondTheBoundAreToldToComeAgain(t *testing.T) {
+	l := started(t, func(c *Config) { c.MaxInFlight = 2 })
+	r, to := served(t, l)
+	results := make(chan error, 2)
+	for range 2 {
+		go func() { results <- send(to, basic("device", "right")) }()
+	}
+	<-r.received
+	<-r.received
+	if err := send(to, basic("device", "right")); status.Code(err) != codes.ResourceExhausted {
+		t.Errorf("answer is %v", err)
+	}
+	close(r.hold)
+	for range 2 {
+		if err := <-results; err != nil {
+			t.Error(err)
+		}
+	}
+	deadline := time.Now().Add(2 * time.Second)
+	for l.inFlight.Load() != 0 && time.Now().Before(deadline) {
+		time.Sleep(time.Millisecond)
+	}
+	if err := send(to, basic("device", "right")); err != nil {
+		t.Errorf("after they ended: %v", err)
+	}
+}

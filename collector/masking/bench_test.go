@@ -1,0 +1,25 @@
+package masking
+
+import "testing"
+
+var benchTexts = map[string]string{
+	"ascii":    "segment 12 of recording was not stored after 3 attempts: no answer from the object storage, next try in 30 s",
+	"japanese": "録画セグメント 12 を保存できませんでした。3 回試行しましたが、オブジェクトストレージから応答がありません",
+	"route":    "/v1/streams/{stream}/segments",
+	"word":     "worker-1",
+	"json":     `{"event":"recording.failed","attempt":3,"error":{"type":"timeout","after":"30s"},"stage":"store"}`,
+	"dirty":    "作業者: 佐藤 花子 (090-1234-5678, hanako@example.co.jp) が 35.681236, 139.767125 で録画を開始",
+	"stack":    "java.lang.IllegalStateException: no such recording\n\tat com.example.Recorder.find(Recorder.java:42)\n\tat com.example.Main.main(Main.java:7)",
+}
+
+func BenchmarkText(b *testing.B) {
+	for name, text := range benchTexts {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			b.SetBytes(int64(len(text)))
+			for b.Loop() {
+				Text(text)
+			}
+		})
+	}
+}
