@@ -42,8 +42,8 @@ _UNKNOWN_S = 20.0
 
 
 _COLLECT_AFTER = (100_000, 20, 100)
-"""Thresholds of Python's cyclic garbage collector. With its own (700, 10, 10) it took 38 % of the processor time of
-tests/unit/stacks: it walks the modules and all collected tests again and again.
+"""Thresholds of Python's cyclic garbage collector, which otherwise (700, 10, 10) walks the modules and all collected
+tests again and again.
 """
 
 

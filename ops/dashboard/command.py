@@ -69,8 +69,8 @@ def dashboard(
     if html is None and not as_json:
         raise OpsError("say what you want: --html FILE for a page, or --json")
     seen, choices = span(length or chosen.since), _choices(chosen, choose or [])
-    with connected(region, direct=direct) as (panel_asker, platform):
-        results = ask(replace(panel_asker, chosen={**panel_asker.chosen, **choices}), list(chosen.panels), seen)
+    with connected(region, direct=direct) as (panel_client, platform):
+        results = ask(replace(panel_client, chosen={**panel_client.chosen, **choices}), list(chosen.panels), seen)
     if html is not None:
         where = f"{platform}, region {region}" if region != ".*" else f"{platform}, all regions"
         where += "".join(f", {key} {value}" for key, value in choices.items())
@@ -114,8 +114,8 @@ def connected(region: str = ".*", *, direct: bool = False) -> Iterator[tuple[Que
         if direct:
             yield query_client(context, region), platform.platform
             return
-        with as_viewer(context, region) as panel_asker:
-            yield panel_asker, platform.platform
+        with as_viewer(context, region) as panel_client:
+            yield panel_client, platform.platform
 
 
 @contextmanager
@@ -175,8 +175,8 @@ def rows(checked: Sequence[tuple[Dashboard, list[Result]]]) -> list[dict[str, An
 
 def _check(length: str, region: str, only: str | None, as_json: bool, *, direct: bool) -> None:
     dashboards = (known(only),) if only else DASHBOARDS
-    with connected(region, direct=direct) as (panel_asker, _):
-        checked = check(panel_asker, dashboards, span(length))
+    with connected(region, direct=direct) as (panel_client, _):
+        checked = check(panel_client, dashboards, span(length))
     table_rows = rows(checked)
     results = [result for _, panel_results in checked for result in panel_results]
     times, empty = latencies(results), [result for result in results if result.empty]

@@ -137,12 +137,12 @@ class Questions:
 
     def __init__(
         self,
-        panel_asker: QueryClient,
+        panel_client: QueryClient,
         questions: Sequence[tuple[Panel, Query]],
         note: Callable[[float, bool], None] = lambda *_: None,
     ) -> None:
-        self._client, self._questions, self._note = panel_asker, questions, note
-        self.asker = self.unanswered = 0
+        self._client, self._questions, self._note = panel_client, questions, note
+        self.runner = self.unanswered = 0
         self.latencies: list[float] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -165,7 +165,7 @@ class Questions:
             at = time.monotonic() - start
             answer = self._client.answer(panel, query, span(CHECK_RANGE).of(panel))
             good = _has_values(answer)
-            self.asker += 1
+            self.runner += 1
             self.unanswered += not good
             if good:
                 self.latencies.append(answer.latency_s)
@@ -188,9 +188,9 @@ class Watcher:
         self._stopping = threading.Event()
         self._platform, self._dashboards = Changes("platform"), Changes("dashboards")
         self._pods = Pods(context.kube.pods())
-        panel_asker = query_client(context)
+        panel_client = query_client(context)
         self._questions = Questions(
-            panel_asker, answered_before(panel_asker, dashboard_named(DASHBOARD).panels), self._answered
+            panel_client, answered_before(panel_client, dashboard_named(DASHBOARD).panels), self._answered
         )
         looks = ((self._poll_pods, PODS_EVERY_S), (self._poll_partitions, PARTITIONS_EVERY_S))
         self._threads = [threading.Thread(target=self._every, args=look, daemon=True) for look in looks]
@@ -224,7 +224,7 @@ class Watcher:
         times = list(self._questions.latencies)
         return Watched(
             events=(*events, *self._dashboards.events()),
-            questions=self._questions.asker,
+            questions=self._questions.runner,
             unanswered=self._questions.unanswered,
             slowest_s=round(max(times), 2) if times else None,
         )
@@ -260,11 +260,11 @@ class Watcher:
         self._dashboards.feed(at, "panels", {} if good else {UNANSWERED: 1})
 
 
-def answered_before(panel_asker: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
+def answered_before(panel_client: QueryClient, panels: Iterable[Panel]) -> list[tuple[Panel, Query]]:
     """Questions that have values now: only those can lose them."""
     return [
         (result.panel, answer.query)
-        for result in ask(panel_asker, list(panels), span(CHECK_RANGE))
+        for result in ask(panel_client, list(panels), span(CHECK_RANGE))
         for answer in result.answers
         if _has_values(answer)
     ]

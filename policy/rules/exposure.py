@@ -91,11 +91,11 @@ def _behind(
             f"no container of {workload.label} has the port {shown(target.raw)}",
             "name one that it has",
         )
-    for container, number_ in targets:
-        problem = weakness(container, number_, resources)
+    for container, listens in targets:
+        problem = weakness(container, listens, resources)
         if problem is None:
             name = container.node["name"].text()
-            problem = f"no server that is known to have TLS and a login is behind port {number_} of container {name}"
+            problem = f"no server that is known to have TLS and a login is behind port {listens} of container {name}"
         if problem:
             yield at(service, target, f"{what} for {workload.label}: {problem}", _SECURED)
 

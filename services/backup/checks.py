@@ -18,11 +18,11 @@ def recipients(value: object) -> tuple[str, ...]:
     """
     if not isinstance(value, list) or not value or not all(isinstance(member, str) for member in value):
         raise SettingsError("recipients must be a list of public keys of age (age1...), at least one")
-    for number_, member in enumerate(value):
+    for position, member in enumerate(value):
         try:
             recipient(member)
         except BackupError as error:
-            raise SettingsError(f"recipients[{number_}]: {error}") from None
+            raise SettingsError(f"recipients[{position}]: {error}") from None
     if len(set(value)) != len(value):
         raise SettingsError("recipients has a key twice; each must be there once")
     return tuple(value)

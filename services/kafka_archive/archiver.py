@@ -13,7 +13,7 @@ from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
-from services.kafka_archive.dedup_logger import DedupLogger
+from services.kafka_archive.failure_recorder import FailureRecorder
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.offset_gap_detector import OffsetGapDetector, text
 from services.kafka_archive.partition_buffer import PartitionBuffer
@@ -53,7 +53,7 @@ class Archiver:
             KafkaException: The client cannot be made.
         """
         self._limits, self._metrics = settings.limits, metrics
-        self._problems = DedupLogger(metrics, log)
+        self._problems = FailureRecorder(metrics, log)
         self._uploads = UploadScheduler(pool, metrics, self._problems)
         self.buffers: dict[tuple[str, int], PartitionBuffer] = {}
         self._last_turn = time.monotonic()

@@ -7,7 +7,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
-from services.kafka_archive.dedup_logger import DedupLogger
+from services.kafka_archive.failure_recorder import FailureRecorder
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.partition_buffer import PartitionBuffer
 
@@ -17,7 +17,7 @@ _REQUEST_S = 10.0
 class OffsetGapDetector:
     """Compares each offset with the one that should come."""
 
-    def __init__(self, client: Any, metrics: Metrics, problems: DedupLogger, again: Callable[[str], None]) -> None:
+    def __init__(self, client: Any, metrics: Metrics, problems: FailureRecorder, again: Callable[[str], None]) -> None:
         """Ask ``client``; ``again`` is told a topic whose offsets began again."""
         self._client, self._metrics, self._problems, self._again = client, metrics, problems, again
 

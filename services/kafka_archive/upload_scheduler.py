@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 
-from services.kafka_archive.dedup_logger import DedupLogger
+from services.kafka_archive.failure_recorder import FailureRecorder
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.partition_buffer import PartitionBuffer
 from services.kafka_archive.upload_pool import WORKERS, Result, UploadPool
@@ -16,7 +16,7 @@ _PAUSES_S = (0.5, 1.0, 2.0, 5.0, 10.0)
 class UploadScheduler:
     """Asks the threads of `UploadPool`; of a buffer one segment at a time, so that they are stored in order."""
 
-    def __init__(self, pool: UploadPool, metrics: Metrics, problems: DedupLogger) -> None:
+    def __init__(self, pool: UploadPool, metrics: Metrics, problems: FailureRecorder) -> None:
         self._pool, self._metrics, self._problems = pool, metrics, problems
         self._busy = self._failed_in_row = 0
         self._retry_at = 0.0

@@ -10,7 +10,7 @@ from services.reports.i18n import translate
 from services.reports.metrics import Metrics
 from services.reports.model import Kind, Report, Section
 from services.reports.periods import Period
-from services.reports.query_runner import QueryRunner, asker
+from services.reports.query_runner import QueryRunner, make_runner
 from services.reports.text import Text, duration, moment
 
 _SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog], tuple[Section, ...]]] = {
@@ -35,22 +35,22 @@ def report(*, period: Period, platform: str, metrics: Metrics, alerts: AlertLog,
     Raises:
         ReportError: Metrics cannot be asked at all.
     """
-    asking = asker(metrics, period, now)
-    sections = _SECTIONS[period.kind](asking, alerts)
+    runner = make_runner(metrics, period, now)
+    sections = _SECTIONS[period.kind](runner, alerts)
     incomplete = [translate("problem.warning", warning=warning) for warning in metrics.warnings[:_MOST_WARNINGS]]
     return Report(
         kind=period.kind,
         period=period.name,
         title=translate(f"title.{period.kind.value}", period=period.name),
-        facts=_facts(asking, platform, now),
+        facts=_facts(runner, platform, now),
         sections=sections,
-        problems=tuple(dict.fromkeys([*asking.problems, *incomplete])),
+        problems=tuple(dict.fromkeys([*runner.problems, *incomplete])),
         complete=now >= period.end,
     )
 
 
-def _facts(asking: QueryRunner, platform: str, now: float) -> tuple[Text, ...]:
-    period = asking.period
+def _facts(runner: QueryRunner, platform: str, now: float) -> tuple[Text, ...]:
+    period = runner.period
     facts = [
         translate(
             "fact.period",
@@ -62,15 +62,15 @@ def _facts(asking: QueryRunner, platform: str, now: float) -> tuple[Text, ...]:
         translate("fact.made", at=moment(now, period.zone)),
     ]
     if now < period.end:
-        facts.append(translate("fact.under-way", at=moment(asking.end, period.zone)))
-    if asking.history is None:
+        facts.append(translate("fact.under-way", at=moment(runner.end, period.zone)))
+    if runner.history is None:
         facts.append(translate("fact.no-history"))
-    elif asking.history > period.start + _MINUTE:
+    elif runner.history > period.start + _MINUTE:
         facts.append(
             translate(
                 "fact.short",
-                at=moment(asking.history, period.zone),
-                known=duration(asking.seconds),
+                at=moment(runner.history, period.zone),
+                known=duration(runner.seconds),
                 all=duration(period.seconds),
             )
         )

@@ -38,19 +38,19 @@ _SIGNALS = ("metrics", "traces", "logs")
 _SHOWN = ("most-devices", "most-streams", "work-events", "api-calls")
 
 
-def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
+def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
-    layers, parts = section_uptime.all_of(asker)
-    kept = section_uptime.achieved(asker)
-    alerts = section_alerts.read(asker, log)
-    counted = {count.name: asker.number(count) for count in COUNTS}
+    layers, parts = section_uptime.all_of(runner)
+    kept = section_uptime.achieved(runner)
+    alerts = section_alerts.read(runner, log)
+    counted = {count.name: runner.number(count) for count in COUNTS}
     return (
-        Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(asker))),
-        section_uptime.section(asker, layers, parts, kept),
-        Section(title=translate("counts.title"), blocks=_counts(asker, counted)),
-        section_anomalies.section(asker, section_anomalies.watch(asker)),
-        section_alerts.daily(alerts, asker.period.zone),
-        Section(title=translate("freshness.title"), blocks=_freshness(asker)),
+        Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(runner))),
+        section_uptime.section(runner, layers, parts, kept),
+        Section(title=translate("counts.title"), blocks=_counts(runner, counted)),
+        section_anomalies.section(runner, section_anomalies.watch(runner)),
+        section_alerts.daily(alerts, runner.period.zone),
+        Section(title=translate("freshness.title"), blocks=_freshness(runner)),
     )
 
 
@@ -102,13 +102,13 @@ def _good(value: bool) -> Tone:
     return "good" if value else "bad"
 
 
-def _counts(asker: QueryRunner, counted: dict[str, float | None]) -> tuple[Block, ...]:
-    before_end = asker.end - asker.period.seconds
-    known = asker.history is not None and asker.history <= before_end - asker.seconds
+def _counts(runner: QueryRunner, counted: dict[str, float | None]) -> tuple[Block, ...]:
+    before_end = runner.end - runner.period.seconds
+    known = runner.history is not None and runner.history <= before_end - runner.seconds
     rows = []
     for query in COUNTS:
         now = counted[query.name]
-        before = asker.number(query, at=before_end) if known else None
+        before = runner.number(query, at=before_end) if known else None
         rows.append(
             (
                 cell(translate(f"count.{query.name}")),
@@ -118,13 +118,13 @@ def _counts(asker: QueryRunner, counted: dict[str, float | None]) -> tuple[Block
             )
         )
     head = ("head.figure", "head.this-day", "head.day-before", "head.change")
-    note = None if known else translate("counts.no-before", history=duration(asker.history_s))
-    return table("counts.table", head, rows, note=note), _items(asker)
+    note = None if known else translate("counts.no-before", history=duration(runner.history_s))
+    return table("counts.table", head, rows, note=note), _items(runner)
 
 
-def _items(asker: QueryRunner) -> Table:
+def _items(runner: QueryRunner) -> Table:
     figures_by_label: dict[str, dict[str, float]] = {}
-    for labels, value in asker.every(ITEMS):
+    for labels, value in runner.every(ITEMS):
         layer = labels.get("processor", "").removeprefix("transform/")
         if layer in LAYER_NAMES:
             figures_by_label.setdefault(layer, {})[labels.get("otel_signal", "")] = value
@@ -135,20 +135,20 @@ def _items(asker: QueryRunner) -> Table:
     return table("items.table", ("head.layer", "head.points", "head.spans", "head.logs"), rows)
 
 
-def _charts(asker: QueryRunner) -> list[Chart]:
+def _charts(runner: QueryRunner) -> list[Chart]:
     return [
-        *(line_chart(asker, title, [kpi(name) for name in names]) for title, names in _CHARTS),
-        _firing(asker),
+        *(line_chart(runner, title, [kpi(name) for name in names]) for title, names in _CHARTS),
+        _firing(runner),
     ]
 
 
-def line_chart(asker: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
+def line_chart(runner: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
     """Some figures of one unit over the period."""
-    step = step_for(asker.seconds)
+    step = step_for(runner.seconds)
     lines = tuple(
         Line(
             label=kpi_name(indicator),
-            points=asker.line(indicator.name, indicator.expr, asker.start, asker.end, step),
+            points=runner.line(indicator.name, indicator.expr, runner.start, runner.end, step),
             emphasis=True,
         )
         for indicator in figures
@@ -162,36 +162,36 @@ def line_chart(asker: QueryRunner, title: str, figures: Sequence[Kpi]) -> Chart:
     return Chart(
         title=translate(title),
         unit=figures[0].unit if len({indicator.unit for indicator in figures}) == 1 else "",
-        start=asker.period.start,
-        end=asker.period.end,
+        start=runner.period.start,
+        end=runner.period.end,
         lines=lines,
         limits=limits,
         gap_s=2.5 * step,
-        zone=asker.period.zone,
+        zone=runner.period.zone,
     )
 
 
-def _firing(asker: QueryRunner) -> Chart:
-    step = step_for(asker.seconds)
-    lines = asker.lines(ALERTS.name, ALERTS.expr, asker.start, asker.end, step)
+def _firing(runner: QueryRunner) -> Chart:
+    step = step_for(runner.seconds)
+    lines = runner.lines(ALERTS.name, ALERTS.expr, runner.start, runner.end, step)
     named = {line.labels.get("severity", ""): line.points for line in lines}
     return Chart(
         title=translate("chart.alerts"),
         unit="",
-        start=asker.period.start,
-        end=asker.period.end,
+        start=runner.period.start,
+        end=runner.period.end,
         lines=tuple(
             Line(label=translate(f"priority.{name}"), points=named[name], emphasis=True)
             for name in ("critical", "high", "medium", "low")
             if name in named
         ),
         gap_s=2.5 * step,
-        zone=asker.period.zone,
+        zone=runner.period.zone,
     )
 
 
-def _freshness(asker: QueryRunner) -> tuple[Block, ...]:
-    now, most = asker.by(AGE_NOW, "layer"), asker.by(AGE_MOST, "layer")
+def _freshness(runner: QueryRunner) -> tuple[Block, ...]:
+    now, most = runner.by(AGE_NOW, "layer"), runner.by(AGE_MOST, "layer")
     rows = [
         (
             cell(place(name)),
@@ -200,7 +200,7 @@ def _freshness(asker: QueryRunner) -> tuple[Block, ...]:
         )
         for name, value in most.items()
     ]
-    behind, furthest = asker.by(LAG_NOW, "consumergroup"), asker.by(LAG_MOST, "consumergroup")
+    behind, furthest = runner.by(LAG_NOW, "consumergroup"), runner.by(LAG_MOST, "consumergroup")
     groups = [
         (cell(name), figure(amount(behind.get(name), "{record}")), figure(amount(value, "{record}")))
         for name, value in sorted(furthest.items(), key=lambda item: -item[1])

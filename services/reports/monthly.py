@@ -13,26 +13,26 @@ from services.reports.query_runner import QueryRunner
 from services.reports.text import share
 
 
-def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
+def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
-    layers, parts = section_uptime.all_of(asker)
-    kept = section_uptime.achieved(asker)
-    alerts = section_alerts.read(asker, log)
-    forecasts = section_capacity.forecasts(asker)
+    layers, parts = section_uptime.all_of(runner)
+    kept = section_uptime.achieved(runner)
+    alerts = section_alerts.read(runner, log)
+    forecasts = section_capacity.forecasts(runner)
     summary = Figures(
         figures=(
             promises_kept(kept),
             *(_worst(kept)),
-            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(asker, forecasts)),
+            Figure(label=translate("summary.soonest"), value=section_capacity.soonest(runner, forecasts)),
             alerts_counted(alerts),
         )
     )
     return (
         Section(title=translate("summary.title"), blocks=(summary,)),
-        section_uptime.section(asker, layers, parts, kept),
+        section_uptime.section(runner, layers, parts, kept),
         section_alerts.weekly(alerts),
-        section_capacity.section(asker, forecasts),
-        section_maintenance.section(asker),
+        section_capacity.section(runner, forecasts),
+        section_maintenance.section(runner),
     )
 
 

@@ -95,7 +95,7 @@ class QueryRunner:
         self.problems.append(translate("problem.query", name=name, error=one_line(error)))
 
 
-def asker(metrics: Metrics, period: Period, now: float) -> QueryRunner:
+def make_runner(metrics: Metrics, period: Period, now: float) -> QueryRunner:
     """An `QueryRunner` for a period that knows how much history there is.
 
     Raises:

@@ -38,14 +38,14 @@ class Recommendation:
     tone: Tone
 
 
-def judge(asker: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
+def judge(runner: QueryRunner, rules: Sequence[Rule] = RULES) -> tuple[list[Recommendation], list[Rule]]:
     """What the rules recommend, and those that cannot judge yet for want of history."""
     recommendations, waiting = [], []
     for rule in rules:
-        if asker.seconds < rule.needs_days * DAY:
+        if runner.seconds < rule.needs_days * DAY:
             waiting.append(rule)
             continue
-        values = asker.every(Query(name=rule.name, expr=rule.expr, unit=rule.unit))
+        values = runner.every(Query(name=rule.name, expr=rule.expr, unit=rule.unit))
         beyond = sorted(
             ((value, labels) for labels, value in values if rule.applies(value)),
             key=lambda item: -item[0] if rule.side == "above" else item[0],
@@ -73,9 +73,9 @@ def noisy(alerts: Sequence[Episode]) -> list[Recommendation]:
     return recommendations
 
 
-def section(asker: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
+def section(runner: QueryRunner, alerts: Sequence[Episode] | None) -> Section:
     """The section: what to do, with the metric and the value that say so."""
-    recommendations, waiting = judge(asker)
+    recommendations, waiting = judge(runner)
     recommendations += noisy(alerts or ())
     order: Mapping[Tone, int] = {"bad": 0, "warning": 1, "": 2, "good": 3}
     rows = [

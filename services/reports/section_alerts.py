@@ -17,16 +17,16 @@ from services.reports.text import duration, moment, text_of
 _MOST_LISTED = 40
 
 
-def read(asker: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
+def read(runner: QueryRunner, log: AlertLog) -> tuple[Episode, ...] | None:
     """Episodes of the period; None where they cannot be read, which is a problem of the report."""
     try:
-        log_read = log.since(asker.period.start)
+        log_read = log.since(runner.period.start)
     except ReportError as error:
-        asker.problems.append(translate("problem.alerts", error=one_line(error)))
+        runner.problems.append(translate("problem.alerts", error=one_line(error)))
         return None
     if log_read.unreadable:
-        asker.problems.append(translate("problem.records", count=str(log_read.unreadable)))
-    return episodes(log_read.events, asker.end)
+        runner.problems.append(translate("problem.records", count=str(log_read.unreadable)))
+    return episodes(log_read.events, runner.end)
 
 
 def daily(alert_episodes: Sequence[Episode] | None, zone: ZoneInfo) -> Section:

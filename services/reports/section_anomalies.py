@@ -25,27 +25,27 @@ class Watched:
     judged: Judged
 
 
-def watch(asker: QueryRunner) -> list[Watched]:
+def watch(runner: QueryRunner) -> list[Watched]:
     """All figures that have values on the day, judged."""
     watched_kpis = []
     for kpi in KPIS:
-        begin = asker.period.start - DAYS * DAY
+        begin = runner.period.start - DAYS * DAY
         # Whole hours only: half an hour is not like an hour.
-        end = asker.period.start + (asker.end - asker.period.start) // HOUR * HOUR
-        points = asker.line(kpi.name, kpi.mean, begin, end, HOUR)
-        judged = judge(points, asker.period.start, kpi.step)
+        end = runner.period.start + (runner.end - runner.period.start) // HOUR * HOUR
+        points = runner.line(kpi.name, kpi.mean, begin, end, HOUR)
+        judged = judge(points, runner.period.start, kpi.step)
         if judged.hours:
             watched_kpis.append(Watched(kpi=kpi, points=points, judged=judged))
     return watched_kpis
 
 
-def section(asker: QueryRunner, watched_kpis: list[Watched]) -> Section:
+def section(runner: QueryRunner, watched_kpis: list[Watched]) -> Section:
     """The section: what was off, or that nothing was, or that nobody can say."""
     hours, judged = (
         sum(watched.judged.hours for watched in watched_kpis),
         sum(watched.judged.judged for watched in watched_kpis),
     )
-    zone = asker.period.zone
+    zone = runner.period.zone
     off = [(watched, one) for watched in watched_kpis for one in watched.judged.anomalies]
     off.sort(key=lambda item: -abs(item[1].deviation))
     rows = [
@@ -64,39 +64,39 @@ def section(asker: QueryRunner, watched_kpis: list[Watched]) -> Section:
         )
         for watched, one in off
     ]
-    blocks: list[Block] = [Paragraph(text=_summary(asker, len(watched_kpis), hours, judged, len(rows)))]
+    blocks: list[Block] = [Paragraph(text=_summary(runner, len(watched_kpis), hours, judged, len(rows)))]
     if rows:
         head = ("head.figure", "head.layer", "head.time", "head.value", "head.usual", "head.deviation")
         blocks.append(table("anomalies.table", head, rows, note=translate("anomalies.note", days=str(DAYS))))
         names = list(dict.fromkeys(watched.kpi.name for watched, _ in off))[:_DRAWN]
-        blocks += [_chart(asker, watched) for watched in watched_kpis if watched.kpi.name in names]
+        blocks += [_chart(runner, watched) for watched in watched_kpis if watched.kpi.name in names]
     return Section(title=translate("anomalies.title"), blocks=tuple(blocks))
 
 
-def _summary(asker: QueryRunner, figures: int, hours: int, judged: int, off: int) -> Text:
+def _summary(runner: QueryRunner, figures: int, hours: int, judged: int, off: int) -> Text:
     values = {"figures": str(figures), "judged": str(judged), "hours": str(hours), "off": str(off)}
     if not hours:
         return translate("anomalies.no-values")
     if not judged:
-        return translate("anomalies.too-little", days=str(LEAST_DAYS), history=duration(asker.history_s))
+        return translate("anomalies.too-little", days=str(LEAST_DAYS), history=duration(runner.history_s))
     return translate("anomalies.some", **values) if off else translate("anomalies.calm", **values)
 
 
-def _chart(asker: QueryRunner, watched: Watched) -> Chart:
-    start = asker.period.start
+def _chart(runner: QueryRunner, watched: Watched) -> Chart:
+    start = runner.period.start
     today = [(at - HOUR / 2, value) for at, value in watched.points if at > start]
     usual = [(at - HOUR / 2, value) for at, value in watched.judged.usual]
     return Chart(
         title=kpi_name(watched.kpi),
         unit=watched.kpi.unit,
         start=start,
-        end=asker.period.end,
+        end=runner.period.end,
         lines=(
             Line(label=translate("line.day"), points=today, emphasis=True),
             Line(label=translate("line.usual"), points=usual),
         ),
         gap_s=1.5 * HOUR,
-        zone=asker.period.zone,
+        zone=runner.period.zone,
     )
 
 

@@ -17,18 +17,19 @@ _SOON_DAYS = 90
 _SMALL = 0.001
 
 
-def forecasts(asker: QueryRunner) -> list[Forecast]:
+def forecasts(runner: QueryRunner) -> list[Forecast]:
     """Forecasts from all history that there is."""
-    start = asker.history if asker.history is not None else asker.start
-    length = max(asker.end - start, 1.0)
+    start = runner.history if runner.history is not None else runner.start
+    length = max(runner.end - start, 1.0)
     step = max(length / _SHOWN, 300.0)
     step = step if step < HOUR else step // HOUR * HOUR
     return [
-        forecast(capacity, asker.line(capacity.name, capacity.mean, start, asker.end, step)) for capacity in CAPACITIES
+        forecast(capacity, runner.line(capacity.name, capacity.mean, start, runner.end, step))
+        for capacity in CAPACITIES
     ]
 
 
-def section(asker: QueryRunner, forecast_list: list[Forecast]) -> Section:
+def section(runner: QueryRunner, forecast_list: list[Forecast]) -> Section:
     """The section."""
     known = [outlook for outlook in forecast_list if outlook.points]
     history = max((outlook.history_s for outlook in known), default=0.0)
@@ -51,12 +52,12 @@ def section(asker: QueryRunner, forecast_list: list[Forecast]) -> Section:
                 tone="warning",
             )
         )
-    blocks += [_table(asker, known), _tests(known)]
-    blocks += [_chart(asker, outlook) for outlook in known if outlook.trend is not None]
+    blocks += [_table(runner, known), _tests(known)]
+    blocks += [_chart(runner, outlook) for outlook in known if outlook.trend is not None]
     return Section(title=translate("capacity.title"), blocks=tuple(blocks))
 
 
-def _table(asker: QueryRunner, forecast_list: list[Forecast]) -> Table:
+def _table(runner: QueryRunner, forecast_list: list[Forecast]) -> Table:
     rows = []
     for outlook in forecast_list:
         unit = outlook.capacity.unit
@@ -67,7 +68,7 @@ def _table(asker: QueryRunner, forecast_list: list[Forecast]) -> Table:
                 figure(amount(outlook.per_day, unit)),
                 *(figure(_ahead(outlook, days)) for days in HORIZONS_DAYS),
                 figure(amount(outlook.capacity.limit, unit)),
-                figure(_when(asker, outlook), _tone(outlook)),
+                figure(_when(runner, outlook), _tone(outlook)),
             )
         )
     head = (
@@ -105,7 +106,7 @@ def _ahead(outlook: Forecast, days: int) -> Text:
     return Text(en=f"{middle.en} ({low.en} to {high.en})", ja=f"{middle.ja}（{low.ja}～{high.ja}）")
 
 
-def _when(asker: QueryRunner, outlook: Forecast) -> Text:
+def _when(runner: QueryRunner, outlook: Forecast) -> Text:
     if outlook.capacity.limit is None:
         return NOTHING
     if outlook.trend is None:
@@ -117,11 +118,11 @@ def _when(asker: QueryRunner, outlook: Forecast) -> Text:
     if full is None:
         if earliest is None:
             return translate("capacity.not-within", time=duration(FURTHEST * outlook.history_s))
-        return translate("capacity.earliest-only", earliest=moment(earliest, asker.period.zone, day))
+        return translate("capacity.earliest-only", earliest=moment(earliest, runner.period.zone, day))
     return translate(
         "capacity.on",
-        day=moment(full, asker.period.zone, day),
-        earliest=moment(earliest if earliest is not None else full, asker.period.zone, day),
+        day=moment(full, runner.period.zone, day),
+        earliest=moment(earliest if earliest is not None else full, runner.period.zone, day),
     )
 
 
@@ -145,7 +146,7 @@ def _small(error: float | None) -> Text:
     return text_of("< 0.1 %") if error is not None and error < _SMALL else amount(error, "1")
 
 
-def _chart(asker: QueryRunner, outlook: Forecast) -> Chart:
+def _chart(runner: QueryRunner, outlook: Forecast) -> Chart:
     first, last = outlook.points[0][0], outlook.points[-1][0]
     furthest = max((days for days in HORIZONS_DAYS if outlook.reaches_days(days)), default=0)
     # Where nothing is forecast, the trend is drawn over what is known.
@@ -172,16 +173,16 @@ def _chart(asker: QueryRunner, outlook: Forecast) -> Chart:
         end=end,
         lines=tuple(lines),
         limits=(ChartLimit(label=translate("chart.limit"), value=limit),) if near and limit is not None else (),
-        zone=asker.period.zone,
+        zone=runner.period.zone,
         note=None
         if near or limit is None
         else translate("chart.limit-far", limit=amount(limit, outlook.capacity.unit)),
     )
 
 
-def soonest(asker: QueryRunner, forecast_list: list[Forecast]) -> Text:
+def soonest(runner: QueryRunner, forecast_list: list[Forecast]) -> Text:
     """The limit that is reached first."""
     dated = [outlook.full for outlook in forecast_list if outlook.full is not None]
     if not dated:
         return NOTHING
-    return moment(min(dated), asker.period.zone, "%Y-%m-%d")
+    return moment(min(dated), runner.period.zone, "%Y-%m-%d")

@@ -26,30 +26,30 @@ _SNAPSHOT_S = 2 * DAY
 _RESTARTED = 3
 
 
-def section(asker: QueryRunner) -> Section:
+def section(runner: QueryRunner) -> Section:
     """The section; its list of tasks comes first."""
-    certificates = _certificates(asker)
-    snapshot = asker.number(SNAPSHOT)
-    restarts, oldest = asker.by(RESTARTS, "job"), asker.by(OLDEST_START, "job")
+    certificates = _certificates(runner)
+    snapshot = runner.number(SNAPSHOT)
+    restarts, oldest = runner.by(RESTARTS, "job"), runner.by(OLDEST_START, "job")
     blocks: tuple[Block, ...] = (
-        _tasks(asker, certificates, snapshot, restarts, oldest),
-        _certificate_table(asker, certificates),
-        _stored(asker),
-        _versions(asker, restarts, oldest),
+        _tasks(runner, certificates, snapshot, restarts, oldest),
+        _certificate_table(runner, certificates),
+        _stored(runner),
+        _versions(runner, restarts, oldest),
     )
     return Section(title=translate("maintenance.title"), blocks=blocks)
 
 
-def _certificates(asker: QueryRunner) -> list[tuple[str, str, float]]:
+def _certificates(runner: QueryRunner) -> list[tuple[str, str, float]]:
     """Endpoint, instance and end of each certificate, soonest first."""
     certificates = [
-        (labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in asker.every(CERTIFICATES)
+        (labels.get("endpoint", ""), labels.get("instance", ""), end) for labels, end in runner.every(CERTIFICATES)
     ]
     return sorted(certificates, key=lambda certificate: (certificate[2], certificate[0], certificate[1]))
 
 
 def _tasks(
-    asker: QueryRunner,
+    runner: QueryRunner,
     certificates: list[tuple[str, str, float]],
     snapshot: float | None,
     restarts: dict[str, float],
@@ -57,15 +57,15 @@ def _tasks(
 ) -> Table:
     rows: list[tuple[Text, str, Text, Tone]] = []
     for endpoint, instance, end in certificates:
-        if end - asker.end < _SOON_S:
+        if end - runner.end < _SOON_S:
             text = translate("maintenance.certificate", subject=f"{endpoint} ({instance})")
-            tone: Tone = "bad" if end - asker.end < 2 * DAY else "warning"
-            rows.append((text, "probe_ssl_earliest_cert_expiry", duration(max(end - asker.end, 0.0)), tone))
+            tone: Tone = "bad" if end - runner.end < 2 * DAY else "warning"
+            rows.append((text, "probe_ssl_earliest_cert_expiry", duration(max(end - runner.end, 0.0)), tone))
     metric = "index_manager_last_snapshot_timestamp_seconds"
     if not snapshot:
         rows.append((translate("maintenance.no-snapshot"), metric, text_of("0" if snapshot == 0 else "-"), "warning"))
-    elif asker.end - snapshot > _SNAPSHOT_S:
-        rows.append((translate("maintenance.old-snapshot"), metric, duration(asker.end - snapshot), "bad"))
+    elif runner.end - snapshot > _SNAPSHOT_S:
+        rows.append((translate("maintenance.old-snapshot"), metric, duration(runner.end - snapshot), "bad"))
     for job, count in sorted(restarts.items(), key=lambda item: -item[1]):
         if count > _RESTARTED:
             rows.append(
@@ -77,21 +77,21 @@ def _tasks(
                 )
             )
     for job, start in sorted(oldest.items(), key=lambda item: item[1]):
-        if asker.end - start > _OLD_S:
+        if runner.end - start > _OLD_S:
             text = translate("maintenance.old-process", subject=job)
-            rows.append((text, "process_start_time_seconds", duration(asker.end - start), "warning"))
+            rows.append((text, "process_start_time_seconds", duration(runner.end - start), "warning"))
     head = ("head.task", "head.metric", "head.value")
     cells = [(cell(text, tone), cell(metric), figure(value)) for text, metric, value, tone in rows]
     return table("maintenance.tasks", head, cells, empty="maintenance.none")
 
 
-def _certificate_table(asker: QueryRunner, certificates: list[tuple[str, str, float]]) -> Table:
+def _certificate_table(runner: QueryRunner, certificates: list[tuple[str, str, float]]) -> Table:
     rows = [
         (
             cell(endpoint),
             cell(instance),
-            figure(moment(end, asker.period.zone)),
-            figure(duration(max(end - asker.end, 0.0))),
+            figure(moment(end, runner.period.zone)),
+            figure(duration(max(end - runner.end, 0.0))),
         )
         for endpoint, instance, end in certificates
     ]
@@ -99,8 +99,8 @@ def _certificate_table(asker: QueryRunner, certificates: list[tuple[str, str, fl
     return table("maintenance.certificates", head, rows, most=_CERTIFICATES)
 
 
-def _stored(asker: QueryRunner) -> Table:
-    size, oldest, keep = (asker.by(query, "family") for query in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
+def _stored(runner: QueryRunner) -> Table:
+    size, oldest, keep = (runner.by(query, "family") for query in (FAMILY_SIZE, FAMILY_OLDEST, FAMILY_KEEP))
     rows = [
         (
             cell(name),
@@ -113,15 +113,15 @@ def _stored(asker: QueryRunner) -> Table:
     return table("maintenance.stored", ("head.family", "head.size", "head.oldest", "head.kept"), rows)
 
 
-def _versions(asker: QueryRunner, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
+def _versions(runner: QueryRunner, restarts: dict[str, float], oldest: dict[str, float]) -> Table:
     versions = {
         query.name.removeprefix("version-"): ", ".join(
-            f"{version} ({count:.0f})" for version, count in asker.by(query, "version").items()
+            f"{version} ({count:.0f})" for version, count in runner.by(query, "version").items()
         )
         for query in VERSIONS
     }
     rows = []
-    for job, count in asker.by(INSTANCES, "job").items():
+    for job, count in runner.by(INSTANCES, "job").items():
         program = next((name for name in versions if job.startswith(_JOBS[name])), "")
         start = oldest.get(job)
         rows.append(
@@ -129,7 +129,7 @@ def _versions(asker: QueryRunner, restarts: dict[str, float], oldest: dict[str, 
                 cell(job),
                 cell(versions.get(program, "") or "-"),
                 figure(f"{count:.0f}"),
-                figure(duration(None if start is None else asker.end - start)),
+                figure(duration(None if start is None else runner.end - start)),
                 figure(amount(restarts.get(job), "{restart}")),
             )
         )

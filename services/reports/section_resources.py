@@ -19,24 +19,24 @@ _DRAWN = 8
 _DISK_LIMIT = 0.75
 
 
-def blocks(asker: QueryRunner) -> tuple[Block, ...]:
+def blocks(runner: QueryRunner) -> tuple[Block, ...]:
     """Tables and charts."""
-    step = step_for(asker.seconds)
+    step = step_for(runner.seconds)
     cpu, memory, disks = (
-        asker.lines(query.name, query.expr, asker.start, asker.end, step) for query in (CPU, MEMORY, DISKS)
+        runner.lines(query.name, query.expr, runner.start, runner.end, step) for query in (CPU, MEMORY, DISKS)
     )
     return (
-        _parts(asker, cpu, memory),
-        _chart(asker, "chart.cpu", CPU, cpu, "job", step),
-        _chart(asker, "chart.memory", MEMORY, memory, "job", step),
+        _parts(runner, cpu, memory),
+        _chart(runner, "chart.cpu", CPU, cpu, "job", step),
+        _chart(runner, "chart.memory", MEMORY, memory, "job", step),
         _disks(disks),
-        _chart(asker, "chart.disks", DISKS, disks, "volume", step, limit=_DISK_LIMIT),
-        _topics(asker),
+        _chart(runner, "chart.disks", DISKS, disks, "volume", step, limit=_DISK_LIMIT),
+        _topics(runner),
     )
 
 
-def _parts(asker: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
-    earlier = _earlier(asker)
+def _parts(runner: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) -> Table:
+    earlier = _earlier(runner)
     sizes = {series.labels.get("job", ""): series.points for series in memory if series.points}
     rows = []
     for series in sorted((one for one in cpu if one.points), key=lambda one: -_mean(one.points)):
@@ -57,11 +57,11 @@ def _parts(asker: QueryRunner, cpu: Sequence[Series], memory: Sequence[Series]) 
     return table("resources.parts", head, rows, note=translate("resources.note"), most=60)
 
 
-def _earlier(asker: QueryRunner) -> dict[str, float]:
+def _earlier(runner: QueryRunner) -> dict[str, float]:
     """Mean processor time of each part in the period before, as far as that is known."""
-    end = asker.period.start
-    start = max(end - asker.period.seconds, asker.history if asker.history is not None else end)
-    lines = asker.lines(CPU.name, CPU.expr, start, end, step_for(asker.period.seconds))
+    end = runner.period.start
+    start = max(end - runner.period.seconds, runner.history if runner.history is not None else end)
+    lines = runner.lines(CPU.name, CPU.expr, start, end, step_for(runner.period.seconds))
     return {line.labels.get("job", ""): _mean(line.points) for line in lines if line.points}
 
 
@@ -81,9 +81,9 @@ def _disks(series: Sequence[Series]) -> Table:
     return table("resources.disks", ("head.volume", "head.used", "head.most", "head.per-day"), rows)
 
 
-def _topics(asker: QueryRunner) -> Table:
-    volume, records, size = (asker.by(query, "topic") for query in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
-    days = max(asker.seconds / DAY, 1e-9)
+def _topics(runner: QueryRunner) -> Table:
+    volume, records, size = (runner.by(query, "topic") for query in (TOPIC_IN, TOPIC_RECORDS, TOPIC_SIZE))
+    days = max(runner.seconds / DAY, 1e-9)
     rows = [
         (
             cell(name),
@@ -100,7 +100,7 @@ def _topics(asker: QueryRunner) -> Table:
 
 
 def _chart(
-    asker: QueryRunner,
+    runner: QueryRunner,
     title: str,
     query: Query,
     series: Sequence[Series],
@@ -112,12 +112,12 @@ def _chart(
     return Chart(
         title=translate(title),
         unit=query.unit,
-        start=asker.period.start,
-        end=asker.period.end,
+        start=runner.period.start,
+        end=runner.period.end,
         lines=tuple(Line(label=text_of(line.labels.get(label, "")), points=line.points) for line in largest),
         limits=() if limit is None else (ChartLimit(label=translate("chart.limit"), value=limit),),
         gap_s=3 * step,
-        zone=asker.period.zone,
+        zone=runner.period.zone,
     )
 
 

@@ -35,12 +35,12 @@ def step_for(seconds: float) -> float:
     return next((step for step in steps[1:] if seconds / step <= _MOST_STEPS), steps[-1])
 
 
-def uptimes(asker: QueryRunner, query: Query, label: str) -> dict[str, Uptime]:
+def uptimes(runner: QueryRunner, query: Query, label: str) -> dict[str, Uptime]:
     """Uptime by a label, over what is known of the period."""
-    step = step_for(asker.seconds)
-    lines = asker.lines(query.name, query.expr, asker.start, asker.end, step)
+    step = step_for(runner.seconds)
+    lines = runner.lines(query.name, query.expr, runner.start, runner.end, step)
     return {
-        line.labels.get(label, ""): uptime(line.points, step, asker.seconds)
+        line.labels.get(label, ""): uptime(line.points, step, runner.seconds)
         for line in sorted(lines, key=lambda one: one.labels.get(label, ""))
     }
 
@@ -55,9 +55,9 @@ def layers(uptimes_by_layer: dict[str, Uptime]) -> Table:
     )
 
 
-def parts(asker: QueryRunner, uptimes_by_part: dict[str, Uptime]) -> Table:
+def parts(runner: QueryRunner, uptimes_by_part: dict[str, Uptime]) -> Table:
     """Uptime of the platform's parts, worst first."""
-    answered, count = asker.by(INSTANCES_UP, "job"), asker.by(INSTANCES, "job")
+    answered, count = runner.by(INSTANCES_UP, "job"), runner.by(INSTANCES, "job")
     rows = [
         (
             cell(name),
@@ -76,10 +76,10 @@ def parts(asker: QueryRunner, uptimes_by_part: dict[str, Uptime]) -> Table:
     )
 
 
-def achieved(asker: QueryRunner) -> list[Achieved]:
+def achieved(runner: QueryRunner) -> list[Achieved]:
     """How each objective was kept over what is known of the period."""
-    bad, left = asker.by(SLO_BAD, "slo"), asker.by(SLO_LEFT, "slo")
-    broken, minutes = asker.by(SLO_MINUTES_BAD, "slo"), asker.by(SLO_MINUTES, "slo")
+    bad, left = runner.by(SLO_BAD, "slo"), runner.by(SLO_LEFT, "slo")
+    broken, minutes = runner.by(SLO_MINUTES_BAD, "slo"), runner.by(SLO_MINUTES, "slo")
     return [
         Achieved(
             objective=objective,
@@ -123,15 +123,15 @@ def promises(objectives: list[Achieved]) -> Table:
 
 
 def section(
-    asker: QueryRunner, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]
+    runner: QueryRunner, of_layers: dict[str, Uptime], of_parts: dict[str, Uptime], kept: list[Achieved]
 ) -> Section:
     """The section."""
-    return Section(title=translate("uptime.title"), blocks=(layers(of_layers), parts(asker, of_parts), promises(kept)))
+    return Section(title=translate("uptime.title"), blocks=(layers(of_layers), parts(runner, of_parts), promises(kept)))
 
 
-def all_of(asker: QueryRunner) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
+def all_of(runner: QueryRunner) -> tuple[dict[str, Uptime], dict[str, Uptime]]:
     """Uptime of layers and of parts."""
-    return uptimes(asker, LAYER_FRESH, "layer"), uptimes(asker, PART_UP, "job")
+    return uptimes(runner, LAYER_FRESH, "layer"), uptimes(runner, PART_UP, "job")
 
 
 def _up(one: Uptime) -> tuple[Cell, ...]:

@@ -73,28 +73,28 @@ class Compared:
         return "good" if (now > before) == (self.kpi.better == "higher") else "bad"
 
 
-def compare(asker: QueryRunner) -> list[Compared]:
+def compare(runner: QueryRunner) -> list[Compared]:
     """All figures that have values."""
-    length = asker.period.seconds
-    step = HOUR if asker.seconds >= DAY else _FINE
+    length = runner.period.seconds
+    step = HOUR if runner.seconds >= DAY else _FINE
     comparisons = []
     for kpi in KPIS:
-        start = max(asker.period.start - length, asker.history or asker.start)
+        start = max(runner.period.start - length, runner.history or runner.start)
         # Whole steps, so that both weeks have points at the same times.
-        start = asker.period.start - math.floor((asker.period.start - start) / step) * step
-        points = asker.line(kpi.name, kpi.mean, start, asker.end, step)
-        now = [(at, value) for at, value in points if at > asker.period.start]
-        before = [(at + length, value) for at, value in points if at <= asker.period.start]
+        start = runner.period.start - math.floor((runner.period.start - start) / step) * step
+        points = runner.line(kpi.name, kpi.mean, start, runner.end, step)
+        now = [(at, value) for at, value in points if at > runner.period.start]
+        before = [(at + length, value) for at, value in points if at <= runner.period.start]
         if now:
             comparisons.append(Compared(kpi=kpi, now=now, before=before))
     return comparisons
 
 
-def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
+def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
-    comparisons = compare(asker)
-    kept = section_uptime.achieved(asker)
-    alerts = section_alerts.read(asker, log)
+    comparisons = compare(runner)
+    kept = section_uptime.achieved(runner)
+    alerts = section_alerts.read(runner, log)
     summary = Figures(
         figures=(
             _counted("trends.better", comparisons, "good"),
@@ -106,12 +106,13 @@ def sections(asker: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     return (
         Section(title=translate("summary.title"), blocks=(summary,)),
         Section(
-            title=translate("trends.title"), blocks=(*_note(asker), *_tables(comparisons), *_charts(asker, comparisons))
+            title=translate("trends.title"),
+            blocks=(*_note(runner), *_tables(comparisons), *_charts(runner, comparisons)),
         ),
-        Section(title=translate("resources.title"), blocks=resource_blocks(asker)),
+        Section(title=translate("resources.title"), blocks=resource_blocks(runner)),
         section_alerts.weekly(alerts),
-        Section(title=translate("budget.title"), blocks=(_budgets(asker, kept), _left(asker))),
-        recommendations.section(asker, alerts),
+        Section(title=translate("budget.title"), blocks=(_budgets(runner, kept), _left(runner))),
+        recommendations.section(runner, alerts),
     )
 
 
@@ -125,11 +126,11 @@ def _counted(label: str, comparisons: Sequence[Compared], tone: Tone) -> Figure:
     )
 
 
-def _note(asker: QueryRunner) -> tuple[Block, ...]:
-    earlier = asker.period.start - asker.period.seconds
-    if asker.history is not None and asker.history <= earlier + HOUR:
+def _note(runner: QueryRunner) -> tuple[Block, ...]:
+    earlier = runner.period.start - runner.period.seconds
+    if runner.history is not None and runner.history <= earlier + HOUR:
         return ()
-    return (Paragraph(text=translate("trends.no-before", history=duration(asker.history_s)), tone="warning"),)
+    return (Paragraph(text=translate("trends.no-before", history=duration(runner.history_s)), tone="warning"),)
 
 
 def _tables(comparisons: Sequence[Compared]) -> tuple[Table, ...]:
@@ -154,33 +155,33 @@ def _tables(comparisons: Sequence[Compared]) -> tuple[Table, ...]:
     return tuple(tables)
 
 
-def _charts(asker: QueryRunner, comparisons: Sequence[Compared]) -> tuple[Chart, ...]:
+def _charts(runner: QueryRunner, comparisons: Sequence[Compared]) -> tuple[Chart, ...]:
     return tuple(
         Chart(
             title=kpi_name(comparison.kpi),
             unit=comparison.kpi.unit,
-            start=asker.period.start,
-            end=asker.period.end,
+            start=runner.period.start,
+            end=runner.period.end,
             lines=(
                 Line(label=translate("line.week"), points=comparison.now, emphasis=True),
                 Line(label=translate("line.week-before"), points=comparison.before),
             ),
             gap_s=3 * HOUR,
-            zone=asker.period.zone,
+            zone=runner.period.zone,
         )
         for comparison in comparisons
         if comparison.kpi.name in MAIN
     )
 
 
-def _budgets(asker: QueryRunner, kept: Sequence[Achieved]) -> Table:
+def _budgets(runner: QueryRunner, kept: Sequence[Achieved]) -> Table:
     rows = [
         (
             cell(achieved.objective.description),
             figure(share(achieved.objective.objective)),
             figure(share(achieved.good), promise(achieved.kept)),
             figure(amount(achieved.burn, ""), promise(achieved.kept)),
-            figure(amount(achieved.used(asker.seconds), "1")),
+            figure(amount(achieved.used(runner.seconds), "1")),
             figure(amount(achieved.left, "1"), promise(None if achieved.left is None else achieved.left > 0)),
         )
         for achieved in kept
@@ -189,18 +190,18 @@ def _budgets(asker: QueryRunner, kept: Sequence[Achieved]) -> Table:
     return table("budget.table", head, rows, note=translate("budget.note"))
 
 
-def _left(asker: QueryRunner) -> Chart:
-    step = step_for(asker.seconds)
-    lines = asker.lines(SLO_LEFT.name, SLO_LEFT.expr, asker.start, asker.end, step)
+def _left(runner: QueryRunner) -> Chart:
+    step = step_for(runner.seconds)
+    lines = runner.lines(SLO_LEFT.name, SLO_LEFT.expr, runner.start, runner.end, step)
     return Chart(
         title=translate("budget.chart"),
         unit="1",
-        start=asker.period.start,
-        end=asker.period.end,
+        start=runner.period.start,
+        end=runner.period.end,
         lines=tuple(
             Line(label=text_of(line.labels.get("slo", "")), points=line.points, emphasis=True) for line in lines
         ),
         limits=(ChartLimit(label=translate("budget.gone"), value=0.0, bad="below"),),
         gap_s=3 * step,
-        zone=asker.period.zone,
+        zone=runner.period.zone,
     )

@@ -37,8 +37,8 @@ def test_a_killed_archive_brings_back_every_acknowledged_record_exactly_once(har
     topic = "killed"
     harness.make(topic)
     with Sender(harness, topic, pause_s=0.01) as sender:
-        for round_ in range(2):
-            with harness.program(f"killed-{round_}", topic, segment_records=150) as program:
+        for repetition in range(2):
+            with harness.program(f"killed-{repetition}", topic, segment_records=150) as program:
                 eventually(partial(stored, program, 3), 60, "something is stored")
                 program.kill()
         time.sleep(1)

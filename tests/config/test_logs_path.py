@@ -192,10 +192,10 @@ def test_logs_become_searchable_by_trace_service_level_and_text(path: LogsPath) 
 
 def test_a_killed_indexer_loses_nothing_and_writes_nothing_twice(path: LogsPath) -> None:
     before = path.count()
-    for round_ in range(3):
+    for repetition in range(3):
         for part in range(10):
-            send(path, 100 + round_ * 100 + part * 10, 10)
-        with indexer(path, f"killed-{round_}", kill=True):
+            send(path, 100 + repetition * 100 + part * 10, 10)
+        with indexer(path, f"killed-{repetition}", kill=True):
             time.sleep(1.5)
     with indexer(path, "after"):
         eventually(lambda: len(number_set(path)) == 20 + 300, 90, "all 300 are there")

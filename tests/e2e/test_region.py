@@ -224,7 +224,7 @@ def traffic(harness: Harness) -> Iterator[Traffic]:
     trusting: Any = SimpleNamespace(ca_file=harness.authorities)
     sending: Any = SimpleNamespace(otlp=gateway)
     logs = LogLoad(trusting, gateway.logs(LAYER), workers=1, batch=10, pause=0.3)
-    panel_asker = query_client(b)
+    panel_client = query_client(b)
     running_traffic = Traffic(
         load=MovingLoad(
             harness.name, a.platform, harness.authorities, workers=3, batch=10, pause=0.4, give_up_after=GIVE_UP_S
@@ -232,7 +232,7 @@ def traffic(harness: Harness) -> Iterator[Traffic]:
         logs=logs,
         group=Group(a.platform, GROUP, LOGS_TOPIC, logs_of(logs.service), "latest"),
         injector=Injector(sending),
-        questions=Questions(panel_asker, answered_before(panel_asker, dashboard_named(DASHBOARD).panels)),
+        questions=Questions(panel_client, answered_before(panel_client, dashboard_named(DASHBOARD).panels)),
         notifications=harness.receivers.newest(),
         starts={side.name: side.context.kafka.end_offsets(TOPIC) for side in (harness.a, harness.b)},
         log_start=b.kafka.end_offsets(LOGS_TOPIC),
@@ -284,7 +284,7 @@ def lose(harness: Harness, drive: Traffic, clock: Clock, figures: dict[str, Any]
         figures["old region silent by itself after s"] = fenced(harness)
     reconnected = time.time()
     clock.note("drill", f"{a.name} reconnected", reconnected)
-    figures["questions at B"] = drive.questions.asker
+    figures["questions at B"] = drive.questions.runner
     figures["questions without an answer"] = drive.questions.unanswered
     return Conditions(before=before, gap=(caught, late), lost=lost, cut_off=done, reconnected=reconnected)
 

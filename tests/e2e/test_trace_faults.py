@@ -112,11 +112,11 @@ def test_search_goes_on_while_a_search_node_is_dead_and_logs_lose_nothing(settle
             # Green before the node is back is the state of before the kill.
             wait_until(lambda: is_green(settled), durations.READY, "green", 1.0)
             figures["every copy again after s"] = round(time.monotonic() - killed, 1)
-        for name, asker in (("traces", jaeger), ("logs", direct)):
-            figures[f"questions about {name}"] = asker.requested
-            figures[f"{name}: tries without an answer"] = asker.repeated
-            figures[f"{name}: questions without an answer"] = len(asker.failed)
-            figures[f"{name}: slowest answer s"] = round(asker.slowest, 1)
+        for name, runner in (("traces", jaeger), ("logs", direct)):
+            figures[f"questions about {name}"] = runner.requested
+            figures[f"{name}: tries without an answer"] = runner.repeated
+            figures[f"{name}: questions without an answer"] = len(runner.failed)
+            figures[f"{name}: slowest answer s"] = round(runner.slowest, 1)
         account_logs(figures, settled, numbered)
         lost = account(figures, load, fate(settled, load))
         assert jaeger.failed == []

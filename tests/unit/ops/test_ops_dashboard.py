@@ -32,37 +32,37 @@ BUG = stat("Bug", "Fails.", "", Query(expr="bug"))
 
 
 def test_everything_that_grafana_fills_in_is_filled_in() -> None:
-    panel_asker, address = query_client({}, region="tokyo", layer="data")
+    panel_client, address = query_client({}, region="tokyo", layer="data")
     query = Query(expr='sum(rate(x_total{layer=~"$layer",device=~"$device"}[$__rate_interval])) > $__range')
-    ask(panel_asker, [stat("A", "A.", "", query)], HOUR)
+    ask(panel_client, [stat("A", "A.", "", query)], HOUR)
     assert address.requests == [
         'sum(rate(x_total{region=~"tokyo",layer=~"data",device=~".*"}[60s])) > 3600s',
     ]
 
 
 def test_a_groups_number_in_label_replace_is_no_variable() -> None:
-    panel_asker, address = query_client({})
-    ask(panel_asker, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
+    panel_client, address = query_client({})
+    ask(panel_client, [stat("A", "A.", "", Query(expr='label_replace(vector(1), "a", "$1", "b", "(.*)")'))], HOUR)
     assert address.requests == ['label_replace(vector(1), "a", "$1", "b", "(.*)")']
 
 
 def test_rates_over_a_long_time_take_longer_windows() -> None:
-    panel_asker, address = query_client({})
+    panel_client, address = query_client({})
     day = replace(HOUR, start=HOUR.end - timedelta(days=1))
-    ask(panel_asker, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
+    ask(panel_client, [series("A", "A.", "", Query(expr="rate(x[$__rate_interval])"))], day)
     assert address.requests == ['rate(x{region=~".*"}[720s])']
 
 
 def test_a_panel_with_a_time_of_its_own_is_asked_over_that() -> None:
-    panel_asker, _ = query_client(ANSWERS)
-    result = ask(panel_asker, [replace(LINES, since="24h")], HOUR)[0]
+    panel_client, _ = query_client(ANSWERS)
+    result = ask(panel_client, [replace(LINES, since="24h")], HOUR)[0]
     assert result.span.seconds == 86_400
     assert result.answers[0].points > 200
 
 
 def test_a_panel_that_fails_does_not_stop_the_others() -> None:
-    panel_asker, _ = query_client(ANSWERS)
-    broken, bug, empty, number = ask(panel_asker, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
+    panel_client, _ = query_client(ANSWERS)
+    broken, bug, empty, number = ask(panel_client, [BROKEN, BUG, EMPTY, NUMBER], HOUR)
     assert broken.problems == ("Thanos Query answered 422: many-to-many matching",)
     assert bug.problems == ("RuntimeError: something else",)
     assert (empty.problems, empty.empty) == ((), True)
@@ -71,22 +71,22 @@ def test_a_panel_that_fails_does_not_stop_the_others() -> None:
 
 
 def test_an_answer_that_is_no_number_is_no_data() -> None:
-    panel_asker, _ = query_client({"odd": [({}, math.nan)]})
-    assert ask(panel_asker, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
+    panel_client, _ = query_client({"odd": [({}, math.nan)]})
+    assert ask(panel_client, [stat("A", "A.", "", Query(expr="odd"))], HOUR)[0].empty
 
 
 def test_a_page_is_bounded_in_time() -> None:
-    panel_asker, _ = query_client(ANSWERS, delay_s=3.0)
+    panel_client, _ = query_client(ANSWERS, delay_s=3.0)
     began = time.monotonic()
-    results = ask(panel_asker, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
+    results = ask(panel_client, [NUMBER] * 9, HOUR, limit_s=0.2, workers=2)
     assert time.monotonic() - began < 2.5
     assert {result.problems for result in results} == {("no answer within 0.2 s",)}
 
 
 def test_answers_are_timed_and_questions_run_side_by_side() -> None:
-    panel_asker, _ = query_client(ANSWERS, delay_s=1.0)
+    panel_client, _ = query_client(ANSWERS, delay_s=1.0)
     began = time.monotonic()
-    results = ask(panel_asker, [NUMBER] * 6, HOUR, workers=6)
+    results = ask(panel_client, [NUMBER] * 6, HOUR, workers=6)
     assert time.monotonic() - began < 4.0, "one after the other they take 6 s"
     times = latencies(results)
     assert len(times) == 6
@@ -200,8 +200,8 @@ def test_mistakes_are_told_in_one_line(answering: dict[str, Any], arguments: tup
 
 
 def test_disks_and_lines_are_asked_in_their_own_way() -> None:
-    panel_asker, _ = query_client(ANSWERS)
-    disks, lines = ask(panel_asker, [DISKS, LINES], HOUR)
+    panel_client, _ = query_client(ANSWERS)
+    disks, lines = ask(panel_client, [DISKS, LINES], HOUR)
     assert [len(line.points) for line in disks.answers[0].series] == [1, 1, 1]
     assert lines.answers[0].points == 240
 

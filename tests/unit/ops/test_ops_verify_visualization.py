@@ -35,12 +35,12 @@ def platform_factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callabl
 def full(monkeypatch: pytest.MonkeyPatch, *dashboards: Dashboard, without: str = "") -> None:
     """Every query has an answer, but those in which ``without`` stands."""
     queries = [query.expr for dashboard in dashboards for panel in dashboard.panels for query in panel.queries]
-    panel_asker, address = query_client({})
+    panel_client, address = query_client({})
     monkeypatch.setattr(
         address, "_found", lambda expression: [] if without and without in expression else [({"x": "1"}, 1.0)]
     )
     assert queries
-    monkeypatch.setattr(visualization, "as_viewer", lambda _: nullcontext(panel_asker))
+    monkeypatch.setattr(visualization, "as_viewer", lambda _: nullcontext(panel_client))
 
 
 def dashboards(*names: str) -> list[Dashboard]:

@@ -10,7 +10,7 @@ from services.kafka_archive.metrics import Metrics
 _MOST_LOGGED = 20
 
 
-class DedupLogger:
+class FailureRecorder:
     """Problems by stage (`metrics.STAGES`)."""
 
     def __init__(self, metrics: Metrics, log: Callable[[str], None]) -> None:
