@@ -142,7 +142,7 @@ class Questions:
         note: Callable[[float, bool], None] = lambda *_: None,
     ) -> None:
         self._client, self._questions, self._note = panel_client, questions, note
-        self.runner = self.unanswered = 0
+        self.requested = self.unanswered = 0
         self.latencies: list[float] = []
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._ask, daemon=True)
@@ -165,7 +165,7 @@ class Questions:
             at = time.monotonic() - start
             answer = self._client.answer(panel, query, span(CHECK_RANGE).of(panel))
             good = _has_values(answer)
-            self.runner += 1
+            self.requested += 1
             self.unanswered += not good
             if good:
                 self.latencies.append(answer.latency_s)
@@ -224,7 +224,7 @@ class Watcher:
         times = list(self._questions.latencies)
         return Watched(
             events=(*events, *self._dashboards.events()),
-            questions=self._questions.runner,
+            questions=self._questions.requested,
             unanswered=self._questions.unanswered,
             slowest_s=round(max(times), 2) if times else None,
         )

@@ -284,7 +284,7 @@ def lose(harness: Harness, drive: Traffic, clock: Clock, figures: dict[str, Any]
         figures["old region silent by itself after s"] = fenced(harness)
     reconnected = time.time()
     clock.note("drill", f"{a.name} reconnected", reconnected)
-    figures["questions at B"] = drive.questions.runner
+    figures["questions at B"] = drive.questions.requested
     figures["questions without an answer"] = drive.questions.unanswered
     return Conditions(before=before, gap=(caught, late), lost=lost, cut_off=done, reconnected=reconnected)
 
