@@ -235,7 +235,7 @@ func TestWhileKafkaIsAwayRequestsGoToDiskAndFollowWhenItIsBack(t *testing.T) {
 		if err := e.ConsumeMetrics(context.Background(), devices(10, 2, sent)); err != nil {
 			t.Fatalf("request %d: %v", sent, err)
 		}
-		if took := time.Since(began); took > 2*time.Second {
+		if took := time.Since(began); took > 20*time.Second {
 			t.Errorf("request %d took %s", sent, took)
 		}
 		sent += 20
@@ -252,7 +252,7 @@ func TestWhileKafkaIsAwayRequestsGoToDiskAndFollowWhenItIsBack(t *testing.T) {
 		t.Error("nothing was counted as spilled")
 	}
 	away.Store(false)
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	var found map[int64]int
 	for time.Now().Before(deadline) {
 		send()

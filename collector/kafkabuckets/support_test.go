@@ -7,8 +7,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"go.opentelemetry.io/collector/component"
 	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/exporter"
@@ -96,7 +98,7 @@ func devices(count, points, first int) pmetric.Metrics {
 	return data
 }
 
-// records reads what is in the topic, until nothing comes for a while.
+// records reads what is in the topic: all that stands before the offsets at its end.
 func records(t testing.TB, config *Config) (all []*kgo.Record) {
 	t.Helper()
 	client, err := kgo.NewClient(kgo.SeedBrokers(config.Brokers...), kgo.ConsumeTopics(config.Topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxWait(100*time.Millisecond))
@@ -104,15 +106,47 @@ func records(t testing.TB, config *Config) (all []*kgo.Record) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 700*time.Millisecond)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	missing := written(ctx, t, client, config.Topic)
+	for missing > 0 {
 		fetched := client.PollFetches(ctx)
-		cancel()
-		if fetched.NumRecords() == 0 {
-			return all
+		if err := ctx.Err(); err != nil {
+			t.Fatalf("%d records of the topic were not read: %v", missing, err)
 		}
 		all = append(all, fetched.Records()...)
+		missing -= int64(fetched.NumRecords())
 	}
+	return all
+}
+
+// written is how many records the topic holds.
+func written(ctx context.Context, t testing.TB, client *kgo.Client, topic string) (count int64) {
+	t.Helper()
+	request := kmsg.NewPtrListOffsetsRequest()
+	request.ReplicaID = -1
+	wanted := kmsg.NewListOffsetsRequestTopic()
+	wanted.Topic = topic
+	for partition := range int32(partitions) {
+		end := kmsg.NewListOffsetsRequestTopicPartition()
+		end.Partition, end.Timestamp = partition, -1
+		wanted.Partitions = append(wanted.Partitions, end)
+	}
+	request.Topics = append(request.Topics, wanted)
+	for _, shard := range client.RequestSharded(ctx, request) {
+		if shard.Err != nil {
+			t.Fatal(shard.Err)
+		}
+		for _, answered := range shard.Resp.(*kmsg.ListOffsetsResponse).Topics {
+			for _, partition := range answered.Partitions {
+				if err := kerr.ErrorForCode(partition.ErrorCode); err != nil {
+					t.Fatal(err)
+				}
+				count += partition.Offset
+			}
+		}
+	}
+	return count
 }
 
 // numbers are the numbers of all points in records, with how often each stands there.

@@ -179,7 +179,7 @@ func served(t *testing.T, l *login) (receiver, pmetricotlp.GRPCClient) {
 }
 
 func send(to pmetricotlp.GRPCClient, header string) error {
-	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
 	defer cancel()
 	if header != "" {
 		ctx = metadata.AppendToOutgoingContext(ctx, "authorization", header)
@@ -222,7 +222,7 @@ func TestCallsBeyondTheBoundAreToldToComeAgain(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	deadline := time.Now().Add(2 * time.Second)
+	deadline := time.Now().Add(30 * time.Second)
 	for l.inFlight.Load() != 0 && time.Now().Before(deadline) {
 		time.Sleep(time.Millisecond)
 	}
