@@ -101,8 +101,8 @@ docs: setup ## Every generated page: measurements, thresholds, telemetry, maskin
 	page thresholds.md $(PYTHON) -m components.telemetry thresholds
 	page masking.md $(PYTHON) -m components.masking
 	$(PYTHON) -m components.dashboards
-	$(PYTHON) -m lab.simulator.capture > ops/bench_capture.json.part
-	mv ops/bench_capture.json.part ops/bench_capture.json
+	$(PYTHON) -m lab.simulator.capture > ops/loadtest/bench_capture.json.part
+	mv ops/loadtest/bench_capture.json.part ops/loadtest/bench_capture.json
 	$(PYTHON) -m policy.document
 	$(PYTHON) -m ops docs
 

@@ -34,17 +34,18 @@ import typer
 from components.telemetry.layers import Signal
 from lab.errors import LabError
 from lab.toolchain import tools
-from ops import bench_cpu, evidence
-from ops import platform as platform_module
-from ops.bench import target_of
-from ops.bench_command import say, show
-from ops.bench_load import Load, LoadResult, Target, run
-from ops.bench_paths import Mark, MetricsPath
-from ops.bench_requests import Batch, batch, samples_query
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kafka import ADMIN, TIMEOUT_SECONDS, errors
-from ops.kube import Kube
+from ops.core import platform as platform_module
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, errors
+from ops.core.kube import Kube
+from ops.evidence import files as evidence
+from ops.loadtest import bench_cpu
+from ops.loadtest.bench import target_of
+from ops.loadtest.bench_command import say, show
+from ops.loadtest.bench_load import Load, LoadResult, Target, run
+from ops.loadtest.bench_paths import Mark, MetricsPath
+from ops.loadtest.bench_requests import Batch, batch, samples_query
 
 TOPIC, PARTITIONS, COPIES = "bench-default", 12, 3
 ORDER = ("ours", "peer", "peer", "ours")

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from lab.errors import LabError
-from ops import evidence
-from ops.errors import OpsError
-from ops.kube import Kube
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.evidence import files as evidence
 
 EVIDENCE_VARIABLE = "OBS_EVIDENCE"
 """Set to 1, `make up` leaves its step times as evidence; otherwise it changes no file of the checkout."""

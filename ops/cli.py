@@ -15,31 +15,31 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from rich.table import Table
 from rich.text import Text
 
-from ops import health as health_module
-from ops import platform as platform_module
-from ops.ack import ack
-from ops.alert_events_command import alert_events
-from ops.alerts_command import alerts
-from ops.backup.command import backup_app
-from ops.bench_command import bench
-from ops.certificates import certificates
-from ops.context import Context
-from ops.dashboard.command import dashboard
-from ops.drill.command import drill_app
-from ops.errors import OpsError, one_line
-from ops.incident.command import incident_app
-from ops.kube import Kube
-from ops.loadtest import loadtest
-from ops.logs import logs
-from ops.maintain.command import maintain_app
-from ops.notify import notify
+from ops.alerts.ack import ack
+from ops.alerts.command import alerts
+from ops.alerts.events_command import alert_events
+from ops.alerts.notify import notify
+from ops.alerts.silences import silence_app
+from ops.backups.command import backup_app
+from ops.checks.command import verify
+from ops.core import health as health_module
+from ops.core import platform as platform_module
+from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
+from ops.dashboards.command import dashboard
+from ops.drills.command import drill_app
+from ops.incidents.command import incident_app
+from ops.loadtest.bench_command import bench
+from ops.loadtest.command import loadtest
+from ops.maintenance.certificates import certificates
+from ops.maintenance.command import maintain_app
 from ops.pages import docs
 from ops.regions.command import failback, failover, regions_app
-from ops.report.command import report_app
+from ops.reports.command import report_app
 from ops.review.command import review
-from ops.silences import silence_app
-from ops.traces import trace
-from ops.verify.command import verify
+from ops.telemetry.logs import logs
+from ops.telemetry.traces import trace
 
 app = typer.Typer(
     help="Day-2 commands of the monitoring platform.",

@@ -20,13 +20,13 @@ import typer
 import yaml
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ops import evidence
-from ops.drill import table
-from ops.drill.timeline import cell
-from ops.errors import OpsError, one_line
-from ops.evidence import Evidence
-from ops.figures import NOT_MEASURED, filled, plain, told
-from ops.platform import PROJECT
+from ops.core.errors import OpsError, one_line
+from ops.core.platform import PROJECT
+from ops.drills import table
+from ops.drills.timeline import cell
+from ops.evidence import files as evidence
+from ops.evidence.figures import NOT_MEASURED, filled, plain, told
+from ops.evidence.files import Evidence
 
 TABLES: Final = evidence.FOLDER / "pages.yaml"
 PAGES: Final = ("README.md", "docs/*.md", "docs/operations/*.md")

@@ -77,7 +77,7 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 
 
 def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
-    """How operators reach the backups; `ops.backup.access.BackupAccess` reads it."""
+    """How operators reach the backups; `ops.core.backup_access.BackupAccess` reads it."""
     settings, storage = platform.settings.backups, platform.recovery.objects
     known = {
         "endpoint": storage.endpoint,

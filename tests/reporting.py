@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from _pytest.terminal import TerminalReporter
 
-from ops import steps
-from ops.steps import clock
+from ops.core import steps
+from ops.core.steps import clock
 from tests import seconds
 
 UNKNOWN_S = 20.0

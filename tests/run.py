@@ -25,7 +25,7 @@ from typing import NoReturn
 
 from lab import timing
 from lab.paths import cache_root
-from ops.steps import clock
+from ops.core.steps import clock
 from tests import flaky, seconds
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -14,14 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ops.errors import OpsError
+from ops.alerts.silences import author
+from ops.core.errors import OpsError
 from ops.regions import preflight, report, status
 from ops.regions.failover_context import FailoverContext
 from ops.regions.journal import Kind, Operation, begin, operations, unfinished
 from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
 from ops.regions.region import Region, opened, witness_of
 from ops.regions.run import resume_hint, run
-from ops.silences import author
 from services.regions.witness import Witness
 
 FOLDER = Path("failovers")

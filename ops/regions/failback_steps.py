@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import lease, mirror_offsets, preflight, pulumi
 from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.journal import operations, promotion

@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ops.errors import OpsError
-from ops.kube import wait_until
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
 from ops.regions import dns, lease, mirror_offsets, preflight, pulumi
 from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.probe import probe

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from ops.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line
 from ops.regions.region import witness_errors
 from services.regions.records import OPERATIONS
 from services.regions.witness import Witness

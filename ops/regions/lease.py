@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions.preflight import FRESH_S, heartbeat
 from ops.regions.region import witness_errors
 from services.regions.records import Heartbeat, Lease, now

@@ -13,9 +13,9 @@ from typing import Any
 
 from confluent_kafka import KafkaException, Producer
 
-from ops.errors import OpsError, one_line
-from ops.kafka import ADMIN, TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, watermarks
-from ops.platform import Platform
+from ops.core.errors import OpsError, one_line
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, watermarks
+from ops.core.platform import Platform
 
 CONNECTOR = "MirrorSourceConnector"
 PARTITIONS = 3

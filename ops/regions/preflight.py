@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from ops.errors import OpsError
-from ops.kafka import KafkaAdmin
+from ops.core.errors import OpsError
+from ops.core.kafka import KafkaAdmin
 from ops.regions.probe import handshake
 from ops.regions.region import Region, witness_errors
 from services.regions.records import Heartbeat

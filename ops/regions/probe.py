@@ -8,9 +8,9 @@ import time
 from urllib.parse import urlsplit
 
 from components.telemetry.layers import LAYERS
-from ops import otlp
-from ops.errors import OpsError, one_line
-from ops.kube import wait_until
+from ops.core import otlp
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import wait_until
 from ops.regions.region import Region
 
 METRIC = "obs_failover_probe"

@@ -10,8 +10,8 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-from ops.errors import OpsError, one_line
-from ops.platform import PROJECT
+from ops.core.errors import OpsError, one_line
+from ops.core.platform import PROJECT
 
 ROLE_KEY = "observability:role"
 COMMAND = "OBS_PULUMI_UP"

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops import platform as platform_module
-from ops.alertmanager import Alertmanager, client_of
-from ops.errors import OpsError
-from ops.kafka import KafkaAdmin
-from ops.otlp import OtlpClient
-from ops.platform import Platform
-from ops.regions.access import Peer, RegionsAccess, WitnessAccess
-from ops.web import Query, Web
+from ops.core import platform as platform_module
+from ops.core.alertmanager import Alertmanager, client_of
+from ops.core.errors import OpsError
+from ops.core.kafka import KafkaAdmin
+from ops.core.otlp import OtlpClient
+from ops.core.platform import Platform
+from ops.core.region_access import Peer, RegionsAccess, WitnessAccess
+from ops.core.web import Query, Web
 from services.common.storage import Storage
 from services.regions.records import RegionError
 from services.regions.witness import Witness

@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions.journal import Operation
 
 

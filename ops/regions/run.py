@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import failback_steps, failover_steps, lease
 from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.plan import Step

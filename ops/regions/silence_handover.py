@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 
 from components.alerting.escalation import ESCALATION_LABEL
 from components.alerting.identity import ID_LABEL
-from ops.alertmanager import Matcher, Silence
+from ops.core.alertmanager import Matcher, Silence
 from services.alert_events.events import AlertEvent, ProcessedEvent
 from services.regions.records import FAILOVER_AGENT, HANDOVER_AUTHOR, MATCHER
 from services.regions.records import Silence as KeptSilence

@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
-from ops import alert_events
-from ops.errors import OpsError
+from ops.alerts import events as alert_events
+from ops.core.errors import OpsError
 from ops.regions import preflight, silence_handover
 from ops.regions.failover_context import FailoverContext, Figures
 from services.alert_events.events import ProcessedEvent

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Any, TypeVar
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import dns, lease, preflight
 from ops.regions.region import Region
 from services.regions.records import Heartbeat

@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ops.errors import OpsError
-from ops.platform import PROJECT
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
 
 
 def review(

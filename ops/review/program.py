@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ops.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line
 from ops.review import evaluate
 from ops.review.model import StackPlan, stack_plan
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.review import owners, program
 from ops.review.cost import cost
 from ops.review.difference import Change, compare

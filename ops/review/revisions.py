@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ops.errors import OpsError, one_line
+from ops.core.errors import OpsError, one_line
 
 _LIMIT_S = 120
 

@@ -29,9 +29,9 @@ from components.alerting.identity import alert_id
 from components.alerting.timings import TIMINGS, Timing, Way
 from components.rules import Alert, RuleGroup, Severity, rule_file
 from lab.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from ops.ack import acknowledge
-from ops.alertmanager import Alertmanager
-from ops.web import Web
+from ops.alerts.ack import acknowledge
+from ops.core.alertmanager import Alertmanager
+from ops.core.web import Web
 from tests.config import alertmanager_files
 from tests.config.alertmanager_process import Pair, pair
 from tests.config.prometheus_process import (

@@ -15,11 +15,11 @@ from lab.bench_peer import GUARANTEES, TOPIC, Comparison, Peer, PeerSettings, Tu
 from lab.errors import LabError
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
-from ops.bench_load import Load, LoadResult, run
-from ops.bench_requests import batch
-from ops.context import Context
-from ops.kafka import KafkaAdmin
-from ops.kube import wait_until
+from ops.core.context import Context
+from ops.core.kafka import KafkaAdmin
+from ops.core.kube import wait_until
+from ops.loadtest.bench_load import Load, LoadResult, run
+from ops.loadtest.bench_requests import batch
 from tests.support import kafka_broker
 
 

@@ -23,10 +23,10 @@ from joserfc.jwk import ECKey
 from components.identity import config as identity
 from components.jaeger.oauth import OauthConfig, oauth_command
 from lab.toolchain import tools
-from ops import platform
-from ops.errors import OpsError
-from ops.traces import TraceReader, fetch_token
-from ops.web import Web
+from ops.core import platform
+from ops.core.errors import OpsError
+from ops.core.web import Web
+from ops.telemetry.traces import TraceReader, fetch_token
 from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, total, trace
 from tests.config.servers import eventually, free_port, running
 

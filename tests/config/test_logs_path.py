@@ -26,8 +26,8 @@ from components.search.config import Engine
 from components.search.indices import IndexPolicy
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.paths import CHECKOUT
-from ops.logs import LogReader, Wanted
-from ops.web import Web
+from ops.core.web import Web
+from ops.telemetry.logs import LogReader, Wanted
 from services.log_indexer.program import Indexer
 from services.log_indexer.settings import parse
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process

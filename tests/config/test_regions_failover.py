@@ -22,9 +22,9 @@ from typer.testing import CliRunner, Result
 from components.telemetry.layers import LAYERS
 from lab.toolchain import tools
 from ops import cli
-from ops.errors import OpsError
-from ops.kafka import ADMIN, KafkaAdmin
-from ops.platform import Platform, parse
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin
+from ops.core.platform import Platform, parse
 from ops.regions import dns, pulumi
 from services.regions.records import FAILOVER_AGENT, Heartbeat
 from tests.config import alertmanager_process, failover_agent_process, prometheus_process
@@ -141,7 +141,7 @@ def run(region: Region, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result
     if not (folder / "Pulumi.b.yaml").exists():
         pulumi._run(["pulumi", "stack", "init", "b"], "pulumi stack init", 60, "", folder)
         pulumi.set_role("standby")
-    monkeypatch.setattr("ops.platform.load", lambda stack="": region.platform)
+    monkeypatch.setattr("ops.core.platform.load", lambda stack="": region.platform)
 
     def call(up: str, *words: str) -> Result:
         monkeypatch.setenv(pulumi.COMMAND, up)

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from components.kafka import config as kafka_config
-from ops.kafka import KafkaAdmin
-from ops.platform import Platform, parse
+from ops.core.kafka import KafkaAdmin
+from ops.core.platform import Platform, parse
 from ops.regions import mirror_offsets
 from tests.config import mirror_harness
 from tests.config.mirror_harness import TOPICS, Cluster, Harness, numbers

@@ -12,7 +12,7 @@ import yaml
 from lab.paths import CHECKOUT
 from lab.pulumi_host import home
 from lab.toolchain import tools
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import pulumi
 
 PROJECT = "obs-platform"

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ops.kafka import ADMIN, KafkaAdmin, client_settings
-from ops.platform import Platform, parse
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.platform import Platform, parse
 from ops.regions.failover_context import FailoverContext
 from ops.regions.plan import FAILOVER
 from ops.regions.region import opened, witness_of

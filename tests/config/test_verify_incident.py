@@ -13,11 +13,11 @@ import pytest
 
 from components.alertmanager.config import DAILY_REPORT, TIMINGS
 from components.rules import Severity
-from ops.alertmanager import Alertmanager
-from ops.errors import OpsError
-from ops.incident.store import Store
-from ops.verify import incident
-from ops.web import Web
+from ops.checks import incident
+from ops.core.alertmanager import Alertmanager
+from ops.core.errors import OpsError
+from ops.core.web import Web
+from ops.incidents.store import Store
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Pair, pair
 

@@ -9,12 +9,12 @@ from types import FrameType
 
 import pytest
 
-from ops import platform as platform_module
-from ops.context import Context
-from ops.kafka import KafkaAdmin
-from ops.kube import Kube, wait_until
-from ops.otlp import OtlpClient
-from ops.platform import Platform
+from ops.core import platform as platform_module
+from ops.core.context import Context
+from ops.core.kafka import KafkaAdmin
+from ops.core.kube import Kube, wait_until
+from ops.core.otlp import OtlpClient
+from ops.core.platform import Platform
 from tests.e2e.core import is_core
 
 _ORDER = (

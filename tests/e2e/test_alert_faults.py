@@ -17,10 +17,10 @@ from components.alertevents.component import WORKLOAD as EVENTS
 from components.probes.component import WORKLOAD as PROBES
 from components.regions.config import WORKLOAD as FAILOVER_AGENT
 from lab.receivers.client import Receivers
-from ops import alert_events
-from ops.alert_events import Stage
-from ops.context import Context
-from ops.kube import Pod, wait_until
+from ops.alerts import events as alert_events
+from ops.alerts.events import Stage
+from ops.core.context import Context
+from ops.core.kube import Pod, wait_until
 from tests.e2e import durations
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates
 from tests.support.faults import kill, processes

@@ -19,9 +19,9 @@ from lab.receivers.client import Receivers
 from lab.receivers.notification_content import FIRING, status
 from lab.receivers.phone import Incident, State
 from lab.receivers.record import Notification
-from ops.ack import acknowledge
-from ops.context import Context
-from ops.kube import wait_until
+from ops.alerts.ack import acknowledge
+from ops.core.context import Context
+from ops.core.kube import wait_until
 from tests.e2e import durations
 from tests.support.alerts import CRITICAL, HIGH, Injector, Raised, collected, duplicates, partitioned, percentile
 from tests.support.faults import scaled

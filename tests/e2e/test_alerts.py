@@ -17,10 +17,10 @@ import pytest
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.receivers.client import Receivers
 from lab.receivers.record import Notification
-from ops import alert_events
-from ops.context import Context
-from ops.kube import wait_until
-from ops.platform import PROJECT
+from ops.alerts import events as alert_events
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT
 from tests.e2e import durations
 from tests.support.alert_waves import Row, Watch, low, quieted_by, waves
 from tests.support.alerts import CRITICAL, Injector, Raised, collected

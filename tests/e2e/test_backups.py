@@ -17,14 +17,14 @@ from typing import Any
 import pytest
 
 from components.backups.schedule import Kind
-from ops import evidence
-from ops.backup import database, pulumi_state, runs, search, topic
-from ops.backup.access import access_of
-from ops.backup.storage import identities, opened
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import wait_until
-from ops.platform import PROJECT
+from ops.backups import database, pulumi_state, runs, search, topic
+from ops.backups.storage import identities, opened
+from ops.core.backup_access import access_of
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT
+from ops.evidence import files as evidence
 from services.backup.compare_metrics import QueryApi, compare
 from tests.config.blocks_process import prepare, prometheus
 from tests.config.prometheus_process import USERS

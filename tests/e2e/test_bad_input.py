@@ -11,12 +11,12 @@ import pytest
 
 from components.gateway.config import FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER
 from components.telemetry.layers import LAYERS
-from ops import otlp as messages
-from ops.context import Context
-from ops.kube import wait_until
-from ops.otlp import OtlpClient
-from ops.platform import Login
-from ops.verify.gateway import COUNTED_SECONDS, dropped, probe
+from ops.checks.gateway import COUNTED_SECONDS, dropped, probe
+from ops.core import otlp as messages
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.core.otlp import OtlpClient
+from ops.core.platform import Login
 
 _DEVICE, _STREAMING = LAYERS[0].name, LAYERS[1].name
 _HUGE = 64 * 1024 * 1024

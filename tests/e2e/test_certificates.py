@@ -6,9 +6,9 @@ import time
 
 import pytest
 
-from ops.certificates import readers, roll
-from ops.context import Context
-from ops.kube import wait_until
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.maintenance.certificates import readers, roll
 from tests.e2e import durations
 from tests.support.certificates import Certificates, Port
 from tests.support.faults import Ticker

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 
 from components.telemetry.thresholds import THRESHOLDS, Threshold
-from ops.context import Context
-from ops.platform import PROJECT
+from ops.core.context import Context
+from ops.core.platform import PROJECT
 from ops.review.revisions import Repository
 from tests.support.results import recorded
 

@@ -17,10 +17,10 @@ from components.dashboards.promql import metrics
 from components.dashboards.recovery_regions import OF_THE_COPY, OF_THE_OTHER
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import SERVICE, SERVICE_PAGE, TRACE, TRACE_PAGE
-from ops.context import Context
-from ops.dashboard.command import as_viewer, check, rows
-from ops.dashboard.panel_queries import GrafanaQueryClient, Result, latencies, quantile, span
-from ops.platform import PROJECT
+from ops.core.context import Context
+from ops.core.platform import PROJECT
+from ops.dashboards.command import as_viewer, check, rows
+from ops.dashboards.panel_queries import GrafanaQueryClient, Result, latencies, quantile, span
 from ops.regions.region import witness_of
 from tests.support.results import recorded
 

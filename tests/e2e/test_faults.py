@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kafka import ADMIN, TIMEOUT_SECONDS
-from ops.kube import wait_until
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
+from ops.core.kube import wait_until
 from tests.e2e import durations
 from tests.support.faults import Ticker, kill, scaled
 from tests.support.load import TOPIC, OtlpLoad, ProducerLoad

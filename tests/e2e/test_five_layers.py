@@ -7,8 +7,8 @@ import statistics
 import pytest
 
 from components.telemetry.layers import LAYERS, Layer
-from ops.context import Context
-from ops.verify.prometheus import freshness, layer_check, layer_counts
+from ops.checks.prometheus import freshness, layer_check, layer_counts
+from ops.core.context import Context
 from tests.support.results import recorded
 
 FRESHNESS_RUNS = 5

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ops.context import Context
-from ops.dashboard.command import query_client
-from ops.dashboard_client import directly, through_grafana
-from ops.kube import wait_until
-from ops.virtual_users import MEAN_S, P95_S, THINK_S, LoadTestResult, run_virtual_users
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.dashboards.command import query_client
+from ops.loadtest.dashboard_client import directly, through_grafana
+from ops.loadtest.virtual_users import MEAN_S, P95_S, THINK_S, LoadTestResult, run_virtual_users
 from tests.e2e import durations
 from tests.support.faults import scaled
 from tests.support.grafana import directory_credentials

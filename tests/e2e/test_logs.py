@@ -13,10 +13,10 @@ import pytest
 
 from components.logs.component import WORKLOAD as INDEXER
 from components.telemetry.layers import LAYERS, Signal
-from ops.context import Context
-from ops.kube import wait_until
-from ops.platform import PROJECT
-from ops.verify.logs import FOUND_SECONDS, layers_with_logs
+from ops.checks.logs import FOUND_SECONDS, layers_with_logs
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT
 from tests.e2e import durations
 from tests.e2e.test_trace_faults import account_logs, back_after
 from tests.support.faults import kill

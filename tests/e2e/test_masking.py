@@ -14,9 +14,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from ops.context import Context
-from ops.kube import wait_until
-from ops.traces import fetch_token
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.telemetry.traces import fetch_token
 from tests.support.dirty.records import CASE, DIRTY_FILES, LAYER, Record, Request, load, requests
 from tests.support.dirty.records_by_case import Arrived, by_case, readable
 from tests.support.exposure import pod_logs

@@ -16,9 +16,9 @@ import pytest
 
 from components.dashboards.registry import DASHBOARDS
 from components.reports.schedule import Kind
-from ops.context import Context
-from ops.platform import PROJECT
-from ops.report.access import access_of
+from ops.core.context import Context
+from ops.core.platform import PROJECT
+from ops.core.report_access import access_of
 from services.reports.text import LANGUAGES
 from tests.support.browser import Browser
 from tests.support.pages import WIDTHS, Page, inspect_page

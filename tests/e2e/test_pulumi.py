@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops.context import Context
-from ops.platform import PROJECT
+from ops.core.context import Context
+from ops.core.platform import PROJECT
 from tests.support.results import recorded
 
 NO_CHANGE_SECONDS = 90.0

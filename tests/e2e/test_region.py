@@ -16,13 +16,13 @@ from components.dashboards.registry import dashboard_named
 from lab.cluster.scaling import scale_down_on_creation
 from lab.paths import LabPaths
 from lab.receivers.client import Receivers
-from ops.context import ALERTMANAGER_PORT
-from ops.dashboard.command import query_client
-from ops.drill.watch import DASHBOARD, Questions, answered_before
-from ops.errors import OpsError
-from ops.kube import wait_until
+from ops.core.context import ALERTMANAGER_PORT
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.core.web import Web
+from ops.dashboards.command import query_client
+from ops.drills.watch import DASHBOARD, Questions, answered_before
 from ops.regions.region import witness_of
-from ops.web import Web
 from services.regions.records import FAILOVER_AGENT
 from tests.e2e import durations
 from tests.e2e.conftest import is_settled

@@ -12,12 +12,12 @@ from components.reports.schedule import Kind
 from components.telemetry.thresholds import THRESHOLDS
 from lab.receivers.client import Receivers
 from lab.receivers.record import Notification
-from ops import alert_events
-from ops.alert_events import Stage
-from ops.context import Context
-from ops.kube import wait_until
-from ops.report.access import access_of
-from ops.report.client import ReportClient
+from ops.alerts import events as alert_events
+from ops.alerts.events import Stage
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.core.report_access import access_of
+from ops.reports.client import ReportClient
 from services.alert_events.events import AlertEvent
 from tests.e2e import durations
 from tests.support.alert_waves import Row, Watch

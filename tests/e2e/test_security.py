@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from ops import probes
-from ops.context import Context
-from ops.kube import wait_until
-from ops.verify.security import k5, p2
+from ops.checks import probes
+from ops.checks.security import k5, p2
+from ops.core.context import Context
+from ops.core.kube import wait_until
 from tests.e2e.test_pulumi import pulumi
 from tests.support import exposure
 from tests.support.pods import access_labels, open_egress, try_connecting

@@ -15,14 +15,14 @@ from components.sampler.component import WORKLOAD as SAMPLER
 from components.search.config import WORKLOAD as SEARCH
 from components.telemetry.classification import CLASSES
 from components.telemetry.services import TRACED_SERVICES
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import Pod, wait_until
-from ops.traces import fetch_token
-from ops.verify.rows import Finding
-from ops.verify.sampling import budget
-from ops.verify.search import healthy
-from ops.verify.traces import reader
+from ops.checks.sampling import budget
+from ops.checks.search import healthy
+from ops.checks.traces import reader
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Pod, wait_until
+from ops.core.rows import Finding
+from ops.telemetry.traces import fetch_token
 from tests.e2e import durations
 from tests.support.faults import kill
 from tests.support.results import recorded

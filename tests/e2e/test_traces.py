@@ -17,12 +17,12 @@ import pytest
 
 from components.telemetry.classification import CLASSES, readable
 from components.telemetry.services import ANALYSIS_UI, EDGES, TRACED_SERVICES
-from ops.context import Context
-from ops.kube import wait_until
-from ops.platform import PROJECT, Login
-from ops.traces import TraceReader, fetch_token
-from ops.verify.sampling import Budget, budget, decisions
-from ops.verify.traces import FOUND_SECONDS, calls_in_jaeger, calls_in_prometheus, names, reader, send
+from ops.checks.sampling import Budget, budget, decisions
+from ops.checks.traces import FOUND_SECONDS, calls_in_jaeger, calls_in_prometheus, names, reader, send
+from ops.core.context import Context
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT, Login
+from ops.telemetry.traces import TraceReader, fetch_token
 from tests.e2e import durations
 from tests.e2e.test_pulumi import pulumi
 from tests.support.results import recorded

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from components.reports.schedule import SCHEDULES
-from ops import evidence
-from ops.context import Context
-from ops.incident.clients import Clients
-from ops.platform import PROJECT
-from ops.requirements import REQUIREMENT_IDS
+from ops.core.context import Context
+from ops.core.platform import PROJECT
+from ops.core.requirements import REQUIREMENT_IDS
+from ops.evidence import files as evidence
+from ops.incidents.clients import Clients
 
 ABSENT = frozenset(("K6", "P4", "M1", "S1"))
 PASS, STALE, WAITING, NOT_SET_UP = "pass", "stale", "waiting", "not set up"

@@ -7,9 +7,9 @@ import time
 import pytest
 
 from lab.receivers.client import Receivers
-from ops.alertmanager import FiringAlert
-from ops.context import Context
-from ops.kube import wait_until
+from ops.core.alertmanager import FiringAlert
+from ops.core.context import Context
+from ops.core.kube import wait_until
 from tests.e2e import durations
 from tests.e2e.conftest import is_settled
 from tests.support.alerts import CRITICAL, Injector, collected, duplicates

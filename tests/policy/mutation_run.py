@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ops import evidence
+from ops.evidence import files as evidence
 from policy.model import Level, Resource, Rule
 from policy.rules import RULES
 from policy.runner import Runner

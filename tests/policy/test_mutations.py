@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops import evidence
+from ops.evidence import files as evidence
 from policy.runner import Runner
 from tests.policy.mutation_run import NAME, platform, run
 

@@ -18,8 +18,8 @@ from components.rules import Severity
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.receivers.client import Receivers
 from lab.simulator import deploy
-from ops.context import Context
-from ops.errors import OpsError
+from ops.core.context import Context
+from ops.core.errors import OpsError
 
 LOOK_EVERY_S = 2.0
 _LASTS_S = 900

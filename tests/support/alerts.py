@@ -16,9 +16,9 @@ from typing import Any
 from lab.receivers.client import Receivers
 from lab.receivers.notification_content import status
 from lab.receivers.record import Notification
-from ops import otlp
-from ops.context import Context
-from ops.errors import OpsError
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
 
 EVERY_S = 2.0
 GOSSIP_PORT = 9094

@@ -15,11 +15,11 @@ from typing import Any
 from components.backups.config import ARCHIVE_USER
 from lab.paths import LabPaths
 from lab.storage import setup as storage
-from ops.backup.options import IDENTITY
-from ops.context import Context
-from ops.kafka import ADMIN, TIMEOUT_SECONDS
-from ops.kube import wait_until
-from ops.platform import PROJECT
+from ops.backups.options import IDENTITY
+from ops.core.context import Context
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS
+from ops.core.kube import wait_until
+from ops.core.platform import PROJECT
 from services.backup.encryption import Identity
 from services.backup.store import Store
 from services.kafka_archive.catalogue import ReadStats, catalogue, records

@@ -14,9 +14,9 @@ from typing import Any
 from cryptography import x509
 from kubernetes import client
 
-from ops.certificates import GROUP, PLURAL, VERSION, listed
-from ops.context import Context
-from ops.kube import NAME_LABEL
+from ops.core.context import Context
+from ops.core.kube import NAME_LABEL
+from ops.maintenance.certificates import GROUP, PLURAL, VERSION, listed
 
 _CALL_S, _HANDSHAKE_S = 15, 5.0
 _POSTGRES_PORT, _POSTGRES_ASKS_FOR_TLS = 5432, bytes([0, 0, 0, 8, 4, 210, 22, 47])

@@ -10,8 +10,8 @@ from typing import Any
 
 from kubernetes.client.exceptions import ApiException
 
-from ops.kube import Kube
-from ops.platform import Platform
+from ops.core.kube import Kube
+from ops.core.platform import Platform
 
 SHORTEST = 12
 """Shorter values are no generated secrets, and would be found everywhere."""

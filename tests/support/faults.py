@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from ops import otlp
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import Kube, Pod
-from ops.steps import say
-from ops.web import Query
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Kube, Pod
+from ops.core.steps import say
+from ops.core.web import Query
 from tests.support.load import LAYER
 
 MARKER = "obs_e2e_marker"

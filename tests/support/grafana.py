@@ -17,11 +17,11 @@ from lab import secret_file
 from lab.directory.keys import Secrets
 from lab.directory.paths import SECRETS, folder
 from lab.paths import LabPaths
-from ops.context import Context
-from ops.errors import OpsError
-from ops.grafana import WORKLOAD, Grafana, address, administrator
-from ops.kube import Kube, Pod
-from ops.loadtest import Credentials
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.grafana import WORKLOAD, Grafana, address, administrator
+from ops.core.kube import Kube, Pod
+from ops.core.test_accounts import Credentials
 
 EVERY_S = 0.25
 _NAMES = {"viewer": "viewer", "editor": "editor", "admin": "admin-person", "outsider": "outsider"}

@@ -14,13 +14,13 @@ from typing import Any
 from confluent_kafka import Producer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops import otlp
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kafka import client_settings
-from ops.otlp import OtlpClient
-from ops.steps import say
-from ops.web import Query, Web
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import client_settings
+from ops.core.otlp import OtlpClient
+from ops.core.steps import say
+from ops.core.web import Query, Web
 from tests.support.sequences import Ledger, Number
 
 METRIC = "obs_e2e_sequence"

@@ -6,7 +6,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ops.kube import Kube, wait_until
+from ops.core.kube import Kube, wait_until
 
 _SCRIPT = """
 import json, socket, sys, threading, time

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.receivers.client import Receivers
-from ops.steps import say
+from ops.core.steps import say
 from services.regions.records import Heartbeat, RegionError
 from services.regions.witness import Witness
 from tests.e2e import durations

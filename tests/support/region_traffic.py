@@ -12,11 +12,11 @@ from confluent_kafka import Consumer, TopicPartition
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kafka import client_settings
-from ops.platform import Platform
-from ops.web import Web
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import client_settings
+from ops.core.platform import Platform
+from ops.core.web import Web
 from tests.support.load import LAYER, METRIC, OtlpLoad, numbers_of, sequence_request
 from tests.support.regions import Gateway, Name
 from tests.support.sequences import Number

@@ -22,15 +22,15 @@ from lab.cluster.controllers import Cluster
 from lab.paths import LabPaths
 from lab.receivers.notification_content import FIRING, status
 from lab.receivers.record import Notification
-from ops import platform as platform_module
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import Kube
-from ops.otlp import OtlpClient
-from ops.platform import PROJECT, Platform
+from ops.core import platform as platform_module
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.core.otlp import OtlpClient
+from ops.core.platform import PROJECT, Platform
+from ops.core.region_access import Dns, RegionsAccess
+from ops.core.web import Web
 from ops.regions import dns
-from ops.regions.access import Dns, RegionsAccess
-from ops.web import Web
 from tests.support.alerts import Raised
 
 ESCALATED = "senior-manager"

@@ -13,9 +13,9 @@ from lab.receivers.client import Receivers
 from lab.receivers.record import MAIL, Notification
 from lab.storage.paths import BUCKET
 from lab.storage.setup import bucket_client
-from ops.context import Context
-from ops.platform import PROJECT
-from ops.report.client import PORT, WORKLOAD
+from ops.core.context import Context
+from ops.core.platform import PROJECT
+from ops.reports.client import PORT, WORKLOAD
 
 JOB_S = 600
 _TOLD = re.compile(r"report (\S+): stored")

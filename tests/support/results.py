@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
-from ops import evidence
-from ops.errors import one_line
-from ops.kube import Kube
+from ops.core.errors import one_line
+from ops.core.kube import Kube
+from ops.evidence import files as evidence
 
 
 @contextmanager

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
-from ops.errors import OpsError
-from ops.kube import Kube, Pod
+from ops.core.errors import OpsError
+from ops.core.kube import Kube, Pod
 
 LOOK_EVERY_S = 0.25
 

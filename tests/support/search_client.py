@@ -12,9 +12,9 @@ from components.jaeger.query import query_workload
 from components.search.config import HTTP_PORT, WORKLOAD
 from components.search.indices import LOGS, SPANS, trace_alias
 from components.telemetry.classification import CLASSES
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import Kube
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
 
 _PAGE = 2000
 _TRIES = 6

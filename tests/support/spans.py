@@ -11,11 +11,11 @@ from itertools import islice
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.sampler.component import WORKLOAD as SAMPLER
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import wait_until
-from ops.otlp import OtlpClient
-from ops.web import Web
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.core.otlp import OtlpClient
+from ops.core.web import Web
 from tests.support.load import _Load
 from tests.support.search_client import SearchClient
 from tests.support.traces import SPANS_PER_TRACE, Sent, Sort, Trace, Traffic

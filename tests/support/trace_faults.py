@@ -13,10 +13,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from components.agent.component import WORKLOAD as AGENT
 from components.agent.config import HTTP_PORT as AGENT_PORT
 from components.telemetry.layers import STREAMING
-from ops import otlp
-from ops.context import Context
-from ops.errors import OpsError
-from ops.web import Web
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.web import Web
 from tests.support.load import _Load
 from tests.support.search_client import SearchClient
 from tests.support.sequences import Number

@@ -12,8 +12,8 @@ import requests
 
 from components.identity.component import CLIENT
 from components.jaeger.query import callback_url, query_workload
-from ops.context import Context
-from ops.platform import Login
+from ops.core.context import Context
+from ops.core.platform import Login
 from tests.support.search_client import secret
 
 _TIMEOUT = 15

@@ -17,7 +17,7 @@ from lab.simulator.simulation import Simulation
 from lab.simulator.steps import InjectedFault, RequestFlow
 from lab.simulator.trace_templates import TraceTemplate
 from lab.simulator.tracing import Tracing
-from ops.platform import Platform
+from ops.core.platform import Platform
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from itertools import groupby
 
 from lab.cluster import freezer
 from lab.paths import LabPaths
-from ops.context import Context
-from ops.kube import Pod
+from ops.core.context import Context
+from ops.core.kube import Pod
 from tests.support.faults import kill
 
 

@@ -11,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "docs" / "architecture.md"
+PACKAGES = ("components", "ops")
 OURS = ("components", "stacks", "policy", "services", "ops", "lab", "tests")
 
 
@@ -45,11 +46,15 @@ def directly_in_components(module: str) -> bool:
     return module.startswith("components/") and (ROOT / "/".join(module.split("/")[:2])).with_suffix(".py").is_file()
 
 
+def of_ops(folder: str) -> tuple[str, ...]:
+    return ALLOWED["ops"] if within(folder, "ops") else ()
+
+
 def refused(folder: str, file: Path) -> list[str]:
     return [
         module
         for module in imports(file)
-        if not any(within(module, allowed) for allowed in (folder, *ALLOWED[folder]))
+        if not any(within(module, allowed) for allowed in (folder, *ALLOWED[folder], *of_ops(folder)))
         and not (within(folder, "components") and directly_in_components(module))
     ]
 
@@ -64,8 +69,17 @@ def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None
 
 def test_every_folder_with_code_has_a_row() -> None:
     folders = {file.relative_to(ROOT).parts[0] for name in OURS for file in (ROOT / name).glob("*.py")} - {"tests"}
-    stages = {f"components/{file.parent.name}" for file in ROOT.glob("components/*/__init__.py")}
-    assert (folders - {"components"}) | stages == set(ALLOWED)
+    packages = {
+        f"{file.parents[1].name}/{file.parent.name}" for of in PACKAGES for file in ROOT.glob(f"{of}/*/__init__.py")
+    }
+    assert (folders - {"components"}) | packages == set(ALLOWED)
+
+
+def test_no_package_of_ops_imports_one_that_imports_it() -> None:
+    left = {folder: {other for other in ALLOWED[folder] if within(other, "ops")} for folder in ALLOWED}
+    while free := {folder for folder, others in left.items() if not others}:
+        left = {folder: others - free for folder, others in left.items() if folder not in free}
+    assert left == {}
 
 
 def test_a_stage_that_imports_another_one_is_found(tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_an_unknown_commit_is_one_line(checkout: Path) -> None:
 
 
 def test_tests_that_import_a_changed_module_are_found_and_the_nearest_are_first() -> None:
-    distances = distance(["ops/drill/run.py"], ROOT)
+    distances = distance(["ops/drills/run.py"], ROOT)
     assert distances["tests/unit/ops/test_ops_drill_run.py"] == 1
     assert distances["tests/unit/ops/test_ops_drill_report.py"] >= 1
     assert "tests/unit/masking/test_masking_fast_path.py" not in distances

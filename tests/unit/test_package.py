@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from ops.platform import project_folder
+from ops.core.platform import project_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 OURS = {"components", "stacks", "policy", "services", "ops", "lab", "tests"}

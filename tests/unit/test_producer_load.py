@@ -7,7 +7,7 @@ from typing import cast
 
 from confluent_kafka import KafkaError
 
-from ops.context import Context
+from ops.core.context import Context
 from tests.support.load import ProducerLoad
 
 

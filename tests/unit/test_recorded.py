@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from ops import evidence
-from ops.kube import Kube
+from ops.core.kube import Kube
+from ops.evidence import files as evidence
 from tests.support.results import recorded
 
 KUBE = cast(Kube, None)

@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
-from ops.errors import OpsError
-from ops.kube import Kube, Pod
+from ops.core.errors import OpsError
+from ops.core.kube import Kube, Pod
 from tests.support.returning import Returning
 
 SURVIVOR = Pod(

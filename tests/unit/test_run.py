@@ -173,7 +173,7 @@ def test_what_hangs_is_ended_and_named(capfd: pytest.CaptureFixture[str]) -> Non
 
 
 STEPS = """
-from ops.steps import say
+from ops.core.steps import say
 
 def test_drill():
     say("killing a broker")

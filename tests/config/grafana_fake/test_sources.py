@@ -8,8 +8,8 @@ import pytest
 import requests
 
 from components.dashboards.model import Query, series, stat
-from ops.dashboard.panel_queries import GrafanaQueryClient, ask, span
-from ops.grafana import Grafana
+from ops.core.grafana import Grafana
+from ops.dashboards.panel_queries import GrafanaQueryClient, ask, span
 from tests.config.grafana_fake.directory_server import password_of
 from tests.config.grafana_fake.prometheus_server import PASSWORD
 from tests.config.grafana_fake.replica import METRICS, Client, Replica

@@ -9,7 +9,7 @@ import pytest
 
 from lab.errors import LabError
 from lab.step_evidence import EVIDENCE_VARIABLE, leave
-from ops import evidence
+from ops.evidence import files as evidence
 
 KUBECONFIG = """
 apiVersion: v1

@@ -13,9 +13,9 @@ from typer.testing import CliRunner, Result
 
 from components.rules import Inhibition
 from ops import cli
-from ops.alertmanager import Alertmanager, Silence, connect
-from ops.errors import OpsError
-from ops.platform import Platform, parse
+from ops.core.alertmanager import Alertmanager, Silence, connect
+from ops.core.errors import OpsError
+from ops.core.platform import Platform, parse
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Member, Pair, pair
 
@@ -60,7 +60,7 @@ def run(monkeypatch: pytest.MonkeyPatch, platform: Platform, *words: str, column
     """
     monkeypatch.setenv("COLUMNS", str(columns))
     monkeypatch.setenv("USER", "ayumi")
-    monkeypatch.setattr("ops.platform.load", lambda: platform)
+    monkeypatch.setattr("ops.core.platform.load", lambda: platform)
     done = CliRunner().invoke(cli.app, list(words))
     if done.exception is not None and not isinstance(done.exception, SystemExit):
         raise done.exception

@@ -9,8 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from ops.backup.access import BackupAccess
-from ops.backup.pulumi_state import SECRET
+from ops.backups.pulumi_state import SECRET
+from ops.core.backup_access import BackupAccess
 from services.backup.manifest import Manifest
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.store import Store

@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from components.dashboards.model import Dashboard, Kind, Limit, Panel, Query, Row, State, bars, series, stat, table
-from ops.dashboard.panel_queries import QueryClient, Span
-from ops.errors import OpsError
-from ops.incident.metrics import Found
-from ops.web import Sample
+from ops.core.errors import OpsError
+from ops.core.metrics import Found
+from ops.core.web import Sample
+from ops.dashboards.panel_queries import QueryClient, Span
 
 END = datetime(2026, 11, 25, 1, 0, tzinfo=UTC)
 HOUR = Span(start=END - timedelta(hours=1), end=END)

@@ -7,8 +7,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from components.rules import Severity
-from ops.incident.collect import SOURCES
-from ops.incident.evidence import (
+from ops.incidents.collect import SOURCES
+from ops.incidents.evidence import (
     AlertEvent,
     Change,
     ClusterEvent,
@@ -22,7 +22,7 @@ from ops.incident.evidence import (
     Source,
     TraceSeen,
 )
-from ops.incident.model import AlertRecord, Incident, Note, Phase
+from ops.incidents.model import AlertRecord, Incident, Note, Phase
 
 START = datetime(2026, 11, 24, 22, 10, tzinfo=UTC)
 ALERT_ID = "RecordingFailures/job=recorder/site=tokyo+1"

@@ -11,7 +11,7 @@ from components.rules import Severity
 from lab.receivers.mail import MailFake
 from lab.receivers.record import Record
 from lab.receivers.web import TOPICS, application
-from ops.notify import Notification, Outcome, load, send_all
+from ops.alerts.notify import Notification, Outcome, load, send_all
 from services.common.web import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port

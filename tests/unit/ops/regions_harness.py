@@ -15,7 +15,7 @@ import requests
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from ops.platform import Platform, parse
+from ops.core.platform import Platform, parse
 from ops.regions.journal import Journal, Operation
 from services.common.storage import Storage
 from services.regions.records import Heartbeat, Lease, Silence

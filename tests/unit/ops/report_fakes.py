@@ -14,8 +14,8 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from pydantic import SecretStr
 
-from ops.platform import Platform, parse
-from ops.report.access import ReportAccess
+from ops.core.platform import Platform, parse
+from ops.core.report_access import ReportAccess
 
 ACCESS = ReportAccess(
     time_zone="Asia/Tokyo", languages=("ja", "en"), reader="reader", password=SecretStr("password-of-reader")
@@ -96,7 +96,7 @@ def report_server_web(failed: str = "") -> ReportServerWeb:
 
 
 def context(platform: Platform, web: ReportServerWeb, cluster: Cluster, ca_file: str = "") -> Any:
-    """What `ops.context.Context` offers to these commands."""
+    """What `ops.core.context.Context` offers to these commands."""
 
     def url(pod: str, port: int) -> str:
         assert (pod, port) == ("report-server-0", 8443)
@@ -138,7 +138,7 @@ class Cluster:
 
     @property
     def kube(self) -> Any:
-        """What `ops.kube.Kube` offers to these commands."""
+        """What `ops.core.kube.Kube` offers to these commands."""
         return SimpleNamespace(
             namespace="obs-local", core=self, ready_pod=lambda _: SimpleNamespace(name="report-server-0")
         )

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ops.backup.access import BackupAccess, access_of, read_access
-from ops.backup.credentials import read_dsn, server
-from ops.errors import OpsError
+from ops.backups.credentials import read_dsn, server
+from ops.core.backup_access import BackupAccess, access_of, read_access
+from ops.core.errors import OpsError
 
 GIVEN: dict[str, Any] = {
     "endpoint": "https://198.18.0.2:8444",

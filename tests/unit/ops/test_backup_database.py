@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from ops.backup import database, pod_exec, verify
-from ops.backup.database import drop, fresh, legal, primary
-from ops.errors import OpsError
+from ops.backups import database, pod_exec, verify
+from ops.backups.database import drop, fresh, legal, primary
+from ops.core.errors import OpsError
 
 COUNTS = "public.dashboard|12\npublic.odd|name|3\npublic.user|4\n: large objects|0\n"
 

@@ -11,9 +11,9 @@ import pyrage  # type: ignore[import-untyped]
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backup.runs import archived, find, runs
+from ops.backups.runs import archived, find, runs
 from ops.cli import app
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from services.backup.manifest import run_name
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import access_file, ago, identity_file, run, segment, state_run

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backup import grafana, search, topic
+from ops.backups import grafana, search, topic
 from ops.cli import app
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from services.backup import restore
 from services.backup.grafana import Definitions
 from services.backup.manifest import Manifest

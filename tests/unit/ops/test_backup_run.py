@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backup import command, jobs, pod_exec
+from ops.backups import command, jobs, pod_exec
 from ops.cli import app
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from tests.unit.ops.report_fakes import Cluster
 
 
@@ -25,8 +25,8 @@ def run(*words: str) -> Result:
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     fake_cluster = Cluster(lines=("backup: database: run 20261125T150405Z is stored: 1 objects", ""))
     monkeypatch.setattr(jobs.client, "BatchV1Api", lambda _: fake_cluster)
-    monkeypatch.setattr("ops.report.jobs.client.BatchV1Api", lambda _: fake_cluster)
-    monkeypatch.setattr("ops.report.jobs._PAUSE_S", 0.0)
+    monkeypatch.setattr("ops.core.jobs.client.BatchV1Api", lambda _: fake_cluster)
+    monkeypatch.setattr("ops.core.jobs._PAUSE_S", 0.0)
 
     @contextmanager
     def connected() -> Iterator[tuple[Any, Any]]:

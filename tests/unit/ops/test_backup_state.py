@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops.backup import pulumi_state
-from ops.backup.runs import runs
+from ops.backups import pulumi_state
+from ops.backups.runs import runs
 from ops.cli import app
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from services.backup import restore
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import STATE, access_file, ago, identity_file, run, state_run

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ops import evidence
-from ops.drill.registry import DRILLS
-from ops.platform import PROJECT
+from ops.core.platform import PROJECT
+from ops.drills.registry import DRILLS
+from ops.evidence import files as evidence
 
 
 def test_the_catalog_is_valid_and_names_what_exists() -> None:

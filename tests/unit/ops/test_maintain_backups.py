@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 
 from components.telemetry.topics import TOPIC_NAMES
-from ops.backup import maintenance_checks, runs
-from ops.evidence import PlatformId
-from ops.kube import CronJob
-from ops.maintain.model import Lazy, Tools
-from ops.verify import backups
-from ops.verify.drills import Drills
-from ops.verify.rows import Finding, Setup
-from ops.web import Sample
+from ops.backups import runs
+from ops.checks import backups
+from ops.core.kube import CronJob
+from ops.core.rows import Finding, Setup
+from ops.core.web import Sample
+from ops.evidence.drills import Drills
+from ops.evidence.files import PlatformId
+from ops.maintenance import backup_checks as maintenance_checks
+from ops.maintenance.model import Lazy, Tools
 from services.backup.store import Store
 from tests.unit.ops.backup_harness import ago, identity_file, reached, run, segment, state_run
 from tests.unit.ops.visualization_platform import OLD

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from components.telemetry.topics import TOPICS
-from ops import evidence
-from ops.alertmanager import FiringAlert, Matcher, Silence
-from ops.errors import OpsError
-from ops.incident.evidence import ClusterEvent
-from ops.maintain import check_functions, dashboards, drills
-from ops.maintain.model import Lazy, Tools
-from ops.verify.drills import Drills
-from ops.verify.rows import Finding
+from ops.core.alertmanager import FiringAlert, Matcher, Silence
+from ops.core.errors import OpsError
+from ops.core.rows import Finding
+from ops.evidence import files as evidence
+from ops.evidence.drills import Drills
+from ops.incidents.evidence import ClusterEvent
+from ops.maintenance import check_functions, dashboards, drills
+from ops.maintenance.model import Lazy, Tools
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 HERE = evidence.PlatformId(stack="local", namespace="obs", cluster_id="cluster")

@@ -7,12 +7,12 @@ import re
 
 import pytest
 
-from ops.errors import OpsError
-from ops.maintain.checks import OWN, checks, chosen
-from ops.maintain.metric import Metric, Unit
-from ops.maintain.model import Period
-from ops.platform import PROJECT
-from ops.web import Sample
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
+from ops.core.web import Sample
+from ops.maintenance.checks import OWN, checks, chosen
+from ops.maintenance.metric import Metric, Unit
+from ops.maintenance.model import Period
 
 DOCUMENT = (PROJECT / "docs/operations/maintenance.md").read_text(encoding="utf-8")
 

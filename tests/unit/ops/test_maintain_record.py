@@ -15,13 +15,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.errors import OpsError
-from ops.evidence import PlatformId
-from ops.maintain import command, record
-from ops.maintain.model import Check, Lazy, Maintenance, Period, Tools
-from ops.maintain.run import run
-from ops.verify.drills import Drills
-from ops.verify.rows import Finding
+from ops.core.errors import OpsError
+from ops.core.rows import Finding
+from ops.evidence.drills import Drills
+from ops.evidence.files import PlatformId
+from ops.maintenance import command, record
+from ops.maintenance.model import Check, Lazy, Maintenance, Period, Tools
+from ops.maintenance.run import run
 
 PLATFORM: Any = SimpleNamespace(platform="obs", region="here", namespace="obs-local")
 

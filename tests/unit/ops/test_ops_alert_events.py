@@ -11,11 +11,12 @@ import pytest
 from confluent_kafka import Producer
 from typer.testing import CliRunner
 
-from ops import alert_events_command, cli
-from ops.alert_events import TOPICS, Stage, about, read, runs
-from ops.errors import OpsError
-from ops.kafka import ADMIN, KafkaAdmin, client_settings
-from ops.platform import Platform, parse
+from ops import cli
+from ops.alerts import events_command as alert_events_command
+from ops.alerts.events import TOPICS, Stage, about, read, runs
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.platform import Platform, parse
 from services.alert_events import posts
 from tests.support import kafka_broker
 

@@ -8,11 +8,11 @@ from typing import Any, cast
 
 import pytest
 
-from ops.alertmanager import client_of, connect
-from ops.context import ALERTMANAGER_PORT, Context
-from ops.errors import OpsError
-from ops.platform import Platform, parse
-from ops.web import Web
+from ops.core.alertmanager import client_of, connect
+from ops.core.context import ALERTMANAGER_PORT, Context
+from ops.core.errors import OpsError
+from ops.core.platform import Platform, parse
+from ops.core.web import Web
 
 LOGIN = {"username": "operator", "password": "a-long-password"}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.platform import Platform
+from ops.core.platform import Platform
 from tests.config.alertmanager_process import Pair
 from tests.config.servers import eventually, free_port
 from tests.unit.ops import alert_platform

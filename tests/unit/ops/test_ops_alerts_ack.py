@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import cli
-from ops.platform import Platform
+from ops.core.platform import Platform
 from tests.config.alertmanager_process import Pair
 from tests.config.servers import eventually
 from tests.unit.ops import alert_platform

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from ops.ack import acknowledgements, candidates, taken
-from ops.alertmanager import FiringAlert, Matcher, Silence
-from ops.alerts import Escalates, Level, Row, beats, rows
-from ops.alerts_command import levels, row_as_json, who, words
-from ops.platform import parse
-from ops.silences import parse_matcher
+from ops.alerts.ack import acknowledgements, candidates, taken
+from ops.alerts.command import levels, row_as_json, who, words
+from ops.alerts.firing import Escalates, Level, Row, beats, rows
+from ops.alerts.silences import parse_matcher
+from ops.core.alertmanager import FiringAlert, Matcher, Silence
+from ops.core.platform import parse
 
 NOW = datetime(2026, 11, 24, 9, 30, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

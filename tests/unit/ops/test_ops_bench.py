@@ -11,15 +11,15 @@ from typing import Any, cast
 import pytest
 
 from components.telemetry.layers import Signal
-from ops import bench as bench_module
-from ops import bench_cpu
-from ops.bench import Bench, BenchSettings, as_settings
-from ops.bench_command import sizes_of
-from ops.bench_cpu import NodeUsage
-from ops.bench_load import Load, LoadResult
-from ops.bench_paths import Mark
-from ops.context import Context
-from ops.errors import OpsError
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.loadtest import bench as bench_module
+from ops.loadtest import bench_cpu
+from ops.loadtest.bench import Bench, BenchSettings, as_settings
+from ops.loadtest.bench_command import sizes_of
+from ops.loadtest.bench_cpu import NodeUsage
+from ops.loadtest.bench_load import Load, LoadResult
+from ops.loadtest.bench_paths import Mark
 
 NODE = "node_cpu_usage_seconds"
 QUICK = BenchSettings(

@@ -10,10 +10,10 @@ import pytest
 from rich.console import Console
 
 from components.k8s.workload import AT_START, CERTIFICATE_READ
-from ops import certificates
-from ops.certificates import MOUNTED_S, readers, roll
-from ops.errors import OpsError
-from ops.kube import Kube
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.maintenance import certificates
+from ops.maintenance.certificates import MOUNTED_S, readers, roll
 
 ISSUED = datetime(2026, 11, 26, 6, 0, tzinfo=UTC)
 NAMESPACE = "obs"

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from ops import otlp
-from ops.errors import OpsError
-from ops.platform import Login, parse
-from ops.web import Query, Web
+from ops.core import otlp
+from ops.core.errors import OpsError
+from ops.core.platform import Login, parse
+from ops.core.web import Query, Web
 from tests.config.gateway_process import PASSWORDS, GatewayProcess, gateway_data, gateway_process
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually

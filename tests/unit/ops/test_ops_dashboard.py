@@ -19,10 +19,10 @@ from typer.testing import CliRunner
 from components.dashboards.model import Query, series, stat
 from components.dashboards.registry import DASHBOARDS
 from ops.cli import app
-from ops.dashboard import command
-from ops.dashboard.panel_queries import GrafanaQueryClient, QueryClient, ask, latencies, quantile, seconds, span
-from ops.errors import OpsError
-from ops.grafana import Grafana
+from ops.core.errors import OpsError
+from ops.core.grafana import Grafana
+from ops.dashboards import command
+from ops.dashboards.panel_queries import GrafanaQueryClient, QueryClient, ask, latencies, quantile, seconds, span
 from tests.unit.ops.dashboard_fakes import ANSWERS, DISKS, HOUR, LINES, NUMBER, TABLE, query_client
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, PASSWORDS, State, accounts, replica
 

@@ -9,11 +9,11 @@ from xml.etree import ElementTree
 import pytest
 
 from components.dashboards.model import Limit, Panel, Query, stat
-from ops.dashboard import graph, line_chart, page
-from ops.dashboard.graph import Call
-from ops.dashboard.panel_queries import Result, ask
-from ops.dashboard.values import legends, shown, tone, worded
-from ops.incident.metrics import Found
+from ops.core.metrics import Found
+from ops.dashboards import graph, line_chart, page
+from ops.dashboards.graph import Call
+from ops.dashboards.panel_queries import Result, ask
+from ops.dashboards.values import legends, shown, tone, worded
 from tests.unit.ops.dashboard_fakes import (
     ANSWERS,
     DISKS,

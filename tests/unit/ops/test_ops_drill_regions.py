@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.receivers.record import Notification
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from tests.support import region_traffic
 from tests.support.alerts import CRITICAL, Raised
 from tests.support.region_traffic import MovingLoad, logs_of, points_of

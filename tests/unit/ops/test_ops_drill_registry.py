@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from ops import evidence
-from ops.drill.model import Aspect, Drill
-from ops.drill.registry import DRILLS, SHOWN, find
-from ops.errors import OpsError
-from ops.figures import filled, named, plain, told
-from ops.platform import PROJECT
-from ops.requirements import REQUIREMENT_IDS
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
+from ops.core.requirements import REQUIREMENT_IDS
+from ops.drills.model import Aspect, Drill
+from ops.drills.registry import DRILLS, SHOWN, find
+from ops.evidence import files as evidence
+from ops.evidence.figures import filled, named, plain, told
 
 ASKED_FOR = (
     "broker",

@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import evidence
 from ops.cli import app
-from ops.drill import command, record, table
-from ops.drill.command import build_report
-from ops.drill.model import Aspect, Drill
-from ops.drill.record import Report, markdown, watched_of, write
-from ops.drill.registry import find
-from ops.drill.run import Outcome
-from ops.drill.timeline import Event
-from ops.drill.watch import Watched
-from ops.errors import OpsError
-from ops.evidence import Evidence
-from ops.figures import NOT_MEASURED
+from ops.core.errors import OpsError
+from ops.drills import command, record, table
+from ops.drills.command import build_report
+from ops.drills.model import Aspect, Drill
+from ops.drills.record import Report, markdown, watched_of, write
+from ops.drills.registry import find
+from ops.drills.run import Outcome
+from ops.drills.timeline import Event
+from ops.drills.watch import Watched
+from ops.evidence import files as evidence
+from ops.evidence.figures import NOT_MEASURED
+from ops.evidence.files import Evidence
 
 BROKER = find("broker")
 BEGAN = datetime.now(UTC)

@@ -13,15 +13,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from ops import kube, steps
-from ops.drill import progress as module_shown
-from ops.drill import run as runner
-from ops.drill.progress import DrillProgress
-from ops.drill.registry import find
-from ops.drill.run import Outcome, alone, command_of, ready, reasons, run
-from ops.errors import OpsError
-from ops.platform import PROJECT
-from ops.steps import clock
+from ops.core import kube, steps
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
+from ops.core.steps import clock
+from ops.drills import progress as module_shown
+from ops.drills import run as runner
+from ops.drills.progress import DrillProgress
+from ops.drills.registry import find
+from ops.drills.run import Outcome, alone, command_of, ready, reasons, run
 
 LIMIT_S = 60.0
 CONFTEST = """
@@ -164,7 +164,7 @@ def test_threads_of_a_scheduler_may_run_it(tmp_path: Path) -> None:
 def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
     body = """
         import time
-        from ops.steps import say
+        from ops.core.steps import say
 
         def test_it():
             say("killing a  broker")

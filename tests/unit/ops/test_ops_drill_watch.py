@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from ops.alertmanager import FiringAlert
-from ops.drill import steady_state, watch
-from ops.drill.alerts import notifications, raised
-from ops.drill.timeline import Event
-from ops.drill.watch import Pods, Watched, Watcher, parsed
-from ops.errors import OpsError
-from ops.kafka import TopicState
-from ops.kube import Pod
+from ops.core.alertmanager import FiringAlert
+from ops.core.errors import OpsError
+from ops.core.kafka import TopicState
+from ops.core.kube import Pod
+from ops.drills import steady_state, watch
+from ops.drills.alerts import notifications, raised
+from ops.drills.timeline import Event
+from ops.drills.watch import Pods, Watched, Watcher, parsed
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 from tests.unit.ops.dashboard_fakes import query_client
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from ops import evidence
-from ops.errors import OpsError
-from ops.evidence import Catalog, Entry, Evidence, PlatformId, Standing, Target
+from ops.core.errors import OpsError
+from ops.evidence import files as evidence
+from ops.evidence.files import Catalog, Entry, Evidence, PlatformId, Standing, Target
 
 CATALOG = Catalog(
     sources={"code": ("code/**/*",)},

@@ -7,11 +7,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from components.alerting.identity import alert_id
-from ops.errors import OpsError
-from ops.incident.model import Incident, subject_of
-from ops.incident.response_clock import State, read, span
-from ops.incident.time_window import TimeWindow, moment, window
-from ops.incident.timefmt import TimeFormat, after, zone
+from ops.core.errors import OpsError
+from ops.incidents.model import Incident, subject_of
+from ops.incidents.response_clock import State, read, span
+from ops.incidents.time_window import TimeWindow, moment, window
+from ops.incidents.timefmt import TimeFormat, after, zone
 from tests.unit.ops import incident_samples as samples
 
 NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)

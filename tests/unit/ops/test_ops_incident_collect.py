@@ -11,19 +11,19 @@ from typing import Any
 
 import pytest
 
-from ops.errors import OpsError
-from ops.incident.clients import Clients, Lazy
-from ops.incident.collect import FIELDS, SOURCES, Answer, Case, collect, missing
-from ops.incident.evidence import Evidence
-from ops.incident.i18n import Language, Texts
-from ops.incident.model import Incident
-from ops.incident.parts import Parts
-from ops.incident.render import html
-from ops.incident.report import document
-from ops.incident.time_window import TimeWindow
-from ops.incident.timefmt import TimeFormat, zone
-from ops.kube import Kube
-from ops.platform import Platform, parse
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.core.platform import Platform, parse
+from ops.incidents.clients import Clients, Lazy
+from ops.incidents.collect import FIELDS, SOURCES, Answer, Case, collect, missing
+from ops.incidents.evidence import Evidence
+from ops.incidents.i18n import Language, Texts
+from ops.incidents.model import Incident
+from ops.incidents.parts import Parts
+from ops.incidents.render import html
+from ops.incidents.report import document
+from ops.incidents.time_window import TimeWindow
+from ops.incidents.timefmt import TimeFormat, zone
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.unit.ops import incident_samples as samples

@@ -14,15 +14,15 @@ from typer.testing import CliRunner, Result
 
 from components.rules import Severity
 from ops import cli
-from ops.alertmanager import FiringAlert
-from ops.errors import OpsError
-from ops.incident import collect as collect_module
-from ops.incident import command_report, common
-from ops.incident.clients import Clients
-from ops.incident.collect import SOURCES, Answer, Case
-from ops.incident.create import firing_alert, new
-from ops.incident.store import Store
-from ops.platform import Platform
+from ops.core.alertmanager import FiringAlert
+from ops.core.errors import OpsError
+from ops.core.platform import Platform
+from ops.incidents import collect as collect_module
+from ops.incidents import command_report, common
+from ops.incidents.clients import Clients
+from ops.incidents.collect import SOURCES, Answer, Case
+from ops.incidents.create import firing_alert, new
+from ops.incidents.store import Store
 from tests.config.alertmanager_process import Pair
 from tests.config.servers import eventually
 from tests.unit.ops import alert_platform
@@ -307,7 +307,7 @@ def test_an_incident_is_opened_by_hand_when_nothing_can_be_asked(
     def away() -> Platform:
         raise OpsError("cannot read the stack's outputs")
 
-    monkeypatch.setattr("ops.platform.load", away)
+    monkeypatch.setattr("ops.core.platform.load", away)
 
     def invoke(*words: str) -> Result:
         return CliRunner().invoke(cli.app, ["incident", *words, "--by", "sato"])
@@ -348,8 +348,8 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
         return samples.alert(source="alerts-raw", ends=samples.after(20))
 
     monkeypatch.setattr(common, "Clients", Away)
-    monkeypatch.setattr("ops.incident.events.past_alert", past)
-    monkeypatch.setattr("ops.incident.command.present", lambda: samples.after(90))
+    monkeypatch.setattr("ops.incidents.events.past_alert", past)
+    monkeypatch.setattr("ops.incidents.command.present", lambda: samples.after(90))
     done = CliRunner().invoke(
         cli.app,
         [

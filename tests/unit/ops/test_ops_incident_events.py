@@ -11,12 +11,12 @@ import pytest
 from confluent_kafka import Producer
 
 from components.rules import Severity
-from ops.errors import OpsError
-from ops.incident import events
-from ops.incident.events import Read, choose, expression, notifications, past_alert, transitions
-from ops.incident.time_window import TimeWindow
-from ops.kafka import ADMIN, KafkaAdmin, client_settings
-from ops.platform import Platform, parse
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.platform import Platform, parse
+from ops.incidents import events
+from ops.incidents.events import Read, choose, expression, notifications, past_alert, transitions
+from ops.incidents.time_window import TimeWindow
 from services.alert_events import posts
 from services.alert_events.events import RawEvent
 from tests.support import kafka_broker

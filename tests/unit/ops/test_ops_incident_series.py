@@ -10,14 +10,14 @@ import pytest
 import yaml
 
 from components.alerting.identity import alert_id
-from ops import otlp
-from ops.errors import OpsError
-from ops.incident.evidence import Measured
-from ops.incident.metrics import Metrics, step
-from ops.incident.model import Incident
-from ops.incident.series import firing, measured
-from ops.incident.time_window import TimeWindow
-from ops.web import Web
+from ops.core import otlp
+from ops.core.errors import OpsError
+from ops.core.metrics import Metrics, step
+from ops.core.web import Web
+from ops.incidents.evidence import Measured
+from ops.incidents.model import Incident
+from ops.incidents.series import firing, measured
+from ops.incidents.time_window import TimeWindow
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually
 from tests.unit.ops import incident_samples as samples

@@ -16,21 +16,21 @@ import requests
 from kubernetes import client
 
 from lab.toolchain import tools
-from ops.errors import OpsError
-from ops.incident import changes as changes_module
-from ops.incident.changes import changes, parse
-from ops.incident.cluster import MOST, cluster
-from ops.incident.logs import logs, query
-from ops.incident.time_window import TimeWindow
-from ops.incident.traces import WindowReader, services_of, traces
-from ops.kube import Kube
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.incidents import changes as changes_module
+from ops.incidents.changes import changes, parse
+from ops.incidents.cluster import MOST, cluster
+from ops.incidents.logs import logs, query
+from ops.incidents.time_window import TimeWindow
+from ops.incidents.traces import WindowReader, services_of, traces
 from tests.unit.ops import incident_samples as samples
 
 WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
 
 
 class Web:
-    """A fake of `ops.web.Web`: gives its answers in turn, then the last one again."""
+    """A fake of `ops.core.web.Web`: gives its answers in turn, then the last one again."""
 
     def __init__(self, *answers: object, status: int = 200) -> None:
         self.answers, self.status = list(answers), status

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from ops.errors import OpsError
-from ops.incident.evidence import load
-from ops.incident.model import Incident, Phase
-from ops.incident.store import Store
+from ops.core.errors import OpsError
+from ops.incidents.evidence import load
+from ops.incidents.model import Incident, Phase
+from ops.incidents.store import Store
 from tests.unit.ops import incident_samples as samples
 
 

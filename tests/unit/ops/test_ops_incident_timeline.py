@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.incident.evidence import AlertEvent, Evidence, LogSeen
-from ops.incident.model import Incident
-from ops.incident.timeline import Entry, entries
+from ops.incidents.evidence import AlertEvent, Evidence, LogSeen
+from ops.incidents.model import Incident
+from ops.incidents.timeline import Entry, entries
 from tests.unit.ops import incident_samples as samples
 
 

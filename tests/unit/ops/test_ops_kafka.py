@@ -14,14 +14,14 @@ from typing import Any, cast
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 
-from ops import probes
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kafka import ADMIN, KafkaAdmin, client_settings
-from ops.platform import Platform, parse
-from ops.verify.gateway import o5
-from ops.verify.kafka import k1, k2
-from ops.verify.security import k5
+from ops.checks import probes
+from ops.checks.gateway import o5
+from ops.checks.kafka import k1, k2
+from ops.checks.security import k5
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.platform import Platform, parse
 from tests.support import kafka_broker
 
 TOPIC = "telemetry-metrics"
@@ -113,8 +113,8 @@ def test_the_lag_of_a_group_is_what_it_has_not_committed(platform: Platform) -> 
 
 _ASK = """
 import json, sys
-from ops.kafka import KafkaAdmin
-from ops.platform import parse
+from ops.core.kafka import KafkaAdmin
+from ops.core.platform import parse
 kafka = KafkaAdmin(parse(json.load(sys.stdin)))
 for number in range(20):
     assert kafka.lag(f"group-{number}") == {}
@@ -205,7 +205,7 @@ def test_a_control_client_that_is_refused_is_an_error(platform: Platform) -> Non
 
 
 def test_an_absent_broker_is_one_line(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.kafka.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("ops.core.kafka.TIMEOUT_SECONDS", 1.0)
     gone = platform.model_copy(update={"kafka_bootstrap": f"127.0.0.1:{kafka_broker.free_port()}"})
     with pytest.raises(OpsError, match=r"no answer from Kafka \(127\.0\.0\.1:\d+\): "):
         KafkaAdmin(gone).brokers()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from ops.kube import DEPLOYMENT, STATEFUL_SET, Kube
+from ops.core.kube import DEPLOYMENT, STATEFUL_SET, Kube
 
 WHOLE = {"observed_generation": 4, "ready_replicas": 2, "updated_replicas": 2, "replicas": 2}
 SETTLED = {**WHOLE, "update_revision": "b", "current_revision": "b"}

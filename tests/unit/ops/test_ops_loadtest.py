@@ -19,11 +19,16 @@ from typer.testing import CliRunner
 from components.dashboards.model import Dashboard, Kind
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.registry import dashboard_named as find
-from ops import evidence, loadtest
-from ops.context import Context
-from ops.dashboard.panel_queries import QueryClient
-from ops.dashboard.panel_queries import span as span_of
-from ops.dashboard_client import (
+from ops.core import test_accounts
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.grafana import Grafana, address, administrator
+from ops.core.platform import Login
+from ops.dashboards.panel_queries import QueryClient
+from ops.dashboards.panel_queries import span as span_of
+from ops.evidence import files as evidence
+from ops.loadtest import command as loadtest
+from ops.loadtest.dashboard_client import (
     GrafanaDashboardClient,
     PanelRequest,
     directly,
@@ -31,14 +36,11 @@ from ops.dashboard_client import (
     private_address,
     through_grafana,
 )
-from ops.errors import OpsError
-from ops.grafana import Grafana, address, administrator
-from ops.platform import Login
-from ops.virtual_users import CONNECTIONS, DashboardLoad, LoadTestResult, run_virtual_users
+from ops.loadtest.virtual_users import CONNECTIONS, DashboardLoad, LoadTestResult, run_virtual_users
 from tests.unit.ops.dashboard_fakes import HOUR, LINES, NUMBER, dashboard, query_client
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, NOTHING, PASSWORDS, READER, State, accounts, replica
 
-CREDENTIALS = loadtest.Credentials.model_validate(accounts())
+CREDENTIALS = test_accounts.Credentials.model_validate(accounts())
 SMALL = dashboard(NUMBER, LINES)
 
 
@@ -295,17 +297,17 @@ def test_a_file_of_accounts_that_is_none_is_one_line_without_a_password(text: st
     file = tmp_path / "people.json"
     file.write_text(text)
     with pytest.raises(OpsError, match=says) as raised:
-        loadtest.read_credentials(file)
+        test_accounts.read_credentials(file)
     assert PASSWORDS["viewer"] not in str(raised.value)
     with pytest.raises(OpsError, match="cannot be read"):
-        loadtest.read_credentials(tmp_path / "missing")
+        test_accounts.read_credentials(tmp_path / "missing")
 
 
 def test_accounts_come_from_the_file_that_the_environment_names(tmp_path: Path) -> None:
     file = tmp_path / "people.json"
     file.write_text(json.dumps(accounts()))
-    assert loadtest.known_credentials({}) is None
-    assert loadtest.known_credentials({loadtest.TEST_ACCOUNTS_FILE: str(file)}) == CREDENTIALS
+    assert test_accounts.known_credentials({}) is None
+    assert test_accounts.known_credentials({test_accounts.TEST_ACCOUNTS_FILE: str(file)}) == CREDENTIALS
 
 
 def run(monkeypatch: pytest.MonkeyPatch, context: Context, *words: str) -> tuple[int, str, dict[str, Any]]:
@@ -313,8 +315,8 @@ def run(monkeypatch: pytest.MonkeyPatch, context: Context, *words: str) -> tuple
     written: dict[str, Any] = {}
     app = typer.Typer()
     app.command()(loadtest.loadtest)
-    monkeypatch.setattr("ops.platform.load", lambda: SimpleNamespace(namespace="x"))
-    monkeypatch.setattr("ops.loadtest.Kube.connect", lambda _: context.kube)
+    monkeypatch.setattr("ops.core.platform.load", lambda: SimpleNamespace(namespace="x"))
+    monkeypatch.setattr("ops.loadtest.command.Kube.connect", lambda _: context.kube)
     monkeypatch.setattr(loadtest, "Context", lambda *_: _Entered(context))
     monkeypatch.setattr(loadtest, "query_client", lambda _: filled())
     monkeypatch.setattr(evidence, "write", lambda name, **what: written.update(name=name, **what))
@@ -356,7 +358,7 @@ def test_the_command_ends_with_1_when_the_limits_are_not_kept(tmp_path: Path, mo
 
 
 def test_without_accounts_the_command_says_what_to_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(loadtest.TEST_ACCOUNTS_FILE, raising=False)
+    monkeypatch.delenv(test_accounts.TEST_ACCOUNTS_FILE, raising=False)
     with (
         grafana(tmp_path) as (context, _),
         pytest.raises(OpsError, match=r"--credentials FILE or OBS_TEST_ACCOUNTS_FILE"),

@@ -12,17 +12,17 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from ops import cli
-from ops import logs as logs_module
-from ops import platform as platform_module
-from ops.errors import OpsError
-from ops.logs import LogReader, Row, Wanted, query, table
+from ops.core import platform as platform_module
+from ops.core.errors import OpsError
+from ops.telemetry import logs as logs_module
+from ops.telemetry.logs import LogReader, Row, Wanted, query, table
 
 NOW = 1_700_000_000.0
 URL = "https://localhost:1234"
 
 
 class Web:
-    """A fake of `ops.web.Web` that answers every request alike."""
+    """A fake of `ops.core.web.Web` that answers every request alike."""
 
     def __init__(self, status: int, body: object) -> None:
         self.status, self.body = status, body

@@ -15,9 +15,10 @@ from typer.testing import CliRunner
 
 from components.rules import Severity
 from lab.receivers.web import TOPICS
-from ops import cli, notify_senders
-from ops.errors import OpsError
-from ops.notify import Notification, load, send_all
+from ops import cli
+from ops.alerts import notify_senders
+from ops.alerts.notify import Notification, load, send_all
+from ops.core.errors import OpsError
 from tests.config.pki import write_certificates
 from tests.unit.ops.notify_fakes import AWS, NOTIFICATION, SECRETS, SLACK_TOKEN, Fakes
 

@@ -11,11 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from ops import cli
-from ops import notify as notify_module
-from ops.errors import OpsError
-from ops.notify import load
-from ops.notify_write import write
-from ops.platform import parse
+from ops.alerts import notify as notify_module
+from ops.alerts.notify import load
+from ops.alerts.notify_write import write
+from ops.core.errors import OpsError
+from ops.core.platform import parse
 
 KEY = "k" * 32
 SOURCE: dict[str, Any] = {

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from ops import cli, platform
-from ops.errors import OpsError, one_line
-from ops.kube import Kube
+from ops import cli
+from ops.core import platform
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
 
 
 def test_complete_outputs_are_read_and_unknown_ones_ignored(outputs: dict[str, Any]) -> None:

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import cli, platform
-from ops.errors import OpsError
-from ops.platform import Platform
+from ops import cli
+from ops.core import platform
+from ops.core.errors import OpsError
+from ops.core.platform import Platform
+from ops.core.region_access import RegionsAccess
 from ops.regions import dns
-from ops.regions.access import RegionsAccess
 from tests.unit.ops.regions_harness import FINGERPRINTS, KEY, NAME, SECRET, STACKS, A, B, Harness, harness
 
 Run = Callable[..., Result]
@@ -38,7 +39,7 @@ def run(monkeypatch: pytest.MonkeyPatch, shared: Harness, made_up: Mapping[str, 
             region = other if stack == STACKS[other] else selected
             return shared.platform(made_up, region, role, regions=changed)
 
-        monkeypatch.setattr("ops.platform.load", load)
+        monkeypatch.setattr("ops.core.platform.load", load)
         result = CliRunner().invoke(cli.app, list(words), env={"COLUMNS": "140"})
         if isinstance(result.exception, OpsError):
             raise result.exception
@@ -116,7 +117,7 @@ def test_a_region_alone_has_nothing_to_compare_with(run: Run, shared: Harness) -
 
 
 def test_a_stack_without_regions_is_told_what_to_do(monkeypatch: pytest.MonkeyPatch, made_up: dict[str, Any]) -> None:
-    monkeypatch.setattr("ops.platform.load", lambda stack="": Platform.model_validate(made_up))
+    monkeypatch.setattr("ops.core.platform.load", lambda stack="": Platform.model_validate(made_up))
     with pytest.raises(OpsError, match="the stack has no output `regions`"):
         raise CliRunner().invoke(cli.app, ["regions"]).exception or AssertionError("nothing was raised")
 

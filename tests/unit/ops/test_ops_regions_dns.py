@@ -11,9 +11,9 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
+from ops.core.region_access import Dns
 from ops.regions import dns
-from ops.regions.access import Dns
 from tests.config.servers import free_port
 
 ZONE, NAME = "obs.example.com", "otlp.obs.example.com"

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from confluent_kafka import Producer
 
-from ops.errors import OpsError
-from ops.kafka import ADMIN, KafkaAdmin, client_settings
-from ops.platform import Platform, parse
+from ops.core.errors import OpsError
+from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
+from ops.core.platform import Platform, parse
 from ops.regions import failback_steps, failover_steps, mirror_offsets, preflight
 from ops.regions.failover_context import FailoverContext
 from ops.regions.journal import Done

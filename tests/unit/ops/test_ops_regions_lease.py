@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import lease
 from tests.unit.ops.regions_harness import A, B, Harness, harness
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.regions import failover_steps, report
 from ops.regions.failover_context import FailoverContext, Figures
 from ops.regions.journal import Done, Journal, Operation, begin, key, operations, promotion, unfinished

@@ -13,8 +13,9 @@ from kubernetes import client
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.errors import OpsError
-from ops.report import command, jobs
+from ops.core import jobs
+from ops.core.errors import OpsError
+from ops.reports import command
 from tests.unit.ops.report_fakes import (
     ACCESS,
     PAGE,
@@ -192,7 +193,7 @@ def test_a_job_that_never_ends_is_waited_for_as_long_as_it_may_run() -> None:
 
 
 def test_a_stack_without_reports_is_told_so(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ops.platform.load", lambda: platform(outputs))
+    monkeypatch.setattr("ops.core.platform.load", lambda: platform(outputs))
     assert "the stack makes no reports" in problem(CliRunner().invoke(app, ["report", "list"]))
 
 

@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from ops.cli import app
-from ops.errors import OpsError
-from ops.report import build, command
+from ops.core.errors import OpsError
+from ops.reports import build, command
 from services.reports.alert_log import KafkaAccess, Log
 from services.reports.errors import ReportError
 from services.reports.metrics import Sample, Series

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from components.backups.schedule import Kind
 from ops import cli
-from ops.errors import OpsError
+from ops.core.errors import OpsError
 from ops.review import command, evaluate, program
 from ops.review.comment import render
 from ops.review.model import Planned, StackPlan

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from ops import otlp
-from ops.verify.kafka import identities
+from ops.checks.kafka import identities
+from ops.core import otlp
 from tests.support import exposure
 from tests.support.load import numbers_of, sequence_request
 from tests.support.sequences import Ledger, gaps

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ops import silences as silences_module
-from ops.alertmanager import Matcher
-from ops.errors import OpsError
-from ops.platform import Platform
-from ops.silences import author, clock, duration, parse_matcher, span, with_twins
+from ops.alerts import silences as silences_module
+from ops.alerts.silences import author, clock, duration, parse_matcher, span, with_twins
+from ops.core.alertmanager import Matcher
+from ops.core.errors import OpsError
+from ops.core.platform import Platform
 from tests.config.alertmanager_process import Pair
 from tests.unit.ops import alert_platform
 from tests.unit.ops.alert_platform import Run, client, mistake, platform_of

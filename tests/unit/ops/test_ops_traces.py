@@ -13,11 +13,12 @@ import requests
 from rich.console import Console
 from typer.testing import CliRunner
 
-from ops import cli, traces
-from ops import platform as platform_module
-from ops.errors import OpsError
-from ops.trace_tree import duration, parse, tree
-from ops.traces import TraceReader, choose, fetch_token, seconds
+from ops import cli
+from ops.core import platform as platform_module
+from ops.core.errors import OpsError
+from ops.telemetry import traces
+from ops.telemetry.trace_tree import duration, parse, tree
+from ops.telemetry.traces import TraceReader, choose, fetch_token, seconds
 
 URLS = {"public": "https://public:4180", "internal": "https://internal:4180"}
 LOGIN = {"issuer": "https://issuer", "client_id": "ops", "client_secret": "secret-of-the-tool"}
@@ -64,7 +65,7 @@ def shown(content: Mapping[str, Any]) -> list[str]:
 
 
 class Web:
-    """A fake of `ops.web.Web`: answers from a table, remembers what was asked."""
+    """A fake of `ops.core.web.Web`: answers from a table, remembers what was asked."""
 
     def __init__(self, answers: Mapping[str, tuple[int, object]]) -> None:
         self.answers, self.requests = answers, list[tuple[str, str, dict[str, Any]]]()

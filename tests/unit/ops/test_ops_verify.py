@@ -16,15 +16,16 @@ from typing import Any, cast
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops import evidence
+from ops.checks import command, registry
 from ops.cli import app
-from ops.context import Context
-from ops.errors import OpsError
-from ops.evidence import Catalog, Entry, Evidence, PlatformId, Target
-from ops.requirements import REQUIREMENT_IDS
-from ops.verify import command, registry, runner
-from ops.verify.drills import Drills
-from ops.verify.rows import Check, DrillResult, Finding, Row, Setup, State, Wait, moment
+from ops.core import runner
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.requirements import REQUIREMENT_IDS
+from ops.core.rows import Check, DrillResult, Finding, Row, Setup, State, Wait, moment
+from ops.evidence import files as evidence
+from ops.evidence.drills import Drills
+from ops.evidence.files import Catalog, Entry, Evidence, PlatformId, Target
 
 NOWHERE = cast(Context, None)
 HERE = PlatformId(stack="local", namespace="obs", cluster_id="here")

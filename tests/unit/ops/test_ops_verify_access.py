@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from kubernetes.client.exceptions import ApiException
 
-from ops.errors import OpsError
-from ops.loadtest import TEST_ACCOUNTS_FILE
-from ops.verify import access, mounted_config, visualization
+from ops.checks import access, mounted_config, visualization
+from ops.core.errors import OpsError
+from ops.core.test_accounts import TEST_ACCOUNTS_FILE
 from tests.unit.ops.visualization_fakes import State
 from tests.unit.ops.visualization_platform import INI, LDAP, known, platforms
 

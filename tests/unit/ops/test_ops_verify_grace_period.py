@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from components.backups.schedule import next_time
-from ops.kube import CronJob
-from ops.verify.grace_period import first_run
-from ops.verify.rows import Finding
+from ops.checks.grace_period import first_run
+from ops.core.kube import CronJob
+from ops.core.rows import Finding
 
 TOKYO = ZoneInfo("Asia/Tokyo")
 FRIDAY = datetime(2026, 11, 27, 17, 5, tzinfo=TOKYO)

@@ -12,11 +12,11 @@ import pytest
 import requests
 
 from components.telemetry.layers import DEVICE, LAYERS, STREAMING
-from ops.context import Context
-from ops.errors import OpsError
-from ops.verify import logs, search
-from ops.verify.grace_period import GRACE_PERIOD
-from ops.verify.rows import Finding
+from ops.checks import logs, search
+from ops.checks.grace_period import GRACE_PERIOD
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.rows import Finding
 from tests.unit.ops.visualization_platform import OLD
 
 

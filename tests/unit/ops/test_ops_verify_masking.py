@@ -11,9 +11,9 @@ import pytest
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from components.masking.catalogue import EVERY
-from ops.context import Context
-from ops.errors import OpsError
-from ops.verify import masking
+from ops.checks import masking
+from ops.core.context import Context
+from ops.core.errors import OpsError
 
 SECRETS = {name: secret for name, _, secret in masking.examples()}
 

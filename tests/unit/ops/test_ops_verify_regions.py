@@ -10,11 +10,11 @@ from typing import Any, cast
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from ops import evidence
-from ops.context import Context
-from ops.verify import regions, visualization
-from ops.verify.registry import CHECKS
-from ops.verify.rows import Check, Setup
+from ops.checks import regions, visualization
+from ops.checks.registry import CHECKS
+from ops.core.context import Context
+from ops.core.rows import Check, Setup
+from ops.evidence import files as evidence
 
 KINDS = ("rules", "dashboards", "topics", "permissions", "notifications")
 Answers = dict[str, list[tuple[dict[str, str], float]]]

@@ -13,9 +13,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from components.sampler.config import POLICIES, SAMPLING, SamplingPolicy, _sampling
 from components.telemetry.services import DEFAULT_LATENCY_LIMIT_MS
-from ops.context import Context
-from ops.errors import OpsError
-from ops.verify import sampling
+from ops.checks import sampling
+from ops.core.context import Context
+from ops.core.errors import OpsError
 from tests.unit.ops.visualization_platform import OLD
 
 

@@ -14,9 +14,9 @@ import requests
 
 from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
 from components.telemetry.services import EDGES, TRACED_SERVICES
-from ops.context import Context
-from ops.errors import OpsError
-from ops.verify import traces
+from ops.checks import traces
+from ops.core.context import Context
+from ops.core.errors import OpsError
 from tests.unit.ops.visualization_platform import OLD
 
 URLS = {name: f"https://{name}:4180" for name in CLASSES}

@@ -11,14 +11,15 @@ from typing import Any
 import pytest
 from kubernetes import client
 
-from ops.context import Context
-from ops.errors import OpsError
-from ops.kube import Kube
-from ops.platform import parse
-from ops.traces import fetch_token
-from ops.verify import prometheus, runner, traces, visualization
-from ops.verify.registry import CHECKS
-from ops.verify.rows import State
+from ops.checks import prometheus, traces, visualization
+from ops.checks.registry import CHECKS
+from ops.core import runner
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.core.platform import parse
+from ops.core.rows import State
+from ops.telemetry.traces import fetch_token
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 
@@ -28,7 +29,7 @@ LOGIN = {"username": "somebody", "password": "a-long-password"}
 @pytest.fixture
 def ports(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     """Server -> a port at which nothing listens."""
-    monkeypatch.setattr("ops.kafka.TIMEOUT_SECONDS", 2.0)
+    monkeypatch.setattr("ops.core.kafka.TIMEOUT_SECONDS", 2.0)
     names = (
         "kafka",
         "thanos",

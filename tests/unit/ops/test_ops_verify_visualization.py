@@ -15,12 +15,12 @@ import pytest
 from components.dashboards.model import Dashboard, Row
 from components.dashboards.registry import DASHBOARDS
 from components.reports.schedule import SCHEDULES
-from ops import evidence
-from ops.errors import OpsError
-from ops.kube import CronJob
-from ops.verify import visualization
-from ops.verify.grace_period import GRACE_PERIOD, RUN, series_due
-from ops.virtual_users import DashboardLoad, LoadTestResult
+from ops.checks import visualization
+from ops.checks.grace_period import GRACE_PERIOD, RUN, series_due
+from ops.core.errors import OpsError
+from ops.core.kube import CronJob
+from ops.evidence import files as evidence
+from ops.loadtest.virtual_users import DashboardLoad, LoadTestResult
 from tests.unit.ops.dashboard_fakes import query_client
 from tests.unit.ops.visualization_fakes import State
 from tests.unit.ops.visualization_platform import OLD, known, platforms, report, report_server

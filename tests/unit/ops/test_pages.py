@@ -11,13 +11,14 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ops import evidence, pages
+from ops import pages
 from ops.cli import app
-from ops.errors import OpsError
-from ops.evidence import Catalog, Entry, Evidence
-from ops.figures import named
+from ops.core.errors import OpsError
+from ops.core.platform import PROJECT
+from ops.evidence import files as evidence
+from ops.evidence.figures import named
+from ops.evidence.files import Catalog, Entry, Evidence
 from ops.pages import Row, Source, Tables
-from ops.platform import PROJECT
 from tests.unit.ops.test_ops_evidence import git, save
 
 CATALOG = Catalog(

@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from ops import evidence, pages
-from ops.platform import PROJECT
+from ops import pages
+from ops.core.platform import PROJECT
+from ops.evidence import files as evidence
 
 EXCEPTIONS = evidence.FOLDER / "typed.yaml"
 MOST_EXCEPTIONS = 12

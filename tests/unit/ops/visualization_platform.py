@@ -17,12 +17,12 @@ import pytest
 import requests
 
 from components.reports.schedule import SCHEDULES
-from ops.context import Context
-from ops.kube import CronJob
-from ops.loadtest import TEST_ACCOUNTS_FILE
-from ops.platform import Login
-from ops.report.access import ReportAccess
-from ops.verify import access
+from ops.checks import access
+from ops.core.context import Context
+from ops.core.kube import CronJob
+from ops.core.platform import Login
+from ops.core.report_access import ReportAccess
+from ops.core.test_accounts import TEST_ACCOUNTS_FILE
 from tests.unit.ops.visualization_fakes import ADMINISTRATOR, READER, State, accounts, replica
 
 INI = """

@@ -17,10 +17,10 @@ from lab.simulator.config import Config
 from lab.simulator.runner import Runner
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
-from ops import bench_load
-from ops.bench_load import Load, LoadResult, Target
-from ops.bench_requests import CAPTURE, ENVIRONMENT, FAILED_OF_100, LEFT_OUT, SEQUENCE, SLOW_OF_100, batch
-from ops.errors import OpsError
+from ops.core.errors import OpsError
+from ops.loadtest import bench_load
+from ops.loadtest.bench_load import Load, LoadResult, Target
+from ops.loadtest.bench_requests import CAPTURE, ENVIRONMENT, FAILED_OF_100, LEFT_OUT, SEQUENCE, SLOW_OF_100, batch
 
 LIFETIME_S = 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from components.dashboards.registry import DASHBOARDS
-from ops.dashboard.panel_queries import seconds
+from ops.dashboards.panel_queries import seconds
 from stacks.backup_sizing import PRODUCTION, SMALL, BackupSizing
 
 LOOKBACK_S = 3600

@@ -1,0 +1,182 @@
+"""``ops alerts``: what fires now, as a table for people or as JSON for machines."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+from urllib.parse import unquote_plus
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from components.alerting.durations import milliseconds
+from components.alerting.escalation import LEVELS, EscalationDelays
+from components.rules import Severity
+from ops.alerts.firing import Escalates, Level, Row, beats, chosen, rows
+from ops.alerts.silences import WATCHDOG, as_json, clock, in_force, silence_table, span
+from ops.core import platform as platform_module
+from ops.core.alertmanager import Cluster, Silence, connect
+from ops.core.platform import Platform
+
+NO_LAYER = "platform"
+"""What people call alerts without a layer: those about the platform itself."""
+
+_STYLES = {"critical": "bold red", "high": "red", "medium": "yellow", "low": "dim"}
+
+
+def levels(platform: Platform) -> dict[str, Level]:
+    """Priority -> next contact and delay, as the stack is deployed; for an older stack as the program has them."""
+    delays = EscalationDelays(**platform.alert_escalation)
+    return {
+        severity.value: Level(contact=contact, delay=timedelta(milliseconds=milliseconds(delays.of(severity) or "0")))
+        for severity, contact in LEVELS.items()
+    }
+
+
+def row_as_json(row: Row) -> dict[str, Any]:
+    """A row for machines."""
+    alert, ack = row.alert, row.acknowledged
+    return {
+        "alert": alert.name,
+        "alert_id": alert.identity,
+        "severity": row.severity,
+        "layer": row.layer or NO_LAYER,
+        "since": alert.starts.isoformat(),
+        "summary": alert.annotations.get("summary", ""),
+        "runbook": alert.annotations.get("runbook_url", ""),
+        "receivers": list(alert.receivers),
+        "quiet": row.quiet,
+        "acknowledged": as_json(ack) if ack else None,
+        "silences": [silence.id for silence in row.silences],
+        "inhibited_by": list(row.inhibited_by),
+        "escalation": {
+            "state": row.escalation.state.value,
+            "contact": row.escalation.contact,
+            "at": row.escalation.at.isoformat() if row.escalation.at else None,
+        },
+        "labels": dict(alert.labels),
+    }
+
+
+def alert_table(table_rows: Sequence[Row], now: datetime) -> Table:
+    """Rows for people, readable in 100 columns."""
+    table = Table("priority", title="Firing (UTC)", title_justify="left", expand=True)
+    for heading, ratio in (("alert", 3), ("who has it", 2)):
+        table.add_column(heading, overflow="fold", ratio=ratio)
+    for row in table_rows:
+        alert = row.alert
+        priority = Text(row.severity, style=_STYLES.get(row.severity, ""))
+        priority.append(f"\n{clock(alert.starts, now)}\n{span(now - alert.starts)}", style="not bold default")
+        what = Text(" ".join(words(alert.identity) or [alert.name]))
+        what.stylize("bold", 0, len(alert.name))
+        if summary := alert.annotations.get("summary"):
+            what.append(f"\n{summary}", style="italic")
+        if runbook := alert.annotations.get("runbook_url"):
+            what.append("\nrunbook ", style="dim")
+            what.append(runbook.rpartition("/")[2], style=f"dim link {runbook}")
+        table.add_row(priority, what, Text("\n".join(who(row, now))), end_section=True)
+    return table
+
+
+def words(identity: str) -> list[str]:
+    """An identity as ``ops ack`` takes it in words: the name, then ``label=value``; quoted where a shell needs it."""
+    return [shlex.quote(unquote_plus(part)) for part in identity.split("/") if part]
+
+
+def who(row: Row, now: datetime) -> list[str]:
+    """Who has an alert, line by line: the acknowledgement or the receivers, what keeps it quiet, who is next."""
+    ack, lines = row.acknowledged, []
+    if ack is not None:
+        lines.append(f"{ack.author} until {clock(ack.ends, now)} ({span(ack.ends - now)})")
+        lines.append(ack.comment)
+    lines += [
+        f"silent until {clock(silence.ends, now)}, {silence.author}: {silence.comment}" for silence in row.silences
+    ]
+    if row.inhibited_by:
+        lines.append(f"held back by {', '.join(row.inhibited_by)}")
+    if not row.quiet:
+        lines.append(f"told: {', '.join(row.alert.receivers)}")
+    lines.append(_next(row, now))
+    return [line for line in lines if line]
+
+
+def _next(row: Row, now: datetime) -> str:
+    state, contact, at = row.escalation.state, row.escalation.contact, row.escalation.at
+    if state is Escalates.NOW and at:
+        return f"escalated to {contact} at {clock(at, now)}"
+    if state is Escalates.LATER and at:
+        return f"{contact} in {span(at - now)}" if at > now else f"{contact} any moment now"
+    if state is Escalates.STOPPED:
+        return f"{contact} not before {clock(at, now)}" if at else f"{contact} not while held back"
+    return ""
+
+
+def alerts(
+    as_json_: Annotated[bool, typer.Option("--json", help="Print alerts for machines.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help=f"Also what other alerts hold back, and the {WATCHDOG}.")
+    ] = False,
+    severity: Annotated[list[Severity] | None, typer.Option(help="Only this priority; may be repeated.")] = None,
+    layer: Annotated[
+        list[str] | None, typer.Option(help=f"Only this layer ({NO_LAYER}: the platform itself); may be repeated.")
+    ] = None,
+) -> None:
+    """Show what fires now: since when, who is notified, who has it, who is next.
+
+    Exit codes: 0 nothing fires that nobody has taken, 1 something does (or the watchdog's heartbeat is missing), 2 no
+    answer.
+    """
+    platform = platform_module.load()
+    with connect(platform) as alertmanager:
+        firing, silences, cluster = alertmanager.alerts(), alertmanager.silences(), alertmanager.cluster()
+    now = datetime.now(UTC)
+    layers = ["" if name == NO_LAYER else name for name in layer or ()]
+    chosen_rows = chosen(
+        rows(firing, silences, levels(platform), now), [level.value for level in severity or ()], layers
+    )
+    shown = [row for row in chosen_rows if everything or not (row.inhibited_by or row.alert.name == WATCHDOG)]
+    heart, kept = beats(firing), in_force(silences)
+    if as_json_:
+        content = {
+            "alerts": [row_as_json(row) for row in shown],
+            "silences": [as_json(silence) for silence in kept],
+            "heartbeat": heart,
+            "cluster": {"status": cluster.status, "members": cluster.members},
+            "held_back": sum(bool(row.inhibited_by) for row in chosen_rows),
+        }
+        typer.echo(json.dumps(content, indent=2, ensure_ascii=False))
+    else:
+        _print(shown, chosen_rows, kept, heart, cluster, now)
+    raise typer.Exit(int(not heart or any(row.open for row in chosen_rows)))
+
+
+def _print(
+    shown: Sequence[Row],
+    table_rows: Sequence[Row],
+    kept: Sequence[Silence],
+    heart: bool,
+    cluster: Cluster,
+    now: datetime,
+) -> None:
+    console = Console()
+    if shown:
+        console.print(alert_table(shown, now))
+    seen = {row.acknowledged.id for row in shown if row.acknowledged}
+    if rest := [silence for silence in kept if silence.id not in seen]:
+        console.print(silence_table(rest, now))
+    hidden = len([row for row in table_rows if row.inhibited_by]) - len([row for row in shown if row.inhibited_by])
+    console.print(
+        f"{len(shown)} firing, {sum(row.open for row in shown)} that nobody has taken"
+        + (f", {hidden} more that others hold back (--all)" if hidden else "")
+    )
+    console.print(f"{cluster.members} Alertmanager{'s' * (cluster.members != 1)}, {cluster.status}")
+    if not heart:
+        console.print(
+            f"[bold red]{WATCHDOG} is missing[/]: Prometheus does not reach Alertmanager, or it is silent; "
+            "what is above may be old. See docs/operations/emergency.md"
+        )

@@ -1,0 +1,137 @@
+"""Reads ``alerts-raw`` (raised by Prometheus) and ``alerts-processed`` (notified) from Kafka (requirement A3).
+
+A record is JSON as in docs/alert-events.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from confluent_kafka import TopicPartition
+from pydantic import ValidationError
+
+from components.alerting.escalation import ESCALATION_LABEL, SUFFIX
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
+from ops.core.errors import OpsError
+from ops.core.kafka import TIMEOUT_SECONDS, KafkaAdmin, client_settings, consumer, errors
+from ops.core.platform import Platform
+from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
+
+IDLE_S = 10.0
+"""Seconds without a record after which a partition counts as one that does not answer."""
+
+
+class Stage(StrEnum):
+    """Which of the two topics."""
+
+    RAW = "raw"
+    PROCESSED = "processed"
+
+
+TOPICS = {Stage.RAW: ALERTS_RAW_TOPIC.name, Stage.PROCESSED: ALERTS_PROCESSED_TOPIC.name}
+_MODELS: dict[Stage, type[AlertEvent]] = {Stage.RAW: RawEvent, Stage.PROCESSED: ProcessedEvent}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What was read.
+
+    Attributes:
+        events: In the order of their arrival at the platform; those of one alert in the order of the topic.
+        unreadable: Records that are no alert events of a version that this program knows.
+        silent: Partitions that did not give all that they have: what is here may be incomplete.
+    """
+
+    events: tuple[AlertEvent, ...]
+    unreadable: int = 0
+    silent: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """Events that say the same of one alert: the first of them, how many there are, the last, and who sent them."""
+
+    first: AlertEvent
+    count: int
+    last: datetime
+    senders: tuple[str, ...]
+
+
+def read(platform: Platform, stage: Stage, start: datetime, idle_s: float = IDLE_S) -> Found:
+    """Events from a moment on, up to what is there now.
+
+    Args:
+        platform: Outputs of the stack.
+        stage: Topic.
+        start: The moment, by the time at which a record was written.
+        idle_s: Seconds to wait for a partition that says nothing.
+
+    Raises:
+        OpsError: Kafka does not answer, or the topic is not there.
+    """
+    topic, kafka = TOPICS[stage], KafkaAdmin(platform)
+    if topic not in kafka.topics():
+        raise OpsError(f"topic {topic} is not there: bring up a version of the platform that has alerting")
+    ends = kafka.end_offsets(topic)
+    starts = _starts(platform, topic, ends, start)
+    reached = dict(starts)
+    events: list[AlertEvent] = []
+    unreadable = 0
+    for record in kafka.read(topic, starts, idle_s):
+        reached[record.partition()] = record.offset() + 1
+        try:
+            events.append(_MODELS[stage].model_validate_json(record.value() or b""))
+        except ValidationError:
+            unreadable += 1
+    silent = tuple(partition for partition, end in sorted(ends.items()) if reached[partition] < end)
+    return Found(
+        events=tuple(sorted(events, key=lambda event: event.received_at)), unreadable=unreadable, silent=silent
+    )
+
+
+def _starts(platform: Platform, topic: str, ends: dict[int, int], start: datetime) -> dict[int, int]:
+    """Partition -> offset of the first record of that moment or later, or its end."""
+    wanted = [TopicPartition(topic, partition, int(start.timestamp() * 1000)) for partition in ends]
+    with (
+        consumer(client_settings(platform, platform.kafka_admin)) as reader,
+        errors(f"cannot read the offsets of {topic}"),
+    ):
+        offsets = reader.offsets_for_times(wanted, timeout=TIMEOUT_SECONDS)
+    return {
+        partition.partition: partition.offset if partition.offset >= 0 else ends[partition.partition]
+        for partition in offsets
+    }
+
+
+def about(events: Iterable[AlertEvent], alert: str) -> list[AlertEvent]:
+    """Events of alerts that have this name, or whose identity is it or begins with it; empty means all."""
+    return [
+        event
+        for event in events
+        if event.alert_id.startswith(alert) or event.labels.get("alertname", "").removesuffix(SUFFIX) == alert
+    ]
+
+
+def runs(events: Iterable[AlertEvent]) -> list[Run]:
+    """Events without repetitions: Prometheus sends a firing alert again and again, and each Prometheus does."""
+    groups: dict[tuple[str, str, datetime], list[AlertEvent]] = {}
+    for event in events:
+        groups.setdefault((event.fingerprint, event.status, event.starts_at), []).append(event)
+    return [
+        Run(
+            first=group[0],
+            count=len(group),
+            last=group[-1].received_at,
+            senders=tuple(sorted({event.sender for event in group})),
+        )
+        for group in groups.values()
+    ]
+
+
+def told(event: AlertEvent) -> str:
+    """Whom it concerns: the receiver of a notification, the contact of an escalated alert."""
+    contact = event.labels.get(ESCALATION_LABEL, "")
+    return event.receiver if isinstance(event, ProcessedEvent) else contact

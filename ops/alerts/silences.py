@@ -1,0 +1,266 @@
+"""``ops silence``: nobody is notified of the alerts of planned work; a list of silences, and the end of one."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from typer.core import TyperGroup
+
+from components.alerting.escalation import SUFFIX
+from ops.core import platform as platform_module
+from ops.core.alertmanager import Alertmanager, FiringAlert, Matcher, Silence, connect
+from ops.core.errors import OpsError, one_line
+
+LONGEST = "7d"
+WATCHDOG = "Watchdog"
+"""The alert whose absence the dead man's switch outside notices: it must never be silent."""
+
+_NAME = "alertname"
+_DURATION = re.compile(r"([1-9]\d*)(m|h|d)")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+_MATCHER = re.compile(r"([A-Za-z_]\w*)(=~|!~|!=|=)(.*)", re.DOTALL)
+_SIGNS = {"=": (False, True), "!=": (False, False), "=~": (True, True), "!~": (True, False)}
+_SHORT_ID = 8
+
+
+def duration(text: str, option: str, longest: str = LONGEST) -> timedelta:
+    """Time that ``90m``, ``2h`` or ``3d`` stands for.
+
+    Raises:
+        OpsError: It is no such text, or more than ``longest``; the message names the option.
+    """
+    parsed_duration, limit = _time(text), _time(longest)
+    if limit is None:
+        raise OpsError(f"--longest is {longest!r}, must be a number with m, h or d, for example {LONGEST}")
+    if parsed_duration is None:
+        raise OpsError(f"{option} is {text!r}, must be a number with m, h or d, for example 2h")
+    if parsed_duration > limit:
+        raise OpsError(f"{option} is {text}, may be {longest} at most: what lasts longer is taken up again after that")
+    return parsed_duration
+
+
+def _time(text: str) -> timedelta | None:
+    match = _DURATION.fullmatch(text.strip())
+    if not match or len(match[1]) > 6:
+        return None
+    return timedelta(**{_UNITS[match[2]]: int(match[1])})
+
+
+def parse_matcher(text: str) -> Matcher:
+    """A matcher as it is written on a command line: ``layer=device``, ``instance=~"kafka-.*"``.
+
+    Raises:
+        OpsError: It is none, or its regular expression is none.
+    """
+    match = _MATCHER.fullmatch(text.strip())
+    if not match:
+        raise OpsError(f"{text!r} is no matcher: write label=value, or != , =~ , !~ in place of =")
+    name, sign, value = match.groups()
+    if len(value) >= 2 and value[0] == value[-1] == '"':
+        value = value[1:-1]
+    regex, equal = _SIGNS[sign]
+    if regex:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise OpsError(f"{text!r}: {value!r} is no regular expression: {one_line(error)}") from None
+    return Matcher(name=name, value=value, regex=regex, equal=equal)
+
+
+def with_twins(matcher: Matcher) -> Matcher:
+    """The same matcher; one on the alert's name takes in the alert that is raised again when nobody acknowledges."""
+    if matcher.name != _NAME or not matcher.value or (not matcher.regex and matcher.value.endswith(SUFFIX)):
+        return matcher
+    pattern = matcher.value if matcher.regex else re.escape(matcher.value)
+    return replace(matcher, value=f"(?:{pattern})(?:{SUFFIX})?", regex=True)
+
+
+def refuse_heartbeat(matchers: Sequence[Matcher], alerts: Iterable[FiringAlert]) -> None:
+    """Refuse a silence that would keep the heartbeat from the dead man's switch.
+
+    Raises:
+        OpsError: The watchdog meets all matchers.
+    """
+    beats: list[Mapping[str, str]] = [alert.labels for alert in alerts if alert.name == WATCHDOG]
+    for labels in beats or [{_NAME: WATCHDOG}]:
+        if all(matcher.matches(labels) for matcher in matchers):
+            raise OpsError(
+                f"these matchers meet {WATCHDOG}, too: without its heartbeat the dead man's switch calls people; "
+                f"add a matcher that leaves it out, for example {_NAME}!={WATCHDOG}"
+            )
+
+
+def warn_if_alone(alertmanager: Alertmanager) -> None:
+    """Say that a silence may hold at one member only."""
+    if alertmanager.cluster().members < 2:
+        typer.echo("only one Alertmanager knows of it: if the others run, they notify on-call all the same", err=True)
+
+
+def choose(silences: Iterable[Silence], text: str) -> Silence:
+    """The one silence that has not ended and whose id is, or begins with, ``text``.
+
+    Raises:
+        OpsError: There is none, or more than one.
+    """
+    matches = [silence for silence in silences if text and silence.id.startswith(text) and silence.state != "expired"]
+    if len(matches) != 1:
+        how = f"{len(matches)} silences begin" if matches else "no silence that has not ended begins"
+        raise OpsError(f"{how} with {text!r}: `ops silence list` shows them")
+    return matches[0]
+
+
+def author(given: str | None) -> str:
+    """Who acts: the given name, else the user of this machine, for root the name that git knows."""
+    if given is not None and given.strip():
+        return given.strip()
+    user = os.environ.get("USER", "")
+    if user in ("", "root"):
+        user = _git_name() or user
+    try:
+        return user or getpass.getuser()
+    except (KeyError, OSError):
+        raise OpsError("who are you? This machine does not know: give your name with --by") from None
+
+
+def _git_name() -> str:
+    try:
+        done = subprocess.run(["git", "config", "user.name"], capture_output=True, text=True, timeout=5, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip()
+
+
+def clock(moment: datetime, now: datetime) -> str:
+    """A moment in UTC, with the day where it is not today."""
+    moment = moment.astimezone(UTC)
+    return moment.strftime("%H:%M" if moment.date() == now.date() else "%d %b %H:%M")
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its two largest units, from a minute on to the minute."""
+    seconds = max(int(length.total_seconds()), 0)
+    if seconds < 60:
+        return f"{seconds} s"
+    seconds = round(length.total_seconds() / 60) * 60
+    days, hours, minutes = seconds // 86_400, seconds // 3600 % 24, seconds // 60 % 60
+    parts = [(days, "d"), (hours, "h"), (minutes, "min")]
+    while parts[0][0] == 0:
+        parts.pop(0)
+    return " ".join(f"{number} {unit}" for number, unit in parts[:2] if number)
+
+
+def in_force(silences: Iterable[Silence]) -> list[Silence]:
+    """Silences that have not ended, the one that ends first in front."""
+    return sorted((silence for silence in silences if silence.state != "expired"), key=lambda silence: silence.ends)
+
+
+def as_json(silence: Silence) -> dict[str, Any]:
+    """A silence for machines."""
+    return {
+        "id": silence.id,
+        "state": silence.state,
+        "kind": "acknowledgement" if silence.acknowledges else "silence",
+        "matchers": [str(matcher) for matcher in silence.matchers],
+        "starts": silence.starts.isoformat(),
+        "ends": silence.ends.isoformat(),
+        "by": silence.author,
+        "comment": silence.comment,
+    }
+
+
+def silence_table(silences: Sequence[Silence], now: datetime) -> Table:
+    """Silences for people."""
+    table = Table("id", "by", "ends (UTC)", title="Silences", title_justify="left")
+    table.add_column("silent", overflow="fold")
+    for silence in silences:
+        left = f"{clock(silence.ends, now)}\nin {span(silence.ends - now)}"
+        begins = f"begins {clock(silence.starts, now)}: " if silence.state == "pending" else ""
+        what = "acknowledged " + silence.acknowledges if silence.acknowledges else ", ".join(map(str, silence.matchers))
+        table.add_row(
+            silence.id[:_SHORT_ID], Text(silence.author), left, Text(f"{begins}{what}\n{silence.comment}".strip())
+        )
+    return table
+
+
+class _MatchersFirst(TyperGroup):
+    """A group whose default command takes the matchers: ``ops silence layer=device``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put ``add`` in front of what is no command."""
+        if args and args[0] not in self.commands and args[0] != "--help":
+            args = ["add", *args]
+        return super().parse_args(ctx, args)
+
+
+silence_app = typer.Typer(
+    cls=_MatchersFirst,
+    no_args_is_help=True,
+    help="Keep alerts of planned work quiet: `ops silence layer=device --for 4h --comment TEXT`.",
+)
+
+
+@silence_app.command("add")
+def add(
+    matchers: Annotated[list[str], typer.Argument(help="All have to be met: label=value, or !=, =~, !~.")],
+    comment: Annotated[str, typer.Option(help="Why, for those who come after you.")],
+    length: Annotated[str, typer.Option("--for", help="How long: 30m, 4h, 2d.")] = "4h",
+    by: Annotated[str | None, typer.Option(help="Who you are; else the user of this machine.")] = None,
+    longest: Annotated[str, typer.Option(help="The most that --for may be.")] = LONGEST,
+) -> None:
+    """Silence alerts from now on (the command that is meant when none is named)."""
+    lasts = duration(length, "--for", longest)
+    wanted = tuple(with_twins(parse_matcher(matcher)) for matcher in matchers)
+    if not comment.strip():
+        raise OpsError("--comment is empty: say why, for those who come after you")
+    who = author(by)
+    with connect(platform_module.load()) as alertmanager:
+        alerts = alertmanager.alerts()
+        refuse_heartbeat(wanted, alerts)
+        now = datetime.now(UTC)
+        silence_id = alertmanager.silence(wanted, now + lasts, who, comment.strip())
+        warn_if_alone(alertmanager)
+    met = sorted({alert.identity or alert.name for alert in alerts if all(one.matches(alert.labels) for one in wanted)})
+    typer.echo(f"silence {silence_id} by {who} until {clock(now + lasts, now)} UTC: {', '.join(map(str, wanted))}")
+    typer.echo(f"fires now and is silent: {', '.join(met) or 'nothing'}")
+
+
+@silence_app.command("list")
+def show(
+    as_json_: Annotated[bool, typer.Option("--json", help="Print silences for machines.")] = False,
+) -> None:
+    """Show silences that have not ended, acknowledgements included."""
+    with connect(platform_module.load()) as alertmanager:
+        active_silences = in_force(alertmanager.silences())
+    if as_json_:
+        typer.echo(
+            json.dumps(
+                {"silences": [as_json(active_silence) for active_silence in active_silences]},
+                indent=2,
+                ensure_ascii=False,
+            )
+        )
+    elif active_silences:
+        Console().print(silence_table(active_silences, datetime.now(UTC)))
+    else:
+        typer.echo("no silence")
+
+
+@silence_app.command("end")
+def end(silence: Annotated[str, typer.Argument(help="Id of the silence, or its beginning.")]) -> None:
+    """End a silence: who has to be notified is told again."""
+    with connect(platform_module.load()) as alertmanager:
+        chosen = choose(alertmanager.silences(), silence)
+        alertmanager.end(chosen.id)
+    typer.echo(f"ended {chosen.id}: {', '.join(map(str, chosen.matchers))}")

@@ -1,0 +1,254 @@
+"""``ops backup restore``: a command for each kind. Nothing that is there is changed unless it is asked for.
+
+A restore downloads, checks and decrypts on this machine, into a folder that nobody else can read and that is gone at
+the end; then it fills the target, counts there, and compares with what the manifest counts.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from ops.backups import database as databases
+from ops.backups import grafana as grafana_part
+from ops.backups import pulumi_state as states
+from ops.backups import runs
+from ops.backups import search as search_part
+from ops.backups.command_streams import metrics, topic
+from ops.backups.credentials import Server, read_dsn, server
+from ops.backups.options import AccessFile, AsJson, IdentityFile, RunName, access, connected, scratch, tell, working
+from ops.backups.storage import identities, opened
+from ops.core.backup_access import BackupAccess
+from ops.core.errors import OpsError
+from services.backup import restore, restore_database, restore_grafana, restore_kafka_metadata, restore_search
+from services.backup.manifest import Manifest
+from services.backup.restore import Outcome
+
+restore_app = typer.Typer(
+    help="Restore one kind; what is there is changed only where you say so.", no_args_is_help=True
+)
+restore_app.command("topic")(topic)
+restore_app.command("metrics")(metrics)
+Replace = Annotated[bool, typer.Option("--replace", help="What is in the target may be changed and removed.")]
+Url = Annotated[str | None, typer.Option("--url", help="Another server, https://host:port; else the platform's.")]
+Ca = Annotated[Path | None, typer.Option("--ca", metavar="FILE", help="Authority of the other server's certificate.")]
+LoginFile = Annotated[
+    Path | None, typer.Option("--login", metavar="FILE", help='Login there: {"username": "...", "password": "..."}.')
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Fetched:
+    """A run on this machine: the folder with what was decrypted, its manifest, and something to tell progress to."""
+
+    folder: Path
+    manifest: Manifest
+    tell: Callable[[str], None]
+
+
+@contextmanager
+def _fetched(reached: BackupAccess, kind: str, run: str | None, identity: Path | None) -> Iterator[_Fetched]:
+    keys = identities(identity)
+    with scratch() as folder, working(f"{kind}: downloading") as progress, opened(reached) as store:
+        manifest = runs.find(store, kind, run)
+        tell(progress, f"{kind} {manifest.run}: downloading, checking, decrypting")
+        restore.fetch(store, kind, manifest.run, keys, folder)
+        yield _Fetched(folder=folder, manifest=manifest, tell=lambda text: tell(progress, text))
+
+
+@restore_app.command("database")
+def database(
+    dsn_file: Annotated[
+        Path | None, typer.Option("--dsn-file", metavar="FILE", help="Holds the connection to the database to fill.")
+    ] = None,
+    fresh: Annotated[
+        str | None, typer.Option("--fresh", metavar="NAME", help="Make this database in the platform's PostgreSQL.")
+    ] = None,
+    which: Annotated[str | None, typer.Option("--database", help="Which of the backup's databases.")] = None,
+    run: RunName = None,
+    identity: IdentityFile = None,
+    replace: Replace = False,
+    access_file: AccessFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore a database: into one that --dsn-file leads to, or into a new one beside the platform's own."""
+    if (dsn_file is None) == (fresh is None):
+        raise OpsError("say where to: --fresh NAME for a new database of the platform, or --dsn-file FILE")
+    if fresh is not None and replace:
+        raise OpsError("--replace has nothing to replace in a new database: leave it out")
+    dsn = read_dsn(dsn_file) if dsn_file else ""
+    name = databases.legal(fresh) if fresh else ""
+    with _fetched(access(access_file), "database", run, identity) as got:
+        chosen = _one_database(got.manifest, which)
+        if name:
+            with connected() as (context, _):
+                done = databases.fresh(context.kube, got.folder, chosen, name, got.tell)
+        else:
+            got.tell(f"restoring {chosen}")
+            done = restore_database.restore(got.folder, dsn, database=chosen, replace=replace)
+    wanted = restore_database.counts_of(got.manifest, chosen)
+    _finish(got.manifest, wanted, done, as_json, f"database {name or chosen}")
+
+
+def _one_database(manifest: Manifest, which: str | None) -> str:
+    names = restore_database.databases(manifest)
+    if which is None and len(names) == 1:
+        return names[0]
+    if which not in names:
+        raise OpsError(f"--database is {which or 'missing'}: the backup {manifest.run} has {', '.join(names)}")
+    return str(which)
+
+
+@restore_app.command("grafana")
+def grafana(
+    run: RunName = None,
+    identity: IdentityFile = None,
+    compare: Annotated[bool, typer.Option("--compare", help="Change nothing, tell what differs.")] = False,
+    replace: Replace = False,
+    url: Url = None,
+    ca: Ca = None,
+    login: LoginFile = None,
+    access_file: AccessFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore folders, dashboards, teams and permissions; --compare exits with 1 where something differs."""
+    other = server(url, ca, login)
+    with _fetched(access(access_file), "grafana", run, identity) as got, _grafana(other) as target:
+        got.tell(f"{'comparing with' if compare else 'restoring into'} {target.url}")
+        if compare:
+            differences = grafana_part.differences(got.folder, target)
+        else:
+            done = restore_grafana.restore(
+                got.folder, target.url, target.login, ca_file=target.ca_file, replace=replace
+            )
+    if compare:
+        _told(differences, as_json, f"Grafana is as in the backup {got.manifest.run}")
+    _finish(got.manifest, got.manifest.counts, done, as_json, "Grafana")
+
+
+@contextmanager
+def _grafana(other: Server | None) -> Iterator[Server]:
+    if other is not None:
+        yield other
+        return
+    with connected() as (context, _):
+        yield grafana_part.own(context)
+
+
+@restore_app.command("kafka-metadata")
+def kafka_metadata(
+    run: RunName = None,
+    identity: IdentityFile = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Make what is missing; else it is only told.")] = False,
+    replication: Annotated[
+        int | None, typer.Option(min=1, max=9, help="Copies of each record in new topics; else as in the backup.")
+    ] = None,
+    access_file: AccessFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Tell what the brokers lack of topics, settings, users and permissions; with --apply, make it.
+
+    Without --apply, exit code 1 where something is missing. Nothing is removed, and users come from the deployment.
+    """
+    with (
+        _fetched(access(access_file), "kafka-metadata", run, identity) as got,
+        connected() as (context, _),
+    ):
+        got.tell("comparing with the brokers")
+        plan = restore_kafka_metadata.plan(got.folder, context.kafka.client)
+        if apply:
+            got.tell("making what is missing")
+            done = restore_kafka_metadata.restore(
+                got.folder, context.kafka.client, replace=True, replication=replication
+            )
+    if not apply:
+        for note in plan.notes:
+            typer.echo(f"stays: {note}", err=True)
+        missing = [line for line in plan.lines() if line not in plan.notes]
+        _told(missing, as_json, f"Kafka has everything of the backup {got.manifest.run}")
+    # Offsets that groups committed go on all the time; they are for reading.
+    wanted = {name: count for name, count in got.manifest.counts.items() if name not in _MOVING}
+    counted = {name: count for name, count in done.counts.items() if name not in _MOVING}
+    _finish(got.manifest, wanted, Outcome(counts=counted, notes=done.notes), as_json, "Kafka's metadata")
+
+
+_MOVING = ("consumer groups", "committed offsets")
+
+
+@restore_app.command("search")
+def search(
+    prefix: Annotated[
+        str | None, typer.Option("--prefix", metavar="TEXT-", help="New names begin with it; else the same names.")
+    ] = None,
+    run: RunName = None,
+    identity: IdentityFile = None,
+    replace: Replace = False,
+    url: Url = None,
+    ca: Ca = None,
+    login: LoginFile = None,
+    access_file: AccessFile = None,
+    as_json: AsJson = False,
+) -> None:
+    """Restore indices with definition, documents and aliases; with --prefix beside those that are there."""
+    other, start = server(url, ca, login), search_part.legal(prefix) if prefix else ""
+    with _fetched(access(access_file), "search", run, identity) as got:
+        manifest = search_part.renamed(got.folder, start) if start else got.manifest
+        got.tell("restoring indices")
+        if other is not None:
+            done = restore_search.restore(got.folder, other.url, other.login, ca_file=other.ca_file, replace=replace)
+        else:
+            with connected() as (context, _), search_part.administrator(context) as own:
+                done = restore_search.restore(
+                    got.folder, own.url, None, ca_file=own.ca_file, certificate=own.certificate, replace=replace
+                )
+    _finish(manifest, manifest.counts, done, as_json, "search cluster")
+
+
+@restore_app.command("pulumi-state")
+def pulumi_state(
+    to: Annotated[Path, typer.Option("--to", metavar="FILE", help="A new file.")],
+    run: RunName = None,
+    identity: IdentityFile = None,
+    access_file: AccessFile = None,
+) -> None:
+    """Write a state to a file, for `pulumi stack import`; its secrets stay encrypted as Pulumi had them."""
+    with _fetched(access(access_file), runs.PULUMI_STATE, run, identity) as got:
+        problems = states.check(got.folder, got.manifest)
+        if problems:
+            raise OpsError(f"{runs.PULUMI_STATE} {got.manifest.run}: {'; '.join(problems)}")
+        states.to_file(got.folder, to)
+    counts = ", ".join(f"{number} {name}" for name, number in got.manifest.counts.items())
+    typer.echo(f"{to}: the state of {got.manifest.started:%Y-%m-%d %H:%M} UTC, {counts}")
+    typer.echo(f"next: `pulumi stack init NAME` where there is none, then `pulumi stack import --file {to}`", err=True)
+
+
+def _finish(manifest: Manifest, wanted: Mapping[str, int], done: Outcome, as_json: bool, what: str) -> NoReturn:
+    """Say what was restored; exit code 1 where the target does not have what the manifest counts."""
+    different = restore.differences(manifest.model_copy(update={"counts": dict(wanted)}), done.counts)
+    for note in done.notes:
+        typer.echo(f"note: {note}", err=True)
+    if as_json:
+        report = {"run": manifest.run, "counts": dict(done.counts), "differences": different, "notes": list(done.notes)}
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        for line in different:
+            typer.echo(f"differs: {line}")
+        state = f"{len(different)} counts differ" if different else f"as in the backup, {len(wanted)} counts compared"
+        typer.echo(f"{what}: restored from {manifest.kind} {manifest.run}, {state}")
+    raise typer.Exit(int(bool(different)))
+
+
+def _told(lines: Sequence[str], as_json: bool, good: str) -> NoReturn:
+    """Say what differs and end: exit code 1 where something does."""
+    if as_json:
+        typer.echo(json.dumps({"differences": list(lines)}, indent=2, ensure_ascii=False))
+    else:
+        for line in lines or [good]:
+            typer.echo(line)
+    raise typer.Exit(int(bool(lines)))

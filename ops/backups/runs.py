@@ -1,0 +1,223 @@
+"""What is stored: runs by kind, the archive of Kafka by topic, blocks of metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import groupby
+
+from ops.core.errors import OpsError
+from services.backup import manifest, restore, restore_metrics, retention
+from services.backup.manifest import Manifest
+from services.backup.store import Store
+from services.kafka_archive import names
+
+ARCHIVE, METRICS, PULUMI_STATE = "archive", "metrics", "pulumi-state"
+KINDS = ("database", "grafana", "kafka-metadata", "search", PULUMI_STATE)
+"""Kinds that consist of runs, in the order in which they are shown."""
+LAST = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Runs:
+    """Runs of one kind.
+
+    Attributes:
+        kind: Which.
+        whole: The newest runs with a manifest, the newest one first.
+        total: How many runs have a manifest.
+        bytes: Size of everything of this kind.
+        torn: Runs without a manifest that are newer than the newest whole one: under way, or given up.
+    """
+
+    kind: str
+    whole: Sequence[Manifest]
+    total: int
+    bytes: int
+    torn: Sequence[str] = ()
+
+
+def runs(store: Store, kind: str, last: int = LAST) -> Runs:
+    """The newest runs of a kind.
+
+    Raises:
+        BackupError: The storage refuses or does not answer, or a manifest is none.
+    """
+    all_runs = retention.runs(store.objects(f"{kind}/"), kind)
+    whole = [run for run in all_runs if run.complete]
+    return Runs(
+        kind=kind,
+        whole=tuple(restore.find(store, kind, run.name) for run in reversed(whole[-last:])),
+        total=len(whole),
+        bytes=sum(run.total_bytes for run in all_runs),
+        torn=tuple(run.name for run in all_runs if not run.complete and (not whole or run.started > whole[-1].started)),
+    )
+
+
+def newest(store: Store, kind: str) -> Manifest | None:
+    """The newest whole run of a kind, or nothing.
+
+    Raises:
+        BackupError: The storage refuses or does not answer, or a manifest is none.
+    """
+    manifests = runs(store, kind, last=1).whole
+    return manifests[0] if manifests else None
+
+
+def find(store: Store, kind: str, run: str | None) -> Manifest:
+    """A run by its name, or the newest whole one.
+
+    Raises:
+        OpsError: There is none; the message says how to make or find one.
+        BackupError: The storage refuses or does not answer.
+    """
+    if run is None:
+        newest_manifest = newest(store, kind)
+        if newest_manifest is None:
+            raise OpsError(f"no {kind} backup is stored: `ops backup run {kind}` makes one")
+        return newest_manifest
+    try:
+        manifest.run_time(run)
+    except ValueError:
+        raise OpsError(
+            f"--run is {run!r}, must be a start in UTC such as 20261125T150405Z: `ops backup list`"
+        ) from None
+    return restore.find(store, kind, run)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Archived:
+    """The archive of one topic.
+
+    Attributes:
+        topic: The topic.
+        segments: Its segments, by partition and offset.
+        bytes: Size of them all.
+        newest: When the newest of them was stored.
+        lives: Kafka's ids of the topic: more than one when it was made again.
+        missing: Records between two segments of one partition that follow each other.
+    """
+
+    topic: str
+    segments: Sequence[names.Name]
+    bytes: int
+    newest: datetime
+    lives: Sequence[str] = ()
+    missing: int = 0
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions that have segments."""
+        return len({segment.partition for segment in self.segments})
+
+    @property
+    def offsets(self) -> int:
+        """Offsets that the segments cover, doubled ones once."""
+        return sum(
+            _covered([segment for segment in self.segments if (segment.topic_id, segment.partition) == place])
+            for place in {(segment.topic_id, segment.partition) for segment in self.segments}
+        )
+
+
+def archived(store: Store, topic: str | None = None) -> list[Archived]:
+    """The archive by topic, from one listing.
+
+    Raises:
+        BackupError: The storage refuses or does not answer.
+    """
+    below = names.folder(topic) if topic else names.FOLDER
+    named_objects = [
+        (name, stored_object)
+        for stored_object in store.objects(below)
+        if (name := names.parse(stored_object.name)) is not None
+    ]
+    archives = []
+    for topic_name, group in groupby(sorted(named_objects, key=lambda pair: pair[0]), key=lambda pair: pair[0].topic):
+        held = list(group)
+        segments = [name for name, _ in held]
+        archives.append(
+            Archived(
+                topic=topic_name,
+                segments=tuple(segments),
+                bytes=sum(stored.bytes for _, stored in held),
+                newest=max(stored.written for _, stored in held),
+                lives=tuple(sorted({name.topic_id for name in segments})),
+                missing=missing(segments),
+            )
+        )
+    return archives
+
+
+def missing(segments: Sequence[names.Name]) -> int:
+    """Offsets between segments that no segment covers; those before the first one have been given up by retention."""
+    total = 0
+    order = sorted(segments, key=lambda segment: (segment.topic_id, segment.partition, segment.first))
+    for _, group in groupby(order, key=lambda segment: (segment.topic_id, segment.partition)):
+        held = list(group)
+        total += max(segment.last for segment in held) + 1 - held[0].first - _covered(held)
+    return total
+
+
+def _covered(held: Sequence[names.Name]) -> int:
+    covered, reached = 0, -1
+    for segment in sorted(held, key=lambda one: one.first):
+        if segment.last > reached:
+            covered += segment.last - max(segment.first, reached + 1) + 1
+            reached = segment.last
+    return covered
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shipped:
+    """Blocks of metrics of one Prometheus.
+
+    Attributes:
+        labels: Its external labels.
+        blocks: How many blocks of raw samples.
+        bytes: Size of them.
+        samples: Samples that they hold.
+        start, end: Time from the first to the last.
+    """
+
+    labels: Mapping[str, str]
+    blocks: int
+    bytes: int
+    samples: int
+    start: datetime
+    end: datetime
+
+    @property
+    def name(self) -> str:
+        """Name of the replica, else all of its labels."""
+        return self.labels.get("prometheus_replica") or ",".join(f"{k}={v}" for k, v in sorted(self.labels.items()))
+
+
+def shipped(store: Store) -> list[Shipped]:
+    """Blocks by Prometheus.
+
+    Args:
+        store: The bucket, below the prefix of the metrics.
+
+    Raises:
+        BackupError: A block is not whole, or the storage refuses or does not answer.
+    """
+    by_labels: dict[tuple[tuple[str, str], ...], list[restore_metrics.Block]] = {}
+    for block in restore_metrics.blocks(store):
+        if not block.resolution_ms:
+            by_labels.setdefault(tuple(sorted(block.labels.items())), []).append(block)
+    return [
+        Shipped(
+            labels=dict(labels),
+            blocks=len(held),
+            bytes=sum(block.bytes for block in held),
+            samples=sum(block.samples for block in held),
+            start=_moment(min(block.start_ms for block in held)),
+            end=_moment(max(block.end_ms for block in held)),
+        )
+        for labels, held in sorted(by_labels.items())
+    ]
+
+
+def _moment(milliseconds: int) -> datetime:
+    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,0 +1,160 @@
+"""D1 and M2: backups that are whole and were restored; maintenance that looks at everything."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from components.alerting.durations import milliseconds
+from components.backups.schedule import job_schedule
+from components.telemetry.topics import TOPIC_NAMES
+from ops.backups import runs
+from ops.backups.runs import Archived, Shipped
+from ops.backups.storage import opened
+from ops.backups.verify import prove
+from ops.checks.grace_period import first_run, grace_period_end
+from ops.core.backup_access import BackupAccess, access_of
+from ops.core.context import Context
+from ops.core.errors import one_line
+from ops.core.kube import Kube
+from ops.core.rows import Check, Finding, listed
+from ops.maintenance.backup_checks import judge, kinds_with_age
+from ops.maintenance.checks import checks
+from ops.maintenance.daily import DAILY
+from ops.maintenance.model import Check as Looked
+from ops.maintenance.model import Period, Tools
+from ops.maintenance.run import tools_of
+from services.backup.manifest import Manifest, object_key
+from services.backup.store import Store
+
+RESTORED, OUTAGE, MAINTAINED = "backups-restored", "archive-storage-outage", "maintenance"
+"""Drills: every kind restored and compared; the object storage away; maintenance of all periods run."""
+CREATED_WITHIN = timedelta(minutes=20)
+"""From the creation of the namespace until every workload runs."""
+ARCHIVED_WITHIN = CREATED_WITHIN + timedelta(minutes=10)
+_HELD_BLOCKS = 2
+"""Blocks of samples in memory before one must have been stored: one and a half to cut it, and the upload."""
+AGE_HEADER = b"age-encryption.org/v1\n"
+_MOST_BYTES = 2**28
+"""Objects of a run that are compared with their checksums here; larger ones wait for `ops backup verify`."""
+
+
+def d1(context: Context) -> Finding:
+    """Each kind has a young, whole, encrypted run; the archive has no gap; blocks arrive; restored."""
+    finding, access = Finding(), access_of(context.platform)
+    kube = context.kube
+    tools = tools_of(context, silence_age=timedelta(), identity=None)
+    with opened(access) as store, tempfile.TemporaryDirectory(prefix="obs-d1-") as folder:
+        for kind, allowed in kinds_with_age(access).items():
+            newest = runs.newest(store, kind)
+            if newest is None:
+                never_made(context, kind, access, finding)
+                continue
+            judge(kind, newest, allowed, tools.now, finding)
+            whole(store, newest, access, Path(folder) / kind, finding)
+        archive(runs.archived(store), finding, kube.created() + ARCHIVED_WITHIN)
+    with opened(access, access.metrics_prefix) as store:
+        blocks(runs.shipped(store), context.platform.prometheus_replicas, finding, lambda name: first_block(kube, name))
+    late = context.thanos.number("max(time() - backup_metrics_due_timestamp_seconds) > 0")
+    finding.expect(late is None, f"the next block of metrics is missing since {(late or 0) / 60:.0f} min")
+    failed = context.thanos.number("max(backup_poll_failed)")
+    if failed is None:
+        problem = "nobody watches the backups: backup_poll_failed is not there"
+        finding.expect_by(grace_period_end(context), False, "first look at the backups", problem)
+    else:
+        finding.expect_equal("backup_poll_failed", failed, 0.0)
+    finding.drill(RESTORED, OUTAGE)
+    return finding
+
+
+def never_made(context: Context, kind: str, access: BackupAccess, finding: Finding) -> None:
+    """A kind of which no run is stored: its job has not come round yet, or operators make it."""
+    command = f"ops backup run {kind}"
+    cron = access.schedules.get(kind.replace("-", "_"))
+    if cron is None:
+        finding.set_up(f"no {kind} backup is stored", command)
+        return
+    schedule = job_schedule(cron)
+    first_run(
+        finding,
+        context.kube.cron_job(f"backup-{kind}"),
+        timedelta(seconds=schedule.start_within_s + schedule.limit_s),
+        f"first {kind} backup",
+        f"no {kind} backup is stored",
+        command,
+    )
+
+
+def first_block(kube: Kube, replica: str) -> datetime:
+    """When the first block of a Prometheus must be stored: it is cut once the head holds one and a half."""
+    duration = milliseconds(kube.argument(f"prometheus-{replica}", "storage.tsdb.min-block-duration"))
+    return kube.created() + CREATED_WITHIN + timedelta(milliseconds=_HELD_BLOCKS * duration)
+
+
+def whole(store: Store, manifest: Manifest, access: BackupAccess, folder: Path, finding: Finding) -> None:
+    """Objects are what was stored, and encrypted for those who are named."""
+    finding.expect(
+        set(manifest.recipients) <= set(access.recipients),
+        f"{manifest.kind} {manifest.run} is encrypted for somebody who is not named in the settings",
+    )
+    if manifest.total_bytes > _MOST_BYTES:
+        finding.seen.append(f"{manifest.kind} {manifest.run} is too large to be read here: `ops backup verify` does")
+        return
+    for problem in prove(store, manifest, None, folder).problems:
+        finding.wrong.append(f"{manifest.kind} {manifest.run}: {problem}")
+    for stored_object in manifest.objects[:1]:
+        head = store.get(object_key(manifest.kind, manifest.run, stored_object.name), _MOST_BYTES)[: len(AGE_HEADER)]
+        finding.expect(head == AGE_HEADER, f"{manifest.kind} {manifest.run}: {stored_object.name} is not encrypted")
+
+
+def archive(archives: list[Archived], finding: Finding, due: datetime) -> None:
+    """Every topic is archived since ``due``, without a gap."""
+    missing = set(TOPIC_NAMES) - {topic_archive.topic for topic_archive in archives}
+    problem = f"the archive has nothing of {listed(missing)}"
+    finding.expect_by(due, not missing, f"first archived records of {listed(missing)}", problem)
+    for topic_archive in archives:
+        finding.expect(
+            not topic_archive.missing, f"the archive of {topic_archive.topic} lacks {topic_archive.missing} offsets"
+        )
+    total = sum(topic_archive.offsets for topic_archive in archives)
+    finding.figures.append(
+        f"archive: {len(archives)} topics, {total:,} records, {sum(e.bytes for e in archives):,} bytes"
+    )
+
+
+def blocks(shipped: list[Shipped], replicas: tuple[str, ...], finding: Finding, due: Callable[[str], datetime]) -> None:
+    """Every Prometheus ships its blocks, each since it is ``due`` to."""
+    for name in sorted(set(replicas) - {replica.name for replica in shipped}):
+        problem = f"no block of metrics is stored of {name}"
+        finding.expect_by(due(name), False, f"first block of metrics of {name}", problem)
+    for replica in shipped:
+        finding.figures.append(f"{replica.name} {replica.blocks} blocks, {replica.samples:,} samples")
+
+
+def m2(context: Context) -> Finding:
+    """Every daily check can look at the live platform; the drill ran all periods and kept the records.
+
+    What a check finds wrong is for who does the maintenance, and no failure of maintenance itself.
+    """
+    finding = Finding()
+    tools = tools_of(context, silence_age=timedelta(days=7), identity=None)
+    to_do = [check.id for check in DAILY if _asks(check, tools, finding)]
+    counts = [f"{period} {len(checks(period))}" for period in Period]
+    finding.figures.append(f"checks: {', '.join(counts)}; {len(to_do)} of {len(DAILY)} daily ones ask for somebody now")
+    finding.seen.append(f"to do: {listed(to_do) or 'nothing'}")
+    finding.drill(MAINTAINED)
+    return finding
+
+
+def _asks(check: Looked, tools: Tools, finding: Finding) -> bool:
+    """Whether a check asks for somebody; one that cannot look is a problem."""
+    try:
+        return bool(check.run(tools).wrong)
+    except Exception as error:  # any failure of a check is this row's
+        finding.wrong.append(f"{check.id} cannot look: {one_line(error)}")
+        return False
+
+
+CHECKS: dict[str, Check] = {"D1": d1, "M2": m2}

@@ -1,0 +1,130 @@
+"""O1, O2 and O5: the gateway in front of Kafka, and the groups behind it."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from confluent_kafka import ConsumerGroupState
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from components.gateway.config import FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER, exporter_name, transform_name
+from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.kafka import TIMEOUT_SECONDS, errors
+from ops.core.kube import wait_until
+from ops.core.platform import Login
+from ops.core.rows import Check, Finding
+
+GATEWAYS = 2
+MAX_LAG = 2_000
+COUNTED_SECONDS = 75.0
+_PROBE = "obs_verify_probe"
+_SENT = {Signal.METRICS: "metric_points", Signal.TRACES: "spans", Signal.LOGS: "log_records"}
+
+
+def probe(layer: str) -> ExportMetricsServiceRequest:
+    """One harmless point of ``layer``."""
+    return otlp.gauge(otlp.resource_of(layer, "ops-verify", "ops-verify"), _PROBE, [(time.time_ns(), 1.0, {})])
+
+
+def o1(context: Context) -> Finding:
+    """Two ready gateways; gRPC and HTTP answer over TLS, and only to clients that sign in."""
+    finding = Finding()
+    pods = context.kube.pods("gateway")
+    ready = [pod for pod in pods if pod.ready]
+    finding.expect(len(ready) >= GATEWAYS, f"{len(ready)} gateways are ready, must be {GATEWAYS}")
+    layer = LAYERS[0].name
+    user, password = context.otlp.login(layer)
+    body = probe(layer).SerializeToString()
+    wrong = (user, secrets.token_urlsafe(12))
+    for who, auth, status in (
+        ("signed in", (user, password), 200),
+        ("anonymous", None, 401),
+        ("wrong password", wrong, 401),
+    ):
+        finding.expect_equal(f"OTLP/HTTP {who}", context.otlp.post("metrics", body, auth)[0], status)
+    logins = {
+        "signed in": (context.platform.otlp_credentials[layer], "OK"),
+        "anonymous": (None, "UNAUTHENTICATED"),
+        "wrong password": (Login.model_validate({"username": user, "password": wrong[1]}), "UNAUTHENTICATED"),
+    }
+    for who, (login, code) in logins.items():
+        finding.expect_equal(
+            f"OTLP/gRPC ({context.platform.otlp_grpc}) {who}", context.otlp.grpc_code(probe(layer), login), code
+        )
+    finding.figures.append(f"{len(ready)} of {len(pods)} gateways ready")
+    finding.seen.append("HTTP 200 and gRPC OK when signed in, 401 and UNAUTHENTICATED otherwise, TLS verified")
+    finding.drill("gateway-killed", "kafka-outage")
+    return finding
+
+
+def dropped(context: Context, processor: str) -> float:
+    """Items that a filter of the gateway has dropped so far."""
+    where = f'{{job="gateway",processor="{processor}"}}'
+    incoming = context.thanos.number(f"otelcol_processor_incoming_items_total{where}") or 0.0
+    outgoing = context.thanos.number(f"otelcol_processor_outgoing_items_total{where}") or 0.0
+    return incoming - outgoing
+
+
+def o2(context: Context) -> Finding:
+    """Counters per layer and topic; forbidden telemetry is counted and does not reach Kafka."""
+    finding = Finding()
+    thanos = context.thanos
+    before = {name: dropped(context, name) for name in (UNKNOWN_LAYER, FOREIGN_LAYER, REFUSED_SIGNAL)}
+    device = LAYERS[0].name
+    resource = otlp.resource_of(device, "ops-verify", "ops-verify")
+    statuses = [
+        context.otlp.traces(otlp.span(resource, "forbidden"), device)[0],
+        context.otlp.metrics(probe("no-such-layer"), device)[0],
+        context.otlp.metrics(probe(LAYERS[1].name), device)[0],
+    ]
+    finding.expect_equal("answers to well-formed requests", statuses, [200, 200, 200])
+    for layer in LAYERS:
+        count = thanos.number(
+            f'otelcol_processor_incoming_items_total{{job="gateway",processor="{transform_name(layer)}"}}'
+        )
+        finding.expect(bool(count), f"no item of layer {layer.name} is counted")
+        finding.figures.append(f"{layer.name} {count or 0:.0f}")
+    for signal in (Signal.METRICS, Signal.TRACES):
+        count = thanos.number(
+            f'otelcol_exporter_sent_{_SENT[signal]}_total{{job="gateway",exporter="{exporter_name(signal)}"}}'
+        )
+        finding.expect(bool(count), f"nothing is counted for {TOPIC_OF_SIGNAL[signal]}")
+        finding.figures.append(f"{TOPIC_OF_SIGNAL[signal]} {count or 0:.0f}")
+    for name, old in before.items():
+
+        def counted(name: str = name, old: float = old) -> bool:
+            return dropped(context, name) > old
+
+        took = wait_until(counted, COUNTED_SECONDS, f"{name} to count", 2.0)
+        finding.seen.append(f"{name} counted the probe after {took:.0f} s")
+    return finding
+
+
+def o5(context: Context) -> Finding:
+    """One stable group per destination, each Prometheus one of its own, with little lag."""
+    finding = Finding()
+    groups = list(context.platform.consumer_groups)
+    shared = [
+        replica for replica in context.platform.prometheus_replicas if f"metrics-consumer-{replica}" not in groups
+    ]
+    finding.expect(not shared, f"Prometheus {', '.join(shared)} has no consumer group of its own")
+    with errors(f"Kafka ({context.platform.kafka_bootstrap}) does not describe the consumer groups"):
+        described = context.kafka.client.describe_consumer_groups(groups)
+        configurations = {name: future.result(timeout=TIMEOUT_SECONDS) for name, future in described.items()}
+    for name, group in configurations.items():
+        finding.expect(group.state is ConsumerGroupState.STABLE, f"group {name} is {group.state.name.lower()}")
+        finding.expect(len(group.members) > 0, f"group {name} has no member")
+        lag = context.kafka.lag(name)
+        finding.expect(bool(lag), f"group {name} has committed nothing")
+        total = sum(lag.values())
+        finding.expect(total <= MAX_LAG, f"group {name} lags by {total} records, at most {MAX_LAG}")
+        finding.figures.append(f"{name}: {len(group.members)} member, lag {total}")
+    finding.seen.append("groups described, committed offsets compared with the ends of the topics")
+    finding.drill("consumer-killed")
+    return finding
+
+
+CHECKS: dict[str, Check] = {"O1": o1, "O2": o2, "O5": o5}

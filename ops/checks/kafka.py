@@ -1,0 +1,147 @@
+"""K1..K4 on the live cluster."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+from components.telemetry.attributes import KEY_ATTRIBUTES
+from components.telemetry.topics import TOPICS
+from ops.core.context import Context
+from ops.core.rows import Check, Finding, listed
+
+BROKERS = 3
+REPLICATION = 3
+MIN_IN_SYNC = 2
+RECORDS_PER_PARTITION = 300
+
+_TOPIC_SETTINGS = {"min.insync.replicas": str(MIN_IN_SYNC), "unclean.leader.election.enable": "false"}
+_BROKER_SETTINGS = {
+    "default.replication.factor": str(REPLICATION),
+    "min.insync.replicas": str(MIN_IN_SYNC),
+    "unclean.leader.election.enable": "false",
+    "auto.create.topics.enable": "false",
+}
+_NAMES = [topic.name for topic in TOPICS]
+_MESSAGES: dict[str, tuple[Any, str]] = {
+    "telemetry-metrics": (ExportMetricsServiceRequest, "resource_metrics"),
+    "telemetry-traces": (ExportTraceServiceRequest, "resource_spans"),
+    "telemetry-logs": (ExportLogsServiceRequest, "resource_logs"),
+}
+
+
+def k1(context: Context) -> Finding:
+    """Brokers, replication and the settings that keep acknowledged records."""
+    finding = Finding()
+    brokers = context.kafka.brokers()
+    finding.expect_equal("number of live brokers", len(brokers), BROKERS)
+    for broker, settings in context.kafka.broker_settings(brokers).items():
+        for key, wanted in _BROKER_SETTINGS.items():
+            finding.expect_equal(f"{key} of broker {broker}", settings.get(key), wanted)
+        finding.expect("broker" in settings.get("process.roles", ""), f"broker {broker} does not run KRaft")
+    for topic, settings in context.kafka.topic_settings(_NAMES).items():
+        for key, wanted in _TOPIC_SETTINGS.items():
+            finding.expect_equal(f"{key} of {topic}", settings.get(key), wanted)
+    topics = context.kafka.topics()
+    for name in _NAMES:
+        lowest = min(topics[name].in_sync, default=0) if name in topics else 0
+        finding.expect(lowest >= MIN_IN_SYNC, f"{name} has a partition with {lowest} replicas in sync")
+    finding.figures.append(f"{len(brokers)} brokers, RF {REPLICATION}, min ISR {MIN_IN_SYNC}")
+    finding.seen.append(f"described brokers {listed(brokers)} and {len(_NAMES)} topics")
+    finding.drill("broker-killed", "two-brokers-killed", "kafka-rolling-restart")
+    return finding
+
+
+def k2(context: Context) -> Finding:
+    """Topics, partitions, replication."""
+    finding = Finding()
+    topics = context.kafka.topics()
+    for topic in TOPICS:
+        state = topics.get(topic.name)
+        if state is None:
+            finding.wrong.append(f"topic {topic.name} is not there")
+            continue
+        # Partitions may have been added from configuration (K6); they never become fewer.
+        finding.expect(
+            state.partitions >= topic.partitions,
+            f"{topic.name} has {state.partitions} partitions, must have {topic.partitions}",
+        )
+        finding.expect_equal(f"replicas of {topic.name}", set(state.replicas), {REPLICATION})
+        finding.figures.append(f"{topic.name} {state.partitions}")
+    finding.seen.append(f"described {len(TOPICS)} topics, every partition has {REPLICATION} replicas")
+    return finding
+
+
+def k3(context: Context) -> Finding:
+    """Records decode as OTLP, are keyed, and one identity stays in one partition."""
+    finding = Finding()
+    for topic, (message_type, field) in _MESSAGES.items():
+        settings = context.kafka.topic_settings([topic]).get(topic, {})
+        finding.expect_equal(f"compression.type of {topic}", settings.get("compression.type"), "snappy")
+        records = resources = 0
+        places: dict[str, set[int]] = defaultdict(set)
+        keys: dict[bytes, set[int]] = defaultdict(set)
+        for record in context.kafka.read_last(topic, RECORDS_PER_PARTITION):
+            records += 1
+            decoded = message_type.FromString(record.value())
+            if not record.key():
+                finding.expect(False, f"{topic}/{record.partition()} has a record without a key")
+                break
+            keys[record.key()].add(record.partition())
+            for identity in identities(getattr(decoded, field), traces=topic == "telemetry-traces"):
+                resources += 1
+                places[identity].add(record.partition())
+        split = [identity for identity, partitions in places.items() if len(partitions) > 1]
+        torn = [key for key, partitions in keys.items() if len(partitions) > 1]
+        finding.expect(records > 0, f"{topic} holds no records")
+        finding.expect(not torn, f"{topic}: {len(torn)} keys are in several partitions")
+        finding.expect(not split, f"{topic}: {len(split)} of {len(places)} identities are in several partitions")
+        used = len(set().union(*places.values())) if places else 0
+        finding.figures.append(f"{topic}: {records} records, {len(places)} identities in {used} partitions")
+    _producers(context, finding)
+    finding.seen.append("read from the ends of all partitions and decoded as OTLP")
+    return finding
+
+
+def _producers(context: Context, finding: Finding) -> None:
+    """In the configuration that the gateways run with, every Kafka exporter has acks=all and Snappy."""
+    config = yaml.safe_load(context.kube.config_map("gateway")["config.yaml"])
+    exporters = {name: exporter for name, exporter in config["exporters"].items() if name.startswith("kafka")}
+    finding.expect(len(exporters) >= len(_MESSAGES), f"the gateway has only {len(exporters)} Kafka exporters")
+    for name, exporter in exporters.items():
+        finding.expect_equal(f"required_acks of {name}", exporter["producer"].get("required_acks"), -1)
+        finding.expect_equal(f"compression of {name}", exporter["producer"].get("compression"), "snappy")
+    finding.seen.append(f"{len(exporters)} exporters of the running gateway's configuration have acks=all and Snappy")
+
+
+def identities(groups: Any, *, traces: bool) -> Iterator[str]:
+    """What decides the partition: the trace id of spans, else the first key attribute that a resource has."""
+    for group in groups:
+        if traces:
+            for scope in group.scope_spans:
+                for span in scope.spans:
+                    yield span.trace_id.hex()
+            continue
+        values = {attribute.key: attribute.value.string_value for attribute in group.resource.attributes}
+        yield next((f"{key}={values[key]}" for key in KEY_ATTRIBUTES if values.get(key)), "none")
+
+
+def k4(context: Context) -> Finding:
+    """Retention of every topic."""
+    finding = Finding()
+    settings = context.kafka.topic_settings(_NAMES)
+    for topic in TOPICS:
+        milliseconds = settings.get(topic.name, {}).get("retention.ms")
+        finding.expect_equal(f"retention.ms of {topic.name}", milliseconds, str(topic.retention_ms))
+        finding.figures.append(f"{topic.name} {topic.retention_days} d")
+    finding.seen.append("described the topics' effective settings")
+    return finding
+
+
+CHECKS: dict[str, Check] = {"K1": k1, "K2": k2, "K3": k3, "K4": k4}

@@ -1,0 +1,89 @@
+"""P1 and L1..L5: what arrives in both Prometheus and through Thanos Query."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from components.telemetry.catalogue import METRICS
+from components.telemetry.layers import LAYERS, Layer
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.core.rows import Check, Finding, listed
+from ops.core.web import Query
+
+WINDOW = "2m"
+MARKER = "obs_verify_freshness"
+FRESH_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+def layer_counts(query: Query) -> dict[str, int]:
+    """Series of each layer that got a sample in the last two minutes."""
+    counts: dict[str, int] = {}
+    for layer in LAYERS:
+        names = "|".join(sorted({name for metric in METRICS if metric.layer is layer for name in metric.series}))
+        expression = f'count(last_over_time({{__name__=~"{names}",layer="{layer.name}"}}[{WINDOW}]))'
+        counts[layer.name] = int(query.number(expression) or 0)
+    return counts
+
+
+def freshness(context: Context, query: Query | None = None) -> float:
+    """Seconds from sending a point to the gateway until a query returns it."""
+    query = query or context.thanos
+    layer = LAYERS[0].name
+    value = float(secrets.randbelow(10**9))
+    resource = otlp.resource_of(layer, "ops-verify", "ops-verify", device="ops-verify")
+    start = time.monotonic()
+    status, rejected = context.otlp.metrics(otlp.gauge(resource, MARKER, [(time.time_ns(), value, {})]), layer)
+    if status != 200 or rejected:
+        raise OpsError(f"the gateway answered {status} to the marker, {rejected} points rejected")
+    wait_until(
+        lambda: any(sample.value == value for sample in query.instant(MARKER)),
+        FRESH_SECONDS,
+        f"a marker to be visible at {query.name}",
+        POLL_SECONDS,
+    )
+    return time.monotonic() - start
+
+
+def p1(context: Context) -> Finding:
+    """Both hold all layers; readers have one address; how old the newest data is."""
+    finding = Finding()
+    replicas = context.platform.prometheus_replicas
+    finding.expect(len(replicas) >= 2, f"there is only {listed(replicas)}")
+    for query in [*(context.prometheus(replica) for replica in replicas), context.thanos]:
+        counts = layer_counts(query)
+        empty = [layer for layer, count in counts.items() if not count]
+        finding.expect(not empty, f"{query.name} has no series of {listed(empty)}")
+        finding.seen.append(f"{query.name}: {sum(counts.values())} series of {len(counts) - len(empty)} layers")
+    finding.figures.append(f"device to query {freshness(context):.1f} s")
+    doubled = context.thanos.instant(MARKER)
+    finding.expect(
+        not any("prometheus_replica" in sample.labels for sample in doubled), "Thanos Query does not remove duplicates"
+    )
+    finding.drill("five-layers", "prometheus-primary-down")
+    return finding
+
+
+def layer_check(layer: Layer) -> Check:
+    """Check that every metric of a layer's catalogue has a sample of the last two minutes."""
+
+    def check(context: Context) -> Finding:
+        finding = Finding()
+        wanted = {metric.series[0] for metric in METRICS if metric.layer is layer}
+        names = "|".join(sorted(wanted))
+        expression = f'count by (__name__) (last_over_time({{__name__=~"{names}",layer="{layer.name}"}}[{WINDOW}]))'
+        replicas = {sample.labels["__name__"]: int(sample.value) for sample in context.thanos.instant(expression)}
+        missing = wanted - set(replicas)
+        finding.expect(not missing, f"no sample in {WINDOW} of {listed(missing)}")
+        finding.figures.append(f"{len(replicas)} of {len(wanted)} metrics, {sum(replicas.values())} series")
+        finding.seen.append(f"samples of layer {layer.name} in the last {WINDOW} through Thanos Query")
+        return finding
+
+    return check
+
+
+CHECKS: dict[str, Check] = {"P1": p1, **{layer.source: layer_check(layer) for layer in LAYERS}}

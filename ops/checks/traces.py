@@ -1,0 +1,227 @@
+"""J1 to J3: Jaeger's topology works from end to end, maps the services, and shows nobody more than it may see."""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
+
+from components.telemetry.classification import ATTRIBUTE, CLASSES, readable
+from components.telemetry.layers import Signal, layers_sending
+from components.telemetry.services import EDGES, TRACED_SERVICES
+from ops.checks import search
+from ops.checks.grace_period import grace_period_end
+from ops.core import otlp
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import wait_until
+from ops.core.rows import Check, Finding, listed
+from ops.telemetry.traces import TraceReader, fetch_token
+
+PODS = 2
+FOUND_SECONDS = 15.0
+"""From the end of a trace to its being found, the sampler's decision wait included."""
+_PATIENCE_SECONDS = 60.0
+_REFRESH_SECONDS = 15.0
+"""From one query's showing all of a trace to every query's doing so: the refresh interval of an index, and more."""
+_AGENT = "otel-agent"
+_COLLECTOR = "jaeger-collector"
+_MAP_HOURS = 24
+_PERCENTILES = ("p50", "p95", "p99")
+Calls = dict[tuple[str, str], float]
+"""(caller, called) -> number of calls."""
+
+
+def probe(trace_id: bytes, classes: Sequence[str]) -> ExportTraceServiceRequest:
+    """One trace with a failed span of each class, named after it; samplers keep failed traces."""
+    layer = layers_sending(Signal.TRACES)[0].name
+    request = ExportTraceServiceRequest()
+    group = request.resource_spans.add()
+    group.resource.attributes.extend(otlp.attributes(otlp.resource_of(layer, "ops-verify", "ops-verify")))
+    spans = group.scope_spans.add().spans
+    now, parent = time.time_ns(), b""
+    for name in classes:
+        span = spans.add(
+            trace_id=trace_id,
+            span_id=secrets.token_bytes(8),
+            parent_span_id=parent,
+            name=name,
+            start_time_unix_nano=now - 2_000_000,
+            end_time_unix_nano=now,
+            attributes=otlp.attributes({ATTRIBUTE: name}),
+        )
+        span.status.code = Status.STATUS_CODE_ERROR
+        parent = span.span_id
+    return request
+
+
+def reader(context: Context, clearance: str, token: str) -> TraceReader:
+    """Reads with one clearance."""
+    return TraceReader(context.web, context.platform.trace_query_urls[clearance], token, clearance)
+
+
+def names(one: TraceReader, trace_id: str) -> set[str]:
+    """Names of the spans that a reader sees of a trace; none when it sees no such trace."""
+    try:
+        return {span.name for span in one.one(trace_id).spans}
+    except OpsError as error:
+        if "no trace" in str(error):
+            return set()
+        raise
+
+
+def send(context: Context, classes: Sequence[str] = CLASSES) -> str:
+    """Send a probe through the gateway; its trace id.
+
+    Raises:
+        OpsError: The gateway does not take it.
+    """
+    trace_id = secrets.token_bytes(16)
+    status, rejected = context.otlp.traces(probe(trace_id, classes), layers_sending(Signal.TRACES)[0].name)
+    if (status, rejected) != (200, 0):
+        raise OpsError(f"the gateway answered {status} to a trace and rejected {rejected} spans")
+    return trace_id.hex()
+
+
+def j1(context: Context) -> Finding:
+    """Collectors and queries twice, an agent on every node, and a trace that goes all the way."""
+    finding = Finding()
+    for workload in (_COLLECTOR, *(f"jaeger-query-{name}" for name in context.platform.trace_query_urls)):
+        ready = [pod for pod in context.kube.pods(workload) if pod.ready]
+        finding.expect(len(ready) >= PODS, f"{len(ready)} pods of {workload} are ready, must be {PODS}")
+        finding.figures.append(f"{workload} {len(ready)}")
+    agents = [pod for pod in context.kube.pods(_AGENT) if pod.ready]
+    nodes = len(context.kube.core.list_node(_request_timeout=15).items)
+    finding.expect_equal("number of agents that are ready", len(agents), nodes)
+    everything = reader(context, CLASSES[-1], fetch_token(context.web, context.platform))
+    trace_id = send(context)
+    took = wait_until(
+        lambda: names(everything, trace_id) == set(CLASSES), _PATIENCE_SECONDS, "the probe's trace in Jaeger", 0.5
+    )
+    finding.expect(took <= FOUND_SECONDS, f"a trace was found after {took:.0f} s, at most {FOUND_SECONDS:.0f}")
+    finding.figures.append(f"trace found after {took:.1f} s")
+    finding.seen.append(f"{len(agents)} agents on {nodes} nodes; trace {trace_id} from the gateway to the query")
+    search.healthy(context, finding)
+    finding.drill("jaeger-collector-killed", "search-node-killed", "sampler-killed", "agent-killed")
+    return finding
+
+
+def calls_in_jaeger(context: Context, token: str, clearance: str = CLASSES[-1]) -> Calls:
+    """The dependency map that Jaeger shows as "System Architecture".
+
+    Raises:
+        OpsError: The query refuses, or does not answer as Jaeger does.
+    """
+    url = f"{context.platform.trace_query_urls[clearance]}/api/dependencies"
+    params = {"endTs": str(time.time_ns() // 10**6), "lookback": str(_MAP_HOURS * 3_600_000)}
+    with context.web.call("GET", url, params=params, headers={"Authorization": f"Bearer {token}"}) as response:
+        if response.status_code != 200:
+            raise OpsError(f"{url} answered {response.status_code}")
+        try:
+            dependencies = response.json()["data"] or []
+        except (ValueError, KeyError, TypeError):
+            raise OpsError(f"{url} did not answer as Jaeger does") from None
+    return {
+        (str(dependency["parent"]), str(dependency["child"])): float(dependency["callCount"])
+        for dependency in dependencies
+    }
+
+
+def calls_in_prometheus(context: Context) -> Calls:
+    """The dependency map as data for dashboards."""
+    samples = context.thanos.instant(
+        'sum by (client, server) (traces_service_graph_request_total{job="service-graph"})'
+    )
+    return {(sample.labels["client"], sample.labels["server"]): sample.value for sample in samples if sample.value}
+
+
+def j2(context: Context) -> Finding:
+    """The map equals the services' graph, and every service has its percentiles."""
+    finding = Finding()
+    maps = {
+        "Jaeger": calls_in_jaeger(context, fetch_token(context.web, context.platform)),
+        "Prometheus": calls_in_prometheus(context),
+    }
+    due = grace_period_end(context)
+    for where, calls in maps.items():
+        missing, more = set(EDGES) - set(calls), set(calls) - set(EDGES)
+        lacks = listed(" -> ".join(edge) for edge in missing)
+        finding.expect_by(due, not missing, f"first calls {lacks} in {where}", f"{where} lacks {lacks}")
+        finding.expect(not more, f"{where} shows calls that nobody makes: {listed(' -> '.join(edge) for edge in more)}")
+        finding.figures.append(f"{where}: {len(calls)} edges, {sum(calls.values()):.0f} calls")
+    for percentile in _PERCENTILES:
+        samples = context.thanos.instant(f"max by (service_name) (obs:span_latency:{percentile})")
+        values = {sample.labels["service_name"]: sample.value for sample in samples}
+        lacking = [service.name for service in TRACED_SERVICES if service.name not in values]
+        what = f"{percentile} of {listed(lacking)}"
+        finding.expect_by(due, not lacking, f"first {what}", f"no {what}")
+        slowest = max((values.get(service.name, 0.0) for service in TRACED_SERVICES), default=0.0)
+        finding.figures.append(f"slowest {percentile} {slowest * 1000:.0f} ms")
+    finding.seen.append(f"maps of the last {_MAP_HOURS} h compared with {len(EDGES)} calls of the catalogue")
+    finding.drill("trace-journey", "dependency-map")
+    return finding
+
+
+def forged(token: str) -> dict[str, str]:
+    """Tokens that must be refused: a real one with a changed claim, and one that nobody signed."""
+    head, body, signature = token.split(".")
+    claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    changed = _part({**claims, "sub": "somebody-else"})
+    return {
+        "changed": f"{head}.{changed}.{signature}",
+        "not signed": f"{_part({'alg': 'none', 'typ': 'JWT'})}.{body}.",
+    }
+
+
+def _part(content: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(content).encode()).decode().rstrip("=")
+
+
+def j3(context: Context) -> Finding:
+    """No way in without a login, and with each clearance exactly its classes."""
+    finding = Finding()
+    urls = context.platform.trace_query_urls
+    finding.expect_equal("clearances", listed(urls), listed(CLASSES))
+    token = fetch_token(context.web, context.platform)
+    for clearance, url in urls.items():
+        for what, headers in {
+            "without a token": {},
+            **{
+                f"token {kind}": {"Authorization": f"Bearer {forged_token}"}
+                for kind, forged_token in forged(token).items()
+            },
+        }.items():
+            with context.web.call("GET", f"{url}/api/services", headers=headers) as response:
+                finding.expect(
+                    response.status_code in (401, 403), f"{clearance}: {what} is answered {response.status_code}"
+                )
+    trace_id = send(context)
+    readers = {clearance: reader(context, clearance, token) for clearance in urls}
+    everything = readers[CLASSES[-1]]
+    wait_until(lambda: names(everything, trace_id) == set(CLASSES), _PATIENCE_SECONDS, "the probe's trace", 0.5)
+    # Copies of an index refresh at their own times: one query may show a span before another does.
+    with suppress(OpsError):
+        wait_until(
+            lambda: all(
+                names(trace_reader, trace_id) >= set(readable(clearance)) for clearance, trace_reader in readers.items()
+            ),
+            _REFRESH_SECONDS,
+            "the probe's trace at every clearance",
+            0.5,
+        )
+    for clearance, trace_reader in readers.items():
+        seen = names(trace_reader, trace_id)
+        finding.expect_equal(f"classes that {clearance} shows", listed(seen), listed(readable(clearance)))
+        finding.figures.append(f"{clearance} shows {len(seen)} of {len(CLASSES)} classes")
+    finding.seen.append("no token, a changed one and an unsigned one are refused by every query")
+    finding.drill("trace-confidentiality")
+    return finding
+
+
+CHECKS: dict[str, Check] = {"J1": j1, "J2": j2, "J3": j3}

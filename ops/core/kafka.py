@@ -1,0 +1,214 @@
+"""Kafka clients for ``ops``: settings of a client, what topics and brokers say, records read from the end.
+
+**Offsets of a group are asked by a consumer, never by ``AdminClient.list_consumer_group_offsets``.** Where the broker
+answers that it is not the group's coordinator (it has just started, or the coordinator moves), librdkafka 2.x follows a
+null pointer in the administrator's client, and the whole process ends with a segmentation fault (upstream issue 5040).
+A consumer, which has the structure that the other lacks, looks for the coordinator again.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from confluent_kafka import OFFSET_INVALID, Consumer, KafkaException, TopicPartition
+from confluent_kafka import admin as _admin
+
+from ops.core.errors import OpsError, one_line
+from ops.core.platform import Login, Platform
+
+ADMIN: Any = _admin
+"""Classes of the administrator's client; the library does not mark them as exported, so they have no types here."""
+
+TIMEOUT_SECONDS = 15.0
+_INTERNAL = "__"
+_READER = "ops-reader"
+
+
+def client_settings(platform: Platform, login: Login) -> dict[str, Any]:
+    """Settings of a client of the external listener: TLS verified, SCRAM-SHA-512."""
+    user, password = login.pair
+    return {
+        "bootstrap.servers": platform.kafka_bootstrap,
+        "security.protocol": "SASL_SSL",
+        "ssl.ca.pem": platform.ca_certificate,
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": user,
+        "sasl.password": password,
+        "socket.timeout.ms": int(TIMEOUT_SECONDS * 1000),
+        "log_level": 0,
+    }
+
+
+@contextmanager
+def errors(what: str) -> Iterator[None]:
+    """Turn the client's errors into one line."""
+    try:
+        yield
+    except KafkaException as error:
+        raise OpsError(f"{what}: {one_line(error.args[0].str() if error.args else error)}") from None
+    except TimeoutError:
+        raise OpsError(f"{what}: no answer in time") from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopicState:
+    """What the cluster's metadata says about one topic; one entry per partition."""
+
+    name: str
+    replicas: tuple[int, ...]
+    in_sync: tuple[int, ...]
+    leaders: tuple[int, ...]
+
+    @property
+    def partitions(self) -> int:
+        """Number of partitions."""
+        return len(self.replicas)
+
+
+class KafkaAdmin:
+    """Reads the cluster as the administrator."""
+
+    def __init__(self, platform: Platform) -> None:
+        self._settings = client_settings(platform, platform.kafka_admin)
+        self._silent = f"no answer from Kafka ({platform.kafka_bootstrap})"
+
+    @cached_property
+    def client(self) -> Any:
+        """The administrator's client, made when it is first used: it has threads of its own from then on."""
+        return ADMIN.AdminClient(self._settings)
+
+    def close(self) -> None:
+        """End the client's threads, so that none of them runs while the interpreter ends."""
+        vars(self).pop("client", None)
+
+    def brokers(self) -> tuple[int, ...]:
+        """Ids of the brokers that are registered and alive."""
+        with errors(self._silent):
+            return tuple(sorted(self.client.list_topics(timeout=TIMEOUT_SECONDS).brokers))
+
+    def topics(self) -> dict[str, TopicState]:
+        """All topics by name."""
+        with errors(self._silent):
+            topics = self.client.list_topics(timeout=TIMEOUT_SECONDS).topics
+        return {
+            name: TopicState(
+                name=name,
+                replicas=tuple(len(partition.replicas) for _, partition in sorted(topic.partitions.items())),
+                in_sync=tuple(len(partition.isrs) for _, partition in sorted(topic.partitions.items())),
+                leaders=tuple(partition.leader for _, partition in sorted(topic.partitions.items())),
+            )
+            for name, topic in topics.items()
+        }
+
+    def topic_settings(self, topics: list[str]) -> dict[str, dict[str, str]]:
+        """Effective settings by topic; topics that do not exist are left out."""
+        known = self.topics()
+        return self._settings_of(ADMIN.ConfigResource.Type.TOPIC, [topic for topic in topics if topic in known])
+
+    def broker_settings(self, brokers: tuple[int, ...]) -> dict[str, dict[str, str]]:
+        """Effective settings by broker id."""
+        return self._settings_of(ADMIN.ConfigResource.Type.BROKER, [str(broker) for broker in brokers])
+
+    def _settings_of(self, kind: Any, names: list[str]) -> dict[str, dict[str, str]]:
+        settings: dict[str, dict[str, str]] = {}
+        with errors(f"{self._silent} to the question for settings"):
+            # One request per resource: librdkafka takes one broker per call.
+            for name in names:
+                for resource, future in self.client.describe_configs([ADMIN.ConfigResource(kind, name)]).items():
+                    entries = future.result(timeout=TIMEOUT_SECONDS)
+                    settings[resource.name] = {key: str(entry.value) for key, entry in entries.items()}
+        return settings
+
+    def committed(self, group: str) -> dict[tuple[str, int], int]:
+        """Offset of the next record that the group will read, by topic and partition; only where it has one."""
+        partitions = [
+            TopicPartition(name, number)
+            for name, topic in self.topics().items()
+            if not name.startswith(_INTERNAL)
+            for number in range(topic.partitions)
+        ]
+        with errors(f"cannot read the offsets of group {group}"), consumer(self._settings, group) as reader:
+            positions = reader.committed(partitions, timeout=TIMEOUT_SECONDS)
+            for position in positions:
+                if position.error:
+                    raise KafkaException(position.error)
+        return {(position.topic, position.partition): position.offset for position in positions if position.offset >= 0}
+
+    def lag(self, group: str) -> dict[str, int]:
+        """Records that the group has not committed, by topic."""
+        lag: dict[str, int] = {}
+        committed = self.committed(group)
+        with consumer(self._settings) as reader:
+            for (topic, partition), offset in committed.items():
+                low, high = watermarks(reader, topic, partition)
+                lag[topic] = lag.get(topic, 0) + high - max(offset, low)
+        return lag
+
+    def end_offsets(self, topic: str) -> dict[int, int]:
+        """Offset of the next record of each partition."""
+        count = self.topics()[topic].partitions
+        with consumer(self._settings) as reader:
+            return {partition: watermarks(reader, topic, partition)[1] for partition in range(count)}
+
+    def read(self, topic: str, start: Mapping[int, int], seconds: float) -> Iterator[Any]:
+        """Records from ``start`` up to the ends of now; stops early when no more come for ``seconds``."""
+        ends = self.end_offsets(topic)
+        left = {partition: end for partition, end in ends.items() if start.get(partition, 0) < end}
+        with consumer(self._settings) as reader:
+            reader.assign([TopicPartition(topic, partition, start.get(partition, 0)) for partition in left])
+            deadline = time.monotonic() + seconds
+            while left and time.monotonic() < deadline:
+                for message in reader.consume(500, timeout=1.0):
+                    if message.error():
+                        continue
+                    deadline = time.monotonic() + seconds
+                    yield message
+                    partition, offset = int(message.partition() or 0), int(message.offset() or 0)
+                    if offset + 1 >= left.get(partition, 0):
+                        left.pop(partition, None)
+
+    def read_last(self, topic: str, per_partition: int, seconds: float = 10.0) -> Iterator[Any]:
+        """The newest records of each partition."""
+        with consumer(self._settings) as reader:
+            count = self.topics()[topic].partitions
+            start = {
+                partition: max(low, high - per_partition)
+                for partition in range(count)
+                for low, high in [watermarks(reader, topic, partition)]
+            }
+        yield from self.read(topic, start, seconds)
+
+
+@contextmanager
+def consumer(settings: Mapping[str, Any], group: str = _READER) -> Iterator[Consumer]:
+    """A consumer that joins no group and commits nothing.
+
+    Args:
+        settings: See `client_settings`.
+        group: Whose committed offsets it can tell.
+    """
+    reader = Consumer(
+        {
+            **settings,
+            "group.id": group,
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+        }
+    )
+    try:
+        yield reader
+    finally:
+        reader.close()
+
+
+def watermarks(reader: Consumer, topic: str, partition: int) -> tuple[int, int]:
+    """First offset that is kept, and the next one to be written."""
+    with errors(f"Kafka: cannot read the ends of {topic}/{partition}"):
+        low, high = reader.get_watermark_offsets(TopicPartition(topic, partition), timeout=TIMEOUT_SECONDS)
+    return (0 if low == OFFSET_INVALID else low), high

@@ -1,0 +1,265 @@
+"""Kubernetes as ``ops`` needs it: pods of a workload, small changes, bounded waits."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import urllib3
+from kubernetes import client, config
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config.config_exception import ConfigException
+
+from ops.core.errors import OpsError, one_line
+from ops.core.steps import say
+
+_TIMEOUT_SECONDS = 15
+_TOLD_AFTER_S = 2.0
+"""A wait that takes longer is a step that is told."""
+NAME_LABEL = "app.kubernetes.io/name"
+_OVER = ("Succeeded", "Failed")
+STATEFUL_SET, DEPLOYMENT = "StatefulSet", "Deployment"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pod:
+    """One pod, reduced to what the checks read."""
+
+    name: str
+    workload: str
+    uid: str
+    phase: str
+    ready: bool
+    restarts: int
+    container_ids: tuple[str, ...]
+    containers: tuple[str, ...]
+    images: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CronJob:
+    """A job that runs on a schedule: five fields of cron in a time zone (IANA name)."""
+
+    name: str
+    cron: str
+    time_zone: str
+    created: datetime
+    suspended: bool
+
+
+def pod_of(item: Any) -> Pod:
+    """Reduce a pod of the Kubernetes client."""
+    statuses = item.status.container_statuses or []
+    conditions = {condition.type: condition.status for condition in item.status.conditions or []}
+    return Pod(
+        name=item.metadata.name,
+        workload=(item.metadata.labels or {}).get(NAME_LABEL, ""),
+        uid=item.metadata.uid,
+        phase=item.status.phase,
+        ready=conditions.get("Ready") == "True" and item.metadata.deletion_timestamp is None,
+        restarts=sum(status.restart_count for status in statuses),
+        container_ids=tuple(
+            (status.container_id or "").rpartition("//")[2] for status in statuses if status.container_id
+        ),
+        containers=tuple(container.name for container in item.spec.containers),
+        images=tuple(container.image for container in item.spec.containers),
+    )
+
+
+class Kube:
+    """Calls on one namespace; every call has a time limit, and errors are one line."""
+
+    def __init__(self, api: Any, namespace: str) -> None:
+        self.namespace = namespace
+        self.core: Any = client.CoreV1Api(api)
+        self.apps: Any = client.AppsV1Api(api)
+        self.batch: Any = client.BatchV1Api(api)
+        self._api = api
+
+    @classmethod
+    def connect(cls, namespace: str, config_file: Path | None = None) -> Kube:
+        """Connect with ``config_file`` or ``KUBECONFIG`` and ask for the server's version.
+
+        Raises:
+            OpsError: No configuration, or the cluster does not answer.
+        """
+        settings = client.Configuration()
+        try:
+            file = None if config_file is None else str(config_file)
+            config.load_kube_config(file, client_configuration=settings)  # type: ignore[no-untyped-call]
+        except (ConfigException, OSError) as error:
+            raise OpsError(f"no cluster: {one_line(error)}: set KUBECONFIG") from None
+        settings.retries = False
+        kube = cls(client.ApiClient(settings), namespace)
+        with call_errors("the cluster does not answer"):
+            client.VersionApi(kube._api).get_code(_request_timeout=_TIMEOUT_SECONDS)
+        return kube
+
+    def cluster_id(self) -> str:
+        """UID of the namespace ``kube-system``, which identifies a cluster for its whole life."""
+        with call_errors("cannot read the cluster's identity (namespace kube-system)"):
+            namespace = self.core.read_namespace("kube-system", _request_timeout=_TIMEOUT_SECONDS)
+        return str(namespace.metadata.uid)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._api.close()
+        self._api.rest_client.pool_manager.clear()
+
+    def pods(self, workload: str | None = None) -> list[Pod]:
+        """Pods of one workload (label ``app.kubernetes.io/name``), or all, by name; none that have ended."""
+        selector = f"{NAME_LABEL}={workload}" if workload else ""
+        with call_errors(f"cannot list the pods of {workload or self.namespace}"):
+            listing = self.core.list_namespaced_pod(
+                self.namespace, label_selector=selector, _request_timeout=_TIMEOUT_SECONDS
+            )
+        pods = (pod_of(item) for item in listing.items)
+        return sorted((pod for pod in pods if pod.phase not in _OVER), key=lambda pod: pod.name)
+
+    def pod(self, name: str) -> Pod | None:
+        """One pod, or nothing when there is none of that name."""
+        return next((pod for pod in self.pods() if pod.name == name), None)
+
+    def ready_pod(self, workload: str) -> Pod:
+        """A pod of the workload that is ready.
+
+        Raises:
+            OpsError: There is none.
+        """
+        for pod in self.pods(workload):
+            if pod.ready:
+                return pod
+        raise OpsError(f"no pod of {workload} is ready in namespace {self.namespace}")
+
+    def config_map(self, name: str) -> dict[str, str]:
+        """Files of a ConfigMap."""
+        with call_errors(f"cannot read ConfigMap {name}"):
+            config_map = self.core.read_namespaced_config_map(name, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        return dict(config_map.data or {})
+
+    def cron_jobs(self) -> list[CronJob]:
+        """Every CronJob."""
+        with call_errors(f"cannot list the CronJobs of {self.namespace}"):
+            cron_jobs = self.batch.list_namespaced_cron_job(self.namespace, _request_timeout=_TIMEOUT_SECONDS).items
+        return [
+            CronJob(
+                name=item.metadata.name,
+                cron=item.spec.schedule,
+                time_zone=item.spec.time_zone or "UTC",
+                created=item.metadata.creation_timestamp,
+                suspended=bool(item.spec.suspend),
+            )
+            for item in cron_jobs
+        ]
+
+    def cron_job(self, name: str) -> CronJob | None:
+        """A CronJob, or None where there is none of that name."""
+        return next((job for job in self.cron_jobs() if job.name == name), None)
+
+    def created(self) -> datetime:
+        """When the namespace was created: the beginning of the platform."""
+        with call_errors(f"cannot read namespace {self.namespace}"):
+            namespace = self.core.read_namespace(self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        at: datetime = namespace.metadata.creation_timestamp
+        return at
+
+    def argument(self, stateful_set: str, name: str) -> str:
+        """Value of ``--name=value`` among the arguments of a StatefulSet's containers; empty where there is none."""
+        with call_errors(f"cannot read {stateful_set}"):
+            resource = self.apps.read_namespaced_stateful_set(
+                stateful_set, self.namespace, _request_timeout=_TIMEOUT_SECONDS
+            )
+        words = (
+            word
+            for container in resource.spec.template.spec.containers
+            for word in [*(container.command or []), *(container.args or [])]
+        )
+        return next((word.partition("=")[2] for word in words if word.startswith(f"--{name}=")), "")
+
+    def scale(self, stateful_set: str, replicas: int) -> None:
+        """Set the number of replicas of a StatefulSet."""
+        with call_errors(f"cannot scale {stateful_set}"):
+            self.apps.patch_namespaced_stateful_set_scale(
+                stateful_set,
+                self.namespace,
+                {"spec": {"replicas": replicas}},
+                field_manager="obs-ops",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+
+    def restart(self, workload: str, stamp: str, kind: str = STATEFUL_SET) -> None:
+        """Start a rolling restart, as ``kubectl rollout restart`` does."""
+        template = {"metadata": {"annotations": {"kubectl.kubernetes.io/restartedAt": stamp}}}
+        with call_errors(f"cannot restart {workload}"):
+            self._set(kind, "patch")(
+                workload,
+                self.namespace,
+                {"spec": {"template": template}},
+                field_manager="obs-ops",
+                _request_timeout=_TIMEOUT_SECONDS,
+            )
+
+    def rolled(self, workload: str, kind: str = STATEFUL_SET) -> bool:
+        """Whether every pod of a StatefulSet or Deployment is ready and of its newest revision."""
+        with call_errors(f"cannot read {workload}"):
+            resource = self._set(kind, "read")(workload, self.namespace, _request_timeout=_TIMEOUT_SECONDS)
+        status, wanted = resource.status, resource.spec.replicas
+        if kind == STATEFUL_SET:
+            only_new = status.update_revision == status.current_revision
+        else:
+            only_new = (status.replicas or 0) == wanted
+        return bool(
+            status.observed_generation == resource.metadata.generation
+            and only_new
+            and (status.ready_replicas or 0) == wanted
+            and (status.updated_replicas or wanted) == wanted
+        )
+
+    def _set(self, kind: str, verb: str) -> Any:
+        return getattr(self.apps, f"{verb}_namespaced_{'stateful_set' if kind == STATEFUL_SET else 'deployment'}")
+
+    def wait_ready(self, workload: str, count: int, seconds: float) -> float:
+        """Wait until exactly ``count`` pods of the workload exist and are ready; seconds it took."""
+        return wait_until(
+            lambda: [pod.ready for pod in self.pods(workload)] == [True] * count,
+            seconds,
+            f"{count} ready pods of {workload}",
+        )
+
+
+def wait_until(condition: Callable[[], bool], seconds: float, what: str, pause: float = 1.0) -> float:
+    """Poll ``condition`` until it holds; a failing poll counts as not yet. Returns the seconds that it took.
+
+    Raises:
+        OpsError: ``what`` did not come true in time.
+    """
+    start = time.monotonic()
+    problem, told = "", False
+    while time.monotonic() - start < seconds:
+        try:
+            if condition():
+                return time.monotonic() - start
+            problem = ""
+        except OpsError as error:
+            problem = f" ({error})"
+        if not told and time.monotonic() - start > _TOLD_AFTER_S:
+            told = True
+            say(f"waiting for {what}, {seconds:.0f} s at most")
+        time.sleep(pause)
+    raise OpsError(f"waited {seconds:.0f} s in vain for {what}{problem}")
+
+
+@contextmanager
+def call_errors(what: str) -> Iterator[None]:
+    """Turn the client's errors into one line."""
+    try:
+        yield
+    except ApiException as error:
+        raise OpsError(f"{what}: HTTP {error.status} {one_line(error.reason)}") from None
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        raise OpsError(f"{what}: {one_line(error)}") from None

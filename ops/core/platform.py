@@ -1,0 +1,181 @@
+"""What the platform tells about itself: the outputs of its Pulumi stack."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+
+from ops.core.backup_access import BackupAccess
+from ops.core.errors import OpsError, one_line
+from ops.core.region_access import RegionsAccess
+from ops.core.report_access import ReportAccess
+
+
+def project_folder(package: Path, cwd: Path) -> Path:
+    """Folder of ``Pulumi.yaml``: the checkout that holds this package, else the nearest at or above ``cwd``.
+
+    Where there is none, ``cwd``: Pulumi then says so.
+    """
+    return next((folder for folder in (package.parent, cwd, *cwd.parents) if (folder / "Pulumi.yaml").exists()), cwd)
+
+
+PROJECT = project_folder(Path(__file__).resolve().parent, Path.cwd())
+"""Folder of ``Pulumi.yaml``."""
+
+_TIMEOUT_SECONDS = 60
+
+
+class Login(BaseModel):
+    """A user name with its password; the password never shows in a representation."""
+
+    model_config = ConfigDict(frozen=True)
+
+    username: str
+    password: SecretStr
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """Name and password in the clear, for a client's ``auth`` argument."""
+        return self.username, self.password.get_secret_value()
+
+
+class TraceLogin(BaseModel):
+    """How a tool signs in to read traces: a client of the OpenID Connect provider."""
+
+    model_config = ConfigDict(frozen=True)
+
+    issuer: str
+    client_id: str
+    client_secret: SecretStr
+
+
+class ChannelSecrets(BaseModel):
+    """Secrets of the channels, as in ``alertingSecrets``; no ``authority``: that of the receivers is a public one."""
+
+    model_config = ConfigDict(frozen=True)
+
+    phone_keys: Mapping[str, SecretStr]
+    slack_urls: Mapping[str, SecretStr]
+    mail_password: SecretStr
+    sms_access_key_id: SecretStr
+    sms_secret_access_key: SecretStr
+    authority: SecretStr | None = None
+
+
+class NotifyChannels(BaseModel):
+    """Who can be notified and how: ``alerting.channels`` and ``alerting.contacts`` of the stack file, and secrets."""
+
+    model_config = ConfigDict(frozen=True)
+
+    channels: Mapping[str, Mapping[str, str | None]]
+    contacts: Mapping[str, Mapping[str, str | bool | None]]
+    secrets: ChannelSecrets
+
+
+class Platform(BaseModel):
+    """Typed outputs of the stack; names as in ``stacks/outputs.py``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    namespace: str
+    platform: str
+    region: str
+    ca_certificate: str
+    otlp_grpc: str
+    otlp_http: str
+    otlp_credentials: Mapping[str, Login]
+    kafka_bootstrap: str
+    kafka_admin: Login
+    kafka_users: Mapping[str, SecretStr]
+    query_url: str
+    query_reader: Login
+    prometheus_replicas: tuple[str, ...] = Field(min_length=1)
+    prometheus_credentials: Mapping[str, Login]
+    scrape_credentials: Mapping[str, Login]
+    consumer_groups: tuple[str, ...]
+    topics: tuple[str, ...] | Mapping[str, Any]
+    trace_query_urls: Mapping[str, str] = {}
+    trace_login: TraceLogin | None = None
+    log_reader: Login | None = None
+    alertmanager_url: str = ""
+    alertmanager_operator: Login | None = None
+    alert_escalation: Mapping[str, str] = {}
+    notify_channels: NotifyChannels | None = None
+    grafana_url: str = ""
+    grafana_admin: Login | None = None
+    reports: ReportAccess | None = None
+    backups: BackupAccess | None = None
+    regions: RegionsAccess | None = None
+
+    def kafka_login(self, user: str) -> Login:
+        """Login of one of the platform's Kafka users."""
+        return Login(username=user, password=self.kafka_users[user])
+
+
+def parse(outputs: Mapping[str, Any]) -> Platform:
+    """Check the outputs of a stack.
+
+    Raises:
+        OpsError: An output is missing or has another shape; the message names it.
+    """
+    if not outputs:
+        raise OpsError("the stack has no outputs: run `pulumi up` first")
+    try:
+        return Platform.model_validate(dict(outputs))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise OpsError(
+            f"stack output `{where}`: {one_line(first['msg'])}: run `pulumi up` with this version of the program"
+        ) from None
+
+
+def load(cwd: Path = PROJECT, stack: str = "") -> Platform:
+    """Read the outputs of a stack, of the selected one if none is named, with the ``pulumi`` command.
+
+    Raises:
+        OpsError: No ``pulumi``, no stack, no answer in time, or an output is missing.
+    """
+    return parse(_read(cwd, stack))
+
+
+def _read(cwd: Path, stack: str) -> Mapping[str, Any]:
+    program = shutil.which("pulumi")
+    if program is None:
+        raise OpsError("`pulumi` is not on PATH: install it, or run through `python -m lab exec --`")
+    command = [program, "stack", "output", "--json", "--show-secrets", "--non-interactive"]
+    command += ["--stack", stack] if stack else []
+    try:
+        done = subprocess.run(
+            command,
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT_SECONDS,
+            check=False,
+            stdin=subprocess.DEVNULL,
+        )
+    except subprocess.TimeoutExpired:
+        raise OpsError(f"`pulumi stack output` gave no answer in {_TIMEOUT_SECONDS} s") from None
+    if done.returncode != 0:
+        raise OpsError(f"cannot read the stack's outputs: {_reason(done.stderr)}: select a stack, run `pulumi up`")
+    try:
+        outputs = json.loads(done.stdout)
+    except json.JSONDecodeError:
+        raise OpsError("`pulumi stack output --json` did not print JSON") from None
+    if not isinstance(outputs, dict):
+        raise OpsError("`pulumi stack output --json` did not print an object")
+    return outputs
+
+
+def _reason(stderr: str) -> str:
+    """The line of Pulumi's messages that says what is wrong."""
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("error:")]
+    return one_line((errors or lines or ["no reason given"])[0].removeprefix("error:"))

@@ -1,0 +1,274 @@
+"""Rows of ``ops verify``: their states, what a check found, and the small tools with which checks are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any
+
+from ops.core.context import Context
+from ops.core.errors import one_line
+
+_LINE = 400
+
+
+class State(StrEnum):
+    """State of a row; only ``fail`` makes the exit code 1.
+
+    ``stale``: the evidence of one of its drills is missing, of another cluster, or older than the sources it covers.
+    ``waiting``: something that comes by itself has not come yet and is not late. ``not set up``: a command sets it up.
+    ``absent``: not built.
+    """
+
+    PASS = "pass"  # noqa: S105  (no password)
+    FAIL = "fail"
+    STALE = "stale"
+    WAITING = "waiting"
+    NOT_SET_UP = "not set up"
+    ABSENT = "absent"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wait:
+    """Something that comes by itself at ``due``; ``command`` gets it now, where there is one."""
+
+    what: str
+    due: datetime
+    command: str = ""
+
+    def __str__(self) -> str:
+        now = f" (now: `{self.command}`)" if self.command else ""
+        return f"{self.what} is due at {moment(self.due)}{now}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """Something that is missing until somebody runs ``command``."""
+
+    what: str
+    command: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: `{self.command}`"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DrillResult:
+    """What the evidence of a drill says about the platform at hand.
+
+    Attributes:
+        name: Name of the evidence.
+        state: ``pass``, ``fail``, ``stale`` or ``not set up`` (measured on too few cores for its target).
+        summary: The run with its age, commit and standing, in one line.
+        command: Runs the drill.
+        figures: What it measured.
+        commit, time, platform: Of the run; empty or None without one.
+        runs, failed: Runs of this platform, and how many of them failed.
+        ignored: Files of this name that are no evidence.
+    """
+
+    name: str
+    state: State
+    summary: str
+    command: str
+    figures: dict[str, Any] = field(default_factory=dict)
+    commit: str = ""
+    time: datetime | None = None
+    platform: str = ""
+    runs: int = 0
+    failed: int = 0
+    ignored: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "name": self.name,
+            "state": str(self.state),
+            "summary": self.summary,
+            "command": self.command,
+            "commit": self.commit,
+            "time": self.time.isoformat() if self.time else None,
+            "cluster_id": self.platform,
+            "runs": self.runs,
+            "failed": self.failed,
+            "figures": self.figures,
+            "ignored": list(self.ignored),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One requirement with what was observed; see `Finding` for the parts."""
+
+    id: str
+    state: State
+    figures: tuple[str, ...] = ()
+    problems: tuple[str, ...] = ()
+    seen: tuple[str, ...] = ()
+    waits: tuple[Wait, ...] = ()
+    setups: tuple[Setup, ...] = ()
+    drills: tuple[DrillResult, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def figure(self) -> str:
+        """Figures on one line."""
+        return one_line("; ".join(self.figures), _LINE) if self.figures else ""
+
+    @property
+    def evidence(self) -> str:
+        """Problems, then what was observed, on one line."""
+        told = [*self.problems, *self.seen]
+        return one_line("; ".join(told), 3 * _LINE) if told else ""
+
+    @property
+    def due(self) -> datetime | None:
+        """When the last of what it waits for is due."""
+        return max((wait.due for wait in self.waits), default=None)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """Commands that bring the row further, each once."""
+        stale = [drill.command for drill in self.drills if drill.state is not State.PASS]
+        return tuple(dict.fromkeys([*(setup.command for setup in self.setups), *stale]))
+
+    @property
+    def line(self) -> str:
+        """What the overview says about the row."""
+        if self.state is State.FAIL:
+            return _counted(self.problems)
+        if self.state is State.NOT_SET_UP:
+            return _counted([f"{setup.command}: {setup.what}" for setup in self.setups])
+        if self.state is State.WAITING:
+            waits = sorted(self.waits, key=lambda wait: wait.due)
+            return _counted([f"due {moment(wait.due)}: {wait.what}" for wait in reversed(waits)])
+        if self.state is State.STALE:
+            return ", ".join(self.commands)
+        return self.figure or self.evidence
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines, without the title."""
+        return {
+            "id": self.id,
+            "state": str(self.state),
+            "figure": self.figure,
+            "due": self.due.isoformat() if self.due else None,
+            "problems": list(self.problems),
+            "seen": list(self.seen),
+            "waits": [str(wait) for wait in self.waits],
+            "setups": [str(setup) for setup in self.setups],
+            "commands": list(self.commands),
+            "drills": [drill.as_json() for drill in self.drills],
+            "seconds": round(self.seconds, 1),
+        }
+
+
+@dataclass
+class Finding:
+    """What a check found.
+
+    Attributes:
+        figures: What was measured.
+        seen: What else was observed.
+        wrong: Problems; any of them fails the row.
+        waits: What has not come yet and is not late.
+        setups: What nobody has set up.
+        drills: Names of evidence that the row relies on, with the figures of each that the row shows.
+    """
+
+    figures: list[str] = field(default_factory=list)
+    seen: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    waits: list[Wait] = field(default_factory=list)
+    setups: list[Setup] = field(default_factory=list)
+    drills: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def expect(self, condition: bool, problem: str) -> None:
+        """Note ``problem`` unless ``condition`` holds."""
+        if not condition:
+            self.wrong.append(problem)
+
+    def expect_equal(self, what: str, actual: object, wanted: object) -> None:
+        """Note a difference."""
+        self.expect(actual == wanted, f"{what} is {actual}, must be {wanted}")
+
+    def expect_by(self, due: datetime, condition: bool, what: str, problem: str, command: str = "") -> None:
+        """Wait for ``what`` until ``due``; from then on it is a problem that ``condition`` does not hold."""
+        if condition:
+            return
+        if datetime.now(UTC) < due:
+            self.waits.append(Wait(what=what, due=due, command=command))
+        else:
+            self.wrong.append(f"{problem} (was due at {moment(due)})")
+
+    def set_up(self, what: str, command: str) -> None:
+        """Note that ``what`` is missing until somebody runs ``command``."""
+        self.setups.append(Setup(what=what, command=command))
+
+    def drill(self, *names: str, show: Sequence[str] = ()) -> None:
+        """Rely on the evidence of drills, and show these figures of those that are not stale."""
+        for name in names:
+            self.drills[name] = tuple(show)
+
+    def row(self, identifier: str, judge: Callable[[str], DrillResult], seconds: float = 0.0) -> Row:
+        """The finished row.
+
+        Args:
+            identifier: Its id.
+            judge: Says what the evidence of a name is worth on this platform.
+            seconds: How long the check took.
+        """
+        results = tuple(judge(name) for name in self.drills)
+        problems = [*self.wrong, *(drill.summary for drill in results if drill.state is State.FAIL)]
+        setups = [
+            *self.setups,
+            *(Setup(what=drill.summary, command=drill.command) for drill in results if drill.state is State.NOT_SET_UP),
+        ]
+        figures = [*self.figures]
+        for result in (drill for drill in results if drill.state is not State.STALE):
+            figures += [f"{name} {result.figures[name]}" for name in self.drills[result.name] if name in result.figures]
+        stale = any(drill.state is State.STALE for drill in results)
+        state = (
+            State.FAIL
+            if problems
+            else State.NOT_SET_UP
+            if setups
+            else State.WAITING
+            if self.waits
+            else State.STALE
+            if stale
+            else State.PASS
+        )
+        return Row(
+            id=identifier,
+            state=state,
+            figures=tuple(figures),
+            problems=tuple(one_line(problem, _LINE) for problem in problems),
+            seen=tuple(self.seen),
+            waits=tuple(self.waits),
+            setups=tuple(setups),
+            drills=results,
+            seconds=seconds,
+        )
+
+
+Check = Callable[[Context], Finding]
+"""Looks at the live platform and returns what it found; any exception becomes a failed row."""
+
+
+def listed(values: Iterable[object]) -> str:
+    """Values in order, separated by commas."""
+    return ", ".join(sorted(map(str, values)))
+
+
+def moment(at: datetime, now: datetime | None = None) -> str:
+    """A clock time in UTC, with the day where it is not today."""
+    at = at.astimezone(UTC)
+    return at.strftime("%H:%M UTC" if at.date() == (now or datetime.now(UTC)).date() else "%d %b %H:%M UTC")
+
+
+def _counted(texts: Sequence[str]) -> str:
+    """The first text, and how many more there are."""
+    return f"{texts[0]}{f' (+{len(texts) - 1})' if len(texts) > 1 else ''}" if texts else ""

@@ -1,0 +1,158 @@
+"""HTTPS to the platform's own servers: always verified against the platform's CA, always bounded."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import sleep
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from ops.core.errors import OpsError, one_line
+
+TIMEOUT = (5.0, 15.0)
+"""Seconds to connect, and to wait for an answer."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One series of a query's answer with its newest value."""
+
+    labels: Mapping[str, str]
+    time: float
+    value: float
+
+
+class Web:
+    """A session that trusts only ``ca_file`` and takes nothing (proxies, netrc) from the environment.
+
+    Args:
+        ca_file: Authority of the servers.
+        server: Says which server answers at a URL, for messages; empty where that is not known.
+    """
+
+    def __init__(self, ca_file: str, server: Callable[[str], str] = lambda _: "") -> None:
+        self._server = server
+        self._session = requests.Session()
+        self._session.trust_env = False
+        self._session.verify = ca_file
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+    def call(
+        self,
+        method: str,
+        url: str,
+        *,
+        auth: tuple[str, str] | None = None,
+        data: bytes | None = None,
+        params: Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """One request.
+
+        Raises:
+            OpsError: There was no answer; the message has no credentials.
+        """
+        try:
+            return self._session.request(
+                method,
+                url,
+                auth=auth,
+                data=data,
+                params=dict(params or {}),
+                headers=dict(headers or {}),
+                timeout=TIMEOUT,
+            )
+        except requests.RequestException as error:
+            name, at = self._server(url), urlsplit(url)
+            what = f"no answer from {name} ({at.scheme}://{at.netloc})" if name else f"{method} {url}"
+            raise OpsError(f"{what}: {_cause(error)}") from None
+
+    def status(self, url: str, auth: tuple[str, str] | None = None) -> int:
+        """Status code of a GET."""
+        response = self.call("GET", url, auth=auth)
+        response.close()
+        return response.status_code
+
+
+class Query:
+    """Prometheus' query API on a Prometheus or a Thanos Query.
+
+    Args:
+        web: Session.
+        base: Gives the base URL; asked before every attempt, so that a broken tunnel is opened again.
+        auth: Reader's name and password.
+        name: For messages.
+        attempts: How often a query is tried; more than once only where a tunnel may break.
+    """
+
+    def __init__(self, web: Web, base: Callable[[], str], auth: tuple[str, str], name: str, attempts: int = 1) -> None:
+        self._web, self._base, self._auth, self.name, self._attempts = web, base, auth, name, attempts
+
+    def instant(self, expression: str, time: float | None = None) -> list[Sample]:
+        """Answer of an instant query whose result is a vector.
+
+        Raises:
+            OpsError: No answer, or the server refused the query.
+        """
+        vector = self._data(expression, time)
+        if vector.get("resultType") != "vector":
+            raise OpsError(f"{self.name}: {expression!r} is a {vector.get('resultType')}, not a vector")
+        return [
+            Sample(labels=sample["metric"], time=float(sample["value"][0]), value=float(sample["value"][1]))
+            for sample in vector["result"]
+        ]
+
+    def number(self, expression: str) -> float | None:
+        """Sum of the answer's values, or nothing when no series answers."""
+        values = [sample.value for sample in self.instant(expression) if not math.isnan(sample.value)]
+        return sum(values) if values else None
+
+    def raw(
+        self, selector: str, seconds: int, time: float | None = None
+    ) -> dict[tuple[tuple[str, str], ...], list[tuple[float, float]]]:
+        """Stored samples of the last ``seconds``: sorted labels -> (time, value), oldest first."""
+        matrix = self._data(f"{selector}[{seconds}s]", time)
+        return {
+            tuple(sorted(series["metric"].items())): [(float(at), float(value)) for at, value in series["values"]]
+            for series in matrix["result"]
+        }
+
+    def _get(self, params: Mapping[str, str]) -> requests.Response:
+        for left in reversed(range(self._attempts)):
+            try:
+                return self._web.call("GET", f"{self._base()}/api/v1/query", auth=self._auth, params=params)
+            except OpsError:
+                if not left:
+                    raise
+                sleep(1.0)
+        raise OpsError(f"{self.name} was never asked")
+
+    def _data(self, expression: str, time: float | None) -> dict[str, Any]:
+        params = {"query": expression, **({"time": f"{time:.3f}"} if time is not None else {})}
+        response = self._get(params)
+        with response:
+            if response.status_code != 200:
+                raise OpsError(f"{self.name} answered {response.status_code}: {one_line(response.text, 160)}")
+            try:
+                body = response.json()
+            except json.JSONDecodeError:
+                raise OpsError(f"{self.name} did not answer with JSON") from None
+        if body.get("status") != "success":
+            raise OpsError(f"{self.name} refused {expression!r}: {one_line(body.get('error', ''))}")
+        data: dict[str, Any] = body["data"]
+        return data
+
+
+def _cause(error: BaseException) -> str:
+    """The innermost reason, which is the one that says something."""
+    while (inner := error.__cause__ or error.__context__) is not None and inner is not error:
+        error = inner
+    return one_line(error)

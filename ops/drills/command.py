@@ -1,0 +1,210 @@
+"""The commands: one for each drill, and ``list``.
+
+Exit codes: 0 passed, 1 a promise did not hold, 2 the drill was not run (not steady, refused, no test), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from ops.core import platform as platform_module
+from ops.core import steps
+from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
+from ops.drills import alerts, record, steady_state
+from ops.drills.model import Drill
+from ops.drills.progress import DrillProgress
+from ops.drills.record import FOLDER, Report
+from ops.drills.registry import SHOWN, find
+from ops.drills.run import Outcome, alone, command_of, ready, run
+from ops.drills.watch import Watched, Watcher
+from ops.evidence import files as evidence
+
+drill_app = typer.Typer(
+    help="Take something away under load, count what is missing, write what was measured. Run it where the cluster is: "
+    "in the lab through `python -m lab exec --`.",
+    no_args_is_help=True,
+)
+
+_FILE_WIDTH = 160
+_INTERRUPTED = 130
+
+Folder = Annotated[Path, typer.Option("--folder", metavar="DIR", help="Where the report is written.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask; needed where nobody can be asked.")]
+
+
+@drill_app.command("list")
+def list_(as_json: AsJson = False) -> None:
+    """Show every drill with its newest result; nothing is asked."""
+    records = record.newest()
+    if as_json:
+        listed = [{**_data(drill), "newest": _newest(written)} for drill, written, _ in records]
+        typer.echo(json.dumps({"drills": listed}, indent=2))
+        return
+    rows = Table(Column("drill", no_wrap=True), "what it shows", "rows", "about", "newest run")
+    for drill, written, _ in records:
+        state = Text("never", style="dim")
+        if written is not None:
+            state = Text(f"{'passed' if written.passed else 'failed'} {written.time:%Y-%m-%d}")
+            state.stylize("green" if written.passed else "bold red")
+        about = f"{drill.seconds} s" if drill.seconds < 120 else f"{drill.seconds / 60:.0f} min"
+        shows = Text(drill.shows)
+        shows.append(f"\nload: {drill.load}; evidence: {drill.evidence}", style="dim")
+        rows.add_row(drill.name, shows, ", ".join(drill.requirements), about, state)
+    console = Console()
+    (console if console.is_terminal else Console(width=_FILE_WIDTH)).print(rows)
+
+
+def _command(name: str) -> Callable[[Path, bool, bool], None]:
+    def command(folder: Folder = FOLDER, as_json: AsJson = False, yes: Yes = False) -> None:
+        _drill(find(name), folder, as_json, yes)
+
+    return command
+
+
+for _name, _shows in SHOWN.items():
+    drill_app.command(_name, help=f"{_shows[0].upper()}{_shows[1:]}.")(_command(_name))
+
+
+def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
+    ready(drill)
+    platform = platform_module.load()
+    if not yes:
+        _agreed(drill, f"{platform.platform} ({platform.region})")
+    with (
+        alone(drill.name),
+        Context(platform, Kube.connect(platform.namespace)) as context,
+        DrillProgress(drill) as progress,
+    ):
+        progress.say("is the platform steady?")
+        if drill.looked_at and (
+            wrong := steady_state.wait(lambda: steady_state.problems(context), steady_state.BEFORE_S)
+        ):
+            raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
+        try:
+            report = _carry_out(drill, context, progress)
+        except KeyboardInterrupt:
+            typer.echo(f"interrupted: the test of {drill.name} was told to put back what it took away", err=True)
+            raise typer.Exit(_INTERRUPTED) from None
+    written = record.write(report, folder)
+    if as_json:
+        typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
+    else:
+        typer.echo(record.markdown(report))
+    typer.echo(f"report: {', '.join(map(str, written))}; `make docs` takes it into docs/dr.md", err=True)
+    raise typer.Exit(0 if report.passed else 1)
+
+
+def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Report:
+    """Run the test, look meanwhile, wait until everything is whole again, read what was told."""
+    log = Path(tempfile.gettempdir()) / f"obs-drill-{drill.name}.log"
+    watcher = Watcher(context) if drill.watched else None
+    started, after = datetime.now(UTC), list[str]()
+    with watcher or nullcontext():
+        progress.say(f"{drill.fault}; load: {drill.load}")
+        outcome = run(command_of(drill), drill.limit_s, log, progress.beat, variables={steps.FILE: str(progress.steps)})
+        progress.beat(outcome.seconds)
+        if watcher is not None:
+            progress.say("waiting until everything is whole again")
+            after = steady_state.wait(lambda: steady_state.problems(context), steady_state.AFTER_S)
+    watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
+    return build_report(drill, context, started, outcome, watched, after, notes)
+
+
+def build_report(
+    drill: Drill,
+    context: Context,
+    started: datetime,
+    outcome: Outcome,
+    watched: Watched | None,
+    after: list[str],
+    notes: tuple[str, ...] = (),
+    folder: Path = evidence.FOLDER,
+) -> Report:
+    """Put the report together; what is missing or not whole is a problem."""
+    written = evidence.newest(drill.evidence, folder)
+    # Evidence has whole seconds.
+    if written is not None and written.time < started.replace(microsecond=0):
+        written = None
+    problems = [*outcome.reasons] if not outcome.passed else []
+    if not outcome.passed and not problems:
+        problems.append("the test failed")
+    if not outcome.passed:
+        problems.append(f"all that the test said: {outcome.log}")
+    if written is None:
+        problems.append(f"the test wrote no evidence {drill.evidence}")
+    elif outcome.passed and not written.passed:
+        problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
+    problems += [f"not whole {steady_state.AFTER_S:.0f} s after the drill: {problem}" for problem in after]
+    return Report(
+        drill=drill,
+        passed=not problems,
+        platform=context.platform.platform,
+        region=context.platform.region,
+        started=started,
+        seconds=outcome.seconds,
+        problems=tuple(problems),
+        evidence=written,
+        watched=watched,
+        steady="every pod ready, every partition with all its copies, every target up, no Critical alert"
+        if drill.looked_at
+        else "looked at by the drill itself",
+        notes=notes,
+    )
+
+
+def _with_alerts(watcher: Watcher, context: Context) -> tuple[Watched, tuple[str, ...]]:
+    seen = watcher.seen()
+    try:
+        raised, notifications = alerts.read(context.platform, watcher.began)
+    except OpsError as error:
+        return seen, (f"Alerts and notifications could not be read from Kafka: {one_line(error)}",)
+    return replace(seen, alerts=raised, notifications=notifications), ()
+
+
+def _agreed(drill: Drill, where: str) -> None:
+    if not sys.stdin.isatty():
+        raise OpsError(f"nobody can be asked: add --yes to have this on {where}: {drill.fault}")
+    if not typer.confirm(f"On {where}: {drill.fault}. Go on?", err=True):
+        raise OpsError("nothing was done")
+
+
+def _data(drill: Drill) -> dict[str, object]:
+    return {
+        "name": drill.name,
+        "shows": drill.shows,
+        "requirements": list(drill.requirements),
+        "test": drill.test,
+        "evidence": drill.evidence,
+        "seconds": drill.seconds,
+        "limit_s": drill.limit_s,
+        "load": drill.load,
+        "fault": drill.fault,
+    }
+
+
+def _newest(newest_evidence: evidence.Evidence | None) -> dict[str, object] | None:
+    return (
+        None
+        if newest_evidence is None
+        else {
+            "passed": newest_evidence.passed,
+            "time": newest_evidence.time.isoformat(),
+            "commit": newest_evidence.commit,
+        }
+    )

@@ -1,0 +1,154 @@
+"""Drills of what is lost or changed as a whole: storage, certificates, everything with a backup, a zone, a region."""
+
+from __future__ import annotations
+
+from ops.drills.model import Aspect, Drill
+
+_TESTS = "tests/e2e"
+_METRICS = "numbered metrics through the gateway, 4 clients"
+
+RECOVERY: tuple[Drill, ...] = (
+    Drill(
+        name="object-storage",
+        shows="the object storage away: nothing is missing in the archive afterwards",
+        requirements=("D1",),
+        test=f"{_TESTS}/test_backups.py::test_an_outage_of_the_object_storage_loses_nothing_of_the_archive",
+        evidence="archive-storage-outage",
+        seconds=150,
+        limit_s=960,
+        load=_METRICS,
+        fault="the object storage stopped",
+        figures={
+            Aspect.FAULT: ("away for {storage away s} s",),
+            Aspect.RECOVERY: ("stored again after {stored again after s} s",),
+            Aspect.RPO: ("{missing} of {records} records missing, {different} different",),
+        },
+    ),
+    Drill(
+        name="restore",
+        shows="every kind of backup is made and compared; four kinds are restored into something empty",
+        requirements=("D1", "M2"),
+        test=f"{_TESTS}/test_backups.py::test_every_kind_is_made_restored_and_compared",
+        evidence="backups-restored",
+        seconds=900,
+        limit_s=2460,
+        load="none",
+        fault="none: targets are new, in the running platform only a topic of the drill is removed and made again",
+        figures={
+            Aspect.RTO: (
+                "to restore: database {database/seconds} s",
+                "Grafana {grafana/seconds} s",
+                "Kafka's metadata {kafka-metadata/seconds} s",
+                "search {search/seconds} s",
+                "Pulumi's state {pulumi-state/seconds} s",
+                "a topic of the archive {archive/seconds} s",
+                "metrics {metrics/seconds} s",
+            ),
+            Aspect.RPO: (
+                "search: {search/documents compared} documents compared",
+                "archive: {archive/compared_equal} of {archive/records} records equal",
+                "metrics: {metrics/samples compared} samples compared",
+            ),
+        },
+        watched=False,
+    ),
+    Drill(
+        name="certificate",
+        shows="every certificate renewed at once: servers present the new ones, nobody notices, nothing is lost",
+        requirements=("K5",),
+        test=f"{_TESTS}/test_certificates.py::test_renewed_certificates_are_taken_up_and_nobody_notices",
+        evidence="certificates-renewed",
+        seconds=900,
+        limit_s=3660,
+        load=f"{_METRICS}; a marker and a question at the read address each second",
+        fault="every certificate of a workload renewed; Kafka and Jaeger's queries rolled, which read at the start",
+        figures={
+            Aspect.FAULT: ("{certificates} certificates, {ports} ports; issued after {issued after s} s",),
+            Aspect.RECOVERY: (
+                "new ones presented after {presented after s} s, but by {old ones still presented by}",
+                "those rolled by `ops certificates --roll` after {rolled after s} s",
+            ),
+            Aspect.RTO: ("clients of the gateway repeated {retries} sends",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+        },
+    ),
+    Drill(
+        name="zone",
+        shows="one of everything that runs twice or thrice gone at once: the others go on, nothing is lost",
+        requirements=("K1", "D3"),
+        test=f"{_TESTS}/test_zone.py::test_a_zone_is_gone_and_everything_goes_on",
+        evidence="zone-gone",
+        seconds=420,
+        limit_s=1560,
+        load=f"{_METRICS}; a marker and a question at the read address each second; two Critical conditions",
+        fault="the last pod of each workload and the primary Prometheus frozen at once, then killed",
+        figures={
+            Aspect.FAULT: ("away for {away s} s",),
+            Aspect.DETECTION: ("{alerts}",),
+            Aspect.RECOVERY: ("whole again {whole again after s} s after it came back",),
+            Aspect.RTO: ("longest pause of clients {longest pause of clients s} s",),
+            Aspect.RPO: ("{missing} of {acknowledged} acknowledged points missing",),
+            Aspect.NOTIFICATIONS: (
+                "Critical told after {Critical at once told after s} s, later {Critical once noticed told after s} s",
+                "{notices twice} twice",
+            ),
+            Aspect.DASHBOARDS: ("{failed queries} of {queries} questions at the read address failed",),
+        },
+    ),
+    Drill(
+        name="region",
+        shows="a region gone without warning: the other one takes over, is active, and hands back",
+        requirements=("D2", "D3"),
+        test=f"{_TESTS}/test_region.py::test_a_region_is_lost_and_comes_back",
+        evidence="region-drill",
+        seconds=3600,
+        limit_s=6300,
+        load="numbered metrics and logs through the name that DNS answers with",
+        fault="the primary region's network cut and its pods frozen",
+        figures={
+            Aspect.STEADY: ("copy behind by {steady/copy behind s} s at most, {steady/differences} differences",),
+            Aspect.FAULT: ("steps of the failover, s: {failover steps s}",),
+            Aspect.DETECTION: ("{detected by} after {detected after s} s",),
+            Aspect.RECOVERY: ("failback {failback command s} s, {failback lost} records lost by it",),
+            Aspect.RTO: (
+                "{RTO s} s after the cut",
+                "telemetry accepted {accepted after s} s, readable {readable after s} s",
+                "a Critical told {Critical told after s} s",
+                "the command itself {failover command s} s",
+            ),
+            Aspect.RPO: (
+                "{RPO s} s",
+                "{missing in B} of {acknowledged in A} points that A acknowledged missing in B",
+                "{missing of B's} of {acknowledged in B} that B acknowledged",
+                "a consumer group: {group read again} read again, {group lost} lost",
+            ),
+            Aspect.ALERTS: ("{alerts lost} of {alerts raised} lost",),
+            Aspect.NOTIFICATIONS: (
+                "{told again by B} of {told by A before the cut} that A had told were told again by B",
+                "{told by B of the gap} notifications about {fired in the gap} alerts of the gap",
+            ),
+            Aspect.DASHBOARDS: ("{questions without an answer} of {questions at B} questions at B without an answer",),
+        },
+        watched=False,
+        looked_at=False,
+    ),
+    Drill(
+        name="change",
+        shows="a threshold changed in a scratch checkout is reviewed in plain words and previewed, and nothing else",
+        requirements=("M4",),
+        test=f"{_TESTS}/test_change.py::test_a_changed_threshold_is_reviewed_in_plain_words_and_previewed",
+        evidence="change-reviewed",
+        seconds=300,
+        limit_s=1560,
+        load="none",
+        fault="none: nothing is deployed",
+        figures={
+            Aspect.FAULT: ("{change}",),
+            Aspect.DETECTION: ("{in plain words}",),
+            Aspect.RECOVERY: ("review {review s} s, preview {preview s} s",),
+        },
+        watched=False,
+        looked_at=False,
+    ),
+)

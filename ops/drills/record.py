@@ -1,0 +1,211 @@
+"""The report of a drill: what each aspect of it was, from the test's evidence and from what was seen from outside."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ops.core.errors import OpsError
+from ops.drills.model import Aspect, Drill
+from ops.drills.registry import DRILLS
+from ops.drills.timeline import Event, cell, mermaid, rows
+from ops.drills.watch import Watched, parsed
+from ops.evidence import files as evidence
+from ops.evidence.figures import NOT_MEASURED, told
+from ops.evidence.files import Evidence
+
+FOLDER = evidence.FOLDER / "reports"
+VERSION = 1
+TIMELINE = "timeline"
+"""Figure of an evidence file that has its own events: lists of lane, text, first and last second."""
+_MOST_LISTED = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """One run of a drill.
+
+    Attributes:
+        drill: Which.
+        passed: Whether everything that it promises held, and it left evidence.
+        platform, region: Of what.
+        started: When.
+        seconds: How long the test took.
+        problems: Why it failed; empty when it passed.
+        evidence: What its test wrote in this run, or None.
+        watched: What was seen from outside, or None where nobody looked.
+        steady: What was found before the fault.
+        notes: What could not be read.
+    """
+
+    drill: Drill
+    passed: bool
+    platform: str
+    region: str
+    started: datetime
+    seconds: float
+    problems: tuple[str, ...]
+    evidence: Evidence | None
+    watched: Watched | None
+    steady: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that has a time."""
+        own = _own(self.evidence.figures) if self.evidence else []
+        whole = Event(lane="drill", what="the test runs", start=0.0, end=round(max(self.seconds, 0.1), 1))
+        return [whole, *own, *(self.watched.everything() if self.watched else [])]
+
+    def aspects(self) -> dict[Aspect, list[str]]:
+        """What is known of each aspect; empty: not measured."""
+        known = aspects(self.drill, self.evidence, self.watched)
+        return {**known, Aspect.STEADY: [self.steady, *known[Aspect.STEADY]]}
+
+    def as_json(self) -> dict[str, Any]:
+        """For machines."""
+        return {
+            "version": VERSION,
+            "drill": self.drill.name,
+            "passed": self.passed,
+            "platform": self.platform,
+            "region": self.region,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": self.seconds,
+            "requirements": list(self.drill.requirements),
+            "test": self.drill.test,
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+            "aspects": {str(aspect): lines for aspect, lines in self.aspects().items()},
+            "timeline": [event.as_json() for event in self.events],
+            "watched": self.watched.as_json() if self.watched else None,
+            "evidence": self.evidence.model_dump(mode="json") if self.evidence else None,
+        }
+
+
+def aspects(drill: Drill, run_evidence: Evidence | None, watched: Watched | None) -> dict[Aspect, list[str]]:
+    """What evidence and watching tell of each aspect."""
+    figures: Mapping[str, Any] = run_evidence.figures if run_evidence else {}
+    result = {aspect: told(figures, drill.figures.get(aspect, ())) for aspect in Aspect}
+    how = [str(figures["how"])] if "how" in figures and "how" not in drill.figures.get(Aspect.FAULT, ()) else []
+    result[Aspect.FAULT] = list(dict.fromkeys([drill.fault, *how, *result[Aspect.FAULT]]))
+    if watched is not None:
+        _add_watched(result, watched)
+    return result
+
+
+def _add_watched(result: dict[Aspect, list[str]], watched: Watched) -> None:
+    sign, alerts = watched.first_sign, watched.alerts
+    if sign is None:
+        result[Aspect.DETECTION].append("nothing to be seen from outside")
+    else:
+        result[Aspect.DETECTION].append(f"first sign after {sign.start:.1f} s: {sign.what}")
+        first = next((alert for alert in alerts or () if alert.start >= sign.start), None)
+        if first is not None:
+            result[Aspect.DETECTION].append(f"{first.what} fired {first.start - sign.start:.1f} s after the first sign")
+        again = watched.whole_again
+        text = "not whole at the end" if again is None else f"whole again {again - sign.start:.1f} s after it"
+        result[Aspect.RECOVERY].append(text)
+    for aspect, events in ((Aspect.ALERTS, alerts), (Aspect.NOTIFICATIONS, watched.notifications)):
+        if events is not None:
+            result[aspect] += [event.what for event in events[:_MOST_LISTED]] or ["none"]
+            if len(events) > _MOST_LISTED:
+                result[aspect].append(f"and {len(events) - _MOST_LISTED} more")
+    if watched.questions:
+        slowest = "" if watched.slowest_s is None else f", slowest answer {watched.slowest_s:g} s"
+        result[Aspect.DASHBOARDS].append(
+            f"{watched.questions} questions of the overview, {watched.unanswered} without an answer{slowest}"
+        )
+
+
+def markdown(report: Report) -> str:
+    """The report for people."""
+    drill, result = report.drill, "passed" if report.passed else "**failed**"
+    commit = report.evidence.commit if report.evidence else evidence.commit()
+    lines = [
+        f"# Drill `{drill.name}`, {report.platform} ({report.region})",
+        "",
+        f"{drill.shows[0].upper()}{drill.shows[1:]}.",
+        "",
+        f"{report.started:%Y-%m-%d %H:%M:%S} UTC, {report.seconds:.0f} s, commit {commit}: {result}. "
+        f"Requirements: {', '.join(drill.requirements)}. Load: {drill.load}.",
+        "",
+    ]
+    if report.problems:
+        lines += ["## Problems", "", *(f"- {cell(problem)}" for problem in report.problems), ""]
+    lines += ["## What was measured", "", "| | |", "|---|---|"]
+    lines += [f"| {aspect} | {joined(texts)} |" for aspect, texts in report.aspects().items()]
+    lines += ["", *(f"{cell(note)}." for note in report.notes)]
+    if report.notes:
+        lines.append("")
+    length = max([report.seconds, *(event.end or event.start for event in report.events)])
+    title = f"{drill.name}, seconds since the test began"
+    lines += ["## Timeline", "", "```mermaid", mermaid(title, report.events, length), "```", ""]
+    lines += [*rows(report.events), "", f"Evidence: `evidence/{drill.evidence}/`, by `{drill.test}`."]
+    return "\n".join(lines) + "\n"
+
+
+def joined(texts: list[str]) -> str:
+    """An aspect in a cell."""
+    return cell("; ".join(texts)) if texts else NOT_MEASURED
+
+
+def write(report: Report, folder: Path = FOLDER) -> tuple[Path, Path]:
+    """Write both files, each whole or not at all; they replace those of the run before.
+
+    Raises:
+        OpsError: The folder cannot be made, or a file cannot be written.
+    """
+    contents = {".md": markdown(report), ".json": json.dumps(report.as_json(), indent=2, ensure_ascii=False) + "\n"}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in contents.items():
+            draft = folder / f".{report.drill.name}{suffix}.new"
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(folder / f"{report.drill.name}{suffix}")
+    except OSError as error:
+        raise OpsError(f"--folder {folder}: {error.strerror or error}") from None
+    return folder / f"{report.drill.name}.md", folder / f"{report.drill.name}.json"
+
+
+def watched_of(drill: Drill, run_evidence: Evidence, folder: Path = FOLDER) -> Watched | None:
+    """What was seen in the run that wrote this evidence; None where nobody looked at that run.
+
+    Raises:
+        OpsError: The report is not what ``write`` writes.
+    """
+    file = folder / f"{drill.name}.json"
+    if not file.exists():
+        return None
+    try:
+        content = json.loads(file.read_text())
+        # A run without the command replaces the evidence and not the report: then they do not belong together.
+        measured = (content["evidence"] or {}).get("time")
+        if measured is None or datetime.fromisoformat(measured) != run_evidence.time or content["watched"] is None:
+            return None
+        return parsed(content["watched"])
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise OpsError(f"{file} is no report of a drill: run `ops drill {drill.name}` again, or remove it") from None
+
+
+def newest(folder: Path = evidence.FOLDER) -> list[tuple[Drill, Evidence | None, Watched | None]]:
+    """Every drill with what is known of its newest run."""
+    drill_runs = []
+    for drill in DRILLS:
+        written = evidence.newest(drill.evidence, folder)
+        drill_runs.append((drill, written, watched_of(drill, written, folder / FOLDER.name) if written else None))
+    return drill_runs
+
+
+def _own(figures: Mapping[str, Any]) -> list[Event]:
+    """Events that an evidence file has itself."""
+    addresses = []
+    for lane, what, start, end in figures.get(TIMELINE, ()):
+        addresses.append(
+            Event(lane=str(lane), what=str(what), start=float(start), end=None if end is None else float(end))
+        )
+    return addresses

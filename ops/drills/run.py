@@ -1,0 +1,186 @@
+"""Runs the test of a drill within a limited time, and one drill at a time on a machine."""
+
+from __future__ import annotations
+
+import fcntl
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from ops.core.errors import OpsError, one_line
+from ops.core.platform import PROJECT
+from ops.drills.model import Drill
+
+PUT_BACK_S = 180.0
+"""What a test that is ended has, to put back what it took away."""
+_LOOK_S = 0.5
+_PASSED, _FAILED = 0, 1
+_ONE_PASSED = "PASSED "
+_MOST_REASONS = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How the test ended.
+
+    Attributes:
+        passed: Whether all that it promises held.
+        seconds: How long it took.
+        reasons: Why it failed, in its own words.
+        log: Everything that it said.
+    """
+
+    passed: bool
+    seconds: float
+    reasons: tuple[str, ...]
+    log: Path
+
+
+def command_of(drill: Drill) -> list[str]:
+    """Command line of the test."""
+    options = ("-p", "no:cacheprovider", "-q", "-s", "--color=no", "--tb=short", "-rA")
+    return [sys.executable, "-m", "pytest", *options, drill.test]
+
+
+def ready(drill: Drill, project: Path = PROJECT) -> None:
+    """Check that the test can be run.
+
+    Raises:
+        OpsError: The test's file or pytest is not there.
+    """
+    file = project / drill.test.partition("::")[0]
+    if not file.is_file():
+        raise OpsError(f"drill {drill.name} has no test here: {file} is not there; run it from a whole checkout")
+    if importlib.util.find_spec("pytest") is None:
+        raise OpsError("a drill is a test, and pytest is not there: pip install '.[dev]'")
+
+
+def run(
+    command: Sequence[str],
+    limit_s: float,
+    log: Path,
+    beat: Callable[[float], None] = lambda _: None,
+    *,
+    cwd: Path = PROJECT,
+    put_back_s: float = PUT_BACK_S,
+    variables: Mapping[str, str] | None = None,
+) -> Outcome:
+    """Run a drill's test; ends it when the time is up, or when we are interrupted, so that it puts things back.
+
+    Args:
+        command: Command line of pytest.
+        limit_s: Seconds that it has.
+        log: File for what it says.
+        beat: Told the seconds since the start, twice a second.
+        cwd: Where it runs.
+        put_back_s: Seconds that it has after it was told to end.
+        variables: Added to its environment.
+
+    Raises:
+        OpsError: No test was run.
+    """
+    began = time.monotonic()
+    with log.open("wb") as out, _terminated():
+        process = subprocess.Popen(
+            list(command),
+            cwd=cwd,
+            env={**os.environ, **(variables or {})},
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=out,
+            start_new_session=True,
+        )
+        try:
+            late = _wait(process, began, limit_s, beat)
+        finally:
+            _end(process, put_back_s)
+    seconds = round(time.monotonic() - began, 1)
+    said = log.read_text(errors="replace").splitlines()
+    if late:
+        return Outcome(passed=False, seconds=seconds, reasons=(f"ended after {limit_s:.0f} s",), log=log)
+    if process.returncode not in (_PASSED, _FAILED):
+        raise OpsError(f"no test was run (pytest: {process.returncode}): {_last(said)}; all of it: {log}")
+    if process.returncode == _PASSED and not any(line.startswith(_ONE_PASSED) for line in said):
+        return Outcome(passed=False, seconds=seconds, reasons=("the test was skipped",), log=log)
+    return Outcome(passed=process.returncode == _PASSED, seconds=seconds, reasons=tuple(reasons(said)), log=log)
+
+
+def reasons(said: Sequence[str]) -> list[str]:
+    """What failed, from what pytest said."""
+    messages = [line[1:].strip() for line in said if line.startswith("E  ")]
+    return [one_line(message) for message in dict.fromkeys(messages) if message][:_MOST_REASONS]
+
+
+@contextmanager
+def alone(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Nobody else runs a drill from this machine meanwhile.
+
+    Raises:
+        OpsError: Somebody does.
+    """
+    file = (folder or Path(tempfile.gettempdir())) / f"obs-drill-{os.getuid()}.lock"
+    with file.open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise OpsError(f"another drill runs: {lock.read().strip() or 'unknown'}; wait for its end") from None
+        lock.truncate(0)
+        lock.write(f"{name}, process {os.getpid()}")
+        lock.flush()
+        yield
+
+
+def _wait(process: subprocess.Popen[bytes], began: float, limit_s: float, beat: Callable[[float], None]) -> bool:
+    """Whether the time was up before it ended."""
+    while process.poll() is None:
+        passed = time.monotonic() - began
+        if passed > limit_s:
+            return True
+        beat(passed)
+        time.sleep(_LOOK_S)
+    return False
+
+
+def _end(process: subprocess.Popen[bytes], put_back_s: float) -> None:
+    """Ask it to end and to put back what it took away; what is left after that is killed."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(put_back_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait(10)
+
+
+@contextmanager
+def _terminated() -> Iterator[None]:
+    """A scheduler's SIGTERM ends the drill as Ctrl-C does."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _last(said: Sequence[str]) -> str:
+    lines = [line.strip() for line in said if line.strip()]
+    errors = [line for line in lines if line.upper().startswith("ERROR")]
+    return one_line((errors or lines[-1:] or ["it said nothing"])[0])

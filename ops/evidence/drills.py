@@ -1,0 +1,143 @@
+"""What the evidence of drills is worth on the platform at hand: valid, failed, stale, or not comparable."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from ops.core.errors import OpsError, one_line
+from ops.core.kube import Kube
+from ops.core.platform import PROJECT
+from ops.core.rows import DrillResult, State
+from ops.evidence import files as evidence
+from ops.evidence.files import Entry, Evidence, PlatformId, Standing, Target
+
+
+class Drills:
+    """Judges evidence, each name once; safe for several threads.
+
+    Args:
+        platform: Identity of the platform; asked for once, when the first run is judged.
+        folder: Where evidence is kept.
+        project: The checkout whose sources are compared.
+    """
+
+    def __init__(
+        self, platform: Callable[[], PlatformId], folder: Path = evidence.FOLDER, project: Path = PROJECT
+    ) -> None:
+        self._platform, self._folder, self._project = platform, folder, project
+        self._lock = threading.Lock()
+        self._known: PlatformId | None = None
+        self._judged: dict[str, DrillResult] = {}
+
+    @classmethod
+    def of(cls, kube: Kube) -> Drills:
+        """Judge for the platform that a client is connected with."""
+        return cls(lambda: evidence.platform_id(kube))
+
+    @property
+    def ignored(self) -> list[str]:
+        """Files that were no evidence, of the names that were judged."""
+        with self._lock:
+            return [file for name in sorted(self._judged) for file in self._judged[name].ignored]
+
+    def judge(self, name: str) -> DrillResult:
+        """What the newest run of a name says about the platform.
+
+        Raises:
+            OpsError: The catalog does not have the name, or the cluster does not say which it is.
+        """
+        with self._lock:
+            if name not in self._judged:
+                self._judged[name] = self._judge(name)
+            return self._judged[name]
+
+    def _judge(self, name: str) -> DrillResult:
+        entry = evidence.catalog().entry(name)
+        runs = evidence.read(name, self._folder)
+        if not runs.runs:
+            return _result(name, entry, State.STALE, f"{name} never ran", ignored=runs.ignored)
+        if self._known is None:
+            self._known = self._platform()
+        own = [run for run in runs.runs if not self._foreign(run)]
+        if not own:
+            newest = runs.runs[0]
+            reason = f"{newest.summary()}: measured on another cluster"
+            return _result(name, entry, State.STALE, reason, newest, ignored=runs.ignored)
+        newest = own[0]
+        standing, why = evidence.standing(newest, self._known, self._project)
+        failed = sum(not run.passed for run in own)
+        history = f", {failed} of {len(own)} runs failed" if failed else ""
+        told = f"{newest.summary()}, {why}{history}"
+        state, summary = State.PASS, told
+        if standing is not Standing.VALID:
+            state = State.STALE
+        elif problems := _problems(newest, entry):
+            state = State.FAIL
+            summary = f"{name} failed {newest.age()} ago (commit {newest.commit}{history}): {'; '.join(problems)}"
+        elif beyond := [target for target in entry.targets if _incomparable(target, newest)]:
+            state = State.NOT_SET_UP
+            summary = f"{'; '.join(_compared(target, newest) for target in beyond)} ({told})"
+        return _result(name, entry, state, summary, newest, len(own), failed, runs.ignored)
+
+    def _foreign(self, run: Evidence) -> bool:
+        """Whether a run is another cluster's; cheaper than its standing, which compares sources."""
+        known = self._known
+        return known is not None and not evidence.counts(run, known)
+
+
+def _result(
+    name: str,
+    entry: Entry,
+    state: State,
+    summary: str,
+    run: Evidence | None = None,
+    runs: int = 0,
+    failed: int = 0,
+    ignored: tuple[str, ...] = (),
+) -> DrillResult:
+    return DrillResult(
+        name=name,
+        state=state,
+        summary=one_line(summary, 400),
+        command=entry.run,
+        figures=dict(run.figures) if run else {},
+        commit=run.commit if run else "",
+        time=run.time if run else None,
+        platform=run.platform.cluster_id if run and run.platform else "",
+        runs=runs,
+        failed=failed,
+        ignored=ignored,
+    )
+
+
+def _problems(run: Evidence, entry: Entry) -> list[str]:
+    """Why a run failed by its own word, or misses a target of today."""
+    missed = [problem for target in entry.targets if (problem := target.problem(run.figures, _cores(run)))]
+    if run.passed:
+        return missed
+    return list(dict.fromkeys([*run.problems, *missed])) or ["no reason recorded"]
+
+
+def _incomparable(target: Target, run: Evidence) -> bool:
+    """Whether a missed target is asked only of larger machines than the run had."""
+    return not target.applies(_cores(run)) and target.problem(run.figures) is not None
+
+
+def _compared(target: Target, run: Evidence) -> str:
+    """What was reached of a target that is asked of larger machines."""
+    reached = evidence.figure(run.figures, target.figure)
+    limit = target.at_least if target.at_least is not None else target.at_most
+    if isinstance(reached, int | float) and limit is not None:
+        missed = f"{reached:,.10g} of {limit:,.10g} {target.unit}".strip()
+    else:
+        missed = target.problem(run.figures) or target.figure
+    return f"{missed} on {_cores(run)} cores; the target is for {target.cores}"
+
+
+def _cores(run: Evidence) -> int:
+    cores = run.machine.get("cores")
+    if not isinstance(cores, int):
+        raise OpsError(f"evidence {run.name} of {run.time:%Y-%m-%d %H:%M} does not say on how many cores it ran")
+    return cores

@@ -1,0 +1,232 @@
+"""Asks every source about an incident. Each may be down: then the report says so, and what was seen before stays."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from components.telemetry.classification import CLASSES
+from ops.core.errors import OpsError, one_line
+from ops.incidents import events as kafka_events
+from ops.incidents.changes import changes
+from ops.incidents.clients import Clients
+from ops.incidents.cluster import cluster
+from ops.incidents.evidence import Evidence, Source, cleaned
+from ops.incidents.logs import logs
+from ops.incidents.model import Incident
+from ops.incidents.series import firing, measured
+from ops.incidents.silences import silences
+from ops.incidents.time_window import TimeWindow
+from ops.incidents.traces import WindowReader, services_of, traces
+from ops.telemetry.traces import choose
+
+LIMIT_S = 90.0
+"""Longest time for all sources together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a source is asked about.
+
+    Attributes:
+        incident: The incident.
+        window: The time.
+        clearance: Most restricted class of traces that may be read.
+        deadline: When to come to an end (monotonic clock).
+    """
+
+    incident: Incident
+    window: TimeWindow
+    clearance: str
+    deadline: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a source found: fields of the evidence, and what is left out."""
+
+    fields: Mapping[str, Any]
+    remark: str = ""
+
+
+Collector = Callable[[Clients, Case], Answer]
+
+
+def _firing(clients: Clients, case: Case) -> Answer:
+    collected = firing(clients.metrics, case.incident, case.window)
+    return Answer(fields={"firing": collected.firing}, remark=collected.remark)
+
+
+def _metrics(clients: Clients, case: Case) -> Answer:
+    collected = measured(clients.metrics, case.incident, case.window, lambda: time.monotonic() < case.deadline)
+    return Answer(fields={"measured": collected.measured}, remark=collected.remark)
+
+
+def _events(clients: Clients, case: Case) -> Answer:
+    read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
+    raw_events = kafka_events.raw_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(fields={"events": kafka_events.transitions(raw_events, alert_id)}, remark=_partly(read))
+
+
+def _notifications(clients: Clients, case: Case) -> Answer:
+    read, alert_id = kafka_events.Read(), case.incident.alert.alert_id
+    processed_events = kafka_events.processed_events(clients.platform, clients.kafka, alert_id, case.window, read)
+    return Answer(
+        fields={"notifications": kafka_events.notifications(processed_events, alert_id)}, remark=_partly(read)
+    )
+
+
+def _partly(read: kafka_events.Read) -> str:
+    return "" if read.whole else f"only the first {read.records - 1} records were read"
+
+
+def _silences(clients: Clients, case: Case) -> Answer:
+    return Answer(fields={"silences": silences(clients.alertmanager, case.incident, case.window)})
+
+
+def _traces(clients: Clients, case: Case) -> Answer:
+    services = services_of(case.incident)
+    if not services:
+        return Answer(fields={"traces": ()}, remark="no service of this alert or its layer sends traces")
+    clearance, url = choose(clients.platform, case.clearance or None)
+    trace_list = traces(WindowReader(clients.web, url, clients.token, clearance), services, case.window)
+    return Answer(fields={"traces": trace_list, "clearance": clearance}, remark=f"services: {', '.join(services)}")
+
+
+def _logs(clients: Clients, case: Case) -> Answer:
+    login = clients.platform.log_reader
+    if login is None:
+        raise OpsError("the stack has no reader of logs")
+    log_lines, total = logs(clients.web, clients.logs_url, login.pair, case.incident, case.window)
+    remark = "" if total == len(log_lines) else f"the first {len(log_lines)} of {total} lines"
+    return Answer(fields={"logs": log_lines}, remark=remark)
+
+
+def _cluster(clients: Clients, case: Case) -> Answer:
+    cluster_events, total = cluster(clients.kube, case.window)
+    remark = "" if total == len(cluster_events) else f"{len(cluster_events)} of {total}, the most telling ones"
+    return Answer(fields={"cluster": cluster_events}, remark=remark)
+
+
+def _changes(clients: Clients, case: Case) -> Answer:
+    del clients
+    return Answer(fields={"changes": changes(case.window)})
+
+
+SOURCES: Mapping[str, Collector] = {
+    "firing": _firing,
+    "metrics": _metrics,
+    "events": _events,
+    "notifications": _notifications,
+    "silences": _silences,
+    "traces": _traces,
+    "logs": _logs,
+    "cluster": _cluster,
+    "changes": _changes,
+}
+"""All sources, by the name that reports call them."""
+
+FIELDS: Mapping[str, tuple[str, ...]] = {
+    "metrics": ("measured",),
+    "traces": ("traces", "clearance"),
+    **{name: (name,) for name in SOURCES if name not in ("metrics", "traces")},
+}
+"""Which fields of the evidence a source fills."""
+
+
+@dataclass
+class _Results:
+    """Answers as they come, and problems."""
+
+    answers: dict[str, Answer] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+def collect(
+    clients: Clients,
+    incident: Incident,
+    window: TimeWindow,
+    *,
+    clearance: str,
+    before: Evidence | None = None,
+    sources: Mapping[str, Collector] = SOURCES,
+    limit_s: float = LIMIT_S,
+    done: Callable[[str], None] = lambda name: None,
+) -> Evidence:
+    """Ask all sources at the same time, for a limited time.
+
+    Args:
+        clients: The servers.
+        incident: What it is about.
+        window: The time that is looked at.
+        clearance: Most restricted class of traces that may be read; empty for the tool's highest.
+        before: What was collected before; it stays where a source cannot be read now.
+        sources: The sources.
+        limit_s: Seconds for all of them.
+        done: Told the name of each source that has ended.
+    """
+    if clearance and clearance not in CLASSES:
+        raise OpsError(f"--clearance is {clearance!r}, must be one of {', '.join(CLASSES)}")
+    case = Case(incident=incident, window=window, clearance=clearance, deadline=time.monotonic() + limit_s)
+    results = _run(clients, case, sources, done)
+    now = datetime.now(UTC)
+    values: dict[str, Any] = {}
+    states: dict[str, Source] = {}
+    for name in sources:
+        if answer := results.answers.get(name):
+            values |= answer.fields
+            states[name] = Source(collected=now, remark=answer.remark)
+            continue
+        problem = results.problems.get(name) or f"no answer within {limit_s:g} s"
+        known = before.sources.get(name) if before is not None else None
+        if before is not None and known is not None and known.collected is not None:
+            values |= {evidence_field: getattr(before, evidence_field) for evidence_field in FIELDS.get(name, ())}
+            states[name] = Source(collected=known.collected, problem=problem, remark=known.remark)
+        else:
+            states[name] = Source(collected=None, problem=problem)
+    evidence = Evidence(start=window.start, end=window.end, cut=window.cut, sources=states, **values)
+    return cleaned(evidence, clients.secrets())
+
+
+def _run(clients: Clients, case: Case, sources: Mapping[str, Collector], done: Callable[[str], None]) -> _Results:
+    results = _Results()
+
+    def ask(name: str, collector: Collector) -> None:
+        try:
+            answer = collector(clients, case)
+        except OpsError as error:
+            _record(results, name, problem=one_line(error))
+        except Exception as error:  # A source may fail in any way; the report must come.
+            _record(results, name, problem=f"{type(error).__name__}: {one_line(error, 160)}")
+        else:
+            _record(results, name, answer=answer)
+
+    threads = {
+        name: threading.Thread(target=ask, args=(name, collector), name=f"collect-{name}", daemon=True)
+        for name, collector in sources.items()
+    }
+    for thread in threads.values():
+        thread.start()
+    for name, thread in threads.items():
+        thread.join(max(0.0, case.deadline - time.monotonic()))
+        done(name)
+    with results.lock:
+        return _Results(answers=dict(results.answers), problems=dict(results.problems))
+
+
+def _record(results: _Results, name: str, *, answer: Answer | None = None, problem: str = "") -> None:
+    with results.lock:
+        if answer is not None:
+            results.answers[name] = answer
+        else:
+            results.problems[name] = problem
+
+
+def missing(evidence: Evidence) -> Sequence[tuple[str, Source]]:
+    """Sources that could not be read the last time."""
+    return [(name, source) for name, source in evidence.sources.items() if source.problem]

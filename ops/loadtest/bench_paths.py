@@ -1,0 +1,189 @@
+"""What each signal passes, and how many items have arrived at each end of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from components.consumers.component import consumer_name
+from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.sampler.component import WORKLOAD as SAMPLER
+from components.sampler.config import POLICIES
+from components.telemetry.layers import Signal
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.loadtest.bench_requests import ENVIRONMENT, Batch, samples_query
+from ops.telemetry.logs import SEARCH, SEARCH_PORT, LogReader
+
+_TAIL = "otelcol_processor_tail_sampling"
+_READ = f'otelcol_receiver_accepted_spans_total{{job="{SAMPLER}"}}'
+_DECIDED = f'{_TAIL}_global_count_traces_sampled_total{{job="{SAMPLER}"}}'
+_KEPT = f'sum by (policy) ({_TAIL}_count_traces_sampled_total{{job="{SAMPLER}",sampled="true"}})'
+_JAEGER = 'job="jaeger-collector"'
+_COUNTERS = {
+    "traces decided": f"sum({_DECIDED})",
+    "traces dropped undecided": f'sum({_TAIL}_sampling_trace_dropped_too_early_total{{job="{SAMPLER}"}})',
+    "Jaeger: spans accepted": f"sum(otelcol_receiver_accepted_spans_total{{{_JAEGER}}})",
+    "Jaeger: spans refused": f"sum(otelcol_receiver_refused_spans_total{{{_JAEGER}}})",
+    "Jaeger: documents written": f"sum(jaeger_storage_bulk_index_inserts_total{{{_JAEGER}}})",
+    "Jaeger: documents refused": f"sum(jaeger_storage_bulk_index_errors_total{{{_JAEGER}}})",
+}
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A moment from which arrivals are counted: seconds since 1970, and counters that were read then."""
+
+    at: float
+    counters: Mapping[str, float]
+
+
+class Path(Protocol):
+    """The way of one signal."""
+
+    item: str
+    """What is counted, plural."""
+    workloads: tuple[str, ...]
+    """Workloads that it passes, in this order."""
+    delay_s: float
+    """How old an answer of `arrived` may be: it must not be taken for a lag of the platform."""
+
+    def mark(self) -> Mark:
+        """Begin to count."""
+
+    def arrived(self, mark: Mark) -> dict[str, float]:
+        """Items that have arrived since the mark, by end of the path."""
+
+    def tolerance(self) -> float:
+        """Items by which a count may be wrong, since others send, too."""
+
+    def more(self, mark: Mark) -> dict[str, Any]:
+        """Further figures since the mark."""
+
+
+def path_of(context: Context, batch: Batch) -> Path:
+    """The path of a batch's signal.
+
+    Raises:
+        OpsError: The stack has no such path.
+    """
+    if batch.signal is Signal.METRICS:
+        return MetricsPath(context, batch)
+    return TracesPath(context) if batch.signal is Signal.TRACES else LogsPath(context)
+
+
+class MetricsPath:
+    """Both consumer groups and both Prometheus: samples of the sequence numbers that each Prometheus holds."""
+
+    item = "points"
+    delay_s = 0.5
+
+    def __init__(self, context: Context, batch: Batch) -> None:
+        self._replicas = context.platform.prometheus_replicas
+        self._queries = {replica: context.prometheus(replica) for replica in self._replicas}
+        self._per_sample = batch.items / batch.units
+        consumers = tuple(consumer_name(replica) for replica in self._replicas)
+        servers = tuple(f"prometheus-{replica}" for replica in self._replicas)
+        self.workloads = ("gateway", "kafka", *consumers, *servers, "kafka-archive")
+
+    def mark(self) -> Mark:
+        return Mark(time.time(), {})
+
+    def arrived(self, mark: Mark) -> dict[str, float]:
+        def held(replica: str) -> float:
+            now = time.time()
+            samples = self._queries[replica].instant(samples_query(now - mark.at), now)
+            return sum(sample.value for sample in samples) * self._per_sample
+
+        with ThreadPoolExecutor(len(self._replicas)) as pool:
+            counts = pool.map(held, self._replicas)
+            return {f"prometheus-{replica}": count for replica, count in zip(self._replicas, counts, strict=True)}
+
+    def tolerance(self) -> float:
+        return 0.0
+
+    def more(self, mark: Mark) -> dict[str, Any]:
+        return {}
+
+
+class TracesPath:
+    """The samplers, which read all spans, and what they keep on its way through Jaeger.
+
+    The samplers' counters have others' spans, too: those of the quiet platform are subtracted by their rate.
+    """
+
+    item = "spans"
+    delay_s = 16.0
+    workloads: tuple[str, ...] = (
+        "gateway",
+        "kafka",
+        SAMPLER,
+        "jaeger-collector",
+        "search",
+        "service-graph",
+        "kafka-archive",
+    )
+
+    def __init__(self, context: Context) -> None:
+        self._query = context.thanos
+        self._background = self._query.number(f"sum(rate({_READ}[3m]))") or 0.0
+
+    def mark(self) -> Mark:
+        kept = {f"kept by {sample.labels.get('policy', '')}": sample.value for sample in self._query.instant(_KEPT)}
+        others = {name: self._number(expression) for name, expression in _COUNTERS.items()}
+        return Mark(time.time(), {"read": self._number(f"sum({_READ})"), **kept, **others})
+
+    def arrived(self, mark: Mark) -> dict[str, float]:
+        read = self._number(f"sum({_READ})") - mark.counters["read"]
+        return {SAMPLER: max(0.0, read - self._background * (time.time() - mark.at))}
+
+    def tolerance(self) -> float:
+        return 2 * self._background * self.delay_s
+
+    def more(self, mark: Mark) -> dict[str, Any]:
+        """Others' traces included: decisions by policy, what Jaeger took and wrote."""
+        now = self.mark().counters
+        names = (*(f"kept by {policy}" for policy in POLICIES), *_COUNTERS)
+        return {
+            "spans/s of others, subtracted": round(self._background),
+            **{name: round(now.get(name, 0.0) - mark.counters.get(name, 0.0)) for name in names},
+        }
+
+    def _number(self, expression: str) -> float:
+        return self._query.number(expression) or 0.0
+
+
+class LogsPath:
+    """The index of logs: documents of the load test that a search finds."""
+
+    item = "log records"
+    delay_s = 1.5
+    workloads: tuple[str, ...] = ("gateway", "kafka", LOG_INDEXER, "search", "kafka-archive")
+
+    def __init__(self, context: Context) -> None:
+        login = context.platform.log_reader
+        if login is None:
+            raise OpsError("the stack has no reader of logs: bring up a version that has the log indexer")
+        self._context, self._auth = context, login.pair
+
+    def mark(self) -> Mark:
+        return Mark(time.time(), {"search": self._documents()})
+
+    def arrived(self, mark: Mark) -> dict[str, float]:
+        return {"search": self._documents() - mark.counters["search"]}
+
+    def _documents(self) -> float:
+        """All of every load test: times of records lie before the moment at which they are sent."""
+        query = {"term": {"resource.deployment.environment.name": ENVIRONMENT}}
+        body = {"query": query, "size": 0, "track_total_hits": True}
+        url = self._context.tunnels.url(self._context.kube.ready_pod(SEARCH).name, SEARCH_PORT)
+        return float(LogReader(self._context.web, url, self._auth).search(body)["total"]["value"])
+
+    def tolerance(self) -> float:
+        return 0.0
+
+    def more(self, mark: Mark) -> dict[str, Any]:
+        return {}

@@ -1,0 +1,195 @@
+"""The commands: ``daily``, ``weekly``, ``monthly``, ``list``, ``get`` and ``run``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from zoneinfo import ZoneInfo
+
+import typer
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ops.core import jobs
+from ops.core import platform as platform_module
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.core.report_access import ReportAccess, access_of
+from ops.reports import build
+from ops.reports.client import LATEST, Listing, ReportClient, rows
+from services.reports.model import Kind
+
+report_app = typer.Typer(
+    help="Daily, weekly and monthly reports: from live data, the stored ones, and a run of a job now.",
+    no_args_is_help=True,
+)
+
+
+class Lang(StrEnum):
+    """Languages of reports."""
+
+    EN = "en"
+    JA = "ja"
+
+
+Html = Annotated[Path | None, typer.Option("--html", metavar="FILE", help="Write a page that stands alone.")]
+Pdf = Annotated[Path | None, typer.Option("--pdf", metavar="FILE", help="Write a PDF.")]
+Language = Annotated[Lang | None, typer.Option("--lang", help="Language; else the platform's first one.")]
+At = Annotated[
+    datetime | None,
+    typer.Option("--at", formats=["%Y-%m-%d"], help="A day of the period; else the last one that is over."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print for machines.")]
+
+
+@report_app.command()
+def daily(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+    """Make a daily report from live data; nothing is stored or mailed."""
+    _make(Kind.DAILY, html, pdf, lang, at)
+
+
+@report_app.command()
+def weekly(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+    """Make a weekly report from live data; nothing is stored or mailed."""
+    _make(Kind.WEEKLY, html, pdf, lang, at)
+
+
+@report_app.command()
+def monthly(html: Html = None, pdf: Pdf = None, lang: Language = None, at: At = None) -> None:
+    """Make a monthly report from live data; nothing is stored or mailed."""
+    _make(Kind.MONTHLY, html, pdf, lang, at)
+
+
+@report_app.command("list")
+def list_(
+    kind: Annotated[Kind | None, typer.Option("--kind", help="Only these.")] = None, as_json: AsJson = False
+) -> None:
+    """List the stored reports, and how the last run of each kind ended; exit code 1 when one failed."""
+    kinds = [kind.value] if kind else [known_kind.value for known_kind in Kind]
+    with _connected() as (context, access):
+        listing = ReportClient(context, access).listing()
+    if as_json:
+        runs = {name: run.model_dump(mode="json") for name, run in listing.runs.items() if name in kinds}
+        typer.echo(json.dumps({"reports": rows(listing, kinds), "runs": runs}, indent=2, ensure_ascii=False))
+    else:
+        _print(listing, kinds, access.zone)
+    raise typer.Exit(int(any(run.failed for name, run in listing.runs.items() if name in kinds)))
+
+
+@report_app.command()
+def get(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="daily, weekly or monthly.")],
+    period: Annotated[
+        str, typer.Argument(metavar="PERIOD", help="Such as 2026-11-25, 2026-W48, 2026-11; or latest.")
+    ] = LATEST,
+    html: Html = None,
+    pdf: Pdf = None,
+    lang: Language = None,
+) -> None:
+    """Write a stored report to a file."""
+    wanted = _wanted(html, pdf)
+    with _connected() as (context, access):
+        report_server = ReportClient(context, access)
+        report = report_server.listing().find(kind.value, period)
+        language = lang.value if lang else access.languages[0]
+        for suffix, file in wanted.items():
+            _write(file, report_server.content(report.file(language, suffix)), f"--{suffix}")
+            typer.echo(f"{file}: the {report.kind} report {report.period}, {language}", err=True)
+
+
+@report_app.command()
+def run(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help="daily, weekly or monthly.")],
+    at: At = None,
+    again: Annotated[bool, typer.Option("--again", help="Mail it again where that was done.")] = False,
+) -> None:
+    """Run a report's job in the cluster now and wait for its end: makes, stores and mails the report."""
+    extra = [*(["--at", at.date().isoformat()] if at else []), *(["--again"] if again else [])]
+    with _connected() as (context, _), _progress() as progress:
+        started = jobs.start(context.kube, kind.value, extra)
+        task = progress.add_task(f"{started.name}: started", total=None)
+        lines = jobs.wait(context.kube, started, lambda text: progress.update(task, description=text))
+    for line in lines:
+        typer.echo(line)
+
+
+def _make(kind: Kind, html: Path | None, pdf: Path | None, lang: Lang | None, at: datetime | None) -> None:
+    wanted = _wanted(html, pdf)
+    with _connected() as (context, access), _progress() as progress:
+        progress.add_task(f"{kind.value} report: asking the platform", total=None)
+        report = build.build(context, kind, _day(at), access.zone)
+        language = build.known(lang.value if lang else access.languages[0])
+        written = {"html": build.page, "pdf": build.paper}
+        contents = {suffix: written[suffix](report, language) for suffix in wanted}
+    for suffix, content in contents.items():
+        _write(wanted[suffix], content, f"--{suffix}")
+    state = "" if report.complete else ", its period is not over"
+    files = ", ".join(str(path) for path in wanted.values())
+    typer.echo(f"{files}: the {kind.value} report {report.period}, {language}{state}", err=True)
+    for problem in report.problems:
+        typer.echo(f"not answered: {problem.of(language)}", err=True)
+
+
+def _day(at: datetime | None) -> date | None:
+    return at.date() if at else None
+
+
+def _wanted(html: Path | None, pdf: Path | None) -> dict[str, Path]:
+    """Suffix -> file.
+
+    Raises:
+        OpsError: No file is named.
+    """
+    files = {suffix: file for suffix, file in (("html", html), ("pdf", pdf)) if file is not None}
+    if not files:
+        raise OpsError("say what you want: --html FILE for a page, --pdf FILE for paper, or both")
+    return files
+
+
+def _write(file: Path, content: bytes, option: str) -> None:
+    try:
+        file.write_bytes(content)
+    except OSError as error:
+        raise OpsError(f"{option} {file}: {error.strerror}") from None
+
+
+@contextmanager
+def _connected() -> Iterator[tuple[Context, ReportAccess]]:
+    platform = platform_module.load()
+    access = access_of(platform)
+    with Context(platform, Kube.connect(platform.namespace)) as context:
+        yield context, access
+
+
+def _print(listing: Listing, kinds: list[str], zone: ZoneInfo) -> None:
+    table = Table("kind", "period", f"stored ({zone.key})", "files")
+    for report in listing.reports:
+        if report.kind in kinds:
+            files = "  ".join(".".join(file.path.rsplit(".", 2)[1:]) for file in report.files)
+            table.add_row(report.kind, report.period, f"{report.written_at.astimezone(zone):%Y-%m-%d %H:%M}", files)
+    console = Console()
+    console.print(table)
+    for kind in kinds:
+        run = listing.runs.get(kind)
+        if run is None:
+            console.print(Text(f"{kind}: has not run yet", style="dim"))
+            continue
+        at = f"{run.ended_at.astimezone(zone):%Y-%m-%d %H:%M}"
+        if run.failed:
+            console.print(Text(f"{kind}: the run of {at} ({run.period}) failed: {run.problem}", style="bold red"))
+        else:
+            console.print(Text(f"{kind}: the run of {at} ({run.period}) was stored and sent", style="green"))
+
+
+def _progress() -> Progress:
+    return Progress(
+        SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn(), console=Console(stderr=True)
+    )
