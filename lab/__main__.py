@@ -17,9 +17,9 @@ from lab import environment, external_services, setup, step_evidence
 from lab.cluster import lifecycle, network, network_partition, scaling
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
+from lab.fakes.receivers.report import show_notifications
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
-from lab.receivers.report import show_notifications
 from lab.simulator import deploy as simulator
 from lab.stack import Stack
 from lab.storage import setup as storage

@@ -15,8 +15,8 @@ import yaml
 from lab.cluster import network
 from lab.directory import paths as directory
 from lab.errors import LabError
+from lab.fakes.receivers import setup as receivers
 from lab.paths import CHECKOUT, LabPaths
-from lab.receivers import setup as receivers
 from lab.storage import paths as storage
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR

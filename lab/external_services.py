@@ -7,8 +7,8 @@ from typing import Any
 from lab import environment
 from lab.cluster.processes import Daemon
 from lab.directory import setup as directory
+from lab.fakes.receivers import setup as receivers
 from lab.paths import LabPaths
-from lab.receivers import setup as receivers
 from lab.storage import setup as storage
 from lab.timing import Steps
 

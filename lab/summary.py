@@ -12,8 +12,8 @@ from rich.table import Table
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
 from lab.directory import paths as directory
+from lab.fakes.receivers import paths as receivers
 from lab.paths import LabPaths
-from lab.receivers import paths as receivers
 from lab.storage import paths as storage
 
 _LIVE_LIMIT_S = 120

@@ -195,7 +195,7 @@ def _container(resources: Resources) -> Container:
     return Container(
         name="identity-fake",
         image="services",
-        command=["/usr/bin/python3", "-m", "services.identity_fake", f"--config={CONFIG_DIRECTORY}/config.json"],
+        command=["/usr/bin/python3", "-m", "lab.fakes.identity", f"--config={CONFIG_DIRECTORY}/config.json"],
         resources=resources,
         ports={"https": PORT, naming.METRICS_PORT: METRICS_PORT},
         env={"PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1"},

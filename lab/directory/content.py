@@ -11,7 +11,7 @@ import bcrypt
 
 from lab.directory.keys import MEMBERS, Secrets
 from lab.directory.paths import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
-from lab.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
+from lab.fakes.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
 
 _SCHEMAS = tuple(Path("/etc/ldap/schema") / f"{name}.ldif" for name in ("core", "cosine", "inetorgperson"))
 _MODULES = "/usr/lib/ldap"

@@ -23,10 +23,10 @@ from lab.directory.client import logged_in
 from lab.directory.keys import Secrets
 from lab.directory.paths import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, credentials, folder
 from lab.errors import LabError
+from lab.fakes.receivers import certificates
+from lab.fakes.receivers import paths as receivers
 from lab.paths import LabPaths
 from lab.private_file import write_private
-from lab.receivers import certificates
-from lab.receivers import paths as receivers
 
 ACCOUNT = "openldap"
 """User and group that Debian's package makes for slapd."""

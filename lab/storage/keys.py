@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from lab.receivers.keys import aws_key, aws_secret
+from lab.fakes.receivers.keys import aws_key, aws_secret
 
 
 @dataclass(frozen=True, kw_only=True)

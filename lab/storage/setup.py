@@ -16,10 +16,10 @@ from lab.cluster import network
 from lab.cluster.addresses import RECEIVERS, STORAGE_PORT
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
+from lab.fakes.receivers import certificates
+from lab.fakes.receivers import paths as receivers
 from lab.paths import CHECKOUT, LabPaths
 from lab.private_file import write_private
-from lab.receivers import certificates
-from lab.receivers import paths as receivers
 from lab.storage import identity
 from lab.storage.client import client, empty, make_bucket
 from lab.storage.keys import RegionSecrets, Secrets

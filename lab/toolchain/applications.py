@@ -42,10 +42,19 @@ WEB_EXTRAS_REQUIREMENTS = (
     "weasyprint",
 )
 """Names in the project's requirements: of `packages`, and of `web_extras`."""
-_SOURCES = ("services", "lab/__init__.py", "lab/simulator", "components/__init__.py", "components/telemetry")
+_SOURCES = (
+    "services",
+    "lab/__init__.py",
+    "lab/simulator",
+    "lab/fakes/__init__.py",
+    "lab/fakes/grafana",
+    "lab/fakes/identity",
+    "components/__init__.py",
+    "components/telemetry",
+)
 _SUFFIXES = (".css", ".html", ".j2", ".json", ".py", ".toml", ".yaml")
 _GRAFANA = "usr/share/grafana/bin/grafana"
-_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m services.grafana_fake "$@"\n'
+_GRAFANA_SCRIPT = '#!/bin/sh\nexec python3 -m lab.fakes.grafana "$@"\n'
 _DISTRIBUTION = re.compile(r"\./opt/app/site/([^/]+)-([^/-]+)\.dist-info")
 
 

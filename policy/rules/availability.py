@@ -70,7 +70,7 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "services.identity_fake",
+        "argument": "lab.fakes.identity",
         "together": 1,
         "reason": "it stands for the company's identity provider where there is none",
     },

@@ -22,12 +22,12 @@ from components.alertmanager.config import AlertmanagerConfig, paged_routes, ren
 from components.alertmanager.contacts import AWS_FILE
 from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
 from components.alertmanager.process import alertmanager_command
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.mail import MailFake
+from lab.fakes.receivers.phone import Incident
+from lab.fakes.receivers.record import Notification, Record
+from lab.fakes.receivers.web import application as receivers_application
 from lab.paths import CHECKOUT
-from lab.receivers.client import Receivers
-from lab.receivers.mail import MailFake
-from lab.receivers.phone import Incident
-from lab.receivers.record import Notification, Record
-from lab.receivers.web import application as receivers_application
 from lab.toolchain import tools
 from services.alert_events.sender import Sender
 from services.alert_events.settings import parse as parse_events

@@ -28,7 +28,7 @@ from components.alerting.escalation import LEVELS, EscalationDelays, escalated
 from components.alerting.identity import alert_id
 from components.alerting.timings import TIMINGS, Timing, Way
 from components.rules import Alert, RuleGroup, Severity, rule_file
-from lab.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
+from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
 from ops.alerts.ack import acknowledge
 from ops.core.alertmanager import Alertmanager
 from ops.core.web import Web

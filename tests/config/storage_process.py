@@ -15,7 +15,7 @@ from typing import Any
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from lab import secret_file
-from lab.receivers import certificates
+from lab.fakes.receivers import certificates
 from lab.storage.client import client, make_bucket
 from lab.storage.keys import Secrets
 from lab.storage.paths import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS

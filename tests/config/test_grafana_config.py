@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
+from lab.fakes.grafana.known_settings import expected, type_of
 from policy.documents import Format, parse
-from services.grafana_fake.known_settings import expected, type_of
 from tests.config.pki import write_certificates
 from tests.unit.grafana.stubs import Made, login, make, oidc
 
@@ -25,8 +25,8 @@ SECRETS = "/etc/grafana-secrets"
 ROOT = Path(__file__).parents[2]
 READ = """
 import json, pathlib, sys
-from services.grafana_fake import directory_settings, settings, sources
-from services.grafana_fake.ini import Ini
+from lab.fakes.grafana import directory_settings, settings, sources
+from lab.fakes.grafana.ini import Ini
 
 pod = pathlib.Path(sys.argv[1])
 found = settings.load(Ini(pod / "grafana.ini", {}), pathlib.Path("/usr/share/grafana"))

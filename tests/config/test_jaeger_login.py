@@ -118,7 +118,7 @@ def _provider(folder: Path, proxy: str) -> Iterator[tuple[str, str]]:
         "accounts_file": str(folder / "accounts.json"),
     }
     (folder / "identity.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "services.identity_fake", f"--config={folder / 'identity.json'}"]
+    command = [sys.executable, "-m", "lab.fakes.identity", f"--config={folder / 'identity.json'}"]
     root = str(Path(__file__).parents[2])
     with running(["env", f"PYTHONPATH={root}", *command], folder / "identity.log", port):
         yield issuer, f"https://localhost:{metrics}/metrics"

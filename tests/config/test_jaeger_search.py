@@ -18,12 +18,12 @@ from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
 from components.telemetry.classification import CLASSES
-from services.grafana_fake.audit import Log
-from services.grafana_fake.exchange import Answer
-from services.grafana_fake.metrics import Metrics
-from services.grafana_fake.proxy import Proxy
-from services.grafana_fake.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
-from services.grafana_fake.sources import Source
+from lab.fakes.grafana.audit import Log
+from lab.fakes.grafana.exchange import Answer
+from lab.fakes.grafana.metrics import Metrics
+from lab.fakes.grafana.proxy import Proxy
+from lab.fakes.grafana.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
+from lab.fakes.grafana.sources import Source
 from tests.config.jaeger_process import (
     JaegerProcess,
     Sent,

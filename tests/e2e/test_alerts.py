@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from components.telemetry.thresholds import THRESHOLDS, Threshold
-from lab.receivers.client import Receivers
-from lab.receivers.record import Notification
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.record import Notification
 from ops.alerts import events as alert_events
 from ops.core.context import Context
 from ops.core.kube import wait_until

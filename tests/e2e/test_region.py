@@ -14,8 +14,8 @@ import pytest
 
 from components.dashboards.registry import dashboard_named
 from lab.cluster.scaling import scale_down_on_creation
+from lab.fakes.receivers.client import Receivers
 from lab.paths import LabPaths
-from lab.receivers.client import Receivers
 from ops.core.context import ALERTMANAGER_PORT
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until

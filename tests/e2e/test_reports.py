@@ -10,8 +10,8 @@ import pytest
 
 from components.reports.schedule import Kind
 from components.telemetry.thresholds import THRESHOLDS
-from lab.receivers.client import Receivers
-from lab.receivers.record import Notification
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.record import Notification
 from ops.alerts import events as alert_events
 from ops.alerts.events import Stage
 from ops.core.context import Context

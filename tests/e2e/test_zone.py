@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from lab.receivers.client import Receivers
+from lab.fakes.receivers.client import Receivers
 from ops.core.alertmanager import FiringAlert
 from ops.core.context import Context
 from ops.core.kube import wait_until

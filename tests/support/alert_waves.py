@@ -16,7 +16,7 @@ import yaml
 from components.alertmanager.contacts import FIRST_NOTIFICATION
 from components.rules import Severity
 from components.telemetry.thresholds import THRESHOLDS, Threshold
-from lab.receivers.client import Receivers
+from lab.fakes.receivers.client import Receivers
 from lab.simulator import deploy
 from ops.core.context import Context
 from ops.core.errors import OpsError

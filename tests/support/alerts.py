@@ -13,9 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from lab.receivers.client import Receivers
-from lab.receivers.notification_content import status
-from lab.receivers.record import Notification
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.notification_content import status
+from lab.fakes.receivers.record import Notification
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError

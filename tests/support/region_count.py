@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lab.receivers.client import Receivers
+from lab.fakes.receivers.client import Receivers
 from ops.core.steps import say
 from services.regions.records import Heartbeat, RegionError
 from services.regions.witness import Witness

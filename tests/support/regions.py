@@ -19,9 +19,9 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from lab.cluster import network_partition
 from lab.cluster.controllers import Cluster
+from lab.fakes.receivers.notification_content import FIRING, status
+from lab.fakes.receivers.record import Notification
 from lab.paths import LabPaths
-from lab.receivers.notification_content import FIRING, status
-from lab.receivers.record import Notification
 from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError

@@ -9,8 +9,8 @@ import time
 from dataclasses import dataclass
 
 from components.reports.schedule import Kind
-from lab.receivers.client import Receivers
-from lab.receivers.record import MAIL, Notification
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.record import MAIL, Notification
 from lab.storage.paths import BUCKET
 from lab.storage.setup import bucket_client
 from ops.core.context import Context

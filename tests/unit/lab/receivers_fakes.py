@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.receivers.contacts import CONTACTS, TOPICS
-from lab.receivers.dead_mans_switch import DeadMansSwitch
-from lab.receivers.keys import MAIL_USER, READER, Secrets
-from lab.receivers.mail import MailFake
-from lab.receivers.record import Record
-from lab.receivers.web import application
+from lab.fakes.receivers.contacts import CONTACTS, TOPICS
+from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
+from lab.fakes.receivers.keys import MAIL_USER, READER, Secrets
+from lab.fakes.receivers.mail import MailFake
+from lab.fakes.receivers.record import Record
+from lab.fakes.receivers.web import application
 from services.common.web import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port

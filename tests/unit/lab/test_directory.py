@@ -20,8 +20,8 @@ from lab.directory import paths as directory_paths
 from lab.directory.client import connected, logged_in
 from lab.directory.keys import MEMBERS, PEOPLE, Secrets
 from lab.errors import LabError
+from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
-from lab.receivers import certificates
 from tests.unit.lab.external_services_harness import loopback_lab, started
 
 EVERYTHING = "(objectClass=*)"

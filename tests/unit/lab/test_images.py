@@ -131,7 +131,7 @@ def test_the_fake_stands_where_the_real_image_has_grafana(tmp_path: Path) -> Non
     stand_in.chmod(0o755)
     given = ["server", "--homepath=/usr/share/grafana", "--config=/etc/grafana/a b.ini"]
     told = subprocess.run([program, *given], env={"PATH": str(stand_in.parent)}, capture_output=True, text=True)
-    assert told.stdout.split("|")[:-1] == ["-m", "services.grafana_fake", *given]
+    assert told.stdout.split("|")[:-1] == ["-m", "lab.fakes.grafana", *given]
 
 
 def test_packages_are_laid_into_usr_so_that_the_base_is_not_hidden(

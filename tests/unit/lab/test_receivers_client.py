@@ -12,13 +12,13 @@ import pytest
 import requests
 
 from lab.errors import LabError
+from lab.fakes.receivers import notification_content
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.contacts import addresses_of, topics_of
+from lab.fakes.receivers.keys import READER
+from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
+from lab.fakes.receivers.report import show_notifications
 from lab.paths import LabPaths
-from lab.receivers import notification_content
-from lab.receivers.client import Receivers
-from lab.receivers.contacts import addresses_of, topics_of
-from lab.receivers.keys import READER
-from lab.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from lab.receivers.report import show_notifications
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
 DISK = "KafkaDiskFull/instance=kafka-1/mountpoint=%2Fvar%2Flib"

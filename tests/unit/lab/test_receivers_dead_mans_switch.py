@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lab.receivers.dead_mans_switch import DeadMansSwitch
-from lab.receivers.record import DEAD_MANS_SWITCH, Record
+from lab.fakes.receivers.dead_mans_switch import DeadMansSwitch
+from lab.fakes.receivers.record import DEAD_MANS_SWITCH, Record
 from tests.config.servers import eventually
 
 

@@ -10,11 +10,11 @@ import pytest
 from lab.cluster import lifecycle, network
 from lab.cluster.processes import Daemon
 from lab.errors import LabError
+from lab.fakes.receivers import keys, setup
+from lab.fakes.receivers.contacts import CONTACTS, topics_of
+from lab.fakes.receivers.report import show_notifications
+from lab.fakes.receivers.settings import load
 from lab.paths import CHECKOUT, LabPaths
-from lab.receivers import keys, setup
-from lab.receivers.contacts import CONTACTS, topics_of
-from lab.receivers.report import show_notifications
-from lab.receivers.settings import load
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_the_process_is_a_part_of_the_lab(paths: LabPaths, monkeypatch: pytest.M
     assert ("receivers", None) in lifecycle.status(paths)
     command = setup.daemon(paths).command
     assert command[:2] == ["nsenter", "--net=/run/netns/obs-x"]
-    assert command[-3:] == ["lab.receivers", "--config", str(paths.state / "receivers" / "config.json")]
+    assert command[-3:] == ["lab.fakes.receivers", "--config", str(paths.state / "receivers" / "config.json")]
 
 
 def test_a_process_that_ends_at_once_is_told_with_the_end_of_its_log(

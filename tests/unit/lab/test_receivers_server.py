@@ -16,12 +16,12 @@ import requests
 from cryptography import x509
 
 from lab.errors import LabError
+from lab.fakes.receivers import certificates, keys
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.contacts import CONTACTS
+from lab.fakes.receivers.server import main
+from lab.fakes.receivers.settings import parse
 from lab.paths import CHECKOUT
-from lab.receivers import certificates, keys
-from lab.receivers.client import Receivers
-from lab.receivers.contacts import CONTACTS
-from lab.receivers.server import main
-from lab.receivers.settings import parse
 from services.common.settings import SettingsError
 from tests.config.servers import free_port, running
 from tests.unit.lab.receivers_fakes import TOPIC
@@ -57,7 +57,7 @@ def test_the_whole_process_takes_notifications_and_a_kill_loses_none(tmp_path: P
     secrets, zone = keys.load_or_make(tmp_path / "secrets.json"), keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "lab.receivers", "--config", str(tmp_path / "config.json")]
+    command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
     base, authority = f"https://127.0.0.1:{settings['https_port']}", tmp_path / "pki" / "ca.crt"
     receivers = Receivers(base, (keys.READER, secrets.reader_password), authority)
     with running(command, tmp_path / "receivers.log", settings["https_port"], kill=True):
@@ -102,7 +102,7 @@ def test_a_second_process_at_the_same_address_says_so_in_one_line(tmp_path: Path
     keys.load_or_make_dns(tmp_path / "dns-secrets.json")
     settings = content(tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(settings))
-    command = [sys.executable, "-m", "lab.receivers", "--config", str(tmp_path / "config.json")]
+    command = [sys.executable, "-m", "lab.fakes.receivers", "--config", str(tmp_path / "config.json")]
     with running(command, tmp_path / "receivers.log", settings["https_port"]):
         done = subprocess.run(command, capture_output=True, text=True, timeout=30)
     assert done.returncode == 2

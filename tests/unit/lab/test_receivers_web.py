@@ -14,11 +14,11 @@ import requests
 from slack_sdk.webhook import WebhookClient
 
 from lab.errors import LabError
-from lab.receivers.client import Receivers
-from lab.receivers.keys import READER
-from lab.receivers.phone import Incident, Phone, State
-from lab.receivers.record import Record
-from lab.receivers.web import application
+from lab.fakes.receivers.client import Receivers
+from lab.fakes.receivers.keys import READER
+from lab.fakes.receivers.phone import Incident, Phone, State
+from lab.fakes.receivers.record import Record
+from lab.fakes.receivers.web import application
 from services.common.web import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import Fakes, fakes

@@ -16,8 +16,8 @@ from botocore.exceptions import BotoCoreError, ClientError, SSLError
 from lab import secret_file
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
+from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
-from lab.receivers import certificates
 from lab.storage import paths as storage_paths
 from lab.storage import setup
 from lab.storage.client import client

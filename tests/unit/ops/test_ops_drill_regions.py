@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.receivers.record import Notification
+from lab.fakes.receivers.record import Notification
 from ops.core.errors import OpsError
 from tests.support import region_traffic
 from tests.support.alerts import CRITICAL, Raised

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from prometheus_client import CollectorRegistry
 
-from lab.receivers.phone import Phone
-from lab.receivers.record import Record
-from lab.receivers.web import application
+from lab.fakes.receivers.phone import Phone
+from lab.fakes.receivers.record import Record
+from lab.fakes.receivers.web import application
 from services.common.periodic import DedupLogger
 from services.common.settings import SettingsError
 from services.common.web import HttpsServer

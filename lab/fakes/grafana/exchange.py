@@ -1,0 +1,185 @@
+"""Requests, answers and routes: the little that an HTTP interface of JSON needs."""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final
+
+from lab.fakes.grafana.users import User
+
+_PLACE: Final = re.compile(r"\{(\w+)(\*?)\}")
+
+
+class Need(Enum):
+    """Who may use a route."""
+
+    NOBODY = "nobody"
+    PERSON = "signed in"
+    ADMIN = "Admin"
+    SERVER_ADMIN = "server administrator"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What a client asks.
+
+    Attributes:
+        method: HTTP method.
+        path: Path without the query, decoded.
+        query: Values of each parameter.
+        headers: Headers, names in lower case.
+        body: Body.
+        remote: Address of the client.
+        places: Values of the route's places.
+        who: Who asks; none: not signed in.
+    """
+
+    method: str
+    path: str
+    query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    raw_query: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    remote: str = ""
+    places: Mapping[str, str] = field(default_factory=dict)
+    who: User | None = None
+
+    @property
+    def person(self) -> User:
+        """Who asks, on a route that needs somebody."""
+        if self.who is None:
+            raise RefusedError(HTTPStatus.UNAUTHORIZED, "Unauthorized")
+        return self.who
+
+    def one(self, name: str, default: str = "") -> str:
+        """A query parameter's first value."""
+        return next(iter(self.query.get(name, ())), default)
+
+    def number(self, name: str, default: int, most: int) -> int:
+        """A query parameter that is a positive number; anything else is ``default``."""
+        value = self.one(name)
+        return min(int(value), most) if value.isdigit() and len(value) < 10 and int(value) else default
+
+    def content(self) -> dict[str, Any]:
+        """The body, a JSON object.
+
+        Raises:
+            RefusedError: It is none (400).
+        """
+        try:
+            content = json.loads(self.body)
+        except (ValueError, RecursionError):
+            content = None
+        if not isinstance(content, dict):
+            raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
+        return content
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a client gets."""
+
+    status: int = HTTPStatus.OK
+    body: bytes = b""
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def plus(self, *headers: tuple[str, str]) -> Answer:
+        """The same with further headers."""
+        return replace(self, headers=(*self.headers, *headers))
+
+
+class RefusedError(Exception):
+    """A request that is refused, with what the client is told."""
+
+    def __init__(self, status: int, message: str, /, **more: Any) -> None:
+        """Answer with that status and a body of ``message`` and ``more``."""
+        super().__init__(message)
+        self.status, self.body = int(status), {**more, "message": message}
+
+
+def denied(action: str) -> RefusedError:
+    """403 as Grafana's access control writes it."""
+    return RefusedError(
+        HTTPStatus.FORBIDDEN,
+        f"You'll need additional permissions to perform this action. Permissions needed: {action}",
+        accessErrorId=f"ACE{secrets.randbelow(10**10):010d}",
+        title="Access denied",
+    )
+
+
+def unauthorized(message: str = "Unauthorized", message_id: str = "auth.unauthorized") -> RefusedError:
+    """401 as Grafana writes it."""
+    return RefusedError(HTTPStatus.UNAUTHORIZED, message, extra=None, messageId=message_id, statusCode=401, traceID="")
+
+
+def told(content: object, status: int = HTTPStatus.OK) -> Answer:
+    """An answer in JSON."""
+    return Answer(
+        status=status,
+        body=json.dumps(content, separators=(",", ":"), default=str).encode(),
+        headers=(("Content-Type", "application/json"),),
+    )
+
+
+Handler = Callable[[Request], Answer]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One route.
+
+    Attributes:
+        method: HTTP method; GET answers HEAD as well.
+        path: Path with places: ``{name}`` is one part of it, ``{name*}`` the rest.
+        need: Who may use it.
+        handle: What answers.
+        action: Permission that a refusal names.
+        change: Whether it changes content; such requests are always logged.
+    """
+
+    method: str
+    path: str
+    need: Need
+    handle: Handler
+    action: str = ""
+    change: bool = False
+
+    @property
+    def handler(self) -> str:
+        """Name in metrics and logs, with places as Grafana writes them."""
+        return _PLACE.sub(lambda match: "*" if match[2] else f":{match[1]}", self.path)
+
+
+class Router:
+    """Finds the route of a request: exact parts before places."""
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        """Know these routes."""
+        self._routes = [
+            (_pattern(route.path), route)
+            for route in sorted(routes, key=lambda route: (route.path.count("{"), route.path))
+        ]
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Route and values of its places."""
+        wanted = "GET" if method == "HEAD" else method
+        for pattern, route in self._routes:
+            match = pattern.fullmatch(path) if route.method == wanted else None
+            if match:
+                return route, match.groupdict()
+        return None
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    text, at = "", 0
+    for match in _PLACE.finditer(path):
+        text += re.escape(path[at : match.start()])
+        text += f"(?P<{match[1]}>.*)" if match[2] else f"(?P<{match[1]}>[^/]+)"
+        at = match.end()
+    return re.compile(text + re.escape(path[at:]) + ("" if path == "/" else "/?"))

@@ -1,0 +1,145 @@
+"""Who may have a token: the rules of the authorization code flow with PKCE, and of the client grant."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import re
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import bcrypt
+
+from lab.fakes.identity.settings import Accounts, Client, User
+
+CODE_LIFE_S = 60.0
+_CODES = 1000
+"""Codes that wait at the same time; the oldest give way."""
+_CHALLENGE = re.compile(r"[A-Za-z0-9_-]{43}")
+_NOBODY = bcrypt.hashpw(b"nobody", bcrypt.gensalt(10))
+"""Checked in the place of an unknown user's password, so that both take the same time."""
+
+
+class RefusedError(Exception):
+    """A request that gets no token; the text is an OAuth error code."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code, self.description = code, description
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """A checked request to sign somebody in.
+
+    Attributes:
+        client: Who asks.
+        redirect: Where the answer goes.
+        challenge: PKCE challenge.
+        state: Given back to the client.
+        nonce: Put into the token.
+    """
+
+    client: Client
+    redirect: str
+    challenge: str
+    state: str
+    nonce: str
+
+
+@dataclass(frozen=True)
+class _Code:
+    request: Request
+    user: User
+    expires: float
+
+
+class Grants:
+    """Users, clients and the codes that wait to be redeemed."""
+
+    def __init__(self, accounts: Accounts, clock: Callable[[], float] = time.monotonic) -> None:
+        self._accounts, self._clock = accounts, clock
+        self._codes: dict[str, _Code] = {}
+        self._lock = threading.Lock()
+
+    def request(self, fields: Mapping[str, str]) -> Request:
+        """Check an authorization request.
+
+        Raises:
+            RefusedError: It is not acceptable; nobody may be redirected, since the address cannot be trusted.
+        """
+        client = self._accounts.clients.get(fields.get("client_id", ""))
+        if client is None:
+            raise RefusedError("invalid_request", "client_id is unknown")
+        redirect = fields.get("redirect_uri", "")
+        if redirect not in client.redirects:
+            raise RefusedError("invalid_request", "redirect_uri is not registered for this client")
+        if fields.get("response_type") != "code":
+            raise RefusedError("unsupported_response_type", "response_type must be code")
+        if "openid" not in fields.get("scope", "").split():
+            raise RefusedError("invalid_scope", "scope must include openid")
+        challenge = fields.get("code_challenge", "")
+        if fields.get("code_challenge_method") != "S256" or not _CHALLENGE.fullmatch(challenge):
+            raise RefusedError("invalid_request", "code_challenge with the method S256 is needed")
+        return Request(
+            client=client,
+            redirect=redirect,
+            challenge=challenge,
+            state=fields.get("state", ""),
+            nonce=fields.get("nonce", ""),
+        )
+
+    def sign_in(self, name: str, password: str) -> User | None:
+        """The user, if name and password fit together."""
+        user = self._accounts.users.get(name)
+        hashed = user.password_hash.encode() if user else _NOBODY
+        right = bcrypt.checkpw(password.encode()[:72], hashed)
+        return user if right else None
+
+    def code(self, request: Request, user: User) -> str:
+        """A code for the client to redeem, once and soon."""
+        code = secrets.token_urlsafe(32)
+        with self._lock:
+            now = self._clock()
+            self._codes = {key: pending for key, pending in self._codes.items() if pending.expires > now}
+            while len(self._codes) >= _CODES:
+                del self._codes[next(iter(self._codes))]
+            self._codes[code] = _Code(request, user, now + CODE_LIFE_S)
+        return code
+
+    def client(self, client_id: str, secret: str) -> Client:
+        """The client, if its password is right.
+
+        Raises:
+            RefusedError: It is not.
+        """
+        client = self._accounts.clients.get(client_id)
+        expected = client.secret if client else ""
+        if not hmac.compare_digest(secret.encode(), expected.encode()) or client is None:
+            raise RefusedError("invalid_client", "client_id or client_secret is wrong")
+        return client
+
+    def redeem(self, client: Client, fields: Mapping[str, str]) -> tuple[User, Request]:
+        """Who signed in, for a code; the code is used up whether or not the rest fits.
+
+        Raises:
+            RefusedError: Code, client, address or verifier do not fit together.
+        """
+        with self._lock:
+            code = self._codes.pop(fields.get("code", ""), None)
+        if code is None or code.expires <= self._clock():
+            raise RefusedError("invalid_grant", "the code is unknown, used up or too old")
+        digest = hashlib.sha256(fields.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).decode().rstrip("=")
+        fits = (
+            code.request.client.client_id == client.client_id
+            and code.request.redirect == fields.get("redirect_uri", "")
+            and hmac.compare_digest(challenge, code.request.challenge)
+        )
+        if not fits:
+            raise RefusedError("invalid_grant", "the code was given to another client, address or verifier")
+        return code.user, code.request

@@ -1,0 +1,217 @@
+"""Fake of the pager: PagerDuty's Events API v2, alert events (``POST /v2/enqueue``), and the incidents behind it.
+
+As there, events with one ``dedup_key`` belong to one incident of one routing key. A trigger opens an incident, and
+somebody's phone rings; while the incident is open, acknowledged or not, every further trigger is merged into it and
+rings nobody. A resolve closes it, after which a trigger opens a new one. Only what a person notices is put on record:
+a merged trigger, and an event for an incident that is not open, are counted and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import uuid
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+from http import HTTPStatus
+from typing import Any
+
+from lab.fakes.receivers.answers import Answer
+from lab.fakes.receivers.record import PHONE, Record
+
+TRIGGER, ACKNOWLEDGE, RESOLVE = "trigger", "acknowledge", "resolve"
+ACTIONS = (TRIGGER, ACKNOWLEDGE, RESOLVE)
+SEVERITIES = ("critical", "warning", "error", "info")
+KEY_LENGTH = 32
+MOST_INCIDENTS = 10_000
+"""Incidents that are remembered; beyond that the oldest is forgotten, a closed one first."""
+_LARGEST_EVENT = 512 * 1024
+_LONGEST_DEDUP_KEY = 255
+
+
+class State(StrEnum):
+    """Where an incident is."""
+
+    TRIGGERED = "triggered"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Incident:
+    """What a pager shows of the events with one key.
+
+    Attributes:
+        contact: Who is called: the contact, or the routing key where a fake knows no contacts.
+        dedup_key: What the sender calls it.
+        title: Of the trigger that opened it.
+        state: Where it is.
+        opened_at: When it last rang, seconds since 1970.
+        rang: How often a trigger opened it.
+        merged: How many triggers were merged into it, since it was first opened, and rang nobody.
+    """
+
+    contact: str
+    dedup_key: str
+    title: str
+    state: State
+    opened_at: float
+    rang: int = 1
+    merged: int = 0
+
+
+class Phone:
+    """Takes events; a phone rings, on record, only for a new incident. Any thread may call."""
+
+    def __init__(self, record: Record, contacts: Mapping[str, str] | None, most: int = MOST_INCIDENTS) -> None:
+        """Know who is behind a routing key, and go on with the incidents of the record.
+
+        Args:
+            record: Where goes what people notice.
+            contacts: Routing key -> contact. None takes every key of the right length; the key is the audience then.
+            most: Incidents that are remembered.
+        """
+        self._record, self._contacts, self._most = record, contacts, most
+        self._lock = threading.Lock()
+        self._incidents: OrderedDict[tuple[str, str], Incident] = OrderedDict()
+        self.dropped = 0
+        """Events for incidents that were not open: they do nothing."""
+        for notification in record.of_channel(PHONE):
+            body = notification.body if isinstance(notification.body, Mapping) else {}
+            action, key = body.get("event_action"), body.get("dedup_key")
+            if action in ACTIONS and isinstance(key, str):
+                self._apply(notification.audience, action, key, notification.title, notification.received_at)
+
+    def enqueue(self, body: bytes) -> Answer:
+        """Answer an event as PagerDuty does: 202, or 400 with everything that is wrong, or 413."""
+        if len(body) > _LARGEST_EVENT:
+            return Answer.text(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "")
+        try:
+            event = json.loads(body)
+        except ValueError:
+            return _refused("Event object format is unrecognized", ["JSON parse error"])
+        if not isinstance(event, dict):
+            return _refused("Event object format is unrecognized", ["Event object must be a JSON object"])
+        errors = [*_key_errors(event.get("routing_key")), *_event_errors(event)]
+        if errors:
+            return _refused("Event object is invalid", errors)
+        key = event.pop("routing_key")
+        if self._contacts is not None and key not in self._contacts:
+            return _refused("Event object is invalid", ["Invalid routing key"])
+        event["dedup_key"] = event.get("dedup_key") or uuid.uuid4().hex
+        self._take(self._contacts[key] if self._contacts is not None else key, event)
+        return Answer.json(
+            HTTPStatus.ACCEPTED,
+            {"status": "success", "message": "Event processed", "dedup_key": event["dedup_key"]},
+        )
+
+    def press(self, body: bytes) -> Answer:
+        """What a person does in the pager's app: ``{"contact": ..., "dedup_key": ..., "event_action": ...}``."""
+        try:
+            told = json.loads(body)
+            contact, key, action = (str(told[name]) for name in ("contact", "dedup_key", "event_action"))
+        except (ValueError, KeyError, TypeError):
+            return Answer.text(HTTPStatus.BAD_REQUEST, "give contact, dedup_key and event_action\n")
+        if action not in (ACKNOWLEDGE, RESOLVE):
+            return Answer.text(HTTPStatus.BAD_REQUEST, f"a person can {ACKNOWLEDGE} or {RESOLVE}\n")
+        if not self._take(contact, {"event_action": action, "dedup_key": key}):
+            return Answer.text(HTTPStatus.NOT_FOUND, "no such incident is open\n")
+        return Answer.text(HTTPStatus.OK, "ok\n")
+
+    def data(self) -> dict[str, Any]:
+        """The incidents as JSON data, the oldest first, and how many events did nothing."""
+        with self._lock:
+            return {"incidents": [asdict(incident) for incident in self._incidents.values()], "dropped": self.dropped}
+
+    def _take(self, contact: str, event: dict[str, Any]) -> bool:
+        """Put an event on record, if people notice it; whether they do."""
+        action, key = event["event_action"], event["dedup_key"]
+        title = (event.get("payload") or {}).get("summary") or f"{action} {key}"
+        with self._lock:
+            noticed = self._would_change(contact, action, key)
+            if noticed:
+                notification = self._record.add(PHONE, contact, title, event)
+                self._apply(contact, action, key, notification.title, notification.received_at)
+            else:
+                self._count(contact, action, key)
+        return noticed
+
+    def _would_change(self, contact: str, action: str, key: str) -> bool:
+        incident = self._incidents.get((contact, key))
+        state = State.RESOLVED if incident is None else incident.state
+        return {
+            TRIGGER: state is State.RESOLVED,
+            ACKNOWLEDGE: state is State.TRIGGERED,
+            RESOLVE: state is not State.RESOLVED,
+        }[action]
+
+    def _count(self, contact: str, action: str, key: str) -> None:
+        if action == TRIGGER:
+            known = self._incidents[contact, key]
+            self._incidents[contact, key] = replace(known, merged=known.merged + 1)
+        else:
+            self.dropped += 1
+
+    def _apply(self, contact: str, action: str, key: str, title: str, now: float) -> None:
+        known = self._incidents.get((contact, key))
+        if action == TRIGGER:
+            rang, merged = (known.rang + 1, known.merged) if known else (1, 0)
+            self._incidents[contact, key] = Incident(
+                contact=contact,
+                dedup_key=key,
+                title=title,
+                state=State.TRIGGERED,
+                opened_at=now,
+                rang=rang,
+                merged=merged,
+            )
+            self._incidents.move_to_end((contact, key))
+            self._forget()
+        elif known is not None:
+            state = State.ACKNOWLEDGED if action == ACKNOWLEDGE else State.RESOLVED
+            self._incidents[contact, key] = replace(known, state=state)
+
+    def _forget(self) -> None:
+        if len(self._incidents) > self._most:
+            closed = (key for key, incident in self._incidents.items() if incident.state is State.RESOLVED)
+            del self._incidents[next(closed, next(iter(self._incidents)))]
+
+
+def _refused(message: str, errors: list[str]) -> Answer:
+    return Answer.json(HTTPStatus.BAD_REQUEST, {"status": "invalid event", "message": message, "errors": errors})
+
+
+def _key_errors(key: object) -> list[str]:
+    if key is None or key == "":
+        return ["'routing_key' cannot be blank"]
+    if not isinstance(key, str) or len(key) != KEY_LENGTH:
+        return [f"Length of 'routing_key' is incorrect (should be {KEY_LENGTH} characters)"]
+    return []
+
+
+def _event_errors(event: Mapping[str, Any]) -> list[str]:
+    action, key = event.get("event_action"), event.get("dedup_key")
+    if not action:
+        return ["'event_action' is missing or blank"]
+    if action not in ACTIONS:
+        return [f"'event_action' is invalid (must be one of the following: {_alternatives(ACTIONS)})"]
+    if key and (not isinstance(key, str) or len(key) > _LONGEST_DEDUP_KEY):
+        return [f"'dedup_key' is invalid (must be a text of at most {_LONGEST_DEDUP_KEY} characters)"]
+    if action != TRIGGER:
+        return [] if key else ["'dedup_key' is missing or blank"]
+    payload = event.get("payload")
+    if not isinstance(payload, dict):
+        return ["'payload' is missing or blank"]
+    errors = [
+        f"'payload.{name}' is missing or blank" for name in ("summary", "source", "severity") if not payload.get(name)
+    ]
+    if payload.get("severity") and payload["severity"] not in SEVERITIES:
+        errors.append(f"'payload.severity' is invalid (must be one of the following: {_alternatives(SEVERITIES)})")
+    return errors
+
+
+def _alternatives(names: tuple[str, ...]) -> str:
+    quoted = [f"'{name}'" for name in names]
+    return f"{', '.join(quoted[:-1])} or {quoted[-1]}"

@@ -1,0 +1,121 @@
+"""Settings of ``python -m lab.fakes.receivers``: one JSON or YAML file, closed to unknown keys."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any
+
+from services.common.settings import SettingsError, mapping, read
+
+_TOP_PORT = 65535
+_ARN_PARTS = 6
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the fakes listen, and the files that they use.
+
+    Attributes:
+        host: Address to listen on.
+        https_port: Port of the pager, SMS, Slack, the switch and the record.
+        smtp_port: Port of the mail server.
+        cert_file: Certificate (chain).
+        key_file: Its key.
+        secrets_file: See `lab.fakes.receivers.keys`.
+        record_file: Where notifications are kept.
+        topics: ARNs of the SNS topics that exist.
+        grace_s: Seconds without a heartbeat after which the switch tells.
+        dns_secrets_file: Keys of the zone, see `lab.fakes.receivers.keys`.
+        dns_records_file: Where the zone's records are kept.
+        dns_zone: The zone, without the last dot.
+        dns_names: Name -> address that the zone holds at first.
+    """
+
+    host: str
+    https_port: int
+    smtp_port: int
+    cert_file: Path
+    key_file: Path
+    secrets_file: Path
+    record_file: Path
+    topics: tuple[str, ...]
+    grace_s: float
+    dns_secrets_file: Path
+    dns_records_file: Path
+    dns_zone: str
+    dns_names: Mapping[str, str]
+
+
+def load(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        SettingsError: It cannot be read, or a value in it is not acceptable; one line says what to do.
+    """
+    return read(path, parse)
+
+
+def parse(content: object) -> Settings:
+    """Check the content of a settings file.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a value is not acceptable.
+    """
+    given = mapping("", content, tuple(field.name for field in fields(Settings)))
+    return Settings(
+        host=_text("host", given["host"]),
+        https_port=_port("https_port", given["https_port"]),
+        smtp_port=_port("smtp_port", given["smtp_port"]),
+        cert_file=Path(_text("cert_file", given["cert_file"])),
+        key_file=Path(_text("key_file", given["key_file"])),
+        secrets_file=Path(_text("secrets_file", given["secrets_file"])),
+        record_file=Path(_text("record_file", given["record_file"])),
+        topics=_topics("topics", given["topics"]),
+        grace_s=_seconds("grace_s", given["grace_s"]),
+        dns_secrets_file=Path(_text("dns_secrets_file", given["dns_secrets_file"])),
+        dns_records_file=Path(_text("dns_records_file", given["dns_records_file"])),
+        dns_zone=_text("dns_zone", given["dns_zone"]),
+        dns_names=_names("dns_names", given["dns_names"]),
+    )
+
+
+def _text(key: str, value: Any) -> str:
+    if not isinstance(value, str) or not value:
+        raise SettingsError(f"{key} is {value!r}; it must be a text that is not empty")
+    return value
+
+
+def _port(key: str, value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= _TOP_PORT:
+        raise SettingsError(f"{key} is {value!r}; it must be a port, 1 to {_TOP_PORT}")
+    return value
+
+
+def _seconds(key: str, value: Any) -> float:
+    if not isinstance(value, int | float) or isinstance(value, bool) or value <= 0:
+        raise SettingsError(f"{key} is {value!r}; it must be a number of seconds above 0")
+    return float(value)
+
+
+def _topics(key: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise SettingsError(f"{key} is {value!r}; it must be a list of ARNs")
+    for arn in value:
+        parts = _text(key, arn).split(":")
+        if len(parts) != _ARN_PARTS or parts[:3] != ["arn", "aws", "sns"] or not all(parts):
+            raise SettingsError(f"{key} has {arn!r}; an ARN is arn:aws:sns:<region>:<account>:<name>")
+    return tuple(value)
+
+
+def _names(key: str, value: Any) -> Mapping[str, str]:
+    if not isinstance(value, dict):
+        raise SettingsError(f"{key} is {value!r}; it must be names with their addresses")
+    for name, address in value.items():
+        try:
+            IPv4Address(_text(f"{key}.{name}", address))
+        except ValueError:
+            raise SettingsError(f"{key}.{name} is {address!r}; it must be an IPv4 address") from None
+    return dict(value)
