@@ -26,10 +26,18 @@ STACKS = (STACK, SECOND_STACK)
 """Stacks of the lab: the first region and the second."""
 ALERTING_SECRETS = "observability:alertingSecrets"
 DIRECTORY_SECRETS = "observability:directorySecrets"
+IDENTITY_SECRETS = "observability:identitySecrets"
 OBJECT_STORAGE_SECRETS = "observability:objectStorageSecrets"
 BACKUP_RECIPIENTS = "observability:backupRecipients"
 WITNESS_SECRETS = "observability:witnessSecrets"
-SECRETS = (ALERTING_SECRETS, DIRECTORY_SECRETS, OBJECT_STORAGE_SECRETS, BACKUP_RECIPIENTS, WITNESS_SECRETS)
+SECRETS = (
+    ALERTING_SECRETS,
+    DIRECTORY_SECRETS,
+    IDENTITY_SECRETS,
+    OBJECT_STORAGE_SECRETS,
+    BACKUP_RECIPIENTS,
+    WITNESS_SECRETS,
+)
 """Configuration keys of what a stack needs to reach what is outside the platform; their values are secrets."""
 ROLE = "observability:role"
 """Configuration key that `ops failover` and `ops failback` change."""

@@ -1,4 +1,4 @@
-"""What is outside the platform in the lab: receivers of notifications, a directory, an object storage."""
+"""What is outside the platform in the lab: receivers of notifications, directory, identity provider, object storage."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 from lab import environment
 from lab.cluster.processes import Daemon
 from lab.directory import setup as directory
+from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import setup as receivers
 from lab.paths import LabPaths
 from lab.storage import setup as storage
@@ -21,12 +22,13 @@ def prepare(paths: LabPaths) -> None:
     """
     receivers.prepare(paths)
     directory.prepare(paths)
+    identity.prepare(paths)
     storage.prepare(paths)
 
 
 def daemons(paths: LabPaths) -> tuple[Daemon, ...]:
     """Their processes, inside the lab's network namespace."""
-    return receivers.daemon(paths), directory.daemon(paths), storage.daemon(paths)
+    return receivers.daemon(paths), directory.daemon(paths), identity.daemon(paths), storage.daemon(paths)
 
 
 def wait_ready(paths: LabPaths, steps: Steps) -> None:
@@ -37,8 +39,9 @@ def wait_ready(paths: LabPaths, steps: Steps) -> None:
     """
     with steps.step("receivers outside the platform"):
         receivers.wait_ready(paths)
-    with steps.step("directory and object storage outside the platform"):
+    with steps.step("directory, identity provider and object storage outside the platform"):
         directory.wait_ready(paths)
+        identity.wait_ready(paths)
         storage.wait_ready(paths)
 
 
@@ -55,6 +58,7 @@ def secrets(paths: LabPaths, stack: str = environment.STACK) -> dict[str, dict[s
     return {
         environment.ALERTING_SECRETS: receivers.alerting_secrets(paths),
         environment.DIRECTORY_SECRETS: directory.directory_secrets(paths),
+        environment.IDENTITY_SECRETS: identity.identity_secrets(paths),
         environment.OBJECT_STORAGE_SECRETS: storage.storage_secrets(paths, second=stack == environment.SECOND_STACK),
         environment.BACKUP_RECIPIENTS: storage.backup_recipients(paths),
         environment.WITNESS_SECRETS: storage.witness_secrets(paths),

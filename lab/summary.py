@@ -12,6 +12,7 @@ from rich.table import Table
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
 from lab.directory import paths as directory
+from lab.fakes.identity import setup as identity
 from lab.fakes.receivers import paths as receivers
 from lab.paths import LabPaths
 from lab.storage import paths as storage
@@ -101,7 +102,8 @@ def show_summary(paths: LabPaths, outputs: dict[str, Any], series: dict[str, int
     ):
         places.add_row(what, str(outputs[key]))
     for clearance, url in outputs["trace_query_urls"].items():
-        places.add_row(f"traces, clearance {clearance} (login: trace_users of `pulumi stack output`)", str(url))
+        places.add_row(f"traces, clearance {clearance}", str(url))
+    places.add_row(f"fake of the identity provider, people in {identity.folder(paths)}", identity.URL)
     places.add_row("fakes of pager, SMS, Slack, dead man's switch", receivers.URL)
     places.add_row("fake of the mail server", receivers.MAIL_SERVER)
     places.add_row(f"directory (OpenLDAP), {directory.BASE}", directory.URL)

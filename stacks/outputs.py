@@ -42,7 +42,6 @@ def outputs(platform: Platform) -> dict[str, Any]:
         "query_reader": _login(platform.query.endpoint.reader),
         "trace_query_urls": {name: query.endpoint.url for name, query in platform.traces.queries.items()},
         "trace_login": _secret(platform.traces.login),
-        "trace_users": _credentials(platform.traces.identity.users) if platform.traces.identity else {},
         "sampling_url": platform.traces.collector.endpoint.sampling_url,
         "sampling_login": _login(platform.traces.collector.endpoint.sampling_user),
         "search_url": platform.traces.search.endpoint.url,

@@ -15,8 +15,6 @@ from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import HTTP_PORT as GATEWAY_HTTP_PORT
 from components.grafana.process import PORT as GRAFANA_PORT
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.identity.component import WORKLOAD as IDENTITY
-from components.identity.config import PORT as IDENTITY_PORT
 from components.jaeger.collector import ACCESS as JAEGER_ACCESS
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
@@ -115,10 +113,5 @@ def _endpoints(
         *(
             endpoint(query_workload(name), OAUTH_PORT, "/api/services", Module.CLOSED, host)
             for name, host in queries.items()
-        ),
-        *(
-            [endpoint(IDENTITY, IDENTITY_PORT, "/.well-known/openid-configuration", Module.OPEN, embedded.host)]
-            if (embedded := settings.traces.identity.embedded)
-            else []
         ),
     ]

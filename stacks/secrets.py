@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pulumi
@@ -24,21 +25,52 @@ SECRET_NAMES = (
 )
 DIRECTORY_KEY, DIRECTORY_NAMES = "directorySecrets", ("bind_password", "authority")
 STORAGE_KEY, STORAGE_NAMES = "objectStorageSecrets", ("access_key_id", "secret_access_key", "authority")
+IDENTITY_KEY, IDENTITY_NAMES = "identitySecrets", ("client_secret", "tool_secret", "authority")
 WITNESS_KEY = "witnessSecrets"
 RECIPIENTS_KEY, RECIPIENTS_NAMES = "backupRecipients", ("recipients",)
 _RECIPIENT = re.compile(r"age1[02-9ac-hj-np-z]{58}")
 _PREVIEWED_RECIPIENT = "age1" + 58 * "q"
-_MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority")
+_MAY_BE_EMPTY = ("phone_keys", "slack_urls", "authority", "tool_secret")
 _UNKNOWN = "not-set-yet-for-previews-only---"
 
 
-def oidc_client_secret() -> pulumi.Output[str]:
-    """Password of the client at the identity provider; a preview may do without.
+@dataclass(frozen=True, kw_only=True)
+class IdentitySecrets:
+    """What the identity provider knows us by.
+
+    Attributes:
+        client_secret: Password of the client of the trace queries.
+        tool_secret: Password of the client of the command line tools; empty where there is none.
+        authority: PEM of who signs the provider's certificate, no secret; empty for a public authority.
+    """
+
+    client_secret: pulumi.Output[str]
+    tool_secret: pulumi.Output[str]
+    authority: str
+
+
+def identity_secrets(*, tool: bool) -> IdentitySecrets:
+    """Passwords at the identity provider, from ``observability:identitySecrets``; a preview may do without.
+
+    Args:
+        tool: Whether the command line tools have a client.
 
     Raises:
-        SettingsError: It is missing in an update.
+        SettingsError: As `alerting_secrets`.
     """
-    return _text("oidcClientSecret", "the client's password")
+    authorities = [""]
+
+    def check(content: Mapping[str, Any], where: str) -> None:
+        if tool and not content["tool_secret"]:
+            raise SettingsError(f"{where}: tool_secret is empty: give the password of tool_client_id")
+        authorities.append(str(content["authority"]))
+
+    secrets = _object(IDENTITY_KEY, IDENTITY_NAMES, check=check)
+    return IdentitySecrets(
+        client_secret=secrets.apply(lambda content: str(content["client_secret"])),
+        tool_secret=secrets.apply(lambda content: str(content["tool_secret"])),
+        authority=authorities[-1],
+    )
 
 
 def grafana_oidc_secret() -> pulumi.Output[str]:

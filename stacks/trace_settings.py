@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -11,33 +12,36 @@ from stacks import field_types
 from stacks.base_model import ExternalEndpoint, SettingsModel
 
 
-class EmbeddedIdentity(ExternalEndpoint):
-    """A stand-in for an identity provider: users with their groups; passwords are made."""
+class Identity(SettingsModel):
+    """The OpenID Connect provider that people and tools sign in at.
 
-    users: dict[field_types.Name, tuple[field_types.Name, ...]] = Field(min_length=1)
+    Its passwords are the secret ``observability:identitySecrets``.
 
-
-class ExternalIdentity(SettingsModel):
-    """An OpenID Connect provider outside: issuer, client, and the networks where it is (port 443).
-
-    The client's password is the secret ``observability:oidcClientSecret``.
+    Attributes:
+        issuer: Issuer URL; its port is the one that the networks are reached at.
+        client_id: Client of the trace queries.
+        tool_client_id: Client of the command line tools (client credentials), or null: tools take ``--token-file``.
+        networks: Where the provider is.
     """
 
     issuer: field_types.Url
     client_id: field_types.Name
+    tool_client_id: field_types.Name | None
     networks: tuple[field_types.Cidr, ...] = Field(min_length=1)
 
-
-class Identity(SettingsModel):
-    """Where people sign in: exactly one of both."""
-
-    embedded: EmbeddedIdentity | None
-    external: ExternalIdentity | None
+    @property
+    def port(self) -> int:
+        """Port of the issuer's address."""
+        return urlsplit(self.issuer).port or 443
 
     @model_validator(mode="after")
-    def _one(self) -> Self:
-        if (self.embedded is None) == (self.external is None):
-            raise field_types.not_allowed("either embedded or external, and null for the other")
+    def _has_a_port(self) -> Self:
+        try:
+            allowed = self.port > 0
+        except ValueError:
+            allowed = False
+        if not allowed:
+            raise field_types.not_allowed("an issuer whose port is 1 to 65535")
         return self
 
 

@@ -28,7 +28,6 @@ class TraceSizing:
         queries: Jaeger queries of each clearance (at creation, where they are scaled).
         query_autoscale: Bounds of their autoscaler.
         proxy: The login proxy beside each.
-        identity: The identity fake.
         sampler: A sampler.
         samplers: Samplers.
         sampling: What they keep.
@@ -52,7 +51,6 @@ class TraceSizing:
     queries: int = 2
     query_autoscale: Autoscale | None
     proxy: Resources
-    identity: Resources = field(default_factory=lambda: Resources(cpu="10m", memory="64Mi", memory_limit="160Mi"))
     sampler: Resources
     samplers: int = 2
     sampling: SamplingPolicy = field(default_factory=SamplingPolicy)

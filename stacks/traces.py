@@ -8,11 +8,9 @@ import pulumi
 
 from components.contracts import Credential, KafkaEndpoint, OidcEndpoint, ScrapeTarget
 from components.grafana.process import WORKLOAD as GRAFANA
-from components.identity.component import IdentityFake, IdentityFakeArgs
-from components.identity.config import FakeUser
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
-from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER
 from components.jaeger.reader import JaegerReader, JaegerReaderArgs
 from components.k8s import DeploymentContext
@@ -36,12 +34,11 @@ from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import Signal
 from stacks.recovery import search_users
-from stacks.secrets import oidc_client_secret
+from stacks.secrets import identity_secrets
 from stacks.settings import Settings
 from stacks.sizing import Sizing
 
 LOG_READER = "log-reader"
-TOOL_CLEARANCE = CLASSES[-1]
 _MAP_CLASS = "internal"
 """Class of the dependency map: how services hang together is not for the public."""
 GROUPS = {SAMPLER: Signal.TRACES, SERVICE_GRAPH: Signal.TRACES, LOG_INDEXER: Signal.LOGS}
@@ -56,7 +53,6 @@ class Traces:
         collector: Writes the kept traces.
         queries: Clearance -> where its traces are read.
         reader: Where Grafana reads traces, or None.
-        identity: The fake that people sign in at, or None where there is a real provider.
         scrapes: Metrics of all of these.
     """
 
@@ -119,7 +115,7 @@ class Traces:
             self._options,
         )
         self.reader = self._reader()
-        self.identity = self._identity()
+        self._identity = identity_secrets(tool=settings.traces.identity.tool_client_id is not None)
         self.queries = self._queries(self._provider())
         self.scrapes: tuple[ScrapeTarget, ...] = (
             self.search.scrape,
@@ -129,7 +125,6 @@ class Traces:
             indexer.scrape,
             *(query.scrape for query in self.queries.values()),
             *([self.reader.scrape] if self.reader else []),
-            *([self.identity.scrape] if self.identity else []),
         )
 
     @property
@@ -139,13 +134,15 @@ class Traces:
 
     @property
     def login(self) -> Mapping[str, pulumi.Input[str]] | None:
-        """How the command line tools sign in: only the fake has a client for them by itself."""
-        if self.identity is None:
+        """How the command line tools sign in, where they have a client of their own."""
+        provider = self._settings.traces.identity
+        if provider.tool_client_id is None:
             return None
         return {
-            "issuer": self.identity.endpoint.issuer,
-            "client_id": self.identity.tool.username,
-            "client_secret": self.identity.tool.password,
+            "issuer": provider.issuer,
+            "client_id": provider.tool_client_id,
+            "client_secret": self._identity.tool_secret,
+            "authority": self._identity.authority,
         }
 
     def _search(self) -> Search:
@@ -187,46 +184,16 @@ class Traces:
             self._options,
         )
 
-    def _identity(self) -> IdentityFake | None:
-        embedded = self._settings.traces.identity.embedded
-        if embedded is None:
-            return None
-        groups = self._settings.traces.groups
-        return IdentityFake(
-            "identity-fake",
-            IdentityFakeArgs(
-                context=self._context,
-                users=[
-                    FakeUser(name=name, email=f"{name}@example.com", groups=tuple(user_groups))
-                    for name, user_groups in embedded.users.items()
-                ],
-                redirects=[callback_url(self._url(clearance)) for clearance in CLASSES],
-                tool_groups=[groups[TOOL_CLEARANCE][0]],
-                resources=self._sizing.traces.identity,
-                address=embedded.address,
-                client_cidrs=embedded.client_cidrs,
-                hosts=[embedded.host],
-            ),
-            self._options,
-        )
-
     def _provider(self) -> OidcEndpoint:
-        if self.identity is not None:
-            return self.identity.endpoint
-        provider = self._settings.traces.identity.external
-        assert provider is not None
+        provider = self._settings.traces.identity
         return OidcEndpoint(
             issuer=provider.issuer,
-            port=443,
+            port=provider.port,
             client_id=provider.client_id,
-            client_secret=oidc_client_secret(),
-            private_authority=False,
+            client_secret=self._identity.client_secret,
             networks=provider.networks,
+            authority=self._identity.authority,
         )
-
-    def _url(self, clearance: str) -> str:
-        external_endpoint = self._settings.traces.queries[clearance]
-        return query_url(self._context, clearance, external_endpoint.address, [external_endpoint.host])
 
     def _queries(self, oidc: OidcEndpoint) -> dict[str, JaegerQuery]:
         sizing = self._sizing.traces

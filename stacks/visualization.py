@@ -226,7 +226,6 @@ class Visualization:
                 port=oidc.port,
                 client_id=oidc.client_id,
                 client_secret=grafana_oidc_secret(),
-                private_authority=False,
                 networks=oidc.networks,
             ),
             authorize_url=oidc.authorize_url,

@@ -61,23 +61,16 @@ class OidcEndpoint:
         port: Port of it.
         client_id: Client of the trace queries; tokens must have it as their audience.
         client_secret: The client's password (always a secret).
-        private_authority: Whether its certificate is signed by the platform's authority (else by a public one).
-        workload: Workload of this platform that serves it, or None where it is elsewhere.
-        networks: Where it is, when it is elsewhere (for egress NetworkPolicies).
-        access_label: Label that a client pod needs, or None.
-        internal_url: Where pods reach the provider, when its issuer URL is for browsers only; its token endpoint and
-            keys are then read from there, and nothing is discovered.
+        networks: Where it is (for egress NetworkPolicies).
+        authority: PEM of who signs its certificate; empty for a public authority.
     """
 
     issuer: str
     port: int
     client_id: str
     client_secret: pulumi.Input[str]
-    private_authority: bool
-    workload: str | None = None
-    networks: tuple[str, ...] = ()
-    access_label: str | None = None
-    internal_url: str | None = None
+    networks: tuple[str, ...]
+    authority: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

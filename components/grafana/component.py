@@ -20,6 +20,7 @@ from components.grafana.arguments import GrafanaArgs
 from components.grafana.config import GrafanaConfig, grafana_config, ini_text
 from components.grafana.ldap import directory_files, has_authority, ldap_config, toml
 from components.grafana.network import grafana_network
+from components.grafana.oidc import oidc_files
 from components.grafana.process import PORT, WORKLOAD, grafana_container
 from components.grafana.sources import Source, sources_config
 from components.k8s import (
@@ -82,7 +83,6 @@ class Grafana(pulumi.ComponentResource):
         labels = [
             args.database.access_label,
             *(source.access_label for source in sources),
-            args.oidc.endpoint.access_label if args.oidc else None,
         ]
         pods = stateful_set(
             self,
@@ -169,7 +169,7 @@ class Grafana(pulumi.ComponentResource):
                 process.METRICS_SECRET: self.scrape.credential.password,
                 **directory_files(args.directory_secrets),
                 **{source.secret: source.user.password for source in sources if source.user},
-                **({process.OIDC_SECRET: pulumi.Output.secret(args.oidc.endpoint.client_secret)} if args.oidc else {}),
+                **(oidc_files(args.oidc.endpoint) if args.oidc else {}),
             },
         )
         return Volume(name="secrets", files=files)

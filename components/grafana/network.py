@@ -36,11 +36,13 @@ def grafana_network(
         oidc: Where else people sign in.
     """
     callers = [with_access(naming.access_label(WORKLOAD)), with_access(naming.METRICS_ACCESS)]
+    # A database of this platform by its pods, any other one by its networks.
+    peers = [workload_pods(database.workload)] if database.workload else [network(cidr) for cidr in database.networks]
     egress = [
-        _served(database),
+        Allow(peers=peers, ports=[database.port]),
         Allow(peers=[network(cidr) for cidr in directory.networks], ports=[directory.port]),
         *(Allow(peers=[workload_pods(source.workload)], ports=[source.port]) for source in sources),
-        *([_served(oidc)] if oidc else []),
+        *([Allow(peers=[network(cidr) for cidr in oidc.networks], ports=[oidc.port])] if oidc else []),
     ]
     network_policy(
         parent,
@@ -49,9 +51,3 @@ def grafana_network(
         ingress=[Allow(peers=[*callers, *(network(cidr) for cidr in clients)], ports=[PORT])],
         egress=egress,
     )
-
-
-def _served(server: DatabaseEndpoint | OidcEndpoint) -> Allow:
-    """A server of this platform by its pods, any other one by its networks."""
-    peers = [workload_pods(server.workload)] if server.workload else [network(cidr) for cidr in server.networks]
-    return Allow(peers=peers, ports=[server.port])

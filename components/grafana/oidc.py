@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+import pulumi
+
 from components.contracts import OidcEndpoint
 from components.grafana.ldap import Groups
-from components.grafana.process import OIDC_SECRET, PUBLIC_AUTHORITIES, from_file
-from components.k8s import TLS_MOUNT
+from components.grafana.process import OIDC_AUTHORITY, OIDC_SECRET, PUBLIC_AUTHORITIES, SECRETS_DIRECTORY, from_file
 
 CALLBACK_PATH = "/login/generic_oauth"
 
@@ -67,7 +68,6 @@ def check_site(login: OidcLogin, url: str) -> None:
 
 def oidc_settings(login: OidcLogin) -> dict[str, str]:
     """The section ``auth.generic_oauth``."""
-    private = login.endpoint.private_authority
     return {
         "enabled": "true",
         "name": login.name,
@@ -87,8 +87,14 @@ def oidc_settings(login: OidcLogin) -> dict[str, str]:
         "allow_assign_grafana_admin": "false",
         "skip_org_role_sync": "false",
         "tls_skip_verify_insecure": "false",
-        "tls_client_ca": f"{TLS_MOUNT}/ca.crt" if private else PUBLIC_AUTHORITIES,
+        "tls_client_ca": f"{SECRETS_DIRECTORY}/{OIDC_AUTHORITY}" if login.endpoint.authority else PUBLIC_AUTHORITIES,
     }
+
+
+def oidc_files(endpoint: OidcEndpoint) -> dict[str, pulumi.Input[str]]:
+    """File name -> content that Grafana needs to sign people in at a provider."""
+    authority: dict[str, pulumi.Input[str]] = {OIDC_AUTHORITY: endpoint.authority} if endpoint.authority else {}
+    return {OIDC_SECRET: pulumi.Output.secret(endpoint.client_secret), **authority}
 
 
 def _roles(groups: Groups) -> str:

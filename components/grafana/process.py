@@ -26,6 +26,7 @@ METRICS_SECRET = "scrape"  # noqa: S105
 DIRECTORY_SECRET = "ldap-bind"  # noqa: S105
 DIRECTORY_AUTHORITY = "directory-ca.pem"
 OIDC_SECRET = "oidc-client"  # noqa: S105
+OIDC_AUTHORITY = "oidc-ca.pem"
 
 _HOME = "/usr/share/grafana"
 

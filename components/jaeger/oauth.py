@@ -16,10 +16,8 @@ OAUTH_PORT = 4180
 SECRETS_DIRECTORY = "/etc/oauth2-proxy"
 CLIENT_SECRET = f"{SECRETS_DIRECTORY}/client-secret"
 COOKIE_SECRET = f"{SECRETS_DIRECTORY}/cookie-secret"
+PROVIDER_AUTHORITY = f"{SECRETS_DIRECTORY}/provider-ca.crt"
 CALLBACK_PATH = "/oauth2/callback"
-AUTHORIZE_PATH = "/authorize"
-TOKEN_PATH = "/token"  # noqa: S105  (a path)
-KEYS_PATH = "/jwks"
 READY_PATH = "/ready"
 PING_PATH = "/ping"
 SESSION = "1h"
@@ -37,12 +35,13 @@ class OauthConfig:
         upstream: The query, on the loopback address.
         groups: Groups whose members are let in.
         cookie_name: Name of the session cookie, without its prefix.
-        private_authority: Whether the provider's certificate is signed by the platform's authority.
+        private_authority: Whether the provider's certificate is signed by the authority in `PROVIDER_AUTHORITY`, else
+            by a public one.
         listen: Address and port to listen on.
-        internal_url: Where pods reach the provider, or None to discover its endpoints at the issuer URL.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         client_secret: File with the client's password.
         cookie_secret: File with the key of the session cookies, 32 characters.
+        provider_authority: File with the provider's authority.
     """
 
     issuer: str
@@ -52,11 +51,11 @@ class OauthConfig:
     groups: Sequence[str]
     cookie_name: str
     private_authority: bool
-    internal_url: str | None = None
     listen: str = f"0.0.0.0:{OAUTH_PORT}"
     tls_directory: str = TLS_DIRECTORY
     client_secret: str = CLIENT_SECRET
     cookie_secret: str = COOKIE_SECRET
+    provider_authority: str = PROVIDER_AUTHORITY
 
     def __post_init__(self) -> None:
         if not self.groups or not all(self.groups):
@@ -68,7 +67,7 @@ class OauthConfig:
 def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
     """Option -> value of the proxy."""
     trust: dict[str, str | list[str]] = (
-        {"provider-ca-file": f"{settings.tls_directory}/ca.crt"}
+        {"provider-ca-file": settings.provider_authority}
         if settings.private_authority
         else {"use-system-trust-store": "true"}
     )
@@ -85,7 +84,6 @@ def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
         "allowed-group": list(settings.groups),
         "email-domain": "*",
         **trust,
-        **_endpoints(settings),
         "redirect-url": f"{settings.url}{CALLBACK_PATH}",
         "upstream": settings.upstream,
         "http-address": "",
@@ -120,18 +118,6 @@ def oauth_options(settings: OauthConfig) -> dict[str, str | list[str]]:
         "request-logging-format": "{{.Client}} {{.RequestID}} {{.RequestMethod}} {{.StatusCode}} {{.RequestDuration}}",
         "auth-logging-format": "{{.Client}} {{.RequestID}} {{.Username}} [{{.Status}}] {{.Message}}",
         "metrics-address": "",
-    }
-
-
-def _endpoints(settings: OauthConfig) -> dict[str, str | list[str]]:
-    """Endpoints of a provider that pods cannot discover at its issuer URL: browsers and pods reach it by two names."""
-    if settings.internal_url is None:
-        return {}
-    return {
-        "skip-oidc-discovery": "true",
-        "login-url": f"{settings.issuer}{AUTHORIZE_PATH}",
-        "redeem-url": f"{settings.internal_url}{TOKEN_PATH}",
-        "oidc-jwks-url": f"{settings.internal_url}{KEYS_PATH}",
     }
 
 

@@ -95,7 +95,7 @@ def query_workload(clearance: str) -> str:
 
 
 def query_url(context: DeploymentContext, clearance: str, address: str | None, hosts: Sequence[str] = ()) -> str:
-    """Where browsers reach the query of a clearance; also known before it exists, for the provider's settings."""
+    """Where browsers reach the query of a clearance."""
     host = hosts[0] if hosts else address or context.host(query_workload(clearance))
     return f"https://{host}:{OAUTH_PORT}"
 
@@ -136,11 +136,6 @@ class JaegerQuery(pulumi.ComponentResource):
             addresses=[args.address] if args.address else [],
         )
         headless_service(self, context, workload=workload, ports={naming.METRICS_PORT: METRICS_PORT})
-        provider = (
-            [workload_pods(args.oidc.workload)]
-            if args.oidc.workload
-            else [network(cidr) for cidr in args.oidc.networks]
-        )
         network_policy(
             self,
             context,
@@ -154,18 +149,17 @@ class JaegerQuery(pulumi.ComponentResource):
             ],
             egress=[
                 Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port]),
-                Allow(peers=provider, ports=[args.oidc.port]),
+                Allow(peers=[network(cidr) for cidr in args.oidc.networks], ports=[args.oidc.port]),
             ],
         )
         proxy = OauthConfig(
             issuer=args.oidc.issuer,
-            internal_url=args.oidc.internal_url,
             client_id=args.oidc.client_id,
             url=url,
             upstream=f"http://127.0.0.1:{QUERY_PORT}/",
             groups=groups,
             cookie_name=workload,
-            private_authority=args.oidc.private_authority,
+            private_authority=bool(args.oidc.authority),
         )
         pods = deployment(
             self,
@@ -179,7 +173,7 @@ class JaegerQuery(pulumi.ComponentResource):
                 ],
                 volumes=self._volumes(args, workload),
                 tls=tls,
-                access=[label for label in (args.search.access_label, args.oidc.access_label) if label],
+                access=[args.search.access_label],
                 grace_s=45,
                 autoscale=args.autoscale,
                 certificate_at_start=True,
@@ -224,6 +218,7 @@ class JaegerQuery(pulumi.ComponentResource):
             files={
                 "client-secret": pulumi.Output.secret(args.oidc.client_secret),
                 "cookie-secret": pulumi.Output.secret(cookies.result),
+                **({"provider-ca.crt": args.oidc.authority} if args.oidc.authority else {}),
             },
         )
         return [

@@ -86,21 +86,6 @@ RULES: tuple[RuleGroup, ...] = (
                     "description_ja": "検索クラスターの無応答、または別名か権限の誤りです。",
                 },
             ),
-            Alert(
-                name="TraceLoginsFail",
-                expr="sum by (job) (rate(identity_fake_answers_total{"
-                'path=~"/authorize|/token",status=~"4.."}[5m])) > 0.2',
-                for_="5m",
-                severity=Severity.MEDIUM,
-                summary="People or tools fail to sign in to the traces",
-                description="More than one refused login in five seconds: a tool with an old password, a client that "
-                "is not registered, or an attack.",
-                annotations={
-                    "summary_ja": "トレースへのログインが失敗し続けています",
-                    "description_ja": "5 秒に 1 回以上の拒否です。古いパスワード、未登録のクライアント、"
-                    "または攻撃です。",
-                },
-            ),
         ),
     ),
 )

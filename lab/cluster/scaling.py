@@ -22,7 +22,6 @@ from lab.private_file import write_private
 SCALED_DOWN = frozenset(
     {
         "deployment/backup-exporter",
-        "deployment/identity-fake",
         "deployment/jaeger-collector",
         "deployment/jaeger-query-confidential",
         "deployment/jaeger-query-internal",

@@ -46,13 +46,20 @@ class Login(BaseModel):
 
 
 class TraceLogin(BaseModel):
-    """How a tool signs in to read traces: a client of the OpenID Connect provider."""
+    """How a tool signs in to read traces: a client of the OpenID Connect provider.
+
+    Attributes:
+        issuer: Issuer URL.
+        client_id, client_secret: The tool's client.
+        authority: PEM of who signs the provider's certificate; empty for a public authority.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     issuer: str
     client_id: str
     client_secret: SecretStr
+    authority: str = ""
 
 
 class ChannelSecrets(BaseModel):

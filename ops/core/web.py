@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from time import sleep
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from ops.core.errors import OpsError, one_line
 
@@ -44,6 +48,18 @@ class Web:
     def close(self) -> None:
         """Close the connections."""
         self._session.close()
+
+    @contextmanager
+    def trusting(self, authority: str) -> Iterator[Web]:
+        """A session that trusts another authority instead: its PEM, or empty for the public ones."""
+        with NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
+            file.write(authority or Path(DEFAULT_CA_BUNDLE_PATH).read_text())
+            file.flush()
+            web = Web(file.name, self._server)
+            try:
+                yield web
+            finally:
+                web.close()
 
     def call(
         self,

@@ -132,19 +132,19 @@ def fetch_token(web: Web, platform: Platform) -> str:
     login = platform.trace_login
     if login is None:
         raise OpsError("the stack has no login for tools: give a token of your identity provider with --token-file")
-    with web.call("GET", f"{login.issuer}/.well-known/openid-configuration") as response:
-        endpoint = str(_json(response, login.issuer).get("token_endpoint", ""))
-    if urlparse(endpoint).scheme != "https":
-        raise OpsError(f"{login.issuer} names no token endpoint with https")
-    response = web.call(
-        "POST",
-        endpoint,
-        auth=(login.client_id, login.client_secret.get_secret_value()),
-        data=b"grant_type=client_credentials",
-        headers={"Content-Type": "application/x-www-form-urlencoded"},
-    )
-    with response:
-        token = _json(response, endpoint).get("access_token")
+    with web.trusting(login.authority) as provider:
+        with provider.call("GET", f"{login.issuer}/.well-known/openid-configuration") as response:
+            endpoint = str(_json(response, login.issuer).get("token_endpoint", ""))
+        if urlparse(endpoint).scheme != "https":
+            raise OpsError(f"{login.issuer} names no token endpoint with https")
+        with provider.call(
+            "POST",
+            endpoint,
+            auth=(login.client_id, login.client_secret.get_secret_value()),
+            data=b"grant_type=client_credentials",
+            headers={"Content-Type": "application/x-www-form-urlencoded"},
+        ) as response:
+            token = _json(response, endpoint).get("access_token")
     if not token:
         raise OpsError(f"{endpoint} answered without a token")
     return str(token)

@@ -70,12 +70,6 @@ SINGLETONS = (
     },
     {
         "image": "obs/services",
-        "argument": "lab.fakes.identity",
-        "together": 1,
-        "reason": "it stands for the company's identity provider where there is none",
-    },
-    {
-        "image": "obs/services",
         "argument": "services.alert_events",
         "together": 1,
         "reason": "one producer keeps the order of an alert's events; senders come again while it restarts",

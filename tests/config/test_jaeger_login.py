@@ -1,4 +1,4 @@
-"""The way to a trace, with the real oauth2-proxy and Jaeger and the identity fake: who gets in, and who does not."""
+"""The way to a trace, with the real oauth2-proxy and Jaeger and a fake provider: who gets in, and who does not."""
 
 from __future__ import annotations
 
@@ -20,21 +20,19 @@ import requests
 from joserfc import jwt
 from joserfc.jwk import ECKey
 
-from components.identity import config as identity
 from components.jaeger.oauth import OauthConfig, oauth_command
 from lab.toolchain import tools
 from ops.core import platform
 from ops.core.errors import OpsError
 from ops.core.web import Web
 from ops.telemetry.traces import TraceReader, fetch_token
-from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, total, trace
+from tests.config.jaeger_process import Sent, files, in_memory, jaeger_process, query_data, trace
 from tests.config.servers import eventually, free_port, running
 
 TRACE_ID = bytes(range(16))
 PASSWORD = "correct-horse-1"
 CLIENT_SECRET = "client-secret-of-the-test"
 TOOL_SECRET = "tool-secret-of-the-test"
-SCRAPE_PASSWORD = "scrape-password-of-the-test"
 ALLOWED, OTHER = "traces-confidential", "traces-public"
 
 
@@ -45,7 +43,6 @@ class Harness:
     folder: Path
     issuer: str
     proxy: str
-    identity_metrics: str
 
     @property
     def trace_url(self) -> str:
@@ -85,60 +82,57 @@ class Harness:
 
 
 def _accounts(proxy: str) -> dict[str, object]:
-    users = [
-        identity.FakeUser(name="carol", email="carol@example.org", groups=(ALLOWED,)),
-        identity.FakeUser(name="peter", email="peter@example.org", groups=(OTHER,)),
-        identity.FakeUser(name="nobody", email="nobody@example.org", groups=()),
-    ]
-    hashes = {user.name: bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode() for user in users}
-    clients = {
-        "jaeger": identity.login_client(CLIENT_SECRET, [f"{proxy}/oauth2/callback"]),
-        "ops": identity.tool_client(TOOL_SECRET, [ALLOWED], ["jaeger"]),
-        "junior": identity.tool_client(TOOL_SECRET, [OTHER], ["jaeger"]),
-        "stranger": identity.tool_client(TOOL_SECRET, [ALLOWED], ["something-else"]),
+    def user(name: str, *groups: str) -> dict[str, object]:
+        hashed = bcrypt.hashpw(PASSWORD.encode(), bcrypt.gensalt(4)).decode()
+        return {"name": name, "password_hash": hashed, "email": f"{name}@example.org", "groups": groups}
+
+    def tool(name: str, group: str, audience: str = "jaeger") -> dict[str, object]:
+        return {"client_id": name, "secret": TOOL_SECRET, "groups": [group], "audiences": [audience]}
+
+    return {
+        "users": [user("carol", ALLOWED), user("peter", OTHER), user("nobody")],
+        "clients": [
+            {"client_id": "jaeger", "secret": CLIENT_SECRET, "redirects": [f"{proxy}/oauth2/callback"]},
+            tool("ops", ALLOWED),
+            tool("junior", OTHER),
+            tool("stranger", ALLOWED, "something-else"),
+        ],
     }
-    return identity.accounts(users, hashes, clients)
 
 
 @contextmanager
-def _provider(folder: Path, proxy: str) -> Iterator[tuple[str, str]]:
-    port, metrics = free_port(), free_port()
+def _provider(folder: Path, proxy: str) -> Iterator[str]:
+    port = free_port()
     issuer = f"https://localhost:{port}"
-    (folder / "scrape-password").write_text(SCRAPE_PASSWORD)
-    (folder / "accounts.json").write_text(json.dumps(_accounts(proxy)))
     settings = {
-        **identity.settings(issuer, "scrape-identity-fake"),
-        "listen": f"127.0.0.1:{port}",
-        "tls": {"cert_file": str(folder / "tls.crt"), "key_file": str(folder / "tls.key")},
-        "metrics": {
-            "listen": f"127.0.0.1:{metrics}",
-            "user": "scrape-identity-fake",
-            "password_file": str(folder / "scrape-password"),
-        },
-        "accounts_file": str(folder / "accounts.json"),
+        "issuer": issuer,
+        "host": "127.0.0.1",
+        "port": port,
+        "cert_file": str(folder / "tls.crt"),
+        "key_file": str(folder / "tls.key"),
+        **_accounts(proxy),
     }
     (folder / "identity.json").write_text(json.dumps(settings))
     command = [sys.executable, "-m", "lab.fakes.identity", f"--config={folder / 'identity.json'}"]
     root = str(Path(__file__).parents[2])
     with running(["env", f"PYTHONPATH={root}", *command], folder / "identity.log", port):
-        yield issuer, f"https://localhost:{metrics}/metrics"
+        yield issuer
 
 
 @contextmanager
-def _harness(folder: Path, *, discovered: bool) -> Iterator[Harness]:
+def _harness(folder: Path) -> Iterator[Harness]:
     search = files(folder, "https://localhost:1", "jaeger-query-confidential")
     config = in_memory(query_data(folder, search, "confidential"), folder)
     port = free_port()
     proxy = f"https://localhost:{port}"
     with ExitStack() as stack:
         jaeger = stack.enter_context(jaeger_process(folder, config))
-        issuer, metrics = stack.enter_context(_provider(folder, proxy))
+        issuer = stack.enter_context(_provider(folder, proxy))
         (folder / "client-secret").write_text(CLIENT_SECRET)
         (folder / "cookie-secret").write_text("0123456789abcdef0123456789abcdef")
         command = oauth_command(
             OauthConfig(
                 issuer=issuer,
-                internal_url=None if discovered else issuer,
                 client_id="jaeger",
                 url=proxy,
                 upstream=f"http://127.0.0.1:{jaeger.query_port}/",
@@ -149,21 +143,21 @@ def _harness(folder: Path, *, discovered: bool) -> Iterator[Harness]:
                 tls_directory=str(folder),
                 client_secret=str(folder / "client-secret"),
                 cookie_secret=str(folder / "cookie-secret"),
+                provider_authority=str(folder / "ca.crt"),
             ),
             str(tools.path("oauth2-proxy")),
         )
         stack.enter_context(running(command, folder / "proxy.log", port))
         jaeger.send(trace([Sent(name="secret-work")], TRACE_ID))
-        harness = Harness(folder, issuer, proxy, metrics)
+        harness = Harness(folder, issuer, proxy)
         token = harness.tool_token("ops")
         eventually(lambda: harness.get(harness.trace_url, token).status_code == 200, 10, "the trace is found")
         yield harness
 
 
-@pytest.fixture(scope="module", params=["discovered", "given"])
-def harness(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
-    """Once with the provider's endpoints discovered, once with those that an inner and an outer name need."""
-    with _harness(tmp_path_factory.mktemp("login"), discovered=request.param == "discovered") as jaeger_setup:
+@pytest.fixture(scope="module")
+def harness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Harness]:
+    with _harness(tmp_path_factory.mktemp("login")) as jaeger_setup:
         yield jaeger_setup
 
 
@@ -214,7 +208,12 @@ def test_without_a_login_pages_lead_to_the_provider_and_the_api_answers_401(harn
 
 def test_ops_trace_signs_in_and_reads(harness: Harness) -> None:
     login = platform.TraceLogin.model_validate(
-        {"issuer": harness.issuer, "client_id": "ops", "client_secret": TOOL_SECRET}
+        {
+            "issuer": harness.issuer,
+            "client_id": "ops",
+            "client_secret": TOOL_SECRET,
+            "authority": Path(harness.ca).read_text(),
+        }
     )
     with closing(Web(harness.ca)) as web:
         token = fetch_token(web, cast(platform.Platform, SimpleNamespace(trace_login=login)))
@@ -282,15 +281,6 @@ def test_the_provider_sends_nobody_to_an_address_that_is_not_registered(harness:
     other = harness.get(f"{harness.issuer}/authorize?" + urlencode({**query, "redirect_uri": "https://evil.example/"}))
     assert other.status_code == 400
     assert "Location" not in other.headers
-
-
-def test_the_provider_counts_its_answers_for_who_knows_the_password(harness: Harness) -> None:
-    harness.sign_in("carol", "wrong")
-    assert requests.get(harness.identity_metrics, verify=harness.ca, timeout=10).status_code == 401
-    login = ("scrape-identity-fake", SCRAPE_PASSWORD)
-    text = requests.get(harness.identity_metrics, auth=login, verify=harness.ca, timeout=10).text
-    assert total(text, "identity_fake_answers_total", {"path": "/authorize", "status": "401"}) >= 1
-    assert harness.get(f"{harness.issuer}/metrics").status_code == 404
 
 
 def test_nothing_secret_is_in_the_logs(harness: Harness) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import pytest
 
 from components.telemetry.classification import CLASSES, readable
 from components.telemetry.services import ANALYSIS_UI, EDGES, TRACED_SERVICES
+from lab.fakes.identity import setup as identity
+from lab.paths import LabPaths
 from ops.checks.sampling import Budget, budget, decisions
 from ops.checks.traces import FOUND_SECONDS, calls_in_jaeger, calls_in_prometheus, names, reader, send
 from ops.core.context import Context
@@ -24,7 +25,6 @@ from ops.core.kube import wait_until
 from ops.core.platform import PROJECT, Login
 from ops.telemetry.traces import TraceReader, fetch_token
 from tests.e2e import durations
-from tests.e2e.test_pulumi import pulumi
 from tests.support.results import recorded
 from tests.support.search_client import stored_spans
 from tests.support.spans import SpanLoad, Stored, await_decisions, await_stored, prepared
@@ -34,7 +34,7 @@ from tests.support.traces_request_flow import SentRequestFlow, send_request_flow
 
 DOCUMENT_SECONDS = 150
 PEOPLE = {"public": "visitor", "internal": "developer", "confidential": "investigator"}
-"""Class -> somebody who is cleared for it and no more, as the local stack file names them."""
+"""Class -> somebody who is cleared for it and no more, as the lab's identity provider knows them."""
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +46,8 @@ def everything(context: Context) -> TraceReader:
 @pytest.fixture(scope="module")
 def people() -> dict[str, Login]:
     """Class -> login of somebody who is cleared for it and no more."""
-    done = pulumi("stack", "output", "trace_users", "--json", "--show-secrets")
-    assert done.returncode == 0, done.stderr
-    logins = json.loads(done.stdout)
-    return {name: Login.model_validate(logins[person]) for name, person in PEOPLE.items()}
+    passwords = identity.people(LabPaths.of_checkout())
+    return {name: Login(username=person, password=passwords[person]) for name, person in PEOPLE.items()}
 
 
 def by_service(one: TraceReader, service: str, *, errors: bool = False) -> set[str]:

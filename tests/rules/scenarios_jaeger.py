@@ -19,7 +19,6 @@ _QUEUE = f'{{{AGENT},exporter="otlp/gateway",data_type="traces"}}'
 _AGENT_REFUSED = f'otelcol_receiver_refused_log_records_total{{{AGENT},receiver="otlp",transport="grpc"}}'
 _AGENT_FAILED = f'otelcol_exporter_send_failed_spans_total{{{AGENT},exporter="otlp/gateway"%s}}'
 _AGENT_UP = f"up{{{AGENT}}}"
-_LOGINS = 'identity_fake_answers_total{job="identity-fake",instance="10-88-0-8",path="%s",status="%d"}'
 _STORE = {"job": "jaeger-collector", "instance": "10-88-0-7", "name": "internal"}
 
 SCENARIOS: tuple[Scenario, ...] = (
@@ -62,14 +61,6 @@ SCENARIOS: tuple[Scenario, ...] = (
         silent_at="6m",
         firing_at="12m",
         labels={"job": "jaeger-query-public"},
-    ),
-    Scenario(
-        alert="TraceLoginsFail",
-        bad={_LOGINS % ("/token", 401): "0x9 0+8x60", _LOGINS % ("/authorize", 400): "0x9 0+2x60"},
-        good={_LOGINS % ("/token", 401): "0x9 0+5x60", _LOGINS % ("/token", 200): "0+30x70"},
-        silent_at="12m",
-        firing_at="14m",
-        labels={"job": "identity-fake"},
     ),
     Scenario(
         alert="AgentCannotSend",

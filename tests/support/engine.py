@@ -29,10 +29,10 @@ STACKS = ("local", "prod", "dr")
 PROJECT = "observability"
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nrecorded\n-----END CERTIFICATE-----\n"
-OIDC_SECRET = "observability:oidcClientSecret"
 ALERTING_SECRETS = "observability:alertingSecrets"
 OUTSIDE_SECRETS = {
     "directorySecrets": ("bind_password",),
+    "identitySecrets": ("client_secret", "tool_secret"),
     "objectStorageSecrets": ("access_key_id", "secret_access_key"),
     "witnessSecrets": ("access_key_id", "secret_access_key"),
 }
@@ -182,7 +182,6 @@ def record(stack: str, settings: object, role: str | None = None) -> Recording:
     recording = Recording()
 
     def program() -> None:
-        pulumi.runtime.set_config(OIDC_SECRET, password_of(OIDC_SECRET))
         pulumi.runtime.set_config(ALERTING_SECRETS, json.dumps(alerting_secrets()))
         for key, names in OUTSIDE_SECRETS.items():
             given = {**{name: password_of(name) for name in names}, "authority": AUTHORITY}

@@ -6,25 +6,35 @@ import base64
 import hashlib
 import re
 import secrets
+from functools import cache
+from pathlib import Path
 from urllib.parse import parse_qs, urlparse
 
 import requests
 
-from components.identity.component import CLIENT
-from components.jaeger.query import callback_url, query_workload
+from components.jaeger.query import callback_url
+from lab.fakes.identity import setup as identity
+from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.platform import Login
-from tests.support.search_client import secret
 
 _TIMEOUT = 15
 
 
 def browser(context: Context) -> requests.Session:
-    """A session with cookies of its own that trusts the platform."""
+    """A session with cookies of its own that trusts the platform and its identity provider."""
     session = requests.Session()
     session.trust_env = False
-    session.verify = context.ca_file
+    session.verify = str(_trusted(context))
     return session
+
+
+@cache
+def _trusted(context: Context) -> Path:
+    """One file with the platform's authority and that of the identity provider outside of it."""
+    file = Path(context.ca_file).with_name("platform-and-identity.pem")
+    file.write_text(f"{Path(context.ca_file).read_text()}\n{identity.authority(LabPaths.of_checkout()).read_text()}")
+    return file
 
 
 def sign_in(context: Context, session: requests.Session, clearance: str, person: Login) -> requests.Response:
@@ -50,7 +60,7 @@ def token_of(context: Context, person: Login, clearance: str) -> str:
         back = session.post(
             f"{login.issuer}/authorize",
             data={
-                "client_id": CLIENT,
+                "client_id": identity.CLIENT,
                 "redirect_uri": redirect,
                 "response_type": "code",
                 "scope": "openid email profile groups",
@@ -72,7 +82,7 @@ def token_of(context: Context, person: Login, clearance: str) -> str:
                 "redirect_uri": redirect,
                 "code_verifier": verifier,
             },
-            auth=(CLIENT, secret(context.kube, f"{query_workload(clearance)}-login", "client-secret")),
+            auth=(identity.CLIENT, identity.client_secret(LabPaths.of_checkout())),
             timeout=_TIMEOUT,
         )
     assert answer.status_code == 200, f"the provider answered {answer.status_code}"

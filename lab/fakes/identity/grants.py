@@ -9,12 +9,12 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import bcrypt
 
-from lab.fakes.identity.settings import Accounts, Client, User
+from lab.fakes.identity.settings import Client, User
 
 CODE_LIFE_S = 60.0
 _CODES = 1000
@@ -61,8 +61,12 @@ class _Code:
 class Grants:
     """Users, clients and the codes that wait to be redeemed."""
 
-    def __init__(self, accounts: Accounts, clock: Callable[[], float] = time.monotonic) -> None:
-        self._accounts, self._clock = accounts, clock
+    def __init__(
+        self, users: Iterable[User], clients: Iterable[Client], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._users = {user.name: user for user in users}
+        self._clients = {client.client_id: client for client in clients}
+        self._clock = clock
         self._codes: dict[str, _Code] = {}
         self._lock = threading.Lock()
 
@@ -72,7 +76,7 @@ class Grants:
         Raises:
             RefusedError: It is not acceptable; nobody may be redirected, since the address cannot be trusted.
         """
-        client = self._accounts.clients.get(fields.get("client_id", ""))
+        client = self._clients.get(fields.get("client_id", ""))
         if client is None:
             raise RefusedError("invalid_request", "client_id is unknown")
         redirect = fields.get("redirect_uri", "")
@@ -95,7 +99,7 @@ class Grants:
 
     def sign_in(self, name: str, password: str) -> User | None:
         """The user, if name and password fit together."""
-        user = self._accounts.users.get(name)
+        user = self._users.get(name)
         hashed = user.password_hash.encode() if user else _NOBODY
         right = bcrypt.checkpw(password.encode()[:72], hashed)
         return user if right else None
@@ -117,7 +121,7 @@ class Grants:
         Raises:
             RefusedError: It is not.
         """
-        client = self._accounts.clients.get(client_id)
+        client = self._clients.get(client_id)
         expected = client.secret if client else ""
         if not hmac.compare_digest(secret.encode(), expected.encode()) or client is None:
             raise RefusedError("invalid_client", "client_id or client_secret is wrong")

@@ -10,8 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, unquote_plus, urlencode
 
-from prometheus_client import CollectorRegistry, Counter
-
 from lab.fakes.identity.grants import Grants, RefusedError, Request
 from lab.fakes.identity.settings import User
 from lab.fakes.identity.tokens import ALGORITHM, TokenMaker
@@ -41,11 +39,8 @@ _SCOPES = ("openid", "email", "profile", "groups")
 Answer = tuple[HTTPStatus, list[tuple[str, str]], bytes]
 
 
-def application(issuer: str, grants: Grants, tokens: TokenMaker, registry: CollectorRegistry) -> WSGIApplication:
-    """The provider as a WSGI application; what it answers is counted in ``registry``."""
-    answers = Counter(
-        "identity_fake_answers", "Answers by path and status code.", ("path", "status"), registry=registry
-    )
+def application(issuer: str, grants: Grants, tokens: TokenMaker) -> WSGIApplication:
+    """The provider as a WSGI application."""
     provider = _Provider(issuer, grants, tokens)
     routes: dict[tuple[str, str], Callable[[WSGIEnvironment], Answer]] = {
         ("GET", "/healthz"): lambda _: _plain(HTTPStatus.OK, "ok"),
@@ -63,8 +58,6 @@ def application(issuer: str, grants: Grants, tokens: TokenMaker, registry: Colle
             status, headers, body = route(environ) if route else _plain(HTTPStatus.NOT_FOUND, "not here")
         except RefusedError as error:
             status, headers, body = _refusal(error)
-        if route:
-            answers.labels(path, str(status.value)).inc()
         start(f"{status.value} {status.phrase}", [*headers, *_SAFE, ("Content-Length", str(len(body)))])
         return [body]
 
@@ -170,7 +163,7 @@ def _form(status: HTTPStatus, request: Request, fields: Mapping[str, str], compl
     page = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Sign in</title>'
         f"<h1>Sign in to {html.escape(request.client.client_id)}</h1>"
-        "<p>This is the platform's built-in fake of an identity provider.</p>"
+        "<p>This is the lab's fake of an identity provider.</p>"
         f'<p role="alert">{html.escape(complaint)}</p><form method="post" action="/authorize">{hidden}'
         '<label>Name <input name="username" autocomplete="username" required></label> '
         '<label>Password <input name="password" type="password" autocomplete="current-password" required></label> '

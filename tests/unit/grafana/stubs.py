@@ -126,7 +126,6 @@ def oidc(**changes: Any) -> OidcLogin:
         port=443,
         client_id="grafana",
         client_secret="password-of-oidc-client",
-        private_authority=False,
         networks=("203.0.113.0/24",),
     )
     return OidcLogin(

@@ -1,4 +1,4 @@
-"""Jaeger, the identity fake and the agents on the recording engine, without the rest of the platform."""
+"""Jaeger and the agents on the recording engine, without the rest of the platform."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ from dataclasses import dataclass
 import pulumi
 
 from components.agent.component import Agent, AgentArgs
-from components.contracts import SearchEndpoint
-from components.identity.component import IdentityFake, IdentityFakeArgs
-from components.identity.config import FakeUser
+from components.contracts import OidcEndpoint, SearchEndpoint
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.config import Strategies
-from components.jaeger.query import JaegerQuery, JaegerQueryArgs, callback_url, query_url, query_workload
+from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.k8s import Autoscale, Resources, credential
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import LAYERS
@@ -34,7 +32,6 @@ class Made:
     recording: engine.Recording
     collector: JaegerCollector
     queries: dict[str, JaegerQuery]
-    identity: IdentityFake
     agent: Agent
 
 
@@ -68,18 +65,13 @@ def default_build() -> Made:
                 autoscale=Autoscale(minimum=2, maximum=6, cpu_percent=70),
             ),
         )
-        urls = {name: query_url(CONTEXT, name, ADDRESSES[name]) for name in CLASSES}
-        identity = IdentityFake(
-            "identity",
-            IdentityFakeArgs(
-                context=CONTEXT,
-                users=[FakeUser(name="carol", email="carol@example.org", groups=("traces-confidential",))],
-                redirects=[callback_url(url) for url in urls.values()],
-                tool_groups=["traces-confidential"],
-                resources=SIZE,
-                address="198.18.0.40",
-                client_cidrs=CLIENTS,
-            ),
+        oidc = OidcEndpoint(
+            issuer="https://login.example.org:5556",
+            port=5556,
+            client_id="jaeger",
+            client_secret=pulumi.Output.secret("password-of-jaeger"),
+            networks=("203.0.113.0/24",),
+            authority="-----BEGIN CERTIFICATE-----",
         )
         queries = {
             name: JaegerQuery(
@@ -88,7 +80,7 @@ def default_build() -> Made:
                     context=CONTEXT,
                     clearance=name,
                     search=search,
-                    oidc=identity.endpoint,
+                    oidc=oidc,
                     groups=GROUPS,
                     replicas=2,
                     resources=SIZE,
@@ -112,7 +104,7 @@ def default_build() -> Made:
                 resources=SIZE,
             ),
         )
-        components.append(Made(recording, collector, queries, identity, agent))
+        components.append(Made(recording, collector, queries, agent))
 
     engine.run(recording, "local", program)
     return components[0]

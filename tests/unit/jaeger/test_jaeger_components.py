@@ -159,7 +159,7 @@ def test_no_password_is_in_a_configuration_or_a_command_line() -> None:
                 assert not names, f"{manifest['kind']} {manifest['metadata']['name']} shows {names}"
 
 
-@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES, "identity-fake"])
+@pytest.mark.parametrize("workload", ["jaeger-collector", *QUERIES])
 def test_pods_are_restricted(workload: str) -> None:
     spec = pod(workload)
     assert spec["securityContext"]["runAsNonRoot"]
@@ -176,13 +176,10 @@ def test_every_query_has_a_cookie_key_of_its_own() -> None:
     assert {len(key) for key in keys} == {32}
 
 
-def test_the_fake_knows_hashes_of_passwords_and_the_registered_addresses() -> None:
-    recording = default_build().recording
-    accounts = json.loads(recording.one("Secret", "identity-fake-accounts")["stringData"]["accounts.json"])
-    assert accounts["users"]["carol"]["password_hash"].startswith("$2b$")
-    assert accounts["clients"]["jaeger"]["redirects"] == [
-        f"https://{address}:4180/oauth2/callback" for address in ADDRESSES.values()
-    ]
-    assert accounts["clients"]["ops"]["audiences"] == ["jaeger"]
-    assert ports(policy("identity-fake")["ingress"]) == [5556, 8080]
-    assert not policy("identity-fake").get("egress")
+@pytest.mark.parametrize("workload", QUERIES)
+def test_a_provider_with_an_authority_of_its_own_is_verified_by_it(workload: str) -> None:
+    content = default_build().recording.one("Secret", f"{workload}-login")["stringData"]
+    assert arguments(workload)["provider-ca-file"] == ["/etc/oauth2-proxy/provider-ca.crt"]
+    assert content["provider-ca.crt"] == "-----BEGIN CERTIFICATE-----"
+    assert content["client-secret"] == "password-of-jaeger"
+    assert "use-system-trust-store" not in arguments(workload)

@@ -33,7 +33,8 @@ def loopback_lab(*modules: Any) -> Iterator[tuple[LabPaths, int]]:
         for module in modules:
             patch.setattr(module, "URL", f"{module.URL.partition('://')[0]}://127.0.0.1:{port}")
             patch.setattr(module, "RECEIVERS", "127.0.0.1")
-            patch.setattr(module, "STORAGE_PORT", port, raising=False)
+            for name in ("STORAGE_PORT", "IDENTITY_PORT"):
+                patch.setattr(module, name, port, raising=False)
         try:
             yield LabPaths("x"), port
         finally:

@@ -22,6 +22,7 @@ KEY = "observability:alertingSecrets"
 KEYS = (
     KEY,
     "observability:directorySecrets",
+    "observability:identitySecrets",
     "observability:objectStorageSecrets",
     "observability:backupRecipients",
     "observability:witnessSecrets",
@@ -39,7 +40,7 @@ def test_each_is_a_part_of_the_lab_in_its_namespace(paths: LabPaths, monkeypatch
     monkeypatch.setattr(lifecycle.node, "daemons", lambda *_: ())
     (paths.state / "pki").mkdir(parents=True)
     (paths.state / "pki" / "complete").touch()
-    assert [name for name, _ in lifecycle.status(paths)][-3:] == ["receivers", "directory", "storage"]
+    assert [name for name, _ in lifecycle.status(paths)][-4:] == ["receivers", "directory", "identity", "storage"]
     for process in external_services.daemons(paths):
         assert process.command[:2] == ["nsenter", "--net=/run/netns/obs-x"]
         assert process.state == paths.state, "what a part writes must go with the lab"
@@ -51,14 +52,15 @@ def test_the_stack_gets_the_secrets_of_all_and_one_authority() -> None:
         given = external_services.secrets(paths)
         assert tuple(given) == KEYS
         assert set(given[KEYS[1]]) == {"bind_password", "authority"}
-        assert set(given[KEYS[2]]) == {"access_key_id", "secret_access_key", "authority"}
-        assert [recipient[:4] for recipient in given[KEYS[3]]["recipients"]] == ["age1"], "the public half alone"
+        assert set(given[KEYS[2]]) == {"client_secret", "tool_secret", "authority"}
+        assert set(given[KEYS[3]]) == {"access_key_id", "secret_access_key", "authority"}
+        assert [recipient[:4] for recipient in given[KEYS[4]]["recipients"]] == ["age1"], "the public half alone"
         assert len({value["authority"] for value in given.values() if "authority" in value}) == 1
-        assert set(given[KEYS[4]]) == {"access_key_id", "secret_access_key", "authority"}
+        assert set(given[KEYS[5]]) == {"access_key_id", "secret_access_key", "authority"}
         assert external_services.secrets(paths) == given
         other = external_services.secrets(paths, "local-dr")
-        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[2]], "a bucket of its own, the rest is shared"
-        ids = {keys["access_key_id"] for keys in (given[KEYS[2]], other[KEYS[2]], given[KEYS[4]])}
+        assert [key for key in KEYS if other[key] != given[key]] == [KEYS[3]], "a bucket of its own, the rest is shared"
+        ids = {keys["access_key_id"] for keys in (given[KEYS[3]], other[KEYS[3]], given[KEYS[5]])}
         assert len(ids) == 3, "no key may open two buckets"
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,12 @@ from ops.telemetry.trace_tree import duration, parse, tree
 from ops.telemetry.traces import TraceReader, choose, fetch_token, seconds
 
 URLS = {"public": "https://public:4180", "internal": "https://internal:4180"}
-LOGIN = {"issuer": "https://issuer", "client_id": "ops", "client_secret": "secret-of-the-tool"}
+LOGIN = {
+    "issuer": "https://issuer",
+    "client_id": "ops",
+    "client_secret": "secret-of-the-tool",
+    "authority": "PEM of the provider",
+}
 TRACE_ID = "0af7651916cd43dd8448eb211c80319c"
 
 
@@ -78,6 +84,11 @@ class Web:
         response._content_consumed = True  # type: ignore[attr-defined]
         response._content = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         return response
+
+    @contextmanager
+    def trusting(self, authority: str) -> Iterator[Web]:
+        self.trusted = authority
+        yield self
 
     def close(self) -> None:
         pass
@@ -226,6 +237,7 @@ def test_the_tool_signs_in_with_its_own_client(outputs: dict[str, Any]) -> None:
     method, _, options = web.requests[1]
     assert (method, options["data"]) == ("POST", b"grant_type=client_credentials")
     assert options["auth"] == ("ops", "secret-of-the-tool")
+    assert web.trusted == "PEM of the provider"
 
 
 @pytest.mark.parametrize(

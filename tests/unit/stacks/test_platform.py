@@ -175,10 +175,10 @@ def test_every_password_is_used(recording: Recording) -> None:
         "reader",
         "writer",
         "sidecar",
-        "identity-fake-user",
         "sampling",
         "log-reader",
         "alertmanager-operator",
+        "tool_secret",
     }
     for name, password in recording.passwords.items():
         if any(part in name for part in hashed):
@@ -303,7 +303,6 @@ def test_outputs_are_those_that_operators_read(recording: Recording) -> None:
         "search_url",
         "topics",
         "trace_login",
-        "trace_users",
         "trace_query_urls",
     }
     assert recording.outputs["ca_certificate"] == engine.AUTHORITY

@@ -1,1 +1,0 @@
-"""Who signs people in."""
