@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
 import yaml
@@ -31,6 +31,8 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from services.kafka_lag.settings import KafkaLagSettings, Selection
+from services.runtime.settings import Login, Tls
 
 TOKEN = "obs:kafka:KafkaLag"  # noqa: S105  (a type token)
 WORKLOAD = "kafka-lag"
@@ -60,24 +62,6 @@ class KafkaLagArgs:
     resources: Resources
 
 
-def lag_config(
-    *, bootstrap: str, user: str, scrape_user: str, groups: Sequence[str], topics: Sequence[str], interval_s: int
-) -> dict[str, Any]:
-    """The settings file of ``services.kafka_lag``."""
-    return {
-        "bootstrap": bootstrap,
-        "ca_file": f"{TLS_MOUNT}/ca.crt",
-        "username": user,
-        "password_file": f"{_AUTH}/kafka-password",
-        "groups": list(groups),
-        "topics": list(topics),
-        "listen": f"0.0.0.0:{PORT}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
-        "interval_s": interval_s,
-    }
-
-
 class KafkaLag(pulumi.ComponentResource):
     """One exporter pod.
 
@@ -91,12 +75,16 @@ class KafkaLag(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context, user = args.context, args.kafka.users[WORKLOAD]
         self.scrape = own_scrape(self, context, WORKLOAD, PORT)
-        content = lag_config(
+        settings = KafkaLagSettings(
             bootstrap=args.kafka.bootstrap,
-            user=user.username,
-            scrape_user=self.scrape.credential.username,
-            groups=args.groups,
-            topics=args.topics,
+            ca_file=Path(f"{TLS_MOUNT}/ca.crt"),
+            username=user.username,
+            password_file=Path(f"{_AUTH}/kafka-password"),
+            groups=Selection(tuple(args.groups)),
+            topics=Selection(tuple(args.topics)),
+            listen=f"0.0.0.0:{PORT}",
+            tls=Tls(cert_file=Path(f"{TLS_MOUNT}/tls.crt"), key_file=Path(f"{TLS_MOUNT}/tls.key")),
+            metrics=Login(user=self.scrape.credential.username, password_file=Path(f"{_AUTH}/scrape-password")),
             interval_s=args.interval_s,
         )
         public = config_files(
@@ -104,7 +92,7 @@ class KafkaLag(pulumi.ComponentResource):
             context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
+            files={"config.yaml": yaml.safe_dump(settings.content(), sort_keys=True)},
         )
         secret = secret_files(
             self,

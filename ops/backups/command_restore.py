@@ -27,6 +27,7 @@ from ops.backups.storage import identities, opened
 from ops.core.backup_access import BackupAccess
 from ops.core.errors import OpsError
 from services.backup import restore, restore_database, restore_grafana, restore_kafka_metadata, restore_search
+from services.backup.kafka_metadata import connect
 from services.backup.manifest import Manifest
 from services.backup.restore import Outcome
 
@@ -161,12 +162,12 @@ def kafka_metadata(
         connected() as (context, _),
     ):
         got.tell("comparing with the brokers")
-        plan = restore_kafka_metadata.plan(got.folder, context.kafka.client)
+        platform = context.platform
+        client = connect(platform.kafka_bootstrap, platform.ca_certificate, platform.kafka_admin.pair)
+        plan = restore_kafka_metadata.plan(got.folder, client)
         if apply:
             got.tell("making what is missing")
-            done = restore_kafka_metadata.restore(
-                got.folder, context.kafka.client, replace=True, replication=replication
-            )
+            done = restore_kafka_metadata.restore(got.folder, client, replace=True, replication=replication)
     if not apply:
         for note in plan.notes:
             typer.echo(f"stays: {note}", err=True)

@@ -15,9 +15,9 @@ from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.region_access import Peer, RegionsAccess, WitnessAccess
 from ops.core.web import Query, Web
-from services.common.storage import Storage
 from services.regions.records import RegionError
 from services.regions.witness import Witness
+from services.runtime.storage import Storage
 
 _NO_FILE = Path("/nonexistent")
 """Keys come from the stack's outputs; no file with them is written."""

@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.alert_events.sender import ANSWER_S, BrokersError, Sender
 from services.alert_events.settings import Settings, load
-from services.alert_events.web import Endpoints, HttpsServer
-from services.common import serving
-from services.common.web import application
+from services.alert_events.web import LIMITS, Endpoints
+from services.runtime import serving
+from services.runtime.https import HttpsServer
+from services.runtime.web import application
 
 _PAUSE_S = 2.0
 
@@ -46,6 +47,8 @@ class Service(serving.Service):
             settings.cert_file,
             settings.key_file,
             endpoints.application(rest),
+            program="alert-events",
+            limits=LIMITS,
         )
 
     def _ready(self) -> bool:
@@ -58,9 +61,8 @@ class Service(serving.Service):
 
     def end(self) -> None:
         """Answer the posts that are under way first."""
-        if not self.server.drain(ANSWER_S + 1):
+        if not self.server.stop(ANSWER_S + 1):
             log("stopped before every post was answered; their senders come again")
-        super().end()
         self._sender.close()
 
     def _reach(self, stop: threading.Event) -> None:

@@ -11,6 +11,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.alert_events.posts import MOST_POST_BYTES, Record
 from services.alert_events.settings import Settings
+from services.runtime.kafka import librdkafka
 
 DELIVERY_S = 5.0
 """How long the brokers may take for a record."""
@@ -146,13 +147,9 @@ class Sender:
     def _client_settings(self, authority: str, password: str) -> dict[str, Any]:
         kafka = self._settings.kafka
         return {
-            "bootstrap.servers": kafka.bootstrap,
-            "client.id": kafka.user,
-            "security.protocol": "sasl_ssl",
-            "ssl.ca.pem": authority,
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": kafka.user,
-            "sasl.password": password,
+            **librdkafka(
+                bootstrap=kafka.bootstrap, ca=authority, username=kafka.user, password=password, client_id=kafka.user
+            ),
             "acks": "all",
             "enable.idempotence": True,
             "compression.type": "snappy",

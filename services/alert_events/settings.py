@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from services.common.settings import SettingsError, address, mapping, read, texts
+from services.runtime.settings import SettingsError, address, mapping, read, texts
 
 __all__ = ["Kafka", "Login", "Settings", "SettingsError", "load", "parse"]
 

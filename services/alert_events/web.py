@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -18,12 +17,14 @@ from services.alert_events.incoming import Incoming, RefusedError, Room, later
 from services.alert_events.posts import ContentError, Post
 from services.alert_events.sender import BrokersError, BusyError, Sender
 from services.alert_events.settings import Login, Settings
-from services.common import web
+from services.runtime import web
+from services.runtime.https import Limits
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-MOST_CONNECTIONS = 64
+LIMITS = Limits(connections=64, threads=64, body_bytes=8 * limits.MOST_BODY_BYTES)
+"""Each connection may wait for the brokers; what is too large is refused with a reason, up to eight times as much."""
 
 _MOST_LOGGED = 100
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -178,45 +179,3 @@ def _answer(start: StartResponse, status: HTTPStatus, text: str, *headers: tuple
     kind = ("Content-Type", "text/plain; charset=utf-8")
     start(f"{status.value} {status.phrase}", [kind, ("Content-Length", str(len(body))), *headers])
     return [body]
-
-
-class HttpsServer(web.HttpsServer):
-    """The service's web server: so many connections at a time, and an end that waits for them."""
-
-    program = "alert-events"
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        """As the base class."""
-        self._open = 0
-        self._changed = threading.Condition()
-        super().__init__(*arguments, **options)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread of its own, or close it when there are too many."""
-        with self._changed:
-            if self._open >= MOST_CONNECTIONS:
-                self.shutdown_request(request)
-                return
-            self._open += 1
-        try:
-            super().process_request(request, client_address)
-        except BaseException:
-            self._closed()
-            raise
-
-    def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection to its end."""
-        try:
-            super().process_request_thread(request, client_address)
-        finally:
-            self._closed()
-
-    def drain(self, seconds: float) -> bool:
-        """Wait until every connection is closed; False when that takes longer."""
-        with self._changed:
-            return self._changed.wait_for(lambda: self._open == 0, seconds)
-
-    def _closed(self) -> None:
-        with self._changed:
-            self._open -= 1
-            self._changed.notify_all()

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from services.backup.encryption import recipient
 from services.backup.errors import BackupError
-from services.common.settings import SettingsError
+from services.runtime.settings import SettingsError
 
 
 def recipients(value: object) -> tuple[str, ...]:

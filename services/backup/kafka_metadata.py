@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import ssl
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from typing import Any, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException, version
+from confluent_kafka import KafkaError, KafkaException, version
 from confluent_kafka.admin import (
     AclBindingFilter,
     AclOperation,
@@ -19,15 +21,18 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
+from kafka.errors import KafkaError as GroupError
 
 from services.backup.checks import secret
 from services.backup.errors import BackupError, one_line
 from services.backup.run_writer import RunSummary, RunWriter
 from services.backup.settings import KafkaMetadata
+from services.runtime import kafka
 
 REQUEST_S = 20.0
 _INTERNAL = "__"
 _SOME = 50
+_PAUSE_S = 0.5
 T = TypeVar("T")
 
 Thing = Mapping[str, Any]
@@ -94,7 +99,42 @@ def _check_seen(admin: Any, user: str) -> None:
             raise BackupError(f"Kafka: {user} sees no {what}; it needs DESCRIBE on {where}")
 
 
-def connect(bootstrap: str, authority: str, login: tuple[str, str]) -> Any:
+class Client(AdminClient):
+    """An administrator's client of confluent-kafka; groups and their offsets are read with kafka-python."""
+
+    def __init__(self, bootstrap: str, authority: str, login: tuple[str, str]) -> None:
+        self._access = {
+            "bootstrap": bootstrap,
+            "ca": authority,
+            "username": login[0],
+            "password": login[1],
+            "client_id": "backup",
+        }
+        super().__init__(
+            {**kafka.librdkafka(**self._access), "socket.timeout.ms": int(REQUEST_S * 1000), "log_level": 0}
+        )
+
+    def group_offsets(self) -> dict[str, dict[tuple[str, int], int]]:
+        """Offsets that each group of consumers has committed, by topic and partition.
+
+        A coordinator that is moving is asked again, for `REQUEST_S` seconds.
+
+        Raises:
+            GroupError: A broker refuses, or does not answer.
+            OSError: The authority is no certificate.
+        """
+        deadline = time.monotonic() + REQUEST_S
+        while True:
+            try:
+                with kafka.admin(**self._access, request_s=REQUEST_S) as client:
+                    return {name: kafka.committed(client, name) for name in kafka.consumer_groups(client)}
+            except GroupError as error:
+                if not error.retriable or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE_S)
+
+
+def connect(bootstrap: str, authority: str, login: tuple[str, str]) -> Client:
     """An administrator's client.
 
     Args:
@@ -106,22 +146,10 @@ def connect(bootstrap: str, authority: str, login: tuple[str, str]) -> Any:
         BackupError: These make no client.
     """
     with errors("the settings make no client"):
-        return AdminClient(
-            {
-                "bootstrap.servers": bootstrap,
-                "security.protocol": "SASL_SSL",
-                "ssl.ca.pem": authority,
-                "sasl.mechanism": "SCRAM-SHA-512",
-                "sasl.username": login[0],
-                "sasl.password": login[1],
-                "client.id": "backup",
-                "socket.timeout.ms": int(REQUEST_S * 1000),
-                "log_level": 0,
-            }
-        )
+        return Client(bootstrap, authority, login)
 
 
-def read(admin: Any) -> Metadata:
+def read(admin: Client) -> Metadata:
     """Everything that the brokers have, for a user that may describe it all (see `back_up`).
 
     Raises:
@@ -205,20 +233,14 @@ def _users(admin: Any) -> list[Thing]:
     )
 
 
-def _groups(admin: Any) -> list[Thing]:
-    with errors("consumer groups cannot be listed"):
-        listed = result(admin.list_consumer_groups(request_timeout=REQUEST_S))
-        if listed.errors:
-            raise listed.errors[0]
+def _groups(admin: Client) -> list[Thing]:
+    with errors("offsets of consumer groups cannot be read"):
+        committed = admin.group_offsets()
     groups: list[Thing] = []
-    for name in sorted(group.group_id for group in listed.valid):
-        with errors(f"offsets of consumer group {name} cannot be read"):
-            futures = admin.list_consumer_group_offsets([ConsumerGroupTopicPartitions(name)], request_timeout=REQUEST_S)
-            answer = result(futures[name])
+    for name, entries in sorted(committed.items()):
         offsets: dict[str, dict[str, int]] = {}
-        for topic_partition in sorted(answer.topic_partitions, key=lambda one: (one.topic, one.partition)):
-            if topic_partition.offset >= 0:
-                offsets.setdefault(topic_partition.topic, {})[str(topic_partition.partition)] = topic_partition.offset
+        for (topic, partition), offset in sorted(entries.items()):
+            offsets.setdefault(topic, {})[str(partition)] = offset
         groups.append({"name": name, "offsets": offsets})
     return groups
 
@@ -237,6 +259,8 @@ def errors(what: str) -> Iterator[None]:
         problem = error.args[0] if error.args else error
         reason = problem.str() if isinstance(problem, KafkaError) else str(problem)
         raise BackupError(f"Kafka: {what}: {one_line(reason)}") from None
+    except (GroupError, ssl.SSLError) as error:
+        raise BackupError(f"Kafka: {what}: {one_line(error)}") from None
     except TimeoutError:
         raise BackupError(f"Kafka: {what}: no answer within {REQUEST_S:.0f} s") from None
 

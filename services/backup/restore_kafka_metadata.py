@@ -26,7 +26,7 @@ from confluent_kafka.admin import (
 )
 
 from services.backup.errors import BackupError
-from services.backup.kafka_metadata import FILES, REQUEST_S, Metadata, Thing, errors, read, result, topic_states
+from services.backup.kafka_metadata import FILES, REQUEST_S, Client, Metadata, Thing, errors, read, result, topic_states
 from services.backup.restore import Outcome, content, opened
 from services.backup.settings import KAFKA_METADATA
 
@@ -84,7 +84,7 @@ def load(folder: Path) -> Metadata:
     return Metadata(**{name: content(folder, file) for name, file in FILES.items()})
 
 
-def plan(folder: Path, admin: Any) -> Plan:
+def plan(folder: Path, admin: Client) -> Plan:
     """Compare a fetched run with live brokers; nothing is changed.
 
     Args:
@@ -127,7 +127,7 @@ def compared(wanted: Metadata, there: Metadata) -> Plan:
     )
 
 
-def restore(folder: Path, admin: Any, *, replace: bool = False, replication: int | None = None) -> Outcome:
+def restore(folder: Path, admin: Client, *, replace: bool = False, replication: int | None = None) -> Outcome:
     """Make topics and permissions of a fetched run.
 
     Args:
@@ -260,7 +260,7 @@ def _binding(acl: Thing) -> AclBinding:
     )
 
 
-def _seen(admin: Any, wanted: Metadata) -> Metadata:
+def _seen(admin: Client, wanted: Metadata) -> Metadata:
     """What the brokers have, once they all tell of what was made, or after a while as it is."""
     deadline = time.monotonic() + _SEEN_S
     while time.monotonic() < deadline:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from services.backup.checks import number, recipients, secret, text, url, with_optional
-from services.common import storage as common
-from services.common.settings import SettingsError, mapping, read, texts
+from services.runtime import storage as common
+from services.runtime.settings import SettingsError, mapping, read, texts
 
 __all__ = [
     "KINDS", "Database", "Grafana", "KafkaMetadata", "Postgres", "Search", "Settings", "SettingsError", "Storage",

@@ -11,15 +11,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from services.backup.encryption import Digest
 from services.backup.errors import BackupError, one_line
 from services.backup.settings import SettingsError, Storage, secret
 from services.backup.upload import PART_BYTES, Upload
-from services.common import storage as common
+from services.runtime import s3
+from services.runtime import storage as common
 
 _CONNECT_S, _READ_S, _TRIES = 10, 60, 4
 _CHUNK = 2**18
@@ -82,24 +81,7 @@ class Store:
             raise BackupError(f"{storage.ca_file}: cannot be read: it must hold the authority of the object storage")
         encryption = storage.encryption if isinstance(storage, Storage) else None
         self._more = {"ServerSideEncryption": encryption} if encryption else {}
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=storage.endpoint,
-            region_name=storage.region,
-            aws_access_key_id=key,
-            aws_secret_access_key=password,
-            verify=str(storage.ca_file) if storage.ca_file else True,
-            config=Config(
-                connect_timeout=_CONNECT_S,
-                read_timeout=_READ_S,
-                retries={"mode": "standard", "total_max_attempts": _TRIES},
-                proxies={},
-                # Not every storage but AWS' own knows checksums that clients add unasked.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if storage.endpoint else "auto"},
-            ),
-        )
+        self._client: Any = s3.client(storage, (key, password), connect_s=_CONNECT_S, read_s=_READ_S, attempts=_TRIES)
 
     def close(self) -> None:
         """Close the connections."""

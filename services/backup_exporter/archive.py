@@ -14,8 +14,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
-from services.buckets.bucket import Bucket, Object
 from services.kafka_archive import names
+from services.runtime.s3 import Bucket, Object
 
 ANEW_S = 3600.0
 LISTING_S = 20.0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 
-from services.buckets.bucket import Bucket, NotStoredError
+from services.runtime.s3 import Bucket, NotStoredError
 
 META = "meta.json"
 _ULID = re.compile(r"[0-7][0-9A-HJKMNP-TV-Z]{25}")

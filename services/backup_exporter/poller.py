@@ -10,8 +10,8 @@ from services.backup_exporter.archive import Archive, ArchiveCoverage
 from services.backup_exporter.blocks import Blocks
 from services.backup_exporter.runs import KindStatus, Runs
 from services.backup_exporter.settings import KINDS, Settings
-from services.buckets.bucket import Bucket
-from services.buckets.poller import Poller
+from services.runtime.poller import Poller
+from services.runtime.s3 import Bucket
 
 
 class BackupBucket(Bucket):

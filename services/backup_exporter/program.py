@@ -10,18 +10,13 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from services.backup_exporter.metrics import BackupCollector
 from services.backup_exporter.poller import BackupPoller
 from services.backup_exporter.settings import Settings, load
-from services.common import serving, web
+from services.runtime import serving, web
+from services.runtime.https import HttpsServer
 
 
 def log(message: str) -> None:
     """Write one line for the operator."""
     print(f"backup-exporter: {message}", file=sys.stderr, flush=True)
-
-
-class HttpsServer(web.HttpsServer):
-    """The backup exporter's web server."""
-
-    program = "backup-exporter"
 
 
 class Service(serving.Service):
@@ -42,7 +37,12 @@ class Service(serving.Service):
             registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
         )
         self.server = HttpsServer(
-            settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, application
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            application,
+            program="backup-exporter",
         )
 
     def begin(self, stop: threading.Event) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.backup import manifest
 from services.backup.errors import BackupError
 from services.backup.manifest import Manifest
-from services.buckets.bucket import Bucket, NotStoredError, Object
+from services.runtime.s3 import Bucket, NotStoredError, Object
 
 _PARTS = 3
 

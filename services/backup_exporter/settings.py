@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from services.common.settings import SettingsError, address, mapping, read, texts
-from services.common.storage import Login, Storage, login, storage
+from services.runtime.settings import SettingsError, address, mapping, read, texts
+from services.runtime.storage import Login, Storage, login, storage
 
 __all__ = ["KINDS", "Blocks", "Settings", "SettingsError", "load", "parse"]
 

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from services.common import serving, web
-from services.common.periodic import DedupLogger, PeriodicTask
 from services.failover_agent import egress_probe, silence_expirer
 from services.failover_agent.alertmanager import Alertmanager
 from services.failover_agent.egress_probe import EgressProbe
@@ -21,6 +19,9 @@ from services.failover_agent.settings import Settings, load
 from services.failover_agent.silence_expirer import SilenceExpirer
 from services.failover_agent.witness import HeartbeatExchange, LeasePoller
 from services.regions.witness import Witness
+from services.runtime import serving, web
+from services.runtime.https import HttpsServer
+from services.runtime.periodic import DedupLogger, PeriodicTask
 
 _PATIENCE_S = 60.0
 """After that it is ready whatever it could not reach: metrics tell, and nobody waits for it."""
@@ -29,12 +30,6 @@ _PATIENCE_S = 60.0
 def log(message: str) -> None:
     """Write one line for the operator; in one piece, since several threads do."""
     print(f"failover-agent: {message}\n", end="", file=sys.stderr, flush=True)
-
-
-class HttpsServer(web.HttpsServer):
-    """The failover agent's web server."""
-
-    program = "failover-agent"
 
 
 class Service(serving.Service):
@@ -78,7 +73,12 @@ class Service(serving.Service):
             registry, settings.metrics.user, settings.metrics.password_file, self.alive, self.ready
         )
         self.server = HttpsServer(
-            settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, application
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            application,
+            program="failover-agent",
         )
 
     def alive(self) -> bool:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from services.common.periodic import DedupLogger
 from services.failover_agent.alertmanager import Alertmanager, AlertmanagerError
 from services.failover_agent.notification_gate import DesiredState, NotificationGate
 from services.failover_agent.silences import (
@@ -19,6 +18,7 @@ from services.failover_agent.silences import (
     steps,
 )
 from services.regions.records import Silence
+from services.runtime.periodic import DedupLogger
 
 
 class AlertmanagerReconciler:

@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from services.common.settings import SettingsError, address, mapping, read, texts
-from services.common.storage import Login, Storage, login, storage
 from services.regions.records import RegionError, region_key
+from services.runtime.settings import SettingsError, address, mapping, read, texts
+from services.runtime.storage import Login, Storage, login, storage
 
 __all__ = ["Alertmanagers", "Settings", "SettingsError", "load", "parse"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 
-from services.common.periodic import DedupLogger
 from services.failover_agent.notification_gate import LeaseView, NotificationGate, lease_view
 from services.failover_agent.reconciler import AlertmanagerReconciler
 from services.failover_agent.settings import Settings
 from services.regions.records import Heartbeat, RegionError
 from services.regions.witness import Witness
+from services.runtime.periodic import DedupLogger
 
 
 def notifies(members: Iterable[AlertmanagerReconciler]) -> bool:

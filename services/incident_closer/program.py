@@ -13,10 +13,11 @@ from typing import Any
 import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
-from services.common import serving, web
-from services.common.periodic import DedupLogger, PeriodicTask
 from services.incident_closer.incidents import Closing, Incident, evaluate
 from services.incident_closer.settings import Settings, load
+from services.runtime import serving, web
+from services.runtime.https import HttpsServer
+from services.runtime.periodic import DedupLogger, PeriodicTask
 
 POLL_INTERVAL_S = 5.0
 """Seconds between two polls."""
@@ -126,12 +127,6 @@ def _read(file: Path) -> str:
         raise CloserError(f"{file} cannot be read: {error.strerror}") from None
 
 
-class HttpsServer(web.HttpsServer):
-    """The closer's web server."""
-
-    program = "incident-closer"
-
-
 class Service(serving.Service):
     """Polls, metrics and probes."""
 
@@ -148,7 +143,12 @@ class Service(serving.Service):
         )
         application = web.application(registry, settings.metrics_user, settings.metrics_password_file, self._task.alive)
         self.server = HttpsServer(
-            settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, application
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            application,
+            program="incident-closer",
         )
 
     def begin(self, stop: threading.Event) -> None:

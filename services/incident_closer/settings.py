@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from services.common.settings import SettingsError, address, mapping, read, texts
+from services.runtime.settings import SettingsError, address, mapping, read, texts
 
 _KEYS = ("listen", "tls", "alertmanager", "metrics", "pager", "receivers")
 

@@ -8,19 +8,14 @@ import sys
 import threading
 from pathlib import Path
 
-from services.common import web
-from services.common.stopping import wait_for_stop
 from services.index_manager.manager import IndexManager
 from services.index_manager.metrics import IndexManagerMetrics
 from services.index_manager.settings import Settings, SettingsError, load
+from services.runtime import web
+from services.runtime.https import HttpsServer
+from services.runtime.stopping import wait_for_stop
 
 _MISTAKE = 2
-
-
-class HttpsServer(web.HttpsServer):
-    """The index manager's web server."""
-
-    program = "index-manager"
 
 
 def log(message: str) -> None:
@@ -53,7 +48,7 @@ def main(arguments: list[str] | None = None) -> int:
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
     threading.Thread(target=_run, args=(manager, stop), daemon=True).start()
     wait_for_stop(stop)
-    server.shutdown()
+    server.stop()
     log("stopped")
     return 0
 
@@ -69,4 +64,11 @@ def _server(settings: Settings, metrics: IndexManagerMetrics, manager: IndexMana
     app = web.application(
         metrics.registry, settings.metrics_user, settings.metrics_password_file, manager.alive, manager.ready
     )
-    return HttpsServer(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+    return HttpsServer(
+        settings.listen_host,
+        settings.listen_port,
+        settings.cert_file,
+        settings.key_file,
+        app,
+        program="index-manager",
+    )

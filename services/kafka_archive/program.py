@@ -12,13 +12,14 @@ from pathlib import Path
 from confluent_kafka import KafkaException
 
 from services.backup.errors import BackupError
-from services.common.web import HttpsServer, application
 from services.kafka_archive.archiver import Archiver
 from services.kafka_archive.metrics import Metrics
 from services.kafka_archive.records import connection
 from services.kafka_archive.retention import Retention
 from services.kafka_archive.settings import Settings, SettingsError, load
 from services.kafka_archive.upload_pool import Bucket, TopicIds, UploadPool
+from services.runtime.https import HttpsServer
+from services.runtime.web import application
 
 END_S = 28.0
 """After that the program ends, whatever it waits for: nothing is lost, some is stored twice."""
@@ -28,10 +29,6 @@ _FAILURE, _MISTAKE = 1, 2
 def log(message: str) -> None:
     """Write one line for the operator; never a part of a record."""
     print(f"kafka-archive: {message}", file=sys.stderr, flush=True)
-
-
-class _Server(HttpsServer):
-    program = "kafka-archive"
 
 
 class Program:
@@ -55,7 +52,14 @@ class Program:
         self._archiver = Archiver(settings, pool, ids, self._metrics, log)
         login = settings.metrics
         app = application(self._metrics.registry, login.user, login.password_file, self._archiver.alive)
-        self.server = _Server(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+        self.server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            app,
+            program="kafka-archive",
+        )
 
     def run(self, stop: threading.Event) -> bool:
         """Archive until ``stop``; tells whether everything that was read is stored.
@@ -68,7 +72,7 @@ class Program:
         while not stop.is_set():
             self._archiver.turn()
         whole = self._archiver.finish()
-        self.server.shutdown()
+        self.server.stop()
         return whole
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from services.runtime.kafka import librdkafka
+
 OVERHEAD = 64
 """What a record weighs beside its key, value and headers, about."""
 
@@ -52,17 +54,9 @@ def record(message: Any) -> Record:
 
 
 def connection(bootstrap: str, ca_file: Path, username: str, password: str) -> dict[str, Any]:
-    """What every client of the brokers says: SASL_SSL with SCRAM-SHA-512."""
-    return {
-        "bootstrap.servers": bootstrap,
-        "client.id": username,
-        "security.protocol": "sasl_ssl",
-        "ssl.ca.location": str(ca_file),
-        "sasl.mechanism": "SCRAM-SHA-512",
-        "sasl.username": username,
-        "sasl.password": password,
-        "log_level": 3,
-    }
+    """What every client of the brokers says."""
+    access = librdkafka(bootstrap=bootstrap, ca=ca_file, username=username, password=password, client_id=username)
+    return {**access, "log_level": 3}
 
 
 def restoring(options: Mapping[str, Any]) -> dict[str, Any]:

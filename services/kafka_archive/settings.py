@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from services.backup.settings import Storage, recipients, storage
-from services.common.settings import SettingsError, address, mapping, read, texts
-from services.common.storage import Login, login
+from services.runtime.settings import SettingsError, address, mapping, read, texts
+from services.runtime.storage import Login, login
 
 __all__ = ["Kafka", "Limits", "Settings", "SettingsError", "load", "parse"]
 

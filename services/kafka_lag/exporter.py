@@ -10,14 +10,16 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from services.common.stopping import wait_for_stop
-from services.kafka_lag.child_process import LIMIT_S, ChildProcess, command
+from services.kafka_lag.brokers import Brokers
 from services.kafka_lag.metrics import LagMetrics
-from services.kafka_lag.model import PollResult
-from services.kafka_lag.settings import SettingsError, load
-from services.kafka_lag.web import HttpsServer, application
+from services.kafka_lag.model import POLL_S, REQUEST_S, PollResult
+from services.kafka_lag.settings import KafkaLagSettings
+from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
+from services.runtime.stopping import wait_for_stop
+from services.runtime.web import application
 
-_STUCK_S = LIMIT_S + 10
+_STUCK_S = POLL_S + 2 * REQUEST_S
 _MISTAKE = 2
 
 
@@ -78,12 +80,18 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = load(options.config)
+        settings = KafkaLagSettings.load(options.config)
         metrics = LagMetrics(settings.interval_s)
-        process = ChildProcess(command(options.config))
-        loop = PollLoop(settings.interval_s, metrics, process.poll)
-        app = application(metrics.registry, settings.metrics_user, settings.metrics_password_file, loop.alive)
-        server = HttpsServer(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+        loop = PollLoop(settings.interval_s, metrics, Brokers(settings).poll)
+        app = application(metrics.registry, settings.metrics.user, settings.metrics.password_file, loop.alive)
+        server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            app,
+            program="kafka-lag",
+        )
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
@@ -95,7 +103,6 @@ def main(arguments: list[str] | None = None) -> int:
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
     threading.Thread(target=loop.run, args=(stop,), daemon=True).start()
     wait_for_stop(stop)
-    server.shutdown()
-    process.kill()
+    server.stop()
     log("stopped")
     return 0

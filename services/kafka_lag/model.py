@@ -1,4 +1,4 @@
-"""What is known of the brokers, as plain data: the exporter has it without the Kafka client."""
+"""What is known of the brokers, as plain data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 
 REQUEST_S = 10.0
 """Limit of one request to the brokers."""
+POLL_S = 5 * REQUEST_S
+"""A poll is several requests one after the other; after so long it begins none."""
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,12 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from services.common.web import HttpsServer, application
 from services.log_indexer.bulk import BulkWriter, SearchError
 from services.log_indexer.documents import DecodeError, Document, documents
 from services.log_indexer.settings import Settings, SettingsError, load
+from services.runtime.https import HttpsServer
+from services.runtime.kafka import librdkafka
+from services.runtime.web import application
 
 _MISTAKE = 2
 _READ_S = 0.5
@@ -28,10 +30,6 @@ _STUCK_S = 180.0
 def log(message: str) -> None:
     """Write one line for the operator; never a part of a log record."""
     print(f"log-indexer: {message}", file=sys.stderr, flush=True)
-
-
-class _Server(HttpsServer):
-    program = "log-indexer"
 
 
 class Indexer:
@@ -76,8 +74,13 @@ class Indexer:
     def _client_settings(self) -> dict[str, Any]:
         kafka = self._settings.kafka
         return {
-            "bootstrap.servers": kafka.bootstrap,
-            "client.id": kafka.username,
+            **librdkafka(
+                bootstrap=kafka.bootstrap,
+                ca=kafka.ca_file,
+                username=kafka.username,
+                password=kafka.password_file.read_text().strip(),
+                client_id=kafka.username,
+            ),
             "group.id": kafka.username,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
@@ -85,11 +88,6 @@ class Indexer:
             "partition.assignment.strategy": "cooperative-sticky",
             "session.timeout.ms": 30_000,
             "max.poll.interval.ms": 300_000,
-            "security.protocol": "sasl_ssl",
-            "ssl.ca.location": str(kafka.ca_file),
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": kafka.username,
-            "sasl.password": kafka.password_file.read_text().strip(),
             "queued.max.messages.kbytes": 16_384,
             "fetch.max.bytes": 16_777_216,
             "log_level": 3,
@@ -241,7 +239,14 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(options.config)
         indexer = Indexer(settings)
         app = application(indexer.registry, settings.metrics_user, settings.metrics_password_file, indexer.alive)
-        server = _Server(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+        server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            app,
+            program="log-indexer",
+        )
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
@@ -253,6 +258,6 @@ def main(arguments: list[str] | None = None) -> int:
     server.start()
     log(f"serving https://{settings.listen_host}:{server.server_port}/metrics")
     indexer.run()
-    server.shutdown()
+    server.stop()
     log("stopped")
     return 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from services.common.settings import Ends, Kafka, Search, SettingsError, ends, read
+from services.runtime.settings import Ends, Kafka, Search, SettingsError, ends, read
 
 __all__ = ["Kafka", "Search", "Settings", "SettingsError", "load", "parse"]
 

@@ -8,15 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from services.common.storage import Storage
 from services.regions.records import LEASE_KEY, Heartbeat, Lease, RegionError, dump, parse, region_key
+from services.runtime import s3
+from services.runtime.storage import Storage
 
 _CONNECT_S, _READ_S = 3, 5
-_ATTEMPTS = 2
+_ATTEMPTS = 3
 _SETTLE_S = 1.0
 """How long after writing the lease it is read again: a storage that checks the condition and then writes lets two pass
 that come within milliseconds, and the later one counts."""
@@ -195,7 +194,10 @@ class Witness:
         login = self._login or self._from_files()
         if self._made is None or self._made[0] != login:
             self.close()
-            self._made = (login, _client(self._storage, *login))
+            self._made = (
+                login,
+                s3.client(self._storage, login, connect_s=_CONNECT_S, read_s=_READ_S, attempts=_ATTEMPTS),
+            )
         return self._made[1]
 
     def _from_files(self) -> tuple[str, str]:
@@ -206,27 +208,6 @@ class Witness:
             )
         except OSError as error:
             raise WitnessError(f"{error.filename} cannot be read: {error.strerror}") from None
-
-
-def _client(storage: Storage, key_id: str, secret: str) -> Any:
-    return boto3.session.Session().client(
-        "s3",
-        endpoint_url=storage.endpoint,
-        region_name=storage.region,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
-        verify=str(storage.ca_file) if storage.ca_file else True,
-        config=Config(
-            connect_timeout=_CONNECT_S,
-            read_timeout=_READ_S,
-            retries={"mode": "standard", "max_attempts": _ATTEMPTS},
-            proxies={},
-            # With a checksum after the body, a storage that refuses a condition hangs up in the middle of it, and its
-            # answer is lost.
-            request_checksum_calculation="when_required",
-            s3={"addressing_style": "path" if storage.endpoint else "auto"},
-        ),
-    )
 
 
 def _code(error: Any) -> str:

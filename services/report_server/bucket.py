@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from services.buckets import bucket
-from services.buckets.bucket import Content, NotStoredError, Object, StorageError
+from services.runtime import s3
+from services.runtime.s3 import Content, NotStoredError, Object, StorageError
 
 __all__ = ["Bucket", "Content", "NotStoredError", "Object", "StorageError"]
 
 
-class Bucket(bucket.Bucket):
+class Bucket(s3.Bucket):
     """Reports below the prefix."""
 
     things = "the reports"

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from services.buckets.poller import Poller
 from services.report_server.bucket import Bucket, NotStoredError
 from services.report_server.settings import KINDS, Settings
 from services.report_server.stored import Report, reports
+from services.runtime.poller import Poller
 
 RUNS = "runs"
 """Folder with a record of the last run of each kind."""

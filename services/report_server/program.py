@@ -7,13 +7,14 @@ import threading
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 
-from services.common import serving
-from services.common.web import application
 from services.report_server.bucket import Bucket
 from services.report_server.metrics import ReportCollector
 from services.report_server.poller import ReportPoller
 from services.report_server.settings import Settings, load
-from services.report_server.web import HttpsServer, Pages
+from services.report_server.web import Pages
+from services.runtime import serving
+from services.runtime.https import HttpsServer
+from services.runtime.web import application
 
 
 def log(message: str) -> None:
@@ -46,6 +47,7 @@ class Service(serving.Service):
             settings.cert_file,
             settings.key_file,
             pages.application(rest),
+            program="report-server",
         )
 
     def begin(self, stop: threading.Event) -> None:

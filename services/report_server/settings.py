@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.common.settings import SettingsError, address, mapping, read, texts
-from services.common.storage import Login, Storage, login, storage
+from services.runtime.settings import SettingsError, address, mapping, read, texts
+from services.runtime.storage import Login, Storage, login, storage
 
 __all__ = ["KINDS", "Login", "Settings", "SettingsError", "Storage", "load", "parse"]
 

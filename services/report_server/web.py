@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter
 
-from services.common import web
 from services.report_server.bucket import Bucket, NotStoredError, StorageError
 from services.report_server.poller import ReportPoller, Snapshot
 from services.report_server.settings import Login
+from services.runtime import web
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -38,12 +38,6 @@ _HEADERS = (
     ("X-Frame-Options", "DENY"),
 )
 _PATHS = (LIST_PATH, "/")
-
-
-class HttpsServer(web.HttpsServer):
-    """The report server's web server."""
-
-    program = "report-server"
 
 
 class Pages:

@@ -10,10 +10,11 @@ from types import MappingProxyType
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from services.common.settings import SettingsError, mapping, read, texts
 from services.reports.alert_log import KafkaAccess
 from services.reports.model import Kind
 from services.reports.text import LANGUAGES, Language
+from services.runtime import storage as common
+from services.runtime.settings import SettingsError, mapping, read, texts
 
 __all__ = ["Mail", "Query", "Settings", "SettingsError", "Storage", "load", "parse"]
 
@@ -63,27 +64,13 @@ class Mail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Storage:
+class Storage(common.Storage):
     """The bucket.
 
     Attributes:
-        endpoint: ``https://host:port``; None: AWS' own.
-        region: Region.
-        bucket: Name.
-        prefix: What every key begins with; empty, or ends with ``/``.
-        access_key_id_file: File with the key id.
-        secret_access_key_file: File with its secret.
-        ca_file: Authority of its certificate; None: the public ones.
         encryption: How the storage is asked to encrypt objects; None: as the bucket says.
     """
 
-    endpoint: str | None
-    region: str
-    bucket: str
-    prefix: str
-    access_key_id_file: Path
-    secret_access_key_file: Path
-    ca_file: Path | None
     encryption: str | None = None
 
 

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3  # type: ignore[import-untyped]
-from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from services.reports.errors import ReportError, one_line
@@ -19,6 +17,7 @@ from services.reports.model import Kind
 from services.reports.periods import Period
 from services.reports.settings import Storage
 from services.reports.text import Language
+from services.runtime import s3
 
 HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
 MAILED = "mailed-at"
@@ -66,24 +65,7 @@ class Store:
             ]
         except OSError as error:
             raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from None
-        self._client: Any = boto3.session.Session().client(
-            "s3",
-            endpoint_url=settings.endpoint,
-            region_name=settings.region,
-            aws_access_key_id=login[0],
-            aws_secret_access_key=login[1],
-            verify=str(settings.ca_file) if settings.ca_file else True,
-            config=Config(
-                connect_timeout=_CONNECT_S,
-                read_timeout=_READ_S,
-                retries={"mode": "standard", "total_max_attempts": 3},
-                proxies={},
-                # Not every storage but AWS' own knows checksums that clients add unasked.
-                request_checksum_calculation="when_required",
-                response_checksum_validation="when_required",
-                s3={"addressing_style": "path" if settings.endpoint else "auto"},
-            ),
-        )
+        self._client: Any = s3.client(settings, (login[0], login[1]), connect_s=_CONNECT_S, read_s=_READ_S, attempts=3)
 
     def put(self, name: str, content: bytes, kind: str, metadata: Mapping[str, str] | None = None) -> None:
         """Store an object, in place of the one before.

@@ -16,7 +16,8 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from services.common.web import HttpsServer, application
+from services.runtime.https import HttpsServer
+from services.runtime.web import application
 from services.service_graph.documents import SearchError, SearchWriter, document, document_id
 from services.service_graph.edges import EdgeMetrics, Tally
 from services.service_graph.graph import Matcher
@@ -33,10 +34,6 @@ _STUCK_S = 120.0
 def log(message: str) -> None:
     """Write one line for the operator."""
     print(f"service-graph: {message}", file=sys.stderr, flush=True)
-
-
-class _Server(HttpsServer):
-    program = "service-graph"
 
 
 class _Reading(Collector):
@@ -173,7 +170,14 @@ def main(arguments: list[str] | None = None) -> int:
         settings = load(options.config)
         program = Program(settings)
         app = application(program.registry, settings.metrics_user, settings.metrics_password_file, program.alive)
-        server = _Server(settings.listen_host, settings.listen_port, settings.cert_file, settings.key_file, app)
+        server = HttpsServer(
+            settings.listen_host,
+            settings.listen_port,
+            settings.cert_file,
+            settings.key_file,
+            app,
+            program="service-graph",
+        )
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
@@ -188,6 +192,6 @@ def main(arguments: list[str] | None = None) -> int:
         log(str(error))
         return _FAILURE
     finally:
-        server.shutdown()
+        server.stop()
     log("stopped")
     return 0

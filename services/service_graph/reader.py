@@ -21,6 +21,7 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import DecodeError
 
+from services.runtime.kafka import librdkafka
 from services.service_graph.edges import EdgeMetrics, Tally
 from services.service_graph.graph import Matcher
 from services.service_graph.settings import Kafka
@@ -104,18 +105,18 @@ class Reader:
     def _client_settings(self) -> dict[str, Any]:
         settings = self._settings
         return {
-            "bootstrap.servers": settings.bootstrap,
-            "client.id": settings.username,
+            **librdkafka(
+                bootstrap=settings.bootstrap,
+                ca=settings.ca_file,
+                username=settings.username,
+                password=settings.password_file.read_text().strip(),
+                client_id=settings.username,
+            ),
             "group.id": settings.username,
             "group.instance.id": settings.username,
             "session.timeout.ms": 60_000,
             "enable.auto.commit": False,
             "auto.offset.reset": "earliest",
-            "security.protocol": "sasl_ssl",
-            "ssl.ca.location": str(settings.ca_file),
-            "sasl.mechanism": "SCRAM-SHA-512",
-            "sasl.username": settings.username,
-            "sasl.password": settings.password_file.read_text().strip(),
             "queued.max.messages.kbytes": 16384,
             "fetch.max.bytes": 16_777_216,
             "log_level": 3,

@@ -31,8 +31,9 @@ from lab.paths import CHECKOUT
 from lab.toolchain import tools
 from services.alert_events.sender import Sender
 from services.alert_events.settings import parse as parse_events
-from services.alert_events.web import Endpoints, HttpsServer
-from services.common.web import application as metrics_application
+from services.alert_events.web import LIMITS, Endpoints
+from services.runtime.https import HttpsServer
+from services.runtime.web import application as metrics_application
 from tests.config.alertmanager_files import EVENTS_PASSWORD, MAIL_LOGIN, USERS, WEBHOOKS, config, outside, write_files
 from tests.config.alertmanager_line import Line
 from tests.config.servers import START_SECONDS, eventually, free_port, port_is_open, running
@@ -271,8 +272,7 @@ def pair(folder: Path, *, start_delay_s: int = 0, **changes: Any) -> Iterator[Pa
         events = events_server(folder, events_port, brokers)
         for server in (receivers, events):
             server.start()
-            stack.callback(server.server_close)
-            stack.callback(server.shutdown)
+            stack.callback(server.stop)
         mail = MailFake(record, host="127.0.0.1", port=mail_port, certificate=certificate, login=MAIL_LOGIN)
         mail.start()
         stack.callback(mail.stop)
@@ -319,4 +319,4 @@ def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
     registry = CollectorRegistry()
     rest = metrics_application(registry, "metrics", settings.metrics.password_file, lambda: True)
     app = Endpoints(settings, Sender(settings, brokers), registry, lambda text: None).application(rest)
-    return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app)
+    return HttpsServer("127.0.0.1", port, settings.cert_file, settings.key_file, app, limits=LIMITS)

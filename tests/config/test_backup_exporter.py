@@ -12,8 +12,8 @@ from services.backup_exporter.archive import Archive
 from services.backup_exporter.blocks import Blocks, first_ulid
 from services.backup_exporter.poller import BackupBucket
 from services.backup_exporter.runs import Runs
-from services.common.storage import Storage
 from services.kafka_archive.names import Name
+from services.runtime.storage import Storage
 from tests.config.storage_process import StorageProcess, storage_process
 from tests.unit.backups.stubs import RECIPIENTS
 

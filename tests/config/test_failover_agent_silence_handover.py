@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from services.common.storage import Login
 from services.failover_agent.alertmanager import Alertmanager, AlertmanagerError
 from services.failover_agent.settings import Alertmanagers
 from services.failover_agent.silence_expirer import SilenceExpirer
 from services.regions.records import HANDOVER_AUTHOR
+from services.runtime.storage import Login
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Member, Pair, pair
 from tests.config.servers import eventually, free_port

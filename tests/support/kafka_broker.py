@@ -32,6 +32,33 @@ Configuration:
 """
 
 
+class Server:
+    """The broker's process, which can hang, be killed and be started again."""
+
+    def __init__(self, folder: Path, port: int, command: list[str]) -> None:
+        self._folder, self._port, self._command = folder, port, command
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it listens."""
+        file = self._folder / "broker.log"
+        with file.open("ab") as log:
+            process = subprocess.Popen(self._command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        self._process = process
+        _wait(process, self._port, file)
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(10)
+
+    def signal(self, number: int) -> None:
+        """Send a signal: SIGSTOP lets it hang, SIGCONT go on."""
+        assert self._process is not None
+        self._process.send_signal(number)
+
+
 @dataclass(frozen=True)
 class Broker:
     """How to reach the broker as its administrator."""
@@ -40,6 +67,7 @@ class Broker:
     ca: str
     username: str
     password: str
+    server: Server
 
 
 def free_port() -> int:
@@ -152,16 +180,12 @@ def running(folder: Path) -> Iterator[Broker]:
     ]
     done = subprocess.run(_java(folder, *formatting), capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, f"formatting the broker failed: {done.stderr[-500:]}"
-    with (folder / "broker.log").open("wb") as log:
-        process = subprocess.Popen(
-            _java(folder, "kafka.Kafka", str(file)), stdout=log, stderr=log, stdin=subprocess.DEVNULL
-        )
+    server = Server(folder, port, _java(folder, "kafka.Kafka", str(file)))
     try:
-        _wait(process, port, folder / "broker.log")
-        yield Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), "admin", password)
+        server.start()
+        yield Broker(f"127.0.0.1:{port}", (folder / "tls" / "ca.pem").read_text(), "admin", password, server)
     finally:
-        process.kill()
-        process.wait(10)
+        server.kill()
 
 
 def _wait(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def table(page: str) -> dict[str, tuple[str, ...]]:
 
 
 ALLOWED = table(PAGE.read_text())
+COMPONENTS = sorted(ROOT.glob("components/**/*.py"))
 
 
 def imports(file: Path) -> Iterator[str]:
@@ -50,12 +52,18 @@ def of_ops(folder: str) -> tuple[str, ...]:
     return ALLOWED["ops"] if within(folder, "ops") else ()
 
 
+def of_settings(module: str) -> bool:
+    """Whether a module has settings models, which the Pulumi program may import."""
+    return re.match(r"services/(\w+/settings|runtime/validation)(/|$)", module) is not None
+
+
 def refused(folder: str, file: Path) -> list[str]:
     return [
         module
         for module in imports(file)
         if not any(within(module, allowed) for allowed in (folder, *ALLOWED[folder], *of_ops(folder)))
         and not (within(folder, "components") and directly_in_components(module))
+        and not (folder.partition("/")[0] in ("components", "stacks") and of_settings(module))
     ]
 
 
@@ -65,6 +73,34 @@ def test_a_folder_imports_only_what_the_architecture_allows(folder: str) -> None
     assert files, f"{folder} of docs/architecture.md is not there"
     refusals = {str(file.relative_to(ROOT)): modules for file in files if (modules := refused(folder, file))}
     assert refusals == {}
+
+
+RENDERED = [ROOT / "services" / "runtime" / name for name in ("__init__.py", "settings.py", "validation.py")] + sorted(
+    file
+    for file in ROOT.glob("services/*/settings.py")
+    if re.search(rf"services\.{file.parent.name}\.settings import", "".join(map(Path.read_text, COMPONENTS)))
+)
+
+
+@pytest.mark.parametrize("file", RENDERED, ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_settings_model_brings_nothing_into_the_pulumi_program(file: Path) -> None:
+    for module in (file, file.with_name("__init__.py")):
+        names = {
+            name
+            for node in ast.walk(ast.parse(module.read_text()))
+            for name in (
+                [alias.name for alias in node.names]
+                if isinstance(node, ast.Import)
+                else [str(node.module)]
+                if isinstance(node, ast.ImportFrom)
+                else []
+            )
+        }
+        others = {name for name in names if name.partition(".")[0] not in sys.stdlib_module_names}
+        assert {name.partition(".")[0] for name in others} <= {"pydantic", "pydantic_core", "yaml", "services"}
+        assert [
+            name for name in others if name.startswith("services") and not of_settings(name.replace(".", "/"))
+        ] == []
 
 
 def test_every_folder_with_code_has_a_row() -> None:

@@ -28,17 +28,25 @@ from lab.fakes.grafana.preferences import Preferences
 from lab.fakes.grafana.proxy import Proxy
 from lab.fakes.grafana.queries import Queries
 from lab.fakes.grafana.search import Search
-from lab.fakes.grafana.server import KeepAliveServer
 from lab.fakes.grafana.sessions import Sessions
 from lab.fakes.grafana.settings import Settings
 from lab.fakes.grafana.source_routes import Sources
 from lab.fakes.grafana.sources import Source
 from lab.fakes.grafana.teams import Teams
 from lab.fakes.grafana.web import Application
-from services.common.stopping import wait_for_stop
+from services.runtime.https import HttpsServer, Limits
+from services.runtime.stopping import wait_for_stop
 
 _PATIENCE_S: Final = 60.0
 _ENDING_S: Final = 10.0
+_LIMITS = Limits(
+    connections=400,
+    threads=64,
+    header_bytes=64 * 1024,
+    idle_s=60.0,
+    read_s=60.0,
+    keep_alive=True,
+)
 
 
 def application(
@@ -102,12 +110,14 @@ def serve(config: Path, home: Path, environment: Mapping[str, str], stop: thread
             if users.ensure_administrator(db, read.login):
                 journal.info("sqlstore", "Administrator was made", uname=read.login.admin_user)
         app = application(read, directories, configured_sources, database, journal)
-        server = KeepAliveServer(read.host, read.port, read.cert_file, read.key_file, app)
+        server = HttpsServer(
+            read.host, read.port, read.cert_file, read.key_file, app, program="grafana-fake", limits=_LIMITS
+        )
         server.start()
         journal.info("http.server", "HTTP Server Listen", address=f"{read.host}:{server.server_port}", protocol="https")
         wait_for_stop(stop)
         journal.info("http.server", "Ending")
-        server.end(_ENDING_S)
+        server.stop(_ENDING_S)
     finally:
         database.close()
 

@@ -28,7 +28,7 @@ from lab.fakes.grafana.metrics import Metrics
 from lab.fakes.grafana.sessions import Sessions
 from lab.fakes.grafana.settings import Settings
 from lab.fakes.grafana.users import User
-from services.common.web import allowed
+from services.runtime.web import allowed
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment

@@ -13,8 +13,8 @@ from lab.fakes.identity.grants import Grants
 from lab.fakes.identity.settings import Settings, SettingsError, load
 from lab.fakes.identity.tokens import TokenMaker
 from lab.fakes.identity.web import application
-from services.common.stopping import wait_for_stop
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
+from services.runtime.stopping import wait_for_stop
 
 
 def serve(settings: Settings, stop: threading.Event) -> None:
@@ -25,12 +25,13 @@ def serve(settings: Settings, stop: threading.Event) -> None:
     """
     tokens = TokenMaker(settings.issuer, settings.token_life_s)
     app = application(settings.issuer, Grants(settings.users, settings.clients), tokens)
-    server = HttpsServer(settings.host, settings.port, Path(settings.cert_file), Path(settings.key_file), app)
+    server = HttpsServer(
+        settings.host, settings.port, Path(settings.cert_file), Path(settings.key_file), app, program="identity"
+    )
     server.start()
     print(f"serving {settings.issuer} on port {server.server_port}", flush=True)
     wait_for_stop(stop)
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -40,7 +41,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    HttpsServer.program = "identity"
     try:
         serve(load(parser.parse_args(arguments).config), stop)
     except SettingsError as error:

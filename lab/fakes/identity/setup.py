@@ -33,7 +33,7 @@ PEOPLE = {"visitor": "traces-public", "developer": "traces-internal", "investiga
 """Who can sign in -> group."""
 _TOOL_GROUP = "traces-confidential"
 _STACK_FILES = ("Pulumi.local.yaml", "Pulumi.local-dr.yaml")
-_SOURCES = ("lab/fakes/identity/*.py", "services/common/*.py")
+_SOURCES = ("lab/fakes/identity/*.py", "services/runtime/*.py")
 _CERTIFICATES, _SECRETS, _CONFIG, _MADE_FROM = "pki", "secrets.json", "config.json", "made-from"
 _READY_LIMIT_S = 30
 

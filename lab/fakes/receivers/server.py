@@ -20,9 +20,9 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.settings import Settings, load
 from lab.fakes.receivers.sigv4 import Signatures
 from lab.fakes.receivers.web import application
-from services.common.settings import SettingsError
-from services.common.stopping import wait_for_stop
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
+from services.runtime.stopping import wait_for_stop
 
 
 @contextmanager
@@ -61,12 +61,11 @@ def running(settings: Settings) -> Iterator[Record]:
         login=(keys.MAIL_USER, secrets.mail_password),
     )
     with ExitStack() as stack:
-        server = HttpsServer(settings.host, settings.https_port, *certificate, web)
-        stack.callback(server.server_close)
+        server = HttpsServer(settings.host, settings.https_port, *certificate, web, program="receivers")
+        stack.callback(server.stop)
         mail.start()
         stack.callback(mail.stop)
         server.start()
-        stack.callback(server.shutdown)
         switch.start()
         stack.callback(switch.stop)
         yield record
@@ -82,7 +81,6 @@ def main(arguments: list[str] | None = None) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    HttpsServer.program = "receivers"
     try:
         settings = load(given.config)
         with running(settings) as record:

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
-from services.common.settings import SettingsError, mapping, read
+from services.runtime.settings import SettingsError, mapping, read
 
 _TOP_PORT = 65535
 _ARN_PARTS = 6

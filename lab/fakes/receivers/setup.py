@@ -32,7 +32,7 @@ from lab.fakes.receivers.paths import (
 from lab.paths import CHECKOUT, LabPaths
 
 _READY_LIMIT_S = 30
-_SOURCES = ("lab/fakes/receivers/*.py", "services/common/*.py")
+_SOURCES = ("lab/fakes/receivers/*.py", "services/runtime/*.py")
 
 
 def daemon(paths: LabPaths) -> Daemon:

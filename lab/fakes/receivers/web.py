@@ -19,7 +19,7 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.sigv4 import Signatures
 from lab.fakes.receivers.slack import Slack
 from lab.fakes.receivers.sms import Sms
-from services.common.web import allowed
+from services.runtime.web import allowed
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote
 
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 
 LOGIN = "admin:hunter2"
@@ -261,5 +261,4 @@ def grafana_fake(folder: Path) -> Iterator[GrafanaFake]:
     try:
         yield fake
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()

@@ -13,7 +13,7 @@ from lab.fakes.receivers.keys import MAIL_USER, READER, Secrets
 from lab.fakes.receivers.mail import MailFake
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.web import application
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 
@@ -63,5 +63,4 @@ def fakes(folder: Path) -> Iterator[Fakes]:
         yield Fakes(folder, secrets, record, f"https://localhost:{server.server_port}", port)
     finally:
         mail.stop()
-        server.shutdown()
-        server.server_close()
+        server.stop()

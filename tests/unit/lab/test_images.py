@@ -23,7 +23,7 @@ NOT_RUN_HERE = {"elasticsearch/elasticsearch:8.19.21"}
 WITH_WEB_EXTRAS = {
     "backup",
     "backup_exporter",
-    "buckets",
+    "runtime",
     "charts",
     "grafana_fake",
     "kafka_archive",

@@ -13,7 +13,7 @@ from lab.fakes.receivers.dns import Dns, Name
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.sigv4 import Signatures
 from lab.fakes.receivers.web import application
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.route53 import lead, leads_to, route53, zone_id
 
@@ -36,8 +36,7 @@ def base(tmp_path: Path, certificates: Path) -> Iterator[str]:
     server = HttpsServer("127.0.0.1", 0, certificates / "tls.crt", certificates / "tls.key", web)
     server.start()
     yield f"https://localhost:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    server.stop()
 
 
 @pytest.fixture

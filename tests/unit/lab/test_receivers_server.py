@@ -22,7 +22,7 @@ from lab.fakes.receivers.contacts import CONTACTS
 from lab.fakes.receivers.server import main
 from lab.fakes.receivers.settings import parse
 from lab.paths import CHECKOUT
-from services.common.settings import SettingsError
+from services.runtime.settings import SettingsError
 from tests.config.servers import free_port, running
 from tests.unit.lab.receivers_fakes import TOPIC
 from tests.unit.lab.route53 import lead, leads_to, route53

@@ -16,7 +16,7 @@ from lab.fakes.receivers.contacts import TOPICS
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.sigv4 import Signatures
 from lab.fakes.receivers.sms import Sms
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
@@ -169,8 +169,7 @@ def signed_request(folder: Path) -> tuple[dict[str, Any], bytes]:
     )
     with pytest.raises(ClientError):
         client.publish(TopicArn=TOPIC, Message="x")
-    server.shutdown()
-    server.server_close()
+    server.stop()
     return seen[0]
 
 

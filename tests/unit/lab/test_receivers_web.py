@@ -19,7 +19,7 @@ from lab.fakes.receivers.keys import READER
 from lab.fakes.receivers.phone import Incident, Phone, State
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.web import application
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import Fakes, fakes
 
@@ -304,8 +304,7 @@ def test_nobody_reads_a_record_without_a_reader(tmp_path: Path) -> None:
         verify=str(tmp_path / "ca.crt"),
         timeout=10,
     )
-    server.shutdown()
-    server.server_close()
+    server.stop()
     assert answer.status_code == 401
 
 
@@ -322,8 +321,7 @@ def test_without_secrets_every_secret_is_taken_and_the_pagers_key_is_the_audienc
         ("/heartbeat/x", {}),
     ):
         assert requests.post(base + path, json=content, verify=str(tmp_path / "ca.crt"), timeout=10).ok
-    server.shutdown()
-    server.server_close()
+    server.stop()
     assert [(notification.channel, notification.audience) for notification in record.since()] == [
         ("phone", "k" * 32),
         ("slack", "T/B/x"),

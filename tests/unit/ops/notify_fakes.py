@@ -12,7 +12,7 @@ from lab.fakes.receivers.mail import MailFake
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.web import TOPICS, application
 from ops.alerts.notify import Notification, Outcome, load, send_all
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 
@@ -34,8 +34,8 @@ class Fakes:
         self.folder, self.record = folder, Record()
         certificate = (folder / "tls.crt", folder / "tls.key")
         mail_port = free_port()
-        app = application(self.record, contacts=KEYS, slack_webhooks={SLACK_TOKEN: "operators"}, aws=AWS)
-        self.server = HttpsServer("127.0.0.1", 0, *certificate, app)
+        self.app: Any = application(self.record, contacts=KEYS, slack_webhooks={SLACK_TOKEN: "operators"}, aws=AWS)
+        self.server = HttpsServer("127.0.0.1", 0, *certificate, self._serve)
         self.mail = MailFake(self.record, host="127.0.0.1", port=mail_port, certificate=certificate, login=LOGIN)
         base = f"https://localhost:{self.server.server_port}"
         for name, content in (
@@ -67,6 +67,10 @@ class Fakes:
             },
             "senior-manager": {"phone_key_file": "phone-senior", "mail": ["senior@example.org"]},
         }
+
+    def _serve(self, environ: Any, start: Any) -> Any:
+        """Whatever the application is by now."""
+        return self.app(environ, start)
 
     def secret(self, name: str, content: str) -> None:
         path = self.folder / name

@@ -17,9 +17,9 @@ from werkzeug.serving import make_server
 
 from ops.core.platform import Platform, parse
 from ops.regions.journal import Journal, Operation
-from services.common.storage import Storage
 from services.regions.records import Heartbeat, Lease, Silence
 from services.regions.witness import Witness
+from services.runtime.storage import Storage
 
 BUCKET, ZONE, NAME = "obs-witness", "obs.example.com", "otlp.obs.example.com"
 KEY, SECRET = "AKIAWITNESS", "secret-of-the-witness"

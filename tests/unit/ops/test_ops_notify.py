@@ -34,8 +34,7 @@ def fakes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fakes]:
     receivers.server.start()
     receivers.mail.start()
     yield receivers
-    receivers.server.shutdown()
-    receivers.server.server_close()
+    receivers.server.stop()
     receivers.mail.stop()
 
 
@@ -181,8 +180,7 @@ def test_a_server_that_never_answers_costs_a_bounded_time(fakes: Fakes) -> None:
 
 def test_a_service_that_is_busy_is_asked_again_and_rings_once(fakes: Fakes) -> None:
     answers: list[str] = []
-    application_ = fakes.server.get_app()
-    assert application_ is not None
+    application_ = fakes.app
 
     def busy_once(environ: Any, start: Any) -> Any:
         answers.append(environ["PATH_INFO"])
@@ -191,7 +189,7 @@ def test_a_service_that_is_busy_is_asked_again_and_rings_once(fakes: Fakes) -> N
             return [b""]
         return application_(environ, start)
 
-    fakes.server.set_app(busy_once)
+    fakes.app = busy_once
     only = {"operators": {"phone_key_file": "phone-operators"}}
     outcomes = send_all(load(fakes.file(contacts=only)), fakes.folder, NOTIFICATION)
     assert [outcome.sent for outcome in outcomes] == [True], outcomes

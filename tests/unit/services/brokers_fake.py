@@ -1,27 +1,13 @@
-"""A fake of the read-only half of confluent_kafka's AdminClient: what the exporter asks, answered from memory."""
+"""A fake of the read-only half of kafka-python's KafkaAdminClient: what the exporter asks, answered from memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from concurrent.futures import Future
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException
-
-
-def _future(result: Any) -> Future[Any]:
-    future: Future[Any] = Future()
-    if isinstance(result, Exception):
-        future.set_exception(result)
-    else:
-        future.set_result(result)
-    return future
-
-
-def unreachable() -> KafkaException:
-    """Return what the client raises when no broker answers."""
-    return KafkaException(KafkaError(KafkaError._TRANSPORT, "no broker answers"))
+from kafka import TopicPartition
+from kafka.errors import KafkaConnectionError
 
 
 class BrokersFake:
@@ -31,55 +17,72 @@ class BrokersFake:
         """Begin with everything healthy: telemetry-logs has two partitions, group reader committed one of them."""
         self.broken: set[str] = set()
         self.configurations: list[dict[str, Any]] = []
+        self.closed = 0
         self.ends = {("telemetry-logs", 0): 100, ("telemetry-logs", 1): 50, ("other", 0): 7}
         self.commits: dict[str, dict[tuple[str, int], int]] = {
-            "reader": {("telemetry-logs", 0): 90, ("telemetry-logs", 1): -1001, ("other", 0): 1},
+            "reader": {("telemetry-logs", 0): 90, ("telemetry-logs", 1): -1, ("other", 0): 1},
             "stranger": {("telemetry-logs", 0): 1},
         }
         self.isrs = {("telemetry-logs", 0): [0, 1, 2], ("telemetry-logs", 1): [0], ("other", 0): [0, 1, 2]}
 
-    def connect(self, configuration: dict[str, Any]) -> BrokersFake:
-        """Stand in for the client's constructor."""
+    def connect(self, **configuration: Any) -> BrokersFake:
+        """Stand in for `services.runtime.kafka.admin`."""
         self.configurations.append(configuration)
         return self
 
-    def list_topics(self, timeout: float) -> Any:
-        """Return metadata."""
-        if "list_topics" in self.broken:
-            raise unreachable()
-        topics: dict[str, Any] = {}
-        for (name, number), isrs in self.isrs.items():
-            topic = topics.setdefault(name, SimpleNamespace(partitions={}))
-            topic.partitions[number] = SimpleNamespace(replicas=[0, 1, 2], isrs=isrs, leader=isrs[0] if isrs else -1)
-        return SimpleNamespace(topics=topics)
+    def close(self) -> None:
+        """Count how often the client was closed."""
+        self.closed += 1
 
-    def list_offsets(self, request: Mapping[Any, Any], **_: Any) -> dict[Any, Future[Any]]:
-        """Return log ends."""
-        return {
-            key: _future(
-                unreachable()
-                if "list_offsets" in self.broken
-                else SimpleNamespace(offset=self.ends[key.topic, key.partition])
+    def describe_topics(self) -> list[dict[str, Any]]:
+        """Return metadata."""
+        self._refuse("describe_topics")
+        topics: dict[str, dict[str, Any]] = {}
+        for (name, number), isrs in self.isrs.items():
+            topic = topics.setdefault(name, {"name": name, "partitions": []})
+            topic["partitions"].append(
+                {
+                    "partition_index": number,
+                    "leader_id": isrs[0] if isrs else -1,
+                    "replica_nodes": [0, 1, 2],
+                    "isr_nodes": isrs,
+                }
             )
-            for key in request
+        return list(topics.values())
+
+    def list_partition_offsets(self, request: Mapping[TopicPartition, Any]) -> dict[TopicPartition, Any]:
+        """Return log ends."""
+        self._refuse("list_partition_offsets")
+        return {key: SimpleNamespace(offset=self.ends[key.topic, key.partition]) for key in request}
+
+    def list_groups(self) -> list[dict[str, str]]:
+        """Return all groups."""
+        self._refuse("list_groups")
+        return [
+            *({"group_id": name, "protocol_type": "consumer"} for name in self.commits),
+            {"group_id": "strange-connect", "protocol_type": "connect"},
+        ]
+
+    def describe_groups(self, names: list[str]) -> dict[str, dict[str, Any]]:
+        """Return two members a group; a group without commits does not exist."""
+        self._refuse("describe_groups")
+        missing = "[Error 69] GroupIdNotFoundError"
+        return {
+            name: {"error": None if name in self.commits else missing, "members": ["a", "b"] * (name in self.commits)}
+            for name in names
         }
 
-    def list_consumer_groups(self, **_: Any) -> Future[Any]:
-        """Return all groups."""
-        if "list_consumer_groups" in self.broken:
-            return _future(unreachable())
-        return _future(SimpleNamespace(valid=[SimpleNamespace(group_id=name) for name in self.commits], errors=[]))
+    def list_group_offsets(self, names: list[str]) -> dict[str, dict[TopicPartition, Any]]:
+        """Return the groups' commits."""
+        self._refuse("list_group_offsets")
+        return {
+            name: {
+                TopicPartition(topic, partition): SimpleNamespace(offset=offset)
+                for (topic, partition), offset in self.commits.get(name, {}).items()
+            }
+            for name in names
+        }
 
-    def describe_consumer_groups(self, names: list[str], **_: Any) -> dict[str, Future[Any]]:
-        """Return two members a group."""
-        broken = "describe_consumer_groups" in self.broken
-        return {name: _future(unreachable() if broken else SimpleNamespace(members=["a", "b"])) for name in names}
-
-    def list_consumer_group_offsets(self, request: list[Any], **_: Any) -> dict[str, Future[Any]]:
-        """Return a group's commits."""
-        (wanted,) = request
-        entries = [
-            SimpleNamespace(topic=topic, partition=partition, offset=offset)
-            for (topic, partition), offset in self.commits.get(wanted.group_id, {}).items()
-        ]
-        return {wanted.group_id: _future(SimpleNamespace(topic_partitions=entries))}
+    def _refuse(self, call: str) -> None:
+        if call in self.broken:
+            raise KafkaConnectionError("no broker answers")

@@ -14,12 +14,12 @@ from prometheus_client import CollectorRegistry
 from lab.fakes.receivers.phone import Phone
 from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.web import application
-from services.common.periodic import DedupLogger
-from services.common.settings import SettingsError
-from services.common.web import HttpsServer
 from services.incident_closer.incidents import MOST_ENDING, AlertStates, Closing, Incident, dedup_key, evaluate
 from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
 from services.incident_closer.settings import Paged, Settings, load
+from services.runtime.https import HttpsServer
+from services.runtime.periodic import DedupLogger
+from services.runtime.settings import SettingsError
 from tests.config.pki import write_certificates
 
 if TYPE_CHECKING:
@@ -126,8 +126,7 @@ def served(folder: Path, app: Any) -> Iterator[str]:
     try:
         yield f"https://localhost:{server.server_port}"
     finally:
-        server.shutdown()
-        server.server_close()
+        server.stop()
 
 
 def settings_of(folder: Path, alertmanager: str, pager: str) -> dict[str, Any]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from services.kafka_lag.settings import SettingsError, load, parse
+from services.kafka_lag.settings import KafkaLagSettings
+from services.runtime.settings import SettingsError
 
 
 def content(**changes: Any) -> dict[str, Any]:
@@ -30,13 +31,13 @@ def content(**changes: Any) -> dict[str, Any]:
 def test_a_good_file_is_read_as_yaml_or_json(tmp_path: Path) -> None:
     file = tmp_path / "config.json"
     file.write_text(json.dumps(content()))
-    settings = load(file)
+    settings = KafkaLagSettings.load(file)
     assert (settings.listen_host, settings.listen_port, settings.interval_s) == ("0.0.0.0", 8080, 15.0)
     assert settings.cert_file == Path("/etc/tls/tls.crt")
 
 
 def test_listed_names_are_taken_exactly_and_a_pattern_matches_whole_names() -> None:
-    settings = parse(content())
+    settings = KafkaLagSettings.parse(content())
     assert "metrics-consumer-primary" in settings.groups
     assert "metrics-consumer-primary-2" not in settings.groups
     assert "telemetry-logs" in settings.topics
@@ -44,31 +45,31 @@ def test_listed_names_are_taken_exactly_and_a_pattern_matches_whole_names() -> N
 
 
 def test_bootstrap_servers_may_be_a_list() -> None:
-    assert parse(content(bootstrap=["a:1", "b:2"])).bootstrap == "a:1,b:2"
+    assert KafkaLagSettings.parse(content(bootstrap=["a:1", "b:2"])).bootstrap == "a:1,b:2"
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"intervall_s": 1}, "intervall_s is not a setting; allowed: bootstrap, ca_file"),
+        ({"intervall_s": 1}, "intervall_s is not a setting; allowed: listen, tls, metrics, bootstrap"),
         (
             {"tls": {"cert_file": "a", "key_file": "b", "ca": "c"}},
             "tls.ca is not a setting; allowed: cert_file, key_file",
         ),
         ({"metrics": {"user": "u"}}, "metrics.password_file is missing; needed: user, password_file"),
-        ({"metrics": None}, "metrics is empty; it must have the keys user, password_file"),
+        ({"metrics": None}, "metrics must be a mapping with the keys user, password_file"),
         ({"interval_s": 0}, "interval_s is 0; it must be a number of seconds from 1 to 300"),
         ({"interval_s": True}, "interval_s is True; it must be a number"),
         ({"listen": "8080"}, "listen is '8080'; it must be \"address:port\""),
-        ({"groups": []}, "groups is empty; it must be a list of names or a regular expression"),
-        ({"topics": "("}, "topics is '(', which is no regular expression"),
-        ({"bootstrap": "kafka"}, 'bootstrap must be "host:port"'),
-        ({"username": 5}, "username is a int; it must be a text"),
+        ({"groups": []}, "groups is []; it must be a list of names or a regular expression"),
+        ({"topics": "("}, "topics is '('; it must be a list of names or a regular expression"),
+        ({"bootstrap": "kafka"}, "bootstrap is 'kafka'; it must be \"host:port\""),
+        ({"username": 5}, "username is 5; it must be a text"),
     ],
 )
 def test_a_mistake_is_named_with_what_is_allowed(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse(content(**changes))
+        KafkaLagSettings.parse(content(**changes))
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -76,16 +77,16 @@ def test_a_mistake_is_named_with_what_is_allowed(changes: dict[str, Any], messag
 @pytest.mark.parametrize("key", sorted(content()))
 def test_every_key_is_needed(key: str) -> None:
     with pytest.raises(SettingsError, match=f"^{key} is missing"):
-        parse({name: value for name, value in content().items() if name != key})
+        KafkaLagSettings.parse({name: value for name, value in content().items() if name != key})
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"none\.yaml: cannot be read: No such file"):
-        load(tmp_path / "none.yaml")
+        KafkaLagSettings.load(tmp_path / "none.yaml")
 
 
 def test_a_file_that_is_no_yaml_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "c.yaml").write_text("a: [")
     with pytest.raises(SettingsError, match="is neither YAML nor JSON") as caught:
-        load(tmp_path / "c.yaml")
+        KafkaLagSettings.load(tmp_path / "c.yaml")
     assert "\n" not in str(caught.value)

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from prometheus_client import generate_latest
 
-from services.kafka_lag.brokers import Brokers
+from services.kafka_lag import brokers as lag_brokers
+from services.kafka_lag.brokers import Brokers, poll
 from services.kafka_lag.exporter import PollLoop, main
 from services.kafka_lag.metrics import LagMetrics
 from services.kafka_lag.model import Snapshot
-from services.kafka_lag.settings import Settings, parse
-from services.kafka_lag.snapshot import poll
+from services.kafka_lag.settings import KafkaLagSettings
 from tests.unit.services.brokers_fake import BrokersFake
 from tests.unit.services.test_kafka_lag_settings import content
 
@@ -24,10 +24,10 @@ def brokers() -> BrokersFake:
 
 
 @pytest.fixture
-def settings(tmp_path: Path) -> Settings:
+def settings(tmp_path: Path) -> KafkaLagSettings:
     (tmp_path / "ca").write_text("CA")
     (tmp_path / "password").write_text("hunter2\n")
-    return parse(
+    return KafkaLagSettings.parse(
         content(groups=["reader"], ca_file=str(tmp_path / "ca"), password_file=str(tmp_path / "password"), interval_s=1)
     )
 
@@ -38,7 +38,7 @@ def metrics() -> LagMetrics:
 
 
 @pytest.fixture
-def loop(settings: Settings, metrics: LagMetrics, brokers: BrokersFake) -> PollLoop:
+def loop(settings: KafkaLagSettings, metrics: LagMetrics, brokers: BrokersFake) -> PollLoop:
     return PollLoop(settings.interval_s, metrics, Brokers(settings, brokers.connect).poll)
 
 
@@ -63,7 +63,9 @@ def test_without_the_end_of_the_log_there_is_no_lag_rather_than_a_wrong_one() ->
     assert Snapshot(committed={("g", "t", 0): 4}).lags() == {}
 
 
-def test_only_chosen_groups_and_topics_and_real_commits_are_read(brokers: BrokersFake, settings: Settings) -> None:
+def test_only_chosen_groups_and_topics_and_real_commits_are_read(
+    brokers: BrokersFake, settings: KafkaLagSettings
+) -> None:
     snapshot = poll(brokers, settings.groups, settings.topics, never)
     assert snapshot.lags() == {("reader", "telemetry-logs", 0): 10}
     assert snapshot.members == {"reader": 2}
@@ -71,19 +73,23 @@ def test_only_chosen_groups_and_topics_and_real_commits_are_read(brokers: Broker
 
 
 def test_groups_can_be_found_by_a_pattern(brokers: BrokersFake) -> None:
-    chosen = parse(content(groups="str.*"))
+    chosen = KafkaLagSettings.parse(content(groups="str.*"))
     assert list(poll(brokers, chosen.groups, chosen.topics, never).members) == ["stranger"]
 
 
-def test_replicas_are_summed_up_by_topic(brokers: BrokersFake, settings: Settings) -> None:
+def test_replicas_are_summed_up_by_topic(brokers: BrokersFake, settings: KafkaLagSettings) -> None:
     state = poll(brokers, settings.groups, settings.topics, never).topics["telemetry-logs"]
     assert (state.partitions, state.under_replicated, state.in_sync_min, state.replicas) == (2, 1, 1, 3)
 
 
-def test_a_partition_without_leader_is_counted(brokers: BrokersFake, settings: Settings) -> None:
+def test_a_partition_without_leader_is_counted(brokers: BrokersFake, settings: KafkaLagSettings) -> None:
     brokers.isrs["telemetry-logs", 1] = []
-    state = poll(brokers, settings.groups, settings.topics, never).topics["telemetry-logs"]
+    failures: list[tuple[str, str]] = []
+    snapshot = poll(brokers, settings.groups, settings.topics, lambda *failure: failures.append(failure))
+    state = snapshot.topics["telemetry-logs"]
     assert (state.leaderless, state.in_sync_min) == (1, 0)
+    assert failures == [("log_end_offsets", "telemetry-logs 1: no leader")]
+    assert snapshot.end_offsets == {("telemetry-logs", 0): 100}
 
 
 def test_a_collection_is_served_with_its_time(loop: PollLoop, metrics: LagMetrics) -> None:
@@ -100,7 +106,7 @@ def test_a_collection_is_served_with_its_time(loop: PollLoop, metrics: LagMetric
 def test_one_missing_part_is_counted_and_the_others_are_served(
     loop: PollLoop, metrics: LagMetrics, brokers: BrokersFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    brokers.broken = {"describe_consumer_groups"}
+    brokers.broken = {"describe_groups"}
     loop.once()
     assert metrics.registry.get_sample_value("kafka_lag_collection_errors_total", {"stage": "group_members"}) == 1
     assert 'kafka_consumergroup_lag{consumergroup="reader"' in served(metrics)
@@ -111,7 +117,7 @@ def test_one_missing_part_is_counted_and_the_others_are_served(
 def test_unreachable_brokers_are_told_once_and_so_is_their_return(
     loop: PollLoop, metrics: LagMetrics, brokers: BrokersFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    brokers.broken = {"list_topics"}
+    brokers.broken = {"describe_topics"}
     loop.once()
     loop.once()
     brokers.broken = set()
@@ -121,6 +127,44 @@ def test_unreachable_brokers_are_told_once_and_so_is_their_return(
     assert "no broker answers" in lines[0]
     assert lines[1] == "kafka-lag: the brokers answer again"
     assert metrics.registry.get_sample_value("kafka_lag_collection_errors_total", {"stage": "brokers"}) == 2
+
+
+def test_after_a_failure_the_next_poll_has_a_new_client(
+    loop: PollLoop, metrics: LagMetrics, brokers: BrokersFake
+) -> None:
+    """A client caches the coordinator of a group for ever."""
+    brokers.broken = {"list_group_offsets"}
+    loop.once()
+    assert (len(brokers.configurations), brokers.closed) == (1, 1)
+    brokers.broken = set()
+    loop.once()
+    loop.once()
+    assert (len(brokers.configurations), brokers.closed) == (2, 1)
+    assert metrics.registry.get_sample_value("kafka_lag_collection_errors_total", {"stage": "group_offsets"}) == 1
+
+
+def test_an_answer_that_the_client_does_not_understand_is_one_failed_poll(
+    loop: PollLoop, metrics: LagMetrics, brokers: BrokersFake, capsys: pytest.CaptureFixture[str]
+) -> None:
+    brokers.ends.clear()
+    loop.once()
+    assert metrics.registry.get_sample_value("kafka_lag_collection_errors_total", {"stage": "brokers"}) == 1
+    assert "brokers: KeyError" in capsys.readouterr().err
+
+
+def test_a_group_that_does_not_exist_has_no_members(brokers: BrokersFake) -> None:
+    chosen = KafkaLagSettings.parse(content(groups=["nobody"]))
+    snapshot = poll(brokers, chosen.groups, chosen.topics, never)
+    assert (snapshot.members, snapshot.lags()) == ({"nobody": 0}, {})
+
+
+def test_a_poll_that_takes_too_long_asks_no_more_and_says_so(
+    loop: PollLoop, metrics: LagMetrics, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lag_brokers, "POLL_S", -1.0)
+    loop.once()
+    assert metrics.registry.get_sample_value("kafka_lag_collection_errors_total", {"stage": "group_offsets"}) == 1
+    assert "not asked, since the poll took longer than" in capsys.readouterr().err
 
 
 def test_old_lag_is_not_served_for_ever(
@@ -134,18 +178,18 @@ def test_old_lag_is_not_served_for_ever(
 
 
 def test_the_client_is_kept_until_the_password_is_renewed(
-    loop: PollLoop, settings: Settings, brokers: BrokersFake
+    loop: PollLoop, settings: KafkaLagSettings, brokers: BrokersFake
 ) -> None:
     loop.once()
     loop.once()
     settings.password_file.write_text("renewed")
     loop.once()
-    assert [configuration["sasl.password"] for configuration in brokers.configurations] == ["hunter2", "renewed"]
-    assert brokers.configurations[0]["security.protocol"] == "sasl_ssl"
+    assert [configuration["password"] for configuration in brokers.configurations] == ["hunter2", "renewed"]
+    assert brokers.closed == 1
 
 
 def test_a_missing_password_file_is_an_error_of_the_collection_and_not_the_end(
-    loop: PollLoop, settings: Settings, metrics: LagMetrics
+    loop: PollLoop, settings: KafkaLagSettings, metrics: LagMetrics
 ) -> None:
     settings.password_file.unlink()
     loop.once()
@@ -155,7 +199,7 @@ def test_a_missing_password_file_is_an_error_of_the_collection_and_not_the_end(
 def test_no_password_is_served_or_told(
     loop: PollLoop, metrics: LagMetrics, brokers: BrokersFake, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    brokers.broken = {"list_topics"}
+    brokers.broken = {"describe_topics"}
     loop.once()
     assert "hunter2" not in served(metrics) + capsys.readouterr().err
 
@@ -177,4 +221,4 @@ def test_a_mistake_in_the_settings_ends_the_program_with_one_line(
 ) -> None:
     (tmp_path / "c.yaml").write_text("{}")
     assert main(["--config", str(tmp_path / "c.yaml")]) == 2
-    assert capsys.readouterr().err.startswith(f"kafka-lag: {tmp_path}/c.yaml: bootstrap is missing")
+    assert capsys.readouterr().err.startswith(f"kafka-lag: {tmp_path}/c.yaml: listen is missing")

@@ -15,7 +15,7 @@ from services.backup_exporter.archive import ANEW_S, LISTING_S, Archive, Archive
 from services.backup_exporter.blocks import Blocks, first_ulid, made_ms
 from services.backup_exporter.poller import BackupBucket, BackupPoller
 from services.backup_exporter.runs import Runs
-from services.buckets.bucket import Content, Object, StorageError
+from services.runtime.s3 import Content, Object, StorageError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, Storage
 from tests.unit.services.backup_exporter.stored import (

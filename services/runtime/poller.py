@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
-from services.buckets.bucket import StorageError
+from services.runtime.s3 import StorageError
 
 INTERVAL_S = 60.0
 _STUCK_S = 10 * INTERVAL_S

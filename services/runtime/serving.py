@@ -9,9 +9,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from services.common.settings import SettingsError
-from services.common.stopping import wait_for_stop
-from services.common.web import HttpsServer
+from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
+from services.runtime.stopping import wait_for_stop
 
 MISTAKE = 2
 """Exit code for a mistake in the settings: trying again changes nothing."""
@@ -34,8 +34,8 @@ class Service(ABC):
         """Start what it does beside serving, in threads that do not outlive the process; ``stop`` tells them to end."""
 
     def end(self) -> None:
-        """Close the server, to which nobody can come any more. What is under way then ends with the process."""
-        self.server.server_close()
+        """Close the server. What is under way then ends with the process."""
+        self.server.stop()
 
     def stop(self) -> None:
         """End soon."""
@@ -46,7 +46,6 @@ class Service(ABC):
         self.server.start()
         self.begin(self._stop)
         wait_for_stop(self._stop)
-        self.server.shutdown()
         self.end()
 
 

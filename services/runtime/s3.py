@@ -11,9 +11,9 @@ import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from services.common.storage import Storage
+from services.runtime.storage import Storage
 
-_CONNECT_S, _READ_S = 5, 15
+_CONNECT_S, _READ_S, _ATTEMPTS = 5, 15, 3
 _MISSING = frozenset({"NoSuchKey", "404"})
 _CHUNK = 64 * 1024
 _MOST_SHOWN = 200
@@ -106,29 +106,40 @@ class Bucket:
     def _client(self) -> Any:
         storage = self._storage
         try:
-            login = tuple(
-                file.read_text().strip() for file in (storage.access_key_id_file, storage.secret_access_key_file)
-            )
+            login = (storage.access_key_id_file.read_text().strip(), storage.secret_access_key_file.read_text().strip())
         except OSError as error:
             raise StorageError(f"{error.filename} cannot be read: {error.strerror}") from None
         if self._made is None or self._made[0] != login:
-            self._made = ((login[0], login[1]), _client(storage, *login))
+            self._made = (login, client(storage, login, connect_s=_CONNECT_S, read_s=_READ_S, attempts=_ATTEMPTS))
         return self._made[1]
 
 
-def _client(storage: Storage, key_id: str, secret: str) -> Any:
+def client(storage: Storage, login: tuple[str, str], *, connect_s: float, read_s: float, attempts: int) -> Any:
+    """A client of boto3, safe for several threads; it uses no proxy, and nothing of its environment.
+
+    Args:
+        storage: Where it is.
+        login: Key id and secret.
+        connect_s: Limit of a connection in seconds.
+        read_s: Limit of the wait for an answer's next bytes.
+        attempts: How often a call is tried, the first time included.
+    """
     return boto3.session.Session().client(
         "s3",
         endpoint_url=storage.endpoint,
         region_name=storage.region,
-        aws_access_key_id=key_id,
-        aws_secret_access_key=secret,
+        aws_access_key_id=login[0],
+        aws_secret_access_key=login[1],
         verify=str(storage.ca_file) if storage.ca_file else True,
         config=Config(
-            connect_timeout=_CONNECT_S,
-            read_timeout=_READ_S,
-            retries={"mode": "standard", "max_attempts": 2},
+            connect_timeout=connect_s,
+            read_timeout=read_s,
+            retries={"mode": "standard", "total_max_attempts": attempts},
             proxies={},
+            # Not every storage but AWS' own knows checksums that clients add unasked; and with one after the body, a
+            # storage that refuses a condition hangs up in the middle of it, so that its answer is lost.
+            request_checksum_calculation="when_required",
+            response_checksum_validation="when_required",
             s3={"addressing_style": "path" if storage.endpoint else "auto"},
         ),
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from services.common.settings import SettingsError, mapping, texts
+from services.runtime.settings import SettingsError, mapping, texts
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,1 @@
+"""What our programs in containers share: settings, HTTPS server, clients, periodic work, the end."""

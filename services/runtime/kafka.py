@@ -1,0 +1,143 @@
+"""Clients of Kafka: TLS with our authority, SCRAM-SHA-512.
+
+Records go through confluent-kafka (librdkafka). Groups and their offsets are asked with kafka-python: librdkafka ends
+its whole process with an abort (pull request 5397) or a segmentation fault (issue 5040) when the coordinator of a group
+moves while it is asked.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+from kafka.admin import KafkaAdminClient
+from kafka.errors import KafkaError, KafkaTimeoutError
+
+
+def librdkafka(*, bootstrap: str, ca: str | Path, username: str, password: str, client_id: str = "") -> dict[str, Any]:
+    """Settings of a client of confluent-kafka, to which its own are added.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        ca: Authority of their certificates: PEM, or the file with it.
+        username: SCRAM user.
+        password: Its password.
+        client_id: Name of the client in the brokers' logs; empty: librdkafka's own.
+    """
+    return {
+        "bootstrap.servers": bootstrap,
+        "security.protocol": "sasl_ssl",
+        **({"ssl.ca.location": str(ca)} if isinstance(ca, Path) else {"ssl.ca.pem": ca}),
+        "sasl.mechanism": "SCRAM-SHA-512",
+        "sasl.username": username,
+        "sasl.password": password,
+        **({"client.id": client_id} if client_id else {}),
+    }
+
+
+class Admin(KafkaAdminClient):  # type: ignore[misc]
+    """An administrator's client of kafka-python that leaves no thread behind when nobody answers it.
+
+    It caches the coordinator of a group for ever: after an error, close it and make another one.
+    """
+
+    def __init__(self, **configs: Any) -> None:
+        """Connect.
+
+        Raises:
+            KafkaError: No broker answered within ``bootstrap_timeout_ms``; the message tells the last problem.
+        """
+        self._closed = False
+        problem = _LastProblem()
+        _LOG.addHandler(problem)
+        try:
+            super().__init__(**configs)
+        except KafkaTimeoutError as error:
+            self.close()
+            raise KafkaError(f"{_text(error)}: {problem.message or 'no answer'}") from None
+        except BaseException:
+            if hasattr(self, "_net"):
+                self.close()
+            raise
+        finally:
+            _LOG.removeHandler(problem)
+
+
+def admin(*, bootstrap: str, ca: str, username: str, password: str, client_id: str, request_s: float) -> Admin:
+    """An administrator's client for groups and their offsets.
+
+    Args:
+        bootstrap: ``host:port`` of brokers, separated by commas.
+        ca: PEM of the authority of their certificates.
+        username: SCRAM user.
+        password: Its password.
+        client_id: Name of the client in the brokers' logs.
+        request_s: Limit of one request, and of the first connection.
+
+    Raises:
+        KafkaError: No broker answers, or they refuse the user.
+        OSError: ``ca`` is no certificate.
+    """
+    context = ssl.create_default_context(cadata=ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    limit_ms = int(request_s * 1000)
+    return Admin(
+        bootstrap_servers=bootstrap.split(","),
+        client_id=client_id,
+        security_protocol="SASL_SSL",
+        ssl_context=context,
+        sasl_mechanism="SCRAM-SHA-512",
+        sasl_plain_username=username,
+        sasl_plain_password=password,
+        request_timeout_ms=limit_ms,
+        bootstrap_timeout_ms=limit_ms,
+        reconnect_backoff_max_ms=1000,
+    )
+
+
+def consumer_groups(client: Any) -> list[str]:
+    """Names of the groups of consumers, sorted; not those of Connect's workers.
+
+    Raises:
+        KafkaError: A broker does not answer, or refuses.
+    """
+    return sorted(group["group_id"] for group in client.list_groups() if group["protocol_type"] in ("", "consumer"))
+
+
+def committed(client: Any, group: str) -> dict[tuple[str, int], int]:
+    """Offsets that a group has committed: of the next record that it will read, by topic and partition.
+
+    Raises:
+        KafkaError: The coordinator does not answer, or refuses.
+    """
+    offsets = client.list_group_offsets([group])[group]
+    return {(key.topic, key.partition): entry.offset for key, entry in offsets.items() if entry.offset >= 0}
+
+
+class _LastProblem(logging.Handler):
+    """Keeps why a connection failed, which kafka-python tells only its log; a refusal counts more than silence."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.message = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep the reason."""
+        reason = _REASON.search(" ".join(record.getMessage().split()))
+        if reason and not _REFUSAL.search(self.message):
+            self.message = reason[1]
+
+
+def _text(error: KafkaError) -> str:
+    return str(error.args[0]) if error.args else type(error).__name__
+
+
+_REASON = re.compile(r"(?:Connection|Bootstrap connection to \S+) failed: (.+?)(?: \(backoff [^)]*\))?$")
+_REFUSAL = re.compile("Authentication|CERTIFICATE|certificate")
+_LOG = logging.getLogger("kafka")
+# Errors are raised too, and told by who asks: a second line of each would be noise.
+_LOG.addHandler(logging.NullHandler())
+_LOG.propagate = False

@@ -1,0 +1,367 @@
+"""Settings of our programs: one pydantic model each, which the component renders and the program reads.
+
+A model is frozen and closed to unknown keys. A mistake is one line: key, value, what is allowed. Modules with models
+are imported by the Pulumi program too: they need pydantic and PyYAML, and nothing else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainSerializer, ValidationError
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from services.runtime.validation import causes, keys_at, value_at
+
+_T = TypeVar("_T")
+_M = TypeVar("_M", bound="SettingsModel")
+_NOT_ALLOWED, _RULE = "not_allowed", "rule"
+_TOP_PORT = 65535
+
+
+class SettingsError(Exception):
+    """What is wrong with the settings file, in one line that says what to do."""
+
+
+class SettingsModel(BaseModel):
+    """A group of settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    def content(self) -> dict[str, Any]:
+        """The content of a settings file, for the component that renders it."""
+        return self.model_dump(mode="json")
+
+    @classmethod
+    def parse(cls: type[_M], content: object) -> _M:
+        """Check the content of a settings file.
+
+        Raises:
+            SettingsError: A key is missing or unknown, or a value is not acceptable.
+        """
+        try:
+            return cls.model_validate(content)
+        except ValidationError as error:
+            details = sorted(causes(error), key=lambda detail: detail["type"] != "extra_forbidden")
+            raise SettingsError(_line(details[0], cls, content)) from None
+
+    @classmethod
+    def load(cls: type[_M], path: Path) -> _M:
+        """Read a settings file, YAML or JSON.
+
+        Raises:
+            SettingsError: The file cannot be read, or a value in it is not acceptable.
+        """
+        return read(path, cls.parse)
+
+
+def not_allowed(allowed: str) -> PydanticCustomError:
+    """The error for a value that is not allowed; ``allowed`` completes 'it must be ...'."""
+    return PydanticCustomError(_NOT_ALLOWED, "{allowed}", {"allowed": allowed})
+
+
+def broken_rule(line: str) -> PydanticCustomError:
+    """The error of a rule about several values, in a whole line."""
+    return PydanticCustomError(_RULE, "{line}", {"line": line})
+
+
+def checked(check: Callable[[Any], bool], allowed: str) -> BeforeValidator:
+    """A check of a value as it stands in the file; ``allowed`` completes 'it must be ...'."""
+
+    def validate(value: Any) -> Any:
+        if not check(value):
+            raise not_allowed(allowed)
+        return value
+
+    return BeforeValidator(validate)
+
+
+def whole(lowest: int, highest: int, unit: str = "") -> BeforeValidator:
+    """A whole number of ``unit`` in a range."""
+    of = f" of {unit}" if unit else ""
+    return checked(
+        lambda value: isinstance(value, int) and not isinstance(value, bool) and lowest <= value <= highest,
+        f"a whole number{of} from {lowest} to {highest}",
+    )
+
+
+def number(lowest: float, highest: float, unit: str = "") -> BeforeValidator:
+    """A number of ``unit`` in a range."""
+    of = f" of {unit}" if unit else ""
+    return checked(
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and lowest <= value <= highest,
+        f"a number{of} from {lowest:.0f} to {highest:.0f}",
+    )
+
+
+def above_zero(unit: str) -> BeforeValidator:
+    """A number of ``unit`` above 0."""
+    return checked(
+        lambda value: isinstance(value, int | float) and not isinstance(value, bool) and value > 0,
+        f"a number of {unit} above 0",
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value)
+
+
+def _is_address(value: object) -> bool:
+    host, _, port = str(value).rpartition(":")
+    return isinstance(value, str) and bool(host) and port.isdigit() and int(port) <= _TOP_PORT
+
+
+def _is_url(value: object) -> bool:
+    try:
+        parts = urlsplit(str(value))
+        return parts.scheme == "https" and bool(parts.hostname) and bool(parts.port) and not parts.path.strip("/")
+    except ValueError:
+        return False
+
+
+Text = Annotated[str, checked(_is_text, "a text that is not empty")]
+File = Annotated[
+    Path,
+    checked(lambda value: isinstance(value, Path) or _is_text(value), "a text that is not empty"),
+    PlainSerializer(str, when_used="json"),
+]
+Address = Annotated[str, checked(_is_address, '"address:port", for example "0.0.0.0:8080"')]
+Url = Annotated[str, checked(_is_url, "https://host:port"), BeforeValidator(lambda value: str(value).rstrip("/"))]
+
+
+class Tls(SettingsModel):
+    """Certificate (chain) and key of a server."""
+
+    cert_file: File
+    key_file: File
+
+
+class Login(SettingsModel):
+    """Who may enter, and the file with the password."""
+
+    user: Text
+    password_file: File
+
+
+class ServerSettings(SettingsModel):
+    """How a program serves its metrics, and what else it has.
+
+    Attributes:
+        listen: Address and port.
+        tls: Certificate of the server.
+        metrics: May read the metrics.
+    """
+
+    listen: Address
+    tls: Tls
+    metrics: Login
+
+    @property
+    def listen_host(self) -> str:
+        """Address of everything that it serves."""
+        return self.listen.rpartition(":")[0]
+
+    @property
+    def listen_port(self) -> int:
+        """Port of it."""
+        return int(self.listen.rpartition(":")[2])
+
+    @property
+    def cert_file(self) -> Path:
+        """Certificate chain of the server."""
+        return self.tls.cert_file
+
+    @property
+    def key_file(self) -> Path:
+        """Its key."""
+        return self.tls.key_file
+
+
+def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
+    """One mistake: key, value, what is allowed."""
+    location, kind, context = detail["loc"], detail["type"], detail.get("ctx", {})
+    path = _path(location)
+    if kind == "missing":
+        return f"{path} is missing; needed: {', '.join(keys_at(location[:-1], model))}"
+    if kind == "extra_forbidden":
+        return f"{path} is not a setting; allowed: {', '.join(keys_at(location[:-1], model))}"
+    if kind in ("model_type", "model_attributes_type"):
+        return f"{path or 'the file'} must be a mapping with the keys {', '.join(keys_at(location, model))}"
+    if kind == _RULE:
+        return str(context["line"])
+    allowed = f"it must be {context['allowed']}" if kind == _NOT_ALLOWED else detail["msg"]
+    return f"{path} is {value_at(location, content)!r}; {allowed}"
+
+
+def _path(location: tuple[int | str, ...]) -> str:
+    """``("families", 0, "name")`` as ``families[0].name``."""
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kafka:
+    """Where telemetry comes from; the user is also the consumer group."""
+
+    bootstrap: str
+    topic: str
+    ca_file: Path
+    username: str
+    password_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Search:
+    """Where documents go: ``index`` is an alias with a write index."""
+
+    url: str
+    server_name: str
+    index: str
+    ca_file: Path
+    username: str
+    password_file: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Where telemetry comes from, where documents go, and how the metrics are served."""
+
+    kafka: Kafka
+    search: Search
+    listen_host: str
+    listen_port: int
+    cert_file: Path
+    key_file: Path
+    metrics_user: str
+    metrics_password_file: Path
+
+
+_SECTIONS: dict[str, tuple[str, ...]] = {
+    "kafka": ("bootstrap", "topic", "ca_file", "username", "password_file"),
+    "search": ("url", "server_name", "index", "ca_file", "username", "password_file"),
+    "tls": ("cert_file", "key_file"),
+    "metrics": ("user", "password_file"),
+}
+
+
+def read(path: Path, parse: Callable[[object], _T]) -> _T:
+    """Read a settings file, YAML or JSON.
+
+    Raises:
+        SettingsError: The file cannot be read, or a value in it is not acceptable.
+    """
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise SettingsError(f"{path}: cannot be read: {error.strerror}") from None
+    except yaml.YAMLError as error:
+        raise SettingsError(f"{path}: is neither YAML nor JSON: {' '.join(str(error).split())}") from None
+    try:
+        return parse(content)
+    except SettingsError as error:
+        raise SettingsError(f"{path}: {error}") from None
+
+
+def ends(content: object, numbers: Mapping[str, Callable[[str, object], Any]]) -> dict[str, Any]:
+    """Check the content of a settings file that has these numbers beside the ends.
+
+    Args:
+        content: The file's content.
+        numbers: Further key -> what checks and converts its value.
+
+    Returns:
+        Fields of `Ends`, and the numbers.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a value is not acceptable.
+    """
+    top = mapping("", content, (*_SECTIONS, "listen", *numbers))
+    text = {name: texts(name, top[name], keys) for name, keys in _SECTIONS.items()}
+    further = {name: check(name, top[name]) for name, check in numbers.items()}
+    host, port = address(top["listen"])
+    kafka, search = text["kafka"], text["search"]
+    return {
+        "kafka": Kafka(
+            bootstrap=kafka["bootstrap"],
+            topic=kafka["topic"],
+            ca_file=Path(kafka["ca_file"]),
+            username=kafka["username"],
+            password_file=Path(kafka["password_file"]),
+        ),
+        "search": Search(
+            url=_url(search["url"]),
+            server_name=search["server_name"],
+            index=search["index"],
+            ca_file=Path(search["ca_file"]),
+            username=search["username"],
+            password_file=Path(search["password_file"]),
+        ),
+        "listen_host": host,
+        "listen_port": port,
+        "cert_file": Path(text["tls"]["cert_file"]),
+        "key_file": Path(text["tls"]["key_file"]),
+        "metrics_user": text["metrics"]["user"],
+        "metrics_password_file": Path(text["metrics"]["password_file"]),
+        **further,
+    }
+
+
+def mapping(where: str, value: object, keys: tuple[str, ...]) -> Mapping[str, Any]:
+    """Check that a value has exactly these keys; ``where`` is its own key, empty for the file.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or it is no mapping.
+    """
+    if not isinstance(value, dict):
+        raise SettingsError(f"{where or 'the file'} must be a mapping with the keys {', '.join(keys)}")
+    prefix = f"{where}." if where else ""
+    for key in value:
+        if key not in keys:
+            raise SettingsError(f"{prefix}{key} is not a setting; allowed: {', '.join(keys)}")
+    for key in keys:
+        if key not in value:
+            raise SettingsError(f"{prefix}{key} is missing; needed: {', '.join(keys)}")
+    return value
+
+
+def texts(where: str, value: object, keys: tuple[str, ...]) -> dict[str, str]:
+    """Check that a value has exactly these keys, each with a text.
+
+    Raises:
+        SettingsError: A key is missing or unknown, or a text is none or empty.
+    """
+    section = mapping(where, value, keys)
+    for key in keys:
+        if not isinstance(section[key], str) or not section[key]:
+            raise SettingsError(f"{where}.{key} is {section[key]!r}; it must be a text that is not empty")
+    return dict(section)
+
+
+def _url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme == "https" and parts.hostname and parts.port and not parts.path.strip("/")
+    except ValueError:
+        whole = False
+    if not whole:
+        raise SettingsError(f"search.url is {value!r}; it must be https://host:port")
+    return value.rstrip("/")
+
+
+def address(value: object) -> tuple[str, int]:
+    """Host and port of the setting ``listen``.
+
+    Raises:
+        SettingsError: It is not ``address:port``.
+    """
+    host, _, port = str(value).rpartition(":")
+    if not isinstance(value, str) or not host or not port.isdigit() or not 0 <= int(port) <= _TOP_PORT:
+        raise SettingsError(f'listen is {value!r}; it must be "address:port", for example "0.0.0.0:8080"')
+    return host, int(port)
