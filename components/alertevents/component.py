@@ -8,7 +8,7 @@ for 15 min after it ended.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
 import yaml
@@ -16,7 +16,6 @@ import yaml
 from components import naming
 from components.contracts import AlertEventsEndpoint, AlertReceiver, Credential, KafkaEndpoint, ScrapeTarget
 from components.k8s import (
-    TLS_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -37,7 +36,10 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import CA_FILE, served
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
+from services.alert_events.settings import AlertEventsSettings, Kafka, Topics
+from services.runtime.settings import Login
 
 TOKEN = "obs:alertevents:AlertEvents"  # noqa: S105  (a type token)
 WORKLOAD = "alert-events"
@@ -65,8 +67,8 @@ class AlertEventsArgs:
     resources: Resources
 
 
-def events_config(kafka: KafkaEndpoint, *, prometheus: str, alertmanager: str, scraper: str) -> dict[str, Any]:
-    """The settings file of ``services.alert_events``.
+def events_settings(kafka: KafkaEndpoint, *, prometheus: str, alertmanager: str, scraper: str) -> AlertEventsSettings:
+    """The settings of ``services.alert_events``.
 
     Args:
         kafka: Where events go.
@@ -75,22 +77,21 @@ def events_config(kafka: KafkaEndpoint, *, prometheus: str, alertmanager: str, s
         scraper: User that reads the metrics.
     """
 
-    def login(user: str, file: str) -> dict[str, str]:
-        return {"user": user, "password_file": f"{_AUTH}/{file}"}
+    def login(user: str, file: str) -> Login:
+        return Login(user=user, password_file=Path(f"{_AUTH}/{file}"))
 
-    return {
-        "listen": f"0.0.0.0:{PORT}",
-        "kafka": {
-            "bootstrap": kafka.bootstrap,
-            "ca_file": f"{TLS_MOUNT}/ca.crt",
-            **login(kafka.users[WORKLOAD].username, "kafka-password"),
-        },
-        "topics": {"raw": ALERTS_RAW_TOPIC.name, "processed": ALERTS_PROCESSED_TOPIC.name},
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "prometheus": login(prometheus, "prometheus-password"),
-        "alertmanager": login(alertmanager, "alertmanager-password"),
-        "metrics": login(scraper, "scrape-password"),
-    }
+    return AlertEventsSettings(
+        kafka=Kafka(
+            bootstrap=kafka.bootstrap,
+            ca_file=CA_FILE,
+            user=kafka.users[WORKLOAD].username,
+            password_file=Path(f"{_AUTH}/kafka-password"),
+        ),
+        topics=Topics(raw=ALERTS_RAW_TOPIC.name, processed=ALERTS_PROCESSED_TOPIC.name),
+        prometheus=login(prometheus, "prometheus-password"),
+        alertmanager=login(alertmanager, "alertmanager-password"),
+        **served(PORT, scraper, _AUTH),
+    )
 
 
 class AlertEvents(pulumi.ComponentResource):
@@ -162,13 +163,13 @@ class AlertEvents(pulumi.ComponentResource):
             "alertmanager": self.endpoint.credential,
             "scraper": self.scrape.credential,
         }
-        content = events_config(args.kafka, **{name: login.username for name, login in credentials.items()})
+        settings = events_settings(args.kafka, **{name: login.username for name, login in credentials.items()})
         public = config_files(
             self,
             args.context,
             name=WORKLOAD,
             workload=WORKLOAD,
-            files={"config.yaml": yaml.safe_dump(content, sort_keys=True)},
+            files={"config.yaml": yaml.safe_dump(settings.content(), sort_keys=True)},
         )
         secret = secret_files(
             self,

@@ -12,7 +12,6 @@ import yaml
 from components import naming
 from components.contracts import KafkaEndpoint, ScrapeTarget
 from components.k8s import (
-    TLS_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -31,8 +30,8 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import CA_FILE, served
 from services.kafka_lag.settings import KafkaLagSettings, Selection
-from services.runtime.settings import Login, Tls
 
 TOKEN = "obs:kafka:KafkaLag"  # noqa: S105  (a type token)
 WORKLOAD = "kafka-lag"
@@ -77,15 +76,13 @@ class KafkaLag(pulumi.ComponentResource):
         self.scrape = own_scrape(self, context, WORKLOAD, PORT)
         settings = KafkaLagSettings(
             bootstrap=args.kafka.bootstrap,
-            ca_file=Path(f"{TLS_MOUNT}/ca.crt"),
+            ca_file=CA_FILE,
             username=user.username,
             password_file=Path(f"{_AUTH}/kafka-password"),
             groups=Selection(tuple(args.groups)),
             topics=Selection(tuple(args.topics)),
-            listen=f"0.0.0.0:{PORT}",
-            tls=Tls(cert_file=Path(f"{TLS_MOUNT}/tls.crt"), key_file=Path(f"{TLS_MOUNT}/tls.key")),
-            metrics=Login(user=self.scrape.credential.username, password_file=Path(f"{_AUTH}/scrape-password")),
             interval_s=args.interval_s,
+            **served(PORT, self.scrape.credential.username, _AUTH),
         )
         public = config_files(
             self,

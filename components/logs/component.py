@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
 import yaml
@@ -11,7 +11,6 @@ import yaml
 from components import naming
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.k8s import (
-    TLS_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -30,7 +29,10 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import CA_FILE, served
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from services.log_indexer.settings import LogIndexerSettings
+from services.runtime.settings import KafkaTopic, SearchIndex
 
 TOKEN = "obs:logs:LogIndexer"  # noqa: S105  (a type token)
 WORKLOAD = "log-indexer"
@@ -64,32 +66,29 @@ class LogIndexerArgs:
     batch_bytes: int = 5_000_000
 
 
-def indexer_config(args: LogIndexerArgs, scrape_user: str) -> dict[str, Any]:
-    """The settings file of ``services.log_indexer``."""
+def indexer_settings(args: LogIndexerArgs, scrape_user: str) -> LogIndexerSettings:
+    """The settings of ``services.log_indexer``."""
     kafka, search = args.kafka, args.search
-    authority = f"{TLS_MOUNT}/ca.crt"
-    return {
-        "kafka": {
-            "bootstrap": kafka.bootstrap,
-            "topic": TOPIC_OF_SIGNAL[Signal.LOGS],
-            "ca_file": authority,
-            "username": kafka.users[WORKLOAD].username,
-            "password_file": f"{_AUTH}/kafka-password",
-        },
-        "search": {
-            "url": search.url,
-            "server_name": search.server_name,
-            "index": args.index,
-            "ca_file": authority,
-            "username": search.users[WORKLOAD].username,
-            "password_file": f"{_AUTH}/search-password",
-        },
-        "listen": f"0.0.0.0:{PORT}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
-        "batch_records": args.batch_records,
-        "batch_bytes": args.batch_bytes,
-    }
+    return LogIndexerSettings(
+        kafka=KafkaTopic(
+            bootstrap=kafka.bootstrap,
+            topic=TOPIC_OF_SIGNAL[Signal.LOGS],
+            ca_file=CA_FILE,
+            username=kafka.users[WORKLOAD].username,
+            password_file=Path(f"{_AUTH}/kafka-password"),
+        ),
+        search=SearchIndex(
+            url=search.url,
+            server_name=search.server_name,
+            index=args.index,
+            ca_file=CA_FILE,
+            username=search.users[WORKLOAD].username,
+            password_file=Path(f"{_AUTH}/search-password"),
+        ),
+        batch_records=args.batch_records,
+        batch_bytes=args.batch_bytes,
+        **served(PORT, scrape_user, _AUTH),
+    )
 
 
 class LogIndexer(pulumi.ComponentResource):
@@ -136,7 +135,7 @@ class LogIndexer(pulumi.ComponentResource):
         self.register_outputs({"pods": pods.id, "group": WORKLOAD})
 
     def _volumes(self, args: LogIndexerArgs) -> list[Volume]:
-        content = indexer_config(args, self.scrape.credential.username)
+        content = indexer_settings(args, self.scrape.credential.username).content()
         public = config_files(
             self,
             args.context,

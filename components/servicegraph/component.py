@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
 import yaml
@@ -11,7 +11,6 @@ import yaml
 from components import naming
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.k8s import (
-    TLS_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -30,7 +29,10 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import CA_FILE, served
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from services.runtime.settings import KafkaTopic, SearchIndex
+from services.service_graph.settings import ServiceGraphSettings
 
 TOKEN = "obs:servicegraph:ServiceGraph"  # noqa: S105  (a type token)
 WORKLOAD = "service-graph"
@@ -67,34 +69,31 @@ class ServiceGraphArgs:
     most_edges: int = 500
 
 
-def graph_config(args: ServiceGraphArgs, scrape_user: str) -> dict[str, Any]:
-    """The settings file of ``services.service_graph``."""
+def graph_settings(args: ServiceGraphArgs, scrape_user: str) -> ServiceGraphSettings:
+    """The settings of ``services.service_graph``."""
     kafka, search = args.kafka, args.search
-    authority = f"{TLS_MOUNT}/ca.crt"
-    return {
-        "kafka": {
-            "bootstrap": kafka.bootstrap,
-            "topic": TOPIC_OF_SIGNAL[Signal.TRACES],
-            "ca_file": authority,
-            "username": kafka.users[WORKLOAD].username,
-            "password_file": f"{_AUTH}/kafka-password",
-        },
-        "search": {
-            "url": search.url,
-            "server_name": search.server_name,
-            "index": args.index,
-            "ca_file": authority,
-            "username": search.users[WORKLOAD].username,
-            "password_file": f"{_AUTH}/search-password",
-        },
-        "listen": f"0.0.0.0:{PORT}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
-        "interval_s": args.interval_s,
-        "window_s": args.window_s,
-        "most_spans": args.most_spans,
-        "most_edges": args.most_edges,
-    }
+    return ServiceGraphSettings(
+        kafka=KafkaTopic(
+            bootstrap=kafka.bootstrap,
+            topic=TOPIC_OF_SIGNAL[Signal.TRACES],
+            ca_file=CA_FILE,
+            username=kafka.users[WORKLOAD].username,
+            password_file=Path(f"{_AUTH}/kafka-password"),
+        ),
+        search=SearchIndex(
+            url=search.url,
+            server_name=search.server_name,
+            index=args.index,
+            ca_file=CA_FILE,
+            username=search.users[WORKLOAD].username,
+            password_file=Path(f"{_AUTH}/search-password"),
+        ),
+        interval_s=args.interval_s,
+        window_s=args.window_s,
+        most_spans=args.most_spans,
+        most_edges=args.most_edges,
+        **served(PORT, scrape_user, _AUTH),
+    )
 
 
 class ServiceGraph(pulumi.ComponentResource):
@@ -142,7 +141,7 @@ class ServiceGraph(pulumi.ComponentResource):
         self.register_outputs({"pods": pods.id, "group": WORKLOAD})
 
     def _volumes(self, args: ServiceGraphArgs) -> list[Volume]:
-        content = graph_config(args, self.scrape.credential.username)
+        content = graph_settings(args, self.scrape.credential.username).content()
         public = config_files(
             self,
             args.context,

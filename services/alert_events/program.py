@@ -8,7 +8,7 @@ import threading
 from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.alert_events.sender import ANSWER_S, BrokersError, Sender
-from services.alert_events.settings import Settings, load
+from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime import serving
 from services.runtime.https import HttpsServer
@@ -27,7 +27,7 @@ class Service(serving.Service):
 
     server: HttpsServer
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: AlertEventsSettings) -> None:
         """Listen as ``settings`` say.
 
         Raises:
@@ -87,6 +87,6 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
         program="alert-events",
         description="Alerts and notifications into Kafka.",
-        make=lambda file: Service(load(file)),
+        make=lambda file: Service(AlertEventsSettings.load(file)),
         log=log,
     )

@@ -10,7 +10,7 @@ from typing import Any
 from confluent_kafka import KafkaError, KafkaException, Producer
 
 from services.alert_events.posts import MOST_POST_BYTES, Record
-from services.alert_events.settings import Settings
+from services.alert_events.settings import AlertEventsSettings
 from services.runtime.kafka import librdkafka
 
 DELIVERY_S = 5.0
@@ -36,7 +36,9 @@ class BrokersError(Exception):
 class Sender:
     """The one producer. What is written by one call comes before all that later calls write, key by key."""
 
-    def __init__(self, settings: Settings, producer_factory: Callable[[dict[str, Any]], Any] = Producer) -> None:
+    def __init__(
+        self, settings: AlertEventsSettings, producer_factory: Callable[[dict[str, Any]], Any] = Producer
+    ) -> None:
         """Write to the brokers of ``settings``; ``producer_factory`` makes the client from librdkafka settings."""
         self._settings = settings
         self._factory = producer_factory
@@ -70,7 +72,7 @@ class Sender:
         """
         with self._turn:
             producer = self._current()
-        for topic in (self._settings.raw_topic, self._settings.processed_topic):
+        for topic in (self._settings.topics.raw, self._settings.topics.processed):
             try:
                 error = producer.list_topics(topic, timeout=_ASK_S).topics[topic].error
             except KafkaException as failure:

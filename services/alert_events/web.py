@@ -16,9 +16,10 @@ from services.alert_events import posts
 from services.alert_events.incoming import Incoming, RefusedError, Room, later
 from services.alert_events.posts import ContentError, Post
 from services.alert_events.sender import BrokersError, BusyError, Sender
-from services.alert_events.settings import Login, Settings
+from services.alert_events.settings import AlertEventsSettings
 from services.runtime import web
 from services.runtime.https import Limits
+from services.runtime.settings import Login
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -44,21 +45,21 @@ class Endpoints:
     """``POST /raw/api/v2/alerts`` for Prometheus and ``POST /processed`` for Alertmanager."""
 
     def __init__(
-        self, settings: Settings, sender: Sender, registry: CollectorRegistry, log: Callable[[str], None]
+        self, settings: AlertEventsSettings, sender: Sender, registry: CollectorRegistry, log: Callable[[str], None]
     ) -> None:
         """Let in whom ``settings`` name, write by ``sender``, count in ``registry``, write changes by ``log``."""
         raw = _Endpoint(
             name="raw",
             path="/raw/api/v2/alerts",
             login=settings.prometheus,
-            topic=settings.raw_topic,
+            topic=settings.topics.raw,
             read=posts.raw,
         )
         processed = _Endpoint(
             name="processed",
             path="/processed",
             login=settings.alertmanager,
-            topic=settings.processed_topic,
+            topic=settings.topics.processed,
             read=posts.processed,
         )
         self._endpoints = {endpoint.path: endpoint for endpoint in (raw, processed)}

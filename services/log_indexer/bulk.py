@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from services.log_indexer.documents import Document
-from services.log_indexer.settings import Search
+from services.runtime.settings import SearchIndex
 
 _LIMIT_S = 30.0
 _TOO_LARGE = 413
@@ -60,7 +60,7 @@ class _Connection(http.client.HTTPSConnection):
 class BulkWriter:
     """Writes documents over one connection; it is opened again after a failure, with the CA and password of then."""
 
-    def __init__(self, settings: Search) -> None:
+    def __init__(self, settings: SearchIndex) -> None:
         """Write as ``settings`` say."""
         self._settings = settings
         parts = urlsplit(settings.url)

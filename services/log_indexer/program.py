@@ -16,9 +16,10 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollecto
 
 from services.log_indexer.bulk import BulkWriter, SearchError
 from services.log_indexer.documents import DecodeError, Document, documents
-from services.log_indexer.settings import Settings, SettingsError, load
+from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.https import HttpsServer
 from services.runtime.kafka import librdkafka
+from services.runtime.settings import SettingsError
 from services.runtime.web import application
 
 _MISTAKE = 2
@@ -36,7 +37,7 @@ class Indexer:
     """Reading, writing and committing in one loop; only serving has threads of its own."""
 
     def __init__(
-        self, settings: Settings, *, connect: Callable[..., Any] = Consumer, writer: BulkWriter | None = None
+        self, settings: LogIndexerSettings, *, connect: Callable[..., Any] = Consumer, writer: BulkWriter | None = None
     ) -> None:
         """Run as ``settings`` say; ``connect`` and ``writer`` stand in for Kafka and the search cluster."""
         self._settings = settings
@@ -236,9 +237,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="settings file, YAML or JSON")
     options = parser.parse_args(arguments)
     try:
-        settings = load(options.config)
+        settings = LogIndexerSettings.load(options.config)
         indexer = Indexer(settings)
-        app = application(indexer.registry, settings.metrics_user, settings.metrics_password_file, indexer.alive)
+        app = application(indexer.registry, settings.metrics.user, settings.metrics.password_file, indexer.alive)
         server = HttpsServer(
             settings.listen_host,
             settings.listen_port,

@@ -1,19 +1,13 @@
-"""The settings: one file, closed to unknown keys, every mistake one clear line."""
+"""The indexer's settings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
+from typing import Annotated
 
-from services.runtime.settings import Ends, Kafka, Search, SettingsError, ends, read
-
-__all__ = ["Kafka", "Search", "Settings", "SettingsError", "load", "parse"]
+from services.runtime.settings import KafkaTopic, SearchIndex, ServerSettings, whole
 
 
-@dataclass(frozen=True, kw_only=True)
-class Settings(Ends):
+class LogIndexerSettings(ServerSettings):
     """How to read logs, where they go, and how to serve the metrics.
 
     Attributes:
@@ -21,35 +15,7 @@ class Settings(Ends):
         batch_bytes: Size of one bulk request, about.
     """
 
-    batch_records: int
-    batch_bytes: int
-
-
-def load(path: Path) -> Settings:
-    """Read a settings file, YAML or JSON.
-
-    Raises:
-        SettingsError: The file cannot be read, or a value in it is not acceptable.
-    """
-    return read(path, parse)
-
-
-def parse(content: object) -> Settings:
-    """Check the content of a settings file.
-
-    Raises:
-        SettingsError: A key is missing or unknown, or a value is not acceptable.
-    """
-    return Settings(**ends(content, _NUMBERS))
-
-
-def _number(key: str, value: object, *, lowest: int, highest: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not lowest <= value <= highest:
-        raise SettingsError(f"{key} is {value!r}; it must be a whole number from {lowest} to {highest}")
-    return value
-
-
-_NUMBERS: dict[str, Callable[[str, object], int]] = {
-    "batch_records": partial(_number, lowest=1, highest=10_000),
-    "batch_bytes": partial(_number, lowest=10_000, highest=50_000_000),
-}
+    kafka: KafkaTopic
+    search: SearchIndex
+    batch_records: Annotated[int, whole(1, 10_000)]
+    batch_bytes: Annotated[int, whole(10_000, 50_000_000)]

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from services.runtime.settings import SearchIndex
 from services.service_graph.edges import Edge, links
-from services.service_graph.settings import Search
 
 _LIMIT_S = 20.0
 _WRITTEN = (200, 201)
@@ -58,7 +58,7 @@ class _Connection(http.client.HTTPSConnection):
 class SearchWriter:
     """Writes documents; CA and password are read for each, since both are renewed."""
 
-    def __init__(self, settings: Search) -> None:
+    def __init__(self, settings: SearchIndex) -> None:
         """Write as ``settings`` say."""
         self._settings = settings
         parts = urlsplit(settings.url)

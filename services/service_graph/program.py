@@ -17,12 +17,13 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
 from services.runtime.web import application
 from services.service_graph.documents import SearchError, SearchWriter, document, document_id
 from services.service_graph.edges import EdgeMetrics, Tally
 from services.service_graph.graph import Matcher
 from services.service_graph.reader import AssignmentError, Reader
-from services.service_graph.settings import Settings, SettingsError, load
+from services.service_graph.settings import ServiceGraphSettings
 
 _FAILURE, _MISTAKE = 1, 2
 _COMMIT_EVERY_S = 5.0
@@ -63,7 +64,11 @@ class Program:
     """Reading, committing and writing in one loop; only serving has threads of its own."""
 
     def __init__(
-        self, settings: Settings, *, connect: Callable[..., Any] | None = None, writer: SearchWriter | None = None
+        self,
+        settings: ServiceGraphSettings,
+        *,
+        connect: Callable[..., Any] | None = None,
+        writer: SearchWriter | None = None,
     ) -> None:
         """Run as ``settings`` say; ``connect`` and ``writer`` stand in for Kafka and the search cluster."""
         self._settings = settings
@@ -167,9 +172,9 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = load(options.config)
+        settings = ServiceGraphSettings.load(options.config)
         program = Program(settings)
-        app = application(program.registry, settings.metrics_user, settings.metrics_password_file, program.alive)
+        app = application(program.registry, settings.metrics.user, settings.metrics.password_file, program.alive)
         server = HttpsServer(
             settings.listen_host,
             settings.listen_port,

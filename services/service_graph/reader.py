@@ -22,9 +22,9 @@ from confluent_kafka import Consumer, KafkaException, TopicPartition
 from google.protobuf.message import DecodeError
 
 from services.runtime.kafka import librdkafka
+from services.runtime.settings import KafkaTopic
 from services.service_graph.edges import EdgeMetrics, Tally
 from services.service_graph.graph import Matcher
-from services.service_graph.settings import Kafka
 from services.service_graph.spans import decode
 
 REQUEST_S = 10.0
@@ -79,7 +79,7 @@ class Reader:
 
     def __init__(
         self,
-        settings: Kafka,
+        settings: KafkaTopic,
         matcher: Matcher,
         edges: EdgeMetrics,
         tally: Tally,

@@ -30,7 +30,7 @@ from lab.fakes.receivers.web import application as receivers_application
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
 from services.alert_events.sender import Sender
-from services.alert_events.settings import parse as parse_events
+from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import LIMITS, Endpoints
 from services.runtime.https import HttpsServer
 from services.runtime.web import application as metrics_application
@@ -305,7 +305,7 @@ def events_server(folder: Path, port: int, brokers: Brokers) -> HttpsServer:
     def login(name: str) -> dict[str, str]:
         return {"user": name, "password_file": str(folder / "events-auth" / name)}
 
-    settings = parse_events(
+    settings = AlertEventsSettings.parse(
         {
             "listen": f"127.0.0.1:{port}",
             "kafka": {"bootstrap": "localhost:1", "ca_file": str(folder / "ca.crt"), **login("kafka")},

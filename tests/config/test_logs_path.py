@@ -29,7 +29,7 @@ from lab.paths import CHECKOUT
 from ops.core.web import Web
 from ops.telemetry.logs import LogReader, Wanted
 from services.log_indexer.program import Indexer
-from services.log_indexer.settings import parse
+from services.log_indexer.settings import LogIndexerSettings
 from tests.config.gateway_process import GatewayProcess, gateway_data, gateway_process
 from tests.config.search_process import SearchProcesses, password_of, search_processes
 from tests.config.servers import eventually, free_port, running
@@ -205,7 +205,9 @@ def test_a_killed_indexer_loses_nothing_and_writes_nothing_twice(path: LogsPath)
 
 def test_reading_everything_again_makes_no_second_document(path: LogsPath) -> None:
     before = path.count()
-    indexer = Indexer(parse(path.settings()), connect=lambda options: Consumer(options | {"group.id": "again"}))
+    indexer = Indexer(
+        LogIndexerSettings.parse(path.settings()), connect=lambda options: Consumer(options | {"group.id": "again"})
+    )
     deadline, read = time.monotonic() + 60, 0
     while time.monotonic() < deadline and indexer.registry.get_sample_value("log_indexer_documents_total") != before:
         read += indexer.turn()

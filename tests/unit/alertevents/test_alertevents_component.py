@@ -18,7 +18,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.alert_events.sender import ANSWER_S
-from services.alert_events.settings import parse
+from services.alert_events.settings import AlertEventsSettings
 from tests.support.engine import PASSWORD, Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
@@ -49,10 +49,12 @@ def recording(component: tuple[Recording, AlertEvents]) -> Recording:
 
 
 def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
-    settings = parse(yaml.safe_load(recording.one("ConfigMap", "alert-events")["data"]["config.yaml"]))
+    settings = AlertEventsSettings.parse(
+        yaml.safe_load(recording.one("ConfigMap", "alert-events")["data"]["config.yaml"])
+    )
     assert settings.kafka.bootstrap == "kafka.obs.svc.cluster.local:9092"
     assert settings.kafka.user == "alert-events"
-    assert (settings.raw_topic, settings.processed_topic) == ("alerts-raw", "alerts-processed")
+    assert (settings.topics.raw, settings.topics.processed) == ("alerts-raw", "alerts-processed")
     assert settings.listen_port == 8443
     secret = recording.one("Secret", "alert-events-auth")
     files = {login.password_file.name for login in (settings.prometheus, settings.alertmanager, settings.metrics)}

@@ -9,7 +9,7 @@ import yaml
 
 from components.k8s import Resources
 from components.logs.component import LogIndexer, LogIndexerArgs
-from services.log_indexer.settings import parse
+from services.log_indexer.settings import LogIndexerSettings
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
@@ -35,7 +35,7 @@ def recording() -> Recording:
 
 
 def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
-    settings = parse(yaml.safe_load(recording.one("ConfigMap", NAME)["data"]["config.yaml"]))
+    settings = LogIndexerSettings.parse(yaml.safe_load(recording.one("ConfigMap", NAME)["data"]["config.yaml"]))
     assert (settings.kafka.username, settings.kafka.topic) == (NAME, "telemetry-logs")
     assert settings.search.url == "https://search.obs.svc.cluster.local:9200"
     assert (settings.search.username, settings.search.index) == ("search-writer", "logs-write")

@@ -9,7 +9,7 @@ import yaml
 
 from components.k8s import Resources
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
-from services.service_graph.settings import parse
+from services.service_graph.settings import ServiceGraphSettings
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
@@ -32,7 +32,9 @@ def recording() -> Recording:
 
 
 def test_the_service_accepts_its_settings_file(recording: Recording) -> None:
-    settings = parse(yaml.safe_load(recording.one("ConfigMap", "service-graph")["data"]["config.yaml"]))
+    settings = ServiceGraphSettings.parse(
+        yaml.safe_load(recording.one("ConfigMap", "service-graph")["data"]["config.yaml"])
+    )
     assert settings.kafka.username == "service-graph"
     assert settings.kafka.topic == "telemetry-traces"
     assert settings.search.url == "https://search.obs.svc.cluster.local:9200"

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from prometheus_client import CollectorRegistry
 
 from services.alert_events.sender import Sender
-from services.alert_events.settings import parse
+from services.alert_events.settings import AlertEventsSettings
 from services.alert_events.web import Endpoints
 
 PASSWORDS = {name: f"sesame-for-{name}" for name in ("kafka", "prometheus", "alertmanager", "metrics")}
@@ -138,7 +138,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.registry = CollectorRegistry()
-        settings = parse(content(self.folder))
+        settings = AlertEventsSettings.parse(content(self.folder))
         self.sender = Sender(settings, self.producer)
         self.app = Endpoints(settings, self.sender, self.registry, self.told.append).application(self._rest)
 

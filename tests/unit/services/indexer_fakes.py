@@ -11,7 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 from services.log_indexer.bulk import Outcome, SearchError
 from services.log_indexer.documents import Document
 from services.log_indexer.program import Indexer
-from services.log_indexer.settings import Settings, parse
+from services.log_indexer.settings import LogIndexerSettings
 
 
 def content(folder: Path) -> dict[str, Any]:
@@ -42,9 +42,9 @@ def content(folder: Path) -> dict[str, Any]:
     }
 
 
-def settings(folder: Path) -> Settings:
+def settings(folder: Path) -> LogIndexerSettings:
     """Settings of an indexer."""
-    return parse(content(folder))
+    return LogIndexerSettings.parse(content(folder))
 
 
 def logs(*bodies: str) -> bytes:

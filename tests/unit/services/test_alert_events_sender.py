@@ -11,7 +11,7 @@ from confluent_kafka import KafkaError
 from services.alert_events import sender
 from services.alert_events.posts import Record
 from services.alert_events.sender import BrokersError, BusyError, Sender
-from services.alert_events.settings import parse
+from services.alert_events.settings import AlertEventsSettings
 from tests.unit.services.alert_events_fakes import Producer, content, kafka_exception
 
 TOPIC = "alerts-raw"
@@ -22,7 +22,7 @@ def records(*names: str) -> list[Record]:
 
 
 def new_sender(folder: Path, producer: Producer) -> Sender:
-    return Sender(parse(content(folder)), producer)
+    return Sender(AlertEventsSettings.parse(content(folder)), producer)
 
 
 def test_it_returns_when_everything_is_acknowledged(tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_a_renewed_password_makes_a_new_producer(tmp_path: Path) -> None:
 
 def test_a_missing_file_or_a_client_that_cannot_be_made_is_told_without_a_password(tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
-    settings = parse(content(tmp_path / "other"))
+    settings = AlertEventsSettings.parse(content(tmp_path / "other"))
     with pytest.raises(BrokersError, match="no producer can be made") as caught:
         Sender(settings).send(TOPIC, records("a"))
     assert "sesame" not in str(caught.value)

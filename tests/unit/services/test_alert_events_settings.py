@@ -9,7 +9,8 @@ import pytest
 import yaml
 
 from services.alert_events.program import main
-from services.alert_events.settings import SettingsError, load, parse
+from services.alert_events.settings import AlertEventsSettings
+from services.runtime.settings import SettingsError
 from tests.unit.services.alert_events_fakes import content
 
 
@@ -41,21 +42,21 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
 )
 def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, path: str, value: Any, message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse(changed(tmp_path, path, value))
+        AlertEventsSettings.parse(changed(tmp_path, path, value))
     assert message in str(caught.value)
 
 
 def test_every_endpoint_has_its_own_login(tmp_path: Path) -> None:
-    settings = parse(content(tmp_path))
+    settings = AlertEventsSettings.parse(content(tmp_path))
     logins = (settings.prometheus, settings.alertmanager, settings.metrics)
     assert [login.user for login in logins] == ["prometheus", "alertmanager", "metrics"]
     assert len({login.password_file for login in logins}) == 3
-    assert (settings.raw_topic, settings.processed_topic) == ("alerts-raw", "alerts-processed")
+    assert (settings.topics.raw, settings.topics.processed) == ("alerts-raw", "alerts-processed")
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
-        load(tmp_path / "none.yaml")
+        AlertEventsSettings.load(tmp_path / "none.yaml")
 
 
 def test_the_program_ends_with_2_for_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import ssl
 import threading
@@ -52,7 +51,7 @@ def cluster(folder: Path, *answers: tuple[int, Any]) -> Iterator[tuple[BulkWrite
     server.socket = context.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    search = dataclasses.replace(settings(folder).search, url=f"https://localhost:{server.server_address[1]}")
+    search = settings(folder).search.model_copy(update={"url": f"https://localhost:{server.server_address[1]}"})
     writer = BulkWriter(search)
     try:
         yield writer, seen
@@ -138,7 +137,7 @@ def test_nobody_there_is_an_error_and_the_next_request_tries_again(tmp_path: Pat
 
 def test_a_server_of_another_name_is_not_trusted(tmp_path: Path) -> None:
     with cluster(tmp_path, (200, all_written)) as (writer, seen):
-        other = BulkWriter(dataclasses.replace(writer._settings, server_name="elsewhere"))
+        other = BulkWriter(writer._settings.model_copy(update={"server_name": "elsewhere"}))
         with pytest.raises(SearchError, match="CERTIFICATE_VERIFY_FAILED"):
             other.write(DOCUMENTS)
         assert seen == []

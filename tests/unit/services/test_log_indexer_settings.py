@@ -10,7 +10,8 @@ import yaml
 
 from components.logs.component import LogIndexerArgs
 from services.log_indexer.program import main
-from services.log_indexer.settings import SettingsError, load, parse
+from services.log_indexer.settings import LogIndexerSettings
+from services.runtime.settings import SettingsError
 from tests.unit.services.indexer_fakes import content
 
 
@@ -42,13 +43,13 @@ def changed(folder: Path, path: str, value: Any) -> dict[str, Any]:
 )
 def test_a_mistake_is_named_with_its_remedy(tmp_path: Path, path: str, value: Any, message: str) -> None:
     with pytest.raises(SettingsError) as caught:
-        parse(changed(tmp_path, path, value))
+        LogIndexerSettings.parse(changed(tmp_path, path, value))
     assert message in str(caught.value)
 
 
 def test_a_file_that_is_not_there_is_a_mistake(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match="cannot be read"):
-        load(tmp_path / "none.yaml")
+        LogIndexerSettings.load(tmp_path / "none.yaml")
 
 
 def test_the_program_ends_with_2_for_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -60,5 +61,7 @@ def test_the_program_ends_with_2_for_a_mistake(tmp_path: Path, capsys: pytest.Ca
 
 def test_the_component_writes_what_the_program_reads(tmp_path: Path) -> None:
     defaults = LogIndexerArgs.__dataclass_fields__
-    settings = parse(content(tmp_path) | {name: defaults[name].default for name in ("batch_records", "batch_bytes")})
+    settings = LogIndexerSettings.parse(
+        content(tmp_path) | {name: defaults[name].default for name in ("batch_records", "batch_bytes")}
+    )
     assert (settings.batch_records, settings.batch_bytes) == (500, 5_000_000)

@@ -10,11 +10,12 @@ import pytest
 import yaml
 from prometheus_client import CollectorRegistry, generate_latest
 
+from services.runtime.settings import SettingsError
 from services.service_graph.documents import document, document_id
 from services.service_graph.edges import EdgeMetrics, Tally, links
 from services.service_graph.program import main
 from services.service_graph.reader import place
-from services.service_graph.settings import SettingsError, load, parse
+from services.service_graph.settings import ServiceGraphSettings
 
 MS = 1_000_000
 
@@ -50,7 +51,7 @@ def content() -> dict[str, Any]:
 def test_a_whole_file_is_accepted(tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
     file.write_text(yaml.safe_dump(content()))
-    settings = load(file)
+    settings = ServiceGraphSettings.load(file)
     assert settings.kafka.topic == "telemetry-traces"
     assert (settings.listen_host, settings.listen_port) == ("0.0.0.0", 8080)
 
@@ -63,7 +64,7 @@ def test_a_whole_file_is_accepted(tmp_path: Path) -> None:
         ("search.url", "https://search:x", "it must be https://host:port"),
         ("search.index", "", "search.index is ''; it must be a text that is not empty"),
         ("kafka.more", 1, "kafka.more is not a setting; allowed: bootstrap, topic"),
-        ("more", 1, "more is not a setting; allowed: kafka, search"),
+        ("more", 1, "more is not a setting; allowed: listen, tls, metrics, kafka, search"),
         ("kafka", None, "kafka must be a mapping with the keys bootstrap"),
         ("listen", "8080", "listen is '8080'; it must be \"address:port\""),
         ("listen", 8080, "listen is 8080"),
@@ -80,14 +81,14 @@ def test_a_mistake_is_one_clear_line(path: str, value: object, message: str) -> 
         target = target[section]
     target[key] = value
     with pytest.raises(SettingsError, match=re.escape(message)):
-        parse(given)
+        ServiceGraphSettings.parse(given)
 
 
 def test_a_missing_key_is_named() -> None:
     given = content()
     del given["kafka"]["topic"]
     with pytest.raises(SettingsError, match=r"kafka\.topic is missing; needed: bootstrap, topic"):
-        parse(given)
+        ServiceGraphSettings.parse(given)
 
 
 def test_a_file_that_cannot_be_used_ends_the_program_with_one_line(

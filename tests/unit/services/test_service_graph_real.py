@@ -22,7 +22,7 @@ from prometheus_client import generate_latest
 
 from services.service_graph.documents import SearchError, SearchWriter
 from services.service_graph.program import Program
-from services.service_graph.settings import Settings, parse
+from services.service_graph.settings import ServiceGraphSettings
 from tests.support import kafka_broker
 from tests.unit.services.graph_records import CLIENT, One, record
 from tests.unit.services.test_service_graph_parts import content
@@ -105,7 +105,7 @@ class Place:
     """The topic, and names of services that only one test has."""
 
     client: dict[str, str]
-    settings: Settings
+    settings: ServiceGraphSettings
     caller: str
     called: str
 
@@ -166,13 +166,13 @@ def place(search_folder: Path, broker: kafka_broker.Broker, client: dict[str, st
         "password_file": str(search_folder / "search-password"),
     }
     number = next(_NUMBERS)
-    return Place(client, parse(given | {"interval_s": 1}), f"a{number}", f"b{number}")
+    return Place(client, ServiceGraphSettings.parse(given | {"interval_s": 1}), f"a{number}", f"b{number}")
 
 
 @contextmanager
 def program(place: Place, *, interval_s: float = 1) -> Iterator[Program]:
     """A program that turns until the block ends, and then leaves without a last commit, as a killed one would."""
-    graph_program = Program(Settings(**{**place.settings.__dict__, "interval_s": interval_s}))
+    graph_program = Program(place.settings.model_copy(update={"interval_s": interval_s}))
     try:
         yield graph_program
     finally:
