@@ -54,9 +54,9 @@ _START_S, _STOP_S, _POLL_S = 60.0, 15.0, 1.0
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 GUARANTEES: Mapping[str, tuple[str, str]] = {
-    "acknowledged means": ("on the gateway's disk, synced", "in the gateway's memory"),
+    "acknowledged means": ("in Kafka; while Kafka is away, on the gateway's disk, synced", "in the gateway's memory"),
     "in Kafka": ("acks=all: in at least two of three brokers", "acks=1: in the leader's memory"),
-    "a gateway is killed": ("its queue is read again from disk", "its queue is lost"),
+    "a gateway is killed": ("nothing is lost: what it has in memory, no client was told of", "its queue is lost"),
     "Kafka is away": ("the queue on disk takes it", "lost when the queue in memory is full, or after 5 min"),
     "Prometheus is away": ("the consumer waits, Kafka keeps it", "lost after 5 min of retries"),
     "order of one device": ("kept: keyed by device", "not kept: no key"),

@@ -21,6 +21,7 @@ from components.kafka.lag import KafkaLag, KafkaLagArgs
 from components.kafka.nodes import NodeSize
 from components.prometheus.component import Prometheus, PrometheusArgs, workload_name
 from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
+from components.telemetry.layers import TOPIC_OF_SIGNAL
 from components.telemetry.topics import TOPICS
 from components.tls.component import Authority, trust_bundle
 from components.versions import ImageCatalogue
@@ -240,10 +241,12 @@ class Platform(pulumi.ComponentResource):
                 resources=sizing.gateway,
                 storage=self.settings.storage.gateway,
                 max_message_bytes=sizing.max_message_bytes,
+                partitions={signal: self.settings.topics[name].partitions for signal, name in TOPIC_OF_SIGNAL.items()},
                 fsync=sizing.gateway_fsync,
                 address=external_endpoint.address,
                 client_cidrs=external_endpoint.client_cidrs,
                 hosts=[external_endpoint.host, *self.regions.names],
+                open_layers=external_endpoint.open_layers,
                 autoscale=sizing.gateway_autoscale,
                 credentials=self.regions.credentials,
             ),

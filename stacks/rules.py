@@ -25,7 +25,6 @@ from components.jaeger.rules import RULES as JAEGER_RULES
 from components.kafka.rules import INHIBITIONS as KAFKA_INHIBITIONS
 from components.kafka.rules import kafka_rules
 from components.logs.rules import RULES as LOG_RULES
-from components.masking.rules import RULES as MASKING_RULES
 from components.mirror.rules import INHIBITIONS as MIRROR_INHIBITIONS
 from components.mirror.rules import RULES as MIRROR_RULES
 from components.postgres.rules import INHIBITIONS as POSTGRES_INHIBITIONS
@@ -58,7 +57,6 @@ FIXED: Final = (
     *SAMPLER_RULES,
     *GRAPH_RULES,
     *LOG_RULES,
-    *MASKING_RULES,
     *EVENT_RULES,
     *REPORT_RULES,
     *BACKUP_RULES,

@@ -13,6 +13,7 @@ from typing import Any, Literal, Self
 import pulumi
 from pydantic import Field, ValidationError, model_validator
 
+from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.topics import TOPIC_NAMES
 from components.versions import IMAGES
 from stacks import backup_settings, field_types, region_settings, visualization_settings
@@ -117,6 +118,19 @@ class Kafka(SettingsModel):
         return self
 
 
+class Gateway(ExternalEndpoint):
+    """Where telemetry comes in, and the layers of which also names pass that the catalogue does not have."""
+
+    open_layers: tuple[str, ...]
+
+    @model_validator(mode="after")
+    def _layers(self) -> Self:
+        unknown = sorted(set(self.open_layers) - set(LAYER_NAMES))
+        if unknown:
+            raise field_types.not_allowed(f"only the layers {', '.join(LAYER_NAMES)}; remove {', '.join(unknown)}")
+        return self
+
+
 class Topic(SettingsModel):
     """Partitions (they may only grow) and retention of a topic."""
 
@@ -168,7 +182,7 @@ class Settings(SettingsModel):
         protect: Refuse to delete the namespace and the topics.
         runbook_base: Where the runbooks are read.
         cluster, images, certificates, storage, kafka, topics, prometheus: See there.
-        gateway: Where the layers send their telemetry.
+        gateway: Where the layers send their telemetry, and what may pass besides the catalogue.
         query: Where metrics are read.
         search: Where traces and logs are kept.
         traces: Where traces are read.
@@ -190,7 +204,7 @@ class Settings(SettingsModel):
     storage: Storage
     kafka: Kafka
     topics: dict[str, Topic]
-    gateway: ExternalEndpoint
+    gateway: Gateway
     prometheus: Prometheus
     query: ExternalEndpoint
     search: Search

@@ -49,7 +49,7 @@ class Sizing:
         gateway: A gateway.
         gateway_replicas: Gateways (at creation, where they are scaled).
         gateway_autoscale: Bounds of the gateways' autoscaler.
-        gateway_fsync: Whether a gateway forces a request to disk before it acknowledges.
+        gateway_fsync: Whether a gateway forces to disk what it acknowledges while Kafka is away.
         consumer: A metrics consumer.
         prometheus: A Prometheus.
         sidecar: Its Thanos sidecar.

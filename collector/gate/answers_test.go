@@ -3,12 +3,15 @@ package gate
 import (
 	"context"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"go.opentelemetry.io/collector/component/componenttest"
 	"go.opentelemetry.io/collector/pdata/pcommon"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/collector/processor"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 )
@@ -193,6 +196,12 @@ func TestPartOfARequestIsRefusedCountedAndTheRestPasses(t *testing.T) {
 	}
 	if got := g.counted(t, "otelcol_gate_refused_items", map[string]string{"reason": "layer_foreign"}); got != 1 {
 		t.Errorf("%d points were counted, want 1", got)
+	}
+	if got := g.counted(t, "otelcol_gate_accepted_items", map[string]string{"layer": "device", "signal": "metrics"}); got != 1 {
+		t.Errorf("%d points of the device were accepted, want 1", got)
+	}
+	if got := g.counted(t, "otelcol_gate_accepted_items", nil); got != 1 {
+		t.Errorf("%d points were accepted, want 1", got)
 	}
 }
 
@@ -483,5 +492,42 @@ func TestACatalogueWithAMistakeIsNamedInOneLineAndTheOldOneStays(t *testing.T) {
 	}
 	if g.counted(t, "otelcol_gate_catalogue_reloads", map[string]string{"result": "mistake"}) == 0 {
 		t.Error("no mistake was counted")
+	}
+}
+
+// A receiver of several signals listens as soon as the first of them has started: another's gate may not have yet.
+func TestARequestBeforeTheStartIsCheckedLikeAnyOther(t *testing.T) {
+	config := defaultConfig().(*Config)
+	config.Catalogue, config.HashKey = "testdata/catalogue.yaml", hashKey
+	telemetry := componenttest.NewTelemetry()
+	set := processor.Settings{TelemetrySettings: telemetry.NewTelemetrySettings()}
+	made, err := newCore(set, config, metricsSignal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := gateTest{made, telemetry}
+	_, err = g.metrics(as("device"), gauge(with(deviceResource, map[string]any{"layer": "business"}), "device.connected", "{connection}", nil))
+	refusedFor(t, g, err, "none", layerForeign)
+	if left, err := g.metrics(as("device"), gauge(deviceResource, "device.connected", "{connection}", nil)); err != nil || left.DataPointCount() != 1 {
+		t.Errorf("%d points are left, %v", left.DataPointCount(), err)
+	}
+	if err := telemetry.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAGateWithoutACatalogueIsNotMade(t *testing.T) {
+	for name, content := range map[string]string{"no file": "", "a mistake": "version: ["} {
+		config := defaultConfig().(*Config)
+		config.Catalogue, config.HashKey = filepath.Join(t.TempDir(), "catalogue.yaml"), hashKey
+		if content != "" {
+			if err := os.WriteFile(config.Catalogue, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set := processor.Settings{TelemetrySettings: componenttest.NewNopTelemetrySettings()}
+		if _, err := newCore(set, config, logsSignal); err == nil || !strings.Contains(err.Error(), config.Catalogue) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -54,17 +54,18 @@ func newCore(set processor.Settings, config *Config, of signal) (*core, error) {
 		stop:     make(chan struct{}),
 	}
 	c.walks.New = func() any { return new(walk) }
+	// Not when it starts: a receiver of several signals listens as soon as the first of them has started.
+	content, err := os.ReadFile(config.Catalogue)
+	if err != nil {
+		return nil, fmt.Errorf("gate: catalogue: %w", err)
+	}
+	if err := c.use(content, time.Now()); err != nil {
+		return nil, fmt.Errorf("gate: catalogue %s: %w", config.Catalogue, err)
+	}
 	return c, nil
 }
 
 func (c *core) start(context.Context, component.Host) error {
-	content, err := os.ReadFile(c.config.Catalogue)
-	if err != nil {
-		return fmt.Errorf("gate: catalogue: %w", err)
-	}
-	if err := c.use(content, time.Now()); err != nil {
-		return fmt.Errorf("gate: catalogue %s: %w", c.config.Catalogue, err)
-	}
 	c.telemetry.observe(c)
 	c.done.Add(1)
 	go c.attend()
@@ -176,6 +177,7 @@ func (c *core) pass(ctx context.Context, over func(*walk) int) error {
 	w.begin(c, c.signal, user(ctx), time.Now())
 	left := over(w)
 	var err error
+	c.telemetry.accept(ctx, w)
 	if w.tally.touched {
 		c.telemetry.add(ctx, w)
 		c.reporter.add(c.telemetry.names(w.catalogue), &w.tally)

@@ -92,6 +92,7 @@ type tally struct {
 	refused   [][reasons]int64 // items
 	dropped   [][reasons]int64 // attributes, texts
 	masked    [][masking.Classes]int64
+	accepted  []int64 // items
 	touched   bool
 	resources int
 	gone      int // resources of which nothing passed
@@ -105,11 +106,13 @@ func (t *tally) reset(layers int) {
 		t.refused = make([][reasons]int64, layers+1)
 		t.dropped = make([][reasons]int64, layers+1)
 		t.masked = make([][masking.Classes]int64, layers+1)
+		t.accepted = make([]int64, layers+1)
 	} else if t.touched {
 		clear(t.refused)
 		clear(t.dropped)
 		clear(t.masked)
 	}
+	clear(t.accepted)
 	t.touched, t.resources, t.gone, t.firstSet, t.example = false, 0, 0, false, ""
 }
 

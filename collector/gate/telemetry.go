@@ -15,21 +15,23 @@ const scopeName = "obs-platform/collector/gate"
 
 // telemetry are the gate's own metrics. No label has a value that a client chooses.
 type telemetry struct {
-	signal                            string
-	meter                             metric.Meter
-	refused, dropped, masked, reloads metric.Int64Counter
-	series                            metric.Int64ObservableGauge
-	registration                      metric.Registration
-	mutex                             sync.Mutex
-	sets                              map[string]*layerSets
-	named                             *catalogue
-	layerNames                        []string
+	signal                     string
+	meter                      metric.Meter
+	accepted, refused, dropped metric.Int64Counter
+	masked, reloads            metric.Int64Counter
+	series                     metric.Int64ObservableGauge
+	registration               metric.Registration
+	mutex                      sync.Mutex
+	sets                       map[string]*layerSets
+	named                      *catalogue
+	layerNames                 []string
 }
 
 // layerSets are the labels of one layer, made once.
 type layerSets struct {
-	refused [reasons]metric.AddOption
-	masked  [masking.Classes]metric.AddOption
+	accepted metric.AddOption
+	refused  [reasons]metric.AddOption
+	masked   [masking.Classes]metric.AddOption
 }
 
 func newTelemetry(set component.TelemetrySettings, of string) (*telemetry, error) {
@@ -42,6 +44,7 @@ func newTelemetry(set component.TelemetrySettings, of string) (*telemetry, error
 		}
 		return made
 	}
+	t.accepted = counter("otelcol_gate_accepted_items", "Data points, spans and log records that passed.", "{items}")
 	t.refused = counter("otelcol_gate_refused_items", "Data points, spans and log records that did not pass.", "{items}")
 	t.dropped = counter("otelcol_gate_dropped_attributes", "Attributes and texts that were left out of what passed.", "{attributes}")
 	t.masked = counter("otelcol_gate_masked_values", "Values in which personal data or a secret was masked.", "{values}")
@@ -104,6 +107,7 @@ func (t *telemetry) labels(layer string) *layerSets {
 	if made == nil {
 		made = &layerSets{}
 		common := []attribute.KeyValue{attribute.String("layer", layer), attribute.String("signal", t.signal)}
+		made.accepted = metric.WithAttributeSet(attribute.NewSet(common...))
 		for why := range reasons {
 			made.refused[why] = metric.WithAttributeSet(attribute.NewSet(append(common, attribute.String("reason", reasonNames[why]))...))
 		}
@@ -113,6 +117,15 @@ func (t *telemetry) labels(layer string) *layerSets {
 		t.sets[layer] = made
 	}
 	return made
+}
+
+// accept counts what passed.
+func (t *telemetry) accept(ctx context.Context, w *walk) {
+	for slot, count := range w.tally.accepted {
+		if count > 0 {
+			t.accepted.Add(ctx, count, t.labels(t.names(w.catalogue)[slot]).accepted)
+		}
+	}
 }
 
 func (t *telemetry) add(ctx context.Context, w *walk) {

@@ -45,6 +45,7 @@ func (w *walk) metrics(data pmetric.Metrics) int {
 			w.tally.gone++
 		}
 		left += kept
+		w.tally.accepted[w.slot] += int64(kept)
 		return kept == 0
 	})
 	return left

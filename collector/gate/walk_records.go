@@ -50,6 +50,7 @@ func (w *walk) traces(data ptrace.Traces) int {
 			w.tally.gone++
 		}
 		left += kept
+		w.tally.accepted[w.slot] += int64(kept)
 		return kept == 0
 	})
 	return left
@@ -175,6 +176,7 @@ func (w *walk) logs(data plog.Logs) int {
 			w.tally.gone++
 		}
 		left += kept
+		w.tally.accepted[w.slot] += int64(kept)
 		return kept == 0
 	})
 	return left

@@ -75,10 +75,11 @@ func NewFactory() extension.Factory {
 }
 
 var (
-	errNone    = status.Error(codes.Unauthenticated, "no user name and password: send the header `authorization: Basic ...`")
-	errWrong   = status.Error(codes.Unauthenticated, "user name or password is wrong")
-	errBusy    = status.Error(codes.Unavailable, "too many passwords are being checked: try again")
-	errFlooded = status.Error(codes.ResourceExhausted, "too many calls at once: try again")
+	errNone  = status.Error(codes.Unauthenticated, "no user name and password: send the header `authorization: Basic ...`")
+	errWrong = status.Error(codes.Unauthenticated, "user name or password is wrong")
+	errBusy  = status.Error(codes.Unavailable, "too many passwords are being checked: try again")
+	// Clients give up for good on ResourceExhausted without a delay to wait for.
+	errFlooded = status.Error(codes.Unavailable, "too many calls at once: try again")
 )
 
 var (

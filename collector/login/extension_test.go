@@ -213,7 +213,7 @@ func TestCallsBeyondTheBoundAreToldToComeAgain(t *testing.T) {
 	}
 	<-r.received
 	<-r.received
-	if err := send(to, basic("device", "right")); status.Code(err) != codes.ResourceExhausted {
+	if err := send(to, basic("device", "right")); status.Code(err) != codes.Unavailable {
 		t.Errorf("answer is %v", err)
 	}
 	close(r.hold)

@@ -1,7 +1,8 @@
 """Configuration of the node agents, as data: from the programs of a node to the gateway.
 
 An agent is the gateway's outpost: it takes the same protocols and the same passwords, and drops what claims another
-layer than the one that signed in. What is left goes to the gateway as the user ``agent``, which may send for any layer.
+layer than the one that signed in; what names none gets its sender's. What is left goes to the gateway as the user
+``agent``, which may send for any layer.
 
 Nothing is acknowledged before the gateway has acknowledged it: the queue gathers small requests into larger ones
 (``wait_for_result``) and lives in memory, since a crash loses nothing that a client was told is safe. When it is full,
@@ -13,9 +14,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.collector.config import (
+    CLIENT_LOGIN,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
+    client_login,
     condition_key,
     memory_limiter,
     merged,
@@ -30,13 +33,16 @@ HTTP_PORT = 4318
 CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
 GATEWAY_PASSWORD = "/etc/otelcol-auth/gateway-password"  # noqa: S105  (a path)
 
-CLIENT_AUTH = "basicauth/clients"
 GATEWAY_AUTH = "basicauth/gateway"
 FOREIGN_LAYER = "filter/foreign-layer"
 EXPORTER = "otlp/gateway"
 
 _CLIENT = "obs.client"
 _MIB = 1024 * 1024
+_STREAMS = 16
+"""Calls of one connection at once."""
+_CALLS = 64
+"""Calls at once, of all programs of the node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +85,7 @@ def agent_config(settings: AgentConfig) -> Data:
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_AUTH: {"htpasswd": {"file": settings.client_htpasswd}},
+                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS),
                 GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
             },
             "receivers": {"otlp": _receiver(settings)},
@@ -89,6 +95,7 @@ def agent_config(settings: AgentConfig) -> Data:
                     "attributes": [
                         {"key": _CLIENT, "action": "delete"},
                         {"key": _CLIENT, "action": "upsert", "from_context": "auth.username"},
+                        {"key": LAYER, "action": "insert", "from_context": "auth.username"},
                     ]
                 },
                 FOREIGN_LAYER: {
@@ -99,7 +106,7 @@ def agent_config(settings: AgentConfig) -> Data:
             },
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
-                "extensions": [CLIENT_AUTH, GATEWAY_AUTH],
+                "extensions": [CLIENT_LOGIN, GATEWAY_AUTH],
                 "pipelines": {
                     signal.value: {
                         "receivers": ["otlp"],
@@ -114,14 +121,15 @@ def agent_config(settings: AgentConfig) -> Data:
 
 
 def _receiver(settings: AgentConfig) -> Data:
-    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_AUTH}}
+    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_LOGIN}}
     return {
         "protocols": {
             "grpc": {
                 **common,
                 "endpoint": f"0.0.0.0:{GRPC_PORT}",
                 "max_recv_msg_size_mib": settings.request_limit // _MIB,
-                "max_concurrent_streams": 128,
+                "middlewares": [{"id": CLIENT_LOGIN}],
+                "max_concurrent_streams": _STREAMS,
                 "keepalive": {"enforcement_policy": {"min_time": "10s", "permit_without_stream": True}},
             },
             "http": {

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import NOT_STOPPING, grew
+from components.alerting.promql import grew
 from components.rules import Alert, RuleGroup, Severity, any_of
 
 _JOB = 'job="otel-agent"'
 _QUEUE = f'{_JOB},exporter="otlp/gateway"'
 _BY = "job, instance"
-_REFUSED = "otelcol_receiver_refused_{}_total"
+_SHORT = 'otelcol_processor_refused_{}_total{{job="otel-agent",processor="memory_limiter"}}'
 _FAILED = "otelcol_exporter_send_failed_{}_total"
+_NOT_THEIRS = 'error_type!~"Shutdown|Canceled|InvalidArgument"'
+"""Failed sends without those of an agent that ends, and without what the gate refuses: `GateRefuses` tells of these."""
+_FOREIGN = 'otelcol_processor_filter_{}_filtered_total{{job="otel-agent",filter="filter/foreign-layer"}}'
 _ITEMS = ("metric_points", "spans", "log_records")
 
 RULES: tuple[RuleGroup, ...] = (
@@ -22,10 +25,7 @@ RULES: tuple[RuleGroup, ...] = (
                     (
                         f"max by ({_BY}) (otelcol_exporter_queue_size{{{_QUEUE}}}"
                         f" / otelcol_exporter_queue_capacity{{{_QUEUE}}}) > 0.8",
-                        *(
-                            f'sum by ({_BY}) (rate({_REFUSED.format(items)}{{{_JOB},receiver="otlp"}}[2m])) > 0'
-                            for items in _ITEMS
-                        ),
+                        *(f"sum by ({_BY}) (rate({_SHORT.format(items)}[2m])) > 0" for items in _ITEMS),
                     )
                 ),
                 for_="1m",
@@ -40,16 +40,32 @@ RULES: tuple[RuleGroup, ...] = (
             ),
             Alert(
                 name="AgentCannotSend",
-                expr=any_of(grew(f"{_FAILED.format(items)}{{{_QUEUE},{NOT_STOPPING}}}", by=_BY) for items in _ITEMS),
+                expr=any_of(grew(f"{_FAILED.format(items)}{{{_QUEUE},{_NOT_THEIRS}}}", by=_BY) for items in _ITEMS),
                 for_="0s",
                 severity=Severity.HIGH,
                 summary="The gateway does not take what agent {{ $labels.instance }} sends",
-                description="It was not reached for a minute, or refuses the telemetry for good. The node's programs "
-                "are told so: what they do not send again is lost.",
+                description="It was not reached for a minute, or does not let the agent in. The node's programs are "
+                "told so: what they do not send again is lost.",
                 annotations={
                     "summary_ja": "ゲートウェイがエージェント {{ $labels.instance }} のデータを受け取りません",
-                    "description_ja": "1 分間到達できないか、恒久的に拒否されました。"
+                    "description_ja": "1 分間到達できないか、認証されませんでした。"
                     "プログラムが再送しないものは失われます。",
+                },
+            ),
+            Alert(
+                name="AgentDropsForeignTelemetry",
+                expr=any_of(
+                    f"sum by (job) (rate({_FOREIGN.format(items)}[5m])) > 0"
+                    for items in ("datapoints", "spans", "logs")
+                ),
+                for_="5m",
+                severity=Severity.MEDIUM,
+                summary="A program on a node claims another layer than the one it signs in as",
+                description="The agents drop that and answer 200. A wrong configuration, or somebody who should not be "
+                "there.",
+                annotations={
+                    "summary_ja": "ノード上のプログラムが認証と異なるレイヤーを名乗っています",
+                    "description_ja": "エージェントは 200 を返して破棄します。設定誤りか不正な送信者です。",
                 },
             ),
         ),

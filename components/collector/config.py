@@ -7,7 +7,7 @@ own metrics by OTLP to itself, over the loopback address only, and its Prometheu
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,8 +31,8 @@ TLS_DIRECTORY = "/etc/tls"
 SCRAPE_HTPASSWD = "/etc/otelcol-auth/scrape.htpasswd"
 KAFKA_PASSWORD = "/etc/otelcol-auth/kafka-password"  # noqa: S105  (a path)
 
-RESOURCE_COPY = "obs.resource"
-"""Scope attribute that carries a resource's attributes through Kafka, see `components.gateway.config`."""
+CLIENT_LOGIN = "login"
+"""Name of the extension that checks the passwords of whoever sends telemetry."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +68,28 @@ def kafka_client(client: KafkaClient) -> Data:
         # A broker that hangs keeps its connections: who leads instead is known from here alone.
         "metadata": {"refresh_interval": "10s"},
     }
+
+
+def kafka_producer(client: KafkaClient) -> Data:
+    """Client section of the exporter ``kafkabuckets``: TLS with SCRAM-SHA-512, its only mechanism (requirement K5)."""
+    return {
+        "brokers": list(client.brokers),
+        "client_id": client.user,
+        "tls": {"ca_file": client.ca_file, "min_version": "1.2"},
+        "auth": {"username": client.user, "password": f"${{file:{client.password_file}}}"},
+        # A broker that hangs keeps its connections: who leads instead is known from here alone.
+        "metadata_refresh": "10s",
+    }
+
+
+def client_login(htpasswd: str, *, calls: int) -> Data:
+    """The extension that knows who sends.
+
+    Args:
+        htpasswd: Path of the password file.
+        calls: gRPC calls that are received and worked on at once; more are told to try again.
+    """
+    return {"htpasswd": htpasswd, "remember": "10m", "checks": 1, "waiting": 32, "max_in_flight": calls}
 
 
 def server_tls(directory: str = TLS_DIRECTORY) -> Data:
@@ -148,16 +170,6 @@ def _views() -> list[Data]:
     )
     views += [{"selector": {"instrument_name": name}, "stream": {"aggregation": {"drop": {}}}} for name in dropped]
     return views
-
-
-def scoped(path: str, statements: Sequence[str]) -> Data:
-    """One group of a transform processor's statements, for resources or scopes."""
-    return {"context": path, "statements": list(statements)}
-
-
-def statement_key(signal: Signal) -> str:
-    """Key of a transform processor's statements for ``signal``."""
-    return f"{_SINGULAR[signal]}_statements"
 
 
 def condition_key(signal: Signal) -> str:

@@ -9,8 +9,9 @@ from collections.abc import Mapping
 import bcrypt
 
 _COST = 4
-"""The collector hashes on every request and caches nothing: the usual cost of 10 is 60 ms of processor time each. Cost
-slows the guessing of weak passwords down; ours are 32 random characters, which nobody guesses at any cost."""
+"""The usual cost of 10 is 60 ms of processor time for each wrong password, and for each scrape, which nothing
+remembers. Cost slows the guessing of weak passwords down; ours are 32 random characters, which nobody guesses at any
+cost."""
 
 
 def htpasswd(passwords: Mapping[str, str]) -> str:

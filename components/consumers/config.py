@@ -1,8 +1,9 @@
 """Configuration of a metrics consumer, as data: Kafka to one Prometheus, at least once (requirement O5).
 
 A record's offset is marked only after Prometheus has answered. Nothing in between acknowledges earlier: no batch
-processor and no sending queue. Prometheus' permanent refusals (HTTP 400, e.g. samples too old) are passed over and
-counted, since they would be refused for ever; all other errors are tried again without end.
+processor and no sending queue. What Prometheus refuses for good (HTTP 400, e.g. a sample too old) is halved by
+``bisect`` until the culprit is alone: it is passed over and counted, and the rest of its record arrives. All other
+errors are tried again without end.
 
 **Why the session is so long.** The receiver pauses a partition whose processing a lost session cut short, and never
 resumes it (seen: Prometheus away, and Kafka silent for longer than the session; the consumer then read nothing more).
@@ -15,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from components.collector.config import (
-    RESOURCE_COPY,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
@@ -24,14 +24,15 @@ from components.collector.config import (
     memory_limiter,
     merged,
     own_metrics,
-    scoped,
-    statement_key,
 )
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 
 WRITER_PASSWORD = "/etc/otelcol-auth/writer-password"  # noqa: S105  (a path)
 WRITER_AUTH = "basicauth/writer"
 EXPORTER = "otlphttp/prometheus"
+BISECT = "bisect"
+REQUESTS = 500
+"""Most requests that one refused record may cost; what is still together then is given up together."""
 SESSION = "25m"
 """Kafka's own upper limit is 30 minutes (``group.max.session.timeout.ms``)."""
 
@@ -68,16 +69,18 @@ def metrics_consumer_config(settings: MetricsConsumerConfig) -> Data:
                 WRITER_AUTH: {"client_auth": {"username": settings.writer, "password_file": settings.writer_password}}
             },
             "receivers": {"kafka": _receiver(settings)},
-            "processors": {"memory_limiter": memory_limiter(), "transform/resource": _restored_resource()},
+            "processors": {"memory_limiter": memory_limiter()},
+            "connectors": {BISECT: {"max_requests": REQUESTS}},
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
                 "extensions": [WRITER_AUTH],
                 "pipelines": {
-                    "metrics/prometheus": {
+                    "metrics/kafka": {
                         "receivers": ["kafka"],
-                        "processors": ["memory_limiter", "transform/resource"],
-                        "exporters": [EXPORTER],
-                    }
+                        "processors": ["memory_limiter"],
+                        "exporters": [BISECT],
+                    },
+                    "metrics/prometheus": {"receivers": [BISECT], "exporters": [EXPORTER]},
                 },
             },
         },
@@ -104,23 +107,6 @@ def _receiver(settings: MetricsConsumerConfig) -> Data:
             "max_interval": "10s",
             "max_elapsed_time": 0,
         },
-    }
-
-
-def _restored_resource() -> Data:
-    """Undo the gateway's move of the resource attributes into the scope."""
-    copy = f'scope.attributes["{RESOURCE_COPY}"]'
-    return {
-        "error_mode": "propagate",
-        statement_key(Signal.METRICS): [
-            scoped(
-                "scope",
-                [
-                    f'merge_maps(resource.attributes, {copy}, "upsert") where {copy} != nil',
-                    f'delete_key(scope.attributes, "{RESOURCE_COPY}")',
-                ],
-            )
-        ],
     }
 
 

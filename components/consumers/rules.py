@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import NOT_STOPPING, grew
+from components.alerting.promql import grew
 from components.rules import Alert, RuleGroup, Severity
 
 _JOB = 'job=~"metrics-consumer-.+"'
 _WRITES = f'{_JOB},exporter="otlphttp/prometheus"'
-_REFUSED = f"otelcol_exporter_send_failed_metric_points_total{{{_WRITES},{NOT_STOPPING}}}"
+_REFUSED = f"otelcol_bisect_lost_items_total{{{_JOB}}}"
 _WRITTEN = f"otelcol_exporter_sent_metric_points_total{{{_WRITES}}}"
-_INTO_KAFKA = 'otelcol_exporter_sent_metric_points_total{job="gateway",exporter="kafka/metrics"}'
+_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-metrics"}'
 
 ENOUGH = 0.8
 """Share of the metrics of ten minutes that a consumer has to have written; an outage of two minutes is no gap yet."""
@@ -25,7 +25,7 @@ RULES: tuple[RuleGroup, ...] = (
                 severity=Severity.HIGH,
                 summary="{{ $labels.job }} passed over metrics that Prometheus refuses for good",
                 description="Prometheus answered 400: samples older than its out-of-order window, or conflicting ones. "
-                "They are in Kafka, but not in this Prometheus.",
+                "They are in Kafka, but not in this Prometheus; the others of their records are.",
                 annotations={
                     "summary_ja": "{{ $labels.job }} が Prometheus に拒否されたメトリクスを読み飛ばしました",
                     "description_ja": "許容時間より古いか矛盾したサンプルです。Kafka には残っていますが、"

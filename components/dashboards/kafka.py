@@ -142,7 +142,7 @@ _CONSUMERS = Row(
         ),
         series(
             "Gateways wait for Kafka",
-            "Fill of the gateways' queues on disk; clients are refused when one is full.",
+            "Fill of the gateways' queues on disk, for while Kafka is away; clients are refused when one is full.",
             "1",
             Query(expr="max by (exporter) (obs:gateway_queue:ratio)", legend="{{exporter}}"),
             limits=limits.platform("GatewayQueueFilling", "GatewayQueueFull"),
@@ -150,12 +150,30 @@ _CONSUMERS = Row(
         series(
             "Writes of the gateways",
             "P95 of the time in which Kafka acknowledged a write with all in-sync copies.",
-            "ms",
+            "s",
             Query(
-                expr="histogram_quantile(0.95, sum by (le) "
-                "(rate(otelcol_kafka_exporter_latency_milliseconds_bucket[5m])))",
-                legend="P95",
+                expr="histogram_quantile(0.95, sum by (topic, le) "
+                "(rate(otelcol_kafkabuckets_write_latency_seconds_bucket[5m])))",
+                legend="{{topic}}",
             ),
+        ),
+        series(
+            "Written to the gateways' disks",
+            "Points, spans and log records per second that go to the queue on disk, because Kafka does not answer.",
+            "{item}/s",
+            Query(expr=f"sum by (topic) (rate(otelcol_kafkabuckets_spilled_items_total[{RATE}]))", legend="{{topic}}"),
+            width=12,
+        ),
+        series(
+            "Filling of records",
+            "Mean size of the records that the gateways write. Small ones cost brokers and consumers much.",
+            "By",
+            Query(
+                expr=f"sum by (topic) (rate(otelcol_kafkabuckets_record_bytes_sum[{RATE}]))"
+                f" / sum by (topic) (rate(otelcol_kafkabuckets_record_bytes_count[{RATE}]))",
+                legend="{{topic}}",
+            ),
+            width=12,
         ),
         table(
             "Consumer groups",

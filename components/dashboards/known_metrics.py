@@ -148,7 +148,14 @@ BY_PART: Final[Mapping[str, tuple[str, ...]]] = {
         "otelcol_process_memory_rss_bytes",
         "otelcol_process_uptime_seconds_total",
     ),
-    "gateway": ("otelcol_kafka_exporter_latency_milliseconds_bucket", "otelcol_processor_incoming_items_total"),
+    "gateway": (
+        "otelcol_gate_accepted_items_total",
+        "otelcol_gate_refused_items_total",
+        "otelcol_kafkabuckets_record_bytes_count",
+        "otelcol_kafkabuckets_record_bytes_sum",
+        "otelcol_kafkabuckets_spilled_items_total",
+        "otelcol_kafkabuckets_write_latency_seconds_bucket",
+    ),
     "gateway, sampler, Jaeger's collectors": (
         "otelcol_exporter_sent_spans_total",
         "otelcol_receiver_accepted_spans_total",

@@ -286,10 +286,32 @@ def _path(layer: Layer) -> Row:
                 "Points, spans and log records per second that the gateway took from this layer.",
                 "{item}/s",
                 Query(
-                    expr='sum by (otel_signal) (rate(otelcol_processor_incoming_items_total{job="gateway",'
-                    f'processor="transform/{layer.name}"}}[{RATE}]))',
-                    legend="{{otel_signal}}",
+                    expr='sum by (signal) (rate(otelcol_gate_accepted_items_total{job="gateway",'
+                    f'layer="{layer.name}"}}[{RATE}]))',
+                    legend="{{signal}}",
                 ),
+                width=12,
+            ),
+            series(
+                "Refused from this layer",
+                "Points, spans and log records per second that did not pass the gateway, by reason.",
+                "{item}/s",
+                Query(
+                    expr='sum by (signal, reason) (rate(otelcol_gate_refused_items_total{job="gateway",'
+                    f'layer="{layer.name}"}}[{RATE}]))',
+                    legend="{{signal}}: {{reason}}",
+                ),
+                width=12,
+            ),
+            series(
+                "Budget of time series",
+                "Time series, and names of spans, of this layer, as a share of what the catalogue plans for it.",
+                "1",
+                Query(
+                    expr=f'max by (signal) (obs:gateway_budget:ratio{{layer="{layer.name}"}})',
+                    legend="{{signal}}",
+                ),
+                limits=limits.platform("GateBudgetNearlyUsed"),
                 width=12,
             ),
             series(

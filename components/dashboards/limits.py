@@ -30,6 +30,7 @@ PLATFORM: Final[dict[str, float]] = {
     "SearchHeapHigh": 0.85,
     "GatewayQueueFilling": 0.5,
     "GatewayQueueFull": 0.9,
+    "GateBudgetNearlyUsed": 0.8,
     "SamplerLag": 30,
     "SpanErrorRateHigh": 0.05,
     "PostgresDiskFilling": 0.75,

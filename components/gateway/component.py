@@ -12,7 +12,16 @@ from components.collector.config import METRICS_PORT, KafkaClient, rendered
 from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container, size_bytes
 from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
-from components.gateway.config import AGENT, GRPC_PORT, HTTP_PORT, QUEUE_DIRECTORY, GatewayConfig, gateway_config
+from components.gateway.config import (
+    AGENT,
+    CATALOGUE_DIRECTORY,
+    CATALOGUE_FILE,
+    GRPC_PORT,
+    HTTP_PORT,
+    QUEUE_DIRECTORY,
+    GatewayConfig,
+    gateway_config,
+)
 from components.k8s import (
     Allow,
     Autoscale,
@@ -36,7 +45,8 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.telemetry.layers import LAYERS
+from components.telemetry.gate_catalogue import gate_catalogue
+from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal
 
 TOKEN = "obs:gateway:Gateway"  # noqa: S105  (a type token)
 WORKLOAD = "gateway"
@@ -57,10 +67,12 @@ class GatewayArgs:
         resources: Of each pod.
         storage: Size of each pod's queue volume, e.g. ``4Gi``; `queue_bytes` says how much of it the queues take.
         max_message_bytes: Largest record that the topics take.
-        fsync: Whether a request is forced to disk before it is acknowledged.
+        partitions: Signal -> partitions of its topic.
+        fsync: Whether what goes to the queue on disk is forced there before it is acknowledged.
         address: Load balancer address to ask for, or None.
         client_cidrs: Networks that may send.
         hosts: Host names of the load balancer, for the certificate.
+        open_layers: Layers of which also names pass that the catalogue does not have, as free text.
         autoscale: Bounds of the autoscaler, or None.
         credentials: Layer -> password, and ``IDS`` -> key of the hashes, from another stack; None: made here.
     """
@@ -71,22 +83,24 @@ class GatewayArgs:
     resources: Resources
     storage: str
     max_message_bytes: int
+    partitions: Mapping[Signal, int]
     fsync: bool
     address: str | None
     client_cidrs: Sequence[str]
     hosts: Sequence[str] = ()
+    open_layers: Sequence[str] = ()
     autoscale: Autoscale | None = None
     credentials: Mapping[str, pulumi.Output[str]] | None = None
 
 
 class Gateway(pulumi.ComponentResource):
-    """Collectors that authenticate, check, route and queue all telemetry on its way to Kafka.
+    """Collectors that authenticate, check, mask and hold all telemetry on its way to Kafka.
 
     Attributes:
         endpoint: Where and with which passwords the layers send.
         scrape: The gateway's own metrics.
         hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
-        agent: The node agents' user: it may send for every layer, since agents check the layers themselves.
+        agent: The node agents' user: it may send for every layer, since agents check who sends to them.
         request_limit: Largest request, in bytes.
     """
 
@@ -158,12 +172,21 @@ class Gateway(pulumi.ComponentResource):
         settings = GatewayConfig(
             kafka=KafkaClient(brokers=(args.kafka.bootstrap,), user=args.kafka.users[WORKLOAD].username),
             volume_bytes=size_bytes(args.storage),
+            memory_bytes=size_bytes(args.resources.memory_limit),
             max_message_bytes=args.max_message_bytes,
+            partitions=args.partitions,
             fsync=args.fsync,
         )
         self.request_limit = settings.request_limit
         config = gateway_config(settings)
         public = config_files(self, context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": rendered(config)})
+        catalogue = config_files(
+            self,
+            context,
+            name=f"{WORKLOAD}-catalogue",
+            workload=WORKLOAD,
+            files={CATALOGUE_FILE: rendered(gate_catalogue(speakers(), open_layers=args.open_layers))},
+        )
         secret = secret_files(
             self,
             context,
@@ -190,16 +213,28 @@ class Gateway(pulumi.ComponentResource):
                 collector_container(
                     args.resources,
                     ports=_PORTS,
-                    mounts=[Mount(volume="queue", path=QUEUE_DIRECTORY, writable=True)],
+                    mounts=[
+                        Mount(volume="queue", path=QUEUE_DIRECTORY, writable=True),
+                        Mount(volume="catalogue", path=CATALOGUE_DIRECTORY),
+                    ],
                     pre_stop_sleep_s=5,
                 )
             ],
-            volumes=[Volume(name="config", files=public), Volume(name="auth", files=secret)],
+            volumes=[
+                Volume(name="config", files=public),
+                Volume(name="auth", files=secret),
+                Volume(name="catalogue", files=catalogue, reloaded=True),
+            ],
             tls=tls,
             access=[args.kafka.access_label],
             grace_s=60,
             autoscale=args.autoscale,
         )
+
+
+def speakers() -> dict[str, tuple[str, ...]]:
+    """User -> layers that it may speak for: each layer's own user, and the agents' for all."""
+    return {**{layer.user: (layer.name,) for layer in LAYERS}, AGENT: LAYER_NAMES}
 
 
 def _given(user: str, password: pulumi.Output[str]) -> Credential:

@@ -1,66 +1,63 @@
-"""Configuration of the OTLP gateway (requirements O1, O2, K3), as data.
+"""Configuration of the OTLP gateway (requirements O1, O2, O3, K3), as data.
 
-A request passes these gates, each of which is a processor with its own name and therefore its own counter
-(``otelcol_processor_incoming_items_total`` and ``otelcol_processor_outgoing_items_total``, label ``processor``):
+A request passes these, and only then is its client told that it is safe:
 
-1. ``memory_limiter``: refuses with a retryable code when memory is short.
-2. ``filter/unknown-layer``: the resource attribute ``layer`` is missing or is no layer.
-3. ``filter/foreign-layer``: ``layer`` is not the user who signed in (agents have checked that before).
-4. `components.masking`: ids are hashed, personal data and secrets are masked (requirement O3).
-5. ``routing``: to ``transform/<layer>``, or to ``filter/refused-signal`` when the layer may not send that signal.
-6. ``transform/<layer>``: only the catalogue's attributes of that layer stay.
+1. ``login``: who sends it; over gRPC before the message is read.
+2. ``memory_limiter``: refuses with a code that says "try again" when memory is short.
+3. ``gate``: layer, names and types of the catalogue, budgets, masking. Where nothing of a request passes, the client is
+   told so; where a part does not, it is counted (``otelcol_gate_refused_items_total``).
+4. ``kafkabuckets``: batches in memory, a Kafka record per key bucket, acknowledged by every copy in sync. While Kafka
+   does not answer, batches go to a queue on disk. When that is full, clients are refused.
 
-Then the exporter's queue on disk takes the request, and only then is the client told so. A full queue refuses.
-
-**Kafka keys.** The exporter's key is a hash of all resource attributes. For metrics and logs it has to depend on
-``device_id``, else ``service.name``, and on nothing that varies between instances or releases. So the resource keeps
-these (and ``layer``), and the complete set travels in each scope's attribute `RESOURCE_COPY`, from which consumers
-restore it. Spans are keyed by trace id and keep their resource as it is.
+**Kafka keys.** A bucket is a partition: ``device_id``, else ``service.name``, chooses it for metrics and logs, the
+trace id for spans. Records hold several whole resources.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from components.collector.config import (
-    RESOURCE_COPY,
+    CLIENT_LOGIN,
     SCRAPE_HTPASSWD,
     TLS_DIRECTORY,
     Data,
     KafkaClient,
-    condition_key,
-    kafka_client,
+    client_login,
+    kafka_producer,
     memory_limiter,
     merged,
     own_metrics,
-    scoped,
     server_tls,
-    statement_key,
 )
-from components.masking.render import HASH_KEY_FILE, MASKING_ORDER, masking_processors
-from components.telemetry.attributes import KEY_ATTRIBUTES, LAYER, allowed_attributes
-from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Layer, Signal, layers_sending
+from components.telemetry.attributes import KEY_ATTRIBUTES
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from components.telemetry.topics import topic
 
 GRPC_PORT = 4317
 HTTP_PORT = 4318
 CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
+HASH_KEY_FILE = "/etc/otelcol-auth/hash-key"
+CATALOGUE_DIRECTORY = "/etc/otelcol-gate"
+CATALOGUE_FILE = "catalogue.yaml"
 QUEUE_DIRECTORY = "/var/lib/otelcol"
 
-CLIENT_AUTH = "basicauth/clients"
+GATE = "gate"
 QUEUE_STORAGE = "file_storage/queue"
-UNKNOWN_LAYER = "filter/unknown-layer"
-FOREIGN_LAYER = "filter/foreign-layer"
-REFUSED_SIGNAL = "filter/refused-signal"
 
-_CLIENT = "obs.client"
 AGENT = "agent"
-"""User of the node agents, which check the layers of what they pass on themselves."""
+"""User of the node agents, which pass on what the programs of their node send, of whatever layer."""
 _MIB = 1024 * 1024
-_KEYED_BY_RESOURCE = frozenset({Signal.METRICS, Signal.LOGS})
 _QUEUE_SHARE = {Signal.METRICS: 0.55, Signal.TRACES: 0.30, Signal.LOGS: 0.15}
 _USABLE_SHARE = 0.4
 """Of the volume: the store fills its pages half on average, and compaction writes a second copy."""
+_WAITING_SHARE = 1 / 8
+"""Of the memory: what waits for Kafka takes a multiple of its encoded size while it is decoded."""
+_RECEIVED_SHARE = 1 / 4
+"""Of the memory: what gRPC calls may bring along at once."""
+_STREAMS = 16
+"""Calls of one connection at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,23 +67,34 @@ class GatewayConfig:
     Attributes:
         kafka: Client settings for Kafka.
         volume_bytes: Size of the volume that holds the queues.
+        memory_bytes: Memory limit of the container.
         max_message_bytes: Largest record that the topics take.
-        fsync: Whether every accepted request is forced to disk before the client hears of it.
+        partitions: Signal -> partitions of its topic.
+        fsync: Whether what goes to the queue on disk is forced there before the client hears of it.
         tls_directory: Folder with ``tls.crt``, ``tls.key`` and ``ca.crt``.
         client_htpasswd: Password file of the layers.
         scrape_htpasswd: Password file of the metrics endpoint.
         hash_key_file: The key with which ids are hashed.
+        catalogue_file: What may pass, from `components.telemetry.gate_catalogue`.
         queue_directory: Folder of the queues.
+
+    Raises:
+        ValueError: Sizes that do not fit each other.
     """
 
     kafka: KafkaClient
     volume_bytes: int
+    memory_bytes: int
     max_message_bytes: int
+    partitions: Mapping[Signal, int] = field(
+        default_factory=lambda: {signal: topic(TOPIC_OF_SIGNAL[signal]).partitions for signal in Signal}
+    )
     fsync: bool = True
     tls_directory: str = TLS_DIRECTORY
     client_htpasswd: str = CLIENT_HTPASSWD
     scrape_htpasswd: str = SCRAPE_HTPASSWD
     hash_key_file: str = HASH_KEY_FILE
+    catalogue_file: str = f"{CATALOGUE_DIRECTORY}/{CATALOGUE_FILE}"
     queue_directory: str = QUEUE_DIRECTORY
 
     def __post_init__(self) -> None:
@@ -101,26 +109,37 @@ class GatewayConfig:
                 f"gateway storage of {self.volume_bytes} bytes leaves {smallest} for a queue, which must hold "
                 f"two requests of {self.request_limit} bytes: enlarge the storage or lower max_message_bytes"
             )
+        smallest = min(waiting_bytes(self.memory_bytes).values())
+        if smallest < 2 * self.request_limit:
+            raise ValueError(
+                f"gateway memory of {self.memory_bytes} bytes leaves {smallest} for what waits for Kafka, which must "
+                f"hold two requests of {self.request_limit} bytes: raise the memory limit or lower max_message_bytes"
+            )
 
     @property
     def request_limit(self) -> int:
         """Largest request in bytes, uncompressed and in whole MiB: what is accepted always fits in one record."""
         return self.max_message_bytes // 2 // _MIB * _MIB
 
-
-def transform_name(layer: Layer) -> str:
-    """Name of the processor whose item counters are the layer's accepted telemetry (requirement O2)."""
-    return f"transform/{layer.name}"
+    @property
+    def calls_in_flight(self) -> int:
+        """gRPC calls that are received and worked on at once."""
+        return max(_STREAMS, int(self.memory_bytes * _RECEIVED_SHARE) // self.request_limit)
 
 
 def exporter_name(signal: Signal) -> str:
-    """Name of the exporter of ``signal``."""
-    return f"kafka/{signal.value}"
+    """Name of the exporter of ``signal``; its queue on disk has ``-disk`` behind it in metrics."""
+    return f"kafkabuckets/{signal.value}"
 
 
 def queue_bytes(volume_bytes: int) -> dict[Signal, int]:
     """Capacity of each signal's queue on a volume of ``volume_bytes``."""
     return {signal: int(volume_bytes * _USABLE_SHARE * share) for signal, share in _QUEUE_SHARE.items()}
+
+
+def waiting_bytes(memory_bytes: int) -> dict[Signal, int]:
+    """Bytes of each signal that may wait for Kafka's answer in a container of ``memory_bytes``."""
+    return {signal: int(memory_bytes * _WAITING_SHARE * share) for signal, share in _QUEUE_SHARE.items()}
 
 
 def gateway_config(settings: GatewayConfig) -> Data:
@@ -129,27 +148,37 @@ def gateway_config(settings: GatewayConfig) -> Data:
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_AUTH: {"htpasswd": {"file": settings.client_htpasswd}},
+                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=settings.calls_in_flight),
                 QUEUE_STORAGE: _queue_storage(settings),
             },
             "receivers": {"otlp": _receiver(settings)},
-            "processors": _processors(settings),
-            "connectors": {_router(signal): _routes(signal) for signal in Signal},
-            "exporters": {"nop": {}, **{exporter_name(signal): _exporter(settings, signal) for signal in Signal}},
-            "service": {"extensions": [CLIENT_AUTH, QUEUE_STORAGE], "pipelines": _pipelines()},
+            "processors": {"memory_limiter": memory_limiter(), GATE: _gate(settings)},
+            "exporters": {exporter_name(signal): _exporter(settings, signal) for signal in Signal},
+            "service": {
+                "extensions": [CLIENT_LOGIN, QUEUE_STORAGE],
+                "pipelines": {
+                    signal.value: {
+                        "receivers": ["otlp"],
+                        "processors": ["memory_limiter", GATE],
+                        "exporters": [exporter_name(signal)],
+                    }
+                    for signal in Signal
+                },
+            },
         },
     )
 
 
 def _receiver(settings: GatewayConfig) -> Data:
-    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_AUTH}}
+    common = {"tls": server_tls(settings.tls_directory), "auth": {"authenticator": CLIENT_LOGIN}}
     return {
         "protocols": {
             "grpc": {
                 **common,
                 "endpoint": f"0.0.0.0:{GRPC_PORT}",
+                "middlewares": [{"id": CLIENT_LOGIN}],
                 "max_recv_msg_size_mib": settings.request_limit // _MIB,
-                "max_concurrent_streams": 256,
+                "max_concurrent_streams": _STREAMS,
                 # A connection stays with the gateway that took it; ending it now and then spreads clients again.
                 "keepalive": {
                     "server_parameters": {
@@ -194,95 +223,28 @@ def _queue_storage(settings: GatewayConfig) -> Data:
     }
 
 
-def _processors(settings: GatewayConfig) -> Data:
-    known = " or ".join(f'{_attribute(LAYER)} == "{layer.name}"' for layer in LAYERS)
+def _gate(settings: GatewayConfig) -> Data:
     return {
-        "memory_limiter": memory_limiter(),
-        "resource/client": {
-            "attributes": [
-                {"key": _CLIENT, "action": "delete"},
-                {"key": _CLIENT, "action": "upsert", "from_context": "auth.username"},
-            ]
-        },
-        UNKNOWN_LAYER: _dropping(f"not ({known})"),
-        FOREIGN_LAYER: _dropping(
-            f'{_attribute(LAYER)} != {_attribute(_CLIENT)} and {_attribute(_CLIENT)} != "{AGENT}"'
-        ),
-        REFUSED_SIGNAL: _dropping("true"),
-        **masking_processors(settings.hash_key_file),
-        **{transform_name(layer): _transform(layer) for layer in LAYERS},
-    }
-
-
-def _dropping(condition: str) -> Data:
-    """A filter that drops resources of any signal; an error refuses the request, it lets nothing pass."""
-    conditions = [{"context": "resource", "conditions": [condition]}]
-    return {"error_mode": "propagate", **{condition_key(signal): conditions for signal in Signal}}
-
-
-def _transform(layer: Layer) -> Data:
-    kept = scoped("resource", [_keep(allowed_attributes(layer))])
-    copied = scoped("scope", [f'set(scope.attributes["{RESOURCE_COPY}"], resource.attributes)'])
-    reduced = scoped("resource", [_keep((LAYER, *KEY_ATTRIBUTES))])
-    statements: Mapping[str, list[Data]] = {
-        statement_key(signal): [kept, copied, reduced] if signal in _KEYED_BY_RESOURCE else [kept]
-        for signal in Signal
-        if layer.may_send(signal)
-    }
-    return {"error_mode": "propagate", **statements}
-
-
-def _keep(keys: Iterable[str]) -> str:
-    listed = ", ".join(f'"{key}"' for key in keys)
-    return f"keep_keys(resource.attributes, [{listed}])"
-
-
-def _attribute(key: str) -> str:
-    return f'resource.attributes["{key}"]'
-
-
-def _router(signal: Signal) -> str:
-    return f"routing/{signal.value}"
-
-
-def _routes(signal: Signal) -> Data:
-    return {
-        "error_mode": "propagate",
-        "default_pipelines": [f"{signal.value}/refused"],
-        "table": [
-            {
-                "context": "resource",
-                "condition": f'attributes["{LAYER}"] == "{layer.name}"',
-                "pipelines": [f"{signal.value}/{layer.name}"],
-            }
-            for layer in layers_sending(signal)
-        ],
+        "catalogue": settings.catalogue_file,
+        "hash_key": f"${{file:{settings.hash_key_file}}}",
+        "reload_interval": "10s",
     }
 
 
 def _exporter(settings: GatewayConfig, signal: Signal) -> Data:
     return {
-        **kafka_client(settings.kafka),
-        signal.value: {"topic": TOPIC_OF_SIGNAL[signal], "encoding": "otlp_proto"},
-        "partition_metrics_by_resource_attributes": True,
-        "partition_logs_by_resource_attributes": True,
-        "partition_traces_by_id": True,
-        "producer": {
-            "required_acks": -1,
-            "compression": "snappy",
-            "max_message_bytes": settings.max_message_bytes,
-            "allow_auto_topic_creation": False,
-            "linger": "20ms",
-        },
-        # Longer than the 9 s after which Kafka notices that a broker died without a word; ten seconds later the client
-        # gives up the answer, and until then nothing goes past what waits for it.
-        "timeout": "10s",
-        "retry_on_failure": {"enabled": True, "initial_interval": "1s", "max_interval": "15s", "max_elapsed_time": 0},
+        **kafka_producer(settings.kafka),
+        "topic": TOPIC_OF_SIGNAL[signal],
+        "buckets": settings.partitions[signal],
+        "key_attributes": list(KEY_ATTRIBUTES),
+        "max_message_bytes": settings.max_message_bytes,
+        "linger": "5ms",
+        # After this a batch goes to disk; a client gives up its request no sooner.
+        "timeout": "5s",
         "sending_queue": {
-            "enabled": True,
-            "storage": QUEUE_STORAGE,
+            "wait_for_result": True,
             "sizer": "bytes",
-            "queue_size": queue_bytes(settings.volume_bytes)[signal],
+            "queue_size": waiting_bytes(settings.memory_bytes)[signal],
             "block_on_overflow": False,
             "num_consumers": 8,
             "batch": {
@@ -292,26 +254,17 @@ def _exporter(settings: GatewayConfig, signal: Signal) -> Data:
                 "max_size": settings.request_limit,
             },
         },
+        "retry_on_failure": {"initial_interval": "1s", "max_interval": "15s", "max_elapsed_time": 0},
+        "spill": {
+            "sending_queue": {
+                "storage": QUEUE_STORAGE,
+                "sizer": "bytes",
+                "queue_size": queue_bytes(settings.volume_bytes)[signal],
+                "block_on_overflow": False,
+                "num_consumers": 4,
+            },
+            # Longer than the 9 s after which Kafka notices that a broker died without a word.
+            "timeout": "15s",
+            "probe_interval": "2s",
+        },
     }
-
-
-def _pipelines() -> Data:
-    pipelines: Data = {}
-    for signal in Signal:
-        pipelines[f"{signal.value}/in"] = {
-            "receivers": ["otlp"],
-            "processors": ["memory_limiter", "resource/client", UNKNOWN_LAYER, FOREIGN_LAYER, *MASKING_ORDER],
-            "exporters": [_router(signal)],
-        }
-        for layer in layers_sending(signal):
-            pipelines[f"{signal.value}/{layer.name}"] = {
-                "receivers": [_router(signal)],
-                "processors": [transform_name(layer)],
-                "exporters": [exporter_name(signal)],
-            }
-        pipelines[f"{signal.value}/refused"] = {
-            "receivers": [_router(signal)],
-            "processors": [REFUSED_SIGNAL],
-            "exporters": ["nop"],
-        }
-    return pipelines

@@ -2,29 +2,29 @@
 
 from __future__ import annotations
 
-from components.alerting.promql import NOT_STOPPING, fewer_up, grew
+from components.alerting.promql import fewer_up, grew
 from components.rules import Alert, Inhibition, Recording, RuleGroup, Severity, any_of
 
-_FILTERED = 'otelcol_processor_filter_{}_filtered_total{{job="gateway"}}'
 _SIGNAL_ITEMS = ("metric_points", "spans", "log_records")
+_BY = "job, instance"
+_RETRIED = (
+    'otelcol_processor_refused_{}_total{{job="gateway",processor="memory_limiter"}}',
+    'otelcol_exporter_enqueue_failed_{}_total{{job="gateway",exporter=~"kafkabuckets/.+"}}',
+)
+"""What memory or the queues did not take: clients are told to try again. What the gate refuses is not among it."""
+_GATE_REFUSED = 'otelcol_gate_refused_items_total{job="gateway"}'
+_SERIES = 'otelcol_gate_series{{job="gateway",kind="{}"}}'
+_SPILLED = 'otelcol_kafkabuckets_spilled_items_total{job="gateway"}'
+_LOST = 'otelcol_kafkabuckets_lost_items_total{job="gateway"}'
+_LOGINS = 'otelcol_login_refused_requests_total{job="gateway"'
+
+BUDGET_RATIO = 0.8
+"""Share of a layer's budget of series above which somebody is told."""
 
 
-def _rising(metric: str, selector: str, window: str) -> str:
-    """Whether ``metric`` of any signal rises."""
+def _told_to_try_again() -> str:
     return any_of(
-        f"sum by (job, instance) (rate(otelcol_{metric}_{item}_total{{{selector}}}[{window}])) > 0"
-        for item in _SIGNAL_ITEMS
-    )
-
-
-def _lost() -> str:
-    """Whether an exporter to Kafka gave something up."""
-    return any_of(
-        grew(
-            f'otelcol_exporter_send_failed_{item}_total{{job="gateway",exporter=~"kafka/.+",{NOT_STOPPING}}}',
-            by="job, instance, exporter",
-        )
-        for item in _SIGNAL_ITEMS
+        f"sum by ({_BY}) (rate({metric.format(items)}[2m])) > 0" for metric in _RETRIED for items in _SIGNAL_ITEMS
     )
 
 
@@ -53,22 +53,32 @@ RULES: tuple[RuleGroup, ...] = (
         rules=(
             Recording(
                 record="obs:gateway_accepted:rate1m",
-                expr="sum by (processor, otel_signal) (rate(otelcol_processor_incoming_items_total"
-                '{job="gateway",processor=~"transform/.+"}[1m]))',
+                expr='sum by (layer, signal) (rate(otelcol_gate_accepted_items_total{job="gateway"}[1m]))',
+            ),
+            Recording(
+                record="obs:gateway_refused:rate5m",
+                expr=f"sum by (layer, signal, reason) (rate({_GATE_REFUSED}[5m]))",
+            ),
+            # A gateway sees a part of a layer's clients, so its own series count against the budget.
+            Recording(
+                record="obs:gateway_budget:ratio",
+                expr=f"max by (layer, signal) ({_SERIES.format('used')} / ignoring (kind) "
+                f"({_SERIES.format('budget')} > 0))",
             ),
             Recording(
                 record="obs:gateway_queue:ratio",
-                expr='max by (instance, exporter) (otelcol_exporter_queue_size{job="gateway"}'
-                ' / otelcol_exporter_queue_capacity{job="gateway"})',
+                expr='max by (instance, exporter) (otelcol_exporter_queue_size{job="gateway",'
+                'exporter=~"kafkabuckets/.+-disk"} / otelcol_exporter_queue_capacity{job="gateway",'
+                'exporter=~"kafkabuckets/.+-disk"})',
             ),
             Alert(
                 name="GatewayRefusesTelemetry",
-                expr=_rising("receiver_refused", 'job="gateway",receiver="otlp"', "2m"),
+                expr=_told_to_try_again(),
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="Gateway {{ $labels.instance }} refuses telemetry",
-                description="Its queue is full or its memory short. Clients are told to try again and keep the data "
-                "for as long as they can.",
+                description="Its queues are full or its memory is short. Clients are told to try again and keep the "
+                "data for as long as they can.",
                 annotations={
                     "summary_ja": "ゲートウェイ {{ $labels.instance }} がテレメトリーを拒否しています",
                     "description_ja": "キューが満杯かメモリー不足です。送信側は再送を求められ、できる限り保持します。",
@@ -80,11 +90,13 @@ RULES: tuple[RuleGroup, ...] = (
                 for_="1m",
                 severity=Severity.HIGH,
                 summary="Queue {{ $labels.exporter }} of gateway {{ $labels.instance }} is more than half full",
-                description="Kafka takes less than comes in. When the queue is full, clients are refused.",
+                description="Kafka does not answer, and its disk takes what comes in. When the queue is full, clients "
+                "are refused.",
                 annotations={
                     "summary_ja": "ゲートウェイ {{ $labels.instance }} のキュー {{ $labels.exporter }} が半分を超え"
                     "ました",
-                    "description_ja": "Kafka の処理が流入に追いつきません。満杯になると送信側を拒否します。",
+                    "description_ja": "Kafka が応答せず、受信データがディスクに溜まっています。"
+                    "満杯になると送信側を拒否します。",
                 },
             ),
             Alert(
@@ -101,47 +113,82 @@ RULES: tuple[RuleGroup, ...] = (
                 },
             ),
             Alert(
-                name="GatewayLostTelemetry",
-                expr=_lost(),
-                for_="0s",
-                severity=Severity.CRITICAL,
-                summary="Gateway {{ $labels.instance }} lost telemetry for {{ $labels.exporter }} that it had "
-                "acknowledged",
-                description="Kafka refused records for good (no such topic, no permission, too large), and they "
-                "were dropped.",
+                name="GatewaySpills",
+                expr=f"sum by ({_BY}, topic) (rate({_SPILLED}[2m])) > 0",
+                for_="30s",
+                severity=Severity.HIGH,
+                summary="Gateway {{ $labels.instance }} writes {{ $labels.topic }} to its disk",
+                description="Kafka does not answer in time. What clients send is safe in the queue on disk and follows "
+                "later; when the queue is full, clients are refused.",
                 annotations={
-                    "summary_ja": "ゲートウェイ {{ $labels.instance }} が受領済みの {{ $labels.exporter }} 宛データ"
-                    "を失いました",
-                    "description_ja": "Kafka が恒久的に拒否したため (トピックなし、権限なし、"
-                    "サイズ超過) 破棄されました。",
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} が {{ $labels.topic }} を"
+                    "ディスクに退避しています",
+                    "description_ja": "Kafka が時間内に応答しません。データはディスクのキューにあり、後で送られます。"
+                    "満杯になると送信側を拒否します。",
                 },
             ),
             Alert(
-                name="GatewayDropsForeignTelemetry",
-                expr=any_of(
-                    f"sum by (job, filter) (rate({_FILTERED.format(items)}[5m])) > 0"
-                    for items in ("datapoints", "spans", "logs")
-                ),
+                name="GatewayLostTelemetry",
+                expr=grew(_LOST, by=f"{_BY}, topic"),
+                for_="0s",
+                severity=Severity.CRITICAL,
+                summary="Kafka will never take some of what gateway {{ $labels.instance }} has for {{ $labels.topic }}",
+                description="Kafka refused records for good (no such topic, no permission, too large), and they were "
+                "dropped. Of what was on disk, clients had been told that it is safe.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} の {{ $labels.topic }} 宛データの一部が"
+                    "失われました",
+                    "description_ja": "Kafka が恒久的に拒否したため (トピックなし、権限なし、"
+                    "サイズ超過) 破棄されました。ディスク上のものは受領済みです。",
+                },
+            ),
+            Alert(
+                name="GateRefuses",
+                expr=f"sum by (job, layer, signal, reason) (rate({_GATE_REFUSED}[5m])) > 0",
                 for_="5m",
                 severity=Severity.MEDIUM,
-                summary="The gateway drops telemetry by {{ $labels.filter }}",
-                description="A client sends an unknown layer, another layer's data, or a signal that its layer may "
-                "not send: a wrong configuration, or somebody who should not be there.",
+                summary="The gateway refuses {{ $labels.signal }} of layer {{ $labels.layer }}: {{ $labels.reason }}",
+                description="A client sends what its layer may not send, what the catalogue does not have, or more "
+                "than its budget: a wrong configuration, a new release, or somebody who should not be there.",
                 annotations={
-                    "summary_ja": "ゲートウェイが {{ $labels.filter }} によりテレメトリーを破棄しています",
-                    "description_ja": "未知のレイヤー、他レイヤーのデータ、または許可されない信号です。"
-                    "設定誤りか不正な送信者です。",
+                    "summary_ja": "ゲートウェイがレイヤー {{ $labels.layer }} の {{ $labels.signal }} を"
+                    "拒否しています: {{ $labels.reason }}",
+                    "description_ja": "レイヤーに許可されない、カタログにない、または予算を超えるデータです。"
+                    "設定誤り、新しいリリース、または不正な送信者です。",
+                },
+            ),
+            Alert(
+                name="GateBudgetNearlyUsed",
+                expr=f"obs:gateway_budget:ratio > {BUDGET_RATIO:g}",
+                for_="5m",
+                severity=Severity.HIGH,
+                summary="Layer {{ $labels.layer }} has nearly used up its budget for {{ $labels.signal }}",
+                description="It has more time series (or names of spans) than planned. New ones are refused once the "
+                "budget is used up; known ones go on.",
+                annotations={
+                    "summary_ja": "レイヤー {{ $labels.layer }} の {{ $labels.signal }} の予算がほぼ使い切られています",
+                    "description_ja": "時系列 (またはスパン名) が計画より多くなっています。"
+                    "予算を超えると新しいものは拒否されます。",
+                },
+            ),
+            Alert(
+                name="GateCatalogueRefused",
+                expr=grew(
+                    'otelcol_gate_catalogue_reloads_total{job="gateway",result="mistake"}', by="job, instance, signal"
+                ),
+                for_="0s",
+                severity=Severity.MEDIUM,
+                summary="Gateway {{ $labels.instance }} does not take its new catalogue for {{ $labels.signal }}",
+                description="The file has a mistake. The old catalogue stays in use, and with it the old limits.",
+                annotations={
+                    "summary_ja": "ゲートウェイ {{ $labels.instance }} が新しいカタログを読み込めません "
+                    "({{ $labels.signal }})",
+                    "description_ja": "ファイルに誤りがあります。古いカタログと制限が使われ続けます。",
                 },
             ),
             Alert(
                 name="GatewayLoginsFail",
-                expr=any_of(
-                    f"sum by (job) (rate({series}[5m])) > 0.2"
-                    for series in (
-                        'http_server_request_duration_seconds_count{job="gateway",http_response_status_code="401"}',
-                        'rpc_server_call_duration_seconds_count{job="gateway",rpc_response_status_code="UNAUTHENTICATED"}',
-                    )
-                ),
+                expr=f'sum by (job) (rate({_LOGINS},reason=~"none|wrong"}}[5m])) > 0.2',
                 for_="5m",
                 severity=Severity.MEDIUM,
                 summary="Clients fail to sign in at the gateway",
@@ -150,6 +197,19 @@ RULES: tuple[RuleGroup, ...] = (
                 annotations={
                     "summary_ja": "ゲートウェイへの認証が失敗し続けています",
                     "description_ja": "5 秒に 1 回以上の誤ったパスワードです。古いパスワードか攻撃です。",
+                },
+            ),
+            Alert(
+                name="GatewayLoginsFlooded",
+                expr=f'sum by (job, reason) (rate({_LOGINS},reason=~"busy|flooded"}}[2m])) > 0',
+                for_="1m",
+                severity=Severity.HIGH,
+                summary="More clients call the gateway at once than it takes ({{ $labels.reason }})",
+                description="They are told to try again before anything of their calls is read. Too many passwords "
+                "are checked at once, or too many calls are in flight: a load that grew, or an attack.",
+                annotations={
+                    "summary_ja": "ゲートウェイへの同時要求が多すぎます ({{ $labels.reason }})",
+                    "description_ja": "要求は読まれる前に再送を求められます。負荷の増加か攻撃です。",
                 },
             ),
         ),
@@ -167,6 +227,17 @@ INHIBITIONS: tuple[Inhibition, ...] = (
         source=("TelemetryInflowDown",),
         targets=("AgentCannotSend", "AgentQueueFull", "TelemetryStale"),
         reason="Nobody can send: of the layers themselves nothing is known.",
+    ),
+    Inhibition(
+        source=("KafkaTooFewBrokers", "KafkaOfflinePartitions", "KafkaUnderMinIsr"),
+        targets=("GatewaySpills",),
+        reason="Kafka refuses writes, so they go to disk. If the disk fills, GatewayQueueFull still tells.",
+    ),
+    Inhibition(
+        source=("GatewayQueueFilling",),
+        targets=("GatewaySpills",),
+        equal=("instance",),
+        reason="The queue on disk fills because of what is written to it.",
     ),
     Inhibition(
         source=("GatewayQueueFull",),

@@ -6,7 +6,7 @@ from components.alerting.promql import grew
 from components.rules import Alert, RuleGroup, Severity, any_of
 
 _JOB = 'job="log-indexer"'
-_INTO_KAFKA = 'otelcol_exporter_sent_log_records_total{job="gateway",exporter="kafka/logs"}'
+_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-logs"}'
 _PASSED_OVER = any_of(
     grew(f"log_indexer_{counter}_total{{{_JOB}}}", by="job, instance")
     for counter in ("rejected_documents", "undecodable_records")

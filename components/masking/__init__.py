@@ -1,1 +1,1 @@
-"""Masking: personal data and secrets leave telemetry at the gateway, before Kafka (requirement O3). Rules are data."""
+"""What the gate masks, by examples, and how others compute its pseudonyms; the masking is ``collector/masking``."""

@@ -2,5 +2,4 @@
 
 from components.masking.document import document
 
-if __name__ == "__main__":
-    print(document(), end="")
+print(document(), end="")

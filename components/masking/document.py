@@ -1,42 +1,47 @@
-"""``docs/masking.md``: what is masked, how, and what is not; written from the rules."""
+"""``docs/masking.md`` from the examples."""
 
 from __future__ import annotations
 
-from components.masking.allow_list import allowed_keys
-from components.masking.catalogue import EVERY
-from components.masking.keys import HASHED_KEYS, POSITION_KEYS, REMOVED_KEYS
-from components.telemetry.layers import LAYER_NAMES
+from components.masking.examples import EXAMPLES
 
 _BEFORE = """# Masking
 
-Written by `python -m components.masking` from `components/masking`; a test compares. Requirement O3.
+Written by `python -m components.masking` from `components/masking/examples.yaml`; a test compares. Requirement O3.
 
-The gateway masks before it queues anything, so neither Kafka nor what reads from it ever holds the data. The rules look
-at attributes (keys and values, nested maps and lists too), bodies of any shape, names of spans, events, scopes and
-metrics, status messages, exceptions and stack traces. The collector is unchanged upstream: rules become statements of
-its transform processor and one redaction processor (`components/masking/render.py`).
+The gateway's processor `gate` masks before anything is queued, so neither Kafka nor a gateway's disk nor what reads
+from Kafka ever holds the data ([ADR 33](adr/0033-gate-processor.md), [34](adr/0034-masking-scanners.md)).
 
+- **What has a type is not searched.** The catalogue lists every attribute of a layer with its type: a number, a version
+  or a value of a list cannot hold a name. A value that does not fit its type does not pass.
 - **Ids** that others join by are hashed: HMAC-SHA-256 with a key from the Secret `gateway-auth`, the same in every
-  signal. `components.masking.pseudonyms.pseudonym` computes it.
-- **Keys** that say what they hold are removed with their values.
-- **Everything else** is found by expression and replaced by a marker such as `[mail]`.
-- Text is normalised first: invisible characters, HTML tags and entities, percent encoding, `\\u` escapes and full-width
-  characters do not hide anything. A record in which a rule found something keeps the normalised form (and maps inside
-  attributes become flat, `a.b.0`); one in which none did leaves the gateway exactly as it came.
+  signal. `components.masking.pseudonyms.pseudonym` computes it. Another resource attribute with the same value becomes
+  the same pseudonym.
+- **Free text** (bodies, messages, stack traces, names of spans, and everything that an `open` layer adds to the
+  catalogue) is normalised and searched by `collector/masking`; what it finds is replaced by a marker such as `[mail]`.
+  Invisible characters, tags, entities, percent encoding, escapes, variants of characters and full-width characters hide
+  nothing; JSON is decoded and walked; base64 of text is looked into. Text in which nothing is found stays as it came.
+- **Keys** that say what they hold (`password`, `full_name`, `氏名`) decide over their values in free text.
+- `otelcol_gate_masked_values_total` counts by layer, signal and kind.
+
+Detection is conservative: what may be a phone number or a My Number is masked. Attributes whose numbers look like these
+belong into the catalogue with a type.
+
+## Examples
+
+Each is sent through the real gateway by `tests/config/test_masking.py`, and through the live one by `ops verify O3`;
+the corpora in `tests/support/dirty` add several hundred more.
+
+| example | finds | masked | stays as it is |
+|---|---|---|---|
 """
 
 _AFTER = """
 ## What is not masked
 
-- Base64, compressed or encrypted text, and attributes of OTLP's type `bytes`: what is inside cannot be seen.
-- **Attributes of span links and of metric exemplars**: no stock processor of the collector 0.149 reads or writes them.
-  Prometheus and Jaeger store neither, but Kafka's records hold them until retention ends. Clients must not put
-  personal data there.
-- Names without any mark (no honorific, title, label, known surname or first name) in free text, and names written in
-  percent-encoded UTF-8 outside of a query for a name.
-- Device and worker ids inside of free text; ids are hashed where they are attributes.
-- Numbers without separators that match no check digit and carry no label.
-- More than two numbers with the form of a card in one record: the rest is masked without a check of the digits.
+- Compressed or encrypted text, and base64 of it: what is inside cannot be seen.
+- Names without any mark (no honorific, title, label, known surname or first name) in free text.
+- Ids inside of free text; ids are hashed where they are attributes.
+- Numbers without separators that match no check digit, have no form of a phone number and carry no label.
 """
 
 
@@ -46,25 +51,8 @@ def _cell(text: str) -> str:
 
 def document() -> str:
     """The whole page."""
-    lines = [_BEFORE, "## Rules", "", "| rule | class | becomes | for example | stays |", "|---|---|---|---|---|"]
-    for rule in EVERY:
-        dirty, clean = _cell(rule.dirty[0][0]), _cell(rule.clean[0])
-        lines.append(f"| `{rule.id}` | {rule.data_class.value} | `{rule.replacement}` | {dirty} | {clean} |")
-    lines += ["", "## Keys", "", "| rule | class | what happens | for example | stays |", "|---|---|---|---|---|"]
-    outcomes = [(rule, "removed") for rule in REMOVED_KEYS]
-    outcomes += [(POSITION_KEYS, "removed if more than two decimals"), (HASHED_KEYS, "hashed")]
-    for key_rule, outcome in outcomes:
-        dirty = ", ".join(f"`{key}`" for key in key_rule.dirty)
-        clean = ", ".join(f"`{key}`" for key in key_rule.clean)
-        lines.append(f"| `{key_rule.id}` | {key_rule.data_class.value} | {outcome} | {dirty} | {clean} |")
-    lines += [
-        "",
-        "## Allow list per layer",
-        "",
-        "The rules for numbers (phone, IP, position, My Number, card) leave these attributes alone; the others do not.",
-        "",
-        "| layer | attributes |",
-        "|---|---|",
+    rows = [
+        f"| `{example.id}` | {example.finds} | {_cell(example.dirty[0][0])} | {_cell(example.clean[0])} |\n"
+        for example in EXAMPLES
     ]
-    lines += [f"| `{name}` | {', '.join(f'`{key}`' for key in allowed_keys(name))} |" for name in LAYER_NAMES]
-    return "\n".join(lines) + "\n" + _AFTER
+    return _BEFORE + "".join(rows) + _AFTER

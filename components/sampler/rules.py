@@ -15,7 +15,7 @@ from components.telemetry.services import (
 _JOB = 'job="sampler"'
 _WRITES = f'{_JOB},exporter="{EXPORTER}"'
 _TAIL = "otelcol_processor_tail_sampling"
-_INTO_KAFKA = 'otelcol_exporter_sent_spans_total{job="gateway",exporter="kafka/traces"}'
+_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-traces"}'
 _GROUP = 'consumergroup="sampler",topic="telemetry-traces"'
 _KINDS = "|".join(f"SPAN_KIND_{kind}" for kind in ENTRY_KINDS)
 _CALLS = "traces_span_metrics_calls_total"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from components.rules import Alert, RuleGroup, Severity, any_of
 
 _JOB = 'job="service-graph"'
-_INTO_KAFKA = 'otelcol_exporter_sent_spans_total{job="gateway",exporter="kafka/traces"}'
+_INTO_KAFKA = 'otelcol_kafkabuckets_items_total{job="gateway",topic="telemetry-traces"}'
 
 RULES: tuple[RuleGroup, ...] = (
     RuleGroup(

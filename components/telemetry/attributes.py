@@ -1,14 +1,14 @@
 """Resource attributes: what clients send, what the gateway keeps, what becomes a label, what makes a Kafka key.
 
-``service.namespace`` is left out on purpose: Prometheus would put it in front of the ``job`` label, which is to be
-the service's name alone. Anything that names a person is left out too; the gateway drops what is not listed here.
+They stand in ``registry/attributes.yaml``; the gateway drops what is not listed there.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from components.telemetry.layers import LAYERS, Layer
+from components.telemetry.file import explaining, registry_content
+from components.telemetry.layers import LAYER_NAMES, Layer
 
 LAYER = "layer"
 SERVICE_NAME = "service.name"
@@ -16,9 +16,6 @@ SERVICE_INSTANCE_ID = "service.instance.id"
 SERVICE_VERSION = "service.version"
 DEVICE_ID = "device_id"
 DATA_CLASSIFICATION = "data.classification"
-
-DATA_CLASSES: tuple[str, ...] = ("public", "internal", "confidential")
-"""Values of ``data.classification``, least to most restricted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,39 +37,24 @@ class ResourceAttribute:
     promoted: bool = False
 
 
-_EVERY = tuple(layer.name for layer in LAYERS)
-_SERVERS = tuple(name for name in _EVERY if name != "device")
-
-RESOURCE_ATTRIBUTES: tuple[ResourceAttribute, ...] = (
-    ResourceAttribute(
-        key=LAYER, description="layer of the observed system", layers=_EVERY, required=True, promoted=True
-    ),
-    ResourceAttribute(key=SERVICE_NAME, description="logical service; the `job` label", layers=_EVERY, required=True),
-    ResourceAttribute(
-        key=SERVICE_INSTANCE_ID,
-        description="one process or device, unique within the service; the `instance` label",
-        layers=_EVERY,
-        required=True,
-    ),
-    ResourceAttribute(
-        key=DEVICE_ID, description="inventory id of a wearable", layers=("device",), required=True, promoted=True
-    ),
-    ResourceAttribute(key=SERVICE_VERSION, description="version of the software", layers=_EVERY),
-    ResourceAttribute(key="deployment.environment.name", description="environment, e.g. production", layers=_EVERY),
-    ResourceAttribute(
-        key=DATA_CLASSIFICATION,
-        description=f"who may see the data: {', '.join(DATA_CLASSES)}",
-        layers=_EVERY,
-    ),
-    ResourceAttribute(key="telemetry.sdk.name", description="OpenTelemetry SDK", layers=_EVERY),
-    ResourceAttribute(key="telemetry.sdk.language", description="language of the SDK", layers=_EVERY),
-    ResourceAttribute(key="telemetry.sdk.version", description="version of the SDK", layers=_EVERY),
-    ResourceAttribute(key="device.model.identifier", description="hardware model", layers=("device",)),
-    ResourceAttribute(key="os.version", description="version of the device's firmware", layers=("device",)),
-    ResourceAttribute(key="host.name", description="host or node", layers=_SERVERS),
-    ResourceAttribute(key="k8s.namespace.name", description="Kubernetes namespace", layers=_SERVERS),
-    ResourceAttribute(key="k8s.pod.name", description="Kubernetes pod", layers=_SERVERS),
-)
+with explaining():
+    _GROUPS = registry_content("attributes")["groups"]
+    RESOURCE_ATTRIBUTES: tuple[ResourceAttribute, ...] = tuple(
+        ResourceAttribute(
+            key=row["id"],
+            description=row["brief"],
+            layers=tuple(group.get("layers") or LAYER_NAMES),
+            required=row.get("required", False),
+            promoted=row.get("label", False),
+        )
+        for group in _GROUPS
+        if "resource" in group["at"]
+        for row in group["attributes"]
+    )
+    DATA_CLASSES: tuple[str, ...] = next(
+        tuple(row["members"]) for group in _GROUPS for row in group["attributes"] if row["id"] == DATA_CLASSIFICATION
+    )
+"""Values of ``data.classification``, least to most restricted."""
 
 KEY_ATTRIBUTES: tuple[str, ...] = (DEVICE_ID, SERVICE_NAME)
 """Identity for the Kafka key of metrics and logs: the first that the resource has (requirement K3)."""

@@ -8,6 +8,7 @@ from components.telemetry.attributes import KEY_ATTRIBUTES, RESOURCE_ATTRIBUTES
 from components.telemetry.catalogue import METRICS
 from components.telemetry.layers import LAYERS, Layer
 from components.telemetry.markdown import table
+from components.telemetry.registry import REGISTRY, Attribute
 from components.telemetry.thresholds import thresholds_on
 from components.telemetry.topics import TOPICS
 
@@ -25,12 +26,14 @@ def _lines() -> Iterator[str]:
     yield "## Layers"
     yield ""
     yield (
-        "A signal that is not listed for its layer is dropped at the gateway and counted. "
-        "The layer's name is also its user at the gateway."
+        "A signal that is not listed for its layer is refused at the gateway, and counted. "
+        "The layer's name is also its user at the gateway. Budgets count what is new within half an hour: time series "
+        "of the layer and of one resource (a device, a process), different names of spans. How to send: "
+        "[ingest.md](ingest.md)."
     )
     yield ""
     yield from table(
-        ("source", "`layer`", "what", "signals", "topics"),
+        ("source", "`layer`", "what", "signals", "topics", "series", "of one resource", "span names"),
         (
             (
                 layer.source,
@@ -38,6 +41,9 @@ def _lines() -> Iterator[str]:
                 layer.description,
                 _signals(layer),
                 ", ".join(f"`{t}`" for t in layer.topics),
+                f"{layer.budget.series:,}",
+                f"{layer.budget.client_series:,}",
+                f"{layer.budget.span_names:,}" if layer.budget.span_names else "",
             )
             for layer in LAYERS
         ),
@@ -51,16 +57,17 @@ def _lines() -> Iterator[str]:
     yield "## Resource attributes"
     yield ""
     yield (
-        "The gateway keeps these and drops all others. Metrics and logs are keyed by the first of "
-        f"{', '.join(f'`{key}`' for key in KEY_ATTRIBUTES)} that is there; traces by trace id. "
-        "`service.name` becomes the label `job`, `service.instance.id` the label `instance`."
+        "The gateway keeps these and drops all others; a resource without a required one is refused. Metrics and "
+        f"logs are keyed by the first of {', '.join(f'`{key}`' for key in KEY_ATTRIBUTES)} that is there; traces by "
+        "trace id. `service.name` becomes the label `job`, `service.instance.id` the label `instance`."
     )
     yield ""
     yield from table(
-        ("attribute", "layers", "required", "label of every series", "what"),
+        ("attribute", "type", "layers", "required", "label of every series", "what"),
         (
             (
                 f"`{resource_attribute.key}`",
+                REGISTRY.types[resource_attribute.key].type.value,
                 "all" if len(resource_attribute.layers) == len(LAYERS) else ", ".join(resource_attribute.layers),
                 "yes" if resource_attribute.required else "",
                 "yes" if resource_attribute.promoted else "",
@@ -72,8 +79,8 @@ def _lines() -> Iterator[str]:
     yield "## Metrics"
     yield ""
     yield "Their thresholds: [thresholds.md](thresholds.md)."
+    yield ""
     for layer in LAYERS:
-        yield ""
         yield f"### {layer.source}: {layer.name} ({layer.description})"
         yield ""
         yield from table(
@@ -92,8 +99,88 @@ def _lines() -> Iterator[str]:
                 for metric in METRICS
                 if metric.layer is layer
             ),
-            last=layer is LAYERS[-1],
         )
+    yield from _conventions()
+    yield from _attributes()
+    yield from _reserved()
+
+
+def _conventions() -> Iterator[str]:
+    yield "## Metrics of SDKs"
+    yield ""
+    yield (
+        "What SDKs and instrumentation libraries send by default, by OpenTelemetry's semantic conventions. Every "
+        "service of every layer may send it. Without a unit, any is let in."
+    )
+    yield ""
+    yield from table(
+        ("metric", "unit", "instrument", "attributes", "what"),
+        (
+            (
+                f"`{metric.name}`",
+                f"`{metric.unit}`" if metric.unit else "",
+                metric.kind.value,
+                ", ".join(f"`{key}`" for key in metric.attributes),
+                metric.description,
+            )
+            for metric in REGISTRY.conventions.metrics
+        ),
+    )
+
+
+def _attributes() -> Iterator[str]:
+    yield "## Attributes of spans, logs and points"
+    yield ""
+    yield (
+        "Spans (their events and links too) and logs keep these and lose all others. A point has those that its metric "
+        "lists, and is refused with any other. Ids become keyed hashes; in text, personal data and secrets are masked; "
+        "a value of another type than its key's is dropped."
+    )
+    for group in REGISTRY.attributes.groups:
+        if tuple(group.at) == ("resource",):
+            continue
+        yield ""
+        places = " and ".join(place for place in group.at if place != "resource") or "points of metrics only"
+        layers = f"; layers: {', '.join(group.layers)}" if group.layers else ""
+        yield f"### {group.brief[0].upper()}{group.brief[1:]}"
+        yield ""
+        yield f"At: {places}{layers}."
+        yield ""
+        yield from table(
+            ("attribute", "type", "what"),
+            ((f"`{attribute.id}`", _type(attribute), attribute.brief) for attribute in group.attributes),
+            last=True,
+        )
+    yield ""
+
+
+def _type(attribute: Attribute) -> str:
+    """The type, with what it allows."""
+    if attribute.members:
+        return f"{attribute.type.value}: {', '.join(attribute.members)}"
+    bounds = [f"{bound:g}" for bound in (attribute.minimum, attribute.maximum) if bound is not None]
+    return (
+        f"{attribute.type.value} {' to '.join(bounds)}{' or more' if len(bounds) == 1 else ''}"
+        if bounds
+        else (attribute.type.value)
+    )
+
+
+def _reserved() -> Iterator[str]:
+    yield "## Reserved names"
+    yield ""
+    yield "Names of this platform itself; a star stands for any rest. What uses one is refused, in every layer."
+    yield ""
+    reserved = REGISTRY.reserved
+    yield from table(
+        ("what", "names"),
+        (
+            ("labels", ", ".join(f"`{name}`" for name in reserved.labels)),
+            ("metrics, as Prometheus spells them", ", ".join(f"`{name}`" for name in reserved.metrics)),
+            ("`service.name`", ", ".join(f"`{name}`" for name in reserved.services)),
+        ),
+        last=True,
+    )
 
 
 def _signals(layer: Layer) -> str:

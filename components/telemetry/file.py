@@ -1,7 +1,8 @@
-"""Reads ``thresholds.yaml``, the reviewed file with thresholds, objectives and further services, as plain data.
+"""Reads the reviewed files of the catalogue as plain data: ``thresholds.yaml`` and those in ``registry/``.
 
-The lab's simulator reads it in a pod, where there is no pydantic. So the schema is not asked here: it judges the file
-when `components.telemetry.thresholds` is imported, and explains what `explaining` could not read.
+The lab's simulator reads them in a pod, where there is no pydantic. So the schemas are not asked here: they judge the
+files when `components.telemetry.thresholds` or `components.telemetry.registry` is imported, and explain what
+`explaining` could not read.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ import yaml
 
 PATH = Path(__file__).with_name("thresholds.yaml")
 NAME = "components/telemetry/thresholds.yaml"
+REGISTRY_PATH = Path(__file__).with_name("registry")
+REGISTRY_NAME = "components/telemetry/registry"
 
 
 class CatalogueError(ValueError):
@@ -25,29 +28,38 @@ class CatalogueError(ValueError):
 class _OnceLoader(yaml.SafeLoader):
     """YAML in which a key that occurs twice is a mistake, and not the last one's victory."""
 
+    file = NAME
+
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         seen: set[Any] = set()
         for key, _ in node.value:
             name = self.construct_object(key, deep=True)
             if name in seen:
                 line = key.start_mark.line + 1
-                raise CatalogueError(f"{NAME}: line {line}: key {name!r} occurs twice: allowed is once; remove one")
+                raise CatalogueError(
+                    f"{self.file}: line {line}: key {name!r} occurs twice: allowed is once; remove one"
+                )
             seen.add(name)
         return super().construct_mapping(node, deep)
 
 
-def parse(text: str) -> dict[str, Any]:
-    """What YAML makes of the file's text.
+def parse(text: str, file: str = NAME) -> dict[str, Any]:
+    """What YAML makes of a file's text.
+
+    Args:
+        text: The file's content.
+        file: What a message calls the file.
 
     Raises:
         CatalogueError: It is no YAML, no group of keys, or has a key twice.
     """
+    loader = type("_NamedLoader", (_OnceLoader,), {"file": file})
     try:
-        content = yaml.load(text, _OnceLoader)  # noqa: S506  (a safe loader, only stricter)
+        content = yaml.load(text, loader)  # noqa: S506  (a safe loader, only stricter)
     except yaml.YAMLError as error:
-        raise CatalogueError(f"{NAME}: is not YAML ({' '.join(str(error).split())}); correct it") from None
+        raise CatalogueError(f"{file}: is not YAML ({' '.join(str(error).split())}); correct it") from None
     if not isinstance(content, dict):
-        raise CatalogueError(f"{NAME}: is {type(content).__name__}: allowed is a group of keys; see the file's history")
+        raise CatalogueError(f"{file}: is {type(content).__name__}: allowed is a group of keys; see the file's history")
     return content
 
 
@@ -59,6 +71,19 @@ def content() -> dict[str, Any]:
         CatalogueError: It is no YAML, no group of keys, or has a key twice.
     """
     return parse(PATH.read_text(encoding="utf-8"))
+
+
+@functools.cache
+def registry_content(name: str) -> dict[str, Any]:
+    """A file of the registry as plain data.
+
+    Args:
+        name: Its name, without its ending.
+
+    Raises:
+        CatalogueError: It is no YAML, no group of keys, or has a key twice.
+    """
+    return parse((REGISTRY_PATH / f"{name}.yaml").read_text(encoding="utf-8"), f"{REGISTRY_NAME}/{name}.yaml")
 
 
 def text(value: object) -> str:
@@ -74,10 +99,10 @@ def text(value: object) -> str:
 
 @contextlib.contextmanager
 def explaining() -> Iterator[None]:
-    """While the file is read without its schema: has the schema explain what could not be read.
+    """While files are read without their schemas: has the schemas explain what could not be read.
 
     Raises:
-        CatalogueError: The file is wrong; one line per mistake.
+        CatalogueError: A file is wrong; one line per mistake.
     """
     try:
         yield

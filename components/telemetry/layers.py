@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+from components.telemetry.file import explaining, registry_content
+
 
 class Signal(StrEnum):
     """Kinds of telemetry, spelled as the collector spells its pipelines."""
@@ -19,6 +21,21 @@ TOPIC_OF_SIGNAL: dict[Signal, str] = {signal: f"telemetry-{signal.value}" for si
 
 
 @dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a layer may create within half an hour.
+
+    Attributes:
+        series: Time series of the layer.
+        client_series: Time series of one resource: a device, a process.
+        span_names: Different names of spans; 0 where there are no traces.
+    """
+
+    series: int
+    client_series: int
+    span_names: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Layer:
     """One layer of the observed system.
 
@@ -26,13 +43,15 @@ class Layer:
         name: Value of the resource attribute ``layer``; also the user name at the gateway.
         source: Requirement id, ``L1`` .. ``L5``.
         description: What runs in the layer.
-        signals: Signals the layer may send; any other is dropped at the gateway and counted.
+        signals: Signals the layer may send; any other is refused at the gateway and counted.
+        budget: Series and names of spans that it may create.
     """
 
     name: str
     source: str
     description: str
     signals: frozenset[Signal]
+    budget: Budget
 
     @property
     def user(self) -> str:
@@ -49,16 +68,17 @@ class Layer:
         return tuple(TOPIC_OF_SIGNAL[signal] for signal in Signal if signal in self.signals)
 
 
-_WITHOUT_TRACES = frozenset({Signal.METRICS, Signal.LOGS})
-_ALL = frozenset(Signal)
-
-DEVICE = Layer(name="device", source="L1", description="wearable devices", signals=_WITHOUT_TRACES)
-STREAMING = Layer(name="streaming", source="L2", description="streaming, recording, storage, transfer", signals=_ALL)
-BUSINESS = Layer(name="business", source="L3", description="business services and their database", signals=_ALL)
-DATA = Layer(name="data", source="L4", description="ETL, consistency checks, reports", signals=_WITHOUT_TRACES)
-ANALYTICS = Layer(name="analytics", source="L5", description="analysis and visualisation", signals=_ALL)
-
-LAYERS: tuple[Layer, ...] = (DEVICE, STREAMING, BUSINESS, DATA, ANALYTICS)
+with explaining():
+    LAYERS: tuple[Layer, ...] = tuple(
+        Layer(
+            name=row["name"],
+            source=row["source"],
+            description=row["description"],
+            signals=frozenset(map(Signal, row["signals"])),
+            budget=Budget(**row["budget"]),
+        )
+        for row in registry_content("layers")["layers"]
+    )
 """All layers, in the order of the requirement ids."""
 
 LAYER_NAMES: tuple[str, ...] = tuple(layer.name for layer in LAYERS)
@@ -74,6 +94,9 @@ def layer(name: str) -> Layer:
         if candidate.name == name:
             return candidate
     raise KeyError(f"layer {name!r} does not exist: use one of {', '.join(LAYER_NAMES)}")
+
+
+DEVICE, STREAMING, BUSINESS, DATA, ANALYTICS = map(layer, ("device", "streaming", "business", "data", "analytics"))
 
 
 def layers_sending(signal: Signal) -> tuple[Layer, ...]:

@@ -9,7 +9,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from pydantic import ValidationError
 
 from components.rules import Severity
-from components.telemetry.rows import AlertName, Line, Name, Row
+from components.telemetry.fields import Line, Name, Row
+from components.telemetry.file import REGISTRY_NAME
+from components.telemetry.registry import REGISTRY
+from components.telemetry.reserved import label_reserved, metric_reserved, service_reserved
+from components.telemetry.rows import AlertName
 from components.telemetry.service_row import Service
 from components.telemetry.slo_row import BurnRate, Slo
 from components.telemetry.threshold_row import Threshold
@@ -76,6 +80,7 @@ def _incoherent(document: Document) -> Iterator[str]:
     yield from _twice("services", "name", (service.name for service in document.services))
     names = (metric.name for service in document.services for metric in service.metrics)
     yield from _twice("services", "metrics.name", names)
+    yield from _services(document)
     for threshold in document.thresholds:
         yield from _threshold(threshold, document)
     for slo in document.slos:
@@ -86,6 +91,35 @@ def _twice(section: str, key: str, values: Iterable[str]) -> Iterator[str]:
     for value, times in Counter(values).items():
         if times > 1:
             yield f"{section}: {key} {value} occurs {times} times: allowed is once; rename all but one"
+
+
+def _services(document: Document) -> Iterator[str]:
+    """That their attributes have one type each, and that no name is the platform's own."""
+    reserved = REGISTRY.reserved
+    own = [attribute.id for service in document.services for attribute in service.attributes]
+    yield from _twice("services", "attributes.id", own)
+    for service in document.services:
+        place = f"services[{service.name}]"
+        if service_reserved(service.name, reserved.services):
+            yield f"{place}.name is {service.name!r}: allowed is none of the platform's own services; rename it"
+        for attribute in service.attributes:
+            if attribute.id in REGISTRY.types:
+                yield (
+                    f"{place}.attributes[{attribute.id}] is defined in {REGISTRY_NAME}/attributes.yaml: allowed is one "
+                    "definition; remove this one"
+                )
+            if label_reserved(attribute.id, reserved.labels):
+                yield f"{place}.attributes[{attribute.id}] is the platform's own label: allowed is another; rename it"
+        for metric in service.metrics:
+            where = f"{place}.metrics[{metric.name}]"
+            if metric_reserved(metric.name, reserved.metrics):
+                yield f"{where}.name is the platform's own: allowed is another name; rename it"
+            for key in metric.attributes:
+                if key not in own and key not in REGISTRY.types:
+                    yield (
+                        f"{where}.attributes has {key!r}, which has no type: allowed are those of {REGISTRY_NAME}/"
+                        f"attributes.yaml and of `services`; add it to {place}.attributes"
+                    )
 
 
 def _owner(place: str, owner: str, document: Document) -> Iterator[str]:

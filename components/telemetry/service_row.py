@@ -7,9 +7,10 @@ from typing import Self
 
 from pydantic import Field, model_validator
 
+from components.telemetry.fields import AttributeName, Line, Name, Row, not_allowed
 from components.telemetry.layers import Signal
-from components.telemetry.naming import Kind
-from components.telemetry.rows import AttributeName, LayerField, Line, MetricName, Name, Row, not_allowed
+from components.telemetry.registry import Attribute, MetricRow
+from components.telemetry.rows import LayerField
 
 
 class Simulated(Row):
@@ -26,21 +27,17 @@ class Simulated(Row):
     attributes: Mapping[AttributeName, str] = Field(default_factory=dict)
 
 
-class ServiceMetric(Row):
-    """One metric; the attributes are those of `components.telemetry.catalogue.Metric`."""
+class ServiceMetric(MetricRow):
+    """One metric.
 
-    name: MetricName
-    unit: str = Field(min_length=1)
-    kind: Kind
-    description: Line
-    attributes: tuple[AttributeName, ...] = ()
-    buckets: tuple[float, ...] = ()
+    Attributes:
+        simulated: What the lab's simulator sends; None: nothing.
+    """
+
     simulated: Simulated | None = None
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if (self.kind is Kind.HISTOGRAM) != bool(self.buckets):
-            raise not_allowed("buckets for a histogram, and for nothing else")
         if self.simulated is not None and set(self.simulated.attributes) != set(self.attributes):
             raise not_allowed("a simulated value for each of the metric's attributes, and for nothing else")
         return self
@@ -63,6 +60,8 @@ class Service(Row):
         name: ``service.name``.
         layer: Layer that it sends as.
         description: What it does.
+        attributes: Attributes that the registry does not have, with their types; they may stand on its metrics, and on
+            the spans and logs of its layer.
         metrics: Metrics that it sends.
         traces: Set when it sends traces.
     """
@@ -70,6 +69,7 @@ class Service(Row):
     name: Name
     layer: LayerField
     description: Line
+    attributes: tuple[Attribute, ...] = ()
     metrics: tuple[ServiceMetric, ...] = ()
     traces: Traces | None = None
 

@@ -8,7 +8,8 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from components.rules import Severity
-from components.telemetry.rows import Duration, Line, Name, Place, Row, Runbook, not_allowed, seconds, spoken
+from components.telemetry.fields import Line, Name, Row, not_allowed
+from components.telemetry.rows import Duration, Place, Runbook, seconds, spoken
 
 WINDOW = "{window}"
 LIMIT = "{limit}"

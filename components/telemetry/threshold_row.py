@@ -10,20 +10,8 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from components.rules import Severity
-from components.telemetry.rows import (
-    AlertName,
-    Duration,
-    LabelName,
-    LayerField,
-    Line,
-    MetricName,
-    Name,
-    Row,
-    Runbook,
-    not_allowed,
-    seconds,
-    spoken,
-)
+from components.telemetry.fields import Line, MetricName, Name, Row, not_allowed
+from components.telemetry.rows import AlertName, Duration, LabelName, LayerField, Runbook, seconds, spoken
 
 LANGUAGES = ("en", "ja")
 

@@ -1,4 +1,4 @@
-"""What is wrong with ``thresholds.yaml``, one line per mistake: place, value, what is allowed, what to do."""
+"""What is wrong with a file of the catalogue, one line per mistake: place, value, what is allowed, what to do."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from components.telemetry.rows import NOT_ALLOWED
+from components.telemetry.fields import NOT_ALLOWED
 
 _LONGEST_VALUE = 60
+_PAGE = "docs/operations/thresholds.md"
 _KINDS = {
     "string_type": "a text (in quotes, where YAML would read something else)",
     "int_type": "a whole number",
@@ -25,19 +26,22 @@ _KINDS = {
 }
 
 
-def validation_errors(error: ValidationError, model: type[BaseModel], content: object) -> Iterator[str]:
+def validation_errors(
+    error: ValidationError, model: type[BaseModel], content: object, page: str = _PAGE
+) -> Iterator[str]:
     """One line per mistake.
 
     Args:
         error: What pydantic found.
         model: The model that was read.
         content: What was read; values and names of entries come from it.
+        page: Where the keys are explained.
     """
     details = error.errors(include_url=False)
     for detail in details:
         if detail["type"] == "too_short" and any(_inside(other, detail) for other in details):
             continue  # Only because an entry of it is refused.
-        yield _line(detail, model, content)
+        yield _line(detail, model, content, page)
 
 
 def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
@@ -45,10 +49,10 @@ def _inside(detail: ErrorDetails, outer: ErrorDetails) -> bool:
     return len(detail["loc"]) > length and detail["loc"][:length] == outer["loc"]
 
 
-def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
+def _line(detail: ErrorDetails, model: type[BaseModel], content: object, page: str) -> str:
     place, kind, context = _place(detail["loc"], content), detail["type"], detail.get("ctx", {})
     if kind == "missing":
-        return f"{place} is missing: add it (other entries and docs/operations/thresholds.md show every key)"
+        return f"{place} is missing: add it (other entries and {page} show every key)"
     if kind == "extra_forbidden":
         return f"{place} is not a known key: {_instead(detail['loc'], model)}"
     if detail["loc"][-1:] == ("[key]",):
@@ -58,6 +62,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
     allowed = _KINDS.get(kind) or {
         NOT_ALLOWED: str(context.get("allowed")),
         "enum": f"one of {context.get('expected')}",
+        "literal_error": f"one of {context.get('expected')}",
         "greater_than_equal": f"a number of at least {context.get('ge')}",
         "string_too_short": "a text that is not empty",
         "string_pattern_mismatch": "growth per minute such as '+60', or a constant value such as '0.2'",
@@ -72,7 +77,7 @@ def _place(location: tuple[int | str, ...], content: Any) -> str:
     for part in location:
         content = _at((part,), content)
         if isinstance(part, int):
-            name = content.get("name", part) if isinstance(content, Mapping) else part
+            name = content.get("name", content.get("id", part)) if isinstance(content, Mapping) else part
             text += f"[{name}]"
         elif part != "[key]":
             text += f".{part}" if text else part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -24,6 +25,8 @@ from lab.toolchain.steps import BUILD_LIMIT_S
 from lab.toolchain.steps import run_logged as run_logged
 
 SOURCES = Path(__file__).parent / "src"
+_BUILT_FROM = (".go", ".mod", ".sum", ".txt")
+"""Endings of what Go compiles, resolves and embeds."""
 _REPLACED = re.compile(r"^\s*(?:replace\s+)?(\S+) => ([^.\s]\S+ v\S+)", re.MULTILINE)
 _STAGING = re.compile(r"^\s*(?:require\s+)?(k8s\.io/[\w-]+) v0\.0\.0(?![\w.-])", re.MULTILINE)
 
@@ -34,17 +37,21 @@ def fingerprint(recipe: Recipe) -> str:
     if isinstance(recipe, GoTool) and recipe.source:
         for file in sorted((SOURCES / recipe.source).iterdir()):
             digest.update(file.read_bytes())
-    if isinstance(recipe, OwnProgram):
-        for file in _sources(recipe):
-            digest.update(file.name.encode() + b"\0" + file.read_bytes())
+    if isinstance(recipe, OwnProgram | Collector):
+        module = CHECKOUT / recipe.folder
+        for file in module_sources(module):
+            digest.update(str(file.relative_to(module)).encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()[:10]
 
 
-def _sources(recipe: OwnProgram) -> list[Path]:
-    """Files that the program is built from; its tests are none of them."""
-    module = CHECKOUT / recipe.folder
-    paths = [*module.rglob("*.go"), *module.glob("go.*")]
-    return sorted(file for file in paths if not file.name.endswith("_test.go"))
+def module_sources(module: Path) -> list[Path]:
+    """Files that a Go module of this checkout is built from: neither its tests, nor modules inside it."""
+    files: list[Path] = []
+    for place, folders, names in os.walk(module):
+        here = Path(place)
+        folders[:] = [name for name in folders if name != "testdata" and not (here / name / "go.mod").exists()]
+        files += [here / name for name in names if name.endswith(_BUILT_FROM) and not name.endswith("_test.go")]
+    return sorted(files)
 
 
 def folder(recipe: Recipe) -> Path:
@@ -167,6 +174,19 @@ def _own(recipe: OwnProgram, work: Path, log: Path) -> None:
     run_logged(command, cwd=CHECKOUT / recipe.folder, log=log, env=_GO_ENV)
 
 
+def _copied_module(module: Path, target: Path) -> str:
+    """Copy the sources of a module of this checkout, so that its path does not get into what is built.
+
+    Returns:
+        The module's name.
+    """
+    for file in module_sources(module):
+        copy = target / file.relative_to(module)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, copy)
+    return (target / "go.mod").read_text().split(maxsplit=2)[1]
+
+
 def _stamp_schema(schema: Path, version: str) -> None:
     if schema.exists():
         document = json.loads(schema.read_text())
@@ -178,8 +198,13 @@ def _collector(recipe: Collector, work: Path, log: Path) -> None:
     source = work / "src"
     source.mkdir()
     manifest: dict[str, object] = {"dist": {"name": "otelcol", "module": "lab/otelcol", "output_path": "./out"}}
+    name = _copied_module(CHECKOUT / recipe.folder, source / "own")
     for kind, modules in recipe.components.items():
-        manifest[kind] = [{"gomod": f"{module} v{recipe.version}"} for module in modules]
+        manifest[kind] = [
+            *({"gomod": f"{module} v{recipe.version}"} for module in modules),
+            *({"gomod": f"{name} v0.0.0", "import": f"{name}/{package}"} for package in recipe.own.get(kind, ())),
+        ]
+    manifest["replaces"] = [f"{name} => ../own"]
     (source / "builder.yaml").write_text(json.dumps(manifest))
     (source / "go.mod").write_text("module lab/builder\n\ngo 1.24\n")
     builder = "go.opentelemetry.io/collector/cmd/builder"

@@ -47,11 +47,19 @@ class GoTool:
 
 @dataclass(frozen=True, kw_only=True)
 class Collector:
-    """An OpenTelemetry Collector with the components that the platform uses, and no others."""
+    """An OpenTelemetry Collector with the components that the platform uses, and no others.
+
+    Attributes:
+        components: Kind as the builder names it -> modules of ``version``.
+        folder: Go module of this checkout with our own components; its content is part of the key.
+        own: Kind -> packages of that module.
+    """
 
     name: str
     version: str
     components: dict[str, tuple[str, ...]]
+    folder: str
+    own: dict[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -253,20 +261,24 @@ RECIPES: tuple[Recipe, ...] = (
                 "processor/attributesprocessor",
                 "processor/filterprocessor",
                 "processor/groupbyattrsprocessor",
-                "processor/redactionprocessor",
                 "processor/resourceprocessor",
                 "processor/tailsamplingprocessor",
-                "processor/transformprocessor",
             ),
             "exporters": _core(
                 "exporter/otlphttpexporter", "exporter/otlpexporter", "exporter/debugexporter", "exporter/nopexporter"
             )
             + _contrib("exporter/kafkaexporter", "exporter/prometheusexporter"),
-            "connectors": _core("connector/forwardconnector")
-            + _contrib("connector/routingconnector", "connector/spanmetricsconnector"),
+            "connectors": _core("connector/forwardconnector") + _contrib("connector/spanmetricsconnector"),
             "extensions": _contrib(
                 "extension/basicauthextension", "extension/healthcheckextension", "extension/storage/filestorage"
             ),
+        },
+        folder="collector",
+        own={
+            "processors": ("gate",),
+            "exporters": ("kafkabuckets",),
+            "connectors": ("bisect",),
+            "extensions": ("login",),
         },
     ),
     GoTool(

@@ -8,7 +8,6 @@ import time
 from confluent_kafka import ConsumerGroupState
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from components.gateway.config import FOREIGN_LAYER, REFUSED_SIGNAL, UNKNOWN_LAYER, exporter_name, transform_name
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
 from ops.core import otlp
 from ops.core.context import Context
@@ -21,7 +20,8 @@ GATEWAYS = 2
 MAX_LAG = 2_000
 COUNTED_SECONDS = 75.0
 _PROBE = "obs_verify_probe"
-_SENT = {Signal.METRICS: "metric_points", Signal.TRACES: "spans", Signal.LOGS: "log_records"}
+FOREIGN_LAYER, UNKNOWN_LAYER, REFUSED_SIGNAL = "layer_foreign", "layer_unknown", "signal"
+"""Reasons of the gate, as `otelcol_gate_refused_items_total` has them."""
 
 
 def probe(layer: str) -> ExportMetricsServiceRequest:
@@ -60,46 +60,43 @@ def o1(context: Context) -> Finding:
     return finding
 
 
-def dropped(context: Context, processor: str) -> float:
-    """Items that a filter of the gateway has dropped so far."""
-    where = f'{{job="gateway",processor="{processor}"}}'
-    incoming = context.thanos.number(f"otelcol_processor_incoming_items_total{where}") or 0.0
-    outgoing = context.thanos.number(f"otelcol_processor_outgoing_items_total{where}") or 0.0
-    return incoming - outgoing
+def refused(context: Context, reason: str) -> float:
+    """Items that the gates have refused so far for a reason."""
+    return context.thanos.number(f'otelcol_gate_refused_items_total{{job="gateway",reason="{reason}"}}') or 0.0
 
 
 def o2(context: Context) -> Finding:
-    """Counters per layer and topic; forbidden telemetry is counted and does not reach Kafka."""
+    """Counters per layer and topic; forbidden telemetry is refused, counted, and its client told."""
     finding = Finding()
     thanos = context.thanos
-    before = {name: dropped(context, name) for name in (UNKNOWN_LAYER, FOREIGN_LAYER, REFUSED_SIGNAL)}
+    before = {reason: refused(context, reason) for reason in (UNKNOWN_LAYER, FOREIGN_LAYER, REFUSED_SIGNAL)}
     device = LAYERS[0].name
     resource = otlp.resource_of(device, "ops-verify", "ops-verify")
-    statuses = [
-        context.otlp.traces(otlp.span(resource, "forbidden"), device)[0],
-        context.otlp.metrics(probe("no-such-layer"), device)[0],
-        context.otlp.metrics(probe(LAYERS[1].name), device)[0],
-    ]
-    finding.expect_equal("answers to well-formed requests", statuses, [200, 200, 200])
+    forbidden = {
+        REFUSED_SIGNAL: ("traces", otlp.span(resource, "forbidden").SerializeToString()),
+        UNKNOWN_LAYER: ("metrics", probe("no-such-layer").SerializeToString()),
+        FOREIGN_LAYER: ("metrics", probe(LAYERS[1].name).SerializeToString()),
+    }
+    for reason, (signal, body) in forbidden.items():
+        status, answer = context.otlp.post(signal, body, context.otlp.login(device))
+        finding.expect_equal(f"answer to what is refused for {reason}", status, 400)
+        finding.expect(reason.encode() in answer, f"the answer does not name {reason}: {answer!r}")
     for layer in LAYERS:
-        count = thanos.number(
-            f'otelcol_processor_incoming_items_total{{job="gateway",processor="{transform_name(layer)}"}}'
-        )
+        count = thanos.number(f'otelcol_gate_accepted_items_total{{job="gateway",layer="{layer.name}"}}')
         finding.expect(bool(count), f"no item of layer {layer.name} is counted")
         finding.figures.append(f"{layer.name} {count or 0:.0f}")
     for signal in (Signal.METRICS, Signal.TRACES):
-        count = thanos.number(
-            f'otelcol_exporter_sent_{_SENT[signal]}_total{{job="gateway",exporter="{exporter_name(signal)}"}}'
-        )
-        finding.expect(bool(count), f"nothing is counted for {TOPIC_OF_SIGNAL[signal]}")
-        finding.figures.append(f"{TOPIC_OF_SIGNAL[signal]} {count or 0:.0f}")
-    for name, old in before.items():
+        topic = TOPIC_OF_SIGNAL[signal]
+        count = thanos.number(f'otelcol_kafkabuckets_items_total{{job="gateway",topic="{topic}"}}')
+        finding.expect(bool(count), f"nothing is counted for {topic}")
+        finding.figures.append(f"{topic} {count or 0:.0f}")
+    for reason, old in before.items():
 
-        def counted(name: str = name, old: float = old) -> bool:
-            return dropped(context, name) > old
+        def counted(reason: str = reason, old: float = old) -> bool:
+            return refused(context, reason) > old
 
-        took = wait_until(counted, COUNTED_SECONDS, f"{name} to count", 2.0)
-        finding.seen.append(f"{name} counted the probe after {took:.0f} s")
+        took = wait_until(counted, COUNTED_SECONDS, f"{reason} to count", 2.0)
+        finding.seen.append(f"{reason} counted the probe after {took:.0f} s")
     return finding
 
 

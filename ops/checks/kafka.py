@@ -79,7 +79,7 @@ def k2(context: Context) -> Finding:
 
 
 def k3(context: Context) -> Finding:
-    """Records decode as OTLP, are keyed, and one identity stays in one partition."""
+    """Records decode as OTLP, are keyed by bucket, and one identity stays in one partition."""
     finding = Finding()
     for topic, (message_type, field) in _MESSAGES.items():
         settings = context.kafka.topic_settings([topic]).get(topic, {})
@@ -110,14 +110,19 @@ def k3(context: Context) -> Finding:
 
 
 def _producers(context: Context, finding: Finding) -> None:
-    """In the configuration that the gateways run with, every Kafka exporter has acks=all and Snappy."""
+    """The gateways write with the exporter that has acks=all and Snappy and nothing else, and wait for its result."""
     config = yaml.safe_load(context.kube.config_map("gateway")["config.yaml"])
     exporters = {name: exporter for name, exporter in config["exporters"].items() if name.startswith("kafka")}
     finding.expect(len(exporters) >= len(_MESSAGES), f"the gateway has only {len(exporters)} Kafka exporters")
     for name, exporter in exporters.items():
-        finding.expect_equal(f"required_acks of {name}", exporter["producer"].get("required_acks"), -1)
-        finding.expect_equal(f"compression of {name}", exporter["producer"].get("compression"), "snappy")
-    finding.seen.append(f"{len(exporters)} exporters of the running gateway's configuration have acks=all and Snappy")
+        finding.expect_equal(f"kind of exporter {name}", name.partition("/")[0], "kafkabuckets")
+        finding.expect_equal(
+            f"wait_for_result of {name}", exporter.get("sending_queue", {}).get("wait_for_result"), True
+        )
+    finding.seen.append(
+        f"{len(exporters)} exporters of the running gateway's configuration are kafkabuckets: acks=all and Snappy "
+        "cannot be set otherwise"
+    )
 
 
 def identities(groups: Any, *, traces: bool) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
-from components.masking.catalogue import EVERY
+from components.masking.examples import EXAMPLES
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal, layers_sending
 from ops.core import otlp
 from ops.core.context import Context
@@ -25,7 +25,7 @@ Example = tuple[str, str, str]
 
 def examples() -> Iterator[Example]:
     """Dirty and clean examples of all rules."""
-    for rule in EVERY:
+    for rule in EXAMPLES:
         for number, (text, secret) in enumerate(rule.dirty):
             yield f"{rule.id}-dirty-{number}", text, secret
         for number, text in enumerate(rule.clean):
@@ -82,7 +82,7 @@ def o3(context: Context) -> Finding:
     finding.figures.append(
         f"{len(leaks)} of {dirty} secrets readable, {len(harmed)} of {len(sent) - dirty} others harmed"
     )
-    finding.seen.append(f"examples of {len(EVERY)} rules, in Kafka after {took:.0f} s")
+    finding.seen.append(f"examples of {len(EXAMPLES)} rules, in Kafka after {took:.0f} s")
     finding.drill("masking-kafka", "masking-stores")
     return finding
 

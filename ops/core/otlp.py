@@ -21,6 +21,14 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
+from components.telemetry.attributes import (
+    DEVICE_ID,
+    LAYER,
+    SERVICE_INSTANCE_ID,
+    SERVICE_NAME,
+    required_attributes,
+)
+from components.telemetry.layers import LAYERS
 from ops.core.platform import Login, Platform
 from ops.core.web import Web
 
@@ -35,24 +43,27 @@ def attributes(values: Mapping[str, str]) -> list[KeyValue]:
 
 def resource_of(layer: str, service: str, instance: str, device: str = "") -> dict[str, str]:
     """Resource attributes that every client of ``layer`` sends."""
-    values = {"layer": layer, "service.name": service, "service.instance.id": instance}
-    return {**values, "device_id": device} if device else values
+    values = {LAYER: layer, SERVICE_NAME: service, SERVICE_INSTANCE_ID: instance}
+    if not device and any(DEVICE_ID in required_attributes(own) for own in LAYERS if own.name == layer):
+        device = instance
+    return {**values, DEVICE_ID: device} if device else values
 
 
 def gauge(
-    resource: Mapping[str, str], name: str, points: Iterable[tuple[int, float, Mapping[str, str]]]
+    resource: Mapping[str, str], name: str, points: Iterable[tuple[int, float, Mapping[str, str]]], unit: str = ""
 ) -> ExportMetricsServiceRequest:
     """A request with one gauge.
 
     Args:
         resource: Attributes of the resource.
-        name: Name of the metric; it has no unit, so Prometheus keeps the name as it is.
+        name: Name of the metric.
         points: Time in nanoseconds since the epoch, value, attributes.
+        unit: Its unit, as the catalogue has it; without one, Prometheus keeps the name as it is.
     """
     request = ExportMetricsServiceRequest()
     resource_metrics = request.resource_metrics.add()
     resource_metrics.resource.attributes.extend(attributes(resource))
-    metric = resource_metrics.scope_metrics.add().metrics.add(name=name)
+    metric = resource_metrics.scope_metrics.add().metrics.add(name=name, unit=unit)
     for nanoseconds, value, labels in points:
         metric.gauge.data_points.add(time_unix_nano=nanoseconds, as_double=float(value), attributes=attributes(labels))
     return request

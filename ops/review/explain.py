@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from ops.review.explain_alerts import alerts, thresholds
+from ops.review.explain_catalogue import catalogue
 from ops.review.explain_dashboards import dashboards
 from ops.review.explain_kafka import access, brokers
 from ops.review.explain_surface import surface
@@ -23,6 +24,7 @@ def explain(before: StackPlan, after: StackPlan) -> list[Statement]:
         *policies(before, after),
         *thresholds(before.thresholds, after.thresholds),
         *alerts(old, new),
+        *catalogue(old, new),
         *access(old, new),
         *brokers(old, new),
         *surface(old, new),

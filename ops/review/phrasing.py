@@ -25,6 +25,7 @@ class Subject(StrEnum):
 
     POLICY = "Policies"
     THRESHOLDS = "Thresholds and alerts"
+    CATALOGUE = "What clients may send"
     ACCESS = "Kafka: users, permissions, topics"
     BROKERS = "Kafka brokers"
     LOGINS = "Logins"

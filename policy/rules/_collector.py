@@ -10,10 +10,16 @@ from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
 from policy.rules._values import loopback
 
-KAFKA = frozenset({"kafka", "kafkametrics", "kafka_topics_observer"})
+BUCKETS = "kafkabuckets"
+"""Our exporter to Kafka: all copies in sync, Snappy, SCRAM-SHA-512 and no new topics, which cannot be set otherwise."""
+WRITERS = ("kafka", BUCKETS)
+"""Exporters that write records."""
+LOGIN = "login"
+"""Our extension that checks passwords, over gRPC before the message is read."""
+KAFKA = frozenset({*WRITERS, "kafkametrics", "kafka_topics_observer"})
 WITHOUT_NETWORK = frozenset({"debug", "nop", "file", "jaeger_storage_exporter"})
 """Exporters that send nothing over the network themselves, or whose network is described elsewhere."""
-_PASSING = frozenset({"routing", "forward", "failover", "roundrobin"})
+_PASSING = frozenset({"routing", "forward", "failover", "roundrobin", "bisect"})
 """Connectors that answer only after the pipelines behind them have."""
 _SAMPLING = frozenset({"tail_sampling", "groupbytrace"})
 URLS = ("endpoint", "metrics_endpoint", "traces_endpoint", "logs_endpoint", "profiles_endpoint")

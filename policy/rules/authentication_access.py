@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import Collector, collectors
+from policy.rules._collector import BUCKETS, WRITERS, Collector, collectors
 from policy.rules._kafka import ACL, PROVIDER, SCRAM, USER, mapped_names, servers, services, super_users
 from policy.rules._values import Unknowns, each_known, finding, number, shown
 
@@ -216,8 +216,8 @@ def _needs(resource: Resource) -> Iterator[_Need]:
 
 def _collector_needs(collector: Collector) -> Iterator[_Need]:
     for section, operation in (("receivers", "Read"), ("exporters", "Write")):
-        for component in collector.components(section, "kafka"):
-            user = component.node.at("auth.sasl.username")
+        for component in collector.components(section, *WRITERS):
+            user = component.node.at("auth.username" if component.type == BUCKETS else "auth.sasl.username")
             wanted = [("Topic", topic) for topic in topics(collector, section, component.name)]
             if section == "receivers" and component.node["group_id"].text():
                 wanted.append(("Group", component.node["group_id"].text()))
@@ -228,6 +228,8 @@ def _collector_needs(collector: Collector) -> Iterator[_Need]:
 def topics(collector: Collector, section: str, name: str) -> list[str]:
     """Topics that a collector's Kafka component really uses, by the pipelines that it is in."""
     component = collector.component(section, name)
+    if component.type == BUCKETS:
+        return [component.node["topic"].text()] if collector.signals(name) else []
     names: list[str] = []
     for signal, default in _DEFAULT_TOPICS.items():
         node = component.node[signal]

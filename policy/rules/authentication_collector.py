@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from policy.model import Finding, Options, Resource, Rule
-from policy.rules._collector import URLS, Collector, Component, Pipeline, Serving, collectors
+from policy.rules._collector import BUCKETS, LOGIN, URLS, Collector, Component, Pipeline, Serving, collectors
 from policy.rules._kafka import SCRAM
 from policy.rules._values import finding, loopback, shown
 
@@ -35,6 +35,14 @@ def _asks(collector: Collector, server: Serving) -> Iterator[Finding]:
     elif extension.type == "basicauth" and not _users(extension):
         problem = f"{server.what} is checked by {where.text()}, which has no list of users"
         yield finding(collector.resource, extension.node["htpasswd"], problem, "set htpasswd.file")
+    elif extension.type == LOGIN and not extension.node["htpasswd"].text():
+        problem = f"{server.what} is checked by {where.text()}, which has no list of users"
+        yield finding(collector.resource, extension.node["htpasswd"], problem, "set htpasswd")
+    elif extension.type == LOGIN and server.what.endswith("(grpc)"):
+        middlewares = server.node["middlewares"]
+        if where.text() not in [middleware["id"].text() for middleware in middlewares.elements()]:
+            problem = f"{server.what} reads a message before {where.text()} knows who sends it"
+            yield finding(collector.resource, middlewares, problem, f"add {where.text()} to middlewares")
 
 
 def _users(extension: Component) -> bool:
@@ -78,14 +86,23 @@ def _logs_in(collector: Collector, exporter: Component) -> Iterator[Finding]:
 def _kafka_login(resource: Resource, options: Options) -> Iterator[Finding]:
     for collector in collectors(resource):
         for component in collector.kafka():
+            if component.type == BUCKETS:
+                yield from _named(resource, component, "auth")
+                continue
             sasl = component.node.at("auth.sasl")
             if sasl["mechanism"].text() != SCRAM:
                 problem = f"{component} does not log in by {SCRAM}: mechanism {shown(sasl['mechanism'])}"
                 yield finding(resource, sasl["mechanism"], problem, f"set auth.sasl.mechanism to {SCRAM}")
-            for key in ("username", "password"):
-                if not sasl[key].text():
-                    problem = f"{component} has no {key}: it {shown(sasl[key])}"
-                    yield finding(resource, sasl[key], problem, f"set auth.sasl.{key}")
+            yield from _named(resource, component, "auth.sasl")
+
+
+def _named(resource: Resource, component: Component, path: str) -> Iterator[Finding]:
+    """Whether a client of Kafka says who it is."""
+    login = component.node.at(path)
+    for key in ("username", "password"):
+        if not login[key].text():
+            problem = f"{component} has no {key}: it {shown(login[key])}"
+            yield finding(resource, login[key], problem, f"set {path}.{key}")
 
 
 def _sender(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -98,12 +115,14 @@ def _sender(resource: Resource, options: Options) -> Iterator[Finding]:
 def _passwords(collector: Collector, receiver: str) -> bool:
     """Whether a receiver knows its senders by user names."""
     protocols = [node for _, node in collector.node["receivers"][receiver]["protocols"].items()]
-    return any(node.at("auth.authenticator").text().startswith("basicauth") for node in protocols)
+    return any(node.at("auth.authenticator").text().split("/", 1)[0] in ("basicauth", LOGIN) for node in protocols)
 
 
 def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding]:
-    """The user who logged in must be written down, and then be compared by a filter."""
+    """The user who logged in must be compared: by the gate, or written down and compared by a filter."""
     where, names = pipeline.node["processors"], pipeline.node["processors"].texts()
+    if any(name.split("/", 1)[0] == "gate" for name in names):
+        return
     written = ""
     for name in names:
         processor = collector.component("processors", name)
@@ -115,7 +134,7 @@ def _checks_sender(collector: Collector, pipeline: Pipeline) -> Iterator[Finding
             return
     problem = f"pipeline {pipeline.name} takes telemetry in the name of others: "
     problem += f"no filter compares {written}" if written else "no processor writes down who logged in"
-    fix = "upsert an attribute from_context auth.username, then drop by a filter what names somebody else"
+    fix = "add the gate, or upsert an attribute from_context auth.username and drop by a filter what names another"
     yield finding(collector.resource, where, problem, fix)
 
 

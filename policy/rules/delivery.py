@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import Collector, Component, Pipeline, collectors
+from policy.rules._collector import BUCKETS, Collector, Component, Pipeline, collectors
 from policy.rules._values import Unknowns, finding, flag, number, seconds, shown, stated
 
 _FILES = frozenset({"ConfigMap", "Secret"})
@@ -33,6 +33,13 @@ def _producer(resource: Resource, options: Options) -> Iterator[Finding]:
             if (seconds(timeout.text() or "5s") or 0) < options["min_timeout_s"]:
                 problem = f"{exporter} gives up before Kafka notices a dead broker: timeout {stated(timeout, '5s')}"
                 yield finding(resource, timeout, problem, f"set timeout to at least {options['min_timeout_s']}s")
+        for exporter in collector.components("exporters", BUCKETS):
+            spill = exporter.node["spill"]
+            path, default = ("spill.timeout", "15s") if spill.exists else ("timeout", "5s")
+            timeout = exporter.node.at(path)
+            if (seconds(timeout.text() or default) or 0) < options["min_timeout_s"]:
+                problem = f"{exporter} gives up before Kafka notices a dead broker: {path} {stated(timeout, default)}"
+                yield finding(resource, timeout, problem, f"set {path} to at least {options['min_timeout_s']}s")
 
 
 def _keys(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -47,6 +54,39 @@ def _keys(resource: Resource, options: Options) -> Iterator[Finding]:
             if compression.text() != "snappy":
                 problem = f"{exporter} does not write Snappy: compression {shown(compression)}"
                 yield finding(resource, compression, problem, "set producer.compression to snappy")
+
+
+def _outage(resource: Resource, options: Options) -> Iterator[Finding]:
+    for collector in collectors(resource):
+        for exporter in collector.delivering:
+            if exporter.type == BUCKETS:
+                yield from _waits(resource, exporter)
+                yield from _spills(collector, exporter)
+
+
+def _waits(resource: Resource, exporter: Component) -> Iterator[Finding]:
+    queue = exporter.node["sending_queue"]
+    waits, storage = queue["wait_for_result"], queue["storage"]
+    if flag(queue["enabled"]) is False:
+        problem = f"{exporter} makes a record of every request: sending_queue.enabled {shown(queue['enabled'])}"
+        yield finding(resource, queue["enabled"], problem, "remove it")
+    if flag(waits) is not True:
+        problem = f"{exporter} does not say that it waits for Kafka: wait_for_result {shown(waits)}"
+        yield finding(resource, waits, problem, "set sending_queue.wait_for_result to true")
+    if storage.text():
+        problem = f"{exporter} writes everything to disk before Kafka has it: storage {shown(storage)}"
+        yield finding(resource, storage, problem, "remove it; the disk is for spill.sending_queue")
+
+
+def _spills(collector: Collector, exporter: Component) -> Iterator[Finding]:
+    queue = exporter.node.at("spill.sending_queue")
+    if not queue["storage"].text():
+        problem = f"{exporter} refuses everything while Kafka is away: spill.sending_queue.storage "
+        problem += shown(queue["storage"])
+        fix = "set spill.sending_queue.storage to a file_storage extension"
+        yield finding(collector.resource, queue["storage"], problem, fix)
+        return
+    yield from _stored(collector, exporter, queue["storage"])
 
 
 def _marking(resource: Resource, options: Options) -> Iterator[Finding]:
@@ -151,6 +191,12 @@ def _queue(collector: Collector, exporter: Component) -> Iterator[Finding]:
         fix = "set sending_queue.storage to a file_storage extension, or sending_queue.enabled to false"
         yield finding(resource, storage, problem, fix)
         return
+    yield from _stored(collector, exporter, storage)
+
+
+def _stored(collector: Collector, exporter: Component, storage: Node) -> Iterator[Finding]:
+    """Whether the storage of a queue is there, and keeps what it is given."""
+    resource = collector.resource
     extension = collector.component("extensions", storage.text())
     if not extension.node.exists or extension.name not in collector.extensions:
         problem = f"the queue of {exporter} is kept by {storage.text()}, which does not run"
@@ -225,6 +271,14 @@ RULES: tuple[Rule, ...] = (
         },
         kinds=_FILES,
         resource=_producer,
+    ),
+    Rule(
+        id="collector-kafka-outage",
+        promise="A gateway answers when Kafka has a request; while Kafka is away, when its disk has.",
+        why="Answering earlier loses telemetry with the pod; having no disk refuses everybody in every outage.",
+        sources=("K1", "O1"),
+        kinds=_FILES,
+        resource=_outage,
     ),
     Rule(
         id="collector-record-keys",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from policy.model import Finding, Node, Options, Resource, Rule
-from policy.rules._collector import Collector, Component, collectors
+from policy.rules._collector import BUCKETS, WRITERS, Collector, Component, collectors
 from policy.rules._commands import Files, Process, processes
 from policy.rules._kafka import TOPIC, servers
 from policy.rules._values import Unknowns, each_known, finding, number, shown, stated
@@ -22,17 +22,22 @@ _VOLATILE = ("emptyDir", "configMap", "secret", "projected", "hostPath")
 
 def _requests(resource: Resource, options: Options) -> Iterator[Finding]:
     for collector in collectors(resource):
-        exporters = [component for component in collector.delivering if component.type == "kafka"]
+        exporters = [component for component in collector.delivering if component.type in WRITERS]
         if not exporters:
             continue
         limit = min(_record(exporter) for exporter in exporters)
         for exporter in exporters:
-            yield from _batches(resource, exporter)
+            if exporter.type != BUCKETS:  # that one halves what does not fit
+                yield from _batches(resource, exporter)
         yield from _accepted(collector, limit)
 
 
 def _record(exporter: Component) -> float:
-    return number(exporter.node.at("producer.max_message_bytes")) or _PRODUCER_DEFAULT
+    return number(_largest(exporter)) or (_FETCH_DEFAULT if exporter.type == BUCKETS else _PRODUCER_DEFAULT)
+
+
+def _largest(exporter: Component) -> Node:
+    return exporter.node.at("max_message_bytes" if exporter.type == BUCKETS else "producer.max_message_bytes")
 
 
 def _batches(resource: Resource, exporter: Component) -> Iterator[Finding]:
@@ -91,8 +96,8 @@ def _topic(topic: Resource) -> float:
 
 
 def _written(collector: Collector, topics_by_name: dict[str, Resource]) -> Iterator[Finding]:
-    for exporter in collector.components("exporters", "kafka"):
-        where = exporter.node.at("producer.max_message_bytes")
+    for exporter in collector.components("exporters", *WRITERS):
+        where = _largest(exporter)
         for name in topics(collector, "exporters", exporter.name):
             if name in topics_by_name and _record(exporter) > _topic(topics_by_name[name]):
                 problem = f"{exporter} writes records that {name} refuses: max_message_bytes {shown(where)}"
@@ -131,7 +136,8 @@ def _workload_queues(files: Files, resources: Sequence[Resource], workload: Reso
 
 
 def _queue_folders(files: Files, process: Process, collector: Collector) -> Iterator[Finding]:
-    used = {component.node.at("sending_queue.storage").text() for component in collector.delivering} - {""}
+    paths = ("sending_queue.storage", "spill.sending_queue.storage")
+    used = {component.node.at(path).text() for component in collector.delivering for path in paths} - {""}
     for name in sorted(used):
         folder = collector.component("extensions", name).node["directory"].text()
         placed = files.volume(process, folder) if folder else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from policy.model import Finding, Node, Option, Options, Resource, Rule
-from policy.rules._collector import collectors
+from policy.rules._collector import WRITERS, collectors
 from policy.rules._kafka import TOPIC, Server, clients, servers, services
 from policy.rules._values import Unknowns, finding, flag, number, shown, stated
 from policy.rules.authentication_access import topics
@@ -158,7 +158,7 @@ def _named_topics(resource: Resource) -> Iterator[tuple[Node, str]]:
     """Topics that collectors and services are configured for."""
     for collector in collectors(resource):
         for section in ("receivers", "exporters"):
-            for component in collector.components(section, "kafka"):
+            for component in collector.components(section, *WRITERS):
                 for name in topics(collector, section, component.name):
                     yield component.node, name
     for service in services(resource):

@@ -17,9 +17,6 @@ from google.protobuf.message import DecodeError as DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, LogsData
 
-RESOURCE_COPY = "obs.resource"
-"""Scope attribute in which the gateway sends a resource's attributes, see ``components.gateway.config``."""
-
 LONGEST_BODY = 32_000
 LONGEST_VALUE = 4_000
 """Characters of one attribute's value: a term of the index may not be longer than 32 kB."""
@@ -62,11 +59,8 @@ def documents(topic: str, partition: int, offset: int, value: bytes, written_ms:
 
 def _contents(data: LogsData, written_ns: int) -> Iterator[dict[str, Any]]:
     for resource_logs in data.resource_logs:
-        kept = _attributes(resource_logs.resource.attributes)
+        resource = _attributes(resource_logs.resource.attributes)
         for scope_logs in resource_logs.scope_logs:
-            scope = _attributes(scope_logs.scope.attributes)
-            copy = scope.get(RESOURCE_COPY)
-            resource = copy if isinstance(copy, dict) else kept
             for record in scope_logs.log_records:
                 yield _content(record, resource, scope_logs.scope.name, written_ns)
 

@@ -125,9 +125,9 @@ def _counts(runner: QueryRunner, counted: dict[str, float | None]) -> tuple[Bloc
 def _items(runner: QueryRunner) -> Table:
     figures_by_label: dict[str, dict[str, float]] = {}
     for labels, value in runner.every(ITEMS):
-        layer = labels.get("processor", "").removeprefix("transform/")
+        layer = labels.get("layer", "")
         if layer in LAYER_NAMES:
-            figures_by_label.setdefault(layer, {})[labels.get("otel_signal", "")] = value
+            figures_by_label.setdefault(layer, {})[labels.get("signal", "")] = value
     rows = [
         (cell(place(layer)), *(figure(amount(of.get(signal), "{item}")) for signal in _SIGNALS))
         for layer, of in sorted(figures_by_label.items())

@@ -54,12 +54,12 @@ def _p95(name: str, window: str = "5m", selector: str = "") -> str:
 API = f'{series_of("http.server.request.duration")}_count{{layer="business"}}'
 API_ERRORS = f'{series_of("http.server.request.duration")}_count{{layer="business",http_response_status_code=~"5.."}}'
 _POOL = "layer, job, db_client_connection_pool_name"
-INCOMING = "otelcol_processor_incoming_items_total"
+ACCEPTED = "otelcol_gate_accepted_items_total"
 
 
 def gateway_rate(signal: str) -> str:
     """Items per second of a signal that the gateways took in."""
-    return f'sum(rate({INCOMING}{{job="gateway",processor=~"transform/.+",otel_signal="{signal}"}}[5m]))'
+    return f'sum(rate({ACCEPTED}{{job="gateway",signal="{signal}"}}[5m]))'
 
 
 def _kpis(layer: str, *rows: tuple[str, str, str, Better, float]) -> tuple[Kpi, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from services.reports.kpis import API, API_ERRORS, INCOMING, gateway_rate, series_of
+from services.reports.kpis import ACCEPTED, API, API_ERRORS, gateway_rate, series_of
 
 FRESH_S: Final = 120
 """A layer is fresh while its newest sample is not older: the limit of TelemetryStale, which a test compares."""
@@ -86,7 +86,7 @@ COUNTS: Final[tuple[Query, ...]] = (
 
 ITEMS = _q(
     "items",
-    f'sum by (processor, otel_signal) (increase({INCOMING}{{job="gateway",processor=~"transform/.+"}}[$range]))',
+    f'sum by (layer, signal) (increase({ACCEPTED}{{job="gateway"}}[$range]))',
     "{item}",
 )
 """What each layer sent."""

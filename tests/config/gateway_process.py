@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,10 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from components.collector.config import KafkaClient, rendered
 from components.collector.passwords import htpasswd
-from components.gateway.config import GatewayConfig, gateway_config
-from components.telemetry.layers import LAYER_NAMES
+from components.gateway.component import speakers
+from components.gateway.config import GatewayConfig, exporter_name, gateway_config
+from components.telemetry.gate_catalogue import gate_catalogue
+from components.telemetry.layers import LAYER_NAMES, Signal
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
 from tests.config.servers import eventually, free_port, port_is_open, running
@@ -46,26 +48,48 @@ def kafka_user(folder: Path, broker: Broker | None) -> KafkaClient:
     )
 
 
-def gateway_data(folder: Path, *, broker: Broker | None = None, volume: int = 512 * MIB) -> dict[str, Any]:
-    """Files and configuration of a gateway whose folders are all below ``folder``."""
+def gateway_data(
+    folder: Path,
+    *,
+    broker: Broker | None = None,
+    volume: int = 512 * MIB,
+    memory: int = 512 * MIB,
+    open_layers: Collection[str] = LAYER_NAMES,
+) -> dict[str, Any]:
+    """Files and configuration of a gateway whose folders are all below ``folder``.
+
+    Args:
+        folder: Of everything.
+        broker: Where Kafka is; None: out of reach, and the queue on disk takes its place at once.
+        volume: Size of the volume that the queues are said to be on.
+        memory: Memory limit that its container is said to have.
+        open_layers: Layers of which names pass that the catalogue does not have.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "tls.crt").exists():
         write_certificates(folder)
     (folder / "clients").write_text(htpasswd(PASSWORDS))
     (folder / "scrape").write_text(htpasswd(dict([SCRAPE])))
     (folder / "hash-key").write_text(HASH_KEY)
-    return gateway_config(
+    (folder / "catalogue.yaml").write_text(rendered(gate_catalogue(speakers(), open_layers=open_layers)))
+    config = gateway_config(
         GatewayConfig(
             kafka=kafka_user(folder, broker),
             volume_bytes=volume,
+            memory_bytes=memory,
             max_message_bytes=4 * MIB,
             tls_directory=str(folder),
             client_htpasswd=str(folder / "clients"),
             scrape_htpasswd=str(folder / "scrape"),
             hash_key_file=str(folder / "hash-key"),
+            catalogue_file=str(folder / "catalogue.yaml"),
             queue_directory=str(folder / "data"),
         )
     )
+    if broker is None:
+        for signal in Signal:
+            config["exporters"][exporter_name(signal)]["timeout"] = "200ms"
+    return config
 
 
 def move_own_metrics(config: dict[str, Any]) -> int:
@@ -89,6 +113,7 @@ class GatewayProcess:
     grpc_port: int
     http_port: int
     metrics_port: int
+    pid: int
 
     def post(self, signal: str, body: bytes, user: str | None, password: str = "") -> requests.Response:
         """Send OTLP over HTTP."""
@@ -105,6 +130,11 @@ class GatewayProcess:
         """Send OTLP over HTTP as ``layer`` and insist that it is acknowledged."""
         answer = self.post(signal, body, layer, PASSWORDS[layer])
         assert answer.status_code == 200, answer.text
+
+    def peak_memory(self) -> int:
+        """The most bytes that the process has had in memory so far."""
+        [line] = [line for line in Path(f"/proc/{self.pid}/status").read_text().splitlines() if "VmHWM" in line]
+        return int(line.split()[1]) * 1024
 
     def call(self, request: ExportMetricsServiceRequest, user: str | None, password: str = "") -> grpc.StatusCode:
         """Send OTLP over gRPC; returns the status."""
@@ -148,9 +178,10 @@ def gateway_process(folder: Path, config: dict[str, Any]) -> Iterator[GatewayPro
     protocols["http"]["endpoint"] = f"127.0.0.1:{http_port}"
     path = folder / "config.yaml"
     path.write_text(rendered(config))
-    with running([str(tools.path("otelcol")), f"--config={path}"], folder / "otelcol.log", http_port, kill=True):
+    command = [str(tools.path("otelcol")), f"--config={path}"]
+    with running(command, folder / "otelcol.log", http_port, kill=True) as process:
         eventually(lambda: port_is_open(metrics), 15, "the collector's own metrics are served")
-        yield GatewayProcess(folder, grpc_port, http_port, metrics)
+        yield GatewayProcess(folder, grpc_port, http_port, metrics, process.pid)
 
 
 def metrics_request(
@@ -182,7 +213,8 @@ def trace_request(layer: str) -> ExportTraceServiceRequest:
     """One span."""
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add()
-    spans.resource.attributes.add(key="layer").value.string_value = layer
+    for key, value in {"layer": layer, "service.name": "recorder", "service.instance.id": "recorder-1"}.items():
+        spans.resource.attributes.add(key=key).value.string_value = value
     now = time.time_ns()
     spans.scope_spans.add().spans.add(
         trace_id=b"t" * 16, span_id=b"s" * 8, name="work", start_time_unix_nano=now, end_time_unix_nano=now

@@ -31,6 +31,7 @@ from tests.config.servers import eventually, free_port
 
 AGENT_PASSWORD = "agent-password-of-the-test"
 REQUEST_LIMIT = 2 * MIB
+ACCEPTED = "otelcol_gate_accepted_items_total"
 
 
 def agent_data(
@@ -59,12 +60,6 @@ def gateway(folder: Path) -> Iterator[GatewayProcess]:
     """A gateway that knows the agents' user, and lets it send for every layer as the platform's does."""
     config = gateway_data(folder)
     (folder / "clients").write_text(htpasswd({**PASSWORDS, "agent": AGENT_PASSWORD}))
-    for signal in ("metric", "trace", "log"):
-        (group,) = config["processors"]["filter/foreign-layer"][f"{signal}_conditions"]
-        (condition,) = group["conditions"]
-        if "agent" not in condition:
-            conditions = [f'{condition} and resource.attributes["obs.client"] != "agent"']
-            config["processors"]["filter/foreign-layer"][f"{signal}_conditions"] = [{**group, "conditions": conditions}]
     with gateway_process(folder, config) as process:
         yield process
 
@@ -104,23 +99,42 @@ def test_what_a_program_sends_reaches_the_gateway_as_its_layer(
     both: tuple[GatewayProcess, GatewayProcess], layer: str
 ) -> None:
     server, agent_process = both
-    labels = {"processor": f"transform/{layer}", "otel_signal": "metrics"}
+    labels = {"layer": layer, "signal": "metrics"}
     agent_process.accept("metrics", metrics_request(layer, points=3).SerializeToString(), layer)
-    eventually(
-        lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 3, 15, "the gateway has counted it"
-    )
+    eventually(lambda: server.value(ACCEPTED, **labels) == 3, 15, "the gateway has counted it")
+
+
+def test_what_names_no_layer_is_its_senders(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, agent_process = both
+    labels = {"layer": "data", "signal": "metrics"}
+    agent_process.accept("metrics", metrics_request(None, points=2).SerializeToString(), "data")
+    eventually(lambda: server.value(ACCEPTED, **labels) == 2, 15, "the gateway has counted it")
+
+
+def test_what_the_gateway_refuses_for_good_is_told_to_the_program(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, agent_process = both
+    request = metrics_request("business", service__name="kafka")
+    answer = agent_process.post("metrics", request.SerializeToString(), "business", PASSWORDS["business"])
+    assert answer.status_code == 400
+    assert "service_reserved" in answer.text
+    code = agent_process.call(request, "business", PASSWORDS["business"])
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    refused = {"layer": "business", "reason": "service_reserved"}
+    eventually(lambda: server.value("otelcol_gate_refused_items_total", **refused) == 2, 15, "it is counted")
+    failed = "otelcol_exporter_send_failed_metric_points_total"
+    eventually(lambda: agent_process.value(failed, error_type="InvalidArgument") == 2, 15, "by the alert's label")
 
 
 def test_traces_pass_as_well(both: tuple[GatewayProcess, GatewayProcess]) -> None:
     server, agent_process = both
     agent_process.accept("traces", trace_request("streaming").SerializeToString(), "streaming")
-    labels = {"processor": "transform/streaming", "otel_signal": "traces"}
-    eventually(lambda: server.value("otelcol_processor_incoming_items_total", **labels) == 1, 15, "it is counted")
+    labels = {"layer": "streaming", "signal": "traces"}
+    eventually(lambda: server.value(ACCEPTED, **labels) == 1, 15, "it is counted")
 
 
 def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, GatewayProcess]) -> None:
     server, agent_process = both
-    labels = {"processor": "transform/analytics"}
+    labels = {"layer": "analytics"}
     agent_process.accept("metrics", metrics_request("analytics").SerializeToString(), "business")
     eventually(
         lambda: (
@@ -130,7 +144,7 @@ def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, Ga
         15,
         "the agent has dropped it",
     )
-    assert server.value("otelcol_processor_incoming_items_total", **labels) == 0
+    assert server.value(ACCEPTED, **labels) == 0
 
 
 @pytest.mark.parametrize(("user", "password"), [(None, ""), ("business", "wrong"), ("agent", AGENT_PASSWORD)])

@@ -1,22 +1,27 @@
-"""The whole metrics path with real servers: gateway, one Kafka broker, consumer, Prometheus."""
+"""The whole way with real servers: gateway, one Kafka broker, consumer, Prometheus."""
 
 from __future__ import annotations
 
+import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer
 from confluent_kafka.admin import AdminClient, NewTopic
-from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.metrics.v1.metrics_pb2 import MetricsData, ResourceMetrics
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
 
 from components.collector.config import rendered
 from components.consumers.config import MetricsConsumerConfig, metrics_consumer_config
 from components.masking.pseudonyms import pseudonym
-from components.telemetry.topics import METRICS_TOPIC
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
 from lab.toolchain import tools
 from tests.config.gateway_process import (
     HASH_KEY,
@@ -27,13 +32,14 @@ from tests.config.gateway_process import (
     kafka_user,
     metrics_request,
     move_own_metrics,
+    trace_request,
 )
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually, running
 from tests.support import kafka_broker
 from tests.support.kafka_broker import Broker
 
-TOPIC = METRICS_TOPIC.name
+TOPIC = TOPIC_OF_SIGNAL[Signal.METRICS]
 
 
 @dataclass(frozen=True)
@@ -64,7 +70,8 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
     kafka.mkdir()
     with kafka_broker.running(kafka) as broker:
         admin = AdminClient(_client(broker))
-        for future in admin.create_topics([NewTopic(TOPIC, num_partitions=4, replication_factor=1)]).values():
+        topics = [NewTopic(name, num_partitions=4, replication_factor=1) for name in TOPIC_OF_SIGNAL.values()]
+        for future in admin.create_topics(topics).values():
             future.result(30)
         config = gateway_data(folder / "gateway", broker=broker)
         with gateway_process(folder / "gateway", config) as gateway:
@@ -72,7 +79,7 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
 
 
 @contextmanager
-def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[None]:
+def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[GatewayProcess]:
     folder = path.folder / "consumer"
     folder.mkdir(exist_ok=True)
     for name in ("ca.crt", "tls.crt", "tls.key"):
@@ -93,56 +100,174 @@ def consumer(path: Front, prometheus: PrometheusProcess) -> Iterator[None]:
     port = move_own_metrics(config)
     (folder / "config.yaml").write_text(rendered(config))
     command = [str(tools.path("otelcol")), f"--config={folder / 'config.yaml'}"]
-    with running(command, folder / "otelcol.log", port, kill=True):
-        yield
+    with running(command, folder / "otelcol.log", port, kill=True) as process:
+        yield replace(path.gateway, folder=folder, metrics_port=port, pid=process.pid)
 
 
-def records(path: Front, metric: str, count: int) -> list[tuple[bytes, int, MetricsData]]:
-    """Key, partition and content of the records that hold ``metric``."""
-    reader = Consumer(_client(path.broker, **{"group.id": metric, "auto.offset.reset": "earliest"}))
-    reader.subscribe([TOPIC])
-    arrived_records: list[tuple[bytes, int, MetricsData]] = []
-    deadline = time.monotonic() + 20
+@dataclass(frozen=True)
+class Written:
+    """A record in Kafka."""
+
+    partition: int
+    value: bytes
+
+
+def written(path: Front, topic: str, holds: Callable[[bytes], int], items: int) -> list[Written]:
+    """Records of a topic that hold something, until there are ``items`` of it."""
+    reader = Consumer(_client(path.broker, **{"group.id": secrets.token_hex(8), "auto.offset.reset": "earliest"}))
+    reader.subscribe([topic])
+    kept: list[Written] = []
+    arrived = 0
+    deadline = time.monotonic() + 60
     try:
-        while len(arrived_records) < count:
-            assert time.monotonic() < deadline, f"{len(arrived_records)} of {count} records after 20 s"
+        while arrived < items:
+            assert time.monotonic() < deadline, f"{arrived} of {items} items after 60 s"
             message = reader.poll(1)
             if message is None or message.error():
                 continue
-            data = MetricsData.FromString(message.value())
-            if data.resource_metrics[0].scope_metrics[0].metrics[0].name == metric:
-                arrived_records.append((message.key(), message.partition(), data))
+            count = holds(message.value())
+            if count:
+                arrived += count
+                kept.append(Written(message.partition(), message.value()))
     finally:
         reader.close()
-    return arrived_records
+    assert arrived == items
+    return kept
 
 
-def test_the_key_depends_on_the_device_and_on_nothing_that_changes(path: Front) -> None:
-    for device, version, instance in (("d-1", "1", "a"), ("d-1", "2", "b"), ("d-2", "1", "a")):
+def holding(record: bytes, metric: str) -> list[ResourceMetrics]:
+    return [
+        resource
+        for resource in MetricsData.FromString(record).resource_metrics
+        if any(metric == one.name for scope in resource.scope_metrics for one in scope.metrics)
+    ]
+
+
+def resources(path: Front, metric: str, count: int) -> list[tuple[int, int, ResourceMetrics]]:
+    """Partition, number of the record, and resource of all resources that hold ``metric``."""
+    filled = written(path, TOPIC, lambda value: len(holding(value, metric)), count)
+    return [
+        (record.partition, number, resource)
+        for number, record in enumerate(filled)
+        for resource in holding(record.value, metric)
+    ]
+
+
+def attributes_of(resource: Resource) -> dict[str, str]:
+    return {attribute.key: attribute.value.string_value for attribute in resource.attributes}
+
+
+def test_the_partition_depends_on_the_device_and_on_nothing_that_changes(path: Front) -> None:
+    sent = [(f"d-{number}", version, f"i{version}") for number in range(40) for version in ("1", "2")]
+    for device, version, instance in sent:
         request = metrics_request(
             "device", name="keyed", device_id=device, service__version=version, service__instance__id=instance
         )
         path.gateway.accept("metrics", request.SerializeToString(), "device")
-    by_device: dict[str, set[tuple[bytes, int]]] = {}
-    for key, partition, data in records(path, "keyed", 3):
-        [resource] = data.resource_metrics
-        attributes = {attribute.key: attribute.value.string_value for attribute in resource.resource.attributes}
-        assert sorted(attributes) == ["device_id", "layer", "service.name"]
-        by_device.setdefault(attributes["device_id"], set()).add((key, partition))
-    first, second = (pseudonym(device, HASH_KEY) for device in ("d-1", "d-2"))
-    assert {device: len(places) for device, places in by_device.items()} == {first: 1, second: 1}
-    assert by_device[first] != by_device[second]
+    places: dict[str, set[int]] = {}
+    for partition, _, resource in resources(path, "keyed", len(sent)):
+        places.setdefault(attributes_of(resource.resource)["device_id"], set()).add(partition)
+    assert set(places) == {pseudonym(device, HASH_KEY) for device, _, _ in sent}
+    assert {len(partitions) for partitions in places.values()} == {1}
+    assert set().union(*places.values()) == {0, 1, 2, 3}
 
 
-def test_only_attributes_of_the_catalogue_travel(path: Front) -> None:
-    request = metrics_request("device", name="allowed", service__version="1")
+def test_records_are_filled_with_whole_resources(path: Front) -> None:
+    request = ExportMetricsServiceRequest()
+    for number in range(60):
+        request.MergeFrom(metrics_request("device", name="filled", device_id=f"f-{number}", service__version="1"))
     path.gateway.accept("metrics", request.SerializeToString(), "device")
-    [(_, _, data)] = records(path, "allowed", 1)
-    [scope] = data.resource_metrics[0].scope_metrics
-    [copy] = scope.scope.attributes
-    assert copy.key == "obs.resource"
-    kept = sorted(attribute.key for attribute in copy.value.kvlist_value.values)
-    assert kept == ["device_id", "layer", "service.instance.id", "service.name", "service.version"]
+    arrived = resources(path, "filled", 60)
+    assert len({number for _, number, _ in arrived}) <= 12, "a record for each bucket at most"
+    for _, _, resource in arrived:
+        assert sorted(attributes_of(resource.resource)) == [
+            "device_id",
+            "layer",
+            "service.instance.id",
+            "service.name",
+            "service.version",
+        ]
+        assert not resource.scope_metrics[0].scope.attributes
+
+
+def test_the_spans_of_a_trace_are_in_one_partition_whatever_service_sends_them(path: Front) -> None:
+    traces = [secrets.token_bytes(16) for _ in range(24)]
+    for layer in ("streaming", "business"):
+        request = ExportTraceServiceRequest()
+        for trace_id in traces:
+            one = trace_request(layer)
+            one.resource_spans[0].scope_spans[0].spans[0].trace_id = trace_id
+            request.MergeFrom(one)
+        path.gateway.accept("traces", request.SerializeToString(), layer)
+
+    def spans(value: bytes) -> list[tuple[bytes, str]]:
+        return [
+            (span.trace_id, attributes_of(resource.resource)["layer"])
+            for resource in TracesData.FromString(value).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+            if span.trace_id in traces
+        ]
+
+    places: dict[bytes, set[int]] = {}
+    filled = written(path, TOPIC_OF_SIGNAL[Signal.TRACES], lambda value: len(spans(value)), 2 * len(traces))
+    for record in filled:
+        for trace_id, _ in spans(record.value):
+            places.setdefault(trace_id, set()).add(record.partition)
+    assert set(places) == set(traces)
+    assert {len(partitions) for partitions in places.values()} == {1}
+    assert {layer for record in filled for _, layer in spans(record.value)} == {"streaming", "business"}
+
+
+def test_what_comes_in_while_kafka_is_away_waits_on_disk_and_follows(path: Front) -> None:
+    topic, disk = "telemetry-metrics", {"exporter": "kafkabuckets/metrics-disk"}
+
+    def spilled() -> float:
+        return path.gateway.value("otelcol_kafkabuckets_spilled_items_total", topic=topic)
+
+    def send(number: int) -> None:
+        request = metrics_request("device", name="away", device_id=f"a-{number}")
+        path.gateway.accept("metrics", request.SerializeToString(), "device")
+
+    send(0)
+    before = spilled()
+    with path.broker.hanging():
+        for number in range(1, 9):
+            send(number)
+        eventually(lambda: spilled() == before + 8, 10, "all went to disk")
+        assert path.gateway.value("otelcol_exporter_queue_size", **disk) > 0
+    eventually(lambda: path.gateway.value("otelcol_exporter_queue_size", **disk) == 0, 60, "the disk is empty again")
+    devices: set[str] = set()
+
+    def new(value: bytes) -> int:
+        # What Kafka did not acknowledge in time may be in it twice.
+        known = len(devices)
+        devices.update(attributes_of(one.resource)["device_id"] for one in holding(value, "away"))
+        return len(devices) - known
+
+    written(path, TOPIC, new, 9)
+    assert devices == {pseudonym(f"a-{number}", HASH_KEY) for number in range(9)}
+    send(9)
+    assert spilled() == before + 8
+    assert path.gateway.value("otelcol_kafkabuckets_lost_items_total") == 0
+
+
+def test_one_sample_that_prometheus_refuses_takes_no_other_with_it(path: Front, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    request = ExportMetricsServiceRequest()
+    for number in range(40):
+        one = metrics_request("business", name="mixed", service__instance__id=f"m{number}")
+        if number == 17:
+            # Six days old: the gate lets it pass, the out-of-order window does not.
+            points = one.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points
+            points[0].time_unix_nano -= 6 * 24 * 3600 * 10**9
+        request.MergeFrom(one)
+    path.gateway.accept("metrics", metrics_request("business", name="mixed-first").SerializeToString(), "business")
+    path.gateway.accept("metrics", request.SerializeToString(), "business")
+    with prometheus_process(tmp_path) as prometheus, consumer(path, prometheus) as metrics:
+        eventually(lambda: len(prometheus.series("mixed")) == 39, 60, "all others are there")
+        eventually(lambda: metrics.value("otelcol_bisect_lost_items_total", signal="metrics") == 1, 30, "it is counted")
+        assert metrics.value("otelcol_bisect_splits_total", signal="metrics") == 1
 
 
 def test_what_was_accepted_reaches_prometheus_with_all_its_labels(path: Front, tmp_path: Path) -> None:

@@ -154,6 +154,21 @@ def test_errors_and_slow_traces_are_kept_whole_and_a_tenth_of_the_rest_soon_afte
         )
 
 
+def test_records_of_many_traces_are_decided_about_trace_by_trace(path: Harness) -> None:
+    count = 3000
+    policy = SamplingPolicy(base_spans_per_s=100_000, decision_wait_s=2)
+    with sampler(path, policy) as process:
+        before = decided(process)
+        sent = produce(path.client, Traffic(11, failed=0.05, slow=0.05), count=count, per_second=1500, together=40)
+        eventually(lambda: decided(process) >= before + count, 40, "all traces are decided about")
+        time.sleep(1)
+        for sort in (Sort.FAILED, Sort.SLOW):
+            wanted = sent.of(sort)
+            assert len(wanted) > 50
+            assert path.kept.whole(wanted) == wanted, f"{sort} traces are missing"
+        assert 0.05 <= share(path.kept, sent) <= 0.15
+
+
 def test_five_times_the_load_lowers_the_base_rate_errors_stay_whole_and_the_rate_returns(path: Harness) -> None:
     policy = SamplingPolicy(base_spans_per_s=120, decision_wait_s=2)
     shares: list[float] = []

@@ -132,6 +132,60 @@ GATEWAY: Data = {
     },
 }
 
+DOOR: Data = {
+    "receivers": {
+        "otlp": {
+            "protocols": {
+                "grpc": {
+                    "endpoint": "0.0.0.0:4317",
+                    "tls": TLS,
+                    "auth": {"authenticator": "login"},
+                    "middlewares": [{"id": "login"}],
+                    "max_recv_msg_size_mib": 1,
+                },
+                "http": {
+                    "endpoint": "0.0.0.0:4318",
+                    "tls": TLS,
+                    "auth": {"authenticator": "login"},
+                    "max_request_body_size": 1048576,
+                },
+            }
+        }
+    },
+    "processors": {
+        "memory_limiter": {"check_interval": "1s", "limit_percentage": 75},
+        "gate": {"catalogue": "/etc/gate/catalogue.yaml", "hash_key": "${file:/etc/auth/hash-key}"},
+    },
+    "exporters": {
+        "kafkabuckets/metrics": {
+            "brokers": ["kafka:9092"],
+            "tls": CLIENT_TLS,
+            "auth": {"username": "door", "password": "${file:/etc/auth/kafka}"},
+            "topic": "numbers",
+            "buckets": 12,
+            "max_message_bytes": 4194304,
+            "timeout": "5s",
+            "sending_queue": {"wait_for_result": True, "batch": {"sizer": "bytes", "max_size": 2097152}},
+            "spill": {"sending_queue": {"storage": "file_storage/queue"}, "timeout": "15s"},
+        }
+    },
+    "extensions": {
+        "login": {"htpasswd": "/etc/auth/senders.htpasswd"},
+        "file_storage/queue": {"directory": "/queue/records", "fsync": True},
+    },
+    "service": {
+        "extensions": ["login", "file_storage/queue"],
+        "pipelines": {
+            "metrics": {
+                "receivers": ["otlp"],
+                "processors": ["memory_limiter", "gate"],
+                "exporters": ["kafkabuckets/metrics"],
+            }
+        },
+    },
+}
+"""The same door with the collector's own components."""
+
 CONSUMER: Data = {
     "receivers": {
         "kafka": {

@@ -16,6 +16,7 @@ from policy.rules import RULES
 from tests.policy.data_dataplane import (
     AGENT,
     CONSUMER,
+    DOOR,
     GATEWAY,
     HELPER,
     JAVA_CLIENT,
@@ -257,6 +258,7 @@ FILES: dict[str, tuple[str, Data]] = {
     "java client": ("client.properties", JAVA_CLIENT),
     "service": ("config.yaml", SERVICE),
     "gateway": ("config.yaml", GATEWAY),
+    "door": ("config.yaml", DOOR),
     "consumer": ("config.yaml", CONSUMER),
     "prometheus": ("prometheus.yml", PROMETHEUS),
     "web": ("web.yml", WEB),

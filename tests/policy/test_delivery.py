@@ -8,7 +8,7 @@ import pytest
 
 from policy.model import Resource
 from policy.rules import delivery, delivery_sizing
-from tests.policy.data_dataplane import CONSUMER, GATEWAY, NODE
+from tests.policy.data_dataplane import CONSUMER, DOOR, GATEWAY, NODE
 from tests.policy.fixtures_dataplane import GONE, Case, broken, cases, config_map, platform, said, topic, workload
 
 MODULES = (delivery, delivery_sizing)
@@ -101,6 +101,37 @@ def test_a_queue_that_goes_with_the_pod_is_noticed(mounts: dict[str, Any]) -> No
         "StatefulSet ns/server, spec.template.spec.containers[0].volumeMounts: the queue file_storage/queue is in "
         "/queue/records, which is gone with the pod | mount a volume from a claim there"
     ]
+
+
+def test_the_disk_for_outages_of_kafka_is_on_a_claim() -> None:
+    files = config_map({"config.yaml": DOOR})
+    kept = workload(_COMMAND, mounts=_CONFIG, claims={"/queue": ("queue", "1Gi")})
+    assert said("collector-queue-on-volume", [kept, files]) == []
+    assert said("collector-queue-on-volume", [workload(_COMMAND, mounts=_CONFIG), files]) == [
+        "StatefulSet ns/server, spec.template.spec.containers[0].volumeMounts: the queue file_storage/queue is in "
+        "/queue/records, which is gone with the pod | mount a volume from a claim there"
+    ]
+
+
+def test_our_exporter_writes_what_topics_take() -> None:
+    large = broken(DOOR, ("exporters", "kafkabuckets/metrics", "max_message_bytes"), 8388608)
+    assert said("kafka-records-fit", _swapped("door", DOOR)) == []
+    assert said("kafka-records-fit", _swapped("door", large)) == [
+        'ConfigMap ns/door, config.yaml: exporters."kafkabuckets/metrics".max_message_bytes: exporter '
+        "kafkabuckets/metrics writes records that numbers refuses: max_message_bytes is 8388608 "
+        "| set it to at most 4194304"
+    ]
+
+
+def test_what_is_behind_a_bisection_carries_the_telemetry_of_its_record() -> None:
+    split = {
+        "metrics/kafka": {"receivers": ["kafka"], "processors": ["memory_limiter"], "exporters": ["bisect"]},
+        "metrics/store": {"receivers": ["bisect"], "exporters": ["otlphttp/store"]},
+    }
+    consumer = broken(CONSUMER, ("service", "pipelines"), split)
+    assert said("collector-no-early-answer", config_map({"config.yaml": consumer})) == []
+    early = broken(consumer, ("exporters", "otlphttp/store", "sending_queue"), {"enabled": True})
+    assert len(said("collector-no-early-answer", config_map({"config.yaml": early}))) == 1
 
 
 def test_a_sampler_of_traces_may_hold_them_back() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from tests.rules.scenario import Scenario
 
 CONSUMER = 'job="metrics-consumer-primary",instance="10-88-0-7"'
-_REFUSED = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
-_STOPPED = _REFUSED.replace("}", ',error_type="Shutdown"}')
+_REFUSED = f'otelcol_bisect_lost_items_total{{{CONSUMER},signal="metrics"}}'
+_FAILED = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
 _OWN = f'otelcol_exporter_send_failed_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
 _WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="otlphttp/prometheus"}}'
 _OWN_WRITTEN = f'otelcol_exporter_sent_metric_points_total{{{CONSUMER},exporter="prometheus/self"}}'
-_PRODUCED = 'otelcol_exporter_sent_metric_points_total{job="gateway",instance="gateway-0",exporter="kafka/metrics"}'
+_PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-metrics"}'
 _UP = f"up{{{CONSUMER}}}"
 _LABELS = {"job": "metrics-consumer-primary"}
 
@@ -27,7 +27,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
         alert="ConsumerDropsRefusedMetrics",
         bad={_REFUSED: "_x10 4x40", _UP: "1x50"},
-        good={_STOPPED: "_x10 4x40", _UP: "1x50"},
+        good={_FAILED: "_x10 4x40", _UP: "1x50"},
         silent_at="4m45s",
         firing_at="5m",
         labels=_LABELS,

@@ -6,18 +6,21 @@ from tests.rules.scenario import Scenario
 
 GATEWAY = 'job="gateway",instance="gateway-0"'
 _UP = 'up{job="gateway",instance="gateway-%d"}'
-_REFUSED = f'otelcol_receiver_refused_metric_points_total{{{GATEWAY},receiver="otlp",transport="grpc"}}'
-_SIZE = f'otelcol_exporter_queue_size{{{GATEWAY},exporter="kafka/metrics",data_type="metrics"}}'
-_CAPACITY = f'otelcol_exporter_queue_capacity{{{GATEWAY},exporter="kafka/metrics",data_type="metrics"}}'
-_LOST = (
-    f'otelcol_exporter_send_failed_metric_points_total{{{GATEWAY},exporter="kafka/metrics",error_type="%s",'
-    'error_permanent="%s"}'
-)
-_OWN = f'otelcol_exporter_send_failed_metric_points_total{{{GATEWAY},exporter="prometheus/self"}}'
-_FOREIGN = f'otelcol_processor_filter_spans_filtered_total{{{GATEWAY},filter="filter/refused-signal"}}'
-_LOGIN = f'http_server_request_duration_seconds_count{{{GATEWAY},http_response_status_code="401"}}'
-_FINE = f'http_server_request_duration_seconds_count{{{GATEWAY},http_response_status_code="200"}}'
-_LOSS = {"job": "gateway", "instance": "gateway-0", "exporter": "kafka/metrics"}
+_QUEUE = 'exporter="kafkabuckets/metrics",data_type="metrics"'
+_DISK = 'exporter="kafkabuckets/metrics-disk",data_type="metrics"'
+_REFUSED = f'otelcol_exporter_enqueue_failed_metric_points_total{{{GATEWAY},exporter="kafkabuckets/metrics"}}'
+_SHORT = f'otelcol_processor_refused_spans_total{{{GATEWAY},processor="memory_limiter"}}'
+_SIZE = f"otelcol_exporter_queue_size{{{GATEWAY},%s}}"
+_CAPACITY = f"otelcol_exporter_queue_capacity{{{GATEWAY},%s}}"
+_LOST = f'otelcol_kafkabuckets_lost_items_total{{{GATEWAY},topic="telemetry-%s"}}'
+_SPILLED = f'otelcol_kafkabuckets_spilled_items_total{{{GATEWAY},topic="telemetry-logs"}}'
+_GATE = f'otelcol_gate_refused_items_total{{{GATEWAY},layer="device",signal="metrics",reason="%s"}}'
+_SERIES = f'otelcol_gate_series{{{GATEWAY},layer="device",signal="metrics",kind="%s"}}'
+_RELOAD = f'otelcol_gate_catalogue_reloads_total{{{GATEWAY},signal="logs",result="%s"}}'
+_LOGIN = f'otelcol_login_refused_requests_total{{{GATEWAY},reason="%s"}}'
+_RECEIVED = f'otelcol_receiver_refused_metric_points_total{{{GATEWAY},receiver="otlp",transport="grpc"}}'
+_LOSS = {"job": "gateway", "instance": "gateway-0", "topic": "telemetry-metrics"}
+_ON_DISK = {"instance": "gateway-0", "exporter": "kafkabuckets/metrics-disk"}
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(
@@ -39,32 +42,47 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     Scenario(
         alert="GatewayRefusesTelemetry",
-        bad={_REFUSED: "0x9 0+5x40", _REFUSED.replace("metric_points", "spans"): "0x9 0+5x40"},
-        good={_REFUSED: "7x50"},
+        bad={_REFUSED: "0x9 0+5x40", _SHORT: "0x9 0+5x40"},
+        # What the gate refuses is the client's fault: nobody waits for room.
+        good={_REFUSED: "7x50", _RECEIVED: "0+5x50", _GATE % "layer_foreign": "0+5x50"},
         silent_at="5m30s",
         firing_at="7m",
         labels={"job": "gateway", "instance": "gateway-0"},
     ),
     Scenario(
         alert="GatewayQueueFilling",
-        bad={_SIZE: "49x9 51x40", _CAPACITY: "100x50"},
-        good={_SIZE: "49x50", _CAPACITY: "100x50"},
+        bad={_SIZE % _DISK: "49x9 51x40", _CAPACITY % _DISK: "100x50"},
+        # In memory waits what Kafka is about to acknowledge.
+        good={
+            _SIZE % _DISK: "49x50",
+            _CAPACITY % _DISK: "100x50",
+            _SIZE % _QUEUE: "95x50",
+            _CAPACITY % _QUEUE: "100x50",
+        },
         silent_at="5m30s",
         firing_at="6m30s",
-        labels={"instance": "gateway-0", "exporter": "kafka/metrics"},
+        labels=_ON_DISK,
     ),
     Scenario(
         alert="GatewayQueueFull",
-        bad={_SIZE: "49x9 91x40", _CAPACITY: "100x50"},
-        good={_SIZE: "49x9 89x40", _CAPACITY: "100x50"},
+        bad={_SIZE % _DISK: "49x9 91x40", _CAPACITY % _DISK: "100x50"},
+        good={_SIZE % _DISK: "49x9 89x40", _CAPACITY % _DISK: "100x50"},
         silent_at="5m",
         firing_at="5m30s",
-        labels={"instance": "gateway-0", "exporter": "kafka/metrics"},
+        labels=_ON_DISK,
+    ),
+    Scenario(
+        alert="GatewaySpills",
+        bad={_SPILLED: "0x9 0+50x60"},
+        good={_SPILLED: "50x60"},
+        silent_at="5m",
+        firing_at="6m",
+        labels={"job": "gateway", "instance": "gateway-0", "topic": "telemetry-logs"},
     ),
     Scenario(
         alert="GatewayLostTelemetry",
-        bad={_LOST % ("_OTHER", "true"): "0x9 3x40"},
-        good={_LOST % ("_OTHER", "true"): "3x50", _OWN: "0+1x50"},
+        bad={_LOST % "metrics": "0x9 3x40"},
+        good={_LOST % "metrics": "3x50", _SPILLED: "0+1x50"},
         silent_at="4m45s",
         firing_at="5m",
         labels=_LOSS,
@@ -72,36 +90,69 @@ SCENARIOS: tuple[Scenario, ...] = (
     # The counter does not exist before the first loss.
     Scenario(
         alert="GatewayLostTelemetry",
-        bad={_LOST % ("_OTHER", "true"): "_x10 3x40", _UP % 0: "1x50"},
-        good={_LOST % ("Shutdown", "false"): "_x10 3x40", _UP % 0: "1x50"},
+        bad={_LOST % "metrics": "_x10 3x40", _UP % 0: "1x50"},
+        # Known again after Prometheus was away: the loss may be old.
+        good={_LOST % "metrics": "7x5 _x20 7x40", _UP % 0: "1x5 _x20 1x40"},
         silent_at="4m45s",
         firing_at="5m",
         labels=_LOSS,
     ),
-    # A loss for another reason than the last one.
+    # A loss of another topic than the last one.
     Scenario(
         alert="GatewayLostTelemetry",
-        bad={_LOST % ("_OTHER", "true"): "7x50", _LOST % ("Unknown", "true"): "_x20 3x40", _UP % 0: "1x60"},
-        # Known again after Prometheus was away: the loss may be old.
-        good={_LOST % ("_OTHER", "true"): "7x5 _x20 7x40", _UP % 0: "1x5 _x20 1x40"},
+        bad={_LOST % "logs": "7x50", _LOST % "metrics": "_x20 3x40", _UP % 0: "1x60"},
+        good={_LOST % "logs": "7x60", _UP % 0: "1x60"},
         silent_at="9m45s",
         firing_at="13m",
         labels=_LOSS,
     ),
     Scenario(
-        alert="GatewayDropsForeignTelemetry",
-        bad={_FOREIGN: "0x9 0+5x60"},
-        good={_FOREIGN: "0x9 5x60"},
+        alert="GateRefuses",
+        bad={_GATE % "layer_foreign": "0x9 0+5x60"},
+        good={_GATE % "layer_foreign": "0x9 5x60"},
         silent_at="9m30s",
         firing_at="11m",
-        labels={"job": "gateway", "filter": "filter/refused-signal"},
+        labels={"job": "gateway", "layer": "device", "signal": "metrics", "reason": "layer_foreign"},
+    ),
+    Scenario(
+        alert="GateBudgetNearlyUsed",
+        bad={_SERIES % "used": "79x9 81x60", _SERIES % "budget": "100x70"},
+        good={_SERIES % "used": "79x70", _SERIES % "budget": "100x70", _GATE % "layer_foreign": "0+5x70"},
+        silent_at="9m30s",
+        firing_at="11m",
+        labels={"layer": "device", "signal": "metrics"},
+    ),
+    # Of traces nothing is planned: nothing is divided by it.
+    Scenario(
+        alert="GateBudgetNearlyUsed",
+        bad={_SERIES % "used": "5x9 99x60", _SERIES % "budget": "100x70"},
+        good={_SERIES % "used": "5x70", _SERIES % "budget": "0x70"},
+        silent_at="9m30s",
+        firing_at="11m",
+        labels={"layer": "device", "signal": "metrics"},
+    ),
+    Scenario(
+        alert="GateCatalogueRefused",
+        bad={_RELOAD % "mistake": "_x10 1x40", _UP % 0: "1x50"},
+        good={_RELOAD % "taken": "_x10 1x40", _UP % 0: "1x50"},
+        silent_at="4m45s",
+        firing_at="5m",
+        labels={"job": "gateway", "instance": "gateway-0", "signal": "logs"},
     ),
     Scenario(
         alert="GatewayLoginsFail",
-        bad={_LOGIN: "0x9 0+30x60"},
-        good={_LOGIN: "0x9 0+3x60", _FINE: "0+300x70"},
+        bad={_LOGIN % "wrong": "0x9 0+30x60"},
+        good={_LOGIN % "wrong": "0x9 0+3x60", _LOGIN % "busy": "0+300x70"},
         silent_at="9m30s",
         firing_at="13m",
         labels={"job": "gateway"},
+    ),
+    Scenario(
+        alert="GatewayLoginsFlooded",
+        bad={_LOGIN % "flooded": "0x9 0+30x60"},
+        good={_LOGIN % "flooded": "30x60", _LOGIN % "wrong": "0+30x60"},
+        silent_at="5m30s",
+        firing_at="7m",
+        labels={"job": "gateway", "reason": "flooded"},
     ),
 )

@@ -16,7 +16,9 @@ _QUERY_UP = 'up{job="jaeger-query-public",instance="%s"}'
 _READ = 'jaeger_storage_requests_total{job="jaeger-query-public",instance="a",operation="find_traces",result="%s"}'
 AGENT = 'job="otel-agent",instance="10-88-0-9"'
 _QUEUE = f'{{{AGENT},exporter="otlp/gateway",data_type="traces"}}'
-_AGENT_REFUSED = f'otelcol_receiver_refused_log_records_total{{{AGENT},receiver="otlp",transport="grpc"}}'
+_AGENT_REFUSED = f'otelcol_processor_refused_log_records_total{{{AGENT},processor="memory_limiter"}}'
+_TOLD = f'otelcol_receiver_refused_log_records_total{{{AGENT},receiver="otlp",transport="grpc"}}'
+_AGENT_FOREIGN = f'otelcol_processor_filter_logs_filtered_total{{{AGENT},filter="filter/foreign-layer"}}'
 _AGENT_FAILED = f'otelcol_exporter_send_failed_spans_total{{{AGENT},exporter="otlp/gateway"%s}}'
 _AGENT_UP = f"up{{{AGENT}}}"
 _STORE = {"job": "jaeger-collector", "instance": "10-88-0-7", "name": "internal"}
@@ -63,9 +65,21 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "jaeger-query-public"},
     ),
     Scenario(
+        alert="AgentDropsForeignTelemetry",
+        bad={_AGENT_FOREIGN: "0x9 0+5x60"},
+        good={_AGENT_FOREIGN: "0x9 5x60"},
+        silent_at="9m30s",
+        firing_at="11m",
+        labels={"job": "otel-agent"},
+    ),
+    Scenario(
         alert="AgentCannotSend",
         bad={_AGENT_FAILED % "": "_x10 4x40", _AGENT_UP: "1x50"},
-        good={_AGENT_FAILED % ',error_type="Shutdown"': "_x10 4x40", _AGENT_UP: "1x50"},
+        good={
+            _AGENT_FAILED % ',error_type="Shutdown"': "_x10 4x40",
+            _AGENT_FAILED % ',error_type="InvalidArgument"': "_x10 4x40",
+            _AGENT_UP: "1x50",
+        },
         silent_at="4m45s",
         firing_at="5m",
         labels={"job": "otel-agent", "instance": "10-88-0-9"},
@@ -103,7 +117,8 @@ FURTHER: tuple[Scenario, ...] = (
     Scenario(
         alert="AgentQueueFull",
         bad={_AGENT_REFUSED: "0x9 0+5x40"},
-        good={_AGENT_REFUSED: "7x50"},
+        # The gate's refusals are passed on to the program that has earned them.
+        good={_AGENT_REFUSED: "7x50", _TOLD: "0+5x50"},
         silent_at="5m30s",
         firing_at="7m",
         labels={"job": "otel-agent", "instance": "10-88-0-9"},

@@ -8,7 +8,7 @@ INDEXER = 'job="log-indexer",instance="10-88-0-9"'
 _DOCUMENTS = f"log_indexer_documents_total{{{INDEXER}}}"
 _REJECTED = f'log_indexer_rejected_documents_total{{{INDEXER},reason="mapper_parsing_exception"}}'
 _UP = f"up{{{INDEXER}}}"
-_PRODUCED = 'otelcol_exporter_sent_log_records_total{job="gateway",instance="gateway-0",exporter="kafka/logs"}'
+_PRODUCED = 'otelcol_kafkabuckets_items_total{job="gateway",instance="gateway-0",topic="telemetry-logs"}'
 
 SCENARIOS: tuple[Scenario, ...] = (
     Scenario(

@@ -13,6 +13,9 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
+
+from components.telemetry.catalogue import metric
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.notification_content import status
 from lab.fakes.receivers.record import Notification
@@ -31,7 +34,7 @@ class Kind:
     Attributes:
         alert: The alert.
         layer: Layer that sends the metric.
-        metric: OTLP name; it has no unit, so Prometheus keeps it.
+        metric: OTLP name of a gauge of the catalogue.
         attribute: Attribute that carries the name.
         bad: Value beyond the threshold.
         good: Value within it.
@@ -134,11 +137,15 @@ class Injector:
             time.sleep(0.5)
 
     def _send(self, raised: Raised, value: float) -> None:
-        kind = raised.kind
-        resource = otlp.resource_of(kind.layer, "alert-drill", "alert-drill")
-        request = otlp.gauge(resource, kind.metric, [(time.time_ns(), value, {kind.attribute: raised.name})])
         with suppress(OpsError):
-            self._context.otlp.metrics(request, kind.layer)
+            self._context.otlp.metrics(condition(raised.kind, raised.name, value), raised.kind.layer)
+
+
+def condition(kind: Kind, name: str, value: float) -> ExportMetricsServiceRequest:
+    """One value of a condition."""
+    resource = otlp.resource_of(kind.layer, "alert-drill", "alert-drill")
+    points = [(time.time_ns(), value, {kind.attribute: name})]
+    return otlp.gauge(resource, kind.metric, points, unit=metric(kind.metric).unit)
 
 
 def percentile(values: Sequence[float], share: float) -> float:

@@ -6,6 +6,7 @@ import datetime
 import ipaddress
 import os
 import secrets
+import signal
 import socket
 import subprocess
 import time
@@ -68,6 +69,15 @@ class Broker:
     username: str
     password: str
     server: Server
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """It keeps its connections and answers nothing, until the block ends."""
+        self.server.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.server.signal(signal.SIGCONT)
 
 
 def free_port() -> int:

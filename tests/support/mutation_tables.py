@@ -262,8 +262,24 @@ def _collector(path: Sequence[Any], last: Any, value: Any) -> Iterator[Any]:
             yield "latest"
         case "wait_for_result":
             yield False
-        case "sending_queue" | "error_backoff" if isinstance(value, dict):
+        case "sending_queue" | "error_backoff" | "spill" if isinstance(value, dict):
             yield GONE
+        case "middlewares":
+            yield from (GONE, [])
+        case "htpasswd" if path[0] == "extensions":
+            yield GONE
+        case "fsync" if path[0] == "extensions":
+            yield from (False, GONE)
+        case "storage" if "spill" in path:
+            yield from (GONE, "file_storage/elsewhere")
+        case "timeout" if "spill" in path:
+            yield "5s"
+        case "username" | "password" if path[0] == "exporters" and path[-2] == "auth":
+            yield GONE
+        case "processors" if path[0] == "service" and "gate" in value:
+            yield [component for component in value if component != "gate"]
+            yield [component for component in value if not str(component).startswith("memory_limiter")]
+            yield [*value, "batch"]
         case "retry_on_failure" if isinstance(value, dict):
             yield {"enabled": False}
         case "processors" if path[0] == "service" and any(

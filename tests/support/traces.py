@@ -69,7 +69,8 @@ class Traffic:
         parent, number, end = b"", 0, time.time_ns()
         for service in services:
             resource = data.resource_spans.add()
-            for key, value in (("layer", service.layer.name), ("service.name", service.name)):
+            identity = {"layer": service.layer.name, "service.name": service.name, "service.instance.id": service.name}
+            for key, value in identity.items():
                 resource.resource.attributes.add(key=key).value.string_value = value
             spans = resource.scope_spans.add().spans
             kinds = (Span.SPAN_KIND_SERVER, Span.SPAN_KIND_CLIENT) if not parent else (Span.SPAN_KIND_SERVER,)
@@ -106,14 +107,31 @@ class Sent:
         return {trace_id for trace_id, own in self.sorts.items() if own is sort}
 
 
-def produce(client: Mapping[str, Any], traffic: Traffic, *, count: int, per_second: float, topic: str = TOPIC) -> Sent:
+def produce(
+    client: Mapping[str, Any],
+    traffic: Traffic,
+    *,
+    count: int,
+    per_second: float,
+    topic: str = TOPIC,
+    together: int = 1,
+) -> Sent:
     """Write ``count`` traces at a steady rate and wait until Kafka has them all.
+
+    Args:
+        client: Settings of the producer.
+        traffic: The traces.
+        count: How many.
+        per_second: The rate.
+        topic: Where to.
+        together: Traces in one record, as the gateways fill them.
 
     Raises:
         AssertionError: Kafka did not acknowledge all of them within a minute.
     """
     producer = Producer({**client, "acks": "all", "compression.type": "snappy", "linger.ms": 20})
     sent = Sent()
+    waiting: list[bytes] = []
     begun = time.monotonic()
     for number in range(count):
         ahead = number / per_second - (time.monotonic() - begun)
@@ -121,7 +139,11 @@ def produce(client: Mapping[str, Any], traffic: Traffic, *, count: int, per_seco
             producer.poll(0)
             time.sleep(ahead)
         trace = traffic.trace()
-        producer.produce(topic, trace.record, key=trace.trace_id.hex())
+        waiting.append(trace.record)
+        if len(waiting) == together or number == count - 1:
+            # Messages that are written one after the other are one message with all their lists.
+            producer.produce(topic, b"".join(waiting), key=trace.trace_id.hex())
+            waiting.clear()
         sent.sorts[trace.trace_id] = trace.sort
         sent.times[trace.trace_id] = time.monotonic()
     left = producer.flush(60)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -118,7 +119,7 @@ def _logs(record: Record) -> Request:
     _resource(record, logs.resource)
     scope = logs.scope_logs.add()
     _scope(record, scope.scope)
-    entry = scope.log_records.add(time_unix_nano=1, severity_text="INFO")
+    entry = scope.log_records.add(time_unix_nano=time.time_ns(), severity_text="INFO")
     _attribute(entry, CASE, record.id)
     entry.body.SetInParent()
     match record.at:
@@ -141,10 +142,13 @@ def _traces(record: Record) -> Request:
     request = ExportTraceServiceRequest()
     spans = request.resource_spans.add()
     _resource(record, spans.resource)
-    span = spans.scope_spans.add().spans.add(trace_id=b"t" * 16, span_id=b"s" * 8, name="work")
+    now = time.time_ns()
+    span = spans.scope_spans.add().spans.add(
+        trace_id=b"t" * 16, span_id=b"s" * 8, name="work", start_time_unix_nano=now - 1_000_000, end_time_unix_nano=now
+    )
     _attribute(span, CASE, record.id)
     span.status.SetInParent()
-    event = span.events.add(name="happened", time_unix_nano=1)
+    event = span.events.add(name="happened", time_unix_nano=now)
     match record.at:
         case "span.name":
             span.name = record.value
@@ -168,8 +172,8 @@ def _metrics(record: Record) -> Request:
     request = ExportMetricsServiceRequest()
     metrics = request.resource_metrics.add()
     _resource(record, metrics.resource)
-    metric = metrics.scope_metrics.add().metrics.add(name="stream.active")
-    point = metric.gauge.data_points.add(time_unix_nano=1, as_int=1)
+    metric = metrics.scope_metrics.add().metrics.add(name="corpus.value")
+    point = metric.gauge.data_points.add(time_unix_nano=time.time_ns(), as_int=1)
     _attribute(point, CASE, record.id)
     match record.at:
         case "metric.name":

@@ -74,6 +74,18 @@ def test_a_queue_that_holds_less_than_two_requests_is_refused() -> None:
         AgentConfig(gateway="g:1", user="agent", queue_bytes=3 * MIB, request_limit=2 * MIB)
 
 
+def test_a_call_is_looked_at_before_its_message_is_read() -> None:
+    grpc, http = (config()["receivers"]["otlp"]["protocols"][name] for name in ("grpc", "http"))
+    assert grpc["middlewares"] == [{"id": "login"}]
+    assert grpc["max_concurrent_streams"] == 16
+    assert grpc["auth"] == http["auth"] == {"authenticator": "login"}
+
+
+def test_what_names_no_layer_gets_its_senders() -> None:
+    actions = config()["processors"]["resource/client"]["attributes"]
+    assert {"key": "layer", "action": "insert", "from_context": "auth.username"} in actions
+
+
 def test_every_signal_passes_the_check_of_its_layer() -> None:
     made_config = agent_config(AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB))
     for signal in ("metrics", "traces", "logs"):

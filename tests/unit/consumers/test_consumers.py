@@ -28,6 +28,18 @@ def test_a_record_is_marked_only_after_prometheus_has_answered() -> None:
     assert not [name for name in CONFIG["processors"] if name.startswith("batch")]
 
 
+def test_what_prometheus_refuses_for_good_is_halved_until_the_culprit_is_alone() -> None:
+    pipelines = CONFIG["service"]["pipelines"]
+    assert CONFIG["connectors"]["bisect"]["max_requests"] >= 2
+    assert pipelines["metrics/kafka"] == {
+        "receivers": ["kafka"],
+        "processors": ["memory_limiter"],
+        "exporters": ["bisect"],
+    }
+    # Nothing between the two: what is sent again in parts has to be what was refused.
+    assert pipelines["metrics/prometheus"] == {"receivers": ["bisect"], "exporters": ["otlphttp/prometheus"]}
+
+
 def test_errors_that_may_pass_are_tried_again_for_ever() -> None:
     for section in (
         CONFIG["receivers"]["kafka"]["error_backoff"],

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from components.gateway import component
 from components.masking.pseudonyms import KEY_BYTES
 from components.telemetry.layers import LAYER_NAMES
 from tests.support import engine
@@ -47,7 +48,7 @@ def test_the_configuration_holds_no_password() -> None:
     recording = engine.recorded("local")
     text = recording.one("ConfigMap", "gateway")["data"]["config.yaml"]
     assert not [name for name, value in recording.passwords.items() if value in text]
-    assert yaml.safe_load(text)["exporters"]["kafka/metrics"]["auth"]["sasl"]["password"].startswith("${file:")
+    assert yaml.safe_load(text)["exporters"]["kafkabuckets/metrics"]["auth"]["password"].startswith("${file:")
 
 
 def test_the_key_for_ids_is_long_enough_and_in_the_secret_only() -> None:
@@ -63,6 +64,30 @@ def test_the_queue_is_on_a_volume_that_outlives_the_pod() -> None:
     assert [claim["metadata"]["name"] for claim in claims] == ["queue"]
     mounts = {mount["name"]: mount["mountPath"] for mount in pod()["containers"][0]["volumeMounts"]}
     assert mounts["queue"] == "/var/lib/otelcol"
+
+
+def test_a_changed_catalogue_reaches_running_gateways_and_rolls_none() -> None:
+    recording = engine.recorded("local")
+    catalogue = yaml.safe_load(recording.one("ConfigMap", "gateway-catalogue")["data"]["catalogue.yaml"])
+    assert catalogue["clients"] == {**{name: [name] for name in LAYER_NAMES}, "agent": list(LAYER_NAMES)}
+    [volume] = [volume for volume in pod()["volumes"] if volume["name"] == "catalogue"]
+    assert volume["configMap"]["name"] == "gateway-catalogue"
+    [mount] = [mount for mount in pod()["containers"][0]["volumeMounts"] if mount["name"] == "catalogue"]
+    assert mount["mountPath"] == "/etc/otelcol-gate"
+    assert "subPath" not in mount, "a single file of a volume is never renewed"
+
+
+@pytest.mark.parametrize(("stack", "layers"), [("local", {"streaming"}), ("prod", set())])
+def test_only_the_labs_layer_of_corpora_is_open(stack: str, layers: set[str]) -> None:
+    text = engine.recorded(stack).one("ConfigMap", "gateway-catalogue")["data"]["catalogue.yaml"]
+    assert {name for name, layer in yaml.safe_load(text)["layers"].items() if layer.get("open")} == layers
+
+
+def test_another_catalogue_leaves_the_pods_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component, "gate_catalogue", lambda clients, *, open_layers=(): {"version": "another"})
+    changed = engine.record("local", engine.stack_settings("local"))
+    assert changed.one("ConfigMap", "gateway-catalogue")["data"] == {"catalogue.yaml": "version: another\n"}
+    assert changed.one("StatefulSet", "gateway") == engine.recorded("local").one("StatefulSet", "gateway")
 
 
 def test_a_stopping_gateway_lets_the_load_balancer_notice_first() -> None:

@@ -2,88 +2,111 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from components.collector.config import KafkaClient
-from components.gateway.config import GatewayConfig, gateway_config, queue_bytes
-from components.telemetry.layers import LAYERS, Signal
+from components.gateway.config import GatewayConfig, gateway_config, queue_bytes, waiting_bytes
+from components.telemetry.layers import Signal
 
 MIB = 2**20
-SETTINGS = GatewayConfig(
-    kafka=KafkaClient(brokers=("kafka:9092",), user="gateway"), volume_bytes=4 * 2**30, max_message_bytes=8 * MIB
-)
+KAFKA = KafkaClient(brokers=("kafka:9092",), user="gateway")
+SETTINGS = GatewayConfig(kafka=KAFKA, volume_bytes=4 * 2**30, memory_bytes=4 * 2**30, max_message_bytes=8 * MIB)
 CONFIG: dict[str, Any] = gateway_config(SETTINGS)
 PIPELINES: dict[str, Any] = CONFIG["service"]["pipelines"]
+GRPC: dict[str, Any] = CONFIG["receivers"]["otlp"]["protocols"]["grpc"]
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http"])
 def test_clients_are_authenticated_over_tls(protocol: str) -> None:
     listener = CONFIG["receivers"]["otlp"]["protocols"][protocol]
     assert listener["tls"]["cert_file"] == "/etc/tls/tls.crt"
-    assert listener["auth"] == {"authenticator": "basicauth/clients"}
+    assert listener["auth"] == {"authenticator": "login"}
+    assert "login" in CONFIG["service"]["extensions"]
+
+
+def test_a_call_is_looked_at_before_its_message_is_read() -> None:
+    assert GRPC["middlewares"] == [{"id": "login"}]
+    assert GRPC["max_concurrent_streams"] == 16
+    assert CONFIG["extensions"]["login"]["max_in_flight"] * SETTINGS.request_limit <= SETTINGS.memory_bytes / 4
 
 
 @pytest.mark.parametrize("signal", list(Signal))
 def test_records_are_safe_before_they_count_as_sent(signal: Signal) -> None:
-    exporter = CONFIG["exporters"][f"kafka/{signal.value}"]
-    assert exporter["producer"]["required_acks"] == -1
-    assert exporter["producer"]["compression"] == "snappy"
-    assert exporter["producer"]["allow_auto_topic_creation"] is False
-    assert exporter["retry_on_failure"]["max_elapsed_time"] == 0
-    assert exporter["sending_queue"]["storage"] == "file_storage/queue"
+    exporter = CONFIG["exporters"][f"kafkabuckets/{signal.value}"]
+    assert exporter["sending_queue"]["wait_for_result"] is True
+    assert "storage" not in exporter["sending_queue"]
     assert exporter["sending_queue"]["block_on_overflow"] is False
-    assert exporter[signal.value]["topic"] == f"telemetry-{signal.value}"
+    assert exporter["retry_on_failure"]["max_elapsed_time"] == 0
+    assert exporter["spill"]["sending_queue"]["storage"] == "file_storage/queue"
+    assert exporter["spill"]["sending_queue"]["block_on_overflow"] is False
+    assert exporter["topic"] == f"telemetry-{signal.value}"
 
 
-def test_nothing_acknowledges_before_the_queue_on_disk() -> None:
+def test_nothing_acknowledges_before_kafka_or_the_queue_on_disk() -> None:
     assert not [name for name in CONFIG["processors"] if name.startswith("batch")]
     assert CONFIG["extensions"]["file_storage/queue"]["fsync"] is True
+    assert "file_storage/queue" in CONFIG["service"]["extensions"]
+
+
+def test_a_dead_broker_is_noticed_before_what_is_on_disk_is_tried_again() -> None:
+    for signal in Signal:
+        exporter = CONFIG["exporters"][f"kafkabuckets/{signal.value}"]
+        assert int(exporter["spill"]["timeout"].removesuffix("s")) > 9
+        assert int(exporter["timeout"].removesuffix("s")) < 10, "clients wait for an answer for ten seconds"
 
 
 @pytest.mark.parametrize("signal", list(Signal))
 def test_a_batch_fits_in_one_record(signal: Signal) -> None:
-    batch = CONFIG["exporters"][f"kafka/{signal.value}"]["sending_queue"]["batch"]
+    exporter = CONFIG["exporters"][f"kafkabuckets/{signal.value}"]
+    batch = exporter["sending_queue"]["batch"]
     assert batch["sizer"] == "bytes"
-    assert 2 * batch["max_size"] <= SETTINGS.max_message_bytes
+    assert 2 * batch["max_size"] <= exporter["max_message_bytes"] == SETTINGS.max_message_bytes
 
 
-def test_each_layer_has_a_pipeline_for_the_signals_it_may_send_and_no_other() -> None:
-    expected = {f"{signal.value}/{layer.name}" for layer in LAYERS for signal in Signal if layer.may_send(signal)}
-    others = {f"{signal.value}/{end}" for signal in Signal for end in ("in", "refused")} | {"metrics/self"}
-    assert set(PIPELINES) == expected | others
-    assert "traces/device" not in PIPELINES
-    assert "traces/data" not in PIPELINES
+def test_there_is_a_bucket_for_each_partition_of_a_topic() -> None:
+    partitions = {Signal.METRICS: 24, Signal.TRACES: 16, Signal.LOGS: 3}
+    config = gateway_config(replace(SETTINGS, partitions=partitions))
+    for signal, count in partitions.items():
+        assert config["exporters"][f"kafkabuckets/{signal.value}"]["buckets"] == count
+        assert config["exporters"][f"kafkabuckets/{signal.value}"]["key_attributes"] == ["device_id", "service.name"]
 
 
-def test_refused_signals_end_in_a_processor_that_counts_and_an_exporter_that_drops() -> None:
+def test_every_signal_passes_the_gate_and_nothing_else_leads_to_kafka() -> None:
+    assert set(PIPELINES) == {*(signal.value for signal in Signal), "metrics/self"}
     for signal in Signal:
-        assert CONFIG["connectors"][f"routing/{signal.value}"]["default_pipelines"] == [f"{signal.value}/refused"]
-        assert PIPELINES[f"{signal.value}/refused"]["processors"] == ["filter/refused-signal"]
-        assert PIPELINES[f"{signal.value}/refused"]["exporters"] == ["nop"]
+        assert PIPELINES[signal.value] == {
+            "receivers": ["otlp"],
+            "processors": ["memory_limiter", "gate"],
+            "exporters": [f"kafkabuckets/{signal.value}"],
+        }
 
 
-def test_who_signed_in_is_set_by_the_gateway_alone() -> None:
-    actions = CONFIG["processors"]["resource/client"]["attributes"]
-    assert actions[0] == {"key": "obs.client", "action": "delete"}
-    assert actions[1] == {"key": "obs.client", "action": "upsert", "from_context": "auth.username"}
-
-
-def test_the_memory_limiter_comes_first() -> None:
-    for signal in Signal:
-        assert PIPELINES[f"{signal.value}/in"]["processors"][0] == "memory_limiter"
+def test_the_gate_has_its_files() -> None:
+    assert CONFIG["processors"]["gate"]["catalogue"] == "/etc/otelcol-gate/catalogue.yaml"
+    assert CONFIG["processors"]["gate"]["hash_key"] == "${file:/etc/otelcol-auth/hash-key}"
 
 
 def test_the_queues_leave_room_on_the_volume() -> None:
     assert sum(queue_bytes(1000).values()) <= 400
 
 
+def test_what_waits_leaves_room_in_the_memory() -> None:
+    assert sum(waiting_bytes(800).values()) <= 100
+
+
 def test_a_limit_too_small_for_a_request_is_explained() -> None:
     with pytest.raises(ValueError, match="max_message_bytes is 1000000, must be at least 2097152"):
-        GatewayConfig(kafka=SETTINGS.kafka, volume_bytes=2**30, max_message_bytes=1_000_000)
+        replace(SETTINGS, max_message_bytes=1_000_000)
 
 
 def test_a_volume_too_small_for_two_requests_is_explained() -> None:
     with pytest.raises(ValueError, match="enlarge the storage or lower max_message_bytes"):
-        GatewayConfig(kafka=SETTINGS.kafka, volume_bytes=64 * MIB, max_message_bytes=8 * MIB)
+        replace(SETTINGS, volume_bytes=64 * MIB)
+
+
+def test_a_memory_too_small_for_two_requests_is_explained() -> None:
+    with pytest.raises(ValueError, match="raise the memory limit or lower max_message_bytes"):
+        replace(SETTINGS, memory_bytes=256 * MIB)

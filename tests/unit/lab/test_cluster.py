@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -24,7 +25,7 @@ from lab.timing import Steps
 from lab.toolchain import build
 from lab.toolchain.images import Image
 from lab.toolchain.layers import Layer
-from lab.toolchain.recipes import RECIPES, GoTool
+from lab.toolchain.recipes import RECIPES, Collector, GoTool
 
 
 def _service(name: str, load_balancer_ip: str = "", given: str = "") -> dict[str, Any]:
@@ -122,6 +123,58 @@ def test_a_recipes_key_changes_with_its_data() -> None:
     recipe = next(recipe for recipe in RECIPES if isinstance(recipe, GoTool))
     changed = GoTool(**{**recipe.__dict__, "tags": ("other",)})
     assert build.fingerprint(recipe) != build.fingerprint(changed)
+
+
+@pytest.fixture
+def collector_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The checkout's collector module as a copy in another checkout."""
+    module = tmp_path / "elsewhere" / "collector"
+    shutil.copytree(CHECKOUT / "collector", module)
+    monkeypatch.setattr(build, "CHECKOUT", module.parent)
+    return module
+
+
+COLLECTOR = next(recipe for recipe in RECIPES if isinstance(recipe, Collector))
+
+
+def test_the_collectors_key_is_the_same_in_every_checkout(
+    collector_module: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied = build.fingerprint(COLLECTOR)
+    monkeypatch.undo()
+    assert copied == build.fingerprint(COLLECTOR)
+
+
+@pytest.mark.parametrize("file", ["gate/walk.go", "masking/words/last_en.txt", "go.mod", "go.sum", "login/new.go"])
+def test_a_change_of_what_the_collector_is_built_from_rebuilds_it(collector_module: Path, file: str) -> None:
+    before = build.fingerprint(COLLECTOR)
+    with (collector_module / file).open("a") as content:
+        content.write("// changed\n")
+    assert build.fingerprint(COLLECTOR) != before
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", "gate/wire_test.go", "gate/testdata/catalogue.yaml", "loadgen/main.go", "gate/testdata/x.go"]
+)
+def test_a_change_of_what_it_is_not_built_from_does_not(collector_module: Path, file: str) -> None:
+    before = build.fingerprint(COLLECTOR)
+    with (collector_module / file).open("a") as content:
+        content.write("// changed\n")
+    assert build.fingerprint(COLLECTOR) == before
+
+
+def test_every_file_that_our_go_code_embeds_is_part_of_the_key() -> None:
+    sources = build.module_sources(CHECKOUT / COLLECTOR.folder)
+    embedded = {
+        file.parent / pattern
+        for file in sources
+        if file.suffix == ".go"
+        for line in file.read_text().splitlines()
+        if line.startswith("//go:embed ")
+        for pattern in line.split()[1:]
+    }
+    assert embedded
+    assert embedded <= set(sources)
 
 
 def test_certificates_are_private_and_made_once(tmp_path: Path) -> None:

@@ -8,29 +8,19 @@ from typing import Any
 import pytest
 from opentelemetry.proto.logs.v1.logs_pb2 import LogsData
 
-from components.collector.config import RESOURCE_COPY as GATEWAYS_COPY
-from services.log_indexer.documents import (
-    LONGEST_BODY,
-    LONGEST_VALUE,
-    RESOURCE_COPY,
-    DecodeError,
-    documents,
-)
+from services.log_indexer.documents import LONGEST_BODY, LONGEST_VALUE, DecodeError, documents
 from tests.support.dirty.records import any_value
 
 TIME_NS = 1_700_000_000_123_456_789
 
 
-def data(body: object = "text", *, copied: bool = True, **record: Any) -> LogsData:
+def data(body: object = "text", *, service: str = "recorder", **record: Any) -> LogsData:
     logs_data = LogsData()
     logs = logs_data.resource_logs.add()
-    for key, value in {"layer": "streaming", "service.name": "recorder"}.items():
+    for key, value in {"layer": "streaming", "service.name": service, "host.name": f"{service}-1"}.items():
         logs.resource.attributes.add(key=key).value.string_value = value
     scope = logs.scope_logs.add()
     scope.scope.name = "lib"
-    if copied:
-        full = {"layer": "streaming", "service.name": "recorder", "host.name": "recorder-1"}
-        scope.scope.attributes.add(key=RESOURCE_COPY).value.CopyFrom(any_value(full))
     log_record = scope.log_records.add(time_unix_nano=TIME_NS, severity_text="ERROR", severity_number=17)
     log_record.trace_id, log_record.span_id = bytes(range(16)), bytes(range(8))
     log_record.body.CopyFrom(any_value(body))
@@ -41,10 +31,6 @@ def data(body: object = "text", *, copied: bool = True, **record: Any) -> LogsDa
 
 def documents_of(content: LogsData, written_ms: int = 5) -> list[dict[str, Any]]:
     return [json.loads(document.body) for document in documents("logs", 2, 7, content.SerializeToString(), written_ms)]
-
-
-def test_the_gateway_and_the_indexer_agree_on_where_the_resource_is() -> None:
-    assert RESOURCE_COPY == GATEWAYS_COPY
 
 
 def test_a_document_has_what_the_mapping_names() -> None:
@@ -64,8 +50,18 @@ def test_a_document_has_what_the_mapping_names() -> None:
     }
 
 
-def test_a_resource_without_a_copy_is_taken_as_it_is() -> None:
-    assert documents_of(data(copied=False))[0]["resource"] == {"layer": "streaming", "service.name": "recorder"}
+def test_a_record_holds_logs_of_several_resources() -> None:
+    content = data("first")
+    content.MergeFrom(data("second", service="viewer"))
+    content.MergeFrom(data("third", service="viewer"))
+    indexed = documents("logs", 2, 7, content.SerializeToString(), 5)
+    assert [document.id for document in indexed] == ["logs-2-7-0", "logs-2-7-1", "logs-2-7-2"]
+    bodies = [json.loads(document.body) for document in indexed]
+    assert [(body["body"], body["service"], body["resource"]["host.name"]) for body in bodies] == [
+        ("first", "recorder", "recorder-1"),
+        ("second", "viewer", "viewer-1"),
+        ("third", "viewer", "viewer-1"),
+    ]
 
 
 def test_ids_say_where_a_log_stands_and_are_the_same_when_it_is_read_again() -> None:

@@ -21,7 +21,6 @@ from components.telemetry.layers import (
     DEVICE,
     LAYERS,
     TOPIC_OF_SIGNAL,
-    Layer,
     Signal,
     layer,
     layers_sending,
@@ -240,6 +239,6 @@ def test_the_validator_reports_each_kind_of_contradiction() -> None:
         battery, duration, slos=[delivery.model_copy(update={"layer": "data"})]
     )
     assert [objective.name for objective in SLOS if objective.layer == "platform"] == ["telemetry-path"]
-    silent = Layer(name="x", source="L9", description="", signals=frozenset())
+    silent = replace(DEVICE, name="x", signals=frozenset())
     assert "layer x may not send metrics" in problems_of(replace(battery, layer=silent), duration)
     assert "layer device: listed twice" in problems_of(battery, duration, layers=[DEVICE, DEVICE])

@@ -24,13 +24,11 @@ DOCUMENT = ROOT / "docs" / "operations" / "thresholds.md"
 COPIED = ("components", "lab", "tests/rules", "tests/__init__.py", "pyproject.toml")
 TOLD = """
 import json
-from components.masking.allow_list import allowed_keys
-from components.masking.fast_path import KNOWN_KEYS
-from components.masking.render import masking_processors
 from components.rules import rule_file
 from components.sampler.config import SamplingPolicy
 from components.sampler.rules import RULES as SAMPLER
 from components.telemetry.catalogue import SERVICES, metric, metrics_of
+from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.rules import INHIBITIONS, RULES
 from components.telemetry.validation import problems
 from components.alerting.escalation import escalated
@@ -40,9 +38,7 @@ print(json.dumps({
     "layer": SERVICES["transcriber"].name,
     "metrics": [each.prometheus for each in metrics_of("transcriber")],
     "labels": metric("transcription.delay").labels,
-    "allowed": [name for name in ("business", "data") if "transcription.language" in allowed_keys(name)],
-    "known": "transcription.language" in KNOWN_KEYS,
-    "masked": json.dumps(masking_processors(), default=str).count("transcription"),
+    "gate": gate_catalogue({"business": ["business"]}),
     "limit_ms": SamplingPolicy().limits_ms["transcriber"],
     "sampler": json.dumps(rule_file(SAMPLER, "")),
     "rules": rule_file(escalated(RULES), "https://r")["groups"],
@@ -129,10 +125,22 @@ def test_the_catalogue_has_the_service_and_its_metrics_under_prometheus_names(to
     assert told["labels"] == ["transcription_language"]
 
 
-def test_the_gateways_allow_list_has_its_attributes_in_its_layer_only(told: dict[str, Any]) -> None:
-    assert told["allowed"] == ["business"]
-    assert told["known"]
-    assert told["masked"] > 0
+def test_the_gate_lets_in_its_metrics_and_attributes_in_its_layer_only(told: dict[str, Any]) -> None:
+    gate = told["gate"]
+    assert gate["attributes"]["transcription.language"] == {"type": "code"}
+    assert gate["layers"]["business"]["metrics"]["transcription.delay"] == {
+        "unit": "s",
+        "kind": "gauge",
+        "description": "age of the oldest speech without a transcript",
+        "attributes": ["transcription.language"],
+    }
+    for place, value in (
+        ("services", "transcriber"),
+        ("metrics", "transcription.delay"),
+        ("spans", "transcription.language"),
+        ("logs", "transcription.language"),
+    ):
+        assert [name for name, layer in gate["layers"].items() if value in layer[place]] == ["business"]
 
 
 def test_its_slow_traces_are_kept_and_its_slowness_raises_an_alert(told: dict[str, Any]) -> None:
@@ -196,7 +204,10 @@ def test_a_mistake_in_the_new_entry_is_told_in_one_line_by_whatever_reads_it_fir
     content = yaml.safe_load(path.read_text(encoding="utf-8"))
     content["services"][0]["metrics"][0]["unit"] = 5
     path.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    for arguments in (["-c", "import components.masking.allow_list"], ["-m", "components.telemetry", "thresholds"]):
+    for arguments in (
+        ["-c", "import components.telemetry.gate_catalogue"],
+        ["-m", "components.telemetry", "thresholds"],
+    ):
         done = subprocess.run(
             [sys.executable, "-P", *arguments],
             cwd=folder,

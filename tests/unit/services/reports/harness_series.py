@@ -35,16 +35,14 @@ def _growing(rate: float, end: float, time: float) -> float:
 def telemetry(counter: Callable[..., None], gauge: Callable[..., None], end: float) -> None:
     """What the layers send through the gateways and Kafka."""
     rates = {"device": 900.0, "streaming": 400.0, "business": 300.0, "data": 40.0, "analytics": 120.0}
-    counter(
-        "otelcol_processor_incoming_items_total", 7.0, job="gateway", processor="transform/instance", otel_signal="logs"
-    )
+    counter("otelcol_gate_accepted_items_total", 7.0, job="gateway", layer="none", signal="logs")
     for layer, rate in rates.items():
         growth = partial(_growing, rate, end)
-        way = {"job": "gateway", "processor": f"transform/{layer}"}
-        counter("otelcol_processor_incoming_items_total", growth, otel_signal="metrics", **way)
-        counter("otelcol_processor_incoming_items_total", lambda t, g=growth: g(t) / 20, otel_signal="logs", **way)
+        way = {"job": "gateway", "layer": layer}
+        counter("otelcol_gate_accepted_items_total", growth, signal="metrics", **way)
+        counter("otelcol_gate_accepted_items_total", lambda t, g=growth: g(t) / 20, signal="logs", **way)
         if layer in ("streaming", "business", "analytics"):
-            counter("otelcol_processor_incoming_items_total", lambda t, g=growth: g(t) / 5, otel_signal="traces", **way)
+            counter("otelcol_gate_accepted_items_total", lambda t, g=growth: g(t) / 5, signal="traces", **way)
         gauge("obs:layer_age:seconds", lambda t: 6 + wobble(t, 3), layer=layer)
     counter(
         "otelcol_receiver_accepted_spans_total",
