@@ -27,7 +27,7 @@ def _keys(value: Any, path: str = "") -> set[str]:
 
 
 def test_every_stack_file_is_accepted_and_has_the_same_keys() -> None:
-    free = (".kafka.load_balancer_annotations",)
+    free = (".kafka.load_balancer_annotations", ".gateway.open_layers[")
     expected = _keys(engine.stack_settings("prod"))
     for stack in (*engine.STACKS, "local-dr"):
         settings = engine.stack_settings(stack)
