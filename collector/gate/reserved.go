@@ -48,7 +48,8 @@ func (p patterns) match(name string) bool {
 	return false
 }
 
-// matchMetric compares a metric's name as Prometheus will spell it, with whatever suffix it adds.
+// matchMetric compares a metric's name as Prometheus will spell it, with whatever it adds: a suffix for the kind, and the
+// unit, which the client chooses where the catalogue has none.
 func (p patterns) matchMetric(name string) bool {
 	spelled := prometheusName(name)
 	if p.match(spelled) {
@@ -56,6 +57,11 @@ func (p patterns) matchMetric(name string) bool {
 	}
 	for reserved := range p.exact {
 		if strings.HasPrefix(reserved, spelled+"_") { // up + _total, foo + _count
+			return true
+		}
+	}
+	for _, prefix := range p.prefixes {
+		if strings.HasPrefix(prefix, spelled+"_") { // kafka with the unit controller_offlinepartitionscount
 			return true
 		}
 	}

@@ -12,9 +12,7 @@ _NOT_IN_LABELS = re.compile(r"[^A-Za-z0-9_]")
 def metric_reserved(name: str, patterns: Collection[str]) -> bool:
     """Whether a metric would get a reserved name in Prometheus, with whatever unit and suffix it adds."""
     spelled = "_".join(_WORDS.findall(name))
-    return _matches(spelled, patterns) or any(
-        pattern.startswith(f"{spelled}_") for pattern in patterns if not pattern.endswith("*")
-    )
+    return _matches(spelled, patterns) or any(pattern.startswith(f"{spelled}_") for pattern in patterns)
 
 
 def service_reserved(name: str, patterns: Collection[str]) -> bool:

@@ -16,7 +16,7 @@ from components.collector.passwords import htpasswd
 from components.telemetry.layers import LAYER_NAMES, Signal
 from lab.toolchain import tools
 from tests.config.pki import write_certificates
-from tests.config.servers import free_port, running
+from tests.config.servers import eventually, free_port, port_is_open, running
 from tests.support.dirty.sink import Sink, sink
 
 PASSWORDS = {name: f"pw-{name}" for name in LAYER_NAMES}
@@ -107,4 +107,5 @@ def running_gate(folder: Path, catalogue: Mapping[str, object]) -> Iterator[Gate
         (folder / "config.yaml").write_text(yaml.safe_dump(config))
         command = [str(tools.path("otelcol")), f"--config={folder / 'config.yaml'}"]
         with running(command, folder / "otelcol.log", port):
+            eventually(lambda: port_is_open(metrics), 30, "the collector offers its metrics")
             yield Gate(f"https://localhost:{port}", folder / "ca.crt", arrived, f"http://127.0.0.1:{metrics}/metrics")

@@ -50,7 +50,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gate]:
 def test_the_collector_takes_the_configuration(tmp_path: Path) -> None:
     config = gate_config(tmp_path, gate_catalogue(CLIENTS), port=4318, metrics=8888, to=4319)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    command = [tools.path("otelcol"), "validate", f"--config={tmp_path / 'config.yaml'}"]
+    command = [str(tools.path("otelcol")), "validate", f"--config={tmp_path / 'config.yaml'}"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -171,9 +171,14 @@ def test_traces_of_a_layer_that_sends_none_are_refused(name: str, shared: Gate) 
 
 def test_an_open_layer_takes_unknown_names_and_still_none_of_the_platforms(tmp_path: Path) -> None:
     with running_gate(tmp_path, gate_catalogue(CLIENTS, open_layers=["streaming"])) as process:
-        for name, status in (("something.new", 200), ("kafka.controller.offline", 400), ("ALERTS", 400)):
+        for name, unit, status in (
+            ("something.new", "", 200),
+            ("kafka.controller.offline", "", 400),
+            ("kafka", "controller_offline", 400),  # Prometheus would put the unit behind the name.
+            ("ALERTS", "", 400),
+        ):
             request = ExportMetricsServiceRequest()
-            metric_of(request, name, Kind.GAUGE, "")
+            metric_of(request, name, Kind.GAUGE, unit)
             resource = otlp.resource_of("streaming", "a-new-service", "a")
             request.resource_metrics[0].resource.attributes.extend(otlp.attributes(resource))
             assert process.post(Signal.METRICS, request.SerializeToString(), "streaming").status_code == status, name
