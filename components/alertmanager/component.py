@@ -25,8 +25,8 @@ from components.alertmanager.pods import (
     CLOSER_PORT,
     CLOSER_PORT_NAME,
     alertmanager_container,
-    closer_config,
     closer_container,
+    closer_settings,
 )
 from components.alertmanager.process import GOSSIP_PORT, WEB_PORT, client_config, gossip_config, web_config
 from components.alertmanager.receivers import EventsWebhook
@@ -313,13 +313,13 @@ def _config_file(args: AlertmanagerArgs) -> pulumi.Output[str]:
 def _closer_file(args: AlertmanagerArgs, users: _Users) -> pulumi.Output[str]:
     def written(private: bool) -> str:
         return rendered(
-            closer_config(
+            closer_settings(
                 args.channels.phone_url,
                 paged_routes(_config(args, private)),
                 user=users.probe.username,
                 scraper=users.closer.username,
                 private_authority=private,
-            )
+            ).content()
         )
 
     return has_authority(args.secrets).apply(written)

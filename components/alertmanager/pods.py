@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from pathlib import Path
 
 from components import naming
 from components.alertmanager.config import CONFIG_DIRECTORY, SECRETS_DIRECTORY, PagedRoute
@@ -19,6 +19,8 @@ from components.alertmanager.process import (
     ready_probe_command,
 )
 from components.k8s import TLS_MOUNT, Container, Mount, Probe, Resources
+from services.incident_closer.settings import Alertmanager, IncidentCloserSettings, Paged, Pager
+from services.runtime.settings import Login, Tls
 
 CLOSER = "incident-closer"
 """Container, and job of its metrics."""
@@ -89,7 +91,7 @@ def closer_container(resources: Resources) -> Container:
     )
 
 
-def closer_config(
+def closer_settings(
     pager_url: str,
     receivers: Mapping[str, PagedRoute],
     *,
@@ -101,8 +103,8 @@ def closer_config(
     auth_directory: str = WEB_DIRECTORY,
     tls_directory: str = TLS_MOUNT,
     secrets_directory: str = SECRETS_DIRECTORY,
-) -> dict[str, Any]:
-    """The settings file of ``services.incident_closer``.
+) -> IncidentCloserSettings:
+    """The settings of ``services.incident_closer``.
 
     Args:
         pager_url: Where the pager takes events.
@@ -116,22 +118,21 @@ def closer_config(
         tls_directory: Folder of the pod's certificate.
         secrets_directory: Folder with the routing keys.
     """
-    return {
-        "listen": listen,
-        "tls": {"cert_file": f"{tls_directory}/tls.crt", "key_file": f"{tls_directory}/tls.key"},
-        "alertmanager": {
-            "url": alertmanager_url,
-            "ca_file": f"{tls_directory}/ca.crt",
-            "user": user,
-            "password_file": f"{auth_directory}/client-password",
-        },
-        "metrics": {"user": scraper, "password_file": f"{auth_directory}/{CLOSER_PASSWORD_FILE}"},
-        "pager": {
-            "url": pager_url,
-            "ca_file": f"{secrets_directory}/{AUTHORITY_FILE}" if private_authority else None,
-        },
-        "receivers": {
-            name: {"route": route.key, "key_file": f"{secrets_directory}/{phone_file(route.contact)}"}
+    return IncidentCloserSettings(
+        listen=listen,
+        tls=Tls(cert_file=Path(f"{tls_directory}/tls.crt"), key_file=Path(f"{tls_directory}/tls.key")),
+        metrics=Login(user=scraper, password_file=Path(f"{auth_directory}/{CLOSER_PASSWORD_FILE}")),
+        alertmanager=Alertmanager(
+            url=alertmanager_url,
+            ca_file=Path(f"{tls_directory}/ca.crt"),
+            user=user,
+            password_file=Path(f"{auth_directory}/client-password"),
+        ),
+        pager=Pager(
+            url=pager_url, ca_file=Path(f"{secrets_directory}/{AUTHORITY_FILE}") if private_authority else None
+        ),
+        receivers={
+            name: Paged(route=route.key, key_file=Path(f"{secrets_directory}/{phone_file(route.contact)}"))
             for name, route in receivers.items()
         },
-    }
+    )

@@ -9,6 +9,9 @@ from typing import Any, Final
 
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
 from components.k8s import TLS_MOUNT, TRUST_MOUNT
+from components.k8s.programs import served
+from services.backup_exporter.settings import BackupExporterSettings, BlocksSettings
+from services.runtime.storage import StorageSettings
 
 USER: Final = "backup"
 """User of Kafka and of the search cluster that sees what is backed up."""
@@ -270,7 +273,7 @@ def archive_config(
     }
 
 
-def exporter_config(
+def exporter_settings(
     storage: ObjectStorage,
     most_age_s: Mapping[str, int],
     blocks: Blocks | None,
@@ -278,8 +281,8 @@ def exporter_config(
     port: int,
     scraper: str,
     private: bool,
-) -> dict[str, Any]:
-    """The settings file of ``services.backup_exporter``.
+) -> BackupExporterSettings:
+    """The settings of ``services.backup_exporter``.
 
     Args:
         storage: Where backups are.
@@ -289,9 +292,9 @@ def exporter_config(
         scraper: User that reads the metrics.
         private: Whether the object storage has an authority of its own.
     """
-    return {
-        "storage": storage_settings(storage, AUTH_FOLDER, private=private),
-        "most_age_s": dict(most_age_s),
-        "blocks": {"prefix": blocks.prefix, "most_age_s": blocks.most_age_s} if blocks else None,
-        **_served(port, scraper),
-    }
+    return BackupExporterSettings(
+        storage=StorageSettings.parse(storage_settings(storage, AUTH_FOLDER, private=private)),
+        most_age_s=dict(most_age_s),
+        blocks=BlocksSettings(prefix=blocks.prefix, most_age_s=blocks.most_age_s) if blocks else None,
+        **served(port, scraper, AUTH_FOLDER),
+    )

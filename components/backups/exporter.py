@@ -96,9 +96,9 @@ def _volumes(parent: pulumi.Resource, args: BackupExporterArgs) -> list[Volume]:
         args.context,
         workload=WORKLOAD,
         storage=args.storage,
-        volume_source=lambda private: config.exporter_config(
+        volume_source=lambda private: config.exporter_settings(
             args.storage, args.most_age_s, args.blocks, port=PORT, scraper=scraper.username, private=private
-        ),
+        ).content(),
         passwords={config.SCRAPE_PASSWORD: scraper.password},
     )
 

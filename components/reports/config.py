@@ -5,15 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pulumi
 
 from components.contracts import KafkaEndpoint, ObjectStorage, QueryEndpoint
-from components.k8s import TLS_MOUNT, TRUST_MOUNT
+from components.k8s import TRUST_MOUNT
+from components.k8s.programs import served
 from components.reports.schedule import Kind, Schedule
 from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+from services.report_server.settings import ReportAges, ReportServerSettings
+from services.runtime.settings import Login
+from services.runtime.storage import StorageSettings
 
 USER: Final = "reports"
 """SCRAM user; it reads what was notified."""
@@ -195,7 +200,7 @@ def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> d
     }
 
 
-def report_server_config(
+def report_server_settings(
     storage: ObjectStorage,
     schedules: Mapping[Kind, Schedule],
     *,
@@ -204,8 +209,8 @@ def report_server_config(
     reader: str,
     scraper: str,
     private_storage: bool,
-) -> dict[str, Any]:
-    """The settings file of ``services.report_server``.
+) -> ReportServerSettings:
+    """The settings of ``services.report_server``.
 
     Args:
         storage: Where reports are stored.
@@ -217,15 +222,11 @@ def report_server_config(
         private_storage: Whether the object storage has an authority of its own.
     """
 
-    def login(user: str, file: str) -> dict[str, str]:
-        return {"user": user, "password_file": f"{SERVER_AUTH_FOLDER}/{file}"}
-
-    return {
-        "listen": f"0.0.0.0:{port}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "storage": storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage),
-        "time_zone": time_zone,
-        "most_age_h": {str(kind): schedules[kind].most_age_h for kind in Kind},
-        "reader": login(reader, READER_PASSWORD),
-        "metrics": login(scraper, SCRAPE_PASSWORD),
-    }
+    ages = {str(kind): schedules[kind].most_age_h for kind in Kind}
+    return ReportServerSettings(
+        storage=StorageSettings.parse(storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage)),
+        time_zone=time_zone,
+        most_age_h=ReportAges.parse(ages),
+        reader=Login(user=reader, password_file=Path(f"{SERVER_AUTH_FOLDER}/{READER_PASSWORD}")),
+        **served(port, scraper, SERVER_AUTH_FOLDER),
+    )

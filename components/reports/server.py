@@ -33,7 +33,7 @@ from components.k8s import (
     with_access,
 )
 from components.reports import config as names
-from components.reports.config import report_server_config
+from components.reports.config import report_server_settings
 from components.reports.schedule import Kind, Schedule
 
 WORKLOAD = "report-server"
@@ -119,7 +119,7 @@ class ReportServer:
         storage = args.storage
 
         def written(private: bool) -> str:
-            content = report_server_config(
+            settings = report_server_settings(
                 storage,
                 args.schedules,
                 time_zone=args.time_zone,
@@ -128,7 +128,7 @@ class ReportServer:
                 scraper=self.scrape.credential.username,
                 private_storage=private,
             )
-            return yaml.safe_dump(content, sort_keys=True)
+            return yaml.safe_dump(settings.content(), sort_keys=True)
 
         settings = pulumi.Output.unsecret(storage.authority.apply(bool)).apply(written)
         public = config_files(parent, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})

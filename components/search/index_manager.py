@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -15,7 +15,6 @@ from pulumi_kubernetes.apiextensions import CustomResource
 from components import naming
 from components.contracts import Credential, ScrapeTarget
 from components.k8s import (
-    TLS_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -36,11 +35,19 @@ from components.k8s import (
 )
 from components.k8s.certificates import API
 from components.k8s.files import metadata
+from components.k8s.programs import CA_FILE, served
 from components.search import access
 from components.search.access import INDEX_MANAGER, SearchUser
 from components.search.config import ADMIN, HTTP_PORT, WORKLOAD, Engine
 from components.search.indices import Family
 from components.search.nodes import certificate_files, hashes
+from services.index_manager.settings import (
+    AccessFile,
+    FamilySettings,
+    IndexManagerSettings,
+    Rollover,
+    SnapshotSettings,
+)
 
 PORT = 8080
 _CONFIG = "/etc/index-manager"
@@ -94,7 +101,7 @@ class IndexManagerArgs:
     resources: Resources
 
 
-def index_manager_config(
+def index_manager_settings(
     *,
     url: str,
     scrape_user: str,
@@ -103,51 +110,45 @@ def index_manager_config(
     families: Sequence[Family],
     snapshots: Snapshots | None,
     interval_s: int,
-) -> dict[str, Any]:
-    """The settings file of ``services.index_manager``."""
-    applies = engine is Engine.OPENSEARCH
-    return {
-        "url": url,
-        "ca_file": f"{TLS_MOUNT}/ca.crt",
-        "username": INDEX_MANAGER,
-        "password_file": f"{_AUTH}/search-password",
-        "access": {
-            "file": f"{_AUTH}/access.json",
-            "cert_file": f"{_ADMIN}/tls.crt",
-            "key_file": f"{_ADMIN}/tls.key",
-        }
-        if applies
-        else None,
-        "nodes": nodes,
-        "families": [_family(family) for family in families],
-        "snapshots": None
+) -> IndexManagerSettings:
+    """The settings of ``services.index_manager``."""
+    applied = AccessFile(
+        file=Path(f"{_AUTH}/access.json"), cert_file=Path(f"{_ADMIN}/tls.crt"), key_file=Path(f"{_ADMIN}/tls.key")
+    )
+    return IndexManagerSettings(
+        url=url,
+        ca_file=CA_FILE,
+        username=INDEX_MANAGER,
+        password_file=Path(f"{_AUTH}/search-password"),
+        access=applied if engine is Engine.OPENSEARCH else None,
+        nodes=nodes,
+        families=tuple(_family(family) for family in families),
+        snapshots=None
         if snapshots is None
-        else {
-            "type": snapshots.type,
-            "settings": dict(snapshots.settings),
-            "interval_s": snapshots.interval_hours * 3600,
-            "keep_s": snapshots.retention_days * 86400,
-        },
-        "listen": f"0.0.0.0:{PORT}",
-        "tls": {"cert_file": f"{TLS_MOUNT}/tls.crt", "key_file": f"{TLS_MOUNT}/tls.key"},
-        "metrics": {"user": scrape_user, "password_file": f"{_AUTH}/scrape-password"},
-        "interval_s": interval_s,
-    }
+        else SnapshotSettings(
+            type=snapshots.type,
+            settings=dict(snapshots.settings),
+            interval_s=snapshots.interval_hours * 3600,
+            keep_s=snapshots.retention_days * 86400,
+        ),
+        interval_s=interval_s,
+        **served(PORT, scrape_user, _AUTH),
+    )
 
 
-def _family(family: Family) -> dict[str, Any]:
-    return {
-        "name": family.name,
-        "write_alias": family.write_alias,
-        "read_aliases": list(family.read_aliases),
-        "template": family.template(),
-        "rollover": {
-            "age_s": family.policy.rollover_age_s,
-            "bytes": family.policy.rollover_bytes,
-            "documents": family.policy.rollover_documents,
-        },
-        "keep_s": family.policy.retention_days * 86400,
-    }
+def _family(family: Family) -> FamilySettings:
+    return FamilySettings(
+        name=family.name,
+        write_alias=family.write_alias,
+        read_aliases=tuple(family.read_aliases),
+        template=family.template(),
+        rollover=Rollover(
+            age_s=family.policy.rollover_age_s,
+            bytes=family.policy.rollover_bytes,
+            documents=family.policy.rollover_documents,
+        ),
+        keep_s=family.policy.retention_days * 86400,
+    )
 
 
 def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.apps.v1.Deployment, ScrapeTarget]:
@@ -158,7 +159,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
     """
     context = args.context
     scrape = own_scrape(parent, context, INDEX_MANAGER, PORT)
-    content = index_manager_config(
+    settings = index_manager_settings(
         url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
         scrape_user=scrape.credential.username,
         engine=args.engine,
@@ -177,7 +178,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
             lambda bcrypt_hashes: json.dumps(access.security_documents(args.users, bcrypt_hashes), sort_keys=True)
         )
         volumes.append(Volume(name="admin", files=certificate_files(_administrator(parent, context))))
-    text = yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
+    text = yaml.safe_dump(settings.content(), sort_keys=True, allow_unicode=True)
     public = config_files(parent, context, name=INDEX_MANAGER, workload=INDEX_MANAGER, files={"config.yaml": text})
     volumes += [
         Volume(name="config", files=public),

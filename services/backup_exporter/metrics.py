@@ -8,13 +8,13 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from services.backup_exporter.poller import BackupPoller, Snapshot
-from services.backup_exporter.settings import Settings
+from services.backup_exporter.settings import BackupExporterSettings
 
 
 class BackupCollector:
     """A collector that reads the poller at each scrape."""
 
-    def __init__(self, poller: BackupPoller, settings: Settings, registry: CollectorRegistry) -> None:
+    def __init__(self, poller: BackupPoller, settings: BackupExporterSettings, registry: CollectorRegistry) -> None:
         self._poller, self._settings = poller, settings
         registry.register(self)
 

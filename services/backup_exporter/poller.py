@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from services.backup_exporter.archive import Archive, ArchiveCoverage
 from services.backup_exporter.blocks import Blocks
 from services.backup_exporter.runs import KindStatus, Runs
-from services.backup_exporter.settings import KINDS, Settings
+from services.backup_exporter.settings import KINDS, BackupExporterSettings
 from services.runtime.poller import Poller
 from services.runtime.s3 import Bucket
 
@@ -55,14 +55,14 @@ class Snapshot:
 class BackupPoller(Poller[Snapshot]):
     """Polls in a thread of its own."""
 
-    def __init__(self, settings: Settings, log: Callable[[str], None]) -> None:
+    def __init__(self, settings: BackupExporterSettings, log: Callable[[str], None]) -> None:
         super().__init__(log)
-        bucket = BackupBucket(settings.storage)
+        bucket = BackupBucket(settings.storage.place)
         self._runs = Runs(bucket, log)
         self._archive = Archive(bucket, self.beat)
-        self._blocks = (
-            Blocks(BackupBucket(replace(settings.storage, prefix=settings.blocks.prefix))) if settings.blocks else None
-        )
+        self._blocks: Blocks | None = None
+        if settings.blocks:
+            self._blocks = Blocks(BackupBucket(replace(settings.storage.place, prefix=settings.blocks.prefix)))
         self.snapshot = Snapshot(at=0.0, since=self._began)
 
     def _poll(self) -> Snapshot:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 
 from services.backup_exporter.metrics import BackupCollector
 from services.backup_exporter.poller import BackupPoller
-from services.backup_exporter.settings import Settings, load
+from services.backup_exporter.settings import BackupExporterSettings
 from services.runtime import serving, web
 from services.runtime.https import HttpsServer
 
@@ -22,7 +22,7 @@ def log(message: str) -> None:
 class Service(serving.Service):
     """Polls, metrics and probes behind one port."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: BackupExporterSettings) -> None:
         """Listen as ``settings`` say.
 
         Raises:
@@ -56,6 +56,6 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
         program="backup-exporter",
         description="Age, size and wholeness of backups.",
-        make=lambda file: Service(load(file)),
+        make=lambda file: Service(BackupExporterSettings.load(file)),
         log=log,
     )

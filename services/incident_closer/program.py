@@ -14,7 +14,7 @@ import requests
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from services.incident_closer.incidents import Closing, Incident, evaluate
-from services.incident_closer.settings import Settings, load
+from services.incident_closer.settings import IncidentCloserSettings
 from services.runtime import serving, web
 from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger, PeriodicTask
@@ -49,7 +49,7 @@ class CloserMetrics:
 class Closer:
     """Asks Alertmanager, and tells the pager; for one thread. Files are read again at each poll."""
 
-    def __init__(self, settings: Settings, problems: DedupLogger, measures: CloserMetrics) -> None:
+    def __init__(self, settings: IncidentCloserSettings, problems: DedupLogger, measures: CloserMetrics) -> None:
         self._settings, self._problems, self._measures, self._closing = settings, problems, measures, Closing()
 
     def poll(self) -> None:
@@ -74,9 +74,9 @@ class Closer:
         content = self._call(
             "Alertmanager",
             "GET",
-            f"{settings.alertmanager_url}/api/v2/alerts",
-            settings.alertmanager_ca_file,
-            auth=(settings.alertmanager_user, _read(settings.alertmanager_password_file)),
+            f"{settings.alertmanager.url}/api/v2/alerts",
+            settings.alertmanager.ca_file,
+            auth=(settings.alertmanager.user, _read(settings.alertmanager.password_file)),
         )
         if not isinstance(content, list):
             raise CloserError("Alertmanager: the answer is no list of alerts")
@@ -89,7 +89,7 @@ class Closer:
             "event_action": "resolve",
             "dedup_key": incident.dedup_key,
         }
-        self._call("the pager", "POST", settings.pager_url, settings.pager_ca_file, json=event)
+        self._call("the pager", "POST", settings.pager.url, settings.pager.ca_file, json=event)
 
     def _call(self, who: str, method: str, url: str, ca_file: Path | None, **options: Any) -> Any:
         with requests.Session() as session:
@@ -130,7 +130,7 @@ def _read(file: Path) -> str:
 class Service(serving.Service):
     """Polls, metrics and probes."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: IncidentCloserSettings) -> None:
         """Listen as ``settings`` say.
 
         Raises:
@@ -141,7 +141,7 @@ class Service(serving.Service):
         self._task = PeriodicTask(
             "closing", POLL_INTERVAL_S, Closer(settings, DedupLogger(log), CloserMetrics(registry)).poll
         )
-        application = web.application(registry, settings.metrics_user, settings.metrics_password_file, self._task.alive)
+        application = web.application(registry, settings.metrics.user, settings.metrics.password_file, self._task.alive)
         self.server = HttpsServer(
             settings.listen_host,
             settings.listen_port,
@@ -162,6 +162,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments,
         program="incident-closer",
         description="Closes the pager's incidents of alerts that are silenced or inhibited.",
-        make=lambda file: Service(load(file)),
+        make=lambda file: Service(IncidentCloserSettings.load(file)),
         log=log,
     )

@@ -118,5 +118,5 @@ def _family(
         bytes=sum(size for _, size in totals),
         oldest_age_s=max(0.0, now - filled[0].created) if filled else 0.0,
         keep_s=family.keep_s,
-        rollover_s=family.rollover_age_s,
+        rollover_s=family.rollover.age_s,
     )

@@ -92,9 +92,9 @@ def _change(action: str, index: str, alias: str) -> dict[str, dict[str, str]]:
 def roll_over(client: Client, family: FamilySettings) -> bool:
     """Begin a new index if the newest has reached one of its limits; tell whether one was begun."""
     conditions = {
-        "max_age": f"{family.rollover_age_s}s",
-        "max_size": f"{family.rollover_bytes}b",
-        "max_docs": family.rollover_documents,
+        "max_age": f"{family.rollover.age_s}s",
+        "max_size": f"{family.rollover.bytes}b",
+        "max_docs": family.rollover.documents,
     }
     answer = client.ask("POST", f"/{family.write_alias}/_rollover", {"conditions": conditions}) or {}
     return bool(answer.get("rolled_over"))

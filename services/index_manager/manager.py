@@ -11,7 +11,7 @@ from services.index_manager import access, cluster_stats, indices, snapshots
 from services.index_manager.client import Client, SearchError
 from services.index_manager.indices import Index
 from services.index_manager.metrics import IndexManagerMetrics
-from services.index_manager.settings import FamilySettings, Settings
+from services.index_manager.settings import FamilySettings, IndexManagerSettings
 
 T = TypeVar("T")
 _EARLY_S = 2.0
@@ -23,7 +23,7 @@ class IndexManager:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: IndexManagerSettings,
         metrics: IndexManagerMetrics,
         log: Callable[[str], None],
         clock: Callable[[], float] = time.time,

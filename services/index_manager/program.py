@@ -10,9 +10,10 @@ from pathlib import Path
 
 from services.index_manager.manager import IndexManager
 from services.index_manager.metrics import IndexManagerMetrics
-from services.index_manager.settings import Settings, SettingsError, load
+from services.index_manager.settings import IndexManagerSettings
 from services.runtime import web
 from services.runtime.https import HttpsServer
+from services.runtime.settings import SettingsError
 from services.runtime.stopping import wait_for_stop
 
 _MISTAKE = 2
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     try:
-        settings = load(options.config)
+        settings = IndexManagerSettings.load(options.config)
     except SettingsError as error:
         log(str(error))
         return _MISTAKE
@@ -60,9 +61,9 @@ def _run(manager: IndexManager, stop: threading.Event) -> None:
     manager.close()
 
 
-def _server(settings: Settings, metrics: IndexManagerMetrics, manager: IndexManager) -> HttpsServer:
+def _server(settings: IndexManagerSettings, metrics: IndexManagerMetrics, manager: IndexManager) -> HttpsServer:
     app = web.application(
-        metrics.registry, settings.metrics_user, settings.metrics_password_file, manager.alive, manager.ready
+        metrics.registry, settings.metrics.user, settings.metrics.password_file, manager.alive, manager.ready
     )
     return HttpsServer(
         settings.listen_host,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from services.report_server.bucket import Bucket, NotStoredError
-from services.report_server.settings import KINDS, Settings
+from services.report_server.settings import KINDS, ReportServerSettings
 from services.report_server.stored import Report, reports
 from services.runtime.poller import Poller
 
@@ -71,7 +71,7 @@ class Snapshot:
 class ReportPoller(Poller[Snapshot]):
     """Polls in a thread of its own."""
 
-    def __init__(self, settings: Settings, bucket: Bucket, log: Callable[[str], None]) -> None:
+    def __init__(self, settings: ReportServerSettings, bucket: Bucket, log: Callable[[str], None]) -> None:
         super().__init__(log)
         self._settings, self._bucket = settings, bucket
         self.snapshot = Snapshot(at=0.0, since=self._began)

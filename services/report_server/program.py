@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from services.report_server.bucket import Bucket
 from services.report_server.metrics import ReportCollector
 from services.report_server.poller import ReportPoller
-from services.report_server.settings import Settings, load
+from services.report_server.settings import ReportServerSettings
 from services.report_server.web import Pages
 from services.runtime import serving
 from services.runtime.https import HttpsServer
@@ -25,18 +25,18 @@ def log(message: str) -> None:
 class Service(serving.Service):
     """Polls, pages, metrics and probes behind one port."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: ReportServerSettings) -> None:
         """Listen as ``settings`` say.
 
         Raises:
             OSError: The address is taken, or the certificate does not fit its key.
         """
         super().__init__()
-        bucket = Bucket(settings.storage)
+        bucket = Bucket(settings.storage.place)
         self._poller = ReportPoller(settings, bucket, log)
         registry = CollectorRegistry()
         ProcessCollector(registry=registry)
-        ReportCollector(self._poller, settings.most_age_h, registry)
+        ReportCollector(self._poller, settings.most_age_h.model_dump(), registry)
         pages = Pages(settings.reader, self._poller, bucket, registry, log)
         rest = application(
             registry, settings.metrics.user, settings.metrics.password_file, self._poller.alive, self._poller.polled
@@ -61,6 +61,6 @@ def main(arguments: list[str] | None = None) -> int:
         arguments,
         program="report-server",
         description="Stored reports, for people and Prometheus.",
-        make=lambda file: Service(load(file)),
+        make=lambda file: Service(ReportServerSettings.load(file)),
         log=log,
     )

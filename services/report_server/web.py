@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from services.report_server.bucket import Bucket, NotStoredError, StorageError
 from services.report_server.poller import ReportPoller, Snapshot
-from services.report_server.settings import Login
 from services.runtime import web
+from services.runtime.settings import Login
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment

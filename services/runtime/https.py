@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cheroot import wsgi
 from cheroot.makefile import MakeFile
-from cheroot.server import HTTPConnection
+from cheroot.server import HTTPConnection, HTTPRequest
 from cheroot.ssl import Adapter
 
 if TYPE_CHECKING:
@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 _POLL_S = 0.2
 _BACKLOG = 128
 _HANDSHAKE_S = 10.0
+_DISCARD_S = 2.0
+_MOST_DISCARDED = 16 * 1024 * 1024
+_CHUNK = 64 * 1024
 _PREPARE_S = 30.0
 
 
@@ -189,10 +192,30 @@ class _Certificate(Adapter):
             _log(self._program, f"the renewed certificate cannot be used yet: {error}")
 
 
+class _Request(HTTPRequest):
+    """One request, which its connection knows."""
+
+    def __init__(self, server: Any, conn: Any, *arguments: Any, **options: Any) -> None:
+        super().__init__(server, conn, *arguments, **options)
+        conn.request = self
+
+    @property
+    def unread(self) -> int:
+        """Bytes of the body that nobody has read."""
+        if hasattr(self.rfile, "remaining"):
+            return int(self.rfile.remaining)
+        try:
+            return int(self.inheaders.get(b"Content-Length", 0))
+        except ValueError:
+            return 0
+
+
 class _Connection(HTTPConnection):
     """One client."""
 
+    RequestHandlerClass = _Request
     server: _Server
+    request: _Request | None = None
     greeted = False
     evicted = False
 
@@ -210,9 +233,20 @@ class _Connection(HTTPConnection):
                     # Port scans, probes that hang up and clients without our authority are everyday.
                     return False
                 self.greeted = True
-            return bool(super().communicate())  # type: ignore[no-untyped-call]
+            if super().communicate():  # type: ignore[no-untyped-call]
+                return True
+            self._discard()
+            return False
         finally:
             self.server.idle(self)
+
+    def _discard(self) -> None:
+        """Read what is left of the body, within limits: to hang up on it would hide our answer from its sender."""
+        left = min(self.request.unread, _MOST_DISCARDED) if self.request else 0
+        self.socket.read_until = time.monotonic() + _DISCARD_S
+        with suppress(OSError, ValueError):
+            while left > 0 and (part := self.rfile.read1(min(left, _CHUNK))):
+                left -= len(part)
 
     def hang_up(self) -> None:
         """End a connection that waits: the server notices, and closes it."""

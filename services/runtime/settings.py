@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 _M = TypeVar("_M", bound="SettingsModel")
 _NOT_ALLOWED, _RULE = "not_allowed", "rule"
 _TOP_PORT = 65535
+_FIRST = {"extra_forbidden": 0, "missing": 1}
+"""Of several mistakes the one about a key is told, since a value may be under the wrong one."""
 
 
 class SettingsError(Exception):
@@ -46,7 +48,7 @@ class SettingsModel(BaseModel):
         try:
             return cls.model_validate(content)
         except ValidationError as error:
-            details = sorted(causes(error), key=lambda detail: detail["type"] != "extra_forbidden")
+            details = sorted(causes(error), key=lambda detail: _FIRST.get(detail["type"], len(_FIRST)))
             raise SettingsError(_line(details[0], cls, content)) from None
 
     @classmethod
@@ -59,9 +61,9 @@ class SettingsModel(BaseModel):
         return read(path, cls.parse)
 
 
-def not_allowed(allowed: str) -> PydanticCustomError:
-    """The error for a value that is not allowed; ``allowed`` completes 'it must be ...'."""
-    return PydanticCustomError(_NOT_ALLOWED, "{allowed}", {"allowed": allowed})
+def not_allowed(allowed: str, verb: str = "be") -> PydanticCustomError:
+    """The error for a value that is not allowed; ``verb`` and ``allowed`` complete 'it must ...'."""
+    return PydanticCustomError(_NOT_ALLOWED, "{allowed}", {"allowed": f"{verb} {allowed}"})
 
 
 def broken_rule(line: str) -> PydanticCustomError:
@@ -69,12 +71,12 @@ def broken_rule(line: str) -> PydanticCustomError:
     return PydanticCustomError(_RULE, "{line}", {"line": line})
 
 
-def checked(check: Callable[[Any], bool], allowed: str) -> BeforeValidator:
-    """A check of a value as it stands in the file; ``allowed`` completes 'it must be ...'."""
+def checked(check: Callable[[Any], bool], allowed: str, verb: str = "be") -> BeforeValidator:
+    """A check of a value as it stands in the file; ``verb`` and ``allowed`` complete 'it must ...'."""
 
     def validate(value: Any) -> Any:
         if not check(value):
-            raise not_allowed(allowed)
+            raise not_allowed(allowed, verb)
         return value
 
     return BeforeValidator(validate)
@@ -214,7 +216,7 @@ def _line(detail: ErrorDetails, model: type[BaseModel], content: object) -> str:
         return f"{path or 'the file'} must be a mapping with the keys {', '.join(keys_at(location, model))}"
     if kind == _RULE:
         return str(context["line"])
-    allowed = f"it must be {context['allowed']}" if kind == _NOT_ALLOWED else detail["msg"]
+    allowed = f"it must {context['allowed']}" if kind == _NOT_ALLOWED else detail["msg"]
     return f"{path} is {value_at(location, content)!r}; {allowed}"
 
 

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from services.runtime.settings import SettingsError, mapping, texts
+from pydantic import BeforeValidator
+
+from services.runtime.settings import (
+    File,
+    SettingsError,
+    SettingsModel,
+    Text,
+    checked,
+    mapping,
+    not_allowed,
+    texts,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +40,44 @@ class Storage:
     access_key_id_file: Path
     secret_access_key_file: Path
     ca_file: Path | None
+
+
+def _is_prefix(value: object) -> bool:
+    return isinstance(value, str) and not value.startswith("/") and (not value or value.endswith("/"))
+
+
+def _checked_endpoint(value: Any) -> Any:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
+        raise not_allowed("null or a text that is not empty")
+    try:
+        parts = urlsplit(value)
+        whole = parts.scheme == "https" and parts.hostname and not parts.path.strip("/")
+    except ValueError:
+        whole = False
+    if not whole:
+        raise not_allowed("https://host:port, or null for AWS' own")
+    return value.rstrip("/")
+
+
+class StorageSettings(SettingsModel):
+    """The section ``storage`` of a settings file."""
+
+    endpoint: Annotated[str | None, BeforeValidator(_checked_endpoint)]
+    region: Text
+    bucket: Text
+    prefix: Annotated[str, checked(_is_prefix, '"" or end with /, for example "reports/"')]
+    access_key_id_file: File
+    secret_access_key_file: File
+    ca_file: Annotated[
+        File | None, checked(lambda value: value is None or bool(value), "null or a text that is not empty")
+    ]
+
+    @property
+    def place(self) -> Storage:
+        """The bucket."""
+        return Storage(**{name: getattr(self, name) for name in type(self).model_fields})
 
 
 _LOGIN = ("user", "password_file")

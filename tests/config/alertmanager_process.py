@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from components.alertmanager.config import AlertmanagerConfig, paged_routes, rendered
 from components.alertmanager.contacts import AWS_FILE
-from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_config
+from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_settings
 from components.alertmanager.process import alertmanager_command
 from lab.fakes.receivers.client import Receivers
 from lab.fakes.receivers.mail import MailFake
@@ -219,7 +219,7 @@ class Pair:
 
     def close_incidents(self, member: Member) -> None:
         """Start what runs beside a member and closes incidents of muted alerts, with the pod's own settings."""
-        content = closer_config(
+        settings = closer_settings(
             self.settings.channels.phone_url,
             paged_routes(self.settings),
             user="probe",
@@ -233,9 +233,9 @@ class Pair:
         )
         (self.folder / CLOSER_PASSWORD_FILE).write_text("sesame")
         file = self.folder / f"closer-{member.index}.yml"
-        file.write_text(rendered(content))
+        file.write_text(rendered(settings.content()))
         program = [sys.executable, "-m", "services.incident_closer", "--config", str(file)]
-        name, port = f"closer-{member.index}", int(content["listen"].rpartition(":")[2])
+        name, port = f"closer-{member.index}", settings.listen_port
         self.stack.enter_context(
             running(["env", f"PYTHONPATH={CHECKOUT}", *program], self.folder / f"{name}.log", port)
         )

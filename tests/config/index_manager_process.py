@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +19,13 @@ from components.k8s import TLS_MOUNT
 from components.search import access, indices
 from components.search.access import INDEX_MANAGER, SearchUser
 from components.search.config import Engine
-from components.search.index_manager import PORT, Snapshots, index_manager_config
+from components.search.index_manager import PORT, Snapshots, index_manager_settings
 from components.search.indices import Family, IndexPolicy
 from components.telemetry.classification import CLASSES
 from lab.paths import CHECKOUT
 from services.index_manager.manager import IndexManager
 from services.index_manager.metrics import IndexManagerMetrics
-from services.index_manager.settings import Settings, parse
+from services.index_manager.settings import IndexManagerSettings
 from tests.config.search_process import SearchProcesses, hashes, password_of
 from tests.config.servers import free_port, running
 
@@ -56,9 +56,9 @@ class IndexManagerFiles:
         """The settings file."""
         return self.folder / "config.yaml"
 
-    def settings(self, **changes: Any) -> Settings:
+    def settings(self, **changes: Any) -> IndexManagerSettings:
         """The settings as the program reads them, with some of them changed."""
-        return replace(parse(yaml.safe_load(self.config.read_text())), **changes)
+        return IndexManagerSettings.parse(yaml.safe_load(self.config.read_text())).model_copy(update=changes)
 
     def write_access(self, users: Sequence[SearchUser], passwords: dict[str, str]) -> None:
         """Write the file of users and roles."""
@@ -71,7 +71,7 @@ def index_manager_files(
     """Write the files for a cluster; only folders and addresses differ from the pod's."""
     port = free_port()
     cluster.authority.issue(folder / "tls", INDEX_MANAGER, ())
-    content = index_manager_config(
+    settings = index_manager_settings(
         url=cluster.nodes[0].url,
         scrape_user="scrape-index-manager",
         engine=Engine.OPENSEARCH,
@@ -80,7 +80,7 @@ def index_manager_files(
         snapshots=snapshots,
         interval_s=1,
     )
-    text = yaml.safe_dump(content)
+    text = yaml.safe_dump(settings.content())
     moved = {
         TLS_MOUNT + "/": f"{folder / 'tls'}/",
         "/etc/index-manager-auth/": f"{folder}/",
@@ -120,7 +120,7 @@ def ask_index_manager(files: IndexManagerFiles, path: str, *, login: bool = Fals
 
 @contextmanager
 def index_manager(
-    settings: Settings, said: list[str] | None = None
+    settings: IndexManagerSettings, said: list[str] | None = None
 ) -> Iterator[tuple[IndexManager, IndexManagerMetrics]]:
     """An index manager to be turned by hand."""
     metrics = IndexManagerMetrics(settings.nodes, settings.interval_s)

@@ -12,7 +12,7 @@ from components.alertmanager.contacts import FIRST, Contact, phone_file, slack_f
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
-from services.incident_closer.settings import Settings, parse
+from services.incident_closer.settings import IncidentCloserSettings as Settings
 from tests.support.engine import password_of, texts
 from tests.unit.alertmanager.stubs import AUTHORITY, CONTACTS, SECRETS, channels, default_build, make
 
@@ -215,7 +215,7 @@ def test_the_neighbours_are_told_how_to_reach_it() -> None:
 def closer_settings(**changes: Any) -> Settings:
     """The settings of the incident closer, as the closer reads them."""
     recording = make(**changes).recording if changes else default_build().recording
-    return parse(yaml.safe_load(recording.one("ConfigMap", "alertmanager")["data"]["incident-closer.yml"]))
+    return Settings.parse(yaml.safe_load(recording.one("ConfigMap", "alertmanager")["data"]["incident-closer.yml"]))
 
 
 def test_what_closes_incidents_has_a_key_for_each_receiver_that_rings_a_phone() -> None:
@@ -229,9 +229,9 @@ def test_what_closes_incidents_has_a_key_for_each_receiver_that_rings_a_phone() 
     assert {name: str(receiver.key_file) for name, receiver in settings.receivers.items()} == {
         name: entry["routing_key_file"] for name, (entry,) in paging.items()
     }
-    assert {settings.pager_url} == {entry["url"] for (entry,) in paging.values()}
-    assert str(settings.pager_ca_file) == "/etc/alertmanager-secrets/authority.crt"
-    assert closer_settings(secrets={**SECRETS, "authority": None}).pager_ca_file is None
+    assert {settings.pager.url} == {entry["url"] for (entry,) in paging.values()}
+    assert str(settings.pager.ca_file) == "/etc/alertmanager-secrets/authority.crt"
+    assert closer_settings(secrets={**SECRETS, "authority": None}).pager.ca_file is None
 
 
 def test_what_closes_incidents_asks_its_own_member_and_has_every_file_that_it_names() -> None:
@@ -239,26 +239,26 @@ def test_what_closes_incidents_asks_its_own_member_and_has_every_file_that_it_na
         closer_settings(),
         {volume_mount["mountPath"] for volume_mount in container("incident-closer")["volumeMounts"]},
     )
-    assert settings.alertmanager_url == "https://localhost:9093"
+    assert settings.alertmanager.url == "https://localhost:9093"
     assert "localhost" in default_build().recording.one("Certificate", "alertmanager")["spec"]["dnsNames"]
     files = {
         "/etc/alertmanager-web": set(secret("alertmanager-web")),
         "/etc/alertmanager-secrets": set(secret("alertmanager-receivers")),
         "/etc/tls": {"tls.crt", "tls.key", "ca.crt"},
     }
-    named = [settings.cert_file, settings.key_file, settings.alertmanager_ca_file, settings.alertmanager_password_file]
-    named += [settings.metrics_password_file, *(receiver.key_file for receiver in settings.receivers.values())]
+    named = [settings.cert_file, settings.key_file, settings.alertmanager.ca_file, settings.alertmanager.password_file]
+    named += [settings.metrics.password_file, *(receiver.key_file for receiver in settings.receivers.values())]
     for path in named:
         assert str(path.parent) in mounts
         assert path.name in files[str(path.parent)]
-    assert settings.alertmanager_user in yaml.safe_load(secret("alertmanager-web")["web.yml"])["basic_auth_users"]
+    assert settings.alertmanager.user in yaml.safe_load(secret("alertmanager-web")["web.yml"])["basic_auth_users"]
 
 
 def test_the_metrics_of_what_closes_incidents_are_a_job_of_their_own_with_a_password_of_their_own() -> None:
     scrape, settings = default_build().component.closer_scrape, closer_settings()
     assert (scrape.job, scrape.port) == ("incident-closer", settings.listen_port)
     assert scrape.srv == "_closer._tcp.alertmanager-headless.ns.svc.cluster.local"
-    assert scrape.credential.username == settings.metrics_user == "scrape-incident-closer"
+    assert scrape.credential.username == settings.metrics.user == "scrape-incident-closer"
     assert secret("alertmanager-web")["closer-password"] == password_of("scrape-incident-closer")
     named = {
         port["name"]: port["port"]

@@ -221,9 +221,9 @@ def test_two_of_the_archive_share_the_partitions_and_have_time_to_store_what_the
 
 
 def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(recording: Recording) -> None:
-    settings = exporter_settings.parse(settings_file(recording, "backup-exporter"))
+    settings = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
     assert dict(settings.most_age_s) == {str(kind): most_age_s(cron) for kind, cron in CRONS.items()}
-    assert settings.blocks == exporter_settings.Blocks(prefix="metrics/", most_age_s=3000)
+    assert settings.blocks == exporter_settings.BlocksSettings(prefix="metrics/", most_age_s=3000)
     assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-backup-exporter")
     files = {
         settings.metrics.password_file,
@@ -279,7 +279,7 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert str(settings.database.ca_file) == "/etc/ssl/certs/ca-certificates.crt"
     assert reached(recording, "backup-database") == {("203.0.113.9/32", 5432), STORAGE}
     assert archive_settings.parse(settings_file(recording, "kafka-archive")).storage.ca_file is None
-    exporter = exporter_settings.parse(settings_file(recording, "backup-exporter"))
+    exporter = exporter_settings.BackupExporterSettings.parse(settings_file(recording, "backup-exporter"))
     assert (exporter.storage.ca_file, exporter.blocks, set(exporter.most_age_s)) == (None, None, {*KINDS} - {"search"})
     names = {manifest["metadata"]["name"] for manifest in recording.kinds("CronJob")}
     assert names == {f"backup-{kind}" for kind in KINDS if kind != "search"}

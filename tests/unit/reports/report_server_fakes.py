@@ -20,7 +20,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from services.report_server.bucket import Bucket
 from services.report_server.poller import ReportPoller
 from services.report_server.program import Service
-from services.report_server.settings import Settings, parse
+from services.report_server.settings import ReportServerSettings as Settings
 from tests.config.pki import write_certificates
 
 BUCKET, PREFIX = "monitoring", "reports/"
@@ -71,7 +71,7 @@ class Storage:
 
     def settings(self, **changes: Any) -> Settings:
         """Settings of a report server that reads it."""
-        return parse(content(self.folder, self.endpoint, **changes))
+        return Settings.parse(content(self.folder, self.endpoint, **changes))
 
 
 def content(folder: Path, endpoint: str | None = "https://localhost:1", **changes: Any) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from services.report_server.bucket import Bucket, NotStoredError, Object, StorageError
 from services.report_server.metrics import ReportCollector
 from services.report_server.poller import Run, Snapshot, read_run
-from services.report_server.settings import parse
+from services.report_server.settings import ReportServerSettings as Settings
 from services.report_server.stored import period_end, reports
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import HOURS, TOKYO, Storage, tokyo, watch
@@ -155,7 +155,7 @@ def test_a_storage_that_another_authority_vouches_for_is_refused(fake_storage: S
     other = tmp_path / "other"
     other.mkdir()
     report_server_fakes.write_files(other)
-    settings = parse(report_server_fakes.content(other, fake_storage.endpoint))
+    settings = Settings.parse(report_server_fakes.content(other, fake_storage.endpoint))
     with pytest.raises(StorageError, match=r"cannot list the reports: .*(certificate|SSL)"):
         Bucket(settings.storage).objects()
 

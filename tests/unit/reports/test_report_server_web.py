@@ -16,7 +16,8 @@ import pytest
 import yaml
 
 from services.report_server.program import main
-from services.report_server.settings import SettingsError, parse
+from services.report_server.settings import ReportServerSettings as Settings
+from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import READER, SCRAPER, ReportServer, Storage, content, write_files
 
@@ -188,7 +189,7 @@ def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
         inner = inner[folder]
     inner[key] = value
     with pytest.raises(SettingsError) as raised:
-        parse(changed)
+        Settings.parse(changed)
     assert message in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -196,7 +197,7 @@ def test_a_mistake_in_the_settings_is_one_line_that_says_what_to_do(
 def test_the_public_storage_needs_neither_endpoint_nor_authority(tmp_path: Path) -> None:
     changed = content(tmp_path, None)
     changed["storage"]["ca_file"] = None
-    storage = parse(changed).storage
+    storage = Settings.parse(changed).storage
     assert (storage.endpoint, storage.ca_file) == (None, None)
 
 

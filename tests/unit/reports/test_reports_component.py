@@ -181,12 +181,12 @@ def test_what_public_authorities_vouch_for_needs_no_file_and_what_is_chosen_is_t
     assert (settings.mail.ca_file, settings.storage.ca_file, settings.storage.endpoint) == (None, None, None)
     assert (settings.languages, settings.storage.encryption) == (("en",), "aws:kms")
     assert settings.link == "https://reports.example.com/monitoring"
-    report_server = report_server_settings.parse(settings_file(recording, "report-server"))
+    report_server = report_server_settings.ReportServerSettings.parse(settings_file(recording, "report-server"))
     assert (report_server.storage.ca_file, report_server.storage.endpoint) == (None, None)
 
 
 def test_the_report_server_accepts_its_settings_file_and_has_its_files(recording: Recording) -> None:
-    settings = report_server_settings.parse(settings_file(recording, "report-server"))
+    settings = report_server_settings.ReportServerSettings.parse(settings_file(recording, "report-server"))
     assert dict(settings.most_age_h) == {str(kind): SCHEDULES[kind].most_age_h for kind in Kind}
     assert settings.listen_port == 8443
     assert (settings.reader.user, settings.metrics.user) == ("reader", "scrape-report-server")

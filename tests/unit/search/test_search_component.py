@@ -15,7 +15,7 @@ from components.search.component import Search
 from components.search.config import Engine
 from components.search.index_manager import Snapshots
 from lab.toolchain import schemas, tools
-from services.index_manager.settings import parse
+from services.index_manager.settings import IndexManagerSettings as Settings
 from tests.support import engine
 from tests.unit.search import recording as cluster
 
@@ -96,7 +96,9 @@ def test_the_index_manager_reaches_the_cluster_and_is_ready_when_everything_is_i
 
 @pytest.mark.parametrize("kind", ENGINES)
 def test_the_index_manager_accepts_its_settings(kind: Engine) -> None:
-    settings = parse(yaml.safe_load(cluster.recorded(kind).one("ConfigMap", "index-manager")["data"]["config.yaml"]))
+    settings = Settings.parse(
+        yaml.safe_load(cluster.recorded(kind).one("ConfigMap", "index-manager")["data"]["config.yaml"])
+    )
     assert settings.host == "search.obs.svc.cluster.local"
     assert (settings.access is None) == (kind is Engine.ELASTICSEARCH)
     assert {family.keep_s for family in settings.families} == {7 * 86400, 14 * 86400}
@@ -142,7 +144,7 @@ def test_snapshots_open_the_way_to_their_store_and_the_path_to_write_to() -> Non
     assert settings["path.repo"] == ["/mnt/snapshots"]
     store = recording.one("NetworkPolicy", "search")["spec"]["egress"][1]
     assert store["to"] == [{"ipBlock": {"cidr": "10.9.0.0/16"}}]
-    kept = parse(yaml.safe_load(recording.one("ConfigMap", "index-manager")["data"]["config.yaml"])).snapshots
+    kept = Settings.parse(yaml.safe_load(recording.one("ConfigMap", "index-manager")["data"]["config.yaml"])).snapshots
     assert kept is not None
     assert (kept.interval_s, kept.keep_s) == (86400, 14 * 86400)
 

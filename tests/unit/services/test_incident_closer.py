@@ -16,7 +16,8 @@ from lab.fakes.receivers.record import Record
 from lab.fakes.receivers.web import application
 from services.incident_closer.incidents import MOST_ENDING, AlertStates, Closing, Incident, dedup_key, evaluate
 from services.incident_closer.program import MOST_AT_ONCE, Closer, CloserMetrics
-from services.incident_closer.settings import Paged, Settings, load
+from services.incident_closer.settings import IncidentCloserSettings as Settings
+from services.incident_closer.settings import Paged
 from services.runtime.https import HttpsServer
 from services.runtime.periodic import DedupLogger
 from services.runtime.settings import SettingsError
@@ -167,7 +168,7 @@ def here(tmp_path: Path) -> Iterator[Here]:
     with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
         file = tmp_path / "closer.yml"
         file.write_text(json.dumps(settings_of(tmp_path, url, pager)))
-        yield Here(tmp_path, alertmanager, load(file), record)
+        yield Here(tmp_path, alertmanager, Settings.load(file), record)
 
 
 def ring(here: Here, **labels: str) -> None:
@@ -185,11 +186,16 @@ def actions(here: Here) -> list[str]:
 def test_the_incident_of_a_muted_alert_is_closed_and_no_other_one(tmp_path: Path) -> None:
     write_certificates(tmp_path)
     alertmanager, record = Alertmanager(), Record()
-    first = Here(tmp_path, alertmanager, load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), record)
+    first = Here(
+        tmp_path,
+        alertmanager,
+        Settings.load(_file(tmp_path, "https://localhost:1", "https://localhost:1")),
+        record,
+    )
     ring(first, instance="a")
     ring(first, instance="b")
     with served(tmp_path, alertmanager) as url, served(tmp_path, application(record)) as pager:
-        closer_setup = Here(tmp_path, alertmanager, load(_file(tmp_path, url, pager)), record)
+        closer_setup = Here(tmp_path, alertmanager, Settings.load(_file(tmp_path, url, pager)), record)
         alertmanager.alerts = [alert("suppressed", instance="a"), alert("active", instance="b")]
         closer_setup.closer.poll()
     assert actions(closer_setup) == ["trigger", "trigger", "resolve"]
@@ -247,7 +253,10 @@ def test_a_pager_that_refuses_is_one_line_without_the_key_and_is_tried_again(her
 def test_servers_that_are_away_are_named(tmp_path: Path) -> None:
     write_certificates(tmp_path)
     closer_setup = Here(
-        tmp_path, Alertmanager(), load(_file(tmp_path, "https://localhost:1", "https://localhost:1")), Record()
+        tmp_path,
+        Alertmanager(),
+        Settings.load(_file(tmp_path, "https://localhost:1", "https://localhost:1")),
+        Record(),
     )
     closer_setup.closer.poll()
     assert closer_setup.said == ["Alertmanager: no answer (ConnectionError)"]
@@ -260,12 +269,12 @@ def test_servers_that_are_away_are_named(tmp_path: Path) -> None:
         ({"pager": {"url": "https://x", "ca_file": 1}}, "pager.ca_file is 1; it must be a file, or null"),
         ({"receivers": []}, "receivers must be a mapping of the receivers that ring a phone"),
         ({"receivers": {"a": {"route": "", "key_file": "x"}}}, "receivers.a.route is ''; it must be a text"),
-        ({"more": 1}, "more is not a setting; allowed: listen, tls, alertmanager, metrics, pager, receivers"),
+        ({"more": 1}, "more is not a setting; allowed: listen, tls, metrics, alertmanager, pager, receivers"),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_clear_line(tmp_path: Path, changes: dict[str, Any], line: str) -> None:
     file = tmp_path / "closer.yml"
     file.write_text(json.dumps({**settings_of(tmp_path, "https://a:1", "https://b:1"), **changes}))
     with pytest.raises(SettingsError) as caught:
-        load(file)
+        Settings.load(file)
     assert str(caught.value).startswith(f"{file}: {line}")

@@ -7,7 +7,6 @@ import json
 import ssl
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -21,8 +20,10 @@ from services.index_manager.indices import Index
 from services.index_manager.manager import IndexManager
 from services.index_manager.metrics import IndexManagerMetrics
 from services.index_manager.program import main
-from services.index_manager.settings import FamilySettings, Settings, SettingsError, SnapshotSettings, load, parse
+from services.index_manager.settings import AccessFile, FamilySettings, SnapshotSettings
+from services.index_manager.settings import IndexManagerSettings as Settings
 from services.index_manager.snapshots import Snapshot
+from services.runtime.settings import SettingsError
 from tests.support.kafka_nodes import Authority
 
 CONTENT: dict[str, Any] = {
@@ -56,7 +57,7 @@ CONTENT: dict[str, Any] = {
     "metrics": {"user": "scrape", "password_file": "/etc/auth/scrape"},
     "interval_s": 15,
 }
-SETTINGS = parse(CONTENT)
+SETTINGS = Settings.parse(CONTENT)
 LOGS = SETTINGS.families[0]
 
 
@@ -73,31 +74,34 @@ def changed(path: str, value: object) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ([], "the file is empty; it must have the keys url, ca_file"),
-        (changed("extra", 1), "extra is not a setting; allowed: url, ca_file"),
-        ({key: value for key, value in CONTENT.items() if key != "nodes"}, "nodes is missing; needed: url"),
-        (changed("url", "http://search:9200"), "url is 'http://search:9200'; it must be \"https://host:port\""),
+        ([], "the file must be a mapping with the keys listen, tls, metrics, url, ca_file"),
+        (changed("extra", 1), "extra is not a setting; allowed: listen, tls, metrics, url, ca_file"),
+        (
+            {key: value for key, value in CONTENT.items() if key != "nodes"},
+            "nodes is missing; needed: listen, tls, metrics, url",
+        ),
+        (changed("url", "http://search:9200"), "url is 'http://search:9200'; it must be https://host:port"),
         (changed("url", "https://search"), "url is 'https://search'; it must be"),
         (changed("listen", "8080"), "listen is '8080'; it must be \"address:port\""),
         (changed("interval_s", 0), "interval_s is 0; it must be a whole number from 1"),
-        (changed("families", []), "families is empty; it must be a list of families"),
+        (changed("families", []), "families is \\[\\]; it must be a list of families"),
         (changed("families.0.name", "Logs*"), r"families\[0\].name is 'Logs\*'; it must be lower-case letters"),
         (changed("families.1.name", "logs"), "families: logs occurs twice"),
         (changed("families.0.keep_s", True), r"families\[0\].keep_s is True"),
         (changed("families.0.rollover.bytes", "1g"), r"families\[0\].rollover.bytes is '1g'"),
-        (changed("families.0.template", "x"), r"families\[0\].template is a str; it must be an index template"),
-        (changed("families.0.read_aliases", "x"), r"families\[0\].read_aliases is a str; it must be a list"),
-        (changed("access.file", ""), "access.file is empty; it must be a text"),
+        (changed("families.0.template", "x"), r"families\[0\].template is 'x'; it must be an index template"),
+        (changed("families.0.read_aliases", "x"), r"families\[0\].read_aliases is 'x'; it must be a list"),
+        (changed("access.file", ""), "access.file is ''; it must be a text"),
         (changed("snapshots", {"type": "fs"}), "snapshots.settings is missing"),
         (
             changed("snapshots", {"type": "fs", "settings": [], "interval_s": 1, "keep_s": 1}),
-            "snapshots.settings is empty; it must be a mapping",
+            "snapshots.settings is \\[\\]; it must be a mapping",
         ),
     ],
 )
 def test_a_mistake_in_the_settings_is_one_clear_line(content: object, message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        parse(content)
+        Settings.parse(content)
 
 
 def test_a_file_that_is_missing_or_no_yaml_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -108,7 +112,7 @@ def test_a_file_that_is_missing_or_no_yaml_is_told(tmp_path: Path, capsys: pytes
     )
     (tmp_path / "bad.yaml").write_text("a: [")
     with pytest.raises(SettingsError, match=r"bad.yaml: is neither YAML nor JSON"):
-        load(tmp_path / "bad.yaml")
+        Settings.load(tmp_path / "bad.yaml")
 
 
 def index(number: int, created: float, *aliases: str, family: str = "logs") -> Index:
@@ -208,14 +212,13 @@ def settings(tmp_path: Path) -> Iterator[Settings]:
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
     (tmp_path / "password").write_text("hunter2\n")
     Fake.answers, Fake.seen = {}, []
-    yield replace(
-        SETTINGS,
-        host="localhost",
-        port=server.server_port,
-        ca_file=tmp_path / "ca.crt",
-        password_file=tmp_path / "password",
-        access=None,
-    )
+    changes = {
+        "url": f"https://localhost:{server.server_port}",
+        "ca_file": tmp_path / "ca.crt",
+        "password_file": tmp_path / "password",
+        "access": None,
+    }
+    yield SETTINGS.model_copy(update=changes)
     server.shutdown()
     server.server_close()
 
@@ -244,7 +247,7 @@ def test_what_does_not_exist_is_none_and_nonsense_is_an_error(settings: Settings
 def test_a_server_of_another_authority_is_not_talked_to(settings: Settings, tmp_path: Path) -> None:
     Authority().issue(tmp_path / "other", "other", ())
     with pytest.raises(SearchError, match="CERTIFICATE_VERIFY_FAILED"):
-        client(replace(settings, ca_file=tmp_path / "other" / "ca.crt")).ask("GET", "/")
+        client(settings.model_copy(update={"ca_file": tmp_path / "other" / "ca.crt"})).ask("GET", "/")
     assert Fake.seen == []
 
 
@@ -255,7 +258,7 @@ def index_manager(settings: Settings) -> tuple[IndexManager, IndexManagerMetrics
 
 
 def test_a_cluster_that_does_not_answer_is_counted_told_once_and_waited_for(settings: Settings) -> None:
-    turned, metrics, said = index_manager(replace(settings, port=1))
+    turned, metrics, said = index_manager(settings.model_copy(update={"url": "https://localhost:1"}))
     turned.reconcile()
     turned.reconcile()
     assert said == ["health: GET /_cluster/health: [Errno 111] Connection refused"]
@@ -267,7 +270,9 @@ def test_a_cluster_that_does_not_answer_is_counted_told_once_and_waited_for(sett
     assert b"search_cluster_status" not in generate_latest(metrics.registry)
 
 
-def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not_ready(settings: Settings) -> None:
+def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not_ready(
+    settings: Settings,
+) -> None:
     health = {"status": "green", "number_of_nodes": 3} | {
         f"{state}_shards": 0 for state in ("active", "relocating", "initializing", "unassigned", "delayed_unassigned")
     }
@@ -308,13 +313,8 @@ def test_a_step_that_fails_does_not_stop_the_others_and_the_index_manager_is_not
 def test_a_file_of_users_that_is_not_usable_stops_nothing_but_is_told(settings: Settings, tmp_path: Path) -> None:
     broken = tmp_path / "access.json"
     broken.write_text('{"roles": {}}')
-    files = replace(
-        parse(CONTENT).access or pytest.fail("no access"),
-        file=broken,
-        cert_file=tmp_path / "tls.crt",
-        key_file=tmp_path / "tls.key",
-    )
-    turned, metrics, said = index_manager(replace(settings, access=files))
+    files = AccessFile(file=broken, cert_file=tmp_path / "tls.crt", key_file=tmp_path / "tls.key")
+    turned, metrics, said = index_manager(settings.model_copy(update={"access": files}))
     turned.reconcile()
     assert said[0].startswith("access: the access file is not usable: KeyError 'internalusers'")
     assert metrics.registry.get_sample_value("index_manager_errors_total", {"stage": "access"}) == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 from services.backup.manifest import Manifest, StoredObject, manifest_key, object_key, run_name
 from services.backup_exporter.blocks import first_ulid
-from services.backup_exporter.settings import Settings, parse
+from services.backup_exporter.settings import BackupExporterSettings as Settings
 from services.kafka_archive.names import Name
 from tests.unit.reports.report_server_fakes import BUCKET, SCRAPER, Storage
 
@@ -43,7 +43,7 @@ def content(folder: Path, endpoint: str | None = "https://localhost:1", **change
 
 def settings(fake_storage: Storage, **changes: Any) -> Settings:
     """Settings of a backup exporter that reads it."""
-    return parse(content(fake_storage.folder, fake_storage.endpoint, **changes))
+    return Settings.parse(content(fake_storage.folder, fake_storage.endpoint, **changes))
 
 
 def put_run(fake_storage: Storage, kind: str, started: datetime, sizes: dict[str, int], *, whole: bool = True) -> str:

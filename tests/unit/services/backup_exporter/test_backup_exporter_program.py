@@ -19,7 +19,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from services.backup_exporter.metrics import BackupCollector
 from services.backup_exporter.poller import BackupPoller
 from services.backup_exporter.program import Service, main
-from services.backup_exporter.settings import SettingsError, parse
+from services.backup_exporter.settings import BackupExporterSettings as Settings
+from services.runtime.settings import SettingsError
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import SCRAPER, ReportServer, Storage, until_ready, write_files
 from tests.unit.services.backup_exporter.stored import START, content, put_block, put_run, put_segment, settings
@@ -96,8 +97,8 @@ def test_before_the_first_look_nothing_is_said_about_backups(tmp_path: Path) -> 
     write_files(tmp_path)
     told: list[str] = []
     registry = CollectorRegistry()
-    poller = BackupPoller(parse(content(tmp_path)), told.append)
-    BackupCollector(poller, parse(content(tmp_path)), registry)
+    poller = BackupPoller(Settings.parse(content(tmp_path)), told.append)
+    BackupCollector(poller, Settings.parse(content(tmp_path)), registry)
     poller.poll()
     assert [family.name for family in registry.collect()] == [
         "backup_last_poll_timestamp_seconds",
@@ -134,7 +135,7 @@ def test_without_blocks_nothing_is_said_about_them(fake_storage: Storage) -> Non
 )
 def test_a_mistake_in_the_settings_is_one_clear_line(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError, match=message):
-        parse(content(tmp_path, **changes))
+        Settings.parse(content(tmp_path, **changes))
 
 
 def test_the_program_ends_with_two_and_a_line_for_a_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

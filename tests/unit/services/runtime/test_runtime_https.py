@@ -254,6 +254,18 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_read(serve: Callable[.
     served.works()
 
 
+def test_a_refusal_reaches_a_client_that_is_still_sending_its_body(serve: Callable[..., Served]) -> None:
+    def refuse(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        start("403 Forbidden", [("Content-Length", "2")])
+        return [b"no"]
+
+    size = 5 * 1024 * 1024
+    head = f"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
+    for served, status in ((serve(refuse), b"HTTP/1.1 403 "), (serve(body_bytes=1000), b"HTTP/1.1 413 ")):
+        for _ in range(3):
+            assert served.answer(head + size * b"x").startswith(status)
+
+
 @pytest.mark.parametrize(
     "request_text",
     [
