@@ -77,6 +77,11 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "settings.topics.telemetry-metrics.colour is not a known key: remove it; "
         "known here: partitions, retention_days",
     ),
+    "a layer that there is not": (
+        _set("gateway", "open_layers", to=["moon", "device"]),
+        "settings.gateway: allowed is only the layers device, streaming, business, data, analytics; remove moon; "
+        "correct it",
+    ),
     "a wrong choice": (
         _set("profile", "standby", to="tiny"),
         "settings.profile.standby is 'tiny': allowed is one of 'small', 'small-standby', 'production' or "
