@@ -13,11 +13,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from lab import environment, external_services, setup, step_evidence
-from lab.cluster import lifecycle, network, network_partition, scaling
+from lab import environment, external_services, setup, timing
+from lab.cluster import disruptions, lifecycle, network, scaling
 from lab.cluster.controllers import Cluster
 from lab.errors import LabError
-from lab.fakes.receivers.report import show_notifications
+from lab.fakes.receivers.client import show_notifications
 from lab.paths import CHECKOUT, LabPaths
 from lab.pulumi_host import home
 from lab.simulator import deploy as simulator
@@ -51,7 +51,7 @@ def tools(names: Annotated[list[str] | None, typer.Argument(help="only these; de
 def up(stack: _Chosen = environment.STACK) -> None:
     """Cluster, `pulumi up` of the local stack, simulator, live telemetry, summary; or the second region beside it."""
     second = _is_second(stack)
-    network_partition.refuse_while_partitioned(_PATHS, _namespace(stack))
+    disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps("make up-dr" if second else "make up")
     with steps.step("debian packages"):
         setup.packages()
@@ -85,7 +85,7 @@ def up(stack: _Chosen = environment.STACK) -> None:
     steps.show()
     steps.save(_PATHS.state / ("up-dr-times.json" if second else "up-times.json"))
     if not second:
-        step_evidence.leave(steps.taken, stack, _namespace(stack), _PATHS.kubeconfig)
+        timing.leave(steps.taken, stack, _namespace(stack), _PATHS.kubeconfig)
 
 
 @app.command()
@@ -102,7 +102,7 @@ def preview(stack: str = environment.STACK) -> None:
 def destroy(stack: _Chosen = environment.STACK) -> None:
     """`pulumi destroy` of a stack of the lab, and a look that nothing is left; the cluster stays."""
     second = _is_second(stack)
-    network_partition.refuse_while_partitioned(_PATHS, _namespace(stack))
+    disruptions.refuse_while_partitioned(_PATHS, _namespace(stack))
     steps = Steps(f"destroy {stack}" if second else "destroy")
     chosen = Stack(_PATHS, stack)
     chosen.ensure()
@@ -136,7 +136,7 @@ def partition(
     Cluster DNS, the API server and the kubelet's probes still reach them, as in a region with a cluster of its own.
     """
     _enter()
-    parts = network_partition.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
+    parts = disruptions.partition(_PATHS, Cluster(_PATHS.state / "pki"), namespace, freeze=freeze)
     done = "partitioned and frozen" if freeze else "partitioned"
     print(f"{namespace} is {done}: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs")
     if parts.on_node:
@@ -147,7 +147,7 @@ def partition(
 def reconnect(namespace: str) -> None:
     """End a partition; without one it changes nothing."""
     _enter()
-    print(f"{namespace} is {'reconnected' if network_partition.reconnect(_PATHS, namespace) else 'not partitioned'}")
+    print(f"{namespace} is {'reconnected' if disruptions.reconnect(_PATHS, namespace) else 'not partitioned'}")
 
 
 @app.command()
@@ -178,7 +178,7 @@ def status() -> None:
     for name, pid in rows:
         table.add_row(name, str(pid) if pid else "[red]not running[/]")
     Console().print(table if rows else "no cluster: run `make up`")
-    for partition in network_partition.partitions(_PATHS):
+    for partition in disruptions.partitions(_PATHS):
         print(f"partitioned{' and frozen' if partition.frozen else ''}: {partition.namespace}")
     for namespace, count in scaling.namespaces(_PATHS).items():
         print(f"scaled down in {namespace}: {count} parts and jobs (`python -m lab scale-up {namespace}`)")

@@ -13,11 +13,11 @@ from pathlib import Path
 import yaml
 
 from lab.cluster import network
-from lab.directory import paths as directory
+from lab.directory import content as directory
 from lab.errors import LabError
 from lab.fakes.receivers import setup as receivers
 from lab.paths import CHECKOUT, LabPaths
-from lab.storage import paths as storage
+from lab.storage import keys as storage
 from lab.toolchain import tools
 from lab.toolchain.recipes import LOAD_GENERATOR
 

@@ -1,9 +1,19 @@
-"""Files that only their owner can read, written whole or not at all."""
+"""Files that only their owner can read, written whole or not at all; and in such a file the secrets of a server
+outside the platform, made once for a lab.
+"""
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import asdict, fields
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from lab.errors import LabError
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 
 def write_private(file: Path, content: bytes) -> None:
@@ -13,3 +23,38 @@ def write_private(file: Path, content: bytes) -> None:
     fresh.touch(mode=0o600)
     fresh.write_bytes(content)
     os.replace(fresh, file)
+
+
+_Secrets = TypeVar("_Secrets", bound="DataclassInstance")
+
+
+def load(kind: type[_Secrets], file: Path, of: str) -> _Secrets:
+    """Read the secrets.
+
+    Args:
+        kind: Dataclass whose fields the file has.
+        file: JSON.
+        of: Whose secrets these are, for the message.
+
+    Raises:
+        LabError: The file is not there or not whole.
+    """
+    try:
+        content = json.loads(file.read_text())
+        return kind(**{field.name: content[field.name] for field in fields(kind)})
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LabError(
+            f"secrets of {of}: {file} cannot be used ({type(error).__name__}): run `make up`, which makes them"
+        ) from None
+
+
+def load_or_make(kind: type[_Secrets], file: Path, of: str) -> _Secrets:
+    """Read the secrets, and make them where there are none.
+
+    Raises:
+        LabError: The file is there and not whole.
+    """
+    if not file.exists():
+        file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(file, json.dumps(asdict(kind()), indent=1).encode() + b"\n")
+    return load(kind, file, of)

@@ -1,4 +1,6 @@
-"""Drives the real Pulumi engine for the embedded cluster: update, preview, outputs, destroy."""
+"""Drives the real Pulumi engine for the embedded cluster: update, preview, outputs, destroy; and what the engine
+remembers of a stack, where the lab has changed a cluster behind its back.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +10,39 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab import checkpoint, environment
+from lab import environment
 from lab.errors import LabError
 from lab.paths import LabPaths
+
+
+def declare_replicas(exported: dict[str, Any], namespace: str, parts: Collection[str]) -> list[str]:
+    """Let Pulumi remember of parts the replicas that its program declares, in place.
+
+    Pulumi compares the program with what it saw last. A part that was scaled to nothing while Pulumi waited for it was
+    seen without replicas: every later `pulumi up`, whatever it is for, would start it again.
+
+    Args:
+        exported: What ``pulumi stack export`` printed.
+        namespace: Where the parts are.
+        parts: ``kind/name``, in small letters.
+
+    Returns:
+        Parts of which something else was remembered.
+    """
+    changed = []
+    for resource in exported.get("deployment", {}).get("resources", []):
+        declared, seen = resource.get("inputs", {}), resource.get("outputs", {})
+        metadata, kind = declared.get("metadata", {}), str(declared.get("kind", "")).lower()
+        name = f"{kind}/{metadata.get('name')}"
+        replicas = declared.get("spec", {}).get("replicas")
+        # A job that comes by the clock has none.
+        if replicas is None or name not in parts or metadata.get("namespace") != namespace:
+            continue
+        if seen["spec"].get("replicas") != replicas:
+            seen["spec"]["replicas"] = replicas
+            changed.append(name)
+    return changed
+
 
 _UPDATE_LIMIT_S = 1200
 _QUICK_LIMIT_S = 180
@@ -143,7 +175,7 @@ class Stack:
         if process.returncode:
             raise LabError(f"pulumi stack export of {self._name} failed: {_last_line(process)}")
         state = json.loads(process.stdout)
-        changed = checkpoint.declare_replicas(state, namespace, parts)
+        changed = declare_replicas(state, namespace, parts)
         if changed:
             done = self._pulumi("stack", "import", timeout_s=_QUICK_LIMIT_S, capture=True, given=json.dumps(state))
             if done.returncode:

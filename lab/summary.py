@@ -11,11 +11,11 @@ from rich.table import Table
 
 from components.telemetry.layers import LAYERS
 from lab.cluster.processes import wait_until
-from lab.directory import paths as directory
+from lab.directory import content as directory
 from lab.fakes.identity import setup as identity
-from lab.fakes.receivers import paths as receivers
+from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths
-from lab.storage import paths as storage
+from lab.storage import keys as storage
 
 _LIVE_LIMIT_S = 120
 _CALL_LIMIT_S = 10

@@ -1,20 +1,28 @@
-"""Step times: told while the work goes on, with the time left by the last run; a table at the end, kept as a file."""
+"""Step times: told while the work goes on, with the time left by the last run; a table at the end, kept as a file, and
+as evidence about the platform that just came up, where that is asked for.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from lab.errors import LabError
 from lab.paths import cache_root
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.evidence import files as evidence
 
 COMMITTED = Path(__file__).with_name("seconds.json")
 """Title -> step -> seconds, for a machine that has not done it yet; `make seconds` writes it."""
@@ -155,3 +163,31 @@ def read(file: Path) -> dict[str, float]:
         return {str(name): float(duration) for name, duration in _parsed(file)["seconds"].items()}
     except (ValueError, KeyError, TypeError, AttributeError):
         return {}
+
+
+EVIDENCE_VARIABLE = "OBS_EVIDENCE"
+"""Set to 1, `make up` leaves its step times as evidence; otherwise it changes no file of the checkout."""
+
+
+def leave(taken: Mapping[str, float], stack: str, namespace: str, kubeconfig: Path) -> None:
+    """Write the seconds of each step as evidence, where `EVIDENCE_VARIABLE` asks for it.
+
+    Raises:
+        LabError: The cluster does not answer.
+    """
+    if os.environ.get(EVIDENCE_VARIABLE) != "1":
+        return
+    total = sum(taken.values())
+    try:
+        evidence.write(
+            "up-steps",
+            figures={
+                "total s": round(total, 1),
+                "steps s": {name: round(seconds, 1) for name, seconds in taken.items()},
+            },
+            kube=Kube.connect(namespace, kubeconfig),
+            stack=stack,
+            started=datetime.now(UTC) - timedelta(seconds=total),
+        )
+    except OpsError as error:
+        raise LabError(f"no evidence of the step times: {error}") from None

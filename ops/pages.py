@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
-from ops.drills import table
-from ops.drills.timeline import cell
+from ops.drills import record
+from ops.drills.watch import cell
 from ops.evidence import files as evidence
 from ops.evidence.figures import NOT_MEASURED, filled, plain, told
 from ops.evidence.files import Evidence
@@ -216,7 +216,7 @@ def refreshed_page(text: str, page: Path, source: Source, tables: Tables) -> str
         "catalog": lambda: catalog_table(source, page),
         "failed": lambda: failed_table(source, page),
         "machine": lambda: machines(source),
-        "drills": lambda: table.measured(source.folder, source.stale),
+        "drills": lambda: record.measured(source.folder, source.stale),
     }
 
     def filled_block(match: re.Match[str]) -> str:

@@ -12,7 +12,7 @@ from components.alertevents.component import AlertEvents, AlertEventsArgs
 from components.alerting.escalation import LEVELS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
-from components.alertmanager.contacts import Channels, Contact
+from components.alertmanager.receivers import Channels, Contact
 from components.contracts import AlertReceiver, KafkaEndpoint, ScrapeTarget
 from components.k8s import DeploymentContext
 from stacks import rules

@@ -28,8 +28,8 @@ from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
-from components.reports.server import PORT as REPORT_SERVER_PORT
-from components.reports.server import WORKLOAD as REPORT_SERVER
+from components.reports.component import PORT as REPORT_SERVER_PORT
+from components.reports.component import WORKLOAD as REPORT_SERVER
 from stacks.settings import Settings
 from stacks.sizing import Sizing
 

@@ -20,11 +20,9 @@ from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import Plugins, trace_link
-from components.grafana.arguments import GrafanaArgs, Logs, TraceReader
-from components.grafana.component import Grafana, grafana_scrape
+from components.grafana.component import Grafana, GrafanaArgs, Logs, TraceReader, grafana_scrape
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
-from components.grafana.ldap import Directory, Groups
-from components.grafana.oidc import OidcLogin
+from components.grafana.login import Directory, Groups, OidcLogin
 from components.grafana.permissions import FOLDERS, HOME
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.grafana.sources import LogsPlugin
@@ -34,10 +32,9 @@ from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.postgres.config import PostgresDatabase
 from components.prometheus.query import WORKLOAD as QUERY
-from components.reports.component import Reports, ReportsArgs
+from components.reports.component import Reports, ReportsArgs, report_server_scrape
 from components.reports.config import Mail
 from components.reports.schedule import Kind
-from components.reports.server import report_server_scrape
 from components.search.indices import LOGS
 from stacks.alerting import Alerting
 from stacks.object_storage import object_storage

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
-from components.grafana.oidc import same_site
+from components.grafana.login import same_site
 from components.telemetry.classification import CLASSES
 from stacks import field_types
 from stacks.base_model import ExternalEndpoint, SettingsModel

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,20 +17,32 @@ from components.alertmanager.config import (
     rendered,
     template_files,
 )
-from components.alertmanager.contacts import EVENTS_PASSWORD_FILE, Channels
-from components.alertmanager.pods import (
+from components.alertmanager.process import (
     CLOSER,
     CLOSER_FILE,
     CLOSER_PASSWORD_FILE,
     CLOSER_PORT,
     CLOSER_PORT_NAME,
+    GOSSIP_PORT,
+    WEB_PORT,
     alertmanager_container,
+    client_config,
     closer_container,
     closer_settings,
+    gossip_config,
+    web_config,
 )
-from components.alertmanager.process import GOSSIP_PORT, WEB_PORT, client_config, gossip_config, web_config
-from components.alertmanager.receivers import EventsWebhook
-from components.alertmanager.secrets import has_authority, receiver_files
+from components.alertmanager.receivers import (
+    AUTHORITY_FILE,
+    AWS_FILE,
+    EVENTS_PASSWORD_FILE,
+    HEARTBEAT_FILE,
+    MAIL_PASSWORD_FILE,
+    Channels,
+    EventsWebhook,
+    phone_file,
+    slack_file,
+)
 from components.contracts import AlertEventsEndpoint, AlertmanagerEndpoint, AlertReceiver, Credential, ScrapeTarget
 from components.k8s import (
     Allow,
@@ -52,6 +64,50 @@ from components.k8s import (
     workload_pods,
 )
 from components.rules import Inhibition, Severity
+
+
+def receiver_files(channels: Channels, secrets: pulumi.Input[Mapping[str, Any]]) -> dict[str, pulumi.Output[str]]:
+    """File name -> secret; every contact that is paged or told by Slack has one for that.
+
+    Args:
+        channels: Who is notified.
+        secrets: As ``AlertmanagerArgs.secrets`` describes them.
+    """
+    known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.secret(secrets)
+
+    def of(choose: Callable[[Mapping[str, Any]], object]) -> pulumi.Output[str]:
+        return known.apply(lambda values: str(choose(values) or ""))
+
+    def key_of(contact: str) -> pulumi.Output[str]:
+        return of(lambda values: values["phone_keys"][contact])
+
+    def webhook_of(contact: str) -> pulumi.Output[str]:
+        return of(lambda values: values["slack_urls"][contact])
+
+    return {
+        **{phone_file(contact): key_of(contact) for contact in channels.phones},
+        **{slack_file(contact): webhook_of(contact) for contact in channels.slacks},
+        MAIL_PASSWORD_FILE: of(lambda values: values["mail_password"]),
+        AWS_FILE: of(aws_file),
+        HEARTBEAT_FILE: of(lambda values: values["heartbeat_url"]),
+        AUTHORITY_FILE: of(lambda values: values["authority"]),
+    }
+
+
+def has_authority(secrets: pulumi.Input[Mapping[str, Any]]) -> pulumi.Output[bool]:
+    """Whether the receivers have an authority of their own; that alone is no secret."""
+    known: pulumi.Output[Mapping[str, Any]] = pulumi.Output.from_input(secrets)
+    return pulumi.Output.unsecret(known.apply(lambda values: bool(values["authority"])))
+
+
+def aws_file(secrets: Mapping[str, Any]) -> str:
+    """The credentials file by which SNS is called."""
+    return (
+        "[default]\n"
+        f"aws_access_key_id = {secrets['sms_access_key_id']}\n"
+        f"aws_secret_access_key = {secrets['sms_secret_access_key']}\n"
+    )
+
 
 TOKEN = "obs:alertmanager:Alertmanager"  # noqa: S105  (a type token)
 WORKLOAD = "alertmanager"

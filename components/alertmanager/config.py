@@ -13,8 +13,18 @@ from pathlib import Path
 import yaml
 
 from components.alerting.timings import TIMINGS, Timing
-from components.alertmanager.contacts import FIRST, FIRST_NOTIFICATION, Channel, Channels
-from components.alertmanager.receivers import Data, EventsWebhook, Sending, events_only, heartbeat, receiver
+from components.alertmanager.receivers import (
+    FIRST,
+    FIRST_NOTIFICATION,
+    Channel,
+    Channels,
+    Data,
+    EventsWebhook,
+    Sending,
+    events_only,
+    heartbeat,
+    receiver,
+)
 from components.k8s import TLS_MOUNT
 from components.rules import Inhibition, Severity
 

@@ -2,6 +2,9 @@
 
 Everything that they write is encrypted for the public keys of operators: pods write backups and cannot read them.
 Blocks of metrics are shipped by Thanos, into the same bucket; the backup exporter watches these too.
+
+Two pods of the archive share its partitions. They keep nothing of their own: what one that ends had not stored yet,
+the other reads again, so that a lost node costs seconds and not the minutes until its pod runs elsewhere.
 """
 
 from __future__ import annotations
@@ -10,17 +13,232 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
+import pulumi_kubernetes as k8s
 
-from components.backups import sources
-from components.backups.archive import ArchiveArgs, archive, archive_scrape
-from components.backups.config import ARCHIVE_USER, USER, Archiving, BackupTarget, Blocks, SearchSource, checked_days
-from components.backups.exporter import WORKLOAD as BACKUP_EXPORTER
-from components.backups.exporter import BackupExporterArgs, exporter, exporter_scrape
-from components.backups.jobs import JobArgs, backup_job
+from components import naming
+from components.backups import config, jobs
+from components.backups.config import (
+    ARCHIVE_USER,
+    IMAGE,
+    USER,
+    Archiving,
+    BackupTarget,
+    Blocks,
+    SearchSource,
+    checked_days,
+)
+from components.backups.jobs import KAFKA, JobArgs, Source, backup_job, backup_volumes, once
 from components.backups.schedule import Kind, most_age_s
-from components.backups.sources import Source
-from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget
-from components.k8s import DeploymentContext, Resources, certificate
+from components.contracts import (
+    Credential,
+    DatabaseEndpoint,
+    GrafanaEndpoint,
+    KafkaEndpoint,
+    ObjectStorage,
+    ScrapeTarget,
+    TlsIdentity,
+)
+from components.k8s import (
+    Allow,
+    Container,
+    DeploymentContext,
+    Mount,
+    Probe,
+    Resources,
+    Volume,
+    Workload,
+    certificate,
+    deployment,
+    headless_service,
+    network_policy,
+    own_scrape,
+    to_storage,
+    with_access,
+    workload_pods,
+)
+from components.telemetry.topics import TOPIC_NAMES
+
+EXPORTER_WORKLOAD = "backup-exporter"
+EXPORTER_PORT = 8443
+REPLICAS = 2
+"""Both see the same; an alert is raised when both say so."""
+_EXPORTER_FOLDER = "/etc/backup-exporter"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupExporterArgs:
+    """What the backup exporter needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        storage: Where backups are.
+        most_age_s: Kind -> how old its newest run may get, in seconds.
+        blocks: Blocks of metrics in the same bucket, or None.
+        tls: Its certificate.
+        resources: Of each pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    storage: ObjectStorage
+    most_age_s: Mapping[str, int]
+    blocks: Blocks | None
+    tls: TlsIdentity
+    resources: Resources
+
+
+def exporter_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
+    """The backup exporter's metrics endpoint: made before it, since Prometheus has to know its password."""
+    return own_scrape(parent, context, EXPORTER_WORKLOAD, EXPORTER_PORT)
+
+
+def exporter(parent: pulumi.Resource, args: BackupExporterArgs) -> k8s.apps.v1.Deployment:
+    """Make the backup exporter."""
+    context = args.context
+    headless_service(parent, context, workload=EXPORTER_WORKLOAD, ports={naming.METRICS_PORT: EXPORTER_PORT})
+    network_policy(
+        parent,
+        context,
+        workload=EXPORTER_WORKLOAD,
+        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[EXPORTER_PORT])],
+        egress=[to_storage(args.storage)],
+    )
+    return deployment(
+        parent,
+        context,
+        Workload(
+            name=EXPORTER_WORKLOAD,
+            replicas=REPLICAS,
+            containers=[_exporter_container(args.resources)],
+            volumes=_exporter_volumes(parent, args),
+            tls=args.tls,
+        ),
+    )
+
+
+def _exporter_volumes(parent: pulumi.Resource, args: BackupExporterArgs) -> list[Volume]:
+    scraper = args.scrape.credential
+    return backup_volumes(
+        parent,
+        args.context,
+        workload=EXPORTER_WORKLOAD,
+        storage=args.storage,
+        volume_source=lambda private: config.exporter_settings(
+            args.storage, args.most_age_s, args.blocks, port=EXPORTER_PORT, scraper=scraper.username, private=private
+        ).content(),
+        passwords={config.SCRAPE_PASSWORD: scraper.password},
+    )
+
+
+def _exporter_container(resources: Resources) -> Container:
+    return Container(
+        name="exporter",
+        image=IMAGE,
+        command=["/usr/bin/python3", "-m", "services.backup_exporter", "--config", f"{_EXPORTER_FOLDER}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: EXPORTER_PORT},
+        mounts=[Mount(volume="config", path=_EXPORTER_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
+        startup=Probe(http="/healthz", port=EXPORTER_PORT, https=True, period_s=2, failures=60),
+        readiness=Probe(http="/readyz", port=EXPORTER_PORT, https=True, period_s=5, failures=2),
+        liveness=Probe(http="/healthz", port=EXPORTER_PORT, https=True, period_s=20, failures=6),
+    )
+
+
+ARCHIVE_WORKLOAD = "kafka-archive"
+ARCHIVE_PORT = 8080
+_ARCHIVE_FOLDER = "/etc/kafka-archive"
+_GRACE_S = 60
+"""The program stores what it holds within 30 s of SIGTERM."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArchiveArgs:
+    """What the archive needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        target: Where segments go.
+        kafka: Where records are; ``archive`` is one of its users and the consumer group.
+        archiving: How records are gathered.
+        resources: Of each pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    target: BackupTarget
+    kafka: KafkaEndpoint
+    archiving: Archiving
+    resources: Resources
+
+
+def archive_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
+    """The archive's metrics endpoint: made before it, since Prometheus has to know its password."""
+    return own_scrape(parent, context, ARCHIVE_WORKLOAD, ARCHIVE_PORT)
+
+
+def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:
+    """Make the archive."""
+    context = args.context
+    headless_service(parent, context, workload=ARCHIVE_WORKLOAD, ports={naming.METRICS_PORT: ARCHIVE_PORT})
+    network_policy(
+        parent,
+        context,
+        workload=ARCHIVE_WORKLOAD,
+        ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[ARCHIVE_PORT])],
+        egress=[
+            Allow(peers=[workload_pods(KAFKA)], ports=[args.kafka.port]),
+            to_storage(args.target.storage),
+        ],
+    )
+    return deployment(
+        parent,
+        context,
+        Workload(
+            name=ARCHIVE_WORKLOAD,
+            replicas=REPLICAS,
+            containers=[_archive_container(args.resources)],
+            volumes=_archive_volumes(parent, args),
+            tls=certificate(parent, context, workload=ARCHIVE_WORKLOAD),
+            access=[args.kafka.access_label],
+            grace_s=_GRACE_S,
+        ),
+    )
+
+
+def _archive_volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]:
+    target, kafka, scraper = args.target, args.kafka, args.scrape.credential
+    return backup_volumes(
+        parent,
+        args.context,
+        workload=ARCHIVE_WORKLOAD,
+        storage=target.storage,
+        volume_source=lambda private: config.archive_config(
+            target, kafka, args.archiving, TOPIC_NAMES, port=ARCHIVE_PORT, scraper=scraper.username, private=private
+        ),
+        passwords={
+            config.KAFKA_PASSWORD: once(kafka.users[ARCHIVE_USER].password, kafka.ready),
+            config.SCRAPE_PASSWORD: scraper.password,
+        },
+    )
+
+
+def _archive_container(resources: Resources) -> Container:
+    return Container(
+        name="archive",
+        image=IMAGE,
+        command=["/usr/bin/python3", "-m", "services.kafka_archive", "--config", f"{_ARCHIVE_FOLDER}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=resources,
+        ports={naming.METRICS_PORT: ARCHIVE_PORT},
+        mounts=[Mount(volume="config", path=_ARCHIVE_FOLDER), Mount(volume="auth", path=config.AUTH_FOLDER)],
+        startup=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=3, failures=40),
+        readiness=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=5),
+        liveness=Probe(http="/healthz", port=ARCHIVE_PORT, https=True, period_s=20, failures=6),
+    )
+
 
 TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
 
@@ -110,14 +328,14 @@ class BackupsArgs:
         days = self.keep_days[kind]
         match kind:
             case Kind.DATABASE:
-                return sources.databases(self.databases, days)
+                return jobs.databases(self.databases, days)
             case Kind.GRAFANA:
-                return sources.grafana(self.grafana, self.grafana_workload, days)
+                return jobs.grafana(self.grafana, self.grafana_workload, days)
             case Kind.KAFKA_METADATA:
-                return sources.kafka_metadata(self.kafka, days)
+                return jobs.kafka_metadata(self.kafka, days)
             case Kind.SEARCH:
                 assert self.search is not None
-                return sources.search(self.search, days)
+                return jobs.search(self.search, days)
 
 
 def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) -> None:
@@ -139,7 +357,7 @@ class Backups(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.scrapes = args.scrapes.all
-        tls = certificate(self, context, workload=BACKUP_EXPORTER)
+        tls = certificate(self, context, workload=EXPORTER_WORKLOAD)
         shared = JobArgs(context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=tls)
         jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
         archiver = archive(

@@ -1,4 +1,5 @@
-"""Grafana's replicas: pods, files, passwords, certificate, who reaches whom (requirements G1, G5, S1).
+"""Grafana's replicas: what they need, what is refused before anything is made, pods, files, passwords, certificate,
+who reaches whom (requirements G1, G5, S1).
 
 They hold nothing: content and sessions are in PostgreSQL, so any replica answers anybody, and an autoscaler may add
 and take away some. It is a StatefulSet that starts one replica after the other all the same, so that a new database is
@@ -7,24 +8,53 @@ migrated by one of them (docs/adr/0023).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import pulumi
 import pulumi_random
 import yaml
 
 from components import naming
-from components.contracts import Credential, GrafanaEndpoint, ScrapeTarget
+from components.contracts import (
+    AlertmanagerEndpoint,
+    Credential,
+    DatabaseEndpoint,
+    GrafanaEndpoint,
+    OidcEndpoint,
+    QueryEndpoint,
+    ScrapeTarget,
+    SearchEndpoint,
+    TraceQueryEndpoint,
+)
 from components.grafana import process
-from components.grafana.arguments import GrafanaArgs
 from components.grafana.config import GrafanaConfig, grafana_config, ini_text
-from components.grafana.ldap import directory_files, has_authority, ldap_config, toml
-from components.grafana.network import grafana_network
-from components.grafana.oidc import oidc_files
+from components.grafana.login import (
+    Directory,
+    OidcLogin,
+    check_site,
+    directory_files,
+    has_authority,
+    ldap_config,
+    oidc_files,
+    toml,
+)
 from components.grafana.process import PORT, WORKLOAD, grafana_container
-from components.grafana.sources import Source, sources_config
+from components.grafana.sources import (
+    LogsPlugin,
+    Source,
+    alerts_source,
+    logs_source,
+    metrics_source,
+    sources_config,
+    traces_source,
+)
 from components.k8s import (
+    Allow,
+    Autoscale,
     DeploymentContext,
+    Resources,
     Volume,
     Workload,
     certificate,
@@ -32,10 +62,181 @@ from components.k8s import (
     credential,
     headless_service,
     load_balancer,
+    network,
+    network_policy,
     own_scrape,
     secret_files,
     stateful_set,
+    with_access,
+    workload_pods,
 )
+
+
+def grafana_network(
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    clients: Sequence[str],
+    database: DatabaseEndpoint,
+    directory: Directory,
+    sources: Sequence[Source],
+    oidc: OidcEndpoint | None,
+) -> None:
+    """The NetworkPolicy: browsers and programs in; database, directory, data sources and DNS out, and nothing else.
+
+    Args:
+        parent: Component that owns it.
+        context: Deployment context.
+        clients: Networks of people and tools.
+        database: Where content and sessions are.
+        directory: Where logins are proven.
+        sources: What is asked for data.
+        oidc: Where else people sign in.
+    """
+    callers = [with_access(naming.access_label(WORKLOAD)), with_access(naming.METRICS_ACCESS)]
+    # A database of this platform by its pods, any other one by its networks.
+    peers = [workload_pods(database.workload)] if database.workload else [network(cidr) for cidr in database.networks]
+    egress = [
+        Allow(peers=peers, ports=[database.port]),
+        Allow(peers=[network(cidr) for cidr in directory.networks], ports=[directory.port]),
+        *(Allow(peers=[workload_pods(source.workload)], ports=[source.port]) for source in sources),
+        *([Allow(peers=[network(cidr) for cidr in oidc.networks], ports=[oidc.port])] if oidc else []),
+    ]
+    network_policy(
+        parent,
+        context,
+        workload=WORKLOAD,
+        ingress=[Allow(peers=[*callers, *(network(cidr) for cidr in clients)], ports=[PORT])],
+        egress=egress,
+    )
+
+
+_LEAST = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Logs:
+    """Where logs are read.
+
+    Attributes:
+        search: The search cluster; its users include ``user``.
+        user: User that may read logs and nothing else.
+        index: Alias that logs are read through.
+        plugin: Who reads them: another one for Elasticsearch than for OpenSearch.
+    """
+
+    search: SearchEndpoint
+    user: str
+    index: str
+    plugin: LogsPlugin
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceReader:
+    """A Jaeger query that Grafana itself may ask (docs/adr/0023).
+
+    Attributes:
+        url: Where it is inside the cluster.
+        access_label: Label that Grafana's pods need.
+        user: Login of Grafana; None: it shows people's own tokens, for which they have to come by OpenID Connect.
+    """
+
+    url: str
+    access_label: str
+    user: Credential | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GrafanaArgs:
+    """What Grafana needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        replicas: Pods, 2 or more (at creation, where ``autoscale`` is set).
+        resources: Of each pod.
+        address: Load balancer address to ask for, or None.
+        client_cidrs: Networks of people and tools.
+        hosts: Host names of the load balancer, for the certificate; browsers are sent to the first.
+        database: Where content and sessions are.
+        connections: Connections of one replica to the database, at most.
+        directory: The directory that people are in.
+        directory_secrets: ``bind_password``, and ``authority``: PEM of the authority that signs the directory's
+            certificate, empty for a public one.
+        query: Where metrics are read.
+        alertmanager: Where alerts are read.
+        alerts_user: Login at Alertmanager for Grafana only; None: the operator's.
+        logs: Where logs are read, or None.
+        traces: A Jaeger query that Grafana may ask, or None: then traces are links to ``trace_pages``.
+        trace_dashboard: Path of the dashboard that shows a trace, up to the id of the trace; empty: there is none.
+        trace_pages: Where people read traces after a login of their own, for links where Grafana asks no Jaeger; or
+            None.
+        oidc: A further login, or None.
+        autoscale: Bounds of the autoscaler, or None.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    replicas: int
+    resources: Resources
+    address: str | None
+    client_cidrs: Sequence[str]
+    database: DatabaseEndpoint
+    directory: Directory
+    directory_secrets: pulumi.Input[Mapping[str, Any]]
+    query: QueryEndpoint
+    alertmanager: AlertmanagerEndpoint
+    alerts_user: Credential | None = None
+    logs: Logs | None = None
+    traces: TraceReader | None = None
+    trace_dashboard: str = ""
+    trace_pages: TraceQueryEndpoint | None = None
+    oidc: OidcLogin | None = None
+    hosts: Sequence[str] = ()
+    connections: int = 20
+    autoscale: Autoscale | None = None
+
+    def __post_init__(self) -> None:
+        if self.replicas < _LEAST:
+            raise ValueError(
+                f"grafana.replicas is {self.replicas}: at least {_LEAST}, else nobody sees dashboards while it restarts"
+            )
+        if self.traces and self.traces.user is None and not (self.oidc and self.oidc.forwarded):
+            raise ValueError(
+                "grafana.traces has no user and people do not come with a token of their own: give it a user, set "
+                "oidc with forwarded, or leave traces out (then they are links)"
+            )
+        if self.oidc:
+            check_site(self.oidc, self.url)
+
+    @property
+    def url(self) -> str:
+        """Where browsers reach it, without a slash at the end."""
+        return grafana_url(self.context, self.address, self.hosts)
+
+    def sources(self) -> tuple[Source, ...]:
+        """Every data source."""
+        logs, traces = self.logs, self.traces
+        pages = self.trace_pages
+        # Jaeger's own page is behind a login of its own: only where Grafana cannot show a trace itself.
+        page = self.trace_dashboard if traces else f"{pages.url}/trace/" if pages else ""
+        sources = [
+            metrics_source(self.query, trace_page=self.trace_dashboard if traces else ""),
+            alerts_source(self.alertmanager, self.alerts_user),
+        ]
+        if logs:
+            sources.append(
+                logs_source(logs.search, user=logs.user, index=logs.index, plugin=logs.plugin, trace_page=page)
+            )
+        if traces:
+            sources.append(traces_source(traces.url, traces.access_label, traces.user))
+        return tuple(sources)
+
+
+def grafana_url(context: DeploymentContext, address: str | None, hosts: Sequence[str] = ()) -> str:
+    """Where browsers reach Grafana; also known before it exists, for a provider's settings."""
+    return f"https://{hosts[0] if hosts else address or context.host(WORKLOAD)}:{PORT}"
+
 
 TOKEN = "obs:grafana:Grafana"  # noqa: S105  (a type token)
 ADMINISTRATOR = "platform-administrator"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from components.contracts import DatabaseEndpoint
-from components.grafana.oidc import OidcLogin, oidc_settings
+from components.grafana.login import OidcLogin, oidc_settings
 from components.grafana.process import (
     ADMINISTRATOR_SECRET,
     CONFIG_DIRECTORY,

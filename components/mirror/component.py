@@ -36,7 +36,7 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.mirror import config, process
+from components.mirror import config
 from components.mirror.config import WORKLOAD, MirrorFlow
 
 TOKEN = "obs:mirror:Mirror"  # noqa: S105  (a type token)
@@ -133,16 +133,16 @@ class Mirror(pulumi.ComponentResource):
         context, scraper = args.context, naming.scrape_user(WORKLOAD)
         self.flow = mirror_flow(args)
         self.scrape = context.scrape_target(
-            WORKLOAD, process.METRICS_PORT, credential(self, name=scraper, username=scraper)
+            WORKLOAD, config.METRICS_PORT, credential(self, name=scraper, username=scraper)
         )
         tls = certificate(self, context, workload=WORKLOAD, keystore_password=args.keystore.secret)
         metrics = self._metrics(args)
-        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: process.METRICS_PORT})
+        headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: config.METRICS_PORT})
         network_policy(
             self,
             context,
             workload=WORKLOAD,
-            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[process.METRICS_PORT])],
+            ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[config.METRICS_PORT])],
             egress=[
                 Allow(peers=[network(cidr) for cidr in args.source.networks], ports=ports(args.source.bootstrap)),
                 Allow(peers=[workload_pods(_BROKERS)], ports=[args.kafka.port]),
@@ -169,7 +169,7 @@ class Mirror(pulumi.ComponentResource):
         files: dict[str, pulumi.Input[str]] = {
             config.PROPERTIES: config.render(config.mirror_properties(self.flow)),
             config.SOURCE_AUTHORITY: args.source.authority,
-            "log4j2.yaml": process.log_configuration(),
+            "log4j2.yaml": config.log_configuration(),
         }
         return Volume(
             name="config", files=config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files=files)
@@ -187,7 +187,7 @@ class Mirror(pulumi.ComponentResource):
         """Configuration of Java's metrics agent, which reads the key store of the certificate."""
         user = self.scrape.credential
         text = pulumi.Output.all(user.password, args.keystore.password).apply(
-            lambda both: process.jmx_exporter(user=user.username, password=str(both[0]), keystore_password=str(both[1]))
+            lambda both: config.jmx_exporter(user=user.username, password=str(both[0]), keystore_password=str(both[1]))
         )
         name = f"{WORKLOAD}-metrics"
         files = secret_files(self, args.context, name=name, workload=WORKLOAD, files={"jmx-exporter.yaml": text})
@@ -230,15 +230,15 @@ def _container(flow: MirrorFlow, args: MirrorArgs) -> Container:
     return Container(
         name="mirror-maker",
         image="kafka",
-        command=process.mirror_command(flow, args.heap, args.jvm_flags),
+        command=config.mirror_command(flow, args.heap, args.jvm_flags),
         resources=args.resources,
-        ports={naming.METRICS_PORT: process.METRICS_PORT},
+        ports={naming.METRICS_PORT: config.METRICS_PORT},
         mounts=[
             Mount(volume="config", path=config.CONFIG_DIRECTORY),
             Mount(volume="auth", path=config.AUTH_DIRECTORY),
-            Mount(volume="metrics", path=process.METRICS_DIRECTORY),
+            Mount(volume="metrics", path=config.METRICS_DIRECTORY),
         ],
-        startup=Probe(tcp=process.METRICS_PORT, period_s=5, failures=60),
-        readiness=Probe(tcp=process.METRICS_PORT, period_s=5),
-        liveness=Probe(tcp=process.METRICS_PORT, period_s=20, failures=6),
+        startup=Probe(tcp=config.METRICS_PORT, period_s=5, failures=60),
+        readiness=Probe(tcp=config.METRICS_PORT, period_s=5),
+        liveness=Probe(tcp=config.METRICS_PORT, period_s=20, failures=6),
     )

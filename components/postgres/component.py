@@ -30,9 +30,18 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
-from components.postgres import pods, process
-from components.postgres.access import access_data, rendered_access
-from components.postgres.config import METRICS, PORT, REPLICATION, WORKLOAD, Member, PostgresConfig, PostgresDatabase
+from components.postgres import process
+from components.postgres.config import (
+    METRICS,
+    PORT,
+    REPLICATION,
+    WORKLOAD,
+    Member,
+    PostgresConfig,
+    PostgresDatabase,
+    access_data,
+    rendered_access,
+)
 
 TOKEN = "obs:postgres:Postgres"  # noqa: S105  (a type token)
 _GRACE_S = 90
@@ -112,7 +121,7 @@ class Postgres(pulumi.ComponentResource):
             Workload(
                 name=WORKLOAD,
                 replicas=1 + args.standbys,
-                containers=[pods.server(args.resources), pods.exporter(args.exporter_resources)],
+                containers=[process.server(args.resources), process.exporter(args.exporter_resources)],
                 volumes=[
                     Volume(name="socket"),
                     Volume(
@@ -157,7 +166,7 @@ class Postgres(pulumi.ComponentResource):
             ),
             spec=k8s.core.v1.ServiceSpecArgs(
                 type="ClusterIP",
-                selector={**naming.selector(WORKLOAD), pods.POD_INDEX: str(args.primary)},
+                selector={**naming.selector(WORKLOAD), process.POD_INDEX: str(args.primary)},
                 ports=[k8s.core.v1.ServicePortArgs(name="postgres", port=PORT, target_port=PORT, protocol="TCP")],
             ),
             opts=pulumi.ResourceOptions(parent=self),

@@ -1,4 +1,6 @@
-"""How PostgreSQL and its exporter are started, asked and led over: commands and files as data."""
+"""How the members of PostgreSQL run: the server and its exporter as containers; commands and files with which they are
+started, asked and led over, as data.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,8 @@ from typing import Any
 
 import yaml
 
-from components.k8s import TLS_MOUNT, UID
+from components import naming
+from components.k8s import TLS_MOUNT, UID, Container, Mount, Probe, Resources
 from components.postgres import config
 from components.postgres.config import (
     CONFIG_DIRECTORY,
@@ -16,6 +19,7 @@ from components.postgres.config import (
     MAINTENANCE,
     METRICS,
     PORT,
+    SECRETS_DIRECTORY,
     SOCKET_DIRECTORY,
     SUPERUSER,
     VOLUME_DIRECTORY,
@@ -185,3 +189,52 @@ def exporter_web(users: Mapping[str, str], tls_directory: str = TLS_MOUNT) -> di
         },
         "basic_auth_users": dict(sorted(users.items())),
     }
+
+
+POD_INDEX = "apps.kubernetes.io/pod-index"
+"""Label that a StatefulSet gives its pods."""
+_STARTUP_PERIOD_S = 5
+_STARTUP_TRIES = 360
+
+
+def server(resources: Resources) -> Container:
+    """The server. The first copy of the data, and the recovery after a crash, may take half an hour."""
+    return Container(
+        name="postgres",
+        image="postgres",
+        command=start_command(),
+        resources=resources,
+        ports={"postgres": PORT},
+        env=environment(),
+        env_labels={"POD_INDEX": POD_INDEX},
+        env_fields={"POD_NAME": "metadata.name", "POD_IP": "status.podIP"},
+        mounts=[
+            Mount(volume="config", path=CONFIG_DIRECTORY),
+            Mount(volume="config", path="/etc/passwd", sub_path="passwd"),
+            Mount(volume="access", path=SECRETS_DIRECTORY),
+            Mount(volume="socket", path=SOCKET_DIRECTORY, writable=True),
+            Mount(volume="data", path=VOLUME_DIRECTORY, writable=True),
+        ],
+        startup=Probe(command=ready_command(), period_s=_STARTUP_PERIOD_S, failures=_STARTUP_TRIES),
+        readiness=Probe(command=ready_command(), period_s=10),
+        liveness=Probe(command=alive_command(), period_s=20, failures=6),
+    )
+
+
+def exporter(resources: Resources) -> Container:
+    """The exporter. It has none of the server's volumes: it reaches the server as any other client does."""
+    return Container(
+        name="postgres-exporter",
+        image="postgres-exporter",
+        command=exporter_command(),
+        resources=resources,
+        ports={naming.METRICS_PORT: EXPORTER_PORT},
+        env=exporter_environment(),
+        mounts=[
+            Mount(volume="exporter", path=EXPORTER_DIRECTORY),
+            Mount(volume="exporter-secrets", path=EXPORTER_SECRETS),
+        ],
+        startup=Probe(tcp=EXPORTER_PORT, period_s=2, failures=30),
+        readiness=Probe(tcp=EXPORTER_PORT, period_s=5),
+        liveness=Probe(tcp=EXPORTER_PORT, period_s=20, failures=6),
+    )

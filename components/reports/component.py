@@ -1,4 +1,5 @@
-"""Reports (requirement R1): a CronJob for each kind, and the report server that shows and watches what they stored.
+"""Reports (requirement R1): a CronJob for each kind, and the report server's pods, which show the stored reports to
+who has the password, and Prometheus how old they are.
 
 Jobs come and go, so nothing of theirs can be scraped. The report server polls the object storage instead, where a run
 is only when it is done, and tells how old the newest report of each kind is and how the last run ended.
@@ -14,6 +15,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 import yaml
 
+from components import naming
 from components.contracts import Credential, KafkaEndpoint, ObjectStorage, QueryEndpoint, ScrapeTarget, TlsIdentity
 from components.k8s import (
     Allow,
@@ -21,14 +23,23 @@ from components.k8s import (
     DeploymentContext,
     FileSet,
     Mount,
+    Probe,
     Resources,
     Volume,
+    Workload,
+    certificate,
+    cluster_service,
     config_files,
+    credential,
     cron_job,
+    deployment,
+    headless_service,
     network,
     network_policy,
+    own_scrape,
     secret_files,
     to_storage,
+    with_access,
     workload_pods,
 )
 from components.reports import config as names
@@ -38,15 +49,143 @@ from components.reports.config import (
     checked_languages,
     checked_recipients,
     checked_zone,
+    report_server_settings,
     reports_config,
 )
 from components.reports.schedule import SCHEDULES, Kind, Schedule
-from components.reports.server import ReportServer, ReportServerArgs
+
+WORKLOAD = "report-server"
+PORT = 8443
+REPLICAS = 2
+"""What is stored is read by either of them."""
+_SERVER_FOLDER = "/etc/report-server"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportServerArgs:
+    """What the report server needs.
+
+    Attributes:
+        context: Deployment context.
+        scrape: Its metrics endpoint.
+        image: Short name of the image.
+        storage: Where reports are stored.
+        schedules: How old the newest report of each kind may get.
+        time_zone: In which days begin.
+        resources: Of each pod.
+    """
+
+    context: DeploymentContext
+    scrape: ScrapeTarget
+    image: str
+    storage: ObjectStorage
+    schedules: Mapping[Kind, Schedule]
+    time_zone: str
+    resources: Resources
+
+
+def report_server_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
+    """The report server's metrics endpoint: made before it, since Prometheus has to know its password."""
+    return own_scrape(parent, context, WORKLOAD, PORT)
+
+
+class ReportServer:
+    """The report server's objects, which belong to the component of the reports.
+
+    Attributes:
+        reader: May read reports.
+        scrape: Its metrics.
+        tls: Its certificate.
+        access_label: Label that a client pod needs.
+        pods: Its Deployment.
+    """
+
+    reader: Credential
+    scrape: ScrapeTarget
+    tls: TlsIdentity
+    access_label: str
+    pods: k8s.apps.v1.Deployment
+
+    def __init__(self, parent: pulumi.Resource, args: ReportServerArgs) -> None:
+        context = args.context
+        self.access_label = naming.access_label(WORKLOAD)
+        self.reader = credential(parent, name=f"{WORKLOAD}-reader", username="reader")
+        self.scrape = args.scrape
+        self.tls = certificate(parent, context, workload=WORKLOAD)
+        headless_service(parent, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
+        cluster_service(parent, context, workload=WORKLOAD, ports={"https": PORT})
+        network_policy(
+            parent,
+            context,
+            workload=WORKLOAD,
+            ingress=[Allow(peers=[with_access(self.access_label), with_access(naming.METRICS_ACCESS)], ports=[PORT])],
+            egress=[to_storage(args.storage)],
+        )
+        self.pods = deployment(
+            parent,
+            context,
+            Workload(
+                name=WORKLOAD,
+                replicas=REPLICAS,
+                containers=[_server_container(args)],
+                volumes=self._volumes(parent, args),
+                tls=self.tls,
+            ),
+        )
+
+    def _volumes(self, parent: pulumi.Resource, args: ReportServerArgs) -> list[Volume]:
+        storage = args.storage
+
+        def written(private: bool) -> str:
+            settings = report_server_settings(
+                storage,
+                args.schedules,
+                time_zone=args.time_zone,
+                port=PORT,
+                reader=self.reader.username,
+                scraper=self.scrape.credential.username,
+                private_storage=private,
+            )
+            return yaml.safe_dump(settings.content(), sort_keys=True)
+
+        settings = pulumi.Output.unsecret(storage.authority.apply(bool)).apply(written)
+        public = config_files(parent, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": settings})
+        secret = secret_files(
+            parent,
+            args.context,
+            name=f"{WORKLOAD}-auth",
+            workload=WORKLOAD,
+            files={
+                names.KEY_ID: storage.access_key_id,
+                names.SECRET_KEY: storage.secret_access_key,
+                names.STORAGE_AUTHORITY: storage.authority,
+                names.READER_PASSWORD: self.reader.password,
+                names.SCRAPE_PASSWORD: self.scrape.credential.password,
+            },
+        )
+        return [Volume(name="config", files=public), Volume(name="auth", files=secret)]
+
+
+def _server_container(args: ReportServerArgs) -> Container:
+    return Container(
+        name="report-server",
+        image=args.image,
+        command=["/usr/bin/python3", "-m", "services.report_server", "--config", f"{_SERVER_FOLDER}/config.yaml"],
+        env={"PYTHONDONTWRITEBYTECODE": "1"},
+        resources=args.resources,
+        ports={naming.METRICS_PORT: PORT},
+        mounts=[Mount(volume="config", path=_SERVER_FOLDER), Mount(volume="auth", path=names.SERVER_AUTH_FOLDER)],
+        startup=Probe(http="/healthz", port=PORT, https=True, period_s=2, failures=60),
+        readiness=Probe(http="/readyz", port=PORT, https=True, period_s=5, failures=2),
+        liveness=Probe(http="/healthz", port=PORT, https=True, period_s=20, failures=6),
+        pre_stop_sleep_s=2,
+    )
+
 
 TOKEN = "obs:reports:Reports"  # noqa: S105  (a type token)
 IMAGE = "reports"
 _NAME = "reports"
-_FOLDER = "/etc/reports"
+_JOB_FOLDER = "/etc/reports"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +301,7 @@ class Reports(pulumi.ComponentResource):
             workload=workload,
             schedule=args.schedules[kind],
             time_zone=args.time_zone,
-            container=_container(kind, args.resources),
+            container=_job_container(kind, args.resources),
             volumes=volumes,
             access=[args.query.access_label, args.kafka.access_label],
             trust=trust,
@@ -233,11 +372,11 @@ def _port(url: str) -> int:
     return port
 
 
-def _container(kind: Kind, resources: Resources) -> Container:
+def _job_container(kind: Kind, resources: Resources) -> Container:
     return Container(
         name="reports",
         image=IMAGE,
-        command=["/usr/bin/python3", "-m", "services.reports", "--config", f"{_FOLDER}/config.yaml", str(kind)],
+        command=["/usr/bin/python3", "-m", "services.reports", "--config", f"{_JOB_FOLDER}/config.yaml", str(kind)],
         env={
             "PYTHONDONTWRITEBYTECODE": "1",
             # Both keep a cache of fonts, and the rest of the file system cannot be written to.
@@ -245,5 +384,5 @@ def _container(kind: Kind, resources: Resources) -> Container:
             "XDG_CACHE_HOME": "/tmp/cache",
         },
         resources=resources,
-        mounts=[Mount(volume="config", path=_FOLDER), Mount(volume="auth", path=names.AUTH_FOLDER)],
+        mounts=[Mount(volume="config", path=_JOB_FOLDER), Mount(volume="auth", path=names.AUTH_FOLDER)],
     )

@@ -14,8 +14,8 @@ from pathlib import Path
 import requests
 
 from lab import external_services
-from lab.cluster import addons, freezer, network, node, pki
-from lab.cluster.addresses import API_URL, MAX_PODS, NODE_NAME
+from lab.cluster import controllers, disruptions, network, node
+from lab.cluster.network import API_URL, MAX_PODS, NODE_NAME
 from lab.cluster.processes import Daemon, start_time, wait_until
 from lab.errors import LabError
 from lab.paths import CHECKOUT, LabPaths
@@ -59,7 +59,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
     _discard_dead_run(paths)
     with steps.step("node: processes"):
         (paths.state / "boot").write_text(_BOOT_ID.read_text())
-        pki.create(paths.state / "pki")
+        node.create(paths.state / "pki")
         network.create_namespace(paths.netns)
         external_services.prepare(paths)
         parts = {part.name: part for part in _daemons(paths)}
@@ -77,7 +77,7 @@ def up(paths: LabPaths, steps: Steps) -> None:
     with steps.step("node: images"):
         _import_images(paths)
     with steps.step("node: add-ons"):
-        addons.apply(paths.kubeconfig, network.enter(paths.netns))
+        controllers.apply(paths.kubeconfig, network.enter(paths.netns))
         _wait(kubelet, "the node to be Ready", lambda: _condition(paths, "node", NODE_NAME, "Ready"), 60)
         for name in _AFTER_ADDONS:
             parts[name].start()
@@ -98,7 +98,7 @@ def down(paths: LabPaths) -> None:
         return
     for part in reversed(_daemons(paths) if (paths.state / "pki" / "complete").exists() else ()):
         part.stop()
-    freezer.thaw_all(paths.instance)
+    disruptions.thaw_all(paths.instance)
     network.remove_cgroup(paths.instance)
     for pid in _shims(paths):
         os.kill(pid, signal.SIGKILL)

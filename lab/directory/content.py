@@ -1,4 +1,4 @@
-"""What the directory holds and how slapd serves it, as data; and both as LDIF."""
+"""Where the directory is in the lab, what it holds and how slapd serves it, as data and as LDIF."""
 
 from __future__ import annotations
 
@@ -9,9 +9,37 @@ from pathlib import Path
 
 import bcrypt
 
+from lab.cluster.network import DIRECTORY_PORT, RECEIVERS
 from lab.directory.keys import MEMBERS, Secrets
-from lab.directory.paths import BASE, GROUPS, PEOPLE, SERVICE, SERVICES, name_of
 from lab.fakes.receivers.certificates import AUTHORITY, CERTIFICATE, KEY
+from lab.paths import LabPaths
+
+URL = f"ldaps://{RECEIVERS}:{DIRECTORY_PORT}"
+BASE = "dc=example,dc=com"
+PEOPLE = f"ou=people,{BASE}"
+GROUPS = f"ou=groups,{BASE}"
+SERVICES = f"ou=services,{BASE}"
+SERVICE = f"cn=grafana,{SERVICES}"
+"""The account that may search people and groups, and nothing else."""
+CERTIFICATES, SECRETS, CONFIG, DATA, MADE_FROM = "pki", "secrets.json", "config.d", "data", "made-from"
+CREDENTIALS = "test-accounts.json"
+"""Names below `folder`."""
+
+
+def folder(paths: LabPaths) -> Path:
+    """Folder of the directory in a lab's state."""
+    return paths.state / "directory"
+
+
+def credentials(paths: LabPaths) -> Path:
+    """File with one person of each role, and their passwords, for checks."""
+    return folder(paths) / CREDENTIALS
+
+
+def name_of(person: str) -> str:
+    """Distinguished name of a person."""
+    return f"uid={person},{PEOPLE}"
+
 
 _SCHEMAS = tuple(Path("/etc/ldap/schema") / f"{name}.ldif" for name in ("core", "cosine", "inetorgperson"))
 _MODULES = "/usr/lib/ldap"

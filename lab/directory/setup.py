@@ -8,25 +8,66 @@ import json
 import os
 import pwd
 import shutil
+import ssl
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from ldap3 import NONE, Connection, Server, Tls
 from ldap3.core.exceptions import LDAPException
 
-from lab import secret_file
+from lab import private_file
 from lab.cluster import network
-from lab.cluster.addresses import RECEIVERS
+from lab.cluster.network import RECEIVERS
 from lab.cluster.processes import Daemon, wait_until
 from lab.directory import content
-from lab.directory.client import logged_in
+from lab.directory.content import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, credentials, folder
 from lab.directory.keys import Secrets
-from lab.directory.paths import CERTIFICATES, CONFIG, DATA, MADE_FROM, SECRETS, SERVICE, URL, credentials, folder
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
-from lab.fakes.receivers import paths as receivers
+from lab.fakes.receivers import settings as receivers
 from lab.paths import LabPaths
 from lab.private_file import write_private
+
+CALL_LIMIT_S = 5
+
+
+@contextmanager
+def connected(url: str, authority: Path) -> Iterator[Connection]:
+    """A connection on which nobody has logged in yet, until the block ends.
+
+    Args:
+        url: ``ldaps://host:port``.
+        authority: File of who signs the directory's certificate.
+
+    Raises:
+        ldap3.core.exceptions.LDAPException: Nobody answers there, or somebody else.
+    """
+    tls = Tls(validate=ssl.CERT_REQUIRED, ca_certs_file=str(authority))
+    server = Server(url, tls=tls, get_info=NONE, connect_timeout=CALL_LIMIT_S)
+    connection = Connection(server, receive_timeout=CALL_LIMIT_S, raise_exceptions=True)
+    try:
+        connection.open()
+        yield connection
+    finally:
+        if connection.closed and connection.socket is not None:
+            connection.socket.close()
+        connection.unbind()
+
+
+@contextmanager
+def logged_in(url: str, authority: Path, name: str, password: str) -> Iterator[Connection]:
+    """A connection of who has the distinguished name and the password, until the block ends.
+
+    Raises:
+        ldap3.core.exceptions.LDAPException: As `connected`; or the password is another.
+    """
+    with connected(url, authority) as connection:
+        connection.rebind(user=name, password=password)
+        yield connection
+
 
 ACCOUNT = "openldap"
 """User and group that Debian's package makes for slapd."""
@@ -61,7 +102,7 @@ def prepare(paths: LabPaths) -> None:
     certificates.create_authority(authority)
     place.mkdir(parents=True, exist_ok=True, mode=0o711)
     certificates.issue(authority, place / CERTIFICATES, "directory", RECEIVERS)
-    secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the directory")
+    secrets = private_file.load_or_make(Secrets, place / SECRETS, "the directory")
     by_role = {
         person.removesuffix("-person"): {"username": person, "password": secret}
         for person, secret in secrets.people.items()
@@ -172,4 +213,4 @@ def people(paths: LabPaths) -> dict[str, str]:
 
 
 def _secrets(paths: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, folder(paths) / SECRETS, "the directory")
+    return private_file.load(Secrets, folder(paths) / SECRETS, "the directory")

@@ -17,8 +17,8 @@ import grpc
 from google.protobuf import empty_pb2
 from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
-from lab.pulumi_host import server
-from lab.pulumi_host.values import UNKNOWN, Properties, has_unknown, plain, secret_keys, struct
+from lab.pulumi_host import protocol
+from lab.pulumi_host.protocol import UNKNOWN, Properties, has_unknown, plain, secret_keys, struct
 
 
 class ProviderError(Exception):
@@ -257,7 +257,7 @@ def _detail(key: str, old: Mapping[str, Any], new: Mapping[str, Any], replace: b
 
 def run(provider: Provider, stopping: threading.Event) -> None:
     """Serve the provider until the engine is done with it."""
-    server.serve(
+    protocol.serve(
         lambda grpc_server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, grpc_server),
         stopping.set,
     )

@@ -9,8 +9,7 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from lab.simulator.config import check_files, load
-from lab.simulator.errors import SimulatorError
+from lab.simulator.config import SimulatorError, check_files, load
 from lab.simulator.runner import Runner
 
 

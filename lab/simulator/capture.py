@@ -20,12 +20,10 @@ from opentelemetry.sdk.metrics.export import MetricsData
 
 from components.telemetry.layers import LAYERS
 from components.telemetry.services import METADATA, STREAMING_SERVICE
-from lab.simulator.faults import FaultPlan
-from lab.simulator.pipeline import Pipeline
-from lab.simulator.simulation import Simulation
-from lab.simulator.steps import InjectedFault, RequestFlow
-from lab.simulator.trace_templates import TraceTemplate
-from lab.simulator.tracing import Tracing
+from lab.simulator.config import FaultPlan
+from lab.simulator.pipeline import Pipeline, Tracing
+from lab.simulator.request_flows import InjectedFault, RequestFlow, TraceTemplate
+from lab.simulator.services import Simulation
 
 NOW_NS = 10**18
 """When the capture was taken, as far as its times say."""

@@ -7,21 +7,193 @@ stack's outputs, which hold passwords, go through its standard input.
 from __future__ import annotations
 
 import argparse
+import base64
+import hashlib
 import json
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from components.telemetry.layers import LAYER_NAMES
 from lab.cluster.network import enter
 from lab.errors import LabError
 from lab.paths import CHECKOUT
-from lab.simulator import manifests
-from lab.simulator.errors import SimulatorError
-from lab.simulator.faults import FAULT_KINDS, parse_document
+from lab.simulator.config import FAULT_KINDS, SimulatorError, parse_document
+
+NAMESPACE = "obs-devices"
+NAME = "simulator"
+IMAGE = "registry.lab.internal/obs/services:1"
+OTLP_HTTP_PORT, OTLP_GRPC_PORT = 4318, 4317
+_UID = 65532
+_LABELS = {"app.kubernetes.io/name": NAME, "app.kubernetes.io/part-of": "obs-lab"}
+_CONFIG, _FAULTS, _CREDENTIALS, _RUN = (
+    "/etc/simulator",
+    "/etc/simulator-faults",
+    "/etc/simulator-credentials",
+    "/run/simulator",
+)
+
+
+def objects(
+    outputs: Mapping[str, Any], *, devices: int, faults: Sequence[Mapping[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """All objects, in the order in which they are to be applied.
+
+    Args:
+        outputs: The stack's outputs: ``namespace``, ``ca_certificate``, ``otlp_credentials``.
+        devices: Number of devices.
+        faults: Fault plan, as in ``lab/simulator/config.py``.
+
+    Raises:
+        KeyError: An output is missing.
+    """
+    platform = str(outputs["namespace"])
+    credentials = {layer: str(outputs["otlp_credentials"][layer]["password"]) for layer in LAYER_NAMES}
+    config = {"config.yaml": _dump(configuration(platform, devices)), "ca.crt": str(outputs["ca_certificate"])}
+    checksum = hashlib.sha256(json.dumps([config, credentials], sort_keys=True).encode()).hexdigest()[:16]
+    return [
+        {
+            "apiVersion": "v1",
+            "kind": "Namespace",
+            "metadata": {
+                "name": NAMESPACE,
+                "labels": {
+                    "obs.access/otlp": "true",
+                    **{f"pod-security.kubernetes.io/{mode}": "restricted" for mode in ("enforce", "audit", "warn")},
+                },
+            },
+        },
+        *(_policy(name, spec) for name, spec in _policies(platform).items()),
+        _object("v1", "ServiceAccount", NAME, automountServiceAccountToken=False),
+        _object("v1", "Secret", f"{NAME}-credentials", type="Opaque", data=_encoded(credentials)),
+        _object("v1", "ConfigMap", NAME, data=config),
+        fault_plan(faults),
+        _object("apps/v1", "Deployment", NAME, spec=_deployment(checksum)),
+    ]
+
+
+def configuration(platform: str, devices: int) -> dict[str, Any]:
+    """The simulator's own configuration inside the cluster."""
+    return {
+        "endpoint": f"https://gateway.{platform}.svc.cluster.local:{OTLP_HTTP_PORT}",
+        "protocol": "http/protobuf",
+        "ca_file": f"{_CONFIG}/ca.crt",
+        "credentials_dir": _CREDENTIALS,
+        "devices": devices,
+        "environment": platform,
+        "faults_file": f"{_FAULTS}/faults.yaml",
+        "ready_file": f"{_RUN}/ready",
+    }
+
+
+def fault_plan(faults: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """ConfigMap with the fault plan; the kubelet brings a change into the pod within about a minute."""
+    return _object("v1", "ConfigMap", f"{NAME}-faults", data={"faults.yaml": _dump({"faults": [*map(dict, faults)]})})
+
+
+def _encoded(values: Mapping[str, str]) -> dict[str, str]:
+    return {key: base64.b64encode(value.encode()).decode() for key, value in values.items()}
+
+
+def _dump(value: Mapping[str, Any]) -> str:
+    return yaml.safe_dump(dict(value), sort_keys=False)
+
+
+def _object(api_version: str, kind: str, name: str, **body: Any) -> dict[str, Any]:
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": dict(_LABELS)}
+    return {"apiVersion": api_version, "kind": kind, "metadata": metadata, **body}
+
+
+def _policy(name: str, spec: dict[str, Any]) -> dict[str, Any]:
+    return _object("networking.k8s.io/v1", "NetworkPolicy", name, spec=spec)
+
+
+def _policies(platform: str) -> dict[str, dict[str, Any]]:
+    def namespace(name: str) -> dict[str, Any]:
+        return {"matchLabels": {"kubernetes.io/metadata.name": name}}
+
+    dns = {
+        "to": [
+            {"namespaceSelector": namespace("kube-system"), "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}}}
+        ],
+        "ports": [{"port": 53, "protocol": protocol} for protocol in ("UDP", "TCP")],
+    }
+    gateway = {
+        "to": [
+            {
+                "namespaceSelector": namespace(platform),
+                "podSelector": {"matchLabels": {"app.kubernetes.io/name": "gateway"}},
+            }
+        ],
+        "ports": [{"port": port, "protocol": "TCP"} for port in (OTLP_GRPC_PORT, OTLP_HTTP_PORT)],
+    }
+    return {
+        "default-deny": {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]},
+        NAME: {"podSelector": {"matchLabels": dict(_LABELS)}, "policyTypes": ["Egress"], "egress": [dns, gateway]},
+    }
+
+
+def _deployment(checksum: str) -> dict[str, Any]:
+    volumes: dict[str, dict[str, Any]] = {
+        "config": {"configMap": {"name": NAME}},
+        "faults": {"configMap": {"name": f"{NAME}-faults"}},
+        "credentials": {"secret": {"secretName": f"{NAME}-credentials", "defaultMode": 0o440}},
+        "run": {"emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+    }
+    paths = {"config": _CONFIG, "faults": _FAULTS, "credentials": _CREDENTIALS, "run": _RUN}
+    container = {
+        "name": NAME,
+        "image": IMAGE,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["/usr/bin/python3", "-m", "lab.simulator", "--config", f"{_CONFIG}/config.yaml"],
+        "env": [{"name": "PYTHONDONTWRITEBYTECODE", "value": "1"}],
+        "resources": {
+            "requests": {"cpu": "25m", "memory": "96Mi"},
+            "limits": {"cpu": "1", "memory": "256Mi"},
+        },
+        "readinessProbe": {
+            "exec": {"command": ["/usr/bin/test", "-f", f"{_RUN}/ready"]},
+            "periodSeconds": 3,
+            "failureThreshold": 3,
+            "timeoutSeconds": 5,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": name, "mountPath": path, "readOnly": name != "run"} for name, path in paths.items()],
+    }
+    return {
+        "replicas": 1,
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": dict(_LABELS)},
+        "template": {
+            "metadata": {"labels": dict(_LABELS), "annotations": {"obs.lab/config": checksum}},
+            "spec": {
+                "serviceAccountName": NAME,
+                "automountServiceAccountToken": False,
+                "enableServiceLinks": False,
+                "terminationGracePeriodSeconds": 20,
+                "securityContext": {
+                    "runAsNonRoot": True,
+                    "runAsUser": _UID,
+                    "runAsGroup": _UID,
+                    "fsGroup": _UID,
+                    "seccompProfile": {"type": "RuntimeDefault"},
+                },
+                "containers": [container],
+                "volumes": [{"name": name, **volume} for name, volume in volumes.items()],
+            },
+        },
+    }
+
 
 READY_LIMIT_S = 90.0
 _CALL_LIMIT_S = 15
@@ -108,9 +280,7 @@ class Cluster:
         """
         deadline = time.monotonic() + limit_s
         while True:
-            deployment = self._apps.read_namespaced_deployment(
-                manifests.NAME, manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S
-            )
+            deployment = self._apps.read_namespaced_deployment(NAME, NAMESPACE, _request_timeout=_CALL_LIMIT_S)
             status = deployment.status
             if (
                 status.observed_generation == deployment.metadata.generation
@@ -118,7 +288,7 @@ class Cluster:
             ):
                 return
             if time.monotonic() > deadline:
-                raise LabError(f"pod of {manifests.NAME} is not Ready after {limit_s:.0f} s: {self._why()}")
+                raise LabError(f"pod of {NAME} is not Ready after {limit_s:.0f} s: {self._why()}")
             time.sleep(1)
 
     def remove(self, limit_s: float = READY_LIMIT_S) -> None:
@@ -132,26 +302,24 @@ class Cluster:
         deadline = time.monotonic() + limit_s
         while True:
             try:
-                self._core.delete_namespace(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S)
+                self._core.delete_namespace(NAMESPACE, _request_timeout=_CALL_LIMIT_S)
             except ApiException as error:
                 if error.status == 404:
                     return
                 if error.status != 409:
                     raise
             if time.monotonic() > deadline:
-                raise LabError(f"namespace {manifests.NAMESPACE} is still there after {limit_s:.0f} s")
+                raise LabError(f"namespace {NAMESPACE} is still there after {limit_s:.0f} s")
             time.sleep(1)
 
     def nudge(self) -> None:
         """Make the kubelet look at the pod now; else a changed ConfigMap is in the pod up to a minute later."""
         stamp = {"metadata": {"annotations": {"obs-lab/looked-at": f"{time.time():.3f}"}}}
-        for pod in self._core.list_namespaced_pod(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S).items:
-            self._core.patch_namespaced_pod(
-                pod.metadata.name, manifests.NAMESPACE, stamp, _request_timeout=_CALL_LIMIT_S
-            )
+        for pod in self._core.list_namespaced_pod(NAMESPACE, _request_timeout=_CALL_LIMIT_S).items:
+            self._core.patch_namespaced_pod(pod.metadata.name, NAMESPACE, stamp, _request_timeout=_CALL_LIMIT_S)
 
     def _why(self) -> str:
-        pods = self._core.list_namespaced_pod(manifests.NAMESPACE, _request_timeout=_CALL_LIMIT_S).items
+        pods = self._core.list_namespaced_pod(NAMESPACE, _request_timeout=_CALL_LIMIT_S).items
         if not pods:
             return "no pod was created; see `kubectl -n obs-devices describe replicaset`"
         pod = pods[-1]
@@ -160,7 +328,7 @@ class Cluster:
                 return f"{status.state.waiting.reason}: {status.state.waiting.message or ''}".strip(": ")
             if status.state.running is not None:
                 log = self._core.read_namespaced_pod_log(
-                    pod.metadata.name, manifests.NAMESPACE, tail_lines=1, _request_timeout=_CALL_LIMIT_S
+                    pod.metadata.name, NAMESPACE, tail_lines=1, _request_timeout=_CALL_LIMIT_S
                 )
                 return f"it runs, but the gateway does not take its telemetry; last line: {log.strip()}"
         return f"phase {pod.status.phase}"
@@ -173,7 +341,7 @@ def apply(outputs: Mapping[str, Any], cluster: Cluster, *, devices: int = _DEVIC
         LabError: An output is missing, or the pod did not become Ready.
     """
     try:
-        bodies = manifests.objects(outputs, devices=devices)
+        bodies = objects(outputs, devices=devices)
     except (KeyError, TypeError) as error:
         raise LabError(f"stack outputs lack {error}: run `pulumi up` of the local stack first") from error
     for body in bodies:
@@ -193,7 +361,7 @@ def set_faults(cluster: Cluster, file: Path) -> None:
         raise LabError(f"cannot read {file}: {error.strerror}") from error
     except SimulatorError as error:
         raise LabError(str(error)) from error
-    cluster.apply(manifests.fault_plan([_as_entry(fault.__dict__) for fault in faults]))
+    cluster.apply(fault_plan([_as_entry(fault.__dict__) for fault in faults]))
     cluster.nudge()
 
 

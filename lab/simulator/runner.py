@@ -1,4 +1,6 @@
-"""The simulator's loop: step the simulation, collect, hand over to the senders, report."""
+"""The simulator's loop: step the simulation, collect, hand over to the senders of the layers (each on a thread of its
+own, over OTLP), report.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,195 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
+from opentelemetry.sdk.metrics.export import MetricsData
+
 from components.telemetry.layers import LAYERS, Layer, Signal
-from lab.simulator import exporters
-from lab.simulator.config import Config
-from lab.simulator.faults import FaultFile
-from lab.simulator.pipeline import Pipeline
-from lab.simulator.sender import Counts, Sender
-from lab.simulator.simulation import Simulation
-from lab.simulator.tracing import Tracing
+from lab.simulator.config import Config, FaultFile
+from lab.simulator.pipeline import Pipeline, Tracing
+from lab.simulator.services import Simulation
+
+Send = Callable[[Sequence[Any]], bool]
+"""Sends items of one signal (`ResourceMetrics`, spans or log records); whether the gateway took them."""
+
+
+class Exporter:
+    """One SDK exporter behind the same two calls for every signal and protocol."""
+
+    def __init__(self, exporter: Any, signal: Signal) -> None:
+        self._exporter = exporter
+        self._signal = signal
+
+    def send(self, items: Sequence[Any]) -> bool:
+        """Export, with the exporter's own retries within its timeout."""
+        batch: Any = MetricsData(resource_metrics=items) if self._signal is Signal.METRICS else items
+        return bool(self._exporter.export(batch).name == "SUCCESS")
+
+    def close(self) -> None:
+        """End the connection and any retry that waits."""
+        self._exporter.shutdown()
+
+
+def create(config: Config, layer: Layer, signal: Signal) -> Exporter:
+    """Exporter of one layer and signal."""
+    authorization = config.authorization(layer.user)
+    maker = _grpc if config.protocol == "grpc" else _http
+    return Exporter(maker(config, signal, authorization), signal)
+
+
+def _http(config: Config, signal: Signal, authorization: str) -> Any:
+    import requests
+    from opentelemetry.exporter.otlp.proto.http import Compression
+    from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
+    make: dict[Signal, Any] = {
+        Signal.METRICS: OTLPMetricExporter,
+        Signal.TRACES: OTLPSpanExporter,
+        Signal.LOGS: OTLPLogExporter,
+    }
+    session = requests.Session()
+    session.trust_env = False  # REQUESTS_CA_BUNDLE would win over certificate_file
+    return make[signal](
+        session=session,
+        endpoint=f"{config.endpoint}/v1/{signal.value}",
+        certificate_file=str(config.ca_file),
+        headers={"Authorization": authorization},
+        timeout=config.timeout_s,
+        compression=Compression.Gzip,
+    )
+
+
+def _grpc(config: Config, signal: Signal, authorization: str) -> Any:
+    import grpc
+    from opentelemetry.exporter.otlp.proto.grpc._log_exporter import OTLPLogExporter
+    from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
+    from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+    make: dict[Signal, Any] = {
+        Signal.METRICS: OTLPMetricExporter,
+        Signal.TRACES: OTLPSpanExporter,
+        Signal.LOGS: OTLPLogExporter,
+    }
+    return make[signal](
+        endpoint=config.endpoint,
+        credentials=grpc.ssl_channel_credentials(config.ca_file.read_bytes()),
+        headers=(("authorization", authorization),),
+        timeout=config.timeout_s,
+        compression=grpc.Compression.Gzip,
+    )
+
+
+_FIRST_WAIT_S = 1.0
+_LONGEST_WAIT_S = 30.0
+
+
+@dataclass
+class Counts:
+    """Requests of one sender.
+
+    Attributes:
+        accepted: The gateway took them.
+        retried: Attempts that failed and were repeated.
+        refused: Given up after the last attempt.
+        dropped: Pushed out of the full queue, or left in it at the end.
+    """
+
+    accepted: int = 0
+    retried: int = 0
+    refused: int = 0
+    dropped: int = 0
+
+    def __add__(self, other: Counts) -> Counts:
+        return Counts(*(getattr(self, field.name) + getattr(other, field.name) for field in fields(self)))
+
+
+class Sender:
+    """Queue and thread of one layer and signal. A gateway that is away delays no other layer."""
+
+    def __init__(
+        self,
+        name: str,
+        send: Callable[[Sequence[Any]], bool],
+        *,
+        max_pending: int,
+        max_attempts: int,
+        first_wait_s: float = _FIRST_WAIT_S,
+    ) -> None:
+        self.name = name
+        self.counts = Counts()
+        self.healthy = False
+        self._send = send
+        self._pending: deque[Sequence[Any]] = deque()
+        self._max_pending = max_pending
+        self._max_attempts = max_attempts
+        self._first_wait_s = first_wait_s
+        self._changed = threading.Condition()
+        self._idle = True
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"send-{name}", daemon=True)
+        self._thread.start()
+
+    def put(self, items: Sequence[Any]) -> None:
+        """Queue one request; of a full queue the oldest is dropped."""
+        if not items:
+            return
+        with self._changed:
+            if len(self._pending) >= self._max_pending:
+                self._pending.popleft()
+                self.counts.dropped += 1
+            self._pending.append(items)
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until everything was sent or given up; whether that happened in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not self._pending and self._idle, timeout=timeout_s)
+
+    def stop(self, timeout_s: float) -> None:
+        """Send what is left within the time, then end; what remains counts as dropped."""
+        self.flush(timeout_s)
+        self._stopping.set()
+        with self._changed:
+            self.counts.dropped += len(self._pending)
+            self._pending.clear()
+            self._changed.notify_all()
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for the thread's end."""
+        self._thread.join(timeout_s)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._idle = True
+                self._changed.notify_all()
+                self._changed.wait_for(lambda: bool(self._pending) or self._stopping.is_set())
+                if not self._pending:
+                    return
+                items = self._pending.popleft()
+                self._idle = False
+            self._deliver(items)
+
+    def _deliver(self, items: Sequence[Any]) -> None:
+        wait_s = self._first_wait_s
+        for attempt in range(1, self._max_attempts + 1):
+            if self._send(items):
+                self.counts.accepted += 1
+                self.healthy = True
+                return
+            self.healthy = False
+            if attempt == self._max_attempts or self._stopping.wait(wait_s):
+                break
+            self.counts.retried += 1
+            wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
+        self.counts.refused += 1
+
 
 _REPORT_EVERY_S = 60.0
 _CLOSE_S = 2.0
@@ -58,9 +238,7 @@ class Runner:
         sdk.addHandler(self._errors)
         sdk.propagate = False
         self._exporters = {
-            (layer.name, signal): exporters.create(config, layer, signal)
-            for layer in LAYERS
-            for signal in layer.signals
+            (layer.name, signal): create(config, layer, signal) for layer in LAYERS for signal in layer.signals
         }
         self.senders = {
             (layer, signal): Sender(

@@ -1,12 +1,18 @@
-"""Layers L2 to L5: the services, each with the metrics, spans and logs of its work."""
+"""The observed system: the services of layers L2 to L5, each with the metrics, spans and logs of its work, and all of
+it stepped in the order in which devices and services depend on each other.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from typing import Any
 
-from lab.simulator.devices import BYTES_PER_S, Device, clamp
-from lab.simulator.faults import FaultPlan
-from lab.simulator.source import Event, Operation, Source
+from components.telemetry.file import content
+from components.telemetry.naming import Kind
+from lab.simulator.config import FaultPlan
+from lab.simulator.devices import BYTES_PER_S, Device, Event, Operation, Source, clamp
+from lab.simulator.request_flows import RequestFlows
 
 _TIB = 1024**4
 
@@ -236,3 +242,223 @@ class EventProcessor(Service):
                 children=(Operation(name="INSERT work_events", duration_s=0.008),),
             )
         )
+
+
+class Etl(Service):
+    """Loads work records into the analysis store, job by job."""
+
+    name = "etl"
+    _JOBS = (("works-hourly", 45.0), ("recordings-index", 90.0), ("speech-transcripts", 240.0))
+    _EVERY_S = 300.0
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> None:
+        """Live through ``dt`` seconds; a fault fails the first job at once, and until a run succeeds again."""
+        fault = faults.magnitude("etl-failed", now) is not None
+        due = self.due("run", self._EVERY_S, dt)
+        for position, (job, usual) in enumerate(self._JOBS):
+            jitter = self.random.random()
+            name = {"etl.job.name": job}
+            failed = fault and position == 0
+            was_failed = self.source.values.get("etl.job.last_status", {}).get(tuple(name.items())) == 0
+            for outcome in ("success", "failure"):
+                self.source.add("etl.job.runs", 0, name | {"outcome": outcome})
+            if due or failed != was_failed:
+                self.source.set("etl.job.last_status", 0 if failed else 1, name)
+                self.source.add("etl.job.runs", 1, name | {"outcome": "failure" if failed else "success"})
+                self.source.measure("etl.job.duration", usual * (0.8 + 0.4 * jitter), name)
+                outcome, severity = ("failed", "ERROR") if failed else ("succeeded", "INFO")
+                self.say("etl.job.finished", f"{job} {outcome}", severity)
+
+
+class ConsistencyCheck(Service):
+    """Compares stores with each other."""
+
+    name = "consistency-check"
+    _CHECKS = ("works-vs-events", "recordings-vs-metadata")
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> None:
+        """Live through ``dt`` seconds; a fault is found by the first check."""
+        magnitude = faults.magnitude("inconsistency", now) or 0.0
+        due = self.due("run", 60, dt)
+        for position, check in enumerate(self._CHECKS):
+            name = {"consistency.check.name": check}
+            records = magnitude if position == 0 else 0.0
+            self.source.set("consistency.check.inconsistencies", records, name)
+            self.source.add("consistency.check.runs", 1 if due else 0, name)
+            if due and records:
+                self.say("consistency.check.failed", f"{check}: {records:.0f} records disagree", "ERROR")
+
+
+class ReportGenerator(Service):
+    """Writes the daily and weekly reports."""
+
+    name = "report-generator"
+    _REPORTS = ("daily", "weekly")
+    _EVERY_S = 600.0
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> None:
+        """Live through ``dt`` seconds; a fault keeps the daily report from being written."""
+        late = faults.magnitude("report-late", now) or 0.0
+        due = self.due("run", self._EVERY_S, dt)
+        for report in self._REPORTS:
+            name = {"report.name": report}
+            delay = late if report == "daily" else 0.0
+            self.source.set("report.generation.delay", delay, name)
+            self.source.add("report.generated", 1 if due and not delay else 0, name)
+            if due:
+                self.say("report.missing" if delay else "report.generated", report, "ERROR" if delay else "INFO")
+
+
+class DashboardUi(Service):
+    """The users' screens."""
+
+    name = "dashboard-ui"
+    _SCREENS = ("overview", "work-detail", "analysis")
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self._sessions = self.random.uniform(25, 45)
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> int:
+        """Live through ``dt`` seconds; returns the number of signed-in sessions."""
+        self._sessions = clamp(self._sessions + self.random.uniform(-2, 2), 15, 70)
+        surge = faults.magnitude("sessions", now)
+        sessions = round(surge if surge is not None else self._sessions)
+        self.source.set("user.session.active", sessions)
+        slow = faults.magnitude("screen-display", now)
+        for screen in self._SCREENS:
+            for _ in range(max(1, min(round(dt / 2), 50))):
+                normal = clamp(self.random.lognormvariate(-0.2, 0.4), 0.2, 4)
+                duration = normal if slow is None else slow * (0.9 + normal / 10)
+                self.source.measure("screen.display.duration", duration, {"screen.name": screen})
+            if self.random.random() < 0.3:
+                self.source.operations.append(
+                    Operation(
+                        name=f"screen {screen}",
+                        server=True,
+                        duration_s=duration,
+                        children=(Operation(name="GET /api/works", duration_s=duration * 0.5),),
+                    )
+                )
+        return sessions
+
+
+class AnalysisWorker(Service):
+    """Runs the analyses; its processors follow the number of users."""
+
+    name = "analysis-worker"
+
+    def step(self, dt: float, now: float, faults: FaultPlan, sessions: int) -> None:
+        """Live through ``dt`` seconds with this many signed-in sessions."""
+        jitter, memory = self.random.random(), self.random.random()
+        busy = faults.magnitude("cpu", now)
+        load = busy if busy is not None else clamp(0.2 + 0.003 * sessions + 0.15 * jitter, 0.05, 0.85)
+        self.source.set("system.cpu.utilization", load)
+        self.source.set("system.memory.utilization", 0.45 + 0.1 * memory)
+        self.source.set("analysis.job.queue.length", round(10 * load * load))
+        self.source.operations.append(Operation(name="analysis.run", duration_s=0.5 + 2 * load * jitter))
+        if busy is not None and self.due("busy-log", 60, dt):
+            self.say("analysis.overloaded", f"processors are {busy:.0%} busy", "WARN")
+
+
+_MEASUREMENTS = 10
+"""Values of a histogram in one step."""
+
+
+class CatalogService:
+    """One entry under ``services``. Metrics without ``simulated`` are not sent."""
+
+    def __init__(self, entry: Mapping[str, Any], thresholds: list[Mapping[str, Any]]) -> None:
+        """``thresholds`` are the entries of the file: their faults are the services' faults."""
+        name = entry["name"]
+        self.source = Source(name, f"{name}-further", extra={"host.name": f"{name}-further"})
+        self._simulated = {
+            metric["name"]: metric["simulated"] for metric in entry.get("metrics", ()) if "simulated" in metric
+        }
+        self._faults = {name: [row["name"] for row in thresholds if name in row["metrics"]] for name in self._simulated}
+
+    def step(self, dt: float, now: float, faults: FaultPlan) -> None:
+        """Live through ``dt`` seconds."""
+        for name, simulated in self._simulated.items():
+            faulty = any(faults.magnitude(kind, now) is not None for kind in self._faults[name])
+            value = simulated.get("faulty", simulated["usual"]) if faulty else simulated["usual"]
+            self._send(name, value, dict(simulated.get("attributes", {})), dt)
+
+    def _send(self, name: str, value: float, attributes: dict[str, str], dt: float) -> None:
+        kind = self.source.metrics[name].kind
+        if kind is Kind.COUNTER:
+            self.source.add(name, value * dt, attributes)
+        elif kind is Kind.HISTOGRAM:
+            for _ in range(_MEASUREMENTS):
+                self.source.measure(name, value, attributes)
+        else:
+            self.source.set(name, value, attributes)
+
+
+def catalog_services() -> list[CatalogService]:
+    """All services that the file adds and that send metrics."""
+    file = content()
+    return [CatalogService(service, file["thresholds"]) for service in file["services"] if service.get("metrics")]
+
+
+class Simulation:
+    """All sources. The same seed and fault plan give the same values, step by step."""
+
+    def __init__(self, *, seed: int, devices: int) -> None:
+        self.devices = [Device(index, seed) for index in range(devices)]
+        self._stream, self._recorder, self._storage, self._adls = (
+            StreamServer(seed),
+            Recorder(seed),
+            Storage(seed),
+            AdlsTransfer(seed),
+        )
+        self._api, self._events = WorkApi(seed), EventProcessor(seed)
+        self._etl, self._check, self._reports = Etl(seed), ConsistencyCheck(seed), ReportGenerator(seed)
+        self._ui, self._worker = DashboardUi(seed), AnalysisWorker(seed)
+        self._catalog_services = catalog_services()
+        self.request_flows = RequestFlows(seed)
+        self.now = 0.0
+
+    @property
+    def sources(self) -> list[Source]:
+        """Every resource, devices first."""
+        services = (
+            self._stream,
+            self._recorder,
+            self._storage,
+            self._adls,
+            self._api,
+            self._events,
+            self._etl,
+            self._check,
+            self._reports,
+            self._ui,
+            self._worker,
+        )
+        return [
+            *(device.source for device in self.devices),
+            *(service.source for service in services),
+            *(service.source for service in self._catalog_services),
+            *self.request_flows.sources,
+        ]
+
+    def step(self, dt: float, faults: FaultPlan) -> None:
+        """Advance by ``dt`` seconds."""
+        self.now += dt
+        now = self.now
+        for device in self.devices:
+            device.step(dt, now, faults)
+        live = self._stream.step(dt, now, faults, self.devices)
+        stored = self._recorder.step(dt, now, faults, live)
+        self._adls.step(dt, now, faults, stored)
+        self._storage.step(dt, now, faults, self._adls.backlog)
+        self._events.step(dt, now, faults, live)
+        sessions = self._ui.step(dt, now, faults)
+        self._api.step(dt, now, faults, sessions)
+        self._worker.step(dt, now, faults, sessions)
+        self._etl.step(dt, now, faults)
+        self._check.step(dt, now, faults)
+        self._reports.step(dt, now, faults)
+        for service in self._catalog_services:
+            service.step(dt, now, faults)
+        self.request_flows.step(dt, now, faults, self.devices)

@@ -9,7 +9,7 @@ from typing import Any
 import boto3  # type: ignore[import-untyped]
 from botocore.config import Config  # type: ignore[import-untyped]
 
-from lab.storage.paths import REGION
+from lab.storage.keys import REGION
 
 _CALL_LIMIT_S = 5
 _OBJECTS = (

@@ -11,19 +11,18 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from lab import secret_file
+from lab import private_file
 from lab.cluster import network
-from lab.cluster.addresses import RECEIVERS, STORAGE_PORT
+from lab.cluster.network import RECEIVERS, STORAGE_PORT
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
-from lab.fakes.receivers import paths as receivers
+from lab.fakes.receivers import settings as receivers
 from lab.paths import CHECKOUT, LabPaths
 from lab.private_file import write_private
-from lab.storage import identity
+from lab.storage import keys
 from lab.storage.client import client, empty, make_bucket
-from lab.storage.keys import RegionSecrets, Secrets
-from lab.storage.paths import (
+from lab.storage.keys import (
     ACCOUNTS,
     BUCKET,
     CERTIFICATES,
@@ -36,6 +35,8 @@ from lab.storage.paths import (
     URL,
     VERSIONS,
     WITNESS_BUCKET,
+    RegionSecrets,
+    Secrets,
     folder,
 )
 from lab.toolchain import tools
@@ -67,7 +68,7 @@ def variables(place: Path) -> dict[str, str]:
     Raises:
         LabError: There are no secrets.
     """
-    secrets = secret_file.load(Secrets, place / SECRETS, "the object storage")
+    secrets = private_file.load(Secrets, place / SECRETS, "the object storage")
     return {"ROOT_ACCESS_KEY_ID": secrets.root_key, "ROOT_SECRET_ACCESS_KEY": secrets.root_secret}
 
 
@@ -89,9 +90,9 @@ def prepare(paths: LabPaths) -> None:
         (place / name).mkdir(parents=True, exist_ok=True, mode=0o700)
     place.chmod(0o700)
     certificates.issue(authority, place / CERTIFICATES, "storage", RECEIVERS)
-    identity.make(place)
-    secrets = secret_file.load_or_make(Secrets, place / SECRETS, "the object storage")
-    regions = secret_file.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
+    keys.make(place)
+    secrets = private_file.load_or_make(Secrets, place / SECRETS, "the object storage")
+    regions = private_file.load_or_make(RegionSecrets, place / REGION_SECRETS, "the regions' storage")
     _add_accounts(
         place / ACCOUNTS / "users.json",
         {
@@ -196,11 +197,11 @@ def backup_recipients(paths: LabPaths) -> dict[str, Any]:
     Raises:
         LabError: The identity is not there: no lab.
     """
-    return {"recipients": [identity.recipient(folder(paths))]}
+    return {"recipients": [keys.recipient(folder(paths))]}
 
 
 def bucket_client(paths: LabPaths | None = None) -> Any:
-    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.paths.BUCKET`.
+    """boto3's S3 client with the stack's own key, for tests inside the lab; the bucket is `lab.storage.keys.BUCKET`.
 
     Raises:
         LabError: There is no lab.
@@ -211,11 +212,11 @@ def bucket_client(paths: LabPaths | None = None) -> Any:
 
 
 def _secrets(paths: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, folder(paths) / SECRETS, "the object storage")
+    return private_file.load(Secrets, folder(paths) / SECRETS, "the object storage")
 
 
 def _region_secrets(paths: LabPaths) -> RegionSecrets:
-    return secret_file.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
+    return private_file.load(RegionSecrets, folder(paths) / REGION_SECRETS, "the regions' storage")
 
 
 def _authority(paths: LabPaths) -> Path:

@@ -2,20 +2,71 @@
 
 Nobody but its owner may log in to a database over the network, and to a new one nobody at all: so the dump goes through
 ``kubectl exec``, to the pod's own ``pg_restore``. The running database is not touched.
+
+Passwords and data go through standard input, never through arguments: every user of a machine can read those.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from components.postgres.config import MAINTENANCE, SUPERUSER, WORKLOAD
-from ops.backups import pod_exec
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
 from services.backup.database import DUMP
 from services.backup.restore import Outcome
+
+EXEC_LIMIT_S = 60.0
+
+
+def run(
+    kube: Kube,
+    pod: str,
+    container: str,
+    command: Sequence[str],
+    *,
+    given: str | Path = "",
+    seconds: float = EXEC_LIMIT_S,
+) -> str:
+    """Run a program in a container; what it prints.
+
+    Args:
+        kube: The namespace.
+        pod: Name of the pod.
+        container: Name of the container.
+        command: Program and arguments.
+        given: Text for its standard input, or the file that is it.
+        seconds: Time that it has.
+
+    Raises:
+        OpsError: It failed, with the last line that it said; or it took too long and was ended.
+    """
+    program = shutil.which("kubectl")
+    if program is None:
+        raise OpsError("`kubectl` is not on PATH: it reaches into the pods")
+    line = [program, "-n", kube.namespace, "exec", "-i", pod, "-c", container, "--", *command]
+    what = f"{command[0]} in {pod}"
+    try:
+        if isinstance(given, Path):
+            with given.open("rb") as source:
+                done = subprocess.run(line, stdin=source, capture_output=True, timeout=seconds, check=False)
+        else:
+            done = subprocess.run(line, input=given.encode(), capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        raise OpsError(f"{what} took over {seconds:.0f} s and was ended") from None
+    except OSError as error:
+        raise OpsError(f"{what}: {error.strerror}") from None
+    if done.returncode != 0:
+        said = [line for line in done.stderr.decode(errors="replace").splitlines() if line.strip()]
+        # kubectl's own last line only repeats the exit code.
+        told = [line for line in said if not line.startswith("command terminated with exit code")] or said
+        raise OpsError(f"{what} failed: {one_line(told[-1] if told else f'exit code {done.returncode}')}")
+    return done.stdout.decode(errors="replace")
+
 
 LIMIT_S = 1800.0
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -97,7 +148,7 @@ def fresh(kube: Kube, folder: Path, database: str, name: str, tell: Callable[[st
             *("pg_restore", "--exit-on-error", "--single-transaction", "--no-owner", "--no-password"),
             *(f"--role={owner}", f"--username={SUPERUSER}", f"--dbname={name}"),
         ]
-        pod_exec.run(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
+        run(kube, pod, WORKLOAD, command, given=folder / f"{database}{DUMP}", seconds=LIMIT_S)
         tell(f"counting the rows of {name}")
         return Outcome(counts=counts(kube, pod, name, database))
     except BaseException:
@@ -139,7 +190,7 @@ def _owner(kube: Kube, pod: str, database: str) -> str:
     return owner
 
 
-def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = pod_exec.LIMIT_S, **names: str) -> str:
+def _ask(kube: Kube, pod: str, database: str, statements: str, seconds: float = EXEC_LIMIT_S, **names: str) -> str:
     """What psql prints; ``names`` are its variables, which it quotes itself (``:"name"``, ``:'name'``)."""
     variables = [word for key, value in names.items() for word in ("-v", f"{key}={value}")]
-    return pod_exec.run(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)
+    return run(kube, pod, WORKLOAD, [*_PSQL, *variables, "-d", database], given=statements, seconds=seconds)

@@ -1,16 +1,21 @@
-"""Options that several commands have, and connections as they say."""
+"""Options that several commands have, and what they reach: the platform, the object storage of the backups, other
+servers.
+"""
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -18,8 +23,125 @@ from ops.backups import runs
 from ops.core import platform as platform_module
 from ops.core.backup_access import BackupAccess, access_of, read_access
 from ops.core.context import Context
-from ops.core.errors import OpsError
+from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
+from ops.core.platform import Login
+from services.backup.encryption import Identity, read_identities
+from services.backup.errors import BackupError
+from services.backup.settings import Storage
+from services.backup.store import Store
+
+_NO_FILE = Path("/nonexistent")
+"""Keys come from the stack's outputs; no file with them is written."""
+
+
+@contextmanager
+def errors() -> Iterator[None]:
+    """Turn the library's errors into those of ``ops``."""
+    try:
+        yield
+    except BackupError as error:
+        raise OpsError(str(error)) from None
+
+
+@contextmanager
+def opened(access: BackupAccess, prefix: str | None = None) -> Iterator[Store]:
+    """The bucket below the prefix of the backups, or below another one.
+
+    Raises:
+        OpsError: The storage refuses, or does not answer.
+    """
+    with tempfile.TemporaryDirectory(prefix="obs-backup-ca-") as folder, errors():
+        authority = Path(folder) / "ca.pem" if access.authority else None
+        if authority is not None:
+            authority.write_text(access.authority, encoding="utf-8")
+        storage = Storage(
+            endpoint=access.endpoint,
+            region=access.region,
+            bucket=access.bucket,
+            prefix=access.prefix if prefix is None else prefix,
+            access_key_id_file=_NO_FILE,
+            secret_access_key_file=_NO_FILE,
+            ca_file=authority,
+            encryption=access.encryption,
+        )
+        login = (access.access_key_id.get_secret_value(), access.secret_access_key.get_secret_value())
+        store = Store(storage, login=login)
+        try:
+            yield store
+        finally:
+            store.close()
+
+
+def identities(file: Path | None) -> list[Identity]:
+    """The operator's identities.
+
+    Raises:
+        OpsError: No file is named, it cannot be read, or it holds none.
+    """
+    if file is None:
+        raise OpsError("--identity is missing: name the file with your age identity (AGE-SECRET-KEY-1...)")
+    with errors():
+        return read_identities(file)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Server:
+    """A server with who logs in there: its address, its authority's certificate, name and password."""
+
+    url: str
+    ca_file: Path
+    login: tuple[str, str]
+
+
+def server(url: str | None, ca_file: Path | None, login_file: Path | None) -> Server | None:
+    """The server that three options name together, or nothing where none is given.
+
+    Raises:
+        OpsError: One is missing, or the file is none with a login.
+    """
+    given = {"--url": url, "--ca": ca_file, "--login": login_file}
+    if not any(given.values()):
+        return None
+    missing = [name for name, value in given.items() if value is None]
+    if url is None or ca_file is None or login_file is None:
+        raise OpsError(f"{', '.join(missing)} is missing: another server needs --url, --ca and --login together")
+    if not ca_file.is_file():
+        raise OpsError(f"--ca {ca_file}: there is no such file: name the certificate of who signs the server's")
+    return Server(url=url, ca_file=ca_file, login=read_login(login_file).pair)
+
+
+def read_login(file: Path) -> Login:
+    """A name and a password.
+
+    Raises:
+        OpsError: The file cannot be read, or is none of this kind; the message shows nothing of it.
+    """
+    try:
+        return Login.model_validate_json(file.read_bytes())
+    except OSError as error:
+        raise OpsError(f"--login {file}: cannot be read: {error.strerror}") from None
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise OpsError(
+            f'--login {file}: {one_line(first["msg"])}: must be {{"username": "...", "password": "..."}}'
+        ) from None
+
+
+def read_dsn(file: Path) -> str:
+    """A connection to PostgreSQL, from a file that may hold a password.
+
+    Raises:
+        OpsError: The file cannot be read, or is empty.
+    """
+    try:
+        dsn = file.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise OpsError(f"--dsn-file {file}: cannot be read: {getattr(error, 'strerror', None) or 'no text'}") from None
+    if not dsn:
+        raise OpsError(f"--dsn-file {file}: is empty; it must hold a connection such as host=... dbname=... user=...")
+    return dsn
+
 
 IDENTITY = "OBS_BACKUP_IDENTITY"
 """Environment variable that names the file with the operator's identities."""

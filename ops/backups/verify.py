@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from ops.backups import pulumi_state, search
+from ops.backups import destinations, pulumi_state
 from ops.backups.runs import PULUMI_STATE, Archived, missing
 from services.backup import postgres, restore, restore_database, restore_grafana, restore_kafka_metadata
 from services.backup.database import DUMP
@@ -157,7 +157,7 @@ CONTENTS: dict[str, Content] = {
     "database": database,
     "grafana": definitions,
     "kafka-metadata": metadata,
-    "search": search.check,
+    "search": destinations.check,
     PULUMI_STATE: pulumi_state.check,
 }
 """Kind -> what looks at its content."""

@@ -11,8 +11,8 @@ from components.alerting.durations import milliseconds
 from components.backups.schedule import job_schedule
 from components.telemetry.topics import TOPIC_NAMES
 from ops.backups import runs
+from ops.backups.options import opened
 from ops.backups.runs import Archived, Shipped
-from ops.backups.storage import opened
 from ops.backups.verify import prove
 from ops.checks.grace_period import first_run, grace_period_end
 from ops.core.backup_access import BackupAccess, access_of

@@ -26,14 +26,11 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from ops.core.kube import wait_until
 from ops.core.rows import Check, Finding, listed
-from ops.incidents.clients import Clients
-from ops.incidents.collect import collect, missing
-from ops.incidents.create import firing_alert, new
+from ops.incidents.alerts import firing_alert, new
+from ops.incidents.collect import Clients, collect, missing
 from ops.incidents.i18n import Language, Texts
-from ops.incidents.model import Incident, Note, Phase
-from ops.incidents.store import Store
-from ops.incidents.time_window import window
-from ops.incidents.timefmt import TimeFormat
+from ops.incidents.record import Incident, Note, Phase, Store
+from ops.incidents.times import TimeFormat, window
 
 THRESHOLD = next(threshold for threshold in THRESHOLDS if threshold.priority is Severity.LOW)
 NAME = THRESHOLD.alert
@@ -148,9 +145,8 @@ def _noted(note: Note, incident: Incident) -> Incident:
 def reported(context: Context, incident: Incident, folder: Path, finding: Finding) -> None:
     """Write the report and look for everything that has to be in it, and for nothing that must not be."""
     # Here, since drawing is slow to load and no other check needs it.
-    from ops.incidents.files import write
-    from ops.incidents.parts import Parts
-    from ops.incidents.report import document
+    from ops.incidents.document import write
+    from ops.incidents.report import Parts, document
 
     now, clients = datetime.now(UTC), Clients(load=lambda: context.platform)
     try:

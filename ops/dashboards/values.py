@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from components.dashboards.model import Limit, Panel, Tone
 from ops.core.metrics import Found
-from ops.incidents.charts import labels_of
+from ops.incidents.report import labels_of
 from services.charts.units import number, scale
 
 NOTHING = "no data"

@@ -25,12 +25,23 @@ from ops.core import steps
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.kube import Kube
-from ops.drills import alerts, record, steady_state
+from ops.drills import record, watch
 from ops.drills.model import Drill
-from ops.drills.progress import DrillProgress
 from ops.drills.record import FOLDER, Report
-from ops.drills.registry import SHOWN, find
-from ops.drills.run import Outcome, alone, command_of, ready, run
+from ops.drills.run import (
+    AFTER_S,
+    BEFORE_S,
+    SHOWN,
+    DrillProgress,
+    Outcome,
+    alone,
+    command_of,
+    find,
+    ready,
+    run,
+    steady_problems,
+    wait_until_steady,
+)
 from ops.drills.watch import Watched, Watcher
 from ops.evidence import files as evidence
 
@@ -92,9 +103,7 @@ def _drill(drill: Drill, folder: Path, as_json: bool, yes: bool) -> None:
         DrillProgress(drill) as progress,
     ):
         progress.say("is the platform steady?")
-        if drill.looked_at and (
-            wrong := steady_state.wait(lambda: steady_state.problems(context), steady_state.BEFORE_S)
-        ):
+        if drill.looked_at and (wrong := wait_until_steady(lambda: steady_problems(context), BEFORE_S)):
             raise OpsError(f"not steady, so no drill: {one_line('; '.join(wrong), 300)}")
         try:
             report = _carry_out(drill, context, progress)
@@ -121,7 +130,7 @@ def _carry_out(drill: Drill, context: Context, progress: DrillProgress) -> Repor
         progress.beat(outcome.seconds)
         if watcher is not None:
             progress.say("waiting until everything is whole again")
-            after = steady_state.wait(lambda: steady_state.problems(context), steady_state.AFTER_S)
+            after = wait_until_steady(lambda: steady_problems(context), AFTER_S)
     watched, notes = (None, ()) if watcher is None else _with_alerts(watcher, context)
     return build_report(drill, context, started, outcome, watched, after, notes)
 
@@ -150,7 +159,7 @@ def build_report(
         problems.append(f"the test wrote no evidence {drill.evidence}")
     elif outcome.passed and not written.passed:
         problems.append(f"evidence {drill.evidence} says failed: {'; '.join(written.problems)}")
-    problems += [f"not whole {steady_state.AFTER_S:.0f} s after the drill: {problem}" for problem in after]
+    problems += [f"not whole {AFTER_S:.0f} s after the drill: {problem}" for problem in after]
     return Report(
         drill=drill,
         passed=not problems,
@@ -171,7 +180,7 @@ def build_report(
 def _with_alerts(watcher: Watcher, context: Context) -> tuple[Watched, tuple[str, ...]]:
     seen = watcher.seen()
     try:
-        raised, notifications = alerts.read(context.platform, watcher.began)
+        raised, notifications = watch.read(context.platform, watcher.began)
     except OpsError as error:
         return seen, (f"Alerts and notifications could not be read from Kafka: {one_line(error)}",)
     return replace(seen, alerts=raised, notifications=notifications), ()

@@ -1,4 +1,6 @@
-"""Runs the test of a drill within a limited time, and one drill at a time on a machine."""
+"""Runs the test of a drill within a limited time, one drill at a time on a machine, from a steady state; says what it
+does while it runs.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +17,147 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
 
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from components.rules import Severity
+from ops.alerts.silences import WATCHDOG
+from ops.core import health, steps
+from ops.core.alertmanager import FiringAlert
+from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import PROJECT
+from ops.core.steps import clock
+from ops.drills.drills_alerting import ALERTING
+from ops.drills.drills_flow import FLOW, TRACES
+from ops.drills.drills_recovery import RECOVERY
 from ops.drills.model import Drill
+
+DRILLS: tuple[Drill, ...] = (*FLOW, *ALERTING, *TRACES, *RECOVERY)
+
+SHOWN: dict[str, str] = {drill.name: drill.shows for drill in DRILLS}
+"""Name -> what it shows."""
+
+
+def find(name: str) -> Drill:
+    """A drill by its name.
+
+    Raises:
+        OpsError: There is none of that name.
+    """
+    for drill in DRILLS:
+        if drill.name == name:
+            return drill
+    raise OpsError(f"no drill {name!r}: use one of {', '.join(SHOWN)}; `ops drill list` tells what each shows")
+
+
+BEFORE_S, AFTER_S = 60.0, 240.0
+_PAUSE_S = 3.0
+
+
+def steady_problems(context: Context) -> list[str]:
+    """What is not as it must be: workloads, Kafka, the read address, Critical alerts. Empty: steady."""
+    try:
+        lines = health.check(context)
+        messages = [f"{line.name}: {line.detail}" for line in lines if not line.healthy]
+    except OpsError as error:
+        return [str(error)]
+    return [*messages, *_alerts(context)]
+
+
+def critical(alerts: list[FiringAlert]) -> list[str]:
+    """Critical alerts that nobody has silenced."""
+    return sorted(
+        {
+            alert.identity or alert.name
+            for alert in alerts
+            if alert.labels.get("severity") == Severity.CRITICAL.value
+            and alert.state != "suppressed"
+            and alert.name != WATCHDOG
+        }
+    )
+
+
+def wait_until_steady(look: Callable[[], list[str]], seconds: float, pause: float = _PAUSE_S) -> list[str]:
+    """Look until nothing is wrong, at most for so long; what is wrong in the end."""
+    deadline = time.monotonic() + seconds
+    while True:
+        wrong = look()
+        if not wrong or time.monotonic() + pause > deadline:
+            return wrong
+        time.sleep(pause)
+
+
+def _alerts(context: Context) -> list[str]:
+    try:
+        firing = critical(context.alertmanager().alerts())
+    except OpsError as error:
+        return [str(error)]
+    return [f"Critical alerts fire: {', '.join(firing)}"] if firing else []
+
+
+SILENT_S = 30.0
+"""After that without a word, it is said what still goes on."""
+
+
+class DrillProgress:
+    """Tells of one drill on standard error.
+
+    Args:
+        drill: Which one.
+        console: Where it is told.
+    """
+
+    def __init__(self, drill: Drill, console: Console | None = None) -> None:
+        self._drill = drill
+        self._console = console or Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        self._bar = Progress(
+            SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=self._console
+        )
+        self._task = self._bar.add_task(drill.name, total=drill.seconds)
+        self._folder = tempfile.TemporaryDirectory(prefix="obs-drill-")
+        self.steps = Path(self._folder.name) / "steps"
+        """Into which the test writes its steps."""
+        self._reader = steps.Reader(self.steps)
+        self._seconds = 0.0
+        self._last = ""
+        self._spoke = time.monotonic()
+
+    def __enter__(self) -> DrillProgress:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+        self._folder.cleanup()
+
+    def say(self, text: str) -> None:
+        """Tell a step."""
+        self._last, self._spoke = text, time.monotonic()
+        self._console.print(f"{self._drill.name}: {clock(self._seconds)}: {text}")
+
+    def beat(self, seconds: float) -> None:
+        """Tell the new steps of the test, or what it has been doing for half a minute.
+
+        Args:
+            seconds: Since the test began.
+        """
+        self._seconds = seconds
+        self._bar.update(self._task, completed=min(seconds, self._drill.seconds))
+        for step in self._reader.new():
+            self.say(step)
+        if time.monotonic() - self._spoke >= SILENT_S:
+            left = self._drill.seconds - seconds
+            rest = (
+                f"about {clock(left)} left" if left > 0 else f"longer than usual, ended at {clock(self._drill.limit_s)}"
+            )
+            self._spoke = time.monotonic()
+            self._console.print(f"{self._drill.name}: {clock(seconds)}: still at: {self._last}; {rest}")
+
 
 PUT_BACK_S = 180.0
 """What a test that is ended has, to put back what it took away."""

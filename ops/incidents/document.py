@@ -1,10 +1,20 @@
-"""A report as a tree of plain parts, without any markup: what is written once for HTML and for Markdown."""
+"""A report as a tree of plain parts, without any markup, and its files: HTML (one file, nothing loaded from elsewhere)
+and Markdown.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from ops.core.errors import OpsError
+from ops.telemetry.trace_tree import printable
 
 
 @dataclass(frozen=True)
@@ -145,3 +155,117 @@ class Document:
     def pictures(self) -> list[Picture]:
         """All charts, in order."""
         return [block for section in self.sections for block in section.blocks if isinstance(block, Picture)]
+
+
+_TEMPLATES = Path(__file__).parent / "templates"
+_SPECIAL = re.compile(r"([\\`*\[\]|~])")
+_EDGE = re.compile(r"(?<!\w)_|_(?!\w)")
+_LINE_START = re.compile(r"^(\d*)([#+.)-])")
+_LONG_WORD = 24
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+
+
+def html(document: Document) -> str:
+    """The report as one HTML page that can be mailed and printed; every text in it is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    # Our own charts; the texts inside them are escaped already.
+    environment.filters["inline"] = Markup
+    environment.filters["plain"] = _lines
+    environment.tests["long"] = _is_long
+    return environment.get_template("report.html.j2").render(document=document)
+
+
+def markdown(document: Document) -> str:
+    """The report as Markdown; its charts are files of their own beside it."""
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=False,  # noqa: S701  (Markdown has an escaping of its own, below)
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["md"] = escaped
+    environment.filters["paragraph"] = paragraph
+    environment.filters["cell"] = cell
+    return environment.get_template("report.md.j2").render(document=document)
+
+
+def _is_long(content: Cell) -> bool:
+    """Whether a cell has a word that is broken rather than let it widen its column."""
+    text = content.url if isinstance(content, Link) else content if isinstance(content, str) else content.text
+    return any(len(word) > _LONG_WORD for word in text.split())
+
+
+def _lines(text: str) -> str:
+    """A text without control characters, its line breaks kept."""
+    return "\n".join(printable(line.strip()) for line in text.strip().splitlines())
+
+
+def escaped(text: str) -> str:
+    """A text as Markdown shows it: on one line, without any markup of its own."""
+    flat = " ".join(printable(" ".join(text.split())).split())
+    flat = "".join(_ENTITIES.get(character, character) for character in flat)
+    return _EDGE.sub(r"\\_", _SPECIAL.sub(r"\\\1", flat))
+
+
+def paragraph(text: str) -> str:
+    """The same at the beginning of a line, where a few more signs mean something."""
+    return _LINE_START.sub(r"\1\\\2", escaped(text))
+
+
+def cell(content: Cell) -> str:
+    """A table's cell in Markdown."""
+    if isinstance(content, Code):
+        return _code(content.text) if content.text else ""
+    if isinstance(content, Link):
+        return f"<{content.url}>" if content.safe and _is_plain(content.url) else escaped(content.url)
+    return escaped(content)
+
+
+def _code(text: str) -> str:
+    flat = printable(" ".join(text.split()))
+    longest = max((len(run) for run in re.findall(r"`+", flat)), default=0)
+    fence = "`" * (longest + 1)
+    room = " " if longest else ""
+    return f"{fence}{room}{flat}{room}{fence}".replace("|", "\\|")
+
+
+def _is_plain(url: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9:/?&=%#._~+@,;-]+", url) is not None
+
+
+def write(document: Document, name: str, folder: Path, secrets: frozenset[str]) -> list[Path]:
+    """Write ``<name>.md`` with its charts, and ``<name>.html``.
+
+    Args:
+        document: The report.
+        name: Beginning of the files' names.
+        folder: Where they go; it is made when it is not there.
+        secrets: Texts that must not be in any file: people may have pasted one into a note.
+
+    Raises:
+        OpsError: The folder cannot be written.
+    """
+    content = {f"{name}.md": markdown(document), f"{name}.html": html(document)}
+    content |= {picture.name: picture.svg for picture in document.pictures}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file, text in content.items():
+            draft = folder / f".{file}.new"
+            draft.write_text(_without(text, secrets), encoding="utf-8")
+            draft.replace(folder / file)
+    except OSError as error:
+        raise OpsError(f"--out is {folder}: it cannot be written ({error.strerror}): name another folder") from None
+    return [folder / file for file in content]
+
+
+def _without(text: str, secrets: frozenset[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[secret]")
+    return text

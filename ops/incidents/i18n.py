@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import timedelta
 from enum import StrEnum
 
-from ops.incidents.response_clock import span
+from ops.incidents.times import span
 
 
 class Language(StrEnum):

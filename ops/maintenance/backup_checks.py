@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from components.backups.config import ARCHIVE_USER
 from ops.alerts.silences import span
 from ops.backups import runs
-from ops.backups.storage import identities, opened
+from ops.backups.options import identities, opened
 from ops.backups.verify import Proof, prove
 from ops.core.backup_access import BackupAccess, access_of
 from ops.core.rows import Finding

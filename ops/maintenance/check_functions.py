@@ -13,8 +13,8 @@ from ops.core import health
 from ops.core.errors import OpsError
 from ops.core.grafana import METRICS, Grafana, address, administrator, panels_of
 from ops.core.rows import Finding, listed
-from ops.incidents.cluster import cluster
-from ops.incidents.time_window import TimeWindow
+from ops.incidents.sources import cluster
+from ops.incidents.times import TimeWindow
 from ops.maintenance.certificates import readers
 from ops.maintenance.model import Tools
 

@@ -16,12 +16,10 @@ from rich.text import Text
 
 from ops.alerts.silences import author
 from ops.core.errors import OpsError
-from ops.regions import preflight, report, status
-from ops.regions.failover_context import FailoverContext
-from ops.regions.journal import Kind, Operation, begin, operations, unfinished
-from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
+from ops.regions import journal, status, takeover
+from ops.regions.journal import FailoverContext, Kind, Operation, begin, operations, unfinished
 from ops.regions.region import Region, opened, witness_of
-from ops.regions.run import resume_hint, run
+from ops.regions.steps import FAILBACK, FAILOVER, PLANNED, Step, resume_hint, run
 from services.regions.witness import Witness
 
 FOLDER = Path("failovers")
@@ -148,11 +146,11 @@ def _run(steps: Sequence[Step], context: FailoverContext, folder: Path, as_json:
     with _interrupted(context):
         run(steps, context)
     operation = context.journal.operation
-    written = report.write(operation, folder)
+    written = journal.write(operation, folder)
     if as_json:
-        typer.echo(json.dumps(report.as_json(operation), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(journal.as_json(operation), indent=2, ensure_ascii=False))
     else:
-        typer.echo(report.markdown(operation))
+        typer.echo(journal.markdown(operation))
     _tell(f"report: {', '.join(map(str, written))}")
 
 
@@ -182,7 +180,7 @@ def _dry_run(
     """
     done = {step.name: bool(known and known.has(step.name) and not step.again) for step in steps}
     # A region that comes back is checked once it is a standby; until then it cannot have all that is asked.
-    checks = preflight.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
+    checks = takeover.target(target, witness, planned=planned) if kind == "failover" and not done["check"] else []
     if as_json:
         content = {
             "operation": known.id if known else None,
@@ -223,7 +221,7 @@ def _print(region_status: status.Status) -> None:
             continue
         tells = Text("yes", style="green") if last.notifies else Text("no")
         age = Text(
-            f"{region.age_s or 0:.0f} s ago", style="" if (region.age_s or 0) <= preflight.FRESH_S else "bold red"
+            f"{region.age_s or 0:.0f} s ago", style="" if (region.age_s or 0) <= takeover.FRESH_S else "bold red"
         )
         table.add_row(region.region, last.role, age, tells, str(last.epoch), str(len(last.silences)))
     console = Console()

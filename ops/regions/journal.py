@@ -1,17 +1,21 @@
-"""The journal of a failover or a failback, in the witness bucket: what is done, so that a repeated command goes on."""
+"""A failover or failback under way: its journal in the witness bucket, so that a repeated command goes on, what every
+step works with, and the report from it.
+"""
 
 from __future__ import annotations
 
+import json
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from ops.core.errors import OpsError, one_line
-from ops.regions.region import witness_errors
+from ops.regions.region import Region, witness_errors
 from services.regions.records import OPERATIONS
 from services.regions.witness import Witness
 
@@ -186,3 +190,166 @@ def promotion(known: Iterable[Operation], holder: str) -> Operation | None:
         if operation.target == holder and operation.has("offsets") and operation.has("fence")
     ]
     return promotions[-1] if promotions else None
+
+
+Figures = dict[str, Any]
+"""What a step has seen, as JSON has it."""
+
+
+@dataclass
+class FailoverContext:
+    """A failover under way.
+
+    Attributes:
+        target: Region that takes over.
+        source: Name of the region that gives up.
+        witness: The bucket in neither.
+        journal: What is done.
+        by: Who does it.
+        tell: Tells what is waited for.
+        other: The region that gives up, where it may be called: in a failback only.
+        problems: What was not as it should be in the step under way.
+    """
+
+    target: Region
+    source: str
+    witness: Witness
+    journal: Journal
+    by: str
+    tell: Callable[[str], None]
+    other: Region | None = None
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def planned(self) -> bool:
+        """Whether the region that gives up is there."""
+        return self.journal.operation.planned
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the lease that this failover took."""
+        return int(self.journal.operation.figures("fence")["epoch"])
+
+    @property
+    def reason(self) -> str:
+        """Why the lease changes."""
+        operation = self.journal.operation
+        return f"{operation.kind} from {operation.source} to {operation.target}, {operation.id}"
+
+    def problem(self, text: str) -> None:
+        """Tell what is wrong and go on."""
+        self.problems.append(text)
+        self.tell(f"warning: {text}")
+
+
+def as_json(operation: Operation) -> dict[str, Any]:
+    """The report for machines."""
+    return {
+        "operation": operation.kind,
+        "id": operation.id,
+        "target": operation.target,
+        "source": operation.source,
+        "planned": operation.planned,
+        "by": operation.by,
+        "began": operation.began.isoformat(timespec="seconds"),
+        "ended": operation.ended.isoformat(timespec="seconds") if operation.ended else None,
+        "figures": figures(operation),
+        "problems": problems(operation),
+        "handed_over": list(operation.figures("silence-handover").get("handed_over", ())),
+        "notified_again": list(operation.figures("silence-handover").get("again", ())),
+        "silences": list(operation.figures("silence-handover").get("silences", ())),
+        "steps": {
+            name: {"seconds": round(step.seconds, 1), "figures": step.figures, "problems": step.problems}
+            for name, step in operation.steps.items()
+        },
+    }
+
+
+def figures(operation: Operation) -> dict[str, float | int | None]:
+    """What counts.
+
+    * ``rto_s``: from the last sign of life of the old region until the new one is active and has shown a point;
+    * ``silent_s``: how long neither region told anybody, by the lease;
+    * ``copied_behind_s``: how much older than that sign the newest copied record was: about what is lost of each topic;
+    * ``seconds``: of the whole command.
+    """
+    noticed, probed = _end(operation, "notify"), _end(operation, "probe")
+    fence = operation.figures("fence")
+    seen = None if fence.get("confirmed") else fence.get("source_last_seen")
+    last = datetime.fromisoformat(seen) if seen else None
+    up = max(noticed, probed) if noticed and probed else None
+    newest: Mapping[str, str] = operation.figures("check").get("newest_copied", {})
+    behind = [(last - datetime.fromisoformat(at)).total_seconds() for at in newest.values()] if last else []
+    fenced = operation.steps["fence"].began if operation.has("fence") else None
+    return {
+        "rto_s": _seconds(last, up),
+        "silent_s": _seconds(fenced, noticed),
+        "copied_behind_s": max(0.0, round(min(behind), 1)) if behind else None,
+        "left_behind": operation.figures("mirror-offsets-back").get("left_behind"),
+        "handed_over": len(operation.figures("silence-handover").get("handed_over", ())),
+        "notified_again": len(operation.figures("silence-handover").get("again", ())),
+        "seconds": _seconds(operation.began, operation.ended),
+    }
+
+
+def problems(operation: Operation) -> list[str]:
+    """What was not as it should be, step by step."""
+    return [f"{name}: {problem}" for name, step in operation.steps.items() for problem in step.problems]
+
+
+def markdown(operation: Operation) -> str:
+    """The report for people."""
+    kind = operation.kind.capitalize()
+    lines = [f"# {kind} from {operation.source} to {operation.target}", ""]
+    how = "planned" if operation.planned else "without the old region"
+    lines += [f"{operation.began:%Y-%m-%d %H:%M:%S} UTC, {how}, by {operation.by}, `{operation.id}`.", ""]
+    lines += ["| figure | value |", "|---|---|"]
+    lines += [f"| {name} | {'-' if value is None else value} |" for name, value in figures(operation).items()]
+    lines += ["", "| step | seconds | seen |", "|---|---|---|"]
+    for name, step in operation.steps.items():
+        shown = {key: value for key, value in step.figures.items() if not isinstance(value, dict | list)}
+        lines.append(f"| {name} | {step.seconds:.1f} | {_cell(', '.join(f'{k} {v}' for k, v in shown.items()))} |")
+    for title, entries in (
+        ("Problems", problems(operation)),
+        ("Silences handed over: not notified again", operation.figures("silence-handover").get("handed_over", ())),
+        ("Notified again, in doubt", operation.figures("silence-handover").get("again", ())),
+        ("Silences of operators", operation.figures("silence-handover").get("silences", ())),
+    ):
+        if entries:
+            lines += ["", f"## {title}", "", *(f"- {_cell(str(entry))}" for entry in entries)]
+    ages = operation.figures("check").get("newest_copied_age_s", {})
+    if ages:
+        lines += ["", "## Newest copied record when it was checked", "", "| topic | seconds old |", "|---|---|"]
+        lines += [f"| {topic} | {age} |" for topic, age in ages.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write(operation: Operation, folder: Path) -> tuple[Path, Path]:
+    """Write both files, each whole or not at all.
+
+    Raises:
+        OpsError: The folder cannot be made, or a file cannot be written.
+    """
+    content = json.dumps(as_json(operation), indent=2, ensure_ascii=False) + "\n"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, text in ((".md", markdown(operation)), (".json", content)):
+            draft = folder / f".{operation.id}{suffix}.new"
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(folder / f"{operation.id}{suffix}")
+    except OSError as error:
+        raise OpsError(f"--folder {folder}: {error.strerror or error}") from None
+    return folder / f"{operation.id}.md", folder / f"{operation.id}.json"
+
+
+def _end(operation: Operation, step: str) -> datetime | None:
+    step_state = operation.steps.get(step)
+    return step_state.ended if step_state else None
+
+
+def _seconds(begin: datetime | None, end: datetime | None) -> float | None:
+    return round((end - begin).total_seconds(), 1) if begin and end else None
+
+
+def _cell(text: str) -> str:
+    return text.replace("<", "&lt;").replace("|", "\\|")

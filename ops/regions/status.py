@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from ops.core.errors import OpsError
-from ops.regions import dns, lease, preflight
+from ops.regions import dns, takeover
 from ops.regions.region import Region
 from services.regions.records import Heartbeat
 from services.regions.witness import Witness
@@ -99,19 +99,19 @@ def status(region: Region, witness: Witness) -> Status:
             problems.append(str(error))
             return otherwise
 
-    held_lease = ask(lambda: lease.current(witness), None)
+    held_lease = ask(lambda: takeover.current(witness), None)
     peer = region.access.peer
     both = (region.name, *((peer.region,) if peer else ()))
     lines = tuple(ask(partial(_line, witness, name), _none(name)) for name in both)
     problems += [
         f"{line.region} gives no sign of life" + ("" if line.age_s is None else f" since {line.age_s:.0f} s")
         for line in lines
-        if line.age_s is None or line.age_s > preflight.FRESH_S
+        if line.age_s is None or line.age_s > takeover.FRESH_S
     ]
     if sum(bool(line.heartbeat and line.heartbeat.notifies and not _old(line)) for line in lines) > 1:
         problems.append("both regions are active")
     other = lines[-1].heartbeat if peer else None
-    different = preflight.differences(region.access.fingerprints, other.fingerprints) if other else []
+    different = takeover.differences(region.access.fingerprints, other.fingerprints) if other else []
     mirrored = region.access.mirror is not None
     return Status(
         holder=held_lease[0].holder if held_lease else "",
@@ -133,13 +133,13 @@ def parity(region: Region, witness: Witness) -> tuple[list[str], str]:
         OpsError: There is no other region, or it has never told what it has.
     """
     other = region.peer.region
-    last = preflight.heartbeat(witness, other)
+    last = takeover.heartbeat(witness, other)
     if last is None:
         raise OpsError(f"{other} has never told what it has: is its failover agent there?")
     here, there = region.access.fingerprints, last.fingerprints
     return [
         f"{name}: {region.name} has {_short(here.get(name))}, {other} has {_short(there.get(name))}"
-        for name in preflight.differences(here, there)
+        for name in takeover.differences(here, there)
     ], other
 
 
@@ -148,7 +148,7 @@ def _short(digest: str | None) -> str:
 
 
 def _line(witness: Witness, name: str) -> Line:
-    last = preflight.heartbeat(witness, name)
+    last = takeover.heartbeat(witness, name)
     return Line(region=name, heartbeat=last, age_s=last.age(datetime.now(UTC)) if last else None)
 
 
@@ -157,7 +157,7 @@ def _none(name: str) -> Line:
 
 
 def _old(line: Line) -> bool:
-    return line.age_s is None or line.age_s > preflight.FRESH_S
+    return line.age_s is None or line.age_s > takeover.FRESH_S
 
 
 def _names(region: Region) -> dict[str, str]:

@@ -13,12 +13,9 @@ from ops.core.context import Context
 from ops.core.errors import OpsError
 from services.reports.alert_log import KafkaAccess, KafkaAlertLog
 from services.reports.build import report
-from services.reports.errors import ReportError
 from services.reports.metrics import ThanosMetrics
-from services.reports.model import Kind, Report
-from services.reports.periods import chosen
+from services.reports.model import LANGUAGES, Kind, Language, Report, ReportError, chosen
 from services.reports.render import html
-from services.reports.text import LANGUAGES, Language
 
 USER = "reports"
 """Kafka user of the jobs."""

@@ -1,18 +1,22 @@
-"""Reads ``alerts-processed`` from a moment on and leaves no trace: joins no group, commits nothing."""
+"""Alerts from ``alerts-processed``, read from a moment on without a trace (joins no group, commits nothing), as
+episodes: one for each time that an alert fired, with the notifications that were sent about it.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent
-from services.reports.errors import ReportError, one_line
+from services.reports.model import ReportError, Text, one_line
 
 _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
@@ -147,3 +151,145 @@ class KafkaAlertLog:
 def _text(error: KafkaException) -> str:
     inner = error.args[0] if error.args else error
     return inner.str() if hasattr(inner, "str") else str(inner)
+
+
+PRIORITIES = ("critical", "high", "medium", "low")
+"""Most urgent first (requirement 6.2)."""
+ESCALATION = "escalation"
+PAGED = "-phone"
+"""End of the name of a receiver that rings a phone."""
+"""Label of an alert that was raised again for somebody else; its ``alert_id`` is that of its original."""
+_AGAIN_S = 60.0
+"""The same notification within this time is one that was sent again, or by the other Alertmanager."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Episode:
+    """One time that one alert fired.
+
+    Attributes:
+        alert: Name.
+        identity: The alert's identity: what it is about.
+        priority: Of `PRIORITIES`, or what else the rule says.
+        layer: Layer, or empty.
+        started: When it began to fire, seconds since 1970.
+        ended: When it ended; None while it fires.
+        notifications: Notifications to people, escalations among them.
+        escalated: To whom it was escalated.
+        summary: What it said, in both languages.
+    """
+
+    alert: str
+    identity: str
+    priority: str
+    layer: str
+    started: float
+    ended: float | None
+    notifications: int
+    escalated: tuple[str, ...]
+    summary: Text
+
+    @property
+    def subject(self) -> str:
+        """What it is about: its identity without its name."""
+        return self.identity.removeprefix(self.alert).lstrip("/")
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it fired; None while it does."""
+        return None if self.ended is None else max(self.ended - self.started, 0.0)
+
+
+def episodes(events: Iterable[ProcessedEvent], end: float) -> tuple[Episode, ...]:
+    """Episodes that began before ``end``, oldest first; what an escalation tells is part of its original's."""
+    own: dict[tuple[str, float], list[ProcessedEvent]] = defaultdict(list)
+    raised: dict[str, list[ProcessedEvent]] = defaultdict(list)
+    for event in events:
+        if event.labels.get(ESCALATION):
+            raised[event.alert_id].append(event)
+        elif event.starts_at.timestamp() < end:
+            own[event.fingerprint, event.starts_at.timestamp()].append(event)
+    starts: dict[str, list[float]] = defaultdict(list)
+    for (_, start), told in own.items():
+        starts[told[0].alert_id].append(start)
+    collected = []
+    for (_, start), told in own.items():
+        identity = told[0].alert_id
+        following = min((other_start for other_start in starts[identity] if other_start > start), default=float("inf"))
+        also = [event for event in raised[identity] if start <= event.starts_at.timestamp() < following]
+        collected.append(_episode(told, also))
+    return tuple(sorted(collected, key=lambda episode: (episode.started, episode.alert, episode.identity)))
+
+
+def _episode(told: Sequence[ProcessedEvent], raised: Sequence[ProcessedEvent]) -> Episode:
+    last = max(told, key=lambda event: event.received_at)
+    ends = [event.ends_at for event in told if event.status == "resolved" and event.ends_at is not None]
+    summary = last.annotations.get("summary", "")
+    return Episode(
+        alert=last.labels.get("alertname", ""),
+        identity=last.alert_id,
+        priority=last.labels.get("severity", ""),
+        layer=last.labels.get("layer", ""),
+        started=last.starts_at.timestamp(),
+        ended=max(ends).timestamp() if ends else None,
+        notifications=_notifications([*told, *raised]),
+        escalated=tuple(sorted({event.labels[ESCALATION] for event in raised})),
+        summary=Text(en=summary, ja=last.annotations.get("summary_ja") or summary),
+    )
+
+
+def _notifications(events: Sequence[ProcessedEvent]) -> int:
+    """Different notifications: what was tried again, or told by both Alertmanagers, counts once."""
+    last: dict[tuple[str, str, str], float] = {}
+    count = 0
+    for event in sorted(events, key=lambda event: event.received_at):
+        # A contact's phone has a receiver of its own, beside that of its other channels.
+        receiver = event.receiver.removesuffix(PAGED)
+        key, at = (event.fingerprint, event.status, receiver), event.received_at.timestamp()
+        if at - last.get(key, float("-inf")) > _AGAIN_S:
+            count += 1
+            last[key] = at
+    return count
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Several episodes in numbers.
+
+    Attributes:
+        count: How many.
+        open: How many had not ended.
+        notifications: Notifications to people.
+        escalated: How many were escalated.
+        median_s: Middle time until one ended; None where none has.
+        longest_s: Longest time until one ended.
+    """
+
+    count: int
+    open: int
+    notifications: int
+    escalated: int
+    median_s: float | None
+    longest_s: float | None
+
+
+def tally(episodes: Iterable[Episode]) -> Tally:
+    """Count episodes."""
+    listed = list(episodes)
+    times = [episode.seconds for episode in listed if episode.seconds is not None]
+    return Tally(
+        count=len(listed),
+        open=sum(episode.ended is None for episode in listed),
+        notifications=sum(episode.notifications for episode in listed),
+        escalated=sum(bool(episode.escalated) for episode in listed),
+        median_s=median(times) if times else None,
+        longest_s=max(times, default=None),
+    )
+
+
+def by_alert(episodes: Iterable[Episode]) -> list[tuple[str, list[Episode]]]:
+    """Episodes by the alert's name, most frequent first."""
+    groups: dict[str, list[Episode]] = defaultdict(list)
+    for episode in episodes:
+        groups[episode.alert].append(episode)
+    return sorted(groups.items(), key=lambda item: (-len(item[1]), item[0]))

@@ -7,11 +7,8 @@ from collections.abc import Callable, Mapping
 from services.reports import daily, monthly, weekly
 from services.reports.alert_log import AlertLog
 from services.reports.i18n import translate
-from services.reports.metrics import Metrics
-from services.reports.model import Kind, Report, Section
-from services.reports.periods import Period
-from services.reports.query_runner import QueryRunner, make_runner
-from services.reports.text import Text, duration, moment
+from services.reports.metrics import Metrics, QueryRunner, make_runner
+from services.reports.model import Kind, Period, Report, Section, Text, duration, moment
 
 _SECTIONS: Mapping[Kind, Callable[[QueryRunner, AlertLog], tuple[Section, ...]]] = {
     Kind.DAILY: daily.sections,

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.reports.i18n import TEXTS, translate
-from services.reports.kpis import Kpi
-from services.reports.model import Cell, Table, Tone
-from services.reports.text import Text, text_of
+from services.reports.model import Cell, Table, Text, Tone, text_of
+from services.reports.queries import Kpi
 
 MOST_ROWS = 25
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from components.telemetry.layers import LAYER_NAMES
-from services.reports import section_alerts, section_anomalies, section_uptime
-from services.reports.alert_log import AlertLog
+from services.reports import anomalies, section_alerts, uptime
+from services.reports.alert_log import AlertLog, Episode, tally
 from services.reports.cells import cell, figure, kpi_name, place, table
-from services.reports.episodes import Episode, tally
 from services.reports.i18n import translate
-from services.reports.kpis import Kpi, kpi
-from services.reports.model import Block, Chart, ChartLimit, Figure, Figures, Line, Section, Table, Tone
-from services.reports.objectives import Achieved
+from services.reports.metrics import QueryRunner
+from services.reports.model import (
+    NOTHING,
+    Block,
+    Chart,
+    ChartLimit,
+    Figure,
+    Figures,
+    Line,
+    Section,
+    Table,
+    Text,
+    Tone,
+    amount,
+    change,
+    duration,
+    share,
+    text_of,
+)
 from services.reports.queries import (
     AGE_MOST,
     AGE_NOW,
@@ -22,11 +37,11 @@ from services.reports.queries import (
     ITEMS,
     LAG_MOST,
     LAG_NOW,
+    Achieved,
+    Kpi,
+    kpi,
 )
-from services.reports.query_runner import QueryRunner
-from services.reports.section_uptime import step_for
-from services.reports.text import NOTHING, Text, amount, change, duration, share, text_of
-from services.reports.uptime import Uptime
+from services.reports.uptime import Uptime, step_for
 
 _CHARTS = (
     ("chart.work", ("devices", "streams", "recordings")),
@@ -40,15 +55,15 @@ _SHOWN = ("most-devices", "most-streams", "work-events", "api-calls")
 
 def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
-    layers, parts = section_uptime.all_of(runner)
-    kept = section_uptime.achieved(runner)
+    layers, parts = uptime.all_of(runner)
+    kept = uptime.achieved(runner)
     alerts = section_alerts.read(runner, log)
     counted = {count.name: runner.number(count) for count in COUNTS}
     return (
         Section(title=translate("summary.title"), blocks=(_summary(counted, layers, kept, alerts), *_charts(runner))),
-        section_uptime.section(runner, layers, parts, kept),
+        uptime.section(runner, layers, parts, kept),
         Section(title=translate("counts.title"), blocks=_counts(runner, counted)),
-        section_anomalies.section(runner, section_anomalies.watch(runner)),
+        anomalies.section(runner, anomalies.watch(runner)),
         section_alerts.daily(alerts, runner.period.zone),
         Section(title=translate("freshness.title"), blocks=_freshness(runner)),
     )

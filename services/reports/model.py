@@ -1,14 +1,134 @@
-"""What a report is, as data: sections of paragraphs, figures, tables and charts, every text in both languages."""
+"""What a report is, as data: its period in the platform's time zone, sections of paragraphs, figures, tables and
+charts, every text in both languages, values as people read them; and what it can fail over.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, tzinfo
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Literal
+from zoneinfo import ZoneInfo
 
-from services.reports.text import Text
+from services.charts.units import number, scale
+
+
+class ReportError(Exception):
+    """A report could not be made, stored or sent; the message has no credentials."""
+
+
+def one_line(error: object, most: int = 200) -> str:
+    """The text of an error in one line of at most ``most`` characters."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= most else text[: most - 3] + "..."
+
+
+Language = Literal["en", "ja"]
+LANGUAGES: tuple[Language, ...] = ("en", "ja")
+
+_SYMBOLS = {"d": "日", "h": "時間", "min": "分", "s": "秒", "ms": "ミリ秒", "µs": "マイクロ秒"}
+_PARTS = ((86400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """One text in both languages."""
+
+    en: str
+    ja: str
+
+    def of(self, language: Language) -> str:
+        """The text in one language."""
+        return self.en if language == "en" else self.ja
+
+    def filled(self, **values: Text | str) -> Text:
+        """The same with its placeholders replaced, each by the value in the same language."""
+        return Text(
+            **{
+                language: self.of(language).format(
+                    **{key: text_of(value).of(language) for key, value in values.items()}
+                )
+                for language in LANGUAGES
+            }
+        )
+
+
+def text_of(value: Text | str) -> Text:
+    """A name, number or time that is the same in every language, or what is a `Text` already."""
+    return value if isinstance(value, Text) else Text(en=value, ja=value)
+
+
+def joined(texts: list[Text], en: str = ", ", ja: str = "、") -> Text:
+    """Several texts as one."""
+    return Text(en=en.join(text.en for text in texts), ja=ja.join(text.ja for text in texts))
+
+
+NOTHING = text_of("-")
+"""Stands where there is no value."""
+
+
+def amount(value: float | None, unit: str) -> Text:
+    """A value with its unit.
+
+    Args:
+        value: The value; None or no finite number is shown as ``-``.
+        unit: UCUM unit, as charts take it; counted things (``{device}``) are plain numbers.
+    """
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    if unit == "1":
+        return text_of(f"{number(value * 100)} %")
+    size = scale(unit, abs(value))
+    written, symbol = number(value / size.factor), size.symbol
+    if unit.startswith("{"):
+        _, _, per = unit.partition("/")
+        return text_of(written) if not per else Text(en=f"{written} /{per}", ja=f"{written} /{_SYMBOLS.get(per, per)}")
+    if not symbol:
+        return text_of(written)
+    return Text(en=f"{written} {symbol}", ja=f"{written} {_SYMBOLS.get(symbol, symbol)}")
+
+
+def share(value: float | None) -> Text:
+    """A share of a promise in per cent, cut and never rounded up: 99.9996 % is not 100 %."""
+    if value is None or not math.isfinite(value):
+        return NOTHING
+    # 1e-9: what is a whole number but for the last bit of a float.
+    cut = math.floor(value * 100_000 + 1e-9) / 1000
+    return text_of(f"{cut:.3f}".rstrip("0").rstrip(".") + " %")
+
+
+def duration(seconds: float | None) -> Text:
+    """A duration in its two largest parts, such as ``3 h 5 min``."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    left, parts = round(abs(seconds)), []
+    for size, symbol in _PARTS:
+        count, left = divmod(left, size)
+        parts.append((count, symbol))
+    first = next((index for index, (count, _) in enumerate(parts) if count), len(parts) - 1)
+    shown = [(count, symbol) for count, symbol in parts[first : first + 2] if count] or [parts[-1]]
+    return Text(
+        en=" ".join(f"{count} {symbol}" for count, symbol in shown),
+        ja=" ".join(f"{count} {_SYMBOLS[symbol]}" for count, symbol in shown),
+    )
+
+
+def change(now: float | None, before: float | None) -> Text:
+    """By how much a value differs from an earlier one, in per cent of that."""
+    if now is None or before is None or not (math.isfinite(now) and math.isfinite(before)) or before == 0:
+        return NOTHING
+    written = f"{(now - before) / abs(before) * 100:+.1f}"
+    return text_of("0 %" if float(written) == 0 else f"{written} %")
+
+
+def moment(seconds: float | None, zone: tzinfo, form: str = "%Y-%m-%d %H:%M") -> Text:
+    """A moment in a time zone."""
+    if seconds is None or not math.isfinite(seconds):
+        return NOTHING
+    return text_of(datetime.fromtimestamp(seconds, zone).strftime(form))
+
 
 Tone = Literal["", "good", "warning", "bad"]
 Point = tuple[float, float]
@@ -186,3 +306,85 @@ class Report:
     sections: tuple[Section, ...]
     problems: tuple[Text, ...]
     complete: bool
+
+
+HOUR = 3600.0
+DAY = 24 * HOUR
+
+
+@dataclass(frozen=True, kw_only=True)
+class Period:
+    """One period.
+
+    Attributes:
+        kind: Of which report.
+        name: ``2026-11-25``, ``2026-W48`` or ``2026-11``.
+        first: Its first day.
+        last: Its last day.
+        start: Its begin, seconds since 1970.
+        end: Its end.
+        zone: Time zone that decides when days begin.
+    """
+
+    kind: Kind
+    name: str
+    first: date
+    last: date
+    start: float
+    end: float
+    zone: ZoneInfo
+
+    @property
+    def year(self) -> str:
+        """Year under which it is stored; of a week: the ISO year."""
+        return self.name[:4]
+
+    @property
+    def seconds(self) -> float:
+        """Its length."""
+        return self.end - self.start
+
+    @property
+    def before(self) -> Period:
+        """The period before it."""
+        return period(self.kind, self.first - timedelta(days=1), self.zone)
+
+
+def period(kind: Kind, day: date, zone: ZoneInfo) -> Period:
+    """The period of a report that holds a day."""
+    if kind is Kind.DAILY:
+        first, after, name = day, day + timedelta(days=1), day.isoformat()
+    elif kind is Kind.WEEKLY:
+        first = day - timedelta(days=day.weekday())
+        after = first + timedelta(days=7)
+        year, week, _ = day.isocalendar()
+        name = f"{year:04d}-W{week:02d}"
+    else:
+        first = day.replace(day=1)
+        after = (first + timedelta(days=31)).replace(day=1)
+        name = f"{first:%Y-%m}"
+    start, end = (datetime.combine(boundary, time(), zone).timestamp() for boundary in (first, after))
+    return Period(kind=kind, name=name, first=first, last=after - timedelta(days=1), start=start, end=end, zone=zone)
+
+
+def chosen(kind: Kind, at: date | None, now: float, zone: ZoneInfo) -> Period:
+    """The period to report on.
+
+    Args:
+        kind: Which report.
+        at: A day of the period; None for the last one that is over.
+        now: Seconds since 1970.
+        zone: Time zone.
+
+    Raises:
+        ReportError: The period has not begun.
+    """
+    today = datetime.fromtimestamp(now, zone).date()
+    current = period(kind, at or today, zone)
+    if at is None:
+        return current.before
+    if current.start >= now:
+        raise ReportError(
+            f"{kind} report of {at.isoformat()}: that period begins in the future; name a day up to {today}"
+        )
+    return current

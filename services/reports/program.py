@@ -10,18 +10,15 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from services.reports import index, mail
+from services.reports import delivery
 from services.reports.alert_log import KafkaAlertLog
 from services.reports.build import report
-from services.reports.errors import ReportError
+from services.reports.delivery import HTML_TYPE, MAILED, PDF_TYPE, Store, key
 from services.reports.metrics import ThanosMetrics
-from services.reports.model import Kind, Report
+from services.reports.model import Kind, Language, Period, Report, ReportError, chosen
 from services.reports.pdf import pdf
-from services.reports.periods import Period, chosen
 from services.reports.render import html
 from services.reports.settings import Settings, SettingsError, load
-from services.reports.store import HTML_TYPE, MAILED, PDF_TYPE, Store, key
-from services.reports.text import Language
 
 _FAILED, _MISTAKE = 1, 2
 
@@ -104,7 +101,7 @@ def deliver(
     if earlier and not again:
         log(f"{period.kind.value} report {period.name}: was mailed {earlier}; --again mails it once more")
         return
-    letter = mail.message(
+    letter = delivery.message(
         finished_report,
         written.pdfs,
         platform=settings.name,
@@ -112,7 +109,7 @@ def deliver(
         recipients=recipients,
         link=settings.link,
     )
-    mail.send(settings.mail, secret(settings.mail.password_file), letter)
+    delivery.send(settings.mail, secret(settings.mail.password_file), letter)
     log(f"{period.kind.value} report {period.name}: mailed to {len(recipients)}")
     if store and finished_report.complete:
         at = datetime.now(UTC).isoformat(timespec="seconds")
@@ -139,7 +136,7 @@ def _store(store: Store, settings: Settings, period: Period, written: Files, ear
         metadata = {MAILED: earlier} if earlier and language == settings.languages[0] else {}
         store.put(key(period, language, "pdf"), written.pdfs[language], PDF_TYPE)
         store.put(key(period, language, "html"), written.pages[language], HTML_TYPE, metadata)
-    count = index.rewrite(store, settings.languages, settings.zone, settings.name)
+    count = delivery.rewrite(store, settings.languages, settings.zone, settings.name)
     log(f"{period.kind.value} report {period.name}: stored, {count} reports in the index")
 
 

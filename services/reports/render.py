@@ -13,8 +13,7 @@ from markupsafe import Markup, escape
 
 from services import charts
 from services.reports.i18n import translate
-from services.reports.model import Block, Chart, Figures, Paragraph, Report, Table
-from services.reports.text import Language, Text, amount
+from services.reports.model import Block, Chart, Figures, Language, Paragraph, Report, Table, Text, amount
 
 _LONG_WORD = 18
 _PARTS = re.compile(r"(?<=[_:./{=,-])(?=\w)|(?<=[a-z0-9])(?=[A-Z])")

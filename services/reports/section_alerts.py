@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zoneinfo import ZoneInfo
 
-from services.reports.alert_log import AlertLog
+from services.reports.alert_log import PRIORITIES, AlertLog, Episode, by_alert, episodes, tally
 from services.reports.cells import cell, figure, place, priority, table
-from services.reports.episodes import PRIORITIES, Episode, by_alert, episodes, tally
-from services.reports.errors import ReportError, one_line
 from services.reports.i18n import translate
-from services.reports.model import Section, Table
-from services.reports.query_runner import QueryRunner
-from services.reports.text import duration, moment, text_of
+from services.reports.metrics import QueryRunner
+from services.reports.model import ReportError, Section, Table, duration, moment, one_line, text_of
 
 _MOST_LISTED = 40
 

@@ -11,8 +11,7 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from services.reports.alert_log import KafkaAccess
-from services.reports.model import Kind
-from services.reports.text import LANGUAGES, Language
+from services.reports.model import LANGUAGES, Kind, Language
 from services.runtime import storage as common
 from services.runtime.settings import SettingsError, mapping, read, texts
 

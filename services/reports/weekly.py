@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
 
-from services.reports import recommendations, section_alerts, section_uptime
+from services.reports import recommendations, section_alerts, uptime
 from services.reports.alert_log import AlertLog
 from services.reports.cells import cell, figure, kpi_name, place, promise, table
 from services.reports.daily import alerts_counted, promises_kept
 from services.reports.i18n import translate
-from services.reports.kpis import KPIS, MAIN, PLACES, Kpi
+from services.reports.metrics import QueryRunner
 from services.reports.model import (
+    DAY,
+    HOUR,
     Block,
     Chart,
     ChartLimit,
@@ -25,14 +27,15 @@ from services.reports.model import (
     Section,
     Table,
     Tone,
+    amount,
+    change,
+    duration,
+    share,
+    text_of,
 )
-from services.reports.objectives import Achieved
-from services.reports.periods import DAY, HOUR
-from services.reports.queries import SLO_LEFT
-from services.reports.query_runner import QueryRunner
-from services.reports.section_resources import blocks as resource_blocks
-from services.reports.section_uptime import step_for
-from services.reports.text import amount, change, duration, share, text_of
+from services.reports.queries import KPIS, MAIN, PLACES, SLO_LEFT, Achieved, Kpi
+from services.reports.uptime import blocks as resource_blocks
+from services.reports.uptime import step_for
 
 _STEADY = 0.05
 _FINE = 300.0
@@ -93,7 +96,7 @@ def compare(runner: QueryRunner) -> list[Compared]:
 def sections(runner: QueryRunner, log: AlertLog) -> tuple[Section, ...]:
     """All sections."""
     comparisons = compare(runner)
-    kept = section_uptime.achieved(runner)
+    kept = uptime.achieved(runner)
     alerts = section_alerts.read(runner, log)
     summary = Figures(
         figures=(

@@ -9,7 +9,8 @@ from typing import Any
 import bcrypt
 
 from components.alertmanager.config import TEMPLATES, AlertmanagerConfig, alertmanager_config, rendered
-from components.alertmanager.contacts import (
+from components.alertmanager.process import client_config, gossip_config, web_config
+from components.alertmanager.receivers import (
     AUTHORITY_FILE,
     AWS_FILE,
     EVENTS_PASSWORD_FILE,
@@ -18,11 +19,10 @@ from components.alertmanager.contacts import (
     MAIL_PASSWORD_FILE,
     Channels,
     Contact,
+    EventsWebhook,
     phone_file,
     slack_file,
 )
-from components.alertmanager.process import client_config, gossip_config, web_config
-from components.alertmanager.receivers import EventsWebhook
 from components.rules import Severity
 from tests.config.pki import write_certificates
 

@@ -19,14 +19,13 @@ import requests
 from prometheus_client import CollectorRegistry
 
 from components.alertmanager.config import AlertmanagerConfig, paged_routes, rendered
-from components.alertmanager.contacts import AWS_FILE
-from components.alertmanager.pods import CLOSER_PASSWORD_FILE, closer_settings
-from components.alertmanager.process import alertmanager_command
+from components.alertmanager.process import CLOSER_PASSWORD_FILE, alertmanager_command, closer_settings
+from components.alertmanager.receivers import AWS_FILE
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.mail import MailFake
+from lab.fakes.receivers.messages import MailFake
 from lab.fakes.receivers.phone import Incident
 from lab.fakes.receivers.record import Notification, Record
-from lab.fakes.receivers.web import application as receivers_application
+from lab.fakes.receivers.server import application as receivers_application
 from lab.paths import CHECKOUT
 from lab.toolchain import tools
 from services.alert_events.sender import Sender

@@ -12,7 +12,7 @@ import requests
 from requests.auth import HTTPBasicAuth
 
 from components import java
-from components.mirror import config, process
+from components.mirror import config
 from components.mirror.config import MirrorFlow
 from lab.toolchain import tools
 from tests.support import kafka_nodes
@@ -43,11 +43,11 @@ class MirrorProcess:
         """Point absolute paths of the pod into the folder, and the metrics port to the mirror's own address."""
         moved = {
             config.AUTH_DIRECTORY: self.folder / "auth",
-            process.METRICS_DIRECTORY: self.folder / "metrics",
+            config.METRICS_DIRECTORY: self.folder / "metrics",
             f"{config.CONFIG_DIRECTORY}/": f"{self.folder / 'config'}/",
             f"{config.TLS_DIRECTORY}/": f"{self.folder / 'tls'}/",
             java.LIBRARIES: tools.libraries("kafka"),
-            f"={process.METRICS_PORT}:": f"={self.address}:{process.METRICS_PORT}:",
+            f"={config.METRICS_PORT}:": f"={self.address}:{config.METRICS_PORT}:",
         }
         for old, new in moved.items():
             text = text.replace(old, str(new))
@@ -57,14 +57,14 @@ class MirrorProcess:
         """Write what the pod gets from its ConfigMap, Secrets and certificate."""
         kafka_nodes.Authority().issue(self.folder / "tls", config.WORKLOAD, (self.address,))
         (self.folder / "tls/ca.crt").rename(self.folder / "metrics-ca.crt")
-        exporter = process.jmx_exporter(
+        exporter = config.jmx_exporter(
             user=SCRAPE_USER, password=SCRAPE_PASSWORD, keystore_password=kafka_nodes.KEYSTORE_PASSWORD
         )
         files = {
             "tls/ca.crt": target_authority,
             f"config/{config.PROPERTIES}": config.render(config.mirror_properties(self.flow)),
             f"config/{config.SOURCE_AUTHORITY}": source_authority,
-            "config/log4j2.yaml": process.log_configuration(),
+            "config/log4j2.yaml": config.log_configuration(),
             f"auth/{config.PASSWORDS}": config.passwords(SOURCE_PASSWORD, TARGET_PASSWORD),
             "metrics/jmx-exporter.yaml": exporter,
         }
@@ -75,7 +75,7 @@ class MirrorProcess:
 
     def start(self) -> None:
         """Start it, as the pod does."""
-        command = [self.rewrite(word) for word in process.mirror_command(self.flow, "256m", FLAGS)]
+        command = [self.rewrite(word) for word in config.mirror_command(self.flow, "256m", FLAGS)]
         with (self.folder / "mirror.log").open("ab") as log:
             self.process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
         self.starts.append(time.monotonic())
@@ -102,7 +102,7 @@ class MirrorProcess:
     def metrics(self, password: str = SCRAPE_PASSWORD) -> requests.Response:
         """What Prometheus gets."""
         return requests.get(
-            f"https://{self.address}:{process.METRICS_PORT}/metrics",
+            f"https://{self.address}:{config.METRICS_PORT}/metrics",
             auth=HTTPBasicAuth(SCRAPE_USER, password),
             verify=str(self.folder / "metrics-ca.crt"),
             timeout=10,

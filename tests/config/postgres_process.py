@@ -23,8 +23,7 @@ from cryptography.x509.oid import NameOID
 from components.k8s import TLS_MOUNT
 from components.k8s.certificates import dns_names
 from components.postgres import config, process
-from components.postgres.access import access_data, rendered_access
-from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase
+from components.postgres.config import WORKLOAD, Member, PostgresConfig, PostgresDatabase, access_data, rendered_access
 from tests.config.postgres_container import Container, scratch, write_file, write_volume
 from tests.config.servers import eventually, free_port
 from tests.support.kafka_nodes import Authority, loopback

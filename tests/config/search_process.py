@@ -22,7 +22,7 @@ import requests
 import yaml
 
 from components.k8s import UID
-from components.search import access, config, process
+from components.search import access, config, nodes
 from components.search.access import SearchUser
 from components.search.config import Engine, SearchCluster
 from lab.toolchain import tools
@@ -62,7 +62,7 @@ class SearchNode:
 
     def start(self, home: Path, library: Path) -> None:
         """Start the process."""
-        command = process.opensearch_command(str(home), str(self.folder / "config"), HEAP, JVM_FLAGS)
+        command = nodes.opensearch_command(str(home), str(self.folder / "config"), HEAP, JVM_FLAGS)
         command[1:1] = ["-Dopensearch.enforce.bootstrap.checks=true"]
         command[command.index("-Djava.io.tmpdir=/tmp")] = f"-Djava.io.tmpdir={self.folder / 'tmp'}"
         (self.folder / "tmp").mkdir(exist_ok=True)
@@ -206,7 +206,7 @@ def write_files(cluster: SearchProcesses, repository: Path | None = None) -> Non
         settings["resource.reload.interval.medium"] = "2s"
         cluster.authority.issue(directory / "tls", config.WORKLOAD, ())
         (directory / config.settings_file(Engine.OPENSEARCH)).write_text(config.rendered(settings))
-        (directory / "log4j2.properties").write_text(process.log_configuration())
+        (directory / "log4j2.properties").write_text(nodes.log_configuration())
         write_tree(directory / "opensearch-security", files)
         for name in ("data", "logs"):
             (node.folder / name).mkdir()

@@ -14,11 +14,10 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
-from lab import secret_file
+from lab import private_file
 from lab.fakes.receivers import certificates
 from lab.storage.client import client, make_bucket
-from lab.storage.keys import Secrets
-from lab.storage.paths import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS
+from lab.storage.keys import ACCOUNTS, CERTIFICATES, OBJECTS, REGION, SECRETS, VERSIONS, Secrets
 from lab.storage.setup import command, variables
 from services.backup.settings import Storage
 from services.backup.store import Store
@@ -91,7 +90,7 @@ def storage_process(folder: Path) -> Iterator[StorageProcess]:
     for name in (OBJECTS, VERSIONS, ACCOUNTS):
         (folder / name).mkdir(parents=True, mode=0o700)
     certificates.create(folder / CERTIFICATES, "127.0.0.1")
-    secrets = secret_file.load_or_make(Secrets, folder / SECRETS, "the object storage")
+    secrets = private_file.load_or_make(Secrets, folder / SECRETS, "the object storage")
     account = {"access": secrets.key, "secret": secrets.secret, "role": "user"}
     (folder / ACCOUNTS / "users.json").write_text(json.dumps({"accessAccounts": {secrets.key: account}}))
     port = free_port()

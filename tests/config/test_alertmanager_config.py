@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from components.alertmanager.config import alertmanager_config, rendered
-from components.alertmanager.contacts import FIRST, Contact
+from components.alertmanager.receivers import FIRST, Contact
 from lab.toolchain import tools
 from tests.config.alertmanager_files import CONTACTS, channels, config, write_files
 

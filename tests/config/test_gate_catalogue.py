@@ -22,8 +22,7 @@ from components.telemetry.gate_catalogue import gate_catalogue, sent_metrics, se
 from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal, layer
 from components.telemetry.naming import Kind
 from components.telemetry.registry import REGISTRY, Attribute, AttributeType
-from lab.simulator.config import Config
-from lab.simulator.faults import FAULT_KINDS, Fault
+from lab.simulator.config import FAULT_KINDS, Config, Fault
 from lab.simulator.runner import Runner
 from lab.toolchain import tools
 from ops.core import otlp

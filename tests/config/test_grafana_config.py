@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 READ = """
 import json, pathlib, sys
 from lab.fakes.grafana import directory_settings, settings, sources
-from lab.fakes.grafana.ini import Ini
+from lab.fakes.grafana.settings import Ini
 
 pod = pathlib.Path(sys.argv[1])
 found = settings.load(Ini(pod / "grafana.ini", {}), pathlib.Path("/usr/share/grafana"))

@@ -18,12 +18,11 @@ from components.search import access
 from components.search.config import Engine
 from components.search.indices import IndexPolicy, families
 from components.telemetry.classification import CLASSES
-from lab.fakes.grafana.audit import Log
 from lab.fakes.grafana.exchange import Answer
-from lab.fakes.grafana.metrics import Metrics
 from lab.fakes.grafana.proxy import Proxy
 from lab.fakes.grafana.query_kinds import FailedQueryError, Question, Window, ask_jaeger, ask_search
 from lab.fakes.grafana.sources import Source
+from lab.fakes.grafana.telemetry import Log, Metrics
 from tests.config.jaeger_process import (
     JaegerProcess,
     Sent,

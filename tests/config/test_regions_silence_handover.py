@@ -17,11 +17,10 @@ from confluent_kafka import Producer
 
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
-from ops.regions.failover_context import FailoverContext
-from ops.regions.plan import FAILOVER
+from ops.regions.journal import FailoverContext
 from ops.regions.region import opened, witness_of
-from ops.regions.run import run
-from ops.regions.silence_handover_step import hand_over_silences
+from ops.regions.silence_handover import hand_over_silences
+from ops.regions.steps import FAILOVER, run
 from services.alert_events.events import AlertEvent
 from services.regions.records import FAILOVER_AGENT, HANDOVER_AUTHOR, Heartbeat, Silence, SilenceMatcher
 from tests.config import alertmanager_process, failover_agent_process

@@ -17,7 +17,7 @@ from ops.checks import incident
 from ops.core.alertmanager import Alertmanager
 from ops.core.errors import OpsError
 from ops.core.web import Web
-from ops.incidents.store import Store
+from ops.incidents.record import Store
 from tests.config.alertmanager_files import USERS
 from tests.config.alertmanager_process import Pair, pair
 

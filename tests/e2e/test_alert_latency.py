@@ -16,9 +16,8 @@ from typing import Any
 import pytest
 
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.notification_content import FIRING, status
 from lab.fakes.receivers.phone import Incident, State
-from lab.fakes.receivers.record import Notification
+from lab.fakes.receivers.record import FIRING, Notification, status
 from ops.alerts.ack import acknowledge
 from ops.core.context import Context
 from ops.core.kube import wait_until

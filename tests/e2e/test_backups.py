@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from components.backups.schedule import Kind
-from ops.backups import database, pulumi_state, runs, search, topic
-from ops.backups.storage import identities, opened
+from ops.backups import database, destinations, pulumi_state, runs
+from ops.backups.options import identities, opened
 from ops.core.backup_access import access_of
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -87,7 +87,7 @@ def restored_metadata(context: Context, folder: Path) -> Figures:
     """The brokers lack nothing; a topic that is taken away is made again as it was."""
     assert ops_json("backup", "restore", "kafka-metadata")["differences"] == []
     before = context.kafka.topics()[_TAG], context.kafka.topic_settings([_TAG])[_TAG]
-    topic.remove(context, _TAG)
+    destinations.remove_topic(context, _TAG)
     wait_until(lambda: _TAG not in context.kafka.topics(), 30, f"{_TAG} is gone")
     missing = ops_json("backup", "restore", "kafka-metadata", good=(1,))["differences"]
     assert missing == [f"make topic {_TAG} with 3 partitions"]
@@ -101,7 +101,7 @@ def restored_metadata(context: Context, folder: Path) -> Figures:
 def restored_search(context: Context, folder: Path) -> Figures:
     """Under new names; documents are those of the running indices."""
     compared = 0
-    with search.administrator(context) as cluster, cluster.web() as web:
+    with destinations.search_administrator(context) as cluster, cluster.web() as web:
         try:
             figures = same_counts(ops_json("backup", "restore", "search", "--prefix", f"{_TAG}-"))
             names = sorted(web.ask("GET", f"/{_TAG}-*"))
@@ -115,7 +115,7 @@ def restored_search(context: Context, folder: Path) -> Figures:
             assert compared > 0
             return {**figures, "indices": len(names), "documents compared": compared}
         finally:
-            search.remove(cluster, sorted(web.ask("GET", f"/{_TAG}-*") or {}))
+            destinations.remove_indices(cluster, sorted(web.ask("GET", f"/{_TAG}-*") or {}))
 
 
 def restored_state(context: Context, folder: Path) -> Figures:
@@ -141,7 +141,7 @@ def restored_topic(context: Context, folder: Path) -> Figures:
         running = live(context, RESTORED_TOPIC, {})
     finally:
         with suppress(OpsError):
-            topic.remove(context, into)
+            destinations.remove_topic(context, into)
     assert report["missing"] == []
     assert report["records"] > 0
     for partition, records in there.items():
@@ -226,7 +226,7 @@ def test_every_kind_is_made_restored_and_compared(settled: Context, tmp_path: Pa
             figures["verified"] = {proof["kind"]: proof["good"] for proof in proofs}
         finally:
             with suppress(OpsError):
-                topic.remove(settled, _TAG)
+                destinations.remove_topic(settled, _TAG)
         assert problems == []
         assert all(figures["verified"].values()), proofs
 

@@ -17,7 +17,7 @@ from ops.core.context import Context
 from ops.core.platform import PROJECT
 from ops.core.requirements import REQUIREMENT_IDS
 from ops.evidence import files as evidence
-from ops.incidents.clients import Clients
+from ops.incidents.collect import Clients
 
 ABSENT = frozenset(("K6", "P4", "M1", "S1"))
 PASS, STALE, WAITING, NOT_SET_UP = "pass", "stale", "waiting", "not set up"

@@ -13,9 +13,9 @@ from components.telemetry.naming import Kind, prometheus_label
 from components.telemetry.rules import RULES, layer_groups
 from components.telemetry.threshold_row import Threshold
 from components.telemetry.thresholds import DOCUMENT, THRESHOLDS
-from lab.simulator.faults import FaultPlan, parse_faults
-from lab.simulator.simulation import Simulation
-from lab.simulator.source import Attributes, Source
+from lab.simulator.config import FaultPlan, parse_faults
+from lab.simulator.devices import Attributes, Source
+from lab.simulator.services import Simulation
 from tests.rules.thresholds_promtool import run
 
 EXPORT_S = 10

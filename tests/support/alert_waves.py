@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from components.alertmanager.contacts import FIRST_NOTIFICATION
+from components.alertmanager.receivers import FIRST_NOTIFICATION
 from components.rules import Severity
 from components.telemetry.thresholds import THRESHOLDS, Threshold
 from lab.fakes.receivers.client import Receivers

@@ -17,8 +17,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from components.telemetry.catalogue import metric
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.notification_content import status
-from lab.fakes.receivers.record import Notification
+from lab.fakes.receivers.record import Notification, status
 from ops.core import otlp
 from ops.core.context import Context
 from ops.core.errors import OpsError

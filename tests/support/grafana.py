@@ -12,10 +12,10 @@ from itertools import pairwise
 from typing import Any
 
 from components.postgres.config import WORKLOAD as DATABASE
-from components.postgres.pods import POD_INDEX
-from lab import secret_file
+from components.postgres.process import POD_INDEX
+from lab import private_file
+from lab.directory.content import SECRETS, folder
 from lab.directory.keys import Secrets
-from lab.directory.paths import SECRETS, folder
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.errors import OpsError
@@ -29,7 +29,7 @@ _NAMES = {"viewer": "viewer", "editor": "editor", "admin": "admin-person", "outs
 
 def directory_credentials() -> Credentials:
     """People of the lab's directory, by the role that they have."""
-    passwords = secret_file.load(Secrets, folder(LabPaths.of_checkout()) / SECRETS, "the directory").people
+    passwords = private_file.load(Secrets, folder(LabPaths.of_checkout()) / SECRETS, "the directory").people
     return Credentials.model_validate(
         {role: {"username": name, "password": passwords[name]} for role, name in _NAMES.items()}
     )

@@ -10,9 +10,9 @@ from typing import Any
 import grpc
 from pulumi.runtime.proto import provider_pb2, provider_pb2_grpc
 
-from lab.pulumi_host import server
+from lab.pulumi_host import protocol
+from lab.pulumi_host.protocol import Properties, plain, secret_keys, struct
 from lab.pulumi_host.provider import Provider
-from lab.pulumi_host.values import Properties, plain, secret_keys, struct
 
 
 @dataclass
@@ -83,7 +83,7 @@ class Engine:
 @contextmanager
 def engine_of(provider: Provider) -> Iterator[Engine]:
     """Serve ``provider`` and yield the engine's side."""
-    grpc_server, port = server.create(
+    grpc_server, port = protocol.create(
         lambda servicer_server: provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, servicer_server),
         workers=4,
     )

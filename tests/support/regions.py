@@ -17,10 +17,9 @@ from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 
-from lab.cluster import network_partition
+from lab.cluster import disruptions
 from lab.cluster.controllers import Cluster
-from lab.fakes.receivers.notification_content import FIRING, status
-from lab.fakes.receivers.record import Notification
+from lab.fakes.receivers.record import FIRING, Notification, status
 from lab.paths import LabPaths
 from ops.core import platform as platform_module
 from ops.core.context import Context
@@ -175,7 +174,7 @@ def partition(namespace: str) -> Iterator[str]:
     """
     paths = LabPaths.of_checkout()
     try:
-        parts = network_partition.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
+        parts = disruptions.partition(paths, Cluster(paths.state / "pki"), namespace, freeze=True)
         yield f"{namespace} partitioned: {len(parts.pods)} pods, {len(parts.service_addresses)} Service IPs"
     finally:
         lab("reconnect", namespace)

@@ -10,13 +10,11 @@ from random import Random
 
 from components.telemetry.layers import LAYERS, Signal
 from components.telemetry.services import ANALYSIS_UI
-from lab.simulator import exporters
+from lab.simulator import runner
 from lab.simulator.config import Config
-from lab.simulator.pipeline import Pipeline
-from lab.simulator.simulation import Simulation
-from lab.simulator.steps import InjectedFault, RequestFlow
-from lab.simulator.trace_templates import TraceTemplate
-from lab.simulator.tracing import Tracing
+from lab.simulator.pipeline import Pipeline, Tracing
+from lab.simulator.request_flows import InjectedFault, RequestFlow, TraceTemplate
+from lab.simulator.services import Simulation
 from ops.core.platform import Platform
 
 
@@ -62,7 +60,7 @@ def send_request_flow(platform: Platform, folder: Path, *, fails: str = ANALYSIS
         logs = [(pipeline.source.service, record) for pipeline in own for record in pipeline.logs()]
         for signal, items in ((Signal.TRACES, spans), (Signal.LOGS, logs)):
             if items:
-                exporter = exporters.create(config, layer, signal)
+                exporter = runner.create(config, layer, signal)
                 assert exporter.send([item for _, item in items]), f"the gateway did not take {layer.name}'s {signal}"
                 exporter.close()
         for service, span in spans:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
-from lab.cluster import freezer
+from lab.cluster import disruptions
 from lab.paths import LabPaths
 from ops.core.context import Context
 from ops.core.kube import Pod
@@ -34,10 +34,10 @@ def away(context: Context, pods: Sequence[Pod]) -> Iterator[str]:
     """
     instance, uids = LabPaths.of_checkout().instance, [pod.uid for pod in pods]
     try:
-        stopped = freezer.freeze(instance, uids)
+        stopped = disruptions.freeze(instance, uids)
         assert stopped == len(pods), f"{stopped} of {len(pods)} pods run on this machine: drill where the lab runs"
         yield f"{stopped} pods frozen at once, killed at the end"
     finally:
-        freezer.thaw(instance, uids)
+        disruptions.thaw(instance, uids)
         for pod in pods:
             kill(context.kube, pod)

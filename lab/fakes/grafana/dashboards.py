@@ -1,4 +1,6 @@
-"""``/api/dashboards``: content, versions, and the conflicts of two who change at once."""
+"""``/api/dashboards``, content, versions, and the conflicts of two who change at once; ``/api/search``, as far as the
+person may see.
+"""
 
 from __future__ import annotations
 
@@ -10,17 +12,17 @@ from typing import Any
 from psycopg import errors
 from psycopg.types.json import Json
 
-from lab.fakes.grafana import naming
-from lab.fakes.grafana.access import ADMIN, EDIT, VIEW, Access, access_of, give_at_first
+from lab.fakes.grafana import exchange
 from lab.fakes.grafana.database import Database, Db, Row
 from lab.fakes.grafana.exchange import Answer, Need, RefusedError, Request, Route, denied, told
 from lab.fakes.grafana.folders import allowed_folder, folder_row
-from lab.fakes.grafana.ini import duration_of
+from lab.fakes.grafana.settings import duration_of
+from lab.fakes.grafana.users import ADMIN, EDIT, VIEW, Access, access_of, give_at_first
 
 
 def address(uid: str, title: str) -> str:
     """Path of a dashboard's page."""
-    return f"/d/{uid}/{naming.slug(title)}"
+    return f"/d/{uid}/{exchange.slug(title)}"
 
 
 def allowed_dashboard(db: Db, access: Access, uid: str, level: int, action: str) -> Row:
@@ -61,7 +63,7 @@ class Dashboards:
         model = content.get("dashboard")
         if not isinstance(model, dict):
             raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
-        title = naming.title(model.get("title"), "Dashboard title cannot be empty")
+        title = exchange.title(model.get("title"), "Dashboard title cannot be empty")
         self._check_refresh(model.get("refresh"))
         given = content.get("folderUid")
         folder = given if isinstance(given, str) and given not in ("", "general") else None
@@ -80,9 +82,9 @@ class Dashboards:
                     allowed_folder(db, access, folder, EDIT, "dashboards:create")
             if row and access.dashboard(row["uid"], row["folder_uid"]) < EDIT:
                 raise denied("dashboards:write")
-            if row and not content.get("overwrite") and naming.number(model.get("version")) != row["version"]:
+            if row and not content.get("overwrite") and exchange.number(model.get("version")) != row["version"]:
                 raise _changed()
-            message = naming.text(content, "message")
+            message = exchange.text(content, "message")
             saved = self._write(db, request, row, model, title, folder, message)
         return told(
             {
@@ -92,7 +94,7 @@ class Dashboards:
                 "url": address(saved["uid"], title),
                 "status": "success",
                 "version": saved["version"],
-                "slug": naming.slug(title),
+                "slug": exchange.slug(title),
             }
         )
 
@@ -118,7 +120,7 @@ class Dashboards:
         restored_from: int = 0,
     ) -> Row:
         person = request.person
-        uid = row["uid"] if row else naming.chosen_uid(model.get("uid"))
+        uid = row["uid"] if row else exchange.chosen_uid(model.get("uid"))
         before = row["version"] if row else 0
         tags = [tag for tag in model.get("tags") or [] if isinstance(tag, str) and "\0" not in tag]
         stored = {key: value for key, value in model.items() if key != "id"}
@@ -211,18 +213,18 @@ class Dashboards:
             model = content["content"]
             title = model["title"]
             saved = self._write(db, request, row, model, title, row["folder_uid"], message, content["version"])
-        more = {"id": saved["id"], "uid": uid, "url": address(uid, title), "slug": naming.slug(title)}
+        more = {"id": saved["id"], "uid": uid, "url": address(uid, title), "slug": exchange.slug(title)}
         return told({"status": "success", "version": saved["version"], **more})
 
 
 def _existing(db: Db, model: Mapping[str, Any]) -> Row | None:
-    number, uid = naming.number(model.get("id")), model.get("uid")
+    number, uid = exchange.number(model.get("id")), model.get("uid")
     by_id = db.execute("SELECT * FROM dashboards WHERE id = %s FOR UPDATE", (number,)).fetchone() if number else None
     if number and by_id is None:
         raise _not_found()
     if uid in (None, ""):
         return by_id
-    uid = naming.chosen_uid(uid)
+    uid = exchange.chosen_uid(uid)
     by_uid = db.execute("SELECT * FROM dashboards WHERE uid = %s FOR UPDATE", (uid,)).fetchone()
     if by_id and by_id["uid"] != uid:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "A dashboard with the same uid already exists")
@@ -232,7 +234,7 @@ def _existing(db: Db, model: Mapping[str, Any]) -> Row | None:
 def _of_version(db: Db, row: Row, version: Any) -> Row:
     row_of_version = db.execute(
         "SELECT * FROM dashboard_versions WHERE dashboard_id = %s AND version = %s",
-        (row["id"], min(naming.number(version), 2**31 - 1)),
+        (row["id"], min(exchange.number(version), 2**31 - 1)),
     ).fetchone()
     if row_of_version is None:
         raise RefusedError(HTTPStatus.NOT_FOUND, "Dashboard version not found")
@@ -256,7 +258,7 @@ def _version(uid: str, row: Row) -> dict[str, Any]:
         "parentVersion": row["parent_version"],
         "restoredFrom": row["restored_from"],
         "version": row["version"],
-        "created": naming.time(row["created"]),
+        "created": exchange.time(row["created"]),
         "createdBy": row["created_by"],
         "message": row["message"],
     }
@@ -272,11 +274,11 @@ def _meta(row: Row, folder: Row | None, access: Access) -> dict[str, Any]:
         "canAdmin": level >= ADMIN,
         "canStar": True,
         "canDelete": level >= EDIT,
-        "slug": naming.slug(row["title"]),
+        "slug": exchange.slug(row["title"]),
         "url": address(row["uid"], row["title"]),
-        "expires": naming.time(None),
-        "created": naming.time(row["created"]),
-        "updated": naming.time(row["updated"]),
+        "expires": exchange.time(None),
+        "created": exchange.time(row["created"]),
+        "updated": exchange.time(row["updated"]),
         "updatedBy": row["updated_by"],
         "createdBy": row["created_by"],
         "version": row["version"],
@@ -285,11 +287,100 @@ def _meta(row: Row, folder: Row | None, access: Access) -> dict[str, Any]:
         "folderId": folder["id"] if folder else 0,
         "folderUid": folder["uid"] if folder else "",
         "folderTitle": title,
-        "folderUrl": f"/dashboards/f/{folder['uid']}/{naming.slug(title)}" if folder else "",
+        "folderUrl": f"/dashboards/f/{folder['uid']}/{exchange.slug(title)}" if folder else "",
         "provisioned": False,
         "provisionedExternalId": "",
         "annotationsPermissions": {
             scope: {"canAdd": level >= EDIT, "canEdit": level >= EDIT, "canDelete": level >= EDIT}
             for scope in ("dashboard", "organization")
         },
+    }
+
+
+_FOLDERS = """
+    SELECT folders.id, folders.uid, folders.title, parent_uid AS folder_uid, '{}'::text[] AS tags, true AS is_folder
+    FROM folders
+"""
+_DASHBOARDS = "SELECT id, uid, title, folder_uid, tags, false AS is_folder FROM dashboards"
+
+
+class Search:
+    """Finds by words of the title, tags, folders and identifiers."""
+
+    def __init__(self, database: Database) -> None:
+        """Look into that database."""
+        self._database = database
+
+    def routes(self) -> list[Route]:
+        """Its routes."""
+        return [
+            Route(method="GET", path="/api/search", need=Need.PERSON, handle=self._search),
+            Route(method="GET", path="/api/dashboards/tags", need=Need.PERSON, handle=self._tags),
+        ]
+
+    def _search(self, request: Request) -> Answer:
+        limit, page = request.number("limit", 1000, 5000), request.number("page", 1, 10**6)
+        rows = [row for row in self._seen(request) if _wanted(row, request)]
+        with self._database.reading() as db:
+            folders = {row["uid"]: row for row in db.execute("SELECT id, uid, title FROM folders").fetchall()}
+        chosen = rows[(page - 1) * limit : page * limit]
+        return told([_shown(row, folders.get(row["folder_uid"] or "")) for row in chosen])
+
+    def _seen(self, request: Request) -> list[Row]:
+        kind = request.one("type")
+        with self._database.reading() as db:
+            access = access_of(db, request.person)
+            folders = db.execute(f"{_FOLDERS} ORDER BY title".encode()).fetchall() if kind != "dash-db" else []
+            dashboards = (
+                db.execute(f"{_DASHBOARDS} ORDER BY title".encode()).fetchall() if kind != "dash-folder" else []
+            )
+        seen = [row for row in folders if access.folder(row["uid"]) >= VIEW]
+        return seen + [row for row in dashboards if access.dashboard(row["uid"], row["folder_uid"]) >= VIEW]
+
+    def _tags(self, request: Request) -> Answer:
+        counts: dict[str, int] = {}
+        for row in self._seen(request):
+            for tag in row["tags"]:
+                counts[tag] = counts.get(tag, 0) + 1
+        return told([{"term": tag, "count": count} for tag, count in sorted(counts.items())])
+
+
+def _wanted(row: Row, request: Request) -> bool:
+    words = request.one("query").lower().split()
+    tags, uids = request.query.get("tag", ()), request.query.get("dashboardUIDs", request.query.get("dashboardUID", ()))
+    folders = [part for value in request.query.get("folderUIDs", ()) for part in value.split(",")]
+    return (
+        all(word in row["title"].lower() for word in words)
+        and all(tag in row["tags"] for tag in tags)
+        and (not uids or row["uid"] in [part for value in uids for part in value.split(",")])
+        and (not folders or (row["folder_uid"] or "general") in folders)
+    )
+
+
+def _shown(row: Row, folder: Row | None) -> dict[str, Any]:
+    slug = exchange.slug(row["title"])
+    inside = (
+        {
+            "folderId": folder["id"],
+            "folderUid": folder["uid"],
+            "folderTitle": folder["title"],
+            "folderUrl": f"/dashboards/f/{folder['uid']}/{exchange.slug(folder['title'])}",
+        }
+        if folder
+        else {}
+    )
+    return {
+        "id": row["id"],
+        "orgId": 1,
+        "uid": row["uid"],
+        "title": row["title"],
+        "uri": f"db/{slug}",
+        "url": f"/dashboards/f/{row['uid']}/{slug}" if row["is_folder"] else address(row["uid"], row["title"]),
+        "slug": "",
+        "type": "dash-folder" if row["is_folder"] else "dash-db",
+        "tags": row["tags"],
+        "isStarred": False,
+        "sortMeta": 0,
+        "isDeleted": False,
+        **inside,
     }

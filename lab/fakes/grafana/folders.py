@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from psycopg import errors
 
-from lab.fakes.grafana import naming
-from lab.fakes.grafana.access import ADMIN, EDIT, VIEW, Access, access_of, give_at_first
+from lab.fakes.grafana import exchange
 from lab.fakes.grafana.database import Database, Db, Row
 from lab.fakes.grafana.exchange import Answer, Need, RefusedError, Request, Route, denied, told
+from lab.fakes.grafana.users import ADMIN, EDIT, VIEW, Access, access_of, give_at_first
 
 _DEEPEST: Final = 4
 _SAME_NAME: Final = "a folder with the same name already exists in the current location"
@@ -76,7 +76,7 @@ class Folders:
 
     def _make(self, request: Request) -> Answer:
         content, person = request.content(), request.person
-        parent = naming.text(content, "parentUid") or None
+        parent = exchange.text(content, "parentUid") or None
         with self._database.writing() as db:
             access = access_of(db, person)
             if parent:
@@ -84,15 +84,15 @@ class Folders:
                 _check_depth(len(access.above(parent)) + 2)
             elif not access.inside(None):
                 raise denied("folders:create")
-            title = naming.title(content.get("title"), "folder title cannot be empty")
-            uid = naming.chosen_uid(content.get("uid"))
+            title = exchange.title(content.get("title"), "folder title cannot be empty")
+            uid = exchange.chosen_uid(content.get("uid"))
             if uid == "general" or folder_row(db, uid):
                 raise RefusedError(HTTPStatus.CONFLICT, "a folder with the same uid already exists")
             try:
                 db.execute(
                     "INSERT INTO folders (uid, title, description, parent_uid, created_by, updated_by) "
                     "VALUES (%s, %s, %s, %s, %s, %s)",
-                    (uid, title, naming.text(content, "description"), parent, person.login, person.login),
+                    (uid, title, exchange.text(content, "description"), parent, person.login, person.login),
                 )
             except errors.UniqueViolation:
                 raise RefusedError(HTTPStatus.CONFLICT, _SAME_NAME) from None
@@ -113,20 +113,20 @@ class Folders:
         with self._database.writing() as db:
             access = access_of(db, request.person)
             row = allowed_folder(db, access, uid, EDIT, "folders:write")
-            if not content.get("overwrite") and naming.number(content.get("version")) != row["version"]:
+            if not content.get("overwrite") and exchange.number(content.get("version")) != row["version"]:
                 raise RefusedError(
                     HTTPStatus.PRECONDITION_FAILED,
                     "the folder has been changed by someone else",
                     status="version-mismatch",
                 )
-            title = naming.title(content.get("title", row["title"]), "folder title cannot be empty")
+            title = exchange.title(content.get("title", row["title"]), "folder title cannot be empty")
             try:
                 changed = db.execute(
                     "UPDATE folders SET title = %s, description = %s, version = version + 1, updated = now(), "
                     "updated_by = %s WHERE uid = %s AND version = %s",
                     (
                         title,
-                        naming.text(content, "description", row["description"]),
+                        exchange.text(content, "description", row["description"]),
                         request.person.login,
                         uid,
                         row["version"],
@@ -159,7 +159,7 @@ class Folders:
         return told({"folder": len(inside) - 1, "dashboard": row["held"] if row else 0})
 
     def _move(self, request: Request) -> Answer:
-        uid, parent = request.places["uid"], naming.text(request.content(), "parentUid") or None
+        uid, parent = request.places["uid"], exchange.text(request.content(), "parentUid") or None
         with self._database.writing() as db:
             access = access_of(db, request.person)
             allowed_folder(db, access, uid, EDIT, "folders:write")
@@ -203,16 +203,16 @@ def _shown(row: Row, access: Access) -> dict[str, Any]:
         "uid": row["uid"],
         "title": row["title"],
         "description": row["description"],
-        "url": f"/dashboards/f/{row['uid']}/{naming.slug(row['title'])}",
+        "url": f"/dashboards/f/{row['uid']}/{exchange.slug(row['title'])}",
         "hasAcl": False,
         "canSave": level >= EDIT,
         "canEdit": level >= EDIT,
         "canAdmin": level >= ADMIN,
         "canDelete": level >= EDIT,
         "createdBy": row["created_by"],
-        "created": naming.time(row["created"]),
+        "created": exchange.time(row["created"]),
         "updatedBy": row["updated_by"],
-        "updated": naming.time(row["updated"]),
+        "updated": exchange.time(row["updated"]),
         "version": row["version"],
     }
 

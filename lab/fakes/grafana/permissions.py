@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from lab.fakes.grafana import naming
-from lab.fakes.grafana.access import ADMIN, LEVELS, Access, access_of
+from lab.fakes.grafana import exchange
 from lab.fakes.grafana.dashboards import address, allowed_dashboard
 from lab.fakes.grafana.database import Database, Db, Row
 from lab.fakes.grafana.exchange import Answer, Need, RefusedError, Request, Route, told
 from lab.fakes.grafana.folders import allowed_folder
+from lab.fakes.grafana.users import ADMIN, LEVELS, Access, access_of
 
 _NAMES: Final = {name: level for level, name in LEVELS.items()}
 _ROLES: Final = ("Viewer", "Editor")
@@ -144,7 +144,7 @@ def _item(given: object, level: int) -> _Item:
     if not isinstance(given, Mapping):
         raise RefusedError(HTTPStatus.BAD_REQUEST, "bad request data")
     role = given.get("role") or given.get("builtInRole") or None
-    team, person = naming.number(given.get("teamId")) or None, naming.number(given.get("userId")) or None
+    team, person = exchange.number(given.get("teamId")) or None, exchange.number(given.get("userId")) or None
     if sum(subject is not None for subject in (role, team, person)) != 1 or (role is not None and role not in _ROLES):
         raise RefusedError(
             HTTPStatus.BAD_REQUEST, "a permission needs exactly one of role (Viewer, Editor), teamId and userId"
@@ -187,7 +187,7 @@ def _write(db: Db, kind: str, uid: str, item: _Item) -> None:
 
 def _older(item: Row, row: Row, kind: str, uid: str, *, inherited: bool) -> dict[str, Any]:
     folder = kind == "folders"
-    where = f"/dashboards/f/{uid}/{naming.slug(row['title'])}" if folder else address(uid, row["title"])
+    where = f"/dashboards/f/{uid}/{exchange.slug(row['title'])}" if folder else address(uid, row["title"])
     return {
         "uid": uid,
         "folderUid": item["folder_uid"] or "",
@@ -203,7 +203,7 @@ def _older(item: Row, row: Row, kind: str, uid: str, *, inherited: bool) -> dict
         "permission": item["level"],
         "permissionName": LEVELS[item["level"]],
         "title": row["title"],
-        "slug": naming.slug(row["title"]),
+        "slug": exchange.slug(row["title"]),
         "isFolder": folder,
         "url": where,
     }

@@ -11,28 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from lab.fakes.grafana import VERSION, directory_settings, settings, sources, users
-from lab.fakes.grafana.accounts import Accounts
-from lab.fakes.grafana.audit import Log
-from lab.fakes.grafana.dashboards import Dashboards
+from lab.fakes.grafana import VERSION, directory, settings, sources, users
+from lab.fakes.grafana.accounts import Accounts, Preferences, Teams
+from lab.fakes.grafana.dashboards import Dashboards, Search
 from lab.fakes.grafana.database import Database, DatabaseAwayError
 from lab.fakes.grafana.directory import Directories
 from lab.fakes.grafana.exchange import Router
 from lab.fakes.grafana.folders import Folders
-from lab.fakes.grafana.ini import Ini, SettingsError
-from lab.fakes.grafana.login import Authenticator
-from lab.fakes.grafana.login_routes import LoginRoutes
-from lab.fakes.grafana.metrics import Metrics
+from lab.fakes.grafana.login import Authenticator, LoginRoutes
 from lab.fakes.grafana.permissions import Permissions
-from lab.fakes.grafana.preferences import Preferences
-from lab.fakes.grafana.proxy import Proxy
+from lab.fakes.grafana.proxy import Proxy, Sources
 from lab.fakes.grafana.queries import Queries
-from lab.fakes.grafana.search import Search
-from lab.fakes.grafana.sessions import Sessions
-from lab.fakes.grafana.settings import Settings
-from lab.fakes.grafana.source_routes import Sources
+from lab.fakes.grafana.settings import Ini, Settings, SettingsError
 from lab.fakes.grafana.sources import Source
-from lab.fakes.grafana.teams import Teams
+from lab.fakes.grafana.telemetry import Log, Metrics
+from lab.fakes.grafana.users import Sessions
 from lab.fakes.grafana.web import Application
 from services.runtime.https import HttpsServer, Limits
 from services.runtime.stopping import wait_for_stop
@@ -88,7 +81,7 @@ def serve(config: Path, home: Path, environment: Mapping[str, str], stop: thread
     """
     read = settings.load(Ini(config, environment), home)
     file = read.login.directory_file
-    directories = Directories(directory_settings.load(file, environment)) if file else None
+    directories = Directories(directory.load(file, environment)) if file else None
     configured_sources = sources.load(read.sources, environment)
     sources.check_hosts(configured_sources, read.proxy_hosts)
     database = Database(read.database)

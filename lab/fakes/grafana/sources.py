@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 
 import yaml
 
-from lab.fakes.grafana.ini import SettingsError, expanded
-from lab.fakes.grafana.naming import chosen_uid
+from lab.fakes.grafana.exchange import chosen_uid
+from lab.fakes.grafana.settings import SettingsError, expanded
 
 TYPES: Final = MappingProxyType(
     {

@@ -1,11 +1,17 @@
-"""People and their accounts: one local administrator, everybody else from the directory."""
+"""People: their accounts, their sessions and wrong passwords (in PostgreSQL, so that every replica knows them), and
+what they may do with folders and dashboards.
+"""
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
+from http.cookies import CookieError, SimpleCookie
 from typing import Any, Final
 
 import bcrypt
@@ -171,3 +177,198 @@ def disable(db: Db, number: int) -> None:
     """Let somebody in no more; their sessions end."""
     db.execute("UPDATE users SET disabled = true, updated = now() WHERE id = %s", (number,))
     db.execute("DELETE FROM sessions WHERE person_id = %s", (number,))
+
+
+_WINDOW: Final = timedelta(minutes=5)
+_NOTED: Final = timedelta(minutes=1)
+_LONGEST_LOGIN: Final = 190
+
+
+class Sessions:
+    """Tokens in cookies; only a keyed hash of one is stored."""
+
+    def __init__(self, settings: LoginSettings) -> None:
+        """Make and take sessions as the settings say."""
+        self._settings = settings
+        self._noted = min(_NOTED, settings.inactive / 4)
+
+    def start(self, db: Db, person: User, client_ip: str) -> str:
+        """Begin a session; returns the header of its cookie."""
+        self._tidy(db)
+        token = secrets.token_hex(32)
+        db.execute(
+            "INSERT INTO sessions (token_hash, person_id, client_ip) VALUES (%s, %s, %s)",
+            (self._hash(token), person.id, client_ip),
+        )
+        return self._cookie(token, int(self._settings.longest.total_seconds()))
+
+    def person(self, db: Db, cookies: str) -> User | None:
+        """Whose session the cookies hold, if it is still alive and the account is not disabled."""
+        token = self._token(cookies)
+        if not token:
+            return None
+        row = db.execute(
+            "SELECT users.*, sessions.seen < now() - %s AS quiet FROM sessions JOIN users ON users.id = person_id "
+            "WHERE token_hash = %s AND sessions.created > now() - %s AND sessions.seen > now() - %s AND NOT disabled",
+            (self._noted, self._hash(token), self._settings.longest, self._settings.inactive),
+        ).fetchone()
+        if row is None:
+            return None
+        if row["quiet"]:
+            db.execute("UPDATE sessions SET seen = now() WHERE token_hash = %s", (self._hash(token),))
+            db.execute("UPDATE users SET seen = now() WHERE id = %s", (row["id"],))
+        return of_row(row)
+
+    def end(self, db: Db, cookies: str) -> str:
+        """End the session of the cookies; returns the header that removes the cookie."""
+        token = self._token(cookies)
+        if token:
+            db.execute("DELETE FROM sessions WHERE token_hash = %s", (self._hash(token),))
+        return self._cookie("", 0)
+
+    def given(self, cookies: str) -> bool:
+        """Whether the cookies hold a session's token, alive or not."""
+        return bool(self._token(cookies))
+
+    def _tidy(self, db: Db) -> None:
+        db.execute(
+            "DELETE FROM sessions WHERE created < now() - %s OR seen < now() - %s",
+            (self._settings.longest, self._settings.inactive),
+        )
+
+    def _token(self, cookies: str) -> str:
+        try:
+            morsel = SimpleCookie(cookies).get(self._settings.cookie)
+        except CookieError:
+            return ""
+        return morsel.value if morsel else ""
+
+    def _hash(self, token: str) -> bytes:
+        return hmac.digest(self._settings.secret_key.encode(), token.encode("utf-8", "replace"), hashlib.sha256)
+
+    def _cookie(self, token: str, life_s: int) -> str:
+        return (
+            f"{self._settings.cookie}={token}; Path=/; Max-Age={life_s}; Secure; HttpOnly; "
+            f"SameSite={self._settings.same_site}"
+        )
+
+
+class Attempts:
+    """Wrong passwords by login; too many in five minutes block it."""
+
+    def __init__(self, settings: LoginSettings) -> None:
+        """Count as the settings say."""
+        self._settings = settings
+
+    def blocked(self, db: Db, login: str) -> bool:
+        """Whether a login must wait."""
+        if not self._settings.brute_force:
+            return False
+        row = db.execute(
+            "SELECT count(*) AS wrong FROM login_attempts WHERE login = %s AND made > now() - %s",
+            (_key(login), _WINDOW),
+        ).fetchone()
+        return row is not None and row["wrong"] >= self._settings.attempts
+
+    def wrong(self, db: Db, login: str, client_ip: str) -> None:
+        """Note a wrong password."""
+        db.execute("DELETE FROM login_attempts WHERE made < now() - %s", (_WINDOW,))
+        db.execute("INSERT INTO login_attempts (login, client_ip) VALUES (%s, %s)", (_key(login), client_ip))
+
+    def right(self, db: Db, login: str) -> None:
+        """Forget the wrong ones."""
+        db.execute("DELETE FROM login_attempts WHERE login = %s", (_key(login),))
+
+
+def _key(login: str) -> str:
+    return login.strip().lower()[:_LONGEST_LOGIN].replace("\0", "")
+
+
+VIEW: Final = 1
+EDIT: Final = 2
+ADMIN: Final = 4
+LEVELS: Final = {VIEW: "View", EDIT: "Edit", ADMIN: "Admin"}
+"""Levels of a permission and their names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Access:
+    """What one person may do.
+
+    Attributes:
+        admin: Whether they may do everything.
+        editor: Whether they may make root folders and dashboards outside of folders.
+        folders: Folder -> level that an item of the folder itself gives them.
+        dashboards: The same for dashboards.
+        parents: Folder -> the folder that it is in, none at the root.
+    """
+
+    admin: bool
+    editor: bool
+    folders: Mapping[str, int]
+    dashboards: Mapping[str, int]
+    parents: Mapping[str, str | None]
+
+    def folder(self, uid: str) -> int:
+        """Level in a folder: the highest of its own and of the folders that it is in; 0: nothing."""
+        if self.admin:
+            return ADMIN
+        return max(self.folders.get(ancestor, 0) for ancestor in (uid, *self.above(uid)))
+
+    def dashboard(self, uid: str, folder_uid: str | None) -> int:
+        """Level on a dashboard: the highest of its own and of its folder's."""
+        if self.admin:
+            return ADMIN
+        return max(self.dashboards.get(uid, 0), self.folder(folder_uid) if folder_uid else 0)
+
+    def inside(self, folder_uid: str | None) -> bool:
+        """Whether they may make something in a folder, or outside of folders."""
+        return self.folder(folder_uid) >= EDIT if folder_uid else self.admin or self.editor
+
+    def above(self, uid: str) -> tuple[str, ...]:
+        """Folders that a folder is in, the nearest first."""
+        ancestors: list[str] = []
+        at = self.parents.get(uid)
+        while at and at not in ancestors:
+            ancestors.append(at)
+            at = self.parents.get(at)
+        return tuple(ancestors)
+
+    def below(self, uid: str) -> set[str]:
+        """A folder and everything inside it."""
+        return {parent for parent in self.parents if uid in (parent, *self.above(parent))}
+
+
+def access_of(db: Db, person: User) -> Access:
+    """Read what a person may do."""
+    rows = db.execute("SELECT uid, parent_uid FROM folders").fetchall()
+    parents = {row["uid"]: row["parent_uid"] for row in rows}
+    items = []
+    if not person.admin:
+        items = db.execute(
+            "SELECT folder_uid, dashboard_uid, max(level) AS level FROM permissions WHERE role = %(role)s OR "
+            "person_id = %(id)s OR team_id IN (SELECT team_id FROM team_members WHERE person_id = %(id)s) "
+            "GROUP BY folder_uid, dashboard_uid",
+            {"role": person.role, "id": person.id},
+        ).fetchall()
+    return Access(
+        admin=person.admin,
+        editor=person.role == "Editor",
+        folders={row["folder_uid"]: row["level"] for row in items if row["folder_uid"]},
+        dashboards={row["dashboard_uid"]: row["level"] for row in items if row["dashboard_uid"]},
+        parents=parents,
+    )
+
+
+def give_at_first(db: Db, person: User, *, folder: str = "", dashboard: str = "", root: bool) -> None:
+    """The items of something new: its maker administrates it; at the root, editors edit it and viewers view it."""
+    items: list[tuple[str | None, int | None, int]] = []
+    if root:
+        items += [("Editor", None, EDIT), ("Viewer", None, VIEW)]
+    if not person.server_admin:
+        items.append((None, person.id, ADMIN))
+    for role, number, level in items:
+        db.execute(
+            "INSERT INTO permissions (folder_uid, dashboard_uid, role, person_id, level) VALUES (%s, %s, %s, %s, %s)",
+            (folder or None, dashboard or None, role, number, level),
+        )

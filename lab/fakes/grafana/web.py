@@ -10,7 +10,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, urlsplit
 
-from lab.fakes.grafana.audit import Log
 from lab.fakes.grafana.database import Database, DatabaseAwayError
 from lab.fakes.grafana.exchange import (
     Answer,
@@ -24,10 +23,9 @@ from lab.fakes.grafana.exchange import (
     unauthorized,
 )
 from lab.fakes.grafana.login import BASIC, Authenticator
-from lab.fakes.grafana.metrics import Metrics
-from lab.fakes.grafana.sessions import Sessions
 from lab.fakes.grafana.settings import Settings
-from lab.fakes.grafana.users import User
+from lab.fakes.grafana.telemetry import Log, Metrics
+from lab.fakes.grafana.users import Sessions, User
 from services.runtime.web import allowed
 
 if TYPE_CHECKING:

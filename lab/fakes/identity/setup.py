@@ -16,13 +16,13 @@ import requests
 import yaml
 
 from components.jaeger.oauth import CALLBACK_PATH, OAUTH_PORT
-from lab import secret_file
+from lab import private_file
 from lab.cluster import network
-from lab.cluster.addresses import IDENTITY_PORT, RECEIVERS
+from lab.cluster.network import IDENTITY_PORT, RECEIVERS
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
-from lab.fakes.receivers import paths as receivers
+from lab.fakes.receivers import settings as receivers
 from lab.paths import CHECKOUT, LabPaths
 from lab.private_file import write_private
 
@@ -81,7 +81,7 @@ def prepare(paths: LabPaths) -> None:
     certificates.create_authority(authority)
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates.issue(authority, place / _CERTIFICATES, "identity", RECEIVERS)
-    known = secret_file.load_or_make(Secrets, place / _SECRETS, "the identity provider")
+    known = private_file.load_or_make(Secrets, place / _SECRETS, "the identity provider")
     wanted, mark = _digest(known), place / _MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return
@@ -190,7 +190,7 @@ def client_secret(paths: LabPaths) -> str:
 
 
 def _load(paths: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, folder(paths) / _SECRETS, "the identity provider")
+    return private_file.load(Secrets, folder(paths) / _SECRETS, "the identity provider")
 
 
 def _digest(known: Secrets) -> str:

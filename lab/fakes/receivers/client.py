@@ -1,22 +1,27 @@
-"""What the fakes received, for tests and ``ops verify`` inside the lab."""
+"""What the fakes received, for tests and ``ops verify`` inside the lab, and as a table for people (``python -m lab
+notifications``).
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import requests
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
 
 from lab.errors import LabError
-from lab.fakes.receivers import keys, notification_content
+from lab.fakes.receivers import keys, record
 from lab.fakes.receivers.certificates import AUTHORITY
-from lab.fakes.receivers.contacts import addresses_of
-from lab.fakes.receivers.paths import CERTIFICATES, SECRETS, STACK_FILE, URL, folder
 from lab.fakes.receivers.phone import ACKNOWLEDGE, Incident, State
-from lab.fakes.receivers.record import PHONE, SLACK, Notification
+from lab.fakes.receivers.record import HEARTBEAT, PHONE, SLACK, Notification
+from lab.fakes.receivers.settings import CERTIFICATES, SECRETS, STACK_FILE, URL, addresses_of, folder
 from lab.paths import LabPaths
 
 _CALL_LIMIT_S = 10.0
@@ -173,10 +178,47 @@ class Receivers:
         return (
             wanted.channel in (None, notification.channel)
             and (wanted.contact is None or wanted.contact in self.contacts(notification))
-            and all(
-                notification_content.mentions(notification, text)
-                for text in (wanted.alert_id, wanted.alert)
-                if text is not None
-            )
-            and (wanted.status is None or notification_content.status(notification) == wanted.status)
+            and all(record.mentions(notification, text) for text in (wanted.alert_id, wanted.alert) if text is not None)
+            and (wanted.status is None or record.status(notification) == wanted.status)
         )
+
+
+def show_notifications(paths: LabPaths, *, last: int, alert: str | None, heartbeats: bool) -> None:
+    """Print the newest notifications, oldest first, and the states of the pager and of the dead man's switch.
+
+    Args:
+        paths: The lab.
+        last: How many.
+        alert: Only those that mention this alert, by name or ``alert_id``.
+        heartbeats: Whether heartbeats count too.
+
+    Raises:
+        LabError: The fakes do not answer.
+    """
+    receivers = Receivers.of_lab(paths)
+    notifications = [
+        notification
+        for notification in receivers.since()
+        if (heartbeats or notification.channel != HEARTBEAT) and (alert is None or record.mentions(notification, alert))
+    ]
+    table = Table("at", "channel", "for", "says", "state")
+    for notification in notifications[-last:]:
+        moment = datetime.fromtimestamp(notification.received_at).strftime("%m-%d %H:%M:%S")
+        cells = (
+            moment,
+            notification.channel,
+            notification.audience,
+            notification.title,
+            record.status(notification) or "",
+        )
+        table.add_row(*map(Text, cells))
+    console = Console()
+    console.print(table if notifications else "no notification yet")
+    incidents = receivers.incidents()
+    still_open = sum(incident.state is not State.RESOLVED for incident in incidents)
+    merged = sum(incident.merged for incident in incidents)
+    console.print(f"pager: {still_open} incidents open, {merged} triggers merged into open ones", highlight=False)
+    switch = receivers.switch()
+    state = "tells that the platform is silent" if switch["silent"] else "quiet" if switch["armed"] else "not armed yet"
+    since = f", last heartbeat {switch['quiet_s']:.0f} s ago" if switch["armed"] else ""
+    console.print(f"dead man's switch: {state}{since}", highlight=False)

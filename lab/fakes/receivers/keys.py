@@ -8,9 +8,9 @@ import string
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab import secret_file
-from lab.fakes.receivers.contacts import CONTACTS
+from lab import private_file
 from lab.fakes.receivers.phone import KEY_LENGTH
+from lab.fakes.receivers.settings import CONTACTS
 
 MAIL_USER = "alerts"
 READER = "reader"
@@ -90,7 +90,7 @@ def load(file: Path) -> Secrets:
     Raises:
         LabError: The file is not there or not whole.
     """
-    return secret_file.load(Secrets, file, "the receivers")
+    return private_file.load(Secrets, file, "the receivers")
 
 
 def load_or_make(file: Path) -> Secrets:
@@ -99,7 +99,7 @@ def load_or_make(file: Path) -> Secrets:
     Raises:
         LabError: The file is there and not whole.
     """
-    return secret_file.load_or_make(Secrets, file, "the receivers")
+    return private_file.load_or_make(Secrets, file, "the receivers")
 
 
 def load_dns(file: Path) -> DnsSecrets:
@@ -108,7 +108,7 @@ def load_dns(file: Path) -> DnsSecrets:
     Raises:
         LabError: The file is not there or not whole.
     """
-    return secret_file.load(DnsSecrets, file, "the zone of names")
+    return private_file.load(DnsSecrets, file, "the zone of names")
 
 
 def load_or_make_dns(file: Path) -> DnsSecrets:
@@ -117,4 +117,4 @@ def load_or_make_dns(file: Path) -> DnsSecrets:
     Raises:
         LabError: The file is there and not whole.
     """
-    return secret_file.load_or_make(DnsSecrets, file, "the zone of names")
+    return private_file.load_or_make(DnsSecrets, file, "the zone of names")

@@ -1,4 +1,6 @@
-"""Settings of ``python -m lab.fakes.receivers``: one JSON or YAML file, closed to unknown keys."""
+"""Settings of ``python -m lab.fakes.receivers`` (one JSON or YAML file, closed to unknown keys), where the fakes are
+in the lab, and whom alerts reach.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +10,56 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Any
 
+import yaml
+
+from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
+from lab.paths import CHECKOUT, LabPaths
 from services.runtime.settings import SettingsError, mapping, read
+
+URL = f"https://{RECEIVERS}:{RECEIVERS_HTTPS_PORT}"
+MAIL_SERVER = f"{RECEIVERS}:{RECEIVERS_SMTP_PORT}"
+STACK_FILE = CHECKOUT / "Pulumi.local.yaml"
+DNS_ZONE, DNS_TTL_S = "obs.example.com", 5
+"""The zone that both regions' names stand in, and how long others may keep an answer, seconds."""
+DNS_SECRETS, DNS_RECORDS = "dns-secrets.json", "dns-records.json"
+CERTIFICATES, SECRETS, CONFIG, RECORD, CODE = "pki", "secrets.json", "config.json", "notifications.jsonl", "code"
+"""Names below `folder`."""
+
+
+def folder(paths: LabPaths) -> Path:
+    """Folder of the fakes in a lab's state."""
+    return paths.state / "receivers"
+
+
+CONTACTS = ("operators", "senior-manager", "on-call-engineer", "team-leader")
+TOPICS = tuple(f"arn:aws:sns:ap-northeast-1:000000000000:{contact}" for contact in CONTACTS)
+"""Topics of a fake that is told of no other."""
+_ADDRESSES = ("mail", "sms_topic")
+
+
+def addresses_of(stack_file: Path) -> dict[str, dict[str, str]]:
+    """Contacts of a stack file (``alerting.contacts``) -> channel's key -> address; pager and Slack know names."""
+    contacts = (_settings(stack_file).get("alerting") or {}).get("contacts") or {}
+    return {
+        name: {key: str(contact[key]) for key in _ADDRESSES if contact.get(key)} for name, contact in contacts.items()
+    }
+
+
+def topics_of(stack_file: Path) -> tuple[str, ...]:
+    """SNS topics that a stack file's contacts have."""
+    topics = {addresses.get("sms_topic") for addresses in addresses_of(stack_file).values()}
+    return tuple(sorted(filter(None, topics)))
+
+
+def gateway_of(stack_file: Path) -> str:
+    """Address of a stack file's gateway."""
+    return str(_settings(stack_file)["gateway"]["address"])
+
+
+def _settings(stack_file: Path) -> dict[str, Any]:
+    settings: dict[str, Any] = yaml.safe_load(stack_file.read_text())["config"]["observability:settings"]
+    return settings
+
 
 _TOP_PORT = 65535
 _ARN_PARTS = 6

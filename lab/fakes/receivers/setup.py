@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from lab.cluster import network
-from lab.cluster.addresses import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
+from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.contacts import gateway_of, topics_of
 from lab.fakes.receivers.dead_mans_switch import GRACE_S
-from lab.fakes.receivers.paths import (
+from lab.fakes.receivers.settings import (
     CERTIFICATES,
     CODE,
     CONFIG,
@@ -28,6 +27,8 @@ from lab.fakes.receivers.paths import (
     STACK_FILE,
     URL,
     folder,
+    gateway_of,
+    topics_of,
 )
 from lab.paths import CHECKOUT, LabPaths
 

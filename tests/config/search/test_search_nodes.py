@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from components.k8s import UID
-from components.search import access, config, process
+from components.search import access, config, nodes
 from tests.config.index_manager_process import (
     IndexManagerFiles,
 )
@@ -53,12 +53,12 @@ def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_clust
     eventually(one_found, 30, "writes go on")
     assert readable_documents(spans, "jaeger-query-public", "public-jaeger-span-read", {"term": {"traceID": TRACE}})
     eventually(lambda: spans.health()["status"] == "yellow", 30, "every index has its primary copies again")
-    (tmp_path / "startup_probe.py").write_text(process.startup_probe_script())
+    (tmp_path / "startup_probe.py").write_text(nodes.startup_probe_script())
     (tmp_path / "password").write_text("search-probe-password")
 
     def probe(node: int, patience_s: int) -> subprocess.CompletedProcess[str]:
         settings = json.loads(
-            process.probe_settings(
+            nodes.probe_settings(
                 user=access.PROBE,
                 password_file=str(tmp_path / "password"),
                 ca_file=str(spans.ca),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from components.alerting.escalation import LEVELS, EscalationDelays
 from components.alerting.timings import TIMINGS
-from components.alertmanager.contacts import FIRST, FIRST_NOTIFICATION, Channel
+from components.alertmanager.receivers import FIRST, FIRST_NOTIFICATION, Channel
 from components.rules import RuleGroup, Severity
 
 TEXT = (Path(__file__).parents[3] / "docs" / "escalation.md").read_text()

@@ -9,7 +9,7 @@ from typing import Any
 import pulumi
 
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
-from components.alertmanager.contacts import FIRST, Channels, Contact
+from components.alertmanager.receivers import FIRST, Channels, Contact
 from components.contracts import AlertEventsEndpoint, Credential
 from components.k8s import Resources
 from components.rules import Inhibition, Severity

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from components.alertmanager.contacts import FIRST, Contact, phone_file, slack_file
+from components.alertmanager.receivers import FIRST, Contact, phone_file, slack_file
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner

@@ -19,8 +19,7 @@ from components.alertmanager.config import (
     paged_routes,
     template_files,
 )
-from components.alertmanager.contacts import FIRST, Contact
-from components.alertmanager.receivers import EventsWebhook
+from components.alertmanager.receivers import FIRST, Contact, EventsWebhook
 from components.rules import Severity
 from tests.unit.alertmanager.stubs import CONTACTS, ESCALATION, INHIBITION, channels
 

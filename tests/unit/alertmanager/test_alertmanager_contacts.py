@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from components.alertmanager.contacts import FIRST, Channel, Contact, phone_file
+from components.alertmanager.receivers import FIRST, Channel, Contact, phone_file
 from components.rules import Severity
 from tests.unit.alertmanager.stubs import CONTACTS, channels
 

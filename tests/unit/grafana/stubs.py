@@ -18,11 +18,9 @@ from components.contracts import (
     SearchEndpoint,
     TraceQueryEndpoint,
 )
-from components.grafana.arguments import GrafanaArgs, Logs
-from components.grafana.component import Grafana
+from components.grafana.component import Grafana, GrafanaArgs, Logs
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
-from components.grafana.ldap import Directory, Groups
-from components.grafana.oidc import OidcLogin
+from components.grafana.login import Directory, Groups, OidcLogin
 from components.grafana.permissions import FOLDERS, HOME
 from components.grafana.process import PORT
 from components.grafana.sources import LogsPlugin

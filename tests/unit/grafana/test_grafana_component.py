@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.grafana.arguments import TraceReader
+from components.grafana.component import TraceReader
 from components.k8s import Autoscale
 from policy.model import Resource
 from policy.rules import RULES

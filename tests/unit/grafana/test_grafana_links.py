@@ -15,7 +15,7 @@ from components.dashboards import drilldowns
 from components.dashboards.grafana import text
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import LOGS, METRICS, TRACES, trace_link
-from components.grafana.arguments import TraceReader
+from components.grafana.component import TraceReader
 from components.grafana.permissions import FOLDERS
 from components.telemetry.layers import LAYERS
 from tests.unit.grafana.stubs import arguments, login

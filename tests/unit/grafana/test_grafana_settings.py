@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from components.grafana.config import GrafanaConfig, grafana_config, ini_text
-from components.grafana.ldap import Groups, bind_password, ldap_config, toml
-from components.grafana.oidc import check_site, oidc_settings
+from components.grafana.login import Groups, bind_password, check_site, ldap_config, oidc_settings, toml
 from components.grafana.sources import LogsPlugin, Source, sources_config, traces_source
 from tests.unit.grafana.stubs import DIRECTORY, TRACE_PAGES, arguments, database, default_build, login, logs, make, oidc
 

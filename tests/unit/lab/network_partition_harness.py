@@ -15,7 +15,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 from lab.cluster import network
-from lab.cluster.addresses import API_PORT, NODE, RECEIVERS
+from lab.cluster.network import API_PORT, NODE, RECEIVERS
 
 GATEWAY_OF_PODS = "10.88.0.1"
 PODS = {"one": "10.88.0.11", "two": "10.88.0.12", "other": "10.88.0.21", "dns": "10.88.0.31"}

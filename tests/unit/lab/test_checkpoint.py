@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab.checkpoint import declare_replicas
+from lab.stack import declare_replicas
 
 NAMESPACE = "obs-local-dr"
 

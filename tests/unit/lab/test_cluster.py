@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from lab import environment, setup
-from lab.cluster import lifecycle, pki
+from lab.cluster import lifecycle, node
 from lab.cluster.controllers import assign_addresses, volume_for
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
@@ -178,11 +178,11 @@ def test_every_file_that_our_go_code_embeds_is_part_of_the_key() -> None:
 
 
 def test_certificates_are_private_and_made_once(tmp_path: Path) -> None:
-    pki.create(tmp_path / "pki")
+    node.create(tmp_path / "pki")
     key = tmp_path / "pki" / "admin.key"
     content = key.read_bytes()
     assert key.stat().st_mode & 0o077 == 0
-    pki.create(tmp_path / "pki")
+    node.create(tmp_path / "pki")
     assert key.read_bytes() == content
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from lab import __main__ as command_line
 from lab import setup
-from lab.cluster import freezer, lifecycle, network, network_partition, node
-from lab.cluster.addresses import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
+from lab.cluster import disruptions, lifecycle, network, node
+from lab.cluster.network import MAX_PODS, NODE_POD_CIDR, NODE_POD_PREFIX
 from lab.errors import LabError
 from lab.paths import LabPaths
 from lab.stack import Stack
@@ -73,7 +73,7 @@ def test_without_a_cluster_it_says_what_to_do(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
 ) -> None:
     assert said(capsys, monkeypatch, *arguments) == (1, "", "error: no cluster: run `make up`")
-    assert network_partition.partitions(paths) == []
+    assert disruptions.partitions(paths) == []
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_a_cut_is_shown_and_keeps_its_stack_from_being_waited_for(
     paths: LabPaths, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (paths.state / "partitions").mkdir(parents=True)
-    network_partition._remember(paths, network_partition.Partition(namespace="obs-local", frozen=True, uids=("a",)))
+    disruptions._remember(paths, disruptions.Partition(namespace="obs-local", frozen=True, uids=("a",)))
     code, shown, _ = said(capsys, monkeypatch, "status")
     assert (code, shown.splitlines()[-1]) == (1, "partitioned and frozen: obs-local")
     for command in ("up", "destroy"):
@@ -144,7 +144,7 @@ def test_what_the_other_region_has_does_not_keep_a_destroyed_one(
 def test_frozen_pods_go_on_before_they_are_killed(paths: LabPaths, monkeypatch: pytest.MonkeyPatch) -> None:
     done: list[str] = []
     paths.state.mkdir(parents=True)
-    monkeypatch.setattr(freezer, "thaw_all", lambda instance: done.append(f"thaw {instance}"))
+    monkeypatch.setattr(disruptions, "thaw_all", lambda instance: done.append(f"thaw {instance}"))
     monkeypatch.setattr(network, "remove_cgroup", lambda instance: done.append(f"kill {instance}"))
     monkeypatch.setattr(network, "delete_orphaned_pod_namespaces", lambda: None)
     lifecycle.down(paths)

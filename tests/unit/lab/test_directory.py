@@ -13,12 +13,12 @@ from ldap3 import BASE as THE_ENTRY_ALONE
 from ldap3 import MODIFY_REPLACE, Connection
 from ldap3.core import exceptions
 
-from lab import secret_file
+from lab import private_file
 from lab.cluster.processes import Daemon, start_time
 from lab.directory import content, setup
-from lab.directory import paths as directory_paths
-from lab.directory.client import connected, logged_in
+from lab.directory import content as directory_paths
 from lab.directory.keys import MEMBERS, PEOPLE, Secrets
+from lab.directory.setup import connected, logged_in
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
@@ -127,7 +127,7 @@ def test_it_runs_as_a_user_of_its_own_and_tells_no_password(lab: LabPaths) -> No
         line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines() if ":\t" in line
     )
     assert "0" not in status["Uid"].split() + status["Gid"].split()
-    secrets = secret_file.load(Secrets, directory_paths.folder(lab) / "secrets.json", "the directory").all()
+    secrets = private_file.load(Secrets, directory_paths.folder(lab) / "secrets.json", "the directory").all()
     shown = process.log.read_text() + Path(f"/proc/{pid}/cmdline").read_text()
     kept = b"".join(file.read_bytes() for file in (directory_paths.folder(lab) / "data").iterdir())
     assert "BIND" in shown

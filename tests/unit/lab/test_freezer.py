@@ -14,9 +14,8 @@ from uuid import uuid4
 
 import pytest
 
-from lab.cluster import freezer, network, network_partition
-from lab.cluster.freezer import Group
-from lab.cluster.partition_rules import Object
+from lab.cluster import disruptions, network
+from lab.cluster.disruptions import Group, Object
 from lab.errors import LabError
 from lab.paths import LabPaths
 from tests.unit.lab.test_network_partition import Api, pod
@@ -95,13 +94,13 @@ def test_a_frozen_pod_stands_still_and_goes_on_where_it_was(root: Path, tmp_path
         counting(root / "kubepods" / "burstable" / "poduid-one", tmp_path / "one") as one,
         counting(root / "kubepods" / "poduid-two", tmp_path / "two") as two,
     ):
-        assert set(freezer.pods(instance(root))) == {"uid-one", "uid-two"}
-        assert freezer.freeze(instance(root), ("uid-one", "uid-gone")) == 1
+        assert set(disruptions.pods(instance(root))) == {"uid-one", "uid-two"}
+        assert disruptions.freeze(instance(root), ("uid-one", "uid-gone")) == 1
         assert (one.goes_on(), two.goes_on()) == (False, True)
-        assert freezer.freeze(instance(root), ("uid-one",)) == 0, "what stands still is not counted twice"
-        freezer.thaw(instance(root), ("uid-two",))
+        assert disruptions.freeze(instance(root), ("uid-one",)) == 0, "what stands still is not counted twice"
+        disruptions.thaw(instance(root), ("uid-two",))
         assert one.goes_on() is False, "another pod's thawing must not reach it"
-        freezer.thaw(instance(root), ("uid-one",))
+        disruptions.thaw(instance(root), ("uid-one",))
         assert one.goes_on()
         lines = one.output.read_text().split()
         assert lines == [str(number) for number in range(len(lines))], "no count may be lost"
@@ -109,30 +108,30 @@ def test_a_frozen_pod_stands_still_and_goes_on_where_it_was(root: Path, tmp_path
 
 def test_everything_goes_on_before_a_lab_is_removed(root: Path, tmp_path: Path) -> None:
     with counting(root / "kubepods" / "besteffort" / "poduid-one", tmp_path / "one") as one:
-        freezer.freeze(instance(root), ("uid-one",))
+        disruptions.freeze(instance(root), ("uid-one",))
         one.process.kill()
-        freezer.thaw_all(instance(root))
+        disruptions.thaw_all(instance(root))
         assert one.process.wait(60) == -9
-    freezer.thaw_all("nosuch")
+    disruptions.thaw_all("nosuch")
 
 
 def test_pods_that_do_not_stand_still_in_time_are_told(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(freezer, "_LIMIT_S", 0.3)
+    monkeypatch.setattr(disruptions, "_LIMIT_S", 0.3)
     monkeypatch.setattr(Group, "ask", lambda *_, **__: None)
     with (
         counting(root / "kubepods" / "poduid-one", tmp_path / "one"),
         pytest.raises(LabError, match=r"^waited 0 s for 1 pods to stand still: it did not happen$"),
     ):
-        freezer.freeze(instance(root), ("uid-one",))
+        disruptions.freeze(instance(root), ("uid-one",))
 
 
 def test_healing_restores_also_what_no_file_remembers(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("OBS_STATE", str(tmp_path / "state"))
-    monkeypatch.setattr(network_partition, "_nft", lambda _: None)
+    monkeypatch.setattr(disruptions, "_nft", lambda _: None)
     paths = LabPaths(instance(root))
     with (
         counting(root / "kubepods" / "poduid-one", tmp_path / "one") as one,
@@ -140,15 +139,15 @@ def test_healing_restores_also_what_no_file_remembers(
     ):
         api = Api()
         api.pods = _pods()
-        network_partition.partition(paths, api, "obs-local", freeze=True)
-        network_partition.partition(paths, api, "obs-local-dr", freeze=True)
+        disruptions.partition(paths, api, "obs-local", freeze=True)
+        disruptions.partition(paths, api, "obs-local-dr", freeze=True)
         assert (one.goes_on(), other.goes_on()) == (False, False)
         (paths.state / "partitions" / "obs-local.json").unlink()
-        assert network_partition.reconnect(paths, "obs-local") is False
+        assert disruptions.reconnect(paths, "obs-local") is False
         assert (one.goes_on(), other.goes_on()) == (True, False), "what belongs to another cut stays"
-        network_partition.partition(paths, api, "obs-local-dr", freeze=False)
+        disruptions.partition(paths, api, "obs-local-dr", freeze=False)
         assert other.goes_on(), "partitioned without freezing means that it goes on"
-        assert network_partition.reconnect(paths, "obs-local-dr") is True
+        assert disruptions.reconnect(paths, "obs-local-dr") is True
     assert os.listdir(paths.state / "partitions") == ["lock"]
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import grpc
 import pytest
 
-from lab.pulumi_host import grafana_client, grafana_settings
+from lab.pulumi_host import grafana_client
+from lab.pulumi_host.protocol import UNKNOWN
 from lab.pulumi_host.provider import ProviderError
-from lab.pulumi_host.values import UNKNOWN
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.support.provider import Engine
@@ -42,7 +42,7 @@ def engine(grafana: GrafanaFake, stopping: threading.Event) -> Iterator[Engine]:
 
 
 def test_settings_are_read_as_the_sdk_hands_them_over() -> None:
-    connection = grafana_settings.connection(
+    connection = grafana_client.connection(
         {**SETTINGS, "retries": "4", "retryWait": "7", "insecureSkipVerify": "false"}
     )
     assert (connection.url, connection.login) == ("https://grafana.example.com:3000", ("admin", "hunter2:x"))
@@ -78,7 +78,7 @@ def test_a_wrong_setting_is_told_in_one_line_when_the_plugin_is_configured(
 @pytest.mark.parametrize("missing", ["url", "auth"])
 def test_a_missing_setting_is_told_when_it_is_needed(missing: str) -> None:
     with pytest.raises(ProviderError, match=f"{missing} is required"):
-        grafana_settings.connection({key: value for key, value in SETTINGS.items() if key != missing})
+        grafana_client.connection({key: value for key, value in SETTINGS.items() if key != missing})
 
 
 def test_a_preview_with_an_address_that_is_not_known_yet_asks_nobody(engine: Engine, grafana: GrafanaFake) -> None:

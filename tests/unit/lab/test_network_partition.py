@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lab.cluster import controllers, freezer, network_partition
-from lab.cluster.addresses import API_PORT, NODE, RECEIVERS
-from lab.cluster.partition_rules import Object, PartitionMembers, partition_members, removal, rules, table
+from lab.cluster import controllers, disruptions
+from lab.cluster.disruptions import Object, PartitionMembers, partition_members, removal, rules, table
+from lab.cluster.network import API_PORT, NODE, RECEIVERS
 from lab.errors import LabError
 from lab.paths import LabPaths
 from tests.unit.lab import network_partition_harness
@@ -110,11 +110,11 @@ def paths(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LabPaths:
 def region(node: Harness, paths: LabPaths) -> Iterator[Harness]:
     """The node, reconnected afterwards."""
     yield node
-    inside(node.node, lambda: network_partition.reconnect(paths, REGION))
+    inside(node.node, lambda: disruptions.reconnect(paths, REGION))
 
 
 def partition(harness: Harness, paths: LabPaths, api: Api | None = None) -> PartitionMembers:
-    return inside(harness.node, lambda: network_partition.partition(paths, api or Api(), REGION, freeze=False))
+    return inside(harness.node, lambda: disruptions.partition(paths, api or Api(), REGION, freeze=False))
 
 
 def inner(harness: Harness) -> dict[str, str | None]:
@@ -176,7 +176,7 @@ def test_a_cut_lets_nothing_pass_and_leaves_the_inside_as_it_is(region: Harness,
     assert outer(region) == dict.fromkeys(OUTER), "silence, not refusal: what is gone does not answer"
     assert region.reaches("node", OTHER_SERVICE_ADDRESS) == "other", "the other region must not notice"
     assert region.reaches("other", RECEIVERS, STORAGE_PORT) == "storage"
-    assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is True
+    assert inside(region.node, lambda: disruptions.reconnect(paths, REGION)) is True
     assert (inner(region), outer(region)) == (INNER, OUTER)
 
 
@@ -191,7 +191,7 @@ def test_open_connections_fall_silent_and_go_on_when_it_is_healed(region: Harnes
         assert [said(connection) for connection in everyone] == ["storage", "one", "one", "one"]
         partition(region, paths)
         assert [said(connection) for connection in everyone] == [None, None, None, "one"]
-        inside(region.node, lambda: network_partition.reconnect(paths, REGION))
+        inside(region.node, lambda: disruptions.reconnect(paths, REGION))
         for connection in (out, into, across):
             connection.settimeout(10)
             assert connection.recv(64), "the packet that was lost is sent again"
@@ -218,15 +218,15 @@ def test_datagrams_are_dropped_too(region: Harness, paths: LabPaths) -> None:
 
 
 def test_cut_and_heal_may_be_repeated(region: Harness, paths: LabPaths) -> None:
-    assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is False
+    assert inside(region.node, lambda: disruptions.reconnect(paths, REGION)) is False
     first = partition(region, paths)
     assert partition(region, paths) == first
-    assert [active_cut.namespace for active_cut in network_partition.partitions(paths)] == [REGION]
-    assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is True
-    assert inside(region.node, lambda: network_partition.reconnect(paths, REGION)) is False
+    assert [active_cut.namespace for active_cut in disruptions.partitions(paths)] == [REGION]
+    assert inside(region.node, lambda: disruptions.reconnect(paths, REGION)) is True
+    assert inside(region.node, lambda: disruptions.reconnect(paths, REGION)) is False
     left = inside(region.node, lambda: subprocess.run(["nft", "list", "tables"], capture_output=True, text=True).stdout)
     assert "lab_cut" not in left
-    assert network_partition.partitions(paths) == []
+    assert disruptions.partitions(paths) == []
 
 
 def test_what_is_made_while_it_is_cut_off_is_cut_off_too(region: Harness, paths: LabPaths) -> None:
@@ -234,12 +234,12 @@ def test_what_is_made_while_it_is_cut_off_is_cut_off_too(region: Harness, paths:
     partition(region, paths, api)
     assert region.reaches("dns", PODS["other"]) == "other"
     api.pods = [*ALL_PODS[:2], pod("moved", PODS["other"]), ALL_PODS[3]]
-    inside(region.node, lambda: network_partition.follow(paths, api, applied))
+    inside(region.node, lambda: disruptions.follow(paths, api, applied))
     assert applied[REGION].pods == (PODS["one"], PODS["two"], PODS["other"])
     assert region.reaches("dns", PODS["other"]) is None
     assert region.reaches("one", PODS["other"]) == "other"
-    inside(region.node, lambda: network_partition.reconnect(paths, REGION))
-    inside(region.node, lambda: network_partition.follow(paths, api, applied))
+    inside(region.node, lambda: disruptions.reconnect(paths, REGION))
+    inside(region.node, lambda: disruptions.follow(paths, api, applied))
     assert applied == {}
     assert region.reaches("dns", PODS["other"]) == "other", "what follows must not undo the healing"
 
@@ -249,7 +249,7 @@ def test_a_region_without_cut_is_not_asked_about(paths: LabPaths) -> None:
         def items(self, path: str) -> list[Object]:
             raise AssertionError(path)
 
-    network_partition.follow(paths, Silent(), {})
+    disruptions.follow(paths, Silent(), {})
 
 
 def test_the_controllers_follow_a_cut_and_outlive_a_failure(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_the_controllers_follow_a_cut_and_outlive_a_failure(monkeypatch: pytest.
     monkeypatch.setattr(controllers, "Cluster", lambda _: Api())
     monkeypatch.setattr(controllers, "provide_addresses", lambda _: steps.append("addresses"))
     monkeypatch.setattr(controllers, "provide_volumes", lambda *_: steps.append("volumes"))
-    monkeypatch.setattr(network_partition, "follow", follow)
+    monkeypatch.setattr(disruptions, "follow", follow)
     monkeypatch.setattr(controllers.time, "sleep", lambda _: None)
     monkeypatch.setattr(controllers.signal, "signal", lambda *_: None)
     monkeypatch.setattr(controllers.os, "umask", lambda _: None)
@@ -279,14 +279,14 @@ def test_two_regions_can_be_cut_off_and_one_healed(region: Harness, paths: LabPa
     partition(region, paths)
     other = "obs-local-dr"
     try:
-        inside(region.node, lambda: network_partition.partition(paths, Api(), other, freeze=False))
+        inside(region.node, lambda: disruptions.partition(paths, Api(), other, freeze=False))
         assert region.reaches("node", OTHER_SERVICE_ADDRESS) is None
-        inside(region.node, lambda: network_partition.reconnect(paths, REGION))
+        inside(region.node, lambda: disruptions.reconnect(paths, REGION))
         assert region.reaches("node", SERVICE_ADDRESS) == "one"
         assert region.reaches("node", OTHER_SERVICE_ADDRESS) is None
-        assert [active_cut.namespace for active_cut in network_partition.partitions(paths)] == [other]
+        assert [active_cut.namespace for active_cut in disruptions.partitions(paths)] == [other]
     finally:
-        inside(region.node, lambda: network_partition.reconnect(paths, other))
+        inside(region.node, lambda: disruptions.reconnect(paths, other))
 
 
 @pytest.mark.parametrize(
@@ -300,26 +300,26 @@ def test_what_cannot_be_cut_off_is_refused_and_nothing_is_remembered(
     paths: LabPaths, namespace: str, message: str
 ) -> None:
     with pytest.raises(LabError) as raised:
-        network_partition.partition(paths, Api(), namespace, freeze=False)
+        disruptions.partition(paths, Api(), namespace, freeze=False)
     assert str(raised.value) == message
-    assert network_partition.partitions(paths) == []
+    assert disruptions.partitions(paths) == []
 
 
 def test_a_stack_that_is_cut_off_is_not_waited_for(region: Harness, paths: LabPaths) -> None:
-    network_partition.refuse_while_partitioned(paths, REGION)
+    disruptions.refuse_while_partitioned(paths, REGION)
     partition(region, paths)
     with pytest.raises(
         LabError, match=r"namespace obs-local is partitioned: run `python -m lab reconnect obs-local` first"
     ):
-        network_partition.refuse_while_partitioned(paths, REGION)
-    network_partition.refuse_while_partitioned(paths, "obs-local-dr")
+        disruptions.refuse_while_partitioned(paths, REGION)
+    disruptions.refuse_while_partitioned(paths, "obs-local-dr")
 
 
 def test_rules_that_nft_refuses_are_told_in_one_line(paths: LabPaths, node: Harness) -> None:
     wrong = PartitionMembers(pods=("nowhere.invalid",), service_addresses=(), dns=(), uids=(), on_node=())
     assert "nowhere.invalid" in rules(REGION, wrong)
     with pytest.raises(LabError, match=r"^nft refused the rules: [^\n]*\(root and CAP_NET_ADMIN are needed\)$"):
-        inside(node.node, lambda: network_partition._nft(rules(REGION, wrong)))
+        inside(node.node, lambda: disruptions._nft(rules(REGION, wrong)))
     assert node.reaches("node", SERVICE_ADDRESS) == "one", "nothing may be half applied"
 
 
@@ -329,14 +329,12 @@ def test_frozen_pods_are_remembered_before_they_are_frozen(
     seen: list[Any] = []
 
     def interrupted(instance: str, uids: tuple[str, ...]) -> int:
-        seen.append(
-            (instance, uids, network_partition.partitions(paths)[0].uids, region.reaches("node", SERVICE_ADDRESS))
-        )
+        seen.append((instance, uids, disruptions.partitions(paths)[0].uids, region.reaches("node", SERVICE_ADDRESS)))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(freezer, "freeze", interrupted)
+    monkeypatch.setattr(disruptions, "freeze", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        inside(region.node, lambda: network_partition.partition(paths, Api(), REGION, freeze=True))
+        inside(region.node, lambda: disruptions.partition(paths, Api(), REGION, freeze=True))
     uids = ("uid-one", "uid-two")
     assert seen == [(paths.instance, uids, uids, None)], "the network is cut first: a frozen pod's kernel still answers"
 

@@ -14,7 +14,7 @@ import pytest
 import requests
 
 from lab.fakes.receivers.keys import MAIL_USER
-from lab.fakes.receivers.notification_content import status
+from lab.fakes.receivers.record import status
 from lab.toolchain import tools
 from tests.config.servers import eventually, free_port, running
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes

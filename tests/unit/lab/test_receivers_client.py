@@ -12,12 +12,11 @@ import pytest
 import requests
 
 from lab.errors import LabError
-from lab.fakes.receivers import notification_content
-from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.contacts import addresses_of, topics_of
+from lab.fakes.receivers import record
+from lab.fakes.receivers.client import Receivers, show_notifications
 from lab.fakes.receivers.keys import READER
 from lab.fakes.receivers.record import DEAD_MANS_SWITCH, HEARTBEAT, MAIL, PHONE, SLACK, SMS, Notification
-from lab.fakes.receivers.report import show_notifications
+from lab.fakes.receivers.settings import addresses_of, topics_of
 from lab.paths import LabPaths
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes
 
@@ -59,13 +58,13 @@ FIRING = (
 
 @pytest.mark.parametrize("told", FIRING, ids=lambda sample: sample.channel)
 def test_every_channels_form_gives_the_identity_and_the_state(told: Notification) -> None:
-    assert notification_content.alert_ids(told) == {DISK}
-    assert notification_content.alert_names(told) == {"KafkaDiskFull"}
-    assert notification_content.status(told) == "firing"
-    assert notification_content.mentions(told, DISK)
-    assert notification_content.mentions(told, "KafkaDiskFull")
+    assert record.alert_ids(told) == {DISK}
+    assert record.alert_names(told) == {"KafkaDiskFull"}
+    assert record.status(told) == "firing"
+    assert record.mentions(told, DISK)
+    assert record.mentions(told, "KafkaDiskFull")
     for other in (OTHER, DISK[:-1], "KafkaDisk", "DiskFull", "KafkaDiskFull/instance=kafka-1"):
-        assert not notification_content.mentions(told, other), other
+        assert not record.mentions(told, other), other
 
 
 @pytest.mark.parametrize(
@@ -79,30 +78,25 @@ def test_every_channels_form_gives_the_identity_and_the_state(told: Notification
     ids=lambda sample: sample.channel,
 )
 def test_what_is_over_has_its_name(told: Notification) -> None:
-    assert (notification_content.status(told), notification_content.alert_names(told)) == (
+    assert (record.status(told), record.alert_names(told)) == (
         "resolved",
         {"KafkaDiskFull"},
     )
-    assert notification_content.mentions(told, "KafkaDiskFull")
+    assert record.mentions(told, "KafkaDiskFull")
 
 
 def test_an_escalated_alert_goes_by_its_originals_name() -> None:
     told = notification(
         PHONE, "x", {"payload": {"class": "KafkaDiskFullEscalated"}, "labels": {"alertname": "LagEscalated"}}
     )
-    assert notification_content.mentions(told, "KafkaDiskFull")
-    assert notification_content.alert_names(told) == {"Lag"}
+    assert record.mentions(told, "KafkaDiskFull")
+    assert record.alert_names(told) == {"Lag"}
 
 
 def test_other_states_are_told_apart() -> None:
-    assert notification_content.status(notification(PHONE, "x", {"event_action": "acknowledge"})) == "acknowledged"
-    assert (
-        notification_content.status(
-            notification(DEAD_MANS_SWITCH, "The monitoring itself is down", {"state": "silent"})
-        )
-        is None
-    )
-    assert notification_content.status(notification(HEARTBEAT, "heartbeat", None)) is None
+    assert record.status(notification(PHONE, "x", {"event_action": "acknowledge"})) == "acknowledged"
+    assert record.status(notification(DEAD_MANS_SWITCH, "The monitoring itself is down", {"state": "silent"})) is None
+    assert record.status(notification(HEARTBEAT, "heartbeat", None)) is None
 
 
 @pytest.fixture

@@ -11,9 +11,8 @@ from lab.cluster import lifecycle, network
 from lab.cluster.processes import Daemon
 from lab.errors import LabError
 from lab.fakes.receivers import keys, setup
-from lab.fakes.receivers.contacts import CONTACTS, topics_of
-from lab.fakes.receivers.report import show_notifications
-from lab.fakes.receivers.settings import load
+from lab.fakes.receivers.client import show_notifications
+from lab.fakes.receivers.settings import CONTACTS, load, topics_of
 from lab.paths import CHECKOUT, LabPaths
 
 

@@ -18,9 +18,8 @@ from cryptography import x509
 from lab.errors import LabError
 from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
-from lab.fakes.receivers.contacts import CONTACTS
 from lab.fakes.receivers.server import main
-from lab.fakes.receivers.settings import parse
+from lab.fakes.receivers.settings import CONTACTS, parse
 from lab.paths import CHECKOUT
 from services.runtime.settings import SettingsError
 from tests.config.servers import free_port, running

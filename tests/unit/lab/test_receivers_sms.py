@@ -12,10 +12,9 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from lab.fakes.receivers.contacts import TOPICS
+from lab.fakes.receivers.aws import Signatures, Sms
 from lab.fakes.receivers.record import Record
-from lab.fakes.receivers.sigv4 import Signatures
-from lab.fakes.receivers.sms import Sms
+from lab.fakes.receivers.settings import TOPICS
 from services.runtime.https import HttpsServer
 from tests.config.pki import write_certificates
 from tests.unit.lab.receivers_fakes import TOPIC, Fakes, fakes

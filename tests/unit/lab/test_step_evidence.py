@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab.errors import LabError
-from lab.step_evidence import EVIDENCE_VARIABLE, leave
+from lab.timing import EVIDENCE_VARIABLE, leave
 from ops.evidence import files as evidence
 
 KUBECONFIG = """
@@ -48,7 +48,7 @@ def test_steps_are_left_as_evidence_of_the_platform(
     written: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(EVIDENCE_VARIABLE, "1")
-    monkeypatch.setattr("lab.step_evidence.Kube.connect", lambda namespace, file: (namespace, file))
+    monkeypatch.setattr("lab.timing.Kube.connect", lambda namespace, file: (namespace, file))
     leave(TAKEN, "local", "obs-local", tmp_path / "kubeconfig")
     assert written["name"] == "up-steps"
     assert written["figures"] == {"total s": 112.3, "steps s": {"images": 12.3, "pulumi up": 100.0}}

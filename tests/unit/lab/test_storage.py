@@ -13,12 +13,12 @@ import pytest
 import requests
 from botocore.exceptions import BotoCoreError, ClientError, SSLError
 
-from lab import secret_file
+from lab import private_file
 from lab.cluster.processes import Daemon, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.paths import LabPaths
-from lab.storage import paths as storage_paths
+from lab.storage import keys as storage_paths
 from lab.storage import setup
 from lab.storage.client import client
 from lab.storage.keys import RegionSecrets, Secrets
@@ -48,11 +48,11 @@ def authority(lab: LabPaths) -> Path:
 
 
 def keys(lab: LabPaths) -> Secrets:
-    return secret_file.load(Secrets, storage_paths.folder(lab) / "secrets.json", "the object storage")
+    return private_file.load(Secrets, storage_paths.folder(lab) / "secrets.json", "the object storage")
 
 
 def region_keys(lab: LabPaths) -> RegionSecrets:
-    return secret_file.load(RegionSecrets, storage_paths.folder(lab) / "region-secrets.json", "the regions' storage")
+    return private_file.load(RegionSecrets, storage_paths.folder(lab) / "region-secrets.json", "the regions' storage")
 
 
 @contextmanager

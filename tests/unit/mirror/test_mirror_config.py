@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from components.kafka.access import AclRule, User, acl_rules
-from components.mirror import process
+from components.mirror import config
 from components.mirror.config import (
     CHECKPOINT_INTERVAL_S,
     FLUSH_INTERVAL_MS,
@@ -56,7 +56,7 @@ def test_the_source_is_never_written() -> None:
     assert properties["region-b->region-a.enabled"] == "false"
     assert properties["region-b->region-a.emit.heartbeats.enabled"] == "false"
     assert not [key for key in properties if key.startswith("region-a.producer.")]
-    command = process.mirror_command(flow(), "256m", ())
+    command = config.mirror_command(flow(), "256m", ())
     assert command[-2:] == ["--clusters", "region-b"]
 
 
@@ -157,7 +157,7 @@ def test_what_a_file_cannot_carry_is_refused() -> None:
 
 
 def test_metrics_need_tls_and_a_password_that_is_not_in_the_file() -> None:
-    text = process.jmx_exporter(user="scrape-mirror-maker", password="secret1", keystore_password="keystore-password")
+    text = config.jmx_exporter(user="scrape-mirror-maker", password="secret1", keystore_password="keystore-password")
     server = yaml.safe_load(text)["httpServer"]
     assert server["ssl"]["keyStore"] == {"filename": "/etc/tls/keystore.p12", "password": "keystore-password"}
     assert server["authentication"]["basic"]["username"] == "scrape-mirror-maker"

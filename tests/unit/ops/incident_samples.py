@@ -22,7 +22,7 @@ from ops.incidents.evidence import (
     Source,
     TraceSeen,
 )
-from ops.incidents.model import AlertRecord, Incident, Note, Phase
+from ops.incidents.record import AlertRecord, Incident, Note, Phase
 
 START = datetime(2026, 11, 24, 22, 10, tzinfo=UTC)
 ALERT_ID = "RecordingFailures/job=recorder/site=tokyo+1"

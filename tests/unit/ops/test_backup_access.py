@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from ops.backups.credentials import read_dsn, server
+from ops.backups.options import read_dsn, server
 from ops.core.backup_access import BackupAccess, access_of, read_access
 from ops.core.errors import OpsError
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from ops.backups import grafana, search, topic
+from ops.backups import destinations
 from ops.cli import app
 from ops.core.errors import OpsError
 from services.backup import restore
@@ -95,18 +95,18 @@ def test_indices_get_new_names_and_aliases_beside_the_old_ones(store: Store, tmp
     exported(store)
     folder = tmp_path / "run"
     restore.fetch(store, "search", "latest", [IDENTITY], folder)
-    manifest = search.renamed(folder, "restored-")
+    manifest = destinations.renamed(folder, "restored-")
     assert manifest.counts == {"indices": 1, "restored-logs-000001": 2}
     [index] = json.loads((folder / "indices.json").read_text()).items()
     assert index[0] == "restored-logs-000001"
     assert index[1]["aliases"] == {"restored-logs-read": {}, "restored-logs-write": {"is_write_index": True}}
-    assert search.check(folder, restore.opened(folder, "search")) == []
+    assert destinations.check(folder, restore.opened(folder, "search")) == []
 
 
 def test_documents_that_are_missing_are_noticed(store: Store, tmp_path: Path) -> None:
     manifest = exported(store, counts=3)
     restore.fetch(store, "search", "latest", [IDENTITY], tmp_path / "run")
-    assert search.check(tmp_path / "run", manifest) == ["logs-000001: 2 documents, the manifest says 3"]
+    assert destinations.check(tmp_path / "run", manifest) == ["logs-000001: 2 documents, the manifest says 3"]
 
 
 def definitions(**changed: Any) -> Definitions:
@@ -125,7 +125,7 @@ def definitions(**changed: Any) -> Definitions:
 
 
 def test_equal_definitions_do_not_differ() -> None:
-    assert grafana.compared(definitions(), definitions()) == []
+    assert destinations.compared(definitions(), definitions()) == []
 
 
 def test_what_differs_is_told_by_name() -> None:
@@ -134,7 +134,7 @@ def test_what_differs_is_told_by_name() -> None:
         dashboards=[],
         organization={"name": "Other", "preferences": {}},
     )
-    assert grafana.compared(definitions(), there) == [
+    assert destinations.compared(definitions(), there) == [
         "folder a differs in title",
         "folder b is only in Grafana",
         "dashboard one is only in the backup",
@@ -178,7 +178,7 @@ def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(st
     segment(store, "alerts-raw", 5, 0, 3)
     brokers = Brokers()
     context: Any = SimpleNamespace(kafka=brokers)
-    assert topic.make(context, store, "alerts-raw", "restored-alerts-raw") == 6
+    assert destinations.make(context, store, "alerts-raw", "restored-alerts-raw") == 6
     [new_topic] = brokers.created_topics
     assert (new_topic.topic, new_topic.num_partitions, new_topic.replication_factor) == ("restored-alerts-raw", 6, 3)
     assert new_topic.config == {
@@ -188,4 +188,4 @@ def test_a_topic_for_a_restore_is_like_the_old_one_and_keeps_records_for_ever(st
         "cleanup.policy": "delete",
     }
     with pytest.raises(OpsError, match="topic alerts-raw is there already"):
-        topic.make(context, store, "alerts-raw", "alerts-raw")
+        destinations.make(context, store, "alerts-raw", "alerts-raw")

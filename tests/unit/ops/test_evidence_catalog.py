@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ops.core.platform import PROJECT
-from ops.drills.registry import DRILLS
+from ops.drills.run import DRILLS
 from ops.evidence import files as evidence
 
 

@@ -16,14 +16,12 @@ from typer.testing import CliRunner, Result
 
 from ops.cli import app
 from ops.core.errors import OpsError
-from ops.drills import command, record, table
+from ops.drills import command, record
 from ops.drills.command import build_report
 from ops.drills.model import Aspect, Drill
 from ops.drills.record import Report, markdown, watched_of, write
-from ops.drills.registry import find
-from ops.drills.run import Outcome
-from ops.drills.timeline import Event
-from ops.drills.watch import Watched
+from ops.drills.run import Outcome, find
+from ops.drills.watch import Event, Watched
 from ops.evidence import files as evidence
 from ops.evidence.figures import NOT_MEASURED
 from ops.evidence.files import Evidence
@@ -197,7 +195,7 @@ def row(text: str, name: str) -> list[str]:
 
 def test_the_table_is_made_from_the_evidence(tmp_path: Path) -> None:
     write(report(tmp_path), tmp_path / "reports")
-    text = table.measured(tmp_path)
+    text = record.measured(tmp_path)
     cells = row(text, "broker")
     assert cells[0] == "[`broker`](../evidence/reports/broker.md)"
     assert cells[2].startswith(f"[{BEGAN:%Y-%m-%d}](../evidence/broker-killed/), ")
@@ -209,7 +207,7 @@ def test_the_table_is_made_from_the_evidence(tmp_path: Path) -> None:
 
 def test_a_failed_run_is_said_to_have_failed(tmp_path: Path) -> None:
     figures(tmp_path, passed=False)
-    assert row(table.measured(tmp_path), "broker")[2].endswith("**failed**: lost some, 1 of 1 runs failed")
+    assert row(record.measured(tmp_path), "broker")[2].endswith("**failed**: lost some, 1 of 1 runs failed")
 
 
 Drilled = Callable[..., Result]
@@ -232,8 +230,8 @@ def drilled(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Drilled:
         monkeypatch.setattr(command, "alone", nobody_else)
         monkeypatch.setattr(command.platform_module, "load", lambda: PLATFORM)
         monkeypatch.setattr(command.Kube, "connect", lambda _: None)
-        monkeypatch.setattr(command.steady_state, "BEFORE_S", 0.0)
-        monkeypatch.setattr(command.steady_state, "problems", lambda _: wrong or [])
+        monkeypatch.setattr(command, "BEFORE_S", 0.0)
+        monkeypatch.setattr(command, "steady_problems", lambda _: wrong or [])
         ended = outcome(tmp_path, *([] if passed else ["AssertionError: lost"]))
         figures(tmp_path, passed=passed)
 

@@ -17,11 +17,9 @@ from ops.core import kube, steps
 from ops.core.errors import OpsError
 from ops.core.platform import PROJECT
 from ops.core.steps import clock
-from ops.drills import progress as module_shown
+from ops.drills import run as module_shown
 from ops.drills import run as runner
-from ops.drills.progress import DrillProgress
-from ops.drills.registry import find
-from ops.drills.run import Outcome, alone, command_of, ready, reasons, run
+from ops.drills.run import DrillProgress, Outcome, alone, command_of, find, ready, reasons, run
 
 LIMIT_S = 60.0
 CONFTEST = """

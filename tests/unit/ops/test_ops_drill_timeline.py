@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ops.drills.timeline import MOST_SHOWN, Changes, Event, cell, mermaid, rows
+from ops.drills.watch import MOST_SHOWN, Changes, Event, cell, mermaid, rows
 
 
 def test_looks_become_spans_with_their_worst_number() -> None:

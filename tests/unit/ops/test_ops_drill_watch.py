@@ -15,10 +15,8 @@ from ops.core.alertmanager import FiringAlert
 from ops.core.errors import OpsError
 from ops.core.kafka import TopicState
 from ops.core.kube import Pod
-from ops.drills import steady_state, watch
-from ops.drills.alerts import notifications, raised
-from ops.drills.timeline import Event
-from ops.drills.watch import Pods, Watched, Watcher, parsed
+from ops.drills import run, watch
+from ops.drills.watch import Event, Pods, Watched, Watcher, notifications, parsed, raised
 from services.alert_events.events import AlertEvent, ProcessedEvent, RawEvent
 from tests.unit.ops.dashboard_fakes import query_client
 
@@ -244,12 +242,12 @@ def test_only_critical_alerts_that_count_make_it_unsteady() -> None:
         firing("D", "critical", "suppressed"),
         firing("Watchdog", "critical"),
     ]
-    assert steady_state.critical(alerts) == ["A", "B"]
+    assert run.critical(alerts) == ["A", "B"]
 
 
 def test_waiting_for_steadiness_is_bounded_and_says_what_is_wrong() -> None:
     left = iter([["a"], ["a"], []])
-    assert steady_state.wait(lambda: next(left), 10, 0.01) == []
+    assert run.wait_until_steady(lambda: next(left), 10, 0.01) == []
     began = time.monotonic()
-    assert steady_state.wait(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
+    assert run.wait_until_steady(lambda: ["kafka: 2 of 3 ready"], 0.05, 0.02) == ["kafka: 2 of 3 ready"]
     assert time.monotonic() - began < 9

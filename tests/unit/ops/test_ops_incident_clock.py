@@ -8,10 +8,8 @@ import pytest
 
 from components.alerting.identity import alert_id
 from ops.core.errors import OpsError
-from ops.incidents.model import Incident, subject_of
-from ops.incidents.response_clock import State, read, span
-from ops.incidents.time_window import TimeWindow, moment, window
-from ops.incidents.timefmt import TimeFormat, after, zone
+from ops.incidents.record import Incident, subject_of
+from ops.incidents.times import State, TimeFormat, TimeWindow, after, moment, read_clock, span, window, zone
 from tests.unit.ops import incident_samples as samples
 
 NOW = datetime(2026, 11, 24, 22, 30, tzinfo=UTC)
@@ -43,7 +41,7 @@ def opened(*minutes: float, closed: float | None = None) -> Incident:
 def test_the_clock_runs_from_the_alert_to_the_first_response(
     incident: Incident, now_minutes: float, state: State, elapsed: float, difference: float
 ) -> None:
-    reading = read(incident, samples.after(now_minutes))
+    reading = read_clock(incident, samples.after(now_minutes))
     assert reading.state is state
     assert reading.elapsed == timedelta(minutes=elapsed)
     assert reading.difference == timedelta(minutes=difference)
@@ -52,7 +50,7 @@ def test_the_clock_runs_from_the_alert_to_the_first_response(
 
 def test_a_note_that_is_no_response_does_not_stop_the_clock() -> None:
     incident = samples.incident(notes=(samples.note("seen in the morning", 3),), closed=None)
-    assert read(incident, samples.after(20)).state is State.OVERDUE
+    assert read_clock(incident, samples.after(20)).state is State.OVERDUE
 
 
 @pytest.mark.parametrize(

@@ -14,16 +14,13 @@ import pytest
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
 from ops.core.platform import Platform, parse
-from ops.incidents.clients import Clients, Lazy
-from ops.incidents.collect import FIELDS, SOURCES, Answer, Case, collect, missing
+from ops.incidents.collect import FIELDS, SOURCES, Answer, Case, Clients, Lazy, collect, missing
+from ops.incidents.document import html
 from ops.incidents.evidence import Evidence
 from ops.incidents.i18n import Language, Texts
-from ops.incidents.model import Incident
-from ops.incidents.parts import Parts
-from ops.incidents.render import html
-from ops.incidents.report import document
-from ops.incidents.time_window import TimeWindow
-from ops.incidents.timefmt import TimeFormat, zone
+from ops.incidents.record import Incident
+from ops.incidents.report import Parts, document
+from ops.incidents.times import TimeFormat, TimeWindow, zone
 from tests.config.pki import write_certificates
 from tests.config.servers import free_port
 from tests.unit.ops import incident_samples as samples

@@ -18,11 +18,10 @@ from ops.core.alertmanager import FiringAlert
 from ops.core.errors import OpsError
 from ops.core.platform import Platform
 from ops.incidents import collect as collect_module
-from ops.incidents import command_report, common
-from ops.incidents.clients import Clients
-from ops.incidents.collect import SOURCES, Answer, Case
-from ops.incidents.create import firing_alert, new
-from ops.incidents.store import Store
+from ops.incidents import command
+from ops.incidents.alerts import firing_alert, new
+from ops.incidents.collect import SOURCES, Answer, Case, Clients
+from ops.incidents.record import Store
 from tests.config.alertmanager_process import Pair
 from tests.config.servers import eventually
 from tests.unit.ops import alert_platform
@@ -53,7 +52,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
     sources = {name: SOURCES[name] if name == "silences" else away for name in SOURCES}
     monkeypatch.setattr(
-        command_report, "collect", lambda *words, **options: collect_module.collect(*words, **options, sources=sources)
+        command, "collect", lambda *words, **options: collect_module.collect(*words, **options, sources=sources)
     )
     return tmp_path / "incidents"
 
@@ -347,8 +346,8 @@ def test_a_past_alert_is_looked_for_in_kafka(monkeypatch: pytest.MonkeyPatch, tm
         calls.append((text, at))
         return samples.alert(source="alerts-raw", ends=samples.after(20))
 
-    monkeypatch.setattr(common, "Clients", Away)
-    monkeypatch.setattr("ops.incidents.events.past_alert", past)
+    monkeypatch.setattr(command, "Clients", Away)
+    monkeypatch.setattr("ops.incidents.alerts.past_alert", past)
     monkeypatch.setattr("ops.incidents.command.present", lambda: samples.after(90))
     done = CliRunner().invoke(
         cli.app,

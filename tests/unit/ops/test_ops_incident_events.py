@@ -14,9 +14,9 @@ from components.rules import Severity
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
-from ops.incidents import events
-from ops.incidents.events import Read, choose, expression, notifications, past_alert, transitions
-from ops.incidents.time_window import TimeWindow
+from ops.incidents import alerts
+from ops.incidents.alerts import Read, choose, expression, notifications, past_alert, transitions
+from ops.incidents.times import TimeWindow
 from services.alert_events import posts
 from services.alert_events.events import RawEvent
 from tests.support import kafka_broker
@@ -85,7 +85,7 @@ def platform(tmp_path_factory: pytest.TempPathFactory, made_up: dict[str, Any]) 
         )
         admin = KafkaAdmin(test_platform)
         with pytest.raises(OpsError, match="Kafka has no topic alerts-raw"):
-            events.raw_events(test_platform, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
+            alerts.raw_events(test_platform, admin, OWN, TimeWindow(start=ago(60), end=NOW), Read())
         topics = [ADMIN.NewTopic("alerts-raw", 4, 1), ADMIN.NewTopic("alerts-processed", 2, 1)]
         for future in admin.client.create_topics(topics).values():
             future.result(timeout=20)
@@ -130,7 +130,7 @@ def window(begin: float = 60, end: float = 0) -> TimeWindow:
 
 
 def read_raw(platform: Platform, seen: TimeWindow, read: Read | None = None, identity: str = OWN) -> list[RawEvent]:
-    return events.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
+    return alerts.raw_events(platform, KafkaAdmin(platform), identity, seen, read or Read())
 
 
 def test_of_repeated_events_those_that_say_something_new_are_told(platform: Platform) -> None:
@@ -161,19 +161,19 @@ def test_events_of_another_alert_are_left_out(platform: Platform) -> None:
 
 
 def test_reading_ends_after_so_many_records_and_says_so(platform: Platform, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(events, "MOST_RECORDS", 10)
+    monkeypatch.setattr(alerts, "MOST_RECORDS", 10)
     read = Read()
     assert len(read_raw(platform, window(), read)) <= 10
     assert not read.whole
     whole = Read()
-    monkeypatch.setattr(events, "MOST_RECORDS", 1000)
+    monkeypatch.setattr(alerts, "MOST_RECORDS", 1000)
     read_raw(platform, window(), whole)
     assert whole.whole
     assert whole.records > 80
 
 
 def test_a_notification_is_one_notification_with_all_its_alerts(platform: Platform) -> None:
-    seen = events.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
+    seen = alerts.processed_events(platform, KafkaAdmin(platform), OWN, window(), Read())
     notification_list = notifications(seen, OWN)
     assert [(notification.receiver, notification.status) for notification in notification_list] == [
         ("operators-critical", "firing"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ops.incidents.promql import Operand, constant, mentions, operands, restricted, unit
+from ops.incidents.series import Operand, constant, mentions, operands, restricted, unit
 
 
 def told(expression: str) -> list[tuple[str, str, float | None]]:

@@ -12,16 +12,13 @@ from typing import Any
 import pytest
 
 from ops.core.errors import OpsError
-from ops.incidents.charts import labels_of
 from ops.incidents.collect import SOURCES
+from ops.incidents.document import escaped, html, markdown, paragraph, write
 from ops.incidents.evidence import Evidence, Source
-from ops.incidents.files import write
 from ops.incidents.i18n import TEXTS, Language, Texts
-from ops.incidents.model import Incident, Phase
-from ops.incidents.parts import Parts
-from ops.incidents.render import escaped, html, markdown, paragraph
-from ops.incidents.report import MOST_ENTRIES, document
-from ops.incidents.timefmt import TimeFormat, zone
+from ops.incidents.record import Incident, Phase
+from ops.incidents.report import MOST_ENTRIES, Parts, document, labels_of
+from ops.incidents.times import TimeFormat, zone
 from tests.unit.ops import incident_samples as samples
 
 HOSTILE = '<script>alert("x")</script> <img src=x onerror=alert(1)> | `code` [link](javascript:alert(1)) **b** \x1b[31m'
@@ -128,7 +125,7 @@ def test_every_word_has_both_languages_with_the_same_names_to_fill_in() -> None:
 
 def test_every_source_and_every_kind_of_entry_has_words() -> None:
     assert {f"from.{name}" for name in SOURCES} <= set(TEXTS)
-    used = re.findall(r'kind="(\w+)"', (Path(__file__).parents[3] / "ops/incidents/timeline.py").read_text())
+    used = re.findall(r'kind="(\w+)"', (Path(__file__).parents[3] / "ops/incidents/evidence.py").read_text())
     assert len(used) > 5
     assert {f"event.{kind}" for kind in used} <= set(TEXTS)
     assert {f"phase.{phase}" for phase in Phase} <= set(TEXTS)

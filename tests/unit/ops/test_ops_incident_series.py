@@ -15,9 +15,9 @@ from ops.core.errors import OpsError
 from ops.core.metrics import Metrics, step
 from ops.core.web import Web
 from ops.incidents.evidence import Measured
-from ops.incidents.model import Incident
+from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured
-from ops.incidents.time_window import TimeWindow
+from ops.incidents.times import TimeWindow
 from tests.config.prometheus_process import USERS, PrometheusProcess, prometheus_process, write_files
 from tests.config.servers import eventually
 from tests.unit.ops import incident_samples as samples

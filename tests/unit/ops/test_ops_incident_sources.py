@@ -18,12 +18,19 @@ from kubernetes import client
 from lab.toolchain import tools
 from ops.core.errors import OpsError
 from ops.core.kube import Kube
-from ops.incidents import changes as changes_module
-from ops.incidents.changes import changes, parse
-from ops.incidents.cluster import MOST, cluster
-from ops.incidents.logs import logs, query
-from ops.incidents.time_window import TimeWindow
-from ops.incidents.traces import WindowReader, services_of, traces
+from ops.incidents import sources as changes_module
+from ops.incidents.sources import (
+    MOST_CLUSTER_EVENTS,
+    WindowReader,
+    changes,
+    cluster,
+    logs,
+    parse_history,
+    query,
+    services_of,
+    traces,
+)
+from ops.incidents.times import TimeWindow
 from tests.unit.ops import incident_samples as samples
 
 WINDOW = TimeWindow(start=samples.after(-30), end=samples.after(80))
@@ -292,7 +299,7 @@ def test_what_lies_outside_the_window_is_left_out() -> None:
 def test_of_too_many_events_restarts_and_warnings_stay() -> None:
     events = [kube_event(index / 10, "Normal", "Killing") for index in range(150)] + [kube_event(20)]
     events_shown, total = seen_in({"events": events, "pods": [pod(21)]})
-    assert (len(events_shown), total) == (MOST, 152)
+    assert (len(events_shown), total) == (MOST_CLUSTER_EVENTS, 152)
     assert [event[0] for event in events_shown][-1] == "restart"
     assert "Back-off" in events_shown[-2][2]
 
@@ -314,7 +321,7 @@ def update(minutes: float, **changes: Any) -> dict[str, Any]:
 
 def test_updates_of_the_window_are_told_without_their_configuration() -> None:
     history = [update(200), update(-5), update(-99), update(-6, kind="preview"), update(-31, endTime=stamp(-29))]
-    updates = parse(json.dumps(history), WINDOW)
+    updates = parse_history(json.dumps(history), WINDOW)
     assert [change.at for change in updates] == [samples.after(-31), samples.after(-5)]
     assert (updates[1].message, updates[1].commit, updates[1].author) == (
         "Storage address of the recorder",
@@ -326,14 +333,14 @@ def test_updates_of_the_window_are_told_without_their_configuration() -> None:
 
 
 def test_an_update_that_still_runs_is_told() -> None:
-    [change] = parse(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
+    [change] = parse_history(json.dumps([update(-5, endTime=None, result="in-progress")]), WINDOW)
     assert (change.end, change.result) == (None, "in-progress")
 
 
 @pytest.mark.parametrize("text", ["", "{}x", "[1]", '[{"kind": "update"}]', '[{"kind": "update", "startTime": "x"}]'])
 def test_what_is_no_history_is_refused(text: str) -> None:
     with pytest.raises(OpsError, match="did not print a history"):
-        parse(text, WINDOW)
+        parse_history(text, WINDOW)
 
 
 def test_the_real_command_is_understood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -376,6 +383,6 @@ def test_a_pulumi_that_gives_no_answer_is_not_waited_for(monkeypatch: pytest.Mon
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
-    monkeypatch.setattr(changes_module, "_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(changes_module, "_HISTORY_TIMEOUT_SECONDS", 0.5)
     with pytest.raises(OpsError, match=r"gave no answer in 0\.5 s"):
         changes(WINDOW, tmp_path)

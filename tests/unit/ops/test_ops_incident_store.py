@@ -12,8 +12,7 @@ import pytest
 
 from ops.core.errors import OpsError
 from ops.incidents.evidence import load
-from ops.incidents.model import Incident, Phase
-from ops.incidents.store import Store
+from ops.incidents.record import Incident, Phase, Store
 from tests.unit.ops import incident_samples as samples
 
 

@@ -16,9 +16,9 @@ from components.prometheus.config import rendered, web_config
 from components.prometheus.thanos import endpoints_config, query_command, sidecar_command
 from ops.core.metrics import Metrics
 from ops.core.web import Web
-from ops.incidents.model import Incident
+from ops.incidents.record import Incident
 from ops.incidents.series import firing, measured
-from ops.incidents.time_window import TimeWindow
+from ops.incidents.times import TimeWindow
 from tests.config.prometheus_process import prometheus_process, write_files
 from tests.config.servers import eventually, free_port, running
 from tests.config.test_thanos import local

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ops.incidents.evidence import AlertEvent, Evidence, LogSeen
-from ops.incidents.model import Incident
-from ops.incidents.timeline import Entry, entries
+from ops.incidents.evidence import AlertEvent, Entry, Evidence, LogSeen, entries
+from ops.incidents.record import Incident
 from tests.unit.ops import incident_samples as samples
 
 

@@ -14,9 +14,8 @@ from confluent_kafka import Producer
 from ops.core.errors import OpsError
 from ops.core.kafka import ADMIN, KafkaAdmin, client_settings
 from ops.core.platform import Platform, parse
-from ops.regions import failback_steps, failover_steps, mirror_offsets, preflight
-from ops.regions.failover_context import FailoverContext
-from ops.regions.journal import Done
+from ops.regions import mirror_offsets, steps, takeover
+from ops.regions.journal import Done, FailoverContext
 from ops.regions.region import opened
 from tests.support import kafka_broker
 from tests.unit.ops.regions_harness import TOPICS, A, B, harness, operation
@@ -52,19 +51,19 @@ def produce(platform: Platform, topic: str, count: int, at: datetime | None = No
 
 
 def test_topics_that_can_be_written_are_good(platform: Platform) -> None:
-    assert preflight.kafka(KafkaAdmin(platform), TOPICS) == "6 partitions online and in sync"
+    assert takeover.kafka(KafkaAdmin(platform), TOPICS) == "6 partitions online and in sync"
 
 
 def test_a_topic_with_too_few_copies_or_that_is_not_there_is_named(platform: Platform) -> None:
     with pytest.raises(OpsError) as caught:
-        preflight.kafka(KafkaAdmin(platform), (*TOPICS, "careful", "none"))
+        takeover.kafka(KafkaAdmin(platform), (*TOPICS, "careful", "none"))
     assert str(caught.value) == ("careful has partitions with less than 2 copies in sync: 0; topic none is not there")
 
 
 def test_the_newest_record_of_each_topic_has_its_writers_time(platform: Platform) -> None:
     old = datetime.now(UTC) - timedelta(hours=1)
     produce(platform, "alerts-raw", 4, old)
-    times = preflight.newest(KafkaAdmin(platform), ("alerts-raw", "alerts-processed"))
+    times = takeover.newest(KafkaAdmin(platform), ("alerts-raw", "alerts-processed"))
     assert set(times) == {"alerts-raw"}
     assert abs((times["alerts-raw"] - old).total_seconds()) < 0.01
 
@@ -114,10 +113,10 @@ def test_a_mirror_is_told_where_to_begin_unless_it_runs(context: FailoverContext
     context.journal.operation.steps["both"] = Done(
         began=now, ended=now, figures={"offsets": mirror_offsets.as_json(ends)}
     )
-    assert failback_steps.set_target_offsets(context) == {"offsets_written": 6}
+    assert steps.set_target_offsets(context) == {"offsets_written": 6}
     assert mirror_offsets.ConnectOffsets(platform, B).read() == {topic: dict(parts) for topic, parts in ends.items()}
     context.target.access = context.target.access.model_copy(update={"role": "standby"})
-    assert failback_steps.set_target_offsets(context) == {"offsets_written": 0}
+    assert steps.set_target_offsets(context) == {"offsets_written": 0}
     assert context.problems == ["region-a is a standby already: its mirror goes on where it is"]
 
 
@@ -125,18 +124,18 @@ def test_caught_up_is_who_has_copied_what_there_is(
     context: FailoverContext, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mirror_offsets.write(platform, B, mirror_offsets.marks(platform, TOPICS).ends)
-    assert failback_steps.catch_up(context)["caught_up_after_s"] < 20
+    assert steps.catch_up(context)["caught_up_after_s"] < 20
     produce(platform, "telemetry-metrics", 7)
-    monkeypatch.setattr(failback_steps, "CATCH_UP_S", 3.0)
-    monkeypatch.setattr(failback_steps, "WITHIN_S", 1.0)
+    monkeypatch.setattr(steps, "CATCH_UP_S", 3.0)
+    monkeypatch.setattr(steps, "WITHIN_S", 1.0)
     with pytest.raises(OpsError, match="the mirror of region-a is 7 records behind after 3 s"):
-        failback_steps.catch_up(context)
-    monkeypatch.setattr(failover_steps, "COPIED_S", 3.0)
-    monkeypatch.setattr(failover_steps, "_MARGIN_S", 0.0)
+        steps.catch_up(context)
+    monkeypatch.setattr(steps, "COPIED_S", 3.0)
+    monkeypatch.setattr(steps, "_MARGIN_S", 0.0)
     with pytest.raises(OpsError, match="waited 3 s in vain for region-a to have copied what region-b had"):
-        failover_steps.drain(context)
+        steps.drain(context)
     mirror_offsets.write(platform, B, mirror_offsets.marks(platform, TOPICS).ends)
-    assert failover_steps.drain(context)["waited_s"] == 1.0
+    assert steps.drain(context)["waited_s"] == 1.0
 
 
 def test_what_came_to_the_old_region_too_late_is_counted(context: FailoverContext, platform: Platform) -> None:
@@ -147,7 +146,7 @@ def test_what_came_to_the_old_region_too_late_is_counted(context: FailoverContex
         began=now, ended=now, figures={"offsets": mirror_offsets.as_json(ends)}
     )
     produce(platform, "telemetry-metrics", 3)
-    assert failback_steps.set_source_offsets(context) == {"offsets_written": 6, "left_behind": 3}
+    assert steps.set_source_offsets(context) == {"offsets_written": 6, "left_behind": 3}
     assert mirror_offsets.ConnectOffsets(platform, A).read()["telemetry-metrics"] == ends["telemetry-metrics"]
     assert context.problems == ["3 records came to region-b after its names led elsewhere: they are there alone"]
 

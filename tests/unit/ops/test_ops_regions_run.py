@@ -11,12 +11,21 @@ from typing import Any
 import pytest
 
 from ops.core.errors import OpsError
-from ops.regions import failover_steps, report
-from ops.regions.failover_context import FailoverContext, Figures
-from ops.regions.journal import Done, Journal, Operation, begin, key, operations, promotion, unfinished
-from ops.regions.plan import FAILBACK, FAILOVER, PLANNED, Step
+from ops.regions import journal, steps
+from ops.regions.journal import (
+    Done,
+    FailoverContext,
+    Figures,
+    Journal,
+    Operation,
+    begin,
+    key,
+    operations,
+    promotion,
+    unfinished,
+)
 from ops.regions.region import opened
-from ops.regions.run import STEP_FUNCTIONS, run
+from ops.regions.steps import FAILBACK, FAILOVER, PLANNED, STEP_FUNCTIONS, Step, run
 from tests.unit.ops.regions_harness import A, B, Harness, harness, operation
 
 
@@ -55,7 +64,7 @@ def functions(
 
 
 def fence(context: FailoverContext) -> Figures:
-    return failover_steps.fence(context)
+    return steps.fence(context)
 
 
 def refuse(_: FailoverContext) -> Figures:
@@ -135,12 +144,12 @@ def test_problems_are_in_the_journal_with_their_step_only(context: FailoverConte
     run(FAILOVER, context, functions([], fence=doubtful_fence(doubtful)))
     assert context.journal.operation.steps["fence"].problems[-1] == "something is odd"
     assert context.journal.operation.steps["silence-handover"].problems == []
-    assert "fence: something is odd" in report.problems(context.journal.operation)
+    assert "fence: something is odd" in journal.problems(context.journal.operation)
 
 
 def doubtful_fence(further: Callable[[FailoverContext], Figures]) -> Callable[[FailoverContext], Figures]:
     def do(context: FailoverContext) -> Figures:
-        return {**failover_steps.fence(context), **further(context)}
+        return {**steps.fence(context), **further(context)}
 
     return do
 
@@ -189,7 +198,7 @@ def test_where_a_region_took_over_is_told_by_its_newest_operation(shared: Harnes
 def test_a_planned_failover_gives_the_lease_back_when_the_old_region_does_not_fall_silent(
     context: FailoverContext, shared: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ops.regions.lease.silent", lambda *_: (False, "region-a is alive and has not confirmed"))
+    monkeypatch.setattr("ops.regions.takeover.silent", lambda *_: (False, "region-a is alive and has not confirmed"))
     context.journal.operation.planned = True
     with pytest.raises(OpsError, match=r"^fence: region-a is alive .*: it has the lease again"):
         run(PLANNED, context, functions([], fence=fence))
@@ -227,12 +236,12 @@ def reported() -> Operation:
 
 
 def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
-    figures = report.figures(reported())
+    figures = journal.figures(reported())
     assert figures["rto_s"] == 62.0
     assert figures["silent_s"] == 10.0
     assert figures["copied_behind_s"] == 2.0
     assert figures["handed_over"] == 1
-    page, data = report.write(reported(), tmp_path / "new")
+    page, data = journal.write(reported(), tmp_path / "new")
     assert json.loads(data.read_text())["figures"]["rto_s"] == 62.0
     assert "- A/b=c\\|d" in page.read_text()
     assert "| rto_s | 62.0 |" in page.read_text()
@@ -241,7 +250,7 @@ def test_the_report_counts_from_the_last_sign_of_life(tmp_path: Path) -> None:
 def test_a_report_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OpsError, match=r"--folder .*: "):
-        report.write(reported(), tmp_path / "file")
+        journal.write(reported(), tmp_path / "file")
 
 
 def test_a_journal_survives_the_bucket(shared: Harness) -> None:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from components.postgres import config, process
-from components.postgres.access import access_data, scram_verifier
-from components.postgres.config import Member, PostgresConfig, PostgresDatabase
+from components.postgres.config import Member, PostgresConfig, PostgresDatabase, access_data, scram_verifier
 
 GRAFANA = PostgresDatabase(name="grafana", owner="grafana")
 

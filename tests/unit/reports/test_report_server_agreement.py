@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from services.reports import index
-from services.reports.model import Kind
-from services.reports.periods import period
+from services.reports import delivery
+from services.reports.delivery import HTML_TYPE, PDF_TYPE, Store, key
+from services.reports.model import Kind, period
 from services.reports.settings import Storage as WriterStorage
-from services.reports.store import HTML_TYPE, PDF_TYPE, Store, key
 from tests.unit.reports import report_server_fakes
 from tests.unit.reports.report_server_fakes import BUCKET, PREFIX, TOKYO, Storage, watch
 
@@ -44,7 +43,7 @@ def test_every_kind_is_found_with_its_period_and_its_end(fake_storage: Storage) 
     for kind in Kind:
         store.put(key(period(kind, DAY, TOKYO), "ja", "html"), b"<p>", HTML_TYPE)
         store.put(key(period(kind, DAY, TOKYO), "en", "pdf"), b"%PDF", PDF_TYPE)
-    index.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
+    delivery.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
     poller = watch(fake_storage, [])
     poller.poll()
     assert {report.kind: (report.period, report.end, len(report.files)) for report in poller.snapshot.reports} == {
@@ -68,7 +67,7 @@ def test_the_stored_index_leads_to_files_that_the_report_server_serves(fake_stor
     store = writer(fake_storage)
     name = key(period(Kind.DAILY, DAY, TOKYO), "ja", "html")
     store.put(name, b"<p>", HTML_TYPE)
-    index.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
+    delivery.rewrite(store, ("ja", "en"), TOKYO, "obs (one)")
     with report_server_fakes.report_server(fake_storage) as running:
         page = running.get("/files/index.html").text
         assert f'href="{name}"' in page

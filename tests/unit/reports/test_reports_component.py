@@ -15,17 +15,16 @@ import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
 from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job, default_deny
-from components.reports.component import Reports, ReportsArgs
+from components.reports.component import Reports, ReportsArgs, report_server_scrape
 from components.reports.config import LANGUAGES, Mail
 from components.reports.schedule import SCHEDULES, Kind, Schedule
-from components.reports.server import report_server_scrape
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from services.report_server import settings as report_server_settings
-from services.reports import model, program, text
+from services.reports import model, program
 from services.reports import settings as report_settings
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, user
@@ -203,7 +202,7 @@ def test_the_report_server_accepts_its_settings_file_and_has_its_files(recording
 def test_kinds_and_languages_are_those_of_the_program() -> None:
     assert [kind.value for kind in Kind] == [kind.value for kind in model.Kind]
     assert tuple(report_server_settings.KINDS) == tuple(kind.value for kind in Kind)
-    assert set(LANGUAGES) == set(text.LANGUAGES)
+    assert set(LANGUAGES) == set(model.LANGUAGES)
     assert program._MISTAKE == MISTAKE
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from components.search import access, config, indices, mappings, process, startup_probe
+from components.search import access, config, indices, nodes, startup_probe
 from components.search.access import SearchUser
 from components.search.component import check
 from components.search.config import Engine
@@ -80,15 +80,15 @@ def test_elasticsearch_encrypts_both_layers_and_checks_the_hosts_of_nodes() -> N
 
 @pytest.mark.parametrize(("heap", "direct"), [("384m", "192m"), ("4g", "2048m")])
 def test_memory_outside_the_heap_is_bounded_by_half_of_it(heap: str, direct: str) -> None:
-    command = process.server_command(Engine.OPENSEARCH, heap, ("-XX:+UseG1GC",))
+    command = nodes.server_command(Engine.OPENSEARCH, heap, ("-XX:+UseG1GC",))
     assert f"-Xmx{heap}" in command
     assert f"-XX:MaxDirectMemorySize={direct}" in command
     assert "-XX:+UseG1GC" in command
 
 
 def test_elasticsearch_gets_heap_and_flags_by_its_own_file() -> None:
-    assert process.environment(Engine.ELASTICSEARCH)["ES_PATH_CONF"] == "/etc/elasticsearch"
-    assert "-Xmx4g\n" in process.jvm_options("4g", ("-XX:+UseG1GC",))
+    assert nodes.environment(Engine.ELASTICSEARCH)["ES_PATH_CONF"] == "/etc/elasticsearch"
+    assert "-Xmx4g\n" in nodes.jvm_options("4g", ("-XX:+UseG1GC",))
 
 
 def test_one_role_for_one_user_and_no_pattern_that_fits_an_alias() -> None:
@@ -181,7 +181,7 @@ def test_fields_of_traces_are_those_of_jaeger(kind: str) -> None:
     text = re.sub(r"\{\{-? if \.UseILM \}\}.*?\{\{-? end \}\}", "", text, flags=re.DOTALL)
     text = re.sub(r"\{\{ \.(Shards|Replicas) \}\}", "1", text).replace("{{ .IndexPrefix }}", "")
     theirs = json.loads(text)
-    ours = {"span": mappings.span_mapping, "service": mappings.service_mapping}[kind]()
+    ours = {"span": indices.span_mapping, "service": indices.service_mapping}[kind]()
     assert ours == theirs["mappings"]
     template = next(
         cluster_family for cluster_family in cluster_families() if cluster_family.name == f"public-jaeger-{kind}"
@@ -225,7 +225,7 @@ def test_a_node_has_started_when_its_copies_are_back(
 
 
 def test_the_startup_probe_of_elasticsearch_waits_for_green() -> None:
-    command = process.probe_command(Engine.ELASTICSEARCH, files="/f", secrets="/s", ca_file="/ca")
+    command = nodes.probe_command(Engine.ELASTICSEARCH, files="/f", secrets="/s", ca_file="/ca")
     assert command[0] == "curl"
     assert "wait_for_status=green" in command[-1]
 

@@ -10,9 +10,9 @@ import pytest
 from components.telemetry.catalogue import REQUIRED_METRICS
 from components.telemetry.naming import Kind
 from components.telemetry.thresholds import THRESHOLDS, threshold
-from lab.simulator.faults import FAULT_KINDS, Fault, FaultPlan, parse_faults
-from lab.simulator.simulation import Simulation
-from lab.simulator.source import Source
+from lab.simulator.config import FAULT_KINDS, Fault, FaultPlan, parse_faults
+from lab.simulator.devices import Source
+from lab.simulator.services import Simulation
 
 STEP_S = 10.0
 RANGES = {

@@ -11,9 +11,7 @@ import pytest
 import yaml
 
 from lab.simulator.__main__ import main
-from lab.simulator.config import parse
-from lab.simulator.errors import SimulatorError
-from lab.simulator.faults import FaultFile, parse_document, parse_faults
+from lab.simulator.config import FaultFile, SimulatorError, parse, parse_document, parse_faults
 
 GOOD: dict[str, Any] = {
     "endpoint": "https://gateway.obs-local.svc.cluster.local:4318",

@@ -12,9 +12,8 @@ import yaml
 
 from components.telemetry.layers import LAYER_NAMES
 from lab.errors import LabError
-from lab.simulator import deploy, manifests
-from lab.simulator.config import parse
-from lab.simulator.faults import parse_document
+from lab.simulator import deploy
+from lab.simulator.config import parse, parse_document
 
 OUTPUTS = {
     "namespace": "obs-local",
@@ -46,9 +45,7 @@ class RecordingCluster:
 def find(kind: str, name: str) -> dict[str, Any]:
     """One object of those that are applied."""
     return next(
-        body
-        for body in manifests.objects(OUTPUTS, devices=36)
-        if (body["kind"], body["metadata"]["name"]) == (kind, name)
+        body for body in deploy.objects(OUTPUTS, devices=36) if (body["kind"], body["metadata"]["name"]) == (kind, name)
     )
 
 
@@ -67,12 +64,12 @@ def test_the_configuration_is_one_that_the_simulator_accepts() -> None:
 
 def test_an_empty_fault_plan_and_one_with_faults_are_readable() -> None:
     assert parse_document(find("ConfigMap", "simulator-faults")["data"]["faults.yaml"], "f") == ()
-    plan = manifests.fault_plan([{"kind": "cpu", "duration": 60}])
+    plan = deploy.fault_plan([{"kind": "cpu", "duration": 60}])
     assert [fault.kind for fault in parse_document(plan["data"]["faults.yaml"], "f")] == ["cpu"]
 
 
 def test_passwords_are_in_the_secret_and_nowhere_else() -> None:
-    for body in manifests.objects(OUTPUTS, devices=36):
+    for body in deploy.objects(OUTPUTS, devices=36):
         text = json.dumps(body)
         for name in LAYER_NAMES:
             secret = f"secret-of-{name}"
@@ -111,7 +108,7 @@ def test_everything_is_denied_but_dns_and_the_gateway() -> None:
 
 def test_a_new_password_rolls_the_pod_and_a_new_fault_plan_does_not() -> None:
     def checksum(outputs: dict[str, Any], **more: Any) -> str:
-        body = manifests.objects(outputs, devices=36, **more)[-1]
+        body = deploy.objects(outputs, devices=36, **more)[-1]
         return str(body["spec"]["template"]["metadata"]["annotations"]["obs.lab/config"])
 
     changed = {**OUTPUTS, "otlp_credentials": {name: {"password": "other"} for name in LAYER_NAMES}}

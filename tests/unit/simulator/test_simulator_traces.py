@@ -15,8 +15,7 @@ from opentelemetry.semconv._incubating import attributes as incubating
 
 from components.telemetry.layers import LAYER_NAMES
 from components.telemetry.services import EDGES, TRACED_SERVICES, TracedService, traced_service
-from lab.simulator.config import Config
-from lab.simulator.faults import Fault
+from lab.simulator.config import Config, Fault
 from lab.simulator.runner import Runner
 from services.service_graph.graph import Matcher
 from services.service_graph.spans import decode

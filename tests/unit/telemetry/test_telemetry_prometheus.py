@@ -20,9 +20,9 @@ from opentelemetry.sdk.metrics.export import MetricsData
 from components.telemetry.attributes import PROMOTED_ATTRIBUTES
 from components.telemetry.catalogue import METRICS, REQUIRED_METRICS, metric
 from components.telemetry.thresholds import SLOS, THRESHOLDS, slo
-from lab.simulator.faults import FaultPlan
+from lab.simulator.config import FaultPlan
 from lab.simulator.pipeline import Pipeline
-from lab.simulator.simulation import Simulation
+from lab.simulator.services import Simulation
 from lab.toolchain import tools
 
 START_LIMIT_S = 30.0

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from lab.fakes.grafana import settings
-from lab.fakes.grafana.ini import Ini
-from lab.fakes.grafana.settings import Settings
+from lab.fakes.grafana.settings import Ini, Settings
 
 INI: dict[tuple[str, str], str] = {
     ("server", "protocol"): "https",

@@ -7,9 +7,8 @@ from typing import Any
 
 import pytest
 
-from lab.fakes.grafana.directory import Directories, WrongPasswordError, role_of
-from lab.fakes.grafana.directory_settings import DirectorySettings, GroupMapping, load
-from lab.fakes.grafana.ini import SettingsError
+from lab.fakes.grafana.directory import Directories, DirectorySettings, GroupMapping, WrongPasswordError, load, role_of
+from lab.fakes.grafana.settings import SettingsError
 
 SERVER: dict[str, Any] = {
     "host": '"ldap-1.example ldap-2.example"',

@@ -6,11 +6,10 @@ import json
 
 import pytest
 
-from lab.fakes.grafana import naming, users
-from lab.fakes.grafana.access import Access
-from lab.fakes.grafana.audit import Log
+from lab.fakes.grafana import exchange, users
 from lab.fakes.grafana.exchange import Answer, Need, RefusedError, Request, Route, Router, told
-from lab.fakes.grafana.metrics import Metrics
+from lab.fakes.grafana.telemetry import Log, Metrics
+from lab.fakes.grafana.users import Access
 
 
 def access(**more: object) -> Access:
@@ -70,21 +69,21 @@ def test_exact_paths_come_before_places() -> None:
     ("title", "slug"), [("Kafka / Brokers (all)", "kafka-brokers-all"), ("Café", "cafe"), ("容量", "-")]
 )
 def test_titles_become_parts_of_addresses(title: str, slug: str) -> None:
-    assert naming.slug(title) == slug
+    assert exchange.slug(title) == slug
 
 
 @pytest.mark.parametrize("value", ["a b", "ä", "a/b", "a" * 41, 7, ["x"]])
 def test_identifiers_that_cannot_be_are_refused(value: object) -> None:
     with pytest.raises(RefusedError) as caught:
-        naming.chosen_uid(value)
+        exchange.chosen_uid(value)
     assert caught.value.status == 400
 
 
 def test_a_new_identifier_is_a_lawful_one_and_never_the_same() -> None:
-    uids = {naming.chosen_uid(None) for _ in range(50)}
+    uids = {exchange.chosen_uid(None) for _ in range(50)}
 
     assert len(uids) == 50
-    assert all(naming.chosen_uid(uid) == uid for uid in uids)
+    assert all(exchange.chosen_uid(uid) == uid for uid in uids)
 
 
 def test_passwords_of_any_length_are_told_apart() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.fakes.grafana.ini import Ini, SettingsError
+from lab.fakes.grafana.settings import Ini, SettingsError
 from tests.unit.lab.grafana_fake.files import read, write_ini
 
 CHECKOUT = Path(__file__).parents[4]

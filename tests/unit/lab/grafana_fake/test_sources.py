@@ -8,12 +8,11 @@ from typing import Any
 import pytest
 import yaml
 
-from lab.fakes.grafana.audit import Log
 from lab.fakes.grafana.exchange import RefusedError, Request
-from lab.fakes.grafana.ini import SettingsError
-from lab.fakes.grafana.metrics import Metrics
 from lab.fakes.grafana.proxy import Proxy
+from lab.fakes.grafana.settings import SettingsError
 from lab.fakes.grafana.sources import Source, load, shown
+from lab.fakes.grafana.telemetry import Log, Metrics
 from lab.fakes.grafana.users import User
 
 SOURCE: dict[str, Any] = {

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 from services.alert_events.events import ProcessedEvent, fingerprint, identity
 from services.reports.alert_log import Log
-from services.reports.errors import ReportError
+from services.reports.model import ReportError
 
 
 def moment(seconds: float) -> str:

@@ -16,8 +16,9 @@ from services.reports.model import (
     Report,
     Section,
     Table,
+    Text,
+    text_of,
 )
-from services.reports.text import Text, text_of
 from tests.unit.services.reports.harness import HOUR, TOKYO, at
 
 EVIL = "<script>alert(1)</script> & \"quotes\" 'here'"

@@ -11,7 +11,7 @@ from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from services.reports.alert_log import KafkaAccess, KafkaAlertLog
-from services.reports.errors import ReportError
+from services.reports.model import ReportError
 from tests.support import kafka_broker
 from tests.unit.services.reports.events import event
 

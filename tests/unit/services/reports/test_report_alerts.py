@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from components.alertmanager.config import paged_receiver
-from components.alertmanager.contacts import Channel
-from services.reports.episodes import by_alert, episodes, tally
+from components.alertmanager.receivers import Channel
+from services.reports.alert_log import by_alert, episodes, tally
 from services.reports.recommendations import noisy
 from tests.unit.services.reports.events import event
 from tests.unit.services.reports.harness import HOUR, MINUTE, at

@@ -17,13 +17,11 @@ import pytest
 from services.report_server.bucket import Object
 from services.report_server.poller import read_run
 from services.report_server.stored import reports as stored_reports
-from services.reports import index, mail, program
-from services.reports.errors import ReportError
-from services.reports.model import Kind
-from services.reports.periods import Period, period
+from services.reports import delivery, program
+from services.reports.delivery import MAILED, Store, Stored, key, stored
+from services.reports.model import Kind, Period, ReportError, period
 from services.reports.program import Files, deliver, main, run
 from services.reports.settings import Settings, parse
-from services.reports.store import MAILED, Store, Stored, key, stored
 from tests.config.pki import write_certificates
 from tests.unit.services.reports.delivery import BUCKET, KEYS, LOGIN, PREFIX, RECIPIENTS, Places, places
 from tests.unit.services.reports.harness import TOKYO
@@ -103,7 +101,9 @@ def test_the_mail_has_a_text_a_page_and_the_report_in_each_language(there: Place
 
 
 def test_the_attachments_are_the_pdfs() -> None:
-    message = mail.message(sample(), FILES.pdfs, platform="obs", sender="a@example.org", recipients=["b@example.org"])
+    message = delivery.message(
+        sample(), FILES.pdfs, platform="obs", sender="a@example.org", recipients=["b@example.org"]
+    )
     read = message_from_bytes(message.as_bytes(), policy=policy.default)
     attached = {
         iter_attachment.get_filename(): iter_attachment.get_content() for iter_attachment in read.iter_attachments()
@@ -210,12 +210,12 @@ def test_an_index_of_many_reports_has_pages_and_one_that_shrinks_loses_them(ther
     report_settings = settings(there)
     assert report_settings.storage is not None
     store = Store(report_settings.storage)
-    names = [(DAY - timedelta(days=number)).isoformat() for number in range(index.PER_PAGE + 1)]
+    names = [(DAY - timedelta(days=number)).isoformat() for number in range(delivery.PER_PAGE + 1)]
     for name in names:
         store.put(key(day(name), "en", "html"), b"x", "text/html")
     assert (
-        index.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
-        == index.PER_PAGE + 1
+        delivery.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
+        == delivery.PER_PAGE + 1
     )
     first, second = (there.object(f"{PREFIX}{name}")["Body"].read().decode() for name in ("index.html", "index-2.html"))
     assert 'href="index-2.html"' in first
@@ -223,7 +223,7 @@ def test_an_index_of_many_reports_has_pages_and_one_that_shrinks_loses_them(ther
     assert names[-1] in second
     assert names[-1] not in first
     store.delete(key(day(names[-1]), "en", "html"))
-    index.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
+    delivery.rewrite(store, report_settings.languages, report_settings.zone, report_settings.name)
     assert f"{PREFIX}index-2.html" not in there.names
 
 
@@ -246,7 +246,7 @@ def test_reports_are_ordered_by_their_first_day_and_strange_objects_are_passed_o
         ("monthly", "2026-11"),
     ]
     assert isinstance(published[0], Stored)
-    (only,) = index.pages([], ("ja", "en"), TOKYO, "obs")
+    (only,) = delivery.pages([], ("ja", "en"), TOKYO, "obs")
     assert "レポートはまだありません" in only
 
 

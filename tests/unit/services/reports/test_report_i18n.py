@@ -15,12 +15,9 @@ from components.telemetry.layers import BUSINESS
 from components.telemetry.naming import Kind as Instrument
 from components.telemetry.thresholds import SLOS
 from services.reports.i18n import TEXTS, translate
-from services.reports.kpis import KPIS, MAIN, PLACES, further
-from services.reports.model import Kind
-from services.reports.objectives import OBJECTIVES
-from services.reports.queries import CAPACITIES, COUNTS
-from services.reports.recommendation_rules import RULES
-from services.reports.text import Text, amount, change, duration, moment, share
+from services.reports.model import Kind, Text, amount, change, duration, moment, share
+from services.reports.queries import CAPACITIES, COUNTS, KPIS, MAIN, OBJECTIVES, PLACES, further
+from services.reports.recommendations import RULES
 from tests.unit.services.reports.harness import TOKYO, at
 
 FOLDER = Path(services.reports.__file__).parent

@@ -7,9 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from services.reports.errors import ReportError
-from services.reports.model import Kind
-from services.reports.periods import DAY, chosen, period
+from services.reports.model import DAY, Kind, ReportError, chosen, period
 from tests.unit.services.reports.harness import TOKYO, at
 
 

@@ -26,9 +26,8 @@ from components.telemetry.thresholds import threshold
 from lab.toolchain import tools
 from services.index_manager.metrics import IndexManagerMetrics
 from services.reports import queries
-from services.reports.kpis import KPIS, kpi
-from services.reports.queries import CAPACITIES, FRESH_S, Query
-from services.reports.recommendation_rules import RULES
+from services.reports.queries import CAPACITIES, FRESH_S, KPIS, Query, kpi
+from services.reports.recommendations import RULES
 
 ALL_RULES = (
     *LAYER_RULES,

@@ -10,12 +10,9 @@ import pytest
 
 from services.reports import build
 from services.reports.alert_log import AlertLog
-from services.reports.errors import ReportError
 from services.reports.i18n import translate
 from services.reports.metrics import RefusedError, ThanosMetrics
-from services.reports.model import Chart, Figures, Kind, Paragraph, Report, Section, Table
-from services.reports.periods import period
-from services.reports.text import Text
+from services.reports.model import Chart, Figures, Kind, Paragraph, Report, ReportError, Section, Table, Text, period
 from tests.unit.services.reports import harness
 from tests.unit.services.reports.events import Silent, Told, event
 from tests.unit.services.reports.harness import DAY, HOUR, MINUTE, TOKYO, Served, at

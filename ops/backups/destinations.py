@@ -1,0 +1,343 @@
+"""What a restore writes beside what is there: Grafana's definitions, indices of the search cluster, topics of Kafka."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Consumer, Producer
+from kubernetes.client.exceptions import ApiException
+
+from components.search.config import ADMIN as SEARCH_ADMIN
+from components.search.config import HTTP_PORT, WORKLOAD
+from ops.backups.options import Server
+from ops.core.context import Context
+from ops.core.errors import OpsError, one_line
+from ops.core.grafana import address, administrator
+from ops.core.kafka import ADMIN, TIMEOUT_SECONDS, client_settings, errors
+from ops.core.kube import wait_until
+from services.backup import manifest as form
+from services.backup import restore, restore_grafana
+from services.backup.encryption import Identity
+from services.backup.grafana import Definitions, read
+from services.backup.manifest import Manifest
+from services.backup.restore_search import documents
+from services.backup.search_export import INDICES, file_name
+from services.backup.settings import SEARCH
+from services.backup.store import Store
+from services.backup.web import Web
+from services.kafka_archive import compare as comparison
+from services.kafka_archive import records
+from services.kafka_archive.catalogue import catalogue
+from services.kafka_archive.compare import Compared
+from services.kafka_archive.restore import Restored
+from services.kafka_archive.restore import restore as restore_topic
+
+_KEYS = {"folders": ("uid",), "dashboards": ("uid",), "teams": ("name",), "permissions": ("kind", "uid")}
+_SOURCE_KEY = ("uid",)
+
+
+def own(context: Context) -> Server:
+    """The platform's own Grafana, as its administrator."""
+    platform = context.platform
+    return Server(url=address(platform), ca_file=Path(context.ca_file), login=administrator(platform))
+
+
+def live(server: Server) -> Definitions:
+    """What a running Grafana has.
+
+    Raises:
+        BackupError: It refuses, or does not answer.
+    """
+    with Web("Grafana", server.url, server.ca_file, login=server.login) as web:
+        return read(web)
+
+
+def differences(folder: Path, server: Server) -> list[str]:
+    """What differs between a fetched run and a running Grafana, one line each; nothing is changed.
+
+    Raises:
+        BackupError: The run is not whole, or Grafana refuses or does not answer.
+    """
+    return compared(restore_grafana.load(folder), live(server))
+
+
+def compared(backup: Definitions, there: Definitions) -> list[str]:
+    """What differs between two sets of definitions, one line each."""
+    left, right = asdict(backup), asdict(there)
+    told: list[str] = []
+    for part, content in left.items():
+        if isinstance(content, list):
+            told += _things(part, _by_key(part, content), _by_key(part, right[part]))
+        elif content != right[part]:
+            told.append(f"{part} differs in {', '.join(_parts(content, right[part]))}")
+    return told
+
+
+def _by_key(part: str, things: list[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    keys = _KEYS.get(part, _SOURCE_KEY)
+    return {" ".join(str(thing[key]) for key in keys): thing for thing in things}
+
+
+def _things(part: str, backup: Mapping[str, Any], there: Mapping[str, Any]) -> list[str]:
+    name = part.rstrip("s")
+    return [
+        f"{name} {key} is only in the backup"
+        if key not in there
+        else f"{name} {key} is only in Grafana"
+        if key not in backup
+        else f"{name} {key} differs in {', '.join(_parts(backup[key], there[key]))}"
+        for key in sorted({*backup, *there})
+        if backup.get(key) != there.get(key)
+    ]
+
+
+def _parts(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    return [key for key in sorted({*one, *other}) if one.get(key) != other.get(key)]
+
+
+_SECRET = f"{SEARCH_ADMIN}-tls"
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,40}-")
+_REQUEST_S = 15
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """The platform's search cluster, as its administrator: chain and key are files that end with the connection."""
+
+    url: str
+    ca_file: Path
+    certificate: tuple[Path, Path]
+
+    def web(self) -> Web:
+        """A client."""
+        return Web("search cluster", self.url, self.ca_file, certificate=self.certificate)
+
+
+@contextmanager
+def search_administrator(context: Context) -> Iterator[Cluster]:
+    """Reach the search cluster through a tunnel, with the certificate of the index manager.
+
+    Raises:
+        OpsError: There is no such certificate, or no node is ready.
+    """
+    kube = context.kube
+    try:
+        secret = kube.core.read_namespaced_secret(_SECRET, kube.namespace, _request_timeout=_REQUEST_S)
+    except ApiException as error:
+        raise OpsError(
+            f"cannot read Secret {_SECRET}, the administrator of the search cluster: HTTP {error.status} "
+            f"{one_line(error.reason)}: give --url, --ca and --login of somebody who may make indices"
+        ) from None
+    url = context.tunnels.url(kube.ready_pod(WORKLOAD).name, HTTP_PORT)
+    with tempfile.TemporaryDirectory(prefix="obs-search-") as folder:
+        files = []
+        for name in ("tls.crt", "tls.key"):
+            file = Path(folder) / name
+            with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as target:
+                target.write(base64.b64decode(secret.data[name]))
+            files.append(file)
+        yield Cluster(url=url, ca_file=Path(context.ca_file), certificate=(files[0], files[1]))
+
+
+def legal(prefix: str) -> str:
+    """What new names begin with.
+
+    Raises:
+        OpsError: It is no beginning of an index's name.
+    """
+    if not _NAME.fullmatch(prefix):
+        raise OpsError(f"--prefix is {prefix!r}: small letters, digits and -, with - at the end, such as restored-")
+    return prefix
+
+
+def renamed(folder: Path, prefix: str) -> Manifest:
+    """Give every index of a fetched run another name, and its aliases too: nobody reads or writes them by accident.
+
+    Raises:
+        OpsError: Files cannot be renamed.
+        BackupError: The folder holds no such run.
+    """
+    manifest = restore.opened(folder, SEARCH)
+    indices: dict[str, Any] = restore.content(folder, INDICES)
+    moved = {
+        prefix + name: {**index, "aliases": {prefix + alias: more for alias, more in index["aliases"].items()}}
+        for name, index in indices.items()
+    }
+    files = {file_name(name): file_name(prefix + name) for name in indices}
+    changed = manifest.model_copy(
+        update={
+            "objects": tuple(
+                stored_object.model_copy(update={"name": files.get(stored_object.name, stored_object.name)})
+                for stored_object in manifest.objects
+            ),
+            "counts": {prefix + name if name in indices else name: count for name, count in manifest.counts.items()},
+        }
+    )
+    try:
+        for old, new in files.items():
+            (folder / old).rename(folder / new)
+        (folder / INDICES).write_text(json.dumps(moved), encoding="utf-8")
+        (folder / form.FILE).write_bytes(changed.content())
+    except OSError as error:
+        raise OpsError(f"{error.filename or folder}: {error.strerror}") from None
+    return changed
+
+
+def check(folder: Path, manifest: Manifest) -> list[str]:
+    """What is wrong with a fetched run: documents that cannot be read, or are not as many as it says."""
+    indices: Mapping[str, Any] = restore.content(folder, INDICES)
+    problems = []
+    for name in indices:
+        number = sum(1 for _ in documents(folder / file_name(name)))
+        if number != manifest.counts.get(name):
+            problems.append(f"{name}: {number} documents, the manifest says {manifest.counts.get(name, 'nothing')}")
+    return problems
+
+
+def remove_indices(cluster: Cluster, names: list[str]) -> None:
+    """Remove indices that a restore made under new names.
+
+    Raises:
+        BackupError: The cluster refuses or does not answer.
+    """
+    with cluster.web() as web:
+        for name in names:
+            web.ask("DELETE", f"/{name}")
+
+
+_KEPT_FOR_EVER = {"retention.ms": "-1", "cleanup.policy": "delete"}
+"""Of a topic that is made for a restore: its records are old, and must not go before somebody has looked."""
+_TAKEN_OVER = ("max.message.bytes", "compression.type", "min.insync.replicas", "unclean.leader.election.enable")
+_MOST_COPIES = 3
+_SEEN_S = 30.0
+
+
+def make(context: Context, store: Store, topic: str, into: str, topic_id: str | None = None) -> int:
+    """Make a topic with as many partitions as the archive has; the number of them.
+
+    Raises:
+        OpsError: There is one of that name, or the brokers refuse.
+        BackupError: The archive has nothing of the topic.
+    """
+    kafka = context.kafka
+    there = kafka.topics()
+    if into in there:
+        raise OpsError(f"--make: topic {into} is there already; leave --make out, or name another one with --to")
+    partitions = max(catalogue(store, topic, topic_id).segments) + 1
+    if topic in there:
+        partitions = max(partitions, there[topic].partitions)
+    source = kafka.topic_settings([topic]).get(topic, {})
+    settings = {**{key: source[key] for key in _TAKEN_OVER if key in source}, **_KEPT_FOR_EVER}
+    copies = min(_MOST_COPIES, len(kafka.brokers()))
+    new = ADMIN.NewTopic(into, num_partitions=partitions, replication_factor=copies, config=settings)
+    with errors(f"topic {into} cannot be made"):
+        kafka.client.create_topics([new], operation_timeout=TIMEOUT_SECONDS)[into].result(timeout=TIMEOUT_SECONDS)
+
+    def led() -> bool:
+        state = kafka.topics().get(into)
+        return state is not None and state.partitions == partitions and min(state.leaders) >= 0
+
+    wait_until(led, _SEEN_S, f"every partition of {into} to have a leader", 0.5)
+    return partitions
+
+
+def remove_topic(context: Context, topic: str) -> None:
+    """Remove a topic that `make` made.
+
+    Raises:
+        OpsError: The brokers refuse.
+    """
+    with errors(f"topic {topic} cannot be removed"):
+        gone = context.kafka.client.delete_topics([topic], operation_timeout=TIMEOUT_SECONDS)
+        gone[topic].result(timeout=TIMEOUT_SECONDS)
+
+
+def send_archived(
+    context: Context,
+    store: Store,
+    identities: Sequence[Identity],
+    topic: str,
+    *,
+    into: str | None = None,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    topic_id: str | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Restored:
+    """Send the archived records again, as the administrator, into an empty topic.
+
+    Raises:
+        BackupError: The archive is not whole, the topic does not fit, or the brokers do not take a record.
+    """
+    settings = _settings(context)
+    return restore_topic(
+        store,
+        identities,
+        topic,
+        Producer(records.restoring(settings)),
+        admin=context.kafka.client,
+        since=since,
+        until=until,
+        into=into,
+        topic_id=topic_id,
+        progress=lambda partition, number: tell(f"{into or topic}: {number:,} records of partition {partition}"),
+    )
+
+
+def compare(
+    context: Context,
+    store: Store,
+    identities: Sequence[Identity],
+    topic: str,
+    *,
+    live: str | None = None,
+    by_offset: bool = False,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    topic_id: str | None = None,
+) -> Compared:
+    """Compare the archive with a topic, record by record.
+
+    Args:
+        context: The platform.
+        store: The bucket.
+        identities: Of an operator.
+        topic: What was archived.
+        live: What it is compared with; None: the topic of the same name.
+        by_offset: Whether equal offsets are compared, as of the archived topic itself; else the order.
+        since: Only archived records with this timestamp or a later one.
+        until: Only archived records with an earlier timestamp.
+        topic_id: Which one, where a topic was made again.
+
+    Raises:
+        BackupError: The archive is not whole, or the brokers do not answer.
+    """
+    consumer = Consumer(records.comparing(_settings(context)))
+    try:
+        return comparison.compare(
+            store,
+            identities,
+            topic,
+            consumer,
+            live=live,
+            by_offset=by_offset,
+            since=since,
+            until=until,
+            topic_id=topic_id,
+        )
+    finally:
+        consumer.close()
+
+
+def _settings(context: Context) -> dict[str, Any]:
+    return client_settings(context.platform, context.platform.kafka_admin)

@@ -1,0 +1,278 @@
+"""Whether a region can take over, each check on one line, and the lease that it takes over with, in two phases."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from ops.core.errors import OpsError
+from ops.core.kafka import KafkaAdmin
+from ops.regions.region import Region, handshake, witness_errors
+from services.regions.records import Heartbeat, Lease, now
+from services.regions.witness import Witness
+
+FRESH_S = 30.0
+"""A heartbeat that is older is no sign of life: a failover agent writes one each 5 s."""
+MOST_BEHIND_S = 15.0
+"""How old the newest copied record may be in a planned failover, seconds (requirement D2)."""
+_IN_SYNC = "min.insync.replicas"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreflightCheck:
+    """One answer.
+
+    Attributes:
+        name: What was asked about.
+        problem: What is wrong; empty when nothing is.
+        seen: What was seen.
+        fatal: Whether a region with this problem cannot take over.
+    """
+
+    name: str
+    problem: str = ""
+    seen: str = ""
+    fatal: bool = True
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.problem or self.seen}"
+
+
+def target(region: Region, witness: Witness, *, planned: bool, now: datetime | None = None) -> list[PreflightCheck]:
+    """Everything that is asked before a region takes over."""
+    moment = now or datetime.now(UTC)
+    return [
+        _ask("kafka", lambda: kafka(region.kafka, region.topics)),
+        _ask("gateway", lambda: _gateway(region)),
+        _ask("metrics", lambda: _metrics(region)),
+        _ask("failover agent", lambda: _agent(region, witness, moment)),
+        parity(region, witness, fatal=planned),
+    ]
+
+
+def kafka(admin: KafkaAdmin, topics: tuple[str, ...]) -> str:
+    """Every partition has a leader and as many copies as a write needs.
+
+    Raises:
+        OpsError: One has not, or a topic is not there.
+    """
+    known = admin.topics()
+    settings = admin.topic_settings(list(topics))
+    wrong = []
+    for topic in topics:
+        state = known.get(topic)
+        if state is None:
+            wrong.append(f"topic {topic} is not there")
+            continue
+        needed = int(settings.get(topic, {}).get(_IN_SYNC, "2"))
+        offline = [number for number, leader in enumerate(state.leaders) if leader < 0]
+        few = [number for number, count in enumerate(state.in_sync) if count < needed]
+        if offline:
+            wrong.append(f"{topic} has partitions without a leader: {', '.join(map(str, offline))}")
+        elif few:
+            wrong.append(f"{topic} has partitions with less than {needed} copies in sync: {', '.join(map(str, few))}")
+    if wrong:
+        raise OpsError("; ".join(wrong))
+    return f"{sum(known[topic].partitions for topic in topics)} partitions online and in sync"
+
+
+def newest(admin: KafkaAdmin, topics: tuple[str, ...]) -> dict[str, datetime]:
+    """Topic -> time of its newest record, as its writer stamped it; topics without records are left out.
+
+    Raises:
+        OpsError: Kafka does not answer.
+    """
+    newest_times = {}
+    for topic in topics:
+        stamps = [int(message.timestamp()[1]) for message in admin.read_last(topic, 1)]
+        if stamps:
+            newest_times[topic] = datetime.fromtimestamp(max(stamps) / 1000, UTC)
+    return newest_times
+
+
+def heartbeat(witness: Witness, region: str) -> Heartbeat | None:
+    """The last heartbeat of a region.
+
+    Raises:
+        OpsError: The witness does not answer, or has something else there.
+    """
+    with witness_errors():
+        return witness.heartbeat(region)
+
+
+def differences(here: Mapping[str, str], there: Mapping[str, str]) -> list[str]:
+    """Definitions that differ, by name; what only one region has differs."""
+    return [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
+
+
+def parity(region: Region, witness: Witness, *, fatal: bool) -> PreflightCheck:
+    """Whether the definitions of a region's stack are those of the other one's last heartbeat."""
+
+    def look() -> str:
+        other = region.peer.region
+        last = heartbeat(witness, other)
+        if last is None:
+            raise OpsError(f"{other} has never told what it has")
+        if drift := differences(region.access.fingerprints, last.fingerprints):
+            raise OpsError(f"{', '.join(drift)} differ between {region.name} and {other}")
+        return f"{len(last.fingerprints)} definitions are the same in {other}"
+
+    return _ask("parity", look, fatal=fatal)
+
+
+def _gateway(region: Region) -> str:
+    handshake(region)
+    return f"{region.platform.otlp_http} answers with a good certificate"
+
+
+def _metrics(region: Region) -> str:
+    count = region.metrics.number("count(up == 1)")
+    if not count:
+        raise OpsError("the read address knows no target that is up")
+    return f"{count:.0f} targets are up"
+
+
+def _agent(region: Region, witness: Witness, now: datetime) -> str:
+    last = heartbeat(witness, region.name)
+    if last is None:
+        raise OpsError(f"the failover agent of {region.name} has never told anything")
+    if last.age(now) > FRESH_S:
+        raise OpsError(f"the failover agent of {region.name} is silent since {last.age(now):.0f} s")
+    if last.isolated:
+        raise OpsError(f"{region.name} says that it is isolated")
+    return f"heartbeat {last.age(now):.0f} s old, epoch {last.epoch}"
+
+
+def _ask(name: str, look: Callable[[], str], *, fatal: bool = True) -> PreflightCheck:
+    try:
+        return PreflightCheck(name=name, seen=look(), fatal=fatal)
+    except OpsError as error:
+        return PreflightCheck(name=name, problem=str(error), fatal=fatal)
+
+
+CONFIRM_S = 30.0
+"""How long is waited for the region that gives up to say that it is silent."""
+NOTIFY_S = 20.0
+"""How long is waited for the region that takes over to say that it is active."""
+_PAUSE_S = 1.0
+
+
+def current(witness: Witness) -> tuple[Lease, str] | None:
+    """The lease and its ETag; None when none was ever written.
+
+    Raises:
+        OpsError: The witness does not answer, or has something else there.
+    """
+    with witness_errors():
+        return witness.lease()
+
+
+def take(witness: Witness, holder: str, by: str, reason: str) -> Lease:
+    """First phase: the lease is the new holder's, and no region is active until `let`.
+
+    Taking what one has already in this phase, from an interrupted command, changes nothing.
+
+    Raises:
+        OpsError: Somebody else was faster, or the witness does not answer.
+    """
+    held_lease = current(witness)
+    if held_lease is not None and held_lease[0].holder == holder and not held_lease[0].notify:
+        return held_lease[0]
+    epoch = (held_lease[0].epoch if held_lease else 0) + 1
+    lease = Lease(holder=holder, epoch=epoch, notify=False, since=now(), by=by, reason=reason)
+    with witness_errors():
+        witness.take(lease, held_lease[1] if held_lease else None)
+    return lease
+
+
+def let(witness: Witness, holder: str, epoch: int, by: str, reason: str) -> Lease:
+    """Second phase: the holder is active.
+
+    Raises:
+        OpsError: The lease is not the holder's of that epoch any more, or the witness does not answer.
+    """
+    held_lease = current(witness)
+    if held_lease is None or held_lease[0].holder != holder or held_lease[0].epoch != epoch:
+        raise OpsError(f"{holder} does not hold the lease of epoch {epoch} any more: {_who(held_lease)}")
+    if held_lease[0].notify:
+        return held_lease[0]
+    lease = Lease(holder=holder, epoch=epoch, notify=True, since=now(), by=by, reason=reason)
+    with witness_errors():
+        witness.take(lease, held_lease[1])
+    return lease
+
+
+def holds(witness: Witness, holder: str, epoch: int, *, notify: bool) -> bool:
+    """Whether the lease is the holder's of that epoch, in that phase or a later one.
+
+    Raises:
+        OpsError: Somebody else has it: the operation is over.
+    """
+    held_lease = current(witness)
+    if held_lease is None or held_lease[0].holder != holder or held_lease[0].epoch != epoch:
+        raise OpsError(f"the lease was taken by another command: {_who(held_lease)}: begin again with a new one")
+    return held_lease[0].notify or not notify
+
+
+def silent(witness: Witness, region: str, epoch: int, seconds: float = CONFIRM_S) -> tuple[bool, str]:
+    """Wait until a region has confirmed that it is silent, as long as it gives signs of life.
+
+    Args:
+        witness: The bucket.
+        region: Region that gives up.
+        epoch: Epoch of the lease that it has to have seen.
+        seconds: How long it may take.
+
+    Returns:
+        Whether it has confirmed, and what was seen, in words.
+    """
+    seen: list[Heartbeat | None] = []
+
+    def done() -> bool:
+        seen.append(heartbeat(witness, region))
+        last = seen[-1]
+        return last is None or last.age(datetime.now(UTC)) > FRESH_S or _confirmed(last, epoch)
+
+    _wait(done, seconds)
+    last = seen[-1]
+    if last is None:
+        return False, f"{region} has never given a sign of life"
+    if _confirmed(last, epoch):
+        return True, f"{region} has confirmed that it is silent"
+    age = last.age(datetime.now(UTC))
+    if age > FRESH_S:
+        return False, f"{region} gives no sign of life since {age:.0f} s: it is silent once it is isolated"
+    return False, f"{region} is alive and has not confirmed within {seconds:.0f} s that it is silent"
+
+
+def notifies(witness: Witness, region: str, epoch: int, seconds: float = NOTIFY_S) -> bool:
+    """Wait until a region says that it is active."""
+
+    def done() -> bool:
+        last = heartbeat(witness, region)
+        return last is not None and last.epoch >= epoch and last.notifies
+
+    return _wait(done, seconds)
+
+
+def _confirmed(last: Heartbeat, epoch: int) -> bool:
+    return last.epoch >= epoch and not last.notifies
+
+
+def _wait(done: Callable[[], bool], seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
+    while True:
+        if done():
+            return True
+        if time.monotonic() >= deadline:
+            return False
+        time.sleep(_PAUSE_S)
+
+
+def _who(held_lease: tuple[Lease, str] | None) -> str:
+    if held_lease is None:
+        return "there is none"
+    lease = held_lease[0]
+    return f"{lease.holder} has it, epoch {lease.epoch}, by {lease.by}"

@@ -1,0 +1,326 @@
+"""Where reports go: the object storage, as ``<kind>/<year>/<period>.<language>.html`` and ``.pdf`` with how runs
+ended; the index of all stored ones; the mail server, over TLS with a login.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import smtplib
+import ssl
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from email.message import EmailMessage
+from email.utils import format_datetime, make_msgid
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
+
+from services.reports.i18n import translate
+from services.reports.model import Figure, Figures, Kind, Language, Period, Report, ReportError, one_line
+from services.reports.render import environment
+from services.reports.settings import Mail, Storage
+from services.runtime import s3
+
+HTML_TYPE, PDF_TYPE, JSON_TYPE = "text/html; charset=utf-8", "application/pdf", "application/json"
+MAILED = "mailed-at"
+"""Metadata of a page: when its report was mailed, and that it was."""
+_CONNECT_S, _READ_S = 10, 60
+_MISSING = frozenset({"404", "NoSuchKey", "NotFound"})
+_KEY = re.compile(r"(daily|weekly|monthly)/\d{4}/([0-9W-]+)\.(en|ja)\.(html|pdf)")
+
+
+def key(period: Period, language: Language, suffix: str) -> str:
+    """Key of a file below the prefix."""
+    return f"{period.kind.value}/{period.year}/{period.name}.{language}.{suffix}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stored:
+    """A stored report.
+
+    Attributes:
+        kind: Which.
+        period: Name of its period.
+        files: Keys of its files, sorted.
+        written: When the newest of them was stored.
+    """
+
+    kind: Kind
+    period: str
+    files: tuple[str, ...]
+    written: datetime
+
+
+class Store:
+    """The bucket, below the prefix. Every call is bounded in time; an error is one line without credentials."""
+
+    def __init__(self, settings: Storage) -> None:
+        """Get ready.
+
+        Raises:
+            ReportError: A file with a key cannot be read.
+        """
+        self._settings = settings
+        try:
+            login = [
+                file.read_text().strip() for file in (settings.access_key_id_file, settings.secret_access_key_file)
+            ]
+        except OSError as error:
+            raise ReportError(f"{error.filename}: cannot be read: {error.strerror}") from None
+        self._client: Any = s3.client(settings, (login[0], login[1]), connect_s=_CONNECT_S, read_s=_READ_S, attempts=3)
+
+    def put(self, name: str, content: bytes, kind: str, metadata: Mapping[str, str] | None = None) -> None:
+        """Store an object, in place of the one before.
+
+        Args:
+            name: Key below the prefix.
+            content: What it holds.
+            kind: Its content type.
+            metadata: Its metadata.
+
+        Raises:
+            ReportError: The storage refuses it, or does not answer.
+        """
+        settings = self._settings
+        more = {"ServerSideEncryption": settings.encryption} if settings.encryption else {}
+        with self._errors(f"{name} cannot be stored"):
+            self._client.put_object(
+                Bucket=settings.bucket,
+                Key=settings.prefix + name,
+                Body=content,
+                ContentType=kind,
+                CacheControl="no-cache",
+                Metadata=dict(metadata or {}),
+                **more,
+            )
+
+    def mailed(self, name: str) -> str:
+        """When the report of a page was mailed; empty where it was not, or is not there.
+
+        Raises:
+            ReportError: The storage refuses to tell, or does not answer.
+        """
+        with self._errors(f"{name} cannot be looked at"):
+            try:
+                head = self._client.head_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
+            except ClientError as error:
+                if _code(error) in _MISSING:
+                    return ""
+                raise
+        return str(head.get("Metadata", {}).get(MAILED, ""))
+
+    def delete(self, name: str) -> None:
+        """Remove an object; one that is not there is no error.
+
+        Raises:
+            ReportError: The storage refuses, or does not answer.
+        """
+        with self._errors(f"{name} cannot be removed"):
+            self._client.delete_object(Bucket=self._settings.bucket, Key=self._settings.prefix + name)
+
+    def names(self) -> list[tuple[str, datetime]]:
+        """Keys below the prefix, and when each was written.
+
+        Raises:
+            ReportError: The storage refuses, or does not answer.
+        """
+        settings = self._settings
+        with self._errors("reports cannot be listed"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=settings.bucket, Prefix=settings.prefix
+            )
+            return [
+                (str(stored_object["Key"])[len(settings.prefix) :], stored_object["LastModified"])
+                for page in pages
+                for stored_object in page.get("Contents", ())
+            ]
+
+    def record(self, kind: Kind, *, failed: bool, period: str, problem: str = "") -> None:
+        """Write down how a run ended (``runs/<kind>.json``), for who watches the jobs.
+
+        Raises:
+            ReportError: The storage refuses it, or does not answer.
+        """
+        ended = datetime.now(UTC).isoformat(timespec="seconds")
+        content = {"ended_at": ended, "failed": failed, "period": period, "problem": problem}
+        self.put(f"runs/{kind.value}.json", json.dumps(content, ensure_ascii=False).encode(), JSON_TYPE)
+
+    @contextmanager
+    def _errors(self, what: str) -> Iterator[None]:
+        where = f"object storage {self._settings.endpoint or 'of AWS'}, bucket {self._settings.bucket}"
+        try:
+            yield
+        except ClientError as error:
+            raise ReportError(f"{where}: {what}: {_code(error) or 'refused'}") from None
+        except (BotoCoreError, OSError) as error:
+            raise ReportError(f"{where}: {what}: {one_line(error)}") from None
+
+
+def stored(names: Sequence[tuple[str, datetime]]) -> list[Stored]:
+    """The reports among keys, newest period first."""
+    files: dict[tuple[str, str], list[tuple[str, datetime]]] = {}
+    for name, written in names:
+        match = _KEY.fullmatch(name)
+        if match:
+            files.setdefault((match[1], match[2]), []).append((name, written))
+    stored_reports = [
+        Stored(
+            kind=Kind(kind),
+            period=period,
+            files=tuple(sorted(name for name, _ in held)),
+            written=max(written for _, written in held),
+        )
+        for (kind, period), held in files.items()
+    ]
+    return sorted(stored_reports, key=lambda report: (_day(report), report.kind.value), reverse=True)
+
+
+def _day(report: Stored) -> str:
+    """The first day of a period, for the order."""
+    if report.kind is Kind.WEEKLY:
+        return datetime.strptime(f"{report.period}-1", "%G-W%V-%u").strftime("%Y-%m-%d")
+    return report.period if report.kind is Kind.DAILY else f"{report.period}-01"
+
+
+def _code(error: Any) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+PER_PAGE = 60
+_PAGE = re.compile(r"index(?:-(\d+))?\.html")
+
+
+def page_name(number: int) -> str:
+    """Name of a page, counted from 1."""
+    return "index.html" if number == 1 else f"index-{number}.html"
+
+
+def pages(reports: Sequence[Stored], languages: Sequence[Language], zone: tzinfo, platform: str) -> list[str]:
+    """The pages as HTML; one at least.
+
+    Args:
+        reports: Newest first.
+        languages: Languages of the page: each word in all of them.
+        zone: Time zone of the times.
+        platform: Name of the platform.
+    """
+    count = max(1, math.ceil(len(reports) / PER_PAGE))
+    template = environment(languages[0]).get_template("index.html.j2")
+    return [
+        template.render(
+            reports=reports[(number - 1) * PER_PAGE : number * PER_PAGE],
+            language=languages[0],
+            number=number,
+            count=count,
+            zone=zone,
+            platform=platform,
+            page_name=page_name,
+        )
+        for number in range(1, count + 1)
+    ]
+
+
+def rewrite(store: Store, languages: Sequence[Language], zone: tzinfo, platform: str) -> int:
+    """Make the index anew from what is stored; returns the number of reports in it.
+
+    Raises:
+        ReportError: The storage refuses, or does not answer.
+    """
+    names = store.names()
+    stored_reports = stored(names)
+    page_texts = pages(stored_reports, languages, zone, platform)
+    for number, text in enumerate(page_texts, start=1):
+        store.put(page_name(number), text.encode(), HTML_TYPE)
+    for name, _ in names:
+        old = _PAGE.fullmatch(name)
+        if old and int(old[1] or 1) > len(page_texts):
+            store.delete(name)
+    return len(stored_reports)
+
+
+_TIMEOUT_S = 30.0
+_TLS_AT_ONCE = 465
+
+
+def message(
+    report: Report,
+    pdfs: Mapping[Language, bytes],
+    *,
+    platform: str,
+    sender: str,
+    recipients: Sequence[str],
+    link: str = "",
+) -> EmailMessage:
+    """The mail.
+
+    Args:
+        report: What it is about.
+        pdfs: The report in each language, in the order of the texts; the first one's is also the subject's.
+        platform: Name of the platform, in the subject.
+        sender: Who it comes from.
+        recipients: Who it goes to.
+        link: Where all reports are; empty where that is nowhere.
+    """
+    languages = list(pdfs)
+    message = EmailMessage()
+    message["Subject"] = translate("mail.subject", platform=platform, title=report.title).of(languages[0])
+    message["From"] = sender
+    message["To"] = ", ".join(recipients)
+    message["Date"] = format_datetime(datetime.now(UTC))
+    message["Message-ID"] = make_msgid(domain=sender.rpartition("@")[2])
+    message["Auto-Submitted"] = "auto-generated"
+    values = {"report": report, "figures": _figures(report), "link": link}
+    message.set_content(
+        "\n".join(environment(language).get_template("mail.txt.j2").render(**values) for language in languages)
+    )
+    parts = [
+        environment(language).get_template("mail.html.j2").render(language=language, **values) for language in languages
+    ]
+    message.add_alternative(
+        f'<!DOCTYPE html>\n<html lang="{languages[0]}"><head><meta charset="utf-8" /></head>\n'
+        f'<body style="margin:0;background:#fff">\n{"".join(parts)}</body></html>\n',
+        subtype="html",
+    )
+    for language, content in pdfs.items():
+        name = f"{report.kind.value}-{report.period}.{language}.pdf"
+        message.add_attachment(content, maintype="application", subtype="pdf", filename=name)
+    return message
+
+
+def send(settings: Mail, password: str, letter: EmailMessage) -> None:
+    """Hand a mail over.
+
+    Raises:
+        ReportError: The server refuses it, or does not answer.
+    """
+    where = f"{settings.host}:{settings.port}"
+    context = ssl.create_default_context(cafile=None if settings.ca_file is None else str(settings.ca_file))
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if settings.port == _TLS_AT_ONCE:
+            server: smtplib.SMTP = smtplib.SMTP_SSL(settings.host, settings.port, timeout=_TIMEOUT_S, context=context)
+        else:
+            server = smtplib.SMTP(settings.host, settings.port, timeout=_TIMEOUT_S)
+        with server:
+            if settings.port != _TLS_AT_ONCE:
+                server.starttls(context=context)
+            server.login(settings.user, password)
+            refused = server.send_message(letter)
+    except smtplib.SMTPAuthenticationError:
+        raise ReportError(f"mail server {where} refuses the login of {settings.user!r}: see its password") from None
+    except smtplib.SMTPRecipientsRefused as error:
+        raise ReportError(f"mail server {where} refuses {', '.join(error.recipients)}") from None
+    except (smtplib.SMTPException, OSError) as error:
+        raise ReportError(f"mail server {where}: {one_line(error)}") from None
+    if refused:
+        raise ReportError(f"mail server {where} refuses {', '.join(refused)} and took it for the others")
+
+
+def _figures(report: Report) -> list[Figure]:
+    """The large numbers of the report."""
+    blocks = [block for section in report.sections for block in section.blocks]
+    return [figure for block in blocks if isinstance(block, Figures) for figure in block.figures]
