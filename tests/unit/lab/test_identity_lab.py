@@ -19,9 +19,9 @@ from tests.unit.lab.external_services_harness import loopback_lab, started
 
 @pytest.fixture
 def paths() -> Iterator[LabPaths]:
-    with loopback_lab(setup) as (found, _):
-        setup.prepare(found)
-        yield found
+    with loopback_lab(setup) as (lab, _):
+        setup.prepare(lab)
+        yield lab
 
 
 def test_a_person_of_the_lab_can_ask_for_a_form_and_the_tool_gets_a_token(paths: LabPaths) -> None:
