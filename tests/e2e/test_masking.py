@@ -76,7 +76,7 @@ def sent(context: Context) -> Sent:
             held = undated(by_case(signal, [raw]))
             status, answer = context.otlp.post(signal.value, raw, context.otlp.login(LAYER))
             if status == 400 and signal is Signal.METRICS:
-                sent_records.refused |= {name: answer.decode() for name in held}
+                sent_records.refused |= {name: answer.decode(errors="replace") for name in held}
                 continue
             assert status == 200, f"the gateway answered {status} to {signal}"
             sent_records.before |= held
