@@ -17,6 +17,7 @@ import (
 	"go.opentelemetry.io/collector/exporter/exportertest"
 	"go.opentelemetry.io/collector/extension/xextension/storage"
 	"go.opentelemetry.io/collector/pdata/pmetric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 )
 
 const (
@@ -229,3 +230,16 @@ func (c diskClient) Batch(_ context.Context, operations ...*storage.Operation) e
 }
 
 func (diskClient) Close(context.Context) error { return nil }
+
+// total is what a counter has counted, over all its labels.
+func total(t testing.TB, telemetry *componenttest.Telemetry, name string) (sum int64) {
+	t.Helper()
+	counted, err := telemetry.GetMetric(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, point := range counted.Data.(metricdata.Sum[int64]).DataPoints {
+		sum += point.Value
+	}
+	return sum
+}

@@ -40,7 +40,13 @@ func newTelemetry(set component.TelemetrySettings, topic string) (*telemetry, er
 	t.latency, err = meter.Float64Histogram("otelcol_kafkabuckets_write_latency", metric.WithDescription("Time until all replicas in sync have a batch's records."),
 		metric.WithUnit("s"), metric.WithExplicitBucketBoundaries(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10))
 	failed = append(failed, err)
-	return t, errors.Join(failed...)
+	if err := errors.Join(failed...); err != nil {
+		return nil, err
+	}
+	// From the start, so that the first loss is an increase.
+	t.lost(context.Background(), 0)
+	t.spilled(context.Background(), 0)
+	return t, nil
 }
 
 func (t *telemetry) record(ctx context.Context, size, items int, took time.Duration, err error) {

@@ -298,7 +298,8 @@ def _path(layer: Layer) -> Row:
                 "{item}/s",
                 Query(
                     expr='sum by (signal, reason) (rate(otelcol_gate_refused_items_total{job="gateway",'
-                    f'layer="{layer.name}"}}[{RATE}]))',
+                    f'layer="{layer.name}"}}[{RATE}])) or on (signal) 0 * sum by (signal) '
+                    f'(rate(otelcol_gate_accepted_items_total{{job="gateway",layer="{layer.name}"}}[{RATE}]))',
                     legend="{{signal}}: {{reason}}",
                 ),
                 width=12,
