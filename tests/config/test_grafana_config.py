@@ -25,12 +25,12 @@ SECRETS = "/etc/grafana-secrets"
 ROOT = Path(__file__).parents[2]
 READ = """
 import json, pathlib, sys
-from lab.fakes.grafana import directory_settings, settings, sources
+from lab.fakes.grafana import directory as directories, settings, sources
 from lab.fakes.grafana.settings import Ini
 
 pod = pathlib.Path(sys.argv[1])
 found = settings.load(Ini(pod / "grafana.ini", {}), pathlib.Path("/usr/share/grafana"))
-[directory] = directory_settings.load(pod / "ldap.toml", {})
+[directory] = directories.load(pod / "ldap.toml", {})
 asked = sources.load(pod / "provisioning", {})
 answer = {
     "settings": {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -81,12 +80,13 @@ def test_full_indices_are_followed_by_new_ones_and_old_ones_are_deleted(
     spans: SearchProcesses, files: IndexManagerFiles
 ) -> None:
     settings = files.settings()
+    full = {"rollover": settings.families[0].rollover.model_copy(update={"documents": 1}), "keep_s": 1}
     short = tuple(
-        replace(family, rollover_documents=1, keep_s=1) if family.name == "internal-jaeger-span" else family
+        family.model_copy(update=full) if family.name == "internal-jaeger-span" else family
         for family in settings.families
     )
     now = time.time()
-    with index_manager(replace(settings, families=short)) as (turned, metrics):
+    with index_manager(settings.model_copy(update={"families": short})) as (turned, metrics):
         turned.reconcile()
         aliases = spans.as_admin("GET", "/internal-jaeger-span-0*/_alias").json()
         readable = {"internal-jaeger-span-read", "confidential-jaeger-span-read"}
