@@ -170,7 +170,8 @@ func TestASlowServerMeetsAnOpenLoop(t *testing.T) {
 	if most.Load() > 4 {
 		t.Errorf("%d requests at the same time, 2 clients have at most 2 each", most.Load())
 	}
-	if result.LatencyMs["p95"] < result.ServiceMs["p95"]+100 {
+	// Half of them, since a machine with other work makes single answers late.
+	if result.LatencyMs["p50"] < result.ServiceMs["p50"]+100 {
 		t.Errorf("latency counts from when a request was due: %v, service %v", result.LatencyMs, result.ServiceMs)
 	}
 }

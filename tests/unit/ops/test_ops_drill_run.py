@@ -9,6 +9,7 @@ import threading
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
@@ -186,16 +187,14 @@ def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module_shown, "SILENT_S", 0.2)
+    now = 0.0
+    monkeypatch.setattr(module_shown, "time", SimpleNamespace(monotonic=lambda: now))
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("killing a broker")
-        for second in (5.0, 6.0, 7.0):
-            time.sleep(0.15)
+        for now, second in ((29.0, 5.0), (31.0, 6.0), (60.0, 7.0), (62.0, 70.0)):
             shown.beat(second)
-        time.sleep(0.25)
-        shown.beat(70.0)
     assert [line for line in out.getvalue().splitlines() if "still at" in line] == [
         "broker: 6 s: still at: killing a broker; about 54 s left",
         f"broker: 1 min 10 s: still at: killing a broker; longer than usual, ended at {clock(drill.limit_s)}",
