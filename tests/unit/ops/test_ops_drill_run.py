@@ -187,13 +187,13 @@ def test_steps_of_the_test_are_told_while_it_runs(tmp_path: Path) -> None:
 
 
 def test_what_is_silent_is_told_every_half_minute(monkeypatch: pytest.MonkeyPatch) -> None:
-    now = 0.0
-    monkeypatch.setattr(module_shown, "time", SimpleNamespace(monotonic=lambda: now))
+    clock_s = [0.0]
+    monkeypatch.setattr(module_shown, "time", SimpleNamespace(monotonic=lambda: clock_s[0]))
     out = io.StringIO()
     drill = replace(find("broker"), seconds=60)
     with DrillProgress(drill, Console(file=out, soft_wrap=True)) as shown:
         shown.say("killing a broker")
-        for now, second in ((29.0, 5.0), (31.0, 6.0), (60.0, 7.0), (62.0, 70.0)):
+        for clock_s[0], second in ((29.0, 5.0), (31.0, 6.0), (60.0, 7.0), (62.0, 70.0)):
             shown.beat(second)
     assert [line for line in out.getvalue().splitlines() if "still at" in line] == [
         "broker: 6 s: still at: killing a broker; about 54 s left",
