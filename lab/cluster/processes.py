@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.errors import LabError
+from lab.paths import CHECKOUT
 
 _STOP_GRACE_S = 15.0
 _started: list[subprocess.Popen[bytes]] = []
@@ -30,6 +32,20 @@ def wait_until(what: str, check: Callable[[], bool], *, timeout_s: float, every_
             raise LabError(f"waited {timeout_s:.0f} s for {what}: it did not happen")
         time.sleep(every_s)
     return time.monotonic() - started
+
+
+def fingerprint(settings: str, sources: Iterable[str]) -> str:
+    """What a process of ours is made from.
+
+    Args:
+        settings: Its settings.
+        sources: Patterns of the files that it runs, below the checkout.
+    """
+    code = hashlib.sha256(settings.encode())
+    for pattern in sources:
+        for file in sorted(CHECKOUT.glob(pattern)):
+            code.update(file.read_bytes())
+    return code.hexdigest()
 
 
 def start_time(pid: int) -> str | None:

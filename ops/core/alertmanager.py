@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +16,7 @@ from typing import Any
 from components.alerting.identity import ID_LABEL
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform
-from ops.core.web import Web
+from ops.core.web import Web, connected
 
 _START_MARGIN = timedelta(minutes=10)
 """A new silence is said to have begun this long ago, so that it counts at once when clocks differ: Alertmanager takes
@@ -251,14 +250,8 @@ def connect(platform: Platform) -> Iterator[Alertmanager]:
     Raises:
         OpsError: The stack has none.
     """
-    with tempfile.NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
-        file.write(platform.ca_certificate)
-        file.flush()
-        web = Web(file.name)
-        try:
-            yield client_of(platform, web)
-        finally:
-            web.close()
+    with connected(platform.ca_certificate) as web:
+        yield client_of(platform, web)
 
 
 def _alert(document: Mapping[str, Any]) -> FiringAlert:

@@ -31,6 +31,26 @@ class Sample:
     value: float
 
 
+@contextmanager
+def authority_file(pem: str) -> Iterator[str]:
+    """Path of a file with an authority, which is gone after the block."""
+    with NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
+        file.write(pem)
+        file.flush()
+        yield file.name
+
+
+@contextmanager
+def connected(authority: str, server: Callable[[str], str] = lambda _: "") -> Iterator[Web]:
+    """A session of its own that trusts an authority, given as PEM; nothing of Kubernetes is needed for it."""
+    with authority_file(authority) as file:
+        web = Web(file, server)
+        try:
+            yield web
+        finally:
+            web.close()
+
+
 class Web:
     """A session that trusts only ``ca_file`` and takes nothing (proxies, netrc) from the environment.
 
@@ -52,14 +72,8 @@ class Web:
     @contextmanager
     def trusting(self, authority: str) -> Iterator[Web]:
         """A session that trusts another authority instead: its PEM, or empty for the public ones."""
-        with NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
-            file.write(authority or Path(DEFAULT_CA_BUNDLE_PATH).read_text())
-            file.flush()
-            web = Web(file.name, self._server)
-            try:
-                yield web
-            finally:
-                web.close()
+        with connected(authority or Path(DEFAULT_CA_BUNDLE_PATH).read_text(), self._server) as web:
+            yield web
 
     def call(
         self,

@@ -23,7 +23,7 @@ from ops.core.kube import wait_until
 from ops.core.otlp import OtlpClient
 from ops.core.platform import Platform
 from ops.core.region_access import Peer, RegionsAccess, WitnessAccess
-from ops.core.web import Query, Web
+from ops.core.web import Query, Web, authority_file
 from services.regions.records import RegionError
 from services.regions.witness import Witness
 from services.runtime.storage import Storage
@@ -126,10 +126,8 @@ def opened(stack: str = "", platform: Platform | None = None) -> Iterator[Region
         OpsError: The stack's outputs cannot be read, or lack something.
     """
     known = platform or platform_module.load(stack=stack)
-    with tempfile.NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
-        file.write(known.ca_certificate)
-        file.flush()
-        region = Region(known, file.name, stack)
+    with authority_file(known.ca_certificate) as file:
+        region = Region(known, file, stack)
         try:
             yield region
         finally:

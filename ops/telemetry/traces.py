@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlparse
@@ -20,7 +18,7 @@ from components.telemetry.classification import CLASSES
 from ops.core import platform as platform_module
 from ops.core.errors import OpsError, one_line
 from ops.core.platform import Platform
-from ops.core.web import Web
+from ops.core.web import Web, connected
 from ops.telemetry.trace_tree import Trace, parse, tree
 
 _TRACE_ID = re.compile(r"[0-9a-fA-F]{1,32}")
@@ -175,7 +173,7 @@ def trace(
     since_s = seconds(since)
     platform = platform_module.load()
     chosen, url = choose(platform, clearance)
-    with _session(platform) as web:
+    with connected(platform.ca_certificate) as web:
         token = _own(token_file) if token_file else fetch_token(web, platform)
         reader = TraceReader(web, url, token, chosen)
         if trace_id is not None:
@@ -188,19 +186,6 @@ def trace(
     if not traces:
         typer.echo(f"no such trace of {service} in the last {since} with the clearance {chosen}", err=True)
     raise typer.Exit(0 if traces else 1)
-
-
-@contextmanager
-def _session(platform: Platform) -> Iterator[Web]:
-    """A session that trusts the platform's authority; nothing of the cluster is needed to read traces."""
-    with tempfile.NamedTemporaryFile("w", prefix="obs-ca-", suffix=".pem") as file:
-        file.write(platform.ca_certificate)
-        file.flush()
-        web = Web(file.name)
-        try:
-            yield web
-        finally:
-            web.close()
 
 
 def _own(path: Path) -> str:

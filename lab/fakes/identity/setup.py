@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import secrets
 import sys
@@ -19,7 +18,7 @@ from components.jaeger.oauth import CALLBACK_PATH, OAUTH_PORT
 from lab import private_file
 from lab.cluster import network
 from lab.cluster.network import IDENTITY_PORT, RECEIVERS
-from lab.cluster.processes import Daemon, wait_until
+from lab.cluster.processes import Daemon, fingerprint, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates
 from lab.fakes.receivers import settings as receivers
@@ -82,7 +81,7 @@ def prepare(paths: LabPaths) -> None:
     place.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates.issue(authority, place / _CERTIFICATES, "identity", RECEIVERS)
     known = private_file.load_or_make(Secrets, place / _SECRETS, "the identity provider")
-    wanted, mark = _digest(known), place / _MADE_FROM
+    wanted, mark = _made_from(known), place / _MADE_FROM
     if mark.exists() and mark.read_text() == wanted:
         return
     daemon(paths).stop()
@@ -193,10 +192,6 @@ def _load(paths: LabPaths) -> Secrets:
     return private_file.load(Secrets, folder(paths) / _SECRETS, "the identity provider")
 
 
-def _digest(known: Secrets) -> str:
+def _made_from(known: Secrets) -> str:
     """What the process is made from; the hash of a password differs each time, so passwords stand here."""
-    code = hashlib.sha256(" ".join([*known.all(), *redirects(), *PEOPLE.values()]).encode())
-    for pattern in _SOURCES:
-        for file in sorted(CHECKOUT.glob(pattern)):
-            code.update(file.read_bytes())
-    return code.hexdigest()
+    return fingerprint(" ".join([*known.all(), *redirects(), *PEOPLE.values()]), _SOURCES)

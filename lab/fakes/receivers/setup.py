@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sys
-from pathlib import Path
 from typing import Any
 
 from lab.cluster import network
 from lab.cluster.network import RECEIVERS, RECEIVERS_HTTPS_PORT, RECEIVERS_SMTP_PORT
-from lab.cluster.processes import Daemon, wait_until
+from lab.cluster.processes import Daemon, fingerprint, wait_until
 from lab.errors import LabError
 from lab.fakes.receivers import certificates, keys
 from lab.fakes.receivers.client import Receivers
@@ -66,7 +64,7 @@ def prepare(paths: LabPaths) -> None:
     }
     text = json.dumps(config, indent=1) + "\n"
     (place / CONFIG).write_text(text)
-    present, mark = _digest(text), place / CODE
+    present, mark = fingerprint(text, _SOURCES), place / CODE
     if not mark.exists() or mark.read_text() != present:
         daemon(paths).stop()
         mark.write_text(present)
@@ -122,11 +120,3 @@ def dns_variables(paths: LabPaths) -> dict[str, str]:
         "OBS_DNS_SECRET_ACCESS_KEY": secrets.secret,
         "OBS_DNS_CA_FILE": str(place / CERTIFICATES / certificates.AUTHORITY),
     }
-
-
-def _digest(config: str) -> str:
-    code = hashlib.sha256(config.encode())
-    for pattern in _SOURCES:
-        for file in sorted(Path(CHECKOUT).glob(pattern)):
-            code.update(file.read_bytes())
-    return code.hexdigest()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -278,7 +278,7 @@ def stack(outputs: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Web:
         }
     )
     monkeypatch.setattr(platform_module, "load", lambda: platform_module.parse({**outputs, "trace_query_urls": URLS}))
-    monkeypatch.setattr(traces, "Web", lambda _: web)
+    monkeypatch.setattr(traces, "connected", lambda _: nullcontext(web))
     return web
 
 
