@@ -25,7 +25,7 @@ class CatalogueError(ValueError):
     """The catalogue cannot be used; the message has one line per mistake."""
 
 
-class _OnceLoader(yaml.SafeLoader):
+class _OnceLoader(yaml.CSafeLoader):
     """YAML in which a key that occurs twice is a mistake, and not the last one's victory."""
 
     file = NAME
