@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 from policy.documents import Document, Format, documents
 from policy.model import Node, Resource
@@ -163,12 +165,47 @@ def services(resource: Resource) -> Iterator[Service]:
             continue
         if document.format is Format.RULES and isinstance(document.node["groups"][0].value, Mapping):
             continue
-        for node in document.node.walk():
+        for path in _with_bootstrap(_Content(document.node.value)):
+            node = document.node
+            for step in path:
+                node = node[step]
             for key in BOOTSTRAP:
                 brokers = node[key]
                 texts = brokers.texts() or [brokers.text()]
                 if brokers.exists and all(host_of(text) and ":" in text for text in texts):
                     yield Service(document, node, brokers)
+
+
+class _Content:
+    """What `documents` parsed, as the key of a cache: the same object is the same content."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Content) and self.value is other.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+@functools.lru_cache(maxsize=1024)
+def _with_bootstrap(content: _Content) -> tuple[tuple[str | int, ...], ...]:
+    """Paths of the mappings that have a key which names brokers, outer ones first."""
+    return tuple(_paths_to_bootstrap(content.value, ()))
+
+
+def _paths_to_bootstrap(value: Any, path: tuple[str | int, ...]) -> Iterator[tuple[str | int, ...]]:
+    if isinstance(value, Mapping):
+        if not value.keys().isdisjoint(BOOTSTRAP):
+            yield path
+        for key, inner in value.items():
+            yield from _paths_to_bootstrap(inner, (*path, key))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        for index, inner in enumerate(value):
+            yield from _paths_to_bootstrap(inner, (*path, index))
 
 
 def super_users(server: Server) -> list[str]:

@@ -91,7 +91,7 @@ def test_a_storage_that_is_away_for_20_seconds_loses_nothing_and_memory_stays_bo
     limits = {"memory_bytes": 8 * MEBIBYTE, "segment_bytes": MEBIBYTE}
     with harness.program("away", topic, **limits) as program:
         [member] = harness.members()
-        with Sender(harness, topic, size=6000) as sender:
+        with Sender(harness, topic, pause_s=0.01, size=6000) as sender:
             eventually(lambda: program.value("stored_objects_total") > 3, 30, "something is stored")
             harness.line.set(State.REFUSED)
             away = time.monotonic() + 20

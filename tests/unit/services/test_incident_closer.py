@@ -103,8 +103,9 @@ def test_a_second_mute_closes_anew() -> None:
 
 def test_memory_is_bounded() -> None:
     closing = Closing()
-    for number in range(MOST_ENDING + 100):
-        closing.due(0.0, states((Incident("phone", str(number)),)))
+    ended = tuple(Incident("phone", str(number)) for number in range(MOST_ENDING + 100))
+    for first in range(0, len(ended), MOST_ENDING // 4):
+        closing.due(0.0, states(ended[first : first + MOST_ENDING // 4]))
     assert len(closing.due(1.0, states())) == MOST_ENDING
 
 
