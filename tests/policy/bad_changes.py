@@ -1,6 +1,7 @@
 """Changes that nobody should merge, made to the real program: ``BAD_CHANGES=<name>,<name> python bad_changes.py``.
 
-The engine runs this file as the program of a stack: it spoils functions of the platform, then runs the program.
+The engine runs this file as the program of a stack: it spoils functions of the platform, then runs the program; with
+``BAD_CHANGES_ALONE`` the program is not run, so that only workloads which a change adds are there.
 """
 
 from __future__ import annotations
@@ -122,4 +123,5 @@ BAD_CHANGES: dict[str, Callable[[], None]] = {
 if __name__ == "__main__" and pulumi.runtime.is_dry_run():
     for chosen in filter(None, os.environ.get("BAD_CHANGES", "").split(",")):
         BAD_CHANGES[chosen]()
-    runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")
+    if "BAD_CHANGES_ALONE" not in os.environ:
+        runpy.run_path(str(CHECKOUT / "__main__.py"), run_name="__main__")

@@ -41,8 +41,10 @@ class Engine:
         assert process.returncode == 0, process.stderr
         return engine
 
-    def run(self, *arguments: str, changes: Iterable[str] = ()) -> subprocess.CompletedProcess[str]:
-        """Run ``pulumi``."""
+    def run(
+        self, *arguments: str, changes: Iterable[str] = (), alone: bool = False
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``pulumi``; ``alone`` leaves the platform out."""
         programs = [self.folder / "home" / "bin", tools.path("pulumi").parent]
         environment = {
             **os.environ,
@@ -54,6 +56,7 @@ class Engine:
             "KUBECONFIG": str(self.folder / "no-cluster"),
             "PYTHONPATH": str(CHECKOUT),
             "BAD_CHANGES": ",".join(changes),
+            **({"BAD_CHANGES_ALONE": "1"} if alone else {}),
         }
         return subprocess.run(
             ["pulumi", *arguments, "--non-interactive", "--color=never"],
@@ -65,6 +68,6 @@ class Engine:
             stdin=subprocess.DEVNULL,
         )
 
-    def preview(self, changes: Iterable[str] = (), *more: str) -> subprocess.CompletedProcess[str]:
+    def preview(self, changes: Iterable[str] = (), *more: str, alone: bool = False) -> subprocess.CompletedProcess[str]:
         """Preview with the pack."""
-        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, changes=changes)
+        return self.run("preview", "--policy-pack", str(CHECKOUT / "policy"), *more, changes=changes, alone=alone)
