@@ -1,4 +1,4 @@
-"""The command line: ``python -m ops verify`` and ``python -m ops health``.
+"""The command line: ``obs verify``, or ``python -m ops verify``.
 
 Exit codes: 0 nothing fails, 1 something fails, 2 it cannot run at all. Progress and errors go
 to standard error, results to standard output.
@@ -6,70 +6,78 @@ to standard error, results to standard output.
 
 from __future__ import annotations
 
-import json
-from typing import Annotated
+import functools
+import importlib
+from typing import Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
 
-from ops.alerts.ack import ack
-from ops.alerts.command import alerts
-from ops.alerts.events_command import alert_events
-from ops.alerts.notify import notify
-from ops.alerts.silences import silence_app
-from ops.backups.command import backup_app
-from ops.checks.command import verify
-from ops.core import health as health_module
-from ops.core import platform as platform_module
-from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Kube
-from ops.dashboards.command import dashboard
-from ops.drills.command import drill_app
-from ops.incidents.command import incident_app
-from ops.loadtest.bench_command import bench
-from ops.loadtest.command import loadtest
-from ops.maintenance.certificates import certificates
-from ops.maintenance.command import maintain_app
-from ops.pages import docs
-from ops.regions.command import failback, failover, regions_app
-from ops.reports.command import report_app
-from ops.review.command import review
-from ops.telemetry.logs import logs
-from ops.telemetry.traces import trace
 
-app = typer.Typer(
-    help="Day-2 commands of the monitoring platform.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
-app.command()(verify)
-app.command()(review)
-app.command()(trace)
-app.command()(logs)
-app.command()(alerts)
-app.command()(ack)
-app.add_typer(silence_app, name="silence")
-app.add_typer(incident_app, name="incident")
-app.command()(notify)
-app.command()(alert_events)
-app.command()(certificates)
-app.command()(dashboard)
-app.command()(loadtest)
-app.command()(bench)
-app.add_typer(report_app, name="report")
-app.add_typer(backup_app, name="backup")
-app.add_typer(maintain_app, name="maintain")
-app.add_typer(regions_app, name="regions")
-app.command()(failover)
-app.command()(failback)
-app.add_typer(drill_app, name="drill")
-app.command()(docs)
+COMMANDS = {
+    "verify": "ops.checks.command:verify",
+    "health": "ops.core.health:health",
+    "review": "ops.review.command:review",
+    "trace": "ops.telemetry.traces:trace",
+    "logs": "ops.telemetry.logs:logs",
+    "alerts": "ops.alerts.command:alerts",
+    "ack": "ops.alerts.ack:ack",
+    "silence": "ops.alerts.silences:silence_app",
+    "incident": "ops.incidents.command:incident_app",
+    "notify": "ops.alerts.notify:notify",
+    "alert-events": "ops.alerts.events_command:alert_events",
+    "certificates": "ops.maintenance.certificates:certificates",
+    "dashboard": "ops.dashboards.command:dashboard",
+    "loadtest": "ops.loadtest.command:loadtest",
+    "bench": "ops.loadtest.bench_command:bench",
+    "report": "ops.reports.command:report_app",
+    "backup": "ops.backups.command:backup_app",
+    "maintain": "ops.maintenance.command:maintain_app",
+    "regions": "ops.regions.command:regions_app",
+    "failover": "ops.regions.command:failover",
+    "failback": "ops.regions.command:failback",
+    "drill": "ops.drills.command:drill_app",
+    "docs": "ops.pages:docs",
+}
+"""Command -> module and name of its function, or of the group of its subcommands."""
 _CANNOT_RUN = 2
+
+
+class _Commands(TyperGroup):
+    """Imports a command's module when the command is asked for: to import all takes over a second."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names of all commands."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command of a name; None where there is none."""
+        return loaded(cmd_name) if cmd_name in COMMANDS else None
+
+
+@functools.cache
+def loaded(name: str) -> Any:
+    """The command, or group of commands, of a name in `COMMANDS`."""
+    module, _, attribute = COMMANDS[name].partition(":")
+    implementation = getattr(importlib.import_module(module), attribute)
+    if isinstance(implementation, typer.Typer):
+        command: Any = get_group(implementation)
+    else:
+        alone = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        alone.command(name)(implementation)
+        command = get_command(alone)
+    command.name = name
+    return command
+
+
+app = typer.Typer(cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def day_2() -> None:
+    """Day-2 commands of the monitoring platform."""
 
 
 def main() -> None:
@@ -79,36 +87,3 @@ def main() -> None:
     except OpsError as error:
         typer.echo(f"error: {one_line(error, 400)}", err=True)
         raise SystemExit(_CANNOT_RUN) from None
-
-
-@app.command()
-def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False) -> None:
-    """Show every workload's pods and whether Kafka and Thanos Query answer."""
-    with _context() as context:
-        lines = health_module.check(context)
-    if as_json:
-        rows = [{"name": line.name, "healthy": line.healthy, "detail": line.detail} for line in lines]
-        typer.echo(json.dumps({"lines": rows}, indent=2))
-    else:
-        table = Table("", "workload", "state")
-        for line in lines:
-            state = Text("ok", style="green") if line.healthy else Text("bad", style="bold red")
-            table.add_row(state, line.name, Text(line.detail))
-        Console().print(table)
-    raise typer.Exit(0 if all(line.healthy for line in lines) else 1)
-
-
-def _context() -> Context:
-    platform = platform_module.load()
-    return Context(platform, Kube.connect(platform.namespace))
-
-
-def _progress() -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    )

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from dataclasses import dataclass
+from typing import Annotated
 
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ops.core import platform as platform_module
 from ops.core.context import Context
 from ops.core.errors import OpsError, one_line
-from ops.core.kube import Pod
+from ops.core.kube import Kube, Pod
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,3 +77,20 @@ def _queries(context: Context) -> Line:
     down = sorted({sample.labels.get("instance", "?") for sample in up if sample.value != 1})
     detail = f"{len(up)} targets, down: {', '.join(down) or 'none'}"
     return Line(name="Thanos Query answers", healthy=bool(up) and not down, detail=detail)
+
+
+def health(as_json: Annotated[bool, typer.Option("--json", help="Print lines for machines.")] = False) -> None:
+    """Show every workload's pods and whether Kafka and Thanos Query answer."""
+    platform = platform_module.load()
+    with Context(platform, Kube.connect(platform.namespace)) as context:
+        lines = check(context)
+    if as_json:
+        rows = [{"name": line.name, "healthy": line.healthy, "detail": line.detail} for line in lines]
+        typer.echo(json.dumps({"lines": rows}, indent=2))
+    else:
+        table = Table("", "workload", "state")
+        for line in lines:
+            state = Text("ok", style="green") if line.healthy else Text("bad", style="bold red")
+            table.add_row(state, line.name, Text(line.detail))
+        Console().print(table)
+    raise typer.Exit(0 if all(line.healthy for line in lines) else 1)

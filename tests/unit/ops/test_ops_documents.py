@@ -7,10 +7,8 @@ import shlex
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-import typer
 
 from components.alertmanager.process import CLIENT_CONFIG, WEB_PORT
 from components.kafka import config as kafka_config
@@ -37,13 +35,9 @@ def commands(page: Path) -> Iterator[tuple[str, list[str]]]:
                 yield match[1], shlex.split(match[2].replace("...", ""))
 
 
-def command(name: str) -> Any:
-    return typer.main.get_command(cli.app).commands[name]  # type: ignore[attr-defined]
-
-
 def options(name: str) -> set[str]:
     """Every option of a command and of the commands below it."""
-    parsed_command = command(name)
+    parsed_command = cli.loaded(name)
     below = getattr(parsed_command, "commands", {}).values()
     return {
         option
@@ -55,7 +49,7 @@ def options(name: str) -> set[str]:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_every_command_on_the_page_exists_with_its_options(page: Path) -> None:
-    known = set(typer.main.get_command(cli.app).commands)  # type: ignore[attr-defined]
+    known = set(cli.COMMANDS)
     for name, words in commands(page):
         assert name in known, f"{page.name}: there is no `ops {name}`"
         wrong = {word.partition("=")[0] for word in words if word.startswith("--")} - options(name) - {"--help"}
