@@ -128,6 +128,11 @@ DEPENDENCIES = "dependencies"
 TRACE_KINDS: tuple[str, ...] = (SPANS, SERVICES, DEPENDENCIES)
 LOGS = "logs"
 _DAY_S = 86400
+_COPYING: Mapping[Engine, Mapping[str, str]] = {
+    Engine.OPENSEARCH: {"index.replication.type": "SEGMENT"},
+    Engine.ELASTICSEARCH: {},
+}
+"""Copies of logs take over the finished segments of their primary instead of indexing every document again (ADR 40)."""
 _NODE_AWAY = "5m"
 """How long copies of a node that is away are waited for before they are made anew: longer than a restart."""
 
@@ -240,5 +245,5 @@ def _logs(engine: Engine, policy: IndexPolicy) -> Family:
         read_aliases=(f"{LOGS}-read",),
         policy=policy,
         mapping=log_mapping(engine),
-        settings={"index.analysis": log_analysis(), "index.refresh_interval": "1s"},
+        settings={"index.analysis": log_analysis(), "index.refresh_interval": "1s", **_COPYING[engine]},
     )

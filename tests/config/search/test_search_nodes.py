@@ -37,6 +37,38 @@ def test_a_renewed_certificate_is_served_without_a_restart(cluster: SearchProces
     assert cluster.health(1)["number_of_nodes"] == 3
 
 
+def test_acknowledged_logs_outlive_the_loss_of_their_primary(spans: SearchProcesses) -> None:
+    def write(first: int) -> None:
+        lines: list[object] = []
+        for number in range(first, first + 500):
+            lines += [{"index": {"_index": "logs-write", "_id": f"lost-{number}"}}, {"event": "lost", "body": "x"}]
+        text = "".join(json.dumps(line) + "\n" for line in lines)
+        answer = spans.ask("POST", "/_bulk", "log-indexer", text)
+        assert answer.status_code == 200
+        assert not answer.json()["errors"]
+
+    def shards() -> dict[str, str]:
+        rows = spans.as_admin("GET", "/_cat/shards/logs-000001?format=json&h=shard,prirep,node,state").json()
+        return {row["prirep"]: row["node"] for row in rows if row["shard"] == "0" and row["state"] == "STARTED"}
+
+    def count() -> int:
+        body = {"query": {"term": {"event": "lost"}}, "size": 0, "track_total_hits": True}
+        return int(spans.ask("GET", "/logs-read/_search", "log-reader", body).json()["hits"]["total"]["value"])
+
+    eventually(lambda: set(shards()) == {"p", "r"}, 60, "the log index has its copy")
+    settings = spans.as_admin("GET", "/logs-000001/_settings").json()["logs-000001"]["settings"]["index"]
+    assert settings["replication"]["type"] == "SEGMENT"
+    write(0)
+    primary = shards()["p"]
+    cancel = {"index": "logs-000001", "shard": 0, "node": primary, "allow_primary": True}
+    write(500)
+    answer = spans.as_admin("POST", "/_cluster/reroute", {"commands": [{"cancel": cancel}]})
+    assert answer.status_code == 200, answer.text
+    eventually(lambda: shards().get("p") not in (None, primary), 60, "the copy is the primary")
+    eventually(lambda: count() == 1000, 60, "every acknowledged record is found")
+    spans.wait(nodes=3)
+
+
 def test_a_killed_node_stops_no_search_and_counts_as_started_only_when_the_cluster_is_whole(
     spans: SearchProcesses, files: IndexManagerFiles, tmp_path: Path
 ) -> None:
