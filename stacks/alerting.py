@@ -40,12 +40,10 @@ class Alerting:
         sizing: Sizing,
         context: DeploymentContext,
         kafka: KafkaEndpoint,
-        *,
-        mirrored: bool,
     ) -> None:
         options = pulumi.ResourceOptions(parent=parent)
         self._settings = alerting = settings.alerting
-        external_endpoint = alerting.external_endpoint
+        external_endpoint, paired = alerting.external_endpoint, settings.regions.peer is not None
         self.secrets: pulumi.Output[dict[str, Any]] = alerting_secrets(alerting)
         self.events = AlertEvents(
             ALERT_EVENTS, AlertEventsArgs(context=context, kafka=kafka, resources=sizing.alerting.events), options
@@ -62,8 +60,9 @@ class Alerting:
                 secrets=self.secrets,
                 events=self.events.endpoint,
                 escalation=LEVELS,
+                # Also of the mirror's alerts where no mirror runs: a failover must not restart what notifies people.
                 inhibitions=rules.inhibit_rules(
-                    rules.groups([ALERTMANAGER], settings, sizing, mirrored=mirrored), mirrored=mirrored
+                    rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired), mirrored=paired
                 ),
                 networks=alerting.networks,
                 ports=alerting.ports,

@@ -64,7 +64,7 @@ class Platform(pulumi.ComponentResource):
     def __init__(self, name: str, settings: Settings, role: Role) -> None:
         super().__init__(TOKEN, name, None, pulumi.ResourceOptions(providers=_providers(settings)))
         self.settings, self.role = settings, role
-        sizing = PROFILES[settings.profile.of(role)]
+        sizing = PROFILES[settings.profile]
         context = self._context()
         self.regions = Regions(self, settings, sizing, context, role)
         life = settings.certificates.authority
@@ -81,7 +81,7 @@ class Platform(pulumi.ComponentResource):
         self.gateway = self._gateway(context, sizing)
         self.agent = self._agent(context, sizing)
         self.traces = Traces(self, settings, sizing, context, self.kafka.endpoint)
-        self.alerting = Alerting(self, settings, sizing, context, self.kafka.endpoint, mirrored=self.regions.mirrored)
+        self.alerting = Alerting(self, settings, sizing, context, self.kafka.endpoint)
         self.regions.connect(kafka=self.kafka.endpoint, alertmanager=self.alerting.alertmanager.endpoint)
         self.visualization = Visualization(self, settings, sizing, context, suspended=role is Role.STANDBY)
         self.recovery = Recovery(self, settings, sizing, context)
