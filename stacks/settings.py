@@ -206,6 +206,10 @@ class Settings(SettingsModel):
     backups: backup_settings.Backups
     regions: region_settings.Regions
 
+    def mirrored(self, role: Role) -> bool:
+        """Whether the other region's Kafka is copied into this one."""
+        return self.regions.peer is not None and role is Role.STANDBY
+
     @model_validator(mode="after")
     def _all_topics(self) -> Self:
         if set(self.topics) != set(TOPIC_NAMES):

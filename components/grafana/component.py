@@ -64,7 +64,6 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     with_access,
@@ -241,11 +240,6 @@ def grafana_url(context: DeploymentContext, address: str | None, hosts: Sequence
 TOKEN = "obs:grafana:Grafana"  # noqa: S105  (a type token)
 ADMINISTRATOR = "platform-administrator"
 """The account that makes the content. Nobody in the directory may have this name."""
-
-
-def grafana_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """Grafana's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 class Grafana(pulumi.ComponentResource):

@@ -29,7 +29,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -48,6 +47,7 @@ class JaegerReaderArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         clearance: Most restricted class that it shows.
         search: Where spans are read from; its users include this query's, with the same clearance.
         replicas: Pods.
@@ -55,6 +55,7 @@ class JaegerReaderArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     clearance: str
     search: SearchEndpoint
     replicas: int
@@ -98,7 +99,7 @@ class JaegerReader(pulumi.ComponentResource):
     def __init__(self, name: str, args: JaegerReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
+        self.scrape = args.scrape
         self.user = credential(self, name=f"{WORKLOAD}-grafana", username="grafana")
         self.url = f"https://{context.host(WORKLOAD)}:{QUERY_PORT}"
         self.access_label = naming.access_label(WORKLOAD)

@@ -122,7 +122,7 @@ def test_each_secret_is_a_file_of_its_own() -> None:
         "admin": password_of("grafana-administrator"),
         "database": "password-of-grafana-database",
         "secret-key": password_of("grafana-secret-key"),
-        "scrape": "password-of-scrape-grafana",
+        "scrape": password_of("scrape-grafana"),
         "ldap-bind": DIRECTORY_SECRETS["bind_password"],
         "directory-ca.pem": AUTHORITY,
         "source-metrics": "password-of-reader",

@@ -15,6 +15,7 @@ from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support import engine
+from tests.support.deployment_context import metrics
 from tests.unit.jaeger.stubs import CONTEXT, SIZE
 
 PREREQUISITES = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
@@ -45,7 +46,14 @@ def default_build() -> Made:
             ready=pulumi.Output.from_input(True),
             after=(),
         )
-        args = JaegerReaderArgs(context=CONTEXT, clearance="public", search=search, replicas=2, resources=SIZE)
+        args = JaegerReaderArgs(
+            context=CONTEXT,
+            scrape=metrics(CONTEXT, WORKLOAD, 8888),
+            clearance="public",
+            search=search,
+            replicas=2,
+            resources=SIZE,
+        )
         components.append(JaegerReader(WORKLOAD, args))
 
     engine.run(recording, "local", program)
