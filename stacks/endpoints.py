@@ -17,10 +17,12 @@ from components.contracts import (
     PrometheusEndpoint,
     QueryEndpoint,
     ScrapeTarget,
+    TraceReaderEndpoint,
     TracesEndpoint,
 )
 from components.gateway.logins import IDS, GatewayLogins, gateway_logins
 from components.jaeger.collector import traces_endpoint
+from components.jaeger.reader import trace_reader_endpoint
 from components.k8s import DeploymentContext
 from components.mirror.component import MirrorSource
 from components.mirror.config import SOURCE_USER
@@ -66,6 +68,7 @@ class Endpoints(pulumi.ComponentResource):
         prometheus: Every replica: where samples are written and read.
         query: The one address at which metrics are read.
         traces: Where samplers send the traces that are kept.
+        trace_reader: Where Grafana reads traces, or None.
         alert_events: Where Alertmanager posts what it notified.
         alertmanager: Where people and tools read alerts and silence them.
         alertmanager_receiver: Where every Prometheus sends its alerts, to be notified of.
@@ -80,6 +83,7 @@ class Endpoints(pulumi.ComponentResource):
     prometheus: tuple[PrometheusEndpoint, ...]
     query: QueryEndpoint
     traces: TracesEndpoint
+    trace_reader: TraceReaderEndpoint | None
     alert_events: AlertEventsEndpoint
     alertmanager: AlertmanagerEndpoint
     alertmanager_receiver: AlertReceiver
@@ -97,6 +101,7 @@ class Endpoints(pulumi.ComponentResource):
         self.prometheus = tuple(prometheus_endpoint(self, context, replica) for replica in settings.prometheus.replicas)
         self.query = query_endpoint(self, context, address=settings.query.address, hosts=[settings.query.host])
         self.traces = traces_endpoint(self, context)
+        self.trace_reader = trace_reader_endpoint(self, context) if settings.grafana.trace_clearance else None
         self.alert_events = alert_events_endpoint(self, context)
         self.alertmanager = alertmanager_endpoint(
             self,

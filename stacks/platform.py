@@ -46,8 +46,8 @@ class Platform(pulumi.ComponentResource):
     Attributes:
         inputs: What everything is built from.
         kafka: Telemetry hub.
-        regions: The other region, and which of the two is active.
         gateway: Where telemetry comes in.
+        regions: The other region, and which of the two is active.
         metrics: Consumers, Prometheus, and where metrics are read.
         traces: Samplers, Jaeger, service graph, logs, search cluster.
         visualization: Dashboards and reports.
@@ -71,12 +71,12 @@ class Platform(pulumi.ComponentResource):
         kafka = self.kafka.endpoint
         trust_bundle(self, context, self.kafka.authority)
         KafkaLag(KAFKA_LAG, _lag(inputs, self.kafka), parent)
-        self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
-        # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
-        silenced = (self.regions.failover_agent,) if inputs.mirrored else ()
 
         self.gateway = Gateway(GATEWAY, _gateway(inputs, self.kafka), parent)
         Agent(AGENT, _agent(inputs, self.gateway), parent)
+        self.regions = Regions("regions", RegionsArgs(inputs=inputs, kafka=kafka), parent)
+        # Where another region is active, no alert comes in before this one's failover agent keeps it silent.
+        silenced = (self.regions.failover_agent,) if inputs.mirrored else ()
 
         self.metrics = Metrics("metrics", MetricsArgs(inputs=inputs, kafka=kafka, after=silenced), parent)
         self.traces = Traces("traces", TracesArgs(inputs=inputs, kafka=kafka), parent)
@@ -88,7 +88,6 @@ class Platform(pulumi.ComponentResource):
                 inputs=inputs,
                 kafka=kafka,
                 search=self.traces.search.endpoint,
-                traces=self.traces.reader,
                 authority=self.kafka.authority,
             ),
             parent,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pulumi
 
 from components.backups.config import USER as BACKUP_USER
-from components.contracts import KafkaEndpoint, OidcEndpoint, SearchEndpoint
+from components.contracts import KafkaEndpoint, OidcEndpoint, SearchEndpoint, TraceReaderEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
@@ -65,13 +65,11 @@ class Traces(pulumi.ComponentResource):
     Attributes:
         search: Search cluster, also of the logs. It comes first: who writes into it waits for it.
         queries: Clearance -> where its traces are read.
-        reader: Where Grafana reads traces, or None.
         login: How the command line tools sign in, where they have a client of their own.
     """
 
     search: Search
     queries: Mapping[str, JaegerQuery]
-    reader: JaegerReader | None
     login: Mapping[str, pulumi.Input[str]] | None
 
     def __init__(self, name: str, args: TracesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -90,8 +88,9 @@ class Traces(pulumi.ComponentResource):
             clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, secrets, clearance), parent)
             for clearance in settings.traces.queries
         }
-        clearance = settings.grafana.trace_clearance
-        self.reader = JaegerReader(TRACE_READER, _reader(inputs, search, clearance), parent) if clearance else None
+        if settings.grafana.trace_clearance and inputs.endpoints.trace_reader:
+            reader = _reader(inputs, inputs.endpoints.trace_reader, search, settings.grafana.trace_clearance)
+            JaegerReader(TRACE_READER, reader, parent)
         self.register_outputs({})
 
 
@@ -218,9 +217,12 @@ def _query(inputs: PlatformInputs, search: SearchEndpoint, secrets: IdentitySecr
     )
 
 
-def _reader(inputs: PlatformInputs, search: SearchEndpoint, clearance: str) -> JaegerReaderArgs:
+def _reader(
+    inputs: PlatformInputs, endpoint: TraceReaderEndpoint, search: SearchEndpoint, clearance: str
+) -> JaegerReaderArgs:
     return JaegerReaderArgs(
         context=inputs.context,
+        endpoint=endpoint,
         scrape=inputs.endpoints.scrapes[TRACE_READER],
         clearance=clearance,
         search=search,

@@ -12,13 +12,12 @@ from components.dashboards import drilldowns
 from components.dashboards import grafana as dashboard_json
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import Plugins, trace_link
-from components.grafana.component import Grafana, GrafanaArgs, Logs, TraceReader
+from components.grafana.component import Grafana, GrafanaArgs, Logs
 from components.grafana.content import GrafanaContent, GrafanaContentArgs
 from components.grafana.login import Directory, Groups, OidcLogin
 from components.grafana.permissions import FOLDERS, HOME
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.grafana.sources import LogsPlugin
-from components.jaeger.reader import JaegerReader
 from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import WORKLOAD as POSTGRES
 from components.postgres.config import PostgresDatabase
@@ -49,14 +48,12 @@ class VisualizationArgs:
         inputs: What every part is built from.
         kafka: Where reports read notifications.
         search: Where logs are read.
-        traces: Where Grafana reads traces, or None.
         authority: PEM of the platform's authority.
     """
 
     inputs: PlatformInputs
     kafka: KafkaEndpoint
     search: SearchEndpoint
-    traces: JaegerReader | None
     authority: pulumi.Input[str]
 
 
@@ -121,7 +118,7 @@ def _external_database(settings: Settings) -> DatabaseEndpoint:
 
 
 def _grafana(args: VisualizationArgs, database: DatabaseEndpoint) -> GrafanaArgs:
-    inputs, traces = args.inputs, args.traces
+    inputs = args.inputs
     settings, sizing, endpoints = inputs.settings.grafana, inputs.sizing.visualization, inputs.endpoints
     external_endpoint, ldap = settings.external_endpoint, settings.ldap
     return GrafanaArgs(
@@ -147,7 +144,7 @@ def _grafana(args: VisualizationArgs, database: DatabaseEndpoint) -> GrafanaArgs
             index=f"{LOGS}-read",
             plugin=LOG_PLUGINS[inputs.settings.search.engine],
         ),
-        traces=TraceReader(url=traces.url, access_label=traces.access_label, user=traces.user) if traces else None,
+        traces=endpoints.trace_reader,
         trace_dashboard=trace_link("", ""),
         oidc=_oidc(inputs.settings),
         autoscale=sizing.grafana_autoscale,

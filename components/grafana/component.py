@@ -27,6 +27,7 @@ from components.contracts import (
     ScrapeTarget,
     SearchEndpoint,
     TraceQueryEndpoint,
+    TraceReaderEndpoint,
 )
 from components.grafana import process
 from components.grafana.config import GrafanaConfig, grafana_config, ini_text
@@ -131,21 +132,6 @@ class Logs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceReader:
-    """A Jaeger query that Grafana itself may ask (docs/adr/0023).
-
-    Attributes:
-        url: Where it is inside the cluster.
-        access_label: Label that Grafana's pods need.
-        user: Login of Grafana; None: it shows people's own tokens, for which they have to come by OpenID Connect.
-    """
-
-    url: str
-    access_label: str
-    user: Credential | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class GrafanaArgs:
     """What Grafana needs.
 
@@ -187,7 +173,7 @@ class GrafanaArgs:
     alertmanager: AlertmanagerEndpoint
     alerts_user: Credential | None = None
     logs: Logs | None = None
-    traces: TraceReader | None = None
+    traces: TraceReaderEndpoint | None = None
     trace_dashboard: str = ""
     trace_pages: TraceQueryEndpoint | None = None
     oidc: OidcLogin | None = None
