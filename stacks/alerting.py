@@ -56,7 +56,6 @@ def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
         receiver=endpoints.alertmanager_receiver,
         scrape=endpoints.scrapes[ALERTMANAGER],
         closer_scrape=endpoints.scrapes[CLOSER],
-        replicas=sizing.alerting.alertmanagers,
         resources=sizing.alerting.alertmanager,
         closer=sizing.alerting.closer,
         storage=settings.storage.alertmanager,

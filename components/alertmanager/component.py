@@ -119,11 +119,10 @@ class AlertmanagerArgs:
 
     Attributes:
         context: Deployment context.
-        endpoint: Where people and tools read alerts: `alertmanager_endpoint`; its members are the pods.
+        endpoint: Where people and tools read alerts: `alertmanager_endpoint`. Its members are the pods, 2 or more.
         receiver: Where every Prometheus sends its alerts: `alertmanager_receiver`.
         scrape: Its metrics endpoint.
         closer_scrape: That of what closes the pager's incidents of muted alerts.
-        replicas: Members, 2 or more.
         resources: Of each member.
         closer: Of what closes the pager's incidents of muted alerts, beside each member.
         storage: Size of each member's volume (silences, log of notifications).
@@ -147,7 +146,6 @@ class AlertmanagerArgs:
     receiver: AlertReceiver
     scrape: ScrapeTarget
     closer_scrape: ScrapeTarget
-    replicas: int
     resources: Resources
     closer: Resources
     storage: str
@@ -168,6 +166,11 @@ class AlertmanagerArgs:
             raise ValueError(
                 f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is notified when it restarts"
             )
+
+    @property
+    def replicas(self) -> int:
+        """Number of members."""
+        return len(self.endpoint.members)
 
 
 @dataclass(frozen=True, kw_only=True)

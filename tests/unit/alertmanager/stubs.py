@@ -81,18 +81,17 @@ def events() -> AlertEventsEndpoint:
     )
 
 
-def arguments(**changes: Any) -> AlertmanagerArgs:
+def arguments(members: int = 2, **changes: Any) -> AlertmanagerArgs:
     """Arguments of a component."""
     owner = pulumi.ComponentResource("obs:test:Endpoints", "endpoints")
     outside: dict[str, Any] = {"address": "198.18.0.26", "hosts": ["198.18.0.26", "alerts.example.org"]}
     return AlertmanagerArgs(
         **{
             "context": CONTEXT,
-            "endpoint": alertmanager_endpoint(owner, CONTEXT, replicas=2, **outside),
+            "endpoint": alertmanager_endpoint(owner, CONTEXT, replicas=members, **outside),
             "receiver": alertmanager_receiver(owner, CONTEXT),
             "scrape": metrics(CONTEXT, WORKLOAD, WEB_PORT),
             "closer_scrape": metrics(CONTEXT, WORKLOAD, CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME),
-            "replicas": 2,
             "resources": Resources(cpu="50m", memory="64Mi", memory_limit="128Mi"),
             "closer": Resources(cpu="10m", memory="32Mi", memory_limit="64Mi"),
             "storage": "1Gi",
