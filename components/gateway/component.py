@@ -1,4 +1,4 @@
-"""The gateway's pods, addresses and passwords (requirement O1)."""
+"""The gateway's pods and addresses (requirement O1)."""
 
 from __future__ import annotations
 
