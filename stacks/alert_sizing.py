@@ -1,4 +1,4 @@
-"""Sizing of what raises and delivers alerts, per role, as data."""
+"""Sizing of what raises and delivers alerts, per profile, as data."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass
 
 import pulumi
 
@@ -12,86 +11,79 @@ from components.alertevents.component import AlertEvents, AlertEventsArgs
 from components.alerting.escalation import LEVELS
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.component import Alertmanager, AlertmanagerArgs
+from components.alertmanager.process import CLOSER
 from components.alertmanager.receivers import Channels, Contact
-from components.contracts import AlertReceiver, KafkaEndpoint, ScrapeTarget
-from components.k8s import DeploymentContext
+from components.contracts import KafkaEndpoint
 from stacks import rules
 from stacks.alert_settings import Alerting as AlertSettings
-from stacks.secrets import alerting_secrets
-from stacks.settings import Settings
-from stacks.sizing import Sizing
+from stacks.inputs import PlatformInputs
+
+TOKEN = "obs:platform:Alerting"  # noqa: S105  (a type token)
 
 
-class Alerting:
-    """Everything between Prometheus' alerts and the people who are told.
+@dataclass(frozen=True, kw_only=True)
+class AlertingArgs:
+    """What alerting needs.
 
     Attributes:
-        events: Writes alert events to Kafka.
-        alertmanager: Tells people.
-        secrets: Secrets of the channels.
-        receivers: Where every Prometheus sends its alerts.
-        scrapes: Metrics of both.
+        inputs: What every part is built from.
+        kafka: Where alert events go.
     """
 
-    def __init__(
-        self,
-        parent: pulumi.Resource,
-        settings: Settings,
-        sizing: Sizing,
-        context: DeploymentContext,
-        kafka: KafkaEndpoint,
-        *,
-        mirrored: bool,
-    ) -> None:
-        options = pulumi.ResourceOptions(parent=parent)
-        self._settings = alerting = settings.alerting
-        external_endpoint = alerting.external_endpoint
-        self.secrets: pulumi.Output[dict[str, Any]] = alerting_secrets(alerting)
-        self.events = AlertEvents(
-            ALERT_EVENTS, AlertEventsArgs(context=context, kafka=kafka, resources=sizing.alerting.events), options
-        )
-        self.alertmanager = Alertmanager(
-            ALERTMANAGER,
-            AlertmanagerArgs(
-                context=context,
-                replicas=sizing.alerting.alertmanagers,
-                resources=sizing.alerting.alertmanager,
-                closer=sizing.alerting.closer,
-                storage=settings.storage.alertmanager,
-                channels=_channels(alerting),
-                secrets=self.secrets,
-                events=self.events.endpoint,
-                escalation=LEVELS,
-                inhibitions=rules.inhibit_rules(
-                    rules.groups([ALERTMANAGER], settings, sizing, mirrored=mirrored), mirrored=mirrored
-                ),
-                networks=alerting.networks,
-                ports=alerting.ports,
-                address=external_endpoint.address,
-                client_cidrs=external_endpoint.client_cidrs,
-                hosts=[external_endpoint.host],
-            ),
-            options,
-        )
-        self.receivers: tuple[AlertReceiver, ...] = (self.alertmanager.receiver, self.events.receiver)
-        self.scrapes: tuple[ScrapeTarget, ...] = (
-            self.alertmanager.scrape,
-            self.alertmanager.closer_scrape,
-            self.events.scrape,
-        )
+    inputs: PlatformInputs
+    kafka: KafkaEndpoint
 
-    @property
-    def notify_channels(self) -> pulumi.Output[dict[str, Any]]:
-        """What `ops notify` needs to notify on-call without the platform."""
-        return pulumi.Output.secret(self.secrets.apply(self._notify))
 
-    def _notify(self, secrets: Mapping[str, Any]) -> dict[str, Any]:
-        alerting = self._settings
-        return {
-            "channels": alerting.channels.model_dump(),
-            "contacts": {name: contact.model_dump() for name, contact in alerting.contacts.items()},
-            "secrets": {name: value for name, value in secrets.items() if name != "heartbeat_url"},
-        }
+class Alerting(pulumi.ComponentResource):
+    """Alertmanager, and what writes alerts and notifications to Kafka."""
+
+    def __init__(self, name: str, args: AlertingArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        parent = pulumi.ResourceOptions(parent=self)
+        Alertmanager(ALERTMANAGER, _alertmanager(args.inputs), parent)
+        AlertEvents(ALERT_EVENTS, _events(args.inputs, args.kafka), parent)
+        self.register_outputs({})
+
+
+def _alertmanager(inputs: PlatformInputs) -> AlertmanagerArgs:
+    settings, sizing, endpoints = inputs.settings, inputs.sizing, inputs.endpoints
+    alerting, external_endpoint = settings.alerting, settings.alerting.external_endpoint
+    # The mirror's inhibitions also where no mirror runs: a failover must not restart what notifies people.
+    paired = settings.regions.peer is not None
+    return AlertmanagerArgs(
+        context=inputs.context,
+        endpoint=endpoints.alertmanager,
+        receiver=endpoints.alertmanager_receiver,
+        scrape=endpoints.scrapes[ALERTMANAGER],
+        closer_scrape=endpoints.scrapes[CLOSER],
+        resources=sizing.alerting.alertmanager,
+        closer=sizing.alerting.closer,
+        storage=settings.storage.alertmanager,
+        channels=_channels(alerting),
+        secrets=endpoints.channel_secrets,
+        events=endpoints.alert_events,
+        escalation=LEVELS,
+        inhibitions=rules.inhibit_rules(
+            rules.groups([ALERTMANAGER], settings, sizing, mirrored=paired), mirrored=paired
+        ),
+        networks=alerting.networks,
+        ports=alerting.ports,
+        address=external_endpoint.address,
+        client_cidrs=external_endpoint.client_cidrs,
+        hosts=[external_endpoint.host],
+    )
+
+
+def _events(inputs: PlatformInputs, kafka: KafkaEndpoint) -> AlertEventsArgs:
+    endpoints = inputs.endpoints
+    return AlertEventsArgs(
+        context=inputs.context,
+        endpoint=endpoints.alert_events,
+        receiver=endpoints.alert_events_receiver,
+        scrape=endpoints.scrapes[ALERT_EVENTS],
+        kafka=kafka,
+        resources=inputs.sizing.alerting.events,
+    )
 
 
 def _channels(alerting: AlertSettings) -> Channels:

@@ -1,4 +1,4 @@
-"""Sizing of backups, per role, as data."""
+"""Sizing of backups, per profile, as data."""
 
 from __future__ import annotations
 

@@ -1,19 +1,28 @@
-"""Every client of Kafka, with the least that it needs."""
+"""Every client of Kafka, with the least that it needs, and the consumer groups among them."""
 
 from __future__ import annotations
 
 from components.alertevents.component import WORKLOAD as ALERT_EVENTS
 from components.backups.config import ARCHIVE_USER
+from components.backups.config import USER as BACKUP_USER
 from components.consumers.component import consumer_name
 from components.gateway.component import WORKLOAD as GATEWAY
-from components.kafka.access import User
+from components.kafka.access import AclRule, User
 from components.kafka.lag import WORKLOAD as KAFKA_LAG
+from components.logs.component import WORKLOAD as LOG_INDEXER
+from components.mirror.config import SOURCE_USER, Permission, source_permissions, target_permissions
+from components.mirror.config import WORKLOAD as MIRROR
 from components.reports.config import USER as REPORTS
+from components.sampler.component import WORKLOAD as SAMPLER
+from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
-from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC
-from stacks.recovery import users as recovery_users
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC, ALERTS_RAW_TOPIC, TOPICS
 from stacks.settings import Settings
-from stacks.traces import GROUPS as TRACE_GROUPS
+
+TRACE_GROUPS = {SAMPLER: Signal.TRACES, SERVICE_GRAPH: Signal.TRACES, LOG_INDEXER: Signal.LOGS}
+"""Consumer group of traces and logs -> the signal that it reads."""
+COPIED_TOPICS = tuple(topic.name for topic in TOPICS)
+"""Topics that a standby copies from the other region: all."""
 
 
 def own_users(settings: Settings) -> tuple[User, ...]:
@@ -28,10 +37,40 @@ def own_users(settings: Settings) -> tuple[User, ...]:
         User(name=ALERT_EVENTS, writes=(ALERTS_RAW_TOPIC.name, ALERTS_PROCESSED_TOPIC.name)),
         User(name=REPORTS, reads=(ALERTS_PROCESSED_TOPIC.name,)),
         User(name=KAFKA_LAG, describes_all=True),
-        *recovery_users(),
+        # One sees what there is, one reads every topic.
+        User(
+            name=BACKUP_USER,
+            describes_all=True,
+            grants=(
+                AclRule(operation="Describe", resource_type="Cluster", resource="kafka-cluster"),
+                AclRule(operation="DescribeConfigs", resource_type="Topic", resource="*"),
+            ),
+        ),
+        User(name=ARCHIVE_USER, reads=tuple(topic.name for topic in TOPICS)),
+    )
+
+
+def mirror_users(settings: Settings) -> tuple[User, ...]:
+    """The other region's mirror, and this one's; both in both roles, so that no failover waits for permissions."""
+    peer = settings.regions.peer
+    if peer is None:
+        return ()
+    groups = copied_groups(settings)
+    return (
+        User(name=SOURCE_USER, grants=_rules(source_permissions(COPIED_TOPICS, groups))),
+        User(name=MIRROR, grants=_rules(target_permissions(peer.region, COPIED_TOPICS, groups))),
     )
 
 
 def groups(settings: Settings) -> tuple[str, ...]:
     """Consumer groups whose lag is measured."""
     return (*(consumer_name(replica) for replica in settings.prometheus.replicas), *TRACE_GROUPS, ARCHIVE_USER)
+
+
+def copied_groups(settings: Settings) -> tuple[str, ...]:
+    """Consumer groups whose place a standby keeps in step with the other region."""
+    return (*groups(settings), *settings.regions.groups)
+
+
+def _rules(permissions: tuple[Permission, ...]) -> tuple[AclRule, ...]:
+    return tuple(AclRule(**permission._asdict()) for permission in permissions)

@@ -8,17 +8,20 @@ from typing import Any
 import pulumi
 
 from components.contracts import Credential
-from stacks.object_storage import witness
+from stacks.backups import PREFIX as BACKUP_PREFIX
+from stacks.endpoints import Endpoints
+from stacks.kafka_users import TRACE_GROUPS
+from stacks.metrics import METRICS_PREFIX
+from stacks.object_storage import object_storage, witness
 from stacks.platform import Platform
-from stacks.recovery import METRICS_PREFIX
-from stacks.recovery import PREFIX as BACKUP_PREFIX
 from stacks.secrets import backup_recipients
-from stacks.traces import GROUPS as TRACE_GROUPS
+from stacks.settings import Settings
+from stacks.traces import LOG_READER
 
 
 def outputs(platform: Platform) -> dict[str, Any]:
     """Name -> value of every output; everything with a password is secret."""
-    kafka, settings = platform.kafka, platform.settings
+    kafka, settings, endpoints = platform.kafka, platform.inputs.settings, platform.inputs.endpoints
     return {
         "platform": settings.platform,
         "region": settings.region,
@@ -33,36 +36,36 @@ def outputs(platform: Platform) -> dict[str, Any]:
             pulumi.Output.all(**{name: user.password for name, user in kafka.endpoint.users.items()})
         ),
         "topics": list(settings.topics),
-        "consumer_groups": [*(consumer.group for consumer in platform.consumers), *TRACE_GROUPS],
+        "consumer_groups": [*(consumer.group for consumer in platform.metrics.consumers), *TRACE_GROUPS],
         "prometheus_replicas": list(settings.prometheus.replicas),
         "prometheus_credentials": _credentials(
-            {replica: endpoint.reader for replica, endpoint in platform.prometheus.endpoints.items()}
+            {endpoint.replica: endpoint.reader for endpoint in endpoints.prometheus}
         ),
-        "query_url": platform.query.endpoint.url,
-        "query_reader": _login(platform.query.endpoint.reader),
+        "query_url": endpoints.query.url,
+        "query_reader": _login(endpoints.query.reader),
         "trace_query_urls": {name: query.endpoint.url for name, query in platform.traces.queries.items()},
         "trace_login": _secret(platform.traces.login),
-        "sampling_url": platform.traces.collector.endpoint.sampling_url,
-        "sampling_login": _login(platform.traces.collector.endpoint.sampling_user),
+        "sampling_url": endpoints.traces.sampling_url,
+        "sampling_login": _login(endpoints.traces.sampling_user),
         "search_url": platform.traces.search.endpoint.url,
-        "log_reader": _login(platform.traces.log_reader),
-        "alertmanager_url": platform.alerting.alertmanager.endpoint.url,
-        "alertmanager_operator": _login(platform.alerting.alertmanager.endpoint.operator),
+        "log_reader": _login(platform.traces.search.endpoint.users[LOG_READER]),
+        "alertmanager_url": endpoints.alertmanager.url,
+        "alertmanager_operator": _login(endpoints.alertmanager.operator),
         "alert_escalation": settings.alerting.escalation.model_dump(),
-        "notify_channels": platform.alerting.notify_channels,
+        "notify_channels": _notify_channels(settings, endpoints),
         "grafana_url": platform.visualization.grafana.endpoint.url,
         "grafana_admin": _login(platform.visualization.grafana.endpoint.administrator),
         "reports": _reports(platform),
         "backups": _backups(platform),
-        "fingerprints": platform.regions.fingerprints,
-        "id_hash_key": pulumi.Output.secret(platform.gateway.hash_key),
+        "fingerprints": platform.inputs.endpoints.fingerprints,
+        "id_hash_key": pulumi.Output.secret(endpoints.gateway.hash_key),
         "regions": _regions(platform),
-        "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in platform.scrapes}),
+        "scrape_credentials": _credentials({scrape.job: scrape.credential for scrape in endpoints.scrapes.values()}),
     }
 
 
 def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
-    settings, reader = platform.settings.reports, platform.visualization.reports.reader
+    settings, reader = platform.inputs.settings.reports, platform.visualization.reports.reader
     return pulumi.Output.secret(
         reader.password.apply(
             lambda password: {
@@ -77,7 +80,8 @@ def _reports(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 
 def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
     """How operators reach the backups; `ops.core.backup_access.BackupAccess` reads it."""
-    settings, storage = platform.settings.backups, platform.recovery.objects
+    settings = platform.inputs.settings
+    backups, storage = settings.backups, object_storage(settings, BACKUP_PREFIX)
     known = {
         "endpoint": storage.endpoint,
         "region": storage.region,
@@ -85,9 +89,9 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
         "prefix": BACKUP_PREFIX,
         "metrics_prefix": METRICS_PREFIX,
         "recipients": list(backup_recipients()),
-        "time_zone": settings.time_zone,
-        "schedules": settings.schedules.model_dump(),
-        "search": settings.search,
+        "time_zone": backups.time_zone,
+        "schedules": backups.schedules.model_dump(),
+        "search": backups.search,
     }
     secrets = pulumi.Output.all(
         access_key_id=storage.access_key_id,
@@ -99,14 +103,15 @@ def _backups(platform: Platform) -> pulumi.Output[dict[str, Any]]:
 
 def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
     """How operators see and move the pair of regions; `ops.regions` reads it."""
-    settings, pair, mirror = platform.settings, platform.settings.regions, platform.regions.mirror
+    settings, mirror = platform.inputs.settings, platform.regions.mirror
+    pair = settings.regions
     known = {
-        "role": str(platform.role),
+        "role": str(platform.inputs.role),
         "region": settings.region,
         "peer": {"stack": pair.peer.stack, "region": pair.peer.region} if pair.peer else None,
         "dns": pair.dns.model_dump() if pair.dns else None,
         "targets": {"otlp": settings.gateway.host},
-        "fingerprints": platform.regions.fingerprints,
+        "fingerprints": platform.inputs.endpoints.fingerprints,
         "mirror": {"source": mirror.flow.source, "topics": list(mirror.flow.topics), "groups": list(mirror.flow.groups)}
         if mirror
         else None,
@@ -117,6 +122,20 @@ def _regions(platform: Platform) -> pulumi.Output[dict[str, Any]]:
     )
     where = {"endpoint": place.endpoint, "region": place.region, "bucket": place.bucket}
     return pulumi.Output.secret(secrets.apply(lambda resolved: {**known, "witness": {**where, **resolved}}))
+
+
+def _notify_channels(settings: Settings, endpoints: Endpoints) -> pulumi.Output[dict[str, Any]]:
+    """What `ops notify` needs to notify on-call without the platform."""
+    alerting = settings.alerting
+    known = {
+        "channels": alerting.channels.model_dump(),
+        "contacts": {name: contact.model_dump() for name, contact in alerting.contacts.items()},
+    }
+
+    def with_secrets(secrets: Mapping[str, Any]) -> dict[str, Any]:
+        return {**known, "secrets": {name: value for name, value in secrets.items() if name != "heartbeat_url"}}
+
+    return pulumi.Output.secret(endpoints.channel_secrets.apply(with_secrets))
 
 
 def _secret(value: Mapping[str, pulumi.Input[str]] | None) -> pulumi.Output[dict[str, str]] | None:

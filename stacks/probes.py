@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pulumi
-
 from components import naming
 from components.alertmanager.component import WORKLOAD as ALERTMANAGER
 from components.alertmanager.process import WEB_PORT as ALERTMANAGER_PORT
-from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
 from components.gateway.component import WORKLOAD as GATEWAY
 from components.gateway.config import GRPC_PORT as GATEWAY_GRPC_PORT
 from components.gateway.config import HTTP_PORT as GATEWAY_HTTP_PORT
@@ -21,67 +18,43 @@ from components.jaeger.config import OTLP_PORT as JAEGER_OTLP_PORT
 from components.jaeger.oauth import OAUTH_PORT
 from components.jaeger.query import query_workload
 from components.k8s import DeploymentContext
+from components.kafka.config import BROKERS
+from components.kafka.config import CLIENT_PORT as KAFKA_PORT
 from components.probes.component import WORKLOAD as PROBES
-from components.probes.component import Probes, ProbesArgs
-from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
+from components.probes.component import ProbesArgs
+from components.probes.targets import Endpoint, Module, metrics_listener, pod_listener
 from components.prometheus.config import WEB_PORT
 from components.prometheus.query import WORKLOAD as QUERY
 from components.prometheus.thanos import GRPC_PORT as STORE_PORT
 from components.prometheus.thanos import QUERY_PORT
 from components.reports.component import PORT as REPORT_SERVER_PORT
 from components.reports.component import WORKLOAD as REPORT_SERVER
+from components.search.config import HTTP_PORT as SEARCH_PORT
+from components.search.config import WORKLOAD as SEARCH
+from stacks.inputs import PlatformInputs
+from stacks.scrapes import without_sidecars
 from stacks.settings import Settings
-from stacks.sizing import Sizing
 
 
-def probes(
-    parent: pulumi.Resource,
-    settings: Settings,
-    sizing: Sizing,
-    context: DeploymentContext,
-    *,
-    kafka: KafkaEndpoint,
-    search: SearchEndpoint,
-    scrapes: Sequence[ScrapeTarget],
-    replicas: Sequence[str],
-) -> Probes:
-    """The prober, told of everything that listens.
-
-    Args:
-        parent: Component that owns it.
-        settings: Names of the endpoints.
-        sizing: Its size.
-        context: Deployment context.
-        kafka: Brokers.
-        search: Search cluster.
-        scrapes: Metrics of every workload but Prometheus.
-        replicas: Workloads of Prometheus.
-    """
-    return Probes(
-        PROBES,
-        ProbesArgs(
-            context=context,
-            listeners=[
-                *(metrics_listener(target) for target in scrapes),
-                *(_own(context, workload) for workload in replicas),
-                *(pod_listener(context, workload, "grpc", STORE_PORT) for workload in replicas),
-                pod_listener(context, "kafka", "client", kafka.port, access_label=kafka.access_label),
-                pod_listener(context, search.workload, "http", search.port, access_label=search.access_label),
-            ],
-            endpoints=_endpoints(settings, context, search, replicas),
-            resources=sizing.alerting.probes,
-        ),
-        pulumi.ResourceOptions(parent=parent),
+def probes_args(inputs: PlatformInputs) -> ProbesArgs:
+    """Everything that listens, for the prober, but for the prober itself."""
+    settings, context, scrapes = inputs.settings, inputs.context, inputs.endpoints.scrapes
+    replicas = [endpoint.workload for endpoint in inputs.endpoints.prometheus]
+    return ProbesArgs(
+        context=context,
+        scrape=scrapes[PROBES],
+        listeners=[
+            *(metrics_listener(target) for target in without_sidecars(scrapes, settings) if target.job != PROBES),
+            *(pod_listener(context, workload, "grpc", STORE_PORT) for workload in replicas),
+            pod_listener(context, BROKERS, "client", KAFKA_PORT),
+            pod_listener(context, SEARCH, "http", SEARCH_PORT),
+        ],
+        endpoints=_endpoints(settings, context, replicas),
+        resources=inputs.sizing.alerting.probes,
     )
 
 
-def _own(context: DeploymentContext, workload: str) -> Listener:
-    return pod_listener(context, workload, naming.METRICS_PORT, WEB_PORT, access_label=naming.METRICS_ACCESS)
-
-
-def _endpoints(
-    settings: Settings, context: DeploymentContext, search: SearchEndpoint, replicas: Sequence[str]
-) -> list[Endpoint]:
+def _endpoints(settings: Settings, context: DeploymentContext, replicas: Sequence[str]) -> list[Endpoint]:
     def endpoint(
         workload: str, port: int, path: str, module: Module, host: str = "", *, name: str = "", access: str = ""
     ) -> Endpoint:
@@ -102,7 +75,7 @@ def _endpoints(
             GATEWAY, GATEWAY_HTTP_PORT, "/v1/metrics", Module.CLOSED, settings.gateway.host, name=f"{GATEWAY}-http"
         ),
         endpoint(JAEGER_COLLECTOR, JAEGER_OTLP_PORT, "/", Module.HTTP2, access=JAEGER_ACCESS),
-        endpoint(search.workload, search.port, "/", Module.CLOSED, access=search.access_label),
+        endpoint(SEARCH, SEARCH_PORT, "/", Module.CLOSED),
         endpoint(
             ALERTMANAGER, ALERTMANAGER_PORT, "/api/v2/status", Module.CLOSED, settings.alerting.external_endpoint.host
         ),

@@ -1,4 +1,4 @@
-"""Sizing of what joins two regions, per role, as data."""
+"""Sizing of what joins two regions, per profile, as data."""
 
 from __future__ import annotations
 

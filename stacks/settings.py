@@ -26,7 +26,7 @@ CONFIG_NAMESPACE = "observability"
 CONFIG_KEY = "settings"
 ROLE_KEY = "role"
 MIN_BROKERS = 3
-ProfileName = Literal["small", "small-standby", "production", "production-standby"]
+ProfileName = Literal["small", "small-shared", "production"]
 
 
 class Role(StrEnum):
@@ -160,24 +160,13 @@ class Search(SettingsModel):
     log_days: field_types.Count
 
 
-class Profiles(SettingsModel):
-    """Sizes of everything, by role; see ``stacks.sizing``."""
-
-    primary: ProfileName
-    standby: ProfileName
-
-    def of(self, role: Role) -> str:
-        """Name of the profile in a role."""
-        return self.primary if role is Role.PRIMARY else self.standby
-
-
 class Settings(SettingsModel):
     """Everything that a stack file says.
 
     Attributes:
         platform: Name of the platform; identifiers follow from it, so it never changes.
         region: Region that it runs in.
-        profile: Sizes of everything, by role.
+        profile: Sizes of everything, the same in both roles; see ``stacks.sizing``.
         namespace: Kubernetes namespace, made by the program.
         protect: Refuse to delete the namespace and the topics.
         runbook_base: Where the runbooks are read.
@@ -194,7 +183,7 @@ class Settings(SettingsModel):
 
     platform: field_types.Name
     region: field_types.Name
-    profile: Profiles
+    profile: ProfileName
     namespace: field_types.Name
     protect: bool
     runbook_base: field_types.Url
@@ -216,6 +205,10 @@ class Settings(SettingsModel):
     reports: visualization_settings.Reports
     backups: backup_settings.Backups
     regions: region_settings.Regions
+
+    def mirrored(self, role: Role) -> bool:
+        """Whether the other region's Kafka is copied into this one."""
+        return self.regions.peer is not None and role is Role.STANDBY
 
     @model_validator(mode="after")
     def _all_topics(self) -> Self:

@@ -1,4 +1,8 @@
-"""Sizing per role, as data. A stack file picks one by name; components get the numbers and never the name."""
+"""Sizing per profile, as data. A stack file picks one by name; components get the numbers and never the name.
+
+A region has one profile in both roles: a failover must not resize, and so restart, the only region left
+(docs/adr/0041).
+"""
 
 from __future__ import annotations
 
@@ -138,7 +142,7 @@ def _shared(value: _T, part: float) -> _T:
     return replace(value, **{field.name: _shared(getattr(value, field.name), part) for field in fields(value)})
 
 
-SMALL_STANDBY = _shared(SMALL, 0.5)
+SMALL_SHARED = _shared(SMALL, 0.5)
 """A second region on the same machine: the scheduler adds up requests, and the first region asks for half of it."""
 
 PRODUCTION = Sizing(
@@ -167,19 +171,9 @@ PRODUCTION = Sizing(
     backups=backup_sizing.PRODUCTION,
     regions=region_sizing.PRODUCTION,
 )
-"""Primary region."""
-
-STANDBY = replace(
-    PRODUCTION,
-    broker=replace(PRODUCTION.broker, resources=Resources(cpu="1", memory="8Gi", memory_limit="8Gi"), heap="3g"),
-    gateway_autoscale=Autoscale(minimum=2, maximum=12, cpu_percent=50),
-    consumer=Resources(cpu="500m", memory="1Gi", memory_limit="3Gi"),
-    prometheus=Resources(cpu="1", memory="4Gi", memory_limit="24Gi"),
-    traces=trace_sizing.STANDBY,
-)
-"""Second region: smaller until it takes over; the gateways grow by themselves."""
+"""A region of its own."""
 
 PROFILES: Mapping[str, Sizing] = MappingProxyType(
-    {"small": SMALL, "small-standby": SMALL_STANDBY, "production": PRODUCTION, "production-standby": STANDBY}
+    {"small": SMALL, "small-shared": SMALL_SHARED, "production": PRODUCTION}
 )
 """Name in a stack file -> sizing."""

@@ -1,4 +1,4 @@
-"""Sizing of what keeps traces and logs, per role, as data."""
+"""Sizing of what keeps traces and logs, per profile, as data."""
 
 from __future__ import annotations
 
@@ -118,12 +118,4 @@ PRODUCTION = TraceSizing(
     indexers=3,
     agent=Resources(cpu="100m", memory="128Mi", memory_limit="512Mi"),
 )
-"""Primary region."""
-
-STANDBY = replace(
-    PRODUCTION,
-    search=replace(PRODUCTION.search, resources=Resources(cpu="1", memory="16Gi", memory_limit="16Gi"), heap="8g"),
-    collector=Resources(cpu="500m", memory="1Gi", memory_limit="2Gi"),
-    samplers=2,
-)
-"""Second region, until it takes over."""
+"""A region of its own."""

@@ -1,25 +1,28 @@
-"""Traces and logs: the search cluster, Jaeger, the samplers and the dependency map, in the order of the flow."""
+"""Traces and logs: from their topics through samplers, service graph and log indexer to who reads them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import pulumi
 
-from components.contracts import Credential, KafkaEndpoint, OidcEndpoint, ScrapeTarget
+from components.backups.config import USER as BACKUP_USER
+from components.contracts import KafkaEndpoint, OidcEndpoint, SearchEndpoint, TraceReaderEndpoint
 from components.grafana.process import WORKLOAD as GRAFANA
 from components.jaeger.collector import WORKLOAD as JAEGER_COLLECTOR
 from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.jaeger.reader import WORKLOAD as TRACE_READER
 from components.jaeger.reader import JaegerReader, JaegerReaderArgs
-from components.k8s import DeploymentContext
 from components.logs.component import WORKLOAD as LOG_INDEXER
 from components.logs.component import LogIndexer, LogIndexerArgs
 from components.sampler.component import WORKLOAD as SAMPLER
 from components.sampler.component import Sampler, SamplerArgs
 from components.search.access import (
+    INDEX_MANAGER,
     SearchUser,
+    backup_reader,
     dependency_writer,
     log_reader,
     log_writer,
@@ -32,202 +35,197 @@ from components.search.indices import DEPENDENCIES, LOGS, IndexPolicy, trace_ali
 from components.servicegraph.component import WORKLOAD as SERVICE_GRAPH
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from components.telemetry.classification import CLASSES
-from components.telemetry.layers import Signal
-from stacks.recovery import search_users
-from stacks.secrets import identity_secrets
+from stacks.backups import EXPORTED
+from stacks.inputs import PlatformInputs
+from stacks.secrets import IdentitySecrets, identity_secrets
 from stacks.settings import Settings
-from stacks.sizing import Sizing
 
+TOKEN = "obs:platform:Traces"  # noqa: S105  (a type token)
 LOG_READER = "log-reader"
 _MAP_CLASS = "internal"
 """Class of the dependency map: how services hang together is not for the public."""
-GROUPS = {SAMPLER: Signal.TRACES, SERVICE_GRAPH: Signal.TRACES, LOG_INDEXER: Signal.LOGS}
-"""Consumer group -> the signal that it reads."""
 
 
-class Traces:
+@dataclass(frozen=True, kw_only=True)
+class TracesArgs:
+    """What traces and logs need.
+
+    Attributes:
+        inputs: What every part is built from.
+        kafka: Where spans and logs come from.
+    """
+
+    inputs: PlatformInputs
+    kafka: KafkaEndpoint
+
+
+class Traces(pulumi.ComponentResource):
     """Everything between the topics of traces and logs and the people who read them.
 
     Attributes:
-        search: Search cluster, also of the logs.
-        collector: Writes the kept traces.
+        search: Search cluster, also of the logs. It comes first: who writes into it waits for it.
         queries: Clearance -> where its traces are read.
-        reader: Where Grafana reads traces, or None.
-        scrapes: Metrics of all of these.
+        login: How the command line tools sign in, where they have a client of their own.
     """
 
-    def __init__(
-        self,
-        parent: pulumi.Resource,
-        settings: Settings,
-        sizing: Sizing,
-        context: DeploymentContext,
-        kafka: KafkaEndpoint,
-    ) -> None:
-        self._options = pulumi.ResourceOptions(parent=parent)
-        self._settings, self._sizing, self._context = settings, sizing, context
-        self.search = self._search()
-        self.collector = JaegerCollector(
-            JAEGER_COLLECTOR,
-            JaegerCollectorArgs(
-                context=context,
-                search=self.search.endpoint,
-                replicas=sizing.traces.collectors,
-                resources=sizing.traces.collector,
-                autoscale=sizing.traces.collector_autoscale,
-            ),
-            self._options,
-        )
-        sampler = Sampler(
-            SAMPLER,
-            SamplerArgs(
-                context=context,
-                kafka=kafka,
-                traces=self.collector.endpoint,
-                replicas=sizing.traces.samplers,
-                resources=sizing.traces.sampler,
-                max_message_bytes=sizing.max_message_bytes,
-                policy=sizing.traces.sampling,
-            ),
-            self._options,
-        )
-        graph = ServiceGraph(
-            SERVICE_GRAPH,
-            ServiceGraphArgs(
-                context=context,
-                kafka=kafka,
-                search=self.search.endpoint,
-                index=trace_alias(_MAP_CLASS, DEPENDENCIES, "write"),
-                resources=sizing.traces.graph,
-            ),
-            self._options,
-        )
-        indexer = LogIndexer(
-            LOG_INDEXER,
-            LogIndexerArgs(
-                context=context,
-                kafka=kafka,
-                search=self.search.endpoint,
-                index=f"{LOGS}-write",
-                replicas=sizing.traces.indexers,
-                resources=sizing.traces.indexer,
-            ),
-            self._options,
-        )
-        self.reader = self._reader()
-        self._identity = identity_secrets(tool=settings.traces.identity.tool_client_id is not None)
-        self.queries = self._queries(self._provider())
-        self.scrapes: tuple[ScrapeTarget, ...] = (
-            self.search.scrape,
-            self.collector.scrape,
-            sampler.scrape,
-            graph.scrape,
-            indexer.scrape,
-            *(query.scrape for query in self.queries.values()),
-            *([self.reader.scrape] if self.reader else []),
-        )
+    search: Search
+    queries: Mapping[str, JaegerQuery]
+    login: Mapping[str, pulumi.Input[str]] | None
 
-    @property
-    def log_reader(self) -> Credential:
-        """May read the logs."""
-        return self.search.endpoint.users[LOG_READER]
-
-    @property
-    def login(self) -> Mapping[str, pulumi.Input[str]] | None:
-        """How the command line tools sign in, where they have a client of their own."""
-        provider = self._settings.traces.identity
-        if provider.tool_client_id is None:
-            return None
-        return {
-            "issuer": provider.issuer,
-            "client_id": provider.tool_client_id,
-            "client_secret": self._identity.tool_secret,
-            "authority": self._identity.authority,
+    def __init__(self, name: str, args: TracesArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__(TOKEN, name, None, opts)
+        inputs, parent = args.inputs, pulumi.ResourceOptions(parent=self)
+        settings = inputs.settings
+        secrets = identity_secrets(tool=settings.traces.identity.tool_client_id is not None)
+        self.login = _login(settings, secrets)
+        self.search = Search("search", _search(inputs), parent)
+        search = self.search.endpoint
+        Sampler(SAMPLER, _sampler(inputs, args.kafka), parent)
+        JaegerCollector(JAEGER_COLLECTOR, _collector(inputs, search), parent)
+        ServiceGraph(SERVICE_GRAPH, _graph(inputs, args.kafka, search), parent)
+        LogIndexer(LOG_INDEXER, _indexer(inputs, args.kafka, search), parent)
+        self.queries = {
+            clearance: JaegerQuery(query_workload(clearance), _query(inputs, search, secrets, clearance), parent)
+            for clearance in settings.traces.queries
         }
-
-    def _search(self) -> Search:
-        sizing, kept = self._sizing.traces, self._settings.search
-        return Search(
-            "search",
-            SearchArgs(
-                context=self._context,
-                engine=Engine(kept.engine),
-                nodes=sizing.search_nodes,
-                size=sizing.search_node(self._settings.storage.search),
-                users=(*_search_users(self._settings.grafana.trace_clearance), *search_users(self._settings)),
-                traces=IndexPolicy(
-                    shards=sizing.span_shards, replicas=sizing.index_replicas, retention_days=kept.trace_days
-                ),
-                logs=IndexPolicy(
-                    shards=sizing.log_shards, replicas=sizing.index_replicas, retention_days=kept.log_days
-                ),
-                snapshots=None,
-                index_manager=sizing.index_manager,
-                index_manager_interval_s=sizing.index_manager_interval_s,
-            ),
-            self._options,
-        )
-
-    def _reader(self) -> JaegerReader | None:
-        clearance = self._settings.grafana.trace_clearance
-        if clearance is None:
-            return None
-        return JaegerReader(
-            TRACE_READER,
-            JaegerReaderArgs(
-                context=self._context,
-                clearance=clearance,
-                search=self.search.endpoint,
-                replicas=self._sizing.visualization.trace_readers,
-                resources=self._sizing.visualization.trace_reader,
-            ),
-            self._options,
-        )
-
-    def _provider(self) -> OidcEndpoint:
-        provider = self._settings.traces.identity
-        return OidcEndpoint(
-            issuer=provider.issuer,
-            port=provider.port,
-            client_id=provider.client_id,
-            client_secret=self._identity.client_secret,
-            networks=provider.networks,
-            authority=self._identity.authority,
-        )
-
-    def _queries(self, oidc: OidcEndpoint) -> dict[str, JaegerQuery]:
-        sizing = self._sizing.traces
-        return {
-            clearance: JaegerQuery(
-                query_workload(clearance),
-                JaegerQueryArgs(
-                    context=self._context,
-                    clearance=clearance,
-                    search=self.search.endpoint,
-                    oidc=oidc,
-                    groups=self._settings.traces.groups,
-                    replicas=sizing.queries,
-                    resources=sizing.query,
-                    proxy_resources=sizing.proxy,
-                    address=external_endpoint.address,
-                    client_cidrs=external_endpoint.client_cidrs,
-                    hosts=[external_endpoint.host],
-                    autoscale=sizing.query_autoscale,
-                ),
-                self._options,
-            )
-            for clearance, external_endpoint in self._settings.traces.queries.items()
-        }
+        if settings.grafana.trace_clearance and inputs.endpoints.trace_reader:
+            reader = _reader(inputs, inputs.endpoints.trace_reader, search, settings.grafana.trace_clearance)
+            JaegerReader(TRACE_READER, reader, parent)
+        self.register_outputs({})
 
 
-def _search_users(grafana_clearance: str | None) -> tuple[SearchUser, ...]:
+def _login(settings: Settings, secrets: IdentitySecrets) -> Mapping[str, pulumi.Input[str]] | None:
+    provider = settings.traces.identity
+    if provider.tool_client_id is None:
+        return None
+    return {
+        "issuer": provider.issuer,
+        "client_id": provider.tool_client_id,
+        "client_secret": secrets.tool_secret,
+        "authority": secrets.authority,
+    }
+
+
+def _search(inputs: PlatformInputs) -> SearchArgs:
+    settings, sizing = inputs.settings, inputs.sizing.traces
+    return SearchArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[INDEX_MANAGER],
+        engine=Engine(settings.search.engine),
+        nodes=sizing.search_nodes,
+        size=sizing.search_node(settings.storage.search),
+        users=_search_users(settings),
+        traces=IndexPolicy(
+            shards=sizing.span_shards, replicas=sizing.index_replicas, retention_days=settings.search.trace_days
+        ),
+        logs=IndexPolicy(
+            shards=sizing.log_shards, replicas=sizing.index_replicas, retention_days=settings.search.log_days
+        ),
+        snapshots=None,
+        index_manager=sizing.index_manager,
+        index_manager_interval_s=sizing.index_manager_interval_s,
+    )
+
+
+def _search_users(settings: Settings) -> tuple[SearchUser, ...]:
     """Every client of the search cluster, with the least that it needs; Grafana reads traces up to a class."""
+    clearance = settings.grafana.trace_clearance
     return (
         trace_writer(JAEGER_COLLECTOR),
-        *(trace_reader(query_workload(clearance), clearance) for clearance in CLASSES),
+        *(trace_reader(query_workload(name), name) for name in CLASSES),
         dependency_writer(SERVICE_GRAPH),
         log_writer(LOG_INDEXER),
         log_reader(LOG_READER),
         log_reader(GRAFANA),
-        *([trace_reader(TRACE_READER, grafana_clearance)] if grafana_clearance else []),
+        *([trace_reader(TRACE_READER, clearance)] if clearance else []),
+        *([backup_reader(BACKUP_USER, EXPORTED)] if settings.backups.search else []),
+    )
+
+
+def _sampler(inputs: PlatformInputs, kafka: KafkaEndpoint) -> SamplerArgs:
+    return SamplerArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[SAMPLER],
+        kafka=kafka,
+        traces=inputs.endpoints.traces,
+        replicas=inputs.sizing.traces.samplers,
+        resources=inputs.sizing.traces.sampler,
+        max_message_bytes=inputs.sizing.max_message_bytes,
+        policy=inputs.sizing.traces.sampling,
+    )
+
+
+def _collector(inputs: PlatformInputs, search: SearchEndpoint) -> JaegerCollectorArgs:
+    return JaegerCollectorArgs(
+        context=inputs.context,
+        endpoint=inputs.endpoints.traces,
+        scrape=inputs.endpoints.scrapes[JAEGER_COLLECTOR],
+        search=search,
+        replicas=inputs.sizing.traces.collectors,
+        resources=inputs.sizing.traces.collector,
+        autoscale=inputs.sizing.traces.collector_autoscale,
+    )
+
+
+def _graph(inputs: PlatformInputs, kafka: KafkaEndpoint, search: SearchEndpoint) -> ServiceGraphArgs:
+    return ServiceGraphArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[SERVICE_GRAPH],
+        kafka=kafka,
+        search=search,
+        index=trace_alias(_MAP_CLASS, DEPENDENCIES, "write"),
+        resources=inputs.sizing.traces.graph,
+    )
+
+
+def _indexer(inputs: PlatformInputs, kafka: KafkaEndpoint, search: SearchEndpoint) -> LogIndexerArgs:
+    return LogIndexerArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[LOG_INDEXER],
+        kafka=kafka,
+        search=search,
+        index=f"{LOGS}-write",
+        replicas=inputs.sizing.traces.indexers,
+        resources=inputs.sizing.traces.indexer,
+    )
+
+
+def _query(inputs: PlatformInputs, search: SearchEndpoint, secrets: IdentitySecrets, clearance: str) -> JaegerQueryArgs:
+    settings, sizing = inputs.settings.traces, inputs.sizing.traces
+    external_endpoint, provider = settings.queries[clearance], settings.identity
+    return JaegerQueryArgs(
+        context=inputs.context,
+        scrape=inputs.endpoints.scrapes[query_workload(clearance)],
+        clearance=clearance,
+        search=search,
+        oidc=OidcEndpoint(
+            issuer=provider.issuer,
+            port=provider.port,
+            client_id=provider.client_id,
+            client_secret=secrets.client_secret,
+            networks=provider.networks,
+            authority=secrets.authority,
+        ),
+        groups=settings.groups,
+        replicas=sizing.queries,
+        resources=sizing.query,
+        proxy_resources=sizing.proxy,
+        address=external_endpoint.address,
+        client_cidrs=external_endpoint.client_cidrs,
+        hosts=[external_endpoint.host],
+        autoscale=sizing.query_autoscale,
+    )
+
+
+def _reader(
+    inputs: PlatformInputs, endpoint: TraceReaderEndpoint, search: SearchEndpoint, clearance: str
+) -> JaegerReaderArgs:
+    return JaegerReaderArgs(
+        context=inputs.context,
+        endpoint=endpoint,
+        scrape=inputs.endpoints.scrapes[TRACE_READER],
+        clearance=clearance,
+        search=search,
+        replicas=inputs.sizing.visualization.trace_readers,
+        resources=inputs.sizing.visualization.trace_reader,
     )

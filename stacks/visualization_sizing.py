@@ -1,4 +1,4 @@
-"""Sizing of dashboards and reports per role, as data."""
+"""Sizing of dashboards and reports per profile, as data."""
 
 from __future__ import annotations
 

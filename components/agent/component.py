@@ -30,7 +30,6 @@ from components.k8s import (
     namespaces_with,
     network_policy,
     node_service,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -48,6 +47,7 @@ class AgentArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         gateway: Workload (and Service) of the gateway.
         gateway_port: Its port of OTLP over gRPC.
         login: The agents' user at the gateway, which may send for any layer.
@@ -58,6 +58,7 @@ class AgentArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     gateway: str
     gateway_port: int
     login: Credential
@@ -81,7 +82,7 @@ class Agent(pulumi.ComponentResource):
     def __init__(self, name: str, args: AgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
+        self.scrape = args.scrape
         tls = certificate(self, context, workload=WORKLOAD)
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         node_service(self, context, workload=WORKLOAD, ports=_PORTS)

@@ -31,7 +31,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -58,11 +57,17 @@ class AlertEventsArgs:
 
     Attributes:
         context: Deployment context.
+        endpoint: Where Alertmanager posts notifications: `alert_events_endpoint`.
+        receiver: Where Prometheus posts alerts: `alert_events_receiver`.
+        scrape: Its metrics endpoint.
         kafka: Where events go.
         resources: Of the pod; a notification of 13,000 alerts takes 130 MiB, two at once 200 MiB.
     """
 
     context: DeploymentContext
+    endpoint: AlertEventsEndpoint
+    receiver: AlertReceiver
+    scrape: ScrapeTarget
     kafka: KafkaEndpoint
     resources: Resources
 
@@ -94,12 +99,51 @@ def events_settings(kafka: KafkaEndpoint, *, prometheus: str, alertmanager: str,
     )
 
 
+def alert_events_receiver(parent: pulumi.Resource, context: DeploymentContext) -> AlertReceiver:
+    """Where every Prometheus will send its alerts to, beside Alertmanager, with its password.
+
+    The SRV name is that of the Service, so that a Prometheus finds one address and sends each alert once.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+    """
+    host = context.host(WORKLOAD)
+    return AlertReceiver(
+        name=WORKLOAD,
+        workload=WORKLOAD,
+        srv=f"_{_HTTPS}._tcp.{host}",
+        port=PORT,
+        server_name=host,
+        path_prefix=RAW_PREFIX,
+        credential=credential(parent, name=f"{WORKLOAD}-prometheus", username="prometheus"),
+        access_label=naming.access_label(WORKLOAD),
+    )
+
+
+def alert_events_endpoint(parent: pulumi.Resource, context: DeploymentContext) -> AlertEventsEndpoint:
+    """Webhook for every receiver of Alertmanager, with its password.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+    """
+    host = context.host(WORKLOAD)
+    return AlertEventsEndpoint(
+        url=f"https://{host}:{PORT}{PROCESSED_PATH}",
+        server_name=host,
+        workload=WORKLOAD,
+        port=PORT,
+        credential=credential(parent, name=f"{WORKLOAD}-alertmanager", username="alertmanager"),
+        access_label=naming.access_label(WORKLOAD),
+    )
+
+
 class AlertEvents(pulumi.ComponentResource):
     """One pod behind one Service.
 
     Attributes:
-        receiver: Where every Prometheus sends its alerts to, beside Alertmanager. Its SRV name is that of the Service,
-            so that a Prometheus finds one address and sends each alert once.
+        receiver: Where every Prometheus sends its alerts to, beside Alertmanager.
         endpoint: Webhook for every receiver of Alertmanager.
         scrape: Its metrics.
     """
@@ -110,26 +154,9 @@ class AlertEvents(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        context, host, access = args.context, args.context.host(WORKLOAD), naming.access_label(WORKLOAD)
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
-        self.receiver = AlertReceiver(
-            name=WORKLOAD,
-            workload=WORKLOAD,
-            srv=f"_{_HTTPS}._tcp.{host}",
-            port=PORT,
-            server_name=host,
-            path_prefix=RAW_PREFIX,
-            credential=credential(self, name=f"{WORKLOAD}-prometheus", username="prometheus"),
-            access_label=access,
-        )
-        self.endpoint = AlertEventsEndpoint(
-            url=f"https://{host}:{PORT}{PROCESSED_PATH}",
-            server_name=host,
-            workload=WORKLOAD,
-            port=PORT,
-            credential=credential(self, name=f"{WORKLOAD}-alertmanager", username="alertmanager"),
-            access_label=access,
-        )
+        context, access = args.context, args.endpoint.access_label
+        self.scrape = args.scrape
+        self.receiver, self.endpoint = args.receiver, args.endpoint
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         service = cluster_service(self, context, workload=WORKLOAD, ports={_HTTPS: PORT})
         network_policy(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import pulumi
@@ -18,7 +18,6 @@ from components.alertmanager.config import (
     template_files,
 )
 from components.alertmanager.process import (
-    CLOSER,
     CLOSER_FILE,
     CLOSER_PASSWORD_FILE,
     CLOSER_PORT,
@@ -120,7 +119,10 @@ class AlertmanagerArgs:
 
     Attributes:
         context: Deployment context.
-        replicas: Members, 2 or more.
+        endpoint: Where people and tools read alerts: `alertmanager_endpoint`. Its members are the pods, 2 or more.
+        receiver: Where every Prometheus sends its alerts: `alertmanager_receiver`.
+        scrape: Its metrics endpoint.
+        closer_scrape: That of what closes the pager's incidents of muted alerts.
         resources: Of each member.
         closer: Of what closes the pager's incidents of muted alerts, beside each member.
         storage: Size of each member's volume (silences, log of notifications).
@@ -140,7 +142,10 @@ class AlertmanagerArgs:
     """
 
     context: DeploymentContext
-    replicas: int
+    endpoint: AlertmanagerEndpoint
+    receiver: AlertReceiver
+    scrape: ScrapeTarget
+    closer_scrape: ScrapeTarget
     resources: Resources
     closer: Resources
     storage: str
@@ -162,6 +167,11 @@ class AlertmanagerArgs:
                 f"alertmanager.replicas is {self.replicas}: at least {_LEAST}, else nobody is notified when it restarts"
             )
 
+    @property
+    def replicas(self) -> int:
+        """Number of members."""
+        return len(self.endpoint.members)
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Users:
@@ -178,6 +188,54 @@ class _Users:
 
     def all(self) -> tuple[Credential, ...]:
         return (self.prometheus, self.operator, self.probe, self.scrape)
+
+
+def alertmanager_endpoint(
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    *,
+    replicas: int,
+    address: str | None,
+    hosts: Sequence[str] = (),
+) -> AlertmanagerEndpoint:
+    """Where people and tools will read alerts and silence them, with the operator's password.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+        replicas: Members.
+        address: Load balancer address to ask for, or None.
+        hosts: Host names of the load balancer.
+    """
+    host = next(iter(hosts), None) or address or context.host(WORKLOAD)
+    return AlertmanagerEndpoint(
+        url=f"https://{host}:{WEB_PORT}",
+        internal_url=f"https://{context.host(WORKLOAD)}:{WEB_PORT}",
+        members=tuple(f"{WORKLOAD}-{index}" for index in range(replicas)),
+        port=WEB_PORT,
+        server_name=context.host(WORKLOAD),
+        access_label=naming.access_label(WORKLOAD),
+        operator=credential(parent, name=f"{WORKLOAD}-operator", username="operator"),
+    )
+
+
+def alertmanager_receiver(parent: pulumi.Resource, context: DeploymentContext) -> AlertReceiver:
+    """Where every Prometheus will send its alerts, with its password: to each member.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+    """
+    return AlertReceiver(
+        name=WORKLOAD,
+        workload=WORKLOAD,
+        srv=context.srv(WORKLOAD),
+        port=WEB_PORT,
+        server_name=context.host(WORKLOAD),
+        path_prefix="/",
+        credential=credential(parent, name=f"{WORKLOAD}-prometheus", username="prometheus"),
+        access_label=naming.access_label(WORKLOAD),
+    )
 
 
 class Alertmanager(pulumi.ComponentResource):
@@ -198,41 +256,16 @@ class Alertmanager(pulumi.ComponentResource):
     def __init__(self, name: str, args: AlertmanagerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        users = self._users()
-        access = naming.access_label(WORKLOAD)
-        host = next(iter(args.hosts), None) or args.address or context.host(WORKLOAD)
-        self.scrape = context.scrape_target(WORKLOAD, WEB_PORT, users.scrape)
-        self.closer_scrape = replace(
-            context.scrape_target(WORKLOAD, CLOSER_PORT, users.closer),
-            job=CLOSER,
-            srv=f"_{CLOSER_PORT_NAME}._tcp.{context.host(naming.headless(WORKLOAD))}",
-        )
-        self.receiver = AlertReceiver(
-            name=WORKLOAD,
-            workload=WORKLOAD,
-            srv=self.scrape.srv,
-            port=WEB_PORT,
-            server_name=context.host(WORKLOAD),
-            path_prefix="/",
-            credential=users.prometheus,
-            access_label=access,
-        )
-        self.endpoint = AlertmanagerEndpoint(
-            url=f"https://{host}:{WEB_PORT}",
-            internal_url=f"https://{context.host(WORKLOAD)}:{WEB_PORT}",
-            members=tuple(f"{WORKLOAD}-{index}" for index in range(args.replicas)),
-            port=WEB_PORT,
-            server_name=context.host(WORKLOAD),
-            access_label=access,
-            operator=users.operator,
-        )
+        users = self._users(args)
+        self.scrape, self.closer_scrape = args.scrape, args.closer_scrape
+        self.receiver, self.endpoint = args.receiver, args.endpoint
         headless_service(
             self,
             context,
             workload=WORKLOAD,
             ports={naming.METRICS_PORT: WEB_PORT, "gossip": GOSSIP_PORT, CLOSER_PORT_NAME: CLOSER_PORT},
         )
-        self._network(args, access)
+        self._network(args)
         pods = stateful_set(
             self,
             context,
@@ -250,20 +283,17 @@ class Alertmanager(pulumi.ComponentResource):
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 
-    def _users(self) -> _Users:
-        def new_credential(username: str) -> Credential:
-            return credential(self, name=f"{WORKLOAD}-{username}", username=username)
-
+    def _users(self, args: AlertmanagerArgs) -> _Users:
         return _Users(
-            prometheus=new_credential("prometheus"),
-            operator=new_credential("operator"),
-            probe=new_credential("probe"),
-            scrape=new_credential(naming.scrape_user(WORKLOAD)),
-            closer=credential(self, name=naming.scrape_user(CLOSER), username=naming.scrape_user(CLOSER)),
+            prometheus=args.receiver.credential,
+            operator=args.endpoint.operator,
+            probe=credential(self, name=f"{WORKLOAD}-probe", username="probe"),
+            scrape=args.scrape.credential,
+            closer=args.closer_scrape.credential,
         )
 
-    def _network(self, args: AlertmanagerArgs, access: str) -> None:
-        clients = [network(cidr) for cidr in args.client_cidrs]
+    def _network(self, args: AlertmanagerArgs) -> None:
+        access, clients = args.endpoint.access_label, [network(cidr) for cidr in args.client_cidrs]
         network_policy(
             self,
             args.context,

@@ -51,7 +51,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     to_storage,
     with_access,
     workload_pods,
@@ -86,11 +85,6 @@ class BackupExporterArgs:
     blocks: Blocks | None
     tls: TlsIdentity
     resources: Resources
-
-
-def exporter_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The backup exporter's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, EXPORTER_WORKLOAD, EXPORTER_PORT)
 
 
 def exporter(parent: pulumi.Resource, args: BackupExporterArgs) -> k8s.apps.v1.Deployment:
@@ -174,11 +168,6 @@ class ArchiveArgs:
     resources: Resources
 
 
-def archive_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The archive's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, ARCHIVE_WORKLOAD, ARCHIVE_PORT)
-
-
 def archive(parent: pulumi.Resource, args: ArchiveArgs) -> k8s.apps.v1.Deployment:
     """Make the archive."""
     context = args.context
@@ -244,30 +233,13 @@ TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
 
 
 @dataclass(frozen=True, kw_only=True)
-class BackupsScrapes:
-    """Metrics endpoints: made before the rest, since Prometheus has to know their passwords."""
-
-    archive: ScrapeTarget
-    exporter: ScrapeTarget
-
-    @property
-    def all(self) -> tuple[ScrapeTarget, ...]:
-        """Each of them."""
-        return (self.archive, self.exporter)
-
-
-def backups_scrapes(parent: pulumi.Resource, context: DeploymentContext) -> BackupsScrapes:
-    """Make the metrics endpoints."""
-    return BackupsScrapes(archive=archive_scrape(parent, context), exporter=exporter_scrape(parent, context))
-
-
-@dataclass(frozen=True, kw_only=True)
 class BackupsArgs:
     """What backups need.
 
     Attributes:
         context: Deployment context.
-        scrapes: Metrics endpoints of archive and exporter.
+        archive_scrape: Metrics endpoint of the archive.
+        exporter_scrape: Metrics endpoint of the exporter.
         target: Where backups go, and who can open them.
         time_zone: IANA name of the time zone of the schedules.
         schedules: Kind -> line of cron.
@@ -288,7 +260,8 @@ class BackupsArgs:
     """
 
     context: DeploymentContext
-    scrapes: BackupsScrapes
+    archive_scrape: ScrapeTarget
+    exporter_scrape: ScrapeTarget
     target: BackupTarget
     time_zone: str
     schedules: Mapping[Kind, str]
@@ -345,18 +318,11 @@ def _checked_users(where: str, users: Mapping[str, Credential], *needed: str) ->
 
 
 class Backups(pulumi.ComponentResource):
-    """Jobs, archive and exporter.
-
-    Attributes:
-        scrapes: Metrics of archive and exporter.
-    """
-
-    scrapes: tuple[ScrapeTarget, ...]
+    """Jobs, archive and exporter."""
 
     def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrapes = args.scrapes.all
         tls = certificate(self, context, workload=EXPORTER_WORKLOAD)
         shared = JobArgs(context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=tls)
         jobs = {kind: backup_job(self, shared, kind, args.schedules[kind], args.source(kind)) for kind in args.kinds}
@@ -364,7 +330,7 @@ class Backups(pulumi.ComponentResource):
             self,
             ArchiveArgs(
                 context=context,
-                scrape=args.scrapes.archive,
+                scrape=args.archive_scrape,
                 target=args.target,
                 kafka=args.kafka,
                 archiving=args.archiving,
@@ -375,7 +341,7 @@ class Backups(pulumi.ComponentResource):
             self,
             BackupExporterArgs(
                 context=context,
-                scrape=args.scrapes.exporter,
+                scrape=args.exporter_scrape,
                 storage=args.target.storage,
                 most_age_s={str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds},
                 blocks=args.blocks,

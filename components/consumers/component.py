@@ -26,7 +26,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -43,7 +42,7 @@ class MetricsConsumerArgs:
         context: Deployment context.
         kafka: Where metrics come from.
         prometheus: Where they go.
-        scrape: The consumer's own metrics, from `consumer_scrape`.
+        scrape: The consumer's own metrics.
         resources: Of the pod.
         max_message_bytes: Largest record of the topic.
     """
@@ -59,12 +58,6 @@ class MetricsConsumerArgs:
 def consumer_name(replica: str) -> str:
     """Workload, SCRAM user and consumer group of the consumer that feeds Prometheus ``replica``."""
     return f"metrics-consumer-{replica}"
-
-
-def consumer_scrape(parent: pulumi.Resource, context: DeploymentContext, replica: str) -> ScrapeTarget:
-    """The consumer's metrics endpoint: made before the consumer, since Prometheus has to know its password."""
-    workload = consumer_name(replica)
-    return own_scrape(parent, context, workload, METRICS_PORT)
 
 
 class MetricsConsumer(pulumi.ComponentResource):

@@ -9,7 +9,13 @@ from components.contracts.alerts import AlertEventsEndpoint, AlertmanagerEndpoin
 from components.contracts.credentials import Credential, TlsIdentity
 from components.contracts.kafka import KafkaEndpoint, OtlpEndpoint
 from components.contracts.metrics import ProbeJob, ProbeTarget, PrometheusEndpoint, QueryEndpoint, ScrapeTarget
-from components.contracts.traces import OidcEndpoint, SearchEndpoint, TraceQueryEndpoint, TracesEndpoint
+from components.contracts.traces import (
+    OidcEndpoint,
+    SearchEndpoint,
+    TraceQueryEndpoint,
+    TraceReaderEndpoint,
+    TracesEndpoint,
+)
 from components.contracts.visualization import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 
 __all__ = [
@@ -31,5 +37,6 @@ __all__ = [
     "SearchEndpoint",
     "TlsIdentity",
     "TraceQueryEndpoint",
+    "TraceReaderEndpoint",
     "TracesEndpoint",
 ]

@@ -53,6 +53,21 @@ class TraceQueryEndpoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TraceReaderEndpoint:
+    """A Jaeger query that Grafana itself may ask (docs/adr/0023).
+
+    Attributes:
+        url: Where it is inside the cluster.
+        access_label: Label that a client pod needs.
+        user: Login of Grafana; None: it shows people's own tokens, for which they have to come by OpenID Connect.
+    """
+
+    url: str
+    access_label: str
+    user: Credential | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class OidcEndpoint:
     """The OpenID Connect provider that people and tools sign in at.
 

@@ -1,4 +1,4 @@
-"""The gateway's pods, addresses and passwords (requirement O1)."""
+"""The gateway's pods and addresses (requirement O1)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from components.collector.passwords import htpasswd
 from components.collector.pods import collector_container, size_bytes
 from components.contracts import Credential, KafkaEndpoint, OtlpEndpoint, ScrapeTarget, TlsIdentity
 from components.gateway.config import (
-    AGENT,
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
     GRPC_PORT,
@@ -22,6 +21,7 @@ from components.gateway.config import (
     GatewayConfig,
     gateway_config,
 )
+from components.gateway.logins import GatewayLogins, speakers
 from components.k8s import (
     Allow,
     Autoscale,
@@ -33,26 +33,21 @@ from components.k8s import (
     Workload,
     certificate,
     config_files,
-    credential,
     headless_service,
     load_balancer,
     namespaces_with,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     with_access,
     workload_pods,
 )
 from components.telemetry.gate_catalogue import gate_catalogue
-from components.telemetry.layers import LAYER_NAMES, LAYERS, Signal
+from components.telemetry.layers import Signal
 
 TOKEN = "obs:gateway:Gateway"  # noqa: S105  (a type token)
 WORKLOAD = "gateway"
-
-IDS = "ids"
-"""Name of the key of hashed ids among logins."""
 _PORTS = {"otlp-grpc": GRPC_PORT, "otlp-http": HTTP_PORT}
 
 
@@ -62,6 +57,8 @@ class GatewayArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
+        logins: Who may send, and the key of hashed ids.
         kafka: Where telemetry goes.
         replicas: Pods (at creation, where ``autoscale`` is set).
         resources: Of each pod.
@@ -74,10 +71,11 @@ class GatewayArgs:
         hosts: Host names of the load balancer, for the certificate.
         open_layers: Layers of which also names pass that the catalogue does not have, as free text.
         autoscale: Bounds of the autoscaler, or None.
-        credentials: Layer -> password, and ``IDS`` -> key of the hashes, from another stack; None: made here.
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
+    logins: GatewayLogins
     kafka: KafkaEndpoint
     replicas: int
     resources: Resources
@@ -90,7 +88,6 @@ class GatewayArgs:
     hosts: Sequence[str] = ()
     open_layers: Sequence[str] = ()
     autoscale: Autoscale | None = None
-    credentials: Mapping[str, pulumi.Output[str]] | None = None
 
 
 class Gateway(pulumi.ComponentResource):
@@ -99,30 +96,17 @@ class Gateway(pulumi.ComponentResource):
     Attributes:
         endpoint: Where and with which passwords the layers send.
         scrape: The gateway's own metrics.
-        hash_key: With which ids are hashed, see `components.masking.pseudonyms`; secret.
-        agent: The node agents' user: it may send for every layer, since agents check who sends to them.
         request_limit: Largest request, in bytes.
     """
 
     endpoint: OtlpEndpoint
     scrape: ScrapeTarget
-    hash_key: pulumi.Output[str]
-    agent: Credential
     request_limit: int
 
     def __init__(self, name: str, args: GatewayArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        given = args.credentials or {}
-        layers = {
-            layer.name: _given(layer.user, given[layer.name])
-            if layer.name in given
-            else credential(self, name=f"{WORKLOAD}-{layer.name}", username=layer.user)
-            for layer in LAYERS
-        }
-        self.agent = credential(self, name=f"{WORKLOAD}-{AGENT}", username=AGENT)
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
-        self.hash_key = given.get(IDS) or credential(self, name=f"{WORKLOAD}-hash-key", username=IDS).password
+        self.scrape = args.scrape
         tls = certificate(
             self,
             context,
@@ -135,7 +119,7 @@ class Gateway(pulumi.ComponentResource):
         pods = stateful_set(
             self,
             context,
-            self._workload(args, tls, (*layers.values(), self.agent)),
+            self._workload(args, tls, (*args.logins.layers.values(), args.logins.agent)),
             claims=[StorageClaim(name="queue", size=args.storage)],
         )
         service = load_balancer(
@@ -148,7 +132,9 @@ class Gateway(pulumi.ComponentResource):
             source_ranges=args.client_cidrs,
         )
         host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
-        self.endpoint = OtlpEndpoint(grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=layers)
+        self.endpoint = OtlpEndpoint(
+            grpc=f"{host}:{GRPC_PORT}", http=f"https://{host}:{HTTP_PORT}", credentials=args.logins.layers
+        )
         self.register_outputs({"pods": pods.id, "service": service.id})
 
     def _network(self, args: GatewayArgs) -> None:
@@ -199,7 +185,7 @@ class Gateway(pulumi.ComponentResource):
                 "scrape.htpasswd": pulumi.Output.all(
                     **{self.scrape.credential.username: self.scrape.credential.password}
                 ).apply(htpasswd),
-                "hash-key": self.hash_key,
+                "hash-key": args.logins.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
                     lambda both: str(both[0])
@@ -230,14 +216,3 @@ class Gateway(pulumi.ComponentResource):
             grace_s=60,
             autoscale=args.autoscale,
         )
-
-
-def speakers() -> dict[str, tuple[str, ...]]:
-    """User -> layers that it may speak for: each layer's own user, and the agents' for all."""
-    return {**{layer.user: (layer.name,) for layer in LAYERS}, AGENT: LAYER_NAMES}
-
-
-def _given(user: str, password: pulumi.Output[str]) -> Credential:
-    """A user whose password was made elsewhere."""
-    hashed = password.apply(lambda known: htpasswd({user: known}).rstrip("\n").partition(":")[2])
-    return Credential(username=user, password=password, bcrypt=hashed)

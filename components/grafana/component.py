@@ -27,6 +27,7 @@ from components.contracts import (
     ScrapeTarget,
     SearchEndpoint,
     TraceQueryEndpoint,
+    TraceReaderEndpoint,
 )
 from components.grafana import process
 from components.grafana.config import GrafanaConfig, grafana_config, ini_text
@@ -64,7 +65,6 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     with_access,
@@ -132,21 +132,6 @@ class Logs:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceReader:
-    """A Jaeger query that Grafana itself may ask (docs/adr/0023).
-
-    Attributes:
-        url: Where it is inside the cluster.
-        access_label: Label that Grafana's pods need.
-        user: Login of Grafana; None: it shows people's own tokens, for which they have to come by OpenID Connect.
-    """
-
-    url: str
-    access_label: str
-    user: Credential | None
-
-
-@dataclass(frozen=True, kw_only=True)
 class GrafanaArgs:
     """What Grafana needs.
 
@@ -188,7 +173,7 @@ class GrafanaArgs:
     alertmanager: AlertmanagerEndpoint
     alerts_user: Credential | None = None
     logs: Logs | None = None
-    traces: TraceReader | None = None
+    traces: TraceReaderEndpoint | None = None
     trace_dashboard: str = ""
     trace_pages: TraceQueryEndpoint | None = None
     oidc: OidcLogin | None = None
@@ -241,11 +226,6 @@ def grafana_url(context: DeploymentContext, address: str | None, hosts: Sequence
 TOKEN = "obs:grafana:Grafana"  # noqa: S105  (a type token)
 ADMINISTRATOR = "platform-administrator"
 """The account that makes the content. Nobody in the directory may have this name."""
-
-
-def grafana_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """Grafana's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 class Grafana(pulumi.ComponentResource):

@@ -11,7 +11,7 @@ import pulumi
 from components import naming
 from components.collector.config import METRICS_PORT, rendered
 from components.collector.passwords import htpasswd
-from components.contracts import Credential, ScrapeTarget, SearchEndpoint, TracesEndpoint
+from components.contracts import ScrapeTarget, SearchEndpoint, TracesEndpoint
 from components.jaeger.config import (
     OTLP_PORT,
     SAMPLING_GRPC_PORT,
@@ -39,7 +39,6 @@ from components.k8s import (
     headless_service,
     namespaces_with,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -60,6 +59,8 @@ class JaegerCollectorArgs:
 
     Attributes:
         context: Deployment context.
+        endpoint: Where samplers write, and SDKs ask for their sampling: `traces_endpoint`.
+        scrape: Its metrics endpoint.
         search: Where spans are written to; its users include the collectors'.
         replicas: Pods (at creation, where ``autoscale`` is set).
         resources: Of each pod.
@@ -68,11 +69,32 @@ class JaegerCollectorArgs:
     """
 
     context: DeploymentContext
+    endpoint: TracesEndpoint
+    scrape: ScrapeTarget
     search: SearchEndpoint
     replicas: int
     resources: Resources
     strategies: Strategies = field(default_factory=Strategies)
     autoscale: Autoscale | None = None
+
+
+def traces_endpoint(parent: pulumi.Resource, context: DeploymentContext) -> TracesEndpoint:
+    """Where the collectors will be, with the password of who asks for sampling.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+    """
+    return TracesEndpoint(
+        grpc=f"{context.host(WORKLOAD)}:{OTLP_PORT}",
+        server_name=context.host(WORKLOAD),
+        port=OTLP_PORT,
+        workload=WORKLOAD,
+        access_label=ACCESS,
+        sampling_url=f"https://{context.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
+        sampling_grpc=f"{context.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
+        sampling_user=credential(parent, name=SAMPLING_SERVICE, username="sampling"),
+    )
 
 
 class JaegerCollector(pulumi.ComponentResource):
@@ -89,8 +111,8 @@ class JaegerCollector(pulumi.ComponentResource):
     def __init__(self, name: str, args: JaegerCollectorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
-        sampling = credential(self, name=SAMPLING_SERVICE, username="sampling")
+        self.scrape = args.scrape
+        self.endpoint = args.endpoint
         tls = certificate(self, context, workload=WORKLOAD, services=[SAMPLING_SERVICE])
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT, **_OTLP})
         cluster_service(self, context, workload=WORKLOAD, ports=_OTLP)
@@ -120,7 +142,7 @@ class JaegerCollector(pulumi.ComponentResource):
                         (Mount(volume="strategies", path=STRATEGIES_DIRECTORY),),
                     )
                 ],
-                volumes=self._volumes(args, sampling),
+                volumes=self._volumes(args),
                 tls=tls,
                 access=[args.search.access_label],
                 grace_s=45,
@@ -128,19 +150,9 @@ class JaegerCollector(pulumi.ComponentResource):
             ),
             after=args.search.after,
         )
-        self.endpoint = TracesEndpoint(
-            grpc=f"{context.host(WORKLOAD)}:{OTLP_PORT}",
-            server_name=context.host(WORKLOAD),
-            port=OTLP_PORT,
-            workload=WORKLOAD,
-            access_label=ACCESS,
-            sampling_url=f"https://{context.host(SAMPLING_SERVICE)}:{SAMPLING_PORT}",
-            sampling_grpc=f"{context.host(SAMPLING_SERVICE)}:{SAMPLING_GRPC_PORT}",
-            sampling_user=sampling,
-        )
         self.register_outputs({"pods": pods.id})
 
-    def _volumes(self, args: JaegerCollectorArgs, sampling: Credential) -> Sequence[Volume]:
+    def _volumes(self, args: JaegerCollectorArgs) -> Sequence[Volume]:
         search = SearchClient(url=args.search.url, user=args.search.users[WORKLOAD].username)
         config = rendered(collector_config(CollectorConfig(search=search)))
         public = config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
@@ -151,7 +163,7 @@ class JaegerCollector(pulumi.ComponentResource):
             workload=WORKLOAD,
             files={STRATEGIES_FILE: json.dumps(args.strategies.data(), indent=2)},
         )
-        scrape = self.scrape.credential
+        scrape, sampling = self.scrape.credential, args.endpoint.sampling_user
         secret = secret_files(
             self,
             args.context,

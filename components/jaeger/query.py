@@ -44,7 +44,6 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -62,6 +61,7 @@ class JaegerQueryArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         clearance: Most restricted class that it shows.
         search: Where spans are read from; its users include this query's.
         oidc: Where people sign in.
@@ -76,6 +76,7 @@ class JaegerQueryArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     clearance: str
     search: SearchEndpoint
     oidc: OidcEndpoint
@@ -126,7 +127,7 @@ class JaegerQuery(pulumi.ComponentResource):
         context, workload = args.context, query_workload(args.clearance)
         groups = allowed_groups(args.clearance, args.groups)
         url = query_url(context, args.clearance, args.address, args.hosts)
-        self.scrape = own_scrape(self, context, workload, METRICS_PORT)
+        self.scrape = args.scrape
         self.endpoint = TraceQueryEndpoint(clearance=args.clearance, workload=workload, url=url, groups=groups)
         tls = certificate(
             self,

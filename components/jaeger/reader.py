@@ -13,7 +13,7 @@ import pulumi
 from components import naming
 from components.collector.config import METRICS_PORT, Data, merged, rendered, server_tls
 from components.collector.passwords import htpasswd
-from components.contracts import Credential, ScrapeTarget, SearchEndpoint
+from components.contracts import Credential, ScrapeTarget, SearchEndpoint, TraceReaderEndpoint
 from components.jaeger.config import QUERY_PORT, QueryConfig, query_config
 from components.jaeger.process import AUTH_DIRECTORY, SearchClient, jaeger_container
 from components.k8s import (
@@ -29,7 +29,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -48,6 +47,8 @@ class JaegerReaderArgs:
 
     Attributes:
         context: Deployment context.
+        endpoint: Where it answers: `trace_reader_endpoint`.
+        scrape: Its metrics endpoint.
         clearance: Most restricted class that it shows.
         search: Where spans are read from; its users include this query's, with the same clearance.
         replicas: Pods.
@@ -55,10 +56,23 @@ class JaegerReaderArgs:
     """
 
     context: DeploymentContext
+    endpoint: TraceReaderEndpoint
+    scrape: ScrapeTarget
     clearance: str
     search: SearchEndpoint
     replicas: int
     resources: Resources
+
+    @property
+    def user(self) -> Credential:
+        """Who may ask.
+
+        Raises:
+            ValueError: The endpoint has none, and this query knows passwords only.
+        """
+        if self.endpoint.user is None:
+            raise ValueError("traces.reader has no user: give its endpoint one, since it asks for a password")
+        return self.endpoint.user
 
 
 def reader_config(settings: QueryConfig, htpasswd_file: str = _HTPASSWD) -> Data:
@@ -80,28 +94,33 @@ def reader_config(settings: QueryConfig, htpasswd_file: str = _HTPASSWD) -> Data
     return config
 
 
+def trace_reader_endpoint(parent: pulumi.Resource, context: DeploymentContext) -> TraceReaderEndpoint:
+    """Where the query for Grafana will be, with Grafana's password.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+    """
+    return TraceReaderEndpoint(
+        url=f"https://{context.host(WORKLOAD)}:{QUERY_PORT}",
+        access_label=naming.access_label(WORKLOAD),
+        user=credential(parent, name=f"{WORKLOAD}-grafana", username="grafana"),
+    )
+
+
 class JaegerReader(pulumi.ComponentResource):
     """API of the traces of one clearance, for programs of the platform.
 
     Attributes:
-        url: Where it is inside the cluster.
-        access_label: Label that a client pod needs.
-        user: May read.
         scrape: Its own metrics.
     """
 
-    url: str
-    access_label: str
-    user: Credential
     scrape: ScrapeTarget
 
     def __init__(self, name: str, args: JaegerReaderArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
-        self.user = credential(self, name=f"{WORKLOAD}-grafana", username="grafana")
-        self.url = f"https://{context.host(WORKLOAD)}:{QUERY_PORT}"
-        self.access_label = naming.access_label(WORKLOAD)
+        self.scrape = args.scrape
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         service = cluster_service(self, context, workload=WORKLOAD, ports={"https": QUERY_PORT})
         network_policy(
@@ -109,7 +128,7 @@ class JaegerReader(pulumi.ComponentResource):
             context,
             workload=WORKLOAD,
             ingress=[
-                Allow(peers=[with_access(self.access_label)], ports=[QUERY_PORT]),
+                Allow(peers=[with_access(args.endpoint.access_label)], ports=[QUERY_PORT]),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[METRICS_PORT]),
             ],
             egress=[Allow(peers=[workload_pods(args.search.workload)], ports=[args.search.port])],
@@ -127,14 +146,14 @@ class JaegerReader(pulumi.ComponentResource):
             ),
             after=args.search.after,
         )
-        self.register_outputs({"pods": pods.id, "service": service.id, "url": self.url})
+        self.register_outputs({"pods": pods.id, "service": service.id, "url": args.endpoint.url})
 
     def _volumes(self, args: JaegerReaderArgs) -> list[Volume]:
         store = args.search.users[WORKLOAD]
         search = SearchClient(url=args.search.url, user=store.username)
         config = rendered(reader_config(QueryConfig(search=search, clearance=args.clearance)))
         public = config_files(self, args.context, name=WORKLOAD, workload=WORKLOAD, files={"config.yaml": config})
-        scraper = self.scrape.credential
+        scraper, reader = self.scrape.credential, args.user
         secret = secret_files(
             self,
             args.context,
@@ -142,7 +161,7 @@ class JaegerReader(pulumi.ComponentResource):
             workload=WORKLOAD,
             files={
                 "scrape.htpasswd": pulumi.Output.all(**{scraper.username: scraper.password}).apply(htpasswd),
-                "reader.htpasswd": pulumi.Output.all(**{self.user.username: self.user.password}).apply(htpasswd),
+                "reader.htpasswd": pulumi.Output.all(**{reader.username: reader.password}).apply(htpasswd),
                 "search-password": store.password,
             },
         )

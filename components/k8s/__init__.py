@@ -15,7 +15,7 @@ from components.k8s.network import (
     with_access,
     workload_pods,
 )
-from components.k8s.passwords import credential, own_scrape
+from components.k8s.passwords import credential, scrape_target
 from components.k8s.pods import TLS_MOUNT, UID, Container, Mount, Probe, Resources, Volume
 from components.k8s.services import cluster_service, headless_service, load_balancer
 from components.k8s.workload import Autoscale, StorageClaim, Workload, deployment, stateful_set
@@ -54,7 +54,7 @@ __all__ = [
     "network",
     "network_policy",
     "node_service",
-    "own_scrape",
+    "scrape_target",
     "secret_files",
     "stateful_set",
     "to_storage",

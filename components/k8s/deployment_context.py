@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import Credential, ScrapeTarget
 from components.versions import ImageCatalogue
 
 
@@ -57,16 +56,6 @@ class DeploymentContext:
         """DNS name of a StatefulSet's pod."""
         return naming.pod_host(workload, index, self.namespace, self.cluster_domain)
 
-    def scrape_target(self, workload: str, port: int, credential: Credential, path: str = "/metrics") -> ScrapeTarget:
-        """The contract by which Prometheus collects a workload's metrics."""
-        service = naming.headless(workload)
-        return ScrapeTarget(
-            job=workload,
-            service=service,
-            namespace=self.namespace,
-            srv=f"_{naming.METRICS_PORT}._tcp.{self.host(service)}",
-            port=port,
-            path=path,
-            server_name=self.host(workload),
-            credential=credential,
-        )
+    def srv(self, workload: str, port_name: str = naming.METRICS_PORT) -> str:
+        """SRV name that lists every pod of a workload with one of its ports."""
+        return f"_{port_name}._tcp.{self.host(naming.headless(workload))}"

@@ -26,14 +26,32 @@ def credential(parent: pulumi.Resource, *, name: str, username: str) -> Credenti
     )
 
 
-def own_scrape(parent: pulumi.Resource, context: DeploymentContext, workload: str, port: int) -> ScrapeTarget:
-    """A workload's metrics endpoint, with a password that only its scraper has.
+def scrape_target(
+    parent: pulumi.Resource,
+    context: DeploymentContext,
+    workload: str,
+    port: int,
+    *,
+    job: str | None = None,
+    port_name: str = naming.METRICS_PORT,
+) -> ScrapeTarget:
+    """A metrics endpoint, with a password that only its scraper has.
 
     Args:
         parent: Component that owns the password.
         context: Deployment context.
         workload: Workload that serves the metrics.
         port: Where it does.
+        job: Prometheus job; the workload's name unless given.
+        port_name: Name of the port in the workload's headless Service.
     """
-    user = naming.scrape_user(workload)
-    return context.scrape_target(workload, port, credential(parent, name=user, username=user))
+    user = naming.scrape_user(job or workload)
+    return ScrapeTarget(
+        job=job or workload,
+        service=naming.headless(workload),
+        namespace=context.namespace,
+        srv=context.srv(workload, port_name),
+        port=port,
+        server_name=context.host(workload),
+        credential=credential(parent, name=user, username=user),
+    )

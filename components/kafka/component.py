@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -51,6 +51,7 @@ class KafkaArgs:
 
     Attributes:
         context: Deployment context.
+        scrapes: Workload -> metrics endpoint, of brokers and dedicated controllers.
         brokers: One external address per broker; their number is the number of brokers.
         controllers: Dedicated controllers; 0 makes the brokers vote.
         client_cidrs: Networks that may use the external listeners.
@@ -69,6 +70,7 @@ class KafkaArgs:
     """
 
     context: DeploymentContext
+    scrapes: Mapping[str, ScrapeTarget]
     brokers: Sequence[ExternalAddress]
     controllers: int
     client_cidrs: Sequence[str]
@@ -92,13 +94,11 @@ class Kafka(pulumi.ComponentResource):
     Attributes:
         endpoint: How clients reach it.
         admin: The administrator.
-        scrapes: Metrics of brokers and controllers.
         authority: Certificate of the authority behind every certificate of the platform, known once the brokers run.
     """
 
     endpoint: KafkaEndpoint
     admin: Credential
-    scrapes: tuple[ScrapeTarget, ...]
     authority: pulumi.Output[str]
 
     def __init__(self, name: str, args: KafkaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
@@ -106,13 +106,8 @@ class Kafka(pulumi.ComponentResource):
         context, cluster = args.context, kafka_cluster(args)
         self.admin = credential(self, name=f"{BROKERS}-{config.ADMIN}", username=config.ADMIN)
         sets = {BROKERS: cluster.brokers} | ({CONTROLLERS: cluster.controllers} if cluster.controllers else {})
-        scrapes: list[ScrapeTarget] = []
         pods: dict[str, k8s.apps.v1.StatefulSet] = {}
         for workload, nodes in sets.items():
-            user = naming.scrape_user(workload)
-            scrapes.append(
-                context.scrape_target(workload, config.METRICS_PORT, credential(self, name=user, username=user))
-            )
             hosts, addresses = _outside(args.brokers) if workload == BROKERS else ([], [])
             pods[workload] = node_set(
                 self,
@@ -123,12 +118,11 @@ class Kafka(pulumi.ComponentResource):
                     nodes=nodes,
                     size=args.broker_size if workload == BROKERS else args.controller_size,
                     admin=self.admin,
-                    scrape=scrapes[-1].credential,
+                    scrape=args.scrapes[workload].credential,
                     hosts=hosts,
                     addresses=addresses,
                 ),
             )
-        self.scrapes = tuple(scrapes)
         way_in = [pods[BROKERS], *self._addresses(args), *self._network(args)]
         self.authority = self._authority(context, pods[BROKERS])
         credentials = {

@@ -25,7 +25,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -46,6 +45,7 @@ class KafkaLagArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         kafka: The cluster that it watches; ``kafka-lag`` is one of its users.
         groups: Consumer groups to report.
         topics: Topics to report.
@@ -54,6 +54,7 @@ class KafkaLagArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     kafka: KafkaEndpoint
     groups: Sequence[str]
     topics: Sequence[str]
@@ -73,7 +74,7 @@ class KafkaLag(pulumi.ComponentResource):
     def __init__(self, name: str, args: KafkaLagArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context, user = args.context, args.kafka.users[WORKLOAD]
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         settings = KafkaLagSettings(
             bootstrap=args.kafka.bootstrap,
             ca_file=CA_FILE,

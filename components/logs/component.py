@@ -24,7 +24,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -47,6 +46,7 @@ class LogIndexerArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         kafka: Where the logs are; ``log-indexer`` is one of its users and the consumer group.
         search: Where they go; ``log-indexer`` is one of its users.
         index: Alias that it writes to.
@@ -57,6 +57,7 @@ class LogIndexerArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     kafka: KafkaEndpoint
     search: SearchEndpoint
     index: str
@@ -106,7 +107,7 @@ class LogIndexer(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,

@@ -90,6 +90,7 @@ class MirrorArgs:
 
     Attributes:
         context: Deployment context; its region is the target.
+        scrape: Its metrics endpoint.
         keystore: Password of the key store of its metrics endpoint.
         source: What is copied.
         kafka: The cluster that is copied into; ``mirror-maker`` is one of its users.
@@ -104,6 +105,7 @@ class MirrorArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     keystore: MirrorKeystore
     source: MirrorSource
     kafka: KafkaEndpoint
@@ -130,11 +132,9 @@ class Mirror(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: MirrorArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        context, scraper = args.context, naming.scrape_user(WORKLOAD)
+        context = args.context
         self.flow = mirror_flow(args)
-        self.scrape = context.scrape_target(
-            WORKLOAD, config.METRICS_PORT, credential(self, name=scraper, username=scraper)
-        )
+        self.scrape = args.scrape
         tls = certificate(self, context, workload=WORKLOAD, keystore_password=args.keystore.secret)
         metrics = self._metrics(args)
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: config.METRICS_PORT})

@@ -53,6 +53,7 @@ class PostgresArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Metrics endpoint of every server.
         databases: Databases with their owners; each becomes an endpoint.
         standbys: Servers that follow the one that takes writes, 0 or more. From 2 on a commit waits for one of them.
         resources: Of each server.
@@ -64,6 +65,7 @@ class PostgresArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     databases: Sequence[PostgresDatabase]
     standbys: int
     resources: Resources
@@ -106,10 +108,7 @@ class Postgres(pulumi.ComponentResource):
 
         owners = {database.name: new_credential(database.owner) for database in args.databases}
         own = {username: new_credential(username) for username in (REPLICATION, METRICS)}
-        scraper = naming.scrape_user(WORKLOAD)
-        self.scrape = context.scrape_target(
-            WORKLOAD, process.EXPORTER_PORT, credential(self, name=scraper, username=scraper)
-        )
+        self.scrape = args.scrape
         headless_service(
             self, context, workload=WORKLOAD, ports={"postgres": PORT, naming.METRICS_PORT: process.EXPORTER_PORT}
         )

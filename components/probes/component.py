@@ -57,6 +57,7 @@ class ProbesArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         listeners: TLS ports of pods.
         endpoints: Addresses that people and programs use.
         resources: Of each pod.
@@ -65,6 +66,7 @@ class ProbesArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     listeners: Sequence[Listener]
     endpoints: Sequence[Endpoint]
     resources: Resources
@@ -102,7 +104,7 @@ class Probes(pulumi.ComponentResource):
             user = naming.scrape_user(job)
             return credential(self, name=user, username=user)
 
-        self.scrape = context.scrape_target(WORKLOAD, PORT, new_credential(WORKLOAD))
+        self.scrape = args.scrape
         self.jobs = (
             _job(
                 context,

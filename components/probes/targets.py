@@ -98,7 +98,7 @@ def pod_listener(
     """
     return Listener(
         workload=workload,
-        srv=f"_{port_name}._tcp.{context.host(naming.headless(workload))}",
+        srv=context.srv(workload, port_name),
         port=port,
         access_label=access_label or naming.access_label(workload),
     )

@@ -21,7 +21,6 @@ from components.k8s import (
     certificate,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     to_storage,
@@ -44,7 +43,7 @@ class CompactorArgs:
         context: Deployment context.
         objects: Where the blocks are.
         encryption: As it is given to the Prometheus replicas.
-        scrape: Its own metrics, from `compactor_scrape`.
+        scrape: Its own metrics.
         resources: Of the pod.
         storage: Size of its volume: three times the blocks that one replica ships in two weeks. Can be lost.
         keep_days: Age at which samples go from the object storage.
@@ -57,11 +56,6 @@ class CompactorArgs:
     resources: Resources
     storage: str
     keep_days: int
-
-
-def compactor_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The compactor's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, STORE_HTTP_PORT)
 
 
 class Compactor(pulumi.ComponentResource):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import pulumi
@@ -27,6 +27,7 @@ from components.k8s import (
     certificate,
     cluster_service,
     config_files,
+    credential,
     headless_service,
     network_policy,
     secret_files,
@@ -45,14 +46,12 @@ from components.prometheus.config import (
     prometheus_config,
     rendered,
 )
-from components.prometheus.credentials import Users, own_targets, users_of, web_file, workload_name
+from components.prometheus.credentials import Users, sidecar_name, web_file
 from components.prometheus.objects import Encryption, objects_files, objects_volume
 from components.prometheus.pods import SIDECAR_PORT_NAME, prometheus_container, sidecar_container
 from components.prometheus.targets import alert_targets, probe_scrapes, scrape_jobs
 from components.prometheus.thanos import GRPC_PORT, SIDECAR_HTTP_PORT, STORE_NAME
 from components.rules import RuleGroup, rule_file
-
-__all__ = ["Prometheus", "PrometheusArgs", "workload_name"]
 
 TOKEN = "obs:prometheus:Prometheus"  # noqa: S105  (a type token)
 SCRAPE_SECRET = "prometheus-scrape"  # noqa: S105  (a name)
@@ -66,8 +65,8 @@ class PrometheusArgs:
 
     Attributes:
         context: Deployment context.
-        replicas: Replica names, e.g. ``("primary", "secondary")``; each holds all data.
-        scrapes: What is scraped, besides the replicas themselves.
+        endpoints: The replicas, each with all data: `prometheus_endpoint`.
+        scrapes: Job -> metrics endpoint of everything, replicas and sidecars included.
         alert_receivers: What takes the alerts, from every replica.
         probes: What a prober is asked for.
         rule_groups: Rules of all components.
@@ -85,8 +84,8 @@ class PrometheusArgs:
     """
 
     context: DeploymentContext
-    replicas: Sequence[str]
-    scrapes: Sequence[ScrapeTarget]
+    endpoints: Sequence[PrometheusEndpoint]
+    scrapes: Mapping[str, ScrapeTarget]
     alert_receivers: Sequence[AlertReceiver]
     probes: Sequence[ProbeJob]
     rule_groups: Sequence[RuleGroup]
@@ -103,36 +102,23 @@ class PrometheusArgs:
     encryption: Encryption | None = None
 
     def __post_init__(self) -> None:
-        if not self.replicas:
+        if not self.endpoints:
             raise ValueError("prometheus.replicas is empty: name at least one replica, for example primary")
 
 
 class Prometheus(pulumi.ComponentResource):
-    """Prometheus replicas with equal content, each fed from Kafka by a consumer of its own.
-
-    Attributes:
-        endpoints: Replica -> how to write to it and read from it.
-        scrapes: The replicas' and their sidecars' own metrics, which every replica scrapes.
-    """
-
-    endpoints: dict[str, PrometheusEndpoint]
-    scrapes: tuple[ScrapeTarget, ...]
+    """Prometheus replicas with equal content, each fed from Kafka by a consumer of its own."""
 
     def __init__(self, name: str, args: PrometheusArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        users = {replica: users_of(self, replica) for replica in args.replicas}
-        self.scrapes = tuple(
-            target for replica in args.replicas for target in own_targets(context, replica, users[replica])
-        )
-        targets = [*args.scrapes, *self.scrapes]
         scrape_passwords = secret_files(
             self,
             context,
             name=SCRAPE_SECRET,
             workload=_SHARED,
             files={
-                **{target.job: target.credential.password for target in targets},
+                **{job: target.credential.password for job, target in args.scrapes.items()},
                 **{job.job: job.credential.password for job in args.probes},
                 **{
                     password_file_of(alert_receiver.name): alert_receiver.credential.password
@@ -145,27 +131,20 @@ class Prometheus(pulumi.ComponentResource):
             if args.objects
             else None
         )
-        self.endpoints = {}
         before: list[pulumi.Resource] = []
-        for replica in args.replicas:
+        for endpoint in args.endpoints:
             # One after the other: an update never takes all replicas from readers and alerts.
-            endpoint, pods = self._replica(args, replica, users[replica], targets, (scrape_passwords, objects), before)
-            self.endpoints[replica] = endpoint
-            before = [pods]
-        self.register_outputs({"replicas": list(args.replicas)})
+            before = [self._replica(args, endpoint, (scrape_passwords, objects), before)]
+        self.register_outputs({"replicas": [endpoint.replica for endpoint in args.endpoints]})
 
     def _replica(
         self,
         args: PrometheusArgs,
-        replica: str,
-        users: Users,
-        targets: Sequence[ScrapeTarget],
+        endpoint: PrometheusEndpoint,
         shared: tuple[FileSet, FileSet | None],
         after: Sequence[pulumi.Resource],
-    ) -> tuple[PrometheusEndpoint, pulumi.Resource]:
-        context = args.context
-        workload = workload_name(replica)
-        access = naming.access_label(workload)
+    ) -> pulumi.Resource:
+        context, workload = args.context, endpoint.workload
         tls = certificate(self, context, workload=workload, services=[STORE_NAME])
         cluster_service(self, context, workload=workload, ports={"https": WEB_PORT, "grpc": GRPC_PORT})
         headless_service(
@@ -179,13 +158,13 @@ class Prometheus(pulumi.ComponentResource):
             context,
             workload=workload,
             ingress=[
-                Allow(peers=[with_access(access)], ports=[WEB_PORT, GRPC_PORT]),
+                Allow(peers=[with_access(endpoint.access_label)], ports=[WEB_PORT, GRPC_PORT]),
                 Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[WEB_PORT, SIDECAR_HTTP_PORT]),
             ],
             egress=[
                 *(
                     Allow(peers=[workload_pods(target.service.removesuffix("-headless"))], ports=[target.port])
-                    for target in targets
+                    for target in args.scrapes.values()
                 ),
                 *(
                     Allow(peers=[workload_pods(alert_receiver.workload)], ports=[alert_receiver.port])
@@ -195,40 +174,34 @@ class Prometheus(pulumi.ComponentResource):
                 *([to_storage(args.objects)] if args.objects else []),
             ],
         )
-        pods = stateful_set(
+        return stateful_set(
             self,
             context,
-            self._workload(args, replica, users, targets, shared, tls),
+            self._workload(args, endpoint, shared, tls),
             claims=[StorageClaim(name="data", size=args.storage)],
             after=after,
         )
-        endpoint = PrometheusEndpoint(
-            replica=replica,
-            workload=workload,
-            url=f"https://{context.host(workload)}:{WEB_PORT}",
-            server_name=context.host(workload),
-            port=WEB_PORT,
-            grpc=f"{context.host(naming.headless(workload))}:{GRPC_PORT}",
-            store_name=context.host(STORE_NAME),
-            access_label=access,
-            writer=users.writer,
-            reader=users.reader,
+
+    def _users(self, args: PrometheusArgs, endpoint: PrometheusEndpoint) -> Users:
+        return Users(
+            reader=endpoint.reader,
+            writer=endpoint.writer,
+            sidecar=credential(self, name=f"{endpoint.workload}-sidecar", username="sidecar"),
+            scrape=args.scrapes[endpoint.workload].credential,
+            sidecar_scrape=args.scrapes[sidecar_name(endpoint.replica)].credential,
         )
-        return endpoint, pods
 
     def _workload(
         self,
         args: PrometheusArgs,
-        replica: str,
-        users: Users,
-        targets: Sequence[ScrapeTarget],
+        endpoint: PrometheusEndpoint,
         shared: tuple[FileSet, FileSet | None],
         tls: TlsIdentity,
     ) -> Workload:
-        workload = workload_name(replica)
+        workload, users = endpoint.workload, self._users(args, endpoint)
         scrape_passwords, objects = shared
         public = config_files(
-            self, args.context, name=workload, workload=workload, files=_public_files(args, replica, targets)
+            self, args.context, name=workload, workload=workload, files=_public_files(args, endpoint.replica)
         )
         secret = secret_files(
             self,
@@ -267,13 +240,13 @@ class Prometheus(pulumi.ComponentResource):
         )
 
 
-def _public_files(args: PrometheusArgs, replica: str, targets: Sequence[ScrapeTarget]) -> dict[str, str]:
+def _public_files(args: PrometheusArgs, replica: str) -> dict[str, str]:
     config = prometheus_config(
         PrometheusConfig(
             platform=args.context.platform,
             region=args.context.region,
             replica=replica,
-            jobs=scrape_jobs(targets),
+            jobs=scrape_jobs([*args.scrapes.values()]),
             alerts=alert_targets(args.alert_receivers),
             probes=probe_scrapes(args.probes),
             scrape_interval=args.scrape_interval,

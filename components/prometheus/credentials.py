@@ -1,4 +1,4 @@
-"""Who may use the web APIs of a replica and its sidecar, and how both are scraped."""
+"""Where a replica is, and who may use the web APIs of it and of its sidecar."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import pulumi
 
 from components import naming
-from components.contracts import Credential, ScrapeTarget
+from components.contracts import Credential, PrometheusEndpoint
 from components.k8s import DeploymentContext, credential
 from components.prometheus.config import WEB_PORT, rendered, web_config
-from components.prometheus.pods import SIDECAR_PORT_NAME
-from components.prometheus.thanos import SIDECAR_HTTP_PORT
+from components.prometheus.thanos import GRPC_PORT, STORE_NAME
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,21 +27,6 @@ class Users:
     def all(self) -> tuple[Credential, ...]:
         """Those of Prometheus itself."""
         return (self.reader, self.writer, self.sidecar, self.scrape)
-
-
-def users_of(parent: pulumi.Resource, replica: str) -> Users:
-    """Make the users of a replica."""
-
-    def new_credential(username: str) -> Credential:
-        return credential(parent, name=f"prometheus-{replica}-{username}", username=username)
-
-    return Users(
-        reader=new_credential("reader"),
-        writer=new_credential("writer"),
-        sidecar=new_credential("sidecar"),
-        scrape=new_credential(naming.scrape_user(workload_name(replica))),
-        sidecar_scrape=new_credential(naming.scrape_user(sidecar_name(replica))),
-    )
 
 
 def workload_name(replica: str) -> str:
@@ -61,19 +45,28 @@ def web_file(users: Sequence[Credential]) -> pulumi.Output[str]:
     return hashes.apply(lambda known: rendered(web_config(known)))
 
 
-def own_targets(context: DeploymentContext, replica: str, users: Users) -> tuple[ScrapeTarget, ScrapeTarget]:
-    """The metrics of a replica and of its sidecar."""
+def prometheus_endpoint(parent: pulumi.Resource, context: DeploymentContext, replica: str) -> PrometheusEndpoint:
+    """Where a replica will be, with the passwords of its writer and its readers.
+
+    Args:
+        parent: Component that owns the passwords.
+        context: Deployment context.
+        replica: Name of the replica.
+    """
     workload = workload_name(replica)
-    service = naming.headless(workload)
-    return (
-        context.scrape_target(workload, WEB_PORT, users.scrape),
-        ScrapeTarget(
-            job=sidecar_name(replica),
-            service=service,
-            namespace=context.namespace,
-            srv=f"_{SIDECAR_PORT_NAME}._tcp.{context.host(service)}",
-            port=SIDECAR_HTTP_PORT,
-            server_name=context.host(workload),
-            credential=users.sidecar_scrape,
-        ),
+
+    def new_credential(username: str) -> Credential:
+        return credential(parent, name=f"{workload}-{username}", username=username)
+
+    return PrometheusEndpoint(
+        replica=replica,
+        workload=workload,
+        url=f"https://{context.host(workload)}:{WEB_PORT}",
+        server_name=context.host(workload),
+        port=WEB_PORT,
+        grpc=f"{context.host(naming.headless(workload))}:{GRPC_PORT}",
+        store_name=context.host(STORE_NAME),
+        access_label=naming.access_label(workload),
+        writer=new_credential("writer"),
+        reader=new_credential("reader"),
     )

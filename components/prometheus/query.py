@@ -26,7 +26,6 @@ from components.k8s import (
     load_balancer,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -46,9 +45,10 @@ class ThanosQueryArgs:
 
     Attributes:
         context: Deployment context.
+        endpoint: Where it answers: `query_endpoint`.
         stores: The Prometheus replicas.
         gateways: What answers for samples that only the object storage has.
-        scrape: Its own metrics, from `query_scrape`.
+        scrape: Its own metrics.
         replicas: Pods.
         resources: Of each pod.
         address: Load balancer address to ask for, or None.
@@ -57,6 +57,7 @@ class ThanosQueryArgs:
     """
 
     context: DeploymentContext
+    endpoint: QueryEndpoint
     stores: Sequence[PrometheusEndpoint]
     scrape: ScrapeTarget
     replicas: int
@@ -67,9 +68,24 @@ class ThanosQueryArgs:
     gateways: Sequence[StoreEndpoint] = ()
 
 
-def query_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The query layer's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, QUERY_PORT)
+def query_endpoint(
+    parent: pulumi.Resource, context: DeploymentContext, *, address: str | None, hosts: Sequence[str] = ()
+) -> QueryEndpoint:
+    """Where metrics will be read, with the reader's password.
+
+    Args:
+        parent: Component that owns the password.
+        context: Deployment context.
+        address: Load balancer address to ask for, or None.
+        hosts: Host names of the load balancer.
+    """
+    host = hosts[0] if hosts else address or context.host(WORKLOAD)
+    return QueryEndpoint(
+        url=f"https://{host}:{QUERY_PORT}",
+        internal_url=f"https://{context.host(WORKLOAD)}:{QUERY_PORT}",
+        access_label=naming.access_label(WORKLOAD),
+        reader=credential(parent, name=f"{WORKLOAD}-reader", username="reader"),
+    )
 
 
 class ThanosQuery(pulumi.ComponentResource):
@@ -88,8 +104,7 @@ class ThanosQuery(pulumi.ComponentResource):
         context = args.context
         stores: tuple[PrometheusEndpoint | StoreEndpoint, ...] = (*args.stores, *args.gateways)
         self.scrape = args.scrape
-        reader = credential(self, name=f"{WORKLOAD}-reader", username="reader")
-        access = naming.access_label(WORKLOAD)
+        self.endpoint = args.endpoint
         tls = certificate(
             self,
             context,
@@ -105,7 +120,7 @@ class ThanosQuery(pulumi.ComponentResource):
             ingress=[
                 Allow(
                     peers=[
-                        with_access(access),
+                        with_access(args.endpoint.access_label),
                         with_access(naming.METRICS_ACCESS),
                         *(network(cidr) for cidr in args.client_cidrs),
                     ],
@@ -128,7 +143,7 @@ class ThanosQuery(pulumi.ComponentResource):
             context,
             name=f"{WORKLOAD}-web",
             workload=WORKLOAD,
-            files={"web.yml": web_file([reader, args.scrape.credential])},
+            files={"web.yml": web_file([args.endpoint.reader, args.scrape.credential])},
         )
         pods = deployment(
             self,
@@ -151,13 +166,6 @@ class ThanosQuery(pulumi.ComponentResource):
             ports={"https": QUERY_PORT},
             address=args.address,
             source_ranges=args.client_cidrs,
-        )
-        host = args.hosts[0] if args.hosts else args.address or context.host(WORKLOAD)
-        self.endpoint = QueryEndpoint(
-            url=f"https://{host}:{QUERY_PORT}",
-            internal_url=f"https://{context.host(WORKLOAD)}:{QUERY_PORT}",
-            access_label=access,
-            reader=reader,
         )
         self.register_outputs({"pods": pods.id, "service": service.id, "url": self.endpoint.url})
 

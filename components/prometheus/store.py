@@ -21,7 +21,6 @@ from components.k8s import (
     certificate,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     to_storage,
@@ -61,7 +60,7 @@ class StoreGatewayArgs:
         context: Deployment context.
         objects: Where the blocks are.
         encryption: As it is given to the Prometheus replicas.
-        scrape: Its own metrics, from `store_scrape`.
+        scrape: Its own metrics.
         replicas: Pods; each answers for all blocks.
         resources: Of each pod.
         storage: Size of each volume. It holds the heads of indices, about a hundredth of the blocks, and can be lost.
@@ -83,11 +82,6 @@ class StoreGatewayArgs:
     index_cache: str
     chunk_pool: str
     serves_after: str
-
-
-def store_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The gateway's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, STORE_HTTP_PORT)
 
 
 class StoreGateway(pulumi.ComponentResource):

@@ -30,7 +30,6 @@ from components.k8s import (
     headless_service,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     to_storage,
     with_access,
@@ -53,6 +52,7 @@ class FailoverAgentArgs:
 
     Attributes:
         context: Deployment context; its region is the failover agent's.
+        scrape: Its metrics endpoint.
         leads: Whether it is active while nobody has written a lease: the primary does, a standby does not.
         peer: The other region, or None where there is none.
         witness: The bucket in neither region.
@@ -68,6 +68,7 @@ class FailoverAgentArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     leads: bool
     peer: str | None
     witness: ObjectStorage
@@ -104,7 +105,7 @@ class FailoverAgent(pulumi.ComponentResource):
     def __init__(self, name: str, args: FailoverAgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context, alertmanager = args.context, args.alertmanager
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,

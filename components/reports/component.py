@@ -36,7 +36,6 @@ from components.k8s import (
     headless_service,
     network,
     network_policy,
-    own_scrape,
     secret_files,
     to_storage,
     with_access,
@@ -82,11 +81,6 @@ class ReportServerArgs:
     schedules: Mapping[Kind, Schedule]
     time_zone: str
     resources: Resources
-
-
-def report_server_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The report server's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 class ReportServer:

@@ -21,7 +21,6 @@ from components.k8s import (
     config_files,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     stateful_set,
     with_access,
@@ -40,6 +39,7 @@ class SamplerArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         kafka: Where spans come from.
         traces: Where the kept ones go.
         replicas: Number of samplers; at most the topic's partitions are busy. See ADR 0008 before lowering it.
@@ -49,6 +49,7 @@ class SamplerArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     kafka: KafkaEndpoint
     traces: TracesEndpoint
     replicas: int
@@ -72,7 +73,7 @@ class Sampler(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, context, WORKLOAD, METRICS_PORT)
+        self.scrape = args.scrape
         tls = certificate(self, context, workload=WORKLOAD)
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: METRICS_PORT})
         network_policy(

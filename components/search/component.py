@@ -25,6 +25,7 @@ class SearchArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Metrics endpoint of the index manager, which measures the cluster.
         engine: Server that the nodes run.
         nodes: Number of nodes; an odd number of at least three survives the loss of one.
         size: Size of a node.
@@ -37,6 +38,7 @@ class SearchArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     engine: Engine
     nodes: int
     size: NodeSize
@@ -82,10 +84,12 @@ class Search(pulumi.ComponentResource):
                 snapshot_networks=args.snapshots.networks if args.snapshots else (),
             ),
         )
-        pods, self.scrape = index_manager(
+        self.scrape = args.scrape
+        pods = index_manager(
             self,
             IndexManagerArgs(
                 context=context,
+                scrape=args.scrape,
                 engine=args.engine,
                 nodes=args.nodes,
                 families=kept,

@@ -28,7 +28,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -80,6 +79,7 @@ class IndexManagerArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         engine: Server of the cluster.
         nodes: Number of its nodes.
         families: Indices to keep.
@@ -91,6 +91,7 @@ class IndexManagerArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     engine: Engine
     nodes: int
     families: Sequence[Family]
@@ -151,17 +152,16 @@ def _family(family: Family) -> FamilySettings:
     )
 
 
-def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.apps.v1.Deployment, ScrapeTarget]:
+def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v1.Deployment:
     """Make the index manager's pod. It is ready once users, templates, first indices and aliases exist.
 
     It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
     them of it.
     """
-    context = args.context
-    scrape = own_scrape(parent, context, INDEX_MANAGER, PORT)
+    context, scraper = args.context, args.scrape.credential
     settings = index_manager_settings(
         url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
-        scrape_user=scrape.credential.username,
+        scrape_user=scraper.username,
         engine=args.engine,
         nodes=args.nodes,
         families=args.families,
@@ -170,7 +170,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
     )
     secrets: dict[str, pulumi.Input[str]] = {
         "search-password": args.credentials[INDEX_MANAGER].password,
-        "scrape-password": scrape.credential.password,
+        "scrape-password": scraper.password,
     }
     volumes: list[Volume] = []
     if args.engine is Engine.OPENSEARCH:
@@ -195,7 +195,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
         ingress=[Allow(peers=[with_access(naming.METRICS_ACCESS)], ports=[PORT])],
         egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
     )
-    pods = deployment(
+    return deployment(
         parent,
         context,
         Workload(
@@ -209,7 +209,6 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> tuple[k8s.
         recreate=True,
         timeout="20m",
     )
-    return pods, scrape
 
 
 def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:

@@ -24,7 +24,6 @@ from components.k8s import (
     deployment,
     headless_service,
     network_policy,
-    own_scrape,
     secret_files,
     with_access,
     workload_pods,
@@ -48,6 +47,7 @@ class ServiceGraphArgs:
 
     Attributes:
         context: Deployment context.
+        scrape: Its metrics endpoint.
         kafka: Where spans come from.
         search: Where Jaeger's documents go.
         index: Alias there that Jaeger's dependencies are written through.
@@ -59,6 +59,7 @@ class ServiceGraphArgs:
     """
 
     context: DeploymentContext
+    scrape: ScrapeTarget
     kafka: KafkaEndpoint
     search: SearchEndpoint
     index: str
@@ -111,7 +112,7 @@ class ServiceGraph(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         headless_service(self, context, workload=WORKLOAD, ports={naming.METRICS_PORT: PORT})
         network_policy(
             self,

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf.message import Message
 
 from components.collector.config import rendered
-from components.gateway.component import speakers
+from components.gateway.logins import speakers
 from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.naming import Kind

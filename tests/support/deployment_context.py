@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from components.k8s import CertificatePolicy, DeploymentContext
+import pulumi
+
+from components import naming
+from components.contracts import ScrapeTarget
+from components.k8s import CertificatePolicy, DeploymentContext, scrape_target
 from components.versions import ImageCatalogue
 
 
@@ -21,3 +25,16 @@ def deployment_context(
         certificates=CertificatePolicy(duration="2160h", renew_before="720h"),
         storage_class=storage_class,
     )
+
+
+def metrics(
+    where: DeploymentContext,
+    workload: str,
+    port: int = 8080,
+    *,
+    job: str | None = None,
+    port_name: str = naming.METRICS_PORT,
+) -> ScrapeTarget:
+    """A workload's metrics endpoint, with a password that the recording engine makes: call it inside of a program."""
+    owner = pulumi.ComponentResource("obs:test:Scraper", job or workload)
+    return scrape_target(owner, where, workload, port, job=job, port_name=port_name)

@@ -238,12 +238,16 @@ def run(recording: Recording, stack: str, program: Callable[[], None]) -> None:
         asyncio.set_event_loop_policy(before)
 
 
-@functools.cache
 def recorded(stack: str, role: str | None = None) -> Recording:
     """The recording of a stack file as it is in the checkout, in its role or another one.
 
     The same object for every test: do not change it.
     """
+    return _recorded(stack, role or stack_role(stack))
+
+
+@functools.cache
+def _recorded(stack: str, role: str) -> Recording:
     return record(stack, stack_settings(stack), role)
 
 

@@ -6,11 +6,18 @@ import base64
 import hashlib
 from dataclasses import replace
 
+import pulumi
 import pulumi_kubernetes as k8s
 import pytest
 import yaml
 
-from components.alertevents.component import AlertEvents, AlertEventsArgs
+from components.alertevents.component import (
+    PORT,
+    AlertEvents,
+    AlertEventsArgs,
+    alert_events_endpoint,
+    alert_events_receiver,
+)
 from components.k8s import DeploymentContext, Resources, default_deny
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
@@ -19,6 +26,7 @@ from policy.rules import RULES
 from policy.runner import Runner
 from services.alert_events.sender import ANSWER_S
 from services.alert_events.settings import AlertEventsSettings
+from tests.support.deployment_context import metrics
 from tests.support.engine import PASSWORD, Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record
 
@@ -26,10 +34,14 @@ HOST = "alert-events.obs.svc.cluster.local"
 
 
 def program(where: DeploymentContext) -> AlertEvents:
+    owner = pulumi.ComponentResource("obs:test:Endpoints", "endpoints")
     return AlertEvents(
         "alert-events",
         AlertEventsArgs(
             context=where,
+            endpoint=alert_events_endpoint(owner, where),
+            receiver=alert_events_receiver(owner, where),
+            scrape=metrics(where, "alert-events", PORT),
             kafka=kafka("alert-events"),
             resources=Resources(cpu="50m", memory="96Mi", memory_limit="384Mi"),
         ),

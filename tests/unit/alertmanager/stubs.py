@@ -8,13 +8,20 @@ from typing import Any
 
 import pulumi
 
-from components.alertmanager.component import Alertmanager, AlertmanagerArgs
+from components.alertmanager.component import (
+    WORKLOAD,
+    Alertmanager,
+    AlertmanagerArgs,
+    alertmanager_endpoint,
+    alertmanager_receiver,
+)
+from components.alertmanager.process import CLOSER, CLOSER_PORT, CLOSER_PORT_NAME, WEB_PORT
 from components.alertmanager.receivers import FIRST, Channels, Contact
 from components.contracts import AlertEventsEndpoint, Credential
 from components.k8s import Resources
 from components.rules import Inhibition, Severity
 from tests.support import engine
-from tests.support.deployment_context import deployment_context
+from tests.support.deployment_context import deployment_context, metrics
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\nreceivers\n-----END CERTIFICATE-----\n"
 SECRETS: dict[str, Any] = {
@@ -74,12 +81,17 @@ def events() -> AlertEventsEndpoint:
     )
 
 
-def arguments(**changes: Any) -> AlertmanagerArgs:
+def arguments(members: int = 2, **changes: Any) -> AlertmanagerArgs:
     """Arguments of a component."""
+    owner = pulumi.ComponentResource("obs:test:Endpoints", "endpoints")
+    outside: dict[str, Any] = {"address": "198.18.0.26", "hosts": ["198.18.0.26", "alerts.example.org"]}
     return AlertmanagerArgs(
         **{
             "context": CONTEXT,
-            "replicas": 2,
+            "endpoint": alertmanager_endpoint(owner, CONTEXT, replicas=members, **outside),
+            "receiver": alertmanager_receiver(owner, CONTEXT),
+            "scrape": metrics(CONTEXT, WORKLOAD, WEB_PORT),
+            "closer_scrape": metrics(CONTEXT, WORKLOAD, CLOSER_PORT, job=CLOSER, port_name=CLOSER_PORT_NAME),
             "resources": Resources(cpu="50m", memory="64Mi", memory_limit="128Mi"),
             "closer": Resources(cpu="10m", memory="32Mi", memory_limit="64Mi"),
             "storage": "1Gi",
@@ -90,9 +102,8 @@ def arguments(**changes: Any) -> AlertmanagerArgs:
             "inhibitions": (INHIBITION,),
             "networks": ["203.0.113.0/24", "198.51.100.7/32"],
             "ports": [443, 587],
-            "address": "198.18.0.26",
             "client_cidrs": ["198.18.0.0/24"],
-            "hosts": ["198.18.0.26", "alerts.example.org"],
+            **outside,
             **changes,
         }
     )

@@ -62,7 +62,7 @@ def test_two_run_at_once_each_with_a_volume_for_silences() -> None:
 
 def test_one_alone_is_refused_in_one_line() -> None:
     with pytest.raises(ValueError, match=r"^alertmanager\.replicas is 1: at least 2, else nobody is notified"):
-        make(replicas=1)
+        make(members=1)
 
 
 def test_members_find_each_other_by_their_own_names_and_tell_their_own_address() -> None:

@@ -8,11 +8,19 @@ from typing import Any
 
 import pulumi
 
-from components.backups.component import Backups, BackupsArgs, backups_scrapes
+from components.backups.component import (
+    ARCHIVE_PORT,
+    ARCHIVE_WORKLOAD,
+    EXPORTER_PORT,
+    EXPORTER_WORKLOAD,
+    Backups,
+    BackupsArgs,
+)
 from components.backups.config import Archiving, BackupTarget, Blocks, SearchSource
 from components.backups.schedule import Kind
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, ObjectStorage
 from components.k8s import DeploymentContext, Resources
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search, user
 
@@ -75,7 +83,8 @@ def arguments(where: DeploymentContext, **changes: Any) -> BackupsArgs:
     """What the component is given."""
     values: dict[str, Any] = {
         "context": where,
-        "scrapes": backups_scrapes(pulumi.ComponentResource("obs:test:Around", "around"), where),
+        "archive_scrape": metrics(where, ARCHIVE_WORKLOAD, ARCHIVE_PORT),
+        "exporter_scrape": metrics(where, EXPORTER_WORKLOAD, EXPORTER_PORT),
         "target": target(),
         "time_zone": "Asia/Tokyo",
         "schedules": CRONS,

@@ -238,13 +238,13 @@ def test_the_exporter_accepts_its_settings_and_knows_how_old_each_kind_may_get(r
 
 
 @pytest.mark.parametrize("workload", ["kafka-archive", "backup-exporter"])
-def test_metrics_are_for_scrapers_only(component: tuple[Recording, Backups], workload: str) -> None:
-    recording, backups = component
+def test_metrics_are_for_scrapers_only(recording: Recording, workload: str) -> None:
     [ingress] = recording.one("NetworkPolicy", workload)["spec"]["ingress"]
     assert [peer["podSelector"]["matchLabels"] for peer in ingress["from"]] == [{"obs.access/metrics": "true"}]
-    [scrape] = [scrape for scrape in backups.scrapes if scrape.job == workload]
-    assert ingress["ports"] == [{"port": scrape.port, "protocol": "TCP"}]
-    assert scrape.credential.username == f"scrape-{workload}"
+    [port] = recording.one("Service", f"{workload}-headless")["spec"]["ports"]
+    assert ingress["ports"] == [{"port": port["port"], "protocol": "TCP"}]
+    settings = yaml.safe_load(recording.one("ConfigMap", workload)["data"]["config.yaml"])
+    assert settings["metrics"]["user"] == f"scrape-{workload}"
 
 
 def test_nobody_in_the_cluster_can_open_a_backup_and_passwords_are_in_secrets_only(recording: Recording) -> None:

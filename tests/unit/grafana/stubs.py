@@ -29,7 +29,7 @@ from policy.model import Resource
 from policy.rules import RULES, concern
 from policy.runner import Runner
 from tests.support import engine
-from tests.support.deployment_context import deployment_context
+from tests.support.deployment_context import deployment_context, metrics
 
 AUTHORITY = "-----BEGIN CERTIFICATE-----\ndirectory\n-----END CERTIFICATE-----\n"
 DIRECTORY_SECRETS: dict[str, Any] = {"bind_password": "bind-password-of-grafana", "authority": AUTHORITY}
@@ -143,7 +143,7 @@ def arguments(**changes: Any) -> GrafanaArgs:
     return GrafanaArgs(
         **{
             "context": CONTEXT,
-            "scrape": CONTEXT.scrape_target("grafana", PORT, login("scrape-grafana")),
+            "scrape": metrics(CONTEXT, "grafana", PORT),
             "replicas": 2,
             "resources": Resources(cpu="50m", memory="128Mi", memory_limit="512Mi"),
             "address": "198.18.0.27",

@@ -8,7 +8,7 @@ from typing import Any
 import pulumi
 import pytest
 
-from components.grafana.component import TraceReader
+from components.contracts import TraceReaderEndpoint
 from components.k8s import Autoscale
 from policy.model import Resource
 from policy.rules import RULES
@@ -122,7 +122,7 @@ def test_each_secret_is_a_file_of_its_own() -> None:
         "admin": password_of("grafana-administrator"),
         "database": "password-of-grafana-database",
         "secret-key": password_of("grafana-secret-key"),
-        "scrape": "password-of-scrape-grafana",
+        "scrape": password_of("scrape-grafana"),
         "ldap-bind": DIRECTORY_SECRETS["bind_password"],
         "directory-ca.pem": AUTHORITY,
         "source-metrics": "password-of-reader",
@@ -205,7 +205,7 @@ def test_the_neighbours_are_told_how_to_reach_it() -> None:
 
 
 def test_traces_without_a_login_of_anybody_are_refused_in_one_line() -> None:
-    reader = TraceReader(url="https://jaeger.ns.svc.cluster.local:4180", access_label=None, user=None)
+    reader = TraceReaderEndpoint(url="https://jaeger.ns.svc.cluster.local:4180", access_label=None, user=None)
     with pytest.raises(ValueError, match=r"^grafana\.traces has no user and people do not come with a token"):
         arguments(traces=reader)
     with pytest.raises(ValueError, match="leave traces out"):
@@ -214,7 +214,7 @@ def test_traces_without_a_login_of_anybody_are_refused_in_one_line() -> None:
 
 
 def test_a_traces_reader_with_a_login_is_one_more_data_source() -> None:
-    reader = TraceReader(
+    reader = TraceReaderEndpoint(
         url="https://jaeger-reader.ns.svc.cluster.local:16686",
         access_label="obs.access/jaeger-reader",
         user=login("grafana-traces"),

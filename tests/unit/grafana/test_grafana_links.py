@@ -11,11 +11,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from components.contracts import TraceReaderEndpoint
 from components.dashboards import drilldowns
 from components.dashboards.grafana import text
 from components.dashboards.registry import DASHBOARDS
 from components.dashboards.sources import LOGS, METRICS, TRACES, trace_link
-from components.grafana.component import TraceReader
 from components.grafana.permissions import FOLDERS
 from components.telemetry.layers import LAYERS
 from tests.unit.grafana.stubs import arguments, login
@@ -30,7 +30,7 @@ EXPLORE = ("datasourceUid", "tracesToLogs", "tracesToLogsV2", "tracesToMetrics",
 """Keys of a data source by which Grafana makes links that open Explore."""
 
 
-READER = TraceReader(
+READER = TraceReaderEndpoint(
     url="https://jaeger-query-internal.ns.svc.cluster.local:16686", access_label="obs.access/x", user=login("grafana")
 )
 

@@ -9,14 +9,14 @@ import pulumi
 
 from components.agent.component import Agent, AgentArgs
 from components.contracts import OidcEndpoint, SearchEndpoint
-from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs
+from components.jaeger.collector import JaegerCollector, JaegerCollectorArgs, traces_endpoint
 from components.jaeger.config import Strategies
 from components.jaeger.query import JaegerQuery, JaegerQueryArgs, query_workload
 from components.k8s import Autoscale, Resources, credential
 from components.telemetry.classification import CLASSES
 from components.telemetry.layers import LAYERS
 from tests.support import engine
-from tests.support.deployment_context import deployment_context
+from tests.support.deployment_context import deployment_context, metrics
 
 CONTEXT = deployment_context()
 SIZE = Resources(cpu="50m", memory="128Mi", memory_limit="256Mi")
@@ -58,6 +58,8 @@ def default_build() -> Made:
             "jaeger-collector",
             JaegerCollectorArgs(
                 context=CONTEXT,
+                endpoint=traces_endpoint(stack, CONTEXT),
+                scrape=metrics(CONTEXT, "jaeger-collector", 8888),
                 search=search,
                 replicas=2,
                 resources=SIZE,
@@ -78,6 +80,7 @@ def default_build() -> Made:
                 f"jaeger-query-{name}",
                 JaegerQueryArgs(
                     context=CONTEXT,
+                    scrape=metrics(CONTEXT, query_workload(name), 8888),
                     clearance=name,
                     search=search,
                     oidc=oidc,
@@ -95,6 +98,7 @@ def default_build() -> Made:
             "otel-agent",
             AgentArgs(
                 context=CONTEXT,
+                scrape=metrics(CONTEXT, "otel-agent", 8888),
                 gateway="gateway",
                 gateway_port=4317,
                 login=credential(stack, name="gateway-agent", username="agent"),

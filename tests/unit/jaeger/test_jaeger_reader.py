@@ -9,12 +9,13 @@ import pulumi
 import yaml
 
 from components.contracts import SearchEndpoint
-from components.jaeger.reader import WORKLOAD, JaegerReader, JaegerReaderArgs
+from components.jaeger.reader import WORKLOAD, JaegerReader, JaegerReaderArgs, trace_reader_endpoint
 from components.k8s import credential
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
 from tests.support import engine
+from tests.support.deployment_context import metrics
 from tests.unit.jaeger.stubs import CONTEXT, SIZE
 
 PREREQUISITES = {"certificate-authority", "image-registry", "network-default-deny", "namespace-made"}
@@ -45,7 +46,15 @@ def default_build() -> Made:
             ready=pulumi.Output.from_input(True),
             after=(),
         )
-        args = JaegerReaderArgs(context=CONTEXT, clearance="public", search=search, replicas=2, resources=SIZE)
+        args = JaegerReaderArgs(
+            context=CONTEXT,
+            endpoint=trace_reader_endpoint(stack, CONTEXT),
+            scrape=metrics(CONTEXT, WORKLOAD, 8888),
+            clearance="public",
+            search=search,
+            replicas=2,
+            resources=SIZE,
+        )
         components.append(JaegerReader(WORKLOAD, args))
 
     engine.run(recording, "local", program)
@@ -56,7 +65,7 @@ def test_it_has_no_way_in_from_outside_the_cluster() -> None:
     assert {manifest["spec"]["type"] for manifest in default_build().recording.kinds("Service")} == {"ClusterIP"}
     https, metrics = default_build().recording.one("NetworkPolicy", WORKLOAD)["spec"]["ingress"]
     assert [port["port"] for port in https["ports"]] == [16686]
-    assert https["from"] == [{"podSelector": {"matchLabels": {default_build().component.access_label: "true"}}}]
+    assert https["from"] == [{"podSelector": {"matchLabels": {"obs.access/jaeger-reader": "true"}}}]
     assert [port["port"] for port in metrics["ports"]] == [8888]
 
 

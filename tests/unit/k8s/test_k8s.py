@@ -7,12 +7,14 @@ from typing import Any
 import pytest
 
 from components import naming
+from components.contracts import ScrapeTarget
 from components.k8s import Container, DeploymentContext, Probe, Resources
 from components.k8s.certificates import dns_names
 from components.k8s.deployment_context import CertificatePolicy
 from components.k8s.pods import pod_spec
 from components.versions import IMAGES, ImageCatalogue
 from tests.support import engine
+from tests.support.deployment_context import metrics
 
 CONTEXT = DeploymentContext(
     platform="p",
@@ -83,9 +85,24 @@ def test_names_and_labels() -> None:
 
 
 def test_scrape_targets_are_found_by_the_srv_name_of_the_metrics_port() -> None:
-    target = CONTEXT.scrape_target("kafka", 9404, None)  # type: ignore[arg-type]
-    assert target.srv == "_metrics._tcp.kafka-headless.ns.svc.cluster.local"
-    assert target.server_name == "kafka.ns.svc.cluster.local"
+    targets: list[ScrapeTarget] = []
+    engine.run(
+        engine.Recording(),
+        "unit",
+        lambda: targets.extend(
+            [
+                metrics(CONTEXT, "kafka", 9404),
+                metrics(CONTEXT, "prometheus-a", 10902, job="sidecar-a", port_name="sidecar"),
+            ]
+        ),
+    )
+    own, second = targets
+    assert own.srv == "_metrics._tcp.kafka-headless.ns.svc.cluster.local"
+    assert (own.job, own.server_name) == ("kafka", "kafka.ns.svc.cluster.local")
+    assert own.credential.username == "scrape-kafka"
+    assert second.srv == "_sidecar._tcp.prometheus-a-headless.ns.svc.cluster.local"
+    assert (second.job, second.server_name) == ("sidecar-a", "prometheus-a.ns.svc.cluster.local")
+    assert second.credential.username == "scrape-sidecar-a"
 
 
 def test_dns_is_allowed_at_its_port_only() -> None:

@@ -10,6 +10,7 @@ import yaml
 from components.k8s import Resources
 from components.logs.component import LogIndexer, LogIndexerArgs
 from services.log_indexer.settings import LogIndexerSettings
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
@@ -23,6 +24,7 @@ def recording() -> Recording:
             NAME,
             LogIndexerArgs(
                 context=deployment_context(),
+                scrape=metrics(deployment_context(), NAME),
                 kafka=kafka(NAME),
                 search=search(NAME, "search-writer"),
                 index="logs-write",

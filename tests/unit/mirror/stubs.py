@@ -7,8 +7,8 @@ import pulumi
 from components.contracts import Credential, KafkaEndpoint
 from components.k8s import Resources
 from components.mirror.component import Mirror, MirrorArgs, MirrorKeystore, MirrorSource
-from components.mirror.config import WORKLOAD, MirrorFlow
-from tests.support.deployment_context import deployment_context
+from components.mirror.config import METRICS_PORT, WORKLOAD, MirrorFlow
+from tests.support.deployment_context import deployment_context, metrics
 from tests.support.engine import Recording, run
 
 TOPICS = ("telemetry-metrics", "telemetry-traces", "telemetry-logs", "alerts-raw", "alerts-processed")
@@ -41,6 +41,7 @@ def arguments() -> MirrorArgs:
     here = deployment_context(platform="obs", region="region-b", namespace="obs", storage_class="standard")
     return MirrorArgs(
         context=here,
+        scrape=metrics(here, WORKLOAD, METRICS_PORT),
         keystore=MirrorKeystore("mirror-keystore", here),
         source=MirrorSource(
             region="region-a",

@@ -10,8 +10,10 @@ import pulumi_kubernetes as k8s
 from components.k8s import DeploymentContext, Resources, default_deny
 from components.postgres.component import Postgres, PostgresArgs
 from components.postgres.config import PostgresDatabase
+from components.postgres.process import EXPORTER_PORT
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, record
 
@@ -20,6 +22,7 @@ def arguments(where: DeploymentContext | None = None, **changed: Any) -> Postgre
     """Arguments of a small set."""
     words: dict[str, Any] = {
         "context": where or deployment_context(),
+        "scrape": metrics(where or deployment_context(), "postgres", EXPORTER_PORT),
         "databases": [PostgresDatabase(name="grafana", owner="grafana")],
         "standbys": 1,
         "resources": Resources(cpu="100m", memory="256Mi", memory_limit="512Mi"),

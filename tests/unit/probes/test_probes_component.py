@@ -11,11 +11,13 @@ import yaml
 from components.contracts import ProbeJob
 from components.k8s import Resources
 from components.probes.component import Probes, ProbesArgs
+from components.probes.config import PORT
 from components.probes.targets import Endpoint, Listener, Module, metrics_listener, pod_listener
 from policy.model import Resource
 from policy.runner import Runner
+from tests.support.deployment_context import metrics
 from tests.support.engine import PASSWORD, Recorded, Recording, password_of
-from tests.unit.sampler.stubs import deployment_context, record, user
+from tests.unit.sampler.stubs import deployment_context, record
 
 DOOR = Endpoint(
     name="gateway-http",
@@ -32,8 +34,9 @@ STORE = pod_listener(deployment_context(), "prometheus-primary", "grpc", 10901)
 def args() -> ProbesArgs:
     return ProbesArgs(
         context=deployment_context(),
+        scrape=metrics(deployment_context(), "probes", PORT),
         listeners=[
-            metrics_listener(deployment_context().scrape_target("gateway", 8888, user("scrape-gateway"))),
+            metrics_listener(metrics(deployment_context(), "gateway", 8888)),
             pod_listener(deployment_context(), "kafka", "client", 9092),
             STORE,
         ],

@@ -13,18 +13,28 @@ import yaml
 
 from components.contracts import ObjectStorage
 from components.k8s import DeploymentContext, Resources, default_deny
-from components.prometheus.compactor import Compactor, CompactorArgs, compactor_scrape
+from components.prometheus.compactor import Compactor, CompactorArgs
 from components.prometheus.component import Prometheus, PrometheusArgs
-from components.prometheus.config import prometheus_command
+from components.prometheus.config import WEB_PORT, prometheus_command
+from components.prometheus.credentials import prometheus_endpoint
 from components.prometheus.objects import objects_config
-from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_scrape
-from components.prometheus.store import StoreGateway, StoreGatewayArgs, store_scrape
-from components.prometheus.thanos import compact_command, sidecar_command, store_command
+from components.prometheus.pods import SIDECAR_PORT_NAME
+from components.prometheus.query import ThanosQuery, ThanosQueryArgs, query_endpoint
+from components.prometheus.store import StoreGateway, StoreGatewayArgs
+from components.prometheus.thanos import (
+    QUERY_PORT,
+    SIDECAR_HTTP_PORT,
+    STORE_HTTP_PORT,
+    compact_command,
+    sidecar_command,
+    store_command,
+)
 from components.tls.component import Authority
 from components.versions import ImageCatalogue
 from policy.model import Resource
 from policy.rules import RULES
 from policy.runner import Runner
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, record
 
@@ -52,16 +62,37 @@ def storage(**changes: Any) -> ObjectStorage:
 
 def build(where: DeploymentContext, objects: ObjectStorage | None) -> None:
     """All parts, handed to each other as the platform does it."""
-    around = pulumi.ComponentResource("obs:test:Around", "around")
+    owner = pulumi.ComponentResource("obs:test:Endpoints", "endpoints")
+    replicas = [prometheus_endpoint(owner, where, name) for name in REPLICAS]
     of_query, of_store, of_compactor = (
-        scrape(around, where) for scrape in (query_scrape, store_scrape, compactor_scrape)
+        metrics(where, workload, port)
+        for workload, port in (
+            ("thanos-query", QUERY_PORT),
+            ("thanos-store", STORE_HTTP_PORT),
+            ("thanos-compact", STORE_HTTP_PORT),
+        )
     )
-    prometheus = Prometheus(
+    of_replicas = [
+        target
+        for name in REPLICAS
+        for target in (
+            metrics(where, f"prometheus-{name}", WEB_PORT),
+            metrics(
+                where,
+                f"prometheus-{name}",
+                SIDECAR_HTTP_PORT,
+                job=f"thanos-sidecar-{name}",
+                port_name=SIDECAR_PORT_NAME,
+            ),
+        )
+    ]
+    scrapes = [of_query, *([of_store, of_compactor] if objects else []), *of_replicas]
+    Prometheus(
         "prometheus",
         PrometheusArgs(
             context=where,
-            replicas=REPLICAS,
-            scrapes=[of_query, *([of_store, of_compactor] if objects else [])],
+            endpoints=replicas,
+            scrapes={target.job: target for target in scrapes},
             alert_receivers=[],
             probes=[],
             rule_groups=[],
@@ -99,7 +130,8 @@ def build(where: DeploymentContext, objects: ObjectStorage | None) -> None:
         "thanos-query",
         ThanosQueryArgs(
             context=where,
-            stores=list(prometheus.endpoints.values()),
+            endpoint=query_endpoint(owner, where, address=None, hosts=["metrics.example.com"]),
+            stores=replicas,
             gateways=gateways,
             scrape=of_query,
             replicas=2,

@@ -9,7 +9,8 @@ import pulumi
 
 from components.contracts import AlertmanagerEndpoint, ObjectStorage
 from components.k8s import DeploymentContext, Resources
-from components.regions.component import FailoverAgent, FailoverAgentArgs
+from components.regions.component import PORT, FailoverAgent, FailoverAgentArgs
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, record, user
 
@@ -54,6 +55,7 @@ def arguments(where: DeploymentContext, **changes: Any) -> FailoverAgentArgs:
     """What the component is given."""
     values: dict[str, Any] = {
         "context": where,
+        "scrape": metrics(where, "failover-agent", PORT),
         "leads": True,
         "peer": "two",
         "witness": witness(),

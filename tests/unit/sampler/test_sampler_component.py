@@ -10,6 +10,7 @@ import yaml
 from components.k8s import Resources
 from components.sampler.component import Sampler, SamplerArgs
 from components.sampler.config import SamplingPolicy
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, traces
 
@@ -21,6 +22,7 @@ def recording() -> Recording:
             "sampler",
             SamplerArgs(
                 context=deployment_context(),
+                scrape=metrics(deployment_context(), "sampler", 8888),
                 kafka=kafka("sampler"),
                 traces=traces(),
                 replicas=2,

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
+from typing import cast
 
+from components.contracts import ScrapeTarget
 from components.k8s import Resources
 from components.search import access
 from components.search.component import Search, SearchArgs
 from components.search.config import Engine
-from components.search.index_manager import Snapshots
+from components.search.index_manager import PORT, Snapshots
 from components.search.indices import IndexPolicy
 from components.search.nodes import NodeSize
 from components.telemetry.classification import CLASSES
 from tests.support import engine
-from tests.support.deployment_context import deployment_context
+from tests.support.deployment_context import deployment_context, metrics
 
 CONTEXT = deployment_context(platform="obs-test", region="here", namespace="obs")
+NOT_SCRAPED = cast(ScrapeTarget, None)
+"""Of arguments alone: a password needs the engine, so `run` gives the cluster its metrics endpoint."""
 USERS = (
     access.trace_writer("jaeger-collector"),
     *(access.trace_reader(f"jaeger-query-{name}", name) for name in CLASSES),
@@ -29,6 +34,7 @@ def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = 
     """Arguments of a small cluster."""
     return SearchArgs(
         context=CONTEXT,
+        scrape=NOT_SCRAPED,
         engine=kind,
         nodes=nodes,
         size=NodeSize(
@@ -51,7 +57,11 @@ def search_args(kind: Engine = Engine.OPENSEARCH, snapshots: Snapshots | None = 
 def run(args: SearchArgs, look: Callable[[Search], None] = lambda _: None) -> engine.Recording:
     """Record the cluster; ``look`` gets the component."""
     recording = engine.Recording()
-    engine.run(recording, "test", lambda: look(Search("search", args)))
+
+    def program() -> None:
+        look(Search("search", replace(args, scrape=metrics(CONTEXT, access.INDEX_MANAGER, PORT))))
+
+    engine.run(recording, "test", program)
     return recording
 
 

@@ -10,6 +10,7 @@ import yaml
 from components.k8s import Resources
 from components.servicegraph.component import ServiceGraph, ServiceGraphArgs
 from services.service_graph.settings import ServiceGraphSettings
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, search
 
@@ -21,6 +22,7 @@ def recording() -> Recording:
             "service-graph",
             ServiceGraphArgs(
                 context=deployment_context(),
+                scrape=metrics(deployment_context(), "service-graph"),
                 kafka=kafka("service-graph"),
                 search=search("service-graph", "search-writer"),
                 index="internal-jaeger-dependencies-write",

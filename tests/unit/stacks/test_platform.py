@@ -31,6 +31,19 @@ def _selected(labels: dict[str, str], selector: dict[str, Any]) -> bool:
     return all(labels.get(key) == value for key, value in selector.get("matchLabels", {}).items())
 
 
+def test_each_part_of_the_flow_is_one_component_of_pulumi(recording: Recording) -> None:
+    parts = [resource.token for resource in recording.resources if resource.token.startswith("obs:platform:")]
+    assert sorted(parts) == [
+        "obs:platform:Alerting",
+        "obs:platform:Endpoints",
+        "obs:platform:Metrics",
+        "obs:platform:Platform",
+        "obs:platform:Regions",
+        "obs:platform:Traces",
+        "obs:platform:Visualization",
+    ]
+
+
 def test_every_workload_of_the_flow_is_there(recording: Recording) -> None:
     expected = {
         "kafka",

@@ -11,8 +11,9 @@ import yaml
 
 from services.failover_agent import settings as agent_settings
 from stacks import settings as model
+from stacks.other_region import check_agreed, needed
 from stacks.parity_fingerprints import parity_fingerprints
-from stacks.regions import check_agreed, host_port, needed
+from stacks.regions import host_port
 from stacks.settings import Role, SettingsError, parse
 from tests.support import engine
 from tests.support.engine import Recording

@@ -83,9 +83,8 @@ MISTAKES: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
         "correct it",
     ),
     "a wrong choice": (
-        _set("profile", "standby", to="tiny"),
-        "settings.profile.standby is 'tiny': allowed is one of 'small', 'small-standby', 'production' or "
-        "'production-standby'; correct it",
+        _set("profile", to="tiny"),
+        "settings.profile is 'tiny': allowed is one of 'small', 'small-shared' or 'production'; correct it",
     ),
     "a text instead of a number": (
         _set("topics", "telemetry-metrics", "partitions", to="12"),
@@ -185,7 +184,7 @@ def test_a_mistake_becomes_one_line_that_says_what_to_do(mistake: str) -> None:
 
 def test_every_mistake_of_a_file_is_told_at_once() -> None:
     settings = engine.stack_settings("local")
-    settings["profile"]["primary"] = "tiny"
+    settings["profile"] = "tiny"
     settings["storage"]["gateway"] = "1 GB"
     with pytest.raises(SettingsError) as caught:
         parse(settings, FILE)

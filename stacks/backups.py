@@ -1,0 +1,72 @@
+"""What brings data back: backups of what is stored, and the archive of every topic."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from components.backups.component import ARCHIVE_WORKLOAD, EXPORTER_WORKLOAD, BackupsArgs
+from components.backups.config import Archiving, BackupTarget, Blocks, SearchSource
+from components.backups.schedule import Kind
+from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, SearchEndpoint
+from components.grafana.process import WORKLOAD as GRAFANA
+from components.search.access import members
+from components.search.indices import LOGS, TRACE_KINDS, trace_family
+from components.telemetry.classification import CLASSES
+from stacks.inputs import PlatformInputs
+from stacks.metrics import METRICS_PREFIX, block_s
+from stacks.object_storage import object_storage
+from stacks.secrets import backup_recipients
+
+PREFIX: Final = "backups/"
+EXPORTED: Final = (LOGS, *(trace_family(name, kind) for name in CLASSES for kind in TRACE_KINDS))
+"""Families of indices that a job exports where the search cluster makes no snapshots."""
+
+
+def backups_args(
+    inputs: PlatformInputs,
+    *,
+    kafka: KafkaEndpoint,
+    database: DatabaseEndpoint,
+    grafana: GrafanaEndpoint,
+    search: SearchEndpoint,
+) -> BackupsArgs:
+    """Where backups go, when they are made, and how long they are kept.
+
+    Args:
+        inputs: What every part is built from.
+        kafka: What is archived.
+        database: Grafana's database.
+        grafana: Whose definitions are backed up.
+        search: What is exported, where the settings say so.
+    """
+    context, settings, sizing = inputs.context, inputs.settings.backups, inputs.sizing.backups
+    keep = settings.keep_days
+    return BackupsArgs(
+        context=context,
+        archive_scrape=inputs.endpoints.scrapes[ARCHIVE_WORKLOAD],
+        exporter_scrape=inputs.endpoints.scrapes[EXPORTER_WORKLOAD],
+        target=BackupTarget(
+            platform=context.platform,
+            region=context.region,
+            storage=object_storage(inputs.settings, PREFIX),
+            recipients=backup_recipients(),
+        ),
+        time_zone=settings.time_zone,
+        schedules={kind: getattr(settings.schedules, kind.value.replace("-", "_")) for kind in Kind},
+        keep_days={kind: getattr(keep, kind.value.replace("-", "_")) for kind in Kind},
+        databases=[database],
+        grafana=grafana,
+        grafana_workload=GRAFANA,
+        kafka=kafka,
+        search=SearchSource(endpoint=search, indices=tuple(map(members, EXPORTED))) if settings.search else None,
+        archiving=Archiving(
+            keep_days=keep.archive,
+            flush_s=sizing.flush_s,
+            segment_bytes=sizing.segment_bytes,
+            memory_bytes=sizing.memory_bytes,
+        ),
+        blocks=Blocks(prefix=METRICS_PREFIX, range_s=block_s(inputs.settings)),
+        job=sizing.job,
+        archive=sizing.archive,
+        exporter=sizing.exporter,
+    )
