@@ -43,6 +43,8 @@ _STREAMS = 16
 """Calls of one connection at once."""
 _CALLS = 64
 """Calls at once, of all programs of the node."""
+_RECEIVED_BYTES = 32 * _MIB
+"""What requests of HTTP may take at once, of all programs of the node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +87,7 @@ def agent_config(settings: AgentConfig) -> Data:
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS),
+                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS, received_bytes=_RECEIVED_BYTES),
                 GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
             },
             "receivers": {"otlp": _receiver(settings)},
@@ -135,6 +137,7 @@ def _receiver(settings: AgentConfig) -> Data:
             "http": {
                 **common,
                 "endpoint": f"0.0.0.0:{HTTP_PORT}",
+                "middlewares": [{"id": CLIENT_LOGIN}],
                 "max_request_body_size": settings.request_limit,
                 "compression_algorithms": ["", "gzip", "zstd"],
                 "read_header_timeout": "10s",
