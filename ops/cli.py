@@ -35,6 +35,7 @@ from ops.loadtest.command import loadtest
 from ops.maintenance.certificates import certificates
 from ops.maintenance.command import maintain_app
 from ops.pages import docs
+from ops.privacy.command import privacy_app
 from ops.regions.command import failback, failover, regions_app
 from ops.reports.command import report_app
 from ops.review.command import review
@@ -68,6 +69,7 @@ app.add_typer(regions_app, name="regions")
 app.command()(failover)
 app.command()(failback)
 app.add_typer(drill_app, name="drill")
+app.add_typer(privacy_app, name="privacy")
 app.command()(docs)
 _CANNOT_RUN = 2
 

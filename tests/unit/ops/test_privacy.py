@@ -1,0 +1,167 @@
+"""`ops privacy`: pseudonyms, the archive by day, records that never hold an id."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import stat
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from components.masking.pseudonyms import pseudonym
+from ops.core.errors import OpsError
+from ops.core.kube import Kube
+from ops.privacy import archive, subject
+from ops.privacy.archive import Days
+from ops.privacy.record import Holding, PrivacyRecord
+from services.backup.encryption import read_identities
+from services.backup.store import Store
+from services.kafka_archive.records import Record
+from services.kafka_archive.segments import Segment
+from tests.unit.ops.backup_harness import TOPIC_ID, identity_file
+from tests.unit.services.backup.harness import RECIPIENT, Harness, harness
+
+KEY = "a key for tests, of at least thirty-two bytes"
+PLAIN = "worker-4711"
+SUBJECT = pseudonym(PLAIN, KEY)
+DAY = date(2026, 11, 20)
+NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def holding(**changed: Any) -> Holding:
+    return Holding(**{"store": "logs", "where": "logs-0*", "found": 3, "left": 3, "removable": True, **changed})
+
+
+def record(*holdings: Holding) -> PrivacyRecord:
+    return PrivacyRecord(
+        action="erase",
+        dry_run=False,
+        operator="me@here",
+        reference="case 7",
+        platform="obs",
+        region="here",
+        pseudonym=SUBJECT,
+        time=NOON,
+        holdings=holdings,
+    )
+
+
+def test_a_record_says_what_is_left_and_until_when() -> None:
+    last = NOON + timedelta(days=30)
+    gone = holding(expires=NOON).after(3, 0)
+    kept = holding(store="Kafka", found=None, left=None, removable=False, expires=last, why="in order")
+    half = holding(expires=NOON).after(1, 2)
+    written = record(gone, kept, half)
+    assert gone.expires is None
+    assert written.remaining == [kept, half]
+    assert written.incomplete == [half]
+    assert written.gone_by == last
+    assert record(gone).gone_by is None
+
+
+def test_a_record_is_a_private_file_that_replaces_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "records" / "case-7.json"
+    record(holding()).write(file)
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    content = json.loads(file.read_text())
+    assert (content["pseudonym"], content["operator"], content["reference"]) == (SUBJECT, "me@here", "case 7")
+    assert content["holdings"][0]["found"] == 3
+    assert PLAIN not in file.read_text()
+    with pytest.raises(OpsError, match="cannot be written: File exists"):
+        record(holding()).write(file)
+
+
+def kube_with(name: str, data: dict[str, str]) -> Kube:
+    def read(asked: str, namespace: str, **_: Any) -> Any:
+        assert (asked, namespace) == (name, "obs")
+        return SimpleNamespace(data={key: base64.b64encode(text.encode()).decode() for key, text in data.items()})
+
+    return cast(Kube, SimpleNamespace(core=SimpleNamespace(read_namespaced_secret=read), namespace="obs"))
+
+
+def test_the_key_is_the_gateways_own_and_gives_its_pseudonyms() -> None:
+    key = subject.masking_key(kube_with("gateway-auth", {"hash-key": KEY}))
+    assert subject.pseudonym_of(PLAIN, key) == SUBJECT
+    with pytest.raises(OpsError, match="has no hash-key: run `pulumi up`"):
+        subject.masking_key(kube_with("gateway-auth", {}))
+    with pytest.raises(OpsError, match="must have at least 32"):
+        subject.pseudonym_of(PLAIN, "short")
+
+
+def test_an_id_may_come_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(f"{PLAIN}\n"))
+    assert subject.subject_id("-") == PLAIN
+    assert subject.subject_id(PLAIN) == PLAIN
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n"))
+    with pytest.raises(OpsError, match="--subject is empty"):
+        subject.subject_id("-")
+
+
+@pytest.mark.parametrize(("first", "last"), [(DAY, DAY - timedelta(days=1)), (DAY, DAY + timedelta(days=31))])
+def test_days_are_bounded_and_in_order(first: date, last: date) -> None:
+    with pytest.raises(OpsError, match="must be 1 to 31 days, in order"):
+        Days(first=first, last=last)
+
+
+def test_days_are_whole_days_of_utc() -> None:
+    [(day, begin, end), (second, _, _)] = list(Days(first=DAY, last=DAY + timedelta(days=1)))
+    assert (day, begin, end - begin) == (DAY, datetime(2026, 11, 20, tzinfo=UTC), timedelta(days=1))
+    assert second == date(2026, 11, 21)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Harness]:
+    folder = tmp_path / "harness"
+    folder.mkdir()
+    with harness(folder) as running:
+        yield running
+
+
+def archived(store: Store, topic: str, *records: tuple[datetime, bytes]) -> None:
+    """A segment whose records have these times and values."""
+    segment = Segment(topic, 0)
+    for offset, (at, value) in enumerate(records):
+        segment.add(Record(offset, int(at.timestamp() * 1000), 1, b"key", value, ()))
+    encrypted = segment.encrypt(TOPIC_ID, [RECIPIENT])
+    store.put(encrypted.name.key, encrypted.content, metadata=encrypted.metadata)
+
+
+def test_the_archive_is_read_within_its_days_and_nothing_of_it_is_removable(place: Harness) -> None:
+    hit = b"\x0a\x40" + SUBJECT.encode() + b"\x12"
+    with place.store() as store:
+        archived(
+            store,
+            "telemetry-logs",
+            (NOON - timedelta(days=1), hit),
+            (NOON, hit),
+            (NOON, b"nothing"),
+            (NOON + timedelta(hours=1), hit),
+            (NOON + timedelta(days=1), hit),
+        )
+        archived(store, "telemetry-metrics", (NOON, b"nothing"))
+        archived(store, "alerts-raw", (NOON, hit))
+        said: list[str] = []
+        keys = read_identities(identity_file(place))
+        holdings = archive.scan(store, keys, SUBJECT, Days(first=DAY, last=DAY), 30, said.append)
+    logs, metrics = holdings
+    assert (logs.found, logs.left, logs.removable) == (2, 2, False)
+    assert (logs.oldest, logs.newest) == (NOON, NOON + timedelta(hours=1))
+    assert logs.expires == NOON + timedelta(hours=1, days=30)
+    assert logs.why == archive.WHY
+    assert (metrics.found, metrics.left, metrics.expires, metrics.why) == (0, 0, None, "")
+    assert said == [
+        "telemetry-logs, 2026-11-20: 3 records read, 2 with it so far",
+        "telemetry-metrics, 2026-11-20: 1 records read, 0 with it so far",
+    ]
+
+
+def test_an_archive_that_nobody_reads_may_hold_something_until_its_end() -> None:
+    unread = archive.unread(NOON, 30)
+    assert (unread.found, unread.left, unread.expires) == (None, None, NOON + timedelta(days=30))
+    assert unread.why == archive.NOT_READ
