@@ -76,7 +76,7 @@ def erase_on_platform(context: Context, figures: dict[str, Any]) -> list[str]:
     def counts(holdings: list[Holding]) -> dict[str, int]:
         stored: dict[str, int] = {}
         for holding in holdings:
-            stored[holding.store] = stored.get(holding.store, 0) + (holding.found or 0)
+            stored[holding.store] = stored.get(holding.store, 0) + (holding.matches or 0)
         return stored
 
     def arrived() -> bool:

@@ -129,26 +129,26 @@ def attack(
     with Neighbour(target, NEIGHBOUR.name) as neighbour:
         time.sleep(quiet_s)
         first = time.monotonic()
-        for each in attacks:
-            before = {counter.selector(): read(counter) for counter in each.counted}
-            say(f"{each.name}: {each.what}")
+        for planned in attacks:
+            before = {counter.selector(): read(counter) for counter in planned.counted}
+            say(f"{planned.name}: {planned.what}")
             begin = time.monotonic()
-            answers = each.run(target, begin + each.limit_s)
+            answers = planned.run(target, begin + planned.limit_s)
             end = time.monotonic()
-            spans.append((each, dict(answers), begin, end, _rises(each.counted, before, read, counted_s)))
+            spans.append((planned, dict(answers), begin, end, _rises(planned.counted, before, read, counted_s)))
         time.sleep(quiet_s)
         last = time.monotonic()
     samples: Sequence[Sample] = neighbour.samples
     return Run(
         outcomes=tuple(
             Outcome(
-                attack=each,
+                attack=planned,
                 answers=answers,
                 seconds=end - begin,
                 counted=rises,
                 neighbour=service(samples, begin, end),
             )
-            for each, answers, begin, end, rises in spans
+            for planned, answers, begin, end, rises in spans
         ),
         quiet=service(samples, end=first),
         whole=service(samples, first, last),

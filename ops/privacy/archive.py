@@ -86,7 +86,7 @@ def scan(
             Holding(
                 store="archive",
                 where=f"{topic}, {days.first} to {days.last}",
-                found=len(times),
+                matches=len(times),
                 oldest=datetime.fromtimestamp(min(times) / 1000, UTC) if times else None,
                 newest=newest,
                 left=len(times),
@@ -102,7 +102,7 @@ def unread(now: datetime, keep_days: float) -> Holding:
     return Holding(
         store="archive",
         where="every topic of telemetry",
-        found=None,
+        matches=None,
         expires=now + timedelta(days=keep_days),
         why=NOT_READ,
     )

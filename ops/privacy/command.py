@@ -58,7 +58,7 @@ def find(
     scan = _scan(archive_from, archive_to, identity)
     written = _run("find", subject, scan, reference, erase=False, dry_run=True)
     _tell(written, record, as_json)
-    raise typer.Exit(0 if any(holding.found for holding in written.holdings) else 1)
+    raise typer.Exit(0 if any(holding.matches for holding in written.holdings) else 1)
 
 
 @privacy_app.command()
@@ -136,7 +136,7 @@ def table(written: PrivacyRecord) -> Table:
         rows.add_row(
             holding.store,
             Text(holding.where),
-            "not looked" if holding.found is None else str(holding.found),
+            "not looked" if holding.matches is None else str(holding.matches),
             str(holding.removed),
             "?" if holding.left is None else str(holding.left),
             f"{holding.expires:%Y-%m-%d %H:%M}" if holding.expires else "",

@@ -106,7 +106,7 @@ class MetricStore:
         return Holding(
             store="metrics",
             where=f"{self.name}, labels {', '.join(labels)}" if labels else self.name,
-            found=count,
+            matches=count,
             removable=removable,
             left=count,
             expires=datetime.now(UTC) + timedelta(seconds=keep_s) if count else None,
@@ -120,14 +120,14 @@ class MetricStore:
             OpsError: The server refuses, or does not answer.
         """
         before = self.find(pseudonym)
-        if not before.removable or not before.found:
+        if not before.removable or not before.matches:
             return before
         keep_s = seconds(self.flags()[_RETENTION_FLAG])
         labels = self.labels(pseudonym, keep_s)
         self._post("admin/tsdb/delete_series", {"match[]": [f'{{{label}="{pseudonym}"}}' for label in labels]})
         self._post("admin/tsdb/clean_tombstones", {})
         left = self.count(pseudonym, labels, keep_s)
-        return before.after((before.found or 0) - left, left)
+        return before.after((before.matches or 0) - left, left)
 
     def _get(self, what: str, params: Mapping[str, Any]) -> Any:
         response = self._web.call("GET", self._address(what, params), auth=self._auth)

@@ -128,7 +128,7 @@ def kafka(context: Context, now: datetime) -> list[Holding]:
         Holding(
             store="Kafka",
             where=name,
-            found=None,
+            matches=None,
             expires=now + timedelta(milliseconds=int(settings[name]["retention.ms"])),
             why=KAFKA_WHY,
         )
@@ -156,7 +156,7 @@ def archived(
     if access.search == "export":
         days = float(_settings(context, workload_name(Kind.SEARCH))["search"]["keep_days"])
         expires = now + timedelta(days=days)
-        kept.append(Holding(store="backups", where="search", found=None, expires=expires, why=BACKUP_WHY))
+        kept.append(Holding(store="backups", where="search", matches=None, expires=expires, why=BACKUP_WHY))
     return kept
 
 

@@ -25,7 +25,7 @@ class Holding:
     Attributes:
         store: Which store.
         where: Indices, series, topic or segments in it.
-        found: How many documents, series or records; None where nobody looked.
+        matches: How many documents, series or records; None where nobody looked.
         oldest, newest: Times of what was found; None where they are not known.
         removable: Whether the store can remove it.
         removed: How many were removed.
@@ -36,7 +36,7 @@ class Holding:
 
     store: str
     where: str
-    found: int | None
+    matches: int | None
     oldest: datetime | None = None
     newest: datetime | None = None
     removable: bool = False
@@ -50,7 +50,7 @@ class Holding:
         return {
             "store": self.store,
             "where": self.where,
-            "found": self.found,
+            "matches": self.matches,
             "oldest": _time(self.oldest),
             "newest": _time(self.newest),
             "removable": self.removable,

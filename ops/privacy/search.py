@@ -94,7 +94,7 @@ class SearchStore:
         return Holding(
             store="logs" if family.is_logs else "traces",
             where=members(family.name),
-            found=count,
+            matches=count,
             oldest=oldest,
             newest=newest,
             removable=True,
@@ -122,7 +122,7 @@ class SearchStore:
             if not answer["deleted"] and not answer.get("version_conflicts"):
                 break
         after = self.find(family, pseudonym)
-        return before.after(removed, after.found or 0)
+        return before.after(removed, after.matches or 0)
 
     def _call(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         response = self._web.call(

@@ -65,11 +65,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess
         yield process
 
 
-def made(gateway: GatewayProcess, made_attack: Attack) -> Counter[str]:
+def carried_out(gateway: GatewayProcess, attempt: Attack) -> Counter[str]:
     """Make one attack; its counters rise, its memory is bounded, and the next client is served."""
-    before = {counter.selector(): value(gateway, counter) for counter in made_attack.counted}
-    answers = made_attack.run(target_of(gateway), time.monotonic() + PATIENCE_S)
-    for counter in made_attack.counted:
+    before = {counter.selector(): value(gateway, counter) for counter in attempt.counted}
+    answers = attempt.run(target_of(gateway), time.monotonic() + PATIENCE_S)
+    for counter in attempt.counted:
         eventually(
             lambda counter=counter: value(gateway, counter) >= before[counter.selector()] + counter.at_least,  # type: ignore[misc]
             60,
@@ -82,33 +82,33 @@ def made(gateway: GatewayProcess, made_attack: Attack) -> Counter[str]:
 
 
 @pytest.mark.parametrize(
-    "made_attack",
+    "attempt",
     [attack for attack in ATTACKS if not attack.name.startswith(SLOW)],
     ids=lambda attack: attack.name.replace(" ", "-"),
 )
 @pytest.mark.timeout(1800)
-def test_an_attack_gets_its_answer_and_is_counted(gateway: GatewayProcess, made_attack: Attack) -> None:
-    answers = made(gateway, made_attack)
+def test_an_attack_gets_its_answer_and_is_counted(gateway: GatewayProcess, attempt: Attack) -> None:
+    answers = carried_out(gateway, attempt)
     assert answers
-    assert set(answers) <= made_attack.answers, answers
+    assert set(answers) <= attempt.answers, answers
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize(
-    "made_attack",
+    "attempt",
     [attack for attack in ATTACKS if attack.name.startswith(SLOW)],
     ids=lambda attack: attack.name.replace(" ", "-"),
 )
 @pytest.mark.timeout(1800)
-def test_slow_and_idle_connections_are_ended(gateway: GatewayProcess, made_attack: Attack) -> None:
-    answers = made(gateway, made_attack)
+def test_slow_and_idle_connections_are_ended(gateway: GatewayProcess, attempt: Attack) -> None:
+    answers = carried_out(gateway, attempt)
     assert answers
-    assert set(answers) <= made_attack.answers, answers
+    assert set(answers) <= attempt.answers, answers
 
 
 def test_a_device_within_its_budget_goes_on_while_another_exceeds_its_own(gateway: GatewayProcess) -> None:
     [budget] = [attack for attack in ATTACKS if attack.name.endswith("its budget")]
-    answers = made(gateway, budget)
+    answers = carried_out(gateway, budget)
     assert answers["200"] == 1
     assert answers["400"] == 9
     other = metrics_request("device", name="obs_verify_probe", service__name="e2e", device_id="another")

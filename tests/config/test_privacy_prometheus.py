@@ -73,14 +73,14 @@ def test_series_are_found_by_any_label_and_stay_where_removal_is_off(tmp_path: P
     with prometheus(tmp_path) as process:
         fill(process)
         with store(process) as metrics:
-            found = metrics.find(SUBJECT)
+            held = metrics.find(SUBJECT)
             assert metrics.labels(SUBJECT, 86400) == ["device_id", "worker_id"]
             # The two of the device, its target_info, and the one of another device.
-            assert (found.found, found.left, found.removable, found.why) == (4, 4, False, ADMIN_OFF)
-            assert found.expires is not None
-            assert timedelta(hours=23) < found.expires - datetime.now(UTC) < timedelta(hours=25)
-            assert metrics.erase(SUBJECT) == found or metrics.erase(SUBJECT).left == 4
-            assert metrics.find("b2" * 32).found == 0
+            assert (held.matches, held.left, held.removable, held.why) == (4, 4, False, ADMIN_OFF)
+            assert held.expires is not None
+            assert timedelta(hours=23) < held.expires - datetime.now(UTC) < timedelta(hours=25)
+            assert metrics.erase(SUBJECT) == held or metrics.erase(SUBJECT).left == 4
+            assert metrics.find("b2" * 32).matches == 0
         assert names(process) == ["battery", "battery", "battery", "shift"]
 
 
@@ -89,10 +89,10 @@ def test_series_go_where_removal_is_on(tmp_path: Path) -> None:
         fill(process)
         with store(process) as metrics:
             erased = metrics.erase(SUBJECT)
-            assert (erased.found, erased.removed, erased.left, erased.removable) == (4, 4, 0, True)
+            assert (erased.matches, erased.removed, erased.left, erased.removable) == (4, 4, 0, True)
             assert erased.expires is None
-            assert metrics.find(SUBJECT).found == 0
-            assert metrics.find(OTHER).found == 2
+            assert metrics.find(SUBJECT).matches == 0
+            assert metrics.find(OTHER).matches == 2
         assert names(process) == ["battery"]
 
 

@@ -114,17 +114,17 @@ def test_everything_of_one_subject_is_found_and_removed_and_nothing_else(
     put(cluster, "confidential-jaeger-span-000001", all_spans()[0])
     wanted = [family(name) for name in ("logs", SPANS, "confidential-jaeger-span")]
     before = search_all(store, wanted, SUBJECT, erase=False)
-    assert [holding.found for holding in before] == [5, 5, 1]
+    assert [holding.matches for holding in before] == [5, 5, 1]
     assert [holding.left for holding in before] == [5, 5, 1]
     assert all(holding.removable and holding.expires and holding.newest for holding in before)
     erased = search_all(store, wanted, SUBJECT, erase=True)
-    assert [(holding.found, holding.removed, holding.left, holding.expires) for holding in erased] == [
+    assert [(holding.matches, holding.removed, holding.left, holding.expires) for holding in erased] == [
         (5, 5, 0, None),
         (5, 5, 0, None),
         (1, 1, 0, None),
     ]
-    assert [store.find(one, SUBJECT).found for one in wanted] == [0, 0, 0]
-    assert [store.find(one, OTHER).found for one in wanted] == [1, 1, 0]
+    assert [store.find(one, SUBJECT).matches for one in wanted] == [0, 0, 0]
+    assert [store.find(one, OTHER).matches for one in wanted] == [1, 1, 0]
     left = cluster.as_admin("GET", "/logs-0*/_count").json()["count"]
     assert left == len(others)
 
@@ -136,7 +136,7 @@ def test_more_than_one_request_removes_is_removed(cluster: SearchProcesses, stor
     )
     assert not bulk(cluster, lines)["errors"]
     erased = store.erase(family("logs"), SUBJECT)
-    assert (erased.found, erased.removed, erased.left) == (2300, 2300, 0)
+    assert (erased.matches, erased.removed, erased.left) == (2300, 2300, 0)
 
 
 def bulk(cluster: SearchProcesses, lines: str) -> Any:
@@ -157,7 +157,7 @@ def test_who_only_reads_removes_nothing(cluster: SearchProcesses) -> None:
     web = Web(str(cluster.ca))
     try:
         reader = SearchStore(web, cluster.nodes[0].url, ("log-reader", password_of("log-reader")))
-        assert reader.find(family("logs"), SUBJECT).found == 1
+        assert reader.find(family("logs"), SUBJECT).matches == 1
         with pytest.raises(OpsError, match="answered 403"):
             reader.erase(family("logs"), SUBJECT)
     finally:

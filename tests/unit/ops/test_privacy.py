@@ -35,7 +35,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 def holding(**changed: Any) -> Holding:
-    return Holding(**{"store": "logs", "where": "logs-0*", "found": 3, "left": 3, "removable": True, **changed})
+    return Holding(**{"store": "logs", "where": "logs-0*", "matches": 3, "left": 3, "removable": True, **changed})
 
 
 def record(*holdings: Holding) -> PrivacyRecord:
@@ -55,7 +55,7 @@ def record(*holdings: Holding) -> PrivacyRecord:
 def test_a_record_says_what_is_left_and_until_when() -> None:
     last = NOON + timedelta(days=30)
     gone = holding(expires=NOON).after(3, 0)
-    kept = holding(store="Kafka", found=None, left=None, removable=False, expires=last, why="in order")
+    kept = holding(store="Kafka", matches=None, left=None, removable=False, expires=last, why="in order")
     half = holding(expires=NOON).after(1, 2)
     written = record(gone, kept, half)
     assert gone.expires is None
@@ -71,15 +71,15 @@ def test_a_record_is_a_private_file_that_replaces_nothing(tmp_path: Path) -> Non
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     content = json.loads(file.read_text())
     assert (content["pseudonym"], content["operator"], content["reference"]) == (SUBJECT, "me@here", "case 7")
-    assert content["holdings"][0]["found"] == 3
+    assert content["holdings"][0]["matches"] == 3
     assert PLAIN not in file.read_text()
     with pytest.raises(OpsError, match="cannot be written: File exists"):
         record(holding()).write(file)
 
 
 def kube_with(name: str, data: dict[str, str]) -> Kube:
-    def read(asked: str, namespace: str, **_: Any) -> Any:
-        assert (asked, namespace) == (name, "obs")
+    def read(secret: str, namespace: str, **_: Any) -> Any:
+        assert (secret, namespace) == (name, "obs")
         return SimpleNamespace(data={key: base64.b64encode(text.encode()).decode() for key, text in data.items()})
 
     return cast(Kube, SimpleNamespace(core=SimpleNamespace(read_namespaced_secret=read), namespace="obs"))
@@ -150,11 +150,11 @@ def test_the_archive_is_read_within_its_days_and_nothing_of_it_is_removable(plac
         keys = read_identities(identity_file(place))
         holdings = archive.scan(store, keys, SUBJECT, Days(first=DAY, last=DAY), 30, said.append)
     logs, metrics = holdings
-    assert (logs.found, logs.left, logs.removable) == (2, 2, False)
+    assert (logs.matches, logs.left, logs.removable) == (2, 2, False)
     assert (logs.oldest, logs.newest) == (NOON, NOON + timedelta(hours=1))
     assert logs.expires == NOON + timedelta(hours=1, days=30)
     assert logs.why == archive.WHY
-    assert (metrics.found, metrics.left, metrics.expires, metrics.why) == (0, 0, None, "")
+    assert (metrics.matches, metrics.left, metrics.expires, metrics.why) == (0, 0, None, "")
     assert said == [
         "telemetry-logs, 2026-11-20: 3 records read, 2 with it so far",
         "telemetry-metrics, 2026-11-20: 1 records read, 0 with it so far",
@@ -163,5 +163,5 @@ def test_the_archive_is_read_within_its_days_and_nothing_of_it_is_removable(plac
 
 def test_an_archive_that_nobody_reads_may_hold_something_until_its_end() -> None:
     unread = archive.unread(NOON, 30)
-    assert (unread.found, unread.left, unread.expires) == (None, None, NOON + timedelta(days=30))
+    assert (unread.matches, unread.left, unread.expires) == (None, None, NOON + timedelta(days=30))
     assert unread.why == archive.NOT_READ
