@@ -13,8 +13,6 @@ from typing import Any
 
 import yaml
 
-from components.telemetry.layers import Signal
-
 Data = dict[str, Any]
 
 METRICS_PORT = 8888
@@ -178,14 +176,6 @@ def _views() -> list[Data]:
     )
     views += [{"selector": {"instrument_name": name}, "stream": {"aggregation": {"drop": {}}}} for name in dropped]
     return views
-
-
-def condition_key(signal: Signal) -> str:
-    """Key of a filter processor's conditions for ``signal``."""
-    return f"{_SINGULAR[signal]}_conditions"
-
-
-_SINGULAR = {Signal.METRICS: "metric", Signal.TRACES: "trace", Signal.LOGS: "log"}
 
 
 def merged(*parts: Mapping[str, Any]) -> Data:

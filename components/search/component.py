@@ -68,8 +68,13 @@ class Search(pulumi.ComponentResource):
         credentials: dict[str, Credential] = {
             user.name: credential(self, name=f"{WORKLOAD}-user-{user.name}", username=user.name) for user in users
         }
-        eraser = {"username": ERASER, "password": credentials[ERASER].password}
-        secret_files(self, context, name=ERASER_SECRET, workload=WORKLOAD, files=eraser)
+        secret_files(
+            self,
+            context,
+            name=ERASER_SECRET,
+            workload=WORKLOAD,
+            files={"username": ERASER, "password": credentials[ERASER].password},
+        )
         repository = args.snapshots.settings.get("location") if args.snapshots else None
         nodes = node_set(
             self,

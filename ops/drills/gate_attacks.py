@@ -110,7 +110,12 @@ def _own(target: Target) -> str:
 
 
 def _posts(
-    make: Callable[[], bytes], times: int, *, path: str = "/v1/logs", encoding: str = "", content_type: str = ""
+    make: Callable[[], bytes],
+    times: int,
+    *,
+    path: str = "/v1/logs",
+    encoding: str = "",
+    content_type: str = "application/x-protobuf",
 ) -> Callable[[Target, float], Counter[str]]:
     """Posts the same body again and again, four at once, until the time is up."""
 
@@ -120,8 +125,10 @@ def _posts(
         def send(_: int) -> str:
             if time.monotonic() > until:
                 return ""
-            kind = {"content_type": content_type} if content_type else {}
-            return post(target, path, body, authorization=_own(target), encoding=encoding, **kind)[0]
+            authorization = _own(target)
+            return post(target, path, body, authorization=authorization, encoding=encoding, content_type=content_type)[
+                0
+            ]
 
         with ThreadPoolExecutor(4) as threads:
             return Counter(answer for answer in threads.map(send, range(times)) if answer)
@@ -163,7 +170,7 @@ def _passwords(target: Target, until: float) -> Counter[str]:
     user = target.logins[ATTACKER.name][0]
     number = count()
 
-    def flood(_: int) -> Counter[str]:
+    def flood(thread: int) -> Counter[str]:
         answers: Counter[str] = Counter()
         connection: ssl.SSLSocket | None = None
         while next(number) < 4000 and time.monotonic() < until:
@@ -345,17 +352,17 @@ def waited(
         turn = 0
         while said and time.monotonic() < until:
             for key, _ in selector.select(0.5):
-                connection = key.fileobj
-                if not isinstance(connection, ssl.SSLSocket):
+                readable = key.fileobj
+                if not isinstance(readable, ssl.SSLSocket):
                     continue
                 try:
-                    while chunk := connection.recv(65536):
-                        said[connection] += chunk
-                    ended(connection, CLOSED)
+                    while chunk := readable.recv(65536):
+                        said[readable] += chunk
+                    ended(readable, CLOSED)
                 except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
                     pass
                 except OSError:
-                    ended(connection, RESET)
+                    ended(readable, RESET)
             turn += 1
             for connection in list(said) if unit(turn) else ():
                 try:

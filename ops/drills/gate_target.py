@@ -231,7 +231,7 @@ def grpc_code(connection: grpc.Channel, signal: str, message: bytes, authorizati
     try:
         call(message, timeout=ANSWER_S, metadata=[("authorization", authorization)] if authorization else [])
     except grpc.RpcError as error:
-        return str(error.code().name)  # type: ignore[attr-defined]
+        return str(error.code().name)
     return "OK"
 
 
