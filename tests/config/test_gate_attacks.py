@@ -7,18 +7,24 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from confluent_kafka import Consumer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
 from components.telemetry.layers import LAYERS, TOPIC_OF_SIGNAL, Signal
+from ops.core.context import Context
+from ops.core.web import Sample
+from ops.drills.drills_gate import GATE
 from ops.drills.gate_attacks import ATTACKS, Attack, Counted
 from ops.drills.gate_forgery import Kind, arrivals, control, forgeries, new_run
 from ops.drills.gate_forgery_run import ACCEPTED, by_kind, send
 from ops.drills.gate_neighbour import UNSENT
-from ops.drills.gate_run import attack
+from ops.drills.gate_run import attack, attack_platform
 from ops.drills.gate_target import Target
+from ops.evidence.figures import named
 from tests.config.gateway_process import (
     MIB,
     PASSWORDS,
@@ -127,6 +133,84 @@ def test_the_client_beside_an_attack_is_watched(gateway: GatewayProcess) -> None
     # A request whose turn does not come is the machine's, not the gateway's.
     assert set(outcome.whole.failures) <= {UNSENT}
     assert outcome.whole.p95_s > 0
+
+
+class Pods:
+    """Kubernetes, as far as the drill asks it: one gateway, its Service and its node."""
+
+    namespace = "obs-test"
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._gateway = gateway
+        self.core = self
+
+    def list_namespaced_service(self, namespace: str, **_: Any) -> Any:
+        assert namespace == self.namespace
+        return SimpleNamespace(items=[])  # Loopback needs none.
+
+    def list_namespaced_pod(self, namespace: str, label_selector: str, **_: Any) -> Any:
+        assert (namespace, label_selector) == (self.namespace, "app.kubernetes.io/name=gateway")
+        container = SimpleNamespace(resources=SimpleNamespace(limits={"memory": "512Mi"}))
+        status = SimpleNamespace(restart_count=0, name="otelcol", last_state=None, state=None)
+        return SimpleNamespace(
+            items=[
+                SimpleNamespace(
+                    metadata=SimpleNamespace(name="gateway-0", uid="1"),
+                    status=SimpleNamespace(container_statuses=[status]),
+                    spec=SimpleNamespace(containers=[container]),
+                )
+            ]
+        )
+
+    def list_node(self, **_: Any) -> Any:
+        return SimpleNamespace(items=[SimpleNamespace(metadata=SimpleNamespace(name="node"))])
+
+    def connect_get_node_proxy_with_path(self, node: str, path: str, **_: Any) -> str:
+        assert (node, path) == ("node", "metrics/resource")
+        labels = f'container="otelcol",namespace="{self.namespace}",pod="gateway-0"'
+        return (
+            "# TYPE container_memory_working_set_bytes gauge\n"
+            f"container_memory_working_set_bytes{{{labels}}} {self._gateway.peak_memory()}\n"
+        )
+
+
+class ReadAddress:
+    """Thanos, as far as the drill asks it: the gateway's own metrics."""
+
+    def __init__(self, gateway: GatewayProcess) -> None:
+        self._gateway = gateway
+
+    def number(self, expression: str) -> float | None:
+        metric, _, rest = expression.rstrip("}").partition("{")
+        labels = dict(re.findall(r'(\w+)=~"([^"]*)"', rest))
+        assert labels.pop("job") == "gateway"
+        return value(self._gateway, Counted(metric=metric, labels=labels))
+
+    def instant(self, expression: str) -> list[Sample]:
+        assert re.fullmatch(r'max_over_time\(otelcol_process_memory_rss_bytes\{job="gateway"\}\[\d+s\]\)', expression)
+        return [Sample(labels={}, time=0.0, value=float(self._gateway.peak_memory()))]
+
+
+@pytest.mark.timeout(900)
+def test_the_drill_of_the_platform_has_every_figure_of_its_report(gateway: GatewayProcess) -> None:
+    target = target_of(gateway)
+    platform = SimpleNamespace(
+        namespace=Pods.namespace,
+        otlp_http=f"https://localhost:{target.http[1]}",
+        otlp_grpc=f"localhost:{target.grpc[1]}",
+        ca_certificate=target.authority,
+        otlp_credentials={name: SimpleNamespace(pair=login) for name, login in target.logins.items()},
+    )
+    context = SimpleNamespace(platform=platform, kube=Pods(gateway), thanos=ReadAddress(gateway))
+    cheap = [attack for attack in ATTACKS if attack.name in ("attributes of a record", "gRPC messages over the limit")]
+    figures: dict[str, Any] = {}
+    assert attack_platform(cast(Context, context), figures, cheap, quiet_s=1.0) == []
+    [drill] = [drill for drill in GATE if drill.name == "gate-attacks"]
+    wanted = {name for texts in drill.figures.values() for text in texts for name in named(text)}
+    assert wanted <= set(figures)
+    assert figures["attacks tried"] == 2
+    assert (figures["gateway restarts"], figures["gateways ended for want of memory"]) == (0, 0)
+    assert 0 < figures["memory peak, share of the limit"] < 0.8
 
 
 @pytest.fixture(scope="module")
