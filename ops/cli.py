@@ -39,6 +39,7 @@ COMMANDS = {
     "failover": "ops.regions.command:failover",
     "failback": "ops.regions.command:failback",
     "drill": "ops.drills.command:drill_app",
+    "privacy": "ops.privacy.command:privacy_app",
     "docs": "ops.pages:docs",
 }
 """Command -> module and name of its function, or of the group of its subcommands."""

@@ -2,7 +2,8 @@
 // remembers right ones, so that the slow hash of the password file is computed once and not for each request.
 //
 // As an authenticator it takes the place of basicauth; as a middleware of a gRPC server it looks at the headers of a call
-// before the call's message is received.
+// before the call's message is received. As a middleware of both servers it looks through a message before it is decoded
+// (package wire), so that a small message cannot become a large one.
 package login
 
 import (
@@ -31,6 +32,7 @@ import (
 	"golang.org/x/crypto/bcrypt"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/encoding"
 	"google.golang.org/grpc/stats"
 	"google.golang.org/grpc/status"
 	"google.golang.org/grpc/tap"
@@ -40,7 +42,7 @@ import (
 type Config struct {
 	// Htpasswd is the file with a line user:bcrypt for each user.
 	Htpasswd string `mapstructure:"htpasswd"`
-	// Remember is how long a verdict is used again.
+	// Remember is how long a verdict is used again; a right one as long as it is used.
 	Remember time.Duration `mapstructure:"remember"`
 	// Checks is how many passwords are compared at once with the file; it bounds what wrong ones cost.
 	Checks int `mapstructure:"checks"`
@@ -48,6 +50,8 @@ type Config struct {
 	Waiting int `mapstructure:"waiting"`
 	// MaxInFlight is how many gRPC calls may be received and worked on at once: with the largest message, a bound of memory.
 	MaxInFlight int64 `mapstructure:"max_in_flight"`
+	// MaxInFlightBytes is what requests of HTTP may take at once, as far as their bodies tell.
+	MaxInFlightBytes int64 `mapstructure:"max_in_flight_bytes"`
 }
 
 // Validate names the first mistake.
@@ -57,8 +61,8 @@ func (c *Config) Validate() error {
 		return errors.New("htpasswd must name a file")
 	case c.Remember <= 0:
 		return fmt.Errorf("remember is %s, must be above 0", c.Remember)
-	case c.Checks < 1 || c.Waiting < 1 || c.MaxInFlight < 1:
-		return errors.New("checks, waiting and max_in_flight must be at least 1")
+	case c.Checks < 1 || c.Waiting < 1 || c.MaxInFlight < 1 || c.MaxInFlightBytes < 1:
+		return errors.New("checks, waiting, max_in_flight and max_in_flight_bytes must be at least 1")
 	}
 	return nil
 }
@@ -67,7 +71,7 @@ func (c *Config) Validate() error {
 func NewFactory() extension.Factory {
 	return extension.NewFactory(component.MustNewType("login"),
 		func() component.Config {
-			return &Config{Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64}
+			return &Config{Remember: 10 * time.Minute, Checks: 1, Waiting: 32, MaxInFlight: 64, MaxInFlightBytes: 128 << 20}
 		},
 		func(_ context.Context, set extension.Settings, config component.Config) (extension.Extension, error) {
 			return newLogin(set, config.(*Config))
@@ -85,6 +89,7 @@ var (
 var (
 	_ extensionauth.Server           = (*login)(nil)
 	_ extensionmiddleware.GRPCServer = (*login)(nil)
+	_ extensionmiddleware.HTTPServer = (*login)(nil)
 )
 
 const mostRemembered = 4096
@@ -106,6 +111,7 @@ type login struct {
 	checks   chan struct{}
 	waiting  atomic.Int64
 	inFlight atomic.Int64
+	bytes    atomic.Int64 // of requests of HTTP in flight
 	refused  metric.Int64Counter
 	now      func() time.Time
 }
@@ -234,6 +240,10 @@ func (l *login) remembered(key digest) (right, ok bool) {
 	if !ok || l.now().After(found.until) {
 		return false, false
 	}
+	if found.right {
+		// Who is known goes on being known, however many wrong passwords wait for their turn.
+		l.verdicts[key] = remembered{true, l.now().Add(l.config.Remember)}
+	}
 	return found.right, true
 }
 
@@ -269,6 +279,7 @@ func (l *login) GetGRPCServerOptions(context.Context) ([]grpc.ServerOption, erro
 			return ctx, nil
 		}),
 		grpc.StatsHandler(counting{l}),
+		grpc.ForceServerCodecV2(codec{encoding.GetCodecV2("proto"), l}),
 	}, nil
 }
 

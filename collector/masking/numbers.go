@@ -18,6 +18,12 @@ func (w *work) numbers() {
 	n := w.n
 	for at := 0; at < len(n); {
 		if !isDigit(n[at]) {
+			if isHexLetter(n[at]) && (at == 0 || !isAlnum(n[at-1])) {
+				if end := uuidEnd(n, at); end > 0 {
+					at = end
+					continue
+				}
+			}
 			at++
 			continue
 		}
@@ -79,7 +85,11 @@ func (w *work) judge() {
 			used = w.dottedAddress(index)
 		default:
 			if used = w.dottedAddress(index); used == 0 {
-				if used = w.card(index); used == 0 {
+				if w.fraction(index) {
+					if before := g[index-1]; before.end-before.start < 3 && !w.seconds(before) {
+						used = w.phone(index) // an item of a list: 2.09012345678
+					}
+				} else if used = w.card(index); used == 0 {
 					if used = w.myNumber(index); used == 0 {
 						if used = w.socialNumber(index); used == 0 {
 							used = w.phone(index)
@@ -91,6 +101,31 @@ func (w *work) judge() {
 		index += max(used, 1)
 	}
 }
+
+// fraction tells whether a group is what stands behind the point of a decimal number: 0.25073133667930075.
+func (w *work) fraction(index int) bool {
+	g, n := w.groups, w.n
+	if index == 0 || g[index].gap != 1 || n[g[index].start-1] != '.' {
+		return false
+	}
+	if before := g[index-1]; index > 1 && before.gap == 1 && n[before.start-1] != ' ' && n[before.start-1] != '(' {
+		return false // a row of numbers with signs
+	}
+	return index+1 == len(g) || g[index+1].gap != 1 || n[g[index+1].start-1] == ' '
+}
+
+// decimal tells whether two groups are one number with a point in it.
+func (w *work) decimal(index, count int) bool {
+	return count == 2 && w.fraction(index+1)
+}
+
+// seconds tells whether a group is the seconds of a time of day.
+func (w *work) seconds(g group) bool {
+	n, at := w.n, g.start
+	return g.end-at == 2 && at >= 4 && n[at-1] == ':' && isDigit(n[at-2]) && isDigit(n[at-3]) && n[at-4] == ':'
+}
+
+func isHexLetter(c byte) bool { return c|0x20 >= 'a' && c|0x20 <= 'f' }
 
 // digitsOf appends the digits of `count` groups from index on.
 func (w *work) digitsOf(index, count int, into []byte) []byte {
@@ -114,7 +149,7 @@ func (w *work) card(index int) int {
 		if total > 19 {
 			return 0
 		}
-		if total < 13 || w.gluedRight(each) {
+		if total < 13 || w.gluedRight(each) || w.decimal(index, count) {
 			continue
 		}
 		digits := w.digitsOf(index, count, buffer[:0])
@@ -220,6 +255,9 @@ func (w *work) socialNumber(index int) int {
 func (w *work) phone(index int) int {
 	g, n := w.groups, w.n
 	start := g[index].start
+	if w.seconds(g[index]) {
+		return 0
+	}
 	plus := start > 0 && n[start-1] == '+' && (start < 2 || !isAlnum(n[start-2]))
 	first := n[g[index].start:g[index].end]
 	label := false
@@ -251,7 +289,7 @@ func (w *work) phone(index int) int {
 		case label:
 			complete = total <= 15 && !more
 		case digits[0] == '0' && digits[1] == '0':
-			complete = count > 1 && total >= 11 && len(first) <= 5 && digits[2] != '0' && (index+count == len(g) || total >= 13)
+			complete = count > 1 && total >= 11 && len(first) <= 5 && digits[2] != '0' && !w.decimal(index, count) && (index+count == len(g) || total >= 13)
 		case total == 11:
 			complete = digits[1] >= '5' && digits[1] <= '9' && digits[2] == '0' || string(digits[:4]) == "0800"
 		case total == 10:
@@ -400,7 +438,7 @@ func (w *work) dottedAddress(index int) int {
 	if w.gluedLeft(g[index]) && !w.longWordBefore(start) || end < len(n) && (isLetter(n[end]) || n[end] == '_' || n[end] == '-' && end+1 < len(n) && isLetter(n[end+1])) && w.gluedLeft(g[index]) {
 		return 4 // v10.20.30.40
 	}
-	if before := w.wordBefore(start); before >= 0 && w.words[before].kind&versionWord != 0 && strings.Trim(n[w.words[before].end:start], " :=/v") == "" {
+	if before := w.wordBefore(start); before >= 0 && w.words[before].kind&versionWord != 0 && strings.Trim(n[w.words[before].end:start], " :=/v-_") == "" {
 		return 4
 	}
 	if strings.HasSuffix(strings.TrimRight(n[:start], " :="), "バージョン") {

@@ -418,6 +418,9 @@ func (w *work) schemeBehind(index int) {
 	if len(value) < 6 {
 		return
 	}
+	if _, known := hashNames[strings.ToLower(value)]; known && strings.EqualFold(n[w.words[index].start:w.words[index].end], "digest") {
+		return // the digest sha256:9fce...
+	}
 	cases := strings.ToLower(value[1:]) != value[1:] && strings.ToUpper(value) != value && len(value) >= 8
 	if strings.ContainsAny(value, "0123456789") || end > at+len(value) || cases {
 		w.find(at, end, Token)
@@ -457,3 +460,6 @@ func (w *work) headerBehind(index int) {
 		w.find(at, end, Token)
 	}
 }
+
+// hashNames are what a digest may be of, in place of a login's parameters.
+var hashNames = map[string]struct{}{"sha224": {}, "sha256": {}, "sha384": {}, "sha512": {}, "sha3-256": {}, "sha3-512": {}}

@@ -1,8 +1,9 @@
 """Configuration of the node agents, as data: from the programs of a node to the gateway.
 
-An agent is the gateway's outpost: it takes the same protocols and the same passwords, and drops what claims another
-layer than the one that signed in; what names none gets its sender's. What is left goes to the gateway as the user
-``agent``, which may send for any layer.
+An agent is the gateway's outpost: it takes the same protocols and the same passwords. Its processor ``attribution``
+refuses what claims another layer than the one that signed in, and tells the client so where nothing else is in the
+request; what names no layer gets its sender's. What is left goes to the gateway as the user ``agent``, which may send
+for any layer.
 
 Nothing is acknowledged before the gateway has acknowledged it: the queue gathers small requests into larger ones
 (``wait_for_result``) and lives in memory, since a crash loses nothing that a client was told is safe. When it is full,
@@ -19,13 +20,11 @@ from components.collector.config import (
     TLS_DIRECTORY,
     Data,
     client_login,
-    condition_key,
     memory_limiter,
     merged,
     own_metrics,
     server_tls,
 )
-from components.telemetry.attributes import LAYER
 from components.telemetry.layers import Signal
 
 GRPC_PORT = 4317
@@ -34,15 +33,16 @@ CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
 GATEWAY_PASSWORD = "/etc/otelcol-auth/gateway-password"  # noqa: S105  (a path)
 
 GATEWAY_AUTH = "basicauth/gateway"
-FOREIGN_LAYER = "filter/foreign-layer"
+ATTRIBUTION = "attribution"
 EXPORTER = "otlp/gateway"
 
-_CLIENT = "obs.client"
 _MIB = 1024 * 1024
 _STREAMS = 16
 """Calls of one connection at once."""
 _CALLS = 64
 """Calls at once, of all programs of the node."""
+_RECEIVED_BYTES = 32 * _MIB
+"""What requests of HTTP may take at once, of all programs of the node."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,31 +78,17 @@ class AgentConfig:
 
 def agent_config(settings: AgentConfig) -> Data:
     """The complete configuration of an agent."""
-    conditions = [
-        {"context": "resource", "conditions": [f'resource.attributes["{LAYER}"] != resource.attributes["{_CLIENT}"]']}
-    ]
     return merged(
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS),
+                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=_CALLS, received_bytes=_RECEIVED_BYTES),
                 GATEWAY_AUTH: {"client_auth": {"username": settings.user, "password_file": settings.gateway_password}},
             },
             "receivers": {"otlp": _receiver(settings)},
             "processors": {
                 "memory_limiter": memory_limiter(),
-                "resource/client": {
-                    "attributes": [
-                        {"key": _CLIENT, "action": "delete"},
-                        {"key": _CLIENT, "action": "upsert", "from_context": "auth.username"},
-                        {"key": LAYER, "action": "insert", "from_context": "auth.username"},
-                    ]
-                },
-                FOREIGN_LAYER: {
-                    "error_mode": "propagate",
-                    **{condition_key(signal): conditions for signal in Signal},
-                },
-                "resource/anonymous": {"attributes": [{"key": _CLIENT, "action": "delete"}]},
+                ATTRIBUTION: {},
             },
             "exporters": {EXPORTER: _exporter(settings)},
             "service": {
@@ -110,7 +96,7 @@ def agent_config(settings: AgentConfig) -> Data:
                 "pipelines": {
                     signal.value: {
                         "receivers": ["otlp"],
-                        "processors": ["memory_limiter", "resource/client", FOREIGN_LAYER, "resource/anonymous"],
+                        "processors": ["memory_limiter", ATTRIBUTION],
                         "exporters": [EXPORTER],
                     }
                     for signal in Signal
@@ -135,6 +121,7 @@ def _receiver(settings: AgentConfig) -> Data:
             "http": {
                 **common,
                 "endpoint": f"0.0.0.0:{HTTP_PORT}",
+                "middlewares": [{"id": CLIENT_LOGIN}],
                 "max_request_body_size": settings.request_limit,
                 "compression_algorithms": ["", "gzip", "zstd"],
                 "read_header_timeout": "10s",

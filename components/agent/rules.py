@@ -12,7 +12,7 @@ _SHORT = 'otelcol_processor_refused_{}_total{{job="otel-agent",processor="memory
 _FAILED = "otelcol_exporter_send_failed_{}_total"
 _NOT_THEIRS = 'error_type!~"Shutdown|Canceled|InvalidArgument"'
 """Failed sends without those of an agent that ends, and without what the gate refuses: `GateRefuses` tells of these."""
-_FOREIGN = 'otelcol_processor_filter_{}_filtered_total{{job="otel-agent",filter="filter/foreign-layer"}}'
+_FOREIGN = 'otelcol_attribution_refused_items_total{job="otel-agent"}'
 _ITEMS = ("metric_points", "spans", "log_records")
 
 RULES: tuple[RuleGroup, ...] = (
@@ -53,19 +53,16 @@ RULES: tuple[RuleGroup, ...] = (
                 },
             ),
             Alert(
-                name="AgentDropsForeignTelemetry",
-                expr=any_of(
-                    f"sum by (job) (rate({_FOREIGN.format(items)}[5m])) > 0"
-                    for items in ("datapoints", "spans", "logs")
-                ),
+                name="AgentRefusesForeignTelemetry",
+                expr=f"sum by (job) (rate({_FOREIGN}[5m])) > 0",
                 for_="5m",
                 severity=Severity.MEDIUM,
                 summary="A program on a node claims another layer than the one it signs in as",
-                description="The agents drop that and answer 200. A wrong configuration, or somebody who should not be "
-                "there.",
+                description="The agents refuse that, and tell the program where nothing else is in its request. "
+                "A wrong configuration, or somebody who should not be there.",
                 annotations={
                     "summary_ja": "ノード上のプログラムが認証と異なるレイヤーを名乗っています",
-                    "description_ja": "エージェントは 200 を返して破棄します。設定誤りか不正な送信者です。",
+                    "description_ja": "エージェントは拒否し、送信側に通知します。設定誤りか不正な送信者です。",
                 },
             ),
         ),

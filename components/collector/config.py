@@ -13,8 +13,6 @@ from typing import Any
 
 import yaml
 
-from components.telemetry.layers import Signal
-
 Data = dict[str, Any]
 
 METRICS_PORT = 8888
@@ -82,14 +80,22 @@ def kafka_producer(client: KafkaClient) -> Data:
     }
 
 
-def client_login(htpasswd: str, *, calls: int) -> Data:
-    """The extension that knows who sends.
+def client_login(htpasswd: str, *, calls: int, received_bytes: int) -> Data:
+    """The extension that knows who sends, and looks through what is sent before it is decoded.
 
     Args:
         htpasswd: Path of the password file.
         calls: gRPC calls that are received and worked on at once; more are told to try again.
+        received_bytes: What requests of HTTP that are worked on at once may take; more are told to try again.
     """
-    return {"htpasswd": htpasswd, "remember": "10m", "checks": 1, "waiting": 32, "max_in_flight": calls}
+    return {
+        "htpasswd": htpasswd,
+        "remember": "10m",
+        "checks": 1,
+        "waiting": 32,
+        "max_in_flight": calls,
+        "max_in_flight_bytes": received_bytes,
+    }
 
 
 def server_tls(directory: str = TLS_DIRECTORY) -> Data:
@@ -170,14 +176,6 @@ def _views() -> list[Data]:
     )
     views += [{"selector": {"instrument_name": name}, "stream": {"aggregation": {"drop": {}}}} for name in dropped]
     return views
-
-
-def condition_key(signal: Signal) -> str:
-    """Key of a filter processor's conditions for ``signal``."""
-    return f"{_SINGULAR[signal]}_conditions"
-
-
-_SINGULAR = {Signal.METRICS: "metric", Signal.TRACES: "trace", Signal.LOGS: "log"}
 
 
 def merged(*parts: Mapping[str, Any]) -> Data:

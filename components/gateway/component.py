@@ -16,6 +16,7 @@ from components.gateway.config import (
     CATALOGUE_DIRECTORY,
     CATALOGUE_FILE,
     GRPC_PORT,
+    HASH_KEY_ENTRY,
     HTTP_PORT,
     QUEUE_DIRECTORY,
     GatewayConfig,
@@ -185,7 +186,7 @@ class Gateway(pulumi.ComponentResource):
                 "scrape.htpasswd": pulumi.Output.all(
                     **{self.scrape.credential.username: self.scrape.credential.password}
                 ).apply(htpasswd),
-                "hash-key": args.logins.hash_key,
+                HASH_KEY_ENTRY: args.logins.hash_key,
                 # Known only when topics, users and ACLs exist: until then a record would be refused for good.
                 "kafka-password": pulumi.Output.all(args.kafka.users[WORKLOAD].password, args.kafka.ready).apply(
                     lambda both: str(both[0])

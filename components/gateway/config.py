@@ -2,7 +2,8 @@
 
 A request passes these, and only then is its client told that it is safe:
 
-1. ``login``: who sends it; over gRPC before the message is read.
+1. ``login``: who sends it; over gRPC before the message is read. It looks through a message before it is decoded, and
+   refuses what would become large (``otelcol_login_refused_requests_total``).
 2. ``memory_limiter``: refuses with a code that says "try again" when memory is short.
 3. ``gate``: layer, names and types of the catalogue, budgets, masking. Where nothing of a request passes, the client is
    told so; where a part does not, it is counted (``otelcol_gate_refused_items_total``).
@@ -38,7 +39,9 @@ from components.telemetry.topics import topic
 GRPC_PORT = 4317
 HTTP_PORT = 4318
 CLIENT_HTPASSWD = "/etc/otelcol-auth/clients.htpasswd"
-HASH_KEY_FILE = "/etc/otelcol-auth/hash-key"
+HASH_KEY_ENTRY = "hash-key"
+"""Its name in the Secret of the gateways' passwords."""
+HASH_KEY_FILE = f"/etc/otelcol-auth/{HASH_KEY_ENTRY}"
 CATALOGUE_DIRECTORY = "/etc/otelcol-gate"
 CATALOGUE_FILE = "catalogue.yaml"
 QUEUE_DIRECTORY = "/var/lib/otelcol"
@@ -55,7 +58,7 @@ _USABLE_SHARE = 0.4
 _WAITING_SHARE = 1 / 8
 """Of the memory: what waits for Kafka takes a multiple of its encoded size while it is decoded."""
 _RECEIVED_SHARE = 1 / 4
-"""Of the memory: what gRPC calls may bring along at once."""
+"""Of the memory: what calls of gRPC, and requests of HTTP, may bring along at once."""
 _STREAMS = 16
 """Calls of one connection at once."""
 
@@ -124,7 +127,12 @@ class GatewayConfig:
     @property
     def calls_in_flight(self) -> int:
         """gRPC calls that are received and worked on at once."""
-        return max(_STREAMS, int(self.memory_bytes * _RECEIVED_SHARE) // self.request_limit)
+        return max(_STREAMS, self.received_bytes // self.request_limit)
+
+    @property
+    def received_bytes(self) -> int:
+        """What requests that are received and worked on may take at once."""
+        return int(self.memory_bytes * _RECEIVED_SHARE)
 
 
 def exporter_name(signal: Signal) -> str:
@@ -148,7 +156,9 @@ def gateway_config(settings: GatewayConfig) -> Data:
         own_metrics(tls_directory=settings.tls_directory, htpasswd=settings.scrape_htpasswd),
         {
             "extensions": {
-                CLIENT_LOGIN: client_login(settings.client_htpasswd, calls=settings.calls_in_flight),
+                CLIENT_LOGIN: client_login(
+                    settings.client_htpasswd, calls=settings.calls_in_flight, received_bytes=settings.received_bytes
+                ),
                 QUEUE_STORAGE: _queue_storage(settings),
             },
             "receivers": {"otlp": _receiver(settings)},
@@ -194,6 +204,7 @@ def _receiver(settings: GatewayConfig) -> Data:
             "http": {
                 **common,
                 "endpoint": f"0.0.0.0:{HTTP_PORT}",
+                "middlewares": [{"id": CLIENT_LOGIN}],
                 "max_request_body_size": settings.request_limit,
                 "compression_algorithms": ["", "gzip", "zstd"],
                 "read_header_timeout": "10s",

@@ -212,6 +212,20 @@ RULES: tuple[RuleGroup, ...] = (
                     "description_ja": "要求は読まれる前に再送を求められます。負荷の増加か攻撃です。",
                 },
             ),
+            Alert(
+                name="GatewayRefusesMessages",
+                expr=f'sum by (job, reason) (rate({_LOGINS},reason=~"attributes|items|depth|malformed"}}[5m])) > 0',
+                for_="5m",
+                severity=Severity.MEDIUM,
+                summary="The gateway refuses messages before it decodes them: {{ $labels.reason }}",
+                description="They would become far larger than they are, or are none of OTLP. No library sends such: a "
+                "client is broken, or somebody tries to exhaust the gateway.",
+                annotations={
+                    "summary_ja": "ゲートウェイが復号前にメッセージを拒否しています: {{ $labels.reason }}",
+                    "description_ja": "展開すると極端に大きくなるか、OTLP ではありません。"
+                    "送信側の不具合か、ゲートウェイへの攻撃です。",
+                },
+            ),
         ),
     ),
 )

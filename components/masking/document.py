@@ -16,6 +16,8 @@ from Kafka ever holds the data ([ADR 33](adr/0033-gate-processor.md), [34](adr/0
 - **Ids** that others join by are hashed: HMAC-SHA-256 with a key from the Secret `gateway-auth`, the same in every
   signal. `components.masking.pseudonyms.pseudonym` computes it. Another resource attribute with the same value becomes
   the same pseudonym.
+- **Erasure**: who may read that key finds one person's pseudonym in every store, and removes it where the store can:
+  `ops privacy` ([operations/privacy.md](operations/privacy.md)).
 - **Free text** (bodies, messages, stack traces, names of spans, and everything that an `open` layer adds to the
   catalogue) is normalised and searched by `collector/masking`; what it finds is replaced by a marker such as `[mail]`.
   Invisible characters, tags, entities, percent encoding, escapes, variants of characters and full-width characters hide
@@ -29,7 +31,8 @@ belong into the catalogue with a type.
 ## Examples
 
 Each is sent through the real gateway by `tests/config/test_masking.py`, and through the live one by `ops verify O3`;
-the corpora in `tests/support/dirty` add several hundred more.
+the corpora in `tests/support/dirty` add several hundred more. `collector/masking/testdata/vocabulary.yaml` defines more
+than a thousand texts as real logs have them, none of which may change.
 
 | example | finds | masked | stays as it is |
 |---|---|---|---|

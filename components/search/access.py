@@ -11,6 +11,10 @@ from components.telemetry import classification
 
 INDEX_MANAGER = "index-manager"
 PROBE = "search-probe"
+ERASER = "search-eraser"
+"""Whose login `obs privacy` uses: it finds and removes documents of one person."""
+ERASER_SECRET = f"{ERASER}-auth"
+"""Secret with its password; no pod mounts it."""
 
 _HELLO = "cluster:monitor/main"
 _READ_CLUSTER = (
@@ -40,6 +44,13 @@ _MANAGE_CLUSTER = (
     "cluster:admin/snapshot/status",
 )
 _MANAGE = ("indices:admin/*", "indices:monitor/*")
+_ERASE_CLUSTER = (*_READ_CLUSTER, "indices:data/write/bulk")
+_ERASE = (
+    *_READ,
+    "indices:data/write/delete*",
+    "indices:data/write/bulk*",
+    "indices:admin/refresh*",
+)
 _WATCH_CLUSTER = ("cluster:monitor/health", "cluster:monitor/state")
 
 
@@ -54,6 +65,7 @@ class SearchUser:
         adds_fields: Whether its documents may have fields that the mapping does not name yet.
         aliases: Aliases that it uses.
         manages: Families whose indices, aliases and templates it keeps; it cannot read or write their documents.
+        erases: Families whose documents it reads and removes.
         watches: May see the health of the cluster and where its copies are.
     """
 
@@ -63,6 +75,7 @@ class SearchUser:
     adds_fields: bool = False
     aliases: tuple[str, ...] = ()
     manages: tuple[str, ...] = ()
+    erases: tuple[str, ...] = ()
     watches: bool = False
 
 
@@ -120,8 +133,17 @@ def backup_reader(name: str, families: Sequence[str]) -> SearchUser:
 
 
 def own_users(families: Sequence[str]) -> tuple[SearchUser, ...]:
-    """Users of the cluster's own parts: the index manager, and the nodes' startup probe."""
-    return (SearchUser(name=INDEX_MANAGER, manages=tuple(families)), SearchUser(name=PROBE, watches=True))
+    """Users of the cluster's own parts: the index manager, the nodes' startup probe, and who erases a person's data."""
+    return (
+        SearchUser(name=INDEX_MANAGER, manages=tuple(families)),
+        SearchUser(name=PROBE, watches=True),
+        SearchUser(name=ERASER, erases=erasable(families)),
+    )
+
+
+def erasable(families: Sequence[str]) -> tuple[str, ...]:
+    """Families whose documents may be about a person: spans of every class, and logs."""
+    return tuple(family for family in families if family == LOGS or family.endswith(f"-{SPANS}"))
 
 
 def members(family: str) -> str:
@@ -186,6 +208,7 @@ def _role(user: SearchUser) -> dict[str, Any]:
         (user.reads, _READ_CLUSTER, _READ, members),
         (user.writes, _WRITE_CLUSTER, _WRITE + (_ADD_FIELDS if user.adds_fields else ()), members),
         (user.manages, _MANAGE_CLUSTER, _MANAGE, "{}-*".format),
+        (user.erases, _ERASE_CLUSTER, _ERASE, members),
     )
     cluster: list[str] = list(_WATCH_CLUSTER) if user.watches else []
     indices: list[dict[str, Any]] = []
@@ -217,6 +240,7 @@ def _es_role(user: SearchUser) -> dict[str, Any]:
         (user.reads, ["read", "view_index_metadata"]),
         (user.writes, ["create_doc", "index", *(["auto_configure"] if user.adds_fields else [])]),
         (user.manages, ["manage", "monitor"]),
+        (user.erases, ["read", "view_index_metadata", "delete", "maintenance"]),
     )
     indices = []
     for families, privileges in grants:

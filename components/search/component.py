@@ -9,8 +9,8 @@ import pulumi
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget, SearchEndpoint
-from components.k8s import DeploymentContext, Resources, credential
-from components.search.access import SearchUser, own_users
+from components.k8s import DeploymentContext, Resources, credential, secret_files
+from components.search.access import ERASER, ERASER_SECRET, SearchUser, own_users
 from components.search.config import HTTP_PORT, WORKLOAD, Engine
 from components.search.index_manager import IndexManagerArgs, Snapshots, index_manager
 from components.search.indices import IndexPolicy, families
@@ -70,6 +70,13 @@ class Search(pulumi.ComponentResource):
         credentials: dict[str, Credential] = {
             user.name: credential(self, name=f"{WORKLOAD}-user-{user.name}", username=user.name) for user in users
         }
+        secret_files(
+            self,
+            context,
+            name=ERASER_SECRET,
+            workload=WORKLOAD,
+            files={"username": ERASER, "password": credentials[ERASER].password},
+        )
         repository = args.snapshots.settings.get("location") if args.snapshots else None
         nodes = node_set(
             self,

@@ -275,7 +275,7 @@ RECIPES: tuple[Recipe, ...] = (
         },
         folder="collector",
         own={
-            "processors": ("gate",),
+            "processors": ("attribution", "gate"),
             "exporters": ("kafkabuckets",),
             "connectors": ("bisect",),
             "extensions": ("login",),

@@ -32,10 +32,11 @@ from ops.core.platform import PROJECT
 from ops.core.steps import clock
 from ops.drills.drills_alerting import ALERTING
 from ops.drills.drills_flow import FLOW, TRACES
+from ops.drills.drills_gate import GATE
 from ops.drills.drills_recovery import RECOVERY
 from ops.drills.model import Drill
 
-DRILLS: tuple[Drill, ...] = (*FLOW, *ALERTING, *TRACES, *RECOVERY)
+DRILLS: tuple[Drill, ...] = (*FLOW, *GATE, *ALERTING, *TRACES, *RECOVERY)
 
 SHOWN: dict[str, str] = {drill.name: drill.shows for drill in DRILLS}
 """Name -> what it shows."""

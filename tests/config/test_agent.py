@@ -32,6 +32,7 @@ from tests.config.servers import eventually, free_port
 AGENT_PASSWORD = "agent-password-of-the-test"
 REQUEST_LIMIT = 2 * MIB
 ACCEPTED = "otelcol_gate_accepted_items_total"
+FOREIGN = "otelcol_attribution_refused_items_total"
 
 
 def agent_data(
@@ -132,19 +133,38 @@ def test_traces_pass_as_well(both: tuple[GatewayProcess, GatewayProcess]) -> Non
     eventually(lambda: server.value(ACCEPTED, **labels) == 1, 15, "it is counted")
 
 
-def test_a_program_cannot_speak_for_another_layer(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+def test_a_program_cannot_speak_for_another_layer_and_is_told(both: tuple[GatewayProcess, GatewayProcess]) -> None:
     server, agent_process = both
-    labels = {"layer": "analytics"}
-    agent_process.accept("metrics", metrics_request("analytics").SerializeToString(), "business")
+    request = metrics_request("analytics", points=2)
+    answer = agent_process.post("metrics", request.SerializeToString(), "business", PASSWORDS["business"])
+    assert answer.status_code == 400
+    assert all(word in answer.text for word in ("layer_foreign", "analytics"))
+    assert agent_process.call(request, "business", PASSWORDS["business"]) is grpc.StatusCode.INVALID_ARGUMENT
+    labels = {"layer": "business", "signal": "metrics"}
+    eventually(lambda: agent_process.value(FOREIGN, **labels) == 4, 15, "the agent has counted it")
+    assert server.value(ACCEPTED, layer="analytics") == 0
+
+
+def test_of_a_request_that_is_foreign_in_part_the_rest_passes(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    server, agent_process = both
+    accepted = server.value(ACCEPTED, layer="streaming", signal="metrics")
+    request = metrics_request("streaming")
+    request.MergeFrom(metrics_request("analytics", points=3))
+    agent_process.accept("metrics", request.SerializeToString(), "streaming")
     eventually(
-        lambda: (
-            agent_process.value("otelcol_processor_filter_datapoints_filtered_total", filter="filter/foreign-layer")
-            == 1
-        ),
-        15,
-        "the agent has dropped it",
+        lambda: agent_process.value(FOREIGN, layer="streaming", signal="metrics") == 3, 15, "the agent has counted it"
     )
-    assert server.value(ACCEPTED, **labels) == 0
+    eventually(
+        lambda: server.value(ACCEPTED, layer="streaming", signal="metrics") == accepted + 1, 15, "the rest has arrived"
+    )
+    assert server.value(ACCEPTED, layer="analytics") == 0
+
+
+def test_traces_of_another_layer_are_refused_as_well(both: tuple[GatewayProcess, GatewayProcess]) -> None:
+    _, agent_process = both
+    body = trace_request("streaming").SerializeToString()
+    answer = agent_process.post("traces", body, "business", PASSWORDS["business"])
+    assert (answer.status_code, "layer_foreign" in answer.text) == (400, True)
 
 
 @pytest.mark.parametrize(("user", "password"), [(None, ""), ("business", "wrong"), ("agent", AGENT_PASSWORD)])

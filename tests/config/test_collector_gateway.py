@@ -16,6 +16,7 @@ from components.telemetry.catalogue import METRICS
 from components.telemetry.gate_catalogue import gate_catalogue
 from components.telemetry.naming import Kind
 from lab.toolchain import tools
+from ops.drills.gate_bodies import deep_log
 from tests.config.gateway_process import (
     MIB,
     PASSWORDS,
@@ -26,7 +27,6 @@ from tests.config.gateway_process import (
     trace_request,
 )
 from tests.config.servers import eventually, steady
-from tests.support.nested import deep_log
 
 ACCEPTED = "otelcol_gate_accepted_items_total"
 REFUSED = "otelcol_gate_refused_items_total"

@@ -35,6 +35,7 @@ _ORDER = (
     "test_dashboards",
     "test_pages",
     "test_verify",
+    "test_gate_drills",
     "test_trace_faults",
     "test_alert_faults",
     "test_faults",

@@ -155,4 +155,12 @@ SCENARIOS: tuple[Scenario, ...] = (
         firing_at="7m",
         labels={"job": "gateway", "reason": "flooded"},
     ),
+    Scenario(
+        alert="GatewayRefusesMessages",
+        bad={_LOGIN % "attributes": "0x9 0+30x60"},
+        good={_LOGIN % "attributes": "30x60", _LOGIN % "wrong": "0+30x60", _LOGIN % "flooded": "0+30x60"},
+        silent_at="9m30s",
+        firing_at="11m",
+        labels={"job": "gateway", "reason": "attributes"},
+    ),
 )

@@ -18,7 +18,7 @@ AGENT = 'job="otel-agent",instance="10-88-0-9"'
 _QUEUE = f'{{{AGENT},exporter="otlp/gateway",data_type="traces"}}'
 _AGENT_REFUSED = f'otelcol_processor_refused_log_records_total{{{AGENT},processor="memory_limiter"}}'
 _TOLD = f'otelcol_receiver_refused_log_records_total{{{AGENT},receiver="otlp",transport="grpc"}}'
-_AGENT_FOREIGN = f'otelcol_processor_filter_logs_filtered_total{{{AGENT},filter="filter/foreign-layer"}}'
+_AGENT_FOREIGN = f'otelcol_attribution_refused_items_total{{{AGENT},layer="device",signal="logs"}}'
 _AGENT_FAILED = f'otelcol_exporter_send_failed_spans_total{{{AGENT},exporter="otlp/gateway"%s}}'
 _AGENT_UP = f"up{{{AGENT}}}"
 _STORE = {"job": "jaeger-collector", "instance": "10-88-0-7", "name": "internal"}
@@ -65,7 +65,7 @@ SCENARIOS: tuple[Scenario, ...] = (
         labels={"job": "jaeger-query-public"},
     ),
     Scenario(
-        alert="AgentDropsForeignTelemetry",
+        alert="AgentRefusesForeignTelemetry",
         bad={_AGENT_FOREIGN: "0x9 0+5x60"},
         good={_AGENT_FOREIGN: "0x9 5x60"},
         silent_at="9m30s",

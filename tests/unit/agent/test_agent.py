@@ -81,15 +81,11 @@ def test_a_call_is_looked_at_before_its_message_is_read() -> None:
     assert grpc["auth"] == http["auth"] == {"authenticator": "login"}
 
 
-def test_what_names_no_layer_gets_its_senders() -> None:
-    actions = config()["processors"]["resource/client"]["attributes"]
-    assert {"key": "layer", "action": "insert", "from_context": "auth.username"} in actions
-
-
-def test_every_signal_passes_the_check_of_its_layer() -> None:
-    made_config = agent_config(AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB))
+def test_every_signal_is_attributed_to_who_signed_in_before_anything_else_sees_it() -> None:
+    rendered_config = agent_config(AgentConfig(gateway="g:1", user="agent", queue_bytes=8 * MIB, request_limit=2 * MIB))
+    assert rendered_config["processors"]["attribution"] == {}
     for signal in ("metrics", "traces", "logs"):
-        assert "filter/foreign-layer" in made_config["service"]["pipelines"][signal]["processors"]
+        assert rendered_config["service"]["pipelines"][signal]["processors"] == ["memory_limiter", "attribution"]
 
 
 def test_a_daemon_set_with_an_autoscaler_is_refused() -> None:

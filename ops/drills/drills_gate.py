@@ -1,0 +1,72 @@
+"""Drills of the gate: what an attacker sends, what somebody passes for, and how a person is erased."""
+
+from __future__ import annotations
+
+from ops.drills.model import Aspect, Drill
+
+_TESTS = "tests/e2e/test_gate_drills.py"
+
+GATE: tuple[Drill, ...] = (
+    Drill(
+        name="gate-attacks",
+        shows="bombs, floods, endless nesting and slow senders: another layer's client feels nothing, no gateway ends",
+        requirements=("O1", "O2"),
+        test=f"{_TESTS}::test_attacks_are_refused_and_another_layer_does_not_feel_them",
+        evidence="gate-attacks",
+        seconds=900,
+        limit_s=3900,
+        load="a well-behaved client of another layer, 10 requests a second",
+        fault="attacks on the gateways, one after the other, in the name of the layer device and of nobody",
+        figures={
+            Aspect.FAULT: ("{attacks tried} attacks, {wrong answers and missing counts} answered or counted wrongly",),
+            Aspect.RTO: (
+                "{neighbour failures} of {neighbour requests} requests of the other layer failed",
+                "P95 {neighbour P95 s} s, without attacks {neighbour P95 s without attacks} s",
+            ),
+            Aspect.RECOVERY: (
+                "{gateway restarts} restarts, {gateways ended for want of memory} for want of memory",
+                "memory at most {memory peak, share of the limit} of the limit",
+            ),
+        },
+    ),
+    Drill(
+        name="gate-forgery",
+        shows="every reserved name sent as every layer in every signal: none arrives under its reserved meaning",
+        requirements=("O2", "O3"),
+        test=f"{_TESTS}::test_no_reserved_name_can_be_forged",
+        evidence="gate-forgery",
+        seconds=180,
+        limit_s=1260,
+        load="none",
+        fault="reserved names of metrics, labels, services, resources and layers in requests of ordinary layers",
+        figures={
+            Aspect.FAULT: ("{tried} tried, {not told as it must be} not told",),
+            Aspect.RPO: (
+                "under a reserved meaning: {in Kafka under a reserved meaning} in Kafka, "
+                "{in Prometheus under a reserved meaning} in Prometheus, "
+                "{in traces under a reserved meaning} in traces, {in logs under a reserved meaning} in logs",
+            ),
+        },
+        watched=False,
+    ),
+    Drill(
+        name="erasure",
+        shows="one person is erased from traces and logs, another one stays; what is left is named with its end",
+        requirements=("O3",),
+        test=f"{_TESTS}::test_a_person_is_erased_and_another_one_is_not",
+        evidence="privacy-erasure",
+        seconds=120,
+        limit_s=960,
+        load="none",
+        fault="telemetry about two people who are not there otherwise; what is about one of them is removed",
+        figures={
+            Aspect.FAULT: ("found before: {found before}",),
+            Aspect.RTO: ("erased within {seconds} s",),
+            Aspect.RPO: (
+                "{removed} removed, {left in traces and logs} left in traces and logs",
+                "{of the other person lost} of the other person lost",
+            ),
+        },
+        watched=False,
+    ),
+)

@@ -1,0 +1,1 @@
+"""``ops privacy``: what the platform holds about one person or device, and its removal where a store can remove it."""

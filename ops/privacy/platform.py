@@ -1,0 +1,179 @@
+"""Every store of the live platform, with what each can remove and for how long it keeps what it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import yaml
+
+from components.backups.component import ARCHIVE_WORKLOAD
+from components.backups.jobs import workload_name
+from components.backups.schedule import Kind
+from components.prometheus.compactor import WORKLOAD as COMPACTOR
+from components.search.access import ERASER, ERASER_SECRET, INDEX_MANAGER
+from components.search.config import HTTP_PORT
+from components.search.config import WORKLOAD as SEARCH
+from components.telemetry.layers import TOPIC_OF_SIGNAL, Signal
+from ops.backups.options import errors as backup_errors
+from ops.backups.options import opened
+from ops.core.context import Context
+from ops.core.errors import OpsError
+from ops.privacy import archive
+from ops.privacy.archive import Days
+from ops.privacy.metrics import MetricStore, seconds
+from ops.privacy.record import Holding
+from ops.privacy.search import Family, SearchStore, families, search_all
+from ops.privacy.subject import secret_entry
+from services.backup.encryption import Identity
+from services.index_manager.settings import IndexManagerSettings
+from services.kafka_archive import settings as archive_settings
+from services.runtime.settings import SettingsError
+
+KAFKA_WHY: Final = "records of a topic are in order and are not taken out one by one"
+BLOCKS_WHY: Final = "blocks in object storage are not rewritten"
+BACKUP_WHY: Final = "backups of the search cluster are encrypted and complete; a restore of one needs an erasure again"
+_CONFIG: Final = "config.yaml"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scan:
+    """How much of the archive is read.
+
+    Attributes:
+        days: Which days.
+        identities: Who may open it.
+    """
+
+    days: Days
+    identities: Sequence[Identity]
+
+
+def holdings(
+    context: Context, pseudonym: str, *, erase: bool, scan: Scan | None, told: Callable[[str], None]
+) -> list[Holding]:
+    """What each store has, after its removal where that is asked for.
+
+    Args:
+        context: The platform.
+        pseudonym: What stands for the subject.
+        erase: Whether what can be removed is removed.
+        scan: What is read of the archive; None: nothing.
+        told: Told each step.
+
+    Raises:
+        OpsError: A store refuses, or does not answer.
+    """
+    now = datetime.now(UTC)
+    kept: list[Holding] = []
+    if context.platform.log_reader is not None:
+        told("traces and logs")
+        store, indices = search_store(context)
+        kept += search_all(store, indices, pseudonym, erase=erase)
+    for replica in context.platform.prometheus_replicas:
+        told(f"metrics of prometheus-{replica}")
+        reader = context.platform.prometheus_credentials[replica].pair
+        name = f"prometheus-{replica}"
+        prometheus = MetricStore(context.web, context.prometheus_url(replica), reader, name)
+        kept.append((prometheus.erase if erase else prometheus.find)(pseudonym))
+    kept += blocks(context, pseudonym, told)
+    kept += kafka(context, now)
+    kept += archived(context, pseudonym, scan, now, told)
+    return kept
+
+
+def search_store(context: Context) -> tuple[SearchStore, tuple[Family, ...]]:
+    """The search cluster as the user that erases, and its families.
+
+    Raises:
+        OpsError: It is not there, or is of an older version.
+    """
+    password = secret_entry(context.kube, ERASER_SECRET, "password")
+    url = context.tunnels.url(context.kube.ready_pod(SEARCH).name, HTTP_PORT)
+    settings = _settings(context, INDEX_MANAGER)
+    try:
+        parsed = IndexManagerSettings.parse(settings)
+    except SettingsError as error:
+        raise OpsError(f"the settings of {INDEX_MANAGER} are of another version: {error}") from None
+    kept = {family.name: float(family.keep_s) for family in parsed.families}
+    return SearchStore(context.web, url, (ERASER, password)), families(kept)
+
+
+def blocks(context: Context, pseudonym: str, told: Callable[[str], None]) -> list[Holding]:
+    """What the read address has of blocks in object storage; nothing where there is no compactor.
+
+    Raises:
+        OpsError: The read address does not answer.
+    """
+    if not context.kube.pods(COMPACTOR):
+        return []
+    told("metrics in object storage")
+    keep_s = seconds(context.kube.argument(COMPACTOR, "retention.resolution-raw"))
+    platform = context.platform
+    thanos = MetricStore(context.web, platform.query_url, platform.query_reader.pair, "blocks, by the read address")
+    return [thanos.kept(pseudonym, keep_s, why=BLOCKS_WHY)]
+
+
+def kafka(context: Context, now: datetime) -> list[Holding]:
+    """How long Kafka keeps what may be in it.
+
+    Raises:
+        OpsError: Kafka does not answer.
+    """
+    names = [TOPIC_OF_SIGNAL[signal] for signal in Signal]
+    settings = context.kafka.topic_settings(names)
+    return [
+        Holding(
+            store="Kafka",
+            where=name,
+            matches=None,
+            expires=now + timedelta(milliseconds=int(settings[name]["retention.ms"])),
+            why=KAFKA_WHY,
+        )
+        for name in names
+    ]
+
+
+def archived(
+    context: Context, pseudonym: str, scan: Scan | None, now: datetime, told: Callable[[str], None]
+) -> list[Holding]:
+    """What the archive has, and how long backups of the search cluster are kept; nothing where there are none.
+
+    Raises:
+        OpsError: The storage refuses, or does not answer.
+    """
+    access = context.platform.backups
+    if access is None or not context.kube.pods(ARCHIVE_WORKLOAD):
+        return []
+    keep_days = archive_keep_days(_settings(context, ARCHIVE_WORKLOAD))
+    if scan is None:
+        kept = [archive.unread(now, keep_days)]
+    else:
+        with opened(access) as store, backup_errors():
+            kept = archive.scan(store, scan.identities, pseudonym, scan.days, keep_days, told)
+    if access.search == "export":
+        days = float(_settings(context, workload_name(Kind.SEARCH))["search"]["keep_days"])
+        expires = now + timedelta(days=days)
+        kept.append(Holding(store="backups", where="search", matches=None, expires=expires, why=BACKUP_WHY))
+    return kept
+
+
+def archive_keep_days(settings: Any) -> float:
+    """Days for which the archive keeps a segment.
+
+    Raises:
+        OpsError: The settings are none of it.
+    """
+    try:
+        return float(archive_settings.parse(settings).keep_days)
+    except SettingsError as error:
+        raise OpsError(f"the settings of {ARCHIVE_WORKLOAD} are of another version: {error}") from None
+
+
+def _settings(context: Context, workload: str) -> Any:
+    files = context.kube.config_map(workload)
+    if _CONFIG not in files:
+        raise OpsError(f"ConfigMap {workload} has no {_CONFIG}")
+    return yaml.safe_load(files[_CONFIG])
