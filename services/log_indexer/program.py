@@ -14,10 +14,11 @@ from typing import Any
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector
 
-from services.log_indexer.bulk import BulkWriter, SearchError
-from services.log_indexer.documents import DecodeError, Document, documents
+from services.log_indexer.bulk import BulkWriter
+from services.log_indexer.documents import DecodeError, Document, documents, name_of
 from services.log_indexer.settings import LogIndexerSettings
 from services.runtime.https import HttpsServer
+from services.runtime.json_api import ApiError
 from services.runtime.kafka import librdkafka
 from services.runtime.settings import SettingsError
 from services.runtime.web import application
@@ -166,7 +167,7 @@ class Indexer:
             self.waiting.set(len(left))
             try:
                 outcome = self._writer.write(left)
-            except (SearchError, OSError) as error:
+            except ApiError as error:
                 reason = str(error)
             else:
                 self._count(outcome.written, outcome.rejected)
@@ -188,7 +189,7 @@ class Indexer:
             self.last_write.set_to_current_time()
         for document, reason in rejected:
             self.rejected.labels(reason).inc()
-            log(f"the index refuses {document.id} for good: {reason}")
+            log(f"the index refuses {name_of(document)} for good: {reason}")
 
     def _pause(self, seconds: float) -> bool:
         """Wait without leaving the group: partitions are paused, and Kafka hears of us."""
@@ -225,7 +226,7 @@ def first(waiting: Sequence[Document], most_bytes: int) -> list[Document]:
     """The first documents that fit into a request of ``most_bytes``; one at least."""
     size = 0
     for number, document in enumerate(waiting):
-        size += len(document.body.encode()) + len(document.id) + 40
+        size += len(document)
         if number and size > most_bytes:
             return list(waiting[:number])
     return list(waiting)
