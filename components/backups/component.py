@@ -118,9 +118,9 @@ def _exporter_volumes(parent: pulumi.Resource, args: BackupExporterArgs) -> list
         args.context,
         workload=EXPORTER_WORKLOAD,
         storage=args.storage,
-        volume_source=lambda private: config.exporter_settings(
+        settings=lambda private: config.exporter_settings(
             args.storage, args.most_age_s, args.blocks, port=EXPORTER_PORT, scraper=scraper.username, private=private
-        ).content(),
+        ),
         passwords={config.SCRAPE_PASSWORD: scraper.password},
     )
 
@@ -204,7 +204,7 @@ def _archive_volumes(parent: pulumi.Resource, args: ArchiveArgs) -> list[Volume]
         args.context,
         workload=ARCHIVE_WORKLOAD,
         storage=target.storage,
-        volume_source=lambda private: config.archive_config(
+        settings=lambda private: config.archive_settings(
             target, kafka, args.archiving, TOPIC_NAMES, port=ARCHIVE_PORT, scraper=scraper.username, private=private
         ),
         passwords={

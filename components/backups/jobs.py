@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -31,6 +30,7 @@ from components.k8s import (
     to_storage,
     workload_pods,
 )
+from services.runtime.settings import SettingsModel
 
 KAFKA = "kafka"
 
@@ -47,7 +47,7 @@ class Source:
         after: Resources that exist once it answers.
     """
 
-    section: Mapping[str, Any]
+    section: Mapping[str, SettingsModel]
     passwords: Mapping[str, pulumi.Output[str]]
     reach: Sequence[Allow]
     access: Sequence[str] = ()
@@ -59,7 +59,7 @@ def databases(endpoints: Sequence[DatabaseEndpoint], keep_days: int) -> Source:
     server = endpoints[0]
     peers = [workload_pods(server.workload)] if server.workload else [network(cidr) for cidr in server.networks]
     return Source(
-        section=config.database_section(endpoints, keep_days),
+        section={"database": config.database_section(endpoints, keep_days)},
         passwords={config.database_file(endpoint): endpoint.user.password for endpoint in endpoints},
         reach=[Allow(peers=peers, ports=[server.port])],
         access=[server.access_label] if server.access_label else [],
@@ -70,7 +70,7 @@ def databases(endpoints: Sequence[DatabaseEndpoint], keep_days: int) -> Source:
 def grafana(endpoint: GrafanaEndpoint, workload: str, keep_days: int) -> Source:
     """Grafana's definitions; ``workload`` serves it."""
     return Source(
-        section=config.grafana_section(endpoint, keep_days),
+        section={"grafana": config.grafana_section(endpoint, keep_days)},
         passwords={config.PASSWORD: endpoint.administrator.password},
         reach=[Allow(peers=[workload_pods(workload)], ports=[endpoint.port])],
         access=[endpoint.access_label],
@@ -81,7 +81,7 @@ def grafana(endpoint: GrafanaEndpoint, workload: str, keep_days: int) -> Source:
 def kafka_metadata(kafka: KafkaEndpoint, keep_days: int) -> Source:
     """Topics, permissions, names of users."""
     return Source(
-        section=config.kafka_section(kafka, keep_days),
+        section={"kafka_metadata": config.kafka_section(kafka, keep_days)},
         passwords={config.PASSWORD: once(kafka.users[config.USER].password, kafka.ready)},
         reach=[Allow(peers=[workload_pods(KAFKA)], ports=[kafka.port])],
         access=[kafka.access_label],
@@ -92,7 +92,7 @@ def search(source: SearchSource, keep_days: int) -> Source:
     """Documents and definitions of indices."""
     endpoint = source.endpoint
     return Source(
-        section=config.search_section(source, keep_days),
+        section={"search": config.search_section(source, keep_days)},
         passwords={config.PASSWORD: once(endpoint.users[config.USER].password, endpoint.ready)},
         reach=[Allow(peers=[workload_pods(endpoint.workload)], ports=[endpoint.port])],
         access=[endpoint.access_label],
@@ -142,7 +142,7 @@ def backup_job(parent: pulumi.Resource, args: JobArgs, kind: Kind, cron: str, so
         context,
         workload=workload,
         storage=args.target.storage,
-        volume_source=lambda private: config.backup_config(
+        settings=lambda private: config.backup_settings(
             args.target, source.section, limit_s=schedule.limit_s, private=private
         ),
         passwords=source.passwords,
@@ -167,7 +167,7 @@ def backup_volumes(
     *,
     workload: str,
     storage: ObjectStorage,
-    volume_source: Callable[[bool], Mapping[str, Any]],
+    settings: Callable[[bool], SettingsModel],
     passwords: Mapping[str, pulumi.Input[str]],
 ) -> list[Volume]:
     """Volumes ``config`` and ``auth`` of a program that uses the object storage.
@@ -177,13 +177,13 @@ def backup_volumes(
         context: Deployment context.
         workload: Workload that mounts them.
         storage: The object storage.
-        made: The settings file, told whether the storage has an authority of its own: all of the secret that settings
+        settings: The settings, told whether the storage has an authority of its own: all of the secret that they
             depend on.
         passwords: File name -> further password.
     """
     private = pulumi.Output.unsecret(storage.authority.apply(bool))
-    settings = private.apply(lambda own: yaml.safe_dump(volume_source(own), sort_keys=True))
-    public = config_files(parent, context, name=workload, workload=workload, files={"config.yaml": settings})
+    content = private.apply(lambda own: yaml.safe_dump(settings(own).content(), sort_keys=True))
+    public = config_files(parent, context, name=workload, workload=workload, files={"config.yaml": content})
     secret = secret_files(
         parent,
         context,

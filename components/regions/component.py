@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pulumi
 import pulumi_kubernetes as k8s
@@ -35,8 +36,11 @@ from components.k8s import (
     with_access,
     workload_pods,
 )
+from components.k8s.programs import CA_FILE, served
 from components.regions import config
-from components.regions.config import WORKLOAD, FailoverAgentConfig
+from components.regions.config import WORKLOAD
+from services.failover_agent.settings import PRIMARY, STANDBY, Alertmanagers, FailoverAgentSettings
+from services.runtime.storage import BucketSettings
 
 TOKEN = "obs:regions:FailoverAgent"  # noqa: S105  (a type token)
 PORT = 8443
@@ -91,6 +95,47 @@ class FailoverAgentArgs:
             raise ValueError("regions: no network of the pagers is named, so none could be reached")
 
 
+def failover_agent_settings(
+    args: FailoverAgentArgs, fingerprints: Mapping[str, str], *, private: bool, scraper: str
+) -> FailoverAgentSettings:
+    """The settings of ``services.failover_agent``.
+
+    Args:
+        args: What the component is told.
+        fingerprints: What both regions have to agree on -> SHA-256 of what this one has.
+        private: Whether the witness has an authority of its own.
+        scraper: User that reads the metrics.
+    """
+    witness, alertmanager = args.witness, args.alertmanager
+    folder = Path(config.AUTH_FOLDER)
+    return FailoverAgentSettings(
+        region=args.context.region,
+        role=PRIMARY if args.leads else STANDBY,
+        peer=args.peer,
+        witness=BucketSettings(
+            endpoint=witness.endpoint,
+            region=witness.region,
+            bucket=witness.bucket,
+            access_key_id_file=folder / config.KEY_ID,
+            secret_access_key_file=folder / config.SECRET_KEY,
+            ca_file=folder / config.AUTHORITY if private else None,
+        ),
+        alertmanagers=Alertmanagers(
+            urls=tuple(config.alertmanager_urls(args.context, alertmanager)),
+            server_name=alertmanager.server_name,
+            ca_file=CA_FILE,
+            user=alertmanager.operator.username,
+            password_file=folder / config.ALERTMANAGER_PASSWORD,
+        ),
+        egress_targets=tuple(args.egress_targets),
+        fingerprints=dict(fingerprints),
+        poll_interval_s=config.POLL_INTERVAL_S,
+        heartbeat_interval_s=config.HEARTBEAT_INTERVAL_S,
+        isolated_s=config.ISOLATED_S,
+        **served(PORT, scraper, config.AUTH_FOLDER),
+    )
+
+
 class FailoverAgent(pulumi.ComponentResource):
     """The failover agent of a region.
 
@@ -138,22 +183,10 @@ class FailoverAgent(pulumi.ComponentResource):
         context, witness = args.context, args.witness
 
         def written(private: bool, fingerprints: Mapping[str, str]) -> str:
-            content = config.failover_agent_config(
-                FailoverAgentConfig(
-                    region=context.region,
-                    leads=args.leads,
-                    peer=args.peer,
-                    witness=witness,
-                    private_witness=private,
-                    alertmanagers=config.alertmanager_urls(context, args.alertmanager),
-                    alertmanager=args.alertmanager,
-                    egress_targets=args.egress_targets,
-                    fingerprints=fingerprints,
-                    port=PORT,
-                    scraper=self.scrape.credential.username,
-                )
+            settings = failover_agent_settings(
+                args, fingerprints, private=private, scraper=self.scrape.credential.username
             )
-            return yaml.safe_dump(content, sort_keys=True)
+            return yaml.safe_dump(settings.content(), sort_keys=True)
 
         private = pulumi.Output.unsecret(witness.authority.apply(bool))
         fingerprints = pulumi.Output.from_input(dict(args.fingerprints))

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import cast
 from urllib.parse import urlsplit
 
 import pulumi
@@ -18,6 +20,7 @@ import yaml
 from components import naming
 from components.contracts import Credential, KafkaEndpoint, ObjectStorage, QueryEndpoint, ScrapeTarget, TlsIdentity
 from components.k8s import (
+    TRUST_MOUNT,
     Allow,
     Container,
     DeploymentContext,
@@ -44,14 +47,16 @@ from components.k8s import (
 from components.reports import config as names
 from components.reports.config import (
     Mail,
-    ReportsConfig,
     checked_languages,
     checked_recipients,
     checked_zone,
     report_server_settings,
-    reports_config,
 )
 from components.reports.schedule import SCHEDULES, Kind, Schedule
+from components.telemetry.topics import ALERTS_PROCESSED_TOPIC
+from services.reports.settings import KafkaAccess, Language, Query, Recipients, ReportsSettings
+from services.reports.settings import Mail as MailSettings
+from services.runtime.storage import WritableStorageSettings
 
 WORKLOAD = "report-server"
 PORT = 8443
@@ -217,7 +222,7 @@ class ReportsArgs:
     time_zone: str
     resources: Resources
     report_server_resources: Resources
-    languages: Sequence[str] = names.LANGUAGES
+    languages: Sequence[str] = names.DEFAULT_LANGUAGES
     schedules: Mapping[Kind, Schedule] = field(default_factory=lambda: SCHEDULES)
     encryption: str | None = None
     link: str | None = None
@@ -327,29 +332,55 @@ class Reports(pulumi.ComponentResource):
         return [_volume("config", public), _volume("auth", secret)]
 
 
+def reports_settings(args: ReportsArgs, *, private_mail: bool, private_storage: bool) -> ReportsSettings:
+    """The settings of ``services.reports``.
+
+    Args:
+        args: What the component is told.
+        private_mail: Whether the mail server has an authority of its own.
+        private_storage: Whether the object storage has one.
+    """
+    folder, authority = Path(names.AUTH_FOLDER), Path(f"{TRUST_MOUNT}/ca.crt")
+    query, kafka, mail = args.query, args.kafka, args.mail
+    storage = names.storage_settings(args.storage, names.AUTH_FOLDER, private=private_storage)
+    return ReportsSettings(
+        platform=args.context.platform,
+        region=args.context.region,
+        time_zone=args.time_zone,
+        languages=cast("tuple[Language, ...]", tuple(args.languages)),
+        query=Query(
+            url=query.internal_url,
+            ca_file=authority,
+            user=query.reader.username,
+            password_file=folder / names.QUERY_PASSWORD,
+        ),
+        kafka=KafkaAccess(
+            bootstrap=kafka.bootstrap,
+            topic=ALERTS_PROCESSED_TOPIC.name,
+            ca_file=authority,
+            user=kafka.users[names.USER].username,
+            password_file=folder / names.KAFKA_PASSWORD,
+        ),
+        mail=MailSettings(
+            server=mail.server,
+            sender=mail.sender,
+            user=mail.user,
+            password_file=folder / names.MAIL_PASSWORD,
+            ca_file=folder / names.MAIL_AUTHORITY if private_mail else None,
+            recipients=Recipients.parse({str(kind): list(args.recipients[kind]) for kind in Kind}),
+        ),
+        storage=WritableStorageSettings.parse({**storage, "encryption": args.encryption}),
+        link=args.link,
+    )
+
+
 def _settings(args: ReportsArgs) -> pulumi.Output[str]:
     """The settings file; of the secrets it depends on one thing only: who has a private authority."""
     known = pulumi.Output.all(args.mail.authority, args.storage.authority)
 
     def written(private_mail: bool, private_storage: bool) -> str:
-        content = reports_config(
-            ReportsConfig(
-                platform=args.context.platform,
-                region=args.context.region,
-                query=args.query,
-                kafka=args.kafka,
-                storage=args.storage,
-                mail=args.mail,
-                recipients=args.recipients,
-                languages=args.languages,
-                time_zone=args.time_zone,
-                private_mail=private_mail,
-                private_storage=private_storage,
-                encryption=args.encryption,
-                link=args.link,
-            )
-        )
-        return yaml.safe_dump(content, sort_keys=True, allow_unicode=True)
+        settings = reports_settings(args, private_mail=private_mail, private_storage=private_storage)
+        return yaml.safe_dump(settings.content(), sort_keys=True, allow_unicode=True)
 
     private = pulumi.Output.unsecret(known.apply(lambda authorities: [bool(authority) for authority in authorities]))
     return private.apply(lambda resolved: written(*resolved))

@@ -8,7 +8,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import median
 from typing import Any, Protocol
 
@@ -17,6 +16,7 @@ from pydantic import ValidationError
 
 from services.alert_events.events import ProcessedEvent
 from services.reports.model import ReportError, Text, one_line
+from services.reports.settings import KafkaAccess
 
 _REQUEST_S = 20.0
 _READ_LIMIT_S = 300.0
@@ -45,17 +45,6 @@ class AlertLog(Protocol):
         Raises:
             ReportError: They cannot be read.
         """
-
-
-@dataclass(frozen=True, kw_only=True)
-class KafkaAccess:
-    """The brokers, the topic, and who reads."""
-
-    bootstrap: str
-    topic: str
-    ca_file: Path
-    user: str
-    password_file: Path
 
 
 class KafkaAlertLog:
