@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from components.contracts import DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ObjectStorage, SearchEndpoint
-from components.k8s import TRUST_MOUNT
-from components.k8s.programs import CA_FILE, served
+from components.k8s.programs import CA_FILE, TRUST_FILE, StorageFiles, auth_folder, served
 from services.backup.settings import (
     MOST_DAYS,
     BackupSettings,
@@ -30,12 +29,11 @@ USER: Final = "backup"
 ARCHIVE_USER: Final = "archive"
 """User of Kafka, and consumer group, that reads every topic."""
 IMAGE: Final = "backup"
-AUTH_FOLDER: Final = "/etc/backup-auth"
-KEY_ID, SECRET_KEY, AUTHORITY = "storage-access-key-id", "storage-secret-access-key", "storage-authority.crt"
-KAFKA_PASSWORD, SCRAPE_PASSWORD, PASSWORD = "kafka-password", "scrape-password", "password"
+STORAGE: Final = StorageFiles()
+KAFKA_PASSWORD, PASSWORD = "kafka-password", "password"
+_AUTH: Final = auth_folder("backup")
 PUBLIC_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
-_AUTHORITY: Final = Path(f"{TRUST_MOUNT}/ca.crt")
-_PASSWORD_FILE: Final = Path(f"{AUTH_FOLDER}/{PASSWORD}")
+_PASSWORD_FILE: Final = Path(f"{_AUTH}/{PASSWORD}")
 _STOPPING_S = 60
 _BLOCK_GRACE_S = 1800
 
@@ -155,19 +153,6 @@ def checked_days(kind: str, days: int) -> int:
     return days
 
 
-def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-    """Section ``storage`` of every settings file; ``private``: whether it has an authority of its own."""
-    return {
-        "endpoint": storage.endpoint,
-        "region": storage.region,
-        "bucket": storage.bucket,
-        "prefix": storage.prefix,
-        "access_key_id_file": f"{folder}/{KEY_ID}",
-        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
-        "ca_file": f"{folder}/{AUTHORITY}" if private else None,
-    }
-
-
 def backup_settings(
     target: BackupTarget, section: Mapping[str, SettingsModel], *, limit_s: int, private: bool
 ) -> BackupSettings:
@@ -179,7 +164,7 @@ def backup_settings(
         limit_s: Seconds after which Kubernetes ends the job; the program itself gives up before.
         private: Whether the object storage has an authority of its own.
     """
-    storage = storage_settings(target.storage, AUTH_FOLDER, private=private)
+    storage = STORAGE.section(target.storage, _AUTH, private=private)
     return BackupSettings.parse(
         {
             "platform": target.platform,
@@ -206,12 +191,12 @@ def database_section(databases: Sequence[DatabaseEndpoint], keep_days: int) -> P
         keep_days=keep_days,
         host=first.host,
         port=first.port,
-        ca_file=_AUTHORITY if first.private_authority else PUBLIC_AUTHORITIES,
+        ca_file=TRUST_FILE if first.private_authority else PUBLIC_AUTHORITIES,
         databases=tuple(
             Database(
                 name=database.name,
                 user=database.user.username,
-                password_file=Path(f"{AUTH_FOLDER}/{database_file(database)}"),
+                password_file=Path(f"{_AUTH}/{database_file(database)}"),
             )
             for database in databases
         ),
@@ -228,7 +213,7 @@ def grafana_section(grafana: GrafanaEndpoint, keep_days: int) -> Grafana:
     return Grafana(
         keep_days=keep_days,
         url=grafana.internal_url,
-        ca_file=_AUTHORITY,
+        ca_file=TRUST_FILE,
         user=grafana.administrator.username,
         password_file=_PASSWORD_FILE,
     )
@@ -239,7 +224,7 @@ def kafka_section(kafka: KafkaEndpoint, keep_days: int) -> KafkaMetadata:
     return KafkaMetadata(
         keep_days=keep_days,
         bootstrap=kafka.bootstrap,
-        ca_file=_AUTHORITY,
+        ca_file=TRUST_FILE,
         user=kafka.users[USER].username,
         password_file=_PASSWORD_FILE,
     )
@@ -250,7 +235,7 @@ def search_section(search: SearchSource, keep_days: int) -> Search:
     return Search(
         keep_days=keep_days,
         url=search.endpoint.url,
-        ca_file=_AUTHORITY,
+        ca_file=TRUST_FILE,
         user=search.endpoint.users[USER].username,
         password_file=_PASSWORD_FILE,
         indices=tuple(search.indices),
@@ -265,25 +250,37 @@ def archive_settings(
     *,
     port: int,
     scraper: str,
+    folder: str,
     private: bool,
 ) -> KafkaArchiveSettings:
-    """The settings of ``services.kafka_archive``."""
+    """The settings of ``services.kafka_archive``.
+
+    Args:
+        target: Where segments go.
+        kafka: Where records are.
+        archiving: How they are gathered.
+        topics: Topics that are archived.
+        port: Port that it serves.
+        scraper: User that reads the metrics.
+        folder: Folder with its passwords.
+        private: Whether the object storage has an authority of its own.
+    """
     return KafkaArchiveSettings(
         kafka=KafkaTopics(
             bootstrap=kafka.bootstrap,
             topics=tuple(topics),
             ca_file=CA_FILE,
             username=kafka.users[ARCHIVE_USER].username,
-            password_file=Path(f"{AUTH_FOLDER}/{KAFKA_PASSWORD}"),
+            password_file=Path(f"{folder}/{KAFKA_PASSWORD}"),
         ),
-        storage=StorageSettings.parse(storage_settings(target.storage, AUTH_FOLDER, private=private)),
+        storage=StorageSettings.parse(STORAGE.section(target.storage, folder, private=private)),
         recipients=tuple(target.recipients),
         flush_s=archiving.flush_s,
         segment_bytes=archiving.segment_bytes,
         segment_records=archiving.segment_records,
         memory_bytes=archiving.memory_bytes,
         keep_days=archiving.keep_days,
-        **served(port, scraper, AUTH_FOLDER),
+        **served(port, scraper, folder),
     )
 
 
@@ -294,6 +291,7 @@ def exporter_settings(
     *,
     port: int,
     scraper: str,
+    folder: str,
     private: bool,
 ) -> BackupExporterSettings:
     """The settings of ``services.backup_exporter``.
@@ -304,11 +302,12 @@ def exporter_settings(
         blocks: Blocks of metrics, or None.
         port: Port that it serves.
         scraper: User that reads the metrics.
+        folder: Folder with its passwords.
         private: Whether the object storage has an authority of its own.
     """
     return BackupExporterSettings(
-        storage=StorageSettings.parse(storage_settings(storage, AUTH_FOLDER, private=private)),
+        storage=StorageSettings.parse(STORAGE.section(storage, folder, private=private)),
         most_age_s=dict(most_age_s),
         blocks=BlocksSettings(prefix=blocks.prefix, most_age_s=blocks.most_age_s) if blocks else None,
-        **served(port, scraper, AUTH_FOLDER),
+        **served(port, scraper, folder),
     )

@@ -10,9 +10,7 @@ from components.k8s import DeploymentContext
 from services.runtime.settings import is_host_port
 
 WORKLOAD: Final = "failover-agent"
-AUTH_FOLDER: Final = "/etc/failover-agent-auth"
-KEY_ID, SECRET_KEY, AUTHORITY = "witness-access-key-id", "witness-secret-access-key", "witness-authority.crt"
-ALERTMANAGER_PASSWORD, SCRAPE_PASSWORD = "alertmanager-password", "scrape-password"
+ALERTMANAGER_PASSWORD = "alertmanager-password"  # noqa: S105  (a file name)
 POLL_INTERVAL_S: Final = 2
 """How often the lease is read: a region that lost it falls silent so soon."""
 HEARTBEAT_INTERVAL_S: Final = 5

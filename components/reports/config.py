@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pulumi
 
 from components.contracts import ObjectStorage
-from components.k8s.programs import served
+from components.k8s.programs import StorageFiles, auth_folder, served
 from components.reports.schedule import Kind, Schedule
 from services.report_server.settings import ReportAges, ReportServerSettings
 from services.reports.settings import LANGUAGES, MAIL_ADDRESS, Language, is_zone
@@ -20,12 +20,12 @@ from services.runtime.storage import StorageSettings
 DEFAULT_LANGUAGES: Final[tuple[Language, ...]] = ("ja", "en")
 USER: Final = "reports"
 """SCRAM user; it reads what was notified."""
-AUTH_FOLDER: Final = "/etc/reports-auth"
-SERVER_AUTH_FOLDER: Final = "/etc/report-server-auth"
+AUTH_FOLDER: Final = auth_folder("reports")
+SERVER_AUTH_FOLDER: Final = auth_folder("report-server")
+STORAGE: Final = StorageFiles()
 QUERY_PASSWORD, KAFKA_PASSWORD, MAIL_PASSWORD = "query-password", "kafka-password", "mail-password"
-KEY_ID, SECRET_KEY = "storage-access-key-id", "storage-secret-access-key"
-MAIL_AUTHORITY, STORAGE_AUTHORITY = "mail-authority.crt", "storage-authority.crt"
-READER_PASSWORD, SCRAPE_PASSWORD = "reader-password", "scrape-password"
+MAIL_AUTHORITY = "mail-authority.crt"
+READER_PASSWORD = "reader-password"  # noqa: S105  (a file name)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,19 +104,6 @@ def checked_zone(time_zone: str) -> str:
     return time_zone
 
 
-def storage_settings(storage: ObjectStorage, folder: str, *, private: bool) -> dict[str, Any]:
-    """Section ``storage`` of both settings files."""
-    return {
-        "endpoint": storage.endpoint,
-        "region": storage.region,
-        "bucket": storage.bucket,
-        "prefix": storage.prefix,
-        "access_key_id_file": f"{folder}/{KEY_ID}",
-        "secret_access_key_file": f"{folder}/{SECRET_KEY}",
-        "ca_file": f"{folder}/{STORAGE_AUTHORITY}" if private else None,
-    }
-
-
 def report_server_settings(
     storage: ObjectStorage,
     schedules: Mapping[Kind, Schedule],
@@ -141,7 +128,7 @@ def report_server_settings(
 
     ages = {str(kind): schedules[kind].most_age_h for kind in Kind}
     return ReportServerSettings(
-        storage=StorageSettings.parse(storage_settings(storage, SERVER_AUTH_FOLDER, private=private_storage)),
+        storage=StorageSettings.parse(STORAGE.section(storage, SERVER_AUTH_FOLDER, private=private_storage)),
         time_zone=time_zone,
         most_age_h=ReportAges.parse(ages),
         reader=Login(user=reader, password_file=Path(f"{SERVER_AUTH_FOLDER}/{READER_PASSWORD}")),

@@ -64,7 +64,7 @@ def test_the_failover_agent_accepts_its_settings(recording: Recording) -> None:
     settings = written(recording)
     assert (settings.region, settings.role, settings.peer) == ("one", "primary", "two")
     assert (settings.witness.bucket, settings.witness.endpoint) == ("witness", "https://witness.example.com:8444")
-    assert settings.egress_targets == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
+    assert settings.egress_addresses == (("203.0.113.7", 8443), ("203.0.113.8", 8587))
     assert dict(settings.fingerprints) == FINGERPRINTS
     assert (settings.listen_port, settings.metrics.user) == (8443, "scrape-failover-agent")
     # A region that lost the lease falls silent before one that is cut off does by itself.
