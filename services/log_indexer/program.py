@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,8 @@ class Indexer:
         self._last_logged = ""
         # Until they are committed: a failure anywhere in between must not lose sight of them.
         self._messages: list[Any] = []
+        # Decoded request by request: documents are several times as large as their records.
+        self._undecoded: deque[Any] = deque()
         self._left: list[Document] = []
         self.registry = CollectorRegistry()
         self._measures()
@@ -124,7 +127,7 @@ class Indexer:
         self._last_turn = time.monotonic()
         if not self._messages:
             self._take(self._client.consume(self._settings.batch_records, _READ_S))
-        while self._left:
+        while self._decoded():
             batch = first(self._left, self._settings.batch_bytes)
             if not self._write(batch):
                 return 0
@@ -136,8 +139,17 @@ class Indexer:
             self.records.inc(done)
         return done
 
+    def _decoded(self) -> bool:
+        """Decode records until there are documents for a whole request; False when there are none at all."""
+        size = sum(map(len, self._left))
+        while self._undecoded and size < self._settings.batch_bytes:
+            documents = self._documents(self._undecoded.popleft())
+            self._left += documents
+            size += sum(map(len, documents))
+        return bool(self._left)
+
     def _take(self, messages: Sequence[Any]) -> None:
-        """Keep records and their documents.
+        """Keep records.
 
         Raises:
             KafkaException: There is nothing but an error.
@@ -146,7 +158,7 @@ class Indexer:
         for message in messages:
             if message.error() is None:
                 self._messages.append(message)
-                self._left += self._documents(message)
+                self._undecoded.append(message)
         grave = [error for error in errors if error.fatal() or not error.retriable()]
         if grave and not self._messages:
             raise KafkaException(grave[0])

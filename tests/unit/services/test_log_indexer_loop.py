@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,21 @@ def test_requests_are_cut_by_size_and_hold_one_document_at_least() -> None:
     assert len(first(documents, 10)) == 1
     assert len(first(documents, 10**6)) == 5
     assert first([], 10) == []
+
+
+def test_a_backlog_is_decoded_request_by_request(tmp_path: Path) -> None:
+    """Documents are several times as large as their records: all of a backlog at once would not fit into memory."""
+    consumer = Consumer([[Message(number, logs(*["x" * 1000] * 100)) for number in range(50)]])
+    held: list[int] = []
+
+    def take(sent: Sequence[Document]) -> Outcome:
+        held.append(sum(map(len, log_indexer._left)))
+        return Outcome(written=len(sent))
+
+    writer = Writer(*[take] * 100)
+    log_indexer = indexer(tmp_path, consumer, writer)
+    assert log_indexer.turn() == 50
+    assert len(writer.index) == 5000
+    assert max(held) < 2 * 1_000_000, "one request, and a record more"
+    assert len(held) >= 5
+    assert consumer.committed == [[(0, 50)]]
