@@ -103,10 +103,10 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @pytest.fixture(autouse=True)
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The pauses that it makes."""
-    made: list[float] = []
-    monkeypatch.setattr(json_api.time, "sleep", made.append)
-    return made
+    """The pauses between tries."""
+    pauses: list[float] = []
+    monkeypatch.setattr(json_api.time, "sleep", pauses.append)
+    return pauses
 
 
 def test_a_request_has_its_query_its_user_and_its_body_as_json(server: Server) -> None:
