@@ -7,7 +7,7 @@ A program reads one settings file and files with passwords, and, where it serves
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, TypedDict
 
@@ -190,13 +190,7 @@ def python_container(
     config, auth = program.folders
     file = settings_file or f"{config}/{_SETTINGS_FILE}"
     own = [] if settings_file else [Mount(volume=_CONFIG, path=config), Mount(volume=_AUTH, path=auth)]
-    probes: dict[str, Probe] = {}
-    if port is not None:
-        probes = {
-            "startup": Probe(http=_LIVE, port=port, https=True, period_s=2, failures=60),
-            "readiness": Probe(http=_READY, port=port, https=True, period_s=ready_every_s),
-            "liveness": Probe(http=_LIVE, port=port, https=True, period_s=20, failures=6),
-        }
+    alive = None if port is None else Probe(http=_LIVE, port=port, https=True, period_s=2, failures=60)
     return Container(
         name=program.container,
         image=program.image,
@@ -205,8 +199,10 @@ def python_container(
         resources=program.resources,
         ports={} if port is None else {port_name: port},
         mounts=[*own, *program.mounts],
+        startup=alive,
+        readiness=None if port is None else Probe(http=_READY, port=port, https=True, period_s=ready_every_s),
+        liveness=alive and replace(alive, period_s=20, failures=6),
         pre_stop_sleep_s=pre_stop_sleep_s,
-        **probes,
     )
 
 
