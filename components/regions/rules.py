@@ -31,8 +31,8 @@ def _of_peer(metric: str, *labels: str) -> str:
     return f"max by ({', '.join(('job', 'peer', *labels))}) ({metric}{{{_JOB}}})"
 
 
-def _is(role: Role) -> str:
-    return f'max by (job, role) (failover_agent_role{{{_JOB},role="{role}"}}) == 1'
+def _is(standing: Role) -> str:
+    return f'max by (job, role) (failover_agent_role{{{_JOB},role="{standing}"}}) == 1'
 
 
 _PEER_NOTIFIES = _of_peer("failover_agent_peer_notifies")
