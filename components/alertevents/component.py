@@ -14,7 +14,7 @@ import pulumi
 
 from components import naming
 from components.contracts import AlertEventsEndpoint, AlertReceiver, KafkaEndpoint, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Resources, credential, own_scrape, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, credential, workload_pods
 from components.k8s.programs import (
     CA_FILE,
     HTTPS_PORT,
@@ -99,7 +99,7 @@ def alert_events_receiver(parent: pulumi.Resource, context: DeploymentContext) -
     return AlertReceiver(
         name=WORKLOAD,
         workload=WORKLOAD,
-        srv=f"_{_HTTPS}._tcp.{host}",
+        srv=f"_{HTTPS_PORT}._tcp.{host}",
         port=PORT,
         server_name=host,
         path_prefix=RAW_PREFIX,
@@ -141,26 +141,9 @@ class AlertEvents(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: AlertEventsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
-        context, host, access = args.context, args.context.host(WORKLOAD), naming.access_label(WORKLOAD)
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
-        self.receiver = AlertReceiver(
-            name=WORKLOAD,
-            workload=WORKLOAD,
-            srv=f"_{HTTPS_PORT}._tcp.{host}",
-            port=PORT,
-            server_name=host,
-            path_prefix=RAW_PREFIX,
-            credential=credential(self, name=f"{WORKLOAD}-prometheus", username="prometheus"),
-            access_label=access,
-        )
-        self.endpoint = AlertEventsEndpoint(
-            url=f"https://{host}:{PORT}{PROCESSED_PATH}",
-            server_name=host,
-            workload=WORKLOAD,
-            port=PORT,
-            credential=credential(self, name=f"{WORKLOAD}-alertmanager", username="alertmanager"),
-            access_label=access,
-        )
+        context = args.context
+        self.scrape = args.scrape
+        self.receiver, self.endpoint = args.receiver, args.endpoint
         kafka, prometheus, alertmanager = args.kafka, self.receiver.credential, self.endpoint.credential
         service = PythonService(
             self,
@@ -181,7 +164,7 @@ class AlertEvents(pulumi.ComponentResource):
                 },
                 egress=[Allow(peers=[workload_pods("kafka")], ports=[kafka.port])],
                 access=[kafka.access_label],
-                clients=[access],
+                clients=[self.endpoint.access_label],
                 # Two producers at a time would mix the order of an alert's events.
                 recreate=True,
                 # The pause before it stops, then the posts that are under way.

@@ -29,7 +29,7 @@ from components.backups.config import (
 from components.backups.jobs import KAFKA, JobArgs, Source, backup_job
 from components.backups.schedule import Kind, most_age_s
 from components.contracts import Credential, DatabaseEndpoint, GrafanaEndpoint, KafkaEndpoint, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Resources, own_scrape, to_storage, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, to_storage, workload_pods
 from components.k8s.programs import Program, PythonService, PythonServiceArgs, auth_folder, is_private, once
 from components.telemetry.topics import TOPIC_NAMES
 from services.runtime.settings import SettingsModel
@@ -45,27 +45,6 @@ _GRACE_S = 60
 
 
 TOKEN = "obs:backups:Backups"  # noqa: S105  (a type token)
-
-
-@dataclass(frozen=True, kw_only=True)
-class BackupsScrapes:
-    """Metrics endpoints: made before the rest, since Prometheus has to know their passwords."""
-
-    archive: ScrapeTarget
-    exporter: ScrapeTarget
-
-    @property
-    def all(self) -> tuple[ScrapeTarget, ...]:
-        """Each of them."""
-        return (self.archive, self.exporter)
-
-
-def backups_scrapes(parent: pulumi.Resource, context: DeploymentContext) -> BackupsScrapes:
-    """Make the metrics endpoints."""
-    return BackupsScrapes(
-        archive=own_scrape(parent, context, ARCHIVE_WORKLOAD, ARCHIVE_PORT),
-        exporter=own_scrape(parent, context, EXPORTER_WORKLOAD, EXPORTER_PORT),
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -159,7 +138,6 @@ class Backups(pulumi.ComponentResource):
     def __init__(self, name: str, args: BackupsArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context = args.context
-        self.scrapes = args.scrapes.all
         exporter = self._exporter(args)
         shared = JobArgs(
             context=context, target=args.target, time_zone=args.time_zone, resources=args.job, trust=exporter.tls
@@ -175,7 +153,7 @@ class Backups(pulumi.ComponentResource):
         )
 
     def _exporter(self, args: BackupsArgs) -> PythonService:
-        storage, scrape = args.target.storage, args.scrapes.exporter
+        storage, scrape = args.target.storage, args.exporter_scrape
         most_age = {str(kind): most_age_s(args.schedules[kind]) for kind in args.kinds}
 
         def settings(private: bool) -> SettingsModel:
@@ -203,7 +181,7 @@ class Backups(pulumi.ComponentResource):
         )
 
     def _archive(self, args: BackupsArgs) -> PythonService:
-        storage, kafka, scrape = args.target.storage, args.kafka, args.scrapes.archive
+        storage, kafka, scrape = args.target.storage, args.kafka, args.archive_scrape
 
         def settings(private: bool) -> SettingsModel:
             return config.archive_settings(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pulumi
 
 from components.contracts import KafkaEndpoint, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Resources, own_scrape, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, workload_pods
 from components.k8s.programs import (
     CA_FILE,
     Program,

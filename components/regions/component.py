@@ -14,7 +14,7 @@ import pulumi
 import pulumi_kubernetes as k8s
 
 from components.contracts import AlertmanagerEndpoint, ObjectStorage, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Resources, network, own_scrape, to_storage, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, network, to_storage, workload_pods
 from components.k8s.programs import (
     CA_FILE,
     Program,
@@ -130,7 +130,7 @@ class FailoverAgent(pulumi.ComponentResource):
     def __init__(self, name: str, args: FailoverAgentArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__(TOKEN, name, None, opts)
         context, alertmanager = args.context, args.alertmanager
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         private = is_private(args.witness.authority)
         known = pulumi.Output.all(private, pulumi.Output.from_input(dict(args.fingerprints)))
         self.pods = PythonService(

@@ -25,7 +25,6 @@ from components.k8s import (
     Volume,
     credential,
     network,
-    own_scrape,
     to_storage,
     workload_pods,
 )
@@ -59,11 +58,6 @@ WORKLOAD = "report-server"
 PORT = 8443
 REPLICAS = 2
 """What is stored is read by either of them."""
-
-
-def report_server_scrape(parent: pulumi.Resource, context: DeploymentContext) -> ScrapeTarget:
-    """The report server's metrics endpoint: made before it, since Prometheus has to know its password."""
-    return own_scrape(parent, context, WORKLOAD, PORT)
 
 
 TOKEN = "obs:reports:Reports"  # noqa: S105  (a type token)

@@ -13,7 +13,7 @@ from pulumi_kubernetes.apiextensions import CustomResource
 
 from components import naming
 from components.contracts import Credential, ScrapeTarget
-from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, own_scrape, workload_pods
+from components.k8s import Allow, DeploymentContext, Mount, Resources, Volume, workload_pods
 from components.k8s.certificates import API
 from components.k8s.files import metadata
 from components.k8s.programs import CA_FILE, Program, PythonService, PythonServiceArgs, auth_folder, served
@@ -139,10 +139,10 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v
     It does not wait for the nodes to be there: after a change of passwords they count as started only when it has told
     them of it.
     """
-    context, scraper = args.context, args.scrape.credential
+    context = args.context
     settings = index_manager_settings(
         url=f"https://{context.host(WORKLOAD)}:{HTTP_PORT}",
-        scrape_user=scraper.username,
+        scrape_user=args.scrape.credential.username,
         engine=args.engine,
         nodes=args.nodes,
         families=args.families,
@@ -163,7 +163,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v
         context,
         PythonServiceArgs(
             program=Program(module="index_manager", container="index-manager", resources=args.resources, mounts=mounts),
-            scrape=scrape,
+            scrape=args.scrape,
             settings=settings,
             secrets=secrets,
             egress=[Allow(peers=[workload_pods(WORKLOAD)], ports=[HTTP_PORT])],
@@ -173,7 +173,7 @@ def index_manager(parent: pulumi.Resource, args: IndexManagerArgs) -> k8s.apps.v
             timeout="20m",
         ),
     )
-    return service.pods, scrape
+    return service.pods
 
 
 def _administrator(parent: pulumi.Resource, context: DeploymentContext) -> pulumi.Output[str]:

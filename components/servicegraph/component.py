@@ -8,7 +8,7 @@ from pathlib import Path
 import pulumi
 
 from components.contracts import KafkaEndpoint, ScrapeTarget, SearchEndpoint
-from components.k8s import Allow, DeploymentContext, Resources, own_scrape, workload_pods
+from components.k8s import Allow, DeploymentContext, Resources, workload_pods
 from components.k8s.programs import (
     CA_FILE,
     Program,
@@ -100,7 +100,7 @@ class ServiceGraph(pulumi.ComponentResource):
         super().__init__(TOKEN, name, None, opts)
         context = args.context
         self.group = WORKLOAD
-        self.scrape = own_scrape(self, context, WORKLOAD, PORT)
+        self.scrape = args.scrape
         kafka, search = args.kafka, args.search
         service = PythonService(
             self,

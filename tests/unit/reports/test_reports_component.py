@@ -15,7 +15,7 @@ import yaml
 
 from components.contracts import ObjectStorage, QueryEndpoint
 from components.k8s import MISTAKE, Container, DeploymentContext, Probe, Resources, cron_job, default_deny
-from components.reports.component import Reports, ReportsArgs, report_server_scrape
+from components.reports.component import PORT, WORKLOAD, Reports, ReportsArgs
 from components.reports.config import Mail
 from components.reports.schedule import SCHEDULES, Kind, Schedule
 from components.tls.component import Authority
@@ -26,6 +26,7 @@ from policy.runner import Runner
 from services.report_server import settings as report_server_settings
 from services.reports import model, program
 from services.reports.settings import ReportsSettings
+from tests.support.deployment_context import metrics
 from tests.support.engine import Recording
 from tests.unit.sampler.stubs import deployment_context, kafka, record, user
 
